@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from enum import Enum
 from typing import Any
 
+from sklearn.base import BaseEstimator
+
 import gaussmix
 from gaussmix.families import Family
 from gaussmix.value import Value
@@ -45,7 +47,8 @@ def members(cls: type) -> Iterator[str]:
             "sklearn"
         )
         of_structures = issubclass(cls, Family) and not hasattr(Value, name)  # for who writes one, not for users
-        if is_theirs or of_structures or (name.startswith("_") and name != "__init__"):
+        is_parameter = issubclass(cls, BaseEstimator) and name in inspect.signature(cls).parameters
+        if is_theirs or of_structures or is_parameter or (name.startswith("_") and name != "__init__"):
             continue
         member = getattr(cls, name)
         yield f"{name}{inspect.signature(member)}" if callable(member) else name

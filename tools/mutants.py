@@ -46,7 +46,6 @@ TESTS = {
     "families/factor_analyzer.py": "tests/estimators/test_factor_analyzers.py tests/laws/test_factor_analyzers.py "
     "-k 'not lowers_the_likelihood'",
     "families/one_feature.py": "tests/estimators/test_structures.py",
-    "families/orientation.py": "tests/laws/test_common_axes.py",
     "families/volume.py": "tests/laws/test_common_axes.py tests/laws/test_families.py "
     "-k 'common_axes or EVI or EVE or EVV or VEI or VEE or VEV'",
     "families": "tests/laws/test_families.py -k {stem}",

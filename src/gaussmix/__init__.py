@@ -4,70 +4,44 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from gaussmix.em.online import Rate
-    from gaussmix.errors import DegenerateError, NotAModelFile, Outcome, SingularCovariance
-    from gaussmix.estimators.classifier import GaussianMixtureClassifier
-    from gaussmix.estimators.detector import GaussianMixtureDetector
-    from gaussmix.estimators.fit_many import fit_many
-    from gaussmix.estimators.gaussian_mixture import GaussianMixture
-    from gaussmix.estimators.gaussian_mixture_ic import GaussianMixtureIC
-    from gaussmix.estimators.imputer import GaussianMixtureImputer
-    from gaussmix.estimators.reducer import GaussianMixtureReducer
-    from gaussmix.estimators.regressor import GaussianMixtureRegressor
-    from gaussmix.families import FAMILIES
-    from gaussmix.families.diag import Diag
-    from gaussmix.families.eei import EEI
-    from gaussmix.families.eii import EII
-    from gaussmix.families.factor_analyzer import FactorAnalyzer
-    from gaussmix.families.full import Full
-    from gaussmix.families.spherical import Spherical
-    from gaussmix.families.tied import Tied
-    from gaussmix.mixture.mixture import Mixture
-    from gaussmix.mixture.mixtures import Mixtures
-    from gaussmix.noise import Noise
-    from gaussmix.priors import Dirichlet, NormalInverseWishart
-    from gaussmix.restrictions import Restrictions
+    from gaussmix.em.online import Rate as Rate
+    from gaussmix.errors import DegenerateError as DegenerateError
+    from gaussmix.errors import NotAModelFile as NotAModelFile
+    from gaussmix.errors import Outcome as Outcome
+    from gaussmix.errors import SingularCovariance as SingularCovariance
+    from gaussmix.estimators.classifier import GaussianMixtureClassifier as GaussianMixtureClassifier
+    from gaussmix.estimators.detector import GaussianMixtureDetector as GaussianMixtureDetector
+    from gaussmix.estimators.fit_many import fit_many as fit_many
+    from gaussmix.estimators.gaussian_mixture import GaussianMixture as GaussianMixture
+    from gaussmix.estimators.gaussian_mixture_ic import GaussianMixtureIC as GaussianMixtureIC
+    from gaussmix.estimators.imputer import GaussianMixtureImputer as GaussianMixtureImputer
+    from gaussmix.estimators.reducer import GaussianMixtureReducer as GaussianMixtureReducer
+    from gaussmix.estimators.regressor import GaussianMixtureRegressor as GaussianMixtureRegressor
+    from gaussmix.families import FAMILIES as FAMILIES
+    from gaussmix.families.diag import Diag as Diag
+    from gaussmix.families.eei import EEI as EEI
+    from gaussmix.families.eii import EII as EII
+    from gaussmix.families.factor_analyzer import FactorAnalyzer as FactorAnalyzer
+    from gaussmix.families.full import Full as Full
+    from gaussmix.families.spherical import Spherical as Spherical
+    from gaussmix.families.tied import Tied as Tied
+    from gaussmix.mixture.mixture import Mixture as Mixture
+    from gaussmix.mixture.mixtures import Mixtures as Mixtures
+    from gaussmix.noise import Noise as Noise
+    from gaussmix.priors import Dirichlet as Dirichlet
+    from gaussmix.priors import NormalInverseWishart as NormalInverseWishart
+    from gaussmix.restrictions import Restrictions as Restrictions
     from gaussmix.sources.opening import open as open
 
     __version__: str
 
-__all__ = [
-    "EEI",
-    "EII",
-    "FAMILIES",
-    "DegenerateError",
-    "Diag",
-    "Dirichlet",
-    "FactorAnalyzer",
-    "Full",
-    "GaussianMixture",
-    "GaussianMixtureClassifier",
-    "GaussianMixtureDetector",
-    "GaussianMixtureIC",
-    "GaussianMixtureImputer",
-    "GaussianMixtureReducer",
-    "GaussianMixtureRegressor",
-    "Mixture",
-    "Mixtures",
-    "Noise",
-    "NormalInverseWishart",
-    "NotAModelFile",
-    "Outcome",
-    "Rate",
-    "Restrictions",
-    "SingularCovariance",
-    "Spherical",
-    "Tied",
-    "fit_many",
-]  # without `open`: an import of * would replace Python's
-
 _HOMES = {  # the module of each name, imported at its first use: so the command line answers --help at once
-    "DegenerateError": "errors",
-    "Diag": "families.diag",
-    "Dirichlet": "priors",
     "EEI": "families.eei",
     "EII": "families.eii",
     "FAMILIES": "families",
+    "DegenerateError": "errors",
+    "Diag": "families.diag",
+    "Dirichlet": "priors",
     "FactorAnalyzer": "families.factor_analyzer",
     "Full": "families.full",
     "GaussianMixture": "estimators.gaussian_mixture",
@@ -91,6 +65,7 @@ _HOMES = {  # the module of each name, imported at its first use: so the command
     "fit_many": "estimators.fit_many",
     "open": "sources.opening",
 }
+__all__ = [name for name in _HOMES if name != "open"]  # an import of * would replace Python's
 
 if not TYPE_CHECKING:
 

@@ -83,10 +83,9 @@ class Background:
 
     def is_same(self, other: Background | None) -> bool:
         """Whether weight, volume and box are equal."""
-        if other is None or (self.box is None) != (other.box is None):
+        if other is None or (self.weight, self.log_volume) != (other.weight, other.log_volume):
             return False
-        same_box = self.box is None or other.box is None or np.array_equal(self.box, other.box)
-        return bool(self.weight == other.weight and self.log_volume == other.log_volume and same_box)
+        return (self.box is other.box) if self.box is None or other.box is None else np.array_equal(self.box, other.box)
 
     @property
     def flaw(self) -> str | None:

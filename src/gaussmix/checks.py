@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from math import prod
-from numbers import Integral
+from numbers import Integral, Real
 from typing import Any, TypeVar
 
 import numpy as np
@@ -19,6 +19,15 @@ Rng = np.random.Generator | int | None
 Numbers = TypeVar("Numbers", float, Array)
 
 
+def check_number(name: str, value: Any, what: str, is_allowed: Callable[[float], bool]) -> float:
+    """A number that is allowed, which errors call `what`; raises TypeError or ValueError."""
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise TypeError(f"{name} must be {what}, not {value!r:.60}.")
+    if not is_allowed(float(value)):
+        raise ValueError(f"{name}={value!r} must be {what}.")
+    return float(value)
+
+
 def check_count(name: str, value: Any, smallest: int) -> int:
     """A whole number that is not below `smallest`; raises TypeError or ValueError."""
     if isinstance(value, bool) or not isinstance(value, Integral):
@@ -29,17 +38,7 @@ def check_count(name: str, value: Any, smallest: int) -> int:
 
 
 def generator(rng: Rng, otherwise: int | None = None) -> np.random.Generator:
-    """The generator itself, or one with the given seed.
-
-    Parameters
-    ----------
-    rng : a generator, a seed or None.
-    otherwise : the seed where rng is None; None for numbers that nobody can foresee.
-
-    Raises
-    ------
-    TypeError, ValueError : rng is no generator and no seed.
-    """
+    """The generator itself, or one of the given seed, else `otherwise`; raises TypeError or ValueError."""
     try:
         return np.random.default_rng(otherwise if rng is None else rng)
     except (TypeError, ValueError) as error:
@@ -101,11 +100,7 @@ def check_probabilities(name: str, values: ArrayLike) -> Array:
 def check_range(numbers: Numbers, sentence: str, largest: float = LARGEST) -> Numbers:
     """The numbers themselves; raises ValueError where one is NaN or larger than `largest` in size.
 
-    Parameters
-    ----------
-    numbers : a number or an array of any shape.
-    sentence : of the error; `{row}` stands for the place of the first such number on the first axis.
-    largest : by default the largest number of float64.
+    `{row}` in the sentence of the error stands for the place of the first such number on the first axis.
     """
     array = np.asarray(numbers)
     rows = array.reshape(len(array), prod(array.shape[1:])) if array.ndim else array.reshape(1, 1)

@@ -112,8 +112,10 @@ def flaw(
     means: Array,
     covariances: Array,
     family: Family,
-    noun: str = "covariance",
     noise: Background | None = None,
+    *,
+    noun: str = "covariance",
+    is_factored: bool = True,
 ) -> str | None:
     """Say what keeps numbers from being a mixture of a family, as the end of a sentence; None if they are one.
 
@@ -122,25 +124,10 @@ def flaw(
     weights, means : as in `Model`.
     covariances : an array, which should have the family's shape.
     family : the structure.
-    noun : what to call the matrices: precisions have the same flaws.
     noise : beside the components, if there is some.
+    noun : what to call the matrices: precisions have the same flaws.
+    is_factored : whether the covariances are tested by their factors too, which takes longer.
     """
-    wrong = flaw_at_sight(weights, means, covariances, family, noun, noise)
-    if wrong is not None:
-        return wrong
-    with np.errstate(all="ignore"):
-        return matrix_flaw(family.covariances(covariances, *means.shape), noun)
-
-
-def flaw_at_sight(
-    weights: Array,
-    means: Array,
-    covariances: Array,
-    family: Family,
-    noun: str = "covariance",
-    noise: Background | None = None,
-) -> str | None:
-    """As `flaw`, without factoring the covariances."""
     if weights.ndim != 1 or means.ndim != 2 or len(weights) != len(means) or not means.size:
         return f"weights of shape {weights.shape} don't go with means of shape {means.shape}"
     shape = family.shape(*means.shape)
@@ -158,7 +145,10 @@ def flaw_at_sight(
     total = weights.sum() + (0.0 if noise is None else noise.weight)
     if abs(total - 1) > SUM_TOLERANCE:
         return f"its weights sum to {total:.7g}, not to 1{'' if noise is None else ', with that of the noise'}"
-    return None
+    if not is_factored:
+        return None
+    with np.errstate(all="ignore"):
+        return matrix_flaw(family.covariances(covariances, *means.shape), noun)
 
 
 def matrix_flaw(covariances: Covariances, noun: str = "covariance") -> str | None:

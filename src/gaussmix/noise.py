@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from numbers import Real
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from gaussmix.checks import check_finite
+from gaussmix.checks import check_finite, check_number
 from gaussmix.value import Value
 
 
@@ -47,10 +46,7 @@ class Noise(Value):
     volume: float | ArrayLike | None = None
 
     def __post_init__(self) -> None:
-        if isinstance(self.weight, bool) or not isinstance(self.weight, Real):
-            raise TypeError(f"weight must be a number between 0 and 1, not {self.weight!r:.60}.")
-        if not 0 < self.weight < 1:
-            raise ValueError(f"weight={self.weight!r} must be a number between 0 and 1.")
+        check_number("weight", self.weight, "a number between 0 and 1", lambda weight: 0 < weight < 1)
         if self.volume is None:
             return
         given = check_finite("volume", self.volume)

@@ -19,20 +19,9 @@ def points(group: str) -> Mapping[str, EntryPoint]:
 
 
 def load(group: str, name: str) -> Any:
-    """Import what a package offers under a name.
+    """Import what a package offers under a name of "gaussmix.families" or "gaussmix.sources"; None if none does.
 
-    Parameters
-    ----------
-    group : "gaussmix.families" or "gaussmix.sources".
-    name : of the entry point.
-
-    Returns
-    -------
-    part : the module or object; None if no package offers one.
-
-    Raises
-    ------
-    ImportError : the package can't be imported.
+    Raises ImportError where the package can't be imported.
     """
     point = points(group).get(name)
     if point is None:

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
-from numbers import Real
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from gaussmix.checks import check_finite
+from gaussmix.checks import check_finite, check_number
 from gaussmix.numerics.arrays import Array
 from gaussmix.value import Value
 
@@ -48,7 +45,7 @@ class Dirichlet(Value):
     weights: float | ArrayLike
 
     def __post_init__(self) -> None:
-        _concentration(self.weights)
+        _check_concentration(self.weights)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -120,16 +117,15 @@ class NormalInverseWishart(Value):
         mean, scale = self.arrays()
         if mean is not None and (mean.ndim != 1 or not mean.size):
             raise ValueError(f"mean must have the shape (n_features,), not {mean.shape}.")
-        if _number("shrinkage", self.shrinkage) < 0:
-            raise ValueError(f"shrinkage={self.shrinkage!r} must be a number ≥ 0.")
+        check_number("shrinkage", self.shrinkage, "a finite number ≥ 0", lambda number: 0 <= number < np.inf)
         if scale is not None:
             _check_scale(scale)
-        if self.dof is not None and _number("dof", self.dof) <= 0:
-            raise ValueError(f"dof={self.dof!r} must be a number above 0.")
+        if self.dof is not None:
+            check_number("dof", self.dof, "a finite number above 0", lambda number: 0 < number < np.inf)
         if mean is not None and scale is not None and scale.ndim and len(mean) != len(scale):
             raise ValueError(f"mean has {len(mean)} features, and scale has {len(scale)}.")
         if self.weights is not None:
-            _concentration(self.weights)
+            _check_concentration(self.weights)
 
     def arrays(self) -> tuple[Array | None, Array | None]:
         """`mean` (n_features,) and `scale` (), (n_features,) or (n_features, n_features), or None, as arrays."""
@@ -137,17 +133,8 @@ class NormalInverseWishart(Value):
         return mean, None if self.scale is None else check_finite("scale", self.scale)
 
 
-def _number(name: str, value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, Real):
-        raise TypeError(f"{name} must be a number, not {value!r}.")
-    number = float(value)
-    if not math.isfinite(number):
-        raise ValueError(f"{name}={value!r} must be a finite number.")
-    return number
-
-
-def _concentration(weights: float | ArrayLike) -> Array:
-    """α as numbers; raises ValueError or TypeError for what is none."""
+def _check_concentration(weights: float | ArrayLike) -> None:
+    """Raise ValueError or TypeError for what is no α."""
     found = check_finite("weights", weights)
     if found.ndim > 1 or not found.size:
         raise ValueError(f"weights must be a number or have the shape (n_components,), not {found.shape}.")
@@ -156,7 +143,6 @@ def _concentration(weights: float | ArrayLike) -> Array:
             f"weights={found.min():g} must be at least 1: below 1 the density has no maximum, because it grows without "
             "bound where a weight goes to 0."
         )
-    return found
 
 
 def _check_scale(scale: Array) -> None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from numbers import Integral, Real
+from numbers import Integral
 
 import numpy as np
 
+from gaussmix.checks import check_number
 from gaussmix.value import Value
 
 OF_COMPONENTS = ("fixed_means", "fixed_covariances", "fixed_weights")
@@ -56,10 +57,7 @@ class Restrictions(Value):
     def __post_init__(self) -> None:
         if not isinstance(self.equal_weights, (bool, np.bool_)):
             raise TypeError(f"equal_weights must be True or False, not {self.equal_weights!r}.")
-        if isinstance(self.min_weight, bool) or not isinstance(self.min_weight, Real):
-            raise TypeError(f"min_weight must be a number from 0 to 1, not {self.min_weight!r}.")
-        if not 0 <= self.min_weight <= 1:
-            raise ValueError(f"min_weight={self.min_weight!r} must be a number from 0 to 1.")
+        check_number("min_weight", self.min_weight, "a number from 0 to 1", lambda weight: 0 <= weight <= 1)
         for name in OF_COMPONENTS:
             self.components(name)
         if self.equal_weights and self.components("fixed_weights"):

@@ -14,19 +14,14 @@ from gaussmix.families.base import Equivariance, Family
 from gaussmix.testing import check_family
 
 PAGE = Path(__file__).parents[2] / "docs/develop/add-a-structure.md"
-EXAMPLE = Path(__file__).parents[2] / "src/gaussmix/families/eei.py"
+EXAMPLE = Path(__file__).with_name("shared_diagonal.py")
 NAME = "shared_diag"
 
 
 @pytest.fixture
-def shared_diagonal(tmp_path: Path) -> Iterator[Family]:
-    """The example in a file elsewhere, registered under another name for the length of a test."""
-    own = tmp_path / "own.py"
-    own.write_text(
-        EXAMPLE.read_text(encoding="utf-8").replace('@register("EEI", in_all=True)', f'@register("{NAME}")'),
-        encoding="utf-8",
-    )
-    runpy.run_path(str(own))
+def shared_diagonal() -> Iterator[Family]:
+    """The example, registered for the length of a test."""
+    runpy.run_path(str(EXAMPLE))
     yield FAMILIES[NAME]
     del FAMILIES[NAME]
 

@@ -6,9 +6,9 @@ from math import exp
 import numpy as np
 import pytest
 
+from gaussmix.covariances.dense import composed
 from gaussmix.families import FAMILIES, family_named
-from gaussmix.families.common_axes import MOST_COMPONENTS, SHARP, SOFT, with_other_axes
-from gaussmix.families.orientation import composed, spectra_along
+from gaussmix.families.common_axes import MOST_COMPONENTS, SHARP, SOFT, spectra_along, with_other_axes
 from gaussmix.families.volume import RUNAWAY, equal_volumes, reciprocal, settled_volumes
 from gaussmix.numerics.axes import _rounds, principal_axes, shared_axes
 from gaussmix.numerics.core import native_target

@@ -6,8 +6,17 @@ import numpy as np
 import pytest
 
 from gaussmix.families import ALIASES, FAMILIES, family_named
+from gaussmix.families.full import Full
+from gaussmix.families.tied import Tied
 from gaussmix.testing import check_equivariance, check_family
-from gaussmix.testing.check_family import SHAPES, as_needed, check_nested, random_scatters
+from gaussmix.testing.check_family import (
+    GAIN,
+    SHAPES,
+    as_needed,
+    expected_log_likelihood,
+    random_scatters,
+    updated,
+)
 
 MCLUST = ["EII", "VII", "EEI", "VEI", "EVI", "VVI", "EEE", "VEE", "EVE", "VVE", "EEV", "VEV", "EVV", "VVV"]
 
@@ -47,11 +56,27 @@ def is_nested(smaller, larger):
     return smaller != larger and all("IEV".index(a) <= "IEV".index(b) for a, b in zip(smaller, larger, strict=True))
 
 
+def check_nested(smaller, larger, rng):
+    """What a structure can do, one that contains it can do as well: for the same scatters it is no less likely."""
+    for shape in SHAPES:
+        mass, full = random_scatters(rng, *shape)
+        values = [
+            expected_log_likelihood(updated(family, mass, full).dense(), mass, full) for family in (smaller, larger)
+        ]
+        if values[1] < values[0] - GAIN * float(mass.sum()) * shape[1]:
+            raise AssertionError(f"{larger.name} is {values[0] - values[1]:.3g} nats less likely than {smaller.name}")
+
+
 @pytest.mark.parametrize(
     ("smaller", "larger"), [pair for pair in product(MCLUST, MCLUST) if is_nested(*pair)], ids="-".join
 )
 def test_a_freer_structure_is_no_less_likely(smaller, larger, rng):
     check_nested(family_named(smaller), family_named(larger), rng)
+
+
+def test_structures_in_the_wrong_order_are_found_out(rng):
+    with pytest.raises(AssertionError, match="less likely than full"):
+        check_nested(Full(), Tied(), rng)
 
 
 @pytest.mark.parametrize("name", MCLUST)

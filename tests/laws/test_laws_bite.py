@@ -19,7 +19,6 @@ from gaussmix.numerics.core import native_target
 from gaussmix.sources.array import ArraySource
 from gaussmix.starts.base import nearest_centre
 from gaussmix.testing import check_engine, check_family, check_moments, check_source, check_start, check_whitening
-from gaussmix.testing.check_family import check_nested
 from gaussmix.waist.need import Need, Rule, Second
 from gaussmix.waist.whitening.diagonal import DiagonalWhitening
 
@@ -150,11 +149,6 @@ class WithAnothersAlgebra(Full):
 def test_a_wrong_family_is_found_out(family, said, rng):
     with pytest.raises(AssertionError, match=said):
         check_family(family(), rng)
-
-
-def test_structures_in_the_wrong_order_are_found_out(rng):
-    with pytest.raises(AssertionError, match="less likely than full"):
-        check_nested(Full(), Tied(), rng)
 
 
 @dataclass(frozen=True)

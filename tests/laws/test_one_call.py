@@ -4,13 +4,13 @@ import warnings
 
 import numpy as np
 import pytest
+from same_fit import assert_same_fit
 
 from gaussmix import FAMILIES, Full, GaussianMixture, Restrictions
 from gaussmix.engines.native.engine import NativeEngine
 from gaussmix.engines.runner import Seeds
 from gaussmix.fit.fit import FEW
 from gaussmix.numerics.core import native_target
-from gaussmix.testing.closeness import assert_same_fit
 
 pytestmark = pytest.mark.skipif(
     native_target() is None, reason="the C++ core is not built, or this processor cannot run it"

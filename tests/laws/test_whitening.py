@@ -7,7 +7,7 @@ from gaussmix.errors import SingularCovariance
 from gaussmix.numerics import factorise
 from gaussmix.numerics.core import native_target
 from gaussmix.testing import check_whitening
-from gaussmix.testing.engine_cases import random_covariances, whitening_of
+from gaussmix.testing.engine_cases import FORMS, random_covariances
 from gaussmix.waist.whitening.base import FactorShape
 from gaussmix.waist.whitening.triangular import TriangularWhitening
 
@@ -43,7 +43,7 @@ def in_units(covariances, factor_shape, unit):
 @pytest.mark.parametrize("factor_shape", FactorShape)
 def test_whitening_is_the_inverse_root(factor_shape, count, n_features, rng):
     covariances = random_covariances(rng, count, n_features, factor_shape)
-    whitening = whitening_of(covariances, n_features, factor_shape)
+    whitening = FORMS[factor_shape](covariances, count, n_features).whitening
     check_whitening(whitening, np.repeat(dense(covariances, factor_shape, n_features), 1 if count > 1 else 4, axis=0))
 
 
@@ -51,7 +51,7 @@ def test_whitening_is_the_inverse_root(factor_shape, count, n_features, rng):
 @pytest.mark.parametrize("factor_shape", FactorShape)
 def test_units_do_not_matter(factor_shape, unit, rng):
     covariances = in_units(random_covariances(rng, 2, 3, factor_shape), factor_shape, unit)
-    check_whitening(whitening_of(covariances, 3, factor_shape), dense(covariances, factor_shape, 3))
+    check_whitening(FORMS[factor_shape](covariances, 2, 3).whitening, dense(covariances, factor_shape, 3))
 
 
 def test_each_feature_may_have_its_own_unit(rng):
@@ -73,7 +73,7 @@ def test_what_has_no_factor_is_named(factor_shape, bad, rng):
     else:
         covariances[[1, 3], 2, 2] = bad
     with pytest.raises(SingularCovariance, match=r"components 1, 3\.") as caught:
-        whitening_of(covariances, 3, factor_shape)
+        _ = FORMS[factor_shape](covariances, 4, 3).whitening
     assert caught.value.components == (1, 3)
 
 

@@ -17,7 +17,7 @@ ELSEWHERE = [
 
 
 def defaults(tree: ast.AST) -> Iterator[ast.expr | None]:
-    """Default values of `covariance_type` in signatures, and of command-line options."""
+    """Default values of `covariance_type` in signatures and of fields, and of command-line options."""
     for node in ast.walk(tree):
         if isinstance(node, ast.arguments):
             named = [*node.posonlyargs, *node.args]
@@ -25,6 +25,9 @@ def defaults(tree: ast.AST) -> Iterator[ast.expr | None]:
             for argument, value in [*pairs, *zip(node.kwonlyargs, node.kw_defaults, strict=True)]:
                 if argument.arg == "covariance_type":
                     yield value
+        elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+            if node.target.id == "covariance_type":
+                yield node.value
         elif isinstance(node, ast.Call):
             yield from (keyword.value for keyword in node.keywords if keyword.arg == "default")
 
@@ -45,4 +48,5 @@ def test_no_family_is_named_outside_families() -> None:
 def test_the_check_sees_a_name_and_lets_defaults_pass() -> None:
     assert named_families("if covariance_type == 'full':\n    pass") == ["1: full"]
     assert named_families("def f(a, covariance_type='full', *, b='diag'): ...") == ["1: diag"]
+    assert named_families("class A:\n    covariance_type: str = 'full'\n    other: str = 'diag'") == ["3: diag"]
     assert named_families("option('--covariance-type', default='full')") == []

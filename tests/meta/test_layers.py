@@ -20,7 +20,7 @@ MAY_IMPORT = {
     "value": [],
     "priors": ["value", "numerics", "checks"],
     "noise": ["value", "numerics", "checks"],
-    "restrictions": ["value"],
+    "restrictions": ["value", "checks"],
     "waist": ["numerics", "checks", "_core"],
     "covariances": ["waist", "numerics", "checks"],
     "families": ["value", "plugins", "covariances", "waist", "numerics", "checks"],
@@ -160,8 +160,6 @@ MAY_IMPORT = {
     "spark": ["families", "estimators", "sources"],
     "__main__": ["cli"],
     "testing": [
-        "estimators",
-        "priors",
         "covariances",
         "waist",
         "numerics",

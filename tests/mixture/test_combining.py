@@ -7,7 +7,7 @@ from mpmath import mp
 
 from gaussmix import FAMILIES, Mixture, SingularCovariance
 from gaussmix.testing.closeness import EPS, assert_close
-from gaussmix.testing.problems import PROBLEMS, offset
+from gaussmix.testing.problems import PROBLEMS, moved
 
 NAMES = ("a", "b", "c")
 PLAIN = ["full", "tied", "diag", "EEI", "spherical", "EII"]
@@ -25,7 +25,7 @@ def mixture(family):
 
 def another(name, size=0.7):
     """A mixture of the same features elsewhere."""
-    return Mixture.of(offset(PROBLEMS["overlapping"], size).start(FAMILIES[name]))
+    return Mixture.of(moved(PROBLEMS["overlapping"], lambda rows: rows + size).start(FAMILIES[name]))
 
 
 def dense(mixture):

@@ -8,7 +8,7 @@ from scipy.stats import chi2, kstest
 
 from gaussmix import FAMILIES, Mixture
 from gaussmix.mixture.compare.estimate import Estimate
-from gaussmix.mixture.levels.chi_squared import half_square, log_tail
+from gaussmix.mixture.levels import half_square, log_tail
 from gaussmix.mixture.line.level_sets import turns
 from gaussmix.testing.closeness import EPS, assert_close
 from gaussmix.testing.problems import PROBLEMS

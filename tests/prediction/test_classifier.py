@@ -449,7 +449,7 @@ BAD = {
     "tied without labels": (
         {"n_components": 2, "covariance_type": "tied"},
         np.arange(20) % 3 - 1,
-        "nothing, 'diag', 'factor_analyzer', 'full', 'spherical'; or",
+        "whose components share nothing, ",  # and the registry's names
     ),
     "no steps": ({"max_iter": -1}, LABELS, "max_iter=-1"),
     "no components": ({"n_components": 0}, LABELS, "n_components=0"),

@@ -12,6 +12,7 @@ from itertools import pairwise
 import numpy as np
 import pandas as pd
 import pytest
+from same_fit import assert_same_fit
 from sklearn.base import clone
 
 from gaussmix import (
@@ -27,7 +28,7 @@ from gaussmix.engines import choose
 from gaussmix.sources.array import ArraySource
 from gaussmix.sources.opening import open
 from gaussmix.testing import check_source
-from gaussmix.testing.closeness import assert_same_bits, assert_same_fit
+from gaussmix.testing.closeness import assert_same_bits
 from gaussmix.waist.leaves import LEAF_ROWS
 from gaussmix.waist.need import Need, Rule, Second
 

@@ -20,6 +20,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from same_fit import assert_same_fit
 
 from gaussmix import (
     GaussianMixture,
@@ -32,7 +33,7 @@ from gaussmix.sources.array import ArraySource
 from gaussmix.sources.files.base import About
 from gaussmix.sources.opening import open
 from gaussmix.testing import check_source
-from gaussmix.testing.closeness import assert_same_bits, assert_same_fit
+from gaussmix.testing.closeness import assert_same_bits
 from gaussmix.waist.leaves import LEAF_ROWS
 
 pytest.importorskip("pyspark")
@@ -319,7 +320,7 @@ def comes_true(claim):
 def test_pieces_go_where_the_job_that_makes_them_fails(spark):
     frame = spark.range(1).mapInArrow(lambda batches: 1 / 0, spark_source.pieces.PIECES)
     with pytest.raises(Exception, match="division by zero"):
-        spark_source.Cluster(frame, About("the Spark frame", ("a",), None, 0), np.dtype("f8"))
+        spark_source.Cluster(frame, About("the Spark frame", ("a",), None, np.dtype("f8")))
     gc.collect()
     assert comes_true(lambda: not frame.storageLevel.useDisk)
 

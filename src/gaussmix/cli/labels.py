@@ -21,21 +21,10 @@ def label_cells(table: Table, column: str) -> list[Any]:
 
 
 def read_labels(table: Table, column: str, most: int) -> tuple[list[Any], dict[str, list[int]] | None]:
-    """The labels of a column, and the components that they have.
+    """The labels of the rows in a column, None as for `label_cells` and for −1, and the components that they have.
 
-    Parameters
-    ----------
-    table, column : where they are.
-    most : how many different ones there may be.
-
-    Returns
-    -------
-    labels : one for each row; None as for `label_cells`, and for −1.
-    label_components : where labels are text, one component for each, in the order of the alphabet; None for numbers.
-
-    Raises
-    ------
-    BadTable, OSError : there is no such column, it can't be read, or it holds no labels or too many.
+    Labels that are text, at most `most` different ones, have a component each, in the order of the alphabet; numbers
+    have None. Raises as `label_cells`, and BadTable for too many labels or numbers that are not whole.
     """
     texts = [None if text == "-1" else text for text in label_cells(table, column)]
     distinct = {text: number_of(text) for text in sorted({text for text in texts if text is not None})}

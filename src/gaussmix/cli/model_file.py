@@ -60,22 +60,11 @@ class ModelFile:
         without: str | None = None,
         targets: tuple[str, ...] = (),
     ) -> tuple[str, ...]:
-        """The columns of a table that are the features of the model, in its order.
+        """The columns of a table that are the features of the model without `targets`, in its order.
 
         They are matched by name. If the table or the model has no names, or `columns` are other names, they are
-        matched by place.
-
-        Parameters
-        ----------
-        table : the data.
-        columns : which to take.
-        without : a column that is no feature.
-        targets : features that are not read. The table may lack them.
-
-        Raises
-        ------
-        ValueError : a column is missing or does not hold numbers, their number is not that of the features, or a target
-            is no feature.
+        matched by place; the column `without` is no feature. Raises ValueError where a column is missing or does not
+        hold numbers, their number is not that of the features, or a target is no feature.
         """
         known = self._known(targets)
         wanted = None if self.details.feature_names is None else known
@@ -120,15 +109,7 @@ class ModelFile:
 def write_search(
     file: BinaryIO, search: GaussianMixtureIC, names: tuple[str, ...] | None, n_rows: int, row_weight: float
 ) -> None:
-    """Write the chosen mixture of a search, and the `GaussianMixture` that would have ended with it.
-
-    Parameters
-    ----------
-    file : open for writing.
-    search : fitted.
-    names : of the features; None if they have none.
-    n_rows, row_weight : number of rows fitted to, and their total weight.
-    """
+    """Write the chosen mixture of a search to rows of a total weight, and the `GaussianMixture` of the same end."""
     single = as_single(search)
     shared = search.get_params(deep=False).keys() - _NOT_KEPT
     settings = {key: value for key, value in single.get_params(deep=False).items() if key in shared}

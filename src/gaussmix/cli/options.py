@@ -205,8 +205,7 @@ class Reading:
     columns : the features; none for all columns of numbers.
     exclude : columns that are no features.
     drop_missing, missing : whether rows that miss a feature are left out, or taken.
-    format : as `open_table` takes it.
-    has_header, delimiter, decimal, na : of CSV, as a `Dialect` takes them.
+    format, dialect : as `open_table` takes them.
     memory : how many bytes of rows to hold at a time.
     """
 
@@ -214,17 +213,9 @@ class Reading:
     exclude: tuple[str, ...]
     drop_missing: bool
     format: str | None
-    has_header: bool | None
-    delimiter: str | None
-    decimal: str
-    na: tuple[str, ...]
+    dialect: Dialect
     missing: bool = False
     memory: int = sys.maxsize
-
-    @property
-    def dialect(self) -> Dialect:
-        """What is said of CSV."""
-        return Dialect(self.has_header, self.delimiter, self.decimal, self.na)
 
     @property
     def is_plain(self) -> bool:
@@ -258,6 +249,16 @@ class Reading:
         return open(table, columns=columns or None, weights=weights, memory=self.memory, missing=self.missing)
 
 
+def column(flag: str, help: str, **more: Any) -> Decorator:
+    """An option that names a column."""
+    return click.option(flag, callback=column_name, metavar="COLUMN", help=help, **more)
+
+
+def columns(flag: str, help: str) -> Decorator:
+    """An option that names columns or features."""
+    return click.option(flag, multiple=True, callback=column_names, metavar="A,B", help=help)
+
+
 quiet = click.option(
     "-q",
     "--quiet",
@@ -275,9 +276,7 @@ jobs = click.option(
     metavar="N",
     help="Threads; every processor by default. Changes no result.",
 )
-weights = click.option(
-    "--weights", callback=column_name, metavar="COLUMN", help="Weights of the rows: 2 counts as two such rows."
-)
+weights = column("--weights", "Weights of the rows: 2 counts as two such rows.")
 weight_meaning = click.option(
     "--weight-meaning",
     type=click.Choice(MEANINGS),
@@ -295,15 +294,18 @@ def reading(verb: Verb) -> Verb:
 
     @wraps(verb)
     def told(**options: Any) -> None:
+        delimiter, decimal = options.pop("delimiter"), options.pop("decimal")
+        options["dialect"] = Dialect(options.pop("has_header"), delimiter, decimal, options.pop("na"))
         said = Reading(**{each.name: options.pop(each.name) for each in fields(Reading) if each.name in options})
         if said.drop_missing and said.missing:
             raise click.UsageError("--missing takes the rows that --drop-missing leaves out.")
-        if said.decimal == said.delimiter:
-            raise click.UsageError(f"{said.decimal!r} can't be the delimiter and the decimal mark.")
+        if decimal == delimiter:
+            raise click.UsageError(f"{decimal!r} can't be the delimiter and the decimal mark.")
         if "jobs" in options:
             check_engine(options["jobs"])
         verb(reading=said, **options)
 
+    added: Verb = told
     for option in (
         quiet,
         click.option(
@@ -330,22 +332,16 @@ def reading(verb: Verb) -> Verb:
             metavar="C",
             help="Between the fields of CSV: a character, tab or blanks.  [default: by the first line]",
         ),
-        click.option(
-            "--exclude",
-            multiple=True,
-            callback=column_names,
-            metavar="A,B",
-            help="Columns that are no features; they are still copied to the output.",
-        ),
-        click.option("--columns", multiple=True, callback=column_names, metavar="A,B", help="Use these columns only."),
+        columns("--exclude", "Columns that are no features; they are still copied to the output."),
+        columns("--columns", "Use these columns only."),
         click.option(
             "--format",
             type=click.Choice(list(FORMATS)),
             help="Format of DATA.  [default: by its extension or its first bytes]",
         ),
     ):
-        told = option(told)
-    return told
+        added = option(added)
+    return added
 
 
 def structure(more: str) -> Decorator:
@@ -404,3 +400,8 @@ seed = click.option(
     "--seed", "random_state", type=click.IntRange(0, 2**32 - 1), default=0, metavar="N", help="Seed of the starts."
 )
 missing = click.option("--missing", is_flag=True, help="Take rows with empty cells, by what else they hold.")
+
+
+def row_by_row(verb: Verb) -> Verb:
+    """Add the options of every verb that writes something of each row that it reads."""
+    return writing(missing(memory(reading(jobs(verb)))))

@@ -93,14 +93,10 @@ class Writing:
         return () if self.format == "csv" else columns
 
     def write(self, parts: Iterable[pa.Table], read: Files | None = None) -> None:
-        """Write a table that is made part by part, compressed if the extension of the output says so.
+        """Write a table that is made in one part or more, compressed if the extension of the output says so.
 
-        Parameters
-        ----------
-        parts : rows with the same columns, at least one part.
-        read : the table whose delimiter and decimal mark CSV gets; None for "," and ".".
-
-        Raises ValueError if the format can't hold it, OSError if it can't be written.
+        CSV gets the delimiter and the decimal mark of the table `read`, or "," and ".". Raises ValueError if the format
+        can't hold the table, OSError if it can't be written.
         """
         codec, write = _codec_of(self.output), WRITERS[self.format]
         dialect = (",", ".") if read is None else (read.delimiter, read.decimal)

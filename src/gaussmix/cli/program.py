@@ -121,7 +121,7 @@ def _report(error: BaseException, verb: click.Command | None) -> int:
         return USAGE
     if isinstance(error, click.UsageError):
         name = error.ctx.command_path if error.ctx else "gaussmix"
-        click.echo(f"gaussmix: {_one_line(error.format_message())} See '{name} --help'.", err=True)
+        click.echo(f"gaussmix: {' '.join(error.format_message().split())} See '{name} --help'.", err=True)
         return USAGE
     if isinstance(error, OSError) and error.errno == errno.EPIPE:
         return CANNOT  # the reader of the pipe has gone
@@ -147,10 +147,6 @@ def _discard_unwritten_output() -> None:
         sys.stdout.flush()
     except OSError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
-def _one_line(sentence: str) -> str:
-    return " ".join(sentence.split())
 
 
 class Later(ModuleType):

@@ -101,3 +101,8 @@ def squared(roots: Array) -> Array:
     """R Rᵀ of each (m, n), symmetric to the bit."""
     product: Array = np.einsum("kij,klj->kil", roots, roots)
     return product
+
+
+def composed(axes: Array, variances: Array) -> Array:
+    """D_k diag(v_k) D_kᵀ, (n, d, d), of `axes` (n or 1, d, d) and `variances` (n, d) ≥ 0; symmetric to the bit."""
+    return squared(axes * np.sqrt(variances)[:, None, :])

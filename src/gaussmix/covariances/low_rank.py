@@ -43,10 +43,7 @@ class LowRank(Covariances):
     def posterior(self) -> tuple[Array, Array]:
         """The factors given a row x: mean β (x − μ) and covariance P = (I + Λᵀ Ψ⁻¹ Λ)⁻¹ = I − βΛ.
 
-        Returns
-        -------
-        projection : β = Λᵀ Σ⁻¹, (n, n_factors, n_features), 1 / data units.
-        covariance : P, (n, n_factors, n_factors).
+        Gives β = Λᵀ Σ⁻¹, (n, n_factors, n_features), 1 / data units, and P, (n, n_factors, n_factors).
         """
         roots, directions, spread, turn = spectrum(self.loadings, self.noise)
         scaled = turn * (spread / (1.0 + spread**2))[:, None, :]

@@ -25,28 +25,20 @@ from gaussmix.sources.opening import is_table
 
 @dataclass(frozen=True, eq=False)
 class Grouped:
-    """Groups, and the rows of the plain tables of numbers among them, one after the other.
+    """Groups, and the rows of the plain tables of numbers among them, one after the other."""
 
-    Parameters
-    ----------
-    keys : of the groups, in their order.
-    table, weight : what the user gave as the rows of a group, and as their weights.
-    rows : (n_rows, n_features), of the groups that are plain.
-    row_weight : (n_rows,), as they were given; None if nobody gave any.
-    first, size : (n_groups,), where the rows of each group begin and how many they are; none for a group that is not
-        plain.
-    names : of the features; None if they have none.
-    refused : why groups can't be fitted with the others, by their place.
-    """
-
-    keys: tuple[Any, ...]
+    keys: tuple[Any, ...]  # of the groups, in their order
+    # table, weight: what the user gave as the rows of a group, and as their weights
     table: Callable[[int], Any]
     weight: Callable[[int], Any]
-    rows: Rows
-    row_weight: Array | None
+    rows: Rows  # (n_rows, n_features), of the groups that are plain
+    row_weight: Array | None  # (n_rows,), as they were given; None if nobody gave any
+    # first, size: (n_groups,), where the rows of each group begin and how many they are; none for a group that is not
+    # plain
     first: NDArray[np.int64]
     size: NDArray[np.int64]
-    names: tuple[str, ...] | None = None
+    names: tuple[str, ...] | None = None  # of the features; None if they have none
+    # why groups can't be fitted with the others, by their place
     refused: Mapping[int, str] = field(default_factory=dict)
 
     def for_core(self) -> tuple[Groups, Places]:
@@ -75,23 +67,21 @@ class Grouped:
 def grouped(groups: Any, by: Any, offsets: Any, sample_weight: Any, template: BaseEstimator) -> Grouped:
     """Groups in any of the forms that `fit_many` takes; the names of their features are noted at `template`.
 
-    Raises
-    ------
-    ValueError, TypeError : there are no groups, or what is given is in none of these forms.
+    Raises ValueError, TypeError: there are no groups, or what is given is in none of these forms.
     """
     if isinstance(groups, Source) or is_table(groups):
         raise TypeError("fit_many needs tables in memory: a list of arrays, an array with offsets, or a data frame.")
-    is_frame = hasattr(groups, "columns")
+    frame = Frame.of(groups)
     if by is not None and offsets is not None:
         raise ValueError("by= and offsets= both assign rows to groups. Give one of them.")
     if by is not None:
-        if not is_frame:
+        if frame is None:
             raise TypeError(f"by={by!r} needs groups to be a data frame.")
-        return _of_frame(groups, by, sample_weight, template)
+        return _of_frame(frame, by, sample_weight, template)
     if offsets is not None:
         return _of_offsets(groups, offsets, sample_weight, template)
-    if is_frame or (isinstance(groups, np.ndarray) and groups.ndim < 3 and groups.dtype != object):
-        wanted = "by=, the name of the column with the groups" if is_frame else "offsets="
+    if frame is not None or (isinstance(groups, np.ndarray) and groups.ndim < 3 and groups.dtype != object):
+        wanted = "by=, the name of the column with the groups" if frame is not None else "offsets="
         raise ValueError(f"groups is a single table: give {wanted}, or a list of tables.")
     if isinstance(groups, Mapping):
         keys: tuple[Any, ...] = tuple(groups)
@@ -171,7 +161,7 @@ def _columns(frame: Any) -> list[Any]:
     return list(frame.column_names if hasattr(frame, "column_names") else frame.columns)
 
 
-def _shown(names: list[Any]) -> str:
+def _shown(names: Iterable[Any]) -> str:
     return listed([str(name) for name in names])
 
 
@@ -198,7 +188,7 @@ def _plain(table: Any) -> Rows | None:
 
 def _has_large(integers: NDArray[Any]) -> bool:
     """Whether some integers are so large that they may merge in a double."""
-    return bool((np.abs(integers.astype(np.float64)) >= MERGED_FROM).any())
+    return bool((np.abs(integers.astype(np.float64, copy=False)) >= MERGED_FROM).any())
 
 
 def _goes_with(weight: Any, rows: Rows | None) -> bool:
@@ -238,13 +228,11 @@ def _of_offsets(table: Any, offsets: ArrayLike, sample_weight: Any, template: Ba
     )
 
 
-def _of_frame(frame: Any, by: Any, sample_weight: Any, template: BaseEstimator) -> Grouped:
-    """A frame of pandas, polars or Arrow, and the name of the column of groups."""
-    columns = _columns(frame)
-    if by not in columns:
-        raise ValueError(f"by={by!r} is not a column of the frame. Its columns are {_shown(columns)}.")
-    is_arrow = hasattr(frame, "column_names")
-    names = frame[by].to_pylist() if is_arrow else frame[by].to_list()
+def _of_frame(frame: Frame, by: Any, sample_weight: Any, template: BaseEstimator) -> Grouped:
+    """A frame, and the name of the column of groups."""
+    if by not in frame.names:
+        raise ValueError(f"by={by!r} is not a column of the frame. Its columns are {_shown(frame.names)}.")
+    names = frame.data.get_column(by).to_list()
     missing = next((row for row, key in enumerate(names) if key is None or key != key), None)
     if missing is not None:
         raise ValueError(f"Column {by!r} has no group in row {missing}. Fill it, or drop the row.")
@@ -252,8 +240,8 @@ def _of_frame(frame: Any, by: Any, sample_weight: Any, template: BaseEstimator) 
         raise ValueError("The frame has no rows.")
     known: dict[Any, int] = {}
     group = np.fromiter((known.setdefault(key, len(known)) for key in names), np.int64, len(names))
-    features = frame.select([name for name in columns if name != by]) if is_arrow else _without(frame, by)
-    rows, weight = as_rows(template, features, 1, reset=True), _row_weights(sample_weight, len(names))
+    features = frame.data.drop([by])
+    rows, weight = as_rows(template, features.to_native(), 1, reset=True), _row_weights(sample_weight, len(names))
     order = np.argsort(group, kind="stable")
     size = np.bincount(group, minlength=len(known)).astype(np.int64)
     first = np.cumsum(size) - size
@@ -262,15 +250,10 @@ def _of_frame(frame: Any, by: Any, sample_weight: Any, template: BaseEstimator) 
         found: Places = order[first[place] : first[place] + size[place]]
         return found
 
-    def table(place: int) -> Any:
-        if is_arrow:
-            return features.take(places(place))
-        return features.iloc[places(place)] if hasattr(features, "iloc") else features[places(place)]
-
     text = getattr(template, "feature_names_in_", None)
     return Grouped(
         tuple(known),
-        table,
+        lambda place: features[places(place)].to_native(),
         lambda place: None if weight is None else weight[places(place)],
         rows[order],
         None if weight is None else weight[order],
@@ -278,11 +261,6 @@ def _of_frame(frame: Any, by: Any, sample_weight: Any, template: BaseEstimator) 
         _without_large_integers(rows[order], first, size),
         None if text is None else tuple(text.tolist()),
     )
-
-
-def _without(frame: Any, by: Any) -> Any:
-    """A frame of pandas or polars without a column."""
-    return frame.drop(columns=by) if hasattr(frame, "iloc") else frame.drop(by)
 
 
 def _row_weights(sample_weight: Any, n_rows: int) -> Array | None:
@@ -299,10 +277,7 @@ def _without_large_integers(
     table: NDArray[Any], first: NDArray[np.int64], size: NDArray[np.int64]
 ) -> NDArray[np.int64]:
     """The sizes, 0 for groups of whole numbers that may have merged in a double: the estimator looks at them."""
-    if not len(table) or not (np.abs(table.astype(np.float64, copy=False)) >= MERGED_FROM).any():
+    if not _has_large(table):
         return size
-    has_large = [
-        bool((np.abs(table[begin : begin + count].astype(np.float64)) >= MERGED_FROM).any())
-        for begin, count in zip(first.tolist(), size.tolist(), strict=True)
-    ]
-    return np.where(has_large, 0, size)
+    ends = zip(first.tolist(), (first + size).tolist(), strict=True)
+    return np.where([_has_large(table[begin:end]) for begin, end in ends], 0, size)

@@ -62,26 +62,14 @@ def check_pairs(source: Source, families: Iterable[Family], names: Any) -> None:
 def check_errors(
     X_error: ArrayLike, rows: Rows, is_missing: bool, feature_names: Sequence[str] | None = None
 ) -> tuple[Rows, Array, bool]:
-    """Measurement errors as variances (n_rows, n_features) or covariances (n_rows, n_features, n_features).
+    """Rows, with NaN where an error is infinite; the errors, as for `Block`; and whether cells of the rows are NaN.
 
-    Parameters
-    ----------
-    X_error : standard deviations (n_features,) or (n_rows, n_features), or covariances (n_features, n_features) or
-        (n_rows, n_features, n_features), data units or their squares. If both readings fit, the first counts.
-    rows : the rows.
-    is_missing : whether cells of them are NaN.
-    feature_names : of the columns of X; a data frame of errors must have them.
+    `X_error` is standard deviations (n_features,) or (n_rows, n_features), or covariances (n_features, n_features) or
+    (n_rows, n_features, n_features), data units or their squares. If both readings fit, the first counts. A data frame
+    of errors must have the `feature_names` of X. Cells of `rows` may be NaN if `is_missing`.
 
-    Returns
-    -------
-    rows : with NaN where an error is infinite.
-    error : as for `Block`.
-    is_missing : whether cells of these rows are NaN.
-
-    Raises
-    ------
-    ValueError : no numbers, another shape, NaN where X is known, negative; or matrices that are not symmetric, or not
-        positive semidefinite. The message names the first row.
+    Raises ValueError: no numbers, another shape, NaN where X is known, negative; or matrices that are not symmetric, or
+    not positive semidefinite. The message names the first row.
     """
     check_column_names("X_error", X_error, feature_names)
     error, (n_rows, n_features) = check_numbers("X_error", X_error), rows.shape

@@ -103,10 +103,8 @@ def check_given(
 
     With noise, labels may be −1, and responsibilities may have one more column, which is then removed.
 
-    Raises
-    ------
-    ValueError : another shape, labels that are not 0 … n_components − 1, shares that don't sum to 1, components
-        without rows: two such components would stay equal.
+    Raises ValueError: another shape, labels that are not 0 … n_components − 1, shares that don't sum to 1, components
+    without rows: two such components would stay equal.
     """
     origin = "what the callable init_params returned" if returned else "init_params"
     n_rows, n_components = shape

@@ -22,16 +22,11 @@ SEARCH = "search"  # the start that moves components
 def check_labels(labels: Any, label_components: Any, n_rows: int, most: int) -> Known | None:
     """What labels say about the rows; None if they say nothing.
 
-    Parameters
-    ----------
-    labels : (n_rows,) integers, −1, None or masked where unknown; or a table (n_rows, n_components) of allowed
-        components (bool) or of prior responsibilities (numbers ≥ 0).
-    label_components : {label: components}; None where a label is the number of its component.
-    most : the largest number of components that is fitted.
+    Labels are (n_rows,) integers, −1, None or masked where unknown; or a table (n_rows, n_components) of allowed
+    components (bool) or of prior responsibilities (numbers ≥ 0). `label_components` is {label: components}, None where
+    a label is the number of its component, and `most` the largest number of components that is fitted.
 
-    Raises
-    ------
-    ValueError, TypeError : the length or type is wrong, or a row has no possible component. The message names the row.
+    Raises ValueError, TypeError: the length or type is wrong, or a row has no possible component. The message names it.
     """
     groups = _check_groups(label_components)
     if labels is None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from copy import copy
 from functools import lru_cache, partial
 from numbers import Integral, Real
@@ -35,6 +35,13 @@ def check_column_names(parameter: str, value: Any, feature_names: Sequence[str] 
         raise ValueError(
             f"The columns of {parameter} are {listed(frame.names)}, but those of X are {listed(list(feature_names))}."
         )
+
+
+def check_name(parameter: str, value: Any, known: Collection[str]) -> str:
+    """One of the known names; raises ValueError, which lists them."""
+    if not isinstance(value, str) or value not in known:
+        raise unknown_name(parameter, value, known)
+    return value
 
 
 def check_number(name: str, value: Any, hint: str = "") -> float:
@@ -83,11 +90,7 @@ def check_rate(forgetting: Any) -> Rate:
 def check_ridge(reg_covar: Any, families: Sequence[Family], prior: Any = None) -> float | None:
     """A number to add to every variance; None for the automatic one, which is 0 where nothing else can collapse.
 
-    Parameters
-    ----------
-    reg_covar : the parameter.
-    families : the structures.
-    prior : the parameter; one of covariances keeps them from collapsing, as a bound on their ratios does.
+    A prior of covariances keeps them from collapsing, as a bound on their ratios does.
     """
     if isinstance(reg_covar, str) and reg_covar == "auto":
         has_prior = prior is not None and not isinstance(prior, Dirichlet)
@@ -116,9 +119,7 @@ def check_acceleration(acceleration: Any) -> None:
 
 def check_stopping(estimator: Any) -> Stopping:
     """When EM ends, as the parameters of an estimator say."""
-    rule, acceleration = estimator.stopping, getattr(estimator, "acceleration", None)
-    if not isinstance(rule, str) or rule not in RULES:
-        raise unknown_name("stopping", rule, RULES)
+    rule, acceleration = check_name("stopping", estimator.stopping, RULES), getattr(estimator, "acceleration", None)
     if rule == RULES[1] and acceleration is not None:
         raise ValueError(f"stopping={rule!r} can't be combined with acceleration={acceleration!r}. Remove one of them.")
     kind = Aitken if rule == RULES[1] else Stopping
@@ -174,10 +175,7 @@ def check_start_names(init_params: Any) -> tuple[str, ...]:
     """The names of starts in `init_params`; none if it is an array or a callable."""
     several = isinstance(init_params, (list, tuple)) and any(isinstance(name, str) for name in init_params)
     names = tuple(init_params) if several else (init_params,) if isinstance(init_params, str) else ()
-    for name in names:
-        if not isinstance(name, str) or name not in STARTS:
-            raise unknown_name("init_params", name, STARTS)
-    return names
+    return tuple(check_name("init_params", name, STARTS) for name in names)
 
 
 def check_numbers(parameter: str, values: ArrayLike) -> Array:
@@ -185,10 +183,8 @@ def check_numbers(parameter: str, values: ArrayLike) -> Array:
 
     Masked cells, and nulls of a data frame, become NaN.
 
-    Raises
-    ------
-    ValueError : text, complex numbers, lists of unequal length.
-    TypeError : a column of a data frame holds neither numbers nor text.
+    Raises ValueError: text, complex numbers, lists of unequal length. TypeError: a column of a data frame holds neither
+    numbers nor text.
     """
     frame = Frame.of(values)
     try:
@@ -201,16 +197,7 @@ def check_numbers(parameter: str, values: ArrayLike) -> Array:
 
 
 MISSING = ("allow", "error")
-
-
-def check_missing(missing: Any) -> str:
-    """What becomes of missing cells; raises ValueError for another word."""
-    if missing not in MISSING:
-        raise unknown_name("missing", missing, MISSING)
-    found: str = missing
-    return found
-
-
+check_missing = partial(check_name, "missing", known=MISSING)  # what becomes of missing cells
 EVERY = "all"
 HELD_OUT = "cv"
 _WANTED = f'a structure, its name, several, or "{EVERY}"'
@@ -236,9 +223,7 @@ def shown(family: Family) -> str | Family:
 
 def check_criterion(criterion: Any) -> str:
     """The name of a criterion."""
-    if not isinstance(criterion, str) or criterion not in (*CRITERIA, HELD_OUT):
-        raise unknown_name("criterion", criterion, (*CRITERIA, HELD_OUT))
-    return criterion
+    return check_name("criterion", criterion, (*CRITERIA, HELD_OUT))
 
 
 def check_candidates(estimator: Any, n_features: int) -> list[tuple[Family, int]]:

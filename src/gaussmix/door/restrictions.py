@@ -38,9 +38,7 @@ def noise_of(noise: Any) -> Noise | None:
 def check_background(noise: Noise | None, source: Source) -> Background | None:
     """The background that a fit begins with; None for none.
 
-    Raises
-    ------
-    ValueError : the box has another number of features or does not hold all rows, or the rows take up no volume.
+    Raises ValueError: the box has another number of features or does not hold all rows, or the rows take up no volume.
     """
     if noise is None:
         return None
@@ -83,18 +81,11 @@ def given_terms(estimator: Any) -> list[str]:
 
 
 def check_terms(estimator: Any, families: Sequence[Family], n_components: int, *, is_search: bool = False) -> Terms:
-    """The checks that need neither rows nor initial values.
+    """The checks that need neither rows nor initial values, for up to `n_components` components.
 
-    Parameters
-    ----------
-    estimator : of a mixture or a search.
-    families : the structures.
-    n_components : the largest number.
-    is_search : whether numbers of components are compared, so that no component can be named by its number.
+    In a search numbers of components are compared, so that no component can be named by its number.
 
-    Raises
-    ------
-    ValueError, TypeError : a parameter can't be used, or contradicts another.
+    Raises ValueError, TypeError: a parameter can't be used, or contradicts another.
     """
     if estimator.prior is None and estimator.restrictions is None:
         return NOTHING

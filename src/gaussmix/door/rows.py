@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,8 +12,8 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_array, validate_data
 
 from gaussmix.door.incomplete import check_columns, check_errors
-from gaussmix.door.parameters import check_numbers
-from gaussmix.errors import column_named, listed, unknown_name, warn
+from gaussmix.door.parameters import check_name, check_numbers
+from gaussmix.errors import column_named, listed, warn
 from gaussmix.numerics.arrays import Array, Rows, unmasked
 from gaussmix.numerics.frames import Frame, times_sentence
 from gaussmix.numerics.pieces import copied
@@ -36,6 +37,7 @@ from gaussmix.waist.leaves import LEAF_ROWS
 MIN_ROWS = 2  # of a fit
 TINY = 2.0**-800  # weights below are so near to the smallest numbers that products with them lose digits
 MEANINGS = "frequency", "precision"
+check_meaning = partial(check_name, "weight_meaning", known=MEANINGS)
 
 
 def check_source(
@@ -53,11 +55,9 @@ def check_source(
     Missing cells pass if they `may_miss`. A stream may have a single row, and weights that are all 0. `check_errors`
     describes `X_error`, the measurement errors.
 
-    Raises
-    ------
-    ValueError : text, complex, masked, non-finite or (in `fit`) too large numbers, a wrong number of dimensions,
-        samples or features; weights that can't be used; `sample_weight` beside a source.
-    TypeError : a sparse matrix, dates, times or durations, or cells that are neither numbers nor text.
+    Raises ValueError: text, complex, masked, non-finite or (in `fit`) too large numbers, a wrong number of dimensions,
+    samples or features; weights that can't be used; `sample_weight` beside a source. TypeError: a sparse matrix, dates,
+    times or durations, or cells that are neither numbers nor text.
     """
     if isinstance(X, bytes):
         raise TypeError(f"X must be a table, not {X!r:.60}. Give the path of a file as text.")
@@ -257,7 +257,7 @@ def _check_values(rows: Rows, names: Any, largest: float, may_miss: bool) -> boo
 
 def _check_spread(rows: Rows, integers: Mapping[int, NDArray[np.integer[Any]]], names: Any) -> None:
     """Raise ValueError for a column that varies by so little that squares vanish, or integers merge in a double."""
-    low, high = _ends(rows)
+    low, high = rows[extreme_rows(rows), np.arange(rows.shape[1])].astype(np.float64)
     _check_ends(low, high, names)
     for column, values in integers.items():
         if max(abs(low[column]), abs(high[column])) >= MERGED_FROM:
@@ -272,12 +272,6 @@ def _integers(X: Any) -> Mapping[int, NDArray[np.integer[Any]]]:
     if np.ma.is_masked(X):
         return {place: column.compressed() for place, column in enumerate(X.T)} if X.dtype.kind in "iu" else {}
     return dict(enumerate(np.asarray(X).T)) if _kind(X) in "iu" else {}
-
-
-def _ends(rows: Rows) -> Array:
-    """The smallest and the largest number of each column, (2, n_features)."""
-    ends: Array = rows[extreme_rows(rows), np.arange(rows.shape[1])].astype(np.float64)
-    return ends
 
 
 def _check_ends(low: Array, high: Array, names: Any) -> None:
@@ -305,9 +299,7 @@ def check_row_weight(sample_weight: ArrayLike | None, n_rows: int, *, may_vanish
 
     All may be 0 if they `may_vanish`.
 
-    Raises
-    ------
-    ValueError : no numbers, wrong shape, not finite, negative, 0 for every row, or so large that sums overflow.
+    Raises ValueError: no numbers, wrong shape, not finite, negative, 0 for every row, or so large that sums overflow.
     """
     if sample_weight is None:
         return None
@@ -335,13 +327,6 @@ def check_row_weight(sample_weight: ArrayLike | None, n_rows: int, *, may_vanish
     return in_whole_steps(weight)
 
 
-def check_meaning(weight_meaning: Any) -> str:
-    """What weights are: "frequency" or "precision"."""
-    if not isinstance(weight_meaning, str) or weight_meaning not in MEANINGS:
-        raise unknown_name("weight_meaning", weight_meaning, MEANINGS)
-    return weight_meaning
-
-
 def as_meant(source: Source, weight_meaning: str) -> Source:
     """The rows with weights that count rows: precisions sum to the number of rows of positive weight."""
     is_precision = check_meaning(weight_meaning) == "precision"
@@ -361,17 +346,8 @@ def check_counts_of_rows(source: Source, weight_meaning: str, *, is_silent: bool
     """Rows with weights for criteria such as BIC, which take the sum of the weights for the number of rows.
 
     Weights that sum to less than two rows, such as weights normalised to sum to 1, would turn the penalty log Σs off or
-    around. They are shares: they are scaled so that they sum to the number of rows of positive weight.
-
-    Parameters
-    ----------
-    source : the rows, with weights as they were given.
-    weight_meaning : what they are; precisions are always scaled.
-    is_silent : no warning where they are scaled.
-
-    Returns
-    -------
-    source : the rows, with the same weights or scaled ones.
+    around. They are shares: they are scaled so that they sum to the number of rows of positive weight, with a warning
+    unless `is_silent`. Precisions are always scaled.
     """
     source = as_meant(source, weight_meaning)
     total, counted = _with_values(source)[0], counted_weight(source)

@@ -30,15 +30,12 @@ def check_classes(y: ArrayLike | None, n_rows: int) -> tuple[NDArray[Any], NDArr
     NumPy turns −1 and NaN beside text into text, so "-1" and "nan" mean the same. −1 beside only one other class is a
     class itself: many people call their two classes −1 and 1.
 
-    Raises
-    ------
-    ValueError : no labels, one class, infinite or continuous values, numbers beside text, another length than the rows.
+    Raises ValueError: no labels, one class, infinite or continuous values, numbers beside text, another length than the
+    rows.
     """
     if y is None:
         raise ValueError("A classifier requires y to be passed, but the target y is None.")
-    given: NDArray[Any] = column_or_1d(unmasked(y, None), warn=True)
-    if len(given) != n_rows:
-        raise ValueError(f"y holds {len(given)} labels, but X has {n_rows} rows: inconsistent numbers of samples.")
+    given = _labels(y, n_rows, warn=True)
     _check_finite(given)
     present = ~_is_missing(given)
     known = present & ~_is_unlabelled(given)
@@ -60,24 +57,26 @@ def check_classes(y: ArrayLike | None, n_rows: int) -> tuple[NDArray[Any], NDArr
 def known_classes(
     y: ArrayLike, n_rows: int, classes: NDArray[Any], *, has_unknown: bool
 ) -> tuple[NDArray[np.intp], NDArray[Any]]:
-    """The places of rows with a class in y, and these classes; raises ValueError if there are none.
+    """The places of rows with a class in y, and these classes, as `check_classes` reads it.
 
-    Parameters
-    ----------
-    y : as `check_classes` takes it.
-    n_rows : its length.
-    classes : that were learned. −1 may be one of them.
-    has_unknown : whether −1 says that a row has none of them.
+    −1 may be one of the `classes` that were learned, or say that a row has none of them (`has_unknown`).
+
+    Raises ValueError: y has another length than the rows, or holds no class.
     """
-    given: NDArray[Any] = column_or_1d(unmasked(y, None))
-    if len(given) != n_rows:
-        raise ValueError(f"y holds {len(given)} labels, but X has {n_rows} rows: inconsistent numbers of samples.")
+    given = _labels(y, n_rows)
     known = ~_is_missing(given)
     if not (has_unknown or _is_unlabelled(classes).any()):
         known &= ~_is_unlabelled(given)
     if not known.any():
         raise ValueError("y holds no class: every label is missing. Give the classes of some rows.")
     return np.flatnonzero(known), np.asarray(given[known].tolist())
+
+
+def _labels(y: ArrayLike, n_rows: int, *, warn: bool = False) -> NDArray[Any]:
+    given: NDArray[Any] = column_or_1d(unmasked(y, None), warn=warn)
+    if len(given) != n_rows:
+        raise ValueError(f"y holds {len(given)} labels, but X has {n_rows} rows: inconsistent numbers of samples.")
+    return given
 
 
 def check_mass(mass: Array, classes: NDArray[Any]) -> None:
@@ -164,10 +163,8 @@ def _check_finite(y: NDArray[Any]) -> None:
 def check_target(y: ArrayLike | None, n_rows: int) -> Array:
     """y as finite numbers, (n_rows,) or (n_rows, n_targets).
 
-    Raises
-    ------
-    ValueError : no target, not numbers, another shape or length, a value that is missing or infinite.
-    TypeError : a column of a data frame holds neither numbers nor text.
+    Raises ValueError: no target, not numbers, another shape or length, a value that is missing or infinite. TypeError:
+    a column of a data frame holds neither numbers nor text.
     """
     if y is None:
         raise ValueError(

@@ -151,12 +151,7 @@ def memory_of_engine(trace: Trace) -> dict[str, Array]:
 
 @dataclass(frozen=True, eq=False)
 class Acceleration:
-    """Chooses the model for the next pass of an accelerated run.
-
-    Parameters
-    ----------
-    engine, objective, stopping : see `run_em`.
-    """
+    """Chooses the model for the next pass of an accelerated run; the fields are those of `run_em`."""
 
     engine: Engine[Any]
     objective: Objective
@@ -169,17 +164,7 @@ class Acceleration:
         return max(FIRST - trace.n_steps, EVERY - trace.n_steps % EVERY)
 
     def state_after(self, before: State, state: State) -> State:
-        """Judge a pass, and choose the model for the next one.
-
-        Parameters
-        ----------
-        before : the state before the pass.
-        state : the state after a step of EM from `before`.
-
-        Returns
-        -------
-        state : the next state of the accelerated run.
-        """
+        """Judge the pass from `before` to `state`, one step of EM later, and choose the model for the next pass."""
         trace = state.trace
         if not has_path(before.trace):
             return self._begun(state)

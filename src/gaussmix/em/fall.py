@@ -22,10 +22,6 @@ def fall(before: Parameters, after: Parameters) -> Callable[[Array], Array] | No
     So log p(x, k) falls by at most D(r), which rises with r. Components with r above R have at most the share
     `LEFT_OUT` of p(x), if R² / 2 is the largest log scale less log p(x), log K and the log of the share. The others
     fall by at most D(R), and so does p(x).
-
-    Parameters
-    ----------
-    before, after : mixtures with the same number of components.
     """
     shape = before.whitening.factor_shape
     if len(before.means) != len(after.means) or shape is not after.whitening.factor_shape:

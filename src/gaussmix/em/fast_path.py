@@ -25,12 +25,7 @@ from gaussmix.waist.leaves import LEAF_ROWS
 
 @dataclass(frozen=True, eq=False)
 class FastPath:
-    """The steps of a run that its engine can make without Python.
-
-    Parameters
-    ----------
-    source, engine, family, n_components, objective, stopping : of the run; see `run_em`.
-    """
+    """The steps of a run that its engine can make without Python; the fields are those of `run_em`."""
 
     source: Source
     engine: Engine[Any]
@@ -40,19 +35,11 @@ class FastPath:
     stopping: Stopping
 
     def run(self, model: Model, n_steps: int, previous: float, most: int | None = None) -> tuple[Model, list[float]]:
-        """Continue from a model for as many steps as the engine makes by itself.
+        """Continue from a model, `n_steps` steps into a run, for as many steps as the engine makes by itself.
 
-        Parameters
-        ----------
-        model : the model to continue from.
-        n_steps : number of steps made before.
-        previous : the objective before the last of them.
-        most : limit on the number of steps; None for the limit of the stopping rule.
-
-        Returns
-        -------
-        model : after the last step.
-        log_likelihood : mean before each step; empty if Python must make the next step.
+        These are at most `most`, and as many as the stopping rule allows; `previous` is the objective before the last
+        step. Gives the model after them and the mean log-likelihood before each; no number if Python must make the next
+        step.
         """
         if self._task is None or model.noise is not None:
             return model, []

@@ -30,18 +30,12 @@ LEAST = -1e300
 def guided(
     partition: Partition, source: Source, engine: Engine[Any], n_components: int, *, is_matched: bool = False
 ) -> Partition:
-    """Change a partition so that each row is in a component that its label allows.
+    """Change a partition, made without labels, so that each row is in a component that its label allows.
 
-    The parts of a start are in no order. They are matched with the components so that the most row weight agrees with
-    its label (Kuhn 1955). Constrained k-means then moves the centres: it begins at the means of the labelled rows,
-    which keep their component; Basu, Banerjee & Mooney (2002), ICML 19.
-
-    Parameters
-    ----------
-    partition : the partition of a start, made without labels.
-    source : the rows and their labels. For complete rows without labels, `partition` is returned unchanged.
-    engine, n_components : of the fit.
-    is_matched : whether the parts are in the order of the components already.
+    The parts of a start are in no order, unless `is_matched`. They are matched with the components so that the most row
+    weight agrees with its label (Kuhn 1955). Constrained k-means then moves the centres: it begins at the means of the
+    labelled rows, which keep their component; Basu, Banerjee & Mooney (2002), ICML 19. For complete rows without
+    labels, `partition` is returned unchanged.
     """
     if source.has_log_prior or source.has_errors or source.may_miss:
         partition = partition.scaled

@@ -54,13 +54,9 @@ class Halves(NamedTuple):
 def halved(rows: Array, weight: Array, scale: Array, rng: np.random.Generator, *, is_full: bool) -> Halves:
     """Split each group from a cut across its longest axis and from a random cut; return the better splits.
 
-    Parameters
-    ----------
-    rows : (n_groups, n_rows, n_features), data units.
-    weight : (n_groups, n_rows), sums to 1 in each group, and to 0 in a group without rows.
-    scale : (n_features,), data units: the scale on which axes are compared.
-    rng : draws directions and places of cuts.
-    is_full : whether halves have covariances; else they have variances.
+    Rows are (n_groups, n_rows, n_features), data units. Weights (n_groups, n_rows) sum to 1 in each group, and to 0 in
+    a group without rows. Axes are compared on `scale` (n_features,), data units. Halves have covariances if `is_full`,
+    else variances.
     """
     n_groups, _, n_features = rows.shape
     middle = np.einsum("gn,gnd->gd", weight, rows)

@@ -34,13 +34,7 @@ APART = 0.1  # standard deviations between a component and each of its halves
 class InitialMoments:
     """Moments of rows under a partition. Each kind of moments is summed once for all structures.
 
-    Parameters
-    ----------
-    source : the rows; threads read them one at a time.
-    engine : sums moments over them.
-    n_components : K.
-    partition : how the rows are shared.
-    noise : a background and its weight; if the partition leaves rows to the noise, their share replaces the weight.
+    Threads read the rows one at a time. If the partition leaves rows to the noise, their share replaces its weight.
     """
 
     source: Source
@@ -52,13 +46,9 @@ class InitialMoments:
     _one_at_a_time: Lock = field(default_factory=Lock, init=False)
 
     def about_means(self, need: Need) -> tuple[Moments, Array]:
-        """Sum moments about the means.
+        """Sum the moments that `need` asks for about the means (n_components, n_features), data units; gives both.
 
-        Returns
-        -------
-        moments : the moments that `need` asks for.
-        means : (n_components, n_features), data units. A component without rows gets its mean in the partition, or the
-            mean of all rows if the partition has no means.
+        A component without rows gets its mean in the partition, or the mean of all rows if the partition has no means.
         """
         with self._one_at_a_time:
             if need.projection is not None:  # which no other structure has
@@ -74,21 +64,11 @@ class InitialMoments:
         source: Source | None = None,
         tolerance: float = TOLERANCE_IN_SINGLE,
     ) -> Model:
-        """Make the first model by an M-step.
+        """Make the first model by an M-step; raises `SingularCovariance` if a component has too few distinct rows.
 
         If the family has several initial covariances, EM runs from each, and the model that the best run reached is
-        returned.
-
-        Parameters
-        ----------
-        family : the covariance structure.
-        objective : what EM will raise.
-        source : the same rows for these runs; needed if other threads use these moments.
-        tolerance : tolerance of the fit, nats per unit of row weight; these runs use no lower one.
-
-        Raises
-        ------
-        SingularCovariance : a component has too few distinct rows for a covariance; the message names it.
+        returned. These runs read `source`, the same rows, which is needed if other threads use these moments. They use
+        no lower tolerance, nats per unit of row weight, than that of the fit.
         """
         centres = self.partition.centres
         if centres is not None and not family.has_alternatives:

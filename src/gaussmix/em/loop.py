@@ -104,24 +104,12 @@ def em_step(
     is_exact: bool = True,
     facts: Any = None,
 ) -> tuple[Moments, Model, Mapping[int, Frozen]]:
-    """Make one E-step and one M-step.
+    """Make one E-step and one M-step; gives the moments, the model, and the frozen components with those stuck now.
 
     The engine chooses the anchor of the sums. The sums are made again about the new means if moving them there would
     cost digits: in a first step from a far start, and for pooled moments of far components. An engine sums in double
     about a given anchor. The loop gives one if `is_exact`, and if float32 would decide whether a component gets stuck.
-
-    Parameters
-    ----------
-    source, engine, model, objective : of the run; see `run_em`.
-    frozen : components that keep their mean and covariance, and why.
-    is_exact : sum in double.
-    facts : `Moments.facts` of the step before; None in a first step.
-
-    Returns
-    -------
-    moments : of the E-step.
-    model : after the M-step.
-    frozen : the components that were frozen before, and the components that got stuck in this step.
+    `facts` are `Moments.facts` of the step before; None in a first step.
     """
     need = model.family.need(model.covariances)
     is_far = need.pooled and loss(_centre(model), model) > MAX_LOSS

@@ -37,10 +37,7 @@ MAX_LOSS_IN_SINGLE = 30.0  # of sums in float32, whose relative error is 1e-4 at
 def maximise(moments: Moments, default_means: Array) -> tuple[Array, Array, Scatter]:
     """Make weights, which sum to 1, means and the scatter about the new means; Bishop (2006) eq. 9.17, 9.22.
 
-    Parameters
-    ----------
-    moments : of all rows.
-    default_means : (n_components, n_features), the means of components without mass.
+    A component without mass gets its mean of `default_means`, (n_components, n_features).
     """
     weights = moments.mass / (moments.mass.sum() or 1.0)  # all may be noise
     means = moments.means(default_means)
@@ -59,22 +56,10 @@ def initial_models(
 ) -> list[Model]:
     """Make the models that EM may start from: first the model of the M-step, then the family's alternatives.
 
-    An empty component starts at its default mean, with the pooled covariance of the others and the weight `EMPTY_SHARE`
-    / K, so that it can still gain rows.
-
-    Parameters
-    ----------
-    moments : under the first responsibilities.
-    family : the covariance structure.
-    engine : makes the covariances if it supports the family.
-    objective : what EM will raise.
-    default_means : (n_components, n_features), the means of empty components.
-    current : covariances after the last update, for a family with several first updates; there are no alternatives
-        then.
-
-    Raises
-    ------
-    SingularCovariance : in every model, a component has too few distinct rows for a covariance.
+    An empty component starts at its mean of `default_means` (n_components, n_features), with the pooled covariance of
+    the others and the weight `EMPTY_SHARE` / K, so that it can still gain rows. A family with several first updates
+    gives the covariances after the last one as `current`; there are no alternatives then. Raises `SingularCovariance`
+    if, in every model, a component has too few distinct rows for a covariance.
     """
     weights, means, scatter = maximise(moments, default_means)
     empty = weights <= LOST_SHARE
@@ -102,13 +87,7 @@ def initial_models(
 def next_model(
     moments: Moments, current: Model, engine: Engine[Any], objective: Objective, frozen: Mapping[int, Frozen]
 ) -> tuple[Model, dict[int, Frozen]]:
-    """Make the model after a step.
-
-    Returns
-    -------
-    model : after the step.
-    stuck : components that keep mean and covariance: `frozen`, and the components that got stuck in this step.
-    """
+    """Make the model after a step, and tell which components keep mean and covariance: `frozen`, and new ones."""
     weights, means, scatter = objective.constrain(*maximise(moments, current.means))
     noise = current.noise
     if noise is not None:

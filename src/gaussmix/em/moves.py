@@ -42,13 +42,9 @@ MOVED = 0.03  # standard deviations: a component that has moved less is not spli
 
 
 class Removal(NamedTuple):
-    """A component loses its rows to others.
+    """A component, `freed`, loses its rows to `heir`; to all others if that is None.
 
-    Parameters
-    ----------
-    gain : a lower bound on the gain, nats per row; an estimate if the structure ties covariances to each other.
-    freed : the component that loses its rows.
-    heir : the component that takes them; None if all others do.
+    `gain` is a lower bound on the gain, nats per row; an estimate if the structure ties covariances to each other.
     """
 
     gain: float
@@ -57,14 +53,7 @@ class Removal(NamedTuple):
 
 
 class Split(NamedTuple):
-    """Two components take the place of one.
-
-    Parameters
-    ----------
-    gain : as for `Removal`.
-    component : the component that is split.
-    halves, group : the two new components, and their index in `halves`.
-    """
+    """Two components, number `group` of `halves`, take the place of one; `gain` as for `Removal`."""
 
     gain: float
     component: int
@@ -77,12 +66,7 @@ Move = TypeVar("Move", Removal, Split)
 
 @dataclass(frozen=True, eq=False)
 class LocalEM:
-    """EM on rows in memory.
-
-    Parameters
-    ----------
-    family, engine, objective : of the fit.
-    """
+    """EM on rows in memory, with the family, the engine and the objective of a fit."""
 
     family: Family
     engine: Engine[Any]
@@ -108,12 +92,7 @@ class LocalEM:
 
 
 class View:
-    """Rows under a model: responsibilities and log densities.
-
-    Parameters
-    ----------
-    rows, em, model : the rows, EM on them, and the model.
-    """
+    """Rows under a model: responsibilities and log densities."""
 
     def __init__(self, rows: Distinct, em: LocalEM, model: Model) -> None:
         self.rows, self.em, self.model = rows, em, model
@@ -151,17 +130,10 @@ class View:
 
 
 class Part(NamedTuple):
-    """Some components of a model, and the rows that they share.
+    """Some components of a model, by their indices, and the rows that they share, weighted by responsibility.
 
-    By Jensen's inequality, the gain of these rows times `share` is a lower bound on the gain of all rows.
-
-    Parameters
-    ----------
-    components : their indices in the model.
-    rows : their rows, weighted by responsibility.
-    model : the model of these rows.
-    share : weight of these rows as a share of all row weight.
-    log_likelihood : mean of these rows, nats.
+    `model` is that of these rows, `share` their part of all row weight, and `log_likelihood` their mean, nats. By
+    Jensen's inequality, the gain of these rows times `share` is a lower bound on the gain of all rows.
     """
 
     components: Places
@@ -190,11 +162,7 @@ class Moved(NamedTuple):
 class Moves:
     """Ranks moves on some rows.
 
-    Parameters
-    ----------
-    em : EM on rows.
-    rng : draws rows and directions of splits.
-    scale : (n_features,), data units: typical standard deviations within a component.
+    `scale` (n_features,), data units, are typical standard deviations within a component.
     """
 
     def __init__(self, em: LocalEM, rng: np.random.Generator, scale: Array) -> None:

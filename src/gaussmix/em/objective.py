@@ -64,14 +64,10 @@ class Objective(ABC):
 
 @dataclass(frozen=True, eq=False)
 class Ridge(Objective):
-    """Maximum likelihood, with a number added to every variance at each step.
+    """Maximum likelihood, with a ridge (n_features,), data units², added to the variances at each step.
 
     A ridge is no prior: its term grows with the mass, so EM raises no function of the parameters alone. The
     log-likelihood decides when EM ends and which run is the best, as in scikit-learn.
-
-    Parameters
-    ----------
-    ridge : (n_features,), data units²; 0 adds nothing.
     """
 
     ridge: Array

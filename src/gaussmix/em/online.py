@@ -83,24 +83,11 @@ def sums_per_weight(source: Source, engine: Engine[Any], model: Model) -> Moment
 def online_step(
     source: Source, engine: Engine[Any], model: Model, sums: Moments, objective: Objective, log_kept: float
 ) -> tuple[Moments, Model, Mapping[int, Frozen]]:
-    """Mix the sums of new rows into the sums of earlier rows, and make the next model.
+    """Mix the sums of new rows into those of earlier rows, both for a row weight of 1, and make the next model.
 
-    S ← (1 − γ) S + γ s, both for a row weight of 1; Cappé & Moulines (2009), JRSS B 71, eq. 9 and 10.
-
-    Parameters
-    ----------
-    source : the rows of the step.
-    engine, objective : as in `run_em`.
-    model : before the step; its family's need must not depend on its covariances.
-    sums : S of the earlier rows, for a row weight of 1.
-    log_kept : log(1 − γ), of `Rate.log_kept`.
-
-    Returns
-    -------
-    sums : S after the step, for a row weight of 1.
-    model : after the step.
-    stuck : components that keep their mean and covariance in this step, and why. The next step tries them again,
-        because new rows may reach them.
+    S ← (1 − γ) S + γ s with log(1 − γ) of `Rate.log_kept`; Cappé & Moulines (2009), JRSS B 71, eq. 9 and 10. The need
+    of the family must not depend on its covariances. Components that get stuck keep their mean and covariance in this
+    step; the next step tries them again, because new rows may reach them.
     """
     new = sums_per_weight(source, engine, model)
     sums = new.scaled(-expm1(log_kept)) + sums.scaled(exp(log_kept))

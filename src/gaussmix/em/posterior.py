@@ -50,13 +50,7 @@ class Shares:
         return replace(self, concentration=concentration, fixed={})
 
     def best(self, weights: Array, row_weight: float) -> Array:
-        """The allowed weights (n_components,) of highest posterior density, from the `weights` of highest likelihood.
-
-        Parameters
-        ----------
-        weights : N_k / N, which sum to 1.
-        row_weight : N.
-        """
+        """The allowed weights of highest posterior density, from those of highest likelihood, N_k / `row_weight`."""
         added = np.broadcast_to(self.concentration, weights.shape)
         if added.any():
             weights = (row_weight * weights + added) / (row_weight + added.sum())

@@ -44,24 +44,12 @@ def run_with(
     *,
     is_accelerated: bool = False,
 ) -> Iterator[State]:
-    """Run `run_em`, and apply a remedy to each component that gets stuck.
+    """Run `run_em`, and apply a remedy to each component that gets stuck; traces say which components did, and when.
 
-    A run can continue from any of its states, as a run of `run_em` can.
-
-    Parameters
-    ----------
-    remedy : what to do. `FREEZE` is what `run_em` does. `DROP` removes the component. `REPAIR` replaces it by half of
-        the heaviest component, at most `MOST_REPAIRS` times in a run, and then freezes.
-    source, engine, model, objective, stopping, previous, trace, is_accelerated : as for `run_em`.
-
-    Yields
-    ------
-    state : as `run_em` does; its trace says which components got stuck, and when.
-
-    Raises
-    ------
-    DegenerateError : a component got stuck and the remedy is `ERROR`, or all components got stuck and none is left to
-        drop or repair with.
+    `FREEZE` is what `run_em` does. `DROP` removes the component. `REPAIR` replaces it by half of the heaviest
+    component, at most `MOST_REPAIRS` times in a run, and then freezes. `ERROR` raises `DegenerateError`; so do `DROP`
+    and `REPAIR` if all components got stuck. The other arguments are those of `run_em`, and a run can continue from any
+    of its states too.
     """
     trace = trace or Trace()
     events = trace.events

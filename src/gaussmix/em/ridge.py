@@ -17,15 +17,10 @@ CONSTANT = 2.0**-40, 2.0**-10  # least and largest spread of a constant column, 
 def automatic_ridge(sample: Distinct, trim: float = 0.0) -> Array:
     """1e-6 of a robust variance of each feature, (n_features,), data units².
 
-    The robust variance leaves out ceil(1 %) + 1 of the weight at each end; if it is 0, the whole variance counts. A
-    constant column has no variance: it takes the median of the others, but at least (2⁻⁴⁰ x)² and at most (2⁻¹⁰ x)² of
-    its value x. The digits that a float32 or a text lacks then cost next to nothing. A column of zeros takes the
-    median. If all columns are constant, 1 replaces the median.
-
-    Parameters
-    ----------
-    sample : the rows.
-    trim : the share of the weight that may be outliers; above 1 %, this share is left out at each end.
+    The robust variance leaves out ceil(1 %) + 1 of the weight at each end, and a larger share if `trim` says that more
+    may be outliers; if it is 0, the whole variance counts. A constant column has no variance: it takes the median of
+    the others, but at least (2⁻⁴⁰ x)² and at most (2⁻¹⁰ x)² of its value x. The digits that a float32 or a text lacks
+    then cost next to nothing. A column of zeros takes the median. If all columns are constant, 1 replaces the median.
     """
     variances = _trimmed_variances(sample, min(max(TRIMMED, trim), MOST_TRIMMED))
     if not (variances > 0).all():

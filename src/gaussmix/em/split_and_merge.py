@@ -47,14 +47,7 @@ def first_model(
 ) -> Model:
     """The model that EM starts from: the M-step's, or that of a search from it if the partition asks for one.
 
-    Parameters
-    ----------
-    first, family, objective, source, tolerance : see `InitialMoments.model`.
-    is_unwanted : asked before each move whether to stop the search.
-
-    Raises
-    ------
-    SingularCovariance : a component has too few distinct rows for a covariance; the message names it.
+    Arguments and errors are those of `InitialMoments.model`; `is_unwanted` is asked before each move whether to stop.
     """
     model, partition = first.model(family, objective, source, tolerance), first.partition
     if partition.searched is None:
@@ -73,22 +66,11 @@ def split_and_merge(
     rng: np.random.Generator,
     is_unwanted: Callable[[], bool] = lambda: False,
 ) -> Model:
-    """Move components until no move has helped for some time.
+    """Move components until no move has helped for some time, on a part of a sample that suffices.
 
     A move is refused if it adds a component with almost no distinct rows, or a nearly flat one with few: maxima of the
-    likelihood there say nothing about the data.
-
-    Parameters
-    ----------
-    model : the model to start from.
-    sample : the rows or a sample of them; a part is used if it suffices.
-    engine, objective : of the fit.
-    rng : draws that part, and directions of splits.
-    is_unwanted : asked before each move whether to stop.
-
-    Returns
-    -------
-    model : the model after the last move that helped, after EM; `model` itself if EM from it freezes a component.
+    likelihood there say nothing about the data. `is_unwanted` is asked before each move whether to stop. Gives the
+    model after the last move that helped, after EM; `model` itself if EM from it freezes a component.
     """
     if model.n_components == 1:
         return model

@@ -72,15 +72,7 @@ class Terms:
     def objective(
         self, ridge: Array, unit: float, n_components: int, family: Family, moments: OverallMoments | None
     ) -> Ridge:
-        """Make the objective of EM.
-
-        Parameters
-        ----------
-        ridge : (n_features,), data units².
-        unit : divisor of the row weights.
-        n_components, family : of the mixture.
-        moments : of all rows; a prior needs them.
-        """
+        """Make the objective of EM, for row weights divided by `unit`; a prior needs the moments of all rows."""
         if self.is_empty:
             return Ridge(ridge)
         prior = None

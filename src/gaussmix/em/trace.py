@@ -76,14 +76,7 @@ class Trace:
 
 
 class State(NamedTuple):
-    """The state of a run of EM.
-
-    Parameters
-    ----------
-    model : after the last step.
-    trace : what the steps so far recorded.
-    outcome : why the run ended; None while it goes on.
-    """
+    """The model after the last step of a run, the record of the steps, and why the run ended; None while it goes on."""
 
     model: Model
     trace: Trace

@@ -71,13 +71,9 @@ class Kept(NamedTuple):
 
 
 def kept(log_density: Array, row_weight: Array | None, left_out: float) -> Kept:
-    """Leave out the least likely rows, up to a weight of `left_out`.
+    """Leave out the least likely rows, by their log densities (n_rows,), nats, up to a weight of `left_out`.
 
-    Parameters
-    ----------
-    log_density : (n_rows,), nats.
-    row_weight : (n_rows,); None where all are 1.
-    left_out : less than the sum of the weights. The row at the cutoff keeps the part of its weight that is needed.
+    That is less than the sum of the weights. The row at the cutoff keeps the part of its weight that is needed.
     """
     cutoff = _cutoff(log_density, row_weight, left_out)
     slack = TIE * max(1.0, abs(cutoff))
@@ -108,14 +104,9 @@ def trimmed(source: Source, share: float) -> Source:
 
 
 class Trimmed(Source):
-    """The rows of another source; each pass with parameters leaves out the least likely rows.
+    """The rows of another source; each pass with parameters leaves out the least likely, a share of the row weight.
 
     Passes without parameters, and methods other than `map_merge`, see all rows.
-
-    Parameters
-    ----------
-    source : the rows.
-    share : share of the row weight that is left out.
     """
 
     def __init__(self, source: Source, share: float) -> None:
@@ -197,14 +188,7 @@ class Trimmed(Source):
 
 
 class _Last(NamedTuple):
-    """What a pass leaves for the next one.
-
-    Parameters
-    ----------
-    parameters : of the pass.
-    bounds : (n_rows,), lower bound on the log density of each row, nats.
-    kept : which rows it kept.
-    """
+    """What a pass leaves: its parameters, lower bounds on log densities (n_rows,), nats, and the rows it kept."""
 
     parameters: Parameters
     bounds: Array
@@ -255,19 +239,11 @@ def trimmed_partition(
     share: float,
     rng: np.random.Generator,
 ) -> Partition:
-    """The start of a trimmed fit: the best of several, judged with one shared variance per feature.
+    """The start of a trimmed fit: the best of the user's and of several others, with one shared variance per feature.
 
     Outliers may spoil a single start. Without variances of single components the likelihood has no peaks at single
     rows, so the best of many starts is sound. As in R's tclust, EM makes few steps from each start and many from the
     best. With 10 % outliers and 4 components, two of three starts from random rows begin without an outlier.
-
-    Parameters
-    ----------
-    first : the partition of the user's start.
-    sample, engine, n_components : as for a start.
-    objective : what EM is going to raise.
-    share : share of the row weight that is left out.
-    rng : draws rows.
     """
     of_sample = ArraySource(sample.rows, sample.weight)
     of_sample.may_miss = bool(np.isnan(sample.rows).any())

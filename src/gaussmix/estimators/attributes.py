@@ -44,17 +44,10 @@ def lacking(changed: Mapping[str, Floats]) -> list[str]:
 
 
 def mixture_of(changed: Mapping[str, Floats], base: Mixture | None, family: Family) -> Mixture:
-    """The mixture that arrays make.
+    """The mixture that arrays make, by the names of their attributes, with the other arrays of `base`.
 
-    Parameters
-    ----------
-    changed : by the name of the attribute.
-    base : the mixture that has the other arrays; None where `changed` has all that are needed.
-    family : the structure.
-
-    Raises
-    ------
-    ValueError : an array does not fit the others, or the numbers make no mixture; the message says which.
+    `base` is None where `changed` has all that are needed. Raises ValueError where an array does not fit the others, or
+    the numbers make no mixture; the message says which.
     """
     given = [name for name in MATRICES if name in changed]
     fixed = [name for name in changed if name not in ("weights_", "means_", *MATRICES)]
@@ -162,12 +155,8 @@ class Kept(NamedTuple):
 class FittedArray:
     """A fitted array, in the type of the training data: made of the mixture when it is first read, and then kept.
 
-    The user may write into it, or set another. It counts from the next use of the estimator on.
-
-    Parameters
-    ----------
-    read : what makes the values of a mixture, in a type if it can hold them.
-    is_settable : whether it can be set.
+    The user may write into it, or set another. It counts from the next use of the estimator on. `read` makes the values
+    of a mixture, in a type if it can hold them.
     """
 
     def __init__(self, read: Callable[[Mixture, np.dtype[Any]], Floats], *, is_settable: bool = True) -> None:

@@ -259,17 +259,9 @@ class Estimator(BaseEstimator):
 
 
 def details_of(estimator: Estimator, names: tuple[str, ...] | None = None, fit: FitRecord | None = None) -> Details:
-    """What a file is to say of a fitted estimator beside its mixture.
+    """What a file is to say of a fitted estimator beside its mixture; raises ValueError if it can't hold a parameter.
 
-    Parameters
-    ----------
-    estimator : fitted.
-    names : of the features; those that its training data had by default.
-    fit : how it went, where the caller knows.
-
-    Raises
-    ------
-    ValueError : a file can't hold a parameter.
+    `names` are of the features, by default those of the training data; `fit` says how it went, where the caller knows.
     """
     if names is None:
         names = estimator.mixture_.feature_names

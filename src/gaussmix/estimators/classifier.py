@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from time import monotonic, perf_counter
 from typing import Any, ClassVar, Self
@@ -48,6 +48,7 @@ _MOST = 10  # classes that a summary shows
 
 
 @documented
+@dataclass(eq=False, repr=False, kw_only=True)
 class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
     """Classifier by Bayes' rule from a density for each class: p(c | x) ∝ π_c p(x | c).
 
@@ -113,13 +114,16 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
     array(['small', 'large', 'unknown'], dtype='<U7')
     """
 
-    priors: ArrayLike | None
-    unknown: float
-    classes_: NDArray[Any]
-    component_class_: NDArray[np.intp]
-    covariance_type_: NDArray[np.str_]
-    class_count_: Array
-    _classes: ClassMixtures
+    n_components: Counts | None = field(default=None, kw_only=False)
+    covariance_type: Structures = "full"
+    priors: ArrayLike | None = None
+    unknown: float = 0.0
+
+    classes_: NDArray[Any] = field(init=False)
+    component_class_: NDArray[np.intp] = field(init=False)
+    covariance_type_: NDArray[np.str_] = field(init=False)
+    class_count_: Array = field(init=False)
+    _classes: ClassMixtures = field(init=False)
 
     _attributes: ClassVar[Mapping[str, Reader]] = {
         "classes_": array_of("iufbU"),
@@ -130,26 +134,6 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
         "bic_": of_type(float),
     }
     _required: ClassVar[tuple[str, ...]] = tuple(_attributes)
-
-    def __init__(
-        self,
-        n_components: Counts | None = None,
-        *,
-        covariance_type: Structures = "full",
-        priors: ArrayLike | None = None,
-        unknown: float = 0.0,
-        tol: float = 1e-3,
-        stopping: str = "gain",
-        reg_covar: float | str = "auto",
-        max_iter: int = 100,
-        max_time: float | None = None,
-        n_init: int = 1,
-        init_params: Any = "kmeans",
-        weight_meaning: str = "frequency",
-        random_state: int | np.random.RandomState | None = None,
-        n_jobs: int | None = None,
-    ) -> None:
-        self._keep(locals())
 
     @property
     def class_prior_(self) -> Array:
@@ -204,10 +188,7 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
 
         Of a row with missing values, those that it has decide.
 
-        Raises
-        ------
-        NotFittedError : before `fit`.
-        ValueError, TypeError : X is not numbers of shape (n_samples, n_features).
+        <raises>
         """
         source = self._source(X)
         task = self._labels(source)

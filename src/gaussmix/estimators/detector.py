@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from math import isfinite
 from numbers import Real
@@ -22,7 +22,7 @@ from gaussmix.estimators.predictor import Counts, MixturePredictor, Structures
 from gaussmix.formats.values import Reader, of_type
 from gaussmix.mixture.explaining import Explanation
 from gaussmix.mixture.holes import patterns, tail_probability
-from gaussmix.mixture.levels.levels import MASS
+from gaussmix.mixture.levels import MASS
 from gaussmix.mixture.mixture import Mixture
 from gaussmix.numerics.arrays import Array
 from gaussmix.report.summary import Summary
@@ -33,6 +33,7 @@ _AUTO = "auto"
 
 
 @documented
+@dataclass(eq=False, repr=False, kw_only=True)
 class GaussianMixtureDetector(OutlierMixin, MixturePredictor):
     """Outlier detector: what lies outside the smallest region that holds nearly all mass of a mixture.
 
@@ -73,31 +74,13 @@ class GaussianMixtureDetector(OutlierMixin, MixturePredictor):
     array([0.58, 0.  ])
     """
 
-    contamination: float | str
-    mass: float
+    n_components: Counts = field(default=1, kw_only=False)
+    contamination: float | str = _AUTO
+    mass: float = MASS
+    covariance_type: Structures = "full"
 
     _attributes: ClassVar[Mapping[str, Reader]] = {"offset_": of_type(float)}
     _required: ClassVar[tuple[str, ...]] = ("offset_",)
-
-    def __init__(
-        self,
-        n_components: Counts = 1,
-        *,
-        contamination: float | str = _AUTO,
-        mass: float = MASS,
-        covariance_type: Structures = "full",
-        tol: float = 1e-3,
-        stopping: str = "gain",
-        reg_covar: float | str = "auto",
-        max_iter: int = 100,
-        max_time: float | None = None,
-        n_init: int = 1,
-        init_params: Any = "kmeans",
-        weight_meaning: str = "frequency",
-        random_state: int | np.random.RandomState | None = None,
-        n_jobs: int | None = None,
-    ) -> None:
-        self._keep(locals())
 
     @property
     def offset_(self) -> float:
@@ -146,10 +129,7 @@ class GaussianMixtureDetector(OutlierMixin, MixturePredictor):
     def score_samples(self, X: ArrayLike) -> Array:
         """log p(x) of each row, (n_samples,), nats.
 
-        Raises
-        ------
-        NotFittedError : before `fit`.
-        ValueError, TypeError : X is not numbers of shape (n_samples, n_features).
+        <raises>
         """
         source = self._source(X)
         found: Array = source.per_row(self._log_density(source), np.float64)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 import re
-from inspect import isfunction
+from dataclasses import is_dataclass
 from textwrap import fill, indent
 from typing import TypeVar
 
@@ -26,6 +27,13 @@ _OTHERS = [
     if not family.in_all and not hasattr(family, "n_factors")
 ]
 _ALL = ", ".join(f'"{name}"' for name, family in FAMILIES.items() if family.in_all)
+_WEIGHT = """\
+sample_weight : (n_samples,), weights ≥ 0, frequencies by default (see `weight_meaning`): a row of weight 2
+    counts as two rows.
+
+Returns
+-------
+self : the fitted estimator."""
 
 # The text of each part, as it stands in a docstring; `fill` wraps what has names in it.
 _PARTS = {
@@ -78,23 +86,31 @@ missing : {"allow", "error"}, default "allow"
 X_error : measurement errors of X: standard deviations (n_features,) or (n_samples, n_features) in data units,
     or covariances (n_features, n_features) or (n_samples, n_features, n_features). The mixture is then that
     of the true rows (Bovy, Hogg & Roweis 2011). A cell with an infinite error is a missing one.""",
-    "fit": """\
+    "raises": """\
+Raises
+------
+NotFittedError : before `fit`.
+ValueError, TypeError : X is not numbers of shape (n_samples, n_features).""",
+    "weight": _WEIGHT,
+    "fit": f"""\
 X : (n_samples, n_features), numbers in data units; an array, a data frame, or rows that need not fit into
     memory (`gaussmix.open`).
 y : ignored; pipelines pass it.
-sample_weight : (n_samples,), weights ≥ 0, frequencies by default (see `weight_meaning`): a row of weight 2
-    counts as two rows.
-
-Returns
--------
-self : the fitted estimator.""",
+{_WEIGHT}""",
 }
 _PLACE = re.compile(r"^( *)<(\w+)>$", re.MULTILINE)
 
 
 def documented(cls: Class) -> Class:
-    """Put the part in where a line of a docstring, of the class or of its own methods, is `<name>` and no more."""
-    for owner in (cls, *(member for member in vars(cls).values() if isfunction(member))):
+    """Put the part in where a line of a docstring, of the class or of its own methods, is `<name>` and no more.
+
+    A dataclass shows its own parameters before those of its base.
+    """
+    for owner in (cls, *(member for member in vars(cls).values() if inspect.isfunction(member))):
         if owner.__doc__:
             owner.__doc__ = _PLACE.sub(lambda place: indent(_PARTS[place[2]], place[1]), owner.__doc__)
+    if is_dataclass(cls):  # which puts inherited parameters first
+        signature, own = inspect.signature(cls.__init__), {"self", *cls.__annotations__}
+        own_first = sorted(signature.parameters.values(), key=lambda parameter: parameter.name not in own)
+        vars(cls.__init__)["__signature__"] = signature.replace(parameters=own_first)
     return cls

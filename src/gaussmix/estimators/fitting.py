@@ -48,9 +48,7 @@ def problem_of(
 ) -> Problem:
     """The problem of the first of the candidates, which are structures and numbers of components.
 
-    Raises
-    ------
-    ValueError, TypeError : parameters or labels contradict the rows, or each other.
+    Raises ValueError or TypeError where parameters or labels contradict the rows, or each other.
     """
     noise, counts = noise_of(estimator.noise), {count for _, count in candidates}
     check_pairs(source, [family for family, _ in candidates], estimator._names)
@@ -67,12 +65,9 @@ def watched(
 ) -> Iterator[Watch]:
     """Look at the fits of a block as the parameters say: `callbacks`, `max_time`, `checkpoint` and `verbose`.
 
-    Parameters
-    ----------
-    problem, plan : of the fits.
-    given : X, y and sample_weight as `fit` got them, for scikit-learn's callbacks.
-    most : for these, how many parts the fit and its parts have at most, by the names of the parts.
-    is_stream : whether the rows come from a stream, which can't be read again and has no callbacks of scikit-learn.
+    For scikit-learn's callbacks, `given` are X, y and sample_weight as `fit` got them, and `most` is how many parts the
+    fit and its parts have at most, by the names of the parts. A stream has none of these callbacks, and can't be read
+    again.
     """
     task, data = None, problem.data
     if not is_stream and "_skl_callbacks" in vars(estimator):
@@ -107,14 +102,8 @@ def fitted_of(
 ) -> Fitted:
     """What the best run found, with warnings of what the user should know of it.
 
-    Parameters
-    ----------
-    problem, stopping : of the run.
-    run, ends : its end, and the traces of all runs.
-    facts, names : about the rows, and the names of their features.
-    left_out : why starts were left out; None if none was.
-    of_search : the diagnoses of the search that chose the run; None without one.
-    not_begun : why candidates of the search were not begun; None if all were.
+    `run` is its end, `ends` are the traces of all runs, and `left_out` is why starts were left out; None if none was.
+    After a search, `of_search` are its diagnoses, and `not_begun` is why candidates were not begun; None if all were.
     """
     rows, trace = problem.data.original, run.trace
     few = few_rows_sentence(rows, problem.n_components)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, ClassVar, Self
 
@@ -31,6 +31,7 @@ from gaussmix.sources.remote import LazySource
 
 
 @documented
+@dataclass(eq=False, repr=False, kw_only=True)
 class GaussianMixtureImputer(OneToOneFeatureMixin, TransformerMixin, MixturePredictor):
     """Fill missing values (NaN) with their mean under a mixture, given the known values of the row.
 
@@ -66,30 +67,14 @@ class GaussianMixtureImputer(OneToOneFeatureMixin, TransformerMixin, MixturePred
            [2. , 4. ]])
     """
 
-    sample_posterior: bool
-    n_missing_: NDArray[np.int64]
+    n_components: Counts = field(default=1, kw_only=False)
+    covariance_type: Structures = "full"
+    sample_posterior: bool = False
+
+    n_missing_: NDArray[np.int64] = field(init=False)
 
     _attributes: ClassVar[Mapping[str, Reader]] = {"n_missing_": array_of("i")}
     _required: ClassVar[tuple[str, ...]] = ("n_missing_",)
-
-    def __init__(
-        self,
-        n_components: Counts = 1,
-        *,
-        covariance_type: Structures = "full",
-        sample_posterior: bool = False,
-        tol: float = 1e-3,
-        stopping: str = "gain",
-        reg_covar: float | str = "auto",
-        max_iter: int = 100,
-        max_time: float | None = None,
-        n_init: int = 1,
-        init_params: Any = "kmeans",
-        weight_meaning: str = "frequency",
-        random_state: int | np.random.RandomState | None = None,
-        n_jobs: int | None = None,
-    ) -> None:
-        self._keep(locals())
 
     def fit(self, X: ArrayLike, y: object = None, sample_weight: ArrayLike | None = None) -> Self:
         """Fit the mixture to what is observed (Ghahramani & Jordan 1994); rows need not be complete.
@@ -99,12 +84,7 @@ class GaussianMixtureImputer(OneToOneFeatureMixin, TransformerMixin, MixturePred
         X : (n_samples, n_features), numbers in data units, NaN or null where they are missing; an array, a data frame,
             or rows that need not fit into memory (`gaussmix.open` with `missing=True`).
         y : ignored; pipelines pass it.
-        sample_weight : (n_samples,), weights ≥ 0, frequencies by default (see `weight_meaning`): a row of weight 2
-            counts as two rows.
-
-        Returns
-        -------
-        self : the fitted estimator.
+        <weight>
 
         Raises
         ------

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
+import numpy as np
 from sklearn.utils import Tags
 
 from gaussmix.door.parameters import names_several
@@ -20,27 +21,27 @@ from gaussmix.report.reading import summary_of
 from gaussmix.report.summary import Summary
 from gaussmix.sources.base import Source
 
-_OF_MIXTURE = (
-    "tol",
-    "stopping",
-    "reg_covar",
-    "max_iter",
-    "max_time",
-    "n_init",
-    "init_params",
-    "random_state",
-    "n_jobs",
-)
-
 Counts = int | Iterable[int]
 Structures = str | Family | Iterable[str | Family]
 
 
+@dataclass(eq=False, repr=False, kw_only=True)
 class MixturePredictor(Estimator, ABC):
-    """An estimator that fits a mixture, or several, and predicts from it.
+    """An estimator that fits a mixture, or several, and predicts from it; its fields are the parameters of EM.
 
     With several numbers of components, or several structures, `GaussianMixtureIC` chooses by BIC.
     """
+
+    tol: float = 1e-3
+    stopping: str = "gain"
+    reg_covar: float | str = "auto"
+    max_iter: int = 100
+    max_time: float | None = None
+    n_init: int = 1
+    init_params: Any = "kmeans"
+    weight_meaning: str = "frequency"
+    random_state: int | np.random.RandomState | None = None
+    n_jobs: int | None = None
 
     results_ = FittedValue[dict[str, list[Any]]]()
     best_index_ = FittedValue[int]()
@@ -119,8 +120,9 @@ class MixturePredictor(Estimator, ABC):
 
     def _mixture_estimator(self, names: Sequence[str] | None) -> MixtureEstimator:
         """An estimator that fits one mixture with these parameters; `names` are of the features, for its warnings."""
-        parameters: dict[str, Any] = {name: getattr(self, name) for name in _OF_MIXTURE}
-        parameters |= {"covariance_type": self.covariance_type, "reg_covar": self._chosen_reg_covar}
+        of_em = {field.name for field in fields(MixturePredictor)} - {"weight_meaning"}  # the weights are as meant
+        parameters: dict[str, Any] = {name: getattr(self, name) for name in (*of_em, "covariance_type")}
+        parameters["reg_covar"] = self._chosen_reg_covar
         cls = GaussianMixtureIC if self._is_choice else GaussianMixture
         made = cls(self.n_components, **parameters)
         made._names_without_frame = names

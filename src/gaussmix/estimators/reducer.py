@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Self
 
-import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 
@@ -27,6 +26,7 @@ from gaussmix.waist.block import Block
 
 
 @documented
+@dataclass(eq=False, repr=False, kw_only=True)
 class GaussianMixtureReducer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, MixturePredictor):
     """Reduce rows to the few directions in which the components of a mixture differ (MclustDR).
 
@@ -75,29 +75,12 @@ class GaussianMixtureReducer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
     ((90, 1), [[0.0, 0.0, 0.0, 1.0]])
     """
 
-    n_directions: int | None
-    mean_share: float
-    _kept: Directions
+    n_components: Counts = field(default=1, kw_only=False)
+    n_directions: int | None = None
+    mean_share: float = 1.0
+    covariance_type: Structures = "full"
 
-    def __init__(
-        self,
-        n_components: Counts = 1,
-        *,
-        n_directions: int | None = None,
-        mean_share: float = 1.0,
-        covariance_type: Structures = "full",
-        tol: float = 1e-3,
-        stopping: str = "gain",
-        reg_covar: float | str = "auto",
-        max_iter: int = 100,
-        max_time: float | None = None,
-        n_init: int = 1,
-        init_params: Any = "kmeans",
-        weight_meaning: str = "frequency",
-        random_state: int | np.random.RandomState | None = None,
-        n_jobs: int | None = None,
-    ) -> None:
-        self._keep(locals())
+    _kept: Directions = field(init=False)
 
     @property
     def _may_miss(self) -> bool:
@@ -151,10 +134,7 @@ class GaussianMixtureReducer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
     def transform(self, X: ArrayLike) -> Rows:
         """Project rows, (n_samples, n_kept), data units.
 
-        Raises
-        ------
-        NotFittedError : before `fit`.
-        ValueError, TypeError : X is not numbers of shape (n_samples, n_features).
+        <raises>
         """
         source = self._source(X)
         found = self._directions

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from copy import copy
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, ClassVar, Self
 
@@ -40,6 +40,7 @@ from gaussmix.waist.block import Block
 
 
 @documented
+@dataclass(eq=False, repr=False, kw_only=True)
 class GaussianMixtureRegressor(RegressorMixin, MixturePredictor):
     """Regression by a mixture fitted to predictors and targets together: p(y | x) is a mixture for every x.
 
@@ -80,32 +81,16 @@ class GaussianMixtureRegressor(RegressorMixin, MixturePredictor):
     array([0.25, 0.25])
     """
 
-    targets: Features | None
-    targets_: Any
+    n_components: Counts = field(default=1, kw_only=False)
+    targets: Features | None = None
+    covariance_type: Structures = "full"
+
+    targets_: Any = field(init=False)
 
     _attributes: ClassVar[Mapping[str, Reader]] = {
         "targets_": lambda value: array_of("i", 0)(value).item() if type(value) is int else array_of("i")(value)
     }
     _required: ClassVar[tuple[str, ...]] = ("targets_",)
-
-    def __init__(
-        self,
-        n_components: Counts = 1,
-        *,
-        targets: Features | None = None,
-        covariance_type: Structures = "full",
-        tol: float = 1e-3,
-        stopping: str = "gain",
-        reg_covar: float | str = "auto",
-        max_iter: int = 100,
-        max_time: float | None = None,
-        n_init: int = 1,
-        init_params: Any = "kmeans",
-        weight_meaning: str = "frequency",
-        random_state: int | np.random.RandomState | None = None,
-        n_jobs: int | None = None,
-    ) -> None:
-        self._keep(locals())
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
@@ -120,12 +105,7 @@ class GaussianMixtureRegressor(RegressorMixin, MixturePredictor):
         X : (n_samples, n_features), numbers in data units, NaN or null where they are missing; an array, a data frame,
             or with `targets` rows that need not fit into memory (`gaussmix.open`).
         y : (n_samples,) or (n_samples, n_targets), what to predict; None with `targets`.
-        sample_weight : (n_samples,), weights ≥ 0, frequencies by default (see `weight_meaning`): a row of weight 2
-            counts as two rows.
-
-        Returns
-        -------
-        self : the fitted estimator.
+        <weight>
 
         Raises
         ------
@@ -162,10 +142,7 @@ class GaussianMixtureRegressor(RegressorMixin, MixturePredictor):
         y : (n_samples,) or (n_samples, n_targets), as it was in `fit`, data units.
         std : the same shape, with `return_std`.
 
-        Raises
-        ------
-        NotFittedError : before `fit`.
-        ValueError, TypeError : X is not numbers of shape (n_samples, n_features).
+        <raises>
         """
         wants_std, source, task = check_flag("return_std", return_std), self._source(X), self._task
         mean: Array = self._per_row(source, task.mean)

@@ -9,7 +9,7 @@ import numpy as np
 
 from gaussmix.export.numbers import Linear, Numbers
 from gaussmix.mixture.base import check_alone
-from gaussmix.mixture.levels.levels import log_tails
+from gaussmix.mixture.levels import log_tails
 from gaussmix.mixture.masses.masses import N_LEVEL_POINTS
 from gaussmix.mixture.mixture import Mixture
 from gaussmix.numerics.arrays import Array

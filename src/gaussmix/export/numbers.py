@@ -55,13 +55,7 @@ class Numbers:
 
     @classmethod
     def of(cls, model: Any) -> Numbers:
-        """The numbers of a mixture or a fitted estimator.
-
-        Raises
-        ------
-        TypeError : model is neither a mixture nor an estimator of one.
-        NotFittedError : the estimator is not fitted.
-        """
+        """The numbers of a mixture or a fitted estimator; raises TypeError or NotFittedError."""
         offset = None
         if hasattr(model, "_exported"):
             model, offset = model._exported()

@@ -227,9 +227,7 @@ def known_names() -> list[str]:
 def is_known(name: str) -> bool:
     """Whether a family has this name or alias; a package that offers an unknown one is imported.
 
-    Raises
-    ------
-    ImportError : the package can't be imported, or registers no such family.
+    Raises ImportError where the package can't be imported, or registers no such family.
     """
     if not _is_registered(name) and plugins.load(_GROUP, name) is not None and not _is_registered(name):
         raise ImportError(f"{plugins.points(_GROUP)[name].value!r} registers no structure of the name {name!r}.")
@@ -243,10 +241,8 @@ def _is_registered(name: str) -> bool:
 def family_named(name: str, **options: Any) -> Family:
     """Look up a family by its name or an alias, with options if it has some.
 
-    Raises
-    ------
-    ValueError, TypeError : the name is unknown (the message suggests the nearest), or an option is impossible.
-    ImportError : the package that offers the name can't be imported.
+    Raises ValueError or TypeError for an unknown name (the message suggests the nearest) or an impossible option, and
+    ImportError where the package that offers the name can't be imported.
     """
     if not is_known(name):
         raise unknown_name("covariance_type", name, known_names())

@@ -2,30 +2,37 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from dataclasses import dataclass
 from math import inf
 from numbers import Real
-from typing import ClassVar
 
 import numpy as np
 
-from gaussmix.covariances import Covariances, Dense
+from gaussmix.covariances import Covariances
+from gaussmix.covariances.dense import composed
 from gaussmix.families.base import Equivariance, Family
-from gaussmix.families.orientation import composed
 from gaussmix.numerics.arrays import Array
 from gaussmix.numerics.axes import principal_axes
-from gaussmix.waist.algebra import Algebra
+from gaussmix.numerics.pieces import in_pieces
+from gaussmix.waist.algebra import Across, Algebra
 from gaussmix.waist.moments import Scatter
+from gaussmix.waist.need import Second
+
+# By the second moments of a form: the maps that a fit follows, and how many of volume, shape and orientation there are.
+_FORMS = {
+    Second.TRACE: (Equivariance.SIMILARITY, 1),
+    Second.DIAGONAL: (Equivariance.SCALING, 2),
+    Second.FULL: (Equivariance.AFFINE, 3),
+}
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Boundable(Family):
-    """A structure whose eigenvalues are free of each other, or those of a single matrix, and so may have a bound.
+    """A structure without constraints but that all components may share: `kind` and `is_shared` say all of it.
 
-    With a bound the eigenvalues of all components lie in [m, c m] for some m; García-Escudero et al. (2008). The
-    likelihood then has a maximum, and no component collapses onto a few rows. What the structure is without the bound
-    is in the names that begin with `free_`.
+    Its eigenvalues are free of each other, or those of a single matrix, and so may have a bound. With it the
+    eigenvalues of all components lie in [m, c m] for some m; García-Escudero et al. (2008). The likelihood then has a
+    maximum, and no component collapses onto a few rows.
 
     Parameters
     ----------
@@ -33,9 +40,6 @@ class Boundable(Family):
     """
 
     max_condition: float | None = None
-
-    free_equivariance: ClassVar[Equivariance]
-    free_algebra: ClassVar[Algebra]
 
     def __post_init__(self) -> None:
         if self.max_condition is None:
@@ -45,46 +49,50 @@ class Boundable(Family):
         if not 1 <= self.max_condition < inf:
             raise ValueError(f"max_condition={self.max_condition!r} must be a finite number ≥ 1, or None.")
 
-    @abstractmethod
-    def free_update(self, scatter: Scatter) -> Covariances:
-        """Maximise the expected log-likelihood over covariances without the bound."""
-
-    @abstractmethod
-    def free_n_parameters(self, n_components: int, n_features: int) -> int:
-        """Count the free parameters of covariances without the bound."""
-
     @property
     def algebra(self) -> Algebra | None:
-        return self.free_algebra if self.max_condition is None else None
+        across = Across.EQUAL if self.is_shared else Across.OWN
+        return Algebra(*_FORMS[self.kind.second][1] * [across]) if self.max_condition is None else None
 
     @property
     def equivariance(self) -> Equivariance:
         """With a bound the unit may change, but not that of one feature alone."""
+        free = _FORMS[self.kind.second][0]
         if self.max_condition is None:
-            return self.free_equivariance
-        scales = self.free_equivariance is Equivariance.SCALING
-        return Equivariance.ONE_FACTOR if scales else Equivariance.SIMILARITY
+            return free
+        return Equivariance.ONE_FACTOR if free is Equivariance.SCALING else Equivariance.SIMILARITY
 
     @property
     def is_bounded(self) -> bool:
         return self.max_condition is not None
 
     def update(self, scatter: Scatter, current: Covariances | None) -> Covariances:
-        found = self.free_update(scatter)
+        found = self._unbounded(scatter)
         if self.max_condition is None:
             return found
         degrees = scatter.degrees.sum(keepdims=True) if self.is_shared else scatter.degrees
-        if self.kind is Dense:
-            arrays = _clamped(
-                found.array.reshape(-1, scatter.n_features, scatter.n_features), degrees, self.max_condition
-            )
+        if self.kind.is_matrix:
+            arrays = _clamped(found.each, degrees, self.max_condition)
         else:
             arrays = clamped(found.array.reshape(len(degrees), -1), degrees, self.max_condition)
         return self.covariances(arrays.reshape(found.array.shape), *scatter.shape)
 
+    def _unbounded(self, scatter: Scatter) -> Covariances:
+        """S_k / N_k, or their sums where components share; a sphere has the mean over the features."""
+        n_values = scatter.n_features if self.kind.second is Second.TRACE else 1
+        if self.is_shared:
+            return self.covariances(np.asarray(scatter.second / (n_values * scatter.degrees.sum())), *scatter.shape)
+        degrees = (n_values * scatter.degrees).reshape(-1, *[1] * (scatter.second.ndim - 1))
+        # In pieces, so that an interrupt comes through between them: K d² can be gigabytes.
+        each = in_pieces(lambda second, degrees: second / degrees, scatter.second, degrees)
+        return self.covariances(each, *scatter.shape)
+
     def n_parameters(self, n_components: int, n_features: int) -> int:
         """Those of the structure without the bound, which is no equation; at c = 1 there is one variance."""
-        return 1 if self.max_condition == 1 else self.free_n_parameters(n_components, n_features)
+        if self.max_condition == 1:
+            return 1
+        of_one = (1, n_features, n_features * (n_features + 1) // 2)[_FORMS[self.kind.second][1] - 1]
+        return of_one if self.is_shared else n_components * of_one
 
 
 def _clamped(matrices: Array, degrees: Array, most: float) -> Array:
@@ -100,21 +108,13 @@ def _clamped(matrices: Array, degrees: Array, most: float) -> Array:
 
 
 def clamped(values: Array, degrees: Array, most: float) -> Array:
-    """Eigenvalues in [m, c m] with the m that makes Σ_k N_k Σ_j (log v_kj + l_kj / v_kj) smallest.
+    """Eigenvalues (n, n_values) in [m, c m] with the m that makes Σ_k N_k Σ_j (log v_kj + l_kj / v_kj) smallest.
 
-    Parameters
-    ----------
-    values : (n, n_values), l ≥ 0, the eigenvalues of S_k / N_k.
-    degrees : (n,), N_k.
-    most : c.
-
-    Notes
-    -----
-    Between two neighbours among all l and l / c it is the same values that are too small or too large, and the best m
-    is m = Σ N (l of the small, l / c of the large) / Σ N of both: Fritz, García-Escudero & Mayo-Iscar (2013),
-    Computational Statistics & Data Analysis 61, section 3.2. The derivative by log m,
-    Σ_{l < m} N (1 − l / m) − Σ_{l > c m} N (l / (c m) − 1), rises with m. So the interval in which it is 0 has the
-    best m, and it is found by sorting.
+    The l ≥ 0 are those of S_k / N_k; `degrees` (n,) are N_k, and `most` is c. Between two neighbours among all l and l
+    / c it is the same values that are too small or too large, and the best m is m = Σ N (l of the small, l / c of the
+    large) / Σ N of both: Fritz, García-Escudero & Mayo-Iscar (2013), Computational Statistics & Data Analysis 61,
+    section 3.2. The derivative by log m, Σ_{l < m} N (1 − l / m) − Σ_{l > c m} N (l / (c m) − 1), rises with m. So the
+    interval in which it is 0 has the best m, and it is found by sorting.
     """
     if values.max() <= most * values.min():
         return values

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from gaussmix.families.orientation import composed, spectra_along
+from gaussmix.covariances.dense import composed
 from gaussmix.numerics.arrays import Array
 from gaussmix.numerics.axes import principal_axes, shared_axes
 from gaussmix.waist.moments import Scatter
@@ -20,17 +20,10 @@ Along = Callable[[Array, Array], Array]
 
 
 def with_best_axes(scatter: Scatter, current: Array | None, importance: Array | None, along: Along) -> Array:
-    """Matrices D diag(v_k) Dᵀ, (n_components, d, d), that fit scatters best near the last ones.
+    """Matrices D diag(v_k) Dᵀ, (n_components, d, d), that fit scatters best near the last ones; `along` gives the v_k.
 
     D starts from the axes of `current`, or from those of the pooled scatter, and never lowers the expected
-    log-likelihood. There may be several maxima.
-
-    Parameters
-    ----------
-    scatter : of all components.
-    current : the last matrices; None at the first step.
-    importance : as for `shared_axes`.
-    along : gives the v_k.
+    log-likelihood. There may be several maxima. `importance` is as for `shared_axes`.
     """
     axes = principal_axes(_pooled(scatter))[1][0] if current is None else _axes_of(current)
     return _with_axes(shared_axes(scatter.second, axes, importance), scatter, along)
@@ -49,6 +42,12 @@ def with_other_axes(scatter: Scatter, along: Along) -> list[Array]:
     factors = [SHARP] + [SOFT] * len(largest)
     found = principal_axes(matrices)[1]
     return [factor * _with_axes(axes, scatter, along) for factor, axes in zip(factors, found, strict=True)]
+
+
+def spectra_along(scatters: Array, axes: Array) -> Array:
+    """Variances (DᵀS_kD)_jj along shared axes, (n_components, d), not negative."""
+    spectra: Array = np.einsum("kij,ij->kj", np.einsum("kij,jl->kil", scatters, axes), axes)
+    return spectra.clip(min=0.0)
 
 
 def _with_axes(axes: Array, scatter: Scatter, along: Along) -> Array:

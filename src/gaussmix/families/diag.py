@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from gaussmix.covariances import Covariances, Diagonal
-from gaussmix.families.base import Equivariance, register
+from gaussmix.covariances import Diagonal
+from gaussmix.families.base import register
 from gaussmix.families.bounded import Boundable
-from gaussmix.numerics.pieces import in_pieces
-from gaussmix.waist.algebra import Across, Algebra
-from gaussmix.waist.moments import Scatter
 
 
 @register("diag", "VVI", in_all=True)
@@ -21,12 +18,3 @@ class Diag(Boundable):
     """
 
     kind = Diagonal
-    free_equivariance = Equivariance.SCALING
-    free_algebra = Algebra(Across.OWN, Across.OWN)
-
-    def free_update(self, scatter: Scatter) -> Covariances:
-        variances = in_pieces(lambda second, degrees: second / degrees, scatter.second, scatter.degrees[:, None])
-        return self.covariances(variances, *scatter.shape)
-
-    def free_n_parameters(self, n_components: int, n_features: int) -> int:
-        return n_components * n_features

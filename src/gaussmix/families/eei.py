@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from gaussmix.covariances import Covariances, Diagonal
-from gaussmix.families.base import Equivariance, register
+from gaussmix.covariances import Diagonal
+from gaussmix.families.base import register
 from gaussmix.families.bounded import Boundable
-from gaussmix.waist.algebra import Across, Algebra
-from gaussmix.waist.moments import Scatter
 
 
 @register("EEI", in_all=True)
@@ -21,11 +19,3 @@ class EEI(Boundable):
 
     kind = Diagonal
     is_shared = True
-    free_equivariance = Equivariance.SCALING
-    free_algebra = Algebra(Across.EQUAL, Across.EQUAL)
-
-    def free_update(self, scatter: Scatter) -> Covariances:
-        return self.covariances(scatter.second / scatter.degrees.sum(), *scatter.shape)
-
-    def free_n_parameters(self, n_components: int, n_features: int) -> int:
-        return n_features

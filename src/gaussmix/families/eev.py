@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from gaussmix.covariances import Covariances, Dense
+from gaussmix.covariances.dense import composed
 from gaussmix.families.base import Equivariance, Family, register
-from gaussmix.families.orientation import composed
 from gaussmix.numerics.axes import principal_axes
 from gaussmix.waist.algebra import Across, Algebra
 from gaussmix.waist.moments import Scatter

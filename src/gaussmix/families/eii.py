@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import numpy as np
-
-from gaussmix.covariances import Covariances, Isotropic
-from gaussmix.families.base import Equivariance, register
+from gaussmix.covariances import Isotropic
+from gaussmix.families.base import register
 from gaussmix.families.bounded import Boundable
-from gaussmix.waist.algebra import Across, Algebra
-from gaussmix.waist.moments import Scatter
 
 
 @register("EII", "E", in_all=True)
@@ -23,12 +19,3 @@ class EII(Boundable):
 
     kind = Isotropic
     is_shared = True
-    free_equivariance = Equivariance.SIMILARITY
-    free_algebra = Algebra(Across.EQUAL)
-
-    def free_update(self, scatter: Scatter) -> Covariances:
-        variance = np.asarray(scatter.second / (scatter.n_features * scatter.degrees.sum()))
-        return self.covariances(variance, *scatter.shape)
-
-    def free_n_parameters(self, n_components: int, n_features: int) -> int:
-        return 1

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from gaussmix.covariances import Covariances, Dense
-from gaussmix.families.base import Equivariance, register
+from gaussmix.covariances import Dense
+from gaussmix.families.base import register
 from gaussmix.families.bounded import Boundable
-from gaussmix.numerics.pieces import in_pieces
-from gaussmix.waist.algebra import Across, Algebra
-from gaussmix.waist.moments import Scatter
 
 
 @register("full", "VVV", in_all=True)
@@ -35,13 +32,3 @@ class Full(Boundable):
     """
 
     kind = Dense
-    free_equivariance = Equivariance.AFFINE
-    free_algebra = Algebra(Across.OWN, Across.OWN, Across.OWN)
-
-    def free_update(self, scatter: Scatter) -> Covariances:
-        # In pieces, so that an interrupt comes through between them: K d² can be gigabytes.
-        matrices = in_pieces(lambda second, degrees: second / degrees, scatter.second, scatter.degrees[:, None, None])
-        return self.covariances(matrices, *scatter.shape)
-
-    def free_n_parameters(self, n_components: int, n_features: int) -> int:
-        return n_components * n_features * (n_features + 1) // 2

@@ -11,11 +11,7 @@ _THREE_LETTERS = re.compile("[EV](?!II)[EVI][EVI]")  # of volume, shape and orie
 def check_features(name: Any, n_features: int) -> str | None:
     """Say what a name means if that differs from its letters for this number of features; None otherwise.
 
-    Values have no letters.
-
-    Raises
-    ------
-    ValueError : the name is one for a single feature, and there are more.
+    Values have no letters. Raises ValueError for the name of a structure of a single feature where there are more.
     """
     if name in ("E", "V") and n_features > 1:
         raise ValueError(

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from gaussmix.covariances import Covariances, Isotropic
-from gaussmix.families.base import Equivariance, register
+from gaussmix.covariances import Isotropic
+from gaussmix.families.base import register
 from gaussmix.families.bounded import Boundable
-from gaussmix.waist.algebra import Across, Algebra
-from gaussmix.waist.moments import Scatter
 
 
 @register("spherical", "VII", "V", in_all=True)
@@ -20,11 +18,3 @@ class Spherical(Boundable):
     """
 
     kind = Isotropic
-    free_equivariance = Equivariance.SIMILARITY
-    free_algebra = Algebra(Across.OWN)
-
-    def free_update(self, scatter: Scatter) -> Covariances:
-        return self.covariances(scatter.second / (scatter.n_features * scatter.degrees), *scatter.shape)
-
-    def free_n_parameters(self, n_components: int, n_features: int) -> int:
-        return n_components

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from gaussmix.covariances import Covariances, Dense
+from gaussmix.covariances.dense import composed
 from gaussmix.families.base import Equivariance, Family, register
-from gaussmix.families.orientation import composed
 from gaussmix.families.volume import with_own_volumes
 from gaussmix.numerics.axes import principal_axes
 from gaussmix.waist.algebra import Across, Algebra

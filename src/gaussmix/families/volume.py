@@ -19,11 +19,7 @@ RESTLESS = 0.01  # volumes that still change by more than this part in the last 
 def equal_volumes(roots: Array, degrees: Array) -> Array:
     """Factors (n_components,) that turn scatters into covariances of one volume λ = Σ_k |S_k|^(1/d) / Σ_k N_k.
 
-    Parameters
-    ----------
-    roots : |S_k|^(1/d), (n_components,), data units². Where it is 0 the factor makes the plain covariance S_k / N_k,
-        which is as singular.
-    degrees : (n_components,).
+    Where a root |S_k|^(1/d), data units², is 0, the factor makes the plain covariance S_k / N_k, which is as singular.
     """
     usable = roots > 0
     factors: Array = np.where(usable, roots.sum() / degrees.sum(), 1.0) / np.where(usable, roots, degrees)
@@ -34,19 +30,10 @@ def settled_volumes(volumes: Array, degrees: Array, n_features: int, traces: Cal
     """Volumes λ_k of covariances λ_k C with one C, in turns with it: Celeux & Govaert (1995) section 3.1.
 
     Each turn is a maximisation, so none lowers the expected log-likelihood. It ends when volumes change by less than
-    `TOLERANCE` of themselves. C keeps its scale meanwhile, as Σ_k N_k λ'_k / λ_k = Σ_k N_k.
-
-    Parameters
-    ----------
-    volumes : (n_components,), where to start; 0 for a component without scatter.
-    degrees : (n_components,).
-    n_features : d.
-    traces : tr C⁻¹S_k, (n_components,), where C = Σ_k S_k / λ_k / Σ_k N_k has the volumes it is called with; NaN where
-        C is singular.
-
-    Returns
-    -------
-    volumes : (n_components,); all 0 where they have no limit or C is singular, so that covariances are singular too.
+    `TOLERANCE` of themselves. C keeps its scale meanwhile, as Σ_k N_k λ'_k / λ_k = Σ_k N_k. `volumes` (n_components,)
+    are where to start, 0 for a component without scatter. `traces` gives tr C⁻¹S_k where C = Σ_k S_k / λ_k / Σ_k N_k
+    has the volumes it is called with; NaN where C is singular. The result is all 0 where C is singular or volumes have
+    no limit, so that covariances are singular too.
     """
     start = volumes
     for _ in range(MOST_ROUNDS):
@@ -66,14 +53,7 @@ def reciprocal(numbers: Array) -> Array:
 
 
 def with_own_volumes(scatters: Array, degrees: Array, volumes: Array) -> Array:
-    """Variances λ_k b_j (n_components, n_features) that fit diagonal scatters of that shape best.
-
-    Parameters
-    ----------
-    scatters : (n_components, n_features), data units².
-    degrees : (n_components,).
-    volumes : (n_components,), where the search for λ starts.
-    """
+    """Variances λ_k b_j (n_components, n_features) that fit diagonal scatters of that shape best, from volumes λ."""
 
     def shape(volumes: Array) -> Array:
         shared: Array = (scatters * reciprocal(volumes)[:, None]).sum(axis=0) / degrees.sum()

@@ -27,7 +27,7 @@ from gaussmix.formats import Damaged, remove_unfinished
 from gaussmix.formats.checkpoint_file import CheckpointRecord, RunRecord, StandingRecord, read, write
 from gaussmix.formats.record import Json
 from gaussmix.formats.values import plain
-from gaussmix.model import Model, flaw_at_sight
+from gaussmix.model import Model, flaw
 from gaussmix.sources.base import Source
 from gaussmix.value import Value
 from gaussmix.version import package_version
@@ -303,7 +303,7 @@ def _state_of(run: RunRecord, family: Family) -> State:
         noise = Background.of_arrays(arrays)
     except ValueError:
         raise Damaged("its noise is damaged") from None
-    wrong = flaw_at_sight(weights, means, covariances, family, noise=noise)
+    wrong = flaw(weights, means, covariances, family, noise, is_factored=False)
     if wrong is not None:
         raise Damaged(wrong)
     if any(k not in range(len(means)) for k in run.frozen):

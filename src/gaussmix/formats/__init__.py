@@ -44,19 +44,12 @@ Place = str | os.PathLike[str] | BinaryIO
 
 
 def save(place: Place, record: Record) -> None:
-    """Write a record to a file of the newest layout.
+    """Write a record to a path, or to a binary file open for writing, in the newest layout, its numbers bit for bit.
 
-    Parameters
-    ----------
-    place : a path, or a binary file open for writing. An existing file at the path is replaced in one step, once the
-        new one is complete.
-    record : what to write. The file holds its float64 numbers bit for bit.
+    An existing file at the path is replaced in one step, once the new one is complete.
 
-    Raises
-    ------
-    ValueError : the record contradicts itself, or holds a value that JSON cannot express.
-    TypeError : place is neither a path nor a binary file.
-    OSError : the file can't be written.
+    Raises ValueError: the record contradicts itself, or holds a value that JSON cannot express. TypeError: place is
+    neither a path nor a binary file. OSError: the file can't be written.
     """
     wrong = record.flaw()
     if wrong is not None:
@@ -76,20 +69,12 @@ def write_whole(place: Place, header: Header, tensors: Tensors) -> None:
 
 
 def load(place: Place) -> Record:
-    """Read a record from a file of any layout.
+    """Read a record from a path, or from a binary file open for reading, that `save` of any version wrote.
 
-    Parameters
-    ----------
-    place : the path of a file that `save` of this or an earlier version wrote, or a binary file open for reading.
+    It is bit for bit as it was saved. Nothing has checked whether its numbers make a mixture.
 
-    Returns
-    -------
-    record : bit for bit as it was saved. Nothing has checked whether its numbers make a mixture.
-
-    Raises
-    ------
-    NotAModelFile : the file is damaged, truncated, of a later layout or of another kind; the message says which.
-    OSError : there is no such file, or it can't be read.
+    Raises NotAModelFile: the file is damaged, truncated, of a later layout or of another kind; the message says which.
+    OSError: there is no such file, or it can't be read.
     """
     record: Record = checked(place, FORMAT, LAYOUTS)
     return record
@@ -153,18 +138,10 @@ def unpacked(place: Place, format: str) -> tuple[Header, Tensors]:
 def whole_file(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     """Open a file for writing beside the target, and rename it onto the target if the block ends without an error.
 
-    Parameters
-    ----------
-    path : the target. A link is followed. A target that is no regular file (a terminal, /dev/null) is written to
-        directly, because renaming would replace it.
+    If the block or the writing fails, the target stays as it was. A link is followed. A target that is no regular file
+    (a terminal, /dev/null) is written to directly, because renaming would replace it.
 
-    Yields
-    ------
-    file : binary, to write to. If the block or the writing fails, the target stays as it was.
-
-    Raises
-    ------
-    OSError : the file can't be written. It names the target.
+    Raises OSError: the file can't be written. It names the target.
     """
     names_no_file = not os.path.basename(path)  # "" or "folder/": `open` says so
     if names_no_file or (os.path.exists(path) and not os.path.isfile(path)):

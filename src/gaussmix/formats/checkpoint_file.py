@@ -26,56 +26,35 @@ _MEMORY = "memory."
 
 @dataclass(frozen=True, eq=False)
 class RunRecord:
-    """Where a run of EM stands, as plain values.
+    """Where a run of EM stands, as plain values."""
 
-    Parameters
-    ----------
-    arrays : "weights", "means", "covariances" of the model, those of its noise, "log_likelihood" and "objective" of its
-        steps.
-    memory : what the engine needs for the next step.
-    frozen : component → why it is frozen.
-    outcome : why the run ended; None while it goes on.
-    events : component, feature, step, reason and remedy of each component that got stuck.
-    """
-
+    # "weights", "means", "covariances" of the model, those of its noise, "log_likelihood" and "objective" of its steps
     arrays: Mapping[str, Array]
-    memory: Mapping[str, Array]
-    frozen: Mapping[int, str]
-    outcome: str | None
+    memory: Mapping[str, Array]  # what the engine needs for the next step
+    frozen: Mapping[int, str]  # component → why it is frozen
+    outcome: str | None  # why the run ended; None while it goes on
+    # component, feature, step, reason and remedy of each component that got stuck
     events: Sequence[tuple[int, int | None, int, str, str]] = ()
 
 
 @dataclass(frozen=True, eq=False)
 class StandingRecord:
-    """Where one fit of a search stands, or the fit of one mixture, as plain values.
+    """Where one fit of a search stands, or the fit of one mixture, as plain values."""
 
-    Parameters
-    ----------
-    number : of the run that is being made, or is to be begun, counted from 0.
-    generator : state of the generator that starts draw from.
-    state : of that run; None where it is to be begun.
-    best : the end of the best run before it.
-    ends : the ends of all runs before it, without their models.
-    """
-
-    number: int
-    generator: Json
-    state: RunRecord | None = None
-    best: RunRecord | None = None
-    ends: Sequence[RunRecord] = ()
+    number: int  # of the run that is being made, or is to be begun, counted from 0
+    generator: Json  # state of the generator that starts draw from
+    state: RunRecord | None = None  # of that run; None where it is to be begun
+    best: RunRecord | None = None  # the end of the best run before it
+    ends: Sequence[RunRecord] = ()  # the ends of all runs before it, without their models
 
 
 @dataclass(frozen=True, eq=False)
 class CheckpointRecord:
-    """Where a fit or a search stands, as plain values.
+    """Where a fit or a search stands, as plain values."""
 
-    Parameters
-    ----------
-    identity : parameters and rows of the fit, JSON values by name; only a fit with an equal identity goes on.
-    fits : where each fit that was begun stands, by what the search calls it; one mixture has one fit.
-    """
-
+    # parameters and rows of the fit, JSON values by name; only a fit with an equal identity goes on
     identity: Mapping[str, Json]
+    # where each fit that was begun stands, by what the search calls it; one mixture has one fit
     fits: Mapping[str, StandingRecord]
 
 
@@ -106,10 +85,7 @@ def _packed_run(run: RunRecord, prefix: str, tensors: Tensors) -> Header:
 def read(path: Path) -> CheckpointRecord:
     """Read a checkpoint.
 
-    Raises
-    ------
-    Damaged : it is damaged, truncated or another kind of file.
-    OSError : it can't be read.
+    Raises Damaged: it is damaged, truncated or another kind of file. OSError: it can't be read.
     """
     header, tensors = unpacked(path, FORMAT)
     if header.get("version") != VERSION:

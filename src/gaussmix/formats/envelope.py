@@ -39,9 +39,7 @@ class Damaged(Exception):
 def pack(header: Header, tensors: Mapping[str, Array]) -> bytes:
     """The bytes of a file that holds a header and float64 tensors.
 
-    Raises
-    ------
-    ValueError : the header holds NaN or infinity, for which JSON has no value, or is too long to be read again.
+    Raises ValueError: the header holds NaN or infinity, for which JSON has no value, or is too long to be read again.
     """
     contents = {name: np.asarray(tensor, dtype="<f8", order="C") for name, tensor in tensors.items()}
     header = {"format": FORMAT, **header}
@@ -57,10 +55,7 @@ def unpack(file: BinaryIO, format: str = FORMAT) -> tuple[Header, Tensors]:
 
     The file is read, not mapped into memory: if a mapped file is cut short, the process ends with a bus error.
 
-    Raises
-    ------
-    Damaged : the file is of another kind, or differs from what was written.
-    OSError : it can't be read.
+    Raises Damaged: the file is of another kind, or differs from what was written. OSError: it can't be read.
     """
     beginning = _beginning(file)
     header, seal = _header(beginning[8:], format)

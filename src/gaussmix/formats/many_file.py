@@ -37,23 +37,14 @@ _KEY_TYPES = (str, int, float, type(None))
 
 @dataclass(frozen=True, eq=False)
 class ManyRecord:
-    """Mixtures of one structure and size, as plain values.
+    """Mixtures of one structure and size, as plain values."""
 
-    Parameters
-    ----------
-    family : their structure.
-    tensors : by name; see above.
-    keys : of the groups.
-    errors : why a group has no mixture, by its place.
-    notes : what else there is to say of a group, by its place.
-    feature_names : the names of the features, which all share; None where they have none.
-    """
-
-    family: Family
-    tensors: Mapping[str, Array]
-    keys: Sequence[Any]
-    errors: Mapping[int, str]
-    notes: Mapping[int, Sequence[str]]
+    family: Family  # their structure
+    tensors: Mapping[str, Array]  # by name; see above
+    keys: Sequence[Any]  # of the groups
+    errors: Mapping[int, str]  # why a group has no mixture, by its place
+    notes: Mapping[int, Sequence[str]]  # what else there is to say of a group, by its place
+    # the names of the features, which all share; None where they have none
     feature_names: tuple[str, ...] | None = None
 
     def flaw(self) -> str | None:
@@ -97,10 +88,8 @@ class ManyRecord:
 def write(place: Place, record: ManyRecord) -> None:
     """Write mixtures to a file, which appears whole or not at all.
 
-    Raises
-    ------
-    ValueError : a key is no text or number, the numbers make no mixtures, or their structure is not registered.
-    OSError : the file can't be written.
+    Raises ValueError: a key is no text or number, the numbers make no mixtures, or their structure is not registered.
+    OSError: the file can't be written.
     """
     for key in record.keys:
         if not isinstance(key, _KEY_TYPES) or (isinstance(key, float) and not isfinite(key)):

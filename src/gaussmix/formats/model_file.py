@@ -21,18 +21,12 @@ _ARRAYS = ("weights", "means", "covariances")
 
 
 def write(place: Place, model: Model, details: Details | None = None) -> None:
-    """Write a model to a file, which appears whole or not at all.
+    """Write a model, and the details that go with it, to a path or to a binary file open for writing.
 
-    Parameters
-    ----------
-    place : a path, where an existing file is replaced; or a binary file open for writing.
-    model : the mixture.
-    details : what else the file is to hold.
+    A file at a path appears whole or not at all, in place of an existing one.
 
-    Raises
-    ------
-    ValueError : the numbers make no mixture, or its structure is not registered.
-    OSError : the file can't be written.
+    Raises ValueError: the numbers make no mixture, or its structure is not registered. OSError: the file can't be
+    written.
     """
     family, weights, means, covariances = _saveable(model)
     options = dict(family.options)

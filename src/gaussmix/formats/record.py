@@ -24,84 +24,53 @@ def are_lists(items: Iterable[Any], *types: Any) -> bool:
 
 @dataclass(frozen=True)
 class FitRecord:
-    """How a mixture was fitted.
+    """How a mixture was fitted."""
 
-    Parameters
-    ----------
-    n_rows : rows of the training data.
-    row_weight : their total weight; n_rows if there were no weights.
-    log_likelihood : of the training data under the mixture, nats, a total.
-    n_steps : EM steps of the run that was kept.
-    has_converged : whether that run ended because the likelihood had settled.
-    settings : the estimator's parameters by name (reg_covar, init_params, random_state, …), plain values only.
-    """
-
-    n_rows: int
-    row_weight: float
-    log_likelihood: float
-    n_steps: int
-    has_converged: bool
+    n_rows: int  # rows of the training data
+    row_weight: float  # their total weight; n_rows if there were no weights
+    log_likelihood: float  # of the training data under the mixture, nats, a total
+    n_steps: int  # EM steps of the run that was kept
+    has_converged: bool  # whether that run ended because the likelihood had settled
+    # the estimator's parameters by name (reg_covar, init_params, random_state, …), plain values only
     settings: Mapping[str, Scalar] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class EstimatorRecord:
-    """The estimator that fitted a mixture.
+    """The estimator that fitted a mixture."""
 
-    Parameters
-    ----------
-    name : of its class.
-    parameters : by name, as JSON values.
-    attributes : fitted attributes besides the mixture, by name, as JSON values.
-    """
-
-    name: str
-    parameters: Mapping[str, Json]
-    attributes: Mapping[str, Json]
+    name: str  # of its class
+    parameters: Mapping[str, Json]  # by name, as JSON values
+    attributes: Mapping[str, Json]  # fitted attributes besides the mixture, by name, as JSON values
 
 
 @dataclass(frozen=True)
 class Details:
-    """What a file says about a mixture besides its arrays.
+    """What a file says about a mixture besides its arrays."""
 
-    Parameters
-    ----------
-    feature_names : one name per feature, in order; None if the training data had no names.
-    dtype : type of the training data, such as "float64"; None if unknown.
-    fit : how it was fitted; None if it was not fitted, or if nothing is known of the fit.
-    estimator : the estimator's parameters and attributes; None if only a mixture was saved.
-    package_version : the gaussmix that wrote the file.
-    """
-
+    # one name per feature, in order; None if the training data had no names
     feature_names: tuple[str, ...] | None = None
-    dtype: str | None = None
-    fit: FitRecord | None = None
+    dtype: str | None = None  # type of the training data, such as "float64"; None if unknown
+    fit: FitRecord | None = None  # how it was fitted; None if it was not fitted, or if nothing is known of the fit
+    # the estimator's parameters and attributes; None if only a mixture was saved
     estimator: EstimatorRecord | None = None
-    package_version: str = field(default_factory=package_version)
+    package_version: str = field(default_factory=package_version)  # the gaussmix that wrote the file
 
 
 @dataclass(frozen=True, eq=False)
 class Record:
-    """A mixture as plain values.
+    """A mixture as plain values."""
 
-    Parameters
-    ----------
-    family : name of the covariance structure.
-    family_options : options of the structure, plain values; empty for most.
-    weights, means, covariances : its arrays, float64; covariances in the compact form of the structure.
-    details : everything besides the arrays.
-    layout : version of the layout it was read from.
-    noise : beside the components; None for none.
-    """
-
-    family: str
+    family: str  # name of the covariance structure
+    # weights, means, covariances: its arrays, float64; covariances in the compact form of the structure
     weights: Array
     means: Array
     covariances: Array
-    details: Details = field(default_factory=Details)
-    layout: int = 1
+    details: Details = field(default_factory=Details)  # everything besides the arrays
+    layout: int = 1  # version of the layout it was read from
+    # options of the structure, plain values; empty for most
     family_options: Mapping[str, Scalar] = field(default_factory=dict)
-    noise: Background | None = None
+    noise: Background | None = None  # beside the components; None for none
 
     def flaw(self) -> str | None:
         """How its parts contradict each other, as the end of a sentence; None if they do not."""

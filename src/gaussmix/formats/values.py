@@ -61,9 +61,7 @@ def plain(name: str, value: Any) -> Json:
     Lists, tuples and ranges of numbers are written as arrays, which earlier versions read, with "as" beside them: the
     type at each depth.
 
-    Raises
-    ------
-    ValueError : a file can't hold the value; the message begins with its name.
+    Raises ValueError: a file can't hold the value; the message begins with its name.
     """
     if isinstance(value, os.PathLike):
         value = os.fspath(value)
@@ -160,21 +158,14 @@ def _of_types(array: Any, types: Sequence[Any]) -> Any:
     if not isinstance(array, np.ndarray):
         return array
     match list(types):
-        case ["list", *inner]:
-            return [_of_types(item, inner) for item in _items(array)]
-        case ["tuple", *inner]:
-            return tuple(_of_types(item, inner) for item in _items(array))
+        case ["list" | "tuple" as kind, *inner]:
+            items = array.tolist() if array.ndim == 1 else list(array)
+            return (list if kind == "list" else tuple)(_of_types(item, inner) for item in items)
         case ["range"] if array.ndim == 1 and array.dtype.kind == "i":
             return _range(array.tolist())
         case []:
             return array
     raise ValueError
-
-
-def _items(array: np.ndarray[Any, Any]) -> Sequence[Any]:
-    """The numbers of an array of one dimension, else its parts."""
-    numbers: list[Any] = array.tolist()
-    return numbers if array.ndim == 1 else list(array)
 
 
 def _range(numbers: list[int]) -> range:

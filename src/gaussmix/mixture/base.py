@@ -18,7 +18,7 @@ from gaussmix.errors import counted
 from gaussmix.families.base import Family
 from gaussmix.mixture.features import Features, block_of, places
 from gaussmix.mixture.line.line import Line
-from gaussmix.model import Model, flaw_at_sight
+from gaussmix.model import Model, flaw
 from gaussmix.numerics.arrays import Array, Places, frozen
 from gaussmix.numerics.pieces import copied
 from gaussmix.waist.block import Block
@@ -49,7 +49,7 @@ class MixtureBase:
             object.__setattr__(self, name, frozen(copied(check_real(name, getattr(self, name)))))
         if self.noise is not None and not isinstance(self.noise, Background):
             raise TypeError(f"noise must be None or the noise of another mixture, not {self.noise!r:.60}.")
-        wrong = flaw_at_sight(self.weights, self.means, self.covariances, self.family, noise=self.noise)
+        wrong = flaw(self.weights, self.means, self.covariances, self.family, self.noise, is_factored=False)
         if wrong is not None:
             raise ValueError(f"This is no mixture: {wrong}.")
         if self.feature_names is not None:
@@ -262,10 +262,7 @@ def of_components(method: Method) -> Method:
 def common_names(mixtures: Sequence[object]) -> tuple[str, ...] | None:
     """The feature names of several mixtures of the same features; None where none of them has names.
 
-    Raises
-    ------
-    TypeError : something is no mixture.
-    ValueError : there are no mixtures, or their features are not the same.
+    Raises TypeError where something is no mixture, and ValueError for no mixtures or different features.
     """
     if not len(mixtures):
         raise ValueError("Give at least one mixture.")

@@ -95,9 +95,7 @@ class ClassMixtures:
     def labels(self, block: Block, engine: Engine[Any], names: NDArray[Any], level: float) -> NDArray[Any]:
         """The name of the most probable class of each row, (n_rows,).
 
-        Parameters
-        ----------
-        names : of the classes; behind them the name for rows whose tail probability is below `level` in every class.
+        Behind the names of the classes stands the name for rows whose tail probability is below `level` in every class.
         """
         best = self.log_odds(block, engine).argmax(axis=1)
         if level > 0:

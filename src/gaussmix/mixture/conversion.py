@@ -37,7 +37,7 @@ def from_parameters(
         matrices = copied(check_real("covariances", covariances))
     else:
         given = copied(check_real("precisions", precisions))
-        _check(flaw(shares, centres, given, family, "precision"))
+        _check(flaw(shares, centres, given, family, noun="precision"))
         matrices = family.covariances(_symmetric(family, given), *centres.shape).inverse().array
     _check(flaw(shares, centres, matrices, family))
     return Model(shares, centres, family.covariances(_symmetric(family, matrices), *centres.shape), family)

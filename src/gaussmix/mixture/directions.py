@@ -14,13 +14,10 @@ _SMALL = float(np.sqrt(np.finfo(np.float64).eps))  # of eigenvalues: mclust's bo
 
 
 class Directions(NamedTuple):
-    """Directions that separate components, the best first.
+    """Axes (n_directions, n_features) that separate components, the best first, and their eigenvalues (n_directions,).
 
-    Parameters
-    ----------
-    centre : (n_features,), the mean of the mixture, data units.
-    axes : (n_directions, n_features), each of length 1, its largest entry positive.
-    values : (n_directions,), the eigenvalues: how much each direction separates, without unit.
+    Each axis has the length 1, and its largest entry is positive. An eigenvalue, without unit, says how much the
+    direction separates. The centre (n_features,) is the mean of the mixture, data units.
     """
 
     centre: Array
@@ -29,13 +26,9 @@ class Directions(NamedTuple):
 
 
 def directions(model: Model, mean_share: float) -> Directions:
-    """The directions of a model of components alone, by generalised eigenvectors.
+    """The directions of a model of components alone, by generalised eigenvectors; `mean_share` is λ.
 
     There is one at least, also where the components do not differ at all.
-
-    Parameters
-    ----------
-    mean_share : λ, from 0 to 1.
     """
     each, weights = model.covariances.dense(), model.weights
     centre = weights @ model.means

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from gaussmix.engines.base import NOISE
 from gaussmix.errors import counted
 from gaussmix.mixture.digits import shorten
-from gaussmix.mixture.levels.chi_squared import log_tail
+from gaussmix.mixture.levels import log_tail
 from gaussmix.model import Model
 from gaussmix.numerics.arrays import Array, Places
 from gaussmix.numerics.frames import Frame, made_frame
@@ -159,16 +159,9 @@ def explained(
     native: Any,
     error: Array | None = None,
 ) -> Explanation:
-    """Explain rows (n_rows, n_features); cells may be NaN.
+    """Explain rows (n_rows, n_features) in float64, whose cells may be NaN, from what an engine says of them.
 
-    Parameters
-    ----------
-    model : the mixture.
-    rows : in float64, data units.
-    labels, responsibilities : what an engine says of them.
-    names : of the features.
-    native : the data frame that they came in; None for an array.
-    error : of the rows, as for `Block`.
+    `names` are of the features, `native` is the data frame that the rows came in, and `error` is that of a `Block`.
     """
     n_rows, d = rows.shape
     K = model.n_components
@@ -224,10 +217,8 @@ def _tails(squared: Array, n_seen: Places) -> Array:
 def _of_pattern(model: Model, rows: Array, seen: Places, error: Array | None) -> tuple[Array, Array]:
     """Of rows with the same cells: the log density of each component and of noise at its mean, and contributions.
 
-    Returns
-    -------
-    heights : (n_rows, n_components + 1), nats.
-    parts : (n_rows, n_components + 1, n_features), of squared distances; NaN where cells are missing.
+    Heights are (n_rows, n_components + 1), nats. Parts of squared distances are (n_rows, n_components + 1, n_features),
+    NaN where cells are missing.
     """
     n_rows, d = rows.shape
     K = model.n_components

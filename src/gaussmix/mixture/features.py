@@ -20,18 +20,10 @@ Features = Feature | Sequence[Feature] | NDArray[np.integer[Any]]
 
 
 def places(features: Features, n_features: int, names: tuple[str, ...] | None) -> Places:
-    """Find where features stand, (n,).
+    """Find where features stand, (n,): numbers, from the end where negative, or names; one or several.
 
-    Parameters
-    ----------
-    features : numbers (from the end where negative) or names; one or several.
-    n_features : d.
-    names : of the features; None where they have none.
-
-    Raises
-    ------
-    ValueError : there is no such feature, or one is given twice.
-    TypeError : something is neither a number nor a name.
+    Raises ValueError for a feature that there is not, or that is given twice, and TypeError for what is neither a
+    number nor a name.
     """
     several: list[Any] = [features]
     if isinstance(features, Iterable) and not isinstance(features, str | Set):  # a set has no order
@@ -49,13 +41,9 @@ def names_at(names: tuple[str, ...] | None, places: Places) -> tuple[str, ...] |
 
 
 def check_order(rows: object, names: tuple[str, ...] | None, called: str) -> None:
-    """Raise ValueError where a data frame has a feature in the column of another.
+    """Raise ValueError where a data frame has a feature in the column of another; `called` names the rows in the error.
 
-    Parameters
-    ----------
-    rows : anything; what is no data frame passes.
-    names : of the features, in order; None where they have none.
-    called : what the error calls the rows.
+    What is no data frame passes, and so does everything where features have no names.
     """
     if names is None:
         return

@@ -50,12 +50,7 @@ class Predictive:
     def of(
         cls, split: Conditional, weights: Array, rows: Rows, order: Places, names: tuple[str, ...] | None
     ) -> Predictive:
-        """Make it for the unknown features of rows (n_rows, n_known), brought to an order (n_targets,).
-
-        Parameters
-        ----------
-        weights : (n_rows, n_components), p(k | known features).
-        """
+        """Make it for the unknown features, brought to an order, of rows (n_rows, n_known) with p(k | known)."""
         means = split.each_mean(rows.astype(np.float64, copy=False))[:, :, order]
         covariances = split.covariances.marginal(order)
         return cls(weights, means, covariances.array, split.family.relaxed(covariances), names)
@@ -119,14 +114,7 @@ class Predictive:
 
 @dataclass(frozen=True, eq=False)
 class Regression:
-    """What a mixture says of targets where the other features, or all, are columns of a block: tasks for sources.
-
-    Parameters
-    ----------
-    mixture : of predictors and targets.
-    targets : their places in it, (n_targets,).
-    n_jobs : threads.
-    """
+    """What a mixture says of the features at `targets` where the others, or all, are columns of a block: tasks."""
 
     mixture: Mixture
     targets: Places
@@ -178,12 +166,9 @@ class Regression:
     def _by_pattern(
         self, block: Block, method: Callable[[Regression, Rows], Array], alone: Callable[[Mixture], Array]
     ) -> Array:
-        """What a method says of each row (n_rows, …), where cells are missing by the mixture of the others.
+        """What a method of a regression says of each row (n_rows, …); where cells are missing, of the others.
 
-        Parameters
-        ----------
-        method : of the targets given the predictors (n_rows, n_known) of a regression.
-        alone : of the targets of a row without predictors.
+        `alone` gives the same of the targets for rows without predictors.
         """
         rows = self._predictors(block)
         missing = np.isnan(rows)
@@ -213,11 +198,7 @@ class Regression:
 def row_quantiles(weights: Array, means: Array, deviations: Array, p: float) -> Array:
     """The quantile of a mixture of one feature for each row, (n_rows,): roots of all rows are bracketed together.
 
-    Parameters
-    ----------
-    weights, means : (n_rows, n_components).
-    deviations : (n_components,).
-    p : in (0, 1).
+    Weights and means are (n_rows, n_components), deviations (n_components,), and 0 < p < 1.
     """
     if p > 0.5:  # a small mass keeps its digits
         return -row_quantiles(weights, -means, deviations, 1 - p)

@@ -54,12 +54,7 @@ def draw(
 ) -> tuple[Array, Labels]:
     """Draw labels by inverse cdf, then rows x = μ_k + W_k⁻¹ z with z standard normal; Bishop (2006) section 11.1.
 
-    The generator gives a key of 64 bits, from which the engine makes every number.
-
-    Returns
-    -------
-    rows : (n_rows, n_features), in random order.
-    labels : (n_rows,), int64.
+    The generator gives a key of 64 bits, from which the engine makes every number. Rows come in random order.
     """
     key = int(rng.integers(2**64, dtype=np.uint64))
     return engine.draw(n_rows, cumulative_shares(weights), means, whitening, key)
@@ -68,11 +63,7 @@ def draw(
 def cumulative_shares(weights: Array) -> Array:
     """Cumulative weights (n_components,). The first to exceed a number of [0, 1) is the component of that number.
 
-    No number has a component of weight 0.
-
-    Parameters
-    ----------
-    weights : (n_components,), not all 0; any sum.
+    No number has a component of weight 0. Weights may have any positive sum.
     """
     cumulative = np.cumsum(weights)
     cumulative /= cumulative[-1]

@@ -82,17 +82,12 @@ def _diagonals(matrices: Array) -> Array:
 
 @dataclass(frozen=True)
 class _Round:
-    """Disjoint pairs of axes, which are rotated at once.
+    """Disjoint pairs of axes, which are rotated at once."""
 
-    Parameters
-    ----------
-    first, second : (n_pairs,), p and q.
-    partner : (d,), the other axis of each axis's pair; the axis itself if it has no pair.
-    """
-
+    # first, second: (n_pairs,), p and q
     first: Places
     second: Places
-    partner: Places
+    partner: Places  # (d,), the other axis of each axis's pair; the axis itself if it has no pair
 
     def spread(self, cosine: Array, sine: Array) -> tuple[Array, Array]:
         """Factors of each axis and its partner, (d,): p becomes cos · p + sin · q, and q becomes cos · q − sin · p."""

@@ -51,10 +51,8 @@ def exponential(numbers: Array) -> Array:
 def inverse_root(variances: Array) -> Array:
     """v^(−½) of variances whose first axis is the component.
 
-    Raises
-    ------
-    SingularCovariance : some are not positive, finite numbers, or so small that digits are missing (below
-        2.2e-308); the message names their components.
+    Raises SingularCovariance: some are not positive, finite numbers, or so small that digits are missing (below
+    2.2e-308); the message names their components.
     """
     roots, wrong = np.empty(variances.shape), []
     for part in pieces(variances.shape):

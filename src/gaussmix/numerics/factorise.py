@@ -15,17 +15,10 @@ MOST_INFLATION = 1 / (8 * float(np.finfo(np.float64).eps))
 
 
 def factorise(covariances: Array) -> tuple[Array, Array, NDArray[np.bool_]]:
-    """Invert the Cholesky factor of each covariance.
+    """Invert the Cholesky factors of covariances (n, n_features, n_features), data units².
 
-    Parameters
-    ----------
-    covariances : (n, n_features, n_features), data units².
-
-    Returns
-    -------
-    factors : (n, n_features, n_features), lower triangular W with Σ⁻¹ = WᵀW; NaN for failed ones.
-    log_abs_det : (n,), log |det W|.
-    failed : (n,), singular to working precision: a pivot is not positive, or Σ_jj (Σ⁻¹)_jj ≥ 1 / (8 d ε) for some j.
+    Returns lower triangular W with Σ⁻¹ = WᵀW, NaN for failed ones; log |det W|, (n,); and which failed, (n,), because
+    they are singular to working precision: a pivot is not positive, or Σ_jj (Σ⁻¹)_jj ≥ 1 / (8 d ε) for some j.
     """
     target = native_target()
     if target is not None:

@@ -31,16 +31,10 @@ _MERGING = ("Int64", "UInt64", "Int128", "UInt128")  # whose numbers a double ma
 
 @dataclass(frozen=True, eq=False)
 class Frame:
-    """A data frame in memory, whose columns are of pandas, polars, Arrow or another library.
+    """A data frame in memory, whose columns are of pandas, polars, Arrow or another library."""
 
-    Parameters
-    ----------
-    native : as its library has it.
-    data : the same as narwhals has it.
-    """
-
-    native: Any
-    data: Any
+    native: Any  # as its library has it
+    data: Any  # the same as narwhals has it
 
     @classmethod
     def of(cls, table: Any) -> Frame | None:
@@ -105,14 +99,8 @@ class Frame:
 
         A pandas frame whose numbers are one block is not copied. Of others one column is converted at a time.
 
-        Parameters
-        ----------
-        called : what errors call the frame.
-
-        Raises
-        ------
-        ValueError : a column holds text, or complex numbers.
-        TypeError : a column holds categories, times or anything else that is not numbers.
+        Raises ValueError: a column holds text, or complex numbers. TypeError: a column holds categories, times or
+        anything else that is not numbers. They call the frame as `called` says.
         """
         kinds = dict(zip(self.names, self.data.schema.values(), strict=True))
         for name, kind in kinds.items():
@@ -168,17 +156,11 @@ _LIBRARIES = "pandas", "polars", "pyarrow"
 
 
 def made_frame(columns: Mapping[str, Any], library: str | None = None) -> Any:
-    """A data frame of columns by name.
+    """A data frame of columns (n_rows,) by name, lists or arrays.
 
-    Parameters
-    ----------
-    columns : lists or arrays (n_rows,).
-    library : to make it in; None, or one that is not installed here, for the first installed of pandas, polars and
-        pyarrow.
+    If `library` is None or not installed here, the first installed of pandas, polars and pyarrow makes it.
 
-    Raises
-    ------
-    ImportError : none of them is installed.
+    Raises ImportError: none of them is installed.
     """
     import narwhals.stable.v2 as nw
 

@@ -12,7 +12,7 @@ from scipy.special import ndtr
 from gaussmix.estimators.regressor import regressor_of
 from gaussmix.mixture.holes import tail_probability
 from gaussmix.numerics.arrays import Array
-from gaussmix.plot.display import Axes, Display, legend_beside
+from gaussmix.plot.display import Axes, Display
 from gaussmix.plot.palette import faded
 from gaussmix.plot.subject import beside, mixture_of, subject_of
 
@@ -100,8 +100,7 @@ class CalibrationDisplay(Display):
         ax = self._on(ax)
         color = self._line_color(color)
         handles = (self._draw_coverage if kind == "coverage" else self._draw_pit)(ax, color)
-        self.legend_ = legend_beside(ax, handles) if legend else None
-        return self
+        return self._with_legend(handles, legend)
 
     def _draw_coverage(self, ax: Axes, color: Any) -> list[Any]:
         promised = np.linspace(0, 1, 101)

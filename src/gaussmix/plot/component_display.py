@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from gaussmix.checks import check_real
 from gaussmix.numerics.arrays import Array
-from gaussmix.plot.display import Axes, FeatureDisplay, component_handles, handle, legend_beside
+from gaussmix.plot.display import Axes, FeatureDisplay, component_handles, handle
 from gaussmix.plot.layers import (
     MOST_POINTS,
     covered,
@@ -124,8 +124,7 @@ class ComponentDisplay(FeatureDisplay):
         draw = self._draw_line if is_line else self._draw_plane
         draw(ax, looks, radii, dict(row_kwargs or {}), dict(component_kwargs or {}))
         self._name_axes(self.feature_names[0], "density" if is_line else self.feature_names[1])
-        self.legend_ = legend_beside(ax, self.handles(looks)) if legend else None
-        return self
+        return self._with_legend(self.handles(looks), legend)
 
     def handles(self, looks: Sequence[Look]) -> list[Any]:
         """What a legend of this picture names."""

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 from gaussmix.estimators.regressor import regressor_of
 from gaussmix.mixture.features import place_of
 from gaussmix.numerics.arrays import Array
-from gaussmix.plot.display import Axes, Display, checked_masses, legend_beside
+from gaussmix.plot.display import Axes, Display, checked_masses
 from gaussmix.plot.layers import draw_plain_rows
 from gaussmix.plot.palette import faded
 from gaussmix.plot.subject import Feature, beside, mixture_of, names_of, subject_of
@@ -153,8 +153,7 @@ class ConditionalDisplay(Display):
             self.x, self.quantiles[:, n], color=color, linewidth=1.2, linestyle="--", zorder=4, label="median"
         )
         self._name_axes(self.feature_names[0], self.feature_names[1])
-        self.legend_ = legend_beside(ax, [self.mean_, self.median_, *reversed(self.bands_)]) if legend else None
-        return self
+        return self._with_legend([self.mean_, self.median_, *reversed(self.bands_)], legend)
 
 
 def _span(means: Array, deviations: Array, rows: Array) -> Array:

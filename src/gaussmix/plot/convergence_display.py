@@ -9,7 +9,7 @@ from typing import Any, Self
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
-from gaussmix.plot.display import Axes, Display, legend_beside
+from gaussmix.plot.display import Axes, Display
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
@@ -89,5 +89,4 @@ class ConvergenceDisplay(Display):
             others[0].set_label(f"{len(others)} other {'start' if len(others) == 1 else 'starts'}")
         ax.set(xlabel="step of EM", ylabel="mean log-likelihood, nats")
         self._count_along_x(min_n_ticks=1)
-        self.legend_ = legend_beside(ax, [self.lines_[self.best], *others[:1]]) if legend else None
-        return self
+        return self._with_legend([self.lines_[self.best], *others[:1]], legend)

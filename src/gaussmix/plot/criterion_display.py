@@ -9,10 +9,8 @@ from typing import Any, Self
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
-from gaussmix.plot.display import Axes, Display, handle, legend_beside
+from gaussmix.plot.display import Axes, Display, handle
 from gaussmix.plot.palette import looks_of
-
-_IS_BETTER = {"cv": "higher is better"}
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
@@ -95,16 +93,17 @@ class CriterionDisplay(Display):
         best = counts[self.best_index], values[self.best_index]
         label = f"chosen: {structures[self.best_index]}, {best[0]:.0f}"
         self.best_ = self._ring(*best, label=label)
-        self._label(counts)
-        self.legend_ = legend_beside(ax, self._handles()) if legend else None
-        return self
+        better = "higher is better" if self.criterion == "cv" else "lower is better"
+        ax.set(xlabel="number of components", ylabel=f"{self.criterion.upper()} ({better})")
+        self._count_along_x(min_n_ticks=1)
+        ax.set_xlim(counts.min() - 0.5, counts.max() + 0.5)
+        failed = [handle("failed", "0.5", marker="x")] if self.failures_ else []
+        return self._with_legend([*self.lines_.values(), self.best_, *failed], legend)
 
     def _structures(self) -> Any:
         """The structure of each candidate, with its number of factors where it has some."""
-        names, factors = (
-            self.results["structure"],
-            self.results.get("n_factors", [None] * len(self.results["structure"])),
-        )
+        names = self.results["structure"]
+        factors = self.results.get("n_factors", [None] * len(names))
         return np.array([name if q is None else f"{name}, {q}" for name, q in zip(names, factors, strict=True)])
 
     def _cross(self, counts: Any, nth: int, n_structures: int, color: Any) -> Any:
@@ -113,13 +112,3 @@ class CriterionDisplay(Display):
         where = self.ax_.get_xaxis_transform()
         style = {"color": color, "marker": "x", "linestyle": "", "markersize": 5, "clip_on": False}
         return self.ax_.plot(counts + aside, np.full(len(counts), 1.035), transform=where, **style)[0]
-
-    def _label(self, counts: Any) -> None:
-        better = _IS_BETTER.get(self.criterion, "lower is better")
-        self.ax_.set(xlabel="number of components", ylabel=f"{self.criterion.upper()} ({better})")
-        self._count_along_x(min_n_ticks=1)
-        self.ax_.set_xlim(counts.min() - 0.5, counts.max() + 0.5)
-
-    def _handles(self) -> list[Any]:
-        failed = [handle("failed", "0.5", marker="x")] if self.failures_ else []
-        return [*self.lines_.values(), self.best_, *failed]

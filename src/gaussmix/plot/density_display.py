@@ -10,7 +10,7 @@ import numpy as np
 
 from gaussmix.mixture.mixture import Mixture
 from gaussmix.numerics.arrays import Array
-from gaussmix.plot.display import Axes, FeatureDisplay, checked_masses, legend_beside
+from gaussmix.plot.display import Axes, FeatureDisplay, checked_masses
 from gaussmix.plot.layers import covered, draw_histogram, draw_plain_rows, grid_of
 from gaussmix.plot.palette import faded
 from gaussmix.plot.subject import Subject
@@ -88,8 +88,7 @@ class DensityDisplay(FeatureDisplay):
         is_line = self.mixture.n_features == 1
         (self._draw_line if is_line else self._draw_plane)(ax, color, shades)
         self._name_axes(self.feature_names[0], "density" if is_line else self.feature_names[1])
-        self.legend_ = legend_beside(ax, _handles(shares, shades, color)) if legend else None
-        return self
+        return self._with_legend(_handles(shares, shades, color), legend)
 
     def _draw_plane(self, ax: Axes, color: Any, shades: list[Any]) -> None:
         x, y, points = grid_of(self.mixture.means, self.mixture.model.covariances.dense(), self.rows)

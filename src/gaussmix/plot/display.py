@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 
 from gaussmix.checks import check_probabilities
 from gaussmix.numerics.arrays import Array
-from gaussmix.plot.palette import COLORS, Look, on_page, outlined
+from gaussmix.plot.palette import COLORS, Look, on_page
 from gaussmix.plot.subject import Features, Subject, chosen_features, subject_of
 
 if TYPE_CHECKING:
@@ -51,6 +51,11 @@ class Display:
     def _line_color(self, color: Any) -> Any:
         """The colour that was asked for, or the first of the palette as this background needs it."""
         return on_page(COLORS[0], self.ax_.get_facecolor()) if color is None else color
+
+    def _with_legend(self, handles: Sequence[Any], is_shown: bool) -> Self:
+        """This display, with what is drawn named beside it where a legend is wanted."""
+        self.legend_ = legend_beside(self.ax_, handles) if is_shown else None
+        return self
 
     def _ring(self, x: float, y: float, label: str | None = None) -> Any:
         """Put a ring around what was chosen."""
@@ -108,12 +113,8 @@ class FeatureDisplay(Display):
         return display
 
     @classmethod
-    def of(cls, subject: Subject, shown: Sequence[int]) -> Self:
+    def of(cls, subject: Subject, shown: Sequence[int]) -> Any:
         """Make the display of some features without drawing it."""
-        raise NotImplementedError
-
-    def plot(self, *args: Any, **options: Any) -> Any:
-        """Draw."""
         raise NotImplementedError
 
 
@@ -127,12 +128,7 @@ def as_text(name: str) -> str:
 
 
 def new_figure(*shape: int, **options: Any) -> tuple[Any, Any]:
-    """A figure and its axes, which leave room for what stands beside them.
-
-    Raises
-    ------
-    ImportError : matplotlib is not installed, or its backend needs a screen and there is none.
-    """
+    """A figure and its axes, which leave room for what stands beside them; raises ImportError."""
     pyplot = import_pyplot()
     try:
         made: tuple[Any, Any] = pyplot.subplots(*shape, **{"layout": "constrained", **options})
@@ -151,12 +147,6 @@ def import_pyplot() -> Any:
     except ImportError:
         raise ImportError("Pictures need matplotlib: install it with pip install 'gaussmix[plot]'.") from None
     return pyplot
-
-
-def write(ax: Axes, x: float, y: float, text: str, color: Any, **options: Any) -> Any:
-    """Text at a place, on a rim of the background's colour, so that it is read over rows and lines."""
-    how = {"ha": "center", "va": "center", "fontsize": "small", "zorder": 6, **options}
-    return ax.text(x, y, text, color=color, path_effects=outlined(ax.get_facecolor()), **how)
 
 
 def checked_masses(masses: Any) -> Array:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from gaussmix.mixture.shown import ellipse_of
 from gaussmix.numerics.arrays import Array
-from gaussmix.plot.display import Axes, write
+from gaussmix.plot.display import Axes
 from gaussmix.plot.palette import NOISE_COLOR, Look, faded
 
 Options = Mapping[str, Any]
@@ -46,9 +46,7 @@ def draw_points(
 def draw_shades(ax: Axes, rows: Array, labels: NDArray[np.intp], looks: Sequence[Look], box: Array) -> Any:
     """Rows as an image: the more rows in a cell, the less transparent it is; its colour is the mean of theirs.
 
-    Parameters
-    ----------
-    box : (2, 2), what the image covers: the smallest and the largest number of each feature.
+    It covers the box (2, 2): the smallest and the largest number of each feature.
     """
     n_cells = int(np.clip(2 * len(rows) ** (1 / 3), 50, 300))
     at = (rows - box[0]) / np.where(box[1] > box[0], box[1] - box[0], 1.0) * n_cells
@@ -74,12 +72,7 @@ def draw_rows(
     ax: Axes, rows: Array, labels: NDArray[np.intp], certainty: Array, looks: Sequence[Look], box: Array,
     options: Options,
 ) -> list[Any]:  # fmt: skip
-    """Rows one by one; or, where they are more than 20,000, as shades, and those far from all components as points.
-
-    Parameters
-    ----------
-    box : (2, 2), what the components cover.
-    """
+    """Rows one by one; or more than 20,000 as shades, and those far from the components' box (2, 2) as points."""
     complete = ~np.isnan(rows).any(axis=1)
     if not complete.all():
         rows, labels, certainty = rows[complete], labels[complete], certainty[complete]
@@ -163,10 +156,17 @@ def draw_curves(
 
 
 def draw_numbers(ax: Axes, means: Array, looks: Sequence[Look]) -> list[Any]:
-    """The number of each component at its mean (2,)."""
-    badge = {"boxstyle": "round,pad=0.15", "facecolor": faded(ax.get_facecolor(), 0.8)}
+    """The number of each component at its mean (2,), on a rim of the page's colour: it is read over rows and lines."""
+    from matplotlib.patheffects import withStroke
+
+    page = ax.get_facecolor()
+    badge = {"boxstyle": "round,pad=0.15", "facecolor": faded(page, 0.8)}
+    how: dict[str, Any] = {"ha": "center", "va": "center", "fontsize": "small", "weight": "bold", "zorder": 6}
+    how |= {"color": ax.xaxis.label.get_color()}
+    rim = withStroke(linewidth=2.5, foreground=faded(page, 0.85))
+    how |= {"color": ax.xaxis.label.get_color(), "path_effects": [rim]}
     return [
-        write(ax, x, y, str(k), ax.xaxis.label.get_color(), weight="bold", bbox={**badge, "edgecolor": look.color})
+        ax.text(x, y, str(k), bbox={**badge, "edgecolor": look.color}, **how)
         for k, ((x, y), look) in enumerate(zip(means.tolist(), looks, strict=True))
     ]
 
@@ -198,10 +198,7 @@ def grid_axis(means: Array, deviations: Array, rows: Array, reach: float) -> Arr
 def grid_of(means: Array, covariances: Array, rows: Array, reach: float = 4.5) -> tuple[Array, Array, Array]:
     """A grid over all components and rows of one or two features, finer where a component is narrow.
 
-    Returns
-    -------
-    x, y : along the features; y is empty where there is one.
-    points : (n_y · n_x, 2), or (n_x, 1), by rows of the grid.
+    Its x and y, which is empty where there is one feature, and its points by rows, (n_y · n_x, 2) or (n_x, 1).
     """
     deviations = np.sqrt(np.diagonal(covariances, axis1=1, axis2=2))
     axes = [grid_axis(means[:, j], deviations[:, j], rows[:, j], reach) for j in range(means.shape[1])]

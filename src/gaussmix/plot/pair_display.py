@@ -123,14 +123,16 @@ def new_grid(n: int) -> Any:
     """
     side = float(np.clip(2.1 * n, 4.0, 12.0))
     width, height = side + 2.5, side + 0.7
-    margins = {"left": 0.8 / width, "right": (side + 0.8) / width, "bottom": 0.6 / height, "top": 1 - 0.1 / height}
-    how = {
-        "sharex": "col",
-        "squeeze": False,
-        "layout": None,
-        "gridspec_kw": {**margins, "wspace": 0.08, "hspace": 0.08},
+    grid = {
+        "wspace": 0.08,
+        "hspace": 0.08,
+        "left": 0.8 / width,
+        "right": (side + 0.8) / width,
+        "bottom": 0.6 / height,
+        "top": 1 - 0.1 / height,
     }
-    axes = new_figure(n, n, figsize=(width, height), **how)[1]
+    size = width, height
+    axes = new_figure(n, n, figsize=size, sharex="col", squeeze=False, layout=None, gridspec_kw=grid)[1]
     for (i, j), ax in np.ndenumerate(axes):
         first = 0 if i else 1
         if j not in (i, first):

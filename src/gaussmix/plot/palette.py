@@ -65,10 +65,3 @@ def faded(color: Any, alpha: float) -> tuple[float, float, float, float]:
 
     rgba: tuple[float, float, float, float] = to_rgba(color, alpha=float(alpha))
     return rgba
-
-
-def outlined(background: Any, width: float = 2.5) -> list[Any]:
-    """Path effects that put text on a rim of the background's colour, so that it is read over rows and lines."""
-    from matplotlib.patheffects import withStroke
-
-    return [withStroke(linewidth=width, foreground=faded(background, 0.85))]

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from gaussmix.mixture.mixture import Mixture
 from gaussmix.numerics.arrays import Array
-from gaussmix.plot.display import Axes, FeatureDisplay, handle, legend_beside
+from gaussmix.plot.display import Axes, FeatureDisplay, handle
 from gaussmix.plot.layers import draw_rows, grid_of
 from gaussmix.plot.palette import NOISE_COLOR, Look, faded, looks_of
 from gaussmix.plot.subject import Subject, shares_by_name
@@ -96,8 +96,7 @@ class RegionDisplay(FeatureDisplay):
             looks[-1] = Look(NOISE_COLOR, "X", "-")
         (self._draw_plane if len(self.y) else self._draw_line)(ax, looks)
         self._name_axes(self.feature_names[0], self.feature_names[1] if len(self.y) else "probability")
-        self.legend_ = legend_beside(ax, self._handles(looks)) if legend else None
-        return self
+        return self._with_legend(self._handles(looks), legend)
 
     def _draw_plane(self, ax: Axes, looks: list[Look]) -> None:
         from matplotlib.colors import ListedColormap

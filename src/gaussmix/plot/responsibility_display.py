@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from gaussmix.numerics.arrays import Array
-from gaussmix.plot.display import Axes, Display, legend_beside
+from gaussmix.plot.display import Axes, Display
 from gaussmix.plot.palette import NOISE_COLOR, faded, looks_of
 from gaussmix.plot.subject import shares_by_name, subject_of
 
@@ -88,5 +88,4 @@ class ResponsibilityDisplay(Display):
         ax.set(xlim=(0, self.n_rows), ylim=(0, 1), xlabel="rows, by component and certainty")
         ax.set_ylabel("probability of the component")
         self._count_along_x(nbins=5)
-        self.legend_ = legend_beside(ax, self.areas_) if legend and len(self.names) <= 20 else None
-        return self
+        return self._with_legend(self.areas_, legend and len(self.names) <= 20)

@@ -10,15 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils.validation import check_is_fitted
 
-from gaussmix.background import NO_MARGINAL
 from gaussmix.checks import check_real
-from gaussmix.engines.incomplete import IncompleteEngine
 from gaussmix.errors import counted
+from gaussmix.estimators.gaussian_mixture import estimator_of
 from gaussmix.mixture.features import check_order, place_of
 from gaussmix.mixture.mixture import Mixture
 from gaussmix.numerics.arrays import Array
 from gaussmix.numerics.frames import Frame
-from gaussmix.waist.block import Block
 
 _PIECE = 65_536  # rows whose responsibilities are in memory at once
 Feature = int | str
@@ -46,13 +44,8 @@ class Subject:
 
     def responsibilities(self, rows: Array) -> Array:
         """p(k | x) by what each row has, (n_rows, n_components); raises ValueError as the estimators do."""
-        if not np.isnan(rows).any():
-            return self.mixture.responsibilities(rows)
-        if self.mixture.noise is not None and self.mixture.noise.box is None:
-            raise ValueError(f"X has missing cells, and {NO_MARGINAL}. Fit with a box as the volume of noise.")
-        engine = IncompleteEngine(self.mixture._engine())
-        found: Array = engine.responsibilities(Block(0, rows), self.mixture.parameters)
-        return found
+        shares = estimator_of(self.mixture.with_feature_names(None)).predict_proba(rows)
+        return np.asarray(shares, dtype=np.float64)
 
     def labels_and_certainty(self) -> tuple[NDArray[np.intp], Array]:
         """The most probable component of each row, −1 for noise, and its probability; both (n_rows,).
@@ -91,14 +84,7 @@ class Subject:
 
 
 def subject_of(estimator: Any, X: Any, feature_names: Sequence[str] | None = None) -> Subject:
-    """The mixture of a fitted estimator, or a mixture itself, and rows as numbers.
-
-    Raises
-    ------
-    NotFittedError : before `fit`.
-    ValueError : X is not numbers of shape (n_samples, n_features).
-    TypeError : `estimator` has no mixture, or X is not numbers.
-    """
+    """The mixture of a fitted estimator or a mixture itself, and rows; raises as `FeatureDisplay.from_estimator`."""
     mixture, frame = mixture_of(estimator), Frame.of(X)
     its_own = None if frame is None else frame.names
     names = names_of(mixture.n_features, feature_names, mixture.feature_names, its_own)
@@ -154,9 +140,7 @@ def beside(X: Any, y: Any, names: tuple[str, ...] | None) -> Any:
 def names_of(n_features: int, given: Sequence[str] | None, *others: Iterable[Any] | None) -> list[str]:
     """The names that are given, or the first others that are as many as the features, or x0, x1, … .
 
-    Raises
-    ------
-    ValueError : the number of given names is not that of the features.
+    Raises ValueError for given names that are not as many.
     """
     if given is not None:
         if np.ndim(given) != 1 or len(given) != n_features:
@@ -172,12 +156,7 @@ def names_of(n_features: int, given: Sequence[str] | None, *others: Iterable[Any
 
 
 def chosen_features(features: Features, names: Sequence[str]) -> list[int]:
-    """Indices of one or two different features, given by index or name; by default the first two.
-
-    Raises
-    ------
-    ValueError : no feature has a name or an index, or there are not one or two different features.
-    """
+    """Indices of one or two different features, given by index or name; by default the first two. Raises ValueError."""
     chosen = list(range(min(2, len(names)))) if features is None else _indices(features, names)
     if len(chosen) not in (1, 2) or len(set(chosen)) != len(chosen):
         raise ValueError(f"features={features!r} must be one feature, or two different ones.")
@@ -185,12 +164,7 @@ def chosen_features(features: Features, names: Sequence[str]) -> list[int]:
 
 
 def several_features(features: Features, names: Sequence[str]) -> list[int]:
-    """Indices of different features for a grid of pictures; by default all, where they are at most 8.
-
-    Raises
-    ------
-    ValueError : no feature has a name or an index, one is named twice, or there are too many to show.
-    """
+    """Indices of at most 8 different features for a grid of pictures; by default all. Raises ValueError."""
     if features is None and len(names) > MOST_FEATURES:
         some = [*names[:3]]
         raise ValueError(

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gaussmix.numerics.arrays import Array
-from gaussmix.plot.display import Axes, FeatureDisplay, component_handles, handle, legend_beside
+from gaussmix.plot.display import Axes, FeatureDisplay, component_handles, handle
 from gaussmix.plot.layers import MOST_POINTS, draw_ellipses
 from gaussmix.plot.palette import NOISE_COLOR, faded, looks_of
 from gaussmix.plot.subject import Subject
@@ -100,8 +100,7 @@ class UncertaintyDisplay(FeatureDisplay):
             style: dict[str, Any] = {"s": size, "color": shades, "marker": marker, "linewidths": 0, "zorder": 4}
             self.rows_.append(ax.scatter(*at[mine].T, **style))
         self._name_axes(self.feature_names[0], "uncertainty" if is_line else self.feature_names[1])
-        self.legend_ = legend_beside(ax, self._handles(looks)) if legend else None
-        return self
+        return self._with_legend(self._handles(looks), legend)
 
     @property
     def _highest(self) -> float:

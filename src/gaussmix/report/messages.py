@@ -114,14 +114,8 @@ def not_begun_sentence(results: Sequence[Result]) -> str | None:
 def dropped_sentence(results: Sequence[Result], chosen: Result, columns: str) -> str | None:
     """Say how many candidates failed, why, and what to do, if that may have changed the choice; None otherwise.
 
-    It may if most failed, if one failed with no more components than the chosen one, or if a column makes them fail.
-    Larger candidates often fail; the table of results says which and why.
-
-    Parameters
-    ----------
-    results : of all candidates.
-    chosen : one of them.
-    columns : which columns make candidates fail, and what to do; "" for none.
+    It may if most failed, if one failed with no more components than the chosen one, or if `columns` says that columns
+    make them fail, and what to do. Larger candidates often fail; the table of results says which and why.
     """
     failed = [result for result in results if result.failure is not None]
     if not failed:

@@ -33,14 +33,9 @@ from gaussmix.waist.need import Need, Rule, Second
 def summary_of(
     kind: str, fitted: Fitted, rows: tuple[Source, Engine[Any]] | None = None, names: tuple[str, ...] | None = None
 ) -> Summary:
-    """The summary of a fit, with numbers of rows where they are given.
+    """The summary of a fit by a kind of estimator, with names of features where the mixture has none.
 
-    Parameters
-    ----------
-    kind : the name of the estimator's class.
-    fitted : what is known of the fit.
-    rows : a source whose weights count rows, and its engine; None for what the fit knows of its own rows.
-    names : of the features, where the mixture has none.
+    `rows` are a source whose weights count rows, and its engine; None is for what the fit knows of its own rows.
     """
     mixture, facts = fitted.mixture, fitted.facts
     known: dict[str, Any] = {"log_likelihood": None, "bic": None, "icl": None, "is_final": True}
@@ -159,14 +154,8 @@ def _ending(fitted: Fitted) -> dict[str, Any]:
     """Why EM stopped, after how many steps, what was left to gain, and how many starts agreed; None if unknown."""
     ending, converged = fitted.outcome, fitted.converged
     reason = None if converged is None else (Outcome.CONVERGED if converged else Outcome.STEP_LIMIT).value
-    return {
-        "converged": converged,
-        "n_iter": fitted.n_iter,
-        "stopped": reason if ending is None else ending.reason,
-        "remaining_gain": None if ending is None else ending.remaining_gain,
-        "n_starts": None if ending is None else ending.n_starts,
-        "n_agreed": None if ending is None else ending.n_agreed,
-    }
+    known = {"converged": converged, "n_iter": fitted.n_iter, "stopped": reason if ending is None else ending.reason}
+    return known | {name: getattr(ending, name, None) for name in ("remaining_gain", "n_starts", "n_agreed")}
 
 
 def _warnings(fitted: Fitted) -> list[str]:

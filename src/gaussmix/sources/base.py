@@ -134,10 +134,7 @@ class Source(ABC):
     def per_row(self, task: Callable[[Block], NDArray[Number]], dtype: Any, shape: tuple[int, ...] = ()) -> Any:
         """What `each_row` returns; where rows come from a lazy array, a lazy array of results with its chunks.
 
-        Parameters
-        ----------
-        task : as for `each_row`.
-        dtype, shape : of the result for a row, which a lazy array must know.
+        `dtype` and `shape` are of the result for a row, which a lazy array must know.
         """
         return self.each_row(task)
 
@@ -194,8 +191,7 @@ class Source(ABC):
     def _draw(self, n_rows: int) -> Block:
         fair = self.profile.total_weight / n_rows
         blocks, is_drawn = zip(*self.map_rows(partial(_drawn, fair=fair)), strict=True)
-        block = Block.joined(blocks)
-        return sampled(block.rows, block.row_weight, np.concatenate(is_drawn), fair)
+        return sampled(Block.joined(blocks), np.concatenate(is_drawn), fair)
 
     def changed(self, change: Callable[[Block], Iterable[Block]], n_rows: int) -> Source:
         """The `n_rows` rows in the blocks that a picklable function makes of each block."""

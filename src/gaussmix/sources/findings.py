@@ -34,20 +34,14 @@ class Finding(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class Cells:
-    """Where values are and are missing.
+    """Where values are and are missing."""
 
-    Parameters
-    ----------
-    ends : (2, n_features), the smallest and the largest value of each feature in rows of positive weight, data units;
-        NaN where there is none.
-    n_seen : (n_features,), rows of positive weight in which a feature has a value.
-    n_missing : (n_features,), rows in which it has none.
-    n_empty, empty_weight : number and total weight of the rows of positive weight without any value.
-    """
-
+    # (2, n_features), the smallest and the largest value of each feature in rows of positive weight, data units; NaN
+    # where there is none
     ends: Array
-    n_seen: Array
-    n_missing: Array
+    n_seen: Array  # (n_features,), rows of positive weight in which a feature has a value
+    n_missing: Array  # (n_features,), rows in which it has none
+    # n_empty, empty_weight: number and total weight of the rows of positive weight without any value
     n_empty: int
     empty_weight: float
 

@@ -5,55 +5,36 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from functools import cached_property
-from typing import Any, Protocol, Self
+from itertools import chain
+from typing import Any, Self
 from uuid import uuid4
 
-import numpy as np
 from numpy.typing import NDArray
 
 from gaussmix.sources.base import F, Number, S, Source, T, Task
+from gaussmix.sources.files.base import About
 from gaussmix.waist.block import Block
 from gaussmix.waist.leaves import Tree
 
 MOST_FITS = 4  # whose states are kept beside the same rows
 
 
-class LazyTable(Protocol):
-    """What is known of a table before it is read."""
-
-    @property
-    def names(self) -> Sequence[str]:
-        """The columns that are features."""
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        """Of the features, float32 or float64."""
-
-    @property
-    def has_names(self) -> bool:
-        """Whether the columns have names of their own."""
-
-    @property
-    def may_miss(self) -> bool:
-        """Whether cells may be missing."""
-
-    def per_row(self, task: Callable[[Block], NDArray[Any]], dtype: Any, shape: tuple[int, ...]) -> Any:
-        """What a task returns for rows, in the kind of thing that the table is; nothing is computed yet."""
-
-
 class LazySource(Source):
-    """The rows of a table. Nothing is computed before the first pass.
+    """The rows of a table. Nothing is computed before the first pass, which calls `read`.
 
-    Parameters
-    ----------
-    table : what is known of the rows.
-    read : the rows, where passes find them.
+    What a task returns for rows, in the kind of thing that the table is, is made by `results` of the task, and of the
+    type and shape of the result for a row.
     """
 
-    def __init__(self, table: LazyTable, read: Callable[[], Source]) -> None:
-        self.n_features, self.dtype = len(table.names), table.dtype
-        self.feature_names = tuple(table.names) if table.has_names else None
-        self._table, self._read, self.may_miss = table, read, table.may_miss
+    def __init__(
+        self,
+        about: About,
+        results: Callable[[Callable[[Block], Any], Any, tuple[int, ...]], Any],
+        read: Callable[[], Source],
+    ) -> None:
+        self.n_features, self.dtype, self.may_miss = len(about.names), about.dtype, about.may_miss
+        self.feature_names = tuple(about.names) if about.has_names else None
+        self._results, self._read = results, read
 
     @cached_property
     def _rows(self) -> Source:
@@ -91,54 +72,35 @@ class LazySource(Source):
         return twin
 
     def per_row(self, task: Callable[[Block], NDArray[Number]], dtype: Any, shape: tuple[int, ...] = ()) -> Any:
-        return self._table.per_row(task, dtype, shape)
+        return self._results(task, dtype, shape)
 
 
-class States:
-    """The states that fits keep beside the same blocks."""
+States = dict[Hashable, tuple[Hashable, list[Any]]]  # by fit: the key of a task, and the state of each block
 
-    def __init__(self) -> None:
-        self._states: dict[Hashable, tuple[Hashable, list[Any]]] = {}
 
-    def sums(self, blocks: Sequence[Block], task: Task[Any], fit: Hashable) -> list[tuple[int, Any]]:
-        """How many leaves each of the blocks has, and what a task says of it.
+class Held:
+    """Consecutive rows on a worker, as nodes of the tree of leaves, and the states that fits keep beside them."""
 
-        Parameters
-        ----------
-        blocks : nodes of the tree of leaves; the same rows in every call.
-        """
+    def __init__(self, blocks: Sequence[Block], states: States | None = None) -> None:
+        self.blocks, self._states = blocks, {} if states is None else states
+
+    def __reduce__(self) -> Any:
+        return Held, (self.blocks,)  # what is sent elsewhere goes without states
+
+    def sums(self, task: Task[S], fit: Hashable) -> list[tuple[int, S]]:
+        """How many leaves each node has, and what a task says of it."""
         key, states = self._states.pop(fit, (None, []))  # another thread may come, and then makes its own
         if key != task.key:
-            states = [task.open(block) for block in blocks]
-        found = [(block.n_leaves, task.call(block, state)) for block, state in zip(blocks, states, strict=True)]
+            states = [task.open(block) for block in self.blocks]
+        found = [(block.n_leaves, task.call(block, state)) for block, state in zip(self.blocks, states, strict=True)]
         self._states[fit] = task.key, states
         while len(self._states) > MOST_FITS:
             self._states.pop(next(iter(self._states)), None)
         return found
 
-    @property
-    def n_bytes(self) -> int:
-        """What they take, beside what every object takes."""
-        return sum(getattr(state, "n_bytes", 0) for _, states in self._states.values() for state in states)
-
-
-class Held:
-    """Consecutive rows on a worker, from the beginning of a leaf on, and the states that fits keep beside them.
-
-    Parameters
-    ----------
-    blocks : nodes of the tree of leaves.
-    """
-
-    def __init__(self, blocks: Sequence[Block]) -> None:
-        self.blocks, self._states = blocks, States()
-
-    def __reduce__(self) -> Any:
-        return Held, (self.blocks,)  # what is sent elsewhere goes without states
-
-    def sums(self, task: Task[Any], fit: Hashable) -> list[tuple[int, Any]]:
-        """How many leaves each node has, and what a task says of it."""
-        return self._states.sums(self.blocks, task, fit)
+    def results(self, task: Callable[[Block], T]) -> list[T]:
+        """What a function returns for each node."""
+        return [task(block) for block in self.blocks]
 
 
 class Remote(Source):
@@ -150,27 +112,23 @@ class Remote(Source):
         self._fit = uuid4().hex  # under which states are kept there
 
     @abstractmethod
-    def _sums(self, task: Task[S], fit: Hashable) -> Iterable[list[tuple[int, S]]]:
-        """For each part in the order of the rows: what `States.sums` says of its nodes."""
-
-    @abstractmethod
-    def _results(self, task: Callable[[Block], T]) -> Iterable[list[T]]:
-        """For each part in the order of the rows: what a function returns for its blocks."""
+    def each(self, work: Callable[..., T], *arguments: Any) -> Iterable[T]:
+        """What a function of `Held` and some arguments returns for each part of the rows, in their order."""
 
     def blocks(self) -> Iterator[Block]:
-        return self.map_rows(_itself)
+        return chain.from_iterable(self.each(_blocks))
 
     def map_merge(self, task: Task[S]) -> S:
         if self.whole is not None:
             return super().map_merge(task)
         tree = Tree[S]()
-        for found in self._sums(task, self._fit):
+        for found in self.each(Held.sums, task, self._fit):
             for n_leaves, sums in found:
                 tree.add(sums, n_leaves)
         return tree.total
 
     def map_rows(self, task: Callable[[Block], T]) -> Iterator[T]:
-        return (result for found in self._results(task) for result in found)
+        return (result for found in self.each(Held.results, task) for result in found)
 
     def fresh(self) -> Self:
         twin = super().fresh()
@@ -178,5 +136,5 @@ class Remote(Source):
         return twin
 
 
-def _itself(block: Block) -> Block:
-    return block
+def _blocks(held: Held) -> Sequence[Block]:
+    return held.blocks

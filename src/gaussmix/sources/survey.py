@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gaussmix.numerics.arrays import Array, Rows
+from gaussmix.numerics.arrays import Array, Places
 from gaussmix.numerics.hashing import mix, uniform
-from gaussmix.numerics.pieces import taken
 from gaussmix.numerics.rows import extreme_rows
 from gaussmix.sources.findings import Find, Finding
 from gaussmix.waist.block import Block, Profile
@@ -31,11 +30,17 @@ def are_drawn(hashed: Array, row_weight: Array | None, fair: float) -> NDArray[n
     return drawn
 
 
-def sampled(rows: Rows, row_weight: Array | None, drawn: NDArray[np.bool_], fair: float) -> Block:
+def sampled(block: Block, drawn: NDArray[np.bool_], fair: float) -> Block:
     """The rows that were drawn and the extreme rows, with the weights that they stand for."""
-    drawn[extreme_rows(rows, row_weight)] = True
-    places = drawn.nonzero()[0]
-    return Block(0, taken(rows, places), None if row_weight is None else np.maximum(row_weight[places], fair))
+    sample = _with_extremes(Block(0, block.rows, block.row_weight), drawn)[1]
+    return sample if sample.row_weight is None else replace(sample, row_weight=np.maximum(sample.row_weight, fair))
+
+
+def _with_extremes(block: Block, chosen: NDArray[np.bool_]) -> tuple[Places, Block]:
+    """The places of the chosen rows and the extreme rows, and a copy of them."""
+    chosen[extreme_rows(block.rows, block.row_weight)] = True
+    places = chosen.nonzero()[0]
+    return places, block.taken(places, 0)
 
 
 @dataclass
@@ -44,19 +49,13 @@ class Survey:
 
     A row is sampled where its key, a hash of its number over its weight, is below 1 over the weight that a sampled row
     stands for. That weight is known at the end only. So the rows with the smallest keys are kept until then.
-
-    Parameters
-    ----------
-    n_rows : of all blocks.
-    n_sampled : about how many rows to sample.
-    kinds : of findings, one of them `Profile`.
     """
 
-    n_rows: int
-    n_sampled: int
-    kinds: Sequence[type[Finding]] = (Profile,)
+    n_rows: int  # of all blocks
+    n_sampled: int  # about how many rows to sample
+    kinds: Sequence[type[Finding]] = (Profile,)  # of findings, one of them `Profile`
     _findings: Tree[Any] = field(default_factory=Tree)
-    _kept: list[_Candidates] = field(default_factory=list)
+    _kept: list[tuple[Array, Block]] = field(default_factory=list)  # hashes of their numbers, and rows
     _n_kept: int = 0
     _limit: float = np.inf  # rows with larger keys were dropped, or will be
 
@@ -78,53 +77,32 @@ class Survey:
         fair = self.findings[Profile].total_weight / n_rows
         if n_rows != self.n_sampled or not self._kept or self._limit * fair < 1 + 1e-9:
             return None
-        kept = _Candidates.joined(self._kept)
-        return sampled(kept.rows, kept.row_weight, are_drawn(kept.hashed, kept.row_weight, fair), fair)
+        hashed, block = self._joined()
+        return sampled(block, are_drawn(hashed, block.row_weight, fair), fair)
 
     def _keep(self, part: Block) -> None:
         if part.row_weight is not None and not part.row_weight.any():
             return
-        every = _Candidates(hashes(part), part.rows, part.row_weight)
-        self._kept.append(every.below(self._limit))
-        self._n_kept += len(self._kept[-1].hashed)
-        if self._n_kept > 2 * (self.n_sampled + SPARE):
-            self._drop()
+        self._keep_smallest(hashes(part), part)
+        most = self.n_sampled + SPARE
+        if self._n_kept > 2 * most:
+            hashed, block = self._joined()
+            self._limit = min(self._limit, float(np.partition(_keys(hashed, block), most)[most]))
+            self._kept, self._n_kept = [], 0
+            self._keep_smallest(hashed, block)
 
-    def _drop(self) -> None:
-        """Keep the rows with the smallest keys, and the extreme rows."""
-        kept, most = _Candidates.joined(self._kept), self.n_sampled + SPARE
-        self._limit = min(self._limit, float(np.partition(kept.keys, most)[most]))
-        self._kept = [kept.below(self._limit)]
-        self._n_kept = len(self._kept[0].hashed)
+    def _keep_smallest(self, hashed: Array, block: Block) -> None:
+        """Keep the rows with keys below the limit, and the extreme rows."""
+        places, kept = _with_extremes(block, _keys(hashed, block) < self._limit)
+        self._kept.append((hashed[places], kept))
+        self._n_kept += len(places)
+
+    def _joined(self) -> tuple[Array, Block]:
+        hashed, blocks = zip(*self._kept, strict=True)
+        return np.concatenate(hashed), Block.joined(blocks)
 
 
-@dataclass(frozen=True, eq=False)
-class _Candidates:
-    """Rows that a sample may have, in order, and a hash of their numbers between 0 and 1."""
-
-    hashed: Array
-    rows: Rows
-    row_weight: Array | None
-
-    @property
-    def keys(self) -> Array:
-        """The hash over the weight; infinity for rows of weight 0."""
-        if self.row_weight is None:
-            return self.hashed
-        with np.errstate(divide="ignore"):
-            return self.hashed / self.row_weight
-
-    @classmethod
-    def joined(cls, parts: list[_Candidates]) -> _Candidates:
-        """Consecutive ones as one."""
-        weights = [part.row_weight for part in parts if part.row_weight is not None]
-        hashed, rows = np.concatenate([part.hashed for part in parts]), np.concatenate([part.rows for part in parts])
-        return cls(hashed, rows, np.concatenate(weights) if weights else None)
-
-    def below(self, limit: float) -> _Candidates:
-        """A copy of those with smaller keys, and of the extreme rows."""
-        chosen = self.keys < limit
-        chosen[extreme_rows(self.rows, self.row_weight)] = True
-        places = chosen.nonzero()[0]
-        weight = None if self.row_weight is None else self.row_weight[places]
-        return _Candidates(self.hashed[places], self.rows[places], weight)
+def _keys(hashed: Array, block: Block) -> Array:
+    """The hashes over the weights; infinity for rows of weight 0."""
+    with np.errstate(divide="ignore"):
+        return hashed if block.row_weight is None else hashed / block.row_weight

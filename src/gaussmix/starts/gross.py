@@ -58,11 +58,8 @@ class Gross:
 class GrossApart:
     """Responsibilities of a partition in which the last components have the gross rows, one component per place.
 
-    Parameters
-    ----------
-    gross : which rows are gross.
-    partition : how the other rows are shared among the first `n_others` components.
-    engine : finds the most probable of these components if the partition has parameters.
+    The partition shares the other rows among the first `n_others` components; if it has parameters, the engine finds
+    the most probable of these.
     """
 
     gross: Gross

@@ -97,14 +97,7 @@ def hierarchical(sample: Distinct, engine: Engine[Any], n_components: int, rng: 
 
 @dataclass(frozen=True, eq=False)
 class LeafLabels:
-    """Responsibilities of 1 for the component of each distinct row.
-
-    Parameters
-    ----------
-    labels : (n_distinct,), component of each distinct row.
-    rank : (n_rows,), the number of each row's distinct row.
-    n_components : K.
-    """
+    """Responsibilities of 1 for the component, in `labels`, of the distinct row whose number each row has in `rank`."""
 
     labels: NDArray[np.intp]
     rank: NDArray[np.intp]

@@ -31,13 +31,10 @@ def kmeans_plus_plus(sample: Distinct, engine: Engine[Any], n_components: int, r
 
 
 def spread_centres(sample: Distinct, engine: Engine[Any], n_components: int, rng: np.random.Generator) -> Array:
-    """Greedy k-means++, Arthur & Vassilvitskii (2007).
+    """Greedy k-means++, Arthur & Vassilvitskii (2007): centres (n_components, n_features).
 
-    Each centre is the best of 2 + log K rows drawn with probability ∝ D²: the one that lowers Σ D² most.
-
-    Returns
-    -------
-    centres : (n_components, n_features); distinct as long as there are distinct rows left.
+    Each centre is the best of 2 + log K rows drawn with probability ∝ D²: the one that lowers Σ D² most. They are
+    distinct as long as there are distinct rows left.
     """
     n_candidates = count_candidates(n_components)
     target = native_target() if isinstance(engine, Runner) else None

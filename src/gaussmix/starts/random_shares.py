@@ -28,12 +28,8 @@ def random_shares(sample: Distinct, engine: Engine[Any], n_components: int, rng:
 class HashedShares:
     """Responsibilities as a hash of the key and of the row.
 
-    Parameters
-    ----------
-    n_components : K.
-    key : seed.
-    rank : of each row among all, which does not depend on units and origin of the data. Without it, the hash is that of
-        the row's numbers.
+    The row is hashed by its rank among all, which does not depend on units and origin of the data; without ranks by its
+    numbers.
     """
 
     n_components: int

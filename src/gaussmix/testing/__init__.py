@@ -7,7 +7,6 @@ from gaussmix.testing.check_covariances import check_whitening
 from gaussmix.testing.check_engine import check_engine, check_reproducible
 from gaussmix.testing.check_family import check_family
 from gaussmix.testing.check_fit import check_equivariance, check_monotone, check_relabelling
-from gaussmix.testing.check_fit_paths import check_fit_paths
 from gaussmix.testing.check_moments import check_moments
 from gaussmix.testing.check_runner import check_runner
 from gaussmix.testing.check_source import check_source
@@ -20,7 +19,6 @@ __all__ = [
     "check_engine",
     "check_equivariance",
     "check_family",
-    "check_fit_paths",
     "check_moments",
     "check_monotone",
     "check_relabelling",

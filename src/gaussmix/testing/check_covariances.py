@@ -14,17 +14,7 @@ from gaussmix.waist.whitening.base import FactorShape, Whitening
 
 
 def check_covariances(covariances: Covariances, rng: np.random.Generator) -> None:
-    """Hold a value against the matrices that its `dense` shows.
-
-    Parameters
-    ----------
-    covariances : any, positive definite.
-    rng : draws features, components and a map.
-
-    Raises
-    ------
-    AssertionError : a law is broken; the message says which.
-    """
+    """Hold positive definite covariances against the matrices that `dense` shows; raises AssertionError."""
     n_components, n_features = covariances.n_components, covariances.n_features
     dense = covariances.dense()
     assert_close(dense.shape, (n_components, n_features, n_features), 0.0, 1.0, "shape of dense")

@@ -210,27 +210,6 @@ def check_algebra(family: Family, n_components: int, n_features: int, rng: np.ra
     assert_close(found, expected.array, tolerance, np.abs(expected.each).max(), "covariances by the algebra")
 
 
-def check_nested(smaller: Family, larger: Family, rng: np.random.Generator) -> None:
-    """What a structure can do, one that contains it can do as well: for the same scatters it is no less likely.
-
-    Parameters
-    ----------
-    smaller, larger : every covariance of the first is one of the second.
-    rng : draws scatters.
-
-    Raises
-    ------
-    AssertionError : the larger one's expected log-likelihood is below the smaller one's.
-    """
-    for shape in SHAPES:
-        mass, full = random_scatters(rng, *shape)
-        values = [
-            expected_log_likelihood(updated(family, mass, full).dense(), mass, full) for family in (smaller, larger)
-        ]
-        if values[1] < values[0] - GAIN * float(mass.sum()) * shape[1]:
-            raise AssertionError(f"{larger.name} is {values[0] - values[1]:.3g} nats less likely than {smaller.name}")
-
-
 def check_n_parameters(family: Family, n_components: int, n_features: int, rng: np.random.Generator) -> None:
     """`n_parameters` is the dimension of the structure: the rank of scatter ↦ covariances."""
     mass, full = random_scatters(rng, n_components, n_features)

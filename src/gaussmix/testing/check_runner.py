@@ -79,17 +79,7 @@ def check_runner(engine: Engine[Any], family: Family, problem: str, ridge: float
 
 
 def check_spread(engine: Engine[Any], rng: np.random.Generator) -> None:
-    """Let the core and Python choose the same rows far from each other, by the same random numbers.
-
-    Parameters
-    ----------
-    engine : one with a fast path.
-    rng : draws rows and weights.
-
-    Raises
-    ------
-    AssertionError : rows differ; the message names the case.
-    """
+    """Let the core and Python choose the same rows far from each other, by the same random numbers."""
     for n_rows, n_features, n_components in [(1, 1, 1), (7, 1, 3), (100, 3, 4), (700, 2, 9), (40, 20, 30), (30, 1, 20)]:
         rows = rng.normal(size=(n_rows, n_features)).round(1)  # of one feature, too few are distinct
         for weight in None, 1.0 + rng.integers(4, size=n_rows).astype(np.float64):
@@ -117,18 +107,7 @@ def check_first_step(engine: Engine[Any], family: Family, problem: str, ridge: f
 
 
 def check_update(engine: Runner, family: Family, rng: np.random.Generator) -> None:
-    """Let an engine and the family itself make covariances of the same scatters, at first and from the last ones.
-
-    Parameters
-    ----------
-    engine : one that makes covariances.
-    family : one with an algebra.
-    rng : draws scatters; some are singular.
-
-    Raises
-    ------
-    AssertionError : covariances differ; the message names the scatters.
-    """
+    """Let an engine and a family with an algebra make covariances of the same scatters, at first and from the last."""
     assert family.algebra is not None, "a family without an algebra is never passed to an engine"
     for n_components, n_features in [*SHAPES, MANY]:
         what = f"covariances of {n_components} × {n_features}"
@@ -145,10 +124,7 @@ def check_update(engine: Runner, family: Family, rng: np.random.Generator) -> No
 
 
 def check_singular_update(engine: Runner, family: Family, rng: np.random.Generator) -> None:
-    """Scatters without a Cholesky factor make covariances without one, in the engine and in the family.
-
-    Parameters and errors are those of `check_update`.
-    """
+    """Scatters without a Cholesky factor make covariances without one, in the engine and in the family."""
     assert family.algebra is not None, "a family without an algebra is never passed to an engine"
     for n_components, n_features in SHAPES:
         mass, full = random_scatters(rng, n_components, n_features)

@@ -48,7 +48,7 @@ def check_source(make_source: Callable[[Rows, Array | None], Source], rng: np.ra
         _check_profile(source, block)
         _check_passes(source, block, rng)
         _check_states(source, rng)
-        _check_sample(source, make_source(rows, row_weight), rows, row_weight)
+        _check_sample(source, make_source(rows, row_weight), block)
         _check_changes(source, block, rng)
 
 
@@ -126,17 +126,17 @@ def _check_states(source: Source, rng: np.random.Generator) -> None:
         source.map_merge(_Marked(ENGINE, N_COMPONENTS, parameters, need))
 
 
-def _check_sample(source: Source, twin: Source, rows: Rows, row_weight: Array | None) -> None:
+def _check_sample(source: Source, twin: Source, block: Block) -> None:
     """All rows where they fit; else rows by their weight, about as many as asked for, the same in every source."""
+    rows, row_weight, weight = block.rows, block.row_weight, _weights(block)
     for n_rows in (N_ROWS, N_ROWS + 1):
         whole = source.sample(n_rows)
         assert_same_bits(whole.rows, rows, "a sample of all rows")
-        assert_same_bits(_weights(whole), _weights(Block(0, rows, row_weight)), "weights of a sample of all rows")
+        assert_same_bits(_weights(whole), weight, "weights of a sample of all rows")
     some: Any = source.sample(N_ROWS // 3)
     assert_same_bits(twin.sample(N_ROWS // 3).rows, some.rows, "a sample of the same rows")
     in_memory = ArraySource(rows, row_weight).sample(N_ROWS // 3)
     assert_same_bits(some.rows, in_memory.rows, "a sample of the same rows in memory")
-    weight = _weights(Block(0, rows, row_weight))
     fair = weight.sum() / (N_ROWS // 3)
     chance = np.minimum(weight / fair, 1.0)
     present = np.flatnonzero(weight)

@@ -42,12 +42,6 @@ def assert_same_bits(actual: Any, expected: Any, what: str) -> None:
         raise AssertionError(f"{what} differs in some bit: {actual!r}, not {expected!r}")
 
 
-def assert_same_fit(actual: Any, expected: Any) -> None:
-    """Raise unless two fitted estimators have the same log-likelihoods, weights, means and covariances to the bit."""
-    for name in "lower_bounds_", "weights_", "means_", "covariances_":
-        assert_same_bits(getattr(actual, name), getattr(expected, name), name)
-
-
 def assert_same_moments(actual: Partial, expected: Partial, spread: Array, tolerance: float, what: str) -> None:
     """Raise unless two moments agree.
 

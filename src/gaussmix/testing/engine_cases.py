@@ -9,15 +9,12 @@ from itertools import product
 import numpy as np
 from numpy.typing import NDArray
 
+from gaussmix.covariances import Covariances, Dense, Diagonal, Isotropic, LowRank
 from gaussmix.numerics.arrays import Array, Rows
 from gaussmix.waist.block import Block
 from gaussmix.waist.need import Need, Rule, Second
 from gaussmix.waist.parameters import Parameters
-from gaussmix.waist.whitening.base import FactorShape, Whitening
-from gaussmix.waist.whitening.diagonal import DiagonalWhitening
-from gaussmix.waist.whitening.low_rank import LowRankWhitening
-from gaussmix.waist.whitening.spherical import SphericalWhitening
-from gaussmix.waist.whitening.triangular import TriangularWhitening
+from gaussmix.waist.whitening.base import FactorShape
 
 NEEDS = [Need(Second.NONE)]
 NEEDS += [Need(s, pooled) for s in Second if s is not Second.NONE for pooled in (False, True)]
@@ -27,6 +24,12 @@ N_ROWS = [0, 1, 2, 7, 8, 9, 23, 24, 25, 47, 143, 144, 145, 289]
 N_FEATURES = [1, 2, 3, 4, 5, 7, 8, 9, 12, 16, 17, 33]
 N_COMPONENTS = [1, 2, 3, 5, 9]
 N_FACTORS = [1, 2, 3, 4, 5, 9]
+FORMS: dict[FactorShape, type[Covariances]] = {  # of the covariances whose whitening has such factors
+    FactorShape.SPHERICAL: Isotropic,
+    FactorShape.DIAGONAL: Diagonal,
+    FactorShape.TRIANGULAR: Dense,
+    FactorShape.LOW_RANK: LowRank,
+}
 
 Kind = tuple[FactorShape, bool, Need, Rule]  # with or without one whitening for all
 
@@ -83,12 +86,13 @@ def random_parameters(
 ) -> Parameters:
     """Means some deviations apart, covariances of condition number some tens."""
     means = rng.normal(0.0, 2.0, size=(n_components, n_features))
-    whitening = random_whitening(rng, 1 if is_shared else n_components, n_features, factor_shape)
-    return Parameters.of(rng.dirichlet(np.full(n_components, 3.0)), means, whitening)
+    each = random_covariances(rng, 1 if is_shared else n_components, n_features, factor_shape)
+    covariances = FORMS[factor_shape](each, n_components, n_features, is_shared)
+    return Parameters.of(rng.dirichlet(np.full(n_components, 3.0)), means, covariances.whitening)
 
 
 def random_covariances(rng: np.random.Generator, count: int, n_features: int, factor_shape: FactorShape) -> Array:
-    """In the form from which a whitening with such factors is made."""
+    """In the form of `Covariances.each`."""
     if factor_shape is FactorShape.SPHERICAL:
         return rng.uniform(0.3, 3.0, size=count)
     if factor_shape is FactorShape.DIAGONAL:
@@ -101,24 +105,8 @@ def random_covariances(rng: np.random.Generator, count: int, n_features: int, fa
     return covariances
 
 
-def random_whitening(rng: np.random.Generator, count: int, n_features: int, factor_shape: FactorShape) -> Whitening:
-    """A whitening with such factors, made of random covariances."""
-    return whitening_of(random_covariances(rng, count, n_features, factor_shape), n_features, factor_shape)
-
-
-def whitening_of(covariances: Array, n_features: int, factor_shape: FactorShape) -> Whitening:
-    """A whitening with such factors, of covariances in the form of `random_covariances`."""
-    if factor_shape is FactorShape.SPHERICAL:
-        return SphericalWhitening.of(covariances, n_features)
-    if factor_shape is FactorShape.DIAGONAL:
-        return DiagonalWhitening.of(covariances)
-    if factor_shape is FactorShape.LOW_RANK:
-        return LowRankWhitening.of(covariances[..., :-1], covariances[..., -1])
-    return TriangularWhitening.of(covariances)
-
-
 def random_block(rng: np.random.Generator, n_rows: int, parameters: Parameters, rule: Rule) -> Block:
-    """Rows about the means, shared as the rule wants them."""
+    """Rows about the means, shared as the rule wants them, of either type and in one of the layouts of arrays."""
     n_components, n_features = parameters.means.shape
     rows = parameters.means[rng.integers(n_components, size=n_rows)] + rng.standard_normal((n_rows, n_features))
     weight = rng.choice([0.0, 0.5, 1.0, 3.0], size=n_rows) if rng.random() < 0.5 else None
@@ -127,14 +115,8 @@ def random_block(rng: np.random.Generator, n_rows: int, parameters: Parameters, 
         given = rng.integers(n_components, size=n_rows).astype(np.int32)
     elif rule is Rule.GIVEN:
         given = rng.dirichlet(np.ones(n_components), size=n_rows)
-    return Block(0, random_layout(rng, rows), weight, given)
-
-
-def random_layout(rng: np.random.Generator, rows: Array) -> Rows:
-    """The rows, or their float32 rounding, in one of the layouts that arrays come in."""
-    typed = rows.astype(np.float32) if rng.random() < 0.25 else rows
-    layouts = list(all_layouts(typed))
-    return layouts[int(rng.integers(len(layouts)))]
+    layouts = list(all_layouts(rows.astype(np.float32) if rng.random() < 0.25 else rows))
+    return Block(0, layouts[int(rng.integers(len(layouts)))], weight, given)
 
 
 def all_layouts(rows: Rows) -> Iterator[Rows]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import zlib
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -76,27 +77,16 @@ def groups(
     return Problem(rows, None, labels)
 
 
-def offset(problem: Problem, size: float) -> Problem:
-    """The same rows, `size` away from 0."""
-    return Problem(problem.rows + size, problem.row_weight, problem.labels)
-
-
-def scaled(problem: Problem, ratio: float) -> Problem:
-    """The same rows in units from 1 to `ratio`, so that covariances have condition `ratio`²."""
-    n_features = problem.rows.shape[1]
-    return Problem(problem.rows * np.geomspace(1.0, ratio, n_features), problem.row_weight, problem.labels)
+def moved(problem: Problem, change: Callable[[Array], Array]) -> Problem:
+    """The same labels for rows that are changed."""
+    return replace(problem, rows=change(problem.rows))
 
 
 def weighted(problem: Problem, seed: int) -> Problem:
     """The same rows with weights: fractions, whole numbers, and some zeros."""
     rng = np.random.default_rng(seed)
     weight = rng.choice([0.0, 0.25, 1.0, 1.0, 3.0], size=len(problem.rows)) * rng.uniform(0.5, 1.5, len(problem.rows))
-    return Problem(problem.rows, weight, problem.labels)
-
-
-def rounded(problem: Problem) -> Problem:
-    """The same rows to one digit, so that many are equal."""
-    return Problem(np.round(problem.rows, 1), problem.row_weight, problem.labels)
+    return replace(problem, row_weight=weight)
 
 
 PROBLEMS: dict[str, Problem] = {
@@ -104,8 +94,10 @@ PROBLEMS: dict[str, Problem] = {
     "separate": groups("separate", 300, 2, 3, apart=8.0),
     "overlapping": groups("overlapping", 400, 3, 3, apart=1.5),
     "wide": groups("wide", 500, 9, 2, apart=2.0),
-    "far from 0": offset(groups("far from 0", 300, 2, 2, apart=3.0), 1e5),
-    "unlike units": scaled(groups("unlike units", 300, 4, 2, apart=3.0), 1e6),
+    "far from 0": moved(groups("far from 0", 300, 2, 2, apart=3.0), lambda rows: rows + 1e5),
+    "unlike units": moved(  # so that covariances have condition 1e12
+        groups("unlike units", 300, 4, 2, apart=3.0), lambda rows: rows * np.geomspace(1.0, 1e6, 4)
+    ),
     "weighted": weighted(groups("weighted", 300, 2, 3, apart=3.0), 1),
-    "repeated rows": rounded(groups("repeated rows", 400, 1, 3, apart=1.5)),
+    "repeated rows": moved(groups("repeated rows", 400, 1, 3, apart=1.5), lambda rows: np.round(rows, 1)),
 }

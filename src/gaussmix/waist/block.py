@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -72,16 +72,7 @@ class Block:
 
     def between(self, first: int, last: int) -> Block:
         """Rows first … last − 1 of this block, a view."""
-        part = slice(first, last)
-        return replace(
-            self,
-            first_row=self.first_row + first,
-            rows=self.rows[part],
-            row_weight=None if self.row_weight is None else self.row_weight[part],
-            given=None if self.given is None else self.given[part],
-            error=None if self.error is None else self.error[part],
-            **self._known(part),
-        )
+        return self._of(self.first_row + first, lambda name: getattr(self, name)[first:last])
 
     def cut(self, n_rows: int = LEAF_ROWS) -> Iterator[Block]:
         """Cut into blocks of at most `n_rows` rows, views of this one; at least one, which may be empty."""
@@ -90,21 +81,13 @@ class Block:
 
     def taken(self, places: Places, first_row: int) -> Block:
         """Copy the rows at some places (n_places,) of this block to a block that begins with row `first_row`."""
-        return replace(
-            self,
-            first_row=first_row,
-            rows=taken(self.rows, places),
-            row_weight=None if self.row_weight is None else self.row_weight[places],
-            given=None if self.given is None else self.given[places],
-            error=None if self.error is None else self.error[places],
-            **self._known(places),
-        )
+        return self._of(first_row, lambda name: taken(getattr(self, name), places))
 
-    def _known(self, rows: slice | Places) -> dict[str, Any]:
-        """What is known of some rows, as fields."""
-        if self.log_prior is None or self.prior_places is None:
-            return {"log_prior": None if self.log_prior is None else self.log_prior[rows]}
-        return {"prior_places": self.prior_places[rows]}
+    def _of(self, first_row: int, values: Callable[[str], Any]) -> Block:
+        """A block of other rows, given what holds for them in place of each array that has an entry for each row."""
+        names = "rows", "row_weight", "given", "error", "log_prior" if self.prior_places is None else "prior_places"
+        found = {name: values(name) for name in names if getattr(self, name) is not None}
+        return replace(self, first_row=first_row, **found)
 
     def row_log_prior(self, n_columns: int) -> Array | None:
         """What is known of each row, (n_rows, n_columns), 0 in a column that `log_prior` lacks; None for nothing."""
@@ -120,19 +103,9 @@ class Block:
         first, *others = blocks
         if not others:
             return first
-        weights = [block.row_weight for block in (first, *others) if block.row_weight is not None]
-        given = [block.given for block in (first, *others) if block.given is not None]
-        rows = np.concatenate([block.rows for block in (first, *others)])
-        errors = [block.error for block in (first, *others) if block.error is not None]
-        all_given: Any = np.concatenate(given) if given else None
-        error = np.concatenate(errors) if errors else None
-        weight, log_prior = np.concatenate(weights) if weights else None, first.log_prior
-        places = [block.prior_places for block in (first, *others) if block.prior_places is not None]
-        if places:
-            return cls(first.first_row, rows, weight, all_given, log_prior, np.concatenate(places), error)
-        if log_prior is not None:
-            log_prior = np.concatenate([block.log_prior for block in (first, *others) if block.log_prior is not None])
-        return cls(first.first_row, rows, weight, all_given, log_prior, error=error)
+        return first._of(
+            first.first_row, lambda name: np.concatenate([getattr(block, name) for block in (first, *others)])
+        )
 
 
 @dataclass(frozen=True)

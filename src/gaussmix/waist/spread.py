@@ -20,19 +20,14 @@ class Spread:
     """Weight, mean and scatter of rows; NaN where a cell of a row of positive weight is missing.
 
     Each leaf is summed about its mean. Leaves are merged as in Chan, Golub & LeVeque (1983), eq. 2.1.
-
-    Parameters
-    ----------
-    mean : (n_features,), data units.
-    relative_weight, relative_scatter : Σ_i s_i and Σ_i s_i (x_i − mean)(x_i − mean)ᵀ (n_features, n_features), data
-        units², both divided by `unit`.
-    unit : a power of 2 near the largest weight, so that no sum overflows.
     """
 
-    mean: Array
+    mean: Array  # (n_features,), data units
+    # relative_weight, relative_scatter: Σ_i s_i and Σ_i s_i (x_i − mean)(x_i − mean)ᵀ (n_features, n_features), data
+    # units², both divided by `unit`
     relative_weight: float
     relative_scatter: Array
-    unit: float = 1.0
+    unit: float = 1.0  # a power of 2 near the largest weight, so that no sum overflows
 
     @classmethod
     def of(cls, block: Block) -> Spread:

@@ -44,14 +44,8 @@ def code(
 ) -> str:
     """Python that reads the rows of a page, and makes or loads its mixture.
 
-    Parameters
-    ----------
-    table : as it was read.
-    columns, features : of the table, and what the mixture calls them.
-    model : the file of the mixture; None where a search made it.
-    search : that made the mixture; None where it is from a file.
-    weights : the column of the weights; None where all are 1.
-    has_gaps : whether rows have empty cells.
+    `features` are what the mixture calls the columns of the table. The mixture is from the file `model` or from a
+    search; `weights` is the column of the weights.
     """
     imported = "GaussianMixtureIC"
     if search is None:

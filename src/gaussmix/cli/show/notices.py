@@ -48,16 +48,10 @@ _WORD, _PHRASE = _pattern(_WORDS), _pattern(_ADVICE)
 
 
 def in_options(sentence: str, command: click.Command | None = None, *, is_of_table: bool = False) -> str:
-    """A sentence on one line that calls parameters by the options that set them; what is in quotes stays.
+    """A sentence for users of Python on one line, with parameters called by the options that set them.
 
-    A sentence about a table begins with the name of a file, which may be the name of a parameter. Only the advice in
-    it is put into options.
-
-    Parameters
-    ----------
-    sentence : for users of Python.
-    command : the one that runs, whose options may be advised; None for none.
-    is_of_table : whether the sentence is about a table.
+    What is in quotes stays. A sentence about a table begins with the name of a file, which may be the name of a
+    parameter: only the advice in it is put into options. Options of the command that runs may be advised.
     """
     pattern = _PHRASE if is_of_table else _WORD
     said = pattern.sub(lambda found: _WORDS[found[1]] + (" " if found[2] else ""), " ".join(sentence.split()))

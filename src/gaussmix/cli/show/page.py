@@ -34,16 +34,7 @@ Cell = tuple[str, float]  # what is shown, and what sorts
 
 
 def page(findings: Findings, data: str, code: str) -> str:
-    """The page as text.
-
-    Parameters
-    ----------
-    findings : what was found.
-    data : the name of the table.
-    code : Python that makes the same fit.
-
-    Raises ImportError where matplotlib is not installed.
-    """
+    """The page about a table of some name as text, with Python that makes the same fit; raises ImportError."""
     import_pyplot().switch_backend("Agg")
     n_rows, n_features = findings.rows.shape
     size = f"{counted(n_rows, 'row')}, {counted(n_features, 'feature')}"

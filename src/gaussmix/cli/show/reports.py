@@ -52,13 +52,10 @@ def echo_json(values: dict[str, Any]) -> None:
 
 
 def show_fit(search: GaussianMixtureIC, about: Mapping[str, Any]) -> None:
-    """Print a search for people.
+    """Print a search that has ended for people.
 
-    Parameters
-    ----------
-    search : that has ended.
-    about : the path of the table (`data`), `n_rows`, the column of `weights` or None, their total `row_weight`,
-        `feature_names`, and the path of the `model` that was written or None.
+    `about` has the path of the table (`data`), `n_rows`, the column of `weights` or None, their total `row_weight`,
+    `feature_names`, and the path of the `model` that was written or None.
     """
     mixture, names = search.mixture_, about["feature_names"]
     screen = console(stderr=about["model"] == STANDARD)  # the model goes to standard output
@@ -215,24 +212,13 @@ def _mixture_as_json(mixture: Mixture, **sizes: int) -> dict[str, Any]:
     }
 
 
-def show_many(
-    mixtures: Mixtures,
-    data: str,
-    by: str | None = None,
-    n_rows: int | None = None,
-    seconds: float | None = None,
-    model: str | None = None,
-) -> None:
+def show_many(mixtures: Mixtures, about: Mapping[str, Any]) -> None:
     """Print for people how many groups were fitted.
 
-    Parameters
-    ----------
-    mixtures : of the groups, from a fit or a file.
-    data : path of the table, or of the file that holds the mixtures.
-    by : the column that says which group a row is of; None where nobody knows.
-    n_rows, seconds : of the fit; None where nobody knows.
-    model : path of the file that was written; None if there is none.
+    `about` has the path of the table or of the file of the mixtures (`data`). After a fit it also has `by`, the column
+    of the groups, `n_rows`, `seconds`, and the path of the `model` that was written or None.
     """
+    by, n_rows, seconds, model = (about.get(name) for name in ("by", "n_rows", "seconds", "model"))
     errors, screen = mixtures.errors, console(stderr=model == STANDARD)
     names = mixtures.feature_names or ()
     features = f" ({', '.join(map(shorten, names[:5]))}{', …' if len(names) > 5 else ''})" if names else ""
@@ -240,7 +226,7 @@ def show_many(
     rows = "" if n_rows is None else f"{counted(n_rows, 'row')}, "
     column = "" if by is None else f" by {by!r}"
     size = f"{rows}{counted(n_features, 'feature')}{features}, {counted(len(mixtures), 'group')}{column}"
-    screen.print(f"{_name_of(data)}: {size}", soft_wrap=True)
+    screen.print(f"{_name_of(about['data'])}: {size}", soft_wrap=True)
     n_fitted, took = len(mixtures) - len(errors), "" if seconds is None else f" in {seconds:.3g} s"
     screen.print(f"K = {n_components}, {covariances_of(mixtures.family)}: {n_fitted:,} fitted{took}", soft_wrap=True)
     n_slow = n_fitted - int(mixtures.converged.sum())
@@ -254,7 +240,7 @@ def show_many(
         screen.print(_written("Mixtures", model, "MANY.gmm"), soft_wrap=True)
 
 
-def many_as_json(mixtures: Mixtures, **about: Any) -> dict[str, Any]:
+def many_as_json(mixtures: Mixtures, about: Mapping[str, Any]) -> dict[str, Any]:
     """Mixtures of many groups for programs; `about` as `show_many` takes it."""
     groups = [
         {"key": key, "failed": mixtures.errors[key]}

@@ -22,9 +22,7 @@ _KNOWN = {text: f"{text} " for text in ("-1", "-1.0")}  # classes here; the clas
 @click.command()
 @click.argument("train", metavar="LABELLED", type=click.Path())
 @click.argument("data", metavar="DATA", type=click.Path())
-@click.option(
-    "--labels", required=True, callback=options.column_name, metavar="COLUMN", help="The classes, in LABELLED."
-)
+@options.column("--labels", "The classes, in LABELLED.", required=True)
 @click.option(
     "-k",
     "counts",
@@ -34,11 +32,7 @@ _KNOWN = {text: f"{text} " for text in ("-1", "-1.0")}  # classes here; the clas
 )
 @options.structure("; BIC chooses. tied makes linear borders.")
 @options.seed
-@options.writing
-@options.missing
-@options.memory
-@options.reading
-@options.jobs
+@options.row_by_row
 def classify(
     train: str,
     data: str,

@@ -44,12 +44,7 @@ def read_json(contents: bytes, model: str | None = None, n_components: int | Non
     """A mixture from the JSON of gaussmix (`Mixture.to_dict`) or of R's mclust; raises ValueError.
 
     That of mclust has `model`, and `parameters` with `pro`, `mean` (a list for each component) and `sigma_tril` (the
-    lower triangle of each covariance, row by row). These may be in `best`, or in one of `fits`.
-
-    Parameters
-    ----------
-    contents : of the file.
-    model, n_components : which fit to take, where there are several; by default the best.
+    lower triangle of each covariance, row by row). These may be in `best`, which is the default, or in one of `fits`.
     """
     values = json.loads(contents)
     if not isinstance(values, dict):

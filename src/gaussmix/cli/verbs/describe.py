@@ -24,9 +24,9 @@ def describe(model: str, as_json: bool) -> None:
     if model != STANDARD and holds_many(model):
         groups = Mixtures.load(model)
         if as_json:
-            echo_json(many_as_json(groups, data=model))
+            echo_json(many_as_json(groups, {"data": model}))
         else:
-            show_many(groups, model)
+            show_many(groups, {"data": model})
         return
     opened = ModelFile.open(model)
     if as_json:

@@ -82,11 +82,8 @@ def parameter(name: str, metavar: str | None, help: str, flag: str = "", **check
 @options.weights
 @options.weight_meaning
 @options.noise
-@click.option(
-    "--labels",
-    callback=options.column_name,
-    metavar="COLUMN",
-    help="Labels known for some rows, empty or -1 for others: numbers of components from 0 on, or names.",
+@options.column(
+    "--labels", "Labels known for some rows, empty or -1 for others: numbers of components from 0 on, or names."
 )
 @click.option(
     "--by",
@@ -148,9 +145,9 @@ def fit(
     if by is not None:
         groups, about = fit_by(data, by, weights, reading, counts, model, jobs, parameters)
         if as_json:
-            echo_json(many_as_json(groups, **about))
+            echo_json(many_as_json(groups, about))
         elif not is_quiet():
-            show_many(groups, **about)
+            show_many(groups, about)
         return
     with collected_warnings() as collected:
         table, known = None, None
@@ -257,12 +254,8 @@ def fit_by(
 ) -> tuple[Mixtures, dict[str, Any]]:
     """Fit a mixture to each group of a table, and write them all to one file.
 
-    Returns the mixtures, and what `show_many` says besides.
-
-    Raises
-    ------
-    UsageError : an option is for the choice among several fits.
-    ValueError, OSError : the table can't be used, or no group can be fitted.
+    Returns the mixtures, and what `show_many` says besides. Raises UsageError for an option that is for the choice
+    among several fits, and ValueError or OSError where the table can't be used, or no group can be fitted.
     """
     given = _given(counts, parameters) | {"missing": "allow" if reading.missing else "error"}
     table, row_weight = _read(data, by, weights, reading)

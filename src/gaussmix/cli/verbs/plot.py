@@ -29,9 +29,7 @@ _FORMATS = ("png", "svg", "pdf", "jpg", "webp")
     default="pairs",
     help="Every two features; two features; or where the component of rows is in doubt.",
 )
-@click.option(
-    "--features", multiple=True, callback=options.column_names, metavar="A,B", help="Features to show: up to 8, or 2."
-)
+@options.columns("--features", "Features to show: up to 8, or 2.")
 @click.option("--dark", is_flag=True, help="On a dark background.")
 @click.option("--dpi", type=click.IntRange(20, 1200), default=150, metavar="N", help="Dots an inch.")
 @options.reading

@@ -17,8 +17,7 @@ from gaussmix.cli.show.progress import progress
 from gaussmix.estimators.gaussian_mixture import GaussianMixture, estimator_of
 from gaussmix.estimators.regressor import regressor_of
 from gaussmix.mixture.holes import tail_probability
-from gaussmix.mixture.levels.levels import MASS
-from gaussmix.mixture.mixture import Mixture
+from gaussmix.mixture.levels import MASS
 from gaussmix.numerics.arrays import Array
 
 _RESULTS = ("component", "probability", "log_density")
@@ -29,13 +28,7 @@ Columns = dict[str, np.ndarray[Any, Any]]
 @click.command()
 @click.argument("model", metavar="MODEL.gmm", type=click.Path())
 @click.argument("data", metavar="DATA", type=click.Path())
-@click.option(
-    "--targets",
-    multiple=True,
-    callback=options.column_names,
-    metavar="A,B",
-    help="Predict these features from the others: mean and standard deviation.",
-)
+@options.columns("--targets", "Predict these features from the others: mean and standard deviation.")
 @click.option(
     "--quantiles", callback=options.shares, metavar="P,P", help="Quantiles of the targets too, such as 0.05,0.95."
 )
@@ -44,11 +37,7 @@ Columns = dict[str, np.ndarray[Any, Any]]
 @click.option(
     "--threshold", callback=options.open_share, metavar="P", help="P-value below which a row is an outlier.  [0.05]"
 )
-@options.writing
-@options.missing
-@options.memory
-@options.reading
-@options.jobs
+@options.row_by_row
 def predict(
     model: str,
     data: str,
@@ -84,7 +73,10 @@ def predict(
         if targets:
             return predicted_targets(opened, rows, targets, quantiles, jobs)
         found = predictions(estimator, rows, every=probabilities)
-        return found | tail_probabilities(opened.mixture, rows, threshold) if outliers else found
+        if outliers:
+            p_value = tail_probability(rows, opened.mixture)
+            found |= {"p_value": p_value, "outlier": p_value < (1 - MASS if threshold is None else threshold)}
+        return found
 
     n_rows = rows_at_once(max(len(table.names), opened.mixture.n_components), reading.memory)
     names = dict[str, str]()
@@ -134,12 +126,6 @@ def predictions(estimator: GaussianMixture, rows: Array, *, every: bool) -> Colu
         if estimator.mixture_.noise is not None:
             found["probability_noise"] = 1.0 - shares.sum(axis=1)
     return found
-
-
-def tail_probabilities(mixture: Mixture, rows: Array, threshold: float | None) -> Columns:
-    """The share of the mass that is less probable than each row, and whether it is small."""
-    p_value = tail_probability(rows, mixture)
-    return {"p_value": p_value, "outlier": p_value < (1 - MASS if threshold is None else threshold)}
 
 
 def predicted_targets(

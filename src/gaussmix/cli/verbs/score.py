@@ -22,11 +22,7 @@ from gaussmix.estimators.gaussian_mixture import estimator_of
 @click.option("--rows", "per_row", is_flag=True, help="Write the log density of each row instead, as a table.")
 @options.weights
 @options.weight_meaning
-@options.writing
-@options.missing
-@options.memory
-@options.reading
-@options.jobs
+@options.row_by_row
 def score(
     model: str,
     data: str,

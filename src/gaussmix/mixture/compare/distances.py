@@ -68,18 +68,12 @@ METRICS: dict[str, Callable[[Gaussians, Gaussians], float]] = {
 
 
 def transport_cost(costs: Array, supply: Array, demand: Array) -> float:
-    """The least Σ γ_ij c_ij over plans γ ≥ 0 whose rows sum to `supply` and whose columns sum to `demand`.
+    """The least Σ γ_ij c_ij over plans γ ≥ 0 whose rows sum to `supply` (n,) and whose columns sum to `demand` (m,).
 
-    Parameters
-    ----------
-    costs : (n, m), c_ij ≥ 0, finite.
-    supply, demand : (n,) and (m,), positive; both sum to 1.
-
-    Notes
-    -----
-    The primal-dual algorithm of Ford & Fulkerson; Ahuja, Magnanti & Orlin (1993), Network Flows, section 9.8. It is
-    exact: rounding is relative to the costs of the mass that moves. A linear programme would neglect masses and costs
-    below its tolerances, which are absolute.
+    Costs (n, m) are finite and ≥ 0, supply and demand are positive and sum to 1. The primal-dual algorithm of Ford &
+    Fulkerson; Ahuja, Magnanti & Orlin (1993), Network Flows, section 9.8. It is exact: rounding is relative to the
+    costs of the mass that moves. A linear programme would neglect masses and costs below its tolerances, which are
+    absolute.
     """
     left, wanted = supply.copy(), demand.copy()
     plan = np.zeros_like(costs)

@@ -128,21 +128,10 @@ def expectation(
 ) -> Estimate[float]:
     """E f(log p(x), log q(x), …) over p, by draws from each component in proportion to its weight, at least two each.
 
-    A rare component in which f is large is never missed, and differences between components add no error; Cochran
-    (1977) theorem 5.3. Rows are drawn with the component's mean as the origin, so that they keep their digits however
-    far from 0 it is.
-
-    Parameters
-    ----------
-    integrand : f of the log densities in each of the models, (n_rows,) each, nats.
-    models : p, from which rows are drawn, and others of the same features.
-    n_draws : about how many; an integer of at least 2.
-    rng : source of randomness, or a seed; None for the same each time.
-    engine : draws rows and finds densities.
-
-    Raises
-    ------
-    ValueError, TypeError : n_draws is no such number, or f is beyond the range of `within_range`.
+    The integrand f is of the log densities, nats, of rows in each of the models; p is the first. A rare component in
+    which f is large is never missed, and differences between components add no error; Cochran (1977) theorem 5.3. Rows
+    are drawn with the component's mean as the origin, so that they keep their digits however far from 0 it is. Raises
+    ValueError or TypeError where n_draws is no integer of at least 2, or f is beyond the range of `within_range`.
     """
     n_draws = check_count("n_draws", n_draws, 2)
     of, source, value, variance = models[0], generator(rng, 0), 0.0, 0.0
@@ -170,17 +159,10 @@ def _about(model: Model, origin: Array) -> Model:
 
 
 def moments(draw: Callable[[int], Array], n_draws: int, n_features: int) -> tuple[float, float]:
-    """The mean of numbers that are drawn, and its squared standard error; block after block.
+    """The mean of n_draws ≥ 2 numbers that `draw` makes, so many at a call, and its squared standard error.
 
-    Parameters
-    ----------
-    draw : called with n, makes (n,) numbers.
-    n_draws : at least 2.
-    n_features : of the rows behind the numbers, for the size of a block.
-
-    Notes
-    -----
-    Blocks are merged as in Chan, Golub & LeVeque (1983), without the difference of large squares.
+    Blocks, whose size depends on the features of the rows behind the numbers, are merged as in Chan, Golub & LeVeque
+    (1983), without the difference of large squares.
     """
     n_done, mean, squares = 0, 0.0, 0.0
     for part in pieces((n_draws, n_features)):

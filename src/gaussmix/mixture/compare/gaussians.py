@@ -44,9 +44,7 @@ class Gaussians:
     def of(cls, model: Model, *, axis_parallel: bool | None = None) -> Gaussians:
         """The components of a model, with vectors of variances where these suffice or `axis_parallel` asks for it.
 
-        Raises
-        ------
-        SingularCovariance : a covariance is not positive definite; the message names it.
+        Raises `SingularCovariance`, which names covariances that are not positive definite.
         """
         if not np.isfinite(model.whitening.log_abs_det).all():
             raise ValueError("The covariances of this mixture are beyond the range of float64: rescale the features.")
@@ -108,8 +106,6 @@ def whitening_of(covariances: Array) -> Whitening:
 def kl_divergences(these: Gaussians, those: Gaussians) -> Array:
     """∫ N_i log (N_i / M_j), (n, m), nats.
 
-    Notes
-    -----
     ½ (‖T‖² − d − log |det T|² + ‖W_j (μ_i − μ_j)‖²) with T = W_j L_i: no term is negative, and as T nears the identity
     each vanishes without cancellation.
     """
@@ -166,8 +162,6 @@ def _of_sums(these: Gaussians, those: Gaussians) -> Iterator[tuple[Array, Array]
 def squared_wasserstein(these: Gaussians, those: Gaussians, unit: float) -> Array:
     """Squared 2-Wasserstein distances ‖μ_i − μ_j‖² + min_U ‖L_i − L_j U‖² over rotations U, (n, m), in unit².
 
-    Notes
-    -----
     The second term is Bures' tr(Σ_i + Σ_j − 2 (Σ_i^½ Σ_j Σ_i^½)^½), Delon & Desolneux (2020) section 2, as a sum of
     squares: U = V Zᵀ where L_jᵀ L_i = V S Zᵀ is a singular value decomposition. Nothing cancels where i and j agree.
     """

@@ -59,17 +59,9 @@ class Merging:
 
 
 def merge_by_entropy(mixture: Mixture, responsibilities: Array, row_weight: Array | None = None) -> Merging:
-    """Merge the two clusters that lower the entropy most, until one is left.
+    """Merge the two clusters that lower the entropy of the responsibilities most, until one is left.
 
-    Parameters
-    ----------
-    mixture : whose responsibilities these are.
-    responsibilities : (n_rows, n_components).
-    row_weight : (n_rows,); 1 where absent.
-
-    Raises
-    ------
-    ValueError : the mixture has noise, whose part of the rows belongs to no cluster.
+    Raises ValueError where the mixture has noise, whose part of the rows belongs to no cluster.
     """
     check_alone("merge", [mixture])
     n_components = responsibilities.shape[1]

@@ -1,1 +1,1 @@
-"""A mixture of one feature: distribution function, quantiles, boundaries and level sets on the line."""
+"""A mixture of one feature: distribution function, quantiles and level sets on the line."""

@@ -25,12 +25,7 @@ _EDGES = np.sqrt([0.0, 1.0, 3.0])  # deviations from a mean where a component's 
 
 @dataclass(frozen=True, eq=False)
 class LevelSets:
-    """The line, cut at the turns of the density. Between two cuts, a rise, the density passes through a level once.
-
-    Parameters
-    ----------
-    line : the mixture.
-    """
+    """The line, cut at the turns of the density. Between two cuts, a rise, the density passes through a level once."""
 
     line: Line
 
@@ -136,9 +131,7 @@ def _first_ends(line: Line, log_levels: Array, right: float) -> tuple[Array, Arr
 def turns(line: Line) -> Array:
     """Modes and the minima between them, (2 n_modes − 1,), ascending; modes are first and last.
 
-    Raises
-    ------
-    ValueError : components are so far apart that float64 has no logarithm of the density between them.
+    Raises ValueError where components are so far apart that float64 has no logarithm of the density between them.
     """
     with np.errstate(over="ignore"):
         reach = (line.means[-1] - line.means[0]) / line.deviations.min()

@@ -142,18 +142,11 @@ def lower_quantile(line: Line, p: Array) -> Array:
 
 
 def _log_ratio(line: Line, x: Array, whole: Array) -> tuple[Array, Array]:
-    """A function that is 0 where the mass below x is p, and its slope.
+    """A function that is 0 where the mass below x is p, and its slope; `whole` is Σ_left π_k − p, (n,).
 
-    With the components left of x and those right of it, Σ π_k Φ(z_k) = p reads
-
-        Σ_right π_k Φ(−|z_k|) + (Σ_left π_k − p)₊ = Σ_left π_k Φ(−|z_k|) + (p − Σ_left π_k)₊,
-
-    Neither side is a difference of like numbers, so that x is right to the last digit also between components that lie
-    far apart. The function is the log of the ratio of the two sides.
-
-    Parameters
-    ----------
-    whole : (n,), Σ_left π_k − p.
+    With the components left of x and those right of it, Σ π_k Φ(z_k) = p reads Σ_right π_k Φ(−|z_k|) + (Σ_left π_k −
+    p)₊ = Σ_left π_k Φ(−|z_k|) + (p − Σ_left π_k)₊. Neither side is a difference of like numbers, so that x is right to
+    the last digit also between components that lie far apart. The function is the log of the ratio of the two sides.
     """
     whitened = line.whiten(x)
     log_tails, log_whole = line.log_weights + log_ndtr(-np.abs(whitened)), np.log(np.abs(whole))

@@ -29,19 +29,12 @@ _NODES, _NODE_WEIGHTS = np.polynomial.legendre.leggauss(20)
 
 
 def log_sums(log_weights: Array, lower: Array, upper: Array, correlations: Array, rests: Array) -> Array:
-    """Log of Σ_k π_k P(lower_k < z < upper_k | k), (n,), nats.
+    """Log of Σ_k π_k P(lower_k < z < upper_k | k), (n,), nats, for limits (n_components, n, 2) in deviations.
 
-    Parameters
-    ----------
-    log_weights : (n_components,), log π_k; the weights sum to 1.
-    lower, upper : (n_components, n, 2), deviations from the means.
-    correlations, rests : (n_components,), ρ, and √(1 − ρ²), which has its digits where ρ is near ±1.
-
-    Notes
-    -----
-    Owen's function gives the sum to rounding of 1. A small sum is found to its own rounding: the parts that count are
-    integrated by Gauss and Legendre's rule. The others are below 1e-17 of it, since no rectangle has more mass than
-    either of its sides.
+    The weights sum to 1. `correlations` and `rests` (n_components,) are ρ and √(1 − ρ²), which has its digits where ρ
+    is near ±1. Owen's function gives the sum to rounding of 1. A small sum is found to its own rounding: the parts that
+    count are integrated by Gauss and Legendre's rule. The others are below 1e-17 of it, since no rectangle has more
+    mass than either of its sides.
     """
     masses = _masses(lower, upper, correlations[:, None], rests[:, None])
     total = np.exp(log_weights) @ masses

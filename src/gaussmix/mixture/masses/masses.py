@@ -9,10 +9,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from gaussmix.checks import Rng, check_count, check_probabilities, generator
+from gaussmix.mixture import levels
 from gaussmix.mixture.base import MixtureBase, of_components
 from gaussmix.mixture.compare.estimate import Estimate
-from gaussmix.mixture.levels import levels
-from gaussmix.mixture.levels.levels import LevelSample
 from gaussmix.mixture.line.level_sets import LevelSets
 from gaussmix.mixture.line.line import quantile
 from gaussmix.mixture.masses.rectangles import check_rectangles, check_upper, log_masses
@@ -310,13 +309,13 @@ class Masses(MixtureBase):
     def _log_levels(self, rows: ArrayLike) -> Array:
         return self._engine().log_density(self._block(rows), self.parameters)
 
-    def _levels(self, n_points: int, rng: Rng) -> LevelSets | levels.LevelEllipsoid | LevelSample:
+    def _levels(self, n_points: int, rng: Rng) -> LevelSets | levels.LevelEllipsoid | levels.LevelSample:
         check_count("n_points", n_points, 1)
         if self._exact_levels is not None:
             return self._exact_levels
         if rng is None and n_points == N_LEVEL_POINTS:
             return self._usual_levels
-        return LevelSample.of(self.model, n_points, generator(rng, 0), self._engine())
+        return levels.LevelSample.of(self.model, n_points, generator(rng, 0), self._engine())
 
     @cached_property
     def _exact_levels(self) -> LevelSets | levels.LevelEllipsoid | None:
@@ -328,8 +327,8 @@ class Masses(MixtureBase):
         return None
 
     @cached_property
-    def _usual_levels(self) -> LevelSample:
-        return LevelSample.of(self.model, N_LEVEL_POINTS, np.random.default_rng(0), self._engine())
+    def _usual_levels(self) -> levels.LevelSample:
+        return levels.LevelSample.of(self.model, N_LEVEL_POINTS, np.random.default_rng(0), self._engine())
 
 
 def _linear(log_mass: Array, error: Array, return_error: bool) -> Array | Estimate[Array]:

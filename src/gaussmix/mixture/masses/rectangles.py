@@ -64,10 +64,8 @@ def log_masses(
 ) -> tuple[Array, Array]:
     """Log of the mass between lower ≤ upper (n, d), nats, and its standard error relative to it; each (n,).
 
-    Parameters
-    ----------
-    line : the model as a distribution on the line, where it has one feature.
-    n_points, rng : of quasi-Monte Carlo, for three correlated features or more.
+    `line` is a model of one feature as a distribution on the line. Three correlated features or more take quasi-Monte
+    Carlo.
     """
     exact = np.zeros(len(lower))
     if line is not None:
@@ -136,19 +134,11 @@ def _finite_or_infinite(limits: Array) -> Array:
 
 
 def _log_masses_by(net: Array, lower: Array, upper: Array, correlation: Array) -> Array:
-    """Log of the mass between lower and upper (n, d), deviations from the mean, nats, by each scramble of a net.
+    """Log of the mass between lower and upper (n, d), deviations, by each scramble of a net: (n_scrambles, n), nats.
 
-    The features are drawn one by one, each between its limits given those before it. The mass is the mean, over the
-    net, of the product of the masses between these limits. Genz (1992), J. Comput. Graph. Stat. 1, 141.
-
-    Parameters
-    ----------
-    net : (n_scrambles, n_points, d − 1), of the unit cube.
-    correlation : (d, d).
-
-    Returns
-    -------
-    log_masses : (n_scrambles, n).
+    The net (n_scrambles, n_points, d − 1) is of the unit cube. The features are drawn one by one, each between its
+    limits given those before it. The mass is the mean, over the net, of the product of the masses between these limits.
+    Genz (1992), J. Comput. Graph. Stat. 1, 141.
     """
     log_shares = np.log(net.reshape(-1, net.shape[2])).T
     found = np.empty((len(net), len(lower)))

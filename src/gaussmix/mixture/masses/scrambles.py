@@ -22,10 +22,8 @@ def scrambled(n_features: int, n_points: int, rng: np.random.Generator) -> Array
 def log_mean(log_values: Array, log_steps: Array | None = None) -> tuple[Array, Array]:
     """Log of the mean over the scrambles (N_SCRAMBLES, n), and the standard error of that mean relative to it.
 
-    Parameters
-    ----------
-    log_steps : in the same shape; each value is a multiple of about so much. This counts as rounding in the error,
-        since all scrambles may have the same value.
+    Each value is a multiple of about exp(log_steps), where these are given. This counts as rounding in the error, since
+    all scrambles may have the same value.
     """
     largest = np.max(log_values if log_steps is None else np.maximum(log_values, log_steps), axis=0)
     largest = np.where(largest > -np.inf, largest, 0.0)

@@ -12,7 +12,7 @@ from gaussmix.checks import check_finite
 from gaussmix.covariances import Covariances, Dense, Diagonal, Isotropic
 from gaussmix.errors import counted
 from gaussmix.families.base import unconstrained
-from gaussmix.model import SUM_TOLERANCE, Model, flaw_at_sight, is_symmetric
+from gaussmix.model import SUM_TOLERANCE, Model, flaw, is_symmetric
 from gaussmix.numerics.arrays import Array
 from gaussmix.numerics.elementary import log
 from gaussmix.numerics.factorise import factorise
@@ -63,12 +63,9 @@ def convolve(model: Model, covariance: ArrayLike) -> Model:
 def product(one: Model, other: Model) -> Model:
     """The normalised product p(x) q(x) / ∫ p q: N(x | μ, Σ) N(x | ν, T) = c N(x | m, C), C⁻¹ = Σ⁻¹ + T⁻¹, of each pair.
 
-    The pairs of the first component with every one of the other model come first.
-
-    Raises
-    ------
-    ValueError : the mixtures are so far apart that the weights of pairs would have no digits.
-    SingularCovariance : a covariance is not positive definite.
+    The pairs of the first component with every one of the other model come first. Raises ValueError where mixtures are
+    so far apart that the weights of pairs would have no digits, and `SingularCovariance` where a covariance is not
+    positive definite.
     """
     pair = [model.covariances.simple() for model in (one, other)]
     kind = _most_general(pair)
@@ -104,7 +101,7 @@ def concatenate(models: Sequence[Model], weights: ArrayLike) -> Model:
 
 def _sound(model: Model) -> Model:
     """The model itself; raises ValueError where rounding made it none: means overflowed, weights do not sum to 1."""
-    wrong = flaw_at_sight(model.weights, model.means, model.covariances.array, model.family)
+    wrong = flaw(model.weights, model.means, model.covariances.array, model.family, is_factored=False)
     if wrong is not None:
         raise ValueError(f"This is no mixture: {wrong}.")
     return model

@@ -56,10 +56,8 @@ class Conditional:
     def of(cls, model: Model, known: Places) -> Conditional:
         """Split a model; the features at `known` are known, in this order, and the others unknown, in theirs.
 
-        Raises
-        ------
-        ValueError : no feature is known, or all are.
-        SingularCovariance : a covariance has no Cholesky factor to working precision.
+        Raises ValueError where no feature is known or all are, and `SingularCovariance` where a covariance has no
+        Cholesky factor to working precision.
         """
         unknown = np.delete(np.arange(model.n_features), known)
         if not len(known):

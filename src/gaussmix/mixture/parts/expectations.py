@@ -83,13 +83,7 @@ def few_rows(
 ) -> Iterator[tuple[slice, Rows, Array]]:
     """Cut a block into pieces (slice, rows, responsibilities), in order, so that no array is rows times components.
 
-    Parameters
-    ----------
-    parameters : of the mixture whose responsibilities they are.
-    block : rows with its features.
-    engine : finds the responsibilities.
-    product : multiplications that a matrix product makes for one row.
-    array : numbers that an array holds for one row.
+    For one row, a matrix product makes `product` multiplications and an array holds `array` numbers.
     """
     step = min(max(FEWEST_ROWS, MOST_NUMBERS // product), max(1, MOST_NUMBERS // array))
     for part in block.cut(MOST_ROWS):
@@ -112,15 +106,8 @@ def weighted_mean(shared: Array, vectors: Callable[[int], Array]) -> Array:
 def mean_and_spread(shared: Array, vectors: Callable[[int], Array]) -> tuple[Array, Array]:
     """m = Σ_k γ_k v_k and Σ_k γ_k (v_k − m)(v_k − m)ᵀ for each row, without the difference E[vvᵀ] − mmᵀ.
 
-    Parameters
-    ----------
-    shared : γ, (n_rows, n_components), rows sum to 1.
-    vectors : called with a component, gives the v_k of each row, (n_rows, n); called twice.
-
-    Returns
-    -------
-    means : (n_rows, n).
-    spreads : (n_rows, n, n), symmetric to the bit.
+    `vectors` gives the v_k (n_rows, n) of a component; it is called twice. The spreads (n_rows, n, n) are symmetric to
+    the bit. The γ of a row (n_rows, n_components) sum to 1.
     """
     means = weighted_mean(shared, vectors)
     spreads = np.zeros((len(means), means.shape[1], means.shape[1]))

@@ -9,7 +9,6 @@ from typing import Self
 from numpy.typing import ArrayLike
 
 from gaussmix.mixture.base import MixtureBase, check_alone, common_names, of_components
-from gaussmix.mixture.line.boundaries import decision_boundary
 from gaussmix.mixture.parts import combining, expectations, modality
 from gaussmix.mixture.parts.modality import Modes
 from gaussmix.numerics.arrays import Array, frozen
@@ -294,7 +293,7 @@ class Parts(MixtureBase):
             raise ValueError(
                 f"decision_boundary needs one feature, and this mixture has {self.n_features}. Take a marginal first."
             )
-        return decision_boundary(self.model, self._engine())
+        return modality.decision_boundary(self.model, self._engine())
 
     @cached_property
     def _mean_and_spread(self) -> tuple[Array, Array]:

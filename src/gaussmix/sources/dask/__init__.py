@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
 import dask
+import dask.array as da
+import numpy as np
+from numpy.typing import NDArray
 
 from gaussmix.errors import listed, warn
 from gaussmix.numerics.arrays import Array, Rows
 from gaussmix.sources.base import Source
 from gaussmix.sources.dask.cluster import loaded
-from gaussmix.sources.dask.table import Table
-from gaussmix.sources.files.base import PartedReader, opened
+from gaussmix.sources.files.base import About, Reader, check_columns, opened
 from gaussmix.sources.opening import Request
 from gaussmix.sources.remote import LazySource
 from gaussmix.waist.block import Block
@@ -27,15 +29,15 @@ def open_dask(data: Any, asked: Request) -> Source:
     Where there is a `distributed.Client`, the rows stay in the memory of its workers, and passes go there. Elsewhere
     partitions are computed in this process: once, or in every pass where they do not fit into the memory asked for.
     """
-    table = replace(Table.of(data, asked.columns, asked.weights), may_miss=asked.missing)
+    table = Table.of(data, asked)
     if table.left_out:
-        warn(f"{table.name}: left out {listed(table.left_out)}, which hold no numbers.")
-    return LazySource(table, partial(_read, table, asked.memory))
+        warn(f"{table.about.name}: left out {listed(table.left_out)}, which hold no numbers.")
+    return LazySource(table.about, table.per_row, partial(_read, table, asked.memory))
 
 
 def _read(table: Table, memory: int) -> Source:
     client = _client()
-    return opened(PartReader(table), memory) if client is None else loaded(client, table)
+    return opened(PartReader(table), memory) if client is None else loaded(client, table.parts, table.about)
 
 
 def _client() -> Any:
@@ -50,13 +52,45 @@ def _client() -> Any:
         return None
 
 
-class PartReader(PartedReader):
+@dataclass(frozen=True)
+class Table:
+    """What is known of a Dask array or frame before any of its partitions is computed."""
+
+    about: About  # its columns that are features, x1, x2 … for arrays; its number of rows is not read
+    parts: Sequence[Any] = field(repr=False)  # a delayed `Block` for each partition, whose `first_row` is not read
+    sizes: Sequence[int] | None  # numbers of rows of the partitions; None where Dask does not know them
+    left_out: Sequence[str] = ()  # columns that hold no numbers
+
+    @classmethod
+    def of(cls, data: Any, asked: Request) -> Table:
+        """Of a Dask array or frame.
+
+        Raises ValueError: a column is absent or holds no numbers, or an array has other than two dimensions.
+        """
+        if data.ndim != 2:
+            raise ValueError(f"Expected 2D array, got {data.ndim}D array instead: X has a row for each sample.")
+        return _of_array(data, asked) if isinstance(data, da.Array) else _of_frame(data, asked)
+
+    def per_row(self, task: Callable[[Block], NDArray[Any]], dtype: Any, shape: tuple[int, ...]) -> Any:
+        """What a task returns for rows, as a Dask array whose chunks are the partitions; nothing is computed yet."""
+        sent = dask.delayed(task, pure=False, traverse=False)
+        answer = dask.delayed(partial(_answer, about=self.about), pure=False)
+        sizes: Sequence[float] = self.sizes or [np.nan] * len(self.parts)
+        found = [
+            da.from_delayed(answer(part, sent, number), (size, *shape), dtype)
+            for number, (part, size) in enumerate(zip(self.parts, sizes, strict=True))
+        ]
+        return da.concatenate(found)
+
+
+class PartReader(Reader):
     """The partitions of a table, computed in this process one after the other."""
 
     def __init__(self, table: Table) -> None:
-        self.name, self.names, self.dtype, self.weights = table.name, table.names, table.dtype, table.weights
-        self._table, self.has_names, self.may_miss = table, table.has_names, table.may_miss
-        self.n_rows = sum(table.sizes or dask.compute(*[dask.delayed(_size)(part) for part in table.parts]))
+        about, self._table = table.about, table
+        self.name, self.names, self.dtype, self.weights = about.name, about.names, about.dtype, about.weights
+        self.has_names, self.may_miss = about.has_names, about.may_miss
+        self.n_rows = sum(table.sizes or dask.compute(*[part.n_rows for part in table.parts]))
 
     def parts(self) -> Iterator[Block]:
         return (dask.compute(part)[0] for part in self._table.parts)
@@ -68,5 +102,71 @@ class PartReader(PartedReader):
             row_weight[...] = taken.row_weight
 
 
-def _size(block: Block) -> int:
-    return block.n_rows
+def _of_array(data: Any, asked: Request) -> Table:
+    weights = asked.weights
+    if data.dtype.kind not in "biuf":
+        raise ValueError(f"the Dask array holds {data.dtype}, not real numbers.")
+    every = [f"x{1 + column}" for column in range(data.shape[1])]
+    names = list(asked.columns or (name for name in every if name != weights))
+    check_columns("the Dask array", every, asked.columns, weights)
+    dtype = np.dtype(np.float32 if data.dtype == np.float32 else np.float64)
+    numbers = partial(
+        _numbers_of_array,
+        places=None if names == every else [every.index(name) for name in names],
+        weight_place=None if weights is None else every.index(weights),
+        dtype=dtype,
+    )
+    chunks = data.rechunk({1: -1}).to_delayed().ravel()
+    sizes = None if np.isnan(data.chunks[0]).any() else list(data.chunks[0])
+    parts = [dask.delayed(numbers, pure=False)(chunk) for chunk in chunks]
+    return Table(About("the Dask array", names, weights, dtype, 0, asked.missing, has_names=False), parts, sizes)
+
+
+def _of_frame(data: Any, asked: Request) -> Table:
+    columns, weights = asked.columns, asked.weights
+    check_columns("the Dask frame", list(data.columns), columns, weights)
+    every = {name: _kind(dtype) for name, dtype in data.dtypes.items()}
+    numeric = [name for name, kind in every.items() if kind in "biuf" and name != weights]
+    names = list(columns or numeric)
+    for name in (*names, *([weights] if weights else ())):
+        if every[name] not in "biuf":
+            raise ValueError(f"the Dask frame, column {name!r}: {data.dtypes[name]} is not a type of real numbers.")
+    if not names:
+        raise ValueError("the Dask frame has no column of numbers to fit.")
+    is_single = all(_numpy_type(data.dtypes[name]) in (np.float32, np.float16) for name in names)
+    dtype = np.dtype(np.float32 if is_single else np.float64)
+    numbers = partial(_numbers_of_frame, names=names, weights=weights, dtype=dtype)
+    kept = data[[*names, *([weights] if weights and weights not in names else [])]]
+    parts = [dask.delayed(numbers, pure=False)(part) for part in kept.to_delayed()]
+    has_names = all(isinstance(name, str) for name in names)
+    left_out = [] if columns else [str(name) for name in every if name not in (*numeric, weights)]
+    about = About("the Dask frame", names, weights, dtype, 0, asked.missing, has_names)
+    return Table(about, parts, None, left_out)
+
+
+def _numpy_type(dtype: Any) -> Any:
+    """The type of NumPy behind one of pandas, which may also hold missing values."""
+    return getattr(dtype, "numpy_dtype", dtype)
+
+
+def _kind(dtype: Any) -> str:
+    return str(getattr(_numpy_type(dtype), "kind", "O"))
+
+
+def _numbers_of_array(chunk: Any, places: Sequence[int] | None, weight_place: int | None, dtype: Any) -> Block:
+    every = np.asarray(chunk)
+    rows = every if places is None else every[:, places]
+    weight = None if weight_place is None else every[:, weight_place].astype(np.float64)
+    return Block(0, rows.astype(dtype, copy=False), weight)
+
+
+def _numbers_of_frame(frame: Any, names: Sequence[Any], weights: Any, dtype: Any) -> Block:
+    rows = np.empty((len(frame), len(names)), dtype, order="F")
+    for column, name in enumerate(names):
+        rows[:, column] = frame[name].to_numpy(dtype, na_value=np.nan)
+    weight = None if weights is None else frame[weights].to_numpy(np.float64, na_value=np.nan)
+    return Block(0, rows, weight)
+
+
+def _answer(block: Block, task: Callable[[Block], NDArray[Any]], partition: int, about: About) -> NDArray[Any]:
+    return about.answer(task, block.rows, lambda row: f"{about.name}, partition {partition}, row {row} of it")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from importlib import metadata
@@ -16,8 +16,7 @@ import numpy as np
 from dask.sizeof import sizeof
 
 from gaussmix.numerics.threads import at_most
-from gaussmix.sources.base import S, Source, T, Task
-from gaussmix.sources.dask.table import Table
+from gaussmix.sources.base import Source, T
 from gaussmix.sources.files.base import About
 from gaussmix.sources.remote import Held, Remote
 from gaussmix.waist.block import Block, nodes
@@ -28,24 +27,19 @@ MOST_ATTEMPTS = 10  # passes begun again after what they need was lost
 PAUSE = 0.5  # seconds before that
 
 
-def loaded(client: Any, table: Table) -> Source:
+def loaded(client: Any, parts: Sequence[Any], about: About) -> Source:
     """The rows on the workers of a cluster, checked.
 
-    Raises
-    ------
-    ValueError : there are no rows, or the first number or weight that no fit can use is named.
-    ImportError : a worker has no gaussmix, or another version of it.
+    Raises ValueError: there are no rows, or the first number or weight that no fit can use is named. ImportError: a
+    worker has no gaussmix, or another version of it.
     """
     _check_workers(client)
-    source = Cluster(
-        client, client.compute([dask.delayed(list, pure=False)([part]) for part in table.parts]),
-        len(table.names), table.dtype,
-    )  # fmt: skip
+    lists = client.compute([dask.delayed(list, pure=False)([part]) for part in parts])
+    source = Cluster(client, lists, len(about.names), about.dtype)
     if source.n_rows == 0:
-        raise ValueError(f"{table.name} has no rows.")
-    about = About(table.name, table.names, table.weights, source.n_rows, table.may_miss)
-    flaws = (flaw for found in source.each(_flaw, about) for flaw in found)
-    flaw = next((flaw for flaw in flaws if flaw is not None), None)
+        raise ValueError(f"{about.name} has no rows.")
+    about = replace(about, n_rows=source.n_rows)
+    flaw = next((flaw for flaw in source.map_rows(about.flaw) if flaw is not None), None)
     if flaw is not None:
         raise ValueError(flaw)
     return source
@@ -67,11 +61,8 @@ class Cluster(Remote):
     Tasks are short and know nothing of each other, so a worker that is lost costs what it held and what it was doing.
     Its rows are computed again from where they came from. Each result has a key, so none is counted twice.
 
-    Parameters
-    ----------
-    client : of the cluster.
-    parts : a future of a list of blocks for each partition, in the order of the rows; `Block.first_row` is not read.
-    n_features, dtype : of the rows.
+    They come from `parts`: a future of a list of blocks for each partition, in the order of the rows, whose
+    `Block.first_row` is not read.
     """
 
     def __init__(self, client: Any, parts: Sequence[Any], n_features: int, dtype: np.dtype[Any]) -> None:
@@ -81,12 +72,6 @@ class Cluster(Remote):
         self.n_rows = sum(sizes)
         self._held = _aligned(client, parts, sizes)
 
-    def _sums(self, task: Task[S], fit: Hashable) -> Iterable[list[tuple[int, S]]]:
-        return self.each(Held.sums, task, fit)
-
-    def _results(self, task: Callable[[Block], T]) -> Iterable[list[T]]:
-        return self.each(_results, task)
-
     def changed(self, change: Callable[[Block], Iterable[Block]], n_rows: int) -> Source:
         """As for every source, but the changed blocks are kept, and not made again in every pass."""
         sent = self._sent(change)
@@ -94,8 +79,6 @@ class Cluster(Remote):
         return Cluster(self._client, parts, self.n_features, self.dtype)
 
     def each(self, work: Callable[..., T], *arguments: Any) -> list[T]:
-        """What a function of `Held` and some arguments returns for each part of the rows, in their order."""
-
         def submit() -> list[Any]:
             sent, n_threads, groups = self._sent((work, arguments)), self._client.nthreads(), self._groups()
             parts = [[self._held[number] for number in group] for group in groups.values()]
@@ -126,11 +109,8 @@ class Cluster(Remote):
 def _gathered(client: Any, needed: Sequence[Any], submit: Callable[[], Sequence[Any]]) -> list[Any]:
     """The results of what `submit` sends to the workers; sent again where workers died with what it needs.
 
-    Parameters
-    ----------
-    client : of the cluster.
-    needed : futures of what the tasks read. The cluster computes again what was lost, but gives up where workers died
-        several times meanwhile; then it is asked anew.
+    The cluster computes again what was lost of the futures `needed`, which the tasks read, but gives up where workers
+    died several times meanwhile; then it is asked anew.
     """
     from distributed import CancelledError, KilledWorker
 
@@ -200,15 +180,6 @@ def _work(numbers: Sequence[int], parts: Sequence[Held], n_threads: int, sent: b
         return [(number, work(held, *arguments)) for number, held in zip(numbers, parts, strict=True)]
 
 
-def _results(held: Held, task: Callable[[Block], T]) -> list[T]:
-    return [task(block) for block in held.blocks]
-
-
 def _changed(held: Held, change: Any) -> list[Block]:
     change = pickle.loads(change)
     return [changed for block in held.blocks for changed in change(block)]
-
-
-def _flaw(held: Held, about: About) -> list[str | None]:
-    """What is wrong with the numbers of each block; None where nothing is."""
-    return [about.flaw(block) for block in held.blocks]

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 
 from gaussmix.numerics.arrays import Array, Rows
 from gaussmix.numerics.rows import check_integers
-from gaussmix.sources.files.base import PartedReader, check_columns
+from gaussmix.sources.files.base import Reader, check_columns
 from gaussmix.sources.files.paths import Stamps
 from gaussmix.sources.tables import Files
 from gaussmix.sources.tables.arrow_table import ZSTD, codec_of
@@ -24,16 +24,8 @@ from gaussmix.sources.tables.typed_table import is_slow
 class Columns:
     """The columns of a table of Arrow's types that are features, and the one of weights.
 
-    Parameters
-    ----------
-    name : for messages.
-    schema : of the table.
-    columns : the features; by default all that hold numbers, but the weights.
-    weights : the column of row weights; None where there are none.
-
-    Attributes
-    ----------
-    notices : sentences on what was guessed and left out.
+    Features are by default all columns that hold numbers, but the weights; `notices` are sentences on what was guessed
+    and left out.
     """
 
     def __init__(self, name: str, schema: pa.Schema, columns: Sequence[str] | None, weights: str | None) -> None:
@@ -61,33 +53,29 @@ class Columns:
         return [*self.names, *([self.weights] if self.weights else [])]
 
     def put(self, batch: pa.RecordBatch, rows: Rows, row_weight: Array | None) -> None:
-        """Copy the rows of a record batch, and their weights."""
-        for place, name in enumerate(self.names):
-            put(self, name, batch.column(name), rows[:, place])
-        if row_weight is not None:
-            put(self, self.weights, batch.column(self.weights), row_weight)
+        """Copy the rows of a record batch, and their weights; null becomes NaN."""
+        targets = [*rows.T] if row_weight is None else [*rows.T, row_weight]
+        for name, target in zip(self.read_columns, targets, strict=False):
+            column = batch.column(name)
+            if pa.types.is_decimal(column.type) or pa.types.is_boolean(column.type):
+                column = pc.cast(column, pa.float64())
+            if pa.types.is_integer(column.type):
+                check_integers(f"{self.name}, column {name!r}", whole(column.drop_null()))
+                if column.null_count:
+                    column = pc.cast(column, pa.float64(), safe=False)
+            target[...] = whole(column)
 
     def why_not_numeric(self, field: pa.Field) -> str:
         """What a column holds that is not numbers, as the end of a sentence."""
         return kind_of(field.type)
 
 
-class BatchReader(Columns, PartedReader):
-    """A table that yields record batches, from the first row to the last, as often as it is asked.
+class BatchReader(Columns, Reader):
+    """A table that yields record batches, from the first row to the last, as often as it is asked; see `Columns`."""
 
-    Parameters
-    ----------
-    name, schema, columns, weights : as for `Columns`.
-
-    Attributes
-    ----------
-    is_slow : reading takes longer than a pass of EM, or can be done once only. Then `n_rows` is 0.
-    n_together : the largest number of rows that can only be read together; 0 where few can be.
-    """
-
-    is_slow: bool
+    is_slow: bool  # reading takes longer than a pass of EM, or can be done once only; then `n_rows` is 0
     n_rows = 0
-    n_together = 0
+    n_together = 0  # the largest number of rows that can only be read together; 0 where few can be
 
     @abstractmethod
     def parts(self) -> Iterator[pa.RecordBatch]:
@@ -97,22 +85,11 @@ class BatchReader(Columns, PartedReader):
         self.put(part.slice(first, len(rows)), rows, row_weight)
 
 
-def put(table: Columns, name: str | None, column: pa.Array, target: Any) -> None:
-    """Copy the numbers of a column; null becomes NaN."""
-    if pa.types.is_decimal(column.type) or pa.types.is_boolean(column.type):
-        column = pc.cast(column, pa.float64())
-    if pa.types.is_integer(column.type):
-        check_integers(f"{table.name}, column {name!r}", whole(column.drop_null()))
-        if column.null_count:
-            column = pc.cast(column, pa.float64(), safe=False)
-    target[...] = whole(column)
-
-
 class TableReader(BatchReader):
     """The rows of a table in files or a pipe."""
 
     def __init__(self, table: Files, columns: Sequence[str] | None = None, weights: str | None = None) -> None:
-        self.table = table
+        self.table, self.stamps = table, table.stamps
         if columns is None:
             table.check_bad_cells([] if weights is None else [weights])
         super().__init__(table.name, table.schema, columns, weights)
@@ -127,9 +104,6 @@ class TableReader(BatchReader):
 
     def why_not_numeric(self, field: pa.Field) -> str:
         return self.table.why_not_numeric(field.name, field.type)
-
-    def check_unchanged(self) -> None:
-        self.table.stamps.check()
 
     def place(self, row: int) -> str:
         return self.table.place(row)
@@ -152,9 +126,6 @@ class DatasetReader(BatchReader):
             columns=self.read_columns, batch_size=n_rows, batch_readahead=1, fragment_readahead=1, use_threads=False
         )
         return iter(scanner.to_batches())
-
-    def check_unchanged(self) -> None:
-        self.stamps.check()
 
 
 def _is_slow(fragment: Any, columns: Sequence[str]) -> bool:

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from errno import EIO
-from queue import Empty, Full, Queue
-from threading import Event, Thread
-from typing import Any, NamedTuple
+from itertools import islice
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gaussmix.errors import listed
 from gaussmix.numerics.arrays import Array, Rows
 from gaussmix.numerics.rows import LARGEST, LARGEST_WEIGHT, bad_cell, largest_of
+from gaussmix.numerics.threads import at_most
 from gaussmix.sources.array import ArraySource
 from gaussmix.sources.base import Source
+from gaussmix.sources.files.paths import Stamps
 from gaussmix.sources.findings import Finding
 from gaussmix.sources.survey import Survey
 from gaussmix.waist.block import Block, Profile
@@ -25,33 +29,20 @@ from gaussmix.waist.leaves import LEAF_ROWS, count_leaves
 
 N_BUFFERS = 3  # one is filled, one waits, one is worked on
 LARGEST_CHUNK = 2**25  # bytes of rows; larger ones read no faster
-WAIT = 0.05  # seconds between looks whether the other thread has given up
-
-
-class Cursor(ABC):
-    """A place in the rows of a reader, from which the following rows are read."""
-
-    @abstractmethod
-    def fill(self, rows: Rows, row_weight: Array | None) -> None:
-        """Read the next `len(rows)` rows, and their weights where there are any.
-
-        Raises OSError, or ValueError with the place, for what can't be read.
-        """
-
-    @abstractmethod
-    def close(self) -> None:
-        """Give back what is open. Raises OSError where files have changed since they were opened."""
+WAIT = 0.05  # seconds, after which Ctrl-C is heard
 
 
 @dataclass(frozen=True)
 class About:
-    """What messages say of a table without files: attributes as for `Reader`. It can be sent to other processes."""
+    """What is known of a table without files: attributes as for `Reader`. It can be sent to other processes."""
 
     name: str
     names: Sequence[str]
     weights: str | None
-    n_rows: int
+    dtype: np.dtype[Any]
+    n_rows: int = 0
     may_miss: bool = False
+    has_names: bool = True
 
     def place(self, row: int) -> str:
         """Where a row is."""
@@ -65,100 +56,94 @@ class About:
             return str(error)
         return None
 
+    def answer(self, task: Callable[[Block], NDArray[Any]], rows: Rows, place: Callable[[int], str]) -> NDArray[Any]:
+        """What a task returns for rows that nobody has looked at, with one thread."""
+        check_cells(place, self.names, 0, rows, may_miss=self.may_miss)
+        with at_most(1):
+            return task(Block(0, rows))
+
 
 class Reader(ABC):
-    """A table that can be read again and again, from the first row to the last.
+    """A table that can be read again and again, from the first row to the last."""
 
-    Attributes
-    ----------
-    name : of the file or files, for messages.
-    n_rows : number of rows.
-    names : of the columns that are features.
-    dtype : float32 or float64.
-    weights : the column of row weights; None where there are none.
-    order : "C" or "F", how rows lie in the buffers that cursors fill fastest.
-    has_names : whether the names are the table's own.
-    may_miss : cells of features may be missing.
-    """
-
-    name: str
-    n_rows: int
-    names: Sequence[str]
-    dtype: np.dtype[Any]
-    weights: str | None = None
-    order: str = "F"
-    has_names: bool = True
-    may_miss: bool = False
-
-    @abstractmethod
-    def cursor(self) -> Cursor:
-        """A cursor before the first row."""
-
-    @abstractmethod
-    def place(self, row: int) -> str:
-        """Where a row is, for messages: its file, its row group and its number, counted from 0."""
-
-    def bytes_of(self, n_rows: int) -> int:
-        """Size of so many rows in memory."""
-        return n_rows * (len(self.names) + (self.weights is not None)) * self.dtype.itemsize
-
-
-class PartedReader(Reader):
-    """A table that yields its rows in parts of any sizes."""
+    name: str  # of the file or files, for messages
+    n_rows: int  # number of rows
+    names: Sequence[str]  # of the columns that are features
+    dtype: np.dtype[Any]  # float32 or float64
+    weights: str | None = None  # the column of row weights; None where there are none
+    order: str = "F"  # "C" or "F", how rows lie in the buffers that cursors fill fastest
+    has_names: bool = True  # whether the names are the table's own
+    may_miss: bool = False  # cells of features may be missing
+    stamps: Stamps = Stamps(())  # of the files, which may not change; none for other tables
 
     @abstractmethod
     def parts(self) -> Iterator[Any]:
-        """All rows in order, from the first to the last; each part has `n_rows` or `num_rows`."""
+        """All rows in order, from the first to the last, in parts of any sizes; each has `n_rows` or `num_rows`."""
 
     @abstractmethod
     def put_part(self, part: Any, first: int, rows: Rows, row_weight: Array | None) -> None:
         """Copy as many rows of a part as there is room for, from `first` on, and their weights."""
 
     def cursor(self) -> Cursor:
-        return _PartsCursor(self)
+        """A cursor before the first row."""
+        return Cursor(self)
 
     def place(self, row: int) -> str:
+        """Where a row is, for messages: its file, its row group and its number, counted from 0."""
         return f"{self.name}, row {row}"
 
-    def check_unchanged(self) -> None:
-        """Raise OSError where files have changed since they were opened; asked at the end of each pass."""
+    def bytes_of(self, n_rows: int) -> int:
+        """Size of so many rows in memory."""
+        return n_rows * (len(self.names) + (self.weights is not None)) * self.dtype.itemsize
+
+    def room(self, n_rows: int) -> Block:
+        """A block with room for so many rows."""
+        rows = np.empty((n_rows, len(self.names)), self.dtype, order="C" if self.order == "C" else "F")
+        return Block(0, rows, None if self.weights is None else np.empty(n_rows))
 
 
-class _PartsCursor(Cursor):
-    def __init__(self, reader: PartedReader) -> None:
+class Cursor:
+    """A place in the rows of a reader, from which the following rows are read."""
+
+    def __init__(self, reader: Reader) -> None:
+        reader.stamps.check()
         self._reader, self._parts = reader, reader.parts()
         self._part: Any = None
         self._row = self._n_rows = 0  # of the part
+        self._n_read = 0
 
-    def fill(self, rows: Rows, row_weight: Array | None) -> None:
-        first = 0
-        while first < len(rows):
+    def read(self, room: Block) -> Block:
+        """The next rows, in the arrays of a block with room for some.
+
+        Raises OSError, or ValueError with the place, for what can't be read or used.
+        """
+        reader, first = self._reader, 0
+        block = replace(room, first_row=self._n_read).between(0, reader.n_rows - self._n_read)
+        while first < block.n_rows:
             if self._row == self._n_rows:
                 self._part, self._row = next(self._parts, None), 0
                 if self._part is None:
-                    reader = self._reader
                     raise OSError(EIO, f"has fewer rows than the {reader.n_rows} it had before", reader.name)
-                self._n_rows = self._part.n_rows if isinstance(self._part, Block) else self._part.num_rows
-            count = min(len(rows) - first, self._n_rows - self._row)
-            room = slice(first, first + count)
-            self._reader.put_part(self._part, self._row, rows[room], None if row_weight is None else row_weight[room])
-            first, self._row = first + count, self._row + count
+                self._n_rows = getattr(self._part, "num_rows" if hasattr(self._part, "num_rows") else "n_rows")
+            some = block.between(first, first + self._n_rows - self._row)
+            reader.put_part(self._part, self._row, some.rows, some.row_weight)
+            first, self._row = first + some.n_rows, self._row + some.n_rows
+        check_numbers(reader, self._n_read, block.rows, block.row_weight)
+        self._n_read += block.n_rows
+        return block
 
     def close(self) -> None:
+        """Give back what is open. Raises OSError where files have changed since they were opened."""
         if hasattr(self._parts, "close"):
             self._parts.close()
-        self._reader.check_unchanged()
+        self._reader.stamps.check()
 
 
 class FileSource(Source):
     """Rows of a reader, a few leaves of them in memory at a time.
 
-    A thread reads ahead. Nothing that is read is kept between passes, so blocks may not be kept either.
-
-    Parameters
-    ----------
-    reader : where the rows are.
-    memory : bytes for buffers and for what engines keep beside blocks.
+    A thread reads ahead. Nothing that is read is kept between passes, so blocks may not be kept either. The memory, in
+    bytes, is for buffers and for what engines keep beside blocks.
     """
 
     whole = None
@@ -176,11 +161,23 @@ class FileSource(Source):
         return f"<FileSource {self.reader.name}: {self.n_rows} rows, {self.n_features} features, {self.dtype}>"
 
     def blocks(self) -> Iterator[Block]:
-        with closing(_Ahead(self.reader, self._chunk_rows)) as chunks:
-            for block in chunks:
-                yield block
-                if self.watch is not None:
-                    self.watch(block.n_rows)
+        thread = ThreadPoolExecutor(1, "gaussmix-reader")
+        rooms = [self.reader.room(self._chunk_rows) for _ in range(N_BUFFERS)]
+        with closing(self.reader.cursor()) as cursor:
+            chunks = range(-(-self.n_rows // self._chunk_rows))
+            reads = (thread.submit(cursor.read, rooms[number % N_BUFFERS]) for number in chunks)
+            ahead = deque(islice(reads, N_BUFFERS))
+            try:
+                while ahead:
+                    while not wait([ahead[0]], WAIT).done:
+                        continue  # lets Ctrl-C in
+                    block = ahead.popleft().result()
+                    yield block
+                    if self.watch is not None:
+                        self.watch(block.n_rows)
+                    ahead.extend(islice(reads, 1))
+            finally:
+                thread.shutdown(cancel_futures=True)
 
     def sample(self, n_rows: int) -> Block:
         if self.n_rows <= n_rows:
@@ -198,29 +195,17 @@ class FileSource(Source):
         return {**survey.findings, "survey": survey}
 
 
-def read_whole(reader: Reader) -> Block:
-    """All rows of a reader, in memory."""
-    rows = np.empty((reader.n_rows, len(reader.names)), reader.dtype, order="C" if reader.order == "C" else "F")
-    weight = None if reader.weights is None else np.empty(reader.n_rows)
-    with closing(reader.cursor()) as cursor:
-        cursor.fill(rows, weight)
-    check_numbers(reader, 0, rows, weight)
-    return Block(0, rows, weight)
-
-
 def opened(reader: Reader, memory: int) -> Source:
     """The rows of a reader: in memory where they fit into half of it, else read in every pass.
 
-    Raises
-    ------
-    ValueError : there are no rows, or one that no fit can use.
-    OSError : rows can't be read.
+    Raises ValueError: there are no rows, or one that no fit can use. OSError: rows can't be read.
     """
     if reader.n_rows == 0:
         raise ValueError(f"{reader.name} has no rows.")
     if reader.n_rows > LEAF_ROWS and reader.bytes_of(reader.n_rows) > memory // 2:
         return FileSource(reader, memory)
-    block = read_whole(reader)
+    with closing(reader.cursor()) as cursor:
+        block = cursor.read(reader.room(reader.n_rows))
     source = ArraySource(block.rows, block.row_weight)
     _check_some_weight(reader, source.profile)
     source.feature_names = tuple(reader.names) if reader.has_names else None
@@ -233,94 +218,8 @@ def _check_some_weight(reader: Reader, profile: Profile) -> None:
         raise ValueError(f"{reader.name}: every weight of column {reader.weights!r} is 0.")
 
 
-class _Chunk(NamedTuple):
-    rows: Rows
-    row_weight: Array | None
-
-
-class _Ahead:
-    """The blocks of one pass, read by a thread of its own while others are worked on."""
-
-    def __init__(self, reader: Reader, chunk_rows: int) -> None:
-        self._reader, self._chunk_rows = reader, chunk_rows
-        self._free: Queue[_Chunk] = Queue()
-        self._read: Queue[_Chunk | BaseException] = Queue(1)
-        self._is_over = Event()
-        self._thread = Thread(target=self._read_all, name="gaussmix-reader", daemon=True)
-
-    def __iter__(self) -> Iterator[Block]:
-        shape, weights = (self._chunk_rows, len(self._reader.names)), self._reader.weights
-        for _ in range(N_BUFFERS):
-            rows = np.empty(shape, self._reader.dtype, order="C" if self._reader.order == "C" else "F")
-            self._free.put(_Chunk(rows, None if weights is None else np.empty(shape[0])))
-        self._thread.start()
-        for first_row in range(0, self._reader.n_rows, self._chunk_rows):
-            chunk = self._next()
-            n_rows = min(self._chunk_rows, self._reader.n_rows - first_row)
-            weight = None if chunk.row_weight is None else chunk.row_weight[:n_rows]
-            yield Block(first_row, chunk.rows[:n_rows], weight)
-            self._free.put(chunk)
-        self._thread.join()
-        if not self._read.empty():  # whether files have changed is known at the end
-            self._next()
-
-    def _next(self) -> _Chunk:
-        while True:
-            try:
-                found = self._read.get(timeout=WAIT)
-            except Empty:
-                continue  # lets Ctrl-C in
-            if isinstance(found, BaseException):
-                raise found
-            return found
-
-    def _read_all(self) -> None:
-        try:
-            with closing(self._reader.cursor()) as cursor:
-                for first_row in range(0, self._reader.n_rows, self._chunk_rows):
-                    chunk = self._wait_for_a_buffer()
-                    if chunk is None:
-                        return
-                    n_rows = min(self._chunk_rows, self._reader.n_rows - first_row)
-                    rows, weight = chunk.rows[:n_rows], chunk.row_weight
-                    cursor.fill(rows, None if weight is None else weight[:n_rows])
-                    check_numbers(self._reader, first_row, rows, None if weight is None else weight[:n_rows])
-                    self._put(chunk)
-        except BaseException as error:
-            self._put(error)
-
-    def _wait_for_a_buffer(self) -> _Chunk | None:
-        while not self._is_over.is_set():
-            try:
-                return self._free.get(timeout=WAIT)
-            except Empty:
-                continue
-        return None
-
-    def _put(self, what: _Chunk | BaseException) -> None:
-        while not self._is_over.is_set():
-            try:
-                self._read.put(what, timeout=WAIT)
-            except Full:
-                continue
-            return
-
-    def close(self) -> None:
-        """Stop reading."""
-        self._is_over.set()
-        if self._thread.is_alive():
-            self._thread.join()
-
-
 def check_columns(name: str, every: Sequence[Any], columns: Sequence[Any] | None, weights: Any) -> None:
-    """Raise ValueError for a choice among the columns of a table that can't be meant.
-
-    Parameters
-    ----------
-    name : of the table.
-    every : its columns.
-    columns, weights : as for `gaussmix.open`.
-    """
+    """Raise ValueError for a choice among `every` column of a table that can't be meant; as for `gaussmix.open`."""
     twice = next((column for column in every if list(every).count(column) > 1), None)
     if twice is not None:
         raise ValueError(f"{name} has two columns called {twice!r}: rename one.")

@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from gaussmix.errors import warn
 from gaussmix.sources.base import Source
-from gaussmix.sources.files.arrow import BatchReader, DatasetReader, OnceReader, TableReader, put
+from gaussmix.sources.files.arrow import BatchReader, DatasetReader, OnceReader, TableReader
 from gaussmix.sources.files.base import FileSource, opened
 from gaussmix.sources.files.npy import NpyReader
 from gaussmix.sources.opening import Request
@@ -80,9 +80,7 @@ def _opened(table: BatchReader, asked: Request) -> Source:
 def spooled(table: BatchReader) -> NpyReader:
     """The numbers of a table in a temporary .npy file, which goes with the reader.
 
-    Raises
-    ------
-    OSError : the disk is full, or the table can't be read.
+    Raises OSError: the disk is full, or the table can't be read.
     """
     place = tempfile.mkdtemp(prefix="gaussmix-")
     path = Path(place) / "rows.npy"
@@ -122,8 +120,7 @@ def write(table: BatchReader, path: Path) -> None:
                 for first in range(0, whole.num_rows, step):
                     batch = whole.slice(first, step)
                     rows = np.empty((batch.num_rows, len(columns)), dtype)
-                    for column, name in enumerate(columns):
-                        put(table, name, batch.column(name), rows[:, column])
+                    table.put(batch, rows[:, : len(table.names)], None if table.weights is None else rows[:, -1])
                     file.write(rows.data)
                     n_rows += len(rows)
             file.seek(0)

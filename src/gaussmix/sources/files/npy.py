@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from errno import EIO
 from io import SEEK_END, FileIO
 from pathlib import Path
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from gaussmix.numerics.arrays import Array, Rows
 from gaussmix.numerics.rows import check_integers
-from gaussmix.sources.files.base import Cursor, Reader, check_columns, opened
+from gaussmix.sources.files.base import Reader, check_columns, opened
 from gaussmix.sources.files.paths import Stamps, paths_of
 
 if TYPE_CHECKING:
@@ -77,13 +77,8 @@ def holds_numbers(path: Path) -> bool:
 class NpyReader(Reader):
     """The rows of .npy files, one after the other; every column is a feature, named x1, x2 … where names are needed.
 
-    Parameters
-    ----------
-    paths : of the files.
-    names : of their columns, all of them; by default x1, x2 …
-    columns : the features; by default all but the weights.
-    weights : the column of row weights; None where there are none.
-    dtype : of the rows; by default float32 where the files are.
+    `names` are of all columns, `columns` the features: by default all but the weights. The rows are of `dtype`, by
+    default of float32 where the files are.
     """
 
     origin: Reader | None = None  # the table that its file is a copy of
@@ -120,8 +115,34 @@ class NpyReader(Reader):
         self.order = "F" if first.is_by_columns or not self.is_whole else "C"
         self.stamps = Stamps([file.path for file in self.files])
 
-    def cursor(self) -> Cursor:
-        return _NpyCursor(self)
+    def parts(self) -> Iterator[_Open]:
+        for file in self.files:
+            with FileIO(file.path) as stream:
+                yield _Open(file, stream, file.n_rows)
+
+    def put_part(self, part: _Open, first: int, rows: Rows, row_weight: Array | None) -> None:
+        file, size = part.file, part.file.dtype.itemsize
+        if file.is_by_columns:
+            wanted = [*zip(self.names, self.places, rows.T, strict=True)]
+            if row_weight is not None and self.weights is not None and self.weight_place is not None:
+                wanted.append((self.weights, self.weight_place, row_weight))
+            for name, place, column in wanted:
+                part.read((place * file.n_rows + first) * size, column, name)
+            return None
+        width = file.n_columns * size
+        if self.is_whole:
+            return part.read(first * width, rows)
+        step = max(1, PIECE // width)
+        buffer = np.empty((min(step, len(rows)), file.n_columns), file.dtype)
+        for start in range(0, len(rows), step):
+            piece = buffer[: min(step, len(rows) - start)]
+            part.read((first + start) * width, piece)
+            for name, place in zip(self.names, self.places, strict=True):
+                check_integers(f"{file.path}, column {name!r}", piece[:, place])
+            rows[start : start + len(piece)] = piece[:, self.places]
+            if row_weight is not None:
+                row_weight[start : start + len(piece)] = piece[:, self.weight_place]
+        return None
 
     def place(self, row: int) -> str:
         if self.origin is not None:
@@ -138,69 +159,26 @@ def _header(path: Path) -> NpyFile:
         return NpyFile.of(path, file)
 
 
-class _NpyCursor(Cursor):
-    def __init__(self, reader: NpyReader) -> None:
-        reader.stamps.check()
-        self._reader, self._number, self._row = reader, 0, 0
-        self._open: FileIO | None = None
+class _Open(NamedTuple):
+    """An open file."""
 
-    def fill(self, rows: Rows, row_weight: Array | None) -> None:
-        first = 0
-        while first < len(rows):
-            file = self._reader.files[self._number]
-            count = min(len(rows) - first, file.n_rows - self._row)
-            if count:
-                self._open = self._open or FileIO(file.path)
-                part = slice(first, first + count)
-                self._read(file, self._open, rows[part], None if row_weight is None else row_weight[part])
-            first, self._row = first + count, self._row + count
-            if self._row == file.n_rows:
-                self.close()
-                self._number, self._row = self._number + 1, 0
+    file: NpyFile
+    stream: FileIO
+    n_rows: int
 
-    def close(self) -> None:
-        if self._open is not None:
-            self._open.close()
-        self._open = None
-        self._reader.stamps.check()
-
-    def _read(self, file: NpyFile, opened: FileIO, rows: Rows, row_weight: Array | None) -> None:
-        size, reader = file.dtype.itemsize, self._reader
-        if file.is_by_columns:
-            wanted = [*zip(reader.names, reader.places, rows.T, strict=True)]
-            if row_weight is not None and reader.weights is not None and reader.weight_place is not None:
-                wanted.append((reader.weights, reader.weight_place, row_weight))
-            for name, place, column in wanted:
-                at = file.start + (place * file.n_rows + self._row) * size
-                self._into(file, opened, at, column, name)
-            return None
-        at = file.start + self._row * file.n_columns * size
-        if reader.is_whole:
-            return self._into(file, opened, at, rows)
-        step = max(1, PIECE // (file.n_columns * size))
-        buffer = np.empty((min(step, len(rows)), file.n_columns), file.dtype)
-        for first in range(0, len(rows), step):
-            piece = buffer[: min(step, len(rows) - first)]
-            self._into(file, opened, at + first * file.n_columns * size, piece)
-            for name, place in zip(reader.names, reader.places, strict=True):
-                check_integers(f"{file.path}, column {name!r}", piece[:, place])
-            rows[first : first + len(piece)] = piece[:, reader.places]
-            if row_weight is not None:
-                row_weight[first : first + len(piece)] = piece[:, reader.weight_place]
-        return None
-
-    def _into(self, file: NpyFile, opened: FileIO, at: int, target: NDArray[Any], column: str | None = None) -> None:
-        """Read numbers into an array; those of one column are converted where their type is another."""
+    def read(self, at: int, target: NDArray[Any], column: str | None = None) -> None:
+        """Read numbers from a place on into an array; those of one column are converted where their type is another."""
+        file, stream = self.file, self.stream
         if target.dtype != file.dtype or not target.flags.c_contiguous:
             numbers = np.empty(target.shape, file.dtype)
-            self._into(file, opened, at, numbers)
+            self.read(at, numbers)
             check_integers(f"{file.path}, column {column!r}", numbers)
             target[...] = numbers
             return
-        opened.seek(at)
+        stream.seek(file.start + at)
         room = target.reshape(-1).view(np.uint8).data
         while room:
-            n_read = opened.readinto(room)
+            n_read = stream.readinto(room)
             if not n_read:
-                raise OSError(EIO, f"became shorter while it was read and ends at byte {opened.tell()}", str(file.path))
+                raise OSError(EIO, f"became shorter while it was read and ends at byte {stream.tell()}", str(file.path))
             room = room[n_read:]

@@ -13,10 +13,7 @@ from pathlib import Path
 def paths_of(name: str) -> list[Path]:
     """The files of a path, a pattern or a folder, in the order of their names.
 
-    Raises
-    ------
-    FileNotFoundError : there is none.
-    ValueError : they have several extensions.
+    Raises FileNotFoundError: there is none. ValueError: they have several extensions.
     """
     path = Path(name)
     if not name:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pickle
 import weakref
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -15,17 +15,16 @@ from typing import Any
 from urllib.parse import unquote
 from uuid import uuid4
 
-import numpy as np
 from pyspark import StorageLevel
 from pyspark.sql import functions
 
 from gaussmix.errors import warn
-from gaussmix.sources.base import S, Source, T, Task
+from gaussmix.sources.base import Source, T
 from gaussmix.sources.files.base import About
 from gaussmix.sources.opening import Request
 from gaussmix.sources.remote import LazySource, Remote
 from gaussmix.sources.spark import pieces
-from gaussmix.sources.spark.pieces import Layout, Work
+from gaussmix.sources.spark.pieces import Layout
 from gaussmix.sources.spark.store import Store
 from gaussmix.sources.spark.table import Table
 from gaussmix.waist.block import Block
@@ -37,21 +36,19 @@ TASKS = 2  # for each core, if there are leaves enough, so that cores are done a
 
 def open_spark(data: Any, asked: Request) -> Source:
     """Open a Spark frame, whose rows stay with the executors."""
-    table = replace(Table.of(data, asked.columns, asked.weights), may_miss=asked.missing)
+    table = Table.of(data, asked)
     for notice in table.columns.notices:
-        warn(f"{table.name}: {notice}")
-    return LazySource(table, partial(loaded, table))
+        warn(f"{table.about.name}: {notice}")
+    return LazySource(table.about, table.per_row, partial(loaded, table))
 
 
 def loaded(table: Table) -> Source:
     """The rows of a frame, checked and kept by the executors.
 
-    Raises
-    ------
-    ValueError : there are no rows, or the first number or weight that no fit can use is named.
+    Raises ValueError: there are no rows, or the first number or weight that no fit can use is named.
     """
     frame = table.numbers.mapInArrow(partial(pieces.pieces, columns=table.columns), pieces.PIECES)
-    source = Cluster(frame, About(table.name, table.names, table.columns.weights, 0, table.may_miss), table.dtype)
+    source = Cluster(frame, table.about)
     if source.flaw is not None:
         raise ValueError(source.flaw)
     return source
@@ -60,21 +57,15 @@ def loaded(table: Table) -> Source:
 class Cluster(Remote):
     """Rows on the machines of executors, cut into targets: 2^m leaves each.
 
-    Spark keeps the rows on disk as *pieces*, as the frame gave them. A target is joined from pieces, written to a file
-    of the machine, and mapped by the Python workers there in every pass. Spark sends the work on a target to where its
-    file is, and joins those of executors that are lost on others. A task that finds no file says so, and its target is
-    joined from pieces once more.
-
-    Parameters
-    ----------
-    frame : of pieces (`pieces.PIECES`).
-    about : the table; its number of rows is not read.
-    dtype : of the rows.
+    Spark keeps the rows on disk as *pieces*, as the frame gave them (`pieces.PIECES`). A target is joined from pieces,
+    written to a file of the machine, and mapped by the Python workers there in every pass. Spark sends the work on a
+    target to where its file is, and joins those of executors that are lost on others. A task that finds no file says
+    so, and its target is joined from pieces once more.
     """
 
-    def __init__(self, frame: Any, about: About, dtype: np.dtype[Any]) -> None:
+    def __init__(self, frame: Any, about: About) -> None:
         super().__init__()
-        self.n_features, self.dtype = len(about.names), dtype
+        self.n_features, self.dtype = len(about.names), about.dtype
         store = Store(uuid4().hex)
         self._life = _Life(frame.sparkSession, store)
         self._pieces = self._life.keep(frame, StorageLevel.DISK_ONLY)
@@ -91,17 +82,11 @@ class Cluster(Remote):
         self._digests = [target["digest"] for target in held]
         self.flaw = next((target["flaw"] for target in held if target["flaw"] is not None), None)
 
-    def _sums(self, task: Task[S], fit: Hashable) -> Iterable[list[tuple[int, S]]]:
-        return self._each(partial(_sums, task=task, fit=fit, store=self._layout.store))
-
-    def _results(self, task: Callable[[Block], T]) -> Iterable[list[T]]:
-        return self._each(partial(_results, task=task))
-
     def changed(self, change: Callable[[Block], Iterable[Block]], n_rows: int) -> Source:
         """As for every source, but the changed blocks are kept, and not made again in every pass."""
         most = pieces.rows_of_piece(self.n_features, self.dtype)
         change_all = partial(pieces.make_and_change, change=change, most=most, digests=self._digests)
-        source = Cluster(self._joined(change_all, pieces.PIECES), self._layout.about, self.dtype)
+        source = Cluster(self._joined(change_all, pieces.PIECES), self._layout.about)
         if source.flaw == self._layout.changed or source.n_rows != n_rows:
             raise OSError(self._layout.changed)
         return source
@@ -114,13 +99,13 @@ class Cluster(Remote):
         most = max(1, min(most, count_leaves(self.n_rows) // (TASKS * _count_cores(session))))
         return 1 << (most.bit_length() - 1)
 
-    def _each(self, work: Work) -> list[Any]:
-        """What work on each target returns, in their order; done once more for targets whose files are not found."""
-        visit = partial(pieces.visit, work=work, digests=self._digests)
+    def each(self, work: Callable[..., T], *arguments: Any) -> list[T]:
+        """As for all rows elsewhere; done once more for targets whose files are not found."""
+        visit = partial(pieces.visit, work=(work, arguments), digests=self._digests, store=self._layout.store)
         found = self._answers(self._held.mapInArrow(visit, pieces.RESULTS))
         missing = [number for number in range(self._layout.n_targets) if number not in found]
         if missing:
-            make = partial(pieces.make_and_visit, work=work, digests=self._digests)
+            make = partial(pieces.make_and_visit, work=(work, arguments), digests=self._digests)
             found |= self._answers(self._joined(make, pieces.RESULTS, missing))
         if len(found) < self._layout.n_targets:
             raise OSError(self._layout.changed)
@@ -193,11 +178,3 @@ def _forget(session: Any, store: Store, frames: Iterable[Any]) -> None:
             _spread(session).mapInArrow(partial(pieces.forget, store=store), "id long").toArrow()
 
     Thread(target=forget, name="gaussmix-forget", daemon=True).start()
-
-
-def _sums(target: int, blocks: list[Block], task: Task[Any], fit: Hashable, store: Store) -> list[tuple[int, Any]]:
-    return store.states(target).sums(blocks, task, fit)
-
-
-def _results(target: int, blocks: list[Block], task: Callable[[Block], T]) -> list[T]:
-    return [task(block) for block in blocks]

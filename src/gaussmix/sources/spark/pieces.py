@@ -17,6 +17,7 @@ from pyspark import TaskContext
 from gaussmix.numerics.threads import at_most
 from gaussmix.sources.files.arrow import Columns
 from gaussmix.sources.files.base import About
+from gaussmix.sources.remote import Held
 from gaussmix.sources.spark.store import Store, read
 from gaussmix.sources.spark.table import FILE, ROW
 from gaussmix.waist.block import Block, nodes
@@ -37,20 +38,12 @@ Batches = Iterable[pa.RecordBatch]
 
 @dataclass(frozen=True)
 class Layout:
-    """Where pieces are among all rows, and how those are cut into targets of 2^m leaves each.
+    """Where pieces are among all rows, and how those are cut into targets of 2^m leaves each."""
 
-    Parameters
-    ----------
-    about : the table.
-    starts : the first row of each piece, by partition and number.
-    n_leaves : of a target.
-    store : where targets are kept.
-    """
-
-    about: About
-    starts: Mapping[tuple[int, int], int] = field(repr=False)
-    n_leaves: int
-    store: Store
+    about: About  # the table
+    starts: Mapping[tuple[int, int], int] = field(repr=False)  # the first row of each piece, by partition and number
+    n_leaves: int  # of a target
+    store: Store  # where targets are kept
 
     @property
     def changed(self) -> str:
@@ -213,15 +206,15 @@ def hold(batches: Batches, layout: Layout) -> Iterator[pa.RecordBatch]:
         yield _record(HELD, target.number, path, target.digest, target.flaw)
 
 
-Work = Callable[[int, list[Block]], Any]  # on the number of a target and its nodes
+Work = tuple[Callable[..., Any], Sequence[Any]]  # on the `Held` of a target, and its other arguments
 
 
-def visit(batches: Batches, work: Work, digests: Sequence[int]) -> Iterator[pa.RecordBatch]:
+def visit(batches: Batches, work: Work, digests: Sequence[int], store: Store) -> Iterator[pa.RecordBatch]:
     """Do work on targets that are kept on this machine with the rows of these digests; no result for others."""
     for batch in batches:
         for number, path, digest in zip(*(batch.column(place).to_pylist() for place in range(3)), strict=True):
             kept = read(path, digests[number])
-            yield _record(RESULTS, number, digest, None if kept is None else _done(work, number, kept))
+            yield _record(RESULTS, number, digest, None if kept is None else _done(work, store, number, kept))
 
 
 def make_and_visit(batches: Batches, layout: Layout, work: Work, digests: Sequence[int]) -> Iterator[pa.RecordBatch]:
@@ -230,13 +223,14 @@ def make_and_visit(batches: Batches, layout: Layout, work: Work, digests: Sequen
         result = None
         if target.digest == digests[target.number]:
             layout.store.write(target.number, target.nodes, target.digest)
-            result = _done(work, target.number, target.nodes)
+            result = _done(work, layout.store, target.number, target.nodes)
         yield _record(RESULTS, target.number, target.digest, result)
 
 
-def _done(work: Work, number: int, nodes: list[Block]) -> bytes:
+def _done(work: Work, store: Store, number: int, nodes: list[Block]) -> bytes:
+    function, arguments = work
     with at_most(TaskContext.get().cpus()):
-        return pickle.dumps(work(number, nodes), 5)
+        return pickle.dumps(function(Held(nodes, store.states(number)), *arguments), 5)
 
 
 def make_and_change(

@@ -25,13 +25,9 @@ class Store:
     """The rows of one source on executors, in files of a folder that Spark removes when the executor ends.
 
     Files and states are a cache: what is lost is made again.
-
-    Parameters
-    ----------
-    name : of the folder.
     """
 
-    name: str
+    name: str  # of the folder
 
     def write(self, target: int, blocks: list[Block], digest: int) -> str:
         """Keep the blocks of a target, with a number that tells other rows; returns the path."""
@@ -65,8 +61,8 @@ class Store:
                 del _states[other]
         mine = _states.setdefault(self.name, {})
         if target not in mine and _n_bytes() > MOST_BYTES:
-            return States()
-        return mine.setdefault(target, States())
+            return {}
+        return mine.setdefault(target, {})
 
 
 def read(path: str, digest: int) -> list[Block] | None:
@@ -99,4 +95,5 @@ def _write(path: Path, blocks: list[Block], digest: int) -> None:
 
 
 def _n_bytes() -> int:
-    return sum(states.n_bytes for mine in _states.values() for states in mine.values())
+    kept = (states for mine in _states.values() for fits in mine.values() for _, states in fits.values())
+    return sum(getattr(state, "n_bytes", 0) for states in kept for state in states)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Any
@@ -15,9 +15,9 @@ from pyspark.sql import DataFrame, functions
 from pyspark.sql.pandas.types import from_arrow_type, to_arrow_type
 from pyspark.sql.types import ArrayType
 
-from gaussmix.numerics.threads import at_most
 from gaussmix.sources.files.arrow import Columns
-from gaussmix.sources.files.base import check_cells
+from gaussmix.sources.files.base import About
+from gaussmix.sources.opening import Request
 from gaussmix.waist.block import Block
 
 FILE, ROW = "gaussmix file", "gaussmix row"  # where Parquet files have a row: their path, and the number in it
@@ -27,45 +27,23 @@ _FILES = re.compile(r"[\s:+-]*Relation .*\] parquet")
 
 @dataclass(frozen=True)
 class Table:
-    """A Spark frame and its columns that are features.
+    """A Spark frame and its columns that are features."""
 
-    Parameters
-    ----------
-    frame : `pyspark.sql.DataFrame`, also of Spark Connect.
-    columns : the features and the weights.
-    may_miss : cells of features may be missing.
-    """
-
-    frame: Any
-    columns: Columns
-    may_miss: bool = False
-    has_names = True
+    frame: Any  # `pyspark.sql.DataFrame`, also of Spark Connect
+    columns: Columns  # the features and the weights
+    about: About  # the same; its number of rows is not read
 
     @classmethod
-    def of(cls, frame: Any, columns: Sequence[str] | None, weights: str | None) -> Table:
-        """Of a Spark frame; parameters as for `gaussmix.open`.
+    def of(cls, frame: Any, asked: Request) -> Table:
+        """Of a Spark frame.
 
-        Raises
-        ------
-        ValueError : a column is absent or holds no numbers.
-        TypeError : it is a frame of pandas on Spark.
+        Raises ValueError: a column is absent or holds no numbers. TypeError: it is a frame of pandas on Spark.
         """
         if not isinstance(frame, DataFrame):
             raise TypeError("A frame of pandas on Spark takes no columns of results: call to_spark() first.")
         schema = pa.schema([(field.name, to_arrow_type(field.dataType)) for field in frame.schema.fields])
-        return cls(frame, Columns("the Spark frame", schema, columns, weights))
-
-    @property
-    def name(self) -> str:
-        return self.columns.name
-
-    @property
-    def names(self) -> Sequence[str]:
-        return self.columns.names
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        return self.columns.dtype
+        found = Columns("the Spark frame", schema, asked.columns, asked.weights)
+        return cls(frame, found, About(found.name, found.names, found.weights, found.dtype, 0, asked.missing))
 
     @cached_property
     def is_of_files(self) -> bool:
@@ -91,13 +69,13 @@ class Table:
         kind = from_arrow_type(pa.array(np.empty(0, dtype)).type)
         for _ in shape:
             kind = ArrayType(kind)
-        answer = partial(_answers, task=task, columns=self.columns, may_miss=self.may_miss)
+        answer = partial(_answers, task=task, columns=self.columns, about=self.about)
 
         def answers(structures: Iterator[pa.Array]) -> Iterator[pa.Array]:
             return answer(structures)
 
         made = functions.arrow_udf(answers, kind)
-        return made(functions.struct(*map(column_of, self.names)))
+        return made(functions.struct(*map(column_of, self.about.names)))
 
 
 def _explained(frame: Any) -> str:
@@ -112,16 +90,14 @@ def column_of(name: str) -> Any:
 
 
 def _answers(
-    structures: Iterable[pa.Array], task: Callable[[Block], NDArray[Any]], columns: Columns, may_miss: bool
+    structures: Iterable[pa.Array], task: Callable[[Block], NDArray[Any]], columns: Columns, about: About
 ) -> Iterator[pa.Array]:
     """What a task returns for rows that nobody has looked at."""
     for structure in structures:
         batch = pa.RecordBatch.from_struct_array(structure)
         rows = np.empty((batch.num_rows, len(columns.names)), columns.dtype, order="F")
         columns.put(batch, rows, None)
-        check_cells(lambda _: f"{columns.name}, one of its rows", columns.names, 0, rows, may_miss=may_miss)
-        with at_most(1):
-            found = task(Block(0, rows))
+        found = about.answer(task, rows, lambda _: f"{about.name}, one of its rows")
         results = pa.array(found.ravel())
         for width in reversed(found.shape[1:]):
             results = pa.FixedSizeListArray.from_arrays(results, width)

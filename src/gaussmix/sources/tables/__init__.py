@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import reduce
 from itertools import chain
 from pathlib import PurePath
@@ -21,18 +21,12 @@ from gaussmix.sources.tables.typed_table import read_npy, read_parquet
 
 @dataclass(frozen=True)
 class Format:
-    """A format of tables.
+    """A format of tables."""
 
-    Parameters
-    ----------
-    read : makes a table of the bytes. Raises BadTable if they are not of this format, OSError if they can't be read.
-    extensions : of the names of its files, in lower case.
-    beginnings : how its files begin.
-    """
-
+    # makes a table of the bytes. Raises BadTable if they are not of this format, OSError if they can't be read.
     read: Callable[[Input], Table]
-    extensions: tuple[str, ...]
-    beginnings: tuple[bytes, ...] = ()
+    extensions: tuple[str, ...]  # of the names of its files, in lower case
+    beginnings: tuple[bytes, ...] = ()  # how its files begin
 
 
 _ARROW_STREAM = b"\xff\xff\xff\xff"
@@ -54,19 +48,13 @@ _UNREADABLE = (  # extensions, a beginning, and what to do
 
 
 def open_table(name: str, format: str | None = None, dialect: Dialect = GUESSED) -> Files:
-    """Open a file, a pipe, or several files as one table.
+    """Open a file, a pipe ("-" for standard input), or the files of a pattern or a folder as one table.
 
-    Parameters
-    ----------
-    name : of a file or a pipe, "-" for standard input, a pattern or a folder.
-    format : a key of FORMATS. By default the extension of the first file decides, then its first bytes; else it is
-        "csv".
-    dialect : how CSV is to be read; what it does not say is guessed from the first two lines.
+    `format` is a key of FORMATS. By default the extension of the first file decides, then its first bytes; else it is
+    "csv". What the dialect does not say is guessed from the first two lines.
 
-    Raises
-    ------
-    BadTable : a file is not of its format or of none that is read, or files have unlike columns.
-    OSError : a file can't be opened.
+    Raises BadTable: a file is not of its format or of none that is read, or files have unlike columns. OSError: a file
+    can't be opened.
     """
     names = [STANDARD] if name == STANDARD else [str(path) for path in paths_of(name)]
     inputs = [Input.of(each, dialect) for each in names]
@@ -94,18 +82,13 @@ def _check_readable(source: Input) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class Files(Table):
-    """Tables with the same columns, one after the other, in files that may not change while they are read.
+    """Tables with the same columns, one after the other, in files that may not change while they are read."""
 
-    Parameters
-    ----------
-    tables, stamps : the files, and when they changed last.
-    complete : columns; rows that miss a value in one of them are left out.
-    n_left_out : how many of these rows the last whole pass met, under the name "rows".
-    """
-
+    # tables, stamps: the files, and when they changed last
     tables: Sequence[Table]
     stamps: Stamps
-    complete: tuple[str, ...] = ()
+    complete: tuple[str, ...] = ()  # columns; rows that miss a value in one of them are left out
+    # how many of these rows the last whole pass met, under the name "rows"
     n_left_out: dict[str, int] = field(default_factory=dict)
 
     @classmethod
@@ -116,19 +99,10 @@ class Files(Table):
             what = table.unlike(first)
             if what is not None:
                 raise BadTable(f"{table.name} has {what}, unlike {first.name}: all files must have the same columns.")
-        files = tuple(chain.from_iterable(table.files for table in tables))
-        return cls(
-            name=first.name,
-            names=first.names,
-            has_names=first.has_names,
-            notices=tuple(chain.from_iterable(table.notices for table in tables)),
-            delimiter=first.delimiter,
-            decimal=first.decimal,
-            missing=first.missing,
-            files=files,
-            tables=tables,
-            stamps=Stamps(files),
-        )
+        own = {field.name: getattr(first, field.name) for field in fields(Table)}
+        for name in "notices", "files":
+            own[name] = tuple(chain.from_iterable(getattr(table, name) for table in tables))
+        return cls(**own, tables=tables, stamps=Stamps(own["files"]))
 
     def without(self, columns: Collection[str]) -> Files:
         """The same rows without some columns; raises BadTable if there is no such column, or none is left."""

@@ -18,15 +18,10 @@ _ARROW_FILE = b"ARROW1"
 
 @dataclass(frozen=True)
 class _Numbers:
-    """Where the numbers of a column of a batch lie in a file that holds them as they are.
+    """Where the numbers of a column of a batch lie in a file that holds them as they are."""
 
-    Parameters
-    ----------
-    kind : their type.
-    validity, values : where the bits that say which are missing begin, and the numbers; None where none is missing.
-    """
-
-    kind: pa.DataType
+    kind: pa.DataType  # their type
+    # validity, values: where the bits that say which are missing begin, and the numbers; None where none is missing
     validity: int | None
     values: int
 

@@ -40,36 +40,21 @@ class BadTable(ValueError):
 
 @dataclass(frozen=True)
 class Dialect:
-    """How text is to be read.
+    """How text is to be read."""
 
-    Parameters
-    ----------
-    has_header : whether the first line holds names; None if the user does not say.
-    delimiter : between fields, " " for any run of blanks and tabs; None if the user does not say.
-    decimal : the mark before the fraction of a number, "." or ",".
-    missing : texts that say that a number is missing, beside the usual ones.
-    """
-
-    has_header: bool | None = None
-    delimiter: str | None = None
-    decimal: str = "."
-    missing: tuple[str, ...] = ()
+    has_header: bool | None = None  # whether the first line holds names; None if the user does not say
+    delimiter: str | None = None  # between fields, " " for any run of blanks and tabs; None if the user does not say
+    decimal: str = "."  # the mark before the fraction of a number, "." or ","
+    missing: tuple[str, ...] = ()  # texts that say that a number is missing, beside the usual ones
 
 
 @dataclass(frozen=True)
 class Input:
-    """The bytes of a table, which can be read several times, and what the user says of them.
+    """The bytes of a table, which can be read several times, and what the user says of them."""
 
-    Parameters
-    ----------
-    name : of the file, for messages.
-    contents : of a pipe, which can be read only once; None for a file.
-    dialect : of text.
-    """
-
-    name: str
-    contents: bytes | None = None
-    dialect: Dialect = Dialect()
+    name: str  # of the file, for messages
+    contents: bytes | None = None  # of a pipe, which can be read only once; None for a file
+    dialect: Dialect = Dialect()  # of text
 
     @classmethod
     def of(cls, path: str, dialect: Dialect = Dialect()) -> Input:
@@ -139,27 +124,17 @@ def first_line(error: Exception) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class Table(ABC):
-    """A table whose columns are known, and which is read some rows at a time.
+    """A table whose columns are known, and which is read some rows at a time."""
 
-    Parameters
-    ----------
-    name : of the file, for messages.
-    names : of its columns; x1, x2 … if it has no names.
-    has_names : whether the names are its own.
-    notices : sentences on what was guessed.
-    delimiter, decimal : between the fields, and in numbers, where the table is written as CSV.
-    missing : how text says that a number is missing.
-    files : what is read in every pass; none where the bytes are in memory.
-    """
-
-    name: str
-    names: tuple[str, ...]
-    has_names: bool = True
-    notices: tuple[str, ...] = ()
+    name: str  # of the file, for messages
+    names: tuple[str, ...]  # of its columns; x1, x2 … if it has no names
+    has_names: bool = True  # whether the names are its own
+    notices: tuple[str, ...] = ()  # sentences on what was guessed
+    # delimiter, decimal: between the fields, and in numbers, where the table is written as CSV
     delimiter: str = ","
     decimal: str = "."
-    missing: tuple[str, ...] = ()
-    files: tuple[Path, ...] = ()
+    missing: tuple[str, ...] = ()  # how text says that a number is missing
+    files: tuple[Path, ...] = ()  # what is read in every pass; none where the bytes are in memory
 
     @property
     @abstractmethod
@@ -175,9 +150,7 @@ class Table(ABC):
     def batches(self, columns: Sequence[str], numbers: Collection[str] = ()) -> Iterator[pa.RecordBatch]:
         """Columns in this order, some rows at a time. In text formats all are text but the columns `numbers`.
 
-        Raises
-        ------
-        BadTable, OSError : rows can't be read; one of the columns `numbers` holds text.
+        Raises BadTable, OSError: rows can't be read; one of the columns `numbers` holds text.
         """
 
     @abstractmethod
@@ -241,9 +214,7 @@ class Table(ABC):
     def rows(self, columns: Sequence[str], n_rows: int, *, may_miss: bool = False) -> Iterator[NDArray[np.float64]]:
         """Columns as finite numbers (n_rows, n_columns), `n_rows` at a time, and NaN where cells `may_miss`.
 
-        Raises
-        ------
-        BadTable : there are no rows, or a value is infinite, or missing where it may not.
+        Raises BadTable: there are no rows, or a value is infinite, or missing where it may not.
         """
         first = 0
         for part in in_parts(self.batches(columns, columns), n_rows):

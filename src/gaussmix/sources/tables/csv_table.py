@@ -42,15 +42,10 @@ class CsvTable(Table):
 
     If the user does not name the delimiter, it is the first of comma, semicolon, tab and bar in the first line; where
     there is none, any run of blanks, if the first two lines have as many fields.
-
-    Parameters
-    ----------
-    source : its bytes.
-    n_blank : blank lines at its beginning.
     """
 
-    source: Input
-    n_blank: int
+    source: Input  # its bytes
+    n_blank: int  # blank lines at its beginning
 
     @cached_property
     def schema(self) -> pa.Schema:
@@ -61,7 +56,10 @@ class CsvTable(Table):
         return schema
 
     def batches(self, columns: Sequence[str], numbers: Collection[str] = ()) -> Iterator[pa.RecordBatch]:
-        types = {name: self._type_of_number(name) if name in numbers else pa.string() for name in columns}
+        types = dict.fromkeys(columns, pa.string())
+        for name in numbers:
+            kind = self.schema.field(name).type
+            types[name] = kind if pa.types.is_boolean(kind) else pa.float64()
         with self._reading(numbers), self._stream(columns, types) as batches:
             yield from batches
 
@@ -79,7 +77,7 @@ class CsvTable(Table):
             return kind_of(kind)
         column = self.names.index(name)
         for line, fields in self._data():
-            if not self._is_number(fields[column]):
+            if not _is_number(fields[column], self.decimal):
                 return f"line {line} holds {quoted(fields[column])}, not a number{_hint(fields[column])}"
         return "it does not hold numbers"
 
@@ -92,7 +90,7 @@ class CsvTable(Table):
             if text in self.missing:
                 continue
             n_cells += 1
-            if not self._is_number(text):
+            if not _is_number(text, self.decimal):
                 bad.append((line, text))
                 is_comma = is_comma and bool(_hint(text))
                 if not is_comma and len(bad) > 1 + _FEW * _LOOKED_AT:
@@ -103,13 +101,6 @@ class CsvTable(Table):
         shown = ", ".join(f"{quoted(text)} in line {line}" for line, text in bad[:_SHOWN])
         more = f" and {len(bad) - _SHOWN:,} more" if len(bad) > _SHOWN else ""
         return shown + more + (_COMMA if is_comma else "")
-
-    def _is_number(self, text: str) -> bool:
-        return _is_number(text, self.decimal)
-
-    def _type_of_number(self, name: str) -> pa.DataType:
-        kind = self.schema.field(name).type
-        return kind if pa.types.is_boolean(kind) else pa.float64()
 
     def _stream(self, columns: Sequence[str], types: Mapping[str, pa.DataType] | None = None) -> Any:
         """Columns of these types, or of those of their first rows."""
@@ -146,7 +137,7 @@ class CsvTable(Table):
                 values, columns = counted(len(fields), "value"), counted(len(self.names), "column")
                 return f"{self.name}, line {line}: {values} for {columns}."
             for place in places:
-                if not self._is_number(fields[place]) and fields[place] not in self.missing:
+                if not _is_number(fields[place], self.decimal) and fields[place] not in self.missing:
                     cell = f"{quoted(fields[place])} is no number{_hint(fields[place])}"
                     return f"{self.name}, line {line}, column {self.names[place]!r}: {cell}."
         return (
@@ -175,10 +166,7 @@ def read_csv(source: Input) -> CsvTable:
     If the user does not say whether the first line is a header, it is one unless it holds numbers only. R's
     `write.table` names one column less than there are, and `numpy.savetxt` begins the header with "#".
 
-    Raises
-    ------
-    BadTable : the file is empty or not text, or two columns have the same name.
-    OSError : it can't be opened.
+    Raises BadTable: the file is empty or not text, or two columns have the same name. OSError: it can't be opened.
     """
     dialect, notices = source.dialect, []
     n_blank, first, delimiter = _first_line(source)

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy.special import gammaincinv, ndtri
+from numpy.typing import NDArray
+from scipy.special import gammaincc, gammainccinv, gammaincinv, gammaln, ndtri
 
 from gaussmix.engines.base import Engine
-from gaussmix.mixture.levels.chi_squared import half_square, log_tail
+from gaussmix.mixture.line.bracketing import increasing_roots
 from gaussmix.mixture.line.level_sets import LevelSets
 from gaussmix.mixture.line.line import Line
 from gaussmix.mixture.masses.scrambles import N_SCRAMBLES, log_mean, scrambled
@@ -22,6 +23,7 @@ from gaussmix.numerics.elementary import log_sum
 from gaussmix.waist.block import Block
 from gaussmix.waist.parameters import Parameters
 
+_LOG_DEEP = -650.0  # nats: below it SciPy's tail of χ² nears the smallest number of float64
 _DEPTH = 10.0  # nats: half of the far points lie where a component's own tail is above exp(−3 · _DEPTH)
 
 MASS = 0.95  # rows outside of the smallest region that holds so much are outliers, if nobody says otherwise
@@ -29,15 +31,10 @@ MASS = 0.95  # rows outside of the smallest region that holds so much are outlie
 
 @dataclass(frozen=True)
 class LevelEllipsoid:
-    """Of a single component: its density is below a level outside an ellipsoid.
+    """Of a single component: its density is below a level outside an ellipsoid; `highest` is that at the mean, nats.
 
     Half the squared Mahalanobis distance of a row is the log density at the mean minus that at the row, and half of a
-    χ² variable.
-
-    Parameters
-    ----------
-    highest : log density at the mean, nats.
-    n_features : degrees of freedom.
+    χ² variable with `n_features` degrees of freedom.
     """
 
     highest: float
@@ -180,3 +177,44 @@ def _radii(share: Array, n_features: int) -> tuple[Array, Array]:
         depth = np.where(near, -np.log(2 * share), _DEPTH * ((2 - 2 * share) ** -2.0 - 1))
     log_far = np.log(0.5 * np.sqrt(_DEPTH)) - 1.5 * np.log(_DEPTH + depth)
     return half_square(-depth, n_features), np.log(2.0) - np.logaddexp(0.0, log_far + depth)
+
+
+def log_tail(half_squares: Array, n_features: int) -> Array:
+    """log P(½χ² > y) of each y ≥ 0, (n,), nats, for χ² of n_features degrees of freedom.
+
+    Far out by the asymptotic series of the incomplete gamma function, DLMF 8.11.2.
+    """
+    order = 0.5 * n_features
+    with np.errstate(divide="ignore"):
+        log_tails: Array = np.log(gammaincc(order, half_squares))
+    deep = log_tails < _LOG_DEEP
+    log_tails[deep] = _log_deep(half_squares[deep], order)
+    return log_tails
+
+
+def half_square(log_tails: Array, n_features: int) -> Array:
+    """The inverse of `log_tail`: y with log P(½χ² > y) as given, (n,), at most 0."""
+    order = 0.5 * n_features
+    found: Array = gammainccinv(order, np.exp(np.maximum(log_tails, _LOG_DEEP)))
+    found[log_tails == -np.inf] = np.inf
+    deep = (log_tails < _LOG_DEEP) & (log_tails > -np.inf)
+    wanted = log_tails[deep]
+
+    def excess(y: Array, numbers: NDArray[np.intp]) -> tuple[Array, Array]:
+        log_tail = _log_deep(y, order)
+        return wanted[numbers] - log_tail, np.exp((order - 1) * np.log(y) - y - gammaln(order) - log_tail)
+
+    # Laurent & Massart (2000) lemma 1: P(χ² ≥ d + 2√(d t) + 2 t) ≤ exp(−t).
+    high = order - wanted + np.sqrt(-2 * order * wanted)
+    found[deep] = increasing_roots(excess, found[deep], high, 1.0)
+    return found
+
+
+def _log_deep(y: Array, order: float) -> Array:
+    term, total = np.ones_like(y), np.ones_like(y)
+    number = 1
+    while term.size and np.abs(term).max() > np.finfo(np.float64).eps:
+        term = term * (order - number) / y
+        total += term
+        number += 1
+    return np.asarray((order - 1) * np.log(y) - y - gammaln(order) + np.log(total))

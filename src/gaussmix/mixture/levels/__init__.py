@@ -1,1 +1,0 @@
-"""Regions of highest density: the mass where the density is below a level."""

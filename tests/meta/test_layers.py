@@ -169,6 +169,8 @@ MAY_IMPORT = {
         "background",
         "starts",
         "em",
+        "noise",
+        "estimators",
     ],
     "__init__": ["noise", "restrictions", "em", "version", "estimators", "priors", "families", "mixture", "sources"],
 }

@@ -10,6 +10,7 @@ import numpy as np
 from gaussmix.covariances.base import Covariances
 from gaussmix.errors import SingularCovariance
 from gaussmix.numerics.arrays import Array, Places
+from gaussmix.numerics.contract import contract
 from gaussmix.numerics.factorise import factorise
 from gaussmix.waist.need import Second
 from gaussmix.waist.whitening.triangular import TriangularWhitening
@@ -99,7 +100,7 @@ class Dense(Covariances):
 
 def squared(roots: Array) -> Array:
     """R Rᵀ of each (m, n), symmetric to the bit."""
-    product: Array = np.einsum("kij,klj->kil", roots, roots)
+    product: Array = contract("kij,klj->kil", roots, roots)
     return product
 
 

@@ -11,6 +11,7 @@ from gaussmix.covariances.base import Covariances
 from gaussmix.covariances.dense import Dense
 from gaussmix.numerics.arrays import Array, Places
 from gaussmix.numerics.axes import principal_axes
+from gaussmix.numerics.contract import contract
 from gaussmix.waist.need import Second
 from gaussmix.waist.whitening.low_rank import LowRankWhitening, spectrum
 
@@ -47,8 +48,8 @@ class LowRank(Covariances):
         """
         roots, directions, spread, turn = spectrum(self.loadings, self.noise)
         scaled = turn * (spread / (1.0 + spread**2))[:, None, :]
-        projection = np.einsum("krq,kdq->krd", scaled, directions * roots[..., None])
-        return projection, np.einsum("kqs,ks,krs->kqr", turn, 1.0 / (1.0 + spread**2), turn)
+        projection = contract("krq,kdq->krd", scaled, directions * roots[..., None])
+        return projection, contract("kqs,krs->kqr", turn / (1.0 + spread**2)[:, None, :], turn)
 
     def coordinates(self) -> Array:
         """Λ and log ψ."""
@@ -89,7 +90,7 @@ class LowRank(Covariances):
         return LowRankWhitening.of(self.loadings, self.noise)
 
     def simple(self) -> Dense:
-        matrices: Array = np.einsum("kiq,kjq->kij", self.loadings, self.loadings)
+        matrices: Array = contract("kiq,kjq->kij", self.loadings, self.loadings)
         np.einsum("kii->ki", matrices)[...] += self.noise
         return Dense(matrices, self.n_components, self.n_features, self.is_shared)
 
@@ -103,8 +104,8 @@ class LowRank(Covariances):
         """As in the base class. The factors stay; given the known features, their covariance is P of `posterior`."""
         projection, left = self.marginal(known).posterior()
         rest = self.marginal(unknown)
-        loadings = np.einsum("kdq,kqr->kdr", rest.loadings, symmetric_root(left))
-        regression = np.einsum("kdq,kqe->kde", rest.loadings, projection)
+        loadings = contract("kdq,kqr->kdr", rest.loadings, symmetric_root(left))
+        regression = contract("kdq,kqe->kde", rest.loadings, projection)
         return LowRank.joined(loadings, rest.noise, self.n_components, self.is_shared), regression
 
     def transform(self, A: Array) -> Dense:
@@ -114,5 +115,5 @@ class LowRank(Covariances):
 def symmetric_root(matrices: Array) -> Array:
     """The symmetric root of positive semidefinite matrices (n, n_factors, n_factors)."""
     values, axes = principal_axes(matrices)
-    root: Array = np.einsum("kqs,krs->kqr", axes * np.sqrt(values)[:, None, :], axes)
+    root: Array = contract("kqs,krs->kqr", axes * np.sqrt(values)[:, None, :], axes)
     return root

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from gaussmix.numerics.arrays import Array, Places
+from gaussmix.numerics.contract import contract
 from gaussmix.waist.block import Block
 from gaussmix.waist.parameters import LOG_2PI, Parameters
 from gaussmix.waist.whitening.base import FactorShape, Whitening
@@ -160,5 +161,5 @@ def _log_density(squared: Array, n_seen: Any) -> Array:
 def dense_covariances(whitening: Whitening, n_components: int, n_features: int) -> Array:
     """Σ_k = (W_kᵀ W_k)⁻¹, (n_components, n_features, n_features)."""
     roots = np.array([whitening.colour(k, np.eye(n_features)) for k in range(len(whitening.factors))])
-    products = np.einsum("kji,kjl->kil", roots, roots)  # without BLAS, which has bits of its own
+    products = contract("kji,kjl->kil", roots, roots)  # without BLAS, which has bits of its own
     return np.broadcast_to(products, (n_components, n_features, n_features))

@@ -9,6 +9,7 @@ import numpy as np
 from gaussmix.covariances.dense import composed
 from gaussmix.numerics.arrays import Array
 from gaussmix.numerics.axes import principal_axes, shared_axes
+from gaussmix.numerics.contract import contract
 from gaussmix.waist.moments import Scatter
 
 MOST_COMPONENTS = 8  # the number of largest components whose own axes are tried
@@ -46,7 +47,7 @@ def with_other_axes(scatter: Scatter, along: Along) -> list[Array]:
 
 def spectra_along(scatters: Array, axes: Array) -> Array:
     """Variances (DᵀS_kD)_jj along shared axes, (n_components, d), not negative."""
-    spectra: Array = np.einsum("kij,ij->kj", np.einsum("kij,jl->kil", scatters, axes), axes)
+    spectra: Array = contract("kij,ij->kj", contract("kij,jl->kil", scatters, axes), axes)
     return spectra.clip(min=0.0)
 
 
@@ -63,5 +64,5 @@ def _axes_of(covariances: Array) -> Array:
     """The axes that covariances share: those of a weighted sum, then rotated in case the sum has equal variances."""
     sizes = np.trace(covariances, axis1=1, axis2=2)
     places = np.arange(1.0, len(sizes) + 1)
-    mixed: Array = np.einsum("kij,k->ij", covariances, 1 / (sizes * places))
+    mixed: Array = contract("kij,k->ij", covariances, 1 / (sizes * places))
     return shared_axes(covariances, principal_axes(mixed[None])[1][0], 1 / places)

@@ -13,6 +13,7 @@ from gaussmix.covariances.low_rank import symmetric_root
 from gaussmix.errors import Failure, FailureKind, unknown_name
 from gaussmix.families.base import Equivariance, Family, register
 from gaussmix.numerics.arrays import Array
+from gaussmix.numerics.contract import contract
 from gaussmix.numerics.factorise import factorise
 from gaussmix.numerics.hashing import mix, uniform
 from gaussmix.waist.moments import Scatter
@@ -114,7 +115,7 @@ class FactorAnalyzer(Family):
         assert scatter.need.projection is not None, "`need` asks for it"
         moments = second / degrees[:, None, None]
         crossed, variances = moments[..., :-1], moments[..., -1]  # of rows with factors, and of rows
-        factors = np.einsum("kqd,kdr->kqr", scatter.need.projection, crossed) + current.posterior()[1]
+        factors = contract("kqd,kdr->kqr", scatter.need.projection, crossed) + current.posterior()[1]
         factors = 0.5 * (factors + factors.swapaxes(1, 2))
         if self.shared_loadings and not self.is_shared:
             loadings, noise = _common(degrees, crossed, variances, factors, current.noise)
@@ -175,7 +176,7 @@ class FactorAnalyzer(Family):
 def _own(crossed: Array, variances: Array, factors: Array) -> tuple[Array, Array]:
     """Loadings of each component: Λ = C βᵀ E[f fᵀ]⁻¹, times the root of E[f fᵀ]; what they leave of the variances."""
     inverse, _, failed = factorise(factors)
-    loadings = np.einsum("kdq,krq->kdr", crossed, np.where(failed[:, None, None], 0.0, inverse))
+    loadings = contract("kdq,krq->kdr", crossed, np.where(failed[:, None, None], 0.0, inverse))
     noise = np.maximum(variances - (loadings**2).sum(axis=2), ROUNDING * variances)
     return loadings, np.where(failed[:, None], 0.0, noise)  # which `whitening` refuses
 
@@ -183,11 +184,11 @@ def _own(crossed: Array, variances: Array, factors: Array) -> tuple[Array, Array
 def _common(degrees: Array, crossed: Array, variances: Array, factors: Array, noise: Array) -> tuple[Array, Array]:
     """Loadings of all components, given the noise of each, a regression for each feature; then what they leave."""
     precision = degrees[:, None] / noise  # (n_components, n_features)
-    inverse, _, failed = factorise(np.einsum("kd,kqr->dqr", precision, factors))
-    wanted = np.einsum("kd,kdq->dq", precision, crossed)
-    half = np.einsum("drq,dq->dr", np.where(failed[:, None, None], 0.0, inverse), wanted)
-    loadings = np.einsum("drq,dr->dq", np.where(failed[:, None, None], 0.0, inverse), half)
-    explained = np.einsum("dq,kdq->kd", loadings, 2.0 * crossed - np.einsum("dr,krq->kdq", loadings, factors))
+    inverse, _, failed = factorise(contract("kd,kqr->dqr", precision, factors))
+    wanted = contract("kd,kdq->dq", precision, crossed)
+    half = contract("drq,dq->dr", np.where(failed[:, None, None], 0.0, inverse), wanted)
+    loadings = contract("drq,dr->dq", np.where(failed[:, None, None], 0.0, inverse), half)
+    explained = contract("dq,kdq->kd", loadings, 2.0 * crossed - contract("dr,krq->kdq", loadings, factors))
     together = (degrees[:, None, None] * factors).sum(axis=0) / degrees.sum()
-    loadings = np.einsum("dq,qr->dr", loadings, symmetric_root(together[None])[0])
+    loadings = contract("dq,qr->dr", loadings, symmetric_root(together[None])[0])
     return np.broadcast_to(loadings, crossed.shape), np.maximum(variances - explained, ROUNDING * variances)

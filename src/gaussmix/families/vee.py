@@ -8,6 +8,7 @@ from gaussmix.covariances import Covariances, Dense
 from gaussmix.families.base import Equivariance, Family, register
 from gaussmix.families.volume import reciprocal, settled_volumes
 from gaussmix.numerics.arrays import Array
+from gaussmix.numerics.contract import contract
 from gaussmix.numerics.factorise import factorise
 from gaussmix.waist.algebra import Across, Algebra
 from gaussmix.waist.moments import Scatter
@@ -25,14 +26,14 @@ class VEE(Family):
         second, degrees = scatter.second, scatter.degrees
 
         def common(volumes: Array) -> Array:
-            shared: Array = np.einsum("kij,k->ij", second, reciprocal(volumes)) / degrees.sum()
+            shared: Array = contract("kij,k->ij", second, reciprocal(volumes)) / degrees.sum()
             return shared
 
         def traces(volumes: Array) -> Array:
             factors, _, failed = factorise(common(volumes)[None])
             if failed.any():
                 return np.full(len(degrees), np.nan)
-            found: Array = np.einsum("ij,kij->k", np.einsum("ji,jl->il", factors[0], factors[0]), second)
+            found: Array = contract("ij,kij->k", contract("ji,jl->il", factors[0], factors[0]), second)
             return found
 
         start = second / degrees[:, None, None] if current is None else current.each

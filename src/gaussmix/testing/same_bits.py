@@ -16,15 +16,18 @@ from typing import Any
 
 import numpy as np
 
-from gaussmix import FAMILIES, GaussianMixture, GaussianMixtureIC, Noise
 from gaussmix.covariances import LowRank
-from gaussmix.waist.block import Rows
+from gaussmix.estimators.gaussian_mixture import GaussianMixture
+from gaussmix.estimators.gaussian_mixture_ic import GaussianMixtureIC
+from gaussmix.families import FAMILIES
+from gaussmix.noise import Noise
+from gaussmix.numerics.arrays import Array
 
 STARTS = ["kmeans", "k-means++", "random", "random_from_data"]
 SIZES = [(3000, 2, 3), (3000, 9, 12)]  # rows, features, components
 
 
-def rows_of(n_rows: int, n_features: int, n_groups: int = 4) -> Rows:
+def rows_of(n_rows: int, n_features: int, n_groups: int = 4) -> Array:
     """Rows in overlapping groups, by exact arithmetic: libraries of other systems have other logarithms."""
     rng = np.random.default_rng(n_rows + n_features)
     centres = rng.integers(-(2**20), 2**20, size=(n_groups, n_features)) / 2**19

@@ -8,6 +8,7 @@ from enum import IntEnum
 import numpy as np
 
 from gaussmix.numerics.arrays import Array
+from gaussmix.numerics.contract import contract
 from gaussmix.numerics.pieces import pieces
 
 
@@ -50,7 +51,7 @@ class Need:
             n_components, n_features = vectors.shape
             pooled = np.empty((n_features, n_features))
             for part in pieces((n_features, n_components, n_features)):  # without BLAS, which has bits of its own
-                pooled[part] = np.einsum("ki,kj->ij", vectors[:, part], vectors)
+                pooled[part] = contract("ki,kj->ij", vectors[:, part], vectors)
             return pooled
         if self.second is Second.FULL:
             return vectors[:, :, None] * vectors[:, None, :]
@@ -63,7 +64,7 @@ class Need:
     def _projected_squares(self, vectors: Array) -> Array:
         assert self.projection is not None, "a projection goes with Second.PROJECTED"
         shape = len(vectors), *self.projection.shape[1:]
-        projected = np.einsum("kqd,kd->kq", np.broadcast_to(self.projection, shape), vectors)
+        projected = contract("kqd,kd->kq", np.broadcast_to(self.projection, shape), vectors)
         squares = np.empty((*vectors.shape, shape[1] + 1))
         squares[..., :-1] = vectors[..., None] * projected[:, None, :]
         squares[..., -1] = vectors**2

@@ -9,6 +9,7 @@ import numpy as np
 from gaussmix.errors import SingularCovariance
 from gaussmix.numerics.arrays import Array
 from gaussmix.numerics.axes import principal_axes
+from gaussmix.numerics.contract import contract
 from gaussmix.numerics.elementary import inverse_root, log
 from gaussmix.numerics.factorise import MOST_INFLATION
 from gaussmix.waist.whitening.base import FactorShape, Whitening
@@ -56,8 +57,8 @@ class LowRankWhitening(Whitening):
     def _whiten_each(self, offsets: Array, sign: float) -> Array:
         scaled = offsets * self.factors[..., -1]
         directions = np.broadcast_to(self.factors[..., :-1], (*scaled.shape, self.factors.shape[2] - 1))
-        along = np.einsum("kdq,kd->kq", directions, scaled)  # without BLAS, which has bits of its own
-        whitened: Array = scaled + sign * np.einsum("kdq,kq->kd", directions, along)
+        along = contract("kdq,kd->kq", directions, scaled)  # without BLAS, which has bits of its own
+        whitened: Array = scaled + sign * contract("kdq,kq->kd", directions, along)
         return whitened
 
     def whiten_change(self, component: int, reference: int, offsets: Array) -> Array:
@@ -76,8 +77,8 @@ class LowRankWhitening(Whitening):
     def colour(self, component: int, whitened: Array) -> Array:
         factor = self.factor(component)
         directions = factor[:, :-1]
-        along = np.einsum("nd,dq->nq", whitened, directions) / (1.0 - (directions**2).sum(axis=0))  # without BLAS
-        coloured: Array = (whitened + np.einsum("nq,dq->nd", along, directions)) / factor[:, -1]
+        along = contract("nd,dq->nq", whitened, directions) / (1.0 - (directions**2).sum(axis=0))  # without BLAS
+        coloured: Array = (whitened + contract("nq,dq->nd", along, directions)) / factor[:, -1]
         return coloured
 
     def precision_times(self, component: int, offsets: Array) -> Array:
@@ -87,7 +88,7 @@ class LowRankWhitening(Whitening):
     def precisions(self) -> Array:
         roots = self.factors[..., -1]
         scaled = self._gram_factor() * roots[..., None]
-        precisions: Array = -np.einsum("kiq,kjq->kij", scaled, scaled)
+        precisions: Array = -contract("kiq,kjq->kij", scaled, scaled)
         np.einsum("kii->ki", precisions)[...] += roots**2
         return precisions
 
@@ -138,11 +139,11 @@ def spectrum(loadings: Array, noise: Array) -> tuple[Array, Array, Array, Array]
         raise SingularCovariance(np.flatnonzero(~usable))
     rotation = np.broadcast_to(np.eye(scaled.shape[2]), (len(scaled), *2 * scaled.shape[2:]))
     for _ in range(2):  # large columns round small ones the first time
-        axes = principal_axes(np.einsum("kdq,kdr->kqr", scaled, scaled))[1]
-        scaled, rotation = np.einsum("kdq,kqr->kdr", scaled, axes), np.einsum("kqr,krs->kqs", rotation, axes)
+        axes = principal_axes(contract("kdq,kdr->kqr", scaled, scaled))[1]
+        scaled, rotation = contract("kdq,kqr->kdr", scaled, axes), contract("kqr,krs->kqs", rotation, axes)
     spread = np.sqrt((scaled**2).sum(axis=1))
     directions = scaled / np.where(spread > 0, spread, 1.0)[:, None, :]
     for later in range(1, directions.shape[2]):  # small columns have rounding errors along the large ones
         larger, small = directions[..., :later], directions[..., later]
-        small -= np.einsum("kdq,kq->kd", larger, np.einsum("kdq,kd->kq", larger, small))
+        small -= contract("kdq,kq->kd", larger, contract("kdq,kd->kq", larger, small))
     return roots, directions, spread, rotation

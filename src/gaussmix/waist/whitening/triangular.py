@@ -9,6 +9,7 @@ from scipy.linalg import solve_triangular
 
 from gaussmix.errors import SingularCovariance
 from gaussmix.numerics.arrays import Array
+from gaussmix.numerics.contract import contract
 from gaussmix.numerics.core import native_target
 from gaussmix.numerics.factorise import factorise
 from gaussmix.numerics.pieces import pieces
@@ -43,7 +44,7 @@ class TriangularWhitening(Whitening):
         whitened = np.empty(offsets.shape)
         for part in pieces((len(offsets), *self.factors.shape[1:])):  # without BLAS, which has bits of its own
             factors = self.factors if self.is_shared else self.factors[part]
-            whitened[part] = np.einsum("kij,kj->ki", factors, offsets[part])
+            whitened[part] = contract("kij,kj->ki", factors, offsets[part])
         return whitened
 
     def colour(self, component: int, whitened: Array) -> Array:

@@ -189,7 +189,8 @@ class _Candidates:
     def __init__(self, search: Search, engine: Engine[Any]) -> None:
         self._search, self._watch, self._plan = search, search.watch, search.plan
         self._template = replace(search.problem, engine=engine)
-        self._rng = deepcopy(search.plan.rng)
+        self._begun = search.plan.rng.bit_generator.state
+        self._idle = [deepcopy(search.plan.rng) for _ in range(search._n_threads[0])]  # one each took 40 µs
         self._shared = {candidate.n_components: SharedStarts() for candidate in search.candidates}
         self._has_fit = Event()
         self._numbers = {candidate: number for number, candidate in enumerate(search.candidates)}
@@ -207,8 +208,11 @@ class _Candidates:
         if failure is not None:
             return Result(candidate, None, problem.n_parameters, None, failure, perf_counter() - began)
         shared = self._shared[candidate.n_components]
-        plan = replace(self._plan_of(candidate, is_unwanted), rng=deepcopy(self._rng), shared=shared)
+        rng = self._idle.pop()
+        rng.bit_generator.state = self._begun
+        plan = self._plan_of(candidate, is_unwanted, rng=rng, shared=shared)
         result = self._ended(problem, plan, candidate, began)
+        self._idle.append(rng)
         if result.evidence is not None:
             self._has_fit.set()
         return result
@@ -240,7 +244,8 @@ class _Candidates:
         began, problem = perf_counter(), self._problem(result.candidate)
         assert fewer.run is not None, "what has a likelihood has a run"
         start = Onward(split(fewer.run.model, problem.n_components))
-        plan = replace(self._plan_of(result.candidate, is_unwanted, "from fewer "), starts=[start])
+        stage = f"{self._plan.stage}from fewer "
+        plan = self._plan_of(result.candidate, is_unwanted, starts=[start], stage=stage)
         again = self._ended(problem, plan, result.candidate, began)
         if _objective(again, problem) > _objective(result, problem):
             result = replace(again, ends=(*result.ends, *again.ends), seconds=result.seconds)
@@ -249,14 +254,9 @@ class _Candidates:
     def _problem(self, candidate: Candidate) -> Problem:
         return replace(self._template, family=candidate.family, n_components=candidate.n_components)
 
-    def _plan_of(self, candidate: Candidate, is_unwanted: Callable[[], bool], stage: str = "") -> Plan:
-        return replace(
-            self._plan,
-            is_unwanted=is_unwanted,
-            ends_at_collapse=True,
-            candidate=self._numbers[candidate],
-            stage=f"{self._plan.stage}{stage}",
-        )
+    def _plan_of(self, candidate: Candidate, is_unwanted: Callable[[], bool], **changes: Any) -> Plan:
+        number = self._numbers[candidate]
+        return replace(self._plan, is_unwanted=is_unwanted, ends_at_collapse=True, candidate=number, **changes)
 
     def _ended(self, problem: Problem, plan: Plan, candidate: Candidate, began: float) -> Result:
         """Make the runs of a plan. A best run with a collapsed component fails: its likelihood can't be compared."""

@@ -7,7 +7,7 @@ from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import closing
 from copy import deepcopy
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from threading import Event
 from time import perf_counter
@@ -85,7 +85,7 @@ class Search:
     problem: Problem
     plan: Plan
     n_jobs: int | None
-    watch: Watch = field(default_factory=Watch)
+    watch: Watch
 
     def problem_of(self, candidate: Candidate) -> Problem:
         """What is fitted for a candidate."""
@@ -152,18 +152,12 @@ class Search:
         results : those of all rows, failures where a candidate failed without some fold.
         mean : (n_candidates,), mean log-likelihood of held-out rows, nats per unit of weight; NaN of what failed.
         error : (n_candidates,), its standard error.
-
-        Raises
-        ------
-        ValueError : there are fewer rows of positive weight than folds.
         """
         data = self.problem.data
         weight = data.original.row_weight
         if weight is not None and not weight.all():
             data = data.part(weight > 0)
         n_rows = data.original.n_rows
-        if n_rows < n_folds:
-            raise ValueError(f"n_folds={n_folds}, but there are only {n_rows} rows (of positive weight).")
         fold, by_fold, judged = folds(n_rows, n_folds, self.plan.rng), [], list(results)
         engine = engine_for(is_incomplete=data.original.is_incomplete, n_jobs=n_threads(self.n_jobs))
         for number in range(n_folds):

@@ -38,8 +38,8 @@ Found = TypeVar("Found")
 
 def mapped(
     work: Callable[[Item, Callable[[], bool]], Found], items: Sequence[Item], n_threads: int
-) -> Generator[tuple[int, Found], None, None]:
-    """Yield the place of each item and its result, whenever one is done. Items are begun in their order.
+) -> Generator[Found, None, None]:
+    """Yield the result of each item, whenever one is done. Items are begun in their order.
 
     If `work` fails, on an interrupt, and if the iterator is closed, the threads end.
 
@@ -55,13 +55,13 @@ def mapped(
     """
     is_unwanted = Event()
     if min(n_threads, len(items)) <= 1:
-        yield from ((place, work(item, is_unwanted.is_set)) for place, item in enumerate(items))
+        yield from (work(item, is_unwanted.is_set) for item in items)
         return
     with ThreadPoolExecutor(n_threads, "gaussmix") as pool:
-        futures = {pool.submit(work, item, is_unwanted.is_set): place for place, item in enumerate(items)}
+        futures = [pool.submit(work, item, is_unwanted.is_set) for item in items]
         try:
             for future in as_completed(futures):
-                yield futures[future], future.result()
+                yield future.result()
         except BaseException:
             is_unwanted.set()
             pool.shutdown(wait=False, cancel_futures=True)
@@ -118,20 +118,19 @@ class Search:
             self.watch.restore(self.plan.rng)
         fits = _Candidates(self, engine_for(is_incomplete=self.problem.data.original.is_incomplete, n_jobs=threads))
         sign = 1 if self.plan.stopping.is_watched else -1  # the largest first, so that no thread is left alone with one
-        order = sorted(range(len(self.candidates)), key=lambda place: sign * self.candidates[place].n_components)
-        results: dict[int, Result] = {}
-        with closing(mapped(fits.fit, [self.candidates[place] for place in order], at_a_time)) as fitted:
-            for turn, result in fitted:
-                results[order[turn]] = result
+        ordered = sorted(self.candidates, key=lambda candidate: sign * candidate.n_components)
+        results: dict[Candidate, Result] = {}
+        with closing(mapped(fits.fit, ordered, at_a_time)) as fitted:
+            for result in fitted:
+                results[result.candidate] = result
                 yield result
         by_family: dict[Family, list[Result]] = {}
-        for place in sorted(results, key=lambda place: self.candidates[place].n_components):
-            by_family.setdefault(self.candidates[place].family, []).append(results[place])
-        again: dict[Candidate, Result] = {}
+        for result in sorted(results.values(), key=lambda result: result.candidate.n_components):
+            by_family.setdefault(result.candidate.family, []).append(result)
         with closing(mapped(fits.in_order, list(by_family.values()), at_a_time)) as raised:
-            for _, found in raised:
-                again |= {result.candidate: result for result in found}
-        return [again[candidate] for candidate in self.candidates]
+            for found in raised:
+                results |= {result.candidate: result for result in found}
+        return [results[candidate] for candidate in self.candidates]
 
     def cross_validated(
         self, results: Sequence[Result], n_folds: int

@@ -158,7 +158,7 @@ class Watch:
         n_steps, before = 0, perf_counter()
         if open_parts and open_parts[0].n_parts:
             open_parts.append(open_parts[0].begin("iteration"))
-        for state in states:
+        for number, state in enumerate(states):
             is_last = state.outcome is not None
             if state.trace.n_steps > n_steps:
                 n_steps, now = state.trace.n_steps, perf_counter()
@@ -166,7 +166,8 @@ class Watch:
                 mixture = Mixture.of(state.model).with_feature_names(self._names)
                 value = state.trace.log_likelihood[-1]
                 step = Step(start, n_steps, value, mixture, now - self._began, speed, candidate)
-                is_ended = self._is_stopped_at(step)
+                was_told = is_last and number == 0  # before the checkpoint that has this end
+                is_ended = not was_told and self._is_stopped_at(step)
                 if len(open_parts) > 1:
                     is_ended |= open_parts.pop().end(mixture)
                     if not (is_ended or is_last):

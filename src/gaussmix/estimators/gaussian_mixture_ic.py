@@ -290,8 +290,11 @@ class GaussianMixtureIC(MixtureEstimator):
         criterion, n_folds = check_criterion(self.criterion), check_count("n_folds", self.n_folds, 2)
         candidates, problem, plan = self._checked(X, sample_weight, labels, X_error)
         stopping, source = plan.stopping, problem.data.original
-        if stopping.is_watched:
-            _check_judged_once(criterion)
+        if stopping.is_watched and criterion == HELD_OUT:
+            raise ValueError(
+                f"criterion={criterion!r} does not support max_time and callbacks. Choose another criterion, or remove "
+                "them."
+            )
         if criterion == HELD_OUT and (n_rows := source.profile.n_positive) < n_folds:
             raise ValueError(f"n_folds={n_folds}, but there are only {n_rows} rows (of positive weight).")
         given = {"X": X, "y": y, "sample_weight": sample_weight}
@@ -314,7 +317,9 @@ class GaussianMixtureIC(MixtureEstimator):
             number = lowest(results, np.array(table[criterion]))
         best, not_begun = results[number], not_begun_sentence(results)
         assert best.run is not None, "what failed is never chosen"
-        facts = RowFacts.of(source, X, _reached(best) if problem.data.is_plain else None, began)
+        assert best.evidence is not None, "what has a run has a likelihood"
+        reached = best.evidence.log_likelihood / best.evidence.row_weight if problem.data.is_plain else None
+        facts = RowFacts.of(source, X, reached, began)
         left_out = None if not_begun is not None else watch.left_out.get(number)
         of_best = search.problem_of(best.candidate), stopping, best.run, best.ends, facts, self._names, left_out
         fitted = fitted_of(*of_best, of_search=of_columns(faults, self._names), not_begun=not_begun)
@@ -353,20 +358,6 @@ class GaussianMixtureIC(MixtureEstimator):
         terms = check_terms(self, families, max(count for _, count in candidates), is_search=True)
         problem = problem_of(self, source, candidates, labels, ridge, terms)
         return candidates, problem, Plan(starts, self._rng(), stopping, is_accelerated=self.acceleration is not None)
-
-
-def _reached(best: Result) -> float:
-    """The mean log-likelihood of the best mixture, nats per unit of row weight."""
-    assert best.evidence is not None, "what has a run has a likelihood"
-    return best.evidence.log_likelihood / best.evidence.row_weight
-
-
-def _check_judged_once(criterion: str) -> None:
-    """Raise ValueError for the criterion that fits every candidate again without each fold."""
-    if criterion == HELD_OUT:
-        raise ValueError(
-            f"criterion={HELD_OUT!r} does not support max_time and callbacks. Choose another criterion, or remove them."
-        )
 
 
 def _check_remedy(degenerate: Any) -> None:

@@ -87,9 +87,9 @@ class Search:
     n_jobs: int | None
     watch: Watch
 
-    def problem_of(self, candidate: Candidate) -> Problem:
+    def problem_of(self, candidate: Candidate, **changes: Any) -> Problem:
         """What is fitted for a candidate."""
-        return replace(self.problem, family=candidate.family, n_components=candidate.n_components)
+        return replace(self.problem, family=candidate.family, n_components=candidate.n_components, **changes)
 
     @cached_property
     def _n_threads(self) -> tuple[int, int]:
@@ -181,7 +181,7 @@ class _Candidates:
 
     def __init__(self, search: Search, engine: Engine[Any]) -> None:
         self._search, self._watch, self._plan = search, search.watch, search.plan
-        self._template = replace(search.problem, engine=engine)
+        self._engine = engine
         self._begun = search.plan.rng.bit_generator.state
         self._idle = [deepcopy(search.plan.rng) for _ in range(search._n_threads[0])]  # one each took 40 µs
         self._shared = {candidate.n_components: SharedStarts() for candidate in search.candidates}
@@ -245,7 +245,7 @@ class _Candidates:
         return replace(result, seconds=result.seconds + perf_counter() - began)
 
     def _problem(self, candidate: Candidate) -> Problem:
-        return replace(self._template, family=candidate.family, n_components=candidate.n_components)
+        return self._search.problem_of(candidate, engine=self._engine)
 
     def _plan_of(self, candidate: Candidate, is_unwanted: Callable[[], bool], **changes: Any) -> Plan:
         number = self._numbers[candidate]

@@ -345,7 +345,7 @@ class GaussianMixtureIC(MixtureEstimator):
         names = check_start_names(self.init_params)
         if not names:
             raise TypeError(f"init_params must be the name of a start or several, not {self.init_params!r:.60}.")
-        starts = Plan.starts_of(self.init_params, CHECKS["n_init"](self.n_init), InitialParameters())
+        starts = Plan.starts_of(self.init_params, names, CHECKS["n_init"](self.n_init), InitialParameters())
         check_acceleration(self.acceleration)
         stopping = from_now(check_stopping(self), self)
         if check_trim(self.trim, names) and check_criterion(self.criterion) == HELD_OUT:

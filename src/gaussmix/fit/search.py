@@ -183,7 +183,7 @@ class _Candidates:
         self._search, self._watch, self._plan = search, search.watch, search.plan
         self._engine = engine
         self._begun = search.plan.rng.bit_generator.state
-        self._idle = [deepcopy(search.plan.rng) for _ in range(search._n_threads[0])]  # one each took 40 µs
+        self._idle = [deepcopy(search.plan.rng) for _ in range(search._n_threads[0])]  # each takes 40 µs
         self._shared = {candidate.n_components: SharedStarts() for candidate in search.candidates}
         self._has_fit = Event()
         self._numbers = {candidate: number for number, candidate in enumerate(search.candidates)}

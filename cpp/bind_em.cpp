@@ -57,7 +57,7 @@ EmView view_em(const Rows& rows, const RowWeight& row_weight, const std::tuple<i
     require(weights.size() > 0, "n_components is 0");
     const auto features = static_cast<std::size_t>(task.rows.n_features);
     require(ridge.size() == features, "ridge must have shape (n_features,)");
-    const bool has_one_matrix = task.algebra.is_shared() && task.algebra.second() == Second::full;
+    const bool has_one_matrix = task.algebra.is_one_matrix();
     require(centre.has_value() == has_one_matrix && total.has_value() == has_one_matrix,
             "centre and total go with one full covariance for all, and only with it");
     require(!centre || (centre->size() == features && total->size() == features * features),
@@ -231,8 +231,6 @@ RecipeView view_recipe(std::size_t d, const std::tuple<int, int, int>& letters, 
                        double seconds) {
     RecipeView recipe{};
     recipe.algebra = to_algebra(letters);
-    require(!recipe.algebra.is_shared() || recipe.algebra.second() != Second::full,
-            "one full covariance for all needs moments of all rows, which are not made here");
     require(n_components > 0, "n_components is 0");
     require(!ridge || ridge->size() == d, "ridge must have shape (n_features,)");
     require(max_steps >= 0, "max_steps must be at least 0");

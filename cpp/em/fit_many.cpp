@@ -42,7 +42,12 @@ public:
         em.seconds = recipe_.seconds;
         bool is_found = false;
         if (!begin_em(kernels_, em, execution_, mixture, is_found) || !is_found) return false;
-        return recipe_.max_steps == 0 || run_em(kernels_, em, execution_, mixture, log_likelihoods);
+        if (recipe_.max_steps == 0) return true;
+        const Index d = em.algebra.is_one_matrix() ? em.rows.n_features : 0;
+        Numbers centre = room(d), second = room(d * d);
+        em.total = {centre.data(), second.data()};
+        if (d > 0 && !sum_all(kernels_, em, execution_, centre.data(), second.data())) return false;
+        return run_em(kernels_, em, execution_, mixture, log_likelihoods);
     }
 
 private:

@@ -18,7 +18,7 @@ struct GroupsView {
 };
 
 struct RecipeView {
-    Algebra algebra;  // not a full covariance that all components share
+    Algebra algebra;
     Index n_components;
     const double* centres;  // (n_components, n_features), the same in each group; null: k-means finds them
     Index n_candidates;

@@ -21,6 +21,29 @@ struct State {
     Numbers weights, means, covariances, factors, log_abs_det;
 };
 
+// Sums of the rows nearest to each centre, or of given ones, about their means, which replace the centres. False where a
+// component has no rows, and if interrupted.
+bool gather(const KernelTable& kernels, const EmView& task, const Execution& execution, Index n_components,
+            const GivenView& given, double* centres, double* mass, double* first, double* second) {
+    const Index d = task.rows.n_features;
+    const Numbers spheres(static_cast<std::size_t>(n_components), 1.0), log_scale = room(n_components);
+    const Numbers start(centres, centres + n_components * d);
+    double log_likelihood, n_far, n_near;
+    const auto sum_up = [&](Second kind, const double* anchor) {
+        const Rule rule = given.labels == nullptr ? Rule::hard : Rule::given;
+        const Shape shape{n_components, d, FactorShape::spherical, false, rule, kind};
+        const StepView pass{shape, task.rows, task.row_weight, given, {}};
+        return step(kernels, pass, {log_scale.data(), start.data(), spheres.data(), anchor}, Precision::widened,
+                    execution, {&log_likelihood, &n_far, &n_near, mass, first, second});
+    };
+    if (!sum_up(Second::none, nullptr)) return false;
+    for (Index i = 0; i < n_components * d; ++i) {
+        if (!(mass[i / d] > 0)) return false;
+        centres[i] = first[i] / mass[i / d];
+    }
+    return sum_up(task.algebra.second(), centres);
+}
+
 class Loop {
 public:
     Loop(const KernelTable& kernels, const EmView& task, const Execution& execution)
@@ -32,7 +55,7 @@ public:
           n_components_(task.n_components),
           d_(task.rows.n_features),
           n_covariances_(algebra_.is_shared() ? 1 : n_components_),
-          has_one_matrix_(algebra_.is_shared() && algebra_.second() == Second::full),
+          has_one_matrix_(algebra_.is_one_matrix()),
           log_scale_(room(n_components_)),
           origin_means_(room(n_components_ * d_)),
           mass_(room(n_components_)),
@@ -52,12 +75,16 @@ public:
                       mixture.factors.data(), mixture.log_abs_det.data());
     }
 
-    // An M-step on rows that have gone to the nearest of some centres; not with one full covariance for all. False where
-    // one of the limits is passed, and if interrupted.
+    // An M-step on rows that have gone to the nearest of some centres. False where one of the limits is passed, and if
+    // interrupted.
     bool begin(const double* centres, State& following) {
         State nearby = following;
         nearby.means.assign(centres, centres + n_components_ * d_);
-        return gather(nearby.means) && maximise(nearby, nullptr, following) && is_sound(following, nearby);
+        second_.resize(static_cast<std::size_t>(n_components_ * algebra_.size(d_)));
+        return gather(kernels_, task_, execution_, n_components_, {}, nearby.means.data(), mass_.data(), first_.data(),
+                      second_.data()) &&
+               (has_one_matrix_ ? share(nearby, following) : maximise(nearby, nullptr, following)) &&
+               is_sound(following, nearby.means.data());
     }
 
     // One E- and M-step. False where one of the limits is passed, and if interrupted.
@@ -68,33 +95,12 @@ public:
             return false;
         log_likelihood /= task_.total_weight;
         if (n_far > 0 || !std::isfinite(log_likelihood)) return false;
-        return maximise(current, current.covariances.data(), following) && is_sound(following, current);
+        return maximise(current, current.covariances.data(), following) &&
+               is_sound(following, has_one_matrix_ ? nullptr : current.means.data());
     }
 
 private:
-    // Sums of the rows nearest to each centre, about their means, which replace the centres. False where a centre has
-    // no rows, and if interrupted.
-    bool gather(Numbers& centres) {
-        const Numbers spheres(static_cast<std::size_t>(n_components_), 1.0), log_scale = room(n_components_);
-        const Numbers start = centres;
-        double log_likelihood, n_far, n_near;
-        const auto sum_up = [&](Second second, const double* anchor) {
-            const Shape shape{n_components_, d_, FactorShape::spherical, false, Rule::hard, second};
-            const StepView pass{shape, task_.rows, task_.row_weight, {}, {}};
-            return gaussmix::step(kernels_, pass, {log_scale.data(), start.data(), spheres.data(), anchor},
-                                  Precision::widened, execution_,
-                                  {&log_likelihood, &n_far, &n_near, mass_.data(), first_.data(), second_.data()});
-        };
-        if (!sum_up(Second::none, nullptr)) return false;
-        for (Index i = 0; i < n_components_ * d_; ++i) {
-            if (!(mass_[i / d_] > 0)) return false;
-            centres[i] = first_[i] / mass_[i / d_];
-        }
-        return sum_up(algebra_.second(), centres.data());
-    }
-
-    bool is_sound(State& mixture, const State& before) {
-        const double* anchor = has_one_matrix_ ? nullptr : before.means.data();
+    bool is_sound(State& mixture, const double* anchor) {
         return !is_noise(mixture) && factorise(mixture) && loss(mixture, anchor) <= task_.limits.loss;
     }
 
@@ -135,21 +141,47 @@ private:
         }
         if (has_one_matrix_) std::copy(task_.total.second, task_.total.second + d_ * d_, second_.begin());
         for (Index k = 0; k < n_components_; ++k) {
-            const double* anchor = has_one_matrix_ ? task_.total.centre : current.means.data() + k * d_;
-            double *mean = following.means.data() + k * d_, *first = first_.data() + k * d_;
             double* second = second_.data() + (has_one_matrix_ ? 0 : k * algebra_.size(d_));
-            add_squares(first, -1 / mass_[k], second);
-            for (Index j = 0; j < d_; ++j) {
-                mean[j] = anchor[j] + first[j] / mass_[k];
-                first[j] -= mass_[k] * (mean[j] - anchor[j]);
-            }
-            add_squares(first, 1 / mass_[k], second);
+            centre(k, has_one_matrix_ ? task_.total.centre : current.means.data() + k * d_, following, second);
             add_ridge(mass_[k], second);
         }
         if (algebra_.is_shared() && !has_one_matrix_) pool();
         const SecondSumsView scatter{n_components_, d_, mass_.data(), second_.data()};
         update(kernels_, algebra_, scatter, covariances, listener_, following.covariances.data());
         return true;
+    }
+
+    // The same where second sums are about means near the new ones, and one full covariance is made of their sum: all in
+    // the order of `initial_models`.
+    bool share(const State& nearby, State& following) {
+        Numbers& weights = following.weights;
+        const double total = sum_in_pairs(mass_.data(), n_components_);
+        for (Index k = 0; k < n_components_; ++k) {
+            weights[k] = mass_[k] / total;
+            if (!(weights[k] > task_.limits.lost_share)) return false;
+        }
+        const double whole = sum_in_pairs(weights.data(), n_components_);
+        if (d_ == 1) second_[0] = sum_in_pairs(second_.data(), n_components_);
+        if (d_ > 1) pool();
+        for (Index k = 0; k < n_components_; ++k) {
+            weights[k] /= whole;
+            centre(k, nearby.means.data() + k * d_, following, second_.data());
+        }
+        add_ridge(total, second_.data());
+        update(kernels_, algebra_, {n_components_, d_, mass_.data(), second_.data()}, nullptr, listener_,
+               following.covariances.data());
+        return true;
+    }
+
+    // The mean of a component, and its second sums moved there from an anchor.
+    void centre(Index k, const double* anchor, State& following, double* second) {
+        double *mean = following.means.data() + k * d_, *first = first_.data() + k * d_;
+        add_squares(first, -1 / mass_[k], second);
+        for (Index j = 0; j < d_; ++j) {
+            mean[j] = anchor[j] + first[j] / mass_[k];
+            first[j] -= mass_[k] * (mean[j] - anchor[j]);
+        }
+        add_squares(first, 1 / mass_[k], second);
     }
 
     // The sum over components, in the place of the first.
@@ -260,6 +292,15 @@ void write(const MixtureView& mixture, const State& state) {
 }
 
 }  // namespace
+
+bool sum_all(const KernelTable& kernels, const EmView& task, const Execution& execution, double* centre,
+             double* second) {
+    const std::int32_t label = 0;
+    double mass;
+    Numbers first = room(task.rows.n_features);
+    std::fill_n(centre, task.rows.n_features, 0.0);
+    return gather(kernels, task, execution, 1, {&label, nullptr, 0, 0}, centre, &mass, first.data(), second);
+}
 
 bool begin_em(const KernelTable& kernels, const EmView& task, const Execution& execution, MixtureView mixture,
               bool& is_found) {

@@ -40,6 +40,10 @@ struct MixtureView {      // where EM starts, and where it ends
     double* log_abs_det;  // written only: log |det| of each factor
 };
 
+// Writes the mean of all rows, and their second sums about it. False where they have no weight, and if interrupted.
+bool sum_all(const KernelTable& kernels, const EmView& task, const Execution& execution, double* centre,
+             double* second);
+
 // Writes the mixture of an M-step on rows that have gone to the nearest of some centres, which are `mixture.means` at first.
 // Finds none where a limit would be passed. False if interrupted.
 bool begin_em(const KernelTable& kernels, const EmView& task, const Execution& execution, MixtureView mixture,

@@ -13,6 +13,8 @@ struct Algebra {
     Across volume, shape, orientation;  // without a shape: spheres; without an orientation: along the coordinates
 
     bool is_shared() const { return volume != Across::own && shape != Across::own && orientation != Across::own; }
+    // Whether all components share one full covariance.
+    bool is_one_matrix() const { return is_shared() && second() == Second::full; }
     FactorShape factor_shape() const {
         return shape == Across::nothing         ? FactorShape::spherical
                : orientation == Across::nothing ? FactorShape::diagonal

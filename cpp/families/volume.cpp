@@ -22,6 +22,22 @@ double sum(const double* numbers, Index count) {
     return total;
 }
 
+double sum_in_pairs(const double* numbers, Index count) {
+    if (count < 8) return sum(numbers, count);
+    if (count > 128) {
+        const Index half = count / 16 * 8;
+        return sum_in_pairs(numbers, half) + sum_in_pairs(numbers + half, count - half);
+    }
+    double r[8] = {};
+    Index i = 0;
+    for (; i + 8 <= count; i += 8) {
+        for (Index j = 0; j < 8; ++j) r[j] += numbers[i + j];
+    }
+    double total = ((r[0] + r[1]) + (r[2] + r[3])) + ((r[4] + r[5]) + (r[6] + r[7]));
+    for (; i < count; ++i) total += numbers[i];
+    return total;
+}
+
 Numbers geometric_means(const KernelTable& kernels, const double* variances, Index n, Index d) {
     Numbers relative(static_cast<std::size_t>(n * d)), means(static_cast<std::size_t>(n));
     for (Index k = 0; k < n; ++k) {

@@ -232,14 +232,12 @@ def test_numbers_that_make_no_mixture_are_named_at_every_use(X, covariance_type,
     assert gm.fit(X).mixture_ == fitted(X, covariance_type).mixture_
 
 
-def test_loadings_are_read_only_in_effect(X):
+def test_loadings_are_read_only(X):
     gm = GaussianMixture(2, covariance_type="factor_analyzer", random_state=0).fit(X)
     for name in ("loadings_", "noise_variances_", "covariances_"):
-        right = getattr(gm, name).copy()
-        getattr(gm, name)[0] *= 2
-        with pytest.raises(ValueError, match=f"{name}.* can't be set. Set mixture_"):
-            gm.predict(X)
-        getattr(gm, name)[:] = right
+        with pytest.raises(ValueError, match="read-only"):
+            getattr(gm, name)[0] *= 2
+        assert name not in vars(gm).get("_arrays", {})
     gm.means_ += 1
     assert gm.score(X + 1) == pytest.approx(
         GaussianMixture(2, covariance_type="factor_analyzer", random_state=0).fit(X).score(X)

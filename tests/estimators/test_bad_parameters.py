@@ -35,12 +35,12 @@ CASES = {
     "covariance_type no name": (
         {"covariance_type": ["full"]},
         TypeError,
-        "covariance_type must be the name of a structure or a structure, not ['full']",
+        "covariance_type must be a structure or its name (GaussianMixtureIC takes several), not ['full']",
     ),
     "covariance_type None": (
         {"covariance_type": None},
         TypeError,
-        f"or a structure, not None. Names are {KNOWN_STRUCTURES}.",
+        f"or its name (GaussianMixtureIC takes several), not None. Names are {KNOWN_STRUCTURES}.",
     ),
     "n_components 0": ({"n_components": 0}, ValueError, "n_components=0 must be an integer ≥ 1."),
     "n_components negative": ({"n_components": -2}, ValueError, "n_components=-2 must be an integer ≥ 1."),

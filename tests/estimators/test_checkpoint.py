@@ -179,6 +179,17 @@ def test_an_accelerated_fit_goes_on(rows, path, stop_at):
         assert everything(GaussianMixture(4, **parameters, checkpoint=path).fit(rows)) == expected
 
 
+def test_callbacks_hear_no_more_of_starts_that_had_ended(rows, path, stop_at):
+    heard = []
+    fit = GaussianMixture(3, **STARTS, tol=0.0, max_iter=5, checkpoint=path, random_state=0)
+    fit.set_params(callbacks=[lambda step: heard.append(step.start)])
+    interrupted(fit, rows, stop_at, 15)
+    assert heard == 5 * [0] + 5 * [1] + 2 * [2]
+    heard.clear()
+    fit.fit(rows)
+    assert set(heard) == {2, 3}
+
+
 def test_a_fit_is_stopped_again_and_again(rows, path, stop_at, rng):
     parameters = {"tol": 1e-6, "max_iter": 30, "random_state": 3, **STARTS}
     expected = everything(GaussianMixture(4, **parameters).fit(rows))

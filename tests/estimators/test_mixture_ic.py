@@ -24,6 +24,7 @@ from gaussmix.fit.candidates import Candidate, Result, folds, lowest, simplest
 from gaussmix.fit.plan import Plan
 from gaussmix.fit.problem import Data, Problem
 from gaussmix.fit.search import Search
+from gaussmix.fit.watch import Watch
 from gaussmix.sources.array import ArraySource
 
 FOUR = ["full", "tied", "diag", "spherical"]
@@ -309,7 +310,7 @@ def test_what_fails_with_all_rows_or_without_a_fold_is_not_judged_by_the_others(
     candidates = [Candidate(FAMILIES["diag"], n_components) for n_components in (1, 2, 150)]
     data = Data(ArraySource(X))
     problem = Problem(data, FAMILIES["diag"], 1, choose(1), 1e-3)
-    search = Search(candidates, problem, Plan(["kmeans"], np.random.default_rng(0), Stopping()), 1)
+    search = Search(candidates, problem, Plan(["kmeans"], np.random.default_rng(0), Stopping()), 1, Watch())
     found = returned(search.results())
     assert [result.failure for result in found] == [None] * 3
     as_if = Failure(FailureKind.SINGULAR, (1,))

@@ -221,7 +221,7 @@ def test_what_is_of_components_alone_refuses_noise(rows):
 
 
 BAD = {
-    "share": ({"noise": 1.5}, ValueError, "noise=1.5 must be True, False, a weight between 0 and 1 or a Noise"),
+    "share": ({"noise": 1.5}, ValueError, "noise must be True, False, a weight between 0 and 1 or a Noise, not 1.5"),
     "list": ({"noise": [0.1]}, TypeError, "noise must be True, False, a weight"),
     "other box": ({"noise": Noise(volume=[[0.0], [1.0]])}, ValueError, "is a box of 1 features, but X has 2"),
     "small box": ({"noise": Noise(volume=[[-1, -99], [1, 99]])}, ValueError, "in column 0, but X has numbers from"),

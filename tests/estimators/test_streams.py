@@ -227,7 +227,7 @@ WRONG = {
     "too large": ({}, lambda rows: 1e153 * rows, "Its square overflows"),
     "size": ({"n_components": 3}, lambda rows: rows, "n_components=3 and covariance_type='full' are not those with"),
     "structure": ({"covariance_type": "diag"}, lambda rows: rows, "covariance_type='diag' are not those with which"),
-    "half-life": ({"forgetting": 100}, lambda rows: rows, "forgetting=100 must be None or at least 5040"),
+    "half-life": ({"forgetting": 100}, lambda rows: rows, "forgetting=100 must be None, a Rate or at least 5040"),
 }
 
 
@@ -278,7 +278,7 @@ def test_factor_analysers_are_refused(rng):
 def test_a_parameter_is_checked_before_rows_are_held(rng):
     with pytest.raises(ValueError, match="n_components=0"):
         streamed(n_components=0).partial_fit(rows_of(rng, 100))
-    with pytest.raises(TypeError, match="forgetting must be a number ≥ 0 of rows, None or a Rate"):
+    with pytest.raises(TypeError, match=r"forgetting must be a number ≥ 0 \(rows\), None or a Rate"):
         streamed(forgetting="never").fit(rows_of(rng, 100))
 
 

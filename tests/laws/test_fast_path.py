@@ -35,7 +35,6 @@ pytestmark = pytest.mark.skipif(
 )
 
 KNOWN = {name: family for name, family in FAMILIES.items() if family.algebra is not None}
-BEGUN = {name: family for name, family in KNOWN.items() if name != "tied"}  # which needs moments of all rows too
 families = pytest.mark.parametrize("family", KNOWN.values(), ids=KNOWN)
 problems = pytest.mark.parametrize("problem", PROBLEMS)
 UNTIL_SETTLED = Stopping(1e-6, 500)
@@ -63,7 +62,7 @@ def test_centres_are_spread_as_in_python(native, rng):
 @pytest.mark.pairwise
 @pytest.mark.parametrize("ridge", [0.0, 1e-3])
 @problems
-@pytest.mark.parametrize("family", BEGUN.values(), ids=BEGUN)
+@families
 def test_the_first_step_is_that_of_python(family, problem, ridge, native):
     check_first_step(native, family, problem, ridge)
 

@@ -15,7 +15,7 @@ from gaussmix.numerics.core import native_target
 pytestmark = pytest.mark.skipif(
     native_target() is None, reason="the C++ core is not built, or this processor cannot run it"
 )
-BY_CORE = [name for name, family in FAMILIES.items() if family.algebra and name not in ("tied", "EVE", "VVE")]
+BY_CORE = [name for name, family in FAMILIES.items() if family.algebra and name not in ("EVE", "VVE")]
 ALL_STEPS = {"tol": 0.0, "max_iter": 40}
 
 
@@ -134,8 +134,8 @@ def test_unusual_tables_are_left_to_python(table, rng, calls):
 
 def test_what_the_engine_does_not_know_is_left_to_python(table, calls):
     for parameters in (
-        {"covariance_type": "tied"}, {"init_params": "random"}, {"init_params": "search"}, {"stopping": "aitken"},
-        {"acceleration": "auto"}, {"trim": 0.1}, {"noise": 0.1}, {"prior": "default"}, {"max_time": 60.0},
+        {"init_params": "random"}, {"init_params": "search"}, {"stopping": "aitken"}, {"acceleration": "auto"},
+        {"trim": 0.1}, {"noise": 0.1}, {"prior": "default"}, {"max_time": 60.0},
         {"callbacks": [lambda step: None]}, {"means_init": table[:3]},
         {"restrictions": Restrictions(equal_weights=True)}, {"covariance_type": Full(9.0)},
     ):  # fmt: skip

@@ -116,12 +116,6 @@ class Covariances(ABC):
         error: Array = self.n_features * float(np.finfo(np.float64).eps) * inflation
         return error
 
-    def factored(self, whitening: Whitening) -> Self:
-        """The same value with factors that are known already."""
-        known = replace(self)
-        vars(known)["whitening"] = whitening
-        return known
-
     @abstractmethod
     def simple(self) -> Covariances:
         """The same covariances as `Isotropic`, `Diagonal` or `Dense`: the form that estimators show."""

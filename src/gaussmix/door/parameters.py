@@ -81,9 +81,9 @@ def check_rate(forgetting: Any) -> Rate:
         return forgetting
     if forgetting is None:
         return Rate()
-    half_life = check_number("forgetting", forgetting, " of rows, None or a Rate")
+    half_life = check_number("forgetting", forgetting, " (rows), None or a Rate")
     if half_life < STEP_ROWS:
-        raise ValueError(f"forgetting={forgetting!r} must be None or at least {STEP_ROWS} rows (one step).")
+        raise ValueError(f"forgetting={forgetting!r} must be None, a Rate or at least {STEP_ROWS} rows, one step.")
     return Rate(half_life=half_life)
 
 
@@ -205,7 +205,7 @@ _WANTED = f'a structure, its name, several, or "{EVERY}"'
 
 def check_family(estimator: Any) -> Family:
     """The structure that an estimator names; raises ValueError or TypeError for none, or several."""
-    return _family(estimator.covariance_type, "the name of a structure or a structure")
+    return _family(estimator.covariance_type, "a structure or its name (GaussianMixtureIC takes several)")
 
 
 def _family(given: Any, wanted: str) -> Family:

@@ -28,11 +28,11 @@ def noise_of(noise: Any) -> Noise | None:
         return noise
     if isinstance(noise, (bool, np.bool_)) or noise is None:
         return Noise() if noise else None
-    if not isinstance(noise, (int, float, np.integer, np.floating)):
-        raise TypeError(f"noise must be True, False, a weight between 0 and 1 or a Noise, not {noise!r:.60}.")
-    if not 0 < noise < 1:
-        raise ValueError(f"noise={noise!r} must be True, False, a weight between 0 and 1 or a Noise.")
-    return Noise(float(noise))
+    try:
+        return Noise(noise)
+    except (TypeError, ValueError) as error:
+        wanted = "True, False, a weight between 0 and 1 or a Noise"
+        raise type(error)(f"noise must be {wanted}, not {noise!r:.60}.") from None
 
 
 def check_background(noise: Noise | None, source: Source) -> Background | None:

@@ -136,7 +136,7 @@ def _check_rows(
     Rows are copied only to convert. In each call of a stream, the bounds of numbers are those of `LEAF_ROWS` rows.
     """
     rows = as_rows(estimator, X, MIN_ROWS if reset and not is_stream else 1, reset=reset)
-    largest, names = LARGEST, getattr(estimator, "feature_names_in_", None)
+    largest, names = LARGEST, vars(estimator).get("feature_names_in_")
     if reset or is_stream:
         largest = largest_of(LEAF_ROWS if is_stream else len(rows))
     is_missing = _check_values(rows, names, largest, may_miss)
@@ -160,7 +160,7 @@ def _is_plain(estimator: BaseEstimator, X: Any, least: int, *, reset: bool) -> b
     if type(X) is not np.ndarray or X.ndim != 2 or X.dtype not in (np.float64, np.float32):
         return False
     n_rows, n_features = X.shape
-    if n_rows < least or not n_features or hasattr(estimator, "feature_names_in_"):
+    if n_rows < least or not n_features or "feature_names_in_" in vars(estimator):
         return False
     if reset:
         estimator.n_features_in_ = n_features

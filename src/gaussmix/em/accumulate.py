@@ -53,7 +53,7 @@ class StepTask:
         facts = self.facts
         if facts is None and self.rule is not Rule.GIVEN:
             facts = look(source, self.engine, self.need)
-        sums = source.map_merge(replace(self, facts=facts))
+        sums = source.map_merge(self if facts is self.facts else replace(self, facts=facts))
         return self.engine.finish(sums, self.parameters, self.need, facts)
 
     @property

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from gaussmix.em.accumulate import StepTask, look
@@ -49,8 +49,8 @@ class _SoftAndHard(StepTask):
     """A soft step and a hard step in one pass."""
 
     def call(self, block: Block, state: Any) -> Any:
-        hard = replace(self, rule=Rule.HARD)
-        return Sums([super().call(block, state), StepTask.call(hard, block, state)])
+        hard = StepTask(self.engine, self.n_components, self.parameters, self.need, Rule.HARD, facts=self.facts)
+        return Sums([super().call(block, state), hard.call(block, state)])
 
 
 def bic(evidence: Evidence) -> float:

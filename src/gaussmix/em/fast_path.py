@@ -92,5 +92,5 @@ def model_of(course: Course, family: Family) -> Model:
     shape = course.means.shape
     found = family.covariances(course.covariances.reshape(family.shape(*shape)), *shape)
     if course.whitening is not None:
-        found = found.factored(course.whitening)  # so that these covariances are not factored again
+        vars(found)["whitening"] = course.whitening  # so that these covariances are not factored again
     return Model(course.weights, course.means, found, family)

@@ -169,11 +169,13 @@ def _within_rounding(model: Model, floor: Array) -> list[int]:
     if floor.all():
         return []
     variances = model.covariances.variances()
+    if variances.min() > (MEAN_ROUNDING * np.abs(model.means).max()) ** 2:  # as nearly always
+        return []
     limits = (MEAN_ROUNDING * model.means) ** 2
     if model.covariances.is_shared:  # every component adds to the shared variance
         limits = np.broadcast_to((model.weights[:, None] * limits).sum(axis=0), limits.shape)
-    is_rounding = (variances <= limits) & (floor == 0)
-    return np.flatnonzero(is_rounding.any(axis=1)).tolist()
+    found: list[int] = ((variances <= limits) & (floor == 0)).nonzero()[0].tolist()
+    return found
 
 
 def _singular(model: Model) -> tuple[int, ...]:

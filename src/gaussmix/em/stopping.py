@@ -34,7 +34,7 @@ class Stopping:
 
     def until(self, deadline: float) -> Self:
         """The same rule with a deadline; infinity for none."""
-        return replace(self, deadline=deadline, is_watched=self.is_watched or deadline < math.inf)
+        return replace(self, deadline=deadline, is_watched=True) if deadline < math.inf else self
 
     @property
     def least_gain(self) -> float:

@@ -89,5 +89,5 @@ def _engine_name() -> str:
 
 def engine_for(*, is_incomplete: bool, n_jobs: int | None) -> Engine[Any]:
     """Choose the engine; `is_incomplete` says whether rows may miss cells or have measurement errors."""
-    engine = choose(check_jobs(n_jobs))
+    engine = choose(n_jobs)
     return IncompleteEngine(engine) if is_incomplete else engine

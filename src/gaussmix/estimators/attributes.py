@@ -50,9 +50,8 @@ def mixture_of(changed: Mapping[str, Floats], base: Mixture | None, family: Fami
     the numbers make no mixture; the message says which.
     """
     given = [name for name in MATRICES if name in changed]
-    fixed = [name for name in changed if name not in ("weights_", "means_", *MATRICES)]
-    if fixed or (given and family.kind is LowRank):
-        raise ValueError(unsettable((fixed or given)[0], family))
+    if given and family.kind is LowRank:
+        raise ValueError(unsettable(given[0], family))
     arrays = {} if base is None else {"weights_": base.weights, "means_": base.means}
     if base is not None and not given:
         arrays["covariances_"] = base.covariances
@@ -156,7 +155,8 @@ class FittedArray:
     """A fitted array, in the type of the training data: made of the mixture when it is first read, and then kept.
 
     The user may write into it, or set another. It counts from the next use of the estimator on. `read` makes the values
-    of a mixture, in a type if it can hold them.
+    of a mixture, in a type if it can hold them. What follows from loadings can't be set: it is made whenever it is
+    read, and is read-only.
     """
 
     def __init__(self, read: Callable[[Mixture, np.dtype[Any]], Floats], *, is_settable: bool = True) -> None:
@@ -169,12 +169,18 @@ class FittedArray:
         if estimator is None:
             return self
         kept = vars(estimator).get("_arrays", {}).get(self._name)
-        return (kept or self._kept(estimator, estimator._stored() or estimator._fitted)).values
+        if kept is not None:
+            return kept.values
+        fitted: Fitted = estimator._stored() or estimator._fitted
+        if not self._is_fixed(fitted):
+            return self._kept(estimator, fitted).values
+        values = self.of(fitted).values
+        values.flags.writeable = False
+        return values
 
     def __set__(self, estimator: Any, value: Any) -> None:
         fitted: Fitted | None = estimator._stored()
-        is_factors = fitted is not None and fitted.mixture.family.kind is LowRank and self._name in MATRICES
-        if is_factors or not self._is_settable:
+        if self._is_fixed(fitted):
             raise AttributeError(unsettable(self._name, (fitted or estimator._fitted).mixture.family))
         arrays = vars(estimator).setdefault("_arrays", {})
         if self._name not in arrays and fitted is not None:
@@ -191,6 +197,10 @@ class FittedArray:
         """The array of a fit."""
         values = np.array(self._read(fitted.mixture, fitted.dtype), order="C")
         return Kept(values, values.tobytes())
+
+    def _is_fixed(self, fitted: Fitted | None) -> bool:
+        is_of_factors = fitted is not None and fitted.mixture.family.kind is LowRank and self._name in MATRICES
+        return is_of_factors or not self._is_settable
 
     def _kept(self, estimator: Any, fitted: Fitted) -> Kept:
         kept: Kept = vars(estimator).setdefault("_arrays", {}).setdefault(self._name, self.of(fitted))

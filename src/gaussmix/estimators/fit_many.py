@@ -157,7 +157,7 @@ class _Many:
 
     def by_core(self) -> Fits | None:
         """Fits of the groups that the core can fit; None if it can fit none of them."""
-        n_components, family, stopping, n_init, ridge = self.template._settings()
+        n_components, family, stopping, n_init, ridge, _ = self.template._settings()
         engine, init, rows = self.template._engine(), self.template.init_params, self.groups.rows
         if len(rows):
             refusal = family.refusal(rows.shape[1])

@@ -162,7 +162,7 @@ class GaussianMixture(StreamingMixture):
     covariances_, precisions_, precisions_cholesky_ : data units² and their inverses
         (K, d, d) for "full" and the others with an orientation, (d, d) for "tied", (K, d) for "diag", VEI and EVI,
         (d,) for EEI, (K,) for "spherical", () for EII. The upper triangular C in `precisions_cholesky_` satisfies
-        C Cᵀ = Σ⁻¹. For "factor_analyzer" matrices are made whenever they are asked for.
+        C Cᵀ = Σ⁻¹. For "factor_analyzer" matrices are read-only, and made whenever they are asked for.
     loadings_, noise_variances_ : (K, d, q), data units, and (K, d), data units²
         Λ_k and the diagonal of Ψ_k, for "factor_analyzer" only.
     noise_weight_ : float
@@ -380,7 +380,7 @@ class GaussianMixture(StreamingMixture):
         rng: np.random.Generator | None,
     ) -> tuple[Problem, Plan]:
         """What is to be fitted and how, from everything that the user passed."""
-        n_components, family, stopping, n_init, ridge = self._settings()
+        n_components, family, stopping, n_init, ridge, names = self._settings()
         stopping = from_now(stopping, self, is_stream=rng is not None)
         terms = check_terms(self, [family], n_components)
         source = check_source(self, X, sample_weight, reset=True, may_miss=self._may_miss, X_error=X_error)
@@ -399,14 +399,14 @@ class GaussianMixture(StreamingMixture):
                     "'repair' or 'error'."
                 )
         is_warm = check_flag("warm_start", self.warm_start) and rng is None and hasattr(self, "mixture_")
-        starts, drawn = Plan.starts_of(self.init_params, n_init, given), rng
+        starts, drawn = Plan.starts_of(self.init_params, names, n_init, given), rng
         if is_warm and problem.continues(self.mixture_.model):
             reached, collapsed = getattr(self, "lower_bound_", float("-inf")), getattr(self, "collapsed_", [])
             starts = [Onward(problem.here(self.mixture_.model), reached, collapsed)]
             drawn = np.random.default_rng(0)  # which nothing draws from
         return problem, Plan(starts, drawn or self._rng(), stopping, given, self.acceleration is not None)
 
-    def _settings(self) -> tuple[int, Family, Stopping, int, float | None]:
+    def _settings(self) -> tuple[int, Family, Stopping, int, float | None, tuple[str, ...]]:
         """The parameters that no rows are needed to check."""
         if isinstance(self.n_components, Iterable) and not isinstance(self.n_components, str):
             raise TypeError(
@@ -419,11 +419,12 @@ class GaussianMixture(StreamingMixture):
         n_init = CHECKS["n_init"](self.n_init)
         ridge = check_ridge(self.reg_covar, [family], self.prior)
         check_acceleration(self.acceleration)
-        check_trim(self.trim, check_start_names(self.init_params))
+        names = check_start_names(self.init_params)
+        check_trim(self.trim, names)
         check_meaning(self.weight_meaning)
         check_remedy(self.degenerate)
         check_rate(self.forgetting)
-        return n_components, family, stopping, n_init, ridge
+        return n_components, family, stopping, n_init, ridge, names
 
     def _given(self, family: Family, shape: tuple[int, int]) -> InitialParameters:
         """The start parameters that the user passed, checked; `shape` is (n_components, n_features)."""

@@ -29,7 +29,6 @@ from gaussmix.door.parameters import (
 from gaussmix.door.restrictions import check_terms
 from gaussmix.door.rows import check_counts_of_rows, check_meaning, check_source
 from gaussmix.em.remedies import Remedy
-from gaussmix.engines import check_jobs
 from gaussmix.errors import FailureKind, warn
 from gaussmix.estimators.base import FittedValue, unchanged_on_failure
 from gaussmix.estimators.docs import documented
@@ -41,6 +40,7 @@ from gaussmix.fit.candidates import Candidate, Result, highest_within_error, low
 from gaussmix.fit.diagnostics import Faults, of_columns
 from gaussmix.fit.fitted import RowFacts
 from gaussmix.fit.plan import InitialParameters, Plan
+from gaussmix.fit.problem import Problem
 from gaussmix.fit.search import Search
 from gaussmix.fit.watch import Callback, with_teardown
 from gaussmix.noise import Noise
@@ -288,14 +288,19 @@ class GaussianMixtureIC(MixtureEstimator):
         """Yield what became of each fit when it is done; the estimator is fitted at the end."""
         began = perf_counter()
         criterion, n_folds = check_criterion(self.criterion), check_count("n_folds", self.n_folds, 2)
-        search = self._checked(X, sample_weight, labels, X_error)
-        problem, stopping, source = search.problem, search.plan.stopping, search.problem.data.original
-        if stopping.is_watched:
-            _check_judged_once(criterion)
+        candidates, problem, plan = self._checked(X, sample_weight, labels, X_error)
+        stopping, source = plan.stopping, problem.data.original
+        if stopping.is_watched and criterion == HELD_OUT:
+            raise ValueError(
+                f"criterion={criterion!r} does not support max_time and callbacks. Choose another criterion, or remove "
+                "them."
+            )
+        if criterion == HELD_OUT and (n_rows := source.profile.n_positive) < n_folds:
+            raise ValueError(f"n_folds={n_folds}, but there are only {n_rows} rows (of positive weight).")
         given = {"X": X, "y": y, "sample_weight": sample_weight}
-        most = {"fit": len(search.candidates), "candidate": len(search.plan.starts), "start": stopping.max_steps}
-        with watched(self, problem, search.plan, given, most, is_stream=False) as watch:
-            search = replace(search, watch=watch)
+        most = {"fit": len(candidates), "candidate": len(plan.starts), "start": stopping.max_steps}
+        with watched(self, problem, plan, given, most, is_stream=False) as watch:
+            search = Search(candidates, problem, plan, self.n_jobs, watch)
             results = yield from search.results()
             begun = [result for result in results if result.was_begun]
             failed = [result.candidate.family for result in begun if result.failure is not None]
@@ -312,7 +317,9 @@ class GaussianMixtureIC(MixtureEstimator):
             number = lowest(results, np.array(table[criterion]))
         best, not_begun = results[number], not_begun_sentence(results)
         assert best.run is not None, "what failed is never chosen"
-        facts = RowFacts.of(source, X, _reached(best) if problem.data.is_plain else None, began)
+        assert best.evidence is not None, "what has a run has a likelihood"
+        reached = best.evidence.log_likelihood / best.evidence.row_weight if problem.data.is_plain else None
+        facts = RowFacts.of(source, X, reached, began)
         left_out = None if not_begun is not None else watch.left_out.get(number)
         of_best = search.problem_of(best.candidate), stopping, best.run, best.ends, facts, self._names, left_out
         fitted = fitted_of(*of_best, of_search=of_columns(faults, self._names), not_begun=not_begun)
@@ -331,42 +338,26 @@ class GaussianMixtureIC(MixtureEstimator):
         sample_weight: ArrayLike | None,
         labels: ArrayLike | None,
         X_error: ArrayLike | None,
-    ) -> Search:
-        """The search that everything the user passed means; nobody watches it yet."""
+    ) -> tuple[list[Candidate], Problem, Plan]:
+        """What a search tries, and how, from everything that the user passed."""
         check_meaning(self.weight_meaning)
         _check_remedy(self.degenerate)
         names = check_start_names(self.init_params)
         if not names:
             raise TypeError(f"init_params must be the name of a start or several, not {self.init_params!r:.60}.")
-        starts = Plan.starts_of(self.init_params, CHECKS["n_init"](self.n_init), InitialParameters())
+        starts = Plan.starts_of(self.init_params, names, CHECKS["n_init"](self.n_init), InitialParameters())
         check_acceleration(self.acceleration)
         stopping = from_now(check_stopping(self), self)
         if check_trim(self.trim, names) and check_criterion(self.criterion) == HELD_OUT:
             raise ValueError(f"criterion={HELD_OUT!r} does not support trim. Choose another criterion, or set trim=0.")
-        n_jobs = check_jobs(self.n_jobs)
         source = check_source(self, X, sample_weight, reset=True, may_miss=self._may_miss, X_error=X_error)
         source = check_counts_of_rows(source, self.weight_meaning)
-        candidates = check_candidates(self, source.n_features)
+        candidates = [Candidate(*pair) for pair in check_candidates(self, source.n_features)]
         families = [family for family, _ in candidates]
         ridge = check_ridge(self.reg_covar, families, self.prior)
         terms = check_terms(self, families, max(count for _, count in candidates), is_search=True)
         problem = problem_of(self, source, candidates, labels, ridge, terms)
-        plan = Plan(starts, self._rng(), stopping, is_accelerated=self.acceleration is not None)
-        return Search([Candidate(*pair) for pair in candidates], problem, plan, n_jobs)
-
-
-def _reached(best: Result) -> float:
-    """The mean log-likelihood of the best mixture, nats per unit of row weight."""
-    assert best.evidence is not None, "what has a run has a likelihood"
-    return best.evidence.log_likelihood / best.evidence.row_weight
-
-
-def _check_judged_once(criterion: str) -> None:
-    """Raise ValueError for the criterion that fits every candidate again without each fold."""
-    if criterion == HELD_OUT:
-        raise ValueError(
-            f"criterion={HELD_OUT!r} does not support max_time and callbacks. Choose another criterion, or remove them."
-        )
+        return candidates, problem, Plan(starts, self._rng(), stopping, is_accelerated=self.acceleration is not None)
 
 
 def _check_remedy(degenerate: Any) -> None:

@@ -48,7 +48,7 @@ class StreamingMixture(MixtureEstimator, ABC):
     _stream: Stream  # beside `_fitted`: its rows may still wait for a first fit
 
     @abstractmethod
-    def _settings(self) -> tuple[int, Family, Stopping, int, float | None]:
+    def _settings(self) -> tuple[int, Family, Stopping, int, float | None, tuple[str, ...]]:
         """The parameters that no rows are needed to check; of these the number of components and the structure."""
 
     @abstractmethod

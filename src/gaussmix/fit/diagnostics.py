@@ -192,7 +192,7 @@ def of_components(run: State, names: Sequence[str] | None) -> list[Diagnosis]:
         if k not in noted
     ]
     error = run.model.covariances.rounding
-    for k in np.flatnonzero(error > ROUNDED).tolist():
+    for k in (error > ROUNDED).nonzero()[0].tolist():
         cause = f"nearly singular covariance, so that rounding changes log densities by about {error[k]:.1g} nats"
         found.append(Diagnosis(k, name_of(_most_determined(run.model, k), names), None, cause))
     return found

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 
 from gaussmix.covariances import Covariances
-from gaussmix.door.parameters import check_start_names
 from gaussmix.em.initial import InitialMoments
 from gaussmix.em.maximise import LOST_SHARE, MAX_LOSS, MEAN_ROUNDING
 from gaussmix.em.ridge import SHARE, TRIMMED
@@ -139,9 +138,8 @@ class Plan:
         return f"{self.stage}{'' if self.candidate is None else self.candidate}"
 
     @staticmethod
-    def starts_of(init: Init, n_init: int, given: InitialParameters) -> list[Any]:
-        """`n_init` starts of each kind that draws; one start if nothing is drawn."""
-        names = check_start_names(init)
+    def starts_of(init: Init, names: Sequence[str], n_init: int, given: InitialParameters) -> list[Any]:
+        """`n_init` starts of each kind that draws; one start if nothing is drawn. `names` are those in `init`."""
         starts: list[Any] = repeated(names, n_init) if names else [init] * (n_init if callable(init) else 1)
         is_drawn = not (given.is_complete or (names and given.means is not None))
         return starts if is_drawn else starts[:1]

@@ -7,7 +7,7 @@ from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import closing
 from copy import deepcopy
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from threading import Event
 from time import perf_counter
@@ -38,8 +38,8 @@ Found = TypeVar("Found")
 
 def mapped(
     work: Callable[[Item, Callable[[], bool]], Found], items: Sequence[Item], n_threads: int
-) -> Generator[tuple[int, Found], None, None]:
-    """Yield the place of each item and its result, whenever one is done. Items are begun in their order.
+) -> Generator[Found, None, None]:
+    """Yield the result of each item, whenever one is done. Items are begun in their order.
 
     If `work` fails, on an interrupt, and if the iterator is closed, the threads end.
 
@@ -55,13 +55,13 @@ def mapped(
     """
     is_unwanted = Event()
     if min(n_threads, len(items)) <= 1:
-        yield from ((place, work(item, is_unwanted.is_set)) for place, item in enumerate(items))
+        yield from (work(item, is_unwanted.is_set) for item in items)
         return
     with ThreadPoolExecutor(n_threads, "gaussmix") as pool:
-        futures = {pool.submit(work, item, is_unwanted.is_set): place for place, item in enumerate(items)}
+        futures = [pool.submit(work, item, is_unwanted.is_set) for item in items]
         try:
             for future in as_completed(futures):
-                yield futures[future], future.result()
+                yield future.result()
         except BaseException:
             is_unwanted.set()
             pool.shutdown(wait=False, cancel_futures=True)
@@ -85,11 +85,11 @@ class Search:
     problem: Problem
     plan: Plan
     n_jobs: int | None
-    watch: Watch = field(default_factory=Watch)
+    watch: Watch
 
-    def problem_of(self, candidate: Candidate) -> Problem:
+    def problem_of(self, candidate: Candidate, **changes: Any) -> Problem:
         """What is fitted for a candidate."""
-        return replace(self.problem, family=candidate.family, n_components=candidate.n_components)
+        return replace(self.problem, family=candidate.family, n_components=candidate.n_components, **changes)
 
     @cached_property
     def _n_threads(self) -> tuple[int, int]:
@@ -118,20 +118,19 @@ class Search:
             self.watch.restore(self.plan.rng)
         fits = _Candidates(self, engine_for(is_incomplete=self.problem.data.original.is_incomplete, n_jobs=threads))
         sign = 1 if self.plan.stopping.is_watched else -1  # the largest first, so that no thread is left alone with one
-        order = sorted(range(len(self.candidates)), key=lambda place: sign * self.candidates[place].n_components)
-        results: dict[int, Result] = {}
-        with closing(mapped(fits.fit, [self.candidates[place] for place in order], at_a_time)) as fitted:
-            for turn, result in fitted:
-                results[order[turn]] = result
+        ordered = sorted(self.candidates, key=lambda candidate: sign * candidate.n_components)
+        results: dict[Candidate, Result] = {}
+        with closing(mapped(fits.fit, ordered, at_a_time)) as fitted:
+            for result in fitted:
+                results[result.candidate] = result
                 yield result
         by_family: dict[Family, list[Result]] = {}
-        for place in sorted(results, key=lambda place: self.candidates[place].n_components):
-            by_family.setdefault(self.candidates[place].family, []).append(results[place])
-        again: dict[Candidate, Result] = {}
+        for result in sorted(results.values(), key=lambda result: result.candidate.n_components):
+            by_family.setdefault(result.candidate.family, []).append(result)
         with closing(mapped(fits.in_order, list(by_family.values()), at_a_time)) as raised:
-            for _, found in raised:
-                again |= {result.candidate: result for result in found}
-        return [again[candidate] for candidate in self.candidates]
+            for found in raised:
+                results |= {result.candidate: result for result in found}
+        return [results[candidate] for candidate in self.candidates]
 
     def cross_validated(
         self, results: Sequence[Result], n_folds: int
@@ -152,18 +151,12 @@ class Search:
         results : those of all rows, failures where a candidate failed without some fold.
         mean : (n_candidates,), mean log-likelihood of held-out rows, nats per unit of weight; NaN of what failed.
         error : (n_candidates,), its standard error.
-
-        Raises
-        ------
-        ValueError : there are fewer rows of positive weight than folds.
         """
         data = self.problem.data
         weight = data.original.row_weight
         if weight is not None and not weight.all():
             data = data.part(weight > 0)
         n_rows = data.original.n_rows
-        if n_rows < n_folds:
-            raise ValueError(f"n_folds={n_folds}, but there are only {n_rows} rows (of positive weight).")
         fold, by_fold, judged = folds(n_rows, n_folds, self.plan.rng), [], list(results)
         engine = engine_for(is_incomplete=data.original.is_incomplete, n_jobs=n_threads(self.n_jobs))
         for number in range(n_folds):
@@ -188,8 +181,9 @@ class _Candidates:
 
     def __init__(self, search: Search, engine: Engine[Any]) -> None:
         self._search, self._watch, self._plan = search, search.watch, search.plan
-        self._template = replace(search.problem, engine=engine)
-        self._rng = deepcopy(search.plan.rng)
+        self._engine = engine
+        self._begun = search.plan.rng.bit_generator.state
+        self._idle = [deepcopy(search.plan.rng) for _ in range(search._n_threads[0])]  # each takes 40 µs
         self._shared = {candidate.n_components: SharedStarts() for candidate in search.candidates}
         self._has_fit = Event()
         self._numbers = {candidate: number for number, candidate in enumerate(search.candidates)}
@@ -207,8 +201,11 @@ class _Candidates:
         if failure is not None:
             return Result(candidate, None, problem.n_parameters, None, failure, perf_counter() - began)
         shared = self._shared[candidate.n_components]
-        plan = replace(self._plan_of(candidate, is_unwanted), rng=deepcopy(self._rng), shared=shared)
+        rng = self._idle.pop()
+        rng.bit_generator.state = self._begun
+        plan = self._plan_of(candidate, is_unwanted, rng=rng, shared=shared)
         result = self._ended(problem, plan, candidate, began)
+        self._idle.append(rng)
         if result.evidence is not None:
             self._has_fit.set()
         return result
@@ -240,23 +237,19 @@ class _Candidates:
         began, problem = perf_counter(), self._problem(result.candidate)
         assert fewer.run is not None, "what has a likelihood has a run"
         start = Onward(split(fewer.run.model, problem.n_components))
-        plan = replace(self._plan_of(result.candidate, is_unwanted, "from fewer "), starts=[start])
+        stage = f"{self._plan.stage}from fewer "
+        plan = self._plan_of(result.candidate, is_unwanted, starts=[start], stage=stage)
         again = self._ended(problem, plan, result.candidate, began)
         if _objective(again, problem) > _objective(result, problem):
             result = replace(again, ends=(*result.ends, *again.ends), seconds=result.seconds)
         return replace(result, seconds=result.seconds + perf_counter() - began)
 
     def _problem(self, candidate: Candidate) -> Problem:
-        return replace(self._template, family=candidate.family, n_components=candidate.n_components)
+        return self._search.problem_of(candidate, engine=self._engine)
 
-    def _plan_of(self, candidate: Candidate, is_unwanted: Callable[[], bool], stage: str = "") -> Plan:
-        return replace(
-            self._plan,
-            is_unwanted=is_unwanted,
-            ends_at_collapse=True,
-            candidate=self._numbers[candidate],
-            stage=f"{self._plan.stage}{stage}",
-        )
+    def _plan_of(self, candidate: Candidate, is_unwanted: Callable[[], bool], **changes: Any) -> Plan:
+        number = self._numbers[candidate]
+        return replace(self._plan, is_unwanted=is_unwanted, ends_at_collapse=True, candidate=number, **changes)
 
     def _ended(self, problem: Problem, plan: Plan, candidate: Candidate, began: float) -> Result:
         """Make the runs of a plan. A best run with a collapsed component fails: its likelihood can't be compared."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from time import monotonic, perf_counter
 from typing import Any
@@ -59,7 +59,8 @@ class Watch:
     n_rows : rows of the data.
     names : of the features.
     checkpoint : None for no file.
-    verbose, interval : as for `printed`.
+    verbose : 0 prints nothing; from 2 on times and likelihoods are printed too.
+    interval : steps between two lines.
     """
 
     def __init__(
@@ -110,7 +111,7 @@ class Watch:
         begun: Iterator[Iterator[State]] = (run(None) for run in runs)
         if self._checkpoint is not None:
             begun = self._checkpoint.runs(runs, plan.key, problem.family, plan.rng)
-        return printed(self._followed(begun, plan.candidate), self._verbose, self._interval)
+        return self._followed(begun, plan.candidate)
 
     def _followed(self, runs: Iterator[Iterator[State]], candidate: int | None) -> Iterator[Iterator[State]]:
         task, waiting, first = self._task_of(candidate), iter(runs), self._n_begun[candidate]
@@ -119,7 +120,8 @@ class Watch:
                 self.left_out[candidate] = Outcome.TIME_LIMIT
                 break
             self._n_begun[candidate] += 1
-            yield self._told(states, start, candidate, task) if self.is_told else states
+            told = self._told(states, start, candidate, task) if self.is_told else states
+            yield _printed(told, start - first, self._verbose > 1, self._interval) if self._verbose else told
             if self._was_stopped or self._was_start_last:
                 if next(waiting, None) is not None:
                     self.left_out[candidate] = Outcome.STOPPED
@@ -158,7 +160,7 @@ class Watch:
         n_steps, before = 0, perf_counter()
         if open_parts and open_parts[0].n_parts:
             open_parts.append(open_parts[0].begin("iteration"))
-        for state in states:
+        for number, state in enumerate(states):
             is_last = state.outcome is not None
             if state.trace.n_steps > n_steps:
                 n_steps, now = state.trace.n_steps, perf_counter()
@@ -166,7 +168,8 @@ class Watch:
                 mixture = Mixture.of(state.model).with_feature_names(self._names)
                 value = state.trace.log_likelihood[-1]
                 step = Step(start, n_steps, value, mixture, now - self._began, speed, candidate)
-                is_ended = self._is_stopped_at(step)
+                was_told = is_last and number == 0  # before the checkpoint that has this end
+                is_ended = not was_told and self._is_stopped_at(step)
                 if len(open_parts) > 1:
                     is_ended |= open_parts.pop().end(mixture)
                     if not (is_ended or is_last):
@@ -268,20 +271,8 @@ def check_callbacks(callbacks: Any) -> Sequence[Callback]:
     return callbacks
 
 
-def printed(runs: Iterable[Iterator[State]], verbose: int, interval: int) -> Iterator[Iterator[State]]:
-    """Pass runs of EM on, and print how far each has come as it is made.
-
-    Parameters
-    ----------
-    runs : the states of each run.
-    verbose : 0 prints nothing; from 2 on times and likelihoods are printed too.
-    interval : steps between two lines.
-    """
-    for number, states in enumerate(runs):
-        yield _printed(states, number, verbose > 1, interval) if verbose else states
-
-
 def _printed(states: Iterator[State], number: int, has_times: bool, interval: int) -> Iterator[State]:
+    """Pass the states of a run on, and print how far it has come as it is made."""
     print(f"Initialization {number}")
     began = last = perf_counter()
     n_seen = 0

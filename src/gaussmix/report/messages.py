@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 
-import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
 from gaussmix.em.trace import Frozen, State, Trace
@@ -83,7 +82,7 @@ def _count_distinct(source: Source, most: int) -> int:
 
 def ridge_columns(mixture: Model, ridge: Array, source: Source) -> list[int]:
     """Constant columns, whose variance is the ridge (n_features,) alone."""
-    is_ridge = (mixture.covariances.variances().max(axis=0) <= 2 * ridge) & (ridge > 0)
+    is_ridge = mixture.covariances.variances().max(axis=0) <= 2 * ridge  # nowhere without a ridge
     if not is_ridge.any():  # the rows need not be read
         return []
     return [column for column in constant_columns(source) if is_ridge[column]]
@@ -131,7 +130,7 @@ def dropped_sentence(results: Sequence[Result], chosen: Result, columns: str) ->
 def rounding_sentence(mixture: Model) -> str | None:
     """Say which covariances are so nearly singular that log densities have lost digits; None if none is."""
     error = mixture.covariances.rounding
-    concerned = np.flatnonzero(error > ROUNDED)
+    concerned = (error > ROUNDED).nonzero()[0]
     if not concerned.size:
         return None
     return (

@@ -14,7 +14,7 @@ import numpy as np
 from gaussmix import plugins
 from gaussmix.sources.base import Source
 from gaussmix.sources.files.npy import holds_numbers, open_npy
-from gaussmix.sources.files.paths import paths_of
+from gaussmix.sources.files.paths import EXTENSIONS, paths_of
 
 MEMORY = "512 MB"
 
@@ -157,7 +157,8 @@ def _of_files(name: str) -> Opener | None:
     """What opens the files of a path, a pattern or a folder."""
     first = paths_of(name)[0]
     extension = first.suffix.lower()
-    opener = _registered(extension) if extension not in ("", ".npy") else None
+    is_own = not extension or any(extension in each for each in EXTENSIONS.values())
+    opener = _registered(extension) if extension in SOURCES or not is_own else None
     if opener is None and first.is_file() and holds_numbers(first):  # and not a pipe, which can be read once
         return open_npy
     return opener or _registered("gaussmix.Files")

@@ -77,7 +77,7 @@ class Block:
     def cut(self, n_rows: int = LEAF_ROWS) -> Iterator[Block]:
         """Cut into blocks of at most `n_rows` rows, views of this one; at least one, which may be empty."""
         for start in range(0, max(self.n_rows, 1), n_rows):
-            yield self.between(start, start + n_rows)
+            yield self if self.n_rows <= n_rows else self.between(start, start + n_rows)
 
     def taken(self, places: Places, first_row: int) -> Block:
         """Copy the rows at some places (n_places,) of this block to a block that begins with row `first_row`."""

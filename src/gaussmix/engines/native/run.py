@@ -81,8 +81,6 @@ def run_em(
 def fit_many(target: Target, n_threads: int, groups: Groups, recipe: Recipe) -> Fits | None:
     """Fit each group in the core; see `Runner.fit_many`."""
     algebra, centres, control = recipe.algebra, recipe.centres, recipe.control
-    if algebra.is_shared and _factor_shape(algebra) is FactorShape.TRIANGULAR:  # needs moments of all rows as well
-        return None
     places, seeds = (None, centres) if isinstance(centres, Seeds) else (centres, Seeds(1, None, 0, 0.0))
     unsuited = [
         size

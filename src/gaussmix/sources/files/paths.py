@@ -9,6 +9,14 @@ from errno import EIO, ENOENT
 from fnmatch import fnmatch
 from pathlib import Path
 
+# Of the files that gaussmix reads itself, by their formats.
+EXTENSIONS = {
+    "csv": (".csv", ".tsv", ".txt"),
+    "parquet": (".parquet", ".pq"),
+    "arrow": (".arrow", ".arrows", ".ipc", ".feather"),
+    "npy": (".npy",),
+}
+
 
 def paths_of(name: str) -> list[Path]:
     """The files of a path, a pattern or a folder, in the order of their names.

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from gaussmix.errors import counted, listed
-from gaussmix.sources.files.paths import Stamps, paths_of
+from gaussmix.sources.files.paths import EXTENSIONS, Stamps, paths_of
 from gaussmix.sources.tables.arrow_table import read_arrow
 from gaussmix.sources.tables.base import STANDARD, BadTable, Dialect, Input, Table
 from gaussmix.sources.tables.csv_table import read_csv
@@ -31,10 +31,10 @@ class Format:
 
 _ARROW_STREAM = b"\xff\xff\xff\xff"
 FORMATS = {
-    "csv": Format(read_csv, (".csv", ".tsv", ".txt")),
-    "parquet": Format(read_parquet, (".parquet", ".pq"), (b"PAR1",)),
-    "arrow": Format(read_arrow, (".arrow", ".arrows", ".ipc", ".feather"), (b"ARROW1", b"FEA1", _ARROW_STREAM)),
-    "npy": Format(read_npy, (".npy",), (b"\x93NUMPY",)),
+    "csv": Format(read_csv, EXTENSIONS["csv"]),
+    "parquet": Format(read_parquet, EXTENSIONS["parquet"], (b"PAR1",)),
+    "arrow": Format(read_arrow, EXTENSIONS["arrow"], (b"ARROW1", b"FEA1", _ARROW_STREAM)),
+    "npy": Format(read_npy, EXTENSIONS["npy"], (b"\x93NUMPY",)),
 }
 GUESSED = Dialect()  # from the first two lines of a file
 _UNREADABLE = (  # extensions, a beginning, and what to do

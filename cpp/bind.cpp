@@ -258,7 +258,7 @@ void bind_targets(nb::module_& module) {
     nb::class_<Target> type(module, "Target", "The kernels compiled for one instruction set.");
     type.def_prop_ro(
             "isa", [](const Target& target) { return target.kernels->isa; },
-            "Name of the instruction set: avx2 or avx512.")
+            "Name of the instruction set, as GAUSSMIX_ISA takes it.")
         .def("step", bound_step, nb::sig(kStepSignature), "rows"_a.noconvert(), "row_weight"_a.noconvert().none(),
              "given"_a.noconvert().none(), "origin"_a.none(), "log_scale"_a.none(), "means"_a.none(), "factor_shape"_a,
              "factors"_a.none(), "anchor"_a.none(), "rule"_a, "second"_a, "n_threads"_a,

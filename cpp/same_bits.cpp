@@ -1,12 +1,8 @@
-// The kernels on made-up rows: a hash of the results of each case, so that
-// backends, compilers and processors can be compared.
+// The kernels on made-up rows: a hash of the results of each case, to compare backends, compilers and processors.
 //
-//   same_bits [BACKEND [time]]     one backend that was linked
-//   (-DBACKENDS='X(avx2) X(portable)'), or all; `time`: nanoseconds
+//   same_bits [BACKEND [time]]     all backends that this processor can run, or one; `time`: nanoseconds for a row and component
 //
-// Rows are made of integers by exact arithmetic, so they are the same
-// everywhere. A NaN is one number, and so are 0 and -0. tools/same_bits.py
-// compiles this for each backend, and compares.
+// Rows are made of integers by exact arithmetic, so they are the same everywhere. A NaN is one number, and so are 0 and -0.
 #include <algorithm>
 #include <array>
 #include <chrono>

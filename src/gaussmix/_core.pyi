@@ -16,7 +16,7 @@ class Target:
 
     @property
     def isa(self) -> str:
-        """Name of the instruction set: avx2 or avx512."""
+        """Name of the instruction set, as GAUSSMIX_ISA takes it."""
 
     def step(
         self,

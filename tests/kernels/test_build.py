@@ -1,5 +1,6 @@
 """What the compiler leaves behind: no symbol of one instruction set for another, and a stub that is true."""
 
+import re
 import shutil
 import subprocess
 import sys
@@ -9,7 +10,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 CHECK = ROOT / "tools" / "check_weak_symbols.py"
-ARCHITECTURES = {"avx2": "x86-64-v3", "avx512": "x86-64-v4"}
+ARCHITECTURES = {"avx2": "x86-64-v3", "avx512": "x86-64-v4"}  # whose names are those of their backends
 
 
 def compile_object(tmp_path, source, isa):
@@ -26,6 +27,7 @@ def compile_object(tmp_path, source, isa):
         "-w",
         f"-march={ARCHITECTURES[isa]}",
         f"-DGAUSSMIX_ISA={isa}",
+        f'-DGAUSSMIX_BACKEND="{isa}.hpp"',
         f"-I{ROOT / 'cpp'}",
     ]
     subprocess.run([*command, "-c", source, "-o", path], check=True)
@@ -49,6 +51,18 @@ def test_a_shared_symbol_is_found(tmp_path):
     answer = check_weak_symbols("avx2", compile_object(tmp_path, source, "avx2"))
     assert answer.returncode == 1
     assert "std::vector" in answer.stdout
+
+
+def test_only_backends_know_processors():
+    """Intrinsics and names of processors stand in cpp/simd and in the dispatch; the rest is written with vectors."""
+    known = re.compile(
+        r"_mm\d*_|__m(128|256|512)|immintrin|arm_neon|__(aarch64|x86_64|AVX|FMA)|avx|neon", re.IGNORECASE
+    )
+    files = (ROOT / "cpp").rglob("*.[ch]pp")
+    sources = [path for path in files if path.parent.name != "simd" and path.stem != "dispatch"]
+    if not sources:
+        pytest.skip("needs the repository")
+    assert [str(path) for path in sources if known.search(path.read_text(encoding="utf-8"))] == []
 
 
 def test_the_stub_is_generated_from_the_core(tmp_path):

@@ -33,7 +33,7 @@ public:
     explicit NewArray(const std::size_t (&shape)[kDimensions]) {
         std::size_t size = 1;
         for (int i = 0; i < kDimensions; ++i) size *= shape_[i] = shape[i];
-        data_ = std::make_unique_for_overwrite<T[]>(size);
+        data_.reset(new T[size]);  // not cleared; older libc++ has no make_unique_for_overwrite
     }
     T* data() { return data_.get(); }
     Result<T, kDimensions> release() {

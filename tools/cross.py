@@ -65,8 +65,11 @@ def unpacked(architecture: str, *packages: str) -> Path:
         apt = ["apt-get", "-q", *(f"-o{name}={value}" for name, value in settings.items())]
         run(*apt, "update")
         subprocess.run([*apt, "download", *packages], cwd=archives, check=True, capture_output=True)
+        begun = folder.with_suffix(".part")
+        begun.mkdir(parents=True, exist_ok=True)
         for archive in archives.glob("*.deb"):
-            run("dpkg", "-x", archive, folder)
+            run("dpkg", "-x", archive, begun)
+        begun.rename(folder)
     return folder
 
 

@@ -16,7 +16,7 @@ from gaussmix.engines.incomplete import IncompleteEngine
 from gaussmix.engines.native.engine import NativeEngine
 from gaussmix.engines.reference import ReferenceEngine
 from gaussmix.errors import unknown_name
-from gaussmix.numerics.core import native_target
+from gaussmix.numerics.core import native_target, why_not_native
 
 ENGINES: dict[str, Callable[[int], Engine[Any]]] = {
     "native": NativeEngine,
@@ -77,10 +77,9 @@ def _engine_name() -> str:
     if native_target() is not None:
         return "native"
     if asked == "native":
-        raise ValueError("GAUSSMIX_ENGINE='native', but the C++ core is not installed or cannot run here.")
+        raise ValueError(f"GAUSSMIX_ENGINE is 'native'. {why_not_native()}")
     warnings.warn(
-        "gaussmix runs on its NumPy engine, which is many times slower: the C++ core was not built, or has no "
-        "kernels for this processor (x86-64 with AVX2). Reinstall gaussmix with a C++ compiler present.",
+        f"gaussmix runs on its NumPy engine, which is many times slower. {why_not_native()}",
         RuntimeWarning,
         stacklevel=4,
     )

@@ -4,6 +4,10 @@
 #include <cstddef>
 #include <cstdint>
 
+#if __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
+#error "gaussmix's kernels need a little-endian processor. Others compute with its NumPy engine."
+#endif
+
 namespace gaussmix {
 
 using Index = std::ptrdiff_t;

@@ -3,8 +3,9 @@
 Usage: check_wheel.py FILE...      as `nox -s wheel` does
 
 A wheel holds the package, its type stubs, its licence and one extension, tagged for the Pythons that can load it. It
-holds no source of that extension and no tests. A Linux wheel for x86-64 holds the kernels of both instruction sets. A
-source distribution holds what building, testing and documenting need, and nothing built.
+holds no source of that extension and no tests. The extension holds the kernels of its processors and no others. A
+wheel for every platform holds no extension. A source distribution holds what building, testing and documenting need,
+and nothing built.
 """
 
 from __future__ import annotations
@@ -33,8 +34,12 @@ ONLY_IN_WHEEL = [
     "gaussmix.libs/*",
 ]
 EXTENSION = re.compile(r"gaussmix/_core\.[^/]*(so|pyd)$")
-# From 3.12 on, one wheel by the stable ABI; 3.11 has its own. What the extension of each is called:
-TAGS = {"cp311-cp311": ("_core.cpython-311-", "_core.cp311-"), "cp312-abi3": ("_core.abi3.so", "_core.pyd")}
+# From 3.12 on, one wheel by the stable ABI, but not for 3.14 without the GIL. What the extension of each is called:
+TAGS = {
+    "cp311-cp311": ("_core.cpython-311-", "_core.cp311-"),
+    "cp312-abi3": ("_core.abi3.so", "_core.pyd"),
+    "cp314-cp314t": ("_core.cpython-314t-", "_core.cp314t-"),
+}
 
 IN_SDIST = [
     "CMakeLists.txt", "LICENSE", "README.md", "CHANGELOG.md", "pyproject.toml", "noxfile.py", "PKG-INFO",
@@ -44,8 +49,13 @@ IN_SDIST = [
 ]  # fmt: skip
 NOT_IN_SDIST = ["*.so", "*.pyd", "*.pyc", "build/*", "dist/*", ".venv*", ".nox/*", ".git/*", ".ci/*", "*_cache/*"]
 
-# A register that only this instruction set has, and a product-and-sum that only AVX2's companion FMA brings.
-INSTRUCTIONS = {"avx2": re.compile(r"vfmadd\d+pd .*%ymm"), "avx512": re.compile(r"vfmadd\d+pd .*%zmm")}
+# Backends, by the end of a wheel's platform; and a multiply-add that only the code of each has.
+BACKENDS = {("x86_64", "amd64"): {"avx2", "avx512"}, ("aarch64", "arm64"): {"neon"}}
+INSTRUCTIONS = {
+    "avx2": re.compile(r"vfmadd\d+pd .*%ymm"),
+    "avx512": re.compile(r"vfmadd\d+pd .*%zmm"),
+    "neon": re.compile(r"fmla(\.2d\s|\s+v\d+\.2d)"),
+}
 
 
 def wheel_faults(path: Path) -> Iterator[str]:
@@ -59,27 +69,43 @@ def wheel_faults(path: Path) -> Iterator[str]:
         yield from (f"{name} is not in the source tree" for name in names if name.endswith(".py") and name not in here)
 
         extensions = [name for name in names if EXTENSION.fullmatch(name)]
+        _, _, python, abi, platform = path.stem.split("-")
+        if (python, abi, platform) == ("py3", "none", "any"):
+            yield from (f"{name} is for one platform only" for name in extensions)
+            return
         if len(extensions) != 1:
             yield f"there are {len(extensions)} extensions, not one: {extensions}"
             return
-        _, _, python, abi, platform = path.stem.split("-")
         if not extensions[0].removeprefix("gaussmix/").startswith(TAGS.get(f"{python}-{abi}", ())):
             yield f"{extensions[0]} is tagged {python}-{abi}; known are {', '.join(TAGS)}"
-        if "linux" in platform and platform.endswith("x86_64"):
-            yield from _kernel_faults(wheel.read(extensions[0]))
+        for ends, backends in BACKENDS.items():
+            if platform.endswith(ends):
+                yield from _kernel_faults(wheel.read(extensions[0]), backends)
 
 
-def _kernel_faults(extension: bytes) -> Iterator[str]:
-    """Instruction sets without kernels in an extension, by their names and, given objdump, by their instructions."""
-    yield from (f"no kernels named {isa}" for isa in INSTRUCTIONS if isa.encode() + b"\0" not in extension)
-    if shutil.which("objdump") is None:
-        return
+def _kernel_faults(extension: bytes, backends: set[str]) -> Iterator[str]:
+    """Backends that an extension lacks or should not have, by name; and those without instructions, given objdump."""
+    for isa in [*INSTRUCTIONS, "portable"]:
+        is_there = isa.encode() + b"\0" in extension
+        if is_there != (isa in backends):
+            yield f"there are kernels named {isa}" if is_there else f"no kernels named {isa}"
+    code = _disassembled(extension)
+    if code:
+        yield from (f"no {isa} instructions" for isa in sorted(backends) if not INSTRUCTIONS[isa].search(code))
+
+
+def _disassembled(extension: bytes) -> str:
+    """The instructions of an extension; empty if no objdump here knows its processor and format."""
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "_core.so"
         file.write_bytes(extension)
-        command = ["objdump", "--disassemble", "--no-show-raw-insn", file]
-        code = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-    yield from (f"no {isa} instructions" for isa, pattern in INSTRUCTIONS.items() if not pattern.search(code))
+        for tool in "objdump", "llvm-objdump":
+            if shutil.which(tool):
+                command = [tool, "--disassemble", "--no-show-raw-insn", file]
+                done = subprocess.run(command, check=False, capture_output=True, text=True)
+                if done.returncode == 0:
+                    return done.stdout
+    return ""
 
 
 def sdist_faults(path: Path) -> Iterator[str]:

@@ -61,6 +61,8 @@ def test_nothing_is_wrong_with_good_ones(tool: ModuleType, tmp_path: Path) -> No
     assert faults_of_wheel(tool, tmp_path, files) == []
     files["gaussmix/_core.cpython-311-x86_64-linux-gnu.so"] = files.pop("gaussmix/_core.abi3.so")
     assert faults_of_wheel(tool, tmp_path, files, "gaussmix-1.0-cp311-cp311-linux_x86_64.whl") == []
+    del files["gaussmix/_core.cpython-311-x86_64-linux-gnu.so"]
+    assert faults_of_wheel(tool, tmp_path, files, "gaussmix-1.0-py3-none-any.whl") == []
     assert faults_of_sdist(tool, tmp_path, tool.IN_SDIST) == []
 
 
@@ -87,14 +89,52 @@ def test_what_does_not_belong_is_named(tool: ModuleType, tmp_path: Path, extra: 
     assert {fault.partition(" ")[0] for fault in faults} == {extra}
 
 
+@pytest.mark.parametrize(
+    ("tag", "extension", "kernels"),
+    [
+        ("cp312-abi3-musllinux_1_2_aarch64", "_core.abi3.so", b"neon\0"),
+        ("cp314-cp314t-macosx_11_0_arm64", "_core.cpython-314t-darwin.so", b"neon\0"),
+        ("cp312-abi3-macosx_11_0_x86_64", "_core.abi3.so", KERNELS),
+        ("cp314-cp314t-win_amd64", "_core.cp314t-win_amd64.pyd", KERNELS),
+        ("cp312-abi3-win_arm64", "_core.pyd", b"neon\0"),
+    ],
+)
+def test_each_platform_has_the_kernels_of_its_processor(
+    tool: ModuleType, tmp_path: Path, tag: str, extension: str, kernels: bytes
+) -> None:
+    files = good_wheel()
+    del files["gaussmix/_core.abi3.so"]
+    name = f"gaussmix-1.0-{tag}.whl"
+    assert faults_of_wheel(tool, tmp_path, files | {f"gaussmix/{extension}": kernels}, name) == []
+    expected = [f"no kernels named {isa}" for isa in kernels.decode().split("\0")[:-1]]
+    found = faults_of_wheel(tool, tmp_path, files | {f"gaussmix/{extension}": b"portable\0"}, name)
+    assert found == [*expected, "there are kernels named portable"]
+
+
 def test_kernels_extension_and_tag_are_looked_at(tool: ModuleType, tmp_path: Path) -> None:
     files = good_wheel()
     assert faults_of_wheel(tool, tmp_path, files | {"gaussmix/_core.abi3.so": b"avx2\0"}) == ["no kernels named avx512"]
-    (fault,) = faults_of_wheel(tool, tmp_path, files, "gaussmix-1.0-cp313-cp313-linux_x86_64.whl")
-    assert "is tagged cp313-cp313" in fault
-    del files["gaussmix/_core.abi3.so"]
+    for tag in "cp313-cp313", "cp314-cp314t":
+        (fault,) = faults_of_wheel(tool, tmp_path, files, f"gaussmix-1.0-{tag}-linux_x86_64.whl")
+        assert f"is tagged {tag}" in fault
     (fault,) = faults_of_wheel(tool, tmp_path, files, "gaussmix-1.0-py3-none-any.whl")
+    assert fault == "gaussmix/_core.abi3.so is for one platform only"
+    del files["gaussmix/_core.abi3.so"]
+    (fault,) = faults_of_wheel(tool, tmp_path, files)
     assert "0 extensions" in fault
+
+
+@pytest.mark.parametrize(
+    ("isa", "line"),
+    [
+        ("avx2", "vfmadd231pd (%rsi),%ymm1,%ymm0"),
+        ("avx512", "vfmadd231pd (%rsi),%zmm1,%zmm0"),
+        ("neon", "fmla\tv30.2d, v28.2d, v4.d[0]"),  # GNU's objdump
+        ("neon", "fmla.2d\tv30, v28, v4[0]"),  # LLVM's, of macOS's files
+    ],
+)
+def test_the_instructions_of_a_backend_are_known(tool: ModuleType, isa: str, line: str) -> None:
+    assert [name for name, pattern in tool.INSTRUCTIONS.items() if pattern.search(line)] == [isa]
 
 
 def test_a_source_distribution_is_complete_and_unbuilt(tool: ModuleType, tmp_path: Path) -> None:

@@ -1,0 +1,56 @@
+"""Hashes of fits by wheels of all platforms, which must be the same.
+
+Usage: same_bits.py write WHEEL       beside the wheels of cibuildwheel, in its test of WHEEL
+       same_bits.py compare FOLDER    of wheels and of what was written for each
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+
+def write(wheel: Path) -> None:
+    """Write the hashes of the installed package where cibuildwheel collects wheels: /output in containers of Linux."""
+    folder = Path("/output") if sys.platform == "linux" else Path(__file__).parents[1] / "wheelhouse"
+    folder.mkdir(exist_ok=True)
+    command = [sys.executable, "-m", "gaussmix.testing.same_bits"]
+    lines = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+    (folder / f"{wheel.stem}.txt").write_text(lines, encoding="utf-8")
+
+
+def differences(folder: Path) -> Iterator[str]:
+    """Sentences on wheels without hashes, and on hashes that differ from those of the first wheel."""
+    wheels = sorted(path for path in folder.rglob("*.whl") if "-none-any" not in path.name)
+    if len(wheels) < 2:
+        yield f"{len(wheels)} wheels with an extension are too few to compare"
+    written = {wheel: wheel.with_suffix(".txt") for wheel in wheels}
+    yield from (f"there are no hashes of {wheel.name}" for wheel in wheels if not written[wheel].exists())
+    hashes = {
+        wheel.stem: dict(line.rsplit(": ", 1) for line in file.read_text(encoding="utf-8").splitlines())
+        for wheel, file in written.items()
+        if file.exists()
+    }
+    first = next(iter(hashes), "")
+    for wheel, found in hashes.items():
+        if not found:
+            yield f"the file of {wheel} is empty"
+        names = sorted(name for name in hashes[first].keys() | found if hashes[first].get(name) != found.get(name))
+        if names:
+            yield f"{wheel} and {first} differ in {len(names)} fits, first {names[0]}"
+
+
+def main(command: str, path: str) -> int:
+    """Returns 1 if hashes differ or are missing, otherwise 0."""
+    if command == "write":
+        write(Path(path))
+        return 0
+    found = list(differences(Path(path)))
+    print(*(found or ["The hashes of all wheels are the same."]), sep="\n")
+    return int(bool(found))
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))

@@ -16,7 +16,8 @@ nox.options.default_venv_backend = "virtualenv"
 nox.options.sessions = ["lint", "tests"]
 nox.options.reuse_existing_virtualenvs = True
 
-WITHOUT_CORE = "--config-settings=wheel.cmake=false"  # for what reads the code and computes little
+# For what reads the code and computes little. The wheel is for every Python and platform.
+WITHOUT_CORE = ["--config-settings=wheel.cmake=false", "--config-settings=wheel.py-api=py3"]
 # gaussmix installs without its core if that does not compile. A session that tests the core must fail then.
 IMPORT_CORE = ["python", "-c", "import gaussmix._core"]
 
@@ -87,6 +88,18 @@ def clang(session: nox.Session) -> None:
     session.run("pytest", "tests/kernels", *session.posargs)
 
 
+@nox.session(python="3.14t")
+def free_threaded(session: nox.Session) -> None:
+    """The kernels in four Python threads at once, without the GIL; needs Python 3.14t."""
+    session.install(
+        ".", "pytest>=8", "pytest-timeout", "pytest-xdist", "hypothesis", "mpmath", "pytest-run-parallel>=0.6"
+    )
+    session.run(*IMPORT_CORE)
+    # Tests that compare bits, or refuse: others expect of random numbers what each thread's share of them may not have.
+    only = ["tests/kernels", "-k", "bits or agree or threads or visits"]
+    session.run("python", "-X", "gil=0", "-m", "pytest", "-n", "0", "--parallel-threads=4", *only, *session.posargs)
+
+
 @nox.session
 def sanitize(session: nox.Session) -> None:
     """The kernels under the address and undefined-behaviour sanitizers of gcc."""
@@ -144,7 +157,7 @@ def survivors(session: nox.Session) -> None:
 @nox.session
 def lint(session: nox.Session) -> None:
     """Style, types, and a changelog that can be built."""
-    session.install(".[cli,lint]", WITHOUT_CORE)
+    session.install(".[cli,lint]", *WITHOUT_CORE)
     session.run("ruff", "check")
     session.run("ruff", "format", "--check")
     session.run("mypy")
@@ -202,7 +215,7 @@ def build_and_use(session: nox.Session, python: str, sdist: Path, folder: Path, 
     (unrepaired,) = built.glob("*.whl")
     session.run("auditwheel", "repair", "-w", "dist", str(unrepaired))  # names the oldest C library that will do
     shutil.rmtree(built)
-    (made,) = Path("dist").resolve().glob(unrepaired.name.replace("linux_x86_64", "*"))
+    (made,) = Path("dist").resolve().glob(f"{unrepaired.name.rpartition('-')[0]}-*")
     checkout = Path.cwd()
     with session.chdir(folder):
         session.run(ours, "-m", "pip", "install", "--quiet", f"{made}[cli]", external=True)

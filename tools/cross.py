@@ -54,12 +54,13 @@ def unpacked(architecture: str, *packages: str) -> Path:
         lists, archives = BUILD / f"lists-{architecture}", BUILD / f"archives-{packages[0]}"
         for path in lists / "partial", archives:
             path.mkdir(parents=True, exist_ok=True)
+        (lists / "nothing-is-installed").touch()
         settings = {
             "APT::Architecture": architecture,
             "APT::Architectures::": architecture,
             "APT::Sandbox::User": "",
             "Dir::State::lists": lists,
-            "Dir::State::status": "/dev/null",
+            "Dir::State::status": lists / "nothing-is-installed",
             "Dir::Cache": lists,
         }
         apt = ["apt-get", "-q", *(f"-o{name}={value}" for name, value in settings.items())]

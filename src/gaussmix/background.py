@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from gaussmix.numerics.arrays import Array, Places, frozen
+from gaussmix.numerics.elementary import log
 
 NOISE_ARRAYS = "noise", "noise_box"  # what `Background.arrays` may hold
 
@@ -36,17 +37,17 @@ class Background:
     @classmethod
     def of_box(cls, weight: float, box: Array) -> Background:
         """The background in a box (2, n_features)."""
-        return cls(weight, float(np.log(box[1] - box[0]).sum()), box)
+        return cls(weight, float(log(box[1] - box[0]).sum()), box)
 
     @property
     def log_density(self) -> float:
         """log π₀ / V, nats; −inf where the weight is 0."""
-        return math.log(self.weight) - self.log_volume if self.weight else -math.inf
+        return float(log(np.array([self.weight]))[0]) - self.log_volume
 
     @property
     def log_sides(self) -> Array | None:
         """Logs of the sides of the box, (n_features,); None where only the volume is known."""
-        return None if self.box is None else np.log(self.box[1] - self.box[0])
+        return None if self.box is None else log(self.box[1] - self.box[0])
 
     def weighing(self, weight: float) -> Background:
         """The same with another weight."""

@@ -8,7 +8,10 @@ import numpy as np
 
 from gaussmix.background import Background
 from gaussmix.numerics.arrays import Array
+from gaussmix.numerics.axes import principal_axes
 from gaussmix.numerics.blas import one_blas_thread
+from gaussmix.numerics.contract import contract
+from gaussmix.numerics.elementary import log
 from gaussmix.numerics.pieces import pieces
 from gaussmix.sources.base import Source
 from gaussmix.sources.findings import Cells
@@ -31,7 +34,7 @@ def noise_of_rows(share: float, source: Source) -> Background:
         raise ValueError(
             "noise needs a volume, but the rows of X lie in a plane, which has none. Set it: Noise(volume=…)."
         )
-    along, *principal = (float(np.log(each).sum()) for each in sides)
+    along, *principal = (float(log(each).sum()) for each in sides)
     if not principal or along <= principal[0]:
         return Background.of_box(share, cells.ends)
     return Background(share, principal[0])
@@ -41,11 +44,11 @@ def noise_of_rows(share: float, source: Source) -> Background:
 def _principal_sides(source: Source) -> Array:
     """Lengths of the box along the principal axes, (n_features,); 0 for an extent within rounding."""
     spread = source.of_all(Spread)
-    variances, axes = np.linalg.eigh(spread.covariance)
+    variances, axes = (found[0] for found in principal_axes(spread.covariance[None]))
     ends_along = partial(_ends_along, centre=spread.mean, axes=axes)
     ends = np.array([found for found in source.map_rows(ends_along) if found is not None])
     sides: Array = ends[:, 1].max(axis=0) - ends[:, 0].min(axis=0)
-    return np.where(variances > np.finfo(np.float64).eps * variances[-1], sides, 0.0)
+    return np.where(variances > np.finfo(np.float64).eps * variances.max(), sides, 0.0)
 
 
 def _ends_along(block: Block, centre: Array, axes: Array) -> Array | None:
@@ -55,6 +58,6 @@ def _ends_along(block: Block, centre: Array, axes: Array) -> Array | None:
         return None
     ends = np.array([np.full(len(centre), np.inf), np.full(len(centre), -np.inf)])
     for part in pieces((len(places), len(centre))):
-        along = (block.rows[places[part]] - centre) @ axes
+        along = contract("nd,de->ne", block.rows[places[part]] - centre, axes)  # BLAS has bits of its own
         ends = np.array([np.minimum(ends[0], along.min(axis=0)), np.maximum(ends[1], along.max(axis=0))])
     return ends

@@ -28,6 +28,7 @@ from gaussmix.engines.joint import (
 )
 from gaussmix.engines.native.engine import NativeEngine
 from gaussmix.numerics.arrays import Array, Rows
+from gaussmix.numerics.contract import contract
 from gaussmix.numerics.core import native_target
 from gaussmix.numerics.elementary import softmax
 from gaussmix.numerics.factorise import factorise
@@ -281,7 +282,7 @@ def _reduced(second: Array | None, need: Need) -> Array | None:
         found = second.sum(axis=1)
     elif need.projection is not None:
         projection = np.broadcast_to(need.projection, (len(second), *need.projection.shape[1:]))
-        projected = np.einsum("kij,kqj->kiq", second, projection)
+        projected = contract("kij,kqj->kiq", second, projection)
         found = np.concatenate([projected, np.einsum("kii->ki", second)[..., None]], axis=2)
     return found.sum(axis=0) if need.pooled else found
 
@@ -290,15 +291,17 @@ def _observed(leaf: Block, shared: Array, need: Need, anchor: Array) -> Partial:
     """Sums of the observed cells about an anchor; `counts` is the mass of each component that has the feature."""
     weight = np.ones(leaf.n_rows) if leaf.row_weight is None else leaf.row_weight
     mass, first, counts, second = np.zeros(len(anchor)), np.zeros(anchor.shape), np.zeros(anchor.shape), []
-    subscripts = "ni,ni->i" if need.second is Second.DIAGONAL else "ni,nj->ij"
-    for k, mean in enumerate(anchor):  # sums without BLAS, whose bits depend on threads and on the order in memory
+    for k, mean in enumerate(anchor):  # neither BLAS nor einsum, whose bits depend on the processor
         places = np.flatnonzero(shared[:, k])
         rows, share = np.ascontiguousarray(leaf.rows[places]), weight[places] * shared[places, k]
         is_seen = ~np.isnan(rows)
         offsets = np.where(is_seen, rows - mean, 0.0)
         mass[k], weighted = share.sum(), share[:, None] * offsets
-        first[k], counts[k] = weighted.sum(axis=0), np.einsum("n,ni->i", share, is_seen)
-        second.append(np.einsum(subscripts, weighted, offsets))
+        first[k], counts[k] = weighted.sum(axis=0), np.where(is_seen, share[:, None], 0.0).sum(axis=0)
+        if need.second is Second.DIAGONAL:
+            second.append((weighted * offsets).sum(axis=0))
+        else:
+            second.append(np.array([(each[:, None] * offsets).sum(axis=0) for each in weighted.T]))
     return Partial(mass, first, np.array(second), anchor, 0.0, leaf.total_weight, need, counts=counts)
 
 

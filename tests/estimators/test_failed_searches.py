@@ -86,3 +86,13 @@ def test_that_large_candidates_fail_is_usual_and_in_the_summary(rng):
         chosen = GaussianMixtureIC([1, 2, 60], covariance_type="VVV", random_state=0).fit(X)
     assert chosen.n_components_ == 2
     assert "1 of 3 candidates could not be fitted" in str(chosen.summary())
+
+
+def test_an_error_in_a_fit_of_several_at_once_is_raised_as_it_is(two, monkeypatch):
+    def short(*_):
+        raise MemoryError("no room")
+
+    monkeypatch.setattr("gaussmix.fit.search._Candidates._ended", short)
+    for _ in range(20):
+        with pytest.raises(MemoryError, match="no room"):
+            GaussianMixtureIC(range(1, 7), covariance_type=["full", "EII"], n_jobs=3).fit(two)

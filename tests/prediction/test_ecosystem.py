@@ -2,6 +2,7 @@
 
 import io
 import pickle
+import typing
 
 import numpy as np
 import pandas as pd
@@ -194,3 +195,18 @@ def test_a_subclass_has_its_own_parameters(rng):
     own = clone(Own(extra=5))
     assert own.get_params() == {"n_components": 1, "extra": 5}
     assert own.fit(rows).offset_ == GaussianMixtureDetector(mass=0.9).fit(rows).offset_
+
+
+@every
+def test_dask_tells_two_fits_from_each_other(name, rng):
+    """Its name of a task is made of the estimator, and one result is kept for a name."""
+    tokenize = pytest.importorskip("dask.base", reason="dask is not installed").tokenize
+    one, other = (fitted(name, rng)[0] for _ in range(2))
+    assert tokenize(one) == tokenize(one)
+    assert len({tokenize(one), tokenize(other), tokenize(clone(one))}) == 3
+
+
+@every
+def test_types_of_parameters_are_known(name):
+    hints = typing.get_type_hints(type(ESTIMATORS[name]).__init__)
+    assert {*ESTIMATORS[name].get_params(deep=False)} <= {*hints}

@@ -4,6 +4,9 @@ import copy
 import os
 import pickle
 import re
+import shutil
+import subprocess
+import sys
 import tracemalloc
 import warnings
 from types import SimpleNamespace
@@ -670,6 +673,37 @@ def test_the_reader_ends_when_a_pass_is_given_up(folder):
     next(blocks)
     blocks.close()
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("gaussmix-reader")]
+
+
+def test_an_error_of_the_one_who_reads_is_not_hidden_by_a_file_that_changed(folder, tmp_path):
+    path = tmp_path / "rows.npy"
+    shutil.copy(folder / "by-rows.npy", path)
+    blocks = open(path, memory=SMALL).blocks()
+    next(blocks)
+    os.utime(path, (1, 1))
+    with pytest.raises(ValueError, match="the real error"):
+        blocks.throw(ValueError("the real error"))
+
+
+def test_python_ends_at_once_while_a_slow_file_is_read(folder):
+    """And a thread that still fits a file when the main one has ended goes on to its end."""
+    path = folder / "by-rows.npy"
+    program = f"""
+import threading, time
+from gaussmix import GaussianMixture, open
+from gaussmix.sources.files.base import Cursor
+
+def fit():
+    threading.main_thread().join()
+    gm = GaussianMixture(2, max_iter=2, tol=0, random_state=0).fit(open({str(path)!r}, memory={SMALL!r}))
+    print("fitted", len(gm.means_), flush=True)
+
+threading.Thread(target=fit).start()
+read, slow = Cursor.read, open({str(path)!r}, memory={SMALL!r}).blocks()
+next(slow)
+"""
+    done = subprocess.run([sys.executable, "-W", "ignore", "-c", program], capture_output=True, text=True, timeout=60)
+    assert (done.stdout, done.returncode) == ("fitted 2\n", 0), done.stderr
 
 
 def test_open_is_public(folder):

@@ -6,7 +6,7 @@ import inspect
 import re
 from dataclasses import is_dataclass
 from textwrap import fill, indent
-from typing import TypeVar
+from typing import TypeVar, get_type_hints
 
 from gaussmix.families import ALIASES, FAMILIES
 
@@ -113,4 +113,5 @@ def documented(cls: Class) -> Class:
         signature, own = inspect.signature(cls.__init__), {"self", *cls.__annotations__}
         own_first = sorted(signature.parameters.values(), key=lambda parameter: parameter.name not in own)
         vars(cls.__init__)["__signature__"] = signature.replace(parameters=own_first)
+        vars(cls)["__init__"].__annotations__ |= get_type_hints(cls)  # whose names are those of several modules
     return cls

@@ -88,7 +88,7 @@ def fit_many(
     Notes
     -----
     The core makes all fits in one call, where they start once from "kmeans" or "k-means++" and the structure is none of
-    "tied", "EVE", "VVE" and "factor_analyzer". Other fits, and those of groups with something unusual, such as a
+    "EVE", "VVE" and "factor_analyzer". Other fits, and those of groups with something unusual, such as a
     constant column, are made one by one.
 
     Examples

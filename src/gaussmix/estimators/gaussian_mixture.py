@@ -162,7 +162,7 @@ class GaussianMixture(StreamingMixture):
     covariances_, precisions_, precisions_cholesky_ : data units² and their inverses
         (K, d, d) for "full" and the others with an orientation, (d, d) for "tied", (K, d) for "diag", VEI and EVI,
         (d,) for EEI, (K,) for "spherical", () for EII. The upper triangular C in `precisions_cholesky_` satisfies
-        C Cᵀ = Σ⁻¹. For "factor_analyzer" matrices are read-only, and made whenever they are asked for.
+        C Cᵀ = Σ⁻¹. For "factor_analyzer" these and the next two are read-only, and made whenever they are asked for.
     loadings_, noise_variances_ : (K, d, q), data units, and (K, d), data units²
         Λ_k and the diagonal of Ψ_k, for "factor_analyzer" only.
     noise_weight_ : float

@@ -29,6 +29,7 @@ from gaussmix.door.parameters import (
 from gaussmix.door.restrictions import check_terms
 from gaussmix.door.rows import check_counts_of_rows, check_meaning, check_source
 from gaussmix.em.remedies import Remedy
+from gaussmix.engines import check_jobs
 from gaussmix.errors import FailureKind, warn
 from gaussmix.estimators.base import FittedValue, unchanged_on_failure
 from gaussmix.estimators.docs import documented
@@ -341,6 +342,7 @@ class GaussianMixtureIC(MixtureEstimator):
     ) -> tuple[list[Candidate], Problem, Plan]:
         """What a search tries, and how, from everything that the user passed."""
         check_meaning(self.weight_meaning)
+        check_jobs(self.n_jobs)
         _check_remedy(self.degenerate)
         names = check_start_names(self.init_params)
         if not names:

@@ -50,6 +50,9 @@ class MixturePredictor(Estimator, ABC):
     def _may_miss(self) -> bool:
         return True
 
+    def __dask_tokenize__(self) -> object:
+        return type(self), vars(self)  # Dask would take the fields alone, and two fits for one
+
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
         tags.input_tags.allow_nan = self._may_miss

@@ -203,9 +203,12 @@ class _Candidates:
         shared = self._shared[candidate.n_components]
         rng = self._idle.pop()
         rng.bit_generator.state = self._begun
-        plan = self._plan_of(candidate, is_unwanted, rng=rng, shared=shared)
-        result = self._ended(problem, plan, candidate, began)
-        self._idle.append(rng)
+        try:
+            result = self._ended(
+                problem, self._plan_of(candidate, is_unwanted, rng=rng, shared=shared), candidate, began
+            )
+        finally:
+            self._idle.append(rng)
         if result.evidence is not None:
             self._has_fit.set()
         return result

@@ -162,7 +162,6 @@ def draw_numbers(ax: Axes, means: Array, looks: Sequence[Look]) -> list[Any]:
     page = ax.get_facecolor()
     badge = {"boxstyle": "round,pad=0.15", "facecolor": faded(page, 0.8)}
     how: dict[str, Any] = {"ha": "center", "va": "center", "fontsize": "small", "weight": "bold", "zorder": 6}
-    how |= {"color": ax.xaxis.label.get_color()}
     rim = withStroke(linewidth=2.5, foreground=faded(page, 0.85))
     how |= {"color": ax.xaxis.label.get_color(), "path_effects": [rim]}
     return [

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import closing
 from dataclasses import dataclass, replace
 from errno import EIO
-from itertools import islice
+from queue import Empty, SimpleQueue
+from threading import Thread
 from typing import Any
 
 import numpy as np
@@ -161,23 +160,11 @@ class FileSource(Source):
         return f"<FileSource {self.reader.name}: {self.n_rows} rows, {self.n_features} features, {self.dtype}>"
 
     def blocks(self) -> Iterator[Block]:
-        thread = ThreadPoolExecutor(1, "gaussmix-reader")
-        rooms = [self.reader.room(self._chunk_rows) for _ in range(N_BUFFERS)]
-        with closing(self.reader.cursor()) as cursor:
-            chunks = range(-(-self.n_rows // self._chunk_rows))
-            reads = (thread.submit(cursor.read, rooms[number % N_BUFFERS]) for number in chunks)
-            ahead = deque(islice(reads, N_BUFFERS))
-            try:
-                while ahead:
-                    while not wait([ahead[0]], WAIT).done:
-                        continue  # lets Ctrl-C in
-                    block = ahead.popleft().result()
-                    yield block
-                    if self.watch is not None:
-                        self.watch(block.n_rows)
-                    ahead.extend(islice(reads, 1))
-            finally:
-                thread.shutdown(cancel_futures=True)
+        with closing(_Ahead(self.reader, self._chunk_rows)) as blocks:
+            for block in blocks:
+                yield block
+                if self.watch is not None:
+                    self.watch(block.n_rows)
 
     def sample(self, n_rows: int) -> Block:
         if self.n_rows <= n_rows:
@@ -193,6 +180,58 @@ class FileSource(Source):
             survey.add(block)
         _check_some_weight(self.reader, survey.findings[Profile])
         return {**survey.findings, "survey": survey}
+
+
+class _Ahead:
+    """The blocks of one pass, read by a thread of its own while others are worked on.
+
+    The thread opens and closes the cursor. It is a daemon, since Python must end while a slow disk is read.
+    """
+
+    def __init__(self, reader: Reader, chunk_rows: int) -> None:
+        self._reader, self._n_chunks, self._is_over = reader, -(-reader.n_rows // chunk_rows), False
+        self._rooms: SimpleQueue[Block] = SimpleQueue()
+        self._found: SimpleQueue[tuple[Block, Block] | BaseException | None] = SimpleQueue()
+        for _ in range(N_BUFFERS):
+            self._rooms.put(reader.room(chunk_rows))
+        self._thread = Thread(target=self._read_all, name="gaussmix-reader", daemon=True)
+
+    def __iter__(self) -> Iterator[Block]:
+        self._thread.start()
+        while (found := self._next()) is not None:
+            room, block = found
+            yield block
+            self._rooms.put(room)
+        self._reader.stamps.check()  # the thread may have been done long ago
+
+    def _next(self) -> tuple[Block, Block] | None:
+        while True:
+            try:
+                found = self._found.get(timeout=WAIT)
+            except Empty:
+                continue  # lets Ctrl-C in
+            if isinstance(found, BaseException):
+                raise found
+            return found
+
+    def _read_all(self) -> None:
+        try:
+            with closing(self._reader.cursor()) as cursor:
+                for _ in range(self._n_chunks):
+                    room = self._rooms.get()
+                    if self._is_over:
+                        return
+                    self._found.put((room, cursor.read(room)))
+            self._found.put(None)
+        except BaseException as error:
+            self._found.put(error)
+
+    def close(self) -> None:
+        """Stop reading."""
+        self._is_over = True
+        self._rooms.put(self._reader.room(0))  # wakes the thread
+        if self._thread.is_alive():
+            self._thread.join()
 
 
 def opened(reader: Reader, memory: int) -> Source:
@@ -219,7 +258,7 @@ def _check_some_weight(reader: Reader, profile: Profile) -> None:
 
 
 def check_columns(name: str, every: Sequence[Any], columns: Sequence[Any] | None, weights: Any) -> None:
-    """Raise ValueError for a choice among `every` column of a table that can't be meant; as for `gaussmix.open`."""
+    """Raise ValueError for a choice among the columns of a table, `every`, that `gaussmix.open` can't mean."""
     twice = next((column for column in every if list(every).count(column) > 1), None)
     if twice is not None:
         raise ValueError(f"{name} has two columns called {twice!r}: rename one.")

@@ -63,18 +63,23 @@ SAME_BITS = "build/kernels/same_bits"  # of the session `kernels`
 
 @nox.session
 def arm64(session: nox.Session) -> None:
-    """NEON under qemu has the bits of this processor; `-- tests/kernels` for tests of an arm64 Python, many minutes."""
+    """NEON under qemu has the bits of this processor's backends; arguments go to an arm64 Python, twenty times slower.
+
+    `-- -m pytest -n0 tests/kernels` tests there, and `-- -m gaussmix.testing.same_bits` prints hashes of fits.
+    """
     session.install("cmake", "nanobind", "ziglang")
     if session.posargs:
-        session.run("python", "tools/cross.py", "python", "build/cross/python", "-m", "pytest", "-n0", *session.posargs)
+        session.run("python", "tools/cross.py", "python", "build/cross/python", *session.posargs)
+    elif Path(SAME_BITS).exists():
+        session.run("cmake", "--build", "build/kernels", "--target", "same_bits")
+        session.run("python", "tools/cross.py", "bits", SAME_BITS, "arm64")
     else:
-        here = SAME_BITS if Path(SAME_BITS).exists() else "here"
-        session.run("python", "tools/cross.py", "bits", here, "arm64")
+        session.run("python", "tools/cross.py", "bits", "here", "arm64")
 
 
 @nox.session
 def windows(session: nox.Session) -> None:
-    """AVX2 on Windows has the bits of this system: needs Wine."""
+    """A program for Windows has the bits of this system: needs Wine."""
     session.install("cmake", "ziglang")
     session.run("python", "tools/cross.py", "bits", "here", "windows")
 

@@ -1,6 +1,7 @@
 #include "dispatch.hpp"
 
 #include <cstdlib>
+#include <initializer_list>
 #include <stdexcept>
 #include <string>
 
@@ -52,9 +53,9 @@ int x86_64_level() {
                        has(extended.c, {5});                  // lzcnt
     if (!is_v3) return 1;
     unsigned saved = 0, high = 0;  // the registers that the operating system saves
-    asm("xgetbv" : "=a"(saved), "=d"(high) : "c"(0));
+    asm volatile("xgetbv" : "=a"(saved), "=d"(high) : "c"(0));
     if (!has(saved, {1, 2})) return 1;
-#ifdef __APPLE__  // begins to save them when they are first used
+#ifdef __APPLE__  // macOS enables these registers at their first use
     saved |= 0xe0;
 #endif
     return has(more.b, {16, 17, 28, 30, 31}) && has(saved, {5, 6, 7}) ? 4 : 3;  // avx512f dq cd bw vl

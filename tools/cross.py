@@ -3,7 +3,7 @@
 Usage: cross.py bits PROGRAM|TARGET...        same_bits, which CMakeLists.txt builds, or a target to build it for
        cross.py python FOLDER [ARGUMENT...]   an arm64 Python with gaussmix and what its tests need, and its arguments
 
-Targets: here (by this system's compiler), arm64 (NEON, under qemu-user), windows (AVX2, under Wine). The compiler of
+Targets: here (by this system's compiler), arm64 (NEON, under qemu-user), windows (under Wine). The compiler of
 the last two is ziglang's: clang, with every system's headers. qemu is the one on the path, or Debian's package,
 unpacked into build/. Wine must be installed.
 """
@@ -40,16 +40,16 @@ WHEELS = [
 # fmt: on
 
 
-def run(*command: object) -> None:
+def run(*command: object, cwd: Path = ROOT) -> None:
     """Run a command; its output is shown if it fails."""
-    done = subprocess.run([str(word) for word in command], capture_output=True, text=True, check=False)
+    done = subprocess.run([str(word) for word in command], cwd=cwd, capture_output=True, text=True, check=False)
     if done.returncode:
         sys.exit(f"{' '.join(str(word) for word in command)}\n{done.stdout[-4000:]}{done.stderr[-4000:]}")
 
 
 def unpacked(architecture: str, *packages: str) -> Path:
     """A folder with Debian's packages of an architecture, downloaded without installing anything."""
-    folder = BUILD / f"debian-{architecture}" / "-".join(packages[:1])
+    folder = BUILD / f"debian-{architecture}" / packages[0]
     if not folder.exists():
         lists, archives = BUILD / f"lists-{architecture}", BUILD / f"archives-{packages[0]}"
         for path in lists / "partial", archives:
@@ -65,7 +65,7 @@ def unpacked(architecture: str, *packages: str) -> Path:
         }
         apt = ["apt-get", "-q", *(f"-o{name}={value}" for name, value in settings.items())]
         run(*apt, "update")
-        subprocess.run([*apt, "download", *packages], cwd=archives, check=True, capture_output=True)
+        run(*apt, "download", *packages, cwd=archives)
         begun = folder.with_suffix(".part")
         begun.mkdir(parents=True, exist_ok=True)
         for archive in archives.glob("*.deb"):
@@ -119,9 +119,9 @@ def hashes(command: list[str]) -> dict[str, dict[str, str]]:
 
 
 def compare(names: list[str]) -> int:
-    """Print how many hashes of each backend are those of the first; 1 if any differs."""
+    """Print how many hashes of each backend are those of the first; 1 if any differs, or there is one backend."""
     first: dict[str, str] = {}
-    n_others = 0
+    n_others = n_backends = 0
     for name in names:
         command, folder = [name], BUILD / name
         if name == "here":
@@ -131,15 +131,15 @@ def compare(names: list[str]) -> int:
             program = built(folder, "same_bits", "-DGAUSSMIX_PYTHON=OFF", *crossing(folder, *target))
             command = [emulator(runner), str(program)]
         for backend, found in hashes(command).items():
-            first = first or found
-            others = [case for case in first if found.get(case) != first[case]]
-            print(
-                f"{backend:10} {len(first) - len(others):4} of {len(first)} hashes are the same   {' '.join(command)}"
-            )
+            n_backends, first = n_backends + 1, first or found
+            others = [case for case in first | found if found.get(case) != first.get(case)]
+            n_same, n_others = len(first) - len(others), n_others + len(others)
+            print(f"{backend:10} {n_same:4} of {len(first)} hashes are the same   {' '.join(command)}")
             for case in others:
-                print(f"    {case}: {found.get(case)}, not {first[case]}")
-            n_others += len(others)
-    return int(n_others > 0)
+                print(f"    {case}: {found.get(case)}, not {first.get(case)}")
+    if n_backends < 2:
+        print("There is one backend, and nothing to compare it with.")
+    return int(n_others > 0 or n_backends < 2)
 
 
 def run_python(folder: Path, arguments: list[str]) -> int:
@@ -151,10 +151,12 @@ def run_python(folder: Path, arguments: list[str]) -> int:
         pip = [sys.executable, "-m", "pip", "download", "-q", "--only-binary=:all:", "--python-version=311", *platforms]
         run(*pip, "-d", wheels, *WHEELS)
         for wheel in wheels.glob("*.whl"):
-            zipfile.ZipFile(wheel).extractall(folder)
+            zipfile.ZipFile(wheel).extractall(folder.with_suffix(".part"))
+        folder.with_suffix(".part").rename(folder)
     build = BUILD / "arm64-python"
     extension = built(build, "_core", f"-DPython_EXECUTABLE={sys.executable}", *crossing(build, *PYTHON))
-    shutil.copytree(ROOT / "src" / "gaussmix", folder / "gaussmix", dirs_exist_ok=True, ignore=lambda *_: ["_core.*"])
+    shutil.rmtree(folder / "gaussmix", ignore_errors=True)
+    shutil.copytree(ROOT / "src" / "gaussmix", folder / "gaussmix", ignore=shutil.ignore_patterns("_core.*.so"))
     shutil.copy(extension, folder / "gaussmix" / "_core.so")
     environment = {"PYTHONHOME": root / "usr", "PYTHONPATH": folder, "OPENBLAS_NUM_THREADS": 1}
     settings = [word for name, value in environment.items() for word in ("-E", f"{name}={value}")]

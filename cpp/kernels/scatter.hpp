@@ -94,8 +94,9 @@ GAUSSMIX_INLINE void add_block(const Real* weighted, const Real* differences, co
         }
         for (int n = 0; n < n_vectors; ++n) {
             const Index place = n * kSide * kLanes + h * kPartLanes;
-            GAUSSMIX_UNROLL for (int j = 0; h == 0 && j < kSide; ++j)
-                __builtin_prefetch(next + place + j * kLanes);  // from L2
+            if (h == 0) {  // from L2
+                GAUSSMIX_UNROLL for (int j = 0; j < kSide; ++j) __builtin_prefetch(next + place + j * kLanes);
+            }
             Part u[kSide];
             GAUSSMIX_UNROLL for (int j = 0; j < kSide; ++j) u[j] = held(Part::load(differences + place + j * kLanes));
             GAUSSMIX_UNROLL for (int i = 0; i < kHeight; ++i) {

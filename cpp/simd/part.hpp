@@ -1,4 +1,4 @@
-// What a backend owes the vectors: `Part`, one register with kPartLanes lanes of `Real`. docs/develop/cpp.md: how to add one.
+// What a backend owes the vectors: `Part`, one register with kPartLanes lanes of `Real`. docs/develop/add-an-instruction-set.md: how to add one.
 //
 // Defined with GAUSSMIX_SINGLE, `Real` is float, otherwise double. GAUSSMIX_BACKEND names the file of the backend:
 //
@@ -6,9 +6,10 @@
 //   GAUSSMIX_EACH_PART     before a loop over the parts: unroll it, or not
 //   Part                   {v}: zero, broadcast, load, load_unaligned, store, store_unaligned; and of double only:
 //       load_floats            as many floats, widened
-//       load_head, load_floats_head, store_head    the first `count` lanes: others are zero, and their memory is not touched
+//       load_head, load_floats_head, store_head    the first `count` lanes, any number: others are zero, and their memory is
+//                          not touched
 //   + - * / fma sqrt
-//   max, min               b where a is NaN
+//   max, min               a if a > b, else b; a if a < b, else b: so b where one is NaN, or both are 0
 //   held                   keeps a loaded operand in a register, where the compiler would load it again
 //   PartMask               less, equal, keep, select, any, bits, |
 //   lookup                 double only: table[i mod 8], where the low bits of each lane of `index` hold the integer i

@@ -1,13 +1,13 @@
 // Registers of 128 bits by the vector extensions of gcc and clang: NEON, and every processor that has a fused multiply-add.
 //
-// Intrinsics stand where the compilers of today make several instructions of one: the multiply-add and the product.
+// The multiply-add and the 32-bit product are intrinsics: compilers split the generic form.
 #pragma once
 
 #if defined(__aarch64__)
 #include <arm_neon.h>
 #elif defined(__FMA__)
 #include <immintrin.h>
-#elif !defined(__FP_FAST_FMA)
+#elif !defined(__FP_FAST_FMA) || !defined(__FP_FAST_FMAF)
 #error "this processor has no fused multiply-add: build gaussmix without kernels"
 #endif
 
@@ -40,7 +40,7 @@ struct Part {
     Register v;
 
     GAUSSMIX_INLINE static Part zero() { return {Register{}}; }
-    GAUSSMIX_INLINE static Part broadcast(Real x) { return {x - Register{}}; }  // also of -0
+    GAUSSMIX_INLINE static Part broadcast(Real x) { return {x - Register{}}; }  // x + 0 would lose the sign of -0
     GAUSSMIX_INLINE static Part load(const Real* p) { return load_unaligned(__builtin_assume_aligned(p, 16)); }
     GAUSSMIX_INLINE static Part load_unaligned(const void* p) {
         Part a;

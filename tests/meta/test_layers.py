@@ -157,6 +157,7 @@ MAY_IMPORT = {
         "starts",
         "em",
         "noise",
+        "priors",
         "estimators",
     ],
     "__init__": ["noise", "restrictions", "em", "estimators", "priors", "families", "mixture", "sources"],

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from gaussmix.em.accumulate import StepTask
 from gaussmix.engines.base import Engine
 from gaussmix.numerics.arrays import Array
+from gaussmix.numerics.contract import contract
 from gaussmix.numerics.pieces import pieces
 from gaussmix.sources.base import Source
 from gaussmix.starts.base import Partition, centre_parameters, width_of
@@ -148,5 +149,5 @@ class _Agreement:
         possible, shares = _possible(part, self.n_components), self.shares(part)
         if part.row_weight is not None:
             possible = possible * part.row_weight[:, None]
-        sums: Array = np.einsum("ik,ij->kj", possible, shares)  # without BLAS, whose bits differ between machines
+        sums: Array = contract("ik,ij->kj", possible, shares)
         return sums

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from gaussmix.numerics.arrays import Array
+from gaussmix.numerics.contract import contract
 
 STEPS = 5  # of EM
 MIXED = 0.05  # first responsibility of a half for rows on the other side of the cut
@@ -59,16 +60,16 @@ def halved(rows: Array, weight: Array, scale: Array, rng: np.random.Generator, *
     else variances.
     """
     n_groups, _, n_features = rows.shape
-    middle = np.einsum("gn,gnd->gd", weight, rows)
+    middle = contract("gn,gnd->gd", weight, rows)
     scale = np.maximum(scale, RESOLVED * np.abs(rows).max(axis=(0, 1)))
     offset = (rows - middle[:, None]) / scale
-    offset -= np.einsum("gn,gnd->gd", weight, offset)[:, None]  # of a constant feature only rounding is left
+    offset -= contract("gn,gnd->gd", weight, offset)[:, None]  # of a constant feature only rounding is left
     offset[weight == 0] = 0.0
     if is_full:
         values, axes = np.linalg.eigh((offset * weight[:, :, None]).transpose(0, 2, 1) @ offset)
         axes = axes.transpose(0, 2, 1)
     else:
-        values = np.einsum("gn,gnd->gd", weight, offset**2)
+        values = contract("gn,gnd->gd", weight, offset**2)
         axes = np.broadcast_to(np.eye(n_features), (n_groups, n_features, n_features))
     values = np.maximum(values, np.maximum(FLATTEST * values.max(axis=1, keepdims=True), FLATTEST))
     whitening = axes / np.sqrt(values)[:, :, None]

@@ -18,6 +18,7 @@ from gaussmix.errors import SingularCovariance
 from gaussmix.families.base import Family
 from gaussmix.model import Model
 from gaussmix.numerics.arrays import Array
+from gaussmix.numerics.contract import contract
 from gaussmix.numerics.pieces import copied, pieces
 from gaussmix.waist.moments import Moments, Scatter
 
@@ -135,7 +136,7 @@ def loss(anchor: Array, model: Model) -> float:
         return float((whitened**2).sum(axis=1).max())
     scaled = whitened * np.sqrt(model.weights)[:, None]
     parts = pieces((len(scaled), *scaled.shape))
-    return max(float(np.abs(np.einsum("ij,kj->ik", scaled[part], scaled)).sum(axis=1).max()) for part in parts)
+    return max(float(np.abs(contract("ij,kj->ik", scaled[part], scaled)).sum(axis=1).max()) for part in parts)
 
 
 def updated(family: Family, engine: Engine[Any], scatter: Scatter, current: Covariances | None) -> Covariances:

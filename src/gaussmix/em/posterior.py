@@ -16,6 +16,7 @@ from gaussmix.em.objective import Ridge
 from gaussmix.model import Model
 from gaussmix.numerics.arrays import Array
 from gaussmix.numerics.axes import principal_axes
+from gaussmix.numerics.contract import contract
 from gaussmix.numerics.pieces import pieces
 from gaussmix.waist.moments import Scatter
 from gaussmix.waist.need import Second
@@ -163,7 +164,7 @@ class Conjugate:
         factors = covariances.whitening.factors
         traces = np.empty(len(factors))
         for part in pieces(factors.shape):  # without BLAS, which has bits of its own
-            traces[part] = (np.einsum("kij,cj->kci", factors[part], self._roots) ** 2).sum(axis=(1, 2))
+            traces[part] = (contract("kij,cj->kci", factors[part], self._roots) ** 2).sum(axis=(1, 2))
         return traces
 
     @cached_property

@@ -21,6 +21,7 @@ from gaussmix.families.base import Family
 from gaussmix.model import Model
 from gaussmix.numerics.arrays import Array
 from gaussmix.numerics.blas import one_blas_thread
+from gaussmix.numerics.contract import contract
 from gaussmix.sources.base import Source
 from gaussmix.starts.sample import Distinct
 from gaussmix.waist.need import Second
@@ -181,7 +182,7 @@ class _Climb:
 def _within(model: Model) -> Array:
     """The mean covariance of the components: a matrix if the structure has matrices, else variances."""
     if model.family.kind.second is Second.FULL:
-        matrix: Array = np.einsum("k,kij->ij", model.weights, model.covariances.dense())
+        matrix: Array = contract("k,kij->ij", model.weights, model.covariances.dense())
         return matrix
     return model.weights @ model.covariances.variances()
 

@@ -269,7 +269,7 @@ def _spread(share: Array, covariance: Array, is_diagonal: bool, need: Need) -> A
     if is_diagonal:
         total: Array = share @ covariance
         return total if need.second is Second.DIAGONAL else np.diag(total)
-    total = share.sum() * covariance if covariance.ndim == 2 else np.einsum("n,nij->ij", share, covariance)
+    total = share.sum() * covariance if covariance.ndim == 2 else contract("n,nij->ij", share, covariance)
     return np.diagonal(total) if need.second is Second.DIAGONAL else total
 
 

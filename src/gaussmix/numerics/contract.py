@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from functools import cache
 from typing import Any
 
@@ -10,13 +9,26 @@ import numpy as np
 
 from gaussmix.numerics.arrays import Array
 
-MOST_AT_ONCE = 2**16  # products that are held together
+MOST_AT_ONCE = 2**15  # products that are held together
 
 
 def contract(subscripts: str, first: Array, second: Array) -> Array:
-    """`np.einsum` of two arrays by products and sums that are each rounded: NumPy's own are fused on arm64."""
-    one, other, summed = _plan(subscripts)
-    return _summed(first.transpose(one[0])[one[1]], second.transpose(other[0])[other[1]], summed)
+    """`np.einsum` of two arrays by products and sums that are each rounded: NumPy's own are fused on arm64.
+
+    A number of the result has the same bits whatever else is computed beside it.
+    """
+    one, other, axes = _plan(subscripts)
+    left, right = first.transpose(one[0])[one[1]], second.transpose(other[0])[other[1]]
+    found: Array
+    if not axes:
+        found = left * right
+    elif left.size * right.size <= MOST_AT_ONCE:  # as for most M-steps
+        found = np.add.reduce(np.multiply(left, right, order="C"), axis=axes)
+    else:
+        left, right = np.broadcast_arrays(left, right)
+        found = np.empty(left.shape[: axes[0]])
+        _sum_into(found, left, right, axes)
+    return found
 
 
 @cache
@@ -33,16 +45,15 @@ def _plan(subscripts: str) -> tuple[Any, Any, tuple[int, ...]]:
     return aligned(one), aligned(other), tuple(range(len(result) - len(order), 0))
 
 
-def _summed(first: Array, second: Array, axes: tuple[int, ...]) -> Array:
-    """The sum of products over the last axes."""
-    if not axes:
-        return first * second
-    lengths = [max(pair) for pair in zip(first.shape, second.shape, strict=True)]
-    if math.prod(lengths) <= MOST_AT_ONCE:
-        found: Array = np.add.reduce(np.multiply(first, second, order="C"), axis=axes)
-        return found
-    one, other = np.broadcast_to(first, lengths), np.broadcast_to(second, lengths)
-    total = _summed(one[..., 0], other[..., 0], axes[1:])
-    for i in range(1, lengths[-1]):
-        total += _summed(one[..., i], other[..., i], axes[1:])
-    return total
+def _sum_into(found: Array, left: Array, right: Array, axes: tuple[int, ...]) -> None:
+    """Put the sums over the last axes into `found`, in pieces along its axes."""
+    axis = next((axis for axis, length in enumerate(found.shape) if length > 1), None)
+    if left.size <= MOST_AT_ONCE or axis is None:
+        np.add.reduce(np.multiply(left, right, order="C"), axis=axes, out=found[...])
+        return
+    length = found.shape[axis]
+    step = max(MOST_AT_ONCE * length // left.size, 1)
+    before = (slice(None),) * axis
+    for start in range(0, length, step):
+        part = (*before, slice(start, start + step))
+        _sum_into(found[part], left[part], right[part], axes)

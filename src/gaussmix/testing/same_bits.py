@@ -11,6 +11,7 @@ import sys
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from gaussmix.estimators.gaussian_mixture_ic import GaussianMixtureIC
 from gaussmix.families import FAMILIES
 from gaussmix.noise import Noise
 from gaussmix.numerics.arrays import Array
+from gaussmix.priors import NormalInverseWishart
 
 STARTS = ["kmeans", "k-means++", "random", "random_from_data"]
 SIZES = [(3000, 2, 3), (3000, 9, 12)]  # rows, features, components
@@ -54,12 +56,12 @@ def cases() -> Iterator[tuple[str, Callable[[], str]]]:
     for structure in FAMILIES:
         for start in STARTS:
             for size in SIZES:
-                yield f"{structure} {start} {size[1]}", lambda s=structure, i=start, n=size: _plain(s, i, n)  # type: ignore[misc]
+                yield f"{structure} {start} {size[1]}", partial(_plain, structure, start, size)
         if FAMILIES[structure].kind is not LowRank:  # whose precisions start no fit
-            yield f"{structure} from precisions", lambda s=structure: _from_precisions(s)  # type: ignore[misc]
+            yield f"{structure} from precisions", partial(_from_precisions, structure)
     for name, make in OPTIONS.items():
         for structure in "full", "tied", "diag", "spherical", "VEV", "factor_analyzer":
-            yield f"options {name} {structure}", lambda m=make, s=structure: m(s)  # type: ignore[misc]
+            yield f"options {name} {structure}", partial(make, structure)
 
 
 def _plain(structure: str, start: str, size: tuple[int, int, int]) -> str:
@@ -99,6 +101,11 @@ def _weighted(structure: str) -> str:
     return of_fit(_fitted(structure, fit={"sample_weight": weights}))
 
 
+def _labelled(structure: str) -> str:
+    known = np.random.default_rng(4).integers(-1, 4, size=2000)
+    return of_fit(_fitted(structure, fit={"labels": known}))
+
+
 def _drawn(structure: str) -> str:
     rows, labels = _fitted(structure).sample(5000)
     return digest(rows, labels.astype(np.int64))
@@ -125,6 +132,8 @@ OPTIONS: dict[str, Callable[[str], str]] = {
     "holes": _with_holes,
     "errors": _with_errors,
     "weights": _weighted,
+    "labels": _labelled,
+    "prior": lambda structure: of_fit(_fitted(structure, prior=NormalInverseWishart(dof=9.0))),
     "noise": lambda structure: of_fit(_fitted(structure, noise=Noise(weight=0.1))),
     "float32": lambda structure: of_fit(_fitted(structure, rows_of(200_000, 5).astype(np.float32), tol=1e-3)),
     "many rows": lambda structure: of_fit(_fitted(structure, rows_of(200_000, 5), max_iter=5)),
@@ -138,6 +147,9 @@ OPTIONS: dict[str, Callable[[str], str]] = {
 
 def main(*words: str) -> None:
     """Print a line for each fit whose name begins with one of the words; for all, without words."""
+    unknown = {*words} - {*FAMILIES, "options"}
+    if unknown:
+        sys.exit(f"{sorted(unknown)} are no first words of fits: {[*FAMILIES, 'options']}")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of too few steps
         for name, make in cases():

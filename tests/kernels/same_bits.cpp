@@ -239,7 +239,19 @@ public:
     }
   }
 
+  // One step over two tiles, for tools/count_instructions.py.
+  void one_step(Index d, Factors kind) {
+    execution_.n_threads = 1;
+    const Problem p(kCountedRows, d, kCountedComponents, kind, Rule::soft,
+                    kind == triangular ? Second::full : Second::diagonal, 5);
+    Moments out(p.shape);
+    step(kernels_, {p.shape, p.view(false), {}, {}, {}}, p.parameters(),
+         Precision::widened, execution_, out.view());
+  }
+
 private:
+  static constexpr Index kCountedRows = 288, kCountedComponents = 8;
+
   void step_into(Hash &hash, const Problem &p, const StepView &task,
                  Precision precision) {
     Moments out(p.shape);
@@ -585,7 +597,10 @@ int main(int argc, char **argv) {
       continue;
     std::printf("# %s\n", kernels->isa);
     Cases cases(*kernels);
-    argc > 2 ? cases.time() : cases.run_all();
+    if (argc > 3)
+      cases.one_step(std::atoi(argv[3]), argc > 4 ? diagonal : triangular);
+    else
+      argc > 2 ? cases.time() : cases.run_all();
   }
   return 0;
 }

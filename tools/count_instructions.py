@@ -1,0 +1,169 @@
+"""Count the instructions that the kernels of a step execute for a row and component: NEON's beside AVX2's.
+
+QEMU runs the driver of tests/kernels/same_bits.cpp, and lists the blocks that it enters. objdump says what is in them. So
+no processor with the instructions is needed, and no count is estimated. The share is that of the peak of a processor with
+four pipes of 128 bits that starts eight instructions in a cycle: multiply-adds / 4 over the larger of multiply-adds / 4
+and instructions / 8. Spills are moves between vector registers and the stack, in innermost loops.
+
+Usage: count_instructions.py [--loops] NEON_DRIVER [AVX2_DRIVER]      each linked with -static; --loops lists innermost loops
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import tempfile
+from bisect import bisect_right
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+
+TOOLS = {"neon": ("aarch64-linux-gnu-objdump", ["qemu-aarch64-static"]), "avx2": ("objdump", ["qemu-x86_64-static", "-cpu", "max"])}
+PAIRS = 288 * 8  # rows and components of the driver's step
+PHASES = {
+    "E": r"one_panel<|visit_components|panels::|squared_distance|flat_densities|flat::log_densities",
+    "M": r"fixed::add|scatter::add|flat::add",
+}
+BRANCH = re.compile(r"(b|b\..*|bl|blr|br|ret|cbn?z|tbn?z|j.*|call.*)$")
+MULTIPLY_ADD = re.compile(r"(fmla|fmls|vfn?m(add|sub)\d+p[sd])$")
+STACK = re.compile(r"\[(sp|x29)\b|\(%r[sb]p")
+VECTOR = re.compile(r"\b[qv]\d+\b|%[xy]mm")
+
+
+@dataclass
+class Counts:
+    """Of instructions, executed or listed."""
+
+    instructions: float = 0
+    multiply_adds: float = 0
+    spills: float = 0
+
+    def add(self, other: Counts, times: float = 1) -> None:
+        """Add `times` as many."""
+        self.instructions += times * other.instructions
+        self.multiply_adds += times * other.multiply_adds
+        self.spills += times * other.spills
+
+    @property
+    def share(self) -> float:
+        """Of the peak, by count."""
+        return self.multiply_adds / 4 / max(self.multiply_adds / 4, self.instructions / 8, 1e-9)
+
+
+@dataclass
+class Function:
+    """One function's code, and the first and last places of its innermost loops."""
+
+    name: str
+    addresses: list[int] = field(default_factory=list)
+    code: list[tuple[str, str]] = field(default_factory=list)
+    loops: list[tuple[int, int]] = field(default_factory=list)
+
+    def find_loops(self) -> None:
+        """Where a branch goes back and no other does within."""
+        places = {address: i for i, address in enumerate(self.addresses)}
+        loops = set()
+        for i, (name, operands) in enumerate(self.code):
+            target = re.search(r"\b([0-9a-f]+) <", operands)
+            if target and BRANCH.match(name) and name not in ("bl", "call") and places.get(int(target[1], 16), i + 1) <= i:
+                loops.add((places[int(target[1], 16)], i))
+        self.loops = sorted(a for a in loops if not any(b != a and a[0] <= b[0] and b[1] <= a[1] for b in loops))
+
+    def count(self, first: int, last: int) -> Counts:
+        """Of the places first .. last."""
+        counts = Counts()
+        for i in range(first, last + 1):
+            name, operands = self.code[i]
+            is_inner = any(a <= i <= b for a, b in self.loops)
+            is_spill = is_inner and STACK.search(operands) and VECTOR.search(operands)
+            counts.add(Counts(1, bool(MULTIPLY_ADD.match(name)), bool(is_spill)))
+        return counts
+
+
+def functions(objdump: str, driver: str, isa: str) -> list[Function]:
+    """Those of the kernels in double."""
+    listing = subprocess.run([objdump, "-dC", "--no-show-raw-insn", driver], capture_output=True, text=True, check=True)
+    found = []
+    for text in re.split(r"\n\n(?=[0-9a-f]+ <)", listing.stdout):
+        head, *lines = text.splitlines()
+        if f"gaussmix::{isa}::" not in head or not any(re.search(p, head) for p in PHASES.values()):
+            continue
+        function = Function(head)
+        for line in lines:
+            if match := re.match(r"\s*([0-9a-f]+):\s+(\S+)\s*(.*)", line):
+                function.addresses.append(int(match[1], 16))
+                function.code.append((match[2], match[3]))
+        function.find_loops()
+        found.append(function)
+    return sorted(found, key=lambda f: f.addresses[0])
+
+
+def entered(qemu: list[str], driver: str, isa: str, case: list[str]) -> Counter[tuple[int, int]]:
+    """How often each block was entered, and the block after it."""
+    with tempfile.TemporaryDirectory() as folder:
+        log = Path(folder) / "log"
+        subprocess.run([*qemu, "-d", "exec,nochain", "-D", log, driver, isa, "step", *case], check=True, capture_output=True)
+        with log.open() as lines:
+            blocks = [int(line.split("/")[1], 16) for line in lines if line.startswith("Trace")]
+    return Counter(zip(blocks, [*blocks[1:], 0], strict=True))
+
+
+def executed(code: list[Function], blocks: Counter[tuple[int, int]], phase: str, loops: Counter | None = None) -> Counts:
+    """What a phase executed: a block ends with a branch, or where the next one begins."""
+    starts = [f.addresses[0] for f in code]
+    total = Counts()
+    for (start, after), times in blocks.items():
+        function = code[max(bisect_right(starts, start) - 1, 0)]
+        if not (function.addresses[0] <= start <= function.addresses[-1] and re.search(PHASES[phase], function.name)):
+            continue
+        first = last = bisect_right(function.addresses, start) - 1
+        while not BRANCH.match(function.code[last][0]) and function.addresses[last + 1] != after:
+            last += 1
+        total.add(function.count(first, last), times / PAIRS)
+        if loops is not None:
+            for a, b in function.loops:
+                loops[function.name, a, b] += times * (a <= first <= last == b)
+    return total
+
+
+def show_loops(code: list[Function], loops: Counter) -> None:
+    """The innermost loops that were run, the most frequent ones first."""
+    for (name, a, b), times in loops.most_common(12):
+        c = next(f for f in code if f.name == name).count(a, b)
+        if times and c.multiply_adds:
+            print(f"    {times:8} times {c.instructions:4} instructions, {c.multiply_adds:3} multiply-adds, {c.spills:3} spills,"
+                  f" {c.share:4.0%}  {re.sub(r'.*?<|gaussmix::|>:$', '', name, count=2)[:60]}")  # fmt: skip
+
+
+def main(*arguments: str) -> int:
+    """Print the table."""
+    drivers = dict(zip(TOOLS, [a for a in arguments if a != "--loops"], strict=False))
+    code = {isa: functions(TOOLS[isa][0], driver, isa) for isa, driver in drivers.items()}
+    print("| covariances, d | phase |" + "".join(f" {isa}: instructions | multiply-adds | spills | share |" for isa in drivers))
+    print("|---|---|" + "---:|---:|---:|---:|" * len(drivers))
+    for kind in ("full", "diagonal"):
+        for d in (2, 3, 4, 5, 6, 7, 8, 12, 16, 32, 64):
+            case = [str(d), *(["diagonal"] if kind == "diagonal" else [])]
+            blocks = {isa: entered(TOOLS[isa][1], driver, isa, case) for isa, driver in drivers.items()}
+            loops = {isa: Counter() for isa in drivers}
+            rows: dict[str, list[Counts]] = {phase: [] for phase in (*PHASES, "E + M")}
+            for isa in drivers:
+                both = Counts()
+                for phase in PHASES:
+                    rows[phase].append(executed(code[isa], blocks[isa], phase, loops[isa]))
+                    both.add(rows[phase][-1])
+                rows["E + M"].append(both)
+            for phase, counts in rows.items():
+                figures = "".join(
+                    f" {c.instructions:.1f} | {c.multiply_adds:.1f} | {c.spills:.1f} | {c.share:.0%} |" for c in counts
+                )
+                print(f"| {kind}, {d} | {phase} |{figures}", flush=True)
+            if "--loops" in arguments:
+                for isa in drivers:
+                    show_loops(code[isa], loops[isa])
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))

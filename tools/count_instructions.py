@@ -100,30 +100,38 @@ def functions(objdump: str, driver: str, isa: str) -> list[Function]:
 
 
 def entered(qemu: list[str], driver: str, isa: str, case: list[str]) -> Counter[tuple[int, int]]:
-    """How often each block was entered, and the block after it."""
+    """How often each block was entered: the addresses of its first instruction and in its last."""
+    ends, times = {}, Counter()
+    start = None
     with tempfile.TemporaryDirectory() as folder:
         log = Path(folder) / "log"
-        subprocess.run([*qemu, "-d", "exec,nochain", "-D", log, driver, isa, "step", *case], check=True, capture_output=True)
+        command = [*qemu, "-d", "in_asm,exec,nochain", "-D", log, driver, isa, "step", *case]
+        subprocess.run(command, check=True, capture_output=True)
         with log.open() as lines:
-            blocks = [int(line.split("/")[1], 16) for line in lines if line.startswith("Trace")]
-    return Counter(zip(blocks, [*blocks[1:], 0], strict=True))
+            for line in lines:
+                if line.startswith("Trace"):
+                    times[int(line.split("/")[1], 16)] += 1
+                elif line.startswith("IN:"):
+                    start = None
+                elif line.startswith("0x"):
+                    address = int(line[: line.index(":")], 16)
+                    start = start or address
+                    ends[start] = address
+    return Counter({(start, ends[start]): n for start, n in times.items()})
 
 
-def executed(code: list[Function], blocks: Counter[tuple[int, int]], phase: str, loops: Counter | None = None) -> Counts:
-    """What a phase executed: a block ends with a branch, or where the next one begins."""
+def executed(code: list[Function], blocks: Counter[tuple[int, int]], phase: str, loops: Counter) -> Counts:
+    """What a phase executed for a row and component; and how often its innermost loops ended."""
     starts = [f.addresses[0] for f in code]
     total = Counts()
-    for (start, after), times in blocks.items():
+    for (start, end), times in blocks.items():
         function = code[max(bisect_right(starts, start) - 1, 0)]
         if not (function.addresses[0] <= start <= function.addresses[-1] and re.search(PHASES[phase], function.name)):
             continue
-        first = last = bisect_right(function.addresses, start) - 1
-        while not BRANCH.match(function.code[last][0]) and function.addresses[last + 1] != after:
-            last += 1
+        first, last = (bisect_right(function.addresses, address) - 1 for address in (start, end))
         total.add(function.count(first, last), times / PAIRS)
-        if loops is not None:
-            for a, b in function.loops:
-                loops[function.name, a, b] += times * (a <= first <= last == b)
+        for a, b in function.loops:
+            loops[function.name, a, b] += times * (first <= b <= last)
     return total
 
 

@@ -46,3 +46,13 @@ constexpr int kFeaturesTogether = 8;  // features that are transposed together
 }  // namespace gaussmix::GAUSSMIX_ISA
 
 #include GAUSSMIX_BACKEND
+
+namespace gaussmix::GAUSSMIX_ISA {
+
+// For the compiler, the numbers there are unknown: it reads them again, and does not keep so many that it spills.
+GAUSSMIX_INLINE const Real* reread(const Real* p) {
+    asm volatile("" : "+r"(p));
+    return p;
+}
+
+}  // namespace gaussmix::GAUSSMIX_ISA

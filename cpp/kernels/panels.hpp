@@ -69,16 +69,20 @@ GAUSSMIX_INLINE void whiten_rows(const Panel<kLeaves>& p, int h, Vec (&squares)[
     const Real* triangle = p.weights + p.n_before * R;
     GAUSSMIX_UNROLL for (int i = 0; i < first + kHeight; ++i) {
         triangle = reread(triangle);
+        const Part mean = kHasMean ? Part::broadcast(p.mean[i]) : Part::zero();
         Part u[kGroupVectors];
         GAUSSMIX_UNROLL for (int v = 0; v < kGroupVectors; ++v) {
             const int place = i * kGroupRows + v * kLanes + lane;
             u[v] = Part::load(p.rows + place);
-            if constexpr (kHasMean) u[v] = u[v] - Part::broadcast(p.mean[i]);
+            if constexpr (kHasMean) u[v] = u[v] - mean;
             if constexpr (kLeaves == Leaves::differences) u[v].store(p.out + place);
         }
         GAUSSMIX_UNROLL for (int r = i > first ? i - first : 0; r < kHeight; ++r) {
             const Real w = triangle[triangle_column(R, i) + first + r - i];
             GAUSSMIX_UNROLL for (int v = 0; v < kGroupVectors; ++v) z[r][v] = fma(w, u[v], z[r][v]);
+        }
+        GAUSSMIX_UNROLL for (int r = i > first ? i - first : 0; r < kHeight; ++r) {
+            GAUSSMIX_UNROLL for (int v = 0; v < kGroupVectors; ++v) z[r][v] = held(z[r][v]);
         }
     }
     Part sum[kGroupVectors];

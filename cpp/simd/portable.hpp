@@ -113,7 +113,14 @@ GAUSSMIX_INLINE Part sqrt(Part a) {
     }
     return a;
 }
-GAUSSMIX_INLINE Part held(Part a) { return a; }
+GAUSSMIX_INLINE Part held(Part a) {
+#if defined(__aarch64__)
+    asm volatile("" : "+w"(a.v));
+#elif defined(__FMA__)
+    asm volatile("" : "+x"(a.v));
+#endif
+    return a;
+}
 
 struct PartMask {
     decltype(Register() < Register()) v;

@@ -1,11 +1,13 @@
 """Count the instructions that the kernels of a step execute for a row and component: NEON's beside AVX2's.
 
-QEMU runs the driver of tests/kernels/same_bits.cpp, and lists the blocks that it enters. objdump says what is in them. So
-no processor with the instructions is needed, and no count is estimated. The share is that of the peak of a processor with
-four pipes of 128 bits that starts eight instructions in a cycle: multiply-adds / 4 over the larger of multiply-adds / 4
-and instructions / 8. Spills are moves between vector registers and the stack, in innermost loops.
+QEMU runs the driver of tests/kernels/same_bits.cpp, and lists the blocks that it enters. objdump says what is in them.
+So no processor with the instructions is needed, and no count is estimated. The share is NEON's, of the peak of a
+processor with four pipes of 128 bits that starts eight instructions in a cycle: multiply-adds / 4 over the larger of
+multiply-adds / 4 and instructions / 8. Stack moves are those of vector registers, in innermost loops.
 
-Usage: count_instructions.py [--loops] NEON_DRIVER [AVX2_DRIVER]      each linked with -static; --loops lists innermost loops
+Usage: count_instructions.py [--loops] NEON_DRIVER [AVX2_DRIVER]      both linked with -static
+
+--loops lists the innermost loops that run most often, too. docs/develop/performance.md: how to build the drivers.
 """
 
 from __future__ import annotations
@@ -19,12 +21,16 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
-TOOLS = {"neon": ("aarch64-linux-gnu-objdump", ["qemu-aarch64-static"]), "avx2": ("objdump", ["qemu-x86_64-static", "-cpu", "max"])}
+TOOLS = {
+    "neon": ("aarch64-linux-gnu-objdump", ["qemu-aarch64-static"]),
+    "avx2": ("objdump", ["qemu-x86_64-static", "-cpu", "max"]),
+}
 PAIRS = 288 * 8  # rows and components of the driver's step
 PHASES = {
     "E": r"one_panel<|visit_components|panels::|squared_distance|flat_densities|flat::log_densities",
     "M": r"fixed::add|scatter::add|flat::add",
 }
+Loops = Counter[tuple[str, int, int]]
 BRANCH = re.compile(r"(b|b\..*|bl|blr|br|ret|cbn?z|tbn?z|j.*|call.*)$")
 MULTIPLY_ADD = re.compile(r"(fmla|fmls|vfn?m(add|sub)\d+p[sd])$")
 STACK = re.compile(r"\[(sp|x29)\b|\(%r[sb]p")
@@ -37,13 +43,13 @@ class Counts:
 
     instructions: float = 0
     multiply_adds: float = 0
-    spills: float = 0
+    stack_moves: float = 0
 
     def add(self, other: Counts, times: float = 1) -> None:
         """Add `times` as many."""
         self.instructions += times * other.instructions
         self.multiply_adds += times * other.multiply_adds
-        self.spills += times * other.spills
+        self.stack_moves += times * other.stack_moves
 
     @property
     def share(self) -> float:
@@ -66,7 +72,12 @@ class Function:
         loops = set()
         for i, (name, operands) in enumerate(self.code):
             target = re.search(r"\b([0-9a-f]+) <", operands)
-            if target and BRANCH.match(name) and name not in ("bl", "call") and places.get(int(target[1], 16), i + 1) <= i:
+            if (
+                target
+                and BRANCH.match(name)
+                and name not in ("bl", "call")
+                and places.get(int(target[1], 16), i + 1) <= i
+            ):
                 loops.add((places[int(target[1], 16)], i))
         self.loops = sorted(a for a in loops if not any(b != a and a[0] <= b[0] and b[1] <= a[1] for b in loops))
 
@@ -76,8 +87,8 @@ class Function:
         for i in range(first, last + 1):
             name, operands = self.code[i]
             is_inner = any(a <= i <= b for a, b in self.loops)
-            is_spill = is_inner and STACK.search(operands) and VECTOR.search(operands)
-            counts.add(Counts(1, bool(MULTIPLY_ADD.match(name)), bool(is_spill)))
+            is_move = is_inner and STACK.search(operands) and VECTOR.search(operands)
+            counts.add(Counts(1, bool(MULTIPLY_ADD.match(name)), bool(is_move)))
         return counts
 
 
@@ -101,11 +112,12 @@ def functions(objdump: str, driver: str, isa: str) -> list[Function]:
 
 def entered(qemu: list[str], driver: str, isa: str, case: list[str]) -> Counter[tuple[int, int]]:
     """How often each block was entered: the addresses of its first instruction and in its last."""
-    ends, times = {}, Counter()
+    ends: dict[int, int] = {}
+    times: Counter[int] = Counter()
     start = None
     with tempfile.TemporaryDirectory() as folder:
         log = Path(folder) / "log"
-        command = [*qemu, "-d", "in_asm,exec,nochain", "-D", log, driver, isa, "step", *case]
+        command = [*qemu, "-d", "in_asm,exec,nochain", "-D", str(log), driver, isa, "step", *case]
         subprocess.run(command, check=True, capture_output=True)
         with log.open() as lines:
             for line in lines:
@@ -120,7 +132,7 @@ def entered(qemu: list[str], driver: str, isa: str, case: list[str]) -> Counter[
     return Counter({(start, ends[start]): n for start, n in times.items()})
 
 
-def executed(code: list[Function], blocks: Counter[tuple[int, int]], phase: str, loops: Counter) -> Counts:
+def executed(code: list[Function], blocks: Counter[tuple[int, int]], phase: str, loops: Loops) -> Counts:
     """What a phase executed for a row and component; and how often its innermost loops ended."""
     starts = [f.addresses[0] for f in code]
     total = Counts()
@@ -135,26 +147,40 @@ def executed(code: list[Function], blocks: Counter[tuple[int, int]], phase: str,
     return total
 
 
-def show_loops(code: list[Function], loops: Counter) -> None:
+def show_loops(code: list[Function], loops: Loops) -> None:
     """The innermost loops that were run, the most frequent ones first."""
     for (name, a, b), times in loops.most_common(12):
         c = next(f for f in code if f.name == name).count(a, b)
         if times and c.multiply_adds:
-            print(f"    {times:8} times {c.instructions:4} instructions, {c.multiply_adds:3} multiply-adds, {c.spills:3} spills,"
-                  f" {c.share:4.0%}  {re.sub(r'.*?<|gaussmix::|>:$', '', name, count=2)[:60]}")  # fmt: skip
+            short = name.partition("<")[2].replace("gaussmix::", "")[:60]
+            print(
+                f"    {times:8} times {c.instructions:4} instructions, {c.multiply_adds:3} multiply-adds,"
+                f" {c.stack_moves:3} stack moves, {c.share:4.0%}  {short}"
+            )
+
+
+def head(isa: str) -> str:
+    """Of the columns of one backend."""
+    return f" {isa}: instructions | multiply-adds | stack moves |" + " share |" * (isa == "neon")
+
+
+def cells(isa: str, c: Counts) -> str:
+    """The columns of one backend."""
+    share = f" {c.share:.0%} |" if isa == "neon" else ""
+    return f" {c.instructions:.1f} | {c.multiply_adds:.1f} | {c.stack_moves:.1f} |{share}"
 
 
 def main(*arguments: str) -> int:
     """Print the table."""
     drivers = dict(zip(TOOLS, [a for a in arguments if a != "--loops"], strict=False))
     code = {isa: functions(TOOLS[isa][0], driver, isa) for isa, driver in drivers.items()}
-    print("| covariances, d | phase |" + "".join(f" {isa}: instructions | multiply-adds | spills | share |" for isa in drivers))
-    print("|---|---|" + "---:|---:|---:|---:|" * len(drivers))
+    print("| covariances, d | phase |" + "".join(map(head, drivers)))
+    print("|---|---|" + "---:|" * (3 * len(drivers) + ("neon" in drivers)))
     for kind in ("full", "diagonal"):
         for d in (2, 3, 4, 5, 6, 7, 8, 12, 16, 32, 64):
             case = [str(d), *(["diagonal"] if kind == "diagonal" else [])]
             blocks = {isa: entered(TOOLS[isa][1], driver, isa, case) for isa, driver in drivers.items()}
-            loops = {isa: Counter() for isa in drivers}
+            loops: dict[str, Loops] = {isa: Counter() for isa in drivers}
             rows: dict[str, list[Counts]] = {phase: [] for phase in (*PHASES, "E + M")}
             for isa in drivers:
                 both = Counts()
@@ -163,10 +189,7 @@ def main(*arguments: str) -> int:
                     both.add(rows[phase][-1])
                 rows["E + M"].append(both)
             for phase, counts in rows.items():
-                figures = "".join(
-                    f" {c.instructions:.1f} | {c.multiply_adds:.1f} | {c.spills:.1f} | {c.share:.0%} |" for c in counts
-                )
-                print(f"| {kind}, {d} | {phase} |{figures}", flush=True)
+                print(f"| {kind}, {d} | {phase} |" + "".join(map(cells, drivers, counts)), flush=True)
             if "--loops" in arguments:
                 for isa in drivers:
                     show_loops(code[isa], loops[isa])

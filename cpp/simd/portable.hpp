@@ -113,6 +113,8 @@ GAUSSMIX_INLINE Part sqrt(Part a) {
     }
     return a;
 }
+// Volatile, so that what precedes it comes first: compilers put multiply-adds off until their operands spill (clang 22,
+// E of d = 16: 94 % of the peak by count, 83 % without `volatile`).
 GAUSSMIX_INLINE Part held(Part a) {
 #if defined(__aarch64__)
     asm volatile("" : "+w"(a.v));

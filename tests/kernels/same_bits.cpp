@@ -1,8 +1,10 @@
 // The kernels on made-up rows: a hash of the results of each case, so that
 // backends, compilers and processors can be compared.
 //
-//   same_bits [BACKEND [time]]     one backend that was linked
-//   (-DBACKENDS='X(avx2) X(portable)'), or all; `time`: nanoseconds
+//   same_bits [BACKEND [time]]             one backend that was linked, or all;
+//                                          `time`: nanoseconds
+//   same_bits BACKEND step D [diagonal]    one step and no hash, for
+//                                          tools/count_instructions.py
 //
 // Rows are made of integers by exact arithmetic, so they are the same
 // everywhere. A NaN is one number, and so are 0 and -0. tools/same_bits.py
@@ -13,6 +15,7 @@
 #include <cmath>
 #include <cstdint>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <string>
 #include <vector>
@@ -239,7 +242,7 @@ public:
     }
   }
 
-  // One step over two tiles, for tools/count_instructions.py.
+  // Over two tiles.
   void one_step(Index d, Factors kind) {
     execution_.n_threads = 1;
     const Problem p(kCountedRows, d, kCountedComponents, kind, Rule::soft,

@@ -1,6 +1,8 @@
 // The kernels on made-up rows: a hash of the results of each case, to compare backends, compilers and processors.
 //
-//   same_bits [BACKEND [time]]     all backends that this processor can run, or one; `time`: nanoseconds for a row and component
+//   same_bits [BACKEND [time]]             all backends that this processor can run, or one; `time`: nanoseconds for a row and
+//                                          component
+//   same_bits BACKEND step D [diagonal]    one step and no hash, for tools/count_instructions.py
 //
 // Rows are made of integers by exact arithmetic, so they are the same everywhere. A NaN is one number.
 #include <algorithm>
@@ -9,6 +11,7 @@
 #include <cmath>
 #include <cstdint>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <string>
 #include <vector>
@@ -199,7 +202,19 @@ public:
         }
     }
 
+    // Over two tiles.
+    void one_step(Index d, Factors kind) {
+        execution_.n_threads = 1;
+        const Problem p(kCountedRows, d, kCountedComponents, kind, Rule::soft,
+                        kind == triangular ? Second::full : Second::diagonal, 5);
+        Moments out(p.shape);
+        step(kernels_, {p.shape, p.view(false), {}, {}, {}}, p.parameters(), Precision::widened, execution_,
+             out.view());
+    }
+
 private:
+    static constexpr Index kCountedRows = 288, kCountedComponents = 8;
+
     void step_into(Hash& hash, const Problem& p, const StepView& task, Precision precision) {
         Moments out(p.shape);
         step(kernels_, task, p.parameters(), precision, execution_, out.view());
@@ -481,7 +496,11 @@ int main(int argc, char** argv) {
         is_found = true;
         std::printf("# %s\n", kernels->isa);
         Cases cases(*kernels);
-        argc > 2 ? cases.time() : cases.run_all();
+        if (argc > 3) {
+            cases.one_step(std::atoi(argv[3]), argc > 4 ? diagonal : triangular);
+        } else {
+            argc > 2 ? cases.time() : cases.run_all();
+        }
     }
     return is_found ? 0 : 1;
 }

@@ -76,7 +76,8 @@ void one_panel(const DensityView& p, const GroupView& group, Vec (&best)[kGroupV
     GAUSSMIX_UNROLL for (int v = 0; v < kGroupVectors; ++v) top[v] = best[v];
     for (Index k = 0; k < p.shape.n_components; ++k, out += kGroupRows) {
         Vec squares[kGroupVectors] = {Vec::zero(), Vec::zero(), Vec::zero()};
-        panels::whiten_panel<D>({nullptr, 0, group.rows, mean, shift, factor, nullptr, nullptr}, squares);
+        const panels::Panel<panels::Leaves::squares> panel{nullptr, 0, group.rows, mean, shift, factor, nullptr};
+        panels::whiten_panel<D>(panel, squares);
         store_log_densities(squares, p.log_scale()[k], out, top);
         mean += D, shift += D, factor += p.layout.factor_stride;
     }

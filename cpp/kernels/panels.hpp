@@ -25,28 +25,35 @@ inline void pack(const double* factor, Index n_features, Real* out) {
     }
 }
 
+enum class Leaves {
+    squares,      // z^2, added to the squared distances
+    differences,  // and x - mean, for later panels
+    whitened,     // z, of rows that are differences already
+};
+
+template <Leaves kLeaves>
 struct Panel {
     const Real* differences;  // x - mean of the features before this panel
     Index n_before;
-    const Real* rows;   // from the panel's first feature on, as are:
-    const Real* mean;   // null: zero
-    const Real* shift;  // read in float only; null: zero
+    const Real* rows;  // from the panel's first feature on, as is:
+    const Real* mean;
+    const Real* shift;  // read in float only
     const Real* weights;
-    Real* new_differences;  // where to leave x - mean for later panels, or null
-    Real* whitened;         // where to leave z, or null to add z^2 to the squared distances
+    Real* out;  // differences or z
 };
 
 // Where column `column` of a packed triangle of height R starts.
 constexpr int triangle_column(int R, int column) { return column * R - column * (column - 1) / 2; }
 
 // Rows first .. first + kHeight - 1 of the R rows of a panel, for one part of the lanes.
-template <int R, int first, int kHeight>
-GAUSSMIX_INLINE void whiten_rows(const Panel& p, int h, Vec (&squares)[kGroupVectors]) {
+template <int R, int first, int kHeight, Leaves kLeaves>
+GAUSSMIX_INLINE void whiten_rows(const Panel<kLeaves>& p, int h, Vec (&squares)[kGroupVectors]) {
     const int lane = h * kPartLanes;
+    constexpr bool kHasMean = kLeaves != Leaves::whitened;
     Part z[kHeight][kGroupVectors];
     GAUSSMIX_UNROLL for (int r = 0; r < kHeight; ++r) {
         GAUSSMIX_UNROLL for (int v = 0; v < kGroupVectors; ++v) {
-            z[r][v] = kIsSingle && p.shift != nullptr ? Part::broadcast(p.shift[first + r]) : Part::zero();
+            z[r][v] = kIsSingle && kHasMean ? Part::broadcast(p.shift[first + r]) : Part::zero();
         }
     }
     for (Index i = 0; i < p.n_before; ++i) {
@@ -55,37 +62,45 @@ GAUSSMIX_INLINE void whiten_rows(const Panel& p, int h, Vec (&squares)[kGroupVec
             u[v] = Part::load(p.differences + i * kGroupRows + v * kLanes + lane);
         }
         GAUSSMIX_UNROLL for (int r = 0; r < kHeight; ++r) {
-            const Part w = Part::broadcast(p.weights[i * R + first + r]);
+            const Real w = p.weights[i * R + first + r];
             GAUSSMIX_UNROLL for (int v = 0; v < kGroupVectors; ++v) z[r][v] = fma(w, u[v], z[r][v]);
         }
     }
     const Real* triangle = p.weights + p.n_before * R;
     GAUSSMIX_UNROLL for (int i = 0; i < first + kHeight; ++i) {
+        triangle = reread(triangle);
+        const Part mean = kHasMean ? Part::broadcast(p.mean[i]) : Part::zero();
         Part u[kGroupVectors];
         GAUSSMIX_UNROLL for (int v = 0; v < kGroupVectors; ++v) {
             const int place = i * kGroupRows + v * kLanes + lane;
             u[v] = Part::load(p.rows + place);
-            if (p.mean != nullptr) u[v] = u[v] - Part::broadcast(p.mean[i]);
-            if (p.new_differences != nullptr) u[v].store(p.new_differences + place);
+            if constexpr (kHasMean) u[v] = u[v] - mean;
+            if constexpr (kLeaves == Leaves::differences) u[v].store(p.out + place);
         }
         GAUSSMIX_UNROLL for (int r = i > first ? i - first : 0; r < kHeight; ++r) {
-            const Part w = Part::broadcast(triangle[triangle_column(R, i) + first + r - i]);
+            const Real w = triangle[triangle_column(R, i) + first + r - i];
             GAUSSMIX_UNROLL for (int v = 0; v < kGroupVectors; ++v) z[r][v] = fma(w, u[v], z[r][v]);
         }
+        GAUSSMIX_UNROLL for (int r = i > first ? i - first : 0; r < kHeight; ++r) {
+            GAUSSMIX_UNROLL for (int v = 0; v < kGroupVectors; ++v) z[r][v] = held(z[r][v]);
+        }
     }
+    Part sum[kGroupVectors];
+    GAUSSMIX_UNROLL for (int v = 0; v < kGroupVectors; ++v) sum[v] = part(squares[v], h);
     GAUSSMIX_UNROLL for (int r = 0; r < kHeight; ++r) {
         GAUSSMIX_UNROLL for (int v = 0; v < kGroupVectors; ++v) {
-            if (p.whitened != nullptr) {
-                z[r][v].store(p.whitened + (first + r) * kGroupRows + v * kLanes + lane);
+            if constexpr (kLeaves == Leaves::whitened) {
+                z[r][v].store(p.out + (first + r) * kGroupRows + v * kLanes + lane);
             } else {
-                set_part(squares[v], h, fma(z[r][v], z[r][v], part(squares[v], h)));
+                sum[v] = fma(z[r][v], z[r][v], sum[v]);
             }
         }
     }
+    GAUSSMIX_UNROLL for (int v = 0; v < kGroupVectors; ++v) set_part(squares[v], h, sum[v]);
 }
 
-template <int R, int first = 0>
-GAUSSMIX_INLINE void whiten_panel(const Panel& p, Vec (&squares)[kGroupVectors]) {
+template <int R, int first = 0, Leaves kLeaves>
+GAUSSMIX_INLINE void whiten_panel(const Panel<kLeaves>& p, Vec (&squares)[kGroupVectors]) {
     constexpr int kHeight = smaller(kTileHeight, R - first);
     GAUSSMIX_EACH_PART for (int h = 0; h < kParts; ++h) whiten_rows<R, first, kHeight>(p, h, squares);
     if constexpr (first + kHeight < R) whiten_panel<R, first + kHeight>(p, squares);
@@ -93,10 +108,11 @@ GAUSSMIX_INLINE void whiten_panel(const Panel& p, Vec (&squares)[kGroupVectors])
 
 // y = W x of a group, for a factor that all components share; the differences are the rows themselves.
 inline void whiten(const Real* rows, const Real* weights, Index n_features, Real* whitened) {
-    Vec unused[kGroupVectors];
+    Vec unused[kGroupVectors] = {};
     for (Index j = 0; j < n_features; j += kPanelRows) {
         const Index height = smaller(Index{kPanelRows}, n_features - j);
-        const Panel p{rows, j, rows + j * kGroupRows, nullptr, nullptr, weights, nullptr, whitened + j * kGroupRows};
+        const Panel<Leaves::whitened> p{rows,    j,       rows + j * kGroupRows,    nullptr,
+                                        nullptr, weights, whitened + j * kGroupRows};
         with_constant(height, [&](auto R) { whiten_panel<decltype(R)::value>(p, unused); });
         weights += j * height + height * (height + 1) / 2;
     }
@@ -111,8 +127,8 @@ GAUSSMIX_INLINE bool squared_distance(const Real* rows, const Real* mean, const 
     Index j = 0;
     for (; j + kPanelRows < n_features; j += kPanelRows) {
         Real* here = differences + j * kGroupRows;
-        whiten_panel<kPanelRows>({differences, j, rows + j * kGroupRows, mean + j, shift + j, weights, here, nullptr},
-                                 squares);
+        const Panel<Leaves::differences> p{differences, j, rows + j * kGroupRows, mean + j, shift + j, weights, here};
+        whiten_panel<kPanelRows>(p, squares);
         weights += j * kPanelRows + kPanelRows * (kPanelRows + 1) / 2;
         bool is_near = false;
         GAUSSMIX_UNROLL for (int v = 0; v < kGroupVectors; ++v) {
@@ -120,7 +136,7 @@ GAUSSMIX_INLINE bool squared_distance(const Real* rows, const Real* mean, const 
         }
         if (!is_near) return false;
     }
-    const Panel last{differences, j, rows + j * kGroupRows, mean + j, shift + j, weights, nullptr, nullptr};
+    const Panel<Leaves::squares> last{differences, j, rows + j * kGroupRows, mean + j, shift + j, weights, nullptr};
     with_constant(n_features - j, [&](auto R) { whiten_panel<decltype(R)::value>(last, squares); });
     return true;
 }

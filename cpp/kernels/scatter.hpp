@@ -50,10 +50,13 @@ GAUSSMIX_INLINE void add_triangle(const Component& c, const Real* anchor, Real* 
         GAUSSMIX_UNROLL for (int i = 0; i < kTriangle + R; ++i) sum[i] = Part::zero();
         Real* u_out = differences + h * kPartLanes;
         Real* ru_out = weighted + h * kPartLanes;
+        Part center[R];
+        GAUSSMIX_UNROLL for (int i = 0; i < R; ++i) center[i] = Part::broadcast(anchor[i]);
         for (int g = 0; g < c.groups.count; ++g) {
             const Real* x = c.rows + c.groups.index[g] * c.rows_stride + h * kPartLanes;
             Real* r = c.responsibilities + c.groups.index[g] * c.responsibilities_stride + h * kPartLanes;
             const Real* factor = c.row_factor + c.groups.index[g] * kGroupRows + h * kPartLanes;
+#pragma GCC unroll 1
             for (int v = 0; v < kGroupVectors; ++v, u_out += kSide * kLanes, ru_out += kSide * kLanes) {
                 Part responsibility = Part::load(r + v * kLanes);
                 if constexpr (!kHasEarlier) {
@@ -63,7 +66,7 @@ GAUSSMIX_INLINE void add_triangle(const Component& c, const Real* anchor, Real* 
                 }
                 Part ru[R];
                 GAUSSMIX_UNROLL for (int i = 0; i < R; ++i) {
-                    const Part u = Part::load(x + (i * kGroupVectors + v) * kLanes) - Part::broadcast(anchor[i]);
+                    const Part u = Part::load(x + (i * kGroupVectors + v) * kLanes) - center[i];
                     ru[i] = responsibility * u;
                     sum[kTriangle + i] = sum[kTriangle + i] + ru[i];
                     if constexpr (kHasLater) u.store(u_out + i * kLanes);

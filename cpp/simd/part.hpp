@@ -8,9 +8,9 @@
 //       load_floats            as many floats, widened
 //       load_head, load_floats_head, store_head    the first `count` lanes, any number: others are zero, and their memory is
 //                          not touched
-//   + - * / fma sqrt
+//   + - * / fma sqrt       the first factor of fma may be a number
 //   max, min               a if a > b, else b; a if a < b, else b: so b where one is NaN, or both are 0
-//   held                   keeps a loaded operand in a register, where the compiler would load it again
+//   held                   is in a register by now: where the compiler would load it again, or put it off
 //   PartMask               less, equal, keep, select, any, bits, |
 //   lookup                 double only: table[i mod 8], where the low bits of each lane of `index` hold the integer i
 //   wide_product           double only: of the low 32 bits of lanes of 64 bits
@@ -47,3 +47,13 @@ constexpr int kFeaturesTogether = 8;  // features that are transposed together
 }  // namespace gaussmix::GAUSSMIX_ISA
 
 #include GAUSSMIX_BACKEND
+
+namespace gaussmix::GAUSSMIX_ISA {
+
+// The numbers there become unknown to the compiler: it reads them again, rather than keep more than it has registers for.
+GAUSSMIX_INLINE const Real* reread(const Real* p) {
+    asm volatile("" : "+r"(p));
+    return p;
+}
+
+}  // namespace gaussmix::GAUSSMIX_ISA

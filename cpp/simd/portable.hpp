@@ -91,6 +91,18 @@ GAUSSMIX_INLINE Part fma(Part a, Part b, Part c) {
     return c;
 #endif
 }
+GAUSSMIX_INLINE Part fma(Real a, Part b, Part c) {
+#if defined(__aarch64__) && !defined(__clang__)  // gcc would copy `a` to all lanes first
+#ifdef GAUSSMIX_SINGLE
+    asm("fmla %0.4s, %1.4s, %2.s[0]" : "+w"(c.v) : "w"(b.v), "w"(a));
+#else
+    asm("fmla %0.2d, %1.2d, %2.d[0]" : "+w"(c.v) : "w"(b.v), "w"(a));
+#endif
+    return c;
+#else
+    return fma(Part::broadcast(a), b, c);
+#endif
+}
 // Comparisons, since fmax and fmin of NEON differ for NaN and for zeros.
 GAUSSMIX_INLINE Part max(Part a, Part b) { return {a.v > b.v ? a.v : b.v}; }
 GAUSSMIX_INLINE Part min(Part a, Part b) { return {a.v < b.v ? a.v : b.v}; }
@@ -101,7 +113,16 @@ GAUSSMIX_INLINE Part sqrt(Part a) {
     }
     return a;
 }
-GAUSSMIX_INLINE Part held(Part a) { return a; }
+// Volatile, so that what precedes it comes first: compilers put multiply-adds off until their operands spill (clang 22,
+// E of d = 16: 94 % of the peak by count, 83 % without `volatile`).
+GAUSSMIX_INLINE Part held(Part a) {
+#if defined(__aarch64__)
+    asm volatile("" : "+w"(a.v));
+#elif defined(__FMA__)
+    asm volatile("" : "+x"(a.v));
+#endif
+    return a;
+}
 
 struct PartMask {
     decltype(Register() < Register()) v;

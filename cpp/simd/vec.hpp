@@ -66,17 +66,25 @@ struct InParts<T, 1> {
 using Vec = InParts<Part, kParts>::type;
 using Mask = InParts<PartMask, kParts>::type;
 
+// Part h of a vector: through memory where the loops over four parts stay loops.
 GAUSSMIX_INLINE Part part(const Part& a, int) { return a; }
 template <class Half>
 GAUSSMIX_INLINE Part part(const Halves<Half>& a, int h) {
     constexpr int kBelow = kLanesOf<Half> / kPartLanes;
-    return h < kBelow ? part(a.low, h) : part(a.high, h - kBelow);
+    if constexpr (kParts <= 2) return h < kBelow ? part(a.low, h) : part(a.high, h - kBelow);
+    Part x;
+    __builtin_memcpy(&x, reinterpret_cast<const Part*>(&a) + h, sizeof x);
+    return x;
 }
 GAUSSMIX_INLINE void set_part(Part& a, int, Part x) { a = x; }
 template <class Half>
 GAUSSMIX_INLINE void set_part(Halves<Half>& a, int h, Part x) {
     constexpr int kBelow = kLanesOf<Half> / kPartLanes;
-    h < kBelow ? set_part(a.low, h, x) : set_part(a.high, h - kBelow, x);
+    if constexpr (kParts > 2) {
+        __builtin_memcpy(reinterpret_cast<Part*>(&a) + h, &x, sizeof x);
+    } else {
+        h < kBelow ? set_part(a.low, h, x) : set_part(a.high, h - kBelow, x);
+    }
 }
 
 // What is done half by half.

@@ -33,6 +33,7 @@ GAUSSMIX_INLINE Part operator-(Part a, Part b) { return {GAUSSMIX_MM(sub)(a.v, b
 GAUSSMIX_INLINE Part operator*(Part a, Part b) { return {GAUSSMIX_MM(mul)(a.v, b.v)}; }
 GAUSSMIX_INLINE Part operator/(Part a, Part b) { return {GAUSSMIX_MM(div)(a.v, b.v)}; }
 GAUSSMIX_INLINE Part fma(Part a, Part b, Part c) { return {GAUSSMIX_MM(fmadd)(a.v, b.v, c.v)}; }
+GAUSSMIX_INLINE Part fma(Real a, Part b, Part c) { return fma(Part::broadcast(a), b, c); }
 GAUSSMIX_INLINE Part max(Part a, Part b) { return {GAUSSMIX_MM(max)(a.v, b.v)}; }
 GAUSSMIX_INLINE Part min(Part a, Part b) { return {GAUSSMIX_MM(min)(a.v, b.v)}; }
 GAUSSMIX_INLINE Part sqrt(Part a) { return {GAUSSMIX_MM(sqrt)(a.v)}; }

@@ -28,4 +28,4 @@ def _target_or_reason() -> tuple[Target | None, str]:
         return None, "Its C++ core is not installed; gcc or clang (on Windows clang-cl) compiles it from source."
     except ImportError as error:  # it lacks symbols, or was compiled for another platform
         return None, f"Its C++ core cannot be loaded ({error}); reinstall gaussmix."
-    return core.active(), "Its C++ core was built without kernels for this processor: they need arm64, or x86-64 with AVX2."
+    return core.active(), "Its C++ core has no kernels for this processor: they need arm64, or x86-64 with AVX2."

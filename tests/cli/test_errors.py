@@ -113,7 +113,7 @@ def test_the_page_of_a_name_that_is_no_text(cli, faithful, tmp_path):
 def test_a_page_is_html(cli, faithful, tmp_path):
     result = cli("report", faithful, "-o", tmp_path / "r.pdf")
     assert result.exit_code == 2
-    assert "r.pdf: a page is written as .html." in result.stderr
+    assert "r.pdf: the report is an HTML page. Let its name end in .html." in result.stderr
 
 
 INPUTS = ["parts", "parts/*.npy", "p*s/**", "**/[12].npy", "link", "link/*"]  # two files and no other

@@ -55,9 +55,9 @@ def test_forecasts_are_scored_by_the_density_of_what_came(rng):
         np.testing.assert_allclose(predictive.log_density(Y), each, rtol=1e-9)
         joint, known = regressor.mixture_.log_density(np.c_[X, Y]), regressor.mixture_.marginal([0, 1]).log_density(X)
         np.testing.assert_allclose(predictive.log_density(Y), joint - known, rtol=1e-8, atol=1e-8)
-    with pytest.raises(ValueError, match=r"y has shape \(60,\), and there are 60 rows of 2 targets"):
+    with pytest.raises(ValueError, match=r"y has shape \(60,\), but there are 60 rows of 2 targets"):
         predictive.log_density(Y[:, 0])
-    with pytest.raises(ValueError, match=r"y has shape \(5, 2\), and there are 60 rows of 2 targets"):
+    with pytest.raises(ValueError, match=r"y has shape \(5, 2\), but there are 60 rows of 2 targets"):
         predictive.log_density(Y[:5])
 
 
@@ -228,7 +228,7 @@ BAD = {
     "an unknown name": ({"targets": "heigth"}, FRAME, None, ValueError, "Did you mean 'height'?"),
     "a name without names": ({"targets": "height"}, ROWS, None, ValueError, "'height' is a name, and"),
     "no such column": ({"targets": [0, 7]}, ROWS, None, ValueError, "There is no feature 7"),
-    "twice": ({"targets": [1, "width"]}, FRAME, None, ValueError, "is there twice"),
+    "twice": ({"targets": [1, "width"]}, FRAME, None, ValueError, "is named twice"),
     "every column": ({"targets": [0, 1, 2]}, ROWS, None, ValueError, "targets names every column of X"),
     "no column": ({"targets": []}, ROWS, None, ValueError, "targets names no column of X"),
     "no name": ({"targets": 1.5}, ROWS, None, TypeError, "targets=1.5"),

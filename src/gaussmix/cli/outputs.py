@@ -64,7 +64,7 @@ def format_of(target: str, to: str | None, *, as_json: bool) -> str:
         raise click.UsageError(f"--json contradicts {to or by_name}.")
     if target != STANDARD and not (to or by_name or as_json) and Path(name).suffix:
         known = listed([f".{each}" for each in WRITERS])
-        raise click.UsageError(f"{target}: {Path(name).suffix} is not written; {known} are, or add --to.")
+        raise click.UsageError(f"{target}: gaussmix writes no {Path(name).suffix}. Use {known}, or add --to.")
     format = "json" if as_json else to or by_name or "csv"
     if _codec_of(target) and format not in FOR_PEOPLE:
         raise click.UsageError(f"{target}: only csv and json can be written as {path.suffix}, not {format}.")

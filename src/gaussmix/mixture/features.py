@@ -31,7 +31,7 @@ def places(features: Features, n_features: int, names: tuple[str, ...] | None) -
     found = [place_of(feature, n_features, names) for feature in several]
     if len(set(found)) < len(found):
         twice = next(feature for feature, place in zip(several, found, strict=True) if found.count(place) > 1)
-        raise ValueError(f"Feature {twice!r:.60} is there twice.")
+        raise ValueError(f"Feature {twice!r:.60} is named twice.")
     return np.array(found, dtype=np.intp)
 
 

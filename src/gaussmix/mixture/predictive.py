@@ -87,7 +87,7 @@ class Predictive:
         values = check_finite("y", y)
         if values.shape not in ((n_rows, n_targets), (n_rows,) * (n_targets == 1)):
             raise ValueError(
-                f"y has shape {values.shape}, and there are {n_rows} rows of {counted(n_targets, 'target')}."
+                f"y has shape {values.shape}, but there are {n_rows} rows of {counted(n_targets, 'target')}."
             )
         values = values.reshape(n_rows, n_targets)
         whitening = self._each.whitening

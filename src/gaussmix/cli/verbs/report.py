@@ -60,7 +60,7 @@ def report(
     if given:
         raise click.UsageError(f"--model replaces the fit: leave out {listed(given)}, or --model.")
     if output != STANDARD and Path(output).suffix.lower() not in ("", ".html", ".htm"):
-        raise click.UsageError(f"{output}: a page is written as .html.")
+        raise click.UsageError(f"{output}: the report is an HTML page. Let its name end in .html.")
     check_target(output, data, model)
     opened = None if model is None else ModelFile.open(model)
     table = reading.open(data)

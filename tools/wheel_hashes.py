@@ -1,7 +1,7 @@
 """Hashes of fits by wheels of all platforms, which must be the same.
 
-Usage: same_bits.py write WHEEL       beside the wheels of cibuildwheel, in its test of WHEEL
-       same_bits.py compare FOLDER    of wheels and of what was written for each
+Usage: wheel_hashes.py write WHEEL       beside the wheels of cibuildwheel, in its test of WHEEL
+       wheel_hashes.py compare FOLDER    of wheels and of what was written for each
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""tools/same_bits.py sees wheels whose hashes differ or are missing."""
+"""tools/wheel_hashes.py sees wheels whose hashes differ or are missing."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ SAME = {
 def test_differences_are_named(tmp_path: Path, changed: dict[str, str], sentence: str) -> None:
     for name, content in (SAME | changed).items():
         (tmp_path / name).write_text(content)
-    command = [sys.executable, ROOT / "tools/same_bits.py", "compare", tmp_path]
+    command = [sys.executable, ROOT / "tools/wheel_hashes.py", "compare", tmp_path]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (done.stdout, done.returncode) == (f"{sentence}\n", int(bool(changed)))
 
 
 def test_one_wheel_is_too_few(tmp_path: Path) -> None:
-    command = [sys.executable, ROOT / "tools/same_bits.py", "compare", tmp_path]
+    command = [sys.executable, ROOT / "tools/wheel_hashes.py", "compare", tmp_path]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (done.stdout, done.returncode) == ("0 wheels with an extension are too few to compare\n", 1)

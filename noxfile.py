@@ -48,8 +48,10 @@ def kernels(session: nox.Session) -> None:
 
     With the backend of other processors, whose tests and bits are compared with those of this one.
     """
-    session.install("cmake", "nanobind")  # ctest; the stub's generator
-    session.install(".[test,lint]", *build_in("build/kernels", "GAUSSMIX_WERROR=ON", "GAUSSMIX_PORTABLE=ON"))
+    requirements = nox.project.load_toml("pyproject.toml")["build-system"]["requires"]
+    session.install(*requirements, "cmake", "ninja")  # here, since more is built after the installation
+    settings = build_in("build/kernels", "GAUSSMIX_WERROR=ON", "GAUSSMIX_PORTABLE=ON")
+    session.install("--no-build-isolation", ".[test,lint]", *settings)
     session.run(*IMPORT_CORE)
     session.run("ctest", "--test-dir", "build/kernels", "--output-on-failure", "--no-tests=error")
     session.run("cmake", "--build", "build/kernels", "--target", "same_bits")

@@ -20,6 +20,7 @@ nox.options.reuse_existing_virtualenvs = True
 WITHOUT_CORE = ["--config-settings=wheel.cmake=false", "--config-settings=wheel.py-api=py3"]
 # gaussmix installs without its core if that does not compile. A session that tests the core must fail then.
 IMPORT_CORE = ["python", "-c", "import gaussmix._core"]
+SAME_BITS = "build/kernels/same_bits"  # of the session `kernels`
 
 
 def build_in(folder: str, *definitions: str) -> list[str]:
@@ -58,9 +59,6 @@ def kernels(session: nox.Session) -> None:
     session.run("python", "tools/cross.py", "bits", SAME_BITS)
     session.run("pytest", *(session.posargs or ["tests/kernels/test_build.py"]))
     session.run("pytest", "tests/kernels", "-k", "portable")
-
-
-SAME_BITS = "build/kernels/same_bits"  # of the session `kernels`
 
 
 @nox.session

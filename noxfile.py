@@ -29,6 +29,11 @@ def build_in(folder: str, *definitions: str) -> list[str]:
     return [f"--config-settings={setting}" for setting in settings]
 
 
+def requirements() -> list[str]:
+    """What pip would install to build gaussmix, in an environment of its own."""
+    return list(nox.project.load_toml("pyproject.toml")["build-system"]["requires"])
+
+
 @nox.session
 def tests(session: nox.Session) -> None:
     """The tests; `-- tests/laws -k tied` for a part of them, `-- --heavy` for those that a plain run leaves out."""
@@ -49,8 +54,7 @@ def kernels(session: nox.Session) -> None:
 
     With the backend of other processors, whose tests and bits are compared with those of this one.
     """
-    requirements = nox.project.load_toml("pyproject.toml")["build-system"]["requires"]
-    session.install(*requirements, "cmake", "ninja")  # here, since more is built after the installation
+    session.install(*requirements(), "cmake", "ninja")  # here, since more is built after the installation
     settings = build_in("build/kernels", "GAUSSMIX_WERROR=ON", "GAUSSMIX_PORTABLE=ON")
     session.install("--no-build-isolation", ".[test,lint]", *settings)
     session.run(*IMPORT_CORE)
@@ -65,9 +69,10 @@ def kernels(session: nox.Session) -> None:
 def arm64(session: nox.Session) -> None:
     """NEON under qemu has the bits of this processor's backends; arguments go to an arm64 Python, twenty times slower.
 
-    `-- -m pytest -n0 tests/kernels` tests there, and `-- -m gaussmix.testing.same_bits` prints hashes of fits.
+    That Python has a wheel for arm64. `-- tools/use_wheel.py .` fits Old Faithful with it, `-- -m pytest
+    -n0 tests/kernels` tests it, and `-- -m gaussmix.testing.same_bits` prints hashes of fits.
     """
-    session.install("cmake", "nanobind", "ziglang")
+    session.install(*requirements(), "cmake", "ninja", "ziglang")
     if session.posargs:
         session.run("python", "tools/cross.py", "python", "build/cross/python", *session.posargs)
     elif Path(SAME_BITS).exists():

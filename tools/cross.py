@@ -1,7 +1,8 @@
 """Build for processors and systems that are not at hand, run that under an emulator, and compare the bits.
 
 Usage: cross.py bits PROGRAM|TARGET...        same_bits, which CMakeLists.txt builds, or a target to build it for
-       cross.py python FOLDER [ARGUMENT...]   an arm64 Python with gaussmix and what its tests need, and its arguments
+       cross.py python FOLDER [ARGUMENT...]   an arm64 Python with gaussmix's wheel and what its tests need, and its
+                                              arguments
 
 Targets: here (by this system's compiler), arm64 (NEON, under qemu-user), windows (under Wine). The compiler of
 the last two is ziglang's: clang, with every system's headers. qemu is the one on the path, or Debian's package,
@@ -93,11 +94,13 @@ def built(folder: Path, goal: str, *definitions: str) -> Path:
 
 def crossing(folder: Path, zig: str, system: str, processor: str) -> list[str]:
     """CMake's definitions for a target of zig."""
+    import ziglang
+
     folder.mkdir(parents=True, exist_ok=True)
     compiler = folder / "c++"
     # zig calls x86-64-v3 otherwise, and adds a sanitizer to what is not optimised.
     compiler.write_text(
-        f'#!/bin/bash\nexec "{sys.executable}" -m ziglang c++ -target {zig} -fno-sanitize=all '
+        f'#!/bin/bash\nexec "{Path(ziglang.__file__).parent / "zig"}" c++ -target {zig} -fno-sanitize=all '
         f'"${{@//-march=x86-64-v/-mcpu=x86_64_v}}"\n'
     )
     compiler.chmod(0o755)
@@ -142,8 +145,25 @@ def compare(names: list[str]) -> int:
     return int(n_others > 0 or n_backends < 2)
 
 
+def arm64_wheel() -> Path:
+    """A wheel for Linux on arm64, checked; scikit-build-core and nanobind must be installed."""
+    build, wheels = BUILD / "arm64-wheel", BUILD / "wheel"
+    shutil.rmtree(wheels, ignore_errors=True)
+    settings = [f"build-dir={build / 'build'}"]
+    settings += ["cmake.define." + definition.removeprefix("-D") for definition in crossing(build, *PYTHON)]
+    os.environ |= {
+        "_PYTHON_HOST_PLATFORM": "linux-aarch64",
+        "SETUPTOOLS_EXT_SUFFIX": ".cpython-311-aarch64-linux-gnu.so",
+    }
+    pip = [sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation", "-w", wheels]
+    run(*pip, *(f"--config-settings={setting}" for setting in settings), ROOT)
+    (wheel,) = wheels.glob("*.whl")
+    run(sys.executable, "tools/check_wheel.py", wheel)
+    return wheel
+
+
 def run_python(folder: Path, arguments: list[str]) -> int:
-    """Run an arm64 Python of Debian's with gaussmix, built here, and wheels of its dependencies."""
+    """Run an arm64 Python of Debian's with a wheel of gaussmix, built here, and wheels of its dependencies."""
     root = unpacked("arm64", *PYTHON_PACKAGES)
     if not folder.exists():
         wheels = BUILD / "wheels"
@@ -153,11 +173,8 @@ def run_python(folder: Path, arguments: list[str]) -> int:
         for wheel in wheels.glob("*.whl"):
             zipfile.ZipFile(wheel).extractall(folder.with_suffix(".part"))
         folder.with_suffix(".part").rename(folder)
-    build = BUILD / "arm64-python"
-    extension = built(build, "_core", f"-DPython_EXECUTABLE={sys.executable}", *crossing(build, *PYTHON))
     shutil.rmtree(folder / "gaussmix", ignore_errors=True)
-    shutil.copytree(ROOT / "src" / "gaussmix", folder / "gaussmix", ignore=shutil.ignore_patterns("_core.*.so"))
-    shutil.copy(extension, folder / "gaussmix" / "_core.so")
+    zipfile.ZipFile(arm64_wheel()).extractall(folder)
     environment = {"PYTHONHOME": root / "usr", "PYTHONPATH": folder, "OPENBLAS_NUM_THREADS": 1}
     settings = [word for name, value in environment.items() for word in ("-E", f"{name}={value}")]
     command = [emulator("qemu-aarch64-static"), "-L", root, *settings, root / "usr" / "bin" / "python3.11", *arguments]

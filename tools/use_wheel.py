@@ -70,7 +70,7 @@ def check_command_line(csv: Path) -> None:
 if __name__ == "__main__":
     checkout = Path(sys.argv[1]).resolve()
     package = Path(gaussmix.__file__).resolve()
-    assert not package.is_relative_to(checkout), f"{package} is that of the checkout"
+    assert not package.is_relative_to(checkout / "src"), f"{package} is that of the checkout"
     csv = checkout / "examples" / "faithful.csv"
     check_core()
     check_python(np.loadtxt(csv, delimiter=",", skiprows=1))

@@ -685,6 +685,7 @@ def test_an_error_of_the_one_who_reads_is_not_hidden_by_a_file_that_changed(fold
         blocks.throw(ValueError("the real error"))
 
 
+@pytest.mark.heavy
 def test_python_ends_at_once_while_a_slow_file_is_read(folder):
     """And a thread that still fits a file when the main one has ended goes on to its end."""
     path = folder / "by-rows.npy"

@@ -20,7 +20,6 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from same_fit import assert_same_fit
 
 from gaussmix import (
     GaussianMixture,
@@ -66,6 +65,12 @@ SETTINGS = {
     "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC",
     "spark.sql.files.maxPartitionBytes": "1000000",  # so that files are cut, and have partitions of several sizes
 }
+
+
+def assert_same_fit(actual, expected):
+    from same_fit import assert_same_fit  # here, since Spark's workers import this module, and not its neighbours
+
+    assert_same_fit(actual, expected)
 
 
 @pytest.fixture(scope="module")

@@ -209,7 +209,7 @@ BAD = {
     "short": (np.zeros(5, int), {}, r"shape \(5,\); give one label for each of the 240 rows"),
     "fractions": (np.full(N_ROWS, 0.5), {}, r"labels\[0\] is 0.5; a label is the number of a component"),
     "text": (["a"] * N_ROWS, {}, "Give label_components for labels of other kinds"),
-    "other text": (["a"] * N_ROWS, {"label_components": {"b": [0]}}, r"labels\[0\] is 'a', and label_components has"),
+    "other text": (["a"] * N_ROWS, {"label_components": {"b": [0]}}, r"labels\[0\] is 'a', but label_components names"),
     "nothing allowed": (
         np.arange(N_ROWS)[:, None] + np.zeros(3) != 17,
         {},

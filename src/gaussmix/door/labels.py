@@ -124,7 +124,7 @@ def _of_labels(array: NDArray[Any], groups: Mapping[Any, list[int]] | None) -> K
     for row, label in zip(rows.tolist(), known, strict=True):
         if label not in number:
             raise ValueError(
-                f"labels[{row}] is {label!r:.60}, and label_components has {listed([str(label) for label in number])}."
+                f"labels[{row}] is {label!r:.60}, but label_components names {listed([str(label) for label in number])}."
             )
         places[row] = number[label]
     return Known(list(groups.values()), places)

@@ -123,9 +123,8 @@ def _of_labels(array: NDArray[Any], groups: Mapping[Any, list[int]] | None) -> K
     number = {label: place for place, label in enumerate(groups)}
     for row, label in zip(rows.tolist(), known, strict=True):
         if label not in number:
-            raise ValueError(
-                f"labels[{row}] is {label!r:.60}, but label_components names {listed([str(label) for label in number])}."
-            )
+            named = listed([str(label) for label in number])
+            raise ValueError(f"labels[{row}] is {label!r:.60}, but label_components names {named}.")
         places[row] = number[label]
     return Known(list(groups.values()), places)
 

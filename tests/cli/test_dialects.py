@@ -179,7 +179,7 @@ def test_what_is_no_table_is_refused_by_its_name(name, advice, cli, csv_file):
 
 
 WRONG = {
-    "an unknown extension": (["predict", "MODEL", "DATA", "-o", "out.xyz"], ".xyz is not written"),
+    "an unknown extension": (["predict", "MODEL", "DATA", "-o", "out.xyz"], "gaussmix writes no .xyz"),
     "a threshold of nothing": (["predict", "MODEL", "DATA", "--threshold", "0.1"], "--threshold needs --outliers"),
     "probabilities of targets": (
         ["predict", "MODEL", "DATA", "--targets", "waiting", "--probabilities"],

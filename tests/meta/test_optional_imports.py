@@ -51,6 +51,7 @@ def test_without_the_core_it_runs_on_numpy_and_says_so_once() -> None:
     assert "not installed; gcc or clang (on Windows clang-cl) compiles it" in run.stderr
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("kind", ["of another platform", "without its symbols"])
 def test_an_extension_that_cannot_be_loaded_is_named_with_the_reason(tmp_path: Path, kind: str) -> None:
     another = import_module("numpy._core._multiarray_umath").__file__ if kind == "without its symbols" else None

@@ -5,6 +5,7 @@ import errno
 import io
 import os
 from itertools import product
+from threading import Thread
 
 import numpy as np
 import pytest
@@ -400,10 +401,10 @@ def no_room(path):
     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), path)
 
 
-class AtOnce(threading.Thread):
+class AtOnce(Thread):
     """A thread that has done its work when it starts: on a busy machine a short fit may end before another one."""
 
-    start = threading.Thread.run
+    start = Thread.run
 
     def join(self, timeout=None):
         pass

@@ -108,6 +108,7 @@ def test_scores_are_those_of_all_rows_at_once(cli, folder, rows, mixture, tmp_pa
     np.testing.assert_array_equal(np.load(tmp_path / "a.npy")[:, 0], mixture.log_density(rows))
 
 
+@pytest.mark.heavy
 def test_a_column_of_categories_passes(cli, folder, tmp_path):
     """An Arrow file holds one dictionary for a column, and its parts have several."""
     kinds = pa.array(["x", "y"] * 50_000).dictionary_encode()

@@ -230,6 +230,7 @@ def test_the_plots_are_drawn(tmp_path: Path) -> None:
     assert {path.name for path in tmp_path.iterdir()} == set(PLOTS.values())
 
 
+@pytest.mark.heavy
 def test_growth_states_the_exponents_of_its_points(tmp_path: Path) -> None:
     from bench.pages.growth_page import PLOTS, draw, markdown
 

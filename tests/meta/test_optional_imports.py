@@ -72,11 +72,13 @@ def test_a_processor_without_kernels_is_told_those_that_have_them(monkeypatch: p
     assert numerics_core.why_not_native().endswith("they need arm64, or x86-64 with AVX2.")
 
 
+@pytest.mark.heavy
 def test_the_numpy_engine_that_was_asked_for_is_not_warned_of() -> None:
     run = fit_without("gaussmix._core", GAUSSMIX_ENGINE="numpy")
     assert (run.stdout, run.stderr, run.returncode) == ("True\nTrue\n", "", 0)
 
 
+@pytest.mark.heavy
 def test_a_native_engine_that_is_not_there_is_an_error() -> None:
     run = fit_without("gaussmix._core", GAUSSMIX_ENGINE="native")
     assert run.returncode == 1

@@ -19,13 +19,12 @@ Rng = np.random.Generator | int | None
 Numbers = TypeVar("Numbers", float, Array)
 
 
-def check_number(name: str, value: Any, what: str, is_allowed: Callable[[Any], bool]) -> float:
-    """A number that is allowed, which errors call `what`; raises TypeError or ValueError."""
+def check_within(name: str, value: Any, what: str, is_allowed: Callable[[Any], bool]) -> None:
+    """Raise TypeError or ValueError, unless a number is allowed; `what` says in words which ones are."""
     if isinstance(value, bool) or not isinstance(value, Real):
         raise TypeError(f"{name} must be {what}, not {value!r:.60}.")
     if not is_allowed(value):
         raise ValueError(f"{name}={value!r:.60} must be {what}.")
-    return float(value)
 
 
 def check_count(name: str, value: Any, smallest: int) -> int:

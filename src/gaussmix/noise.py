@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from gaussmix.checks import check_finite, check_number
+from gaussmix.checks import check_finite, check_within
 from gaussmix.value import Value
 
 
@@ -46,7 +46,7 @@ class Noise(Value):
     volume: float | ArrayLike | None = None
 
     def __post_init__(self) -> None:
-        check_number("weight", self.weight, "a number between 0 and 1", lambda weight: 0 < weight < 1)
+        check_within("weight", self.weight, "a number between 0 and 1", lambda weight: 0 < weight < 1)
         if self.volume is None:
             return
         given = check_finite("volume", self.volume)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from gaussmix.checks import check_finite, check_number
+from gaussmix.checks import check_finite, check_within
 from gaussmix.numerics.arrays import Array
 from gaussmix.value import Value
 
@@ -117,11 +117,11 @@ class NormalInverseWishart(Value):
         mean, scale = self.arrays()
         if mean is not None and (mean.ndim != 1 or not mean.size):
             raise ValueError(f"mean must have the shape (n_features,), not {mean.shape}.")
-        check_number("shrinkage", self.shrinkage, "a finite number ≥ 0", lambda number: 0 <= number < np.inf)
+        check_within("shrinkage", self.shrinkage, "a finite number ≥ 0", lambda number: 0 <= number < np.inf)
         if scale is not None:
             _check_scale(scale)
         if self.dof is not None:
-            check_number("dof", self.dof, "a finite number above 0", lambda number: 0 < number < np.inf)
+            check_within("dof", self.dof, "a finite number above 0", lambda number: 0 < number < np.inf)
         if mean is not None and scale is not None and scale.ndim and len(mean) != len(scale):
             raise ValueError(f"mean has {len(mean)} features, and scale has {len(scale)}.")
         if self.weights is not None:

@@ -8,7 +8,7 @@ from numbers import Integral
 
 import numpy as np
 
-from gaussmix.checks import check_number
+from gaussmix.checks import check_within
 from gaussmix.value import Value
 
 OF_COMPONENTS = ("fixed_means", "fixed_covariances", "fixed_weights")
@@ -57,7 +57,7 @@ class Restrictions(Value):
     def __post_init__(self) -> None:
         if not isinstance(self.equal_weights, (bool, np.bool_)):
             raise TypeError(f"equal_weights must be True or False, not {self.equal_weights!r}.")
-        check_number("min_weight", self.min_weight, "a number from 0 to 1", lambda weight: 0 <= weight <= 1)
+        check_within("min_weight", self.min_weight, "a number from 0 to 1", lambda weight: 0 <= weight <= 1)
         for name in OF_COMPONENTS:
             self.components(name)
         if self.equal_weights and self.components("fixed_weights"):

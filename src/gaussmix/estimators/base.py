@@ -261,7 +261,7 @@ class Estimator(BaseEstimator):
 def details_of(estimator: Estimator, names: tuple[str, ...] | None = None, fit: FitRecord | None = None) -> Details:
     """What a file is to say of a fitted estimator beside its mixture; raises ValueError if it can't hold a parameter.
 
-    `names` are of the features, by default those of the training data; `fit` says how it went, where the caller knows.
+    `names` names the features, by default as in the training data. `fit` says how the fit went, if the caller knows.
     """
     if names is None:
         names = estimator.mixture_.feature_names

@@ -51,11 +51,11 @@ def pack(header: Header, tensors: Mapping[str, Array]) -> bytes:
 
 
 def unpack(file: BinaryIO, format: str = FORMAT) -> tuple[Header, Tensors]:
-    """Read what `pack` made. Of another kind of file, read only as much as shows that it is one.
+    """Read what `pack` made, and only the beginning of any other file.
 
     The file is read, not mapped into memory: if a mapped file is cut short, the process ends with a bus error.
 
-    Raises Damaged: the file is of another kind, or differs from what was written. OSError: it can't be read.
+    Raises Damaged: the file has another format, or its contents have changed. OSError: the file can't be read.
     """
     beginning = _beginning(file)
     header, seal = _header(beginning[8:], format)

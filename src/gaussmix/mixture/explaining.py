@@ -161,7 +161,7 @@ def explained(
 ) -> Explanation:
     """Explain rows (n_rows, n_features) in float64, whose cells may be NaN, from what an engine says of them.
 
-    `names` are of the features, `native` is the data frame that the rows came in, and `error` is that of a `Block`.
+    `names` names the features. `native` is the data frame that held the rows. `error` is as in a `Block`.
     """
     n_rows, d = rows.shape
     K = model.n_components

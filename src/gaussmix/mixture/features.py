@@ -22,8 +22,8 @@ Features = Feature | Sequence[Feature] | NDArray[np.integer[Any]]
 def places(features: Features, n_features: int, names: tuple[str, ...] | None) -> Places:
     """Find where features stand, (n,): numbers, from the end where negative, or names; one or several.
 
-    Raises ValueError for a feature that there is not, or that is given twice, and TypeError for what is neither a
-    number nor a name.
+    Raises ValueError for a feature that is unknown or named twice, and TypeError for what is neither a number nor a
+    name.
     """
     several: list[Any] = [features]
     if isinstance(features, Iterable) and not isinstance(features, str | Set):  # a set has no order

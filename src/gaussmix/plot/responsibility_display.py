@@ -57,8 +57,7 @@ class ResponsibilityDisplay(Display):
         Parameters, return and errors are those of `ComponentDisplay.from_estimator`; X is needed, and needs rows.
         """
         subject = subject_of(estimator, X)
-        if not len(rows := subject.needed_rows(cls.__name__)):
-            raise ValueError("X has no rows to show.")
+        rows = subject.needed_rows(cls.__name__)
         names, shares = shares_by_name(subject.mixture, subject.responsibilities(rows))
         labels = shares.argmax(axis=1)
         shares = shares[np.lexsort([-shares.max(axis=1), labels])]

@@ -77,9 +77,11 @@ class Subject:
         }
 
     def needed_rows(self, display: str) -> Array:
-        """The rows; raises ValueError where a picture has none and shows nothing else."""
+        """The rows; raises ValueError where a picture that shows nothing else has none."""
         if self.rows is None:
             raise ValueError(f"{display} needs rows. Give X, of shape (n_samples, n_features).")
+        if not len(self.rows):
+            raise ValueError("X has no rows to show.")
         return self.rows
 
 

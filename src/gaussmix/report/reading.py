@@ -35,7 +35,7 @@ def summary_of(
 ) -> Summary:
     """The summary of a fit by a kind of estimator, with names of features where the mixture has none.
 
-    `rows` are a source whose weights count rows, and its engine; None is for what the fit knows of its own rows.
+    `rows` is a source whose weights count rows, and its engine. With None, the summary tells what the fit kept.
     """
     mixture, facts = fitted.mixture, fitted.facts
     known: dict[str, Any] = {"log_likelihood": None, "bic": None, "icl": None, "is_final": True}

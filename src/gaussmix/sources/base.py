@@ -134,7 +134,7 @@ class Source(ABC):
     def per_row(self, task: Callable[[Block], NDArray[Number]], dtype: Any, shape: tuple[int, ...] = ()) -> Any:
         """What `each_row` returns; where rows come from a lazy array, a lazy array of results with its chunks.
 
-        `dtype` and `shape` are of the result for a row, which a lazy array must know.
+        A lazy array must know `dtype` and `shape`: those of the result for one row.
         """
         return self.each_row(task)
 

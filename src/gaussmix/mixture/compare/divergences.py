@@ -128,7 +128,7 @@ def expectation(
 ) -> Estimate[float]:
     """E f(log p(x), log q(x), …) over p, by draws from each component in proportion to its weight, at least two each.
 
-    The integrand f is of the log densities, nats, of rows in each of the models; p is the first. A rare component in
+    f takes the log densities of rows, nats, one array for each model; p is the first model. A rare component in
     which f is large is never missed, and differences between components add no error; Cochran (1977) theorem 5.3. Rows
     are drawn with the component's mean as the origin, so that they keep their digits however far from 0 it is. Raises
     ValueError or TypeError where n_draws is no integer of at least 2, or f is beyond the range of `within_range`.

@@ -18,7 +18,7 @@ def canonical_order(
 ) -> Places:
     """An order of the components, (n_components,), that does not depend on the one they have.
 
-    Raises ValueError or TypeError for an order or a feature that there is not.
+    Raises ValueError or TypeError for an unknown order or feature.
     """
     if by not in _ORDERS:
         raise unknown_name("by", by, _ORDERS)

@@ -136,8 +136,9 @@ def _finite_or_infinite(limits: Array) -> Array:
 def _log_masses_by(net: Array, lower: Array, upper: Array, correlation: Array) -> Array:
     """Log of the mass between lower and upper (n, d), deviations, by each scramble of a net: (n_scrambles, n), nats.
 
-    The net (n_scrambles, n_points, d − 1) is of the unit cube. The features are drawn one by one, each between its
-    limits given those before it. The mass is the mean, over the net, of the product of the masses between these limits.
+    The net (n_scrambles, n_points, d − 1) holds points of the unit cube. The features are drawn one by one, each
+    between its limits given those before it. The mass is the mean, over the net, of the product of the masses between
+    these limits.
     Genz (1992), J. Comput. Graph. Stat. 1, 141.
     """
     log_shares = np.log(net.reshape(-1, net.shape[2])).T

@@ -77,8 +77,8 @@ def holds_numbers(path: Path) -> bool:
 class NpyReader(Reader):
     """The rows of .npy files, one after the other; every column is a feature, named x1, x2 … where names are needed.
 
-    `names` are of all columns, `columns` the features: by default all but the weights. The rows are of `dtype`, by
-    default of float32 where the files are.
+    `names` names all columns. `columns` chooses the features, by default all but the weights. `dtype` is that of the
+    rows, by default float32 if the files are in float32.
     """
 
     origin: Reader | None = None  # the table that its file is a copy of

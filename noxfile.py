@@ -90,6 +90,13 @@ def windows(session: nox.Session) -> None:
 
 
 @nox.session
+def wasm(session: nox.Session) -> None:
+    """WebAssembly in Node has the bits of this system: needs Emscripten and Node."""
+    session.install("cmake")
+    session.run("python", "tools/cross.py", "bits", "here", "wasm")
+
+
+@nox.session
 def clang(session: nox.Session) -> None:
     """The kernels' tests of a core by clang and its library, which macOS has: needs clang++ and libc++."""
     settings = build_in("build/clang", "GAUSSMIX_WERROR=ON", "GAUSSMIX_PORTABLE=ON")

@@ -4,9 +4,9 @@ Usage: cross.py bits PROGRAM|TARGET...        same_bits, which CMakeLists.txt bu
        cross.py python FOLDER [ARGUMENT...]   an arm64 Python with gaussmix's wheel and what its tests need, and its
                                               arguments
 
-Targets: here (by this system's compiler), arm64 (NEON, under qemu-user), windows (under Wine). The compiler of
-the last two is ziglang's: clang, with every system's headers. qemu is the one on the path, or Debian's package,
-unpacked into build/. Wine must be installed.
+Targets: here (by this system's compiler), arm64 (NEON, under qemu-user), windows (under Wine), wasm (WebAssembly, in
+Node). The compiler of arm64 and windows is ziglang's: clang, with every system's headers. qemu is the one on the path,
+or Debian's package, unpacked into build/. Wine, or Emscripten and Node, must be installed.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ TARGETS = {
     "arm64": ("aarch64-linux-musl", "Linux", "aarch64", "qemu-aarch64-static"),
     "windows": ("x86_64-windows-gnu", "Windows", "AMD64", "wine64"),
 }
+DEBIAN = {"em++": "emscripten", "node": "nodejs"}  # packages that are not called as their command
 PYTHON = "aarch64-linux-gnu.2.28", "Linux", "aarch64"
 # fmt: off
 PYTHON_PACKAGES = [  # Debian's
@@ -81,7 +82,7 @@ def emulator(name: str) -> str:
     if found is None and name.startswith("qemu"):
         found = str(unpacked("amd64", "qemu-user-static") / "usr" / "bin" / name)
     if found is None:
-        sys.exit(f"{name} is not installed. Install Debian's package {name}.")
+        sys.exit(f"{name} is not installed. Install Debian's package {DEBIAN.get(name, name)}.")
     return found
 
 
@@ -89,7 +90,7 @@ def built(folder: Path, goal: str, *definitions: str) -> Path:
     """Build one goal of CMakeLists.txt."""
     run("cmake", "-S", ROOT, "-B", folder, "-DGAUSSMIX_WERROR=ON", *definitions)
     run("cmake", "--build", folder, "--target", goal, "--parallel", os.cpu_count() or 1)
-    return next(path for name in (f"{goal}*.so", f"{goal}.exe", goal) for path in folder.glob(name))
+    return next(path for name in (f"{goal}*.so", f"{goal}.exe", f"{goal}.js", goal) for path in folder.glob(name))
 
 
 def crossing(folder: Path, zig: str, system: str, processor: str) -> list[str]:
@@ -106,6 +107,21 @@ def crossing(folder: Path, zig: str, system: str, processor: str) -> list[str]:
     compiler.chmod(0o755)
     names = {"CXX_COMPILER": compiler, "SYSTEM_NAME": system, "SYSTEM_PROCESSOR": processor}
     return [f"-DCMAKE_{name}={value}" for name, value in names.items()]
+
+
+def in_node(folder: Path) -> list[str]:
+    """A command that runs same_bits as WebAssembly, which has no fused multiply-add: the C library computes it."""
+    module = Path(emulator("em++")).resolve().parent / "cmake" / "Modules" / "Platform" / "Emscripten.cmake"
+    os.environ.setdefault("NODE_PATH", "/usr/share/nodejs")  # where Debian puts what Emscripten's scripts import
+    names = {
+        "CMAKE_TOOLCHAIN_FILE": module,
+        "CMAKE_CXX_FLAGS": "-msimd128 -fexceptions",
+        "CMAKE_EXE_LINKER_FLAGS": "-sALLOW_MEMORY_GROWTH=1",
+        "GAUSSMIX_PYTHON": "OFF",
+        "GAUSSMIX_PORTABLE": "ON",
+    }
+    program = built(folder, "same_bits", *(f"-D{name}={value}" for name, value in names.items()))
+    return [emulator("node"), "--no-experimental-fetch", str(program)]  # or Emscripten 3.1 fetches its own file
 
 
 def hashes(command: list[str]) -> dict[str, dict[str, str]]:
@@ -129,6 +145,8 @@ def compare(names: list[str]) -> int:
         command, folder = [name], BUILD / name
         if name == "here":
             command = [str(built(folder, "same_bits", "-DGAUSSMIX_PYTHON=OFF"))]
+        elif name == "wasm":
+            command = in_node(folder)
         elif name in TARGETS:
             *target, runner = TARGETS[name]
             program = built(folder, "same_bits", "-DGAUSSMIX_PYTHON=OFF", *crossing(folder, *target))

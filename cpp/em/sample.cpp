@@ -29,7 +29,7 @@ struct Keyed {
 };
 
 Keyed keyed(double number, Index place) {
-    const auto bits = std::bit_cast<std::uint64_t>(number + 0.0);  // -0 and 0 are the same number
+    const auto bits = __builtin_bit_cast(std::uint64_t, number + 0.0);  // -0 and 0 are the same number
     constexpr auto kSign = std::uint64_t{1} << 63;
     return {bits & kSign ? ~bits : bits | kSign, place};
 }

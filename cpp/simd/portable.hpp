@@ -1,4 +1,5 @@
 // Registers of 128 bits by the vector extensions of gcc and clang: NEON, and every processor that has a fused multiply-add.
+// Elsewhere (WebAssembly) the C library computes it a number at a time: the same bits, some 100 times slower.
 //
 // The multiply-add and the 32-bit product are intrinsics: compilers split the generic form.
 #pragma once
@@ -7,8 +8,6 @@
 #include <arm_neon.h>
 #elif defined(__FMA__)
 #include <immintrin.h>
-#elif !defined(__FP_FAST_FMA) || !defined(__FP_FAST_FMAF)
-#error "this processor has no fused multiply-add: build gaussmix without kernels"
 #endif
 
 // Loops over the parts stay loops. Of four parts unrolled, gcc and clang mix the instructions, and spill (NEON, d = 8:

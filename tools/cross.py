@@ -12,6 +12,7 @@ or Debian's package, unpacked into build/. Wine, or Emscripten and Node, must be
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -194,9 +195,13 @@ def run_python(folder: Path, arguments: list[str]) -> int:
     shutil.rmtree(folder / "gaussmix", ignore_errors=True)
     zipfile.ZipFile(arm64_wheel()).extractall(folder)
     environment = {"PYTHONHOME": root / "usr", "PYTHONPATH": folder, "OPENBLAS_NUM_THREADS": 1}
-    settings = [word for name, value in environment.items() for word in ("-E", f"{name}={value}")]
-    command = [emulator("qemu-aarch64-static"), "-L", root, *settings, root / "usr" / "bin" / "python3.11", *arguments]
-    return subprocess.run([str(word) for word in command], cwd=ROOT, check=False).returncode
+    settings = [str(word) for name, value in environment.items() for word in ("-E", f"{name}={value}")]
+    words = [emulator("qemu-aarch64-static"), "-L", str(root), *settings]
+    python = folder.with_name("run-python")  # what Python takes for its executable, so that tests can start another
+    program = shlex.quote(str(root / "usr" / "bin" / "python3.11"))
+    python.write_text(f'#!/bin/sh\nexec {shlex.join(words)} -0 "$0" {program} "$@"\n')
+    python.chmod(0o755)
+    return subprocess.run([str(python), *arguments], cwd=ROOT, check=False).returncode
 
 
 if __name__ == "__main__":

@@ -200,7 +200,7 @@ def test_all_rows_gain_what_the_rows_of_a_move_gain_or_more(family, monkeypatch,
     covariances = FAMILIES[family].covariances(np.array(parameters["covariances_init"]), N_COMPONENTS, 3)
     view = View(sample, em, Model(parameters["weights_init"], parameters["means_init"], covariances, FAMILIES[family]))
     before, n_parts = view.row_share @ view.log_density, 0
-    for moved in islice(Moves(em, rng, np.ones(3)).ranked(view), 12):
+    for moved in islice(Moves(em, rng, np.ones(3)).ranked(view, set()), 12):
         n_parts += len(moved.part.components) < N_COMPONENTS
         state = em.end(moved.part.rows, moved.model, Stopping(0.0, 4))
         last = View(moved.part.rows, em, state.model)
@@ -211,14 +211,42 @@ def test_all_rows_gain_what_the_rows_of_a_move_gain_or_more(family, monkeypatch,
     assert n_parts == (0 if family in ("VVE", "tied") else 12)
 
 
-def test_a_search_tries_moves_on_few_rows_and_ends_on_more(monkeypatch):
-    """EM on more rows comes last, and once."""
-    rows, _ = drawn("full", 30_000)
+def test_a_search_tries_moves_on_few_rows_then_on_more(monkeypatch):
+    rows, _ = drawn("full", 60_000)
     seen = []
     end = LocalEM.end
     monkeypatch.setattr(LocalEM, "end", lambda em, rows, *rest: seen.append(len(rows.rows)) or end(em, rows, *rest))
     fitted(rows, init_params="search", random_state=0)
-    assert max(seen[:-1]) < 250 * N_COMPONENTS + 1 < 400 * N_COMPONENTS < seen[-1] < 500 * N_COMPONENTS + 1
+    few, more = 250 * N_COMPONENTS, 1_000 * N_COMPONENTS
+    first = next(place for place, n_rows in enumerate(seen) if n_rows > 0.8 * more)
+    assert 0.8 * few < max(seen[:first]) < 1.05 * few
+    assert max(seen) < 1.05 * more
+    assert first + 4 < len(seen), "moves are tried on more rows too"
+
+
+@pytest.mark.parametrize("what", ["plain", "weights", "holes", "noise"])
+@pytest.mark.parametrize("family", ["full", "tied", "diag", "spherical", "VEV"])
+def test_a_search_ends_at_least_as_high_as_em_from_its_k_means_start(family, what):
+    """On mixtures of random shapes that overlap: the search keeps the better of the two ends."""
+    for seed in range(4):
+        rng = np.random.default_rng(seed)
+        n_components, n_features = int(rng.integers(2, 7)), int(rng.integers(2, 5))
+        labels = rng.choice(n_components, 400, p=rng.dirichlet(np.ones(n_components)))
+        turned = rng.normal(size=(n_components, n_features, n_features))
+        middle = 2 * rng.normal(size=(n_components, n_features))
+        rows = middle[labels] + np.einsum("nij,nj->ni", turned[labels], rng.normal(size=(400, n_features)))
+        weight = rng.integers(1, 4, size=400).astype(float) if what == "weights" else None
+        if what == "holes":
+            rows[rng.random(rows.shape) < 0.1] = np.nan
+            rows = rows[~np.isnan(rows).all(axis=1)]
+        options = {"noise": True} if what == "noise" else {}
+        plain, searched = (
+            GaussianMixture(n_components, covariance_type=family, init_params=start, random_state=seed, **options).fit(
+                rows, sample_weight=weight
+            )
+            for start in ("kmeans", "search")
+        )
+        assert searched.lower_bound_ >= plain.lower_bound_ - 1e-9
 
 
 def test_a_move_that_adds_an_unsound_component_is_refused():

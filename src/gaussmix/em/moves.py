@@ -153,10 +153,11 @@ class Part(NamedTuple):
 
 
 class Moved(NamedTuple):
-    """A part of a model, and the model of its rows after a move."""
+    """A part of a model, the model of its rows after a move, and the components that the move splits or merges."""
 
     part: Part
     model: Model
+    touched: tuple[int, ...] = ()
 
 
 class Moves:
@@ -171,8 +172,11 @@ class Moves:
         algebra = em.family.algebra
         self._is_free = algebra is not None and Across.EQUAL not in algebra  # no covariance depends on another one
 
-    def ranked(self, view: View) -> Iterator[Moved]:
-        """Yield moves, the largest bound first. After `TRIES` tries a split or removal waits for the next round."""
+    def ranked(self, view: View, touched: set[int]) -> Iterator[Moved]:
+        """Yield moves, the largest bound first. After `TRIES` tries a split or removal waits for the next round.
+
+        `touched` are components that need no other move, in the set's state when the next move is asked for.
+        """
         n_components = view.model.n_components
         self._split_again(view)
         splits = _best_first(split for _, split in self._splits.values() if split is not None)
@@ -186,6 +190,8 @@ class Moves:
                 parts = (split.component,), (removal.freed, removal.heir)
                 if max(uses[part] for part in parts) >= TRIES:
                     later.append((removal, split))
+                    continue
+                if not touched.isdisjoint(self._touched(removal, split)):
                     continue
                 uses.update(parts)
                 moved = self._moved(view, removal, split)
@@ -217,13 +223,17 @@ class Moves:
         shares[:, freed] = shares[:, halved] * (1 - first)
         shares[:, halved] *= first
         model = self._em.model_of(part.rows, shares)
-        return None if model is None else Moved(part, model)
+        return None if model is None else Moved(part, model, tuple(self._touched(removal, split)))
+
+    @staticmethod
+    def _touched(removal: Removal, split: Split) -> list[int]:
+        return [k for k in (removal.freed, removal.heir, split.component) if k is not None]
 
     def _around(self, view: View, removal: Removal, split: Split) -> Places:
         """The components that a move touches and near ones, in order; all if covariances depend on each other."""
         if not self._is_free:
             return np.arange(view.model.n_components)
-        touched = [k for k in (removal.freed, removal.heir, split.component) if k is not None]
+        touched = self._touched(removal, split)
         near = view.overlap[touched].max(axis=0)
         near[touched] = np.inf
         nearest = np.argsort(-near, kind="stable")[: len(touched) + NEIGHBOURS]

@@ -11,24 +11,27 @@ from typing import Any
 import numpy as np
 
 from gaussmix.em.initial import InitialMoments
-from gaussmix.em.loop import TOLERANCE_IN_SINGLE
 from gaussmix.em.moves import LocalEM, Moved, Moves, View
 from gaussmix.em.objective import Objective
 from gaussmix.em.stopping import Stopping
 from gaussmix.em.trace import State
 from gaussmix.engines.base import Engine
-from gaussmix.families.base import Family
+from gaussmix.errors import SingularCovariance
 from gaussmix.model import Model
 from gaussmix.numerics.arrays import Array
 from gaussmix.numerics.blas import one_blas_thread
 from gaussmix.numerics.contract import contract
-from gaussmix.sources.base import Source
+from gaussmix.sources.array import ArraySource
+from gaussmix.starts.kmeans import kmeans
 from gaussmix.starts.sample import Distinct
 from gaussmix.waist.need import Second
 
 SEARCHED = 4, 250  # rows per component on which moves are tried: for each parameter, and at least
-POLISHED = 20, 500  # the same for the last EM
-FIRST, SETTLING = Stopping(1e-4, 30), Stopping(1e-5, 60)  # EM from the start, and from an accepted move
+POLISHED = 40, 1_000  # the same for the second search
+FEW = 2_000  # rows: with fewer, the search begins from three starts instead of two
+ROWS_OF_KMEANS = 200  # per component, for further starts
+FIRST = Stopping(1e-4, 30)  # EM from the start
+SETTLING, SETTLING_LONGER = Stopping(1e-4, 15), Stopping(1e-5, 45)  # EM after moves, and more EM if that is not enough
 LAST = Stopping(1e-4, 30)  # EM on the larger sample
 JUDGING, LONGER = Stopping(1e-5, 4), Stopping(1e-5, 16)  # EM after a move, and more EM after a promising one
 LOOK_AHEAD = 16  # a move is promising if so many more gains like the last suffice
@@ -36,26 +39,6 @@ GAIN = 2e-5  # least gain of a move, nats per row
 MOST_MOVES = 5  # for each component
 FEW_ROWS, SOME_ROWS = 2, 10  # distinct rows for each number in a mean and its variance
 FLAT = 5e-6  # relative to the mean covariance of the components at the start
-
-
-def first_model(
-    first: InitialMoments,
-    family: Family,
-    objective: Objective,
-    source: Source | None = None,
-    is_unwanted: Callable[[], bool] = lambda: False,
-    tolerance: float = TOLERANCE_IN_SINGLE,
-) -> Model:
-    """The model that EM starts from: the M-step's, or that of a search from it if the partition asks for one.
-
-    Arguments and errors are those of `InitialMoments.model`; `is_unwanted` is asked before each move whether to stop.
-    """
-    model, partition = first.model(family, objective, source, tolerance), first.partition
-    if partition.searched is None:
-        return model
-    rng = np.random.default_rng(partition.seed)
-    alone = split_and_merge(model.without_noise, partition.searched, first.engine, objective, rng, is_unwanted)
-    return alone.beside(model.noise)
 
 
 @one_blas_thread()
@@ -69,20 +52,40 @@ def split_and_merge(
 ) -> Model:
     """Move components until no move has helped for some time, on a part of a sample that suffices.
 
-    A move is refused if it adds a component with almost no distinct rows, or a nearly flat one with few: maxima of the
+    The search begins from the model, and from another k-means start or two. The best of these goes on with more rows. A
+    move is refused if it adds a component with almost no distinct rows, or a nearly flat one with few: maxima of the
     likelihood there say nothing about the data. `is_unwanted` is asked before each move whether to stop. Gives the
-    model after the last move that helped, after EM; `model` itself if EM from it freezes a component.
+    model after the last move that helped, after EM; `model` itself if EM from every start freezes a component.
     """
     if model.n_components == 1:
         return model
     em = LocalEM(model.family, engine, objective)
     rows, more = (_part(sample, model, wanted, rng) for wanted in (SEARCHED, POLISHED))
-    settled = em.end(rows, model, FIRST)
-    if settled is None:
+    found: _Climb | None = None
+    for number in range(2 if len(sample.rows) >= FEW else 3):
+        start = model if number == 0 else _another_start(rows, em, model.n_components, rng)
+        settled = None if start is None or is_unwanted() else em.end(rows, start, FIRST)
+        if settled is None:
+            continue
+        climb = _Climb(rows, em, rng, settled, is_unwanted).go(max(4, model.n_components // 2))
+        if found is None or climb.is_better(found):
+            found = climb
+    if found is None:
         return model
-    found = _Climb(rows, em, rng, settled, is_unwanted).best()
-    polished = em.end(more, found, LAST) if len(more.rows) > len(rows.rows) else None
-    return found if polished is None else polished.model
+    found.swap()
+    if len(more.rows) > len(rows.rows) and (polished := em.end(more, found.model, LAST)) is not None:
+        found = _Climb(more, em, rng, polished, is_unwanted).go(max(4, model.n_components // 4))
+    return found.model
+
+
+def _another_start(rows: Distinct, em: LocalEM, n_components: int, rng: np.random.Generator) -> Model | None:
+    """The model of an M-step from k-means on some rows; None if a component has too few rows for a covariance."""
+    partition = kmeans(rows.part(ROWS_OF_KMEANS * n_components, rng), em.engine, n_components, rng)
+    source = ArraySource(rows.rows, rows.weight)
+    try:
+        return InitialMoments(source, em.engine, n_components, partition).model(em.family, em.objective)
+    except SingularCovariance:
+        return None
 
 
 def _part(sample: Distinct, model: Model, wanted: tuple[int, int], rng: np.random.Generator) -> Distinct:
@@ -104,6 +107,7 @@ class _Climb:
         is_unwanted: Callable[[], bool],
     ) -> None:
         self._rows, self._em, self._state, self._is_unwanted = rows, em, settled, is_unwanted
+        self._start = settled.trace.last
         self._within = _within(settled.model)
         variances = np.diagonal(self._within) if self._within.ndim == 2 else self._within
         self._moves = Moves(em, rng, np.sqrt(np.maximum(variances, np.finfo(np.float64).tiny)))
@@ -111,53 +115,91 @@ class _Climb:
         self._n_unsound = self._count_unsound(self._view)
         self._left = MOST_MOVES * settled.model.n_components
 
-    def best(self) -> Model:
-        """Try all kinds of moves and return the best model."""
-        n_components = self._state.model.n_components
-        self._try(self._moves.ranked, max(4, n_components // 2))
-        if self._em.family.is_shared:  # the bounds on splits do not hold there
-            self._left = MOST_MOVES * n_components
-            self._try(self._swaps, max(20, 2 * n_components))
+    @property
+    def model(self) -> Model:
+        """The best model so far."""
         return self._state.model
 
-    def _swaps(self, view: View) -> Iterator[Moved]:
+    def is_better(self, other: _Climb) -> bool:
+        """Whether this climb has fewer unsound components and is not below the other's start, or is just higher."""
+        if self._n_unsound < other._n_unsound:
+            return self._state.trace.last > other._start
+        return self._n_unsound == other._n_unsound and self._state.trace.last > other._state.trace.last
+
+    def go(self, patience: int) -> _Climb:
+        """Try moves until `patience` in a row have not helped."""
+        self._try(self._moves.ranked, patience)
+        return self
+
+    def swap(self) -> _Climb:
+        """Try random moves, if covariances depend on each other: bounds on the gains of splits do not hold there."""
+        if self._em.family.is_shared:
+            self._left = MOST_MOVES * self.model.n_components
+            self._try(self._swaps, max(20, 2 * self.model.n_components))
+        return self
+
+    def _swaps(self, view: View, _: set[int]) -> Iterator[Moved]:
         while True:
             yield self._moves.swapped(view)
 
-    def _try(self, moves: Callable[[View], Iterator[Moved]], patience: int) -> None:
-        """Accept each move that is better, until `patience` moves in a row are not."""
-        n_failures, ranked = 0, moves(self._view)
-        for _ in range(self._left):
-            if self._is_unwanted():
+    def _try(self, moves: Callable[[View, set[int]], Iterator[Moved]], patience: int) -> None:
+        """Make rounds of moves until one does not help."""
+        while self._left > 0 and not self._is_unwanted():
+            found = self._judged(moves, patience)
+            if not (found and (self._accept(found) or (len(found) > 1 and self._accept(found[:1])))):
                 return
-            if n_failures == patience or (moved := next(ranked, None)) is None:
-                return
-            if self._is_better(moved):
-                n_failures, ranked = 0, moves(self._view)
-            else:
-                n_failures += 1
 
-    def _is_better(self, moved: Moved) -> bool:
-        """Accept a move if EM ends higher with it than without it, on its part in as many steps, then on all rows."""
+    def _judged(self, moves: Callable[[View, set[int]], Iterator[Moved]], patience: int) -> list[Moved]:
+        """Moves that help on their own parts and touch different components, until `patience` in a row do not help.
+
+        The one that gains most comes first.
+        """
+        n_failures, touched, found = 0, set[int](), list[tuple[float, Moved]]()
+        for moved in moves(self._view, touched):
+            self._left -= 1
+            gain, after = self._judge(moved)
+            if after is None:
+                n_failures += 1
+            else:
+                n_failures = 0
+                touched.update(moved.touched)
+                found.append((gain, moved._replace(model=after)))
+            is_whole = len(moved.part.components) == self._state.model.n_components
+            if n_failures == patience or self._left <= 0 or (found and is_whole) or self._is_unwanted():
+                break
+        return [moved for _, moved in sorted(found, key=lambda each: -each[0])]
+
+    def _judge(self, moved: Moved) -> tuple[float, Model | None]:
+        """The gain of a move, nats per row, and the model of its part, if EM ends higher with it than without it."""
         part = moved.part
         least = GAIN / part.share
         after, n_steps = self._em.end(part.rows, moved.model, JUDGING), JUDGING.max_steps
         if after is None or after.trace.last + LOOK_AHEAD * _last_gain(after) <= part.log_likelihood + least:
-            return False
+            return 0.0, None
         if after.trace.last <= part.log_likelihood + least or _last_gain(after) > least:
             after, n_steps = self._em.end(part.rows, after.model, LONGER), n_steps + LONGER.max_steps
             if after is None or after.trace.last <= part.log_likelihood + least:
-                return False
+                return 0.0, None
         unmoved = self._em.end(part.rows, part.model, Stopping(JUDGING.tolerance, n_steps))
-        if unmoved is not None and after.trace.last <= unmoved.trace.last + least:
-            return False
-        settled = self._em.end(self._rows, part.within(self._state.model, after.model), SETTLING)
-        if settled is None or settled.trace.last <= self._state.trace.last + GAIN:
+        gain = after.trace.last - (part.log_likelihood if unmoved is None else unmoved.trace.last)
+        return gain * part.share, after.model if gain > least else None
+
+    def _accept(self, found: list[Moved]) -> bool:
+        """Make moves together, if EM on all rows ends higher and no further component is unsound."""
+        model = self._state.model
+        for moved in found:
+            model = moved.part.within(model, moved.model)
+        aim = self._state.trace.last + GAIN
+        settled = self._em.end(self._rows, model, SETTLING)
+        if settled is not None and settled.trace.last <= aim:
+            settled = self._em.end(self._rows, settled.model, SETTLING_LONGER)
+        if settled is None or settled.trace.last <= aim:
             return False
         view = View(self._rows, self._em, settled.model)
-        if self._count_unsound(view) > self._n_unsound:
+        n_unsound = self._count_unsound(view)
+        if n_unsound > self._n_unsound:
             return False
-        self._state, self._view = settled, view
+        self._state, self._view, self._n_unsound = settled, view, n_unsound
         return True
 
     def _count_unsound(self, view: View) -> int:

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from gaussmix.door.initial import check_given
-from gaussmix.em.best_of import best_run
+from gaussmix.em.best_of import best_run, better
 from gaussmix.em.fast_path import model_of
 from gaussmix.em.guided import guided
 from gaussmix.em.initial import InitialMoments
 from gaussmix.em.loop import run_em
 from gaussmix.em.objective import Objective
 from gaussmix.em.remedies import Remedy, run_with
-from gaussmix.em.split_and_merge import first_model
+from gaussmix.em.split_and_merge import split_and_merge
+from gaussmix.em.stopping import Stopping
 from gaussmix.em.trace import Frozen, State, Trace, final
 from gaussmix.em.trimming import trimmed, trimmed_partition
 from gaussmix.engines.runner import Groups, Runner
@@ -30,6 +34,7 @@ from gaussmix.starts import STARTS, Partition
 from gaussmix.starts.base import nearest_centre
 from gaussmix.waist.leaves import LEAF_ROWS
 
+CLOSE, MOST_STEPS = 1e-5, 300  # tolerance of EM after a search, nats per unit of row weight, and limit on its steps
 MANY = 4 * LEAF_ROWS  # rows: with more, EM settles on the sample of the starts first
 FEW = LEAF_ROWS // 8  # rows: with more, calls cost little beside the work, and several starts share a sort of the rows
 
@@ -150,13 +155,13 @@ def _found(problem: Problem, plan: Plan, start: Start, number: int) -> Model:
         if settled is not None:
             return settled
         first = drawn.moments
-    how = problem.source, plan.is_unwanted, plan.stopping.tolerance
     try:
-        return first_model(first, problem.family, objective, *how)
+        return first.model(problem.family, objective, problem.source, plan.stopping.tolerance)
     except SingularCovariance:
         if problem.remedy is Remedy.FREEZE:
             raise
-    return first_model(first, problem.family, data.objective(None), *how)  # the first step finds what collapses
+    objective = data.objective(None)  # the first step finds what collapses
+    return first.model(problem.family, objective, problem.source, plan.stopping.tolerance)
 
 
 def _first_moments(problem: Problem, source: Source, partition: Partition) -> InitialMoments:
@@ -213,24 +218,44 @@ def _shared_by_user(problem: Problem, plan: Plan, start: Any) -> Source:
 
 
 def _settled_on_the_sample(problem: Problem, plan: Plan, drawn: Drawn, objective: Objective) -> Model | None:
-    """The model that EM reaches on the sample of the starts; None if rows are few, or a component freezes."""
+    """The model that EM reaches on the sample of the starts, or a search from there; None if a component freezes.
+
+    Also None if rows are few and the start asks for no search.
+    """
     data, partition = problem.data, drawn.moments.partition
     has_places = partition.parameters is not None and (data.trim > 0 or partition.centres is not None)
     is_plain = data.known is None and not problem.source.has_errors and plan.given.is_empty
-    is_many = plan.stopping.max_steps > 0 and problem.source.n_rows > MANY
-    if drawn.on_sample is None or not (is_plain and has_places and is_many):
+    pays = partition.searched is not None or problem.source.n_rows > MANY
+    if drawn.on_sample is None or not (is_plain and has_places and pays and plan.stopping.max_steps > 0):
         return None
     rows = ArraySource(data.sample.rows, data.sample.weight)
     rows.may_miss = problem.source.may_miss
     sample = trimmed(rows, data.trim)
-    how = sample, plan.is_unwanted, plan.stopping.tolerance
     try:
-        start = first_model(drawn.on_sample, problem.family, objective, *how)
-        of_run = sample, problem.engine, start, objective, plan.stopping
-        end = final(run_em(*of_run, is_accelerated=plan.is_accelerated))
+        start = drawn.on_sample.model(problem.family, objective, sample, plan.stopping.tolerance)
     except SingularCovariance:
         return None
-    return None if end.trace.frozen or end.outcome is Outcome.NON_FINITE else end.model
+    end = _end(problem, plan, sample, start, objective, plan.stopping)
+    if partition.searched is None:
+        return None if end is None else end.model
+    of_search = partition.searched, problem.engine, objective, np.random.default_rng(partition.seed), plan.is_unwanted
+    found = split_and_merge((start if end is None else end.model).without_noise, *of_search)
+    close = replace(plan.stopping, tolerance=min(plan.stopping.tolerance, CLOSE), max_steps=MOST_STEPS)
+    searched = _end(
+        problem, plan, sample, found.beside(start.noise if end is None else end.model.noise), objective, close
+    )
+    if searched is None:
+        return None if end is None else end.model
+    return better(end, searched).model
+
+
+def _end(problem: Problem, plan: Plan, rows: Source, start: Model, objective: Objective, how: Stopping) -> State | None:
+    """The end of EM from a model; None if a component freezes."""
+    try:
+        end = final(run_em(rows, problem.engine, start, objective, how, is_accelerated=plan.is_accelerated))
+    except SingularCovariance:
+        return None
+    return None if end.trace.frozen or end.outcome is Outcome.NON_FINITE else end
 
 
 def _rows_for_a_callable(source: Source) -> Rows:

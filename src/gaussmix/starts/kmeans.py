@@ -20,7 +20,6 @@ from gaussmix.waist.need import Need, Rule, Second
 
 MAX_PASSES = 100  # on data without clusters k-means needs hundreds; EM continues from the last centres
 COMPLETE = 0.25  # of the weight: rows without missing cells that a search needs
-FEW_ROWS = 200  # rows per component, for the first centres of a search
 TOLERANCE = 1e-4  # of the mean variance of a feature, as scikit-learn's KMeans
 
 
@@ -79,10 +78,9 @@ def search(sample: Distinct, engine: Engine[Any], n_components: int, rng: np.ran
 
     Moves are judged on complete rows. With few complete rows there are no moves.
     """
-    complete = sample.complete
+    found, complete = kmeans(sample, engine, n_components, rng), sample.complete
     if complete.weight.sum() <= COMPLETE * sample.weight.sum():
-        return kmeans(sample, engine, n_components, rng)
-    found = kmeans(sample.part(FEW_ROWS * n_components, rng), engine, n_components, rng)
+        return found
     return replace(found, searched=complete, seed=int(rng.integers(2**63)))
 
 

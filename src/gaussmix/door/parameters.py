@@ -23,7 +23,7 @@ from gaussmix.families.one_feature import check_features
 from gaussmix.numerics.arrays import Array, unmasked
 from gaussmix.numerics.frames import Frame
 from gaussmix.priors import Dirichlet
-from gaussmix.starts import STARTS
+from gaussmix.starts import AUTO, STARTS
 
 
 def check_column_names(parameter: str, value: Any, feature_names: Sequence[str] | None) -> None:
@@ -175,7 +175,7 @@ def check_start_names(init_params: Any) -> tuple[str, ...]:
     """The names of starts in `init_params`; none if it is an array or a callable."""
     several = isinstance(init_params, (list, tuple)) and any(isinstance(name, str) for name in init_params)
     names = tuple(init_params) if several else (init_params,) if isinstance(init_params, str) else ()
-    return tuple(check_name("init_params", name, STARTS) for name in names)
+    return tuple(check_name("init_params", name, [AUTO, *STARTS]) for name in names)
 
 
 def check_numbers(parameter: str, values: ArrayLike) -> Array:

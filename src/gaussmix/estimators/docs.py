@@ -64,7 +64,7 @@ max_time : float or None, default None
     are begun then, as for `GaussianMixtureIC`.
 n_init : int, default 1
     Number of starts of each kind that draws; the run that ends with the largest likelihood is kept.
-init_params : str, list of str, array or callable, default "kmeans"
+init_params : str, list of str, array or callable, default "auto"
     Starts, as for `GaussianMixture`; names of them where BIC chooses.
 weight_meaning : {"frequency", "precision"}, default "frequency"
     What `sample_weight` says, as for `GaussianMixture`.

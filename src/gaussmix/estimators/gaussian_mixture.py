@@ -99,11 +99,13 @@ class GaussianMixture(StreamingMixture):
         so `max_iter` still limits the passes over the rows. With None a step is exactly one of EM.
     n_init : int, default 1
         Number of starts of each kind that draws; the run that ends with the largest likelihood is kept.
-    init_params : str, list of str, array or callable, default "kmeans"
+    init_params : str, list of str, array or callable, default "auto"
         "kmeans", "k-means++", "random", "random_from_data", "hierarchical" (Ward, on at most 2,000 rows), "search"
-        (k-means, and then components are merged and split while the likelihood grows; slower, mostly much better), or
-        several of these (the run with the largest likelihood is kept); integer labels (n_samples,);
-        responsibilities (n_samples, n_components); or a callable ``(X, n_components, rng)`` that returns either.
+        (k-means, and then components are merged and split while the likelihood grows), or several of these (the run
+        with the largest likelihood is kept); integer labels (n_samples,); responsibilities (n_samples, n_components);
+        or a callable ``(X, n_components, rng)`` that returns either. "auto" is "search" for several components and rows
+        of a weight of 20 or more for each free parameter of one component's mean and covariance, else "kmeans". It is
+        "kmeans" with labels, `trim`, `X_error` and initial parameters.
     weights_init, means_init : array-like, default None
         Weights (n_components,) and means (n_components, n_features) to start from. With `means_init` the
         rest of the start comes from the rows nearest to each mean, where `init_params` is a name.
@@ -248,7 +250,7 @@ class GaussianMixture(StreamingMixture):
         max_time: float | None = None,
         acceleration: str | None = None,
         n_init: int = 1,
-        init_params: Any = "kmeans",
+        init_params: Any = "auto",
         weights_init: ArrayLike | None = None,
         means_init: ArrayLike | None = None,
         precisions_init: ArrayLike | None = None,

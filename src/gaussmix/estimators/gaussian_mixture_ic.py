@@ -93,9 +93,10 @@ class GaussianMixtureIC(MixtureEstimator):
         As for `GaussianMixture`.
     n_init : int, default 1
         Number of starts of each kind that draws.
-    init_params : str or list of str, default "hierarchical"
+    init_params : str or list of str, default "auto"
         Starts, as for `GaussianMixture`; the run with the largest likelihood is kept. A second start,
-        ``["hierarchical", "kmeans"]``, doubles the time and sometimes finds a better mixture.
+        ``["auto", "kmeans"]``, takes longer and sometimes finds a better mixture. "auto" is as for `GaussianMixture`,
+        with "hierarchical" instead of "kmeans".
     noise : bool, float or Noise, default False
         A uniform background beside each candidate, as for `GaussianMixture`.
     label_components : dict, default None
@@ -193,7 +194,7 @@ class GaussianMixtureIC(MixtureEstimator):
         max_time: float | None = None,
         acceleration: str | None = None,
         n_init: int = 1,
-        init_params: Any = "hierarchical",
+        init_params: Any = "auto",
         noise: bool | float | Noise = False,
         label_components: Mapping[Any, Sequence[int]] | None = None,
         degenerate: str = "freeze",

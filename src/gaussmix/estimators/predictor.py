@@ -38,7 +38,7 @@ class MixturePredictor(Estimator, ABC):
     max_iter: int = 100
     max_time: float | None = None
     n_init: int = 1
-    init_params: Any = "kmeans"
+    init_params: Any = "auto"
     weight_meaning: str = "frequency"
     random_state: int | np.random.RandomState | None = None
     n_jobs: int | None = None

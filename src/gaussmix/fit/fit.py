@@ -65,7 +65,7 @@ def fit(problem: Problem, plan: Plan, watch: Watch | None = None) -> Fit:
     SingularCovariance, NonFiniteLikelihood : as `best_run`.
     DegenerateError : as `run_with`.
     """
-    ends: list[Trace] = []
+    plan, ends = plan.named(problem), list[Trace]()
     runs = [partial(_run_from, problem, plan, number) for number in range(len(plan.starts))]
     return Fit(best_run((watch or Watch()).follow(runs, problem, plan), ends), tuple(ends))
 
@@ -173,12 +173,12 @@ def _drawn(problem: Problem, plan: Plan, start: Any, number: int) -> Drawn:
     if plan.shared is None:
         return _newly_drawn(problem, plan, start, problem.source)
     with plan.shared.one_at_a_time:
-        made = plan.shared.made
-        if number not in made:
+        made, key = plan.shared.made, (number, start if isinstance(start, str) else "")
+        if key not in made:
             source = trimmed(problem.data.labelled(problem.n_components), problem.data.trim)
-            made[number] = _newly_drawn(problem, plan, start, source)
-        plan.rng.bit_generator.state = made[number].after
-        return made[number]
+            made[key] = _newly_drawn(problem, plan, start, source)
+        plan.rng.bit_generator.state = made[key].after
+        return made[key]
 
 
 def _newly_drawn(problem: Problem, plan: Plan, start: Any, source: Source) -> Drawn:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from threading import Lock
 from typing import Any
 
@@ -16,13 +16,16 @@ from gaussmix.em.ridge import SHARE, TRIMMED
 from gaussmix.em.stopping import Stopping
 from gaussmix.engines.runner import Control, Recipe, Seeds
 from gaussmix.families.base import Family
-from gaussmix.model import Model
+from gaussmix.fit.problem import Problem
+from gaussmix.model import Model, free_parameters
 from gaussmix.numerics.arrays import Array, Rows
 from gaussmix.numerics.rows import SMALLEST_SPREAD
 from gaussmix.sources.base import Given
-from gaussmix.starts.base import Partition, repeated
+from gaussmix.starts.base import AUTO, DETERMINISTIC, Partition, repeated
 from gaussmix.starts.kmeans import MAX_PASSES, TOLERANCE, count_candidates
 
+# Row weight for each free parameter of one component's mean and covariance: with less, "auto" is no search.
+ROWS_FOR_SEARCH = 20
 StartCall = Callable[[Rows, int, np.random.Generator], Given]
 Init = str | Sequence[str] | Given | StartCall  # what `init_params` may be
 
@@ -90,11 +93,11 @@ class SharedStarts:
 
     Parameters
     ----------
-    made : by the number of the start.
+    made : by the number of the start, and its name if it has one.
     one_at_a_time : a lock, held during a draw.
     """
 
-    made: dict[int, Drawn] = field(default_factory=dict)
+    made: dict[tuple[int, str], Drawn] = field(default_factory=dict)
     one_at_a_time: Lock = field(default_factory=Lock)
 
 
@@ -137,12 +140,36 @@ class Plan:
         """The name of this fit in a checkpoint."""
         return f"{self.stage}{'' if self.candidate is None else self.candidate}"
 
+    def named(self, problem: Problem) -> Plan:
+        """The same plan with the starts that "auto" stands for."""
+        if not any(isinstance(start, str) and start == AUTO for start in self.starts):
+            return self
+        name = "kmeans" if self.candidate is None else "hierarchical"
+        if self.given.is_empty and search_pays(problem):
+            name = "search"
+        starts = [name if isinstance(start, str) and start == AUTO else start for start in self.starts]
+        if name in DETERMINISTIC:
+            starts = [start for i, start in enumerate(starts) if start is not name or name not in starts[:i]]
+        return replace(self, starts=starts)
+
     @staticmethod
     def starts_of(init: Init, names: Sequence[str], n_init: int, given: InitialParameters) -> list[Any]:
         """`n_init` starts of each kind that draws; one start if nothing is drawn. `names` are those in `init`."""
         starts: list[Any] = repeated(names, n_init) if names else [init] * (n_init if callable(init) else 1)
         is_drawn = not (given.is_complete or (names and given.means is not None))
         return starts if is_drawn else starts[:1]
+
+
+def search_pays(problem: Problem) -> bool:
+    """Whether `init_params="auto"` is a search.
+
+    It is not for one component, and not where rows are few: a higher likelihood is no better clustering there. Known
+    components, trimming and measurement errors need other starts.
+    """
+    data, n_features = problem.data, problem.source.n_features
+    if problem.n_components == 1 or not data.is_plain or problem.source.has_errors:
+        return False
+    return data.original.profile.total_weight >= ROWS_FOR_SEARCH * free_parameters(problem.family, 1, n_features)
 
 
 _PASSES = {"kmeans": MAX_PASSES, "k-means++": 0}  # of k-means, after the starts that engines make

@@ -63,6 +63,7 @@ class Start(Protocol):
 
 
 STARTS: dict[str, Start] = {}
+AUTO = "auto"  # the name for "search" where that pays, and for the usual start elsewhere: fit/plan.py
 DETERMINISTIC: set[str] = set()  # names of starts that draw nothing, so that one run is enough
 
 

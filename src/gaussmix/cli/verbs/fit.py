@@ -34,7 +34,7 @@ from gaussmix.sources.base import Source
 from gaussmix.sources.files.base import FileSource
 from gaussmix.sources.tables import FORMATS
 from gaussmix.sources.tables.base import STANDARD, BadTable, doubles, invented_names
-from gaussmix.starts import STARTS
+from gaussmix.starts import AUTO, STARTS
 
 TERMINATED = 128 + signal.SIGTERM  # the exit code that a shell gives to a process that SIGTERM has ended
 _NOT_MODELS = {each for format in FORMATS.values() for each in format.extensions}
@@ -94,7 +94,7 @@ def parameter(name: str, metavar: str | None, help: str, flag: str = "", **check
 @parameter(
     "init_params",
     "START",
-    f"Kinds of start, several by commas: {', '.join(STARTS)}. search looks for a better maximum.",
+    f"Kinds of start, several by commas: {', '.join([AUTO, *STARTS])}. search looks for a better maximum.",
     flag="--start",
 )
 @parameter("n_init", "N", "Starts of each kind that draws; the best is kept.")

@@ -22,7 +22,7 @@ from gaussmix.numerics.arrays import Array
 from gaussmix.numerics.blas import one_blas_thread
 from gaussmix.numerics.contract import contract
 from gaussmix.sources.array import ArraySource
-from gaussmix.starts.kmeans import kmeans
+from gaussmix.starts.base import STARTS
 from gaussmix.starts.sample import Distinct
 from gaussmix.waist.need import Second
 
@@ -80,7 +80,7 @@ def split_and_merge(
 
 def _another_start(rows: Distinct, em: LocalEM, n_components: int, rng: np.random.Generator) -> Model | None:
     """The model of an M-step from k-means on some rows; None if a component has too few rows for a covariance."""
-    partition = kmeans(rows.part(ROWS_OF_KMEANS * n_components, rng), em.engine, n_components, rng)
+    partition = STARTS["kmeans"](rows.part(ROWS_OF_KMEANS * n_components, rng), em.engine, n_components, rng)
     source = ArraySource(rows.rows, rows.weight)
     try:
         return InitialMoments(source, em.engine, n_components, partition).model(em.family, em.objective)

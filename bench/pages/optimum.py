@@ -36,8 +36,9 @@ import numpy as np
 import sklearn.mixture
 from matplotlib import pyplot as plt
 from matplotlib.ticker import LogLocator, NullFormatter
-from sklearn.datasets import load_diabetes, load_digits, load_sample_image, load_wine
+from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits, load_iris, load_sample_image, load_wine
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.metrics import adjusted_rand_score
 from threadpoolctl import threadpool_limits
 
 from bench.pages.base import RESULTS, facts, head, parser_of
@@ -54,6 +55,10 @@ CENTRES = {2: 6.0, 4: 4.0, 8: 2.5, 12: 2.0, 16: 1.8}  # number of features → s
 OTHER = "scikit-learn"  # to whose fits times are compared
 ASKED_HITS, TUNED, FEW = 0.9, 16, 20_000
 BELOW = 1e-4  # nats per row: what counts as lower
+CLASSES = {  # the column of the classes in sets of mlbench
+    "Vehicle": "Class", "Glass": "Type", "Sonar": "Class", "PimaIndiansDiabetes": "diabetes", "Vowel": "Class",
+    "Satellite": "classes", "Ionosphere": "Class", "LetterRecognition": "lettr",
+}  # fmt: skip
 MODELS = {"full": "VVV", "tied": "EEE", "diag": "VVI"}  # mclust's names
 
 
@@ -394,6 +399,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--seconds", type=float, default=60, help="of the processor, for each method on each set")
     parser.add_argument("--mlbench", type=Path, help="folder with Shuttle.rda and LetterRecognition.rda")
+    parser.add_argument("--classes", action="store_true", help="also the agreement with known classes")
     parser.add_argument("--peers", action="store_true", help="further methods")
     arguments = parser.parse_args()
     chosen, absent = methods(10 * arguments.seconds, peers=arguments.peers)
@@ -421,6 +427,54 @@ def main() -> None:
         write(results, notes, arguments)
 
 
+def labelled(folder: Path | None) -> dict[str, tuple[Array, Any]]:
+    """Standardised rows of known classes."""
+    found = {
+        of.__name__.removeprefix("load_"): of(return_X_y=True) for of in (load_iris, load_wine, load_breast_cancer)
+    }
+    images, digit = load_digits(return_X_y=True)
+    images = images - images.mean(axis=0)
+    found["digits"] = images @ np.linalg.svd(images, full_matrices=False)[2][:8].T, digit
+    for name, column in CLASSES.items() if folder is not None else ():
+        import rdata
+
+        frame = rdata.read_rda(folder / f"{name}.rda")[name].dropna()
+        rows = frame.drop(columns=[column]).select_dtypes("number").to_numpy(dtype=np.float64)
+        found[name] = rows, np.unique(frame[column].astype(str), return_inverse=True)[1]
+    varied = {name: (rows[:, rows.std(axis=0) > 0], classes) for name, (rows, classes) in found.items()}
+    return {name: ((rows - rows.mean(0)) / rows.std(0), classes) for name, (rows, classes) in varied.items()}
+
+
+def agreement(folder: Path | None) -> list[str]:
+    """How well the clusters of default fits, and of fits from k-means, agree with classes: a table."""
+    lines = [
+        "",
+        "## Agreement with classes",
+        "",
+        "Adjusted Rand index, means of three seeds; standardised features.",
+        "",
+    ]
+    lines += [
+        "| set | rows | features | classes | structure | default | kmeans |",
+        "|---|" + "---:|" * 3 + "---|---:|---:|",
+    ]
+    every = []
+    for name, (rows, classes) in labelled(folder).items():
+        n_classes = len(np.unique(classes))
+        for structure in ("full", "tied", "diag"):
+            both = []
+            for start in ("auto", "kmeans"):
+                fit = partial(GaussianMixture, n_classes, covariance_type=structure, init_params=start)
+                fits = [fit(random_state=seed).fit(rows) for seed in range(3)]
+                both.append(np.mean([adjusted_rand_score(classes, fit.predict(rows)) for fit in fits]))
+            every.append(both)
+            size = f"{len(rows):,} | {rows.shape[1]} | {n_classes}"
+            lines.append(f"| {name} | {size} | {structure} | {both[0]:.3f} | {both[1]:.3f} |")
+    full, means = np.mean(every[::3], axis=0), np.mean(every, axis=0)
+    lines.append(f"| mean, full | | | | | {full[0]:.3f} | {full[1]:.3f} |")
+    return [*lines, f"| mean | | | | | {means[0]:.3f} | {means[1]:.3f} |"]
+
+
 def write(results: dict[str, Any], notes: dict[str, list[str]], arguments: Any) -> None:
     """The page, its data and the figure."""
     made_by = f"`python -m bench.pages.optimum`; at most {arguments.seeds} seeds"
@@ -433,6 +487,7 @@ def write(results: dict[str, Any], notes: dict[str, list[str]], arguments: Any) 
     for name, found in results.items():
         lines += lines_of(name, found)
     lines += bars(results)
+    lines += agreement(arguments.mlbench) if arguments.classes else []
     if notes:
         lines += ["", "Left out: " + "; ".join(f"{', '.join(what)} ({why})" for why, what in notes.items()) + "."]
     PAGE.write_text("\n".join(lines) + "\n")

@@ -17,14 +17,14 @@ from gaussmix.em.stopping import Stopping
 from gaussmix.engines.runner import Control, Recipe, Seeds
 from gaussmix.families.base import Family
 from gaussmix.fit.problem import Problem
-from gaussmix.model import Model, free_parameters
+from gaussmix.model import Model
 from gaussmix.numerics.arrays import Array, Rows
 from gaussmix.numerics.rows import SMALLEST_SPREAD
 from gaussmix.sources.base import Given
 from gaussmix.starts.base import AUTO, DETERMINISTIC, Partition, repeated
 from gaussmix.starts.kmeans import MAX_PASSES, TOLERANCE, count_candidates
 
-# Row weight for each free parameter of one component's mean and covariance: with less, "auto" is no search.
+# Row weight for each number in a mean and a full covariance, whatever the structure: with less, "auto" is no search.
 ROWS_FOR_SEARCH = 20
 StartCall = Callable[[Rows, int, np.random.Generator], Given]
 Init = str | Sequence[str] | Given | StartCall  # what `init_params` may be
@@ -93,11 +93,11 @@ class SharedStarts:
 
     Parameters
     ----------
-    made : by the number of the start, and its name if it has one.
+    made : by the number of the start.
     one_at_a_time : a lock, held during a draw.
     """
 
-    made: dict[tuple[int, str], Drawn] = field(default_factory=dict)
+    made: dict[int, Drawn] = field(default_factory=dict)
     one_at_a_time: Lock = field(default_factory=Lock)
 
 
@@ -166,10 +166,10 @@ def search_pays(problem: Problem) -> bool:
     It is not for one component, and not where rows are few: a higher likelihood is no better clustering there. Known
     components, trimming and measurement errors need other starts.
     """
-    data, n_features = problem.data, problem.source.n_features
+    data, d = problem.data, problem.source.n_features
     if problem.n_components == 1 or not data.is_plain or problem.source.has_errors:
         return False
-    return data.original.profile.total_weight >= ROWS_FOR_SEARCH * free_parameters(problem.family, 1, n_features)
+    return data.original.profile.total_weight >= ROWS_FOR_SEARCH * (d + d * (d + 1) / 2)
 
 
 _PASSES = {"kmeans": MAX_PASSES, "k-means++": 0}  # of k-means, after the starts that engines make

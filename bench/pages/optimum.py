@@ -435,7 +435,9 @@ def labelled(folder: Path | None) -> dict[str, tuple[Array, Any]]:
     images, digit = load_digits(return_X_y=True)
     images = images - images.mean(axis=0)
     found["digits"] = images @ np.linalg.svd(images, full_matrices=False)[2][:8].T, digit
-    for name, column in CLASSES.items() if folder is not None else ():
+    for name, column in CLASSES.items():
+        if folder is None:
+            break
         import rdata
 
         frame = rdata.read_rda(folder / f"{name}.rda")[name].dropna()

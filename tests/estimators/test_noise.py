@@ -268,6 +268,16 @@ def test_rows_in_a_plane_have_no_volume(rows):
             GaussianMixture(2, noise=True).fit(flat)
 
 
+def test_features_of_unlike_units_are_no_plane(rows):
+    """Along the principal axes the small features would be rounding."""
+    units = [1e-9, 1e9]
+    noise = GaussianMixture(2, noise=True, random_state=0).fit(rows * units).mixture_.model.noise
+    assert noise.log_volume == pytest.approx(np.log(np.ptp(rows * units, axis=0)).sum(), rel=1e-12)
+    flat = np.column_stack((rows * units, rows.sum(axis=1)))
+    with pytest.raises(ValueError, match="lie in a plane"):
+        GaussianMixture(2, noise=True).fit(flat)
+
+
 def test_a_stream_has_no_noise(rows):
     with pytest.raises(ValueError, match="partial_fit does not support noise"):
         GaussianMixture(2, noise=True).partial_fit(rows)

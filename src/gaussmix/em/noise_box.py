@@ -18,6 +18,8 @@ from gaussmix.sources.findings import Cells
 from gaussmix.waist.block import Block
 from gaussmix.waist.spread import Spread
 
+EPS = float(np.finfo(np.float64).eps)
+
 
 def noise_of_rows(share: float, source: Source) -> Background:
     """Make the background in the smaller of two boxes around all rows: along the features, or along the principal axes.
@@ -26,29 +28,40 @@ def noise_of_rows(share: float, source: Source) -> Background:
     volume. With missing cells the box is along the features.
     """
     cells = source.of_all(Cells)
-    sides = [cells.ends[1] - cells.ends[0]]
+    sides = cells.ends[1] - cells.ends[0]
     is_whole = cells.n_seen.min() == source.profile.n_positive
-    if source.n_features > 1 and (sides[0] > 0).all() and is_whole:
-        sides.append(_principal_sides(source))
-    if not all((each > 0).all() for each in sides):
+    principal, is_flat = None, not (sides > 0).all()
+    if source.n_features > 1 and is_whole and not is_flat:
+        principal = _principal_sides(source)
+        is_flat = principal is None and _is_flat(source)
+    if is_flat:
         raise ValueError(
             "noise needs a volume, but the rows of X lie in a plane, which has none. Set it: Noise(volume=…)."
         )
-    along, *principal = (float(log(each).sum()) for each in sides)
-    if not principal or along <= principal[0]:
+    if principal is None or log(sides).sum() <= log(principal).sum():
         return Background.of_box(share, cells.ends)
-    return Background(share, principal[0])
+    return Background(share, float(log(principal).sum()))
 
 
 @one_blas_thread()
-def _principal_sides(source: Source) -> Array:
-    """Lengths of the box along the principal axes, (n_features,); 0 for an extent within rounding."""
+def _principal_sides(source: Source) -> Array | None:
+    """Lengths of the box along the principal axes, (n_features,); None if an extent is within rounding of another."""
     spread = source.of_all(Spread)
     variances, axes = (found[0] for found in principal_axes(spread.covariance[None]))
+    if not (variances > EPS * variances.max()).all():
+        return None
     ends_along = partial(_ends_along, centre=spread.mean, axes=axes)
     ends = np.array([found for found in source.map_rows(ends_along) if found is not None])
     sides: Array = ends[:, 1].max(axis=0) - ends[:, 0].min(axis=0)
-    return np.where(variances > np.finfo(np.float64).eps * variances.max(), sides, 0.0)
+    return sides
+
+
+def _is_flat(source: Source) -> bool:
+    """Whether the rows lie in a plane, up to rounding, whatever the units of their features."""
+    covariance = source.of_all(Spread).covariance
+    deviations = np.sqrt(np.diagonal(covariance))
+    variances = principal_axes((covariance / deviations[:, None] / deviations)[None])[0][0]
+    return bool(variances.min() <= 4 * len(variances) * EPS * variances.max())
 
 
 def _ends_along(block: Block, centre: Array, axes: Array) -> Array | None:

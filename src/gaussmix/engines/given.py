@@ -113,14 +113,15 @@ class Independent(Gaussians):
 
     def given(self, part: Block, k: int) -> Given:
         mean, variance, is_seen = self.means[k], self.variances[k], ~np.isnan(part.rows)
-        offsets = np.where(is_seen, part.rows - mean, 0.0)
-        total = np.where(is_seen, variance + (0.0 if part.error is None else part.error), np.inf)
+        offsets, error = np.where(is_seen, part.rows - mean, 0.0), np.zeros(1)
+        if part.error is not None:
+            error = np.where(is_seen, part.error, 0.0)
+        total = np.where(is_seen, variance + error, np.inf)
         with np.errstate(over="ignore", invalid="ignore"):
             log_density = _log_density((offsets**2 / total).sum(axis=1), is_seen.sum(axis=1))
         log_density -= 0.5 * np.log(np.where(is_seen, total, 1.0)).sum(axis=1)
-        return Given(
-            self.log_weight[k] + log_density, mean + variance * offsets / total, variance - variance**2 / total
-        )
+        left = np.where(is_seen, error / total, 1.0)  # of the variance, whose square may overflow or vanish
+        return Given(self.log_weight[k] + log_density, mean + variance / total * offsets, variance * left)
 
 
 def gaussians_for(block: Block, parameters: Parameters) -> Gaussians:

@@ -197,30 +197,3 @@ def test_a_callable_cannot_change_the_data(X):
     with pytest.raises(ValueError, match="read-only"):
         GaussianMixture(2, init_params=careless).fit(X)
     np.testing.assert_array_equal(X, kept)
-
-
-KINDS = "holes", "errors", "soft labels", "trim", "trim and labels"
-
-
-@pytest.mark.filterwarnings("ignore:Best performing initialization did not converge")
-@pytest.mark.parametrize("start", ["kmeans", "k-means++", "random_from_data"])
-@pytest.mark.parametrize("kind", KINDS)
-def test_a_start_does_not_depend_on_the_unit(kind, start):
-    """Where errors, labels or missing cells are weighed against distances."""
-    rng = np.random.default_rng(5)
-    rows = 3 * rng.normal(size=(5, 4))[rng.integers(5, size=400)] + rng.normal(size=(400, 4))
-    given = {}
-    if kind == "holes":
-        rows[rng.random(rows.shape) < 0.2] = np.nan
-    elif kind == "soft labels":
-        given["labels"] = rng.uniform(0.5, 2.0, size=(400, 5))
-    elif "labels" in kind:
-        given["labels"] = np.where(rng.random(400) < 0.1, rng.integers(5, size=400), -1)
-    error = rng.uniform(0.1, 1.0, size=rows.shape)
-    fits = []
-    for unit in (1.0, 1e-9, 1e6):
-        X_error = unit * error if kind == "errors" else None
-        mixture = GaussianMixture(5, init_params=start, trim=0.1 * ("trim" in kind), max_iter=3, tol=0, random_state=0)
-        fits.append(mixture.fit(unit * rows, X_error=X_error, **given))
-        np.testing.assert_allclose(fits[-1].weights_, fits[0].weights_, rtol=1e-6)
-        np.testing.assert_allclose(fits[-1].means_ / unit, fits[0].means_, rtol=1e-5, atol=1e-6)

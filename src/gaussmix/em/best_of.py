@@ -102,12 +102,12 @@ def _has_ended(state: State) -> bool:
 
 def _hopeful(runs: list[tuple[Model, State]]) -> list[tuple[Model, State]]:
     """The highest run first, then the runs that may still end above it and do not follow another one."""
-    highest_first = sorted(runs, key=lambda run: _rank(run[1]))
+    highest_first = sorted(runs, key=lambda run: rank(run[1]))
     best = highest_first[0][1].trace.last
     kept: list[tuple[Model, State]] = []
     for model, state in highest_first:
         last, gain = state.trace.last, _recent_gain(state.trace)
-        is_hopeless = _rank(state)[0] or _has_ended(state) or last + HOPE * gain < best
+        is_hopeless = rank(state)[0] or _has_ended(state) or last + HOPE * gain < best
         is_same = any(
             abs(last - other.trace.last) <= SAME and abs(gain - _recent_gain(other.trace)) <= SAME for _, other in kept
         )
@@ -116,7 +116,7 @@ def _hopeful(runs: list[tuple[Model, State]]) -> list[tuple[Model, State]]:
     return kept
 
 
-def _rank(state: State) -> tuple[bool, float]:
+def rank(state: State) -> tuple[bool, float]:
     """Sort key of a run: collapsed runs last, then by the digits of the objective that all engines share."""
     trace = state.trace
     is_lost = bool(trace.collapsed) or state.outcome is Outcome.NON_FINITE

@@ -21,6 +21,7 @@ from gaussmix.waist.block import Block
 from gaussmix.waist.leaves import Tree
 from gaussmix.waist.need import Need, Rule, Second
 from gaussmix.waist.parameters import Parameters
+from gaussmix.waist.whitening.base import Whitening
 
 MOST_PASSES = 20  # of k-means over all rows
 SETTLED = 1e-4  # of the squared distance of centres from their mean
@@ -49,30 +50,34 @@ def guided(
     shares = _Shares(partition, engine)
     agreement = source.map_merge(_Agreement(shares, n_components))
     _, order = linear_sum_assignment(-agreement)
-    centres = partition.centres
-    if partition.rule is Rule.SOFT and partition.parameters is not None:
-        centres = partition.parameters.means
-    if centres is None:
+    parameters, is_soft = partition.parameters, partition.rule is Rule.SOFT
+    if parameters is None or not (is_soft or partition.centres is not None):
         return Partition(share=_Guided(shares, order))
-    return Partition(_spheres(_moved(centres[order], source, engine)), Rule.HARD)
+    whitening = parameters.whitening if is_soft else None
+    return Partition(_moved(parameters.means[order], whitening, source, engine), Rule.HARD)
 
 
-def _moved(centres: Array, source: Source, engine: Engine[Any]) -> Array:
-    """Constrained k-means over all rows, from the means of the rows with exactly one possible component."""
+def _moved(centres: Array, whitening: Whitening | None, source: Source, engine: Engine[Any]) -> Parameters:
+    """Constrained k-means over all rows, from the means of the rows with exactly one possible component.
+
+    Distances are whitened; without a `whitening`, which all components share, they are those from spheres.
+    """
     first = StepTask(engine, len(centres), None, Need(Second.NONE), Rule.GIVEN, share=_Sure(len(centres)))
-    centres = first.over(source).means(centres)
+    around = _around(first.over(source).means(centres), whitening)
     for _ in range(MOST_PASSES):
-        moved = (
-            StepTask(engine, len(centres), _spheres(centres), Need(Second.NONE), Rule.HARD).over(source).means(centres)
-        )
-        shift, centres = float(((moved - centres) ** 2).sum()), moved
-        if shift <= SETTLED * float(((centres - centres.mean(axis=0)) ** 2).sum()):
+        moments = StepTask(engine, len(centres), around, Need(Second.NONE), Rule.HARD).over(source)
+        centres, whiten = around.means, around.whitening.whiten
+        around = _around(moments.means(centres), whitening)
+        shift, offsets = around.means - centres, around.means - around.means.mean(axis=0)
+        if float((whiten(0, shift) ** 2).sum()) <= SETTLED * float((whiten(0, offsets) ** 2).sum()):
             break
-    return centres
+    return around
 
 
-def _spheres(centres: Array) -> Parameters:
-    return replace(centre_parameters(centres, width_of(centres)), log_background=LEAST)
+def _around(centres: Array, whitening: Whitening | None) -> Parameters:
+    """Components alike about the centres; spheres without a `whitening`."""
+    parameters = centre_parameters(centres, width_of(centres))
+    return replace(parameters, whitening=whitening or parameters.whitening, log_background=LEAST)
 
 
 def _possible(block: Block, n_components: int) -> Array:

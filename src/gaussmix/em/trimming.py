@@ -16,11 +16,11 @@ import numpy as np
 
 from gaussmix.covariances import Diagonal
 from gaussmix.em.accumulate import StepTask
-from gaussmix.em.best_of import best_run
+from gaussmix.em.best_of import best_run, rank
 from gaussmix.em.fall import fall
 from gaussmix.em.initial import InitialMoments
 from gaussmix.em.loop import run_em
-from gaussmix.em.objective import Objective
+from gaussmix.em.objective import Ridge
 from gaussmix.em.stopping import Stopping
 from gaussmix.em.trace import State, final
 from gaussmix.engines.base import Engine
@@ -30,8 +30,8 @@ from gaussmix.model import Model
 from gaussmix.numerics.arrays import Array, Places
 from gaussmix.sources.array import ArraySource
 from gaussmix.sources.base import F, S, Source, Task, in_leaves
-from gaussmix.starts.base import Partition
-from gaussmix.starts.sample import Distinct
+from gaussmix.starts.base import Partition, Start, nearest_centre
+from gaussmix.starts.sample import Distinct, variances_of
 from gaussmix.waist.block import Block
 from gaussmix.waist.need import Rule
 from gaussmix.waist.parameters import Parameters
@@ -231,11 +231,11 @@ def cutoff_of(source: Source, engine: Engine[Any], model: Model) -> float | None
 
 
 def trimmed_partition(
-    first: Partition,
+    start: Start,
     sample: Distinct,
     engine: Engine[Any],
     n_components: int,
-    objective: Objective,
+    ridge: Array,
     share: float,
     rng: np.random.Generator,
 ) -> Partition:
@@ -243,14 +243,18 @@ def trimmed_partition(
 
     Outliers may spoil a single start. Without variances of single components the likelihood has no peaks at single
     rows, so the best of many starts is sound. As in R's tclust, EM makes few steps from each start and many from the
-    best. With 10 % outliers and 4 components, two of three starts from random rows begin without an outlier.
+    best. With 10 % outliers and 4 components, two of three starts from random rows begin without an outlier. All this
+    happens in units of the widths of the features, so their own units don't matter.
     """
-    of_sample = ArraySource(sample.rows, sample.weight)
-    of_sample.may_miss = bool(np.isnan(sample.rows).any())
-    source = Trimmed(of_sample, share)
-    n_features = sample.rows.shape[1]
+    widths = _widths(sample)
+    rows = replace(sample, rows=sample.rows / widths)
+    of_sample = ArraySource(rows.rows, rows.weight)
+    of_sample.may_miss = bool(np.isnan(rows.rows).any())
+    source, objective = Trimmed(of_sample, share), Ridge(ridge / widths**2)
+    n_features = len(widths)
     family = unconstrained(Diagonal.of(np.ones(n_features), n_components, n_features, True))
-    partitions = [first.scaled, *(_near_random_rows(sample, n_components, rng) for _ in range(N_TRIES))]
+    partitions = [start(rows, engine, n_components, rng).scaled]
+    partitions += [nearest_centre(rows.filled[rows.draw_many(rng, n_components)]) for _ in range(N_TRIES)]
     runs = list[State]()
     for partition in partitions:
         try:
@@ -260,16 +264,20 @@ def trimmed_partition(
         runs.append(final(run_em(source, engine, model, objective, FIRST)))
     runs = [run for run in runs if not run.trace.frozen and run.outcome is not Outcome.NON_FINITE]
     if not runs:
-        return first
-    runs.sort(key=lambda run: -run.trace.last)
+        return start(sample, engine, n_components, rng)
+    runs.sort(key=rank)
     settled = best_run([final(run_em(source, engine, run.model, objective, SETTLING))] for run in runs[:MOST_SETTLED])
-    return Partition(settled.model.parameters, Rule.SOFT)
+    model = settled.model
+    whitening = Diagonal.of(model.covariances.array * widths**2, n_components, n_features, True).whitening
+    # All log densities differ by a constant from those in data units, which would change their last digits.
+    return Partition(Parameters(model.parameters.log_scale, model.means * widths, whitening), Rule.SOFT)
 
 
-def _near_random_rows(sample: Distinct, n_components: int, rng: np.random.Generator) -> Partition:
-    """Each row goes to the nearest of K random rows, in widths of the middle of each feature."""
+def _widths(sample: Distinct) -> Array:
+    """Widths of the middle three quarters of each feature, (n_features,), data units.
+
+    Where the middle is one number, the standard deviation; 1 for a constant feature.
+    """
     low, high = sample.middle
-    widths = np.where(high > low, high - low, max((high - low).max(), 1.0))
-    centres = sample.filled[sample.draw_many(rng, n_components)]
-    covariances = Diagonal.of(widths**2, n_components, len(widths), True)
-    return Partition(Parameters(np.zeros(n_components), centres, covariances.whitening), Rule.HARD)
+    deviations = np.sqrt(variances_of(sample.rows, sample.weight))
+    return np.where(high > low, high - low, np.where(deviations > 0, deviations, 1.0))

@@ -198,13 +198,12 @@ def _newly_drawn(problem: Problem, plan: Plan, start: Any, source: Source) -> Dr
 def _partition(problem: Problem, plan: Plan, name: str) -> Partition:
     """How a named start shares the rows, regardless of labels."""
     data, of_sample = problem.data, (problem.data.sample, problem.engine, problem.n_components)
-    partition = STARTS[name](*of_sample, plan.rng)
     if not data.trim:
-        return partition
+        return STARTS[name](*of_sample, plan.rng)
     plain = data.objective(
         problem.ridge if plan.given.covariances is None else None
     )  # a prior depends on the structure
-    return trimmed_partition(partition, *of_sample, plain, data.trim, plan.rng)
+    return trimmed_partition(STARTS[name], *of_sample, plain.ridge, data.trim, plan.rng)
 
 
 def _shared_by_user(problem: Problem, plan: Plan, start: Any) -> Source:

@@ -43,8 +43,9 @@ class Partition:
         Labels, errors and missing cells are weighed against distances. With unit spheres that would depend on the unit
         of the rows.
         """
-        centres = self.centres
-        return self if centres is None else replace(self, parameters=centre_parameters(centres, width_of(centres)))
+        share, centres = getattr(self.share, "scaled", self.share), self.centres  # `GrossApart` has a partition inside
+        parameters = self.parameters if centres is None else centre_parameters(centres, width_of(centres))
+        return replace(self, parameters=parameters, share=share)
 
     @property
     def centres(self) -> Array | None:
@@ -90,8 +91,13 @@ def nearest_centre(centres: Array) -> Partition:
 
 
 def width_of(centres: Array) -> float:
-    """Root mean square deviation of centres (n_components, n_features) along a feature; 1 if they coincide."""
-    return float(((centres - centres.mean(axis=0)) ** 2).mean()) ** 0.5 or 1.0
+    """Typical distance of centres (n_components, n_features) from their middle, along a feature; 1 if they coincide.
+
+    Medians keep a centre on a gross row from making spheres so wide that the distances of the others vanish beside
+    labels, errors and the constants of missing cells.
+    """
+    squares = ((centres - np.median(centres, axis=0)) ** 2).mean(axis=1)
+    return float(np.median(squares) or squares.max()) ** 0.5 or 1.0
 
 
 def centre_parameters(centres: Array, width: float = 1.0) -> Parameters:

@@ -67,6 +67,11 @@ class GrossApart:
     n_others: int
     engine: Engine[Any]
 
+    @property
+    def scaled(self) -> GrossApart:
+        """The same with `Partition.scaled`."""
+        return replace(self, partition=self.partition.scaled)
+
     def __call__(self, block: Block) -> Array:
         partition, shares = self.partition, np.zeros((block.n_rows, self.n_others + len(self.gross.places)))
         if partition.share is not None:

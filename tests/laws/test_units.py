@@ -1,0 +1,150 @@
+"""What the units may not decide: the rows, and their errors, times a factor start and fit alike."""
+
+from functools import cache, partial
+
+import numpy as np
+import pytest
+
+from gaussmix import GaussianMixture
+from gaussmix.engines.incomplete import IncompleteEngine
+from gaussmix.families import FAMILIES
+from gaussmix.starts import STARTS
+from gaussmix.waist.block import Block
+
+N_COMPONENTS, N_FEATURES = 3, 3
+KINDS = (
+    "plain",
+    "holes",
+    "errors",
+    "matrices of errors",
+    "labels",
+    "soft labels",
+    "trim",
+    "trim and labels",
+    "noise",
+    "holes and gross rows",
+    "errors and gross rows",
+)
+REFUSED = {("search", kind) for kind in KINDS if "labels" in kind or "trim" in kind}
+CASES = [(start, kind) for start in STARTS for kind in KINDS if (start, kind) not in REFUSED]
+POWERS = 2.0**-40, 2.0**3, 2.0**300
+FACTORS = 1e-9, 3.7, 1e6
+OF_FEATURES = np.array([1e-6, 3.7, 1e5])
+IN_DATA_UNITS = {"kmeans", "k-means++", "random_from_data", "search"}  # distances: one factor for all features
+
+
+def is_free(start, kind):
+    """Whether each feature may have a factor of its own."""
+    return start not in IN_DATA_UNITS or "trim" in kind
+
+
+def table(kind, factor):
+    """Rows, what is known of them, and parameters of a fit; rows and errors are multiplied by a factor, or by several.
+
+    There is one factor for all features, or one for each.
+    """
+    rng = np.random.default_rng(KINDS.index(kind))
+    centres = np.array([[0.0, 0.0, 0.0], [4.0, 3.0, -2.0], [-3.0, 4.0, 3.0]])
+    component = rng.integers(N_COMPONENTS, size=180)
+    rows = centres[component] + rng.normal(size=(180, N_FEATURES))
+    given, parameters = {}, {"n_components": N_COMPONENTS, "random_state": 0}
+    if "holes" in kind:
+        rows[(rng.random(rows.shape) < 0.2) & (np.arange(N_FEATURES) != component[:, None])] = np.nan
+    if "gross" in kind:
+        rows[:2], parameters["n_components"] = [[1e5, -2e5, 1e5], [-1e5, 1e5, 3e5]], N_COMPONENTS + 2
+    if "errors" in kind:
+        given["X_error"] = factor * rng.uniform(0.1, 2.0, size=rows.shape)
+    if "matrices" in kind:
+        roots = rng.normal(size=(180, N_FEATURES, N_FEATURES)) * np.reshape(factor, (-1, 1))
+        given["X_error"] = 0.25 * roots @ roots.swapaxes(1, 2)
+    if "soft" in kind:
+        given["labels"] = rng.uniform(0.5, 1.5, size=(180, N_COMPONENTS)) + 0.3 * np.eye(N_COMPONENTS)[component]
+    elif "labels" in kind:
+        given["labels"] = np.where(rng.random(180) < 0.1, component, -1)
+    if "trim" in kind:
+        rows[:8], parameters["trim"] = 30 * rng.normal(size=(8, N_FEATURES)), 0.05
+    if "noise" in kind:
+        rows[:10], parameters["noise"] = rng.uniform(-12, 12, size=(10, N_FEATURES)), True
+    return factor * rows, given, parameters
+
+
+def fitted(kind, factor, **parameters):
+    rows, given, usual = table(kind, factor)
+    return GaussianMixture(**(usual | parameters)).fit(rows, **given)
+
+
+fitted_at_one = cache(partial(fitted, factor=1.0))
+
+
+def both(kind, factor, **parameters):
+    """The fit in units of a factor, and the same in units of 1."""
+    return fitted(kind, factor, **parameters), fitted_at_one(kind, **parameters)
+
+
+def assert_scaled(found, expected, factor, tolerance):
+    """The fit `found` is `expected` in other units, up to a tolerance relative to the spread of the table."""
+    near = {"rtol": tolerance, "atol": 10 * tolerance}
+    assert found.n_iter_ == expected.n_iter_
+    np.testing.assert_allclose(found.weights_, expected.weights_, **near)
+    np.testing.assert_allclose(found.means_ / factor, expected.means_, **near)
+
+
+@pytest.mark.filterwarnings("ignore:Best performing initialization did not converge")
+@pytest.mark.parametrize("factor", POWERS)
+@pytest.mark.parametrize(("start", "kind"), CASES)
+def test_powers_of_two_start_from_the_same_bits(start, kind, factor):
+    found, expected = both(kind, factor, init_params=start, max_iter=0)
+    np.testing.assert_array_equal(found.weights_, expected.weights_)
+    np.testing.assert_array_equal(found.means_, factor * expected.means_)
+    np.testing.assert_array_equal(found.covariances_, factor**2 * expected.covariances_)
+
+
+@pytest.mark.filterwarnings("ignore:Best performing initialization did not converge")
+@pytest.mark.parametrize("factor", FACTORS)
+@pytest.mark.parametrize(("start", "kind"), CASES)
+def test_a_factor_gives_the_same_partition(start, kind, factor):
+    """The weights are shares of the rows, so a single row in another component would show."""
+    found, expected = both(kind, factor, init_params=start, max_iter=0)
+    assert_scaled(found, expected, factor, 1e-9 if "trim" in kind else 1e-12)
+
+
+@pytest.mark.filterwarnings("ignore:Best performing initialization did not converge")
+@pytest.mark.parametrize(("start", "kind"), [case for case in CASES if is_free(*case)])
+def test_features_have_units_of_their_own(start, kind):
+    found, expected = both(kind, OF_FEATURES, init_params=start, max_iter=0)
+    assert_scaled(found, expected, OF_FEATURES, 1e-9 if "trim" in kind else 1e-12)
+
+
+@pytest.mark.parametrize("factor", [2.0**-300, 1e-9, 1e6])
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if " and " not in kind])
+@pytest.mark.parametrize("structure", FAMILIES)
+def test_a_fit_does_not_depend_on_the_unit(structure, kind, factor):
+    found, expected = both(kind, factor, covariance_type=structure, init_params="kmeans")
+    assert_scaled(found, expected, factor, 1e-7)
+
+
+@pytest.mark.parametrize("factor", [2.0**-300, 1e-9, 1e6])
+@pytest.mark.parametrize("kind", [kind for start, kind in CASES if start == "search"])
+@pytest.mark.parametrize("structure", ["full", "tied", "diag", "spherical"])
+def test_a_search_of_clear_groups_does_not_depend_on_the_unit(structure, kind, factor):
+    """Among groups that are not clear, rounding may decide which moves a search makes."""
+    found, expected = both(kind, factor, covariance_type=structure, init_params="search")
+    assert_scaled(found, expected, factor, 1e-7)
+
+
+@pytest.mark.parametrize("factor", [2.0**-300, 2.0**300])
+@pytest.mark.parametrize("structure", ["full", "diag", "spherical"])
+@pytest.mark.parametrize("kind", ["holes", "errors"])
+def test_expected_sums_do_not_depend_on_the_unit(kind, structure, factor, engine):
+    """About the means the core makes the sums of the native engine; about another anchor Python makes them."""
+    need, sums = FAMILIES[structure].need(None), []
+    for mixture, unit in zip(both(kind, factor, covariance_type=structure, max_iter=0), (factor, 1.0), strict=True):
+        rows, given, _ = table(kind, unit)
+        block = Block(0, rows, error=given["X_error"] ** 2 if given else None)
+        parameters = mixture.mixture_.model.parameters
+        for anchor in parameters.means, parameters.means + unit:
+            sums.append(IncompleteEngine(engine).step(block, N_COMPONENTS, parameters, need, anchor=anchor))
+    for found, expected in zip(sums[:2], sums[2:], strict=True):
+        np.testing.assert_allclose(found.mass, expected.mass, rtol=1e-11)
+        np.testing.assert_allclose(found.first / factor, expected.first, rtol=1e-11, atol=1e-9)
+        np.testing.assert_allclose(found.second / factor / factor, expected.second, rtol=1e-11, atol=1e-9)

@@ -3,7 +3,7 @@ Clusters that are not ellipses
 ==============================
 
 Two half moons are no ellipses. A mixture describes each moon by a few components, and ``merge`` joins the components
-that overlap (Baudry et al. 2010). Spectral clustering, the usual alternative, also finds the moons, but it has no
+that overlap (Hennig 2010). Spectral clustering, the usual alternative, also finds the moons, but it has no
 density and cannot label new rows.
 """
 
@@ -19,7 +19,7 @@ gm = GaussianMixtureIC(range(2, 11), covariance_type="full", random_state=0).fit
 merging = gm.merge(X)
 found = {
     f"{gm.n_components_} components": gm.predict(X),
-    "the same, merged": merging.predict(X, 2),
+    "the same, merged": merging.predict(X),
     "k-means": KMeans(2, n_init=5, random_state=0).fit_predict(X),
     "spectral": SpectralClustering(2, affinity="nearest_neighbors", random_state=0).fit_predict(X),
 }
@@ -33,13 +33,13 @@ for ax, (name, labels) in zip(axes, found.items(), strict=True):
 plt.show()
 
 # %%
-# The entropy tells how uncertain the assignment of the rows is. It falls as components are merged, and with two
-# clusters it is nearly zero: no row is between the moons. The automatic choice, where the curve bends most, is one
-# cluster more: look at the curve before you trust it.
+# Components are merged while a share of the rows of one, 2.5 % or more, would be assigned to the other. The two moons
+# do not overlap, so the merging stops there. The entropy tells how uncertain the assignment of the rows is. It falls as
+# components are merged, and with two clusters it is nearly zero: no row is between the moons.
 
 figure, ax = plt.subplots(figsize=(6, 3.2), layout="constrained")
 ax.plot(range(1, gm.n_components_ + 1), merging.entropy, "o-")
-ax.axvline(merging.n_clusters, color="0.7", zorder=0, label="automatic choice")
+ax.axvline(merging.n_clusters, color="0.7", zorder=0, label="no clusters overlap")
 ax.legend(frameon=False)
 ax.set(xlabel="clusters", ylabel="entropy, nats")
 plt.show()

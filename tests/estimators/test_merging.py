@@ -4,9 +4,12 @@ import itertools
 
 import numpy as np
 import pytest
+from scipy.special import ndtr
+from scipy.stats import ortho_group
+from sklearn.metrics import adjusted_rand_score
 
 from gaussmix import FAMILIES, GaussianMixture, Mixture
-from gaussmix.mixture.compare.merging import elbow, merge_by_entropy
+from gaussmix.mixture.compare.merging import merge_by_entropy
 
 
 @pytest.fixture
@@ -45,21 +48,37 @@ def test_shares_of_a_cluster_are_the_sums_over_its_components(merging, crossed):
     assert (merged.predict(crossed, 3) == gm.predict(crossed)).all()
 
 
-def test_each_merge_lowers_the_entropy_most(rng):
+def naive_overlap(shares, i, j, weight):
+    """The larger of the two misclassification probabilities, row by row."""
+    lost, mass = {i: 0.0, j: 0.0}, {i: 0.0, j: 0.0}
+    for row, w in zip(shares, weight, strict=True):
+        for own, other in ((i, j), (j, i)):
+            mass[own] += w * row[own]
+            lost[own] += w * row[own] * (row[other] >= row[own])
+    return max(lost[i] / mass[i], lost[j] / mass[j])
+
+
+@pytest.mark.parametrize("min_overlap", [0.0, 0.025, 0.2, 0.35, 1.0])
+def test_each_merge_lowers_the_entropy_most_of_those_that_overlap(rng, min_overlap):
     """Against every pair tried out."""
     mixture = Mixture(np.full(6, 1 / 6), rng.normal(size=(6, 2)), np.ones(6), FAMILIES["spherical"])
-    shares = rng.dirichlet(np.full(6, 0.3), size=80)
+    shares = rng.dirichlet(np.full(6, 0.1), size=80)
     weight = rng.integers(1, 4, size=80).astype(float)
-    merged = merge_by_entropy(mixture, shares, weight)
+    merged = merge_by_entropy(mixture, shares, weight, min_overlap)
+    stops = []
     for n_clusters in range(5, 0, -1):
-        before = np.column_stack(
-            [shares[:, merged.cluster_of[n_clusters] == c].sum(axis=1) for c in range(n_clusters + 1)]
-        )
-        tried = [
-            entropy(np.column_stack([np.delete(before, [i, j], axis=1), before[:, i] + before[:, j]]), weight)
-            for i, j in itertools.combinations(range(n_clusters + 1), 2)
-        ]
-        assert merged.entropy[n_clusters - 1] == pytest.approx(min(tried), rel=1e-12, abs=1e-12)
+        onto = merged.cluster_of[n_clusters][:, None] == np.arange(n_clusters + 1)
+        before = shares @ onto
+        tried = []
+        for i, j in itertools.combinations(range(n_clusters + 1), 2):
+            after = np.column_stack([np.delete(before, [i, j], axis=1), before[:, i] + before[:, j]])
+            tried.append((entropy(after, weight), naive_overlap(before, i, j, weight)))
+        overlapping = [pair for pair in tried if pair[1] >= min_overlap]
+        stops += [] if overlapping else [n_clusters + 1]
+        fewest, overlap = min(overlapping or tried)
+        assert merged.entropy[n_clusters - 1] == pytest.approx(fewest, rel=1e-12, abs=1e-12)
+        assert merged.overlap[n_clusters - 1] == pytest.approx(overlap, rel=1e-12)
+    assert merged.n_clusters == max(stops, default=1)
     assert (np.diff(merged.entropy) >= 0).all()
 
 
@@ -68,21 +87,133 @@ def test_weights_count_rows(merging, crossed, rng):
     counts = rng.integers(0, 3, size=len(crossed))
     weighted, repeated = gm.merge(crossed, counts), gm.merge(crossed.repeat(counts, axis=0))
     np.testing.assert_allclose(weighted.entropy, repeated.entropy, rtol=1e-12)
+    np.testing.assert_allclose(weighted.overlap, repeated.overlap, rtol=1e-12)
     assert (weighted.cluster_of == repeated.cluster_of).all()
 
 
-@pytest.mark.parametrize(
-    ("curve", "bend"),
-    [([0.0], 1), ([0.0, 5.0], 2), ([0.0, 0.0, 9.0], 2), ([0, 0, 0, 0, 5, 10, 15], 4), ([0, 1, 2, 30, 58, 86], 3)],
-)
-def test_the_elbow_is_where_two_lines_meet(curve, bend):
-    assert elbow(np.array(curve, dtype=float)) == bend
+@pytest.mark.parametrize(("distance", "weight"), [(2.0, 0.5), (3.9, 0.5), (3.95, 0.5), (4.0, 0.1)])
+def test_two_gaussians_overlap_by_the_normal_distribution(distance, weight):
+    """They are told apart at d/2 + log(π₁/π₂)/d from the first; the rows are a grid, weighted by their density."""
+    mixture = Mixture([1 - weight, weight], [[0.0], [distance]], [1.0, 1.0], FAMILIES["spherical"])
+    cut = distance / 2 + np.log(1 / weight - 1) / distance
+    step = 1e-4
+    rows = np.arange(cut - 12, cut + 12, step)[:, None] + step / 2  # the cut is the end of a cell
+    found = merge_by_entropy(mixture, mixture.responsibilities(rows), mixture.pdf(rows))
+    assert found.overlap[0] == pytest.approx(max(ndtr(-cut), ndtr(cut - distance)), rel=1e-7)
+    assert found.n_clusters == (1 if found.overlap[0] >= 0.025 else 2)
+
+
+def clusters(rng, centres, n_rows, draw=None):
+    """Rows of clusters about given centres, each turned anew, and their labels."""
+    n_clusters, n_features = centres.shape
+    labels = np.arange(n_rows) % n_clusters
+    offsets = rng.normal(size=(n_rows, n_features)) if draw is None else draw(rng, n_rows, n_features)
+    for k in range(n_clusters):
+        turn = ortho_group.rvs(n_features, random_state=rng) if n_features > 1 else np.eye(1)
+        offsets[labels == k] = offsets[labels == k] @ turn
+    return centres[labels] + offsets, labels
+
+
+def on_a_line(rng, gaps, n_features):
+    """Centres at these distances one after the other, along a direction."""
+    way = rng.normal(size=n_features)
+    return np.concatenate([[0.0], np.cumsum(gaps)])[:, None] * way / np.linalg.norm(way)
+
+
+def fitted(rows, labels, n_parts, by, structure="full"):
+    """The mixture that EM finds from each cluster cut into n_parts by a number."""
+    order = np.lexsort([by, labels])
+    parts = np.empty(len(rows), dtype=int)
+    for k in range(labels.max() + 1):
+        places = order[labels[order] == k]
+        parts[places] = k * n_parts + np.arange(len(places)) * n_parts // len(places)
+    return GaussianMixture(parts.max() + 1, covariance_type=structure, init_params=parts, max_iter=500).fit(rows)
+
+
+SEEDS = range(4)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("n_features", [1, 2, 5, 10])
+@pytest.mark.parametrize("structure", ["full", "tied", "diag", "spherical"])
+def test_clusters_that_are_apart_stay(structure, n_features, seed):
+    """Four of them, 12 to 30 standard deviations from each other: an elbow gives two or three."""
+    rng = np.random.default_rng(seed)
+    rows, labels = clusters(rng, on_a_line(rng, rng.uniform(12, 30, size=3), n_features), 400)
+    merging = fitted(rows, labels, 1, labels, structure).merge(rows)
+    assert merging.n_clusters == 4
+    assert (merging.predict(rows) == labels).all()
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("n_features", [1, 2, 5, 10])
+@pytest.mark.parametrize("n_clusters", [1, 4])
+def test_a_gaussian_in_parts_is_one_cluster(n_clusters, n_features, seed):
+    """Components that share a Gaussian are merged, those of others are not."""
+    rng = np.random.default_rng(seed)
+    rows, labels = clusters(rng, on_a_line(rng, rng.uniform(12, 30, size=n_clusters - 1), n_features), 300 * n_clusters)
+    for n_parts in (1, 2, 3):
+        gm = fitted(rows, labels, n_parts, rng.random(len(rows)))
+        merging = gm.merge(rows)
+        assert merging.n_clusters == n_clusters
+        assert adjusted_rand_score(labels, merging.predict(rows)) == 1
+
+
+SHAPES = {
+    "t": lambda rng, n, d: rng.normal(size=(n, d)) / np.sqrt(rng.chisquare(3, size=(n, 1)) / 3),
+    "exponential": lambda rng, n, d: rng.exponential(size=(n, 1)) * np.eye(d)[0] + 0.3 * rng.normal(size=(n, d)),
+    "gamma": lambda rng, n, d: rng.gamma(2, 0.7, size=(n, d)),
+    "uniform": lambda rng, n, d: rng.uniform(-1.7, 1.7, size=(n, d)),
+}
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("n_features", [1, 2, 5])
+@pytest.mark.parametrize("shape", SHAPES)
+def test_parts_of_a_cluster_that_is_no_gaussian_are_merged(shape, n_features, seed):
+    """Heavy tails, which reach into other clusters, skewness, edges: two components for each of three clusters."""
+    rng = np.random.default_rng(seed)
+    rows, labels = clusters(rng, on_a_line(rng, [25, 30], n_features), 900, SHAPES[shape])
+    far = np.linalg.norm(rows - np.array([np.median(rows[labels == k], axis=0) for k in range(3)])[labels], axis=1)
+    gm = fitted(rows, labels, 2, far)
+    merging = gm.merge(rows)
+    assert len(gm.weights_) == 6
+    assert merging.n_clusters == 3
+    assert adjusted_rand_score(labels, merging.predict(rows)) > 0.95
+
+
+def test_names_of_components_do_not_matter(crossed, rng):
+    gm = GaussianMixture(6, random_state=0).fit(crossed)
+    order = rng.permutation(6)
+    shares = gm.predict_proba(crossed)
+    found, turned = (merge_by_entropy(gm.mixture_, part) for part in (shares, shares[:, order]))
+    np.testing.assert_allclose(found.overlap, turned.overlap, rtol=1e-12)
+    assert (
+        adjusted_rand_score(found.cluster_of[found.n_clusters - 1][order], turned.cluster_of[turned.n_clusters - 1])
+        == 1
+    )
+
+
+def test_a_component_without_rows_is_no_cluster(merging, crossed):
+    gm, found = merging
+    shares = np.column_stack([gm.predict_proba(crossed), np.zeros(len(crossed))])
+    wider = merge_by_entropy(gm.mixture_, shares)
+    assert wider.n_clusters == found.n_clusters
+    assert np.isfinite(wider.overlap).all()
+
+
+def test_one_component_is_one_cluster(crossed):
+    merging = GaussianMixture(1).fit(crossed).merge(crossed)
+    assert merging.n_clusters == 1
+    assert merging.overlap.shape == (0,)
+    assert not merging.predict(crossed).any()
 
 
 def test_what_cannot_be_used_is_refused(merging, crossed):
     gm, merged = merging
-    with pytest.raises(ValueError, match=r"method='entropi' is not one of 'entropy'\. Did you mean 'entropy'"):
-        gm.merge(crossed, method="entropi")
+    for wrong, error in ((-0.1, ValueError), (1.5, ValueError), (np.nan, ValueError), ("most", TypeError)):
+        with pytest.raises(error, match=r"min_overlap.* must be a number from 0 to 1"):
+            gm.merge(crossed, min_overlap=wrong)
     for wrong in (0, 4):
         with pytest.raises(ValueError, match=f"n_clusters={wrong} must be an integer from 1 to 3"):
             merged.predict(crossed, wrong)

@@ -1,4 +1,4 @@
-"""R's mclust on choosing: the criteria of its table, and its merging of components (mclust_choice/README.md)."""
+"""R's mclust on choosing: criteria of its table and its merging (mclust_choice/README.md); merging by R's fpc."""
 
 import json
 from pathlib import Path
@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.metrics import adjusted_rand_score
 
 from gaussmix import GaussianMixture, GaussianMixtureIC, Mixture
 from gaussmix.em.criteria import bic, evidence_of, icl
@@ -16,6 +17,7 @@ from gaussmix.sources.array import ArraySource
 
 FOLDER = Path(__file__).parent
 TABLES = json.loads((FOLDER / "mclust_choice" / "criteria.json").read_text())["fits"]
+DEMP = json.loads((FOLDER / "fpc_demp.json").read_text())["examples"]
 COMBINED = json.loads((FOLDER / "mclust_choice" / "clustcombi.json").read_text())["examples"]
 
 
@@ -51,9 +53,14 @@ def test_a_search_ends_at_a_bic_as_low_as_that_of_mclust(name):
 
 
 @pytest.fixture(params=COMBINED)
-def example(request):
+def name(request):
+    return request.param
+
+
+@pytest.fixture
+def example(name):
     """What mclust found, its rows, and our merging of its mixture."""
-    expected = COMBINED[request.param]
+    expected = COMBINED[name]
     rows = np.loadtxt(FOLDER / "mclust_choice" / expected["csv"], delimiter=",", skiprows=1)
     parameters, n_features = expected["parameters"], rows.shape[1]
     lower = np.zeros((expected["G"], n_features, n_features))
@@ -74,7 +81,7 @@ def test_components_are_merged_in_the_order_of_mclust(example):
         assert (merging.predict(rows, n_clusters) == labels).all()
 
 
-def test_the_entropy_bends_where_mclust_sees_it(example):
+def test_the_entropy_is_that_of_mclust(example):
     """mclust's entropies are of one EM step earlier: nearer by that step, and steps shrink to about half each time."""
     expected, rows, merging = example
     mixture = merging.mixture
@@ -93,4 +100,23 @@ def test_the_entropy_bends_where_mclust_sees_it(example):
     step = np.abs(following.merge(rows).entropy - merging.entropy)
     rounding = 1e-12 * len(rows)
     assert (np.abs(merging.entropy - expected["entropy"]) <= 3 * step + rounding).all()
-    assert merging.n_clusters == expected["optim_reg2"]
+
+
+def test_the_overlap_is_that_of_fpc(name, example):
+    """Of the pair that is merged, for each merge; fpc compares all pairs."""
+    _, _, merging = example
+    for n_clusters, matrix in zip(range(len(merging.overlap), 0, -1), DEMP[name]["overlap"], strict=True):
+        before, after = merging.cluster_of[n_clusters], merging.cluster_of[n_clusters - 1]
+        onto = [after[before == cluster][0] for cluster in range(n_clusters + 1)]
+        i, j = (cluster for cluster in range(n_clusters + 1) if onto.count(onto[cluster]) == 2)
+        assert merging.overlap[n_clusters - 1] == pytest.approx(matrix[i][j], rel=1e-9, abs=1e-15)
+
+
+def test_clusters_are_those_of_fpc(name, example):
+    """fpc merges the pair that overlaps most first, and ends with the same clusters."""
+    _, rows, merging = example
+    mixture = merging.mixture
+    for found in DEMP[name]["merged"]:
+        ours = merge_by_entropy(mixture, mixture.responsibilities(rows), min_overlap=found["cutoff"])
+        assert ours.n_clusters == len(set(found["labels"]))
+        assert adjusted_rand_score(found["labels"], ours.predict(rows)) == 1

@@ -71,6 +71,8 @@ def test_merging_is_that_of_the_estimator(mixture):
         parts = [int(part) for part in display.merged[count - 1].split("+")]
         assert len(set(merging.cluster_of[count - 1][parts])) == 1
         assert len(set(merging.cluster_of[count][parts])) == 2
+        assert display.texts_[count - 1].get_text() == f"{display.merged[count - 1]}: {merging.overlap[count - 1]:.1%}"
+    assert MergingDisplay.from_estimator(gm, X, min_overlap=1).best_.get_offsets()[0, 0] == 4
 
 
 def test_merging_refuses_noise_as_the_estimator_does(rng):

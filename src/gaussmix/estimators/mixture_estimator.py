@@ -20,13 +20,12 @@ from gaussmix.door.rows import check_counts_of_rows, counted_weight
 from gaussmix.engines import check_jobs
 from gaussmix.engines.base import Engine
 from gaussmix.engines.incomplete import IncompleteEngine
-from gaussmix.errors import unknown_name
 from gaussmix.estimators.attributes import MixtureAttributes, to_sklearn
 from gaussmix.estimators.base import FittedValue
 from gaussmix.fit.problem import Data
 from gaussmix.fit.watch import Callback
 from gaussmix.mixture.base import check_alone
-from gaussmix.mixture.compare.merging import Merging, merge_by_entropy
+from gaussmix.mixture.compare.merging import MIN_OVERLAP, Merging, merge_by_entropy
 from gaussmix.mixture.explaining import Explanation
 from gaussmix.mixture.mixture import Mixture
 from gaussmix.noise import Noise
@@ -213,35 +212,46 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
         X: ArrayLike,
         sample_weight: ArrayLike | None = None,
         *,
-        method: str = "entropy",
+        min_overlap: float = MIN_OVERLAP,
         X_error: ArrayLike | None = None,
     ) -> Merging:
-        """Merge components into clusters, two at a time, and find where to stop.
+        """Merge components that overlap into clusters, two at a time.
 
         Parameters
         ----------
         X : (n_samples, n_features), the rows that say which components overlap.
         sample_weight : (n_samples,), weights ≥ 0; only their ratios matter.
-        method : "entropy" merges those whose union lowers the entropy of the responsibilities most; Baudry et al.
-            (2010), mclust's `clustCombi`.
+        min_overlap : clusters are merged while a share of the rows of one, at least this one, would be assigned to
+            the other: 0 to 1. Hennig (2010) proposes 0.025. With a smaller one there are fewer clusters.
         X_error : measurement errors of X, as for `fit`.
 
         Returns
         -------
         merging : for each number of clusters the cluster of each component, the entropy and, for any rows, the
-            clusters' responsibilities; `merging.n_clusters` is the elbow of the entropy.
+            clusters' responsibilities; in `merging.n_clusters` clusters no two overlap.
 
         Raises
         ------
         NotFittedError : before `fit`.
         ValueError, TypeError : X or a parameter can't be used.
+
+        Notes
+        -----
+        Of the pairs that overlap, the one whose union lowers the entropy of the responsibilities most is merged, as by
+        Baudry et al. (2010) and mclust's `clustCombi`. `Merging` gives the equations.
+
+        Examples
+        --------
+        >>> from gaussmix import FAMILIES, GaussianMixture, Mixture
+        >>> four = Mixture([0.25] * 4, [[0.0], [20.0], [40.0], [60.0]], [1.0] * 4, FAMILIES["spherical"])
+        >>> X = four.sample(400, rng=0)[0]
+        >>> [GaussianMixture(n, random_state=0, tol=1e-6).fit(X).merge(X).n_clusters for n in (1, 4, 6)]
+        [1, 4, 4]
         """
         source = self._source(X, sample_weight, X_error)
-        if method != "entropy":
-            raise unknown_name("method", method, ["entropy"])
         check_alone("merge", [self.mixture_])  # before the rows are read
         shares = self._each_row(source, self._engine(source).responsibilities)
-        return merge_by_entropy(self.mixture_, shares, source.row_weight)
+        return merge_by_entropy(self.mixture_, shares, source.row_weight, min_overlap)
 
     def summary(
         self, X: ArrayLike | None = None, sample_weight: ArrayLike | None = None, *, X_error: ArrayLike | None = None

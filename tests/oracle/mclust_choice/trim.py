@@ -6,7 +6,7 @@ from pathlib import Path
 
 DATA_SETS = ["galaxies", "eruptions", "faithful", "cross", "iris", "banknote"]
 MODELS = {"E", "V", "EII", "VII", "EEI", "EVI", "VVI", "EEE", "EEV", "EVV", "VVV"}  # M-steps in closed form
-COMBINED = ["csv", "model", "G", "parameters", "loglik", "entropy", "merges", "classification", "optim_reg2"]
+COMBINED = ["csv", "model", "G", "parameters", "loglik", "entropy", "merges", "classification"]
 PARAMETERS = ["pro", "mean", "sigma_tril"]
 
 

@@ -1,10 +1,14 @@
-"""Time whole searches, 14 structures × K = 1 … 9, for the lowest BIC, by gaussmix and by R's mclust.
+"""Time whole searches beside R's mclust, and count how often each way to choose finds the true number of clusters.
 
     python -m bench.pages.choosing                # rewrites bench/results/choosing.md
-    python -m bench.pages.choosing --case iris    # one case, printed only
+    python -m bench.pages.choosing --case iris    # one case or one kind of rows, printed only
 
-Both search the same candidates on the same numbers, each with its defaults. The time in which R starts and reads the
-file is not counted. Without R or mclust only gaussmix is timed.
+The searches are over 14 structures × K = 1 … 9, for the lowest BIC, by gaussmix and by R's mclust. Both search the same
+candidates on the same numbers, each with its defaults. The time in which R starts and reads the file is not counted.
+Without R or mclust only gaussmix is timed.
+
+The true number is known where rows are drawn from clusters. Every repeat draws rows anew, and searches 4 structures
+× K = 1 … 8.
 """
 
 from __future__ import annotations
@@ -13,18 +17,21 @@ import json
 import subprocess
 import tempfile
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from time import perf_counter
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.datasets import load_iris
+from scipy.spatial.distance import pdist
+from scipy.stats import ortho_group
+from sklearn.datasets import load_iris, make_moons
+from sklearn.metrics import adjusted_rand_score
 
 from bench.pages.base import RESULTS, facts, head, parser_of
 from bench.peers.mclust import Mclust
-from gaussmix import GaussianMixtureIC
+from gaussmix import GaussianMixture, GaussianMixtureIC
 from gaussmix.families import family_named
 
 BARS = {"iris": 5, "2,000 × 6": 15, "20,000 × 8": 30}  # mclust's time by ours, at least
@@ -85,6 +92,110 @@ def theirs(rows: NDArray[np.float64], limit: float) -> dict[str, Any]:
     return found
 
 
+Draw = Callable[[np.random.Generator, int, int], NDArray[np.float64]]  # rows of a cluster about 0
+
+
+def drawn(
+    n_rows: int, n_clusters: int, n_features: int, apart: float, draw: Draw, weights: Sequence[float] = ()
+) -> Callable[[np.random.Generator], NDArray[np.float64]]:
+    """A function that draws clusters, each turned anew, whose nearest centres are so far apart."""
+
+    def rows(rng: np.random.Generator) -> NDArray[np.float64]:
+        centres = rng.normal(size=(n_clusters, n_features))
+        centres *= apart / pdist(centres).min(initial=np.inf) if n_clusters > 1 else 0.0
+        labels = rng.choice(n_clusters, size=n_rows, p=weights or None)
+        offsets = draw(rng, n_rows, n_features)
+        for k in range(n_clusters):
+            offsets[labels == k] = offsets[labels == k] @ ortho_group.rvs(n_features, random_state=rng)
+        found: NDArray[np.float64] = centres[labels] + offsets
+        return found
+
+    return rows
+
+
+def gaussian(rng: np.random.Generator, n_rows: int, n_features: int) -> NDArray[np.float64]:
+    return rng.normal(size=(n_rows, n_features))
+
+
+def t3(rng: np.random.Generator, n_rows: int, n_features: int) -> NDArray[np.float64]:
+    """Student's t with 3 degrees of freedom."""
+    return gaussian(rng, n_rows, n_features) / np.sqrt(rng.chisquare(3, size=(n_rows, 1)) / 3)
+
+
+def gamma(rng: np.random.Generator, n_rows: int, n_features: int) -> NDArray[np.float64]:
+    """Skewed: each feature has a gamma distribution of shape 2."""
+    return rng.gamma(2, 0.7, size=(n_rows, n_features))
+
+
+def uniform(rng: np.random.Generator, n_rows: int, n_features: int) -> NDArray[np.float64]:
+    return rng.uniform(-1.7, 1.7, size=(n_rows, n_features))
+
+
+def moons(rng: np.random.Generator) -> NDArray[np.float64]:
+    rows: NDArray[np.float64] = make_moons(800, noise=0.08, random_state=int(rng.integers(2**31)))[0]
+    return rows
+
+
+# What is drawn, the true number of clusters, and how: rows, clusters, features, distance of the nearest centres.
+KINDS: dict[str, tuple[int, Callable[[np.random.Generator], NDArray[np.float64]]]] = {
+    "one Gaussian, 600 × 2": (1, drawn(600, 1, 2, 1, gaussian)),
+    "one Gaussian, 600 × 8": (1, drawn(600, 1, 8, 1, gaussian)),
+    "4 Gaussians, 15 sd apart, 600 × 2": (4, drawn(600, 4, 2, 15, gaussian)),
+    "4 Gaussians, 15 sd apart, 600 × 8": (4, drawn(600, 4, 8, 15, gaussian)),
+    "4 Gaussians, 5 sd apart, 1,000 × 2": (4, drawn(1000, 4, 2, 5, gaussian)),
+    "4 Gaussians, 4 sd apart, 1,000 × 2": (4, drawn(1000, 4, 2, 4, gaussian)),
+    "4 Gaussians, 3 sd apart, 1,000 × 2": (4, drawn(1000, 4, 2, 3, gaussian)),
+    "3 Gaussians of .60, .36, .04, 6 sd apart, 1,000 × 2": (3, drawn(1000, 3, 2, 6, gaussian, [0.6, 0.36, 0.04])),
+    "one t cluster (3 degrees of freedom), 900 × 2": (1, drawn(900, 1, 2, 1, t3)),
+    "3 t clusters, 900 × 2": (3, drawn(900, 3, 2, 14, t3)),
+    "3 skewed clusters (gamma), 900 × 2": (3, drawn(900, 3, 2, 7, gamma)),
+    "3 skewed clusters (gamma), 900 × 5": (3, drawn(900, 3, 5, 7, gamma)),
+    "3 squares, 900 × 2": (3, drawn(900, 3, 2, 5, uniform)),
+    "2 half moons, 800 × 2": (2, moons),
+}
+STRUCTURES = ["full", "tied", "diag", "spherical"]
+MOST = 8  # clusters
+PAIRS = 5  # of bootstrap samples, for each number of clusters
+WAYS = ["BIC", "ICL", "AIC", "CV", "merging", "stability"]
+
+
+def numbers_of(rows: NDArray[np.float64]) -> list[int]:
+    """The number of clusters that each of WAYS finds."""
+    searched = GaussianMixtureIC(range(1, MOST + 1), covariance_type=STRUCTURES, criterion="cv", random_state=0).fit(
+        rows
+    )
+    table = searched.results_
+    chosen = [table["n_components"][int(np.nanargmin(table[name]))] for name in ("bic", "icl", "aic")]
+    by_bic = GaussianMixtureIC(range(1, MOST + 1), covariance_type=STRUCTURES, random_state=0).fit(rows)
+    return [*chosen, searched.n_components_, by_bic.merge(rows).n_clusters, most_stable(rows)]
+
+
+def most_stable(rows: NDArray[np.float64]) -> int:
+    """The number of components with which fits to two bootstrap samples label all rows most alike.
+
+    Fang and Wang (2012), Computational Statistics & Data Analysis 56, 468–477, with the adjusted Rand index. A single
+    cluster has nothing to compare, so 2 is the least.
+    """
+    rng = np.random.default_rng(0)
+    agreement = {}
+    for n_components in range(2, MOST + 1):
+        labels = [
+            GaussianMixture(n_components, random_state=0).fit(rng.choice(rows, size=len(rows))).predict(rows)
+            for _ in range(2 * PAIRS)
+        ]
+        agreement[n_components] = np.mean([adjusted_rand_score(*labels[k : k + 2]) for k in range(0, 2 * PAIRS, 2)])
+    return max(agreement, key=agreement.__getitem__)
+
+
+def count(name: str, n_repeats: int) -> str:
+    """A row of the second table: in how many repeats each way finds the true number."""
+    truth, draw = KINDS[name]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        found = np.array([numbers_of(draw(np.random.default_rng(repeat))) for repeat in range(n_repeats)])
+    return f"| {name} | {truth} | {' | '.join(map(str, (found == truth).sum(axis=0)))} |"
+
+
 def line(name: str, mine: dict[str, Any], other: dict[str, Any]) -> str:
     """A row of the table."""
     begin = f"| {name} | {mine['seconds']:.2f} | {mine['bic']:.3f} ({mine['chosen']}) |"
@@ -98,22 +209,40 @@ def line(name: str, mine: dict[str, Any], other: dict[str, Any]) -> str:
 
 def main() -> None:
     parser = parser_of(__doc__)
-    parser.add_argument("--case", action="append", choices=CASES, help="only this one, and nothing is written")
+    parser.add_argument("--case", action="append", choices=[*CASES, *KINDS], help="only this, and nothing is written")
     parser.add_argument("--limit", type=float, default=600, help="seconds that mclust may take for a case")
+    parser.add_argument("--repeats", type=int, default=20, help="draws of rows, to count true numbers")
     options = parser.parse_args()
-    made_by = (
-        "`python -m bench.pages.choosing`: seconds of a whole search, 14 structures × K = 1 … 9, for the lowest BIC"
-    )
+    wanted = options.case or [*CASES, *KINDS]
+    made_by = "`python -m bench.pages.choosing`"
     lines = [
-        *head("Choosing a mixture, beside R's mclust", made_by, facts() | {"mclust": _version()}),
+        *head("Choosing a mixture", made_by, facts() | {"mclust": _version()}),
+        "",
+        "## Seconds of a search",
+        "",
+        "Whole searches, 14 structures × K = 1 … 9, for the lowest BIC.",
         "",
         "| data | gaussmix | lowest BIC | mclust | lowest BIC | times as fast | bar |",
         "|---|---|---|---|---|---|---|",
     ]
-    for name in options.case or CASES:
+    for name in (name for name in CASES if name in wanted):
         rows = CASES[name]()
         ours(rows[:50])  # loads what the first call loads
         lines.append(line(name, ours(rows), theirs(rows, options.limit)))
+        print(lines[-1], flush=True)
+    lines += [
+        "",
+        "## How often is the true number found?",
+        "",
+        f"In how many of {options.repeats} repeats, each with new rows, a way to choose finds the true number."
+        f" {len(STRUCTURES)} structures × K = 1 … {MOST}. Merging starts from the lowest BIC. Stability is the adjusted"
+        f" Rand index between labels of two fits to bootstrap samples (full covariances, K ≥ 2, {PAIRS} pairs each).",
+        "",
+        f"| clusters | true | {' | '.join(WAYS)} |",
+        "|---" * (len(WAYS) + 2) + "|",
+    ]
+    for name in (name for name in KINDS if name in wanted):
+        lines.append(count(name, options.repeats))
         print(lines[-1], flush=True)
     if options.case is None:
         (RESULTS / "choosing.md").write_text("\n".join(lines) + "\n", encoding="utf-8")

@@ -1,7 +1,8 @@
 """Time whole searches beside R's mclust, and count how often each way to choose finds the true number of clusters.
 
-    python -m bench.pages.choosing                # rewrites bench/results/choosing.md
-    python -m bench.pages.choosing --case iris    # one case or one kind of rows, printed only
+    python -m bench.pages.choosing                      # rewrites bench/results/choosing.md
+    python -m bench.pages.choosing --section numbers    # counts anew, and keeps the seconds
+    python -m bench.pages.choosing --case iris          # one case or one kind of rows, printed only
 
 The searches are over 14 structures × K = 1 … 9, for the lowest BIC, by gaussmix and by R's mclust. Both search the same
 candidates on the same numbers, each with its defaults. The time in which R starts and reads the file is not counted.
@@ -17,6 +18,7 @@ import json
 import subprocess
 import tempfile
 import warnings
+from argparse import Namespace
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from time import perf_counter
@@ -36,6 +38,7 @@ from gaussmix.families import family_named
 
 BARS = {"iris": 5, "2,000 × 6": 15, "20,000 × 8": 30}  # mclust's time by ours, at least
 SHORT = 1000  # rows
+COMMAND = "`python -m bench.pages.choosing`"
 
 
 def clusters(n_rows: int, n_features: int, n_clusters: int) -> NDArray[np.float64]:
@@ -207,45 +210,63 @@ def line(name: str, mine: dict[str, Any], other: dict[str, Any]) -> str:
     return f"{begin} {other['seconds']:.2f} | {other['bic']:.3f} ({peer}) | {factor:.1f} | {BARS.get(name, '–')} |"
 
 
-def main() -> None:
-    parser = parser_of(__doc__)
-    parser.add_argument("--case", action="append", choices=[*CASES, *KINDS], help="only this, and nothing is written")
-    parser.add_argument("--limit", type=float, default=600, help="seconds that mclust may take for a case")
-    parser.add_argument("--repeats", type=int, default=20, help="draws of rows, to count true numbers")
-    options = parser.parse_args()
-    wanted = options.case or [*CASES, *KINDS]
-    made_by = "`python -m bench.pages.choosing`"
+def seconds(options: Namespace) -> list[str]:
+    """The section of searches that are timed."""
+    made_by = f"{COMMAND}: seconds of a whole search, 14 structures × K = 1 … 9, for the lowest BIC"
     lines = [
-        *head("Choosing a mixture", made_by, facts() | {"mclust": _version()}),
-        "",
-        "## Seconds of a search",
-        "",
-        "Whole searches, 14 structures × K = 1 … 9, for the lowest BIC.",
+        *head("Seconds of a search, beside R's mclust", made_by, facts() | {"mclust": _version()}),
         "",
         "| data | gaussmix | lowest BIC | mclust | lowest BIC | times as fast | bar |",
         "|---|---|---|---|---|---|---|",
     ]
-    for name in (name for name in CASES if name in wanted):
-        rows = CASES[name]()
-        ours(rows[:50])  # loads what the first call loads
-        lines.append(line(name, ours(rows), theirs(rows, options.limit)))
-        print(lines[-1], flush=True)
-    lines += [
-        "",
-        "## How often is the true number found?",
-        "",
-        f"In how many of {options.repeats} repeats, each with new rows, a way to choose finds the true number."
-        f" {len(STRUCTURES)} structures × K = 1 … {MOST}. Merging starts from the lowest BIC. Stability is the adjusted"
-        f" Rand index between labels of two fits to bootstrap samples (full covariances, K ≥ 2, {PAIRS} pairs each).",
+    for name in CASES:
+        if options.case is None or name in options.case:
+            rows = CASES[name]()
+            ours(rows[:50])  # loads what the first call loads
+            lines.append(line(name, ours(rows), theirs(rows, options.limit)))
+            print(lines[-1], flush=True)
+    return lines
+
+
+def numbers(options: Namespace) -> list[str]:
+    """The section of true numbers."""
+    made_by = (
+        f"{COMMAND}: in how many of {options.repeats} repeats, each with new rows, each way finds the true number."
+        f" The searches are over {len(STRUCTURES)} structures × K = 1 … {MOST}. Merging starts from the lowest BIC."
+        " Stability is the adjusted Rand index between the labels of two fits to bootstrap samples"
+        f" (full covariances, K = 2 … {MOST}, {PAIRS} pairs each)"
+    )
+    lines = [
+        *head("How often is the true number found?", made_by, facts()),
         "",
         f"| clusters | true | {' | '.join(WAYS)} |",
         "|---" * (len(WAYS) + 2) + "|",
     ]
-    for name in (name for name in KINDS if name in wanted):
-        lines.append(count(name, options.repeats))
-        print(lines[-1], flush=True)
+    for name in KINDS:
+        if options.case is None or name in options.case:
+            lines.append(count(name, options.repeats))
+            print(lines[-1], flush=True)
+    return lines
+
+
+SECTIONS = {"seconds": seconds, "numbers": numbers}
+
+
+def main() -> None:
+    parser = parser_of(__doc__)
+    parser.add_argument("--section", choices=SECTIONS, help="only this one; the page keeps the other")
+    parser.add_argument("--case", action="append", choices=[*CASES, *KINDS], help="only this, and nothing is written")
+    parser.add_argument("--limit", type=float, default=600, help="seconds that mclust may take for a case")
+    parser.add_argument("--repeats", type=int, default=20, help="draws of rows, to count true numbers")
+    options = parser.parse_args()
+    page = RESULTS / "choosing.md"
+    _, *kept = page.read_text(encoding="utf-8").split("\n## ")
+    sections = dict(zip(SECTIONS, kept, strict=True))
+    for name, section in SECTIONS.items():
+        if options.section in (None, name):
+            sections[name] = "\n".join(section(options)).removeprefix("# ") + "\n"
     if options.case is None:
-        (RESULTS / "choosing.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
+        page.write_text("\n## ".join(["# Choosing a mixture\n", *sections.values()]), encoding="utf-8")
 
 
 def _version() -> str:

@@ -7,6 +7,7 @@ from itertools import combinations
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.special import entr
 
 from gaussmix.checks import check_within
 from gaussmix.mixture.base import check_alone
@@ -86,30 +87,18 @@ def merge_by_entropy(
     check_alone("merge", [mixture])
     check_within("min_overlap", min_overlap, "a number from 0 to 1", lambda value: 0 <= value <= 1)
     n_components = responsibilities.shape[1]
-    weight = np.ones(len(responsibilities)) if row_weight is None else row_weight
-    shares = list(responsibilities.T)
-    own = [_entropy(share, weight) for share in shares]
-
-    def compared(i: int, j: int) -> tuple[float, float]:
-        """The overlap of two clusters, and by how much their union lowers the entropy."""
-        overlap = max(_lost(shares[i], shares[j], weight), _lost(shares[j], shares[i], weight))
-        return overlap, own[i] + own[j] - _entropy(shares[i] + shares[j], weight)
-
-    pairs = {pair: compared(*pair) for pair in combinations(range(n_components), 2)}
+    clusters = _Clusters(responsibilities, np.ones(len(responsibilities)) if row_weight is None else row_weight)
     cluster_of = np.empty((n_components, n_components), dtype=np.intp)
     entropy, overlap = np.empty(n_components), np.empty(n_components - 1)
-    cluster_of[-1], entropy[-1] = np.arange(n_components), sum(own)
+    cluster_of[-1], entropy[-1] = np.arange(n_components), clusters.entropy()
     for n_clusters in range(n_components - 1, 0, -1):
-        i, j = max(pairs, key=lambda pair: (pairs[pair][0] >= min_overlap, pairs[pair][1], -pair[0], -pair[1]))
+        pairs = clusters.pairs()
+        i, j = next((pair for pair in pairs if clusters.overlap(pair) >= min_overlap), pairs[0])
+        overlap[n_clusters - 1] = clusters.overlap((i, j))
+        clusters.merge(i, j)
+        entropy[n_clusters - 1] = clusters.entropy()
         before = cluster_of[n_clusters]
         cluster_of[n_clusters - 1] = np.where(before == j, i, before - (before > j))
-        overlap[n_clusters - 1] = pairs[i, j][0]
-        shares[i] = shares[i] + shares.pop(j)
-        own.pop(j)
-        own[i] = _entropy(shares[i], weight)
-        entropy[n_clusters - 1] = sum(own)
-        pairs = {(a - (a > j), b - (b > j)): found for (a, b), found in pairs.items() if j not in (a, b)}
-        pairs |= {pair: compared(*pair) for pair in combinations(range(n_clusters), 2) if i in pair}
     apart = np.flatnonzero(overlap < min_overlap)
     return Merging(mixture, cluster_of, entropy, overlap, int(apart[-1]) + 2 if apart.size else 1)
 
@@ -122,12 +111,52 @@ def merged(responsibilities: Array, clusters: NDArray[np.intp]) -> Array:
     return shares
 
 
-def _lost(shares: Array, others: Array, weight: Array) -> float:
-    """p_jl of `Merging`, of a cluster and another; 1 where the cluster has no rows, so that it does not count."""
-    mass = float(weight @ shares)
-    return float(weight @ np.where(others >= shares, shares, 0.0)) / mass if mass > 0 else 1.0
+class _Clusters:
+    """Clusters that are left, by number, and what is known of pairs of them: it is computed once, and when needed."""
 
+    def __init__(self, responsibilities: Array, weight: Array) -> None:
+        self._weight = weight
+        self._shares = list(responsibilities.T)
+        self._entropy = [self._entropy_of(share) for share in self._shares]
+        self._fall = {pair: self._fall_of(*pair) for pair in combinations(range(len(self._shares)), 2)}
+        self._overlap: dict[tuple[int, int], float] = {}
 
-def _entropy(share: Array, weight: Array) -> float:
-    """−Σ s t log t; 0 log 0 is 0."""
-    return -float(weight @ np.where(share > 0, share * np.log(np.where(share > 0, share, 1.0)), 0.0))
+    def entropy(self) -> float:
+        """Of all clusters, nats."""
+        return sum(self._entropy)
+
+    def pairs(self) -> list[tuple[int, int]]:
+        """The pairs in order: the one whose union lowers the entropy most, then the others; the first of equals."""
+        return sorted(self._fall, key=lambda pair: (-self._fall[pair], pair))
+
+    def overlap(self, pair: tuple[int, int]) -> float:
+        """Their overlap, as `Merging` defines it."""
+        if pair not in self._overlap:
+            first, second = (self._shares[k] for k in pair)
+            self._overlap[pair] = max(self._lost(first, second), self._lost(second, first))
+        return self._overlap[pair]
+
+    def merge(self, i: int, j: int) -> None:
+        """Take j into i < j, and move the numbers behind j up."""
+        self._shares[i] = self._shares[i] + self._shares.pop(j)
+        self._entropy.pop(j)
+        self._entropy[i] = self._entropy_of(self._shares[i])
+        for known in (self._fall, self._overlap):
+            kept = {(a - (a > j), b - (b > j)): value for (a, b), value in known.items() if not {a, b} & {i, j}}
+            known.clear()
+            known.update(kept)
+        new = (pair for pair in combinations(range(len(self._shares)), 2) if i in pair)
+        self._fall |= {pair: self._fall_of(*pair) for pair in new}
+
+    def _fall_of(self, i: int, j: int) -> float:
+        """By how much the union of two clusters lowers the entropy, nats."""
+        return self._entropy[i] + self._entropy[j] - self._entropy_of(self._shares[i] + self._shares[j])
+
+    def _entropy_of(self, share: Array) -> float:
+        """−Σ s t log t; 0 log 0 is 0."""
+        return float(self._weight @ entr(share))
+
+    def _lost(self, share: Array, other: Array) -> float:
+        """p_jl of `Merging`, of a cluster and another; 1 where the cluster has no rows, so that it does not count."""
+        mass = float(self._weight @ share)
+        return float(self._weight @ np.where(other >= share, share, 0.0)) / mass if mass > 0 else 1.0

@@ -32,11 +32,15 @@ class Merging:
 
     Notes
     -----
-    A cluster is merged with another while the two overlap. Of the pairs that overlap, the one whose union lowers the
-    entropy most is merged; Baudry et al. (2010), J. Comput. Graph. Stat. 19, 332–353, section 3. Where no pair
-    overlaps, `n_clusters` is reached, and the other pairs are merged in the same order until one cluster is left.
+    Two clusters j and l are merged while some pair overlaps: of the pairs that do, the one whose union lowers the
+    entropy most, by
 
-    The overlap of clusters j and l is the larger of p_jl and p_lj,
+        Σ_i s_i ((t_ij + t_il) log (t_ij + t_il) − t_ij log t_ij − t_il log t_il),
+
+    Baudry et al. (2010), J. Comput. Graph. Stat. 19, 332–353. Where no pair overlaps, `n_clusters` is reached, and the
+    other pairs are merged in the same order until one cluster is left.
+
+    The overlap of j and l is the larger of p_jl and p_lj,
 
         p_jl = Σ_i s_i t_ij [t_il ≥ t_ij] / Σ_i s_i t_ij,
 

@@ -61,8 +61,10 @@ def check_pairs(source: Source, families: Iterable[Family], names: Any) -> None:
 
 def check_errors(
     X_error: ArrayLike, rows: Rows, is_missing: bool, feature_names: Sequence[str] | None = None
-) -> tuple[Rows, Array, bool]:
+) -> tuple[Rows, Array | None, bool]:
     """Rows, with NaN where an error is infinite; the errors, as for `Block`; and whether cells of the rows are NaN.
+
+    Errors that are all 0 are None.
 
     `X_error` is standard deviations (n_features,) or (n_rows, n_features), or covariances (n_features, n_features) or
     (n_rows, n_features, n_features), data units or their squares. If both readings fit, the first counts. A data frame
@@ -87,6 +89,8 @@ def check_errors(
             _check_rows(whole[part], rows[part], part.start)
     if is_common:
         _check_rows(whole[:1], np.zeros((1, n_features)), None)
+    if not error.any():
+        return rows, None, is_missing
     if whole.ndim == 3:
         error, variances = whole, np.einsum("nii->ni", whole)
     else:

@@ -31,6 +31,11 @@ class Known:
     places: NDArray[np.int32] | None = None
     table: NDArray[Any] | None = None
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether the label of every row is unknown."""
+        return self.places is not None and not (self.places != UNKNOWN).any()
+
     def least(self) -> int:
         """Least number of components that the labels need."""
         return 1 if self.groups is None else 1 + max((max(group) for group in self.groups), default=0)

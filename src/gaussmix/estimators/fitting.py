@@ -54,6 +54,8 @@ def problem_of(
     check_pairs(source, [family for family, _ in candidates], estimator._names)
     known = check_labels(labels, estimator.label_components, source.n_rows, max(counts))
     check_suits_labels(known, estimator.init_params, counts, has_noise=noise is not None)
+    if known is not None and known.is_empty:
+        known = None
     data = Data(source, known, check_background(noise, source), trim=float(estimator.trim))
     remedy = check_remedy(estimator.degenerate)
     return Problem(data, *candidates[0], estimator._engine(source), ridge, remedy, terms)

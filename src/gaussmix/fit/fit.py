@@ -94,7 +94,15 @@ def _begun(problem: Problem, plan: Plan, start: Start, number: int) -> State:
         trace = Trace(frozen={} if is_carried else dict.fromkeys(start.collapsed, Frozen.COLLAPSED))
         return State(problem.objective.feasible(start.model), trace)
     made = _made_by_engine(problem, plan, start) if plan.given.is_empty else None
-    return made or State(problem.objective.feasible(_initial_model(problem, plan, start, number)), Trace())
+    if made is not None:
+        return made
+    try:
+        model = _initial_model(problem, plan, start, number)
+    except SingularCovariance:
+        if plan.instead is None or not (isinstance(start, str) and start == "search"):
+            raise
+        model = _initial_model(problem, plan, plan.instead, number)
+    return State(problem.objective.feasible(model), Trace())
 
 
 def _made_by_engine(problem: Problem, plan: Plan, start: Start) -> State | None:

@@ -122,6 +122,7 @@ class Plan:
     shared : starts shared with other structures of the same size; None without a search.
     candidate : of a search, its row of `results_`; None without a search.
     stage : of a search, which of the fits of the candidate this is.
+    instead : the start that takes the place of a search that "auto" chose and that has no covariances; None for none.
     """
 
     starts: Sequence[Start]
@@ -134,6 +135,7 @@ class Plan:
     shared: SharedStarts | None = None
     candidate: int | None = None
     stage: str = ""
+    instead: str | None = None
 
     @property
     def key(self) -> str:
@@ -144,13 +146,13 @@ class Plan:
         """The same plan with the starts that "auto" stands for."""
         if not any(isinstance(start, str) and start == AUTO for start in self.starts):
             return self
-        name = "kmeans" if self.candidate is None else "hierarchical"
+        name, instead = "kmeans" if self.candidate is None else "hierarchical", None
         if self.given.is_empty and search_pays(problem):
-            name = "search"
+            name, instead = "search", name
         starts = [name if isinstance(start, str) and start == AUTO else start for start in self.starts]
         if name in DETERMINISTIC:
             starts = [start for i, start in enumerate(starts) if start is not name or name not in starts[:i]]
-        return replace(self, starts=starts)
+        return replace(self, starts=starts, instead=instead)
 
     @staticmethod
     def starts_of(init: Init, names: Sequence[str], n_init: int, given: InitialParameters) -> list[Any]:

@@ -22,7 +22,7 @@ def but(array, place, value):
 
 
 KNOWN_STRUCTURES = ", ".join(map(repr, known_names()))
-KNOWN_STARTS = "'hierarchical', 'k-means++', 'kmeans', 'search', 'random_from_data', 'random'"
+KNOWN_STARTS = "'auto', 'hierarchical', 'k-means++', 'kmeans', 'search', 'random_from_data', 'random'"
 
 # Name of the case → parameters, the error, what its sentence says.
 CASES = {
@@ -129,7 +129,7 @@ CASES = {
     "labels negative": ({"init_params": LABELS - 1}, ValueError, "init_params holds the labels -1 … 0; with n_comp"),
     "labels of floats": ({"init_params": LABELS * 1.0}, ValueError, "holds labels of type float64; make them integers"),
     "labels of words": ({"init_params": ["a", "b"] * 10}, ValueError, f"init_params='a' is not one of {KNOWN_STARTS}"),
-    "starts, one unknown": ({"init_params": ["kmeans", "ward"]}, ValueError, "init_params='ward' is not one of 'h"),
+    "starts, one unknown": ({"init_params": ["kmeans", "ward"]}, ValueError, "init_params='ward' is not one of 'a"),
     "starts, one a number": ({"init_params": ["kmeans", 2]}, ValueError, f"init_params=2 is not one of {KNOWN_STARTS}"),
     "labels sparse": ({"init_params": sparse.csr_array(SHARES)}, ValueError, "; give one of 'hierarchical',"),
     "labels ragged": ({"init_params": [[0], [0, 1]] * 10}, ValueError, "init_params is no array: setting an array"),

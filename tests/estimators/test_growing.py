@@ -25,12 +25,12 @@ def rows():
 def grown(monkeypatch):
     """An estimator for which the rows are many."""
     monkeypatch.setattr(fit, "MANY", LEAF_ROWS)
-    return GaussianMixture(5, tol=1e-4, random_state=0)
+    return GaussianMixture(5, tol=1e-4, init_params="kmeans", random_state=0)
 
 
 @pytest.fixture
 def plain():
-    return GaussianMixture(5, tol=1e-4, random_state=0)
+    return GaussianMixture(5, tol=1e-4, init_params="kmeans", random_state=0)
 
 
 @pytest.mark.parametrize("family", ["full", "tied", "VVI"])
@@ -53,7 +53,7 @@ def test_weights_of_two_count_as_rows_that_stand_twice_do(rows, grown, options):
 
 def test_a_file_ends_where_its_rows_in_memory_do(rows, grown, tmp_path):
     np.save(tmp_path / "rows.npy", rows)
-    in_memory = GaussianMixture(5, tol=1e-4, random_state=0).fit(rows)
+    in_memory = GaussianMixture(5, tol=1e-4, init_params="kmeans", random_state=0).fit(rows)
     assert_same_fit(grown.fit(open(tmp_path / "rows.npy", memory="3 MB")), in_memory)
 
 

@@ -101,7 +101,8 @@ def test_what_a_source_cannot_have_is_refused():
 
 def test_weights_may_be_smaller_than_what_has_a_reciprocal():
     counts = np.arange(len(GIVEN.rows)) % 4.0
-    expected = GaussianMixture(3, random_state=0, reg_covar=0).fit(GIVEN.rows, sample_weight=counts)
-    found = GaussianMixture(3, random_state=0, reg_covar=0).fit(GIVEN.rows, sample_weight=counts * 2.0**-1074)
+    how = {"init_params": "kmeans", "random_state": 0, "reg_covar": 0}
+    expected = GaussianMixture(3, **how).fit(GIVEN.rows, sample_weight=counts)
+    found = GaussianMixture(3, **how).fit(GIVEN.rows, sample_weight=counts * 2.0**-1074)
     np.testing.assert_array_equal(found.means_, expected.means_)
     np.testing.assert_array_equal(found.covariances_, expected.covariances_)

@@ -212,7 +212,7 @@ def test_a_callback_that_is_none_is_refused():
 
 
 def test_aitken_ends_near_the_maximum_where_the_last_gain_ends_far_from_it(each_engine):
-    how = HOW | {"max_iter": 5000}
+    how = HOW | {"init_params": "kmeans", "max_iter": 5000}
     most_likely = GaussianMixture(**how, tol=1e-12).fit(SLOW)
     by_gain = GaussianMixture(**how, tol=1e-4).fit(SLOW)
     by_aitken = GaussianMixture(**how, tol=1e-4, stopping="aitken").fit(SLOW)
@@ -233,7 +233,7 @@ def test_aitken_makes_the_same_steps_however_it_is_run(each_engine):
 
 
 def test_a_fit_says_how_it_ended(X, tmp_path):
-    fitted = GaussianMixture(3, n_init=4, random_state=0, tol=1e-6).fit(X)
+    fitted = GaussianMixture(3, n_init=4, init_params="kmeans", random_state=0, tol=1e-6).fit(X)
     ending = fitted.outcome_
     assert ending.reason == "The mean log-likelihood changed by less than tol."
     assert (ending.n_starts, ending.n_agreed) == (4, 4)
@@ -303,7 +303,7 @@ def test_a_callback_ends_a_search_with_the_best_of_the_candidates_that_were_begu
     def enough(step):
         return step.mixture.n_components == 2 and step.iteration == 4
 
-    chosen = GaussianMixtureIC(**CHOICE, tol=0, callbacks=[enough]).fit(X)
+    chosen = GaussianMixtureIC(**CHOICE, init_params="hierarchical", tol=0, callbacks=[enough]).fit(X)
     found = zip(*(chosen.results_[name] for name in ("n_components", "structure", "failure")), strict=True)
     assert {(k, name) for k, name, why in found if why == NOT_BEGUN} == {(2, "EII"), (3, "full"), (3, "EII")}
     assert (chosen.n_components_, chosen.covariance_type_, chosen.n_iter_) == (2, "full", 4)
@@ -383,9 +383,9 @@ def test_held_out_rows_have_no_end_in_between(ended, X):
 
 
 def test_a_search_stops_each_candidate_by_the_rule_of_a_fit(X):
-    chosen = GaussianMixtureIC([2, 3], covariance_type="full", stopping="aitken", random_state=0).fit(SLOW)
-    how = {"stopping": "aitken", "tol": 1e-6, "max_iter": 1000, "init_params": "hierarchical", "reg_covar": 0.0}
-    alone = GaussianMixture(chosen.n_components_, random_state=0, **how).fit(SLOW)
+    how = {"stopping": "aitken", "init_params": "hierarchical", "random_state": 0}
+    chosen = GaussianMixtureIC([2, 3], covariance_type="full", **how).fit(SLOW)
+    alone = GaussianMixture(chosen.n_components_, tol=1e-6, max_iter=1000, reg_covar=0.0, **how).fit(SLOW)
     assert (chosen.mixture_, chosen.outcome_, chosen.traces_) == (alone.mixture_, alone.outcome_, alone.traces_)
     assert chosen.outcome_.reason.startswith("All further steps together")
     with pytest.raises(ValueError, match="stopping='gains' is not one of"):

@@ -58,7 +58,7 @@ def outcome(rows, weight=None, **parameters):
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
-            found = GaussianMixture(**{"n_components": 3, "random_state": 5} | parameters).fit(
+            found = GaussianMixture(**{"n_components": 3, "random_state": 5, "init_params": "kmeans"} | parameters).fit(
                 rows, sample_weight=weight
             )
         except ValueError as error:

@@ -57,9 +57,8 @@ def drawn(family, n_rows=N_ROWS):
 
 
 def fitted(rows, family="full", n_components=N_COMPONENTS, **parameters):
-    return GaussianMixture(n_components, covariance_type=family, **{"tol": 1e-5, "max_iter": 500} | parameters).fit(
-        rows
-    )
+    how = {"init_params": "kmeans", "tol": 1e-5, "max_iter": 500} | parameters
+    return GaussianMixture(n_components, covariance_type=family, **how).fit(rows)
 
 
 @pytest.mark.parametrize("family", ["full", "VVE", "tied", "diag", "spherical"])

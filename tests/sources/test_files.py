@@ -177,7 +177,7 @@ def test_a_fit_reads_the_file_once_and_then_once_a_pass(folder, monkeypatch):
     cursors = []
     monkeypatch.setattr(NpyReader, "cursor", lambda self, make=NpyReader.cursor: cursors.append(1) or make(self))
     source = open(folder / "by-rows.npy", memory=SMALL)
-    GaussianMixture(3, random_state=0, max_iter=4, tol=0).fit(source)
+    GaussianMixture(3, init_params="kmeans", random_state=0, max_iter=4, tol=0).fit(source)
     survey, start, steps = 1, 2, 4  # a start takes means first, then scatter about them
     assert len(cursors) == survey + start + steps
 

@@ -20,7 +20,7 @@ from gaussmix.waist.spread import Spread
 
 N_ROWS, STEPS = 2 * LEAF_ROWS + 1_000, 3
 SURVEY, START = 1, 2  # a start takes means first, then scatter about them
-SETTINGS = {"max_iter": STEPS, "tol": 0, "random_state": 0}
+SETTINGS = {"max_iter": STEPS, "tol": 0, "init_params": "kmeans", "random_state": 0}
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 

@@ -14,7 +14,7 @@ from gaussmix.errors import SingularCovariance, name_components, warn
 from gaussmix.families.base import Family
 from gaussmix.numerics.arrays import Array
 from gaussmix.numerics.pieces import copied, pieces
-from gaussmix.starts import STARTS
+from gaussmix.starts import AUTO, STARTS
 from gaussmix.waist.moments import Scatter
 from gaussmix.waist.need import Second
 
@@ -126,7 +126,7 @@ def check_given(
     widths = (n_components, n_components + 1) if has_noise else (n_components,)
     if array.ndim != 2 or len(array) != n_rows or array.shape[1] not in widths or array.dtype.kind not in "fiub":
         has = f"has shape {array.shape} and type {array.dtype}" if array.ndim else f"is {shorten(given)}"
-        names = "" if returned else f"one of {', '.join(map(repr, STARTS))}, "
+        names = "" if returned else f"one of {', '.join(map(repr, [AUTO, *STARTS]))}, "
         raise ValueError(
             f"{origin} {has}; give {names}integer labels of shape ({n_rows},) or responsibilities of shape "
             f"({n_rows}, {n_components})."

@@ -219,9 +219,9 @@ def test_no_seed_is_needed(rows, path, stop_at):
 
 def test_a_warm_start_goes_on(rows, path, stop_at):
     def warm():
-        fitted = GaussianMixture(
-            4, tol=1e-9, max_iter=3, init_params="kmeans", random_state=3, warm_start=True
-        ).fit(rows)
+        fitted = GaussianMixture(4, tol=1e-9, max_iter=3, init_params="kmeans", random_state=3, warm_start=True).fit(
+            rows
+        )
         return fitted.set_params(max_iter=9)
 
     expected = everything(warm().fit(rows))

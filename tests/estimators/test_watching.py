@@ -103,6 +103,13 @@ def test_time_that_is_up_ends_the_fit_after_a_step():
     assert GaussianMixture(**HOW, max_time=1e6).fit(SLOW).mixture_ == GaussianMixture(**HOW).fit(SLOW).mixture_
 
 
+def test_time_that_is_up_ends_a_search_for_a_better_maximum(monkeypatch):
+    monkeypatch.setattr("gaussmix.em.split_and_merge.LocalEM.end", None)
+    with pytest.warns(ConvergenceWarning, match="max_time seconds were over"):
+        fitted = GaussianMixture(8, init_params="search", max_time=0, tol=0, random_state=0).fit(SLOW)
+    assert np.isfinite(fitted.score(SLOW))
+
+
 def test_starts_without_time_are_named(monkeypatch):
     clock = chain([0.0], repeat(math.inf))  # time is up after the first start
     monkeypatch.setattr("gaussmix.fit.watch.monotonic", lambda: next(clock))

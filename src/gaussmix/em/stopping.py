@@ -23,7 +23,7 @@ class Stopping:
     ----------
     tolerance : nats per unit of row weight, as scikit-learn's `tol`.
     max_steps : limit on the number of steps.
-    deadline : time of `time.monotonic`, seconds, checked after each step.
+    deadline : time of `time.monotonic`, seconds, checked after each step, and before each move of a search.
     is_watched : whether a callback sees each step, so that an engine may not make several by itself.
     """
 
@@ -58,7 +58,11 @@ class Stopping:
             return Outcome.CONVERGED
         if n_steps >= self.max_steps:
             return Outcome.STEP_LIMIT
-        return Outcome.TIME_LIMIT if self.deadline < math.inf and monotonic() > self.deadline else None
+        return Outcome.TIME_LIMIT if self.is_over() else None
+
+    def is_over(self) -> bool:
+        """Whether the deadline has passed."""
+        return self.deadline < math.inf and monotonic() > self.deadline
 
 
 @dataclass(frozen=True)

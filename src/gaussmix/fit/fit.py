@@ -245,8 +245,9 @@ def _settled_on_the_sample(problem: Problem, plan: Plan, drawn: Drawn, objective
     end = _end(problem, plan, sample, start, objective, plan.stopping)
     if partition.searched is None:
         return None if end is None else end.model
-    of_search = partition.searched, problem.engine, objective, np.random.default_rng(partition.seed), plan.is_unwanted
-    found = split_and_merge((start if end is None else end.model).without_noise, *of_search)
+    of_search = partition.searched, problem.engine, objective, np.random.default_rng(partition.seed)
+    begun = (start if end is None else end.model).without_noise
+    found = split_and_merge(begun, *of_search, lambda: plan.is_unwanted() or plan.stopping.is_over())
     close = replace(plan.stopping, tolerance=min(plan.stopping.tolerance, CLOSE), max_steps=MOST_STEPS)
     searched = _end(
         problem, plan, sample, found.beside(start.noise if end is None else end.model.noise), objective, close

@@ -1,0 +1,75 @@
+"""The default start: a search where rows are enough, else the start that is usual for the estimator."""
+
+import numpy as np
+import pytest
+
+from gaussmix import GaussianMixture, GaussianMixtureIC
+from gaussmix.fit.plan import ROWS_FOR_SEARCH
+
+ENOUGH = ROWS_FOR_SEARCH * (2 + 3)  # a mean and a matrix of two features
+
+
+@pytest.fixture
+def rows(rng):
+    """Groups that overlap, so that each start ends elsewhere."""
+    return rng.normal(size=(2 * ENOUGH, 2)) + 2 * rng.normal(size=(4, 2))[rng.integers(4, size=2 * ENOUGH)]
+
+
+def fitted(rows, start="auto", n_components=4, weight=None, kind=GaussianMixture, **parameters):
+    how = {"covariance_type": "full", "random_state": 0} | parameters
+    return kind(n_components, init_params=start, **how).fit(rows, sample_weight=weight).mixture_
+
+
+@pytest.mark.parametrize(("n_rows", "start"), [(ENOUGH - 1, "kmeans"), (ENOUGH, "search")])
+def test_the_weight_of_the_rows_decides(n_rows, start, rows):
+    assert fitted(rows[:n_rows]) == fitted(rows[:n_rows], start)
+    twice = np.concatenate([rows[:n_rows], rows[:n_rows]])
+    weight = np.full(len(twice), 0.5)
+    assert fitted(twice, weight=weight) == fitted(twice, start, weight=weight)
+    other = {"kmeans": "search", "search": "kmeans"}[start]
+    assert fitted(twice, weight=weight) != fitted(twice, other, weight=weight)
+
+
+def test_a_structure_with_fewer_parameters_needs_fewer_rows(rows):
+    few = rows[: ROWS_FOR_SEARCH * (2 + 1)]
+    assert fitted(few, covariance_type="spherical") == fitted(few, "search", covariance_type="spherical")
+    assert fitted(few) == fitted(few, "kmeans")
+
+
+@pytest.mark.parametrize(("n_rows", "start"), [(ENOUGH - 1, "hierarchical"), (ENOUGH, "search")])
+def test_a_choice_starts_from_ward_where_rows_are_few(n_rows, start, rows):
+    few = rows[:n_rows]
+    assert fitted(few, kind=GaussianMixtureIC) == fitted(few, start, kind=GaussianMixtureIC)
+
+
+def test_what_a_search_cannot_use_keeps_k_means(rows):
+    labels = np.r_[0, 1, np.full(len(rows) - 2, -1)]
+    for given in {"labels": labels}, {"X_error": np.ones(2)}:
+        found, expected = (
+            GaussianMixture(4, init_params=start, random_state=0).fit(rows, **given) for start in ("auto", "kmeans")
+        )
+        assert found.mixture_ == expected.mixture_
+    for given in {"trim": 0.1}, {"means_init": rows[:4]}, {"weights_init": [0.1, 0.2, 0.3, 0.4]}, {"n_components": 1}:
+        found, expected = (
+            GaussianMixture(**{"n_components": 4, "init_params": start, "random_state": 0} | given).fit(rows)
+            for start in ("auto", "kmeans")
+        )
+        assert found.mixture_ == expected.mixture_
+
+
+def test_a_choice_starts_from_ward_where_k_means_leaves_a_row_alone(rows):
+    """k-means gives a remote row a component of its own, which has no covariance without a ridge."""
+    remote = np.concatenate([rows, [[1e4, 1e4]], [[1e9, -1e7]], [[1e9, -1.1e7]]])
+    for start in "kmeans", "search":
+        with pytest.raises(ValueError, match="singular covariance"):
+            fitted(remote, start, 2, kind=GaussianMixtureIC)
+    assert fitted(remote, n_components=2, kind=GaussianMixtureIC) == fitted(
+        remote, "hierarchical", 2, kind=GaussianMixtureIC
+    )
+
+
+def test_it_is_one_of_several_starts(rows):
+    both = GaussianMixture(4, init_params=["auto", "random"], n_init=2, random_state=0).fit(rows)
+    named = GaussianMixture(4, init_params=["search", "random"], n_init=2, random_state=0).fit(rows)
+    assert both.mixture_ == named.mixture_
+    assert both.outcome_.n_starts == 4

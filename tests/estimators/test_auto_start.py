@@ -30,10 +30,11 @@ def test_the_weight_of_the_rows_decides(n_rows, start, rows):
     assert fitted(twice, weight=weight) != fitted(twice, other, weight=weight)
 
 
-def test_a_structure_with_fewer_parameters_needs_fewer_rows(rows):
-    few = rows[: ROWS_FOR_SEARCH * (2 + 1)]
-    assert fitted(few, covariance_type="spherical") == fitted(few, "search", covariance_type="spherical")
-    assert fitted(few) == fitted(few, "kmeans")
+@pytest.mark.parametrize("family", ["spherical", "tied", "VEV"])
+def test_all_structures_of_a_choice_start_alike(family, rows):
+    for n_rows, start in ((ENOUGH - 1, "kmeans"), (ENOUGH, "search")):
+        few = rows[:n_rows]
+        assert fitted(few, covariance_type=family) == fitted(few, start, covariance_type=family)
 
 
 @pytest.mark.parametrize(("n_rows", "start"), [(ENOUGH - 1, "hierarchical"), (ENOUGH, "search")])

@@ -131,7 +131,7 @@ CASES = {
     "labels of words": ({"init_params": ["a", "b"] * 10}, ValueError, f"init_params='a' is not one of {KNOWN_STARTS}"),
     "starts, one unknown": ({"init_params": ["kmeans", "ward"]}, ValueError, "init_params='ward' is not one of 'a"),
     "starts, one a number": ({"init_params": ["kmeans", 2]}, ValueError, f"init_params=2 is not one of {KNOWN_STARTS}"),
-    "labels sparse": ({"init_params": sparse.csr_array(SHARES)}, ValueError, "; give one of 'hierarchical',"),
+    "labels sparse": ({"init_params": sparse.csr_array(SHARES)}, ValueError, "; give one of 'auto',"),
     "labels ragged": ({"init_params": [[0], [0, 1]] * 10}, ValueError, "init_params is no array: setting an array"),
     "responsibilities of too many": ({"init_params": np.eye(3)[LABELS]}, ValueError, "has shape (20, 3) and type fl"),
     "responsibilities' sum": (

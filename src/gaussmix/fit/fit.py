@@ -181,12 +181,12 @@ def _drawn(problem: Problem, plan: Plan, start: Any, number: int) -> Drawn:
     if plan.shared is None:
         return _newly_drawn(problem, plan, start, problem.source)
     with plan.shared.one_at_a_time:
-        made = plan.shared.made
-        if number not in made:
+        made, key = plan.shared.made, (number, start if isinstance(start, str) else "")
+        if key not in made:
             source = trimmed(problem.data.labelled(problem.n_components), problem.data.trim)
-            made[number] = _newly_drawn(problem, plan, start, source)
-        plan.rng.bit_generator.state = made[number].after
-        return made[number]
+            made[key] = _newly_drawn(problem, plan, start, source)
+        plan.rng.bit_generator.state = made[key].after
+        return made[key]
 
 
 def _newly_drawn(problem: Problem, plan: Plan, start: Any, source: Source) -> Drawn:

@@ -93,11 +93,11 @@ class SharedStarts:
 
     Parameters
     ----------
-    made : by the number of the start.
+    made : by the number of the start, and its name if it has one.
     one_at_a_time : a lock, held during a draw.
     """
 
-    made: dict[int, Drawn] = field(default_factory=dict)
+    made: dict[tuple[int, str], Drawn] = field(default_factory=dict)
     one_at_a_time: Lock = field(default_factory=Lock)
 
 

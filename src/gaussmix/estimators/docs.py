@@ -65,7 +65,7 @@ max_time : float or None, default None
 n_init : int, default 1
     Number of starts of each kind that draws; the run that ends with the largest likelihood is kept.
 init_params : str, list of str, array or callable, default "auto"
-    Starts, as for `GaussianMixture`; names of them where BIC chooses.
+    Starts, as for `GaussianMixture`; as for `GaussianMixtureIC`, and only names, where BIC chooses.
 weight_meaning : {"frequency", "precision"}, default "frequency"
     What `sample_weight` says, as for `GaussianMixture`.
 random_state : int, RandomState or None, default None

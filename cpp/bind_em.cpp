@@ -34,10 +34,10 @@ Limits to_limits(const std::tuple<double, double, double, double>& limits) {
     return {std::get<0>(limits), std::get<1>(limits), std::get<2>(limits), std::get<3>(limits)};
 }
 
-void check_spread(Index n_components, Index n_candidates, const Contiguous<1>& uniform) {
+void check_spread(Index n_components, Index n_candidates, std::size_t n_uniform) {
     require(n_components > 0 && n_candidates > 0, "n_components or n_candidates is 0");
-    require(uniform.size() == static_cast<std::size_t>(1 + (n_components - 1) * n_candidates),
-            "uniform must have shape (1 + (n_components - 1) n_candidates,)");
+    require(n_uniform == static_cast<std::size_t>(1 + (n_components - 1) * n_candidates),
+            "uniform must have 1 + (n_components - 1) n_candidates numbers for each start");
 }
 
 template <class Array>
@@ -162,7 +162,7 @@ Result<std::int64_t, 1> bound_spread_centres(const Target& target, const Rows& r
     require(!task.rows.is_float32, "rows must be float64");
     require(row_weight.size() == static_cast<std::size_t>(task.rows.n_rows) && row_weight.size() > 0,
             "row_weight must have shape (n_rows,)");
-    check_spread(n_components, n_candidates, uniform);
+    check_spread(n_components, n_candidates, uniform.size());
     task.row_weight = row_weight.data();
     task.n_components = n_components;
     task.n_candidates = n_candidates;
@@ -224,7 +224,7 @@ using FitsResult =
                Result<double, 2>, Result<std::int64_t, 1>, Result<bool, 1>, Result<double, 1>>;
 
 RecipeView view_recipe(std::size_t d, const std::tuple<int, int, int>& letters, Index n_components,
-                       const Maybe<2>& centres, Index n_candidates, const Maybe<1>& uniform,
+                       const Maybe<2>& centres, Index n_candidates, const Maybe<2>& uniform,
                        const std::tuple<Index, double>& kmeans, const Maybe<1>& ridge,
                        const std::tuple<double, double>& automatic, double smallest_spread,
                        const std::tuple<double, double, double, double>& limits, double tolerance, Index max_steps,
@@ -237,9 +237,11 @@ RecipeView view_recipe(std::size_t d, const std::tuple<int, int, int>& letters, 
     require(centres.has_value() != uniform.has_value(), "either centres or uniform must be given");
     require(!centres || (centres->size() == static_cast<std::size_t>(n_components) * d && ridge),
             "centres must have shape (n_components, n_features), and go with a ridge");
-    if (uniform) check_spread(n_components, n_candidates, *uniform);
+    require(!uniform || uniform->shape(0) > 0, "uniform must have a row for each start");
+    if (uniform) check_spread(n_components, n_candidates, uniform->shape(1));
     recipe.n_components = n_components;
     recipe.centres = centres ? centres->data() : nullptr;
+    recipe.n_starts = uniform ? static_cast<Index>(uniform->shape(0)) : 1;
     recipe.n_candidates = n_candidates;
     recipe.uniform = uniform ? uniform->data() : nullptr;
     std::tie(recipe.max_passes, recipe.settled) = kmeans;
@@ -257,7 +259,7 @@ FitsResult bound_fit_many(const Target& target, const Rows& rows, const RowWeigh
                           const std::tuple<Integers, Integers>& ranges,
                           const std::tuple<Contiguous<1>, Contiguous<1>>& weights,
                           const std::tuple<int, int, int>& letters, Index n_components, const Maybe<2>& centres,
-                          Index n_candidates, const Maybe<1>& uniform, const std::tuple<Index, double>& kmeans,
+                          Index n_candidates, const Maybe<2>& uniform, const std::tuple<Index, double>& kmeans,
                           const Maybe<1>& ridge, const std::tuple<double, double>& automatic, double smallest_spread,
                           const std::tuple<double, double, double, double>& limits, double tolerance, Index max_steps,
                           double seconds, int n_threads) {

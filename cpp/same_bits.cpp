@@ -441,10 +441,10 @@ private:
                                random.normal() * (0.5 + 0.2 * static_cast<double>((i + j) % K)));
             }
         }
-        for (Index i = 0; i < 1 + (K - 1) * 4; ++i) uniform.push_back(random.uniform());
-        const RecipeView recipe{algebra, K,       nullptr, 4,    uniform.data(), 20,
-                                1e-4,    nullptr, 1e-6,    0.05, 1e-12,          {1e-3, 1e-15, 1e3, 1e6},
-                                1e-7,    60,      1e9};
+        for (Index i = 0; i < 2 * (1 + (K - 1) * 4); ++i) uniform.push_back(random.uniform());
+        const RecipeView recipe{algebra, K,       nullptr, 2,    4,     uniform.data(),          20,
+                                1e-4,    nullptr, 1e-6,    0.05, 1e-12, {1e-3, 1e-15, 1e3, 1e6}, 1e-7,
+                                60,      1e9};
         const std::int64_t first = 0, n_rows = n;
         const double total = static_cast<double>(n), unit = 1;
         const Index n_factors = algebra.is_shared() ? 1 : K;

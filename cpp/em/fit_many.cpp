@@ -4,6 +4,7 @@
 #include <cmath>
 #include <limits>
 #include <new>
+#include <utility>
 
 #include "kmeans.hpp"
 #include "sample.hpp"
@@ -12,12 +13,48 @@ namespace gaussmix {
 
 namespace {
 
-constexpr double kPasses = 20;  // over the rows of a fit, about
+constexpr double kPasses = 20;   // over the rows of a fit, about
+constexpr double kSame = 1e-10;  // ROUNDING of em/best_of.py
+
+// Whether the last step changed the log-likelihood by less than the tolerance.
+bool has_settled(const Numbers& course, double tolerance) {
+    const std::size_t n = course.size();
+    return n > 1 && std::fabs(course[n - 1] - course[n - 2]) < tolerance;
+}
 
 struct TableView {
     RowsView rows;
     RowWeightView row_weight;
     double total_weight, unit;
+};
+
+// A mixture in memory of its own.
+struct Mixture {
+    Numbers weights, means, covariances, factors, log_abs_det;
+
+    Mixture(Index n_components, Index d, Index n_covariances, Index size)
+        : weights(room(n_components)),
+          means(room(n_components * d)),
+          covariances(room(n_covariances * size)),
+          factors(room(n_covariances * size)),
+          log_abs_det(room(n_covariances)) {}
+
+    MixtureView view() {
+        return {weights.data(), means.data(), covariances.data(), factors.data(), log_abs_det.data()};
+    }
+
+    void write(const MixtureView& to) const {
+        std::copy(weights.begin(), weights.end(), to.weights);
+        std::copy(means.begin(), means.end(), to.means);
+        std::copy(covariances.begin(), covariances.end(), to.covariances);
+        std::copy(factors.begin(), factors.end(), to.factors);
+        std::copy(log_abs_det.begin(), log_abs_det.end(), to.log_abs_det);
+    }
+};
+
+// What starts share: distinct rows, their weights, and the variances of columns.
+struct Sample {
+    Numbers rows, weight, variances;
 };
 
 class Fit {
@@ -26,8 +63,52 @@ public:
         : kernels_(kernels), recipe_(recipe), execution_(execution), listener_(execution.interrupt.listener()) {}
 
     // False where the table is unusual, and if interrupted.
-    bool make(const TableView& table, MixtureView mixture, double* ridge, Numbers& log_likelihoods) const {
-        if (!begin(table, mixture.means, ridge)) return false;
+    bool make(const TableView& table, const MixtureView& mixture, double* ridge, Numbers& log_likelihoods) const {
+        const Index d = table.rows.n_features;
+        if (recipe_.centres != nullptr) {
+            std::copy_n(recipe_.centres, recipe_.n_components * d, mixture.means);
+            std::copy_n(recipe_.ridge, d, ridge);
+            return run(table, ridge, mixture, log_likelihoods);
+        }
+        Sample sample;
+        if (!find_sample(table, sample, ridge) || !find_centres(sample, recipe_.uniform, mixture.means) ||
+            !run(table, ridge, mixture, log_likelihoods)) {
+            return false;
+        }
+        return recipe_.n_starts == 1 || try_others(table, sample, ridge, mixture, log_likelihoods);
+    }
+
+private:
+    // Keeps the highest run, the first of equals. False also where a run has ended before EM did, since its end can't be
+    // compared.
+    bool try_others(const TableView& table, const Sample& sample, const double* ridge, const MixtureView& best,
+                    Numbers& log_likelihoods) const {
+        const Algebra& algebra = recipe_.algebra;
+        const Index d = table.rows.n_features, n_components = recipe_.n_components;
+        const Index n_uniform = 1 + (n_components - 1) * recipe_.n_candidates;
+        Mixture other(n_components, d, algebra.is_shared() ? 1 : n_components, algebra.size(d));
+        if (!has_ended(log_likelihoods)) return false;
+        for (Index start = 1; start < recipe_.n_starts; ++start) {
+            Numbers course;
+            if (!find_centres(sample, recipe_.uniform + start * n_uniform, other.means.data()) ||
+                !run(table, ridge, other.view(), course) || !has_ended(course)) {
+                return false;
+            }
+            const double reached = log_likelihoods.back();
+            if (course.back() > reached + kSame * std::max(1.0, std::fabs(reached))) {
+                other.write(best);
+                log_likelihoods = std::move(course);
+            }
+        }
+        return true;
+    }
+
+    bool has_ended(const Numbers& course) const {
+        return has_settled(course, recipe_.tolerance) || static_cast<Index>(course.size()) == recipe_.max_steps;
+    }
+
+    // EM from the centres in `mixture.means`.
+    bool run(const TableView& table, const double* ridge, const MixtureView& mixture, Numbers& log_likelihoods) const {
         EmView em{};
         em.rows = table.rows;
         em.row_weight = table.row_weight;
@@ -50,29 +131,21 @@ public:
         return run_em(kernels_, em, execution_, mixture, log_likelihoods);
     }
 
-private:
-    // The centres from which EM starts, and the ridge.
-    bool begin(const TableView& table, double* centres, double* ridge) const {
+    // The distinct rows, and the ridge.
+    bool find_sample(const TableView& table, Sample& sample, double* ridge) const {
         const RowsView& rows = table.rows;
         const Index d = rows.n_features;
-        if (recipe_.centres != nullptr) {
-            std::copy_n(recipe_.centres, recipe_.n_components * d, centres);
-            std::copy_n(recipe_.ridge, d, ridge);
-            return true;
-        }
         if (rows.n_rows < std::max<Index>(recipe_.n_components, 2) || !is_usable(rows)) return false;
-        const DistinctRows sample = distinct_rows(rows, table.row_weight, listener_);
-        const auto n_rows = static_cast<Index>(sample.places.size());
+        DistinctRows found = distinct_rows(rows, table.row_weight, listener_);
+        const auto n_rows = static_cast<Index>(found.places.size());
         if (n_rows < recipe_.n_components) return false;
-        Numbers distinct = room(n_rows * d), variances = room(d);
-        copy_rows(rows, sample.places, listener_, distinct.data());
-        trimmed_variances(distinct.data(), sample.weight.data(), n_rows, d, 0, listener_, variances.data());
-        if (recipe_.ridge != nullptr) {
-            std::copy_n(recipe_.ridge, d, ridge);
-        } else if (!find_ridge(distinct, sample.weight, table.unit, variances, ridge)) {
-            return false;
-        }
-        return find_centres(distinct, sample.weight, variances, centres);
+        sample = {room(n_rows * d), std::move(found.weight), room(d)};
+        copy_rows(rows, found.places, listener_, sample.rows.data());
+        trimmed_variances(sample.rows.data(), sample.weight.data(), n_rows, d, 0, listener_, sample.variances.data());
+        if (recipe_.ridge == nullptr)
+            return find_ridge(sample.rows, sample.weight, table.unit, sample.variances, ridge);
+        std::copy_n(recipe_.ridge, d, ridge);
+        return true;
     }
 
     // Whether door/rows.py has nothing to refuse.
@@ -111,11 +184,12 @@ private:
     }
 
     // False where a centre loses its rows, and if interrupted.
-    bool find_centres(const Numbers& rows, const Numbers& weight, const Numbers& variances, double* centres) const {
+    bool find_centres(const Sample& sample, const double* uniform, double* centres) const {
+        const auto& [rows, weight, variances] = sample;
         const auto d = static_cast<Index>(variances.size()), n_rows = static_cast<Index>(weight.size());
         const Index n_components = recipe_.n_components;
         const RowsView view{rows.data(), false, n_rows, d, d, 1, nullptr, nullptr};
-        const SpreadView spread{view, weight.data(), n_components, recipe_.n_candidates, recipe_.uniform};
+        const SpreadView spread{view, weight.data(), n_components, recipe_.n_candidates, uniform};
         std::vector<Index> places(static_cast<std::size_t>(n_components));
         if (!spread_centres(kernels_, spread, execution_, places.data())) return false;
         for (Index i = 0; i < n_components * d; ++i) centres[i] = rows[places[i / d] * d + i % d];
@@ -167,9 +241,8 @@ bool fit_many(const KernelTable& kernels, const GroupsView& groups, const Recipe
             course.clear();
             return;
         }
-        const std::size_t n_steps = course.size();
-        out.n_steps[group] = static_cast<Index>(n_steps);
-        out.has_settled[group] = n_steps > 1 && std::fabs(course[n_steps - 1] - course[n_steps - 2]) < recipe.tolerance;
+        out.n_steps[group] = static_cast<Index>(course.size());
+        out.has_settled[group] = has_settled(course, recipe.tolerance);
     };
     std::fill_n(out.n_steps, groups.n_groups, -1);
     std::fill_n(out.has_settled, groups.n_groups, false);
@@ -183,8 +256,8 @@ bool fit_many(const KernelTable& kernels, const GroupsView& groups, const Recipe
     SpanJob job{};
     job.n_rows = groups.n_groups;
     job.rows_in_span = 1;
-    job.work_per_row =
-        kPasses * work_per_row(shape) * n_rows / static_cast<double>(std::max<Index>(groups.n_groups, 1));
+    job.work_per_row = kPasses * static_cast<double>(recipe.n_starts) * work_per_row(shape) * n_rows /
+                       static_cast<double>(std::max<Index>(groups.n_groups, 1));
     job.process = [&](int, Index group, Index, Listener listener) {
         Interrupt interrupt([listener] { return listener.ask(listener.self); });
         fit(group, {1, interrupt});

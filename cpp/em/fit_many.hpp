@@ -21,8 +21,9 @@ struct RecipeView {
     Algebra algebra;
     Index n_components;
     const double* centres;  // (n_components, n_features), the same in each group; null: k-means finds them
+    Index n_starts;         // k-means begins so often, and the highest run is kept
     Index n_candidates;
-    const double* uniform;        // for `spread_centres`, the same in each group
+    const double* uniform;        // for `spread_centres`: (n_starts, ...), the same in each group
     Index max_passes;             // of k-means
     double settled;               // it ends when centres move by less: this part of the mean variance
     const double* ridge;          // (n_features,), data units^2; null: the automatic one of each group
@@ -45,7 +46,8 @@ struct FitsView {  // of all groups, one after the other
 
 // Begins a fit of each group and makes steps of EM as `run_em` does. A group is unusual where its numbers can't be used or
 // have fewer distinct rows than components, a column is constant, a centre loses its rows, or the first M-step would pass a
-// limit. With centres and a ridge given, only the last two count. False if interrupted.
+// limit; with several starts also where a run ends before EM does. With centres and a ridge given, only a lost centre and
+// the first M-step count. False if interrupted.
 bool fit_many(const KernelTable& kernels, const GroupsView& groups, const RecipeView& recipe,
               const Execution& execution, const FitsView& out);
 

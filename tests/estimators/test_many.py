@@ -132,6 +132,18 @@ def test_settings(parameters, rng):
     assert_law(make_groups(rng, 4, 80, 2), 2, **parameters)
 
 
+@pytest.mark.parametrize("name", BY_CORE)
+@pytest.mark.parametrize("init", ["kmeans", "k-means++"])
+def test_the_highest_of_several_runs_is_kept(name, init, rng, alone):
+    """Of groups with few rows for so many components, some runs lose one."""
+    few = [rows for n_rows in (12, 20, 30) for rows in make_groups(rng, 4, n_rows, 2)]
+    usual = make_groups(rng, 4, 120, 2)
+    for groups in few, usual:
+        assert_law(groups, 4, covariance_type=name, init_params=init, n_init=3)
+    if native_target() is not None:
+        assert alone[1] == 0
+
+
 def test_many_features_and_few_rows(rng):
     assert_law(make_groups(rng, 3, 120, 12), 3)
     assert_law([rows for n_rows in (2, 3, 4, 6, 10) for rows in make_groups(rng, 3, n_rows, 2)], 2)

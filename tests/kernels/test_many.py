@@ -25,7 +25,7 @@ def arguments(rng, **changes):
     values = {
         "rows": rows, "row_weight": None, "ranges": (first, size), "weights": (size.astype(float), np.ones(7)),
         "algebra": FULL, "n_components": N_COMPONENTS, "centres": None, "n_candidates": N_CANDIDATES,
-        "uniform": rng.random(1 + (N_COMPONENTS - 1) * N_CANDIDATES), "kmeans": (100, 1e-4), "ridge": None,
+        "uniform": rng.random((2, 1 + (N_COMPONENTS - 1) * N_CANDIDATES)), "kmeans": (100, 1e-4), "ridge": None,
         "automatic": (1e-6, 0.01), "smallest_spread": 1e-152, "limits": (2.0**-40, 1e-15, 1e3, 1e3),
         "tolerance": 1e-3, "max_steps": 100, "seconds": 1e9, "n_threads": 2,
     }  # fmt: skip
@@ -90,8 +90,10 @@ def one(values, group=0, **changes):
 
 def test_a_fit_ends_before_a_step_that_passes_a_limit_and_when_time_is_up(target, rng):
     values = arguments(rng)
-    assert target.fit_many(**one(values, limits=(2.0**-40, 1e-15, 1e-9, 1e3)))[N_STEPS] == [0]
-    assert target.fit_many(**one(values, seconds=0.0))[N_STEPS] == [1]
+    for changes, n_steps in ({"limits": (2.0**-40, 1e-15, 1e-9, 1e3)}, 0), ({"seconds": 0.0}, 1):
+        of_one_start = one(values, uniform=values["uniform"][:1], **changes)
+        assert target.fit_many(**of_one_start)[N_STEPS] == [n_steps]
+        assert target.fit_many(**one(values, **changes))[N_STEPS] == [-1]  # its end is no end to compare
 
 
 @pytest.mark.parametrize("name", BY_CORE)
@@ -139,7 +141,7 @@ WRONG = {
     ],
     "weights": [(np.ones(6), np.ones(7)), (np.ones(7), np.ones(6))],
     "row_weight": [np.ones(9)],
-    "uniform": [np.ones(6), None],
+    "uniform": [np.ones((2, 6)), np.ones((0, 7)), None],
     "centres": [np.ones((3, 2))],
     "n_components": [0, 2],
     "n_candidates": [0],

@@ -98,7 +98,8 @@ class Seeds(NamedTuple):
     Parameters
     ----------
     n_candidates : rows drawn for each centre but the first; the best is chosen.
-    uniform : (1 + (n_components − 1) n_candidates,), drawn from [0, 1); the same in every group.
+    uniform : (n_starts, 1 + (n_components − 1) n_candidates), drawn from [0, 1); the same in every group. EM runs from
+        each start, and the highest run is kept, the first of runs that `best_of.ROUNDING` calls equal.
     max_passes, settled : of k-means; it stops when centres move by less than this part of the mean variance.
     """
 
@@ -140,8 +141,9 @@ class Fits(NamedTuple):
     means : (n_groups, n_components, n_features), data units.
     covariances : (n_groups, …), each in compact form, data units².
     ridge : (n_groups, n_features), data units².
-    n_steps : (n_groups,); −1 for a group that is unusual, or does not suit the fast path: Python must fit it, and its
-        numbers in the other arrays mean nothing.
+    n_steps : (n_groups,), of the highest run; −1 for a group that is unusual, or does not suit the fast path: Python
+        must fit it, and its numbers in the other arrays mean nothing. With several starts, a group with a run that ends
+        before EM does is unusual.
     has_settled : (n_groups,), whether the last step changed the log-likelihood by less than the tolerance.
     log_likelihood : mean before each step, nats per unit of row weight, one group after the other.
     whitening : factors of the covariances of a single group, with the bits of the family's own; None for several.

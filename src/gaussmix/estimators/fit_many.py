@@ -87,9 +87,9 @@ def fit_many(
 
     Notes
     -----
-    The core makes all fits in one call, where they start once from "kmeans" or "k-means++" and the structure is none of
-    "EVE", "VVE" and "factor_analyzer". Other fits, and those of groups with something unusual, such as a
-    constant column, are made one by one.
+    The core makes all fits in one call, where they start from "kmeans" or "k-means++", once or several times, and the
+    structure is none of "EVE", "VVE" and "factor_analyzer". Other fits are made one by one, and so are those of groups
+    with something unusual, such as a constant column.
 
     Examples
     --------
@@ -165,12 +165,12 @@ class _Many:
                 raise ValueError(f"{refusal}.")
             warn(check_features(self.template.covariance_type, rows.shape[1]))
         is_plain = not (self.template.trim or given_terms(self.template)) and self.template.acceleration is None
-        if not isinstance(engine, Runner) or not len(rows) or n_init > 1 or not is_plain:
+        if not isinstance(engine, Runner) or not len(rows) or not is_plain:
             return None
         if self.template.weight_meaning == "precision" and self.groups.row_weight is not None:
             return None
         rng = check_seed(self.template.random_state)
-        recipe = recipe_of(init, family, n_components, rows.shape[1], ridge, stopping, rng)
+        recipe = recipe_of(init, family, n_components, rows.shape[1], ridge, stopping, rng, n_init)
         if recipe is None or not recipe.control.max_steps:
             return None
         some, places = self.groups.for_core()

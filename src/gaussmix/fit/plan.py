@@ -183,6 +183,7 @@ def recipe_of(
     ridge: float | None,
     stopping: Stopping,
     rng: np.random.Generator,
+    n_starts: int = 1,
 ) -> Recipe | None:
     """A usual fit as plain values, for engines that make it in one call; None if engines can't make its start.
 
@@ -192,14 +193,16 @@ def recipe_of(
     family, n_components, n_features : of the mixture.
     ridge : added to every variance, data units²; None for the automatic one.
     stopping : when EM ends. With another rule, or callbacks, the recipe stops after the first M-step.
-    rng : for the draws of the start, if there is a recipe.
+    rng : for the draws of the starts, if there is a recipe.
+    n_starts : how often `init` begins; the highest run is kept.
     """
     n_passes = _PASSES.get(init) if isinstance(init, str) else None
     if n_passes is None or family.algebra is None or family.has_alternatives:
         return None
     is_usual = type(stopping) is Stopping and not stopping.is_watched
     n_candidates = count_candidates(n_components)
-    seeds = Seeds(n_candidates, rng.random(1 + (n_components - 1) * n_candidates), n_passes, TOLERANCE)
+    uniform = rng.random((n_starts, 1 + (n_components - 1) * n_candidates))  # as the starts draw one after the other
+    seeds = Seeds(n_candidates, uniform, n_passes, TOLERANCE)
     every = None if ridge is None else np.full(n_features, ridge)
     max_steps = stopping.max_steps if is_usual else 0
     control = Control(every, stopping.tolerance, max_steps, LOST_SHARE, MEAN_ROUNDING, MAX_LOSS)

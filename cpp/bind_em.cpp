@@ -8,6 +8,7 @@
 #include <tuple>
 
 #include "bind.hpp"
+#include "em/climb.hpp"
 #include "em/fit_many.hpp"
 #include "em/kmeans.hpp"
 #include "em/run_em.hpp"
@@ -47,8 +48,8 @@ double* written(const Array& array, std::size_t size, const char* message) {
 }
 
 EmView view_em(const Rows& rows, const RowWeight& row_weight, const std::tuple<int, int, int>& letters,
-               const Writable<double, 1>& weights, const Maybe<1>& centre, const Maybe<2>& total,
-               const Contiguous<1>& ridge, const std::tuple<double, double, double, double>& limits) {
+               const Writable<double, 1>& weights, const Contiguous<1>& ridge,
+               const std::tuple<double, double, double, double>& limits) {
     EmView task{};
     task.rows = view_rows(rows, {});
     task.row_weight = view_row_weight(row_weight, task.rows.n_rows);
@@ -57,15 +58,19 @@ EmView view_em(const Rows& rows, const RowWeight& row_weight, const std::tuple<i
     require(weights.size() > 0, "n_components is 0");
     const auto features = static_cast<std::size_t>(task.rows.n_features);
     require(ridge.size() == features, "ridge must have shape (n_features,)");
+    task.ridge = ridge.data();
+    task.limits = to_limits(limits);
+    return task;
+}
+
+TotalView view_total(const EmView& task, const Maybe<1>& centre, const Maybe<2>& total) {
+    const auto features = static_cast<std::size_t>(task.rows.n_features);
     const bool has_one_matrix = task.algebra.is_one_matrix();
     require(centre.has_value() == has_one_matrix && total.has_value() == has_one_matrix,
             "centre and total go with one full covariance for all, and only with it");
     require(!centre || (centre->size() == features && total->size() == features * features),
             "centre must have shape (n_features,), and total (n_features, n_features)");
-    if (centre) task.total = {centre->data(), total->data()};
-    task.ridge = ridge.data();
-    task.limits = to_limits(limits);
-    return task;
+    return centre ? TotalView{centre->data(), total->data()} : TotalView{};
 }
 
 // A mixture that is written where it lies, and the factors of its covariances.
@@ -100,7 +105,8 @@ EmResult bound_run_em(const Target& target, const Rows& rows, const RowWeight& r
                       const Maybe<2>& total, const Contiguous<1>& ridge,
                       const std::tuple<double, double, double, double>& limits, double tolerance, double previous,
                       Index max_steps, double seconds, int n_threads) {
-    EmView task = view_em(rows, row_weight, letters, weights, centre, total, ridge, limits);
+    EmView task = view_em(rows, row_weight, letters, weights, ridge, limits);
+    task.total = view_total(task, centre, total);
     task.total_weight = total_weight;
     task.tolerance = tolerance;
     task.previous = previous;
@@ -114,6 +120,71 @@ EmResult bound_run_em(const Target& target, const Rows& rows, const RowWeight& r
     NewArray<double, 1> out({log_likelihoods.size()});
     std::copy(log_likelihoods.begin(), log_likelihoods.end(), out.data());
     return {out.release(), mixture.factors.release(), mixture.log_abs_det.release()};
+}
+
+// Tolerance and most steps of EM, four times; gains; limits on moves; what is unsound.
+using Stop = std::tuple<double, Index>;
+using Judged = std::tuple<Stop, Stop, Stop, Stop, std::tuple<double, double>, std::tuple<Index, Index>,
+                          std::tuple<double, double, double>>;
+
+Steps to_steps(const Stop& stop) {
+    require(std::get<1>(stop) >= 1, "EM needs a step");
+    return {std::get<0>(stop), std::get<1>(stop)};
+}
+
+Judgement to_judgement(const Judged& judged) {
+    const auto& [first, longer, settling, settling_longer, gains, counts, unsound] = judged;
+    const auto [gain, look_ahead] = gains;
+    const auto [most, patience] = counts;
+    const auto [few, some, flat] = unsound;
+    return {to_steps(first),
+            to_steps(longer),
+            to_steps(settling),
+            to_steps(settling_longer),
+            gain,
+            look_ahead,
+            most,
+            patience,
+            few,
+            some,
+            flat};
+}
+
+// How often moves helped, the log-likelihood, how many components are unsound, the next number that is drawn.
+using ClimbResult = std::tuple<Index, double, Index, Index>;
+
+ClimbResult bound_climb(const Target& target, const Rows& rows, const RowWeight& row_weight,
+                        const std::tuple<int, int, int>& letters, const Writable<double, 1>& weights,
+                        const Writable<double, 2>& means, const Writable<double, 1>& covariances,
+                        const Contiguous<1>& ridge, const std::tuple<double, double, double, double>& limits,
+                        double log_likelihood, const Contiguous<1>& within, const Judged& judged, bool has_swaps,
+                        const Contiguous<1>& uniform, Index cursor, const nb::callable& is_unwanted, int n_threads) {
+    ClimbView task{};
+    task.em = view_em(rows, row_weight, letters, weights, ridge, limits);
+    const RowsView& view = task.em.rows;
+    require(!view.is_float32 && view.row_stride == view.n_features && view.column_stride == 1,
+            "rows must be float64, in C order");
+    require(row_weight && task.em.row_weight.stride == 1, "row_weight must have shape (n_rows,), in C order");
+    task.em.total_weight = sum(task.em.row_weight.data, view.n_rows);
+    task.judgement = to_judgement(judged);
+    const Index d = view.n_features;
+    require(static_cast<Index>(within.size()) == (task.em.algebra.second() == Second::full ? d * d : d),
+            "within must have a number for each feature, or for each pair of features");
+    task.within = within.data();
+    task.has_swaps = has_swaps;
+    require(cursor >= 0 && cursor < static_cast<Index>(uniform.size()), "uniform must have a number at the cursor");
+    task.uniform = uniform.data();
+    task.n_uniform = static_cast<Index>(uniform.size());
+    const Written mixture(task.em, weights, means, covariances);
+    bool is_stopped = false;
+    Interrupt interrupt([&] {
+        const nb::gil_scoped_acquire acquire;
+        return PyErr_CheckSignals() != 0 || (is_stopped = nb::cast<bool>(is_unwanted()));
+    });
+    const Execution execution{check_threads(n_threads), interrupt};
+    Climbed climbed{-1, log_likelihood, 0, cursor};
+    without_gil([&] { return climb(*target.kernels, task, execution, mixture.view, climbed) || is_stopped; });
+    return {climbed.n_moves, climbed.log_likelihood, climbed.n_unsound, climbed.cursor};
 }
 
 // Distinct rows, their weights, and the rank of each row.
@@ -320,6 +391,13 @@ constexpr const char* kEmSignature =
     ", covariances: " FLOATS ", centre: " FLOATS " | None, total: " FLOATS " | None, ridge: " FLOATS
     ", limits: tuple[float, float, float, float], tolerance: float, previous: float, max_steps: int, seconds: float, "
     "n_threads: int) -> tuple[" FLOATS ", " FLOATS ", " FLOATS "]";
+constexpr const char* kClimbSignature =
+    "def climb(self, rows: " FLOATS ", row_weight: " FLOATS ", algebra: tuple[int, int, int], weights: " FLOATS
+    ", means: " FLOATS ", covariances: " FLOATS ", ridge: " FLOATS
+    ", limits: tuple[float, float, float, float], log_likelihood: float, within: " FLOATS
+    ", judged: tuple[tuple[float, int], tuple[float, int], tuple[float, int], tuple[float, int], tuple[float, float], "
+    "tuple[int, int], tuple[float, float, float]], has_swaps: bool, uniform: " FLOATS
+    ", cursor: int, is_unwanted: collections.abc.Callable[[], bool], n_threads: int) -> tuple[int, float, int, int]";
 constexpr const char* kDistinctSignature =
     "def distinct_rows(self, rows: " FLOATS " | numpy.typing.NDArray[numpy.float32], row_weight: " FLOATS
     " | None) -> tuple[" FLOATS ", " FLOATS ", numpy.typing.NDArray[numpy.int64]]";
@@ -351,6 +429,12 @@ void bind_em(nb::class_<Target>& type) {
              "centre"_a.none(), "total"_a.none(), "ridge"_a, "limits"_a, "tolerance"_a, "previous"_a, "max_steps"_a,
              "seconds"_a, "n_threads"_a,
              "Make steps of EM and write the mixture where it lies: (log_likelihood, factors, log_abs_det).")
+        .def("climb", bound_climb, nb::sig(kClimbSignature), "rows"_a, "row_weight"_a, "algebra"_a,
+             "weights"_a.noconvert(), "means"_a.noconvert(), "covariances"_a.noconvert(), "ridge"_a, "limits"_a,
+             "log_likelihood"_a, "within"_a, "judged"_a, "has_swaps"_a, "uniform"_a, "cursor"_a, "is_unwanted"_a,
+             "n_threads"_a,
+             "Move components of a mixture, where it lies, while that helps: (n_moves, log_likelihood, n_unsound, "
+             "cursor).")
         .def("distinct_rows", bound_distinct_rows, nb::sig(kDistinctSignature), "rows"_a.noconvert(),
              "row_weight"_a.noconvert().none(), "Distinct rows in lexicographic order: (rows, weight, rank).")
         .def("trimmed_variances", bound_trimmed_variances, nb::sig(kTrimmedSignature), "rows"_a, "weight"_a,

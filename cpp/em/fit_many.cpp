@@ -28,30 +28,6 @@ struct TableView {
     double total_weight, unit;
 };
 
-// A mixture in memory of its own.
-struct Mixture {
-    Numbers weights, means, covariances, factors, log_abs_det;
-
-    Mixture(Index n_components, Index d, Index n_covariances, Index size)
-        : weights(room(n_components)),
-          means(room(n_components * d)),
-          covariances(room(n_covariances * size)),
-          factors(room(n_covariances * size)),
-          log_abs_det(room(n_covariances)) {}
-
-    MixtureView view() {
-        return {weights.data(), means.data(), covariances.data(), factors.data(), log_abs_det.data()};
-    }
-
-    void write(const MixtureView& to) const {
-        std::copy(weights.begin(), weights.end(), to.weights);
-        std::copy(means.begin(), means.end(), to.means);
-        std::copy(covariances.begin(), covariances.end(), to.covariances);
-        std::copy(factors.begin(), factors.end(), to.factors);
-        std::copy(log_abs_det.begin(), log_abs_det.end(), to.log_abs_det);
-    }
-};
-
 // What starts share: distinct rows, their weights, and the variances of columns.
 struct Sample {
     Numbers rows, weight, variances;
@@ -83,10 +59,9 @@ private:
     // compared.
     bool try_others(const TableView& table, const Sample& sample, const double* ridge, const MixtureView& best,
                     Numbers& log_likelihoods) const {
-        const Algebra& algebra = recipe_.algebra;
         const Index d = table.rows.n_features, n_components = recipe_.n_components;
         const Index n_uniform = 1 + (n_components - 1) * recipe_.n_candidates;
-        Mixture other(n_components, d, algebra.is_shared() ? 1 : n_components, algebra.size(d));
+        Mixture other(recipe_.algebra, n_components, d);
         if (!has_ended(log_likelihoods)) return false;
         for (Index start = 1; start < recipe_.n_starts; ++start) {
             Numbers course;
@@ -122,7 +97,7 @@ private:
         em.max_steps = recipe_.max_steps;
         em.seconds = recipe_.seconds;
         bool is_found = false;
-        if (!begin_em(kernels_, em, execution_, mixture, is_found) || !is_found) return false;
+        if (!begin_em(kernels_, em, execution_, {}, mixture, is_found) || !is_found) return false;
         if (recipe_.max_steps == 0) return true;
         const Index d = em.algebra.is_one_matrix() ? em.rows.n_features : 0;
         Numbers centre = room(d), second = room(d * d);

@@ -6,25 +6,31 @@ Ueda, Nakano, Ghahramani & Hinton (2000), Neural Computation 12.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from gaussmix.em.initial import InitialMoments
-from gaussmix.em.moves import LocalEM, Moved, Moves, View
+from gaussmix.em.maximise import LOST_SHARE, MAX_LOSS, MEAN_ROUNDING
+from gaussmix.em.moves import Draws, LocalEM, Moved, Moves, View
 from gaussmix.em.objective import Objective
 from gaussmix.em.stopping import Stopping
-from gaussmix.em.trace import State
+from gaussmix.em.trace import State, Trace
 from gaussmix.engines.base import Engine
+from gaussmix.engines.runner import Runner
 from gaussmix.errors import SingularCovariance
 from gaussmix.model import Model
 from gaussmix.numerics.arrays import Array
 from gaussmix.numerics.blas import one_blas_thread
 from gaussmix.numerics.contract import contract
+from gaussmix.numerics.core import native_target
+from gaussmix.numerics.threads import allowed
 from gaussmix.sources.array import ArraySource
 from gaussmix.starts.base import STARTS
 from gaussmix.starts.sample import Distinct
 from gaussmix.waist.need import Second
+from gaussmix.waist.parameters import FARTHEST_MEAN
 
 SEARCHED = 4, 250  # rows per component on which moves are tried: for each parameter, and at least
 POLISHED = 40, 1_000  # the same for the second search
@@ -110,10 +116,17 @@ class _Climb:
         self._start = settled.trace.last
         self._within = _within(settled.model)
         variances = np.diagonal(self._within) if self._within.ndim == 2 else self._within
-        self._moves = Moves(em, rng, np.sqrt(np.maximum(variances, np.finfo(np.float64).tiny)))
-        self._view = View(rows, em, settled.model)
-        self._n_unsound = self._count_unsound(self._view)
+        self._draws = Draws(rng)
+        self._moves = Moves(em, self._draws, np.sqrt(np.maximum(variances, np.finfo(np.float64).tiny)))
         self._left = MOST_MOVES * settled.model.n_components
+
+    @cached_property
+    def _view(self) -> View:
+        return View(self._rows, self._em, self._state.model)
+
+    @cached_property
+    def _n_unsound(self) -> int:
+        return self._count_unsound(self._view)
 
     @property
     def model(self) -> Model:
@@ -128,15 +141,44 @@ class _Climb:
 
     def go(self, patience: int) -> _Climb:
         """Try moves until `patience` in a row have not helped."""
-        self._try(self._moves.ranked, patience)
+        if not self._by_core(patience, swaps=False):
+            self._try(self._moves.ranked, patience)
         return self
 
     def swap(self) -> _Climb:
         """Try random moves, if covariances depend on each other: bounds on the gains of splits do not hold there."""
         if self._em.family.is_shared:
-            self._left = MOST_MOVES * self.model.n_components
-            self._try(self._swaps, max(20, 2 * self.model.n_components))
+            self._left, patience = MOST_MOVES * self.model.n_components, max(20, 2 * self.model.n_components)
+            if not self._by_core(patience, swaps=True):
+                self._try(self._swaps, patience)
         return self
+
+    def _by_core(self, patience: int, *, swaps: bool) -> bool:
+        """Let the core try the moves (cpp/em/climb.cpp), to rounding as `_try`; false if Python must try them."""
+        em, rows, model = self._em, self._rows, self.model
+        target, algebra, ridge = native_target(), em.family.algebra, em.objective.as_ridge()
+        if target is None or algebra is None or ridge is None or not isinstance(em.engine, Runner):
+            return False
+        weights, means, covariances = (
+            np.array(each, order="C") for each in (model.weights, model.means, model.covariances.array)
+        )
+        first, longer, settling, settling_longer = (
+            (each.tolerance, each.max_steps) for each in (JUDGING, LONGER, SETTLING, SETTLING_LONGER)
+        )
+        judged = first, longer, settling, settling_longer, (GAIN, LOOK_AHEAD), (self._left, patience)
+        n_moves, reached, n_unsound, self._draws.place = target.climb(
+            rows.rows, rows.weight, algebra, weights, means, covariances.reshape(-1), ridge,
+            (LOST_SHARE, MEAN_ROUNDING, MAX_LOSS, FARTHEST_MEAN), self._state.trace.last, self._within.reshape(-1),
+            (*judged, (FEW_ROWS, SOME_ROWS, FLAT)), swaps,
+            self._draws.numbers, self._draws.place, self._is_unwanted, allowed(getattr(em.engine, "n_threads", 1)),
+        )  # fmt: skip
+        if n_moves > 0:
+            found = model.family.covariances(covariances, *means.shape)
+            self._state = State(Model(weights, means, found, model.family), Trace((reached,), (reached,)))
+            vars(self).pop("_view", None)
+        if n_moves >= 0:
+            self._n_unsound = n_unsound
+        return n_moves >= 0
 
     def _swaps(self, view: View, _: set[int]) -> Iterator[Moved]:
         while True:

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <iterator>
 #include <limits>
 #include <map>
 #include <new>
@@ -38,7 +39,10 @@ struct Split {
 
 struct View {                     // rows under a mixture
     Numbers shares, log_density;  // (n_rows, n_components), (n_rows,)
-    std::vector<Places> places;   // of each component's own rows
+    std::vector<Places> places;   // of each component's own rows, in order
+    Numbers n_rows, mass;         // sums of shares, and of those times the share of a row in all row weight
+    Numbers overlap;              // (n_components, n_components): shares of own rows that others have
+    double height;                // mean log density
 };
 
 struct Part {  // some components and the rows that they share, weighted by responsibility
@@ -343,17 +347,33 @@ private:
         }
         const Shape shape{n_components_, d_, algebra_.factor_shape(), false, Rule::soft, Second::none};
         const ParametersView parameters{log_scale.data(), mixture.means.data(), factors.data(), nullptr};
-        view = {room(n_rows_ * n_components_), room(n_rows_), std::vector<Places>(mixture.weights.size())};
+        view = {room(n_rows_ * n_components_),
+                room(n_rows_),
+                std::vector<Places>(mixture.weights.size()),
+                room(n_components_),
+                room(n_components_),
+                room(n_components_ * n_components_),
+                0};
         const auto evaluated = [&](Output output, Numbers& to) {
             return evaluate(kernels_, shape, task_.em.rows, parameters, output, execution_, to.data());
         };
         if (!evaluated(Output::responsibilities, view.shares) || !evaluated(Output::log_density, view.log_density)) {
             return false;
         }
+        Places own;
         for (Index row = 0; row < n_rows_; ++row) {
+            const double* shares = view.shares.data() + row * n_components_;
+            own.clear();
             for (Index k = 0; k < n_components_; ++k) {
-                if (view.shares[row * n_components_ + k] > kLeastShare) view.places[k].push_back(row);
+                view.n_rows[k] += shares[k];
+                view.mass[k] += row_share(row) * shares[k];
+                if (shares[k] > kLeastShare) own.push_back(k);
             }
+            for (const Index k : own) {
+                view.places[k].push_back(row);
+                for (const Index l : own) view.overlap[k * n_components_ + l] += row_share(row) * shares[k] * shares[l];
+            }
+            view.height += row_share(row) * view.log_density[row];
         }
         return true;
     }
@@ -373,8 +393,7 @@ private:
         const auto n_numbers = static_cast<double>(is_full_ && !algebra_.is_shared() ? d_ + 1 : 2);
         Index n_unsound = 0;
         for (Index k = 0; k < n_components_; ++k) {
-            double n_rows = 0;
-            for (Index row = 0; row < n_rows_; ++row) n_rows += share(view, row, k);
+            const double n_rows = view.n_rows[k];
             if (n_rows < judgement_.few_rows * n_numbers ||
                 (n_rows < judgement_.some_rows * n_numbers && is_flat(mixture, k))) {
                 ++n_unsound;
@@ -479,9 +498,7 @@ private:
         for (double& each : weight) each /= total;
         found.halves = halved(kernels_, {static_cast<Index>(places.size()), d_, rows.data(), weight.data()}, is_full_,
                               scale_.data(), drawn.data() + 1, execution_);
-        double mass = 0;
-        for (Index row = 0; row < n_rows_; ++row) mass += row_share(row) * share(view_, row, k);
-        found.gain = found.halves.gain * mass;
+        found.gain = found.halves.gain * view_.mass[k];
         return found;
     }
 
@@ -523,10 +540,9 @@ private:
         pairs.resize(std::min(pairs.size(), static_cast<std::size_t>(2 * n_components_)));
         for (Removal& pair : pairs) {
             const auto both = [&](Index row) { return share(view_, row, pair.heir) + share(view_, row, pair.freed); };
+            const Places &first = view_.places[pair.heir], &second = view_.places[pair.freed];
             Places places;
-            for (Index row = 0; row < n_rows_; ++row) {
-                if (both(row) > kLeastShare) places.push_back(row);
-            }
+            std::set_union(first.begin(), first.end(), second.begin(), second.end(), std::back_inserter(places));
             pair.gain -= entropy(places, both) - apart[pair.heir] - apart[pair.freed];
             found.push_back(pair);
         }
@@ -582,9 +598,7 @@ private:
         const auto k = static_cast<Index>(drawn[0] * static_cast<double>(n_components_));
         const Index row = std::min<Index>(
             std::upper_bound(reached.begin(), reached.end(), drawn[1] * reached.back()) - reached.begin(), n_rows_ - 1);
-        Places all(static_cast<std::size_t>(n_components_));
-        std::iota(all.begin(), all.end(), Index{0});
-        candidate.part = part_of(std::move(all));
+        candidate.part = whole_part();
         candidate.moved = mixture_;
         std::copy_n(rows_ + row * d_, d_, candidate.moved.means.begin() + k * d_);
         std::fill(candidate.moved.weights.begin(), candidate.moved.weights.end(),
@@ -612,18 +626,19 @@ private:
             return std::lower_bound(part.components.begin(), part.components.end(), k) - part.components.begin();
         };
         const Index freed = place(pair.removal.freed), split = place(pair.component);
+        const Index heir = pair.removal.heir < 0 ? -1 : place(pair.removal.heir);
         const auto* rows = static_cast<const double*>(part.em.rows.data);
         const Numbers first = first_share(kernels_, splits_.at(pair.component).halves, rows, n_rows, execution_);
         if (first.empty()) return false;
         for (Index row = 0; row < n_rows; ++row) {
             double* shares = part.shares.data() + row * count;
-            if (pair.removal.heir < 0) {
+            if (heir < 0) {
                 const double rest = 1 - shares[freed];
                 for (Index k = 0; k < count; ++k) {
                     shares[k] = rest > kLeastShare ? shares[k] / rest : 1 / static_cast<double>(count - 1);
                 }
             } else {
-                shares[place(pair.removal.heir)] += shares[freed];
+                shares[heir] += shares[freed];
             }
             shares[freed] = shares[split] * (1 - first[row]);
             shares[split] *= first[row];
@@ -642,18 +657,9 @@ private:
         if (!is_free_) return all;
         Numbers near = room(n_components_);
         for (const Index k : touched) {
-            Numbers overlap = room(n_components_);
-            double mass = 0;
-            for (const Index row : view_.places[k]) {
-                for (Index l = 0; l < n_components_; ++l) {
-                    if (share(view_, row, l) > kLeastShare) {
-                        overlap[l] += row_share(row) * share(view_, row, k) * share(view_, row, l);
-                    }
-                }
-            }
-            for (Index row = 0; row < n_rows_; ++row) mass += row_share(row) * share(view_, row, k);
+            const double mass = std::max(view_.mass[k], std::numeric_limits<double>::min());
             for (Index l = 0; l < n_components_; ++l) {
-                near[l] = std::max(near[l], overlap[l] / std::max(mass, std::numeric_limits<double>::min()));
+                near[l] = std::max(near[l], view_.overlap[k * n_components_ + l] / mass);
             }
         }
         for (const Index k : touched) near[k] = kInfinity;
@@ -664,57 +670,70 @@ private:
         return all;
     }
 
+    // The whole mixture and all rows, without shares.
+    Part whole_part() const {
+        Part part{};
+        part.components.resize(static_cast<std::size_t>(n_components_));
+        std::iota(part.components.begin(), part.components.end(), Index{0});
+        part.em = whole();
+        part.mixture = mixture_;
+        part.share = 1;
+        part.log_likelihood = view_.height;
+        return part;
+    }
+
     // Restricts the mixture to some components and their rows.
     Part part_of(Places components) const {
         const auto count = static_cast<Index>(components.size());
+        if (count == n_components_) {
+            Part part = whole_part();
+            part.shares = view_.shares;
+            return part;
+        }
         const Index size = algebra_.size(d_);
-        const bool is_all = count == n_components_;
         Part part{};
-        part.em = whole();
-        part.em.n_components = count;
-        part.mixture = is_all ? mixture_ : Mixture(algebra_, count, d_);
-        double weight = 0, height = 0;
+        part.mixture = Mixture(algebra_, count, d_);
+        double weight = 0;
         for (Index i = 0; i < count; ++i) {
             const Index k = components[i];
             weight += mixture_.weights[k];
-            if (is_all) continue;
             part.mixture.weights[i] = mixture_.weights[k];
             std::copy_n(mixture_.means.begin() + k * d_, d_, part.mixture.means.begin() + i * d_);
             std::copy_n(mixture_.covariances.begin() + k * size, size, part.mixture.covariances.begin() + i * size);
         }
         for (double& each : part.mixture.weights) each /= weight;
-        Numbers totals;
+
+        std::vector<char> is_there(static_cast<std::size_t>(n_rows_));
+        for (const Index k : components) {
+            for (const Index row : view_.places[k]) is_there[row] = 1;
+        }
         Places places;
         for (Index row = 0; row < n_rows_; ++row) {
-            double largest = 0, total = 0;
-            for (const Index k : components) {
-                largest = std::max(largest, share(view_, row, k));
-                total += share(view_, row, k);
-            }
-            if (!is_all && !(largest > kLeastShare)) continue;
-            for (const Index k : components) part.shares.push_back(share(view_, row, k) / total);
-            places.push_back(row);
-            totals.push_back(total);
+            if (is_there[row]) places.push_back(row);
         }
-        Numbers logarithms(totals.size());
-        kernels_.log(totals.data(), static_cast<Index>(totals.size()), logarithms.data());
-        part.em.total_weight = 0;
-        for (std::size_t i = 0; i < places.size(); ++i) {
-            const Index row = places[i];
-            part.weight.push_back(weight_[row] * totals[i]);
-            part.em.total_weight += part.weight.back();
-            const double own = row_share(row) * totals[i];
+        const auto n_rows = static_cast<Index>(places.size());
+        part.rows = room(n_rows * d_), part.weight = room(n_rows), part.shares = room(n_rows * count);
+        Numbers totals = room(n_rows), logarithms = room(n_rows);
+        for (Index i = 0; i < n_rows; ++i) {
+            double* shares = part.shares.data() + i * count;
+            for (Index k = 0; k < count; ++k) totals[i] += shares[k] = share(view_, places[i], components[k]);
+            for (Index k = 0; k < count; ++k) shares[k] /= totals[i];
+            std::copy_n(rows_ + places[i] * d_, d_, part.rows.data() + i * d_);
+        }
+        kernels_.log(totals.data(), n_rows, logarithms.data());
+        double height = 0;
+        for (Index i = 0; i < n_rows; ++i) {
+            part.weight[i] = weight_[places[i]] * totals[i];
+            const double own = row_share(places[i]) * totals[i];
             part.share += own;
-            height += own * (view_.log_density[row] + logarithms[i]);
-            if (!is_all) part.rows.insert(part.rows.end(), rows_ + row * d_, rows_ + (row + 1) * d_);
+            height += own * (view_.log_density[places[i]] + logarithms[i]);
         }
         part.log_likelihood = height / part.share - log(weight);
-        if (is_all) {
-            part.em.total_weight = task_.em.total_weight;
-        } else {
-            part.em.rows = {part.rows.data(), false, static_cast<Index>(places.size()), d_, d_, 1, nullptr, nullptr};
-            part.em.row_weight = {part.weight.data(), 1};
-        }
+        part.em = whole();
+        part.em.n_components = count;
+        part.em.rows = {part.rows.data(), false, n_rows, d_, d_, 1, nullptr, nullptr};
+        part.em.row_weight = {part.weight.data(), 1};
+        part.em.total_weight = sum(part.weight.data(), n_rows);
         part.components = std::move(components);
         return part;
     }

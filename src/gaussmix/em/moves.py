@@ -318,7 +318,7 @@ class Moves:
         for pair in np.argsort(-merged, kind="stable")[: 2 * model.n_components]:
             heir, k = int(heirs[pair]), int(freed[pair])
             both = shares[heir] + shares[k]
-            places = np.flatnonzero(both > LEAST_SHARE)
+            places = np.union1d(view.places[heir], view.places[k])
             mixed = _entropy(both[places], row_share[places]) - apart[heir] - apart[k]
             found.append(Removal(float(merged[pair]) - mixed, k, heir))
         for k, weight in enumerate(model.weights.tolist()):  # what the density of all loses with the component

@@ -34,8 +34,8 @@ struct Climbed {
 };
 
 // Moves components of a mixture in which EM has settled at `climbed.log_likelihood`, until no move has helped for some
-// time. The mixture after the last moves that helped replaces it. Several threads judge moves at once, but what one that
-// helps rules out is as if it had not been judged, so that their number changes no bit. False if interrupted.
+// time. The mixture after the last moves that helped replaces it. Several threads judge moves at once. What they judge
+// after a move that helps is judged again, so that their number changes no bit. False if interrupted.
 bool climb(const KernelTable& kernels, const ClimbView& task, const Execution& execution, MixtureView mixture,
            Climbed& climbed);
 

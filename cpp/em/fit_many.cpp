@@ -55,7 +55,7 @@ public:
     }
 
 private:
-    // Keeps the highest run, the first of equals. False also where a run has ended before EM did, since its end can't be
+    // Keeps the highest run, the first of equals. False also where a run has ended before EM did: its end can't be
     // compared.
     bool try_others(const TableView& table, const Sample& sample, const double* ridge, const MixtureView& best,
                     Numbers& log_likelihoods) const {

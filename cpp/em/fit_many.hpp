@@ -46,8 +46,8 @@ struct FitsView {  // of all groups, one after the other
 
 // Begins a fit of each group and makes steps of EM as `run_em` does. A group is unusual where its numbers can't be used or
 // have fewer distinct rows than components, a column is constant, a centre loses its rows, or the first M-step would pass a
-// limit; with several starts also where a run ends before EM does. With centres and a ridge given, only a lost centre and
-// the first M-step count. False if interrupted.
+// limit; with several starts also where a run ends before EM does. With centres and a ridge given, only a lost centre
+// and the first M-step count. False if interrupted.
 bool fit_many(const KernelTable& kernels, const GroupsView& groups, const RecipeView& recipe,
               const Execution& execution, const FitsView& out);
 

@@ -19,8 +19,8 @@ struct Halves {
 };
 
 // Splits a group from a cut across its longest axis and from another cut, and gives the better split. `scale`,
-// (n_features,), are units in which axes are compared; `cut`, (1 + n_features,), are numbers from [0, 1): where the other
-// cut lies, and its direction.
+// (n_features,), are units in which axes are compared; `cut`, (1 + n_features,), are numbers from [0, 1): where the
+// other cut lies, and its direction.
 Halves halved(const KernelTable& kernels, const GroupView& group, bool is_full, const double* scale, const double* cut,
               const Execution& execution);
 

@@ -16,8 +16,8 @@ namespace {
 
 constexpr double kLog2Pi = 1.8378770664093456;
 
-// Sums of the rows nearest to each centre, or as they are given, about their means, which replace the centres. False where a
-// component has no rows, and if interrupted.
+// Sums of the rows nearest to each centre, or as they are given, about their means, which replace the centres. False
+// where a component has no rows, and if interrupted.
 bool gather(const KernelTable& kernels, const EmView& task, const Execution& execution, Index n_components,
             const GivenView& given, double* centres, double* mass, double* first, double* second) {
     const Index d = task.rows.n_features;

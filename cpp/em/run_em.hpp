@@ -62,9 +62,9 @@ struct Mixture {  // in memory of its own
 bool sum_all(const KernelTable& kernels, const EmView& task, const Execution& execution, double* centre,
              double* second);
 
-// Writes the mixture of an M-step on rows that have gone to the nearest of some centres, which are `mixture.means` at first,
-// or that components share as given. Given rows come with a mixture, near whose covariances the update looks for the new
-// ones. Finds none where a limit would be passed. False if interrupted.
+// Writes the mixture of an M-step on rows that have gone to the nearest of some centres, `mixture.means` at first, or
+// that components share as given. The update for given rows begins at the covariances of the mixture, if it needs some
+// to begin at. Finds none where a limit would be passed. False if interrupted.
 bool begin_em(const KernelTable& kernels, const EmView& task, const Execution& execution, const GivenView& given,
               MixtureView mixture, bool& is_found);
 

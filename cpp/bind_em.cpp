@@ -5,6 +5,7 @@
 #include <nanobind/stl/variant.h>
 
 #include <algorithm>
+#include <optional>
 #include <tuple>
 
 #include "bind.hpp"
@@ -165,7 +166,7 @@ ClimbResult bound_climb(const Target& target, const Rows& rows, const RowWeight&
     require(!view.is_float32 && view.row_stride == view.n_features && view.column_stride == 1,
             "rows must be float64, in C order");
     require(row_weight && task.em.row_weight.stride == 1, "row_weight must have shape (n_rows,), in C order");
-    task.em.total_weight = sum(task.em.row_weight.data, view.n_rows);
+    task.em.total_weight = sum_in_pairs(task.em.row_weight.data, view.n_rows);
     task.judgement = to_judgement(judged);
     const Index d = view.n_features;
     require(static_cast<Index>(within.size()) == (task.em.algebra.second() == Second::full ? d * d : d),
@@ -326,6 +327,25 @@ RecipeView view_recipe(std::size_t d, const std::tuple<int, int, int>& letters, 
     return recipe;
 }
 
+// The least weight and the most rows of a group; uniform numbers and draws; EM before and after; how moves are judged, and
+// the patience of swaps.
+using Searched = std::tuple<double, Index, Contiguous<3>, Contiguous<3>, Stop, Stop, Judged, Index>;
+
+std::optional<SearchView> view_search(const std::optional<Searched>& searched, const RecipeView& recipe) {
+    if (!searched) return std::nullopt;
+    const auto& [least_weight, most_rows, uniform, draws, first, close, judged, patience] = *searched;
+    const auto n_starts = static_cast<std::size_t>(recipe.n_starts);
+    require(recipe.centres == nullptr && recipe.max_steps > 0, "a search must have seeds and steps");
+    require(uniform.shape(0) == n_starts && draws.shape(0) == n_starts && draws.shape(1) == uniform.shape(1) + 1,
+            "uniform must have a start less than draws, and both must have the starts of the fit");
+    require(draws.shape(2) > 0, "draws must have numbers");
+    if (uniform.shape(1) > 0) check_spread(recipe.n_components, recipe.n_candidates, uniform.shape(2));
+    return SearchView{least_weight,    most_rows,       static_cast<Index>(draws.shape(1)),
+                      uniform.data(),  draws.data(),    static_cast<Index>(draws.shape(2)),
+                      to_steps(first), to_steps(close), to_judgement(judged),
+                      patience};
+}
+
 FitsResult bound_fit_many(const Target& target, const Rows& rows, const RowWeight& row_weight,
                           const std::tuple<Integers, Integers>& ranges,
                           const std::tuple<Contiguous<1>, Contiguous<1>>& weights,
@@ -333,11 +353,13 @@ FitsResult bound_fit_many(const Target& target, const Rows& rows, const RowWeigh
                           Index n_candidates, const Maybe<2>& uniform, const std::tuple<Index, double>& kmeans,
                           const Maybe<1>& ridge, const std::tuple<double, double>& automatic, double smallest_spread,
                           const std::tuple<double, double, double, double>& limits, double tolerance, Index max_steps,
-                          double seconds, int n_threads) {
+                          double seconds, const std::optional<Searched>& searched, int n_threads) {
     const GroupsView groups = view_groups(rows, row_weight, ranges, weights);
     const auto d = static_cast<std::size_t>(groups.rows.n_features);
-    const RecipeView recipe = view_recipe(d, letters, n_components, centres, n_candidates, uniform, kmeans, ridge,
-                                          automatic, smallest_spread, limits, tolerance, max_steps, seconds);
+    RecipeView recipe = view_recipe(d, letters, n_components, centres, n_candidates, uniform, kmeans, ridge, automatic,
+                                    smallest_spread, limits, tolerance, max_steps, seconds);
+    const std::optional<SearchView> search = view_search(searched, recipe);
+    recipe.search = search ? &*search : nullptr;
     const auto n_groups = static_cast<std::size_t>(groups.n_groups), k = static_cast<std::size_t>(n_components);
     const auto n_covariances = recipe.algebra.is_shared() ? 1 : k;
     const auto size = n_covariances * static_cast<std::size_t>(recipe.algebra.size(groups.rows.n_features));
@@ -384,6 +406,9 @@ Result<double, 1> bound_update(const Target& target, const std::tuple<int, int, 
 }  // namespace
 
 #define FLOATS "numpy.typing.NDArray[numpy.float64]"
+#define STOP "tuple[float, int]"
+#define JUDGED \
+    "tuple[" STOP ", " STOP ", " STOP ", " STOP ", tuple[float, float], tuple[int, int], tuple[float, float, float]]"
 #define INTEGERS "numpy.typing.NDArray[numpy.int64]"
 constexpr const char* kEmSignature =
     "def run_em(self, rows: " FLOATS " | numpy.typing.NDArray[numpy.float32], row_weight: " FLOATS
@@ -394,9 +419,8 @@ constexpr const char* kEmSignature =
 constexpr const char* kClimbSignature =
     "def climb(self, rows: " FLOATS ", row_weight: " FLOATS ", algebra: tuple[int, int, int], weights: " FLOATS
     ", means: " FLOATS ", covariances: " FLOATS ", ridge: " FLOATS
-    ", limits: tuple[float, float, float, float], log_likelihood: float, within: " FLOATS
-    ", judged: tuple[tuple[float, int], tuple[float, int], tuple[float, int], tuple[float, int], tuple[float, float], "
-    "tuple[int, int], tuple[float, float, float]], has_swaps: bool, uniform: " FLOATS
+    ", limits: tuple[float, float, float, float], log_likelihood: float, within: " FLOATS ", judged: " JUDGED
+    ", has_swaps: bool, uniform: " FLOATS
     ", cursor: int, is_unwanted: collections.abc.Callable[[], bool], n_threads: int) -> tuple[int, float, int, int]";
 constexpr const char* kDistinctSignature =
     "def distinct_rows(self, rows: " FLOATS " | numpy.typing.NDArray[numpy.float32], row_weight: " FLOATS
@@ -417,9 +441,12 @@ constexpr const char* kManySignature =
     "], algebra: tuple[int, int, int], n_components: int, centres: " FLOATS
     " | None, n_candidates: int, uniform: " FLOATS " | None, kmeans: tuple[int, float], ridge: " FLOATS
     " | None, automatic: tuple[float, float], smallest_spread: float, limits: tuple[float, float, float, float], "
-    "tolerance: float, max_steps: int, seconds: float, n_threads: int) -> tuple[" FLOATS ", " FLOATS ", " FLOATS
-    ", " FLOATS ", " FLOATS ", " FLOATS ", " INTEGERS ", numpy.typing.NDArray[numpy.bool_], " FLOATS "]";
+    "tolerance: float, max_steps: int, seconds: float, searched: tuple[float, int, " FLOATS ", " FLOATS ", " STOP
+    ", " STOP ", " JUDGED ", int] | None, n_threads: int) -> tuple[" FLOATS ", " FLOATS ", " FLOATS ", " FLOATS
+    ", " FLOATS ", " FLOATS ", " INTEGERS ", numpy.typing.NDArray[numpy.bool_], " FLOATS "]";
 #undef INTEGERS
+#undef JUDGED
+#undef STOP
 #undef FLOATS
 
 void bind_em(nb::class_<Target>& type) {
@@ -448,8 +475,8 @@ void bind_em(nb::class_<Target>& type) {
         .def("fit_many", bound_fit_many, nb::sig(kManySignature), "rows"_a.noconvert(),
              "row_weight"_a.noconvert().none(), "ranges"_a, "weights"_a, "algebra"_a, "n_components"_a,
              "centres"_a.none(), "n_candidates"_a, "uniform"_a.none(), "kmeans"_a, "ridge"_a.none(), "automatic"_a,
-             "smallest_spread"_a, "limits"_a, "tolerance"_a, "max_steps"_a, "seconds"_a, "n_threads"_a,
-             "Fit a mixture to each of many groups: the numbers of engines.runner.Fits, and factors.")
+             "smallest_spread"_a, "limits"_a, "tolerance"_a, "max_steps"_a, "seconds"_a, "searched"_a.none(),
+             "n_threads"_a, "Fit a mixture to each of many groups: the numbers of engines.runner.Fits, and factors.")
         .def("update", bound_update, nb::sig(kUpdateSignature), "algebra"_a, "mass"_a, "second"_a, "n_features"_a,
              "current"_a.none(), "Covariances of a family from the scatter about the new means.");
 }

@@ -444,7 +444,7 @@ private:
         for (Index i = 0; i < 2 * (1 + (K - 1) * 4); ++i) uniform.push_back(random.uniform());
         const RecipeView recipe{algebra, K,       nullptr, 2,    4,     uniform.data(),          20,
                                 1e-4,    nullptr, 1e-6,    0.05, 1e-12, {1e-3, 1e-15, 1e3, 1e6}, 1e-7,
-                                60,      1e9};
+                                60,      1e9,     nullptr};
         const std::int64_t first = 0, n_rows = n;
         const double total = static_cast<double>(n), unit = 1;
         const Index n_factors = algebra.is_shared() ? 1 : K;

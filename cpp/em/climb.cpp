@@ -251,6 +251,20 @@ private:
 
 }  // namespace
 
+Numbers mean_covariance(const Algebra& algebra, Index n_components, Index n_features, const Mixture& mixture) {
+    const bool is_full = algebra.second() == Second::full;
+    const Index size = algebra.size(n_features), count = is_full ? size : n_features;
+    Numbers mean = room(count), terms = room(n_components);
+    for (Index i = 0; i < count; ++i) {
+        for (Index k = 0; k < n_components; ++k) {
+            const Index at = (algebra.is_shared() ? 0 : k * size) + (size == 1 ? 0 : i);
+            terms[k] = mixture.weights[k] * mixture.covariances[at];
+        }
+        mean[i] = sum_in_pairs(terms.data(), n_components);
+    }
+    return mean;
+}
+
 bool climb(const KernelTable& kernels, const ClimbView& task, const Execution& execution, MixtureView mixture,
            Climbed& climbed) {
     Climb climb(kernels, task, execution, mixture, climbed);

@@ -33,6 +33,9 @@ struct Climbed {
     Index cursor;           // of the next number that is drawn
 };
 
+// Of the components by their weights, with NumPy's bits: (n_features, n_features), or variances without covariances.
+Numbers mean_covariance(const Algebra& algebra, Index n_components, Index n_features, const Mixture& mixture);
+
 // Moves components of a mixture in which EM has settled at `climbed.log_likelihood`, until no move has helped for some
 // time. The mixture after the last moves that helped replaces it. Several threads judge moves at once. What they judge
 // after a move that helps is judged again, so that their number changes no bit. False if interrupted.

@@ -44,46 +44,49 @@ public:
         if (recipe_.centres != nullptr) {
             std::copy_n(recipe_.centres, recipe_.n_components * d, mixture.means);
             std::copy_n(recipe_.ridge, d, ridge);
-            return run(table, ridge, mixture, log_likelihoods);
+            EmView em = view(table, ridge);
+            Total total;
+            return begin(em, mixture) &&
+                   (recipe_.max_steps == 0 ||
+                    (find_total(em, total) && run_em(kernels_, em, execution_, mixture, log_likelihoods)));
         }
         Sample sample;
-        if (!find_sample(table, sample, ridge) || !find_centres(sample, recipe_.uniform, mixture.means) ||
-            !run(table, ridge, mixture, log_likelihoods)) {
-            return false;
-        }
-        return recipe_.n_starts == 1 || try_others(table, sample, ridge, mixture, log_likelihoods);
-    }
-
-private:
-    // Keeps the highest run, the first of equals. False also where a run has ended before EM did: its end can't be
-    // compared.
-    bool try_others(const TableView& table, const Sample& sample, const double* ridge, const MixtureView& best,
-                    Numbers& log_likelihoods) const {
-        const Index d = table.rows.n_features, n_components = recipe_.n_components;
-        const Index n_uniform = 1 + (n_components - 1) * recipe_.n_candidates;
-        Mixture other(recipe_.algebra, n_components, d);
-        if (!has_ended(log_likelihoods)) return false;
-        for (Index start = 1; start < recipe_.n_starts; ++start) {
+        if (!find_sample(table, sample, ridge)) return false;
+        EmView em = view(table, ridge);
+        Total total;
+        if (recipe_.max_steps > 0 && !find_total(em, total)) return false;
+        const bool is_searched = searches(table);
+        if (is_searched && table.rows.n_rows > recipe_.search->most_rows) return false;
+        Mixture other(recipe_.algebra, recipe_.n_components, d);
+        for (Index start = 0; start < recipe_.n_starts; ++start) {
+            const MixtureView& to = start == 0 ? mixture : other.view();
             Numbers course;
-            if (!find_centres(sample, recipe_.uniform + start * n_uniform, other.means.data()) ||
-                !run(table, ridge, other.view(), course) || !has_ended(course)) {
-                return false;
-            }
-            const double reached = log_likelihoods.back();
-            if (course.back() > reached + kSame * std::max(1.0, std::fabs(reached))) {
-                other.write(best);
+            if (!find_centres(sample, recipe_.uniform + start * n_uniform(), to.means)) return false;
+            if (is_searched ? !search(sample, ridge, start, to) : !begin(em, to)) return false;
+            if (recipe_.max_steps > 0 && !run_em(kernels_, em, execution_, to, course)) return false;
+            if (recipe_.n_starts > 1 && !has_ended(course)) return false;  // its end can't be compared
+            if (start == 0) {
+                log_likelihoods = std::move(course);
+            } else if (is_higher(course.back(), log_likelihoods.back())) {
+                other.write(mixture);
                 log_likelihoods = std::move(course);
             }
         }
         return true;
     }
 
-    bool has_ended(const Numbers& course) const {
-        return has_settled(course, recipe_.tolerance) || static_cast<Index>(course.size()) == recipe_.max_steps;
+private:
+    struct Total {  // of all rows, where components share one covariance
+        Numbers centre, second;
+    };
+
+    bool searches(const TableView& table) const {
+        return recipe_.search != nullptr && table.total_weight * table.unit >= recipe_.search->least_weight;
     }
 
-    // EM from the centres in `mixture.means`.
-    bool run(const TableView& table, const double* ridge, const MixtureView& mixture, Numbers& log_likelihoods) const {
+    Index n_uniform() const { return 1 + (recipe_.n_components - 1) * recipe_.n_candidates; }
+
+    EmView view(const TableView& table, const double* ridge) const {
         EmView em{};
         em.rows = table.rows;
         em.row_weight = table.row_weight;
@@ -96,14 +99,106 @@ private:
         em.previous = -std::numeric_limits<double>::infinity();
         em.max_steps = recipe_.max_steps;
         em.seconds = recipe_.seconds;
+        return em;
+    }
+
+    bool find_total(EmView& em, Total& total) const {
+        if (!em.algebra.is_one_matrix()) return true;
+        const Index d = em.rows.n_features;
+        total = {room(d), room(d * d)};
+        em.total = {total.centre.data(), total.second.data()};
+        return sum_all(kernels_, em, execution_, total.centre.data(), total.second.data());
+    }
+
+    // The first M-step, from the centres in `mixture.means`.
+    bool begin(const EmView& em, const MixtureView& mixture) const {
         bool is_found = false;
-        if (!begin_em(kernels_, em, execution_, {}, mixture, is_found) || !is_found) return false;
-        if (recipe_.max_steps == 0) return true;
-        const Index d = em.algebra.is_one_matrix() ? em.rows.n_features : 0;
-        Numbers centre = room(d), second = room(d * d);
-        em.total = {centre.data(), second.data()};
-        if (d > 0 && !sum_all(kernels_, em, execution_, centre.data(), second.data())) return false;
-        return run_em(kernels_, em, execution_, mixture, log_likelihoods);
+        return begin_em(kernels_, em, execution_, {}, mixture, is_found) && is_found;
+    }
+
+    // EM until it ends; false where a step is unusual, and if interrupted.
+    bool settle(EmView em, const Steps& steps, Mixture& mixture, double& reached) const {
+        Numbers course;
+        em.tolerance = steps.tolerance;
+        em.max_steps = steps.most;
+        if (!run_em(kernels_, em, execution_, mixture.view(), course) || course.empty()) return false;
+        reached = course.back();
+        return has_settled(course, steps.tolerance) || static_cast<Index>(course.size()) == steps.most;
+    }
+
+    // Where a climb has ended, or is to go on.
+    struct Reached {
+        Mixture mixture;
+        Numbers within;  // of the mixture at first
+        double start;    // log-likelihood
+        Climbed climbed;
+    };
+
+    bool climb_on(const EmView& em, Index number, bool has_swaps, Reached& reached) const {
+        const SearchView& search = *recipe_.search;
+        ClimbView task{em,
+                       reached.within.data(),
+                       search.judgement,
+                       has_swaps,
+                       search.draws + number * search.n_draws,
+                       search.n_draws};
+        if (has_swaps) task.judgement.patience = search.patience_of_swaps;
+        return climb(kernels_, task, execution_, reached.mixture.view(), reached.climbed) &&
+               reached.climbed.n_moves >= 0;
+    }
+
+    // Writes the mixture from which EM of all rows goes on: the end of EM of the distinct rows from the centres in
+    // `mixture.means`, or that of a search from there. False where anything is unusual, and if interrupted.
+    bool search(const Sample& sample, const double* ridge, Index of_fit, const MixtureView& mixture) const {
+        const SearchView& search = *recipe_.search;
+        const Index d = static_cast<Index>(sample.variances.size()), n_rows = static_cast<Index>(sample.weight.size());
+        const RowsView rows{sample.rows.data(), false, n_rows, d, d, 1, nullptr, nullptr};
+        EmView em = view({rows, {sample.weight.data(), 1}, sum_in_pairs(sample.weight.data(), n_rows), 1}, ridge);
+        em.seconds = std::numeric_limits<double>::max();
+        Total total;
+        Mixture end(recipe_.algebra, recipe_.n_components, d);
+        std::copy_n(mixture.means, end.means.size(), end.means.begin());
+        double last = 0;
+        if (!find_total(em, total) || !begin(em, end.view()) ||
+            !settle(em, {recipe_.tolerance, recipe_.max_steps}, end, last)) {
+            return false;
+        }
+        Reached best;
+        Index number_of_best = 0;
+        for (Index i = 0; i < search.n_starts; ++i) {
+            const Index number = of_fit * search.n_starts + i;
+            Reached next{end, {}, 0, {}};
+            if (i > 0) {
+                const double* uniform = search.uniform + (of_fit * (search.n_starts - 1) + i - 1) * n_uniform();
+                if (!find_centres(sample, uniform, next.mixture.means.data()) || !begin(em, next.mixture.view())) {
+                    return false;
+                }
+            }
+            if (!settle(em, search.first, next.mixture, next.start)) return false;
+            next.within = mean_covariance(recipe_.algebra, recipe_.n_components, d, next.mixture);
+            next.climbed.log_likelihood = next.start;
+            if (!climb_on(em, number, false, next)) return false;
+            if (i == 0 || is_better(next, best)) best = std::move(next), number_of_best = number;
+        }
+        if (recipe_.algebra.is_shared() && !climb_on(em, number_of_best, true, best)) return false;
+        double reached = 0;
+        if (!settle(em, search.close, best.mixture, reached)) return false;
+        (is_higher(reached, last) ? best.mixture : end).write(mixture);
+        return true;
+    }
+
+    // `_Climb.is_better` of em/split_and_merge.py.
+    static bool is_better(const Reached& one, const Reached& other) {
+        if (one.climbed.n_unsound < other.climbed.n_unsound) return one.climbed.log_likelihood > other.start;
+        return one.climbed.n_unsound == other.climbed.n_unsound &&
+               one.climbed.log_likelihood > other.climbed.log_likelihood;
+    }
+
+    // Whether a run is not equal up to rounding, but higher.
+    static bool is_higher(double one, double other) { return one > other + kSame * std::max(1.0, std::fabs(other)); }
+
+    bool has_ended(const Numbers& course) const {
+        return has_settled(course, recipe_.tolerance) || static_cast<Index>(course.size()) == recipe_.max_steps;
     }
 
     // The distinct rows, and the ridge.

@@ -3,7 +3,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "run_em.hpp"
+#include "climb.hpp"
 
 namespace gaussmix {
 
@@ -15,6 +15,18 @@ struct GroupsView {
     const std::int64_t* n_rows;
     const double* total_weight;
     const double* unit;  // what the weights of each group were divided by
+};
+
+struct SearchView {       // from each start, as fit/fit.py and em/split_and_merge.py make it where no rows are left out
+    double least_weight;  // of a group, as it was given: with less there is no search
+    Index most_rows;      // with more, rows would be left out: the group is unusual
+    Index n_starts;       // of each search; the first is that of the fit
+    const double* uniform;  // (starts of the fit, n_starts - 1, ...), for `spread_centres`
+    const double* draws;    // (starts of the fit, n_starts, n_draws), for `climb`
+    Index n_draws;
+    Steps first, close;  // EM before each climb, and after the last one
+    Judgement judgement;
+    Index patience_of_swaps;
 };
 
 struct RecipeView {
@@ -32,7 +44,8 @@ struct RecipeView {
     Limits limits;
     double tolerance;
     Index max_steps;
-    double seconds;  // a group makes no further step after so long
+    double seconds;            // a group makes no further step after so long
+    const SearchView* search;  // null: none
 };
 
 struct FitsView {  // of all groups, one after the other

@@ -255,6 +255,25 @@ class Target:
         tolerance: float,
         max_steps: int,
         seconds: float,
+        searched: tuple[
+            float,
+            int,
+            numpy.typing.NDArray[numpy.float64],
+            numpy.typing.NDArray[numpy.float64],
+            tuple[float, int],
+            tuple[float, int],
+            tuple[
+                tuple[float, int],
+                tuple[float, int],
+                tuple[float, int],
+                tuple[float, int],
+                tuple[float, float],
+                tuple[int, int],
+                tuple[float, float, float],
+            ],
+            int,
+        ]
+        | None,
         n_threads: int,
     ) -> tuple[
         numpy.typing.NDArray[numpy.float64],

@@ -109,6 +109,45 @@ class Seeds(NamedTuple):
     settled: float
 
 
+Steps = tuple[float, int]  # of EM: tolerance, nats per unit of row weight, and limit on their number
+
+
+class Judged(NamedTuple):
+    """When moves of a search are accepted; `em.split_and_merge` says what each number does."""
+
+    judging: Steps
+    longer: Steps
+    settling: Steps
+    settling_longer: Steps
+    gains: tuple[float, float]
+    limits: tuple[int, int]
+    unsound: tuple[float, float, float]
+
+
+class Search(NamedTuple):
+    """A search from each start of a recipe, for groups whose rows it uses all; see `em.split_and_merge`.
+
+    Parameters
+    ----------
+    least_weight : of a group that is searched, as its weights were given; others end with EM alone.
+    most_rows : of a group; one with more is left to Python.
+    uniform : (n_starts, n_searched − 1, 1 + (n_components − 1) n_candidates), for the further starts of each search.
+    draws : (n_starts, n_searched, n_draws), for the moves from each of its starts.
+    first, close : EM before the moves and after them.
+    judged : when moves are accepted.
+    patience_of_swaps : for structures with one covariance.
+    """
+
+    least_weight: float
+    most_rows: int
+    uniform: Array
+    draws: Array
+    first: Steps
+    close: Steps
+    judged: Judged
+    patience_of_swaps: int
+
+
 class Recipe(NamedTuple):
     """How to fit a mixture to a table, or to each of many: what a default fit does, as plain values.
 
@@ -121,6 +160,7 @@ class Recipe(NamedTuple):
     control : when EM ends. Without steps there is the first M-step alone.
     ridge_share, trimmed : of the automatic ridge; see `em.ridge`.
     smallest_spread : a group in which a column varies by less is unusual, data units.
+    search : between the start and EM; None for none.
     """
 
     algebra: Algebra
@@ -130,6 +170,7 @@ class Recipe(NamedTuple):
     ridge_share: float
     trimmed: float
     smallest_spread: float
+    search: Search | None = None
 
 
 class Fits(NamedTuple):

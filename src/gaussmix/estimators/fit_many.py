@@ -22,11 +22,12 @@ from gaussmix.estimators.gaussian_mixture import GaussianMixture
 from gaussmix.families.base import Family
 from gaussmix.families.one_feature import check_features
 from gaussmix.fit.diagnostics import ROUNDED
-from gaussmix.fit.plan import recipe_of
+from gaussmix.fit.plan import recipe_of, weight_for_search
 from gaussmix.mixture.mixtures import Mixtures
 from gaussmix.model import Model
 from gaussmix.numerics.arrays import Array, Places
 from gaussmix.report.messages import rounding_sentence
+from gaussmix.starts.base import AUTO
 
 _SHOWN = 5  # keys in a warning
 _REFUSED = "callbacks", "max_time", "checkpoint", "weights_init", "means_init", "precisions_init", "covariances_init"
@@ -169,11 +170,13 @@ class _Many:
             return None
         if self.template.weight_meaning == "precision" and self.groups.row_weight is not None:
             return None
-        rng = check_seed(self.template.random_state)
+        rng, (some, places) = check_seed(self.template.random_state), self.groups.for_core()
+        if init == AUTO and n_init > 1:  # a group that is searched draws more for each of its starts
+            are_heavy = some.total_weight * some.unit >= weight_for_search(rows.shape[1])
+            init = "kmeans" if n_components == 1 or not are_heavy.any() else "search" if are_heavy.all() else AUTO
         recipe = recipe_of(init, family, n_components, rows.shape[1], ridge, stopping, rng, n_init)
         if recipe is None or not recipe.control.max_steps:
             return None
-        some, places = self.groups.for_core()
         fits = engine.fit_many(some, recipe)
         return None if fits is None else fits.among(places, len(self.groups.keys))
 

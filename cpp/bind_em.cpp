@@ -5,9 +5,11 @@
 #include <nanobind/stl/variant.h>
 
 #include <algorithm>
+#include <optional>
 #include <tuple>
 
 #include "bind.hpp"
+#include "em/climb.hpp"
 #include "em/fit_many.hpp"
 #include "em/kmeans.hpp"
 #include "em/run_em.hpp"
@@ -34,10 +36,10 @@ Limits to_limits(const std::tuple<double, double, double, double>& limits) {
     return {std::get<0>(limits), std::get<1>(limits), std::get<2>(limits), std::get<3>(limits)};
 }
 
-void check_spread(Index n_components, Index n_candidates, const Contiguous<1>& uniform) {
+void check_spread(Index n_components, Index n_candidates, std::size_t n_uniform) {
     require(n_components > 0 && n_candidates > 0, "n_components or n_candidates is 0");
-    require(uniform.size() == static_cast<std::size_t>(1 + (n_components - 1) * n_candidates),
-            "uniform must have shape (1 + (n_components - 1) n_candidates,)");
+    require(n_uniform == static_cast<std::size_t>(1 + (n_components - 1) * n_candidates),
+            "uniform must have 1 + (n_components - 1) n_candidates numbers for each start");
 }
 
 template <class Array>
@@ -47,8 +49,8 @@ double* written(const Array& array, std::size_t size, const char* message) {
 }
 
 EmView view_em(const Rows& rows, const RowWeight& row_weight, const std::tuple<int, int, int>& letters,
-               const Writable<double, 1>& weights, const Maybe<1>& centre, const Maybe<2>& total,
-               const Contiguous<1>& ridge, const std::tuple<double, double, double, double>& limits) {
+               const Writable<double, 1>& weights, const Contiguous<1>& ridge,
+               const std::tuple<double, double, double, double>& limits) {
     EmView task{};
     task.rows = view_rows(rows, {});
     task.row_weight = view_row_weight(row_weight, task.rows.n_rows);
@@ -57,15 +59,19 @@ EmView view_em(const Rows& rows, const RowWeight& row_weight, const std::tuple<i
     require(weights.size() > 0, "n_components is 0");
     const auto features = static_cast<std::size_t>(task.rows.n_features);
     require(ridge.size() == features, "ridge must have shape (n_features,)");
+    task.ridge = ridge.data();
+    task.limits = to_limits(limits);
+    return task;
+}
+
+TotalView view_total(const EmView& task, const Maybe<1>& centre, const Maybe<2>& total) {
+    const auto features = static_cast<std::size_t>(task.rows.n_features);
     const bool has_one_matrix = task.algebra.is_one_matrix();
     require(centre.has_value() == has_one_matrix && total.has_value() == has_one_matrix,
             "centre and total go with one full covariance for all, and only with it");
     require(!centre || (centre->size() == features && total->size() == features * features),
             "centre must have shape (n_features,), and total (n_features, n_features)");
-    if (centre) task.total = {centre->data(), total->data()};
-    task.ridge = ridge.data();
-    task.limits = to_limits(limits);
-    return task;
+    return centre ? TotalView{centre->data(), total->data()} : TotalView{};
 }
 
 // A mixture that is written where it lies, and the factors of its covariances.
@@ -100,7 +106,8 @@ EmResult bound_run_em(const Target& target, const Rows& rows, const RowWeight& r
                       const Maybe<2>& total, const Contiguous<1>& ridge,
                       const std::tuple<double, double, double, double>& limits, double tolerance, double previous,
                       Index max_steps, double seconds, int n_threads) {
-    EmView task = view_em(rows, row_weight, letters, weights, centre, total, ridge, limits);
+    EmView task = view_em(rows, row_weight, letters, weights, ridge, limits);
+    task.total = view_total(task, centre, total);
     task.total_weight = total_weight;
     task.tolerance = tolerance;
     task.previous = previous;
@@ -114,6 +121,71 @@ EmResult bound_run_em(const Target& target, const Rows& rows, const RowWeight& r
     NewArray<double, 1> out({log_likelihoods.size()});
     std::copy(log_likelihoods.begin(), log_likelihoods.end(), out.data());
     return {out.release(), mixture.factors.release(), mixture.log_abs_det.release()};
+}
+
+// Tolerance and most steps of EM, four times; gains; limits on moves; what is unsound.
+using Stop = std::tuple<double, Index>;
+using Judged = std::tuple<Stop, Stop, Stop, Stop, std::tuple<double, double>, std::tuple<Index, Index>,
+                          std::tuple<double, double, double>>;
+
+Steps to_steps(const Stop& stop) {
+    require(std::get<1>(stop) >= 1, "EM needs a step");
+    return {std::get<0>(stop), std::get<1>(stop)};
+}
+
+Judgement to_judgement(const Judged& judged) {
+    const auto& [first, longer, settling, settling_longer, gains, counts, unsound] = judged;
+    const auto [gain, look_ahead] = gains;
+    const auto [most, patience] = counts;
+    const auto [few, some, flat] = unsound;
+    return {to_steps(first),
+            to_steps(longer),
+            to_steps(settling),
+            to_steps(settling_longer),
+            gain,
+            look_ahead,
+            most,
+            patience,
+            few,
+            some,
+            flat};
+}
+
+// How often moves helped, the log-likelihood, how many components are unsound, the next number that is drawn.
+using ClimbResult = std::tuple<Index, double, Index, Index>;
+
+ClimbResult bound_climb(const Target& target, const Rows& rows, const RowWeight& row_weight,
+                        const std::tuple<int, int, int>& letters, const Writable<double, 1>& weights,
+                        const Writable<double, 2>& means, const Writable<double, 1>& covariances,
+                        const Contiguous<1>& ridge, const std::tuple<double, double, double, double>& limits,
+                        double log_likelihood, const Contiguous<1>& within, const Judged& judged, bool has_swaps,
+                        const Contiguous<1>& uniform, Index cursor, const nb::callable& is_unwanted, int n_threads) {
+    ClimbView task{};
+    task.em = view_em(rows, row_weight, letters, weights, ridge, limits);
+    const RowsView& view = task.em.rows;
+    require(!view.is_float32 && view.row_stride == view.n_features && view.column_stride == 1,
+            "rows must be float64, in C order");
+    require(row_weight && task.em.row_weight.stride == 1, "row_weight must have shape (n_rows,), in C order");
+    task.em.total_weight = sum_in_pairs(task.em.row_weight.data, view.n_rows);
+    task.judgement = to_judgement(judged);
+    const Index d = view.n_features;
+    require(static_cast<Index>(within.size()) == (task.em.algebra.second() == Second::full ? d * d : d),
+            "within must have a number for each feature, or for each pair of features");
+    task.within = within.data();
+    task.has_swaps = has_swaps;
+    require(cursor >= 0 && cursor < static_cast<Index>(uniform.size()), "uniform must have a number at the cursor");
+    task.uniform = uniform.data();
+    task.n_uniform = static_cast<Index>(uniform.size());
+    const Written mixture(task.em, weights, means, covariances);
+    bool is_stopped = false;
+    Interrupt interrupt([&] {
+        const nb::gil_scoped_acquire acquire;
+        return PyErr_CheckSignals() != 0 || (is_stopped = nb::cast<bool>(is_unwanted()));
+    });
+    const Execution execution{check_threads(n_threads), interrupt};
+    Climbed climbed{-1, log_likelihood, 0, cursor};
+    without_gil([&] { return climb(*target.kernels, task, execution, mixture.view, climbed) || is_stopped; });
+    return {climbed.n_moves, climbed.log_likelihood, climbed.n_unsound, climbed.cursor};
 }
 
 // Distinct rows, their weights, and the rank of each row.
@@ -162,7 +234,7 @@ Result<std::int64_t, 1> bound_spread_centres(const Target& target, const Rows& r
     require(!task.rows.is_float32, "rows must be float64");
     require(row_weight.size() == static_cast<std::size_t>(task.rows.n_rows) && row_weight.size() > 0,
             "row_weight must have shape (n_rows,)");
-    check_spread(n_components, n_candidates, uniform);
+    check_spread(n_components, n_candidates, uniform.size());
     task.row_weight = row_weight.data();
     task.n_components = n_components;
     task.n_candidates = n_candidates;
@@ -224,7 +296,7 @@ using FitsResult =
                Result<double, 2>, Result<std::int64_t, 1>, Result<bool, 1>, Result<double, 1>>;
 
 RecipeView view_recipe(std::size_t d, const std::tuple<int, int, int>& letters, Index n_components,
-                       const Maybe<2>& centres, Index n_candidates, const Maybe<1>& uniform,
+                       const Maybe<2>& centres, Index n_candidates, const Maybe<2>& uniform,
                        const std::tuple<Index, double>& kmeans, const Maybe<1>& ridge,
                        const std::tuple<double, double>& automatic, double smallest_spread,
                        const std::tuple<double, double, double, double>& limits, double tolerance, Index max_steps,
@@ -237,9 +309,11 @@ RecipeView view_recipe(std::size_t d, const std::tuple<int, int, int>& letters, 
     require(centres.has_value() != uniform.has_value(), "either centres or uniform must be given");
     require(!centres || (centres->size() == static_cast<std::size_t>(n_components) * d && ridge),
             "centres must have shape (n_components, n_features), and go with a ridge");
-    if (uniform) check_spread(n_components, n_candidates, *uniform);
+    require(!uniform || uniform->shape(0) > 0, "uniform must have a row for each start");
+    if (uniform) check_spread(n_components, n_candidates, uniform->shape(1));
     recipe.n_components = n_components;
     recipe.centres = centres ? centres->data() : nullptr;
+    recipe.n_starts = uniform ? static_cast<Index>(uniform->shape(0)) : 1;
     recipe.n_candidates = n_candidates;
     recipe.uniform = uniform ? uniform->data() : nullptr;
     std::tie(recipe.max_passes, recipe.settled) = kmeans;
@@ -253,18 +327,39 @@ RecipeView view_recipe(std::size_t d, const std::tuple<int, int, int>& letters, 
     return recipe;
 }
 
+// The least weight and the most rows of a group; uniform numbers and draws; EM before and after; how moves are judged, and
+// the patience of swaps.
+using Searched = std::tuple<double, Index, Contiguous<3>, Contiguous<3>, Stop, Stop, Judged, Index>;
+
+std::optional<SearchView> view_search(const std::optional<Searched>& searched, const RecipeView& recipe) {
+    if (!searched) return std::nullopt;
+    const auto& [least_weight, most_rows, uniform, draws, first, close, judged, patience] = *searched;
+    const auto n_starts = static_cast<std::size_t>(recipe.n_starts);
+    require(recipe.centres == nullptr && recipe.max_steps > 0, "a search must have seeds and steps");
+    require(uniform.shape(0) == n_starts && draws.shape(0) == n_starts && draws.shape(1) == uniform.shape(1) + 1,
+            "uniform must have a start less than draws, and both must have the starts of the fit");
+    require(draws.shape(2) > 0, "draws must have numbers");
+    if (uniform.shape(1) > 0) check_spread(recipe.n_components, recipe.n_candidates, uniform.shape(2));
+    return SearchView{least_weight,    most_rows,       static_cast<Index>(draws.shape(1)),
+                      uniform.data(),  draws.data(),    static_cast<Index>(draws.shape(2)),
+                      to_steps(first), to_steps(close), to_judgement(judged),
+                      patience};
+}
+
 FitsResult bound_fit_many(const Target& target, const Rows& rows, const RowWeight& row_weight,
                           const std::tuple<Integers, Integers>& ranges,
                           const std::tuple<Contiguous<1>, Contiguous<1>>& weights,
                           const std::tuple<int, int, int>& letters, Index n_components, const Maybe<2>& centres,
-                          Index n_candidates, const Maybe<1>& uniform, const std::tuple<Index, double>& kmeans,
+                          Index n_candidates, const Maybe<2>& uniform, const std::tuple<Index, double>& kmeans,
                           const Maybe<1>& ridge, const std::tuple<double, double>& automatic, double smallest_spread,
                           const std::tuple<double, double, double, double>& limits, double tolerance, Index max_steps,
-                          double seconds, int n_threads) {
+                          double seconds, const std::optional<Searched>& searched, int n_threads) {
     const GroupsView groups = view_groups(rows, row_weight, ranges, weights);
     const auto d = static_cast<std::size_t>(groups.rows.n_features);
-    const RecipeView recipe = view_recipe(d, letters, n_components, centres, n_candidates, uniform, kmeans, ridge,
-                                          automatic, smallest_spread, limits, tolerance, max_steps, seconds);
+    RecipeView recipe = view_recipe(d, letters, n_components, centres, n_candidates, uniform, kmeans, ridge, automatic,
+                                    smallest_spread, limits, tolerance, max_steps, seconds);
+    const std::optional<SearchView> search = view_search(searched, recipe);
+    recipe.search = search ? &*search : nullptr;
     const auto n_groups = static_cast<std::size_t>(groups.n_groups), k = static_cast<std::size_t>(n_components);
     const auto n_covariances = recipe.algebra.is_shared() ? 1 : k;
     const auto size = n_covariances * static_cast<std::size_t>(recipe.algebra.size(groups.rows.n_features));
@@ -311,6 +406,9 @@ Result<double, 1> bound_update(const Target& target, const std::tuple<int, int, 
 }  // namespace
 
 #define FLOATS "numpy.typing.NDArray[numpy.float64]"
+#define STOP "tuple[float, int]"
+#define JUDGED \
+    "tuple[" STOP ", " STOP ", " STOP ", " STOP ", tuple[float, float], tuple[int, int], tuple[float, float, float]]"
 #define INTEGERS "numpy.typing.NDArray[numpy.int64]"
 constexpr const char* kEmSignature =
     "def run_em(self, rows: " FLOATS " | numpy.typing.NDArray[numpy.float32], row_weight: " FLOATS
@@ -318,6 +416,12 @@ constexpr const char* kEmSignature =
     ", covariances: " FLOATS ", centre: " FLOATS " | None, total: " FLOATS " | None, ridge: " FLOATS
     ", limits: tuple[float, float, float, float], tolerance: float, previous: float, max_steps: int, seconds: float, "
     "n_threads: int) -> tuple[" FLOATS ", " FLOATS ", " FLOATS "]";
+constexpr const char* kClimbSignature =
+    "def climb(self, rows: " FLOATS ", row_weight: " FLOATS ", algebra: tuple[int, int, int], weights: " FLOATS
+    ", means: " FLOATS ", covariances: " FLOATS ", ridge: " FLOATS
+    ", limits: tuple[float, float, float, float], log_likelihood: float, within: " FLOATS ", judged: " JUDGED
+    ", has_swaps: bool, uniform: " FLOATS
+    ", cursor: int, is_unwanted: collections.abc.Callable[[], bool], n_threads: int) -> tuple[int, float, int, int]";
 constexpr const char* kDistinctSignature =
     "def distinct_rows(self, rows: " FLOATS " | numpy.typing.NDArray[numpy.float32], row_weight: " FLOATS
     " | None) -> tuple[" FLOATS ", " FLOATS ", numpy.typing.NDArray[numpy.int64]]";
@@ -337,9 +441,12 @@ constexpr const char* kManySignature =
     "], algebra: tuple[int, int, int], n_components: int, centres: " FLOATS
     " | None, n_candidates: int, uniform: " FLOATS " | None, kmeans: tuple[int, float], ridge: " FLOATS
     " | None, automatic: tuple[float, float], smallest_spread: float, limits: tuple[float, float, float, float], "
-    "tolerance: float, max_steps: int, seconds: float, n_threads: int) -> tuple[" FLOATS ", " FLOATS ", " FLOATS
-    ", " FLOATS ", " FLOATS ", " FLOATS ", " INTEGERS ", numpy.typing.NDArray[numpy.bool_], " FLOATS "]";
+    "tolerance: float, max_steps: int, seconds: float, searched: tuple[float, int, " FLOATS ", " FLOATS ", " STOP
+    ", " STOP ", " JUDGED ", int] | None, n_threads: int) -> tuple[" FLOATS ", " FLOATS ", " FLOATS ", " FLOATS
+    ", " FLOATS ", " FLOATS ", " INTEGERS ", numpy.typing.NDArray[numpy.bool_], " FLOATS "]";
 #undef INTEGERS
+#undef JUDGED
+#undef STOP
 #undef FLOATS
 
 void bind_em(nb::class_<Target>& type) {
@@ -349,6 +456,12 @@ void bind_em(nb::class_<Target>& type) {
              "centre"_a.none(), "total"_a.none(), "ridge"_a, "limits"_a, "tolerance"_a, "previous"_a, "max_steps"_a,
              "seconds"_a, "n_threads"_a,
              "Make steps of EM and write the mixture where it lies: (log_likelihood, factors, log_abs_det).")
+        .def("climb", bound_climb, nb::sig(kClimbSignature), "rows"_a, "row_weight"_a, "algebra"_a,
+             "weights"_a.noconvert(), "means"_a.noconvert(), "covariances"_a.noconvert(), "ridge"_a, "limits"_a,
+             "log_likelihood"_a, "within"_a, "judged"_a, "has_swaps"_a, "uniform"_a, "cursor"_a, "is_unwanted"_a,
+             "n_threads"_a,
+             "Move components of a mixture, where it lies, while that helps: (n_moves, log_likelihood, n_unsound, "
+             "cursor).")
         .def("distinct_rows", bound_distinct_rows, nb::sig(kDistinctSignature), "rows"_a.noconvert(),
              "row_weight"_a.noconvert().none(), "Distinct rows in lexicographic order: (rows, weight, rank).")
         .def("trimmed_variances", bound_trimmed_variances, nb::sig(kTrimmedSignature), "rows"_a, "weight"_a,
@@ -362,8 +475,8 @@ void bind_em(nb::class_<Target>& type) {
         .def("fit_many", bound_fit_many, nb::sig(kManySignature), "rows"_a.noconvert(),
              "row_weight"_a.noconvert().none(), "ranges"_a, "weights"_a, "algebra"_a, "n_components"_a,
              "centres"_a.none(), "n_candidates"_a, "uniform"_a.none(), "kmeans"_a, "ridge"_a.none(), "automatic"_a,
-             "smallest_spread"_a, "limits"_a, "tolerance"_a, "max_steps"_a, "seconds"_a, "n_threads"_a,
-             "Fit a mixture to each of many groups: the numbers of engines.runner.Fits, and factors.")
+             "smallest_spread"_a, "limits"_a, "tolerance"_a, "max_steps"_a, "seconds"_a, "searched"_a.none(),
+             "n_threads"_a, "Fit a mixture to each of many groups: the numbers of engines.runner.Fits, and factors.")
         .def("update", bound_update, nb::sig(kUpdateSignature), "algebra"_a, "mass"_a, "second"_a, "n_features"_a,
              "current"_a.none(), "Covariances of a family from the scatter about the new means.");
 }

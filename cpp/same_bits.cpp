@@ -424,13 +424,15 @@ private:
             for (const Across shape : kAcross) {
                 for (const Across orientation : kAcross) {
                     const Algebra algebra{volume, shape, orientation};
-                    if (is_known(algebra)) fit(algebra);
+                    if (!is_known(algebra)) continue;
+                    fit(algebra, false);
+                    fit(algebra, true);
                 }
             }
         }
     }
 
-    void fit(const Algebra& algebra) {
+    void fit(const Algebra& algebra, bool is_searched) {
         const Index n = 1500, d = 5, K = 4;
         Random random(1234);
         const Doubles centres = random.normals(K * d, 0.6);
@@ -441,10 +443,28 @@ private:
                                random.normal() * (0.5 + 0.2 * static_cast<double>((i + j) % K)));
             }
         }
-        for (Index i = 0; i < 1 + (K - 1) * 4; ++i) uniform.push_back(random.uniform());
-        const RecipeView recipe{algebra, K,       nullptr, 4,    uniform.data(), 20,
-                                1e-4,    nullptr, 1e-6,    0.05, 1e-12,          {1e-3, 1e-15, 1e3, 1e6},
-                                1e-7,    60,      1e9};
+        Doubles draws;
+        for (Index i = 0; i < 2 * (1 + (K - 1) * 4); ++i) uniform.push_back(random.uniform());
+        for (Index i = 0; i < 2 * 2 * 211; ++i) draws.push_back(random.uniform());
+        const Judgement judgement{{1e-5, 4}, {1e-5, 16}, {1e-4, 15}, {1e-5, 45}, 2e-5, 16, 20, 8, 2, 10, 5e-6};
+        const SearchView search{0, n, 2, uniform.data(), draws.data(), 211, {1e-4, 30}, {1e-5, 300}, judgement, 20};
+        const RecipeView recipe{algebra,
+                                K,
+                                nullptr,
+                                2,
+                                4,
+                                uniform.data(),
+                                20,
+                                1e-4,
+                                nullptr,
+                                1e-6,
+                                0.05,
+                                1e-12,
+                                {1e-3, 1e-15, 1e3, 1e6},
+                                1e-7,
+                                60,
+                                1e9,
+                                is_searched ? &search : nullptr};
         const std::int64_t first = 0, n_rows = n;
         const double total = static_cast<double>(n), unit = 1;
         const Index n_factors = algebra.is_shared() ? 1 : K;
@@ -461,7 +481,7 @@ private:
         hash.add(weights), hash.add(means), hash.add(covariances), hash.add(factors), hash.add(log_abs_det),
             hash.add(ridge);
         for (const double x : log_likelihood[0]) hash.add(x);
-        hash.print("fit " + std::to_string(static_cast<int>(algebra.volume)) +
+        hash.print((is_searched ? "search " : "fit ") + std::to_string(static_cast<int>(algebra.volume)) +
                    std::to_string(static_cast<int>(algebra.shape)) +
                    std::to_string(static_cast<int>(algebra.orientation)) + ", " + std::to_string(n_steps) + " steps");
     }

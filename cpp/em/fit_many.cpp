@@ -4,6 +4,7 @@
 #include <cmath>
 #include <limits>
 #include <new>
+#include <utility>
 
 #include "kmeans.hpp"
 #include "sample.hpp"
@@ -12,12 +13,24 @@ namespace gaussmix {
 
 namespace {
 
-constexpr double kPasses = 20;  // over the rows of a fit, about
+constexpr double kPasses = 20;   // over the rows of a fit, about
+constexpr double kSame = 1e-10;  // ROUNDING of em/best_of.py
+
+// Whether the last step changed the log-likelihood by less than the tolerance.
+bool has_settled(const Numbers& course, double tolerance) {
+    const std::size_t n = course.size();
+    return n > 1 && std::fabs(course[n - 1] - course[n - 2]) < tolerance;
+}
 
 struct TableView {
     RowsView rows;
     RowWeightView row_weight;
     double total_weight, unit;
+};
+
+// What starts share: distinct rows, their weights, and the variances of columns.
+struct Sample {
+    Numbers rows, weight, variances;
 };
 
 class Fit {
@@ -26,8 +39,54 @@ public:
         : kernels_(kernels), recipe_(recipe), execution_(execution), listener_(execution.interrupt.listener()) {}
 
     // False where the table is unusual, and if interrupted.
-    bool make(const TableView& table, MixtureView mixture, double* ridge, Numbers& log_likelihoods) const {
-        if (!begin(table, mixture.means, ridge)) return false;
+    bool make(const TableView& table, const MixtureView& mixture, double* ridge, Numbers& log_likelihoods) const {
+        const Index d = table.rows.n_features;
+        if (recipe_.centres != nullptr) {
+            std::copy_n(recipe_.centres, recipe_.n_components * d, mixture.means);
+            std::copy_n(recipe_.ridge, d, ridge);
+            EmView em = view(table, ridge);
+            Total total;
+            return begin(em, mixture) &&
+                   (recipe_.max_steps == 0 ||
+                    (find_total(em, total) && run_em(kernels_, em, execution_, mixture, log_likelihoods)));
+        }
+        Sample sample;
+        if (!find_sample(table, sample, ridge)) return false;
+        EmView em = view(table, ridge);
+        Total total;
+        if (recipe_.max_steps > 0 && !find_total(em, total)) return false;
+        const bool is_searched = searches(table);
+        if (is_searched && table.rows.n_rows > recipe_.search->most_rows) return false;
+        Mixture other(recipe_.algebra, recipe_.n_components, d);
+        for (Index start = 0; start < recipe_.n_starts; ++start) {
+            const MixtureView& to = start == 0 ? mixture : other.view();
+            Numbers course;
+            if (!find_centres(sample, recipe_.uniform + start * n_uniform(), to.means)) return false;
+            if (is_searched ? !search(sample, ridge, start, to) : !begin(em, to)) return false;
+            if (recipe_.max_steps > 0 && !run_em(kernels_, em, execution_, to, course)) return false;
+            if (recipe_.n_starts > 1 && !has_ended(course)) return false;  // its end can't be compared
+            if (start == 0) {
+                log_likelihoods = std::move(course);
+            } else if (is_higher(course.back(), log_likelihoods.back())) {
+                other.write(mixture);
+                log_likelihoods = std::move(course);
+            }
+        }
+        return true;
+    }
+
+private:
+    struct Total {  // of all rows, where components share one covariance
+        Numbers centre, second;
+    };
+
+    bool searches(const TableView& table) const {
+        return recipe_.search != nullptr && table.total_weight * table.unit >= recipe_.search->least_weight;
+    }
+
+    Index n_uniform() const { return 1 + (recipe_.n_components - 1) * recipe_.n_candidates; }
+
+    EmView view(const TableView& table, const double* ridge) const {
         EmView em{};
         em.rows = table.rows;
         em.row_weight = table.row_weight;
@@ -40,39 +99,123 @@ public:
         em.previous = -std::numeric_limits<double>::infinity();
         em.max_steps = recipe_.max_steps;
         em.seconds = recipe_.seconds;
-        bool is_found = false;
-        if (!begin_em(kernels_, em, execution_, mixture, is_found) || !is_found) return false;
-        if (recipe_.max_steps == 0) return true;
-        const Index d = em.algebra.is_one_matrix() ? em.rows.n_features : 0;
-        Numbers centre = room(d), second = room(d * d);
-        em.total = {centre.data(), second.data()};
-        if (d > 0 && !sum_all(kernels_, em, execution_, centre.data(), second.data())) return false;
-        return run_em(kernels_, em, execution_, mixture, log_likelihoods);
+        return em;
     }
 
-private:
-    // The centres from which EM starts, and the ridge.
-    bool begin(const TableView& table, double* centres, double* ridge) const {
-        const RowsView& rows = table.rows;
-        const Index d = rows.n_features;
-        if (recipe_.centres != nullptr) {
-            std::copy_n(recipe_.centres, recipe_.n_components * d, centres);
-            std::copy_n(recipe_.ridge, d, ridge);
-            return true;
-        }
-        if (rows.n_rows < std::max<Index>(recipe_.n_components, 2) || !is_usable(rows)) return false;
-        const DistinctRows sample = distinct_rows(rows, table.row_weight, listener_);
-        const auto n_rows = static_cast<Index>(sample.places.size());
-        if (n_rows < recipe_.n_components) return false;
-        Numbers distinct = room(n_rows * d), variances = room(d);
-        copy_rows(rows, sample.places, listener_, distinct.data());
-        trimmed_variances(distinct.data(), sample.weight.data(), n_rows, d, 0, listener_, variances.data());
-        if (recipe_.ridge != nullptr) {
-            std::copy_n(recipe_.ridge, d, ridge);
-        } else if (!find_ridge(distinct, sample.weight, table.unit, variances, ridge)) {
+    bool find_total(EmView& em, Total& total) const {
+        if (!em.algebra.is_one_matrix()) return true;
+        const Index d = em.rows.n_features;
+        total = {room(d), room(d * d)};
+        em.total = {total.centre.data(), total.second.data()};
+        return sum_all(kernels_, em, execution_, total.centre.data(), total.second.data());
+    }
+
+    // The first M-step, from the centres in `mixture.means`.
+    bool begin(const EmView& em, const MixtureView& mixture) const {
+        bool is_found = false;
+        return begin_em(kernels_, em, execution_, {}, mixture, is_found) && is_found;
+    }
+
+    // EM until it ends; false where a step is unusual, and if interrupted.
+    bool settle(EmView em, const Steps& steps, Mixture& mixture, double& reached) const {
+        Numbers course;
+        em.tolerance = steps.tolerance;
+        em.max_steps = steps.most;
+        if (!run_em(kernels_, em, execution_, mixture.view(), course) || course.empty()) return false;
+        reached = course.back();
+        return has_settled(course, steps.tolerance) || static_cast<Index>(course.size()) == steps.most;
+    }
+
+    // Where a climb has ended, or is to go on.
+    struct Reached {
+        Mixture mixture;
+        Numbers within;  // of the mixture at first
+        double start;    // log-likelihood
+        Climbed climbed;
+    };
+
+    bool climb_on(const EmView& em, Index number, bool has_swaps, Reached& reached) const {
+        const SearchView& search = *recipe_.search;
+        ClimbView task{em,
+                       reached.within.data(),
+                       search.judgement,
+                       has_swaps,
+                       search.draws + number * search.n_draws,
+                       search.n_draws};
+        if (has_swaps) task.judgement.patience = search.patience_of_swaps;
+        return climb(kernels_, task, execution_, reached.mixture.view(), reached.climbed) &&
+               reached.climbed.n_moves >= 0;
+    }
+
+    // Writes the mixture from which EM of all rows goes on: the end of EM of the distinct rows from the centres in
+    // `mixture.means`, or that of a search from there. False where anything is unusual, and if interrupted.
+    bool search(const Sample& sample, const double* ridge, Index of_fit, const MixtureView& mixture) const {
+        const SearchView& search = *recipe_.search;
+        const Index d = static_cast<Index>(sample.variances.size()), n_rows = static_cast<Index>(sample.weight.size());
+        const RowsView rows{sample.rows.data(), false, n_rows, d, d, 1, nullptr, nullptr};
+        EmView em = view({rows, {sample.weight.data(), 1}, sum_in_pairs(sample.weight.data(), n_rows), 1}, ridge);
+        em.seconds = std::numeric_limits<double>::max();
+        Total total;
+        Mixture end(recipe_.algebra, recipe_.n_components, d);
+        std::copy_n(mixture.means, end.means.size(), end.means.begin());
+        double last = 0;
+        if (!find_total(em, total) || !begin(em, end.view()) ||
+            !settle(em, {recipe_.tolerance, recipe_.max_steps}, end, last)) {
             return false;
         }
-        return find_centres(distinct, sample.weight, variances, centres);
+        Reached best;
+        Index number_of_best = 0;
+        for (Index i = 0; i < search.n_starts; ++i) {
+            const Index number = of_fit * search.n_starts + i;
+            Reached next{end, {}, 0, {}};
+            if (i > 0) {
+                const double* uniform = search.uniform + (of_fit * (search.n_starts - 1) + i - 1) * n_uniform();
+                if (!find_centres(sample, uniform, next.mixture.means.data()) || !begin(em, next.mixture.view())) {
+                    return false;
+                }
+            }
+            if (!settle(em, search.first, next.mixture, next.start)) return false;
+            next.within = mean_covariance(recipe_.algebra, recipe_.n_components, d, next.mixture);
+            next.climbed.log_likelihood = next.start;
+            if (!climb_on(em, number, false, next)) return false;
+            if (i == 0 || is_better(next, best)) best = std::move(next), number_of_best = number;
+        }
+        if (recipe_.algebra.is_shared() && !climb_on(em, number_of_best, true, best)) return false;
+        double reached = 0;
+        if (!settle(em, search.close, best.mixture, reached)) return false;
+        (is_higher(reached, last) ? best.mixture : end).write(mixture);
+        return true;
+    }
+
+    // `_Climb.is_better` of em/split_and_merge.py.
+    static bool is_better(const Reached& one, const Reached& other) {
+        if (one.climbed.n_unsound < other.climbed.n_unsound) return one.climbed.log_likelihood > other.start;
+        return one.climbed.n_unsound == other.climbed.n_unsound &&
+               one.climbed.log_likelihood > other.climbed.log_likelihood;
+    }
+
+    // Whether a run is not equal up to rounding, but higher.
+    static bool is_higher(double one, double other) { return one > other + kSame * std::max(1.0, std::fabs(other)); }
+
+    bool has_ended(const Numbers& course) const {
+        return has_settled(course, recipe_.tolerance) || static_cast<Index>(course.size()) == recipe_.max_steps;
+    }
+
+    // The distinct rows, and the ridge.
+    bool find_sample(const TableView& table, Sample& sample, double* ridge) const {
+        const RowsView& rows = table.rows;
+        const Index d = rows.n_features;
+        if (rows.n_rows < std::max<Index>(recipe_.n_components, 2) || !is_usable(rows)) return false;
+        DistinctRows found = distinct_rows(rows, table.row_weight, listener_);
+        const auto n_rows = static_cast<Index>(found.places.size());
+        if (n_rows < recipe_.n_components) return false;
+        sample = {room(n_rows * d), std::move(found.weight), room(d)};
+        copy_rows(rows, found.places, listener_, sample.rows.data());
+        trimmed_variances(sample.rows.data(), sample.weight.data(), n_rows, d, 0, listener_, sample.variances.data());
+        if (recipe_.ridge == nullptr)
+            return find_ridge(sample.rows, sample.weight, table.unit, sample.variances, ridge);
+        std::copy_n(recipe_.ridge, d, ridge);
+        return true;
     }
 
     // Whether door/rows.py has nothing to refuse.
@@ -111,11 +254,12 @@ private:
     }
 
     // False where a centre loses its rows, and if interrupted.
-    bool find_centres(const Numbers& rows, const Numbers& weight, const Numbers& variances, double* centres) const {
+    bool find_centres(const Sample& sample, const double* uniform, double* centres) const {
+        const auto& [rows, weight, variances] = sample;
         const auto d = static_cast<Index>(variances.size()), n_rows = static_cast<Index>(weight.size());
         const Index n_components = recipe_.n_components;
         const RowsView view{rows.data(), false, n_rows, d, d, 1, nullptr, nullptr};
-        const SpreadView spread{view, weight.data(), n_components, recipe_.n_candidates, recipe_.uniform};
+        const SpreadView spread{view, weight.data(), n_components, recipe_.n_candidates, uniform};
         std::vector<Index> places(static_cast<std::size_t>(n_components));
         if (!spread_centres(kernels_, spread, execution_, places.data())) return false;
         for (Index i = 0; i < n_components * d; ++i) centres[i] = rows[places[i / d] * d + i % d];
@@ -167,9 +311,8 @@ bool fit_many(const KernelTable& kernels, const GroupsView& groups, const Recipe
             course.clear();
             return;
         }
-        const std::size_t n_steps = course.size();
-        out.n_steps[group] = static_cast<Index>(n_steps);
-        out.has_settled[group] = n_steps > 1 && std::fabs(course[n_steps - 1] - course[n_steps - 2]) < recipe.tolerance;
+        out.n_steps[group] = static_cast<Index>(course.size());
+        out.has_settled[group] = has_settled(course, recipe.tolerance);
     };
     std::fill_n(out.n_steps, groups.n_groups, -1);
     std::fill_n(out.has_settled, groups.n_groups, false);
@@ -183,8 +326,8 @@ bool fit_many(const KernelTable& kernels, const GroupsView& groups, const Recipe
     SpanJob job{};
     job.n_rows = groups.n_groups;
     job.rows_in_span = 1;
-    job.work_per_row =
-        kPasses * work_per_row(shape) * n_rows / static_cast<double>(std::max<Index>(groups.n_groups, 1));
+    job.work_per_row = kPasses * static_cast<double>(recipe.n_starts) * work_per_row(shape) * n_rows /
+                       static_cast<double>(std::max<Index>(groups.n_groups, 1));
     job.process = [&](int, Index group, Index, Listener listener) {
         Interrupt interrupt([listener] { return listener.ask(listener.self); });
         fit(group, {1, interrupt});

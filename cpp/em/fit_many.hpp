@@ -3,7 +3,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "run_em.hpp"
+#include "climb.hpp"
 
 namespace gaussmix {
 
@@ -17,12 +17,25 @@ struct GroupsView {
     const double* unit;  // what the weights of each group were divided by
 };
 
+struct SearchView {       // from each start, as fit/fit.py and em/split_and_merge.py make it where no rows are left out
+    double least_weight;  // of a group, as it was given: with less there is no search
+    Index most_rows;      // with more, rows would be left out: the group is unusual
+    Index n_starts;       // of each search; the first is that of the fit
+    const double* uniform;  // (starts of the fit, n_starts - 1, ...), for `spread_centres`
+    const double* draws;    // (starts of the fit, n_starts, n_draws), for `climb`
+    Index n_draws;
+    Steps first, close;  // EM before each climb, and after the last one
+    Judgement judgement;
+    Index patience_of_swaps;
+};
+
 struct RecipeView {
     Algebra algebra;
     Index n_components;
     const double* centres;  // (n_components, n_features), the same in each group; null: k-means finds them
+    Index n_starts;         // k-means begins so often, and the highest run is kept
     Index n_candidates;
-    const double* uniform;        // for `spread_centres`, the same in each group
+    const double* uniform;        // for `spread_centres`: (n_starts, ...), the same in each group
     Index max_passes;             // of k-means
     double settled;               // it ends when centres move by less: this part of the mean variance
     const double* ridge;          // (n_features,), data units^2; null: the automatic one of each group
@@ -31,7 +44,8 @@ struct RecipeView {
     Limits limits;
     double tolerance;
     Index max_steps;
-    double seconds;  // a group makes no further step after so long
+    double seconds;            // a group makes no further step after so long
+    const SearchView* search;  // null: none
 };
 
 struct FitsView {  // of all groups, one after the other
@@ -45,7 +59,8 @@ struct FitsView {  // of all groups, one after the other
 
 // Begins a fit of each group and makes steps of EM as `run_em` does. A group is unusual where its numbers can't be used or
 // have fewer distinct rows than components, a column is constant, a centre loses its rows, or the first M-step would pass a
-// limit. With centres and a ridge given, only the last two count. False if interrupted.
+// limit; with several starts also where a run ends before EM does. With centres and a ridge given, only a lost centre
+// and the first M-step count. False if interrupted.
 bool fit_many(const KernelTable& kernels, const GroupsView& groups, const RecipeView& recipe,
               const Execution& execution, const FitsView& out);
 

@@ -16,13 +16,8 @@ namespace {
 
 constexpr double kLog2Pi = 1.8378770664093456;
 
-// A mixture, and the factors of its covariances.
-struct State {
-    Numbers weights, means, covariances, factors, log_abs_det;
-};
-
-// Sums of the rows nearest to each centre, or of given ones, about their means, which replace the centres. False where a
-// component has no rows, and if interrupted.
+// Sums of the rows nearest to each centre, or as they are given, about their means, which replace the centres. False
+// where a component has no rows, and if interrupted.
 bool gather(const KernelTable& kernels, const EmView& task, const Execution& execution, Index n_components,
             const GivenView& given, double* centres, double* mass, double* first, double* second) {
     const Index d = task.rows.n_features;
@@ -30,7 +25,8 @@ bool gather(const KernelTable& kernels, const EmView& task, const Execution& exe
     const Numbers start(centres, centres + n_components * d);
     double log_likelihood, n_far, n_near;
     const auto sum_up = [&](Second kind, const double* anchor) {
-        const Rule rule = given.labels == nullptr ? Rule::hard : Rule::given;
+        const bool is_given = given.labels != nullptr || given.responsibilities != nullptr;
+        const Rule rule = is_given ? Rule::given : Rule::hard;
         const Shape shape{n_components, d, FactorShape::spherical, false, rule, kind};
         const StepView pass{shape, task.rows, task.row_weight, given, {}};
         return step(kernels, pass, {log_scale.data(), start.data(), spheres.data(), anchor}, Precision::widened,
@@ -63,32 +59,31 @@ public:
           second_(room((has_one_matrix_ ? 1 : n_components_) * algebra_.size(d_))),
           offsets_(room(n_components_ * d_)) {}
 
-    State state(const MixtureView& mixture) const {
-        const Index size = n_covariances_ * algebra_.size(d_);
-        return {Numbers(mixture.weights, mixture.weights + n_components_),
-                Numbers(mixture.means, mixture.means + n_components_ * d_),
-                Numbers(mixture.covariances, mixture.covariances + size), room(size), room(n_covariances_)};
+    Mixture state(const MixtureView& mixture) const {
+        Mixture found(algebra_, n_components_, d_);
+        found.read(mixture);
+        return found;
     }
 
-    bool factorise(State& mixture) const {
+    bool factorise(Mixture& mixture) const {
         return whiten(kernels_, algebra_.factor_shape(), n_covariances_, d_, mixture.covariances.data(), listener_,
                       mixture.factors.data(), mixture.log_abs_det.data());
     }
 
-    // An M-step on rows that have gone to the nearest of some centres. False where one of the limits is passed, and if
-    // interrupted.
-    bool begin(const double* centres, State& following) {
-        State nearby = following;
-        nearby.means.assign(centres, centres + n_components_ * d_);
+    // An M-step on rows that have gone to the nearest of the means, or that components share as given. False where one of
+    // the limits is passed, and if interrupted.
+    bool begin(const GivenView& given, Mixture& following) {
+        Mixture nearby = following;
         second_.resize(static_cast<std::size_t>(n_components_ * algebra_.size(d_)));
-        return gather(kernels_, task_, execution_, n_components_, {}, nearby.means.data(), mass_.data(), first_.data(),
-                      second_.data()) &&
-               (has_one_matrix_ ? share(nearby, following) : maximise(nearby, nullptr, following)) &&
+        const double* covariances = given.responsibilities == nullptr ? nullptr : nearby.covariances.data();
+        return gather(kernels_, task_, execution_, n_components_, given, nearby.means.data(), mass_.data(),
+                      first_.data(), second_.data()) &&
+               (has_one_matrix_ ? share(nearby, following) : maximise(nearby, covariances, following)) &&
                is_sound(following, nearby.means.data());
     }
 
     // One E- and M-step. False where one of the limits is passed, and if interrupted.
-    bool step(const State& current, State& following, double& log_likelihood) {
+    bool step(const Mixture& current, Mixture& following, double& log_likelihood) {
         if (has_one_matrix_ && !is_near(current)) return false;
         double n_far = 0, n_near;
         if (!expect(current, {&log_likelihood, &n_far, &n_near, mass_.data(), first_.data(), second_.data()}))
@@ -100,11 +95,11 @@ public:
     }
 
 private:
-    bool is_sound(State& mixture, const double* anchor) {
+    bool is_sound(Mixture& mixture, const double* anchor) {
         return !is_noise(mixture) && factorise(mixture) && loss(mixture, anchor) <= task_.limits.loss;
     }
 
-    bool expect(const State& mixture, MomentsView out) {
+    bool expect(const Mixture& mixture, MomentsView out) {
         const Shape shape{n_components_,   d_,         algebra_.factor_shape(),
                           has_one_matrix_, Rule::soft, has_one_matrix_ ? Second::none : algebra_.second()};
         StepView step_task{shape, task_.rows, task_.row_weight, {}, {}};
@@ -124,7 +119,7 @@ private:
     }
 
     // Factors as the kernels take them: one for each component, unless rows are whitened once for all.
-    const double* one_each(const State& mixture) {
+    const double* one_each(const Mixture& mixture) {
         if (n_covariances_ == n_components_ || has_one_matrix_) return mixture.factors.data();
         const Index size = algebra_.size(d_);
         repeated_.resize(static_cast<std::size_t>(n_components_ * size));
@@ -133,7 +128,7 @@ private:
     }
 
     // Weights, means and covariances; Bishop (2006) eq. 9.17, 9.22, 9.19. `covariances` are the last ones, or null.
-    bool maximise(const State& current, const double* covariances, State& following) {
+    bool maximise(const Mixture& current, const double* covariances, Mixture& following) {
         const double total = sum(mass_.data(), n_components_);
         for (Index k = 0; k < n_components_; ++k) {
             following.weights[k] = mass_[k] / total;
@@ -153,7 +148,7 @@ private:
 
     // The same where second sums are about means near the new ones, and one full covariance is made of their sum: all in
     // the order of `initial_models`.
-    bool share(const State& nearby, State& following) {
+    bool share(const Mixture& nearby, Mixture& following) {
         Numbers& weights = following.weights;
         const double total = sum_in_pairs(mass_.data(), n_components_);
         for (Index k = 0; k < n_components_; ++k) {
@@ -174,7 +169,7 @@ private:
     }
 
     // The mean of a component, and its second sums moved there from an anchor.
-    void centre(Index k, const double* anchor, State& following, double* second) {
+    void centre(Index k, const double* anchor, Mixture& following, double* second) {
         double *mean = following.means.data() + k * d_, *first = first_.data() + k * d_;
         add_squares(first, -1 / mass_[k], second);
         for (Index j = 0; j < d_; ++j) {
@@ -208,7 +203,7 @@ private:
     }
 
     // Whether the spread of some feature is only the rounding of a mean, without a ridge to stand on.
-    bool is_noise(const State& mixture) const {
+    bool is_noise(const Mixture& mixture) const {
         const Index size = algebra_.size(d_), step = algebra_.second() == Second::full ? d_ + 1 : size == d_ ? 1 : 0;
         for (Index j = 0; j < d_; ++j) {
             if (task_.ridge[j] != 0) continue;
@@ -224,7 +219,7 @@ private:
     }
 
     // W_k (mean_k - anchor_k) of each component, about the total's centre without an anchor.
-    const Numbers& whiten_offsets(const State& mixture, const double* anchor) {
+    const Numbers& whiten_offsets(const Mixture& mixture, const double* anchor) {
         for (Index k = 0; k < n_components_; ++k) {
             const double* factor = mixture.factors.data() + (n_covariances_ == 1 ? 0 : k * algebra_.size(d_));
             const auto offset = [&](Index j) {
@@ -250,7 +245,7 @@ private:
     }
 
     // How much larger second moments about the anchor are than about the means: see em/maximise.py.
-    double loss(const State& mixture, const double* anchor) {
+    double loss(const Mixture& mixture, const double* anchor) {
         const Numbers& whitened = whiten_offsets(mixture, anchor);
         double largest = 0;
         baseline::Poll poll(listener_);
@@ -266,7 +261,7 @@ private:
     }
 
     // Whether rows may be whitened once for all, and moments taken about one centre.
-    bool is_near(const State& mixture) {
+    bool is_near(const Mixture& mixture) {
         const Numbers& whitened = whiten_offsets(mixture, nullptr);
         double farthest = 0;
         for (Index k = 0; k < n_components_; ++k) farthest = std::max(farthest, product(whitened, k, k));
@@ -283,15 +278,21 @@ private:
     Numbers log_scale_, origin_means_, mass_, first_, second_, offsets_, repeated_;
 };
 
-void write(const MixtureView& mixture, const State& state) {
-    std::copy(state.weights.begin(), state.weights.end(), mixture.weights);
-    std::copy(state.means.begin(), state.means.end(), mixture.means);
-    std::copy(state.covariances.begin(), state.covariances.end(), mixture.covariances);
-    std::copy(state.factors.begin(), state.factors.end(), mixture.factors);
-    std::copy(state.log_abs_det.begin(), state.log_abs_det.end(), mixture.log_abs_det);
+}  // namespace
+
+void Mixture::read(const MixtureView& from) {
+    std::copy_n(from.weights, weights.size(), weights.begin());
+    std::copy_n(from.means, means.size(), means.begin());
+    std::copy_n(from.covariances, covariances.size(), covariances.begin());
 }
 
-}  // namespace
+void Mixture::write(const MixtureView& to) const {
+    std::copy(weights.begin(), weights.end(), to.weights);
+    std::copy(means.begin(), means.end(), to.means);
+    std::copy(covariances.begin(), covariances.end(), to.covariances);
+    std::copy(factors.begin(), factors.end(), to.factors);
+    std::copy(log_abs_det.begin(), log_abs_det.end(), to.log_abs_det);
+}
 
 bool sum_all(const KernelTable& kernels, const EmView& task, const Execution& execution, double* centre,
              double* second) {
@@ -302,19 +303,19 @@ bool sum_all(const KernelTable& kernels, const EmView& task, const Execution& ex
     return gather(kernels, task, execution, 1, {&label, nullptr, 0, 0}, centre, &mass, first.data(), second);
 }
 
-bool begin_em(const KernelTable& kernels, const EmView& task, const Execution& execution, MixtureView mixture,
-              bool& is_found) {
+bool begin_em(const KernelTable& kernels, const EmView& task, const Execution& execution, const GivenView& given,
+              MixtureView mixture, bool& is_found) {
     Loop loop(kernels, task, execution);
-    State start = loop.state(mixture);
-    is_found = loop.begin(mixture.means, start);
-    if (is_found) write(mixture, start);
+    Mixture start = loop.state(mixture);
+    is_found = loop.begin(given, start);
+    if (is_found) start.write(mixture);
     return !execution.interrupt.has_come();
 }
 
 bool run_em(const KernelTable& kernels, const EmView& task, const Execution& execution, MixtureView mixture,
             Numbers& log_likelihoods) {
     Loop loop(kernels, task, execution);
-    State current = loop.state(mixture), following = current;
+    Mixture current = loop.state(mixture), following = current;
     if (!loop.factorise(current)) return !execution.interrupt.has_come();
     const auto end = std::chrono::steady_clock::now() + std::chrono::duration<double>(task.seconds);
     double previous = task.previous, log_likelihood = 0;
@@ -325,7 +326,7 @@ bool run_em(const KernelTable& kernels, const EmView& task, const Execution& exe
         const bool is_last = static_cast<Index>(log_likelihoods.size()) >= task.max_steps;
         if (has_settled || is_last || std::chrono::steady_clock::now() >= end) break;
     }
-    write(mixture, current);
+    current.write(mixture);
     return !execution.interrupt.has_come();
 }
 

@@ -40,14 +40,33 @@ struct MixtureView {      // where EM starts, and where it ends
     double* log_abs_det;  // written only: log |det| of each factor
 };
 
+struct Mixture {  // in memory of its own
+    Numbers weights, means, covariances, factors, log_abs_det;
+
+    Mixture() = default;
+    Mixture(const Algebra& algebra, Index n_components, Index n_features)
+        : weights(room(n_components)),
+          means(room(n_components * n_features)),
+          covariances(room((algebra.is_shared() ? 1 : n_components) * algebra.size(n_features))),
+          factors(room(static_cast<Index>(covariances.size()))),
+          log_abs_det(room(algebra.is_shared() ? 1 : n_components)) {}
+
+    MixtureView view() {
+        return {weights.data(), means.data(), covariances.data(), factors.data(), log_abs_det.data()};
+    }
+    void read(const MixtureView& from);  // without the factors, which lack
+    void write(const MixtureView& to) const;
+};
+
 // Writes the mean of all rows, and their second sums about it. False where they have no weight, and if interrupted.
 bool sum_all(const KernelTable& kernels, const EmView& task, const Execution& execution, double* centre,
              double* second);
 
-// Writes the mixture of an M-step on rows that have gone to the nearest of some centres, which are `mixture.means` at first.
-// Finds none where a limit would be passed. False if interrupted.
-bool begin_em(const KernelTable& kernels, const EmView& task, const Execution& execution, MixtureView mixture,
-              bool& is_found);
+// Writes the mixture of an M-step on rows that have gone to the nearest of some centres, `mixture.means` at first, or
+// that components share as given. The update for given rows begins at the covariances of the mixture, if it needs some
+// to begin at. Finds none where a limit would be passed. False if interrupted.
+bool begin_em(const KernelTable& kernels, const EmView& task, const Execution& execution, const GivenView& given,
+              MixtureView mixture, bool& is_found);
 
 // Appends the mean log-likelihood before each step that it makes. It stops when the log-likelihood has settled, when time
 // is up, and before a step that would pass a limit; only then can it make no step at all. False if interrupted.

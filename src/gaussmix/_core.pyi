@@ -1,5 +1,7 @@
 """Gaussian mixture kernels: moments, densities and small factorisations."""
 
+from collections.abc import Callable
+
 import numpy
 import numpy.typing
 
@@ -166,6 +168,37 @@ class Target:
         Make steps of EM and write the mixture where it lies: (log_likelihood, factors, log_abs_det).
         """
 
+    def climb(
+        self,
+        rows: numpy.typing.NDArray[numpy.float64],
+        row_weight: numpy.typing.NDArray[numpy.float64],
+        algebra: tuple[int, int, int],
+        weights: numpy.typing.NDArray[numpy.float64],
+        means: numpy.typing.NDArray[numpy.float64],
+        covariances: numpy.typing.NDArray[numpy.float64],
+        ridge: numpy.typing.NDArray[numpy.float64],
+        limits: tuple[float, float, float, float],
+        log_likelihood: float,
+        within: numpy.typing.NDArray[numpy.float64],
+        judged: tuple[
+            tuple[float, int],
+            tuple[float, int],
+            tuple[float, int],
+            tuple[float, int],
+            tuple[float, float],
+            tuple[int, int],
+            tuple[float, float, float],
+        ],
+        has_swaps: bool,
+        uniform: numpy.typing.NDArray[numpy.float64],
+        cursor: int,
+        is_unwanted: Callable[[], bool],
+        n_threads: int,
+    ) -> tuple[int, float, int, int]:
+        """
+        Move components of a mixture, where it lies, while that helps: (n_moves, log_likelihood, n_unsound, cursor).
+        """
+
     def distinct_rows(
         self,
         rows: numpy.typing.NDArray[numpy.float64] | numpy.typing.NDArray[numpy.float32],
@@ -222,6 +255,25 @@ class Target:
         tolerance: float,
         max_steps: int,
         seconds: float,
+        searched: tuple[
+            float,
+            int,
+            numpy.typing.NDArray[numpy.float64],
+            numpy.typing.NDArray[numpy.float64],
+            tuple[float, int],
+            tuple[float, int],
+            tuple[
+                tuple[float, int],
+                tuple[float, int],
+                tuple[float, int],
+                tuple[float, int],
+                tuple[float, float],
+                tuple[int, int],
+                tuple[float, float, float],
+            ],
+            int,
+        ]
+        | None,
         n_threads: int,
     ) -> tuple[
         numpy.typing.NDArray[numpy.float64],

@@ -133,6 +133,33 @@ def test_settings(parameters, rng):
     assert_law(make_groups(rng, 4, 80, 2), 2, **parameters)
 
 
+@pytest.mark.parametrize("name", BY_CORE)
+@pytest.mark.parametrize("init", ["kmeans", "k-means++"])
+def test_the_highest_of_several_runs_is_kept(name, init, rng, alone):
+    """Of groups with few rows for so many components, some runs lose one."""
+    few = [rows for n_rows in (12, 20, 30) for rows in make_groups(rng, 4, n_rows, 2)]
+    usual = make_groups(rng, 4, 120, 2)
+    for groups in few, usual:
+        assert_law(groups, 4, covariance_type=name, init_params=init, n_init=3)
+    if native_target() is not None:
+        assert alone[1] == 0
+
+
+@pytest.mark.parametrize("n_init", [1, 2])
+@pytest.mark.parametrize("is_weighted", [False, True])
+@pytest.mark.parametrize("name", BY_CORE)
+def test_a_search_of_few_rows_is_made_in_the_core(name, is_weighted, n_init, rng, alone):
+    """Some groups have too few rows for a search by default, some for the core too many."""
+    groups = [rows for n_rows in (60, 150, 700) for rows in make_groups(rng, 2, n_rows, 2)]
+    groups = [np.concatenate((rows, 0.2 * rows + [4.0, 0.0])) for rows in groups]
+    weights = [rng.gamma(2.0, size=len(rows)) for rows in groups] if is_weighted else None
+    assert_law(groups[2:4], 3, weights and weights[2:4], covariance_type=name, init_params="search", n_init=n_init)
+    assert_law(groups[:4], 3, weights and weights[:4], covariance_type=name)
+    assert_law(groups[4:], 3, weights and weights[4:], covariance_type=name)
+    if native_target() is not None:
+        assert alone == [0, 0, 2]
+
+
 def test_many_features_and_few_rows(rng):
     assert_law(make_groups(rng, 3, 120, 12), 3)
     assert_law([rows for n_rows in (2, 3, 4, 6, 10) for rows in make_groups(rng, 3, n_rows, 2)], 2)

@@ -12,6 +12,8 @@ BY_CORE = [name for name, family in FAMILIES.items() if family.algebra is not No
 N_COMPONENTS, N_CANDIDATES = 3, 3
 N_STEPS = 6  # the place of these in what is returned
 LOST = 0.9, 1e-15, 1e3, 1e3
+JUDGED = (1e-5, 4), (1e-5, 16), (1e-4, 15), (1e-5, 45), (2e-5, 16.0), (15, 4), (2.0, 10.0, 5e-6)
+LATER = (1e-4, 30), (1e-5, 300), JUDGED, 20  # of what a search takes, after the draws
 
 
 def arguments(rng, **changes):
@@ -25,9 +27,9 @@ def arguments(rng, **changes):
     values = {
         "rows": rows, "row_weight": None, "ranges": (first, size), "weights": (size.astype(float), np.ones(7)),
         "algebra": FULL, "n_components": N_COMPONENTS, "centres": None, "n_candidates": N_CANDIDATES,
-        "uniform": rng.random(1 + (N_COMPONENTS - 1) * N_CANDIDATES), "kmeans": (100, 1e-4), "ridge": None,
+        "uniform": rng.random((2, 1 + (N_COMPONENTS - 1) * N_CANDIDATES)), "kmeans": (100, 1e-4), "ridge": None,
         "automatic": (1e-6, 0.01), "smallest_spread": 1e-152, "limits": (2.0**-40, 1e-15, 1e3, 1e3),
-        "tolerance": 1e-3, "max_steps": 100, "seconds": 1e9, "n_threads": 2,
+        "tolerance": 1e-3, "max_steps": 100, "seconds": 1e9, "searched": None, "n_threads": 2,
     }  # fmt: skip
     return values | changes
 
@@ -46,6 +48,26 @@ def test_every_target_gives_the_same_bits(targets, name, dtype, rng):
 def made(fits, places=slice(2)):
     """What is there of the usual groups: of the others, arrays hold no numbers."""
     return *(part[places] for part in fits[:-1]), fits[-1]
+
+
+def searched(rng, n_starts=2):
+    """A search of three starts from each start of a fit, of groups of at least ten rows and at most fifty."""
+    uniform = rng.random((n_starts, 2, 1 + (N_COMPONENTS - 1) * N_CANDIDATES))
+    return 10.0, 50, uniform, rng.random((n_starts, 3, 101)), *LATER
+
+
+@pytest.mark.parametrize("name", BY_CORE)
+def test_searches_give_the_same_bits_on_every_target(targets, name, rng):
+    values = arguments(rng, algebra=FAMILIES[name].algebra, ridge=np.full(2, 0.01), searched=searched(rng))
+    values["ranges"] = np.array([0, 0, 0]), np.array([9, 48, 60])
+    values["weights"] = np.array([9.0, 48.0, 60.0]), np.ones(3)
+    ends = [target.fit_many(**values) for target in targets]
+    plain = targets[0].fit_many(**values | {"searched": None})
+    assert (ends[0][N_STEPS] >= 0).tolist() == [True, True, False], "too many rows for this search"
+    assert (plain[N_STEPS] >= 0).all()
+    assert [part[0].tobytes() for part in ends[0][:2]] == [part[0].tobytes() for part in plain[:2]], "too few rows"
+    for end in ends:
+        assert [part.tobytes() for part in made(end)] == [part.tobytes() for part in made(ends[0])]
 
 
 def test_a_group_is_the_same_alone(target, rng):
@@ -90,8 +112,10 @@ def one(values, group=0, **changes):
 
 def test_a_fit_ends_before_a_step_that_passes_a_limit_and_when_time_is_up(target, rng):
     values = arguments(rng)
-    assert target.fit_many(**one(values, limits=(2.0**-40, 1e-15, 1e-9, 1e3)))[N_STEPS] == [0]
-    assert target.fit_many(**one(values, seconds=0.0))[N_STEPS] == [1]
+    for changes, n_steps in ({"limits": (2.0**-40, 1e-15, 1e-9, 1e3)}, 0), ({"seconds": 0.0}, 1):
+        of_one_start = one(values, uniform=values["uniform"][:1], **changes)
+        assert target.fit_many(**of_one_start)[N_STEPS] == [n_steps]
+        assert target.fit_many(**one(values, **changes))[N_STEPS] == [-1]  # its end is no end to compare
 
 
 @pytest.mark.parametrize("name", BY_CORE)
@@ -139,7 +163,13 @@ WRONG = {
     ],
     "weights": [(np.ones(6), np.ones(7)), (np.ones(7), np.ones(6))],
     "row_weight": [np.ones(9)],
-    "uniform": [np.ones(6), None],
+    "uniform": [np.ones((2, 6)), np.ones((0, 7)), None],
+    "searched": [
+        (0.0, 50, np.ones((2, 2, 6)), np.ones((2, 3, 9)), *LATER),
+        (0.0, 50, np.ones((1, 2, 7)), np.ones((1, 3, 9)), *LATER),
+        (0.0, 50, np.ones((2, 2, 7)), np.ones((2, 2, 9)), *LATER),
+        (0.0, 50, np.ones((2, 2, 7)), np.ones((2, 3, 0)), *LATER),
+    ],
     "centres": [np.ones((3, 2))],
     "n_components": [0, 2],
     "n_candidates": [0],

@@ -12,7 +12,7 @@ from gaussmix import GaussianMixture, GaussianMixtureIC
 from gaussmix import open as open_files
 from gaussmix.em import moves
 from gaussmix.em.halves import halved
-from gaussmix.em.moves import LocalEM, Moves, View
+from gaussmix.em.moves import Draws, LocalEM, Moves, View
 from gaussmix.em.objective import Ridge
 from gaussmix.em.split_and_merge import _Climb, split_and_merge
 from gaussmix.em.stopping import Stopping
@@ -21,6 +21,7 @@ from gaussmix.engines import choose
 from gaussmix.families import FAMILIES
 from gaussmix.fit.problem import Data
 from gaussmix.model import Model
+from gaussmix.numerics.core import native_target
 from gaussmix.sources.array import ArraySource
 from gaussmix.starts.sample import distinct_rows
 from gaussmix.testing.closeness import assert_same_bits
@@ -59,6 +60,47 @@ def drawn(family, n_rows=N_ROWS):
 def fitted(rows, family="full", n_components=N_COMPONENTS, **parameters):
     how = {"init_params": "kmeans", "tol": 1e-5, "max_iter": 500} | parameters
     return GaussianMixture(n_components, covariance_type=family, **how).fit(rows)
+
+
+def in_python(climb, patience, *, swaps):
+    return False
+
+
+@pytest.fixture
+def climbs(monkeypatch):
+    """Whether the core tried the moves of each climb."""
+    found, by_core = [], _Climb._by_core
+
+    def noted(climb, patience, *, swaps):
+        found.append(by_core(climb, patience, swaps=swaps))
+        return found[-1]
+
+    monkeypatch.setattr(_Climb, "_by_core", noted)
+    return found
+
+
+@pytest.mark.skipif(native_target() is None, reason="the C++ core is not built, or this processor cannot run it")
+@pytest.mark.parametrize("is_weighted", [False, True])
+@pytest.mark.parametrize("family", [name for name, family in FAMILIES.items() if family.algebra])
+def test_the_core_makes_the_moves_that_python_makes(family, is_weighted, climbs):
+    rows, _ = drawn(family if family in ("spherical", "diag", "tied") else "full", 1_500)
+    sample = distinct_rows(ArraySource(rows, np.arange(1_500) % 3 + 0.5 if is_weighted else None))
+    begun = fitted(rows, family, init_params="kmeans", max_iter=2, random_state=0).mixture_
+    covariances = FAMILIES[family].covariances(begun.covariances, N_COMPONENTS, N_FEATURES)
+    start = Model(begun.weights, begun.means, covariances, FAMILIES[family])
+    objective, n_accepted = Ridge(np.full(N_FEATURES, 1e-6)), []
+    found = split_and_merge(start, sample, choose(1), objective, np.random.default_rng(3))
+    assert climbs
+    assert all(climbs)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_Climb, "_by_core", in_python)
+        accept = _Climb._accept
+        patch.setattr(_Climb, "_accept", lambda climb, moves: n_accepted.append(accept(climb, moves)) or n_accepted[-1])
+        expected = split_and_merge(start, sample, choose(1), objective, np.random.default_rng(3))
+    assert any(n_accepted), "else these rows show nothing"
+    for name in "weights", "means":
+        np.testing.assert_allclose(getattr(found, name), getattr(expected, name), rtol=1e-9, atol=1e-9)
+    np.testing.assert_allclose(found.covariances.array, expected.covariances.array, rtol=1e-9, atol=1e-9)
 
 
 @pytest.mark.parametrize("family", ["full", "VVE", "tied", "diag", "spherical"])
@@ -182,7 +224,7 @@ def test_halves_find_two_clusters_in_any_units(rng):
     rows = np.zeros((3, 150, 3))
     rows[0, :120, :2], rows[1, :, :2], rows[:, :, 2] = clusters @ units + 7.0, rng.normal(size=(150, 2)) @ units, 0.1
     weight = np.array([np.arange(150) < 120, np.ones(150), np.zeros(150)]) / [[120], [150], [1]]
-    halves = halved(rows, weight, np.array([1e3, 1e-4, 1e-150]), rng, is_full=True)
+    halves = halved(rows, weight, np.array([1e3, 1e-4, 1e-150]), rng.random((3, 4)), is_full=True)
     share = halves.first_share(0, rows[0, :120])
     assert min(abs(share - side).max() for side in (np.repeat([0, 1], 60), np.repeat([1, 0], 60))) < 0.1
     assert halves.gain[0] > 0.3 > 0.1 > halves.gain[1]
@@ -199,7 +241,7 @@ def test_all_rows_gain_what_the_rows_of_a_move_gain_or_more(family, monkeypatch,
     covariances = FAMILIES[family].covariances(np.array(parameters["covariances_init"]), N_COMPONENTS, 3)
     view = View(sample, em, Model(parameters["weights_init"], parameters["means_init"], covariances, FAMILIES[family]))
     before, n_parts = view.row_share @ view.log_density, 0
-    for moved in islice(Moves(em, rng, np.ones(3)).ranked(view, set()), 12):
+    for moved in islice(Moves(em, Draws(rng), np.ones(3)).ranked(view, set()), 12):
         n_parts += len(moved.part.components) < N_COMPONENTS
         state = em.end(moved.part.rows, moved.model, Stopping(0.0, 4))
         last = View(moved.part.rows, em, state.model)
@@ -215,6 +257,7 @@ def test_a_search_tries_moves_on_few_rows_then_on_more(monkeypatch):
     seen = []
     end = LocalEM.end
     monkeypatch.setattr(LocalEM, "end", lambda em, rows, *rest: seen.append(len(rows.rows)) or end(em, rows, *rest))
+    monkeypatch.setattr(_Climb, "_by_core", in_python)
     fitted(rows, init_params="search", random_state=0)
     few, more = 250 * N_COMPONENTS, 1_000 * N_COMPONENTS
     first = next(place for place, n_rows in enumerate(seen) if n_rows > 0.8 * more)
@@ -256,7 +299,8 @@ def test_a_move_that_adds_an_unsound_component_is_refused():
         for _ in range(2):
             fits = [fitted(rows, n_components=8, init_params="search", random_state=seed) for seed in range(8)]
             scores.append(np.array([gm.score(rows) for gm in fits]))
-            patch.setattr(_Climb, "_count_unsound", lambda search, view: 0)
+            patch.setattr("gaussmix.em.split_and_merge.FEW_ROWS", 0)
+            patch.setattr("gaussmix.em.split_and_merge.SOME_ROWS", 0)
     assert (scores[1] - scores[0]).max() > 0.01
 
 

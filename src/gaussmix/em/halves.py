@@ -11,9 +11,10 @@ from typing import NamedTuple
 import numpy as np
 
 from gaussmix.numerics.arrays import Array
+from gaussmix.numerics.axes import principal_axes
 from gaussmix.numerics.contract import contract
 
-STEPS = 5  # of EM
+STEPS = 5  # of EM, after a first M-step
 MIXED = 0.05  # first responsibility of a half for rows on the other side of the cut
 SHORTEST_CUT = 0.2  # least share of the rows on one side of a random cut
 RIDGE = 1e-9  # added to the variances of a half; the whole has variance 1
@@ -52,31 +53,32 @@ class Halves(NamedTuple):
         return share
 
 
-def halved(rows: Array, weight: Array, scale: Array, rng: np.random.Generator, *, is_full: bool) -> Halves:
-    """Split each group from a cut across its longest axis and from a random cut; return the better splits.
+def halved(rows: Array, weight: Array, scale: Array, cuts: Array, *, is_full: bool) -> Halves:
+    """Split each group from a cut across its longest axis and from another cut; return the better splits.
 
     Rows are (n_groups, n_rows, n_features), data units. Weights (n_groups, n_rows) sum to 1 in each group, and to 0 in
-    a group without rows. Axes are compared on `scale` (n_features,), data units. Halves have covariances if `is_full`,
-    else variances.
+    a group without rows. Axes are compared on `scale` (n_features,), data units. `cuts`, (n_groups, 1 + n_features),
+    are numbers from [0, 1): where the other cut of a group lies, and its direction. Halves have covariances if
+    `is_full`, else variances.
     """
-    n_groups, _, n_features = rows.shape
+    n_features = rows.shape[2]
     middle = contract("gn,gnd->gd", weight, rows)
-    scale = np.maximum(scale, RESOLVED * np.abs(rows).max(axis=(0, 1)))
+    scale = np.maximum(scale, RESOLVED * np.abs(rows).max(axis=1))[:, None]
     offset = (rows - middle[:, None]) / scale
     offset -= contract("gn,gnd->gd", weight, offset)[:, None]  # of a constant feature only rounding is left
     offset[weight == 0] = 0.0
     if is_full:
-        values, axes = np.linalg.eigh((offset * weight[:, :, None]).transpose(0, 2, 1) @ offset)
+        values, axes = principal_axes((offset * weight[:, :, None]).transpose(0, 2, 1) @ offset)
         axes = axes.transpose(0, 2, 1)
     else:
         values = contract("gn,gnd->gd", weight, offset**2)
-        axes = np.broadcast_to(np.eye(n_features), (n_groups, n_features, n_features))
+        axes = np.broadcast_to(np.eye(n_features), (len(rows), n_features, n_features))
     values = np.maximum(values, np.maximum(FLATTEST * values.max(axis=1, keepdims=True), FLATTEST))
     whitening = axes / np.sqrt(values)[:, :, None]
     whitened = offset @ whitening.transpose(0, 2, 1)
     longest = np.eye(n_features)[values.argmax(axis=1)]
-    direction = rng.normal(size=(n_groups, n_features))
-    part = rng.uniform(SHORTEST_CUT, 1 - SHORTEST_CUT, size=(n_groups, 1))
+    direction = 2 * cuts[:, 1:] - 1
+    part = SHORTEST_CUT + (1 - 2 * SHORTEST_CUT) * cuts[:, :1]
     along = (whitened @ direction[:, :, None])[:, :, 0]
     sides = (whitened @ longest[:, :, None])[:, :, 0] > 0, along > _quantiles(along, weight, part)
     first, second = (_settled(whitened, weight, np.where(side, MIXED, 1 - MIXED), is_full) for side in sides)
@@ -95,9 +97,12 @@ def _quantiles(values: Array, weight: Array, part: Array) -> Array:
 
 
 def _settled(rows: Array, weight: Array, first: Array, is_full: bool) -> tuple[Array, Array, Array, Array]:
-    """Make steps of EM from responsibilities (n_groups, n_rows) of the first half: gain, weights, means and factors."""
+    """Make steps of EM from responsibilities (n_groups, n_rows) of the first half: gain, weights, means and factors.
+
+    The gain is that before the last M-step.
+    """
     n_features, shares, has_rows = rows.shape[2], np.stack((first, 1 - first), axis=1), np.ones(len(rows), dtype=bool)
-    for _ in range(STEPS):
+    for step in range(STEPS + 1):
         shares = shares * weight[:, None]
         weights = shares.sum(axis=2)
         has_rows &= (weights > LEAST_WEIGHT).all(axis=1)
@@ -110,6 +115,8 @@ def _settled(rows: Array, weight: Array, first: Array, is_full: bool) -> tuple[A
         else:
             variances = np.maximum(shares @ rows**2 - means**2, 0.0) + RIDGE
             factors = np.eye(n_features) / np.sqrt(variances)[:, :, None]
+        if step == STEPS:
+            break
         joint = _log_joint(rows[:, None], weights, means, factors)
         log_density = np.logaddexp(joint[:, 0], joint[:, 1])
         shares = np.exp(joint - log_density[:, None])

@@ -17,6 +17,7 @@ import numpy as np
 from gaussmix.em.halves import Halves, halved
 from gaussmix.em.initial import InitialMoments
 from gaussmix.em.loop import run_em
+from gaussmix.em.maximise import initial_models
 from gaussmix.em.objective import Objective
 from gaussmix.em.stopping import Stopping
 from gaussmix.em.trace import State, final
@@ -33,10 +34,10 @@ from gaussmix.waist.block import Block
 from gaussmix.waist.need import Second
 
 LOCAL_ROWS, LOCAL_ROWS_PER_FEATURE = 200, 12  # most rows for a split: the larger of the two
+N_DRAWS = 4093  # a prime, so that what is drawn again falls to other uses
 LEAST_SHARE = 0.01  # least responsibility of a component for its own rows
 NEIGHBOURS, NEAR = 4, 0.02  # most components beside a move, and the least share of its rows that they take
 TRIES = 2  # of each split and of each removal in a round
-ROUGH = 1e-3  # nats per unit of row weight: tolerance of the steps that choose the axes of a moved model
 AT_A_TIME = 2**21  # limit on the numbers in rows that are split at a time, 16 MB
 MOVED = 0.03  # standard deviations: a component that has moved less is not split again
 
@@ -81,14 +82,33 @@ class LocalEM:
             return None
         return None if end.trace.frozen or end.outcome is Outcome.NON_FINITE else end
 
-    def model_of(self, rows: Distinct, shares: Array) -> Model | None:
-        """Make an M-step from responsibilities; None if a component has too few rows for a covariance."""
+    def model_of(self, rows: Distinct, shares: Array, before: Model | None = None) -> Model | None:
+        """Make an M-step from responsibilities; None if a component has too few rows for a covariance.
+
+        Axes that components share are looked for near those of a model before the move, if it is given.
+        """
         source = ArraySource(rows.rows, rows.weight, shares)
         first = InitialMoments(source, self.engine, shares.shape[1], Partition())
         try:
-            return first.model(self.family, self.objective, tolerance=ROUGH)
+            if before is None or not self.family.has_alternatives:
+                return first.model(self.family, self.objective)
+            moments, means = first.about_means(self.family.need(before.covariances))
+            of_mixture = moments, self.family, self.engine, self.objective, means, before.covariances
+            return initial_models(*of_mixture)[0]
         except SingularCovariance:
             return None
+
+
+class Draws:
+    """Numbers from [0, 1): taken one after the other, and again from the first after the last; `place` is the next."""
+
+    def __init__(self, rng: np.random.Generator) -> None:
+        self.numbers, self.place = rng.random(N_DRAWS), 0
+
+    def take(self, count: int) -> Array:
+        taken: Array = self.numbers[(self.place + np.arange(count)) % N_DRAWS]
+        self.place = (self.place + count) % N_DRAWS
+        return taken
 
 
 class View:
@@ -108,9 +128,9 @@ class View:
     @cached_property
     def overlap(self) -> Array:
         """Share of each component's rows that each other component takes, (n_components, n_components)."""
-        weighted = self.shares * self.row_share
-        mass = np.maximum(weighted.sum(axis=1), np.finfo(np.float64).tiny)
-        overlap: Array = weighted @ self.shares.T / mass[:, None]
+        mass = np.maximum(self.shares @ self.row_share, np.finfo(np.float64).tiny)
+        own = np.where(self.shares > LEAST_SHARE, self.shares, 0.0)
+        overlap: Array = (own * self.row_share) @ own.T / mass[:, None]
         return overlap
 
     def part(self, components: Places) -> tuple[Part, Array]:
@@ -166,8 +186,8 @@ class Moves:
     `scale` (n_features,), data units, are typical standard deviations within a component.
     """
 
-    def __init__(self, em: LocalEM, rng: np.random.Generator, scale: Array) -> None:
-        self._em, self._rng, self._scale = em, rng, scale
+    def __init__(self, em: LocalEM, draws: Draws, scale: Array) -> None:
+        self._em, self._draws, self._scale = em, draws, scale
         self._splits: dict[int, tuple[Array, Split | None]] = {}  # where a component was, and its split
         algebra = em.family.algebra
         self._is_free = algebra is not None and Across.EQUAL not in algebra  # no covariance depends on another one
@@ -202,8 +222,10 @@ class Moves:
     def swapped(self, view: View) -> Moved:
         """Move a random component to a random row."""
         model, rows = view.model, view.rows
-        means = np.array(model.means)
-        means[self._rng.integers(model.n_components)] = rows.rows[rows.draw(self._rng)]
+        means, (which, place) = np.array(model.means), self._draws.take(2)
+        reached = np.cumsum(rows.weight)
+        row = min(int(np.searchsorted(reached, place * reached[-1], side="right")), len(reached) - 1)
+        means[int(which * model.n_components)] = rows.rows[row]
         weights = np.full(model.n_components, 1 / model.n_components)
         part, _ = view.part(np.arange(model.n_components))
         return Moved(part, Model(weights, means, model.covariances, model.family))
@@ -222,7 +244,7 @@ class Moves:
         first = split.halves.first_share(split.group, part.rows.rows)
         shares[:, freed] = shares[:, halved] * (1 - first)
         shares[:, halved] *= first
-        model = self._em.model_of(part.rows, shares)
+        model = self._em.model_of(part.rows, shares, part.model)
         return None if model is None else Moved(part, model, tuple(self._touched(removal, split)))
 
     @staticmethod
@@ -253,7 +275,7 @@ class Moves:
             for k in range(model.n_components)
             if k not in known or (np.abs(known[k][0] - here[k]) >= MOVED * unit[k]).any()
         ]
-        at_a_time = max(1, AT_A_TIME // (self._most_rows(model.n_features) * model.n_features))  # draws depend on it
+        at_a_time = max(1, AT_A_TIME // (self._most_rows(model.n_features) * model.n_features))
         for first in range(0, len(stale), at_a_time):
             some = stale[first : first + at_a_time]
             for split, k in zip(self._split(view, some), some, strict=True):
@@ -264,14 +286,16 @@ class Moves:
         n_features = view.model.n_features
         shape = len(components), self._most_rows(n_features)
         weight, rows = np.zeros(shape), np.zeros((*shape, n_features))
+        drawn = self._draws.take(shape[0] * (n_features + 2)).reshape(shape[0], n_features + 2)
         for group, k in enumerate(components):
             places = view.places[k]
-            if len(places) > shape[1]:
-                places = np.sort(self._rng.choice(places, shape[1], replace=False))
+            if len(places) > shape[1]:  # at even distances in the order of the rows
+                at = (np.arange(shape[1]) + drawn[group, 0]) * (len(places) / shape[1])
+                places = places[np.minimum(at.astype(np.intp), len(places) - 1)]
             own = view.row_share[places] * view.shares[k, places]
             weight[group, : len(places)] = own / own.sum()
             rows[group, : len(places)] = view.rows.rows[places]
-        halves = halved(rows, weight, self._scale, self._rng, is_full=self._em.family.kind.second is Second.FULL)
+        halves = halved(rows, weight, self._scale, drawn[:, 1:], is_full=self._em.family.kind.second is Second.FULL)
         gains = halves.gain * (view.shares[components] @ view.row_share)
         gains[(weight > 0).sum(axis=1) < 4 * (n_features + 1)] = -np.inf
         return [
@@ -294,7 +318,7 @@ class Moves:
         for pair in np.argsort(-merged, kind="stable")[: 2 * model.n_components]:
             heir, k = int(heirs[pair]), int(freed[pair])
             both = shares[heir] + shares[k]
-            places = np.flatnonzero(both > LEAST_SHARE)
+            places = np.union1d(view.places[heir], view.places[k])
             mixed = _entropy(both[places], row_share[places]) - apart[heir] - apart[k]
             found.append(Removal(float(merged[pair]) - mixed, k, heir))
         for k, weight in enumerate(model.weights.tolist()):  # what the density of all loses with the component

@@ -5,26 +5,32 @@ Ueda, Nakano, Ghahramani & Hinton (2000), Neural Computation 12.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from gaussmix.em.initial import InitialMoments
-from gaussmix.em.moves import LocalEM, Moved, Moves, View
+from gaussmix.em.maximise import LOST_SHARE, MAX_LOSS, MEAN_ROUNDING
+from gaussmix.em.moves import N_DRAWS, Draws, LocalEM, Moved, Moves, View
 from gaussmix.em.objective import Objective
 from gaussmix.em.stopping import Stopping
-from gaussmix.em.trace import State
+from gaussmix.em.trace import State, Trace
 from gaussmix.engines.base import Engine
+from gaussmix.engines.runner import Judged, Runner, Search, Steps
 from gaussmix.errors import SingularCovariance
 from gaussmix.model import Model
 from gaussmix.numerics.arrays import Array
 from gaussmix.numerics.blas import one_blas_thread
 from gaussmix.numerics.contract import contract
+from gaussmix.numerics.core import native_target
+from gaussmix.numerics.threads import allowed
 from gaussmix.sources.array import ArraySource
 from gaussmix.starts.base import STARTS
-from gaussmix.starts.sample import Distinct
+from gaussmix.starts.sample import NEARLY_ALL, Distinct
 from gaussmix.waist.need import Second
+from gaussmix.waist.parameters import FARTHEST_MEAN
 
 SEARCHED = 4, 250  # rows per component on which moves are tried: for each parameter, and at least
 POLISHED = 40, 1_000  # the same for the second search
@@ -67,7 +73,7 @@ def split_and_merge(
         settled = None if start is None or is_unwanted() else em.end(rows, start, FIRST)
         if settled is None:
             continue
-        climb = _Climb(rows, em, rng, settled, is_unwanted).go(max(4, model.n_components // 2))
+        climb = _Climb(rows, em, rng, settled, is_unwanted).go(_patience(model.n_components))
         if found is None or climb.is_better(found):
             found = climb
     if found is None:
@@ -76,6 +82,42 @@ def split_and_merge(
     if len(more.rows) > len(rows.rows) and (polished := em.end(more, found.model, LAST)) is not None:
         found = _Climb(more, em, rng, polished, is_unwanted).go(max(4, model.n_components // 4))
     return found.model
+
+
+def search_by_core(n_components: int, n_uniform: int, close: Steps, rngs: Sequence[np.random.Generator]) -> Search:
+    """`split_and_merge` as plain values, with what it draws from each generator, for tables whose rows it uses all.
+
+    `n_uniform` is how many numbers a k-means start draws, `close` EM after the search.
+    """
+    n_starts = 3
+    draws, uniform = np.empty((len(rngs), n_starts, N_DRAWS)), np.empty((len(rngs), n_starts - 1, n_uniform))
+    for fit, rng in enumerate(rngs):
+        for number in range(n_starts):
+            if number:
+                uniform[fit, number - 1] = rng.random(n_uniform)
+            draws[fit, number] = Draws(rng).numbers
+    most_rows = min(FEW - 1, int(NEARLY_ALL * ROWS_OF_KMEANS * n_components))
+    judged = judged_by_core(n_components, _patience(n_components))
+    return Search(0.0, most_rows, uniform, draws, _steps(FIRST), close, judged, _patience_of_swaps(n_components))
+
+
+def judged_by_core(n_components: int, patience: int, most_moves: int | None = None) -> Judged:
+    """When the core accepts moves: in all at most `most_moves`, or `MOST_MOVES` for each component."""
+    steps = _steps(JUDGING), _steps(LONGER), _steps(SETTLING), _steps(SETTLING_LONGER)
+    limits = MOST_MOVES * n_components if most_moves is None else most_moves, patience
+    return Judged(*steps, (GAIN, LOOK_AHEAD), limits, (FEW_ROWS, SOME_ROWS, FLAT))
+
+
+def _steps(stopping: Stopping) -> Steps:
+    return stopping.tolerance, stopping.max_steps
+
+
+def _patience(n_components: int) -> int:
+    return max(4, n_components // 2)
+
+
+def _patience_of_swaps(n_components: int) -> int:
+    return max(20, 2 * n_components)
 
 
 def _another_start(rows: Distinct, em: LocalEM, n_components: int, rng: np.random.Generator) -> Model | None:
@@ -110,10 +152,17 @@ class _Climb:
         self._start = settled.trace.last
         self._within = _within(settled.model)
         variances = np.diagonal(self._within) if self._within.ndim == 2 else self._within
-        self._moves = Moves(em, rng, np.sqrt(np.maximum(variances, np.finfo(np.float64).tiny)))
-        self._view = View(rows, em, settled.model)
-        self._n_unsound = self._count_unsound(self._view)
+        self._draws = Draws(rng)
+        self._moves = Moves(em, self._draws, np.sqrt(np.maximum(variances, np.finfo(np.float64).tiny)))
         self._left = MOST_MOVES * settled.model.n_components
+
+    @cached_property
+    def _view(self) -> View:
+        return View(self._rows, self._em, self._state.model)
+
+    @cached_property
+    def _n_unsound(self) -> int:
+        return self._count_unsound(self._view)
 
     @property
     def model(self) -> Model:
@@ -128,15 +177,40 @@ class _Climb:
 
     def go(self, patience: int) -> _Climb:
         """Try moves until `patience` in a row have not helped."""
-        self._try(self._moves.ranked, patience)
+        if not self._by_core(patience, swaps=False):
+            self._try(self._moves.ranked, patience)
         return self
 
     def swap(self) -> _Climb:
         """Try random moves, if covariances depend on each other: bounds on the gains of splits do not hold there."""
         if self._em.family.is_shared:
-            self._left = MOST_MOVES * self.model.n_components
-            self._try(self._swaps, max(20, 2 * self.model.n_components))
+            self._left, patience = MOST_MOVES * self.model.n_components, _patience_of_swaps(self.model.n_components)
+            if not self._by_core(patience, swaps=True):
+                self._try(self._swaps, patience)
         return self
+
+    def _by_core(self, patience: int, *, swaps: bool) -> bool:
+        """Let the core try the moves (cpp/em/climb.cpp), to rounding as `_try`; false if Python must try them."""
+        em, rows, model = self._em, self._rows, self.model
+        target, algebra, ridge = native_target(), em.family.algebra, em.objective.as_ridge()
+        if target is None or algebra is None or ridge is None or not isinstance(em.engine, Runner):
+            return False
+        weights, means, covariances = (
+            np.array(each, order="C") for each in (model.weights, model.means, model.covariances.array)
+        )
+        n_moves, reached, n_unsound, self._draws.place = target.climb(
+            rows.rows, rows.weight, algebra, weights, means, covariances.reshape(-1), ridge,
+            (LOST_SHARE, MEAN_ROUNDING, MAX_LOSS, FARTHEST_MEAN), self._state.trace.last, self._within.reshape(-1),
+            judged_by_core(model.n_components, patience, self._left), swaps, self._draws.numbers, self._draws.place,
+            self._is_unwanted, allowed(getattr(em.engine, "n_threads", 1)),
+        )  # fmt: skip
+        if n_moves > 0:
+            found = model.family.covariances(covariances, *means.shape)
+            self._state = State(Model(weights, means, found, model.family), Trace((reached,), (reached,)))
+            vars(self).pop("_view", None)
+        if n_moves >= 0:
+            self._n_unsound = n_unsound
+        return n_moves >= 0
 
     def _swaps(self, view: View, _: set[int]) -> Iterator[Moved]:
         while True:
@@ -226,7 +300,7 @@ def _within(model: Model) -> Array:
     if model.family.kind.second is Second.FULL:
         matrix: Array = contract("k,kij->ij", model.weights, model.covariances.dense())
         return matrix
-    return model.weights @ model.covariances.variances()
+    return contract("k,kj->j", model.weights, model.covariances.variances())
 
 
 def _last_gain(state: State) -> float:

@@ -98,7 +98,8 @@ class Seeds(NamedTuple):
     Parameters
     ----------
     n_candidates : rows drawn for each centre but the first; the best is chosen.
-    uniform : (1 + (n_components − 1) n_candidates,), drawn from [0, 1); the same in every group.
+    uniform : (n_starts, 1 + (n_components − 1) n_candidates), drawn from [0, 1); the same in every group. EM runs from
+        each start, and the highest run is kept, the first of runs that `best_of.ROUNDING` calls equal.
     max_passes, settled : of k-means; it stops when centres move by less than this part of the mean variance.
     """
 
@@ -106,6 +107,45 @@ class Seeds(NamedTuple):
     uniform: Array | None
     max_passes: int
     settled: float
+
+
+Steps = tuple[float, int]  # of EM: tolerance, nats per unit of row weight, and limit on their number
+
+
+class Judged(NamedTuple):
+    """When moves of a search are accepted; `em.split_and_merge` says what each number does."""
+
+    judging: Steps
+    longer: Steps
+    settling: Steps
+    settling_longer: Steps
+    gains: tuple[float, float]
+    limits: tuple[int, int]
+    unsound: tuple[float, float, float]
+
+
+class Search(NamedTuple):
+    """A search from each start of a recipe, for groups whose rows it uses all; see `em.split_and_merge`.
+
+    Parameters
+    ----------
+    least_weight : of a group that is searched, as its weights were given; others end with EM alone.
+    most_rows : of a group; one with more is left to Python.
+    uniform : (n_starts, n_searched − 1, 1 + (n_components − 1) n_candidates), for the further starts of each search.
+    draws : (n_starts, n_searched, n_draws), for the moves from each of its starts.
+    first, close : EM before the moves and after them.
+    judged : when moves are accepted.
+    patience_of_swaps : for structures with one covariance.
+    """
+
+    least_weight: float
+    most_rows: int
+    uniform: Array
+    draws: Array
+    first: Steps
+    close: Steps
+    judged: Judged
+    patience_of_swaps: int
 
 
 class Recipe(NamedTuple):
@@ -120,6 +160,7 @@ class Recipe(NamedTuple):
     control : when EM ends. Without steps there is the first M-step alone.
     ridge_share, trimmed : of the automatic ridge; see `em.ridge`.
     smallest_spread : a group in which a column varies by less is unusual, data units.
+    search : between the start and EM; None for none.
     """
 
     algebra: Algebra
@@ -129,6 +170,7 @@ class Recipe(NamedTuple):
     ridge_share: float
     trimmed: float
     smallest_spread: float
+    search: Search | None = None
 
 
 class Fits(NamedTuple):
@@ -140,8 +182,9 @@ class Fits(NamedTuple):
     means : (n_groups, n_components, n_features), data units.
     covariances : (n_groups, …), each in compact form, data units².
     ridge : (n_groups, n_features), data units².
-    n_steps : (n_groups,); −1 for a group that is unusual, or does not suit the fast path: Python must fit it, and its
-        numbers in the other arrays mean nothing.
+    n_steps : (n_groups,), of the highest run; −1 for a group that is unusual, or does not suit the fast path: Python
+        must fit it, and its numbers in the other arrays mean nothing. With several starts, a group with a run that ends
+        before EM does is unusual.
     has_settled : (n_groups,), whether the last step changed the log-likelihood by less than the tolerance.
     log_likelihood : mean before each step, nats per unit of row weight, one group after the other.
     whitening : factors of the covariances of a single group, with the bits of the family's own; None for several.

@@ -22,11 +22,12 @@ from gaussmix.estimators.gaussian_mixture import GaussianMixture
 from gaussmix.families.base import Family
 from gaussmix.families.one_feature import check_features
 from gaussmix.fit.diagnostics import ROUNDED
-from gaussmix.fit.plan import recipe_of
+from gaussmix.fit.plan import recipe_of, weight_for_search
 from gaussmix.mixture.mixtures import Mixtures
 from gaussmix.model import Model
 from gaussmix.numerics.arrays import Array, Places
 from gaussmix.report.messages import rounding_sentence
+from gaussmix.starts.base import AUTO
 
 _SHOWN = 5  # keys in a warning
 _REFUSED = "callbacks", "max_time", "checkpoint", "weights_init", "means_init", "precisions_init", "covariances_init"
@@ -87,9 +88,9 @@ def fit_many(
 
     Notes
     -----
-    The core makes all fits in one call, where they start once from "kmeans" or "k-means++" and the structure is none of
-    "EVE", "VVE" and "factor_analyzer". Other fits, and those of groups with something unusual, such as a
-    constant column, are made one by one.
+    The core makes all fits in one call, where they start from "kmeans" or "k-means++", once or several times, and the
+    structure is none of "EVE", "VVE" and "factor_analyzer". Other fits are made one by one, and so are those of groups
+    with something unusual, such as a constant column.
 
     Examples
     --------
@@ -165,15 +166,17 @@ class _Many:
                 raise ValueError(f"{refusal}.")
             warn(check_features(self.template.covariance_type, rows.shape[1]))
         is_plain = not (self.template.trim or given_terms(self.template)) and self.template.acceleration is None
-        if not isinstance(engine, Runner) or not len(rows) or n_init > 1 or not is_plain:
+        if not isinstance(engine, Runner) or not len(rows) or not is_plain:
             return None
         if self.template.weight_meaning == "precision" and self.groups.row_weight is not None:
             return None
-        rng = check_seed(self.template.random_state)
-        recipe = recipe_of(init, family, n_components, rows.shape[1], ridge, stopping, rng)
+        rng, (some, places) = check_seed(self.template.random_state), self.groups.for_core()
+        if init == AUTO and n_init > 1:  # a group that is searched draws more for each of its starts
+            are_heavy = some.total_weight * some.unit >= weight_for_search(rows.shape[1])
+            init = "kmeans" if n_components == 1 or not are_heavy.any() else "search" if are_heavy.all() else AUTO
+        recipe = recipe_of(init, family, n_components, rows.shape[1], ridge, stopping, rng, n_init)
         if recipe is None or not recipe.control.max_steps:
             return None
-        some, places = self.groups.for_core()
         fits = engine.fit_many(some, recipe)
         return None if fits is None else fits.among(places, len(self.groups.keys))
 

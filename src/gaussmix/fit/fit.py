@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -23,7 +22,7 @@ from gaussmix.em.trace import Frozen, State, Trace, final
 from gaussmix.em.trimming import trimmed, trimmed_partition
 from gaussmix.engines.runner import Groups, Runner
 from gaussmix.errors import Outcome, SingularCovariance
-from gaussmix.fit.plan import Drawn, Onward, Plan, Start, recipe_of
+from gaussmix.fit.plan import Drawn, Onward, Plan, Start, close_after_search, recipe_of
 from gaussmix.fit.problem import Problem
 from gaussmix.fit.watch import Watch
 from gaussmix.model import Model
@@ -34,7 +33,6 @@ from gaussmix.starts import STARTS, Partition
 from gaussmix.starts.base import nearest_centre
 from gaussmix.waist.leaves import LEAF_ROWS
 
-CLOSE, MOST_STEPS = 1e-5, 300  # tolerance of EM after a search, nats per unit of row weight, and limit on its steps
 MANY = 4 * LEAF_ROWS  # rows: with more, EM settles on the sample of the starts first
 FEW = LEAF_ROWS // 8  # rows: with more, calls cost little beside the work, and several starts share a sort of the rows
 
@@ -246,12 +244,10 @@ def _settled_on_the_sample(problem: Problem, plan: Plan, drawn: Drawn, objective
     if partition.searched is None:
         return None if end is None else end.model
     of_search = partition.searched, problem.engine, objective, np.random.default_rng(partition.seed)
-    begun = (start if end is None else end.model).without_noise
-    found = split_and_merge(begun, *of_search, lambda: plan.is_unwanted() or plan.stopping.is_over())
-    close = replace(plan.stopping, tolerance=min(plan.stopping.tolerance, CLOSE), max_steps=MOST_STEPS)
-    searched = _end(
-        problem, plan, sample, found.beside(start.noise if end is None else end.model.noise), objective, close
-    )
+    plain = start if end is None else end.model
+    found = split_and_merge(plain.without_noise, *of_search, lambda: plan.is_unwanted() or plan.stopping.is_over())
+    close = close_after_search(plan.stopping)
+    searched = _end(problem, plan, sample, found.beside(plain.noise), objective, close)
     if searched is None:
         return None if end is None else end.model
     return better(end, searched).model

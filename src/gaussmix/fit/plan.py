@@ -13,6 +13,7 @@ from gaussmix.covariances import Covariances
 from gaussmix.em.initial import InitialMoments
 from gaussmix.em.maximise import LOST_SHARE, MAX_LOSS, MEAN_ROUNDING
 from gaussmix.em.ridge import SHARE, TRIMMED
+from gaussmix.em.split_and_merge import search_by_core
 from gaussmix.em.stopping import Stopping
 from gaussmix.engines.runner import Control, Recipe, Seeds
 from gaussmix.families.base import Family
@@ -26,6 +27,7 @@ from gaussmix.starts.kmeans import MAX_PASSES, TOLERANCE, count_candidates
 
 # Row weight for each number in a mean and a full covariance, whatever the structure: with less, "auto" is no search.
 ROWS_FOR_SEARCH = 20
+CLOSE, MOST_STEPS = 1e-5, 300  # tolerance of EM after a search, nats per unit of row weight, and limit on its steps
 StartCall = Callable[[Rows, int, np.random.Generator], Given]
 Init = str | Sequence[str] | Given | StartCall  # what `init_params` may be
 
@@ -162,6 +164,11 @@ class Plan:
         return starts if is_drawn else starts[:1]
 
 
+def close_after_search(stopping: Stopping) -> Stopping:
+    """When EM ends after the moves of a search."""
+    return replace(stopping, tolerance=min(stopping.tolerance, CLOSE), max_steps=MOST_STEPS)
+
+
 def search_pays(problem: Problem) -> bool:
     """Whether `init_params="auto"` is a search.
 
@@ -171,10 +178,16 @@ def search_pays(problem: Problem) -> bool:
     data, d = problem.data, problem.source.n_features
     if problem.n_components == 1 or not data.is_plain or problem.source.has_errors:
         return False
-    return data.original.profile.total_weight >= ROWS_FOR_SEARCH * (d + d * (d + 1) / 2)
+    return data.original.profile.total_weight >= weight_for_search(d)
 
 
-_PASSES = {"kmeans": MAX_PASSES, "k-means++": 0}  # of k-means, after the starts that engines make
+def weight_for_search(n_features: int) -> float:
+    """The least row weight with which "auto" is a search."""
+    return ROWS_FOR_SEARCH * (n_features + n_features * (n_features + 1) / 2)
+
+
+# Passes of k-means after the starts that engines make; a search begins with k-means.
+_PASSES = {"kmeans": MAX_PASSES, "k-means++": 0, "search": MAX_PASSES, AUTO: MAX_PASSES}
 
 
 def recipe_of(
@@ -185,24 +198,39 @@ def recipe_of(
     ridge: float | None,
     stopping: Stopping,
     rng: np.random.Generator,
+    n_starts: int = 1,
 ) -> Recipe | None:
     """A usual fit as plain values, for engines that make it in one call; None if engines can't make its start.
 
     Parameters
     ----------
-    init : the name of a start, if it is one.
+    init : the name of a start, if it is one. "auto", of one start, is a search for groups that are heavy enough.
     family, n_components, n_features : of the mixture.
     ridge : added to every variance, data units²; None for the automatic one.
     stopping : when EM ends. With another rule, or callbacks, the recipe stops after the first M-step.
-    rng : for the draws of the start, if there is a recipe.
+    rng : for the draws of the starts, if there is a recipe.
+    n_starts : how often `init` begins; the highest run is kept.
     """
+    may_search = isinstance(init, str) and (init == "search" or (init == AUTO and n_components > 1))
     n_passes = _PASSES.get(init) if isinstance(init, str) else None
     if n_passes is None or family.algebra is None or family.has_alternatives:
         return None
     is_usual = type(stopping) is Stopping and not stopping.is_watched
-    n_candidates = count_candidates(n_components)
-    seeds = Seeds(n_candidates, rng.random(1 + (n_components - 1) * n_candidates), n_passes, TOLERANCE)
-    every = None if ridge is None else np.full(n_features, ridge)
     max_steps = stopping.max_steps if is_usual else 0
+    if may_search and (n_components == 1 or not max_steps or (init == AUTO and n_starts > 1)):
+        return None
+    n_candidates = count_candidates(n_components)
+    uniform, rngs = np.empty((n_starts, 1 + (n_components - 1) * n_candidates)), []
+    for start in uniform:
+        start[:] = rng.random(len(start))
+        if may_search:
+            rngs.append(np.random.default_rng(int(rng.integers(2**63))))
+    seeds = Seeds(n_candidates, uniform, n_passes, TOLERANCE)
+    every = None if ridge is None else np.full(n_features, ridge)
     control = Control(every, stopping.tolerance, max_steps, LOST_SHARE, MEAN_ROUNDING, MAX_LOSS)
-    return Recipe(family.algebra, n_components, seeds, control, SHARE, TRIMMED, SMALLEST_SPREAD)
+    search = None
+    if may_search:
+        close = close_after_search(stopping)
+        search = search_by_core(n_components, uniform.shape[1], (close.tolerance, close.max_steps), rngs)
+        search = search._replace(least_weight=weight_for_search(n_features) if init == AUTO else 0.0)
+    return Recipe(family.algebra, n_components, seeds, control, SHARE, TRIMMED, SMALLEST_SPREAD, search)

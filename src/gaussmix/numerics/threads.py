@@ -12,12 +12,13 @@ _limit = local()
 @contextmanager
 def at_most(n_threads: int) -> Iterator[None]:
     """Give calls that this thread makes at most so many threads."""
-    before = getattr(_limit, "n_threads", n_threads)
+    before = vars(_limit).copy()
     _limit.n_threads = allowed(n_threads)
     try:
         yield
     finally:
-        _limit.n_threads = before
+        vars(_limit).clear()
+        vars(_limit).update(before)
 
 
 def allowed(n_threads: int) -> int:

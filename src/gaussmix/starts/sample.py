@@ -17,6 +17,8 @@ from gaussmix.sources.base import Source
 from gaussmix.waist.block import Block
 from gaussmix.waist.leaves import LEAF_ROWS
 
+NEARLY_ALL = 1.3  # times the wanted rows: so few are all taken
+
 
 @dataclass(frozen=True, eq=False)
 class Distinct:
@@ -69,7 +71,7 @@ class Distinct:
         The extreme rows have the smallest or largest value of a feature; with them no outlier is lost. If they are not
         drawn, they get the weight that draws give them on average.
         """
-        if len(self.weight) <= 1.3 * wanted:
+        if len(self.weight) <= NEARLY_ALL * wanted:
             return self
         weight = np.bincount(self.draw_many(rng, wanted), minlength=len(self.weight)).astype(np.float64)
         ends = extreme_rows(self.rows, self.weight)

@@ -94,7 +94,7 @@ def fit_many(target: Target, n_threads: int, groups: Groups, recipe: Recipe) -> 
         places, seeds.n_candidates, seeds.uniform, (seeds.max_passes, seeds.settled), control.ridge,
         (recipe.ridge_share, recipe.trimmed), recipe.smallest_spread, _limits(control),
         control.tolerance, min(control.max_steps, MOST_STEPS),
-        SECONDS if len(groups.size) == 1 else FOREVER, n_threads,
+        SECONDS if len(groups.size) == 1 else FOREVER, recipe.search, n_threads,
     )  # fmt: skip
     weights, means, covariances, factors, log_abs_det, ridge, n_steps, has_settled, log_likelihood = found
     whitening = None

@@ -1,0 +1,279 @@
+#include "climb.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <new>
+#include <optional>
+#include <utility>
+
+#include "buffer.hpp"
+#include "moves.hpp"
+#include "passes.hpp"
+
+namespace gaussmix {
+
+namespace {
+
+constexpr double kStepsOfMove = 12;  // about
+
+struct Candidate {
+    Moved moved;
+    Ranking ranking;             // what is left of it after this move
+    std::optional<double> gain;  // none: it does not help
+};
+
+class Climb {
+public:
+    Climb(const KernelTable& kernels, const ClimbView& task, const Execution& execution, const MixtureView& mixture,
+          const Climbed& start)
+        : kernels_(kernels),
+          task_(task),
+          judgement_(task.judgement),
+          execution_(execution),
+          algebra_(task.em.algebra),
+          is_full_(algebra_.second() == Second::full),
+          d_(task.em.rows.n_features),
+          n_components_(task.em.n_components),
+          moves_(kernels, task, execution, mixture, start.cursor),
+          reached_(start.log_likelihood),
+          left_(judgement_.most_moves) {}
+
+    // False where EM of the rows is not as usual, and if interrupted.
+    bool begin() {
+        if (!moves_.begin()) return false;
+        n_unsound_ = count_unsound(moves_.mixture(), moves_.view());
+        return true;
+    }
+
+    // Makes rounds of moves until one does not help.
+    Climbed climb(const MixtureView& out) {
+        while (left_ > 0 && !execution_.interrupt.has_come()) {
+            std::vector<Candidate> found = judged();
+            if (found.empty()) break;
+            bool helps = accept(found);
+            if (!helps && found.size() > 1) {
+                found.erase(found.begin() + 1, found.end());
+                helps = accept(found);
+            }
+            if (!helps) break;
+            ++n_moves_;
+        }
+        moves_.mixture().write(out);
+        return {n_moves_, reached_, n_unsound_, moves_.cursor()};
+    }
+
+private:
+    struct End {
+        double last, gain;  // the log-likelihood before the last step, and what that step gained over the one before
+    };
+
+    // Moves that help on their own parts and touch different components, until so many in a row do not help. The one
+    // that gains most comes first.
+    std::vector<Candidate> judged() {
+        std::vector<Candidate> found;
+        Places touched;
+        Ranking ranking;
+        if (!task_.has_swaps) ranking = moves_.ranked();
+        const Index at_once = count_workers(job(execution_.n_threads), execution_.n_threads);
+        bool is_over = false;
+        for (Index n_failures = 0; !is_over;) {
+            std::vector<Candidate> tried;
+            while (static_cast<Index>(tried.size()) < std::min({at_once, left_, judgement_.patience - n_failures})) {
+                Candidate candidate;
+                if (!propose(ranking, touched, candidate.moved)) break;
+                if (at_once > 1) candidate.ranking = ranking;
+                tried.push_back(std::move(candidate));
+            }
+            if (execution_.interrupt.has_come() || tried.empty() || !judge(tried)) break;
+            for (Candidate& candidate : tried) {
+                --left_;
+                const bool helps = candidate.gain.has_value();
+                n_failures = helps ? 0 : n_failures + 1;
+                const bool is_whole = static_cast<Index>(candidate.moved.part.components.size()) == n_components_;
+                if (helps) {  // what was tried after it did not know
+                    moves_.rewind(candidate.moved.cursor);
+                    if (at_once > 1) ranking = std::move(candidate.ranking);
+                    touched.insert(touched.end(), candidate.moved.touched.begin(), candidate.moved.touched.end());
+                    found.push_back(std::move(candidate));
+                }
+                is_over = n_failures == judgement_.patience || left_ <= 0 || (!found.empty() && is_whole);
+                if (helps || is_over) break;
+            }
+        }
+        const auto above = [](const Candidate& a, const Candidate& b) { return *a.gain > *b.gain; };
+        std::stable_sort(found.begin(), found.end(), above);
+        return found;
+    }
+
+    bool propose(Ranking& ranking, const Places& touched, Moved& moved) {
+        if (!task_.has_swaps) return moves_.move(ranking, touched, moved);
+        moves_.swap(moved);
+        return true;
+    }
+
+    // Makes moves together, if EM on all rows ends higher and no further component is unsound.
+    bool accept(const std::vector<Candidate>& found) {
+        Mixture settled = moves_.mixture();
+        for (const Candidate& each : found) moves_.put(each.moved.part.components, each.moved.mixture, settled);
+        const double aim = reached_ + judgement_.gain;
+        auto end = ended(moves_.whole(), settled, judgement_.settling, execution_);
+        if (end && end->last <= aim) end = ended(moves_.whole(), settled, judgement_.settling_longer, execution_);
+        View view;
+        if (!end || end->last <= aim || !moves_.look(settled, view)) return false;
+        const Index n_unsound = count_unsound(settled, view);
+        if (n_unsound > n_unsound_) return false;
+        moves_.replace(std::move(settled), std::move(view));
+        reached_ = end->last;
+        n_unsound_ = n_unsound;
+        return true;
+    }
+
+    SpanJob job(Index n_moves) const {
+        const Index k = moves_.most_around();
+        const Shape shape{k, d_, algebra_.factor_shape(), false, Rule::soft, algebra_.second()};
+        const double part = static_cast<double>(k) / static_cast<double>(n_components_);
+        SpanJob job{};
+        job.n_rows = n_moves;
+        job.rows_in_span = 1;
+        job.work_per_row = kStepsOfMove * work_per_row(shape) * part * static_cast<double>(task_.em.rows.n_rows);
+        return job;
+    }
+
+    // False if interrupted.
+    bool judge(std::vector<Candidate>& tried) const {
+        if (tried.size() == 1) {  // threads share its rows
+            tried[0].gain = gain_of(tried[0], execution_);
+            return !execution_.interrupt.has_come();
+        }
+        SpanJob all = job(static_cast<Index>(tried.size()));
+        all.process = [&](int, Index place, Index, Listener listener) {
+            Interrupt interrupt([listener] { return listener.ask(listener.self); });
+            Candidate& candidate = tried[static_cast<std::size_t>(place)];
+            try {
+                candidate.gain = gain_of(candidate, {1, interrupt});
+            } catch (const std::bad_alloc&) {
+                candidate.gain.reset();
+            }
+        };
+        return process_spans(all, execution_);
+    }
+
+    // The gain of a move, nats per row, if EM ends higher with it than without it in as many steps. Makes these steps.
+    std::optional<double> gain_of(Candidate& candidate, const Execution& execution) const {
+        const Part& part = candidate.moved.part;
+        const double least = judgement_.gain / part.share, limit = part.log_likelihood + least;
+        auto end = ended(part.em, candidate.moved.mixture, judgement_.first, execution);
+        Index n_steps = judgement_.first.most;
+        if (!end || end->last + judgement_.look_ahead * end->gain <= limit) return std::nullopt;
+        if (end->last <= limit || end->gain > least) {
+            end = ended(part.em, candidate.moved.mixture, judgement_.longer, execution);
+            n_steps += judgement_.longer.most;
+            if (!end || end->last <= limit) return std::nullopt;
+        }
+        Mixture unmoved = part.mixture;
+        const auto without = ended(part.em, unmoved, {judgement_.first.tolerance, n_steps}, execution);
+        const double gain = end->last - (without ? without->last : part.log_likelihood);
+        return gain > least ? std::optional<double>(gain * part.share) : std::nullopt;
+    }
+
+    // EM from a mixture. None where a step is unusual, and if interrupted.
+    std::optional<End> ended(EmView em, Mixture& mixture, const Steps& steps, const Execution& execution) const {
+        Numbers course;
+        em.tolerance = steps.tolerance;
+        em.max_steps = steps.most;
+        if (!run_em(kernels_, em, execution, mixture.view(), course) || course.empty()) return std::nullopt;
+        const double last = course.back(), gain = course.size() > 1 ? last - course[course.size() - 2] : 0;
+        const bool has_settled = course.size() > 1 && std::fabs(gain) < steps.tolerance;
+        if (!has_settled && static_cast<Index>(course.size()) < steps.most) return std::nullopt;
+        return End{last, std::max(0.0, gain)};
+    }
+
+    // Components with too few distinct rows, or with few and nearly flat compared with the start.
+    Index count_unsound(const Mixture& mixture, const View& view) const {
+        const auto n_numbers = static_cast<double>(is_full_ && !algebra_.is_shared() ? d_ + 1 : 2);
+        Index n_unsound = 0;
+        for (Index k = 0; k < n_components_; ++k) {
+            const double n_rows = view.n_rows[k];
+            if (n_rows < judgement_.few_rows * n_numbers ||
+                (n_rows < judgement_.some_rows * n_numbers && is_flat(mixture, k))) {
+                ++n_unsound;
+            }
+        }
+        return n_unsound;
+    }
+
+    bool is_flat(const Mixture& mixture, Index k) const {
+        if (!is_full_) {
+            for (Index j = 0; j < d_; ++j) {
+                if (moves_.variance(mixture, k, j) < judgement_.flat * task_.within[j]) return true;
+            }
+            return false;
+        }
+        // Features in units of their own, so that none is lost beside a large one.
+        Numbers scaled = room(d_ * d_), own(scaled), turned(scaled), values = room(d_), axes(scaled);
+        for (Index i = 0; i < d_ * d_; ++i) {
+            const double unit = std::sqrt(task_.within[i / d_ * (d_ + 1)]) * std::sqrt(task_.within[i % d_ * (d_ + 1)]);
+            scaled[i] = task_.within[i] / unit;
+            own[i] = moves_.covariance(mixture, k)[i] / unit;
+        }
+        const Listener listener = execution_.interrupt.listener();
+        const Buffer scratch = Buffer::of_doubles(principal_axes_scratch(d_));
+        kernels_.principal_axes(d_, scaled.data(), listener, scratch.doubles(), values.data(), axes.data());
+        const double least = std::numeric_limits<double>::epsilon();
+        for (Index i = 0; i < d_ * d_; ++i) axes[i] /= std::sqrt(std::max(values[i % d_], least));
+        const auto multiply = [&](auto&& a, auto&& b, Numbers& to) {
+            for (Index i = 0; i < d_ * d_; ++i) {
+                to[i] = 0;
+                for (Index l = 0; l < d_; ++l) to[i] += a(i / d_, l) * b(l, i % d_);
+            }
+        };
+        multiply([&](Index i, Index l) { return axes[l * d_ + i]; }, [&](Index l, Index j) { return own[l * d_ + j]; },
+                 turned);
+        multiply([&](Index i, Index l) { return turned[i * d_ + l]; },
+                 [&](Index l, Index j) { return axes[l * d_ + j]; }, own);
+        for (Index i = 0; i < d_ * d_; ++i) own[i] = 0.5 * (own[i] + own[i % d_ * d_ + i / d_]);
+        kernels_.principal_axes(d_, own.data(), listener, scratch.doubles(), values.data(), axes.data());
+        return values[d_ - 1] < judgement_.flat;
+    }
+
+    const KernelTable& kernels_;
+    const ClimbView& task_;
+    const Judgement& judgement_;
+    const Execution& execution_;
+    const Algebra algebra_;
+    const bool is_full_;
+    const Index d_, n_components_;
+    Moves moves_;
+    double reached_;
+    Index n_unsound_ = 0, n_moves_ = 0, left_;
+};
+
+}  // namespace
+
+Numbers mean_covariance(const Algebra& algebra, Index n_components, Index n_features, const Mixture& mixture) {
+    const bool is_full = algebra.second() == Second::full;
+    const Index size = algebra.size(n_features), count = is_full ? size : n_features;
+    Numbers mean = room(count), terms = room(n_components);
+    for (Index i = 0; i < count; ++i) {
+        for (Index k = 0; k < n_components; ++k) {
+            const Index at = (algebra.is_shared() ? 0 : k * size) + (size == 1 ? 0 : i);
+            terms[k] = mixture.weights[k] * mixture.covariances[at];
+        }
+        mean[i] = sum_in_pairs(terms.data(), n_components);
+    }
+    return mean;
+}
+
+bool climb(const KernelTable& kernels, const ClimbView& task, const Execution& execution, MixtureView mixture,
+           Climbed& climbed) {
+    Climb climb(kernels, task, execution, mixture, climbed);
+    if (climb.begin()) {
+        climbed = climb.climb(mixture);
+    } else {
+        climbed.n_moves = -1;
+    }
+    return !execution.interrupt.has_come();
+}
+
+}  // namespace gaussmix

@@ -1,0 +1,45 @@
+// The climb of a search without coming back to Python: em/moves.py and em/split_and_merge.py say the same at length.
+#pragma once
+#include "halves.hpp"
+
+namespace gaussmix {
+
+struct Steps {  // of EM
+    double tolerance;
+    Index most;
+};
+
+struct Judgement {                    // when a move is accepted: em/split_and_merge.py
+    Steps first, longer;              // after a move, and after a promising one
+    Steps settling, settling_longer;  // of all rows, and if the first do not suffice
+    double gain, look_ahead;     // least gain of a move; it is promising if so many more gains like the last suffice
+    Index most_moves, patience;  // in all, and in a row without success
+    double few_rows, some_rows, flat;  // what is unsound
+};
+
+struct ClimbView {
+    EmView em;             // of all rows: float64, complete, in C order, with weights
+    const double* within;  // mean covariance of the components, or mean variances without covariances
+    Judgement judgement;
+    bool has_swaps;  // a random component goes to a random row; otherwise moves are ranked by bounds on their gain
+    const double* uniform;  // (n_uniform,), drawn from [0, 1); taken one after the other, and again from the first
+    Index n_uniform;
+};
+
+struct Climbed {
+    Index n_moves;          // rounds of moves that helped; -1 where EM of the rows is not as usual: Python must climb
+    double log_likelihood;  // mean before the last step of EM
+    Index n_unsound;        // components
+    Index cursor;           // of the next number that is drawn
+};
+
+// Of the components by their weights, with NumPy's bits: (n_features, n_features), or variances without covariances.
+Numbers mean_covariance(const Algebra& algebra, Index n_components, Index n_features, const Mixture& mixture);
+
+// Moves components of a mixture in which EM has settled at `climbed.log_likelihood`, until no move has helped for some
+// time. The mixture after the last moves that helped replaces it. Several threads judge moves at once. What they judge
+// after a move that helps is judged again, so that their number changes no bit. False if interrupted.
+bool climb(const KernelTable& kernels, const ClimbView& task, const Execution& execution, MixtureView mixture,
+           Climbed& climbed);
+
+}  // namespace gaussmix

@@ -1,0 +1,175 @@
+#include "halves.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <numeric>
+
+#include "buffer.hpp"
+#include "passes.hpp"
+
+namespace gaussmix {
+
+namespace {
+
+constexpr Index kSteps = 5;
+constexpr double kMixed = 0.05, kShortestCut = 0.2, kRidge = 1e-9, kLeastWeight = 0.02;
+constexpr double kFlattest = 1e-12, kResolved = 0x1p-26;
+constexpr double kInfinity = std::numeric_limits<double>::infinity();
+constexpr double kHalfLog2Pi = 0.91893853320467274;
+
+Algebra algebra_of(bool is_full) { return {Across::own, Across::own, is_full ? Across::own : Across::nothing}; }
+
+RowsView view_of(const double* rows, Index n_rows, Index n_features) {
+    return {rows, false, n_rows, n_features, n_features, 1, nullptr, nullptr};
+}
+
+// Replaces the mean variances and axes of a group by what whitens it; finds its longest axis.
+Index whiten(const KernelTable& kernels, bool is_full, Index d, const Numbers& scale, Numbers& second,
+             Listener listener) {
+    Numbers values(second), axes;
+    if (is_full) {
+        for (Index i = 0; i < d * d; ++i) second[i] /= scale[i / d] * scale[i % d];
+        values = room(d), axes = room(d * d);
+        const Buffer scratch = Buffer::of_doubles(principal_axes_scratch(d));
+        kernels.principal_axes(d, second.data(), listener, scratch.doubles(), values.data(), axes.data());
+    } else {
+        for (Index j = 0; j < d; ++j) values[j] /= scale[j] * scale[j];
+    }
+    const double largest = *std::max_element(values.begin(), values.end());
+    for (double& value : values) value = std::max(value, std::max(kFlattest * largest, kFlattest));
+    for (Index j = 0; j < d; ++j) {
+        const double root = std::sqrt(values[j]);
+        if (!is_full) second[j] = 1 / (root * scale[j]);
+        for (Index i = 0; i < d && is_full; ++i) second[j * d + i] = axes[i * d + j] / root / scale[i];
+    }
+    return std::max_element(values.begin(), values.end()) - values.begin();
+}
+
+Numbers whitened(const Halves& halves, const double* rows, Index n_rows) {
+    const auto d = static_cast<Index>(halves.middle.size());
+    Numbers found = room(n_rows * d), columns(halves.whitening);
+    for (Index i = 0; i < d && halves.is_full; ++i) {
+        for (Index j = 0; j < d; ++j) columns[i * d + j] = halves.whitening[j * d + i];
+    }
+    for (Index row = 0; row < n_rows; ++row) {
+        double* to = found.data() + row * d;
+        for (Index i = 0; i < d; ++i) {
+            const double offset = rows[row * d + i] - halves.middle[i];
+            if (!halves.is_full) to[i] = offset * columns[i];
+            for (Index j = 0; j < d && halves.is_full; ++j) to[j] += offset * columns[i * d + j];
+        }
+    }
+    return found;
+}
+
+// The value that a share of the weight reaches.
+double quantile(const Numbers& values, const double* weight, double share) {
+    std::vector<Index> order(values.size());
+    std::iota(order.begin(), order.end(), Index{0});
+    std::stable_sort(order.begin(), order.end(), [&](Index a, Index b) { return values[a] < values[b]; });
+    double reached = 0;
+    for (const Index row : order) {
+        if ((reached += weight[row]) >= share) return values[row];
+    }
+    return values[order.back()];
+}
+
+// EM from a cut: the gain over one component, and the mixture.
+double settle(const KernelTable& kernels, const EmView& task, const std::vector<bool>& is_first,
+              const Execution& execution, Mixture& mixture) {
+    Numbers shares, course;
+    for (const bool is : is_first) {
+        shares.push_back(is ? kMixed : 1 - kMixed);
+        shares.push_back(is ? 1 - kMixed : kMixed);
+    }
+    bool is_found = false;
+    if (!begin_em(kernels, task, execution, {nullptr, shares.data(), 2, 1}, mixture.view(), is_found) || !is_found ||
+        !run_em(kernels, task, execution, mixture.view(), course) || course.size() < kSteps) {
+        return -kInfinity;
+    }
+    return course.back();
+}
+
+// The log-likelihood of one component.
+double of_one(const KernelTable& kernels, const GroupView& group, const Numbers& rows) {
+    const Index d = group.n_features;
+    Numbers variances = room(d), logarithms = room(d);
+    for (Index row = 0; row < group.n_rows; ++row) {
+        for (Index j = 0; j < d; ++j) variances[j] += group.weight[row] * (rows[row * d + j] * rows[row * d + j]);
+    }
+    double total = 0;
+    for (double& variance : variances) {
+        total += variance / (variance + kRidge);
+        variance += kRidge;
+    }
+    kernels.log(variances.data(), d, logarithms.data());
+    return -0.5 * (total + sum(logarithms.data(), d)) - static_cast<double>(d) * kHalfLog2Pi;
+}
+
+}  // namespace
+
+Halves halved(const KernelTable& kernels, const GroupView& group, bool is_full, const double* scale, const double* cut,
+              const Execution& execution) {
+    const Index n = group.n_rows, d = group.n_features;
+    const Algebra algebra = algebra_of(is_full);
+    Halves halves{-kInfinity, is_full, room(d), room(algebra.size(d)), {}};
+    EmView task{};
+    task.rows = view_of(group.rows, n, d);
+    task.row_weight = {group.weight, 1};
+    task.algebra = algebra;
+    if (!sum_all(kernels, task, execution, halves.middle.data(), halves.whitening.data())) return halves;
+    Numbers units(scale, scale + d);
+    for (Index i = 0; i < n * d; ++i) units[i % d] = std::max(units[i % d], kResolved * std::fabs(group.rows[i]));
+    const Listener listener = execution.interrupt.listener();
+    const Index longest = whiten(kernels, is_full, d, units, halves.whitening, listener);
+    const Numbers rows = whitened(halves, group.rows, n), ridge(static_cast<std::size_t>(d), kRidge);
+
+    std::vector<bool> across(static_cast<std::size_t>(n)), beyond(across);
+    Numbers along = room(n);
+    for (Index row = 0; row < n; ++row) {
+        across[row] = rows[row * d + longest] > 0;
+        for (Index j = 0; j < d; ++j) along[row] += rows[row * d + j] * (2 * cut[1 + j] - 1);
+    }
+    const double place = quantile(along, group.weight, kShortestCut + (1 - 2 * kShortestCut) * cut[0]);
+    for (Index row = 0; row < n; ++row) beyond[row] = along[row] > place;
+
+    task.rows = view_of(rows.data(), n, d);
+    task.total_weight = 1;
+    task.n_components = 2;
+    task.ridge = ridge.data();
+    task.limits = {kLeastWeight, 0, kInfinity, kInfinity};
+    task.tolerance = -1;  // all steps
+    task.previous = -kInfinity;
+    task.max_steps = kSteps;
+    task.seconds = 1e9;
+    Mixture other(algebra, 2, d);
+    halves.mixture = other;
+    halves.gain = settle(kernels, task, across, execution, halves.mixture);
+    const double gain = settle(kernels, task, beyond, execution, other);
+    if (gain > halves.gain) halves.gain = gain, halves.mixture = other;
+    halves.gain -= of_one(kernels, group, rows);
+    return halves;
+}
+
+Numbers first_share(const KernelTable& kernels, const Halves& halves, const double* rows, Index n_rows,
+                    const Execution& execution) {
+    const auto d = static_cast<Index>(halves.middle.size());
+    const Algebra algebra = algebra_of(halves.is_full);
+    const Mixture& mixture = halves.mixture;
+    const Numbers at = whitened(halves, rows, n_rows);
+    Numbers log_scale = room(2), shares = room(2 * n_rows);
+    kernels.log(mixture.weights.data(), 2, log_scale.data());
+    for (Index k = 0; k < 2; ++k) log_scale[k] += mixture.log_abs_det[k];
+    const Shape shape{2, d, algebra.factor_shape(), false, Rule::soft, Second::none};
+    const ParametersView parameters{log_scale.data(), mixture.means.data(), mixture.factors.data(), nullptr};
+    if (!evaluate(kernels, shape, view_of(at.data(), n_rows, d), parameters, Output::responsibilities, execution,
+                  shares.data())) {
+        return {};
+    }
+    for (Index row = 0; row < n_rows; ++row) shares[row] = shares[2 * row];
+    shares.resize(static_cast<std::size_t>(n_rows));
+    return shares;
+}
+
+}  // namespace gaussmix

@@ -1,0 +1,134 @@
+// Moves of a mixture on some rows: two components become one, and a third becomes two. em/moves.py says the same at
+// length.
+#pragma once
+#include <map>
+#include <optional>
+#include <utility>
+#include <vector>
+
+#include "climb.hpp"
+
+namespace gaussmix {
+
+using Places = std::vector<Index>;
+
+struct Removal {
+    double gain;
+    Index freed, heir;  // -1: all others
+};
+
+struct Split {
+    Numbers place;  // where the component was
+    double gain;
+    Halves halves;
+};
+
+struct View {                     // rows under a mixture
+    Numbers shares, log_density;  // (n_rows, n_components), (n_rows,)
+    std::vector<Places> places;   // of each component's own rows, in order
+    Numbers n_rows, mass;         // sums of shares, and of those times the share of a row in all row weight
+    Numbers overlap;              // (n_components, n_components): shares of own rows that others have
+    double height;                // mean log density
+};
+
+struct Part {  // some components and the rows that they share, weighted by responsibility
+    Places components;
+    Numbers rows, weight, shares;  // empty rows and weight: those of the whole
+    EmView em;
+    Mixture mixture;
+    double share, log_likelihood;
+};
+
+// The pairs of a removal and a split in the order of their bounds; after some tries of one of them a pair waits for the
+// next round.
+class Ranking {
+public:
+    struct Pair {
+        double gain;
+        Removal removal;
+        Index component;
+
+        Places touched() const;
+    };
+
+    Ranking() = default;
+    Ranking(const std::vector<Removal>& removals, const Places& components, const std::map<Index, Split>& splits);
+
+    // The next pair that touches none of some components.
+    std::optional<Pair> next(const Places& touched);
+
+private:
+    std::vector<Pair> pairs_, later_;
+    std::size_t place_ = 0;
+    std::map<Index, Index> split_;
+    std::map<std::pair<Index, Index>, Index> removed_;
+};
+
+struct Moved {  // the mixture of a part after a move
+    Part part;
+    Mixture mixture;
+    Places touched;  // components that it splits or merges
+    Index cursor;    // of the draws after it
+};
+
+class Moves {
+public:
+    Moves(const KernelTable& kernels, const ClimbView& task, const Execution& execution, const MixtureView& mixture,
+          Index cursor);
+
+    // False where EM of the rows is not as usual, and if interrupted.
+    bool begin();
+
+    const Mixture& mixture() const { return mixture_; }
+    const View& view() const { return view_; }
+    Index cursor() const { return cursor_; }
+    void rewind(Index cursor) { cursor_ = cursor; }
+    void replace(Mixture mixture, View view);
+
+    EmView whole() const;
+    bool look(const Mixture& mixture, View& view) const;  // false if interrupted
+    void put(const Places& components, const Mixture& part, Mixture& to) const;
+    const double* covariance(const Mixture& mixture, Index k) const;
+    double variance(const Mixture& mixture, Index k, Index j) const;
+    Index most_around() const;  // components of a part
+
+    // Splits the components that have moved, and ranks the pairs.
+    Ranking ranked();
+    // The next move that has an M-step; false if there is none.
+    bool move(Ranking& ranking, const Places& touched, Moved& moved) const;
+    // A random component goes to a random row.
+    void swap(Moved& moved);
+
+private:
+    double share(const View& view, Index row, Index k) const { return view.shares[row * n_components_ + k]; }
+    double row_share(Index row) const { return weight_[row] / task_.em.total_weight; }
+    double log(double x) const;
+    Numbers draw(Index count);
+    bool factorise(Mixture& mixture) const;
+    void split_again();
+    Split split(Index k, Numbers place);
+    std::vector<Removal> removals() const;
+    double merged(Index k, Index l) const;
+    bool make(const Ranking::Pair& pair, Moved& moved) const;
+    Places around(const Places& touched) const;
+    Part whole_part() const;
+    Part part_of(Places components) const;
+    template <class Share>
+    double entropy(const Places& places, Share&& of) const;
+
+    const KernelTable& kernels_;
+    const ClimbView& task_;
+    const Execution& execution_;
+    const Listener listener_;
+    const Algebra algebra_;
+    const bool is_full_, is_free_;
+    const Index n_rows_, d_, n_components_;
+    const double *const rows_, *const weight_;
+    Mixture mixture_;
+    View view_;
+    Numbers scale_, centre_, second_;  // the last two: mean and scatter of all rows, for one covariance
+    std::map<Index, Split> splits_;
+    Index cursor_;
+};
+
+}  // namespace gaussmix

@@ -1,0 +1,95 @@
+"""The moves of a search in the core: the same bits on every target, for any number of threads; what is refused."""
+
+import numpy as np
+import pytest
+
+from gaussmix.families import FAMILIES
+
+N_COMPONENTS = 8
+SETTLING = (1e-5, 30)
+JUDGED = (1e-5, 4), (1e-5, 16), SETTLING, SETTLING, (2e-5, 16.0), (40, 16), (2.0, 10.0, 5e-6)
+
+
+def arguments(rng, name="full", n_rows=2_000, **changes):
+    """What `Target.climb` takes: rows of many clusters, and components that EM leaves on few of them."""
+    algebra, n_features = FAMILIES[name].algebra, 3
+    rows = rng.normal(size=(n_rows, n_features)) + 3 * rng.normal(size=(12, n_features))[rng.integers(12, size=n_rows)]
+    one = {"full": np.eye(n_features), "diag": np.ones(n_features), "spherical": np.ones(1)}
+    kind = "spherical" if algebra.shape == 0 else "diag" if algebra.orientation == 0 else "full"
+    n_covariances = 1 if algebra.is_shared else N_COMPONENTS
+    weights, means = np.full(N_COMPONENTS, 1 / N_COMPONENTS), rows[np.argsort(rows[:, 0])[:N_COMPONENTS]]
+    covariances = np.tile(9.0 * one[kind].ravel(), n_covariances)
+    values = {
+        "rows": rows, "row_weight": np.ones(n_rows), "algebra": algebra, "weights": weights, "means": means,
+        "covariances": covariances, "ridge": np.full(n_features, 1e-6), "limits": (2.0**-40, 1e-15, 1e3, 1e8),
+        "log_likelihood": -20.0, "within": 9.0 * one["full" if kind == "full" else "diag"].ravel(), "judged": JUDGED,
+        "has_swaps": False, "uniform": rng.random(101), "cursor": 0, "is_unwanted": lambda: False, "n_threads": 1,
+    }  # fmt: skip
+    return values | changes
+
+
+def climbed(target, values):
+    """The result and the mixture, of which the core writes over a copy."""
+    written = {name: np.array(values[name]) for name in ("weights", "means", "covariances")}
+    return target.climb(**values | written), written
+
+
+@pytest.mark.parametrize("has_swaps", [False, True])
+@pytest.mark.parametrize("name", [name for name, family in FAMILIES.items() if family.algebra is not None])
+def test_every_target_and_number_of_threads_gives_the_same_bits(targets, name, has_swaps, rng):
+    values = arguments(rng, name, 3_000, has_swaps=has_swaps)
+    expected, mixture = climbed(targets[0], values)
+    assert has_swaps or expected[0] > 0
+    for target in targets:
+        for n_threads in 1, 3:
+            found, again = climbed(target, values | {"n_threads": n_threads})
+            assert found == expected
+            for part, same in mixture.items():
+                assert again[part].tobytes() == same.tobytes()
+
+
+def test_where_em_is_unusual_python_climbs(target, rng):
+    values = arguments(rng, limits=(0.5, 1e-15, 1e3, 1e8))
+    (n_moves, *_), mixture = climbed(target, values)
+    assert n_moves == -1
+    for name, same in mixture.items():
+        np.testing.assert_array_equal(same, values[name])
+
+
+def test_a_climb_that_is_not_wanted_ends_soon(target, rng):
+    calls = []
+    values = arguments(rng, n_rows=60_000, is_unwanted=lambda: bool(calls.append(0)) or len(calls) > 2)
+    climbed(target, values)
+    assert len(calls) == 3
+
+
+def test_an_error_of_the_callable_is_raised(target, rng):
+    def fails():
+        raise ValueError("as asked")
+
+    with pytest.raises(ValueError, match="as asked"):
+        climbed(target, arguments(rng, n_rows=60_000, is_unwanted=fails))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"rows": np.ones((4, 3), np.float32)},
+        {"rows": np.ones((3, 4)).T},
+        {"row_weight": None},
+        {"row_weight": np.ones(8)[::2]},
+        {"within": np.ones(2)},
+        {"uniform": np.ones(0)},
+        {"cursor": 101},
+        {"cursor": -1},
+        {"n_threads": 0},
+        {"covariances": np.ones(5)},
+        {"judged": ((1e-5, 0), *JUDGED[1:])},
+    ],
+    ids=str,
+)
+def test_wrong_arguments(target, changes, rng):
+    values = arguments(rng, n_rows=4, **changes)
+    values["means"], values["weights"] = np.zeros((N_COMPONENTS, 3)), np.ones(N_COMPONENTS)
+    with pytest.raises(ValueError, match=r"must|needs"):
+        target.climb(**values)

@@ -174,6 +174,13 @@ class Conjugate:
         roots: Array = (axes[0] * np.sqrt(values[0].clip(min=0.0))).T
         return roots
 
+    def roots(self, n_features: int) -> Array:
+        """The same, (n_features, n_features), for any form of Λ."""
+        if self.scale.ndim == 2:
+            return self._roots
+        variances = self.scale if self.scale.ndim else self.scale / n_features
+        return np.diag(np.sqrt(np.broadcast_to(variances, n_features)))
+
 
 @dataclass(frozen=True, eq=False)
 class Posterior(Ridge):

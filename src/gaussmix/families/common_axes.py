@@ -8,7 +8,7 @@ import numpy as np
 
 from gaussmix.covariances.dense import composed
 from gaussmix.numerics.arrays import Array
-from gaussmix.numerics.axes import principal_axes, shared_axes
+from gaussmix.numerics.axes import common_axes, principal_axes, shared_axes
 from gaussmix.numerics.contract import contract
 from gaussmix.waist.moments import Scatter
 
@@ -26,7 +26,7 @@ def with_best_axes(scatter: Scatter, current: Array | None, importance: Array | 
     D starts from the axes of `current`, or from those of the pooled scatter, and never lowers the expected
     log-likelihood. There may be several maxima. `importance` is as for `shared_axes`.
     """
-    axes = principal_axes(_pooled(scatter))[1][0] if current is None else _axes_of(current)
+    axes = principal_axes(_pooled(scatter))[1][0] if current is None else common_axes(current)
     return _with_axes(shared_axes(scatter.second, axes, importance), scatter, along)
 
 
@@ -58,11 +58,3 @@ def _with_axes(axes: Array, scatter: Scatter, along: Along) -> Array:
 def _pooled(scatter: Scatter) -> Array:
     pooled: Array = scatter.second.sum(axis=0)[None]
     return pooled
-
-
-def _axes_of(covariances: Array) -> Array:
-    """The axes that covariances share: those of a weighted sum, then rotated in case the sum has equal variances."""
-    sizes = np.trace(covariances, axis1=1, axis2=2)
-    places = np.arange(1.0, len(sizes) + 1)
-    mixed: Array = contract("kij,k->ij", covariances, 1 / (sizes * places))
-    return shared_axes(covariances, principal_axes(mixed[None])[1][0], 1 / places)

@@ -8,6 +8,7 @@ from functools import cache
 import numpy as np
 
 from gaussmix.numerics.arrays import Array, Places
+from gaussmix.numerics.contract import contract
 from gaussmix.numerics.core import native_target
 from gaussmix.numerics.elementary import geometric_mean
 
@@ -74,6 +75,14 @@ def shared_axes(scatters: Array, start: Array, importance: Array | None, most: i
         if (axes == before).all():
             break
     return axes
+
+
+def common_axes(covariances: Array) -> Array:
+    """The axes (d, d), in columns, that covariances (n_components, d, d) share: those of a weighted sum, then rotated in case the sum has equal variances."""
+    sizes = np.trace(covariances, axis1=1, axis2=2)
+    places = np.arange(1.0, len(sizes) + 1)
+    mixed: Array = contract("kij,k->ij", covariances, 1 / (sizes * places))
+    return shared_axes(covariances, principal_axes(mixed[None])[1][0], 1 / places)
 
 
 def _diagonals(matrices: Array) -> Array:

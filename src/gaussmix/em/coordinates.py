@@ -1,0 +1,317 @@
+"""Coordinates of the models near a model, by the free parameters of its structure; the model itself is 0.
+
+Component k has Σ_k = L_k exp(B_k) L_kᵀ and its mean is L_k a_k away, with L_k L_kᵀ the covariance of the model. In these
+units of its own, the information of rows with known components is the unit matrix, whatever the units of the data.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+
+from gaussmix.covariances import Dense
+from gaussmix.covariances.dense import composed, squared
+from gaussmix.em.objective import Objective
+from gaussmix.em.posterior import Posterior, Shares
+from gaussmix.em.trace import Frozen, Trace
+from gaussmix.model import Model
+from gaussmix.numerics.arrays import Array, Places
+from gaussmix.numerics.axes import common_axes, principal_axes
+from gaussmix.numerics.contract import contract
+from gaussmix.numerics.elementary import exponential
+from gaussmix.waist.algebra import Across
+from gaussmix.waist.need import Second
+
+LEAST_TURN = 1e-6  # relative difference of two variances below which their axes have no direction
+AT_BOUND = 1 + 1e-9  # a weight at most so many times the least one that is allowed stays there
+
+
+class NotSmooth(ValueError):
+    """A structure or a restriction has no free parameters here that the likelihood is a smooth function of."""
+
+
+@dataclass(frozen=True, eq=False)
+class Group:
+    """Weights that share what the others leave, and the columns of their coordinates.
+
+    Parameters
+    ----------
+    members : their places among the weights; the background has the last place.
+    columns : of the Jacobian.
+    has_prior : whether a prior of weights is about them.
+    """
+
+    members: Places
+    columns: slice
+    has_prior: bool
+
+
+@dataclass(frozen=True, eq=False)
+class Coordinates:
+    """The coordinates θ (p,) of the models near `model`.
+
+    Parameters
+    ----------
+    model : at θ = 0.
+    groups : of the weights.
+    jacobian : (n_all, p), from θ to the changes of all log weights, then of a_k, then of the coordinates of B_k.
+    angles : (n_pairs, p) of each component, the rotation of its axes by θ; None if B_k is linear in θ.
+    variances : (n_components, n_features), along these axes; None if B_k is linear in θ.
+    factors : W_k = L_k⁻¹, in the form of the covariances: matrices, (…, n_features), or numbers.
+    """
+
+    model: Model
+    groups: tuple[Group, ...]
+    jacobian: Array
+    factors: Array
+    angles: Array | None = None
+    variances: Array | None = None
+
+    @classmethod
+    def of(cls, model: Model, objective: Objective, trace: Trace) -> Coordinates:
+        """The coordinates of the models that EM moves among; raises `NotSmooth`."""
+        algebra, second = model.family.algebra, model.covariances.second
+        if algebra is None:
+            raise NotSmooth(f"the structure {model.family!r} has no formula for it")
+        shares = objective.shares if isinstance(objective, Posterior) else Shares()
+        fixed_means = set(objective.fixed_means) if isinstance(objective, Posterior) else set()
+        lost = {k for k, why in trace.frozen.items() if why is Frozen.LOST}
+        of_weights, groups = _of_weights(model, shares, lost)
+        K, d, is_shared = model.n_components, model.n_features, model.covariances.is_shared
+        moving = np.array([k not in trace.frozen and k not in fixed_means for k in range(K)])
+        of_means = np.eye(K * d)[:, np.repeat(moving, d)]
+        stuck = set() if is_shared else {*trace.frozen, *objective.fixed_covariances}
+        free = np.ones(1) if is_shared else np.array([float(k not in stuck) for k in range(K)])
+        of_diagonals = _of_diagonals(len(free), d, algebra.volume, algebra.shape, second)
+        is_turned = second is Second.FULL and d > 1 and algebra.shape is not algebra.orientation
+        factors, angles, variances = _factors(model), None, None
+        if second is not Second.FULL:
+            blocks = free[:, None, None] * of_diagonals
+        elif is_turned:
+            factors, variances = _turned_factors(model, is_common=algebra.orientation is Across.EQUAL)
+            of_pairs, turns = _of_turns(variances, free * model.weights, algebra.orientation)
+            blocks = free[:, None, None] * _beside(of_diagonals, of_pairs)
+            angles = free[:, None, None] * np.concatenate((np.zeros((K, turns.shape[1], of_diagonals.shape[2])), turns), 2)
+        else:
+            blocks = free[:, None, None] * _beside(of_diagonals, _across(len(free), np.eye(d * (d - 1) // 2), algebra.orientation))
+        kept = (blocks != 0).any(axis=(0, 1))
+        blocks = blocks[:, :, kept]
+        jacobian = _block_diagonal(of_weights, of_means, blocks.reshape(-1, blocks.shape[2]))
+        if angles is not None:
+            before = jacobian.shape[1] - blocks.shape[2]
+            angles = np.concatenate((np.zeros((*angles.shape[:2], before)), angles[:, :, kept]), axis=2)
+        return cls(model, groups, jacobian, factors, angles, variances)
+
+    @property
+    def size(self) -> int:
+        """The number of free parameters."""
+        return int(self.jacobian.shape[1])
+
+    @property
+    def n_weights(self) -> int:
+        """Components, and the background if there is one."""
+        return self.model.n_components + (self.model.noise is not None)
+
+    @property
+    def n_covariances(self) -> int:
+        """1 if all components have the same covariance."""
+        return len(self.factors)
+
+    @cached_property
+    def basis(self) -> Array:
+        """Symmetric matrices E_b (n_b, d, d) with B = Σ_b β_b E_b and ½ tr E_b² = 1."""
+        d, second = self.model.n_features, self.model.covariances.second
+        if second is Second.TRACE:
+            return math.sqrt(2 / d) * np.eye(d)[None]
+        diagonals = math.sqrt(2) * np.eye(d)[:, :, None] * np.eye(d)[:, None, :]
+        if second is Second.DIAGONAL:
+            return diagonals
+        rows, columns = pairs(d)
+        off = np.zeros((len(rows), d, d))
+        off[np.arange(len(rows)), rows, columns] = off[np.arange(len(rows)), columns, rows] = 1.0
+        return np.concatenate((diagonals, off))
+
+    def whiten(self, component: int, offsets: Array) -> Array:
+        """W_k u of each row u (n_rows, n_features)."""
+        factor = self.factors[component if len(self.factors) > 1 else 0]
+        if factor.ndim < 2:
+            return offsets * factor
+        return contract("nj,ij->ni", offsets, factor)
+
+    def parts(self, vector: Array) -> tuple[Array, Array, Array]:
+        """What belongs to the weights, the means (n_components, d) and the covariances of a vector (n_all, …)."""
+        ends = [self.n_weights, self.n_weights + self.model.means.size]
+        of_weights, of_means, of_covariances = np.split(vector, ends)
+        means = of_means.reshape(*self.model.means.shape, *vector.shape[1:])
+        return of_weights, means, of_covariances.reshape(self.n_covariances, -1, *vector.shape[1:])
+
+    def at(self, point: Array) -> Model:
+        """The model with the coordinates θ."""
+        model = self.model
+        of_weights, of_means, of_covariances = self.parts((self.jacobian * point).sum(axis=1))
+        weights = model.weights if model.noise is None else np.append(model.weights, model.noise.weight)
+        for group in self.groups:
+            mine, total = group.members, weights[group.members].sum()
+            moved = (self.jacobian[mine, group.columns] * point[group.columns]).sum(axis=1)
+            if group.has_prior:  # the components; `beside` gives them what the background leaves
+                raised = weights[mine] * exponential(moved - moved.max())
+                weights = np.array(weights)
+                weights[mine] = raised * (total / raised.sum())
+            else:
+                odds = float(weights[-1] / (1 - weights[-1]) * math.exp(float(moved[-1] - moved[0])))
+                weights = weights * ((1 - odds / (1 + odds)) / (1 - weights[-1]))
+                weights[-1] = odds / (1 + odds)
+        noise = None if model.noise is None else model.noise.weighing(float(weights[-1]))
+        colours = _colours(self.factors)
+        means = np.array(model.means)
+        for k, offset in enumerate(of_means):
+            colour = colours[k if len(colours) > 1 else 0]
+            means[k] += colour * offset if colour.ndim < 2 else (colour * offset).sum(axis=1)
+        array = self._covariances_at(point, of_covariances, colours)
+        covariances = model.family.covariances(array.reshape(model.covariances.array.shape), *means.shape)
+        return Model(weights[: model.n_components], means, covariances, model.family, noise)
+
+    def _covariances_at(self, point: Array, changes: Array, colours: Array) -> Array:
+        d, second = self.model.n_features, self.model.covariances.second
+        if second is Second.TRACE:
+            return colours[:, 0] ** 2 * exponential(math.sqrt(2 / d) * changes[:, 0])
+        if second is Second.DIAGONAL:
+            return colours**2 * exponential(math.sqrt(2) * changes)
+        if self.angles is None:
+            exponents = (0.5 * changes[:, :, None, None] * self.basis).sum(axis=1)
+            values, axes = np.linalg.eigh(exponents)
+            return squared(colours @ (axes * exponential(values)[:, None, :] @ axes.swapaxes(1, 2)))
+        assert self.variances is not None, "they go with the angles"
+        turns = np.zeros((len(changes), d, d))
+        rows, columns = pairs(d)
+        turns[:, rows, columns] = (self.angles * point).sum(axis=2)
+        turns = turns - turns.swapaxes(1, 2)
+        # Cayley's transform is a rotation too, and differs from exp Ω by terms of the third order only.
+        turned = np.linalg.solve(np.eye(d) - 0.5 * turns, np.eye(d) + 0.5 * turns)
+        axes = colours / np.sqrt(self.variances)[:, None, :]
+        return composed(axes @ turned, self.variances * exponential(math.sqrt(2) * changes[:, :d]))
+
+
+def pairs(n_features: int) -> tuple[Places, Places]:
+    """The places i > j below a diagonal."""
+    rows, columns = np.tril_indices(n_features, -1)
+    return rows, columns
+
+
+def _of_weights(model: Model, shares: Shares, lost: Collection[int]) -> tuple[Array, tuple[Group, ...]]:
+    """The Jacobian of the log weights, and groups of weights with a sum of their own."""
+    K, noise = model.n_components, model.noise
+    columns, groups, shares_of_all = list[Array](), list[Group](), model.without_noise.weights
+    if noise is not None and 0 < noise.weight < 1:
+        change = np.full(K + 1, -noise.weight)
+        change[K] += 1.0
+        groups.append(Group(np.arange(K + 1), slice(0, 1), False))
+        columns.append(change[:, None] / math.sqrt(noise.weight * (1 - noise.weight)))
+    is_open = np.array([k not in lost and k not in shares.fixed and not shares.is_equal for k in range(K)])
+    members = np.flatnonzero(is_open & (shares_of_all > AT_BOUND * shares.least))
+    if len(members) > 1:
+        own = shares_of_all[members] / shares_of_all[members].sum()
+        changes = np.zeros((K + (noise is not None), len(members) - 1))
+        changes[members] = _complement(np.sqrt(own)) / np.sqrt(own)[:, None]
+        groups.append(Group(members, slice(len(columns), len(columns) + len(members) - 1), True))
+        columns.append(changes)
+    return np.concatenate([np.zeros((K + (noise is not None), 0)), *columns], axis=1), tuple(groups)
+
+
+def _of_diagonals(n: int, d: int, volume: Across, shape: Across, second: Second) -> Array:
+    """The Jacobian of the diagonals of B_k, (n, n_b, …): all of them move with the volume, the rest is the shape."""
+    if second is Second.TRACE:
+        return _across(n, np.ones((1, 1)), volume)
+    if volume is shape:
+        return _across(n, np.eye(d), volume)
+    of_volume = _across(n, np.full((d, 1), 1 / math.sqrt(d)), volume)
+    if shape is Across.NOTHING or d == 1:
+        return of_volume
+    return np.concatenate((of_volume, _across(n, _complement(np.full(d, 1 / math.sqrt(d))), shape)), axis=2)
+
+
+def _of_turns(variances: Array, importance: Array, orientation: Across) -> tuple[Array, Array]:
+    """The Jacobian of what is below the diagonals of B_k, and that of the angles; both (n, n_pairs, …).
+
+    To first order a rotation by Ω of the axes makes (√(v_j / v_i) − √(v_i / v_j)) Ω_ij of B_ij.
+    """
+    n, d = variances.shape
+    rows, columns = pairs(d)
+    ratios = np.sqrt(variances[:, columns] / variances[:, rows])
+    slopes = ratios - 1 / ratios
+    if orientation is Across.EQUAL:
+        size = np.sqrt((importance[:, None] * slopes**2).sum(axis=0) / importance.sum())
+        angles = _across(n, np.diag(1 / np.where(size > 0, size, 1.0)), orientation)
+    else:
+        size = np.abs(slopes)
+        angles = _across(n, np.eye(len(rows)), orientation)
+        angles = angles / np.where(size > 0, size, 1.0)[:, :, None]
+    if size.size and size.min() < LEAST_TURN:
+        raise NotSmooth("two variances along axes that components share are equal, so that the axes have no direction")
+    return slopes[:, :, None] * angles, angles
+
+
+def _across(n: int, columns: Array, across: Across) -> Array:
+    """The columns (m, c) of a coordinate, the same for all n covariances or for each of them: (n, m, …)."""
+    if across is Across.EQUAL or n == 1:
+        return np.broadcast_to(columns, (n, *columns.shape))
+    if across is Across.NOTHING:
+        return np.zeros((n, len(columns), 0))
+    own = np.zeros((n, len(columns), n, columns.shape[1]))
+    own[np.arange(n), :, np.arange(n)] = columns
+    return own.reshape(n, len(columns), n * columns.shape[1])
+
+
+def _beside(of_diagonals: Array, of_pairs: Array) -> Array:
+    """The Jacobian of all of B_k: first that of its diagonal, then that of what is below."""
+    n, d, n_first = of_diagonals.shape
+    _, n_pairs, n_last = of_pairs.shape
+    both = np.zeros((n, d + n_pairs, n_first + n_last))
+    both[:, :d, :n_first], both[:, d:, n_first:] = of_diagonals, of_pairs
+    return both
+
+
+def _block_diagonal(*blocks: Array) -> Array:
+    whole = np.zeros(tuple(np.sum([block.shape for block in blocks], axis=0).tolist()))
+    row = column = 0
+    for block in blocks:
+        whole[row : row + block.shape[0], column : column + block.shape[1]] = block
+        row, column = row + block.shape[0], column + block.shape[1]
+    return whole
+
+
+def _complement(unit: Array) -> Array:
+    """Orthonormal columns (n, n − 1) that are orthogonal to a unit vector: those of a Householder reflection."""
+    mirror = np.array(unit)
+    mirror[0] += 1.0  # the vectors of this module have no negative numbers
+    return (np.eye(len(unit)) - mirror[:, None] * (mirror * (2 / (mirror**2).sum())))[:, 1:]
+
+
+def _factors(model: Model) -> Array:
+    """W_k in the form of the covariances."""
+    factors = model.whitening.factors
+    return factors if isinstance(model.covariances, Dense) else factors.reshape(len(factors), -1)
+
+
+def _turned_factors(model: Model, *, is_common: bool) -> tuple[Array, Array]:
+    """W_k = diag(v_k)^(−½) D_kᵀ of axes D_k, and the v_k; the axes are common or those of each component."""
+    covariances = model.covariances.each
+    if is_common:
+        axes = common_axes(covariances)
+        turned = contract("kij,jl->kil", covariances, axes)
+        variances = contract("kij,ij->kj", turned, axes)
+        each = np.broadcast_to(axes, covariances.shape)
+    else:
+        variances, each = principal_axes(covariances)
+    return each.swapaxes(1, 2) / np.sqrt(variances)[:, :, None], variances
+
+
+def _colours(factors: Array) -> Array:
+    """L_k = W_k⁻¹."""
+    return 1 / factors if factors.ndim < 3 else np.linalg.inv(factors)
+
+

@@ -26,7 +26,7 @@ from gaussmix.numerics.elementary import exponential
 from gaussmix.waist.algebra import Across
 from gaussmix.waist.need import Second
 
-LEAST_TURN = 1e-6  # relative difference of two variances below which their axes have no direction
+LEAST_SLOPE = 1e-6  # of what a rotation changes, as a unit; axes of equal variances have no direction
 AT_BOUND = 1 + 1e-9  # a weight at most so many times the least one that is allowed stays there
 
 
@@ -245,13 +245,10 @@ def _of_turns(variances: Array, importance: Array, orientation: Across) -> tuple
     slopes = ratios - 1 / ratios
     if orientation is Across.EQUAL:
         size = np.sqrt((importance[:, None] * slopes**2).sum(axis=0) / importance.sum())
-        angles = _across(n, np.diag(1 / np.where(size > 0, size, 1.0)), orientation)
+        angles = _across(n, np.diag(1 / np.maximum(size, LEAST_SLOPE)), orientation)
     else:
-        size = np.abs(slopes)
         angles = _across(n, np.eye(len(rows)), orientation)
-        angles = angles / np.where(size > 0, size, 1.0)[:, :, None]
-    if size.size and size.min() < LEAST_TURN:
-        raise NotSmooth("two variances along axes that components share are equal, so that the axes have no direction")
+        angles = angles / np.maximum(np.abs(slopes), LEAST_SLOPE)[:, :, None]
     return slopes[:, :, None] * angles, angles
 
 

@@ -1,4 +1,4 @@
-"""The gradient and the observed information of the objective at a model, in one pass: how far it is from a maximum."""
+"""The gradient and the observed information of the objective at a model, and what they say: how far is the maximum."""
 
 from __future__ import annotations
 
@@ -23,6 +23,14 @@ from gaussmix.sources.base import Source
 from gaussmix.waist.block import Block
 from gaussmix.waist.leaves import Sums, Tree
 from gaussmix.waist.need import Need, Rule, Second
+from gaussmix.waist.parameters import Parameters
+
+TRUSTED = 0.25  # Newton's step may gain this part more or less than it promises
+ROUNDING = 1e-10  # nats per unit of row weight: the rounding of mean log-likelihoods hides a promised gain below this
+FURTHEST = 3.0  # the longest step of a mean or a log variance, in units of the component
+# The cost of a pass in products: for each row and score the work in NumPy, and for the whole what a few rows take too.
+OF_SCORE, OF_PASS = 40, 10**7
+SHARE_OF_FIT = 0.1  # of the cost of a fit: information that costs at most this part is found without being asked for
 
 MOST_NUMBERS = 2**20  # scores that are held at a time, 8 MB
 MOST_COORDINATES = 4_000  # the information of more has 128 MB
@@ -78,6 +86,89 @@ class Information:
         whitened = contract("ij,j->i", factors[0], self.gradient)
         step = contract("ji,j->i", factors[0], whitened)
         return step, 0.5 * float((whitened**2).sum())
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How a model stands to a maximum of the objective.
+
+    Parameters
+    ----------
+    is_maximum : whether one is so near that Newton's step reaches it. False at a saddle, on a ridge, and where the
+        model is still far. None if that is not known.
+    remaining_gain : what the objective gains on the way there, nats per unit of row weight; only near a maximum.
+    changing_labels : share of the row weight whose most probable component is another one there; only near a maximum.
+    why_not : why it is not known, as the end of a sentence; empty if it is known, or was not asked for.
+    """
+
+    is_maximum: bool | None = None
+    remaining_gain: float | None = None
+    changing_labels: float | None = None
+    why_not: str = ""
+
+    @classmethod
+    def of(cls, model: Model, objective: Objective, trace: Trace, source: Source, engine: Engine[Any]) -> Standing:
+        """Make two passes over the rows.
+
+        The gain is ½ gᵀ I⁻¹ g, Newton's decrement. It counts only if a pass at the end of Newton's step finds as much:
+        where the objective is no parabola on the way there, the decrement may be wrong by any factor.
+        """
+        try:
+            information = Information.of(model, objective, trace, source, engine)
+        except NotSmooth as error:
+            return cls(why_not=str(error))
+        found = information.newton
+        if found is None:
+            return cls(False)
+        step, gain = found
+        changes = contract("ap,p->a", information.coordinates.jacobian, step)
+        if np.abs(changes[information.coordinates.n_weights :]).max(initial=0.0) > FURTHEST:
+            return cls(False)
+        end = objective.feasible(information.coordinates.at(step))
+        before, after, changed, total = source.map_merge(_Compared(engine, model.parameters, end.parameters))
+        risen = after - before + objective.log_prior(end) - objective.log_prior(model)
+        risen = risen / total - (objective.cost(end) - objective.cost(model))
+        if abs(risen - gain) > TRUSTED * gain + ROUNDING:
+            return cls(False)
+        return cls(True, gain, changed / total)
+
+
+def is_cheap(model: Model, n_rows: int, n_steps: int) -> bool:
+    """Whether `Standing.of` costs at most a tenth of a fit of so many steps, by counting products."""
+    K, d = model.means.shape
+    second, is_shared = model.covariances.second, model.covariances.is_shared
+    n_b = {Second.TRACE: 1, Second.DIAGONAL: d}.get(second, d * (d + 1) // 2)
+    n_all, n_own = K + K * d + (1 if is_shared else K) * n_b, 1 + d + n_b
+    of_row = n_all**2 / 2 + K * n_own * (n_own / 2 + OF_SCORE)
+    of_step = K * (d + (d * (d + 1) if second is Second.FULL else d))
+    return n_rows * of_row + n_all**3 + OF_PASS <= SHARE_OF_FIT * n_steps * n_rows * of_step
+
+
+@dataclass(frozen=True)
+class _Compared:
+    """The task that compares two mixtures: Σ s log p(x) of both, and the weight of rows with another label."""
+
+    engine: Engine[Any]
+    first: Parameters
+    second: Parameters
+
+    @property
+    def key(self) -> Hashable:
+        return "compared", self.engine
+
+    def open(self, block: Block) -> None:
+        """Nothing is kept."""
+
+    def call(self, block: Block, state: None) -> Sums:
+        tree = Tree[Sums]()
+        for leaf in block.cut():
+            weight = np.ones(leaf.n_rows) if leaf.row_weight is None else leaf.row_weight
+            sides = self.first, self.second
+            heights = [float((weight * self.engine.log_density(leaf, side)).sum()) for side in sides]
+            labels = [self.engine.labels(leaf, side) for side in sides]
+            changed = float(weight[labels[0] != labels[1]].sum())
+            tree.add(Sums((*heights, changed, leaf.total_weight)))
+        return tree.total
 
 
 @dataclass(frozen=True, eq=False)

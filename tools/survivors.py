@@ -79,7 +79,7 @@ CHANGES = [
         "src/gaussmix/em/stopping.py",
         "return 1 if self.is_watched else EVERY - n_steps % EVERY",
         "return EVERY - n_steps % EVERY",
-        "tests/laws/test_fit_paths.py::test_every_path_leads_to_the_same_end[full-aitken-watched]",
+        "tests/laws/test_fit_paths.py::test_every_path_leads_to_the_same_end[full-auto-watched]",
     ),
     Change(  # a row may be noise although a table says which component it has
         "src/gaussmix/em/known.py",

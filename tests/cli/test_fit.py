@@ -1,6 +1,7 @@
 """`gaussmix fit`: what it chooses, prints, writes and says."""
 
 import json
+import re
 from datetime import date
 
 import numpy as np
@@ -189,11 +190,16 @@ def test_time_that_is_up_leaves_the_fits_that_were_made(cli, faithful, tmp_path)
 
 
 def test_the_rule_of_stopping_reaches_the_estimator_and_the_end_is_said(cli, faithful, tmp_path):
-    result = cli("fit", faithful, "-k", 2, "--stopping", "aitken", "-o", tmp_path / "m.gmm")
-    said = "All further steps together would raise the mean log-likelihood by less than --tol, by Aitken's estimate."
-    assert f"Ended after 5 steps. {said}" in " ".join(result.stdout.split())
-    assert f"ended       {said}" in cli("describe", tmp_path / "m.gmm").stdout
-    assert load(tmp_path / "m.gmm")[1].fit.settings["stopping"] == "aitken"
+    result = cli("fit", faithful, "-k", 2, "--tol", "auto", "-o", tmp_path / "m.gmm")
+    said = "Less than 1e-4 nats per row are left to gain."
+    assert re.search(f"Ended after [0-9]+ steps. {said} The fit is near a max", " ".join(result.stdout.split()))
+    described = cli("describe", tmp_path / "m.gmm").stdout
+    assert f"ended       {said}" in described
+    assert "ended       The fit is near a maximum; " in described
+    assert load(tmp_path / "m.gmm")[1].fit.settings["tol"] == "auto"
+    outcome = json.loads(cli("fit", faithful, "-k", 2, "--certify", "--json").stdout)["outcome"]
+    assert outcome["is_maximum"]
+    assert 0 <= outcome["remaining_gain"] < 1e-4
     outcome = json.loads(cli("fit", faithful, "-k", 2, "--json").stdout)["outcome"]
     assert (outcome["reason"], outcome["n_starts"]) == ("The mean log-likelihood changed by less than tol.", 1)
 
@@ -202,7 +208,7 @@ def test_the_rule_of_stopping_reaches_the_estimator_and_the_end_is_said(cli, fai
     ("options", "said"),
     [
         (["--max-time", "soon"], "Invalid value for '--max-time': --max-time must be a number ≥ 0, not 'soon'."),
-        (["--stopping", "aitkin"], "'aitkin' is not one of 'gain', 'aitken'."),
+        (["--tol", "small"], "Invalid value for '--tol': --tol must be a number ≥ 0 or \"auto\", not 'small'."),
         (
             ["--criterion", "cv", "--max-time", 9],
             "--criterion 'cv' does not support --max-time and callbacks",

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from gaussmix import FAMILIES, GaussianMixture, Mixture
+from gaussmix import FAMILIES, GaussianMixture, GaussianMixtureIC, Mixture
 from gaussmix.cli.show.findings import Findings
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -317,3 +317,11 @@ def test_columns_without_which_fits_would_not_fail_are_named(cli, tmp_path, csv_
 def test_an_error_of_empty_cells_names_only_options_that_the_command_has(cli, tmp_path, csv_file):
     result = cli("report", csv_file("a,b\n1,2\n,3\n2,2\n"), "-o", tmp_path / "page.html")
     assert "Add --drop-missing or --missing, or fill" in result.stderr
+
+
+def test_whether_the_fit_is_near_a_maximum_is_said_where_it_is_known():
+    rows = np.random.default_rng(0).normal(size=(200, 2)) + np.repeat([[0.0, 0.0], [9.0, 0.0]], 100, axis=0)
+    for certify in (True, False):
+        search = GaussianMixtureIC(2, covariance_type="full", certify=certify).fit(rows)
+        said = " ".join(Findings(search.mixture_, ("a", "b"), rows, search).sentences())
+        assert ("The fit is near a maximum; " in said) is certify

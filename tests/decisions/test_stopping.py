@@ -7,7 +7,8 @@ import math
 import pytest
 
 from gaussmix import GaussianMixture
-from gaussmix.em.stopping import Aitken, Stopping, outlook
+from gaussmix.em.information import Standing
+from gaussmix.em.stopping import Stopping, outlook
 from gaussmix.em.trace import State, Trace
 from gaussmix.errors import Outcome
 from gaussmix.families import FAMILIES
@@ -39,13 +40,14 @@ def test_the_outlook_of_gains_that_do_not_fall_is_not_finite() -> None:
     assert math.isnan(outlook([-1.0, -0.5]).rate)
 
 
-def test_aitken_looks_at_every_fifth_step() -> None:
-    rule, objective = Aitken(1e-3, 9), [-(0.1**step) for step in range(9)]
-    assert [rule.after(objective[:n], -math.inf) for n in (3, 4, 5, 6)] == [None, None, Outcome.CONVERGED, None]
-    assert rule.after([-(0.9**step) for step in range(9)], -math.inf) is Outcome.STEP_LIMIT
-    assert rule.after([-1.0, math.nan], -math.inf) is Outcome.NON_FINITE
-    assert [rule.most(n) for n in (0, 4, 5)] == [5, 1, 5]
-    assert [rule.until(1.0).most(n) for n in (0, 4, 5)] == [1, 1, 1]  # somebody looks at the clock after each step
+def test_a_run_that_seeks_a_maximum_goes_on_with_the_tolerance_that_no_step_has_met() -> None:
+    rule = Stopping.at_maximum(100)
+    assert rule.seeks_maximum
+    assert not Stopping().seeks_maximum
+    tolerances = [rule.still_unmet(objective) for objective in ([], [-3.0, -2.0], [-3.0, -2.0, -2.0 + 5e-6])]
+    assert [each and each.tolerance for each in tolerances] == pytest.approx([1e-5, 1e-5, 1e-6])
+    assert rule.still_unmet([-2.0, -2.0, -1.0]) is None  # a gain of 0 is below all of them
+    assert rule.still_unmet([-2.0, -2.0 + 2e-10]).tolerance == pytest.approx(1e-10)
 
 
 def test_a_start_agrees_with_the_best_where_it_had_the_difference_still_to_gain() -> None:
@@ -53,15 +55,9 @@ def test_a_start_agrees_with_the_best_where_it_had_the_difference_still_to_gain(
     best = Trace((0.0,) * 4, [-1.5, -1.0, -1.0, -1.0])
     near, far = (Trace((0.0,) * 3, [last - 0.06, last - 0.02, last]) for last in (-1.01, -1.1))
     model = Mixture([1.0], [[0.0]], [[[1.0]]], FAMILIES["full"]).model
-    ending = Ending.of(State(model, best, Outcome.CONVERGED), [best, near, far], Stopping(1e-3), None)
+    run = State(model, best, Outcome.CONVERGED)
+    ending = Ending.of(run, [best, near, far], Stopping(1e-3), None, Standing())
     assert (ending.n_starts, ending.n_agreed) == (3, 2)
-
-
-def test_aitken_looks_at_the_last_step_too() -> None:
-    settled = [-1.0, -0.5, -0.5, -0.5]
-    assert Aitken(1e-3, 4).after(settled, -math.inf) is Outcome.CONVERGED
-    assert Aitken(1e-3, 9, deadline=0.0).after(settled, -math.inf) is Outcome.CONVERGED
-    assert Aitken(1e-3, 9).after(settled, -math.inf) is None
 
 
 def test_time_is_up_after_the_other_reasons() -> None:

@@ -365,18 +365,22 @@ def test_components_in_another_order_keep_the_rows_and_lose_the_likelihood(gm):
 
 
 def test_the_outcome_says_what_was_left_to_gain_and_how_many_starts_agreed(gm):
-    outcome = Ending("It was enough.", remaining_gain=0.1, rate=0.9, n_starts=10, n_agreed=3)
+    outcome = Ending("It was enough.", True, 7.1e-5, 0.0125, rate=0.9, n_starts=10, n_agreed=3)
     gm.outcome_ = outcome
     text = str(gm.summary())
     assert "steps. It was enough." in text
-    assert "not yet gained  about 18 nats: lower tol, or raise max_iter" in text
+    said = "The fit is near a maximum; 7.1e-05 nats a row may remain, and 1.2 % of the labels may change."
+    assert f"maximum         {said}" in text
+    assert ", near a maximum," in repr(gm)
     assert "starts          3 of 10 agree with the best" in text
     assert gm.glance()["n_agreed"].tolist() == [3]
-    gm.outcome_ = replace(outcome, remaining_gain=np.inf)
-    assert "not yet gained  unknown, because the gains did not fall" in str(gm.summary())
-    gm.outcome_ = replace(outcome, n_starts=1, remaining_gain=np.nan)
+    assert gm.glance()["remaining_gain"].tolist() == [7.1e-5]
+    gm.outcome_ = replace(outcome, is_maximum=False, remaining_gain=None, changing_labels=None)
+    assert "maximum         The fit is not near a maximum: it stands at a saddle or on a ridge" in str(gm.summary())
+    assert ", not near a maximum," in repr(gm)
+    gm.outcome_ = replace(outcome, n_starts=1, is_maximum=None, remaining_gain=None, changing_labels=None)
     assert "starts" not in str(gm.summary())
-    assert "not yet gained" not in str(gm.summary())
+    assert "maximum" not in str(gm.summary()) + repr(gm)
 
 
 def test_a_fit_from_several_starts_says_how_many_agreed(frame):

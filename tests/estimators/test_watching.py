@@ -12,8 +12,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from gaussmix import GaussianMixture, GaussianMixtureIC, fit_many
-from gaussmix.em.stopping import EVERY
+from gaussmix import Full, GaussianMixture, GaussianMixtureIC, fit_many
 from gaussmix.report.messages import SearchWarning
 
 
@@ -25,6 +24,7 @@ def _slow():
 
 SLOW = _slow()
 HOW = {"n_components": 2, "random_state": 0, "n_init": 2}
+PLAIN = HOW | {"init_params": "kmeans"}  # from where EM creeps
 
 
 def test_a_callback_is_told_of_each_step_and_changes_no_bit(each_engine):
@@ -98,7 +98,7 @@ def test_time_that_is_up_ends_the_fit_after_a_step():
         fitted = GaussianMixture(**HOW, tol=0, max_iter=10**9, max_time=0).fit(SLOW)
     assert (fitted.n_iter_, fitted.outcome_.n_starts, fitted.converged_) == (1, 1, False)
     assert fitted.outcome_.reason.startswith("max_time seconds were over")
-    assert math.isnan(fitted.outcome_.remaining_gain)
+    assert fitted.outcome_.rate is None
     assert np.isfinite(fitted.score(SLOW))
     assert GaussianMixture(**HOW, max_time=1e6).fit(SLOW).mixture_ == GaussianMixture(**HOW).fit(SLOW).mixture_
 
@@ -136,8 +136,9 @@ def test_starts_without_time_are_named_where_the_first_start_had_too_little_too(
         ({"callbacks": [ProgressBar()]}, TypeError, r"ProgressBar is a callback of scikit-learn\. .*set_callbacks"),
         ({"max_time": -1}, ValueError, "max_time=-1 must be a finite number"),
         ({"max_time": "1s"}, TypeError, "max_time must be a number"),
-        ({"stopping": "aitkin"}, ValueError, "stopping='aitkin' is not one of.*Did you mean 'aitken'"),
-        ({"stopping": "aitken", "acceleration": "auto"}, ValueError, "Remove one of them"),
+        ({"certify": "yes"}, ValueError, "certify must be \"auto\", True or False, not 'yes'"),
+        ({"certify": 1}, TypeError, "certify must be"),
+        ({"tol": "small"}, TypeError, 'tol must be a number ≥ 0 or "auto"'),
     ],
 )
 def test_wrong_values_are_named(parameters, error, why):
@@ -218,36 +219,81 @@ def test_a_callback_that_is_none_is_refused():
         GaussianMixture(2).set_callbacks(print)
 
 
-def test_aitken_ends_near_the_maximum_where_the_last_gain_ends_far_from_it(each_engine):
-    how = HOW | {"init_params": "kmeans", "max_iter": 5000}
+def test_auto_ends_at_the_maximum_where_the_last_gain_ends_far_from_it(each_engine):
+    how = PLAIN | {"max_iter": 5000}
     most_likely = GaussianMixture(**how, tol=1e-12).fit(SLOW)
     by_gain = GaussianMixture(**how, tol=1e-4).fit(SLOW)
-    by_aitken = GaussianMixture(**how, tol=1e-4, stopping="aitken").fit(SLOW)
+    at_maximum = GaussianMixture(**how, tol="auto").fit(SLOW)
+    left = most_likely.lower_bound_ - at_maximum.lower_bound_
     assert most_likely.lower_bound_ - by_gain.lower_bound_ > 1e-3
-    assert most_likely.lower_bound_ - by_aitken.lower_bound_ < 2e-4
-    assert by_aitken.n_iter_ % EVERY == 0
-    assert np.sort(by_aitken.weights_)[0] < 0.3 < np.sort(by_gain.weights_)[0]
-    assert by_aitken.outcome_.reason.startswith("All further steps together would raise")
-    assert 0 < by_aitken.outcome_.remaining_gain < 1e-4
-    assert 0.9 < by_aitken.outcome_.rate < 1
+    assert 0 < left < 2e-4
+    assert np.sort(at_maximum.weights_)[0] < 0.3 < np.sort(by_gain.weights_)[0]
+    ending = at_maximum.outcome_
+    assert ending.reason == "Less than 1e-4 nats per row are left to gain."
+    assert ending.is_maximum
+    assert ending.remaining_gain < 1e-4
+    assert 0.9 < ending.rate < 1
 
 
-def test_aitken_makes_the_same_steps_however_it_is_run(each_engine):
-    how = HOW | {"stopping": "aitken", "max_iter": 1000}
+def test_auto_makes_the_same_steps_however_it_is_run(each_engine):
+    how = PLAIN | {"tol": "auto", "max_iter": 1000}
     plain = GaussianMixture(**how).fit(SLOW)
     watched = GaussianMixture(**how, callbacks=[lambda step: None]).fit(SLOW)
-    assert plain.mixture_ == watched.mixture_
+    assert (plain.mixture_, plain.outcome_) == (watched.mixture_, watched.outcome_)
+
+
+def test_auto_ends_where_gains_are_rounding_though_there_is_no_maximum():
+    """Two components that are alike stay alike: a saddle."""
+    shares = np.full((len(SLOW), 2), 0.5)
+    fitted = GaussianMixture(2, tol="auto", init_params=shares).fit(SLOW)
+    assert fitted.converged_
+    assert fitted.outcome_.reason.startswith("Steps no longer change the mean log-likelihood, but the fit is not at a")
+    assert (fitted.outcome_.is_maximum, fitted.outcome_.remaining_gain) == (False, None)
+
+
+def test_a_limit_of_steps_ends_the_way_to_a_maximum():
+    with pytest.warns(ConvergenceWarning):
+        fitted = GaussianMixture(**PLAIN, tol="auto", max_iter=20).fit(SLOW)
+    assert (fitted.n_iter_, fitted.converged_) == (20, False)
+
+
+@pytest.mark.parametrize(
+    ("how", "rows", "why"),
+    [
+        ({"trim": 0.1}, SLOW, "trim leaves out other rows at each step"),
+        ({}, np.where(np.arange(SLOW.size).reshape(SLOW.shape) % 5, SLOW, np.nan), "rows have missing cells"),
+        ({"covariance_type": Full(9.0)}, SLOW, "the structure Full"),
+    ],
+    ids=["trim", "holes", "bound"],
+)
+def test_what_has_no_certificate_is_said(how, rows, why):
+    how = {"random_state": 0, "init_params": "kmeans", "tol": 0.1} | how
+    fitted = GaussianMixture(2, certify=True, **how).fit(rows)
+    assert fitted.outcome_.is_maximum is None
+    assert f"It is not known whether the fit is near a maximum: {why}" in fitted.outcome_.reason
+    assert "It is not known" not in GaussianMixture(2, **how).fit(rows).outcome_.reason
+    with pytest.raises(ValueError, match=rf'tol="auto" is not possible here: {why}.*Set tol to a number'):
+        GaussianMixture(2, **how | {"tol": "auto", "max_iter": 1000}).fit(rows)
+
+
+def test_a_certificate_is_made_where_it_is_asked_for_or_costs_little():
+    certified = [GaussianMixture(**PLAIN, certify=certify).fit(SLOW).outcome_ for certify in ("auto", False, True)]
+    assert [ending.is_maximum for ending in certified] == [None, None, False]  # EM creeps, and is still far
+    assert [ending.standing is None for ending in certified] == [True, True, False]
+    slow = GaussianMixture(**PLAIN, tol=0, max_iter=4_000).set_params(covariance_type="spherical")
+    with pytest.warns(ConvergenceWarning):
+        assert slow.fit(SLOW).outcome_.is_maximum
 
 
 def test_a_fit_says_how_it_ended(X, tmp_path):
-    fitted = GaussianMixture(3, n_init=4, init_params="kmeans", random_state=0, tol=1e-6).fit(X)
+    fitted = GaussianMixture(3, n_init=4, init_params="kmeans", random_state=0, tol=1e-6, certify=False).fit(X)
     ending = fitted.outcome_
     assert ending.reason == "The mean log-likelihood changed by less than tol."
     assert (ending.n_starts, ending.n_agreed) == (4, 4)
     gains = np.diff(fitted.lower_bounds_)[-3:]
     rate = max(gains[1:] / gains[:-1])
     assert ending.rate == pytest.approx(rate)
-    assert ending.remaining_gain == pytest.approx(gains[-1] * rate / (1 - rate))
+    assert (ending.is_maximum, ending.remaining_gain, ending.changing_labels) == (None, None, None)
     fitted.save(tmp_path / "m.gmm")
     assert GaussianMixture.load(tmp_path / "m.gmm").outcome_ == ending
     fitted.mixture_ = GaussianMixture(2).fit(X).mixture_
@@ -266,7 +312,7 @@ def test_a_limit_of_steps_is_said(X):
     with pytest.warns(ConvergenceWarning):
         ended = GaussianMixture(3, max_iter=1, tol=0).fit(X).outcome_
     assert ended.reason.startswith("max_iter steps were made")
-    assert math.isnan(ended.rate)
+    assert ended.rate is None
 
 
 def test_a_stream_says_how_its_first_fit_ended(X):
@@ -390,13 +436,16 @@ def test_held_out_rows_have_no_end_in_between(ended, X):
 
 
 def test_a_search_stops_each_candidate_by_the_rule_of_a_fit(X):
-    how = {"stopping": "aitken", "init_params": "hierarchical", "random_state": 0}
-    chosen = GaussianMixtureIC([2, 3], covariance_type="full", **how).fit(SLOW)
-    alone = GaussianMixture(chosen.n_components_, tol=1e-6, max_iter=1000, reg_covar=0.0, **how).fit(SLOW)
+    start = {"covariance_type": "full", "init_params": "hierarchical", "random_state": 0}
+    chosen = GaussianMixtureIC([2, 3], tol="auto", **start).fit(SLOW)
+    how = {"tol": "auto", "max_iter": 1000, "init_params": "hierarchical", "reg_covar": 0.0}
+    alone = GaussianMixture(chosen.n_components_, random_state=0, **how).fit(SLOW)
     assert (chosen.mixture_, chosen.outcome_, chosen.traces_) == (alone.mixture_, alone.outcome_, alone.traces_)
-    assert chosen.outcome_.reason.startswith("All further steps together")
-    with pytest.raises(ValueError, match="stopping='gains' is not one of"):
-        GaussianMixtureIC([2, 3], stopping="gains").fit(X)
+    assert chosen.outcome_.reason.startswith("Less than 1e-4 nats per row are left")
+    certified = GaussianMixtureIC([2, 3], certify=True, **start).fit(SLOW)
+    assert certified.outcome_.is_maximum
+    with pytest.raises(ValueError, match="certify must be"):
+        GaussianMixtureIC([2, 3], certify="no").fit(X)
 
 
 def test_callbacks_of_scikit_learn_have_a_task_for_each_candidate():

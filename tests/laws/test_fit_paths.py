@@ -48,7 +48,7 @@ CASES: dict[str, Case] = {
     "labels": Case(data={"labels": np.where(np.arange(len(_ROWS)) % 4 == 0, PROBLEMS["overlapping"].labels, -1)}),
     "noise": Case(parameters={"noise": True}),
     "trim": Case(parameters={"trim": 0.1}),
-    "aitken": Case(parameters={"stopping": "aitken"}),
+    "auto": Case(parameters={"tol": "auto"}),
     "weights": Case(data={"sample_weight": np.random.default_rng(2).uniform(0.1, 3.0, len(_ROWS))}),
     "errors": Case(data={"X_error": np.random.default_rng(3).uniform(0.0, 0.5, _ROWS.shape)}),
     "holes": Case(rows=np.where(np.random.default_rng(1).random(_ROWS.shape) < 0.2, np.nan, _ROWS)),

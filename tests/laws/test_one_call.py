@@ -137,7 +137,7 @@ def test_unusual_tables_are_left_to_python(table, rng, calls):
 
 def test_what_the_engine_does_not_know_is_left_to_python(table, calls):
     for parameters in (
-        {"init_params": "random"}, {"stopping": "aitken"}, {"acceleration": "auto"},
+        {"init_params": "random"}, {"tol": "auto"}, {"acceleration": "auto"},
         {"trim": 0.1}, {"noise": 0.1}, {"prior": "default"}, {"max_time": 60.0},
         {"callbacks": [lambda step: None]}, {"means_init": table[:3]},
         {"restrictions": Restrictions(equal_weights=True)}, {"covariance_type": Full(9.0)},
@@ -150,7 +150,7 @@ def test_what_the_engine_does_not_know_is_left_to_python(table, calls):
 
 @pytest.mark.parametrize(
     "parameters",
-    [{"callbacks": [lambda step: None]}, {"max_time": 60.0}, {"stopping": "aitken"}],
+    [{"callbacks": [lambda step: None]}, {"max_time": 60.0}, {"tol": "auto"}],
     ids=lambda each: next(iter(each)),
 )
 def test_where_steps_are_watched_the_engine_makes_the_first_m_step(parameters, table, monkeypatch):

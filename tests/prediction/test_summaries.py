@@ -14,7 +14,6 @@ from gaussmix import (
     GaussianMixtureReducer,
     GaussianMixtureRegressor,
 )
-from gaussmix.em.stopping import EVERY
 
 pandas = pytest.importorskip("pandas")
 
@@ -142,19 +141,20 @@ def test_what_bic_chose_from_is_kept(frame):
     "kind", [GaussianMixtureDetector, GaussianMixtureImputer, GaussianMixtureReducer, GaussianMixtureRegressor]
 )
 def test_the_rule_of_stopping_reaches_the_fit(kind, frame):
-    how = {"stopping": "aitken", "tol": 1e-6, "max_iter": 1000, "random_state": 0}
+    how = {"tol": "auto", "max_iter": 1000, "random_state": 0}
     options = {"targets": ["c"]} if kind is GaussianMixtureRegressor else {}
     fitted, alone = kind(2, **how, **options).fit(frame), GaussianMixture(2, **how).fit(frame)
     assert (fitted.mixture_, fitted.outcome_, fitted.traces_) == (alone.mixture_, alone.outcome_, alone.traces_)
-    assert fitted.outcome_.reason.startswith("All further steps together")
+    assert fitted.outcome_.reason.startswith("Less than 1e-4 nats per row are left")
 
 
 def test_the_rule_of_stopping_reaches_rows_of_unknown_class(frame, y):
     some = np.where(np.arange(200) < 20, y, -1)
-    classifier = GaussianMixtureClassifier(stopping="aitken", tol=1e-6, max_iter=1000).fit(frame, some)
-    assert classifier.n_iter_ % EVERY == 0
-    with pytest.raises(ValueError, match="stopping='gains' is not one of"):
-        GaussianMixtureClassifier(stopping="gains").fit(frame, y)
+    classifier = GaussianMixtureClassifier(tol="auto", max_iter=1000).fit(frame, some)
+    assert classifier.outcome_.is_maximum
+    assert classifier.outcome_.remaining_gain < 1e-4
+    with pytest.raises(ValueError, match="certify must be"):
+        GaussianMixtureClassifier(certify="no").fit(frame, y)
 
 
 @pytest.mark.parametrize(

@@ -74,6 +74,8 @@ def as_values(parameters: Mapping[str, Any]) -> dict[str, Any]:
     found = dict(parameters)
     if found.pop("equal_weights", False):
         found["restrictions"] = Restrictions(equal_weights=True)
+    if not found.get("certify", True):
+        del found["certify"]  # without the flag, the default
     given = {name: found.pop(name, None) for name in _OF_STRUCTURES}
     given = {name: value for name, value in given.items() if value not in (None, False, NOISES[0])}
     if not given:

@@ -16,7 +16,7 @@ from gaussmix.checks import check_count
 from gaussmix.em.criteria import CRITERIA
 from gaussmix.em.online import STEP_ROWS, Rate
 from gaussmix.em.remedies import Remedy
-from gaussmix.em.stopping import RULES, Aitken, Stopping
+from gaussmix.em.stopping import Stopping
 from gaussmix.errors import listed, unknown_name
 from gaussmix.families.base import ALIASES, FAMILIES, Family, family_named, is_known, known_names
 from gaussmix.families.one_feature import check_features
@@ -98,9 +98,14 @@ def check_ridge(reg_covar: Any, families: Sequence[Family], prior: Any = None) -
     return check_number("reg_covar", reg_covar, ' or "auto"')
 
 
+def check_tol(tol: Any) -> float | None:
+    """Nats per unit of row weight; None for "auto"."""
+    return None if isinstance(tol, str) and tol == "auto" else check_number("tol", tol, ' or "auto"')
+
+
 # The checks of parameters that are one value, for estimators and for the options of the command line.
 CHECKS: dict[str, Callable[[Any], Any]] = {
-    "tol": partial(check_number, "tol"),
+    "tol": lambda tol: check_tol(tol),
     "max_iter": partial(check_count, "max_iter", smallest=0),
     "max_time": partial(check_number, "max_time"),
     "n_init": partial(check_count, "n_init", smallest=1),
@@ -119,11 +124,19 @@ def check_acceleration(acceleration: Any) -> None:
 
 def check_stopping(estimator: Any) -> Stopping:
     """When EM ends, as the parameters of an estimator say."""
-    rule, acceleration = check_name("stopping", estimator.stopping, RULES), getattr(estimator, "acceleration", None)
-    if rule == RULES[1] and acceleration is not None:
-        raise ValueError(f"stopping={rule!r} can't be combined with acceleration={acceleration!r}. Remove one of them.")
-    kind = Aitken if rule == RULES[1] else Stopping
-    return kind(CHECKS["tol"](estimator.tol), CHECKS["max_iter"](estimator.max_iter))
+    check_certify(estimator.certify)
+    tolerance, max_steps = CHECKS["tol"](estimator.tol), CHECKS["max_iter"](estimator.max_iter)
+    return Stopping.at_maximum(max_steps) if tolerance is None else Stopping(tolerance, max_steps)
+
+
+def check_certify(certify: Any) -> bool | None:
+    """Whether the end of a fit is certified; None where it is if that is cheap."""
+    if isinstance(certify, str) and certify == "auto":
+        return None
+    if isinstance(certify, (bool, np.bool_)):
+        return bool(certify)
+    wrong = ValueError if isinstance(certify, str) else TypeError
+    raise wrong(f'certify must be "auto", True or False, not {certify!r}.')
 
 
 def check_remedy(degenerate: Any) -> Remedy:

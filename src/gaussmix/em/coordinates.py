@@ -1,14 +1,14 @@
 """Coordinates of the models near a model, by the free parameters of its structure; the model itself is 0.
 
-Component k has Σ_k = L_k exp(B_k) L_kᵀ and its mean is L_k a_k away, with L_k L_kᵀ the covariance of the model. In these
-units of its own, the information of rows with known components is the unit matrix, whatever the units of the data.
+Component k has Σ_k = L_k exp(B_k) L_kᵀ and a mean that is L_k a_k away, with L_k L_kᵀ the covariance of the model. In
+these units of its own, the information of rows with known components is the unit matrix, whatever the units of data.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Collection
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
@@ -95,9 +95,13 @@ class Coordinates:
             factors, variances = _turned_factors(model, is_common=algebra.orientation is Across.EQUAL)
             of_pairs, turns = _of_turns(variances, free * model.weights, algebra.orientation)
             blocks = free[:, None, None] * _beside(of_diagonals, of_pairs)
-            angles = free[:, None, None] * np.concatenate((np.zeros((K, turns.shape[1], of_diagonals.shape[2])), turns), 2)
+            angles = free[:, None, None] * np.concatenate(
+                (np.zeros((K, turns.shape[1], of_diagonals.shape[2])), turns), 2
+            )
         else:
-            blocks = free[:, None, None] * _beside(of_diagonals, _across(len(free), np.eye(d * (d - 1) // 2), algebra.orientation))
+            blocks = free[:, None, None] * _beside(
+                of_diagonals, _across(len(free), np.eye(d * (d - 1) // 2), algebra.orientation)
+            )
         kept = (blocks != 0).any(axis=(0, 1))
         blocks = blocks[:, :, kept]
         jacobian = _block_diagonal(of_weights, of_means, blocks.reshape(-1, blocks.shape[2]))
@@ -137,22 +141,26 @@ class Coordinates:
 
     def whiten(self, component: int, offsets: Array) -> Array:
         """W_k u of each row u (n_rows, n_features)."""
+        columns = np.empty((offsets.shape[1], len(offsets)))
+        self.whiten_columns(component, offsets.T, columns)
+        return columns.T
+
+    def whiten_columns(self, component: int, offsets: Array, out: Array) -> None:
+        """Write W_k u of each column u (n_features, n_rows) to `out`, without BLAS, which has bits of its own."""
         factor = self.factors[component if len(self.factors) > 1 else 0]
         if factor.ndim < 2:
-            return offsets * factor
-        return contract("nj,ij->ni", offsets, factor)
-
-    def parts(self, vector: Array) -> tuple[Array, Array, Array]:
-        """What belongs to the weights, the means (n_components, d) and the covariances of a vector (n_all, …)."""
-        ends = [self.n_weights, self.n_weights + self.model.means.size]
-        of_weights, of_means, of_covariances = np.split(vector, ends)
-        means = of_means.reshape(*self.model.means.shape, *vector.shape[1:])
-        return of_weights, means, of_covariances.reshape(self.n_covariances, -1, *vector.shape[1:])
+            np.multiply(factor[:, None], offsets, out=out)
+            return
+        for row, line in zip(factor, out, strict=True):
+            line[:] = 0.0
+            for j in np.flatnonzero(row):
+                line += row[j] * offsets[j]
 
     def at(self, point: Array) -> Model:
         """The model with the coordinates θ."""
         model = self.model
-        of_weights, of_means, of_covariances = self.parts((self.jacobian * point).sum(axis=1))
+        ends = [self.n_weights, self.n_weights + model.means.size]
+        _, of_means, of_covariances = np.split((self.jacobian * point).sum(axis=1), ends)
         weights = model.weights if model.noise is None else np.append(model.weights, model.noise.weight)
         for group in self.groups:
             mine, total = group.members, weights[group.members].sum()
@@ -168,10 +176,10 @@ class Coordinates:
         noise = None if model.noise is None else model.noise.weighing(float(weights[-1]))
         colours = _colours(self.factors)
         means = np.array(model.means)
-        for k, offset in enumerate(of_means):
+        for k, offset in enumerate(of_means.reshape(means.shape)):
             colour = colours[k if len(colours) > 1 else 0]
             means[k] += colour * offset if colour.ndim < 2 else (colour * offset).sum(axis=1)
-        array = self._covariances_at(point, of_covariances, colours)
+        array = self._covariances_at(point, of_covariances.reshape(self.n_covariances, -1), colours)
         covariances = model.family.covariances(array.reshape(model.covariances.array.shape), *means.shape)
         return Model(weights[: model.n_components], means, covariances, model.family, noise)
 
@@ -260,7 +268,7 @@ def _across(n: int, columns: Array, across: Across) -> Array:
         return np.zeros((n, len(columns), 0))
     own = np.zeros((n, len(columns), n, columns.shape[1]))
     own[np.arange(n), :, np.arange(n)] = columns
-    return own.reshape(n, len(columns), n * columns.shape[1])
+    return own.reshape((n, len(columns), n * columns.shape[1]))
 
 
 def _beside(of_diagonals: Array, of_pairs: Array) -> Array:
@@ -285,13 +293,14 @@ def _complement(unit: Array) -> Array:
     """Orthonormal columns (n, n − 1) that are orthogonal to a unit vector: those of a Householder reflection."""
     mirror = np.array(unit)
     mirror[0] += 1.0  # the vectors of this module have no negative numbers
-    return (np.eye(len(unit)) - mirror[:, None] * (mirror * (2 / (mirror**2).sum())))[:, 1:]
+    reflection: Array = np.eye(len(unit)) - mirror[:, None] * (mirror * (2 / (mirror**2).sum()))
+    return reflection[:, 1:]
 
 
 def _factors(model: Model) -> Array:
     """W_k in the form of the covariances."""
     factors = model.whitening.factors
-    return factors if isinstance(model.covariances, Dense) else factors.reshape(len(factors), -1)
+    return factors if isinstance(model.covariances, Dense) else factors.reshape((len(factors), -1))
 
 
 def _turned_factors(model: Model, *, is_common: bool) -> tuple[Array, Array]:
@@ -304,11 +313,11 @@ def _turned_factors(model: Model, *, is_common: bool) -> tuple[Array, Array]:
         each = np.broadcast_to(axes, covariances.shape)
     else:
         variances, each = principal_axes(covariances)
+    if not (variances > 0).all():
+        raise NotSmooth("a covariance is singular along an axis")
     return each.swapaxes(1, 2) / np.sqrt(variances)[:, :, None], variances
 
 
 def _colours(factors: Array) -> Array:
     """L_k = W_k⁻¹."""
-    return 1 / factors if factors.ndim < 3 else np.linalg.inv(factors)
-
-
+    return 1 / factors if factors.ndim < 3 else np.asarray(np.linalg.inv(factors), np.float64)

@@ -11,7 +11,7 @@ import numpy as np
 from gaussmix.em.accumulate import look
 from gaussmix.em.maximise import LOST_SHARE, MAX_LOSS, MEAN_ROUNDING
 from gaussmix.em.objective import Objective
-from gaussmix.em.stopping import Aitken, Stopping
+from gaussmix.em.stopping import Stopping
 from gaussmix.engines.base import Engine
 from gaussmix.engines.runner import Control, Course, Groups, Recipe, Runner
 from gaussmix.families.base import Family
@@ -66,12 +66,12 @@ class FastPath:
         return None if course is None else model_of(course, self.family)
 
     def _control(self, max_steps: int, previous: float = float("-inf")) -> Control:
-        return Control(self._ridge, self.stopping.least_gain, max_steps, LOST_SHARE, MEAN_ROUNDING, MAX_LOSS, previous)
+        return Control(self._ridge, self.stopping.tolerance, max_steps, LOST_SHARE, MEAN_ROUNDING, MAX_LOSS, previous)
 
     @cached_property
     def _ridge(self) -> Array | None:
         """The ridge of the objective; None if engines do not support the objective or the stopping rule."""
-        return self.objective.as_ridge() if type(self.stopping) in (Stopping, Aitken) else None
+        return self.objective.as_ridge() if type(self.stopping) is Stopping else None
 
     @cached_property
     def _task(self) -> tuple[Runner, Algebra, tuple[Block, Any]] | None:

@@ -15,6 +15,7 @@ from gaussmix.em.objective import Objective, Ridge
 from gaussmix.em.posterior import Posterior
 from gaussmix.em.trace import Trace
 from gaussmix.engines.base import NEGLIGIBLE, Engine
+from gaussmix.errors import SingularCovariance
 from gaussmix.model import Model
 from gaussmix.numerics.arrays import Array
 from gaussmix.numerics.contract import contract
@@ -28,8 +29,8 @@ from gaussmix.waist.parameters import Parameters
 TRUSTED = 0.25  # Newton's step may gain this part more or less than it promises
 ROUNDING = 1e-10  # nats per unit of row weight: the rounding of mean log-likelihoods hides a promised gain below this
 FURTHEST = 3.0  # the longest step of a mean or a log variance, in units of the component
-# The cost of a pass in products: for each row and score the work in NumPy, and for the whole what a few rows take too.
-OF_SCORE, OF_PASS = 40, 10**7
+# Costs in products of the core: the work in NumPy for each score of a row, and of a pass however few its rows are.
+OF_SCORE, OF_PASS = 120, 10**7
 SHARE_OF_FIT = 0.1  # of the cost of a fit: information that costs at most this part is found without being asked for
 
 MOST_NUMBERS = 2**20  # scores that are held at a time, 8 MB
@@ -60,17 +61,16 @@ class Information:
     matrix: Array
 
     @classmethod
-    def of(
-        cls, model: Model, objective: Objective, trace: Trace, source: Source, engine: Engine[Any]
-    ) -> Information:
+    def of(cls, model: Model, objective: Objective, trace: Trace, source: Source, engine: Engine[Any]) -> Information:
         """Make one pass over the rows; raises `NotSmooth` where there is no formula."""
         if source.is_incomplete:
             raise NotSmooth("rows have missing cells or measurement errors")
         coordinates = Coordinates.of(model, objective, trace)
         if len(coordinates.jacobian) > MOST_COORDINATES:
             raise NotSmooth(f"a mixture of this size has more than {MOST_COORDINATES:,} parameters")
-        between, within = source.map_merge(_Scores(engine, coordinates))
-        return _information(coordinates, objective, between, within, source.profile.total_weight)
+        with np.errstate(over="ignore", invalid="ignore"):  # then the information is not positive definite
+            between, within = source.map_merge(_Scores(engine, coordinates))
+            return _information(coordinates, objective, between, within, source.profile.total_weight)
 
     @property
     def newton(self) -> tuple[Array, float] | None:
@@ -125,7 +125,11 @@ class Standing:
         if np.abs(changes[information.coordinates.n_weights :]).max(initial=0.0) > FURTHEST:
             return cls(False)
         end = objective.feasible(information.coordinates.at(step))
-        before, after, changed, total = source.map_merge(_Compared(engine, model.parameters, end.parameters))
+        try:
+            task = _Compared(engine, model.parameters, end.parameters)
+        except SingularCovariance:
+            return cls(False)
+        before, after, changed, total = source.map_merge(task)
         risen = after - before + objective.log_prior(end) - objective.log_prior(model)
         risen = risen / total - (objective.cost(end) - objective.cost(model))
         if abs(risen - gain) > TRUSTED * gain + ROUNDING:
@@ -140,8 +144,9 @@ def is_cheap(model: Model, n_rows: int, n_steps: int) -> bool:
     n_b = {Second.TRACE: 1, Second.DIAGONAL: d}.get(second, d * (d + 1) // 2)
     n_all, n_own = K + K * d + (1 if is_shared else K) * n_b, 1 + d + n_b
     of_row = n_all**2 / 2 + K * n_own * (n_own / 2 + OF_SCORE)
-    of_step = K * (d + (d * (d + 1) if second is Second.FULL else d))
-    return n_rows * of_row + n_all**3 + OF_PASS <= SHARE_OF_FIT * n_steps * n_rows * of_step
+    of_matrix = (0.3 if is_shared else 0.75) * d * (d + 1)  # as measured
+    of_step = K * (20 + (of_matrix if second is Second.FULL else 2 * d))
+    return bool(n_rows * of_row + n_all**3 + OF_PASS <= SHARE_OF_FIT * n_steps * n_rows * of_step)
 
 
 @dataclass(frozen=True)
@@ -199,42 +204,46 @@ class _Scores:
     def _sums(self, part: Block) -> Sums:
         at, model = self.coordinates, self.coordinates.model
         K, d = model.means.shape
-        shares = self.engine.responsibilities(part, model.parameters)
-        shares = np.where(shares > SMALLEST_SHARE, shares, 0.0)
-        rows, scores = part.rows.astype(np.float64), np.zeros((part.n_rows, len(at.jacobian)))
-        of_weights, of_means, of_covariances = scores[:, : at.n_weights], scores[:, at.n_weights :][:, : K * d], scores[:, at.n_weights + K * d :]
-        of_weights[:, :K] = shares
+        shares = np.ascontiguousarray(self.engine.responsibilities(part, model.parameters).T)
+        shares[shares <= SMALLEST_SHARE] = 0.0
+        columns = np.ascontiguousarray(part.rows.T, dtype=np.float64)  # a column is contiguous here, and so are scores
+        scores = np.zeros((len(at.jacobian), part.n_rows))
+        scores[:K] = shares
         if model.noise is not None:
-            of_weights[:, K] = np.maximum(0.0, 1 - shares.sum(axis=1))
+            scores[K] = np.maximum(0.0, 1 - shares.sum(axis=0))
         weight = np.ones(part.n_rows) if part.row_weight is None else part.row_weight
         within = []
-        for k in range(K):
-            share = shares[:, k, None]
-            own = self._scores_of(k, np.where(share > 0, rows - model.means[k], 0.0))
-            within.append(self._products(own, weight * shares[:, k]))
-            of_means[:, k * d : (k + 1) * d] = share * own[:, 1 : 1 + d]
-            first = k * (own.shape[1] - 1 - d) if at.n_covariances > 1 else 0
-            of_covariances[:, first : first + own.shape[1] - 1 - d] += share * own[:, 1 + d :]
+        for k, share in enumerate(shares):
+            own = self._scores_of(k, np.where(share > 0, columns - model.means[k, :, None], 0.0))
+            within.append(self._products(own, weight * share))
+            first = at.n_weights + k * d
+            scores[first : first + d] = share * own[1 : 1 + d]
+            n_b = len(own) - 1 - d
+            first = at.n_weights + K * d + (k * n_b if at.n_covariances > 1 else 0)
+            scores[first : first + n_b] += share * own[1 + d :]
         return Sums((self._products(scores, weight), np.array(within)))
 
     def _scores_of(self, component: int, offsets: Array) -> Array:
-        """(1, z, ½ (zᵀ E_b z − tr E_b)) of each row."""
-        second, (n, d) = self.coordinates.model.covariances.second, offsets.shape
-        whitened = self.coordinates.whiten(component, offsets)
-        squares = (whitened**2 - 1) / np.sqrt(2)
+        """(1, z, ½ (zᵀ E_b z − tr E_b)) of each row, (n_own, n_rows), from offsets (n_features, n_rows)."""
+        second, (d, n) = self.coordinates.model.covariances.second, offsets.shape
+        n_b = {Second.TRACE: 1, Second.DIAGONAL: d}.get(second, d * (d + 1) // 2)
+        scores = np.empty((1 + d + n_b, n))
+        scores[0], whitened, rest = 1.0, scores[1 : 1 + d], scores[1 + d :]
+        self.coordinates.whiten_columns(component, offsets, whitened)
         if second is Second.TRACE:
-            return np.concatenate((np.ones((n, 1)), whitened, squares.sum(axis=1, keepdims=True) / np.sqrt(d)), axis=1)
-        if second is Second.DIAGONAL:
-            return np.concatenate((np.ones((n, 1)), whitened, squares), axis=1)
-        rows, columns = pairs(d)
-        products = whitened[:, rows] * whitened[:, columns]
-        return np.concatenate((np.ones((n, 1)), whitened, squares, products), axis=1)
+            rest[0] = ((whitened**2).sum(axis=0) - d) / np.sqrt(2 * d)
+            return scores
+        rest[:d] = (whitened**2 - 1) / np.sqrt(2)
+        for i in range(1, d if second is Second.FULL else 0):  # in the order of `pairs`
+            first = d + i * (i - 1) // 2
+            np.multiply(whitened[i], whitened[:i], out=rest[first : first + i])
+        return scores
 
-    def _products(self, rows: Array, weight: Array) -> Array:
-        """Σ w x xᵀ, the same bits on every processor."""
+    def _products(self, scores: Array, weight: Array) -> Array:
+        """Σ w x xᵀ of the columns of scores, the same bits on every processor."""
         need = Need(Second.FULL)
-        block = Block(0, np.ascontiguousarray(rows), weight, given=np.zeros(len(rows), np.int32))
-        state, anchor = self.engine.open(block, need, 1), np.zeros((1, rows.shape[1]))
+        block = Block(0, scores.T, weight, given=np.zeros(len(weight), np.int32))
+        state, anchor = self.engine.open(block, need, 1), np.zeros((1, len(scores)))
         second = self.engine.step(block, state, None, need, Rule.GIVEN, anchor).second
         assert second is not None, "they were asked for"
         products: Array = second[0]

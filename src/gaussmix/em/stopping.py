@@ -1,4 +1,4 @@
-"""When EM ends, and what it would still gain."""
+"""When EM ends, and what its last gains say."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from typing import NamedTuple, Self
 
 from gaussmix.errors import Outcome
 
-EVERY = 5  # steps between two checks of `Aitken`; an engine may make the steps between by itself
 ROUNDING = 1e-14  # relative to the objective: smaller gains are rounding
+SETTLED, FINEST = 1e-5, 1e-10  # the first and the last tolerance of runs that end at a maximum
+MOST_LEFT = 1e-4  # nats per unit of row weight that such a run may leave to gain
 
 
 @dataclass(frozen=True)
@@ -25,21 +26,39 @@ class Stopping:
     max_steps : limit on the number of steps.
     deadline : time of `time.monotonic`, seconds, checked after each step, and before each move of a search.
     is_watched : whether a callback sees each step, so that an engine may not make several by itself.
+    most_left : what a run may leave to gain by Newton's decrement, nats per unit of row weight; a run that has met the
+        tolerance continues with the next lower power of ten until then. Infinity asks for no more than the tolerance.
     """
 
     tolerance: float = 1e-3
     max_steps: int = 100
     deadline: float = math.inf
     is_watched: bool = False
+    most_left: float = math.inf
+
+    @classmethod
+    def at_maximum(cls, max_steps: int) -> Self:
+        """End at a maximum, or where gains are rounding."""
+        return cls(SETTLED, max_steps, most_left=MOST_LEFT)
+
+    @property
+    def seeks_maximum(self) -> bool:
+        """Whether a run goes on until little is left to gain."""
+        return self.most_left < math.inf
+
+    def still_unmet(self, objective: Sequence[float]) -> Self | None:
+        """The rule with the tolerance that no step of a run has met yet, by the values of its objective.
+
+        None if that would be below `FINEST`. The values alone decide, so a run from a checkpoint goes on alike.
+        """
+        least, tolerance = min((abs(b - a) for a, b in pairwise(objective)), default=math.inf), self.tolerance
+        while least < tolerance:
+            tolerance /= 10
+        return replace(self, tolerance=tolerance) if tolerance >= FINEST else None
 
     def until(self, deadline: float) -> Self:
         """The same rule with a deadline; infinity for none."""
         return replace(self, deadline=deadline, is_watched=True) if deadline < math.inf else self
-
-    @property
-    def least_gain(self) -> float:
-        """A step that gains less ends the run."""
-        return self.tolerance
 
     def most(self, n_steps: int) -> int | None:
         """How many steps an engine may make by itself after `n_steps`; None for any number."""
@@ -54,7 +73,7 @@ class Stopping:
         """Decide whether to end after `n_steps`, from the last two values of the objective; None to continue."""
         if not math.isfinite(current):
             return Outcome.NON_FINITE
-        if abs(current - previous) < self.least_gain:
+        if abs(current - previous) < self.tolerance:
             return Outcome.CONVERGED
         if n_steps >= self.max_steps:
             return Outcome.STEP_LIMIT
@@ -63,28 +82,6 @@ class Stopping:
     def is_over(self) -> bool:
         """Whether the deadline has passed."""
         return self.deadline < math.inf and monotonic() > self.deadline
-
-
-@dataclass(frozen=True)
-class Aitken(Stopping):
-    """End when all further steps together would gain less than the tolerance, by Aitken's extrapolation.
-
-    Böhning, Dietz, Schaub, Schlattmann & Lindsay (1994), Annals of the Institute of Statistical Mathematics 46;
-    McNicholas, Murphy, McDaid & Frost (2010), Computational Statistics & Data Analysis 54.
-    """
-
-    @property
-    def least_gain(self) -> float:
-        return 0.0
-
-    def most(self, n_steps: int) -> int | None:
-        return 1 if self.is_watched else EVERY - n_steps % EVERY
-
-    def after(self, objective: Sequence[float], previous: float) -> Outcome | None:
-        outcome = super().after(objective, previous)
-        is_last = outcome in (Outcome.STEP_LIMIT, Outcome.TIME_LIMIT)
-        is_due = is_last or (outcome is None and len(objective) % EVERY == 0)
-        return Outcome.CONVERGED if is_due and outlook(objective).remaining < self.tolerance else outcome
 
 
 class Outlook(NamedTuple):
@@ -105,6 +102,8 @@ class Outlook(NamedTuple):
 def outlook(objective: Sequence[float]) -> Outlook:
     """Extrapolate the objective before each step of a run: gains that fall by a constant rate a sum to g a / (1 − a).
 
+    It tells runs of one maximum from others. It is no estimate for users, because EM creeps along ridges.
+
     The larger of the last two rates counts: the first steps of EM gain much and say little about the rest.
     """
     if len(objective) < 3:
@@ -115,6 +114,3 @@ def outlook(objective: Sequence[float]) -> Outlook:
         return Outlook(0.0, math.nan)
     rate = max(after / before if before > rounding else math.inf for before, after in pairwise(gains))
     return Outlook(gains[-1] * rate / (1 - rate) if rate < 1 else math.inf, rate)
-
-
-RULES = "gain", "aitken"

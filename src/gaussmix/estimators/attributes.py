@@ -401,6 +401,8 @@ def to_sklearn(estimator: Any, mixture: Mixture) -> SklearnMixture:
     """A fitted estimator of scikit-learn with the mixture, and with the parameters that both know."""
     made = mixture.to_sklearn()
     made.set_params(**{name: getattr(estimator, name) for name in _PARAMETERS if hasattr(estimator, name)})
+    if isinstance(made.tol, str):
+        made.set_params(tol=SklearnMixture().tol)
     if isinstance(estimator.reg_covar, float | int):
         made.set_params(reg_covar=estimator.reg_covar)
     for name, value in facts_of(estimator).items():

@@ -68,8 +68,8 @@ class Estimator(BaseEstimator):
     # Parameters of the estimators.
     n_components: Any
     covariance_type: Any
-    tol: float
-    stopping: str
+    tol: float | str
+    certify: bool | str
     reg_covar: float | str
     max_iter: int
     max_time: float | None

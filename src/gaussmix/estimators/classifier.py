@@ -14,6 +14,7 @@ from sklearn.base import ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
 
 from gaussmix.door.parameters import (
+    check_certify,
     check_families,
     check_family,
     check_numbers,
@@ -25,12 +26,14 @@ from gaussmix.door.parameters import (
 from gaussmix.door.rows import check_counts_of_rows, check_source
 from gaussmix.door.targets import check_classes, check_mass, check_priors, known_classes, no_class
 from gaussmix.em.stopping import Stopping
+from gaussmix.em.trace import State
 from gaussmix.errors import SingularCovariance, about, counted, warn
 from gaussmix.estimators.base import unchanged_on_failure
 from gaussmix.estimators.docs import documented
 from gaussmix.estimators.predictor import Counts, MixturePredictor, Structures
 from gaussmix.families.base import FAMILIES, shares_nothing
 from gaussmix.fit.classes import ClassFit, LabelledRows
+from gaussmix.fit.fit import standing_of
 from gaussmix.fit.fitted import Ending, Fitted, RowFacts
 from gaussmix.fit.problem import Data
 from gaussmix.fit.watch import deadline_of
@@ -323,10 +326,17 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
             known.data.original.dtype,
             mixture.n_parameters - found.n_parameters,
             n_iter=found.n_steps,
-            outcome=None if run is None else Ending.of(run, [run.trace], stopping, None),
+            outcome=None if run is None else self._ending(found, run, stopping),
             facts=facts,
         )
         self._classes = ClassMixtures(mixture, self.component_class_)
+
+    def _ending(self, found: ClassFit, run: State, stopping: Stopping) -> Ending:
+        """How EM for all classes together ended."""
+        assert found.problem is not None, "it is there where EM was needed"
+        is_asked = stopping.seeks_maximum or check_certify(self.certify)
+        standing = standing_of(found.problem, run, [run.trace], is_asked=is_asked)
+        return Ending.of(run, [run.trace], stopping, None, standing)
 
     def _with_its_own(self, found: Summary) -> Summary:
         columns, structures, n_classes = dict(found.components), self.covariance_type_.tolist(), len(self.classes_)

@@ -51,10 +51,11 @@ _PARTS = {
 covariance_type : str, structure or list of these, default "full"
     As of `GaussianMixture`; of several, or "all", BIC chooses.""",
     "em": """\
-tol : float, default 1e-3
-    EM ends when a step changes the mean log-likelihood (nats per unit of sample weight) by less.
-stopping : {"gain", "aitken"}, default "gain"
-    What `tol` bounds: the gain of the last step, or that of all further steps together, as for `GaussianMixture`.
+tol : float or "auto", default 1e-3
+    EM ends when a step changes the mean log-likelihood (nats per unit of sample weight) by less; "auto" ends it at a
+    maximum, as for `GaussianMixture`.
+certify : bool or "auto", default "auto"
+    Whether `fit` finds out if EM ended at a maximum, as for `GaussianMixture`.
 reg_covar : "auto" or float, default "auto"
     Added to every variance, data units². "auto" is 1e-6 of a robust variance of each feature; where BIC chooses, 0.
 max_iter : int, default 100

@@ -14,7 +14,7 @@ from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 
 from gaussmix.door.groups import Grouped, grouped
-from gaussmix.door.parameters import check_flag, check_seed, check_verbose, drawn_seed
+from gaussmix.door.parameters import check_certify, check_flag, check_seed, check_verbose, drawn_seed
 from gaussmix.door.restrictions import check_terms, given_terms, noise_of
 from gaussmix.engines.runner import Fits, Runner
 from gaussmix.errors import Outcome, warn
@@ -126,6 +126,7 @@ def _check_template(template: GaussianMixture) -> None:
         "noise": noise_of(template.noise) is not None,
         "verbose": check_verbose(template.verbose) > 0,
         "degenerate='drop'": template.degenerate == "drop",
+        "certify=True": check_certify(template.certify) is True,
     }
     for name in (name for name, is_given in refused.items() if is_given):
         raise ValueError(f"fit_many does not support {name}. Remove it, or fit the groups one by one.")

@@ -21,6 +21,7 @@ from gaussmix.errors import Outcome, warn
 from gaussmix.families.base import Family
 from gaussmix.fit.checkpoint import check_place, checkpointed, identity_of
 from gaussmix.fit.diagnostics import Diagnosis, diagnosed
+from gaussmix.fit.fit import standing_of
 from gaussmix.fit.fitted import Ending, Fitted, RowFacts
 from gaussmix.fit.plan import Onward, Plan
 from gaussmix.fit.problem import Data, Problem
@@ -99,12 +100,14 @@ def fitted_of(
     names: Sequence[str] | None,
     left_out: Outcome | None,
     *,
+    certify: bool | None = None,
     of_search: Sequence[Diagnosis] | None = None,
     not_begun: str | None = None,
 ) -> Fitted:
     """What the best run found, with warnings of what the user should know of it.
 
     `run` is its end, `ends` are the traces of all runs, and `left_out` is why starts were left out; None if none was.
+    `certify` is whether to find out if it is a maximum; None where that is cheap.
     After a search, `of_search` are its diagnoses, and `not_begun` is why candidates were not begun; None if all were.
     """
     rows, trace = problem.data.original, run.trace
@@ -115,7 +118,8 @@ def fitted_of(
         warn(few)
     if problem.ridge is None:
         warn(constant_sentence(run.model, constant, names))
-    ending = Ending.of(run, ends, stopping, left_out)
+    standing = standing_of(problem, run, ends, is_asked=stopping.seeks_maximum or certify)
+    ending = Ending.of(run, ends, stopping, left_out, standing)
     return Fitted(
         Mixture.of(run.model).with_feature_names(names),
         rows.dtype,

@@ -16,6 +16,7 @@ from gaussmix.door.initial import check_covariances, check_means, check_weights
 from gaussmix.door.parameters import (
     CHECKS,
     check_acceleration,
+    check_certify,
     check_column_names,
     check_family,
     check_flag,
@@ -77,13 +78,15 @@ class GaussianMixture(StreamingMixture):
         so far. Gross outliers then have no say, wherever they are. `cutoff_` says which rows were left out in the end,
         and `fit_predict` labels them −1. EM raises the mean log-likelihood of the rows it keeps, and starts where the
         best of 21 starts with one variance per feature leads. Neykov et al. (2007), García-Escudero et al. (2008).
-    tol : float, default 1e-3
-        EM ends when a step changes the mean log-likelihood (nats per unit of sample weight) by less. With `stopping`
-        "aitken" it ends when all further steps together would.
-    stopping : {"gain", "aitken"}, default "gain"
-        What `tol` bounds: the gain of the last step, as in scikit-learn, or the estimated gain of all further steps.
-        Where EM creeps, the first ends it far from the maximum. The estimate extrapolates the last gains (Böhning et
-        al. 1994; McNicholas et al. 2010) after every fifth step.
+    tol : float or "auto", default 1e-3
+        EM ends when a step changes the mean log-likelihood (nats per unit of sample weight) by less. Where EM creeps,
+        that is far from the maximum. With "auto" it goes on until less than 1e-4 nats are left to gain, as `certify`
+        finds out.
+    certify : bool or "auto", default "auto"
+        Whether `fit` finds out if it ended at a maximum, and what is left to gain: `outcome_`. It takes two passes over
+        the rows, which cost the more the more parameters there are. "auto" finds it out where that costs at most a
+        tenth of the fit, by counting operations. Rows with missing cells or errors, `trim`, bounds on eigenvalues and
+        factor analysers have no certificate.
     reg_covar : "auto" or float, default "auto"
         Added to every variance, data units². "auto" is 1e-6 of a robust variance of each feature, so that
         the units of the data do not matter; with a bound on eigenvalues or a prior of covariances it is 0.
@@ -175,10 +178,11 @@ class GaussianMixture(StreamingMixture):
         is made of them. Until then the other arrays are those of the old mixture.
     converged_ : bool
     outcome_ : record
-        How the fit ended: `reason`, a sentence; `remaining_gain`, what all further steps would add to `lower_bound_`
-        by an estimate from the last gains, nats per row; `rate`, the part of its gain that each step leaves for the
-        next; `n_starts` that were run; and `n_agreed` of them, whose last values differ from the best by no
-        more than `tol` and what they would still gain.
+        How the fit ended: `reason`, a sentence; `is_maximum`, True near a maximum, False at a saddle, on a ridge or
+        far from a maximum, None if `certify` did not find it out; near a maximum `remaining_gain`, what all further
+        steps would add to `lower_bound_`, nats per row, and `changing_labels`, the share of the labels that they may
+        change; `rate`, the part of its gain that each step leaves for the next; `n_starts` that were run; and
+        `n_agreed` of them, whose last values differ from the best by no more than `tol` and what they would still gain.
     n_iter_ : int
         Steps of the best run over all rows. Above 262,080 rows, a fit from a named start first settles on the sample of
         the starts (about 65,520 rows); those steps are not counted.
@@ -214,7 +218,7 @@ class GaussianMixture(StreamingMixture):
     Dempster, Laird & Rubin (1977), JRSS B 39; Bishop (2006), Pattern Recognition and Machine Learning, 9.2; Celeux &
     Govaert (1995), Pattern Recognition 28, for the structures; McLachlan & Peel (2000), Finite Mixture Models, chapter
     8, Tipping & Bishop (1999), Neural Computation 11, and McNicholas & Murphy (2008), Statistics and Computing 18, for
-    "factor_analyzer".
+    "factor_analyzer". Louis (1982), JRSS B 44, for `certify`.
 
     Examples
     --------
@@ -243,8 +247,8 @@ class GaussianMixture(StreamingMixture):
         *,
         covariance_type: str | Family = "full",
         trim: float = 0.0,
-        tol: float = 1e-3,
-        stopping: str = "gain",
+        tol: float | str = 1e-3,
+        certify: bool | str = "auto",
         reg_covar: float | str = "auto",
         max_iter: int = 100,
         max_time: float | None = None,
@@ -369,7 +373,8 @@ class GaussianMixture(StreamingMixture):
                 raise named(error, data.original, names) from None
         reached = run.trace.last if problem.is_plain and run.trace.n_steps else None
         facts = RowFacts.of(data.original, X, reached, began)
-        self._fitted = fitted_of(problem, plan.stopping, run, ends, facts, names, watch.left_out.get(None))
+        of_fit = problem, plan.stopping, run, ends, facts, names, watch.left_out.get(None)
+        self._fitted = fitted_of(*of_fit, certify=check_certify(self.certify))
         watch.end(self.mixture_)
         return problem
 

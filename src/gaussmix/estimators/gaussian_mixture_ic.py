@@ -17,6 +17,7 @@ from gaussmix.door.parameters import (
     HELD_OUT,
     check_acceleration,
     check_candidates,
+    check_certify,
     check_criterion,
     check_remedy,
     check_ridge,
@@ -75,14 +76,14 @@ class GaussianMixtureIC(MixtureEstimator):
         within one standard error of the highest.
     n_folds : int, default 5
         Parts that "cv" cuts the rows into, at random.
-    tol : float, default 1e-6
+    tol : float or "auto", default 1e-6
         EM ends when a step changes the mean log-likelihood (nats per unit of sample weight) by less. Criteria
-        compare totals, so the default is smaller than that of `GaussianMixture`.
+        compare totals, so the default is smaller than that of `GaussianMixture`. "auto" as for `GaussianMixture`.
+    certify : bool or "auto", default "auto"
+        Whether to find out if the chosen mixture is at a maximum, as for `GaussianMixture`.
     reg_covar : float or "auto", default 0
         Added to every variance, data units². With 0 a component that falls onto too few rows has no likelihood, and
         its candidate fails; a ridge would give it one that wins. See `GaussianMixture` for "auto".
-    stopping : {"gain", "aitken"}, default "gain"
-        What `tol` bounds, as for `GaussianMixture`.
     max_iter : int, default 1000
         Limit on EM steps.
     max_time : float or None, default None
@@ -187,8 +188,8 @@ class GaussianMixtureIC(MixtureEstimator):
         trim: float = 0.0,
         criterion: str = "bic",
         n_folds: int = 5,
-        tol: float = 1e-6,
-        stopping: str = "gain",
+        tol: float | str = 1e-6,
+        certify: bool | str = "auto",
         reg_covar: float | str = 0.0,
         max_iter: int = 1000,
         max_time: float | None = None,
@@ -324,7 +325,8 @@ class GaussianMixtureIC(MixtureEstimator):
         facts = RowFacts.of(source, X, reached, began)
         left_out = None if not_begun is not None else watch.left_out.get(number)
         of_best = search.problem_of(best.candidate), stopping, best.run, best.ends, facts, self._names, left_out
-        fitted = fitted_of(*of_best, of_search=of_columns(faults, self._names), not_begun=not_begun)
+        of_search, is_asked = of_columns(faults, self._names), check_certify(self.certify)
+        fitted = fitted_of(*of_best, certify=is_asked, of_search=of_search, not_begun=not_begun)
         self._fitted = replace(fitted, results=table, best_index=number)
         watch.end(self.mixture_)
         if any(result.failure is not None and result.failure.kind is FailureKind.NO_TIME for result in results):

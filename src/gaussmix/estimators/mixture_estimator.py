@@ -327,7 +327,8 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
         -------
         frame : "n_rows", "n_features", "n_components", "structure", "n_parameters", "log_likelihood" (nats, a total),
             "bic", "icl" (null where unknown), "is_final" (False where they are those before the last step),
-            "converged", "n_iter", "stopped", "remaining_gain" (nats per row), "n_starts", "n_agreed" and "seconds".
+            "converged", "n_iter", "stopped", "standing" (a sentence), "is_maximum", "remaining_gain" (nats per row) and
+            "changing_labels" as in `outcome_`, "n_starts", "n_agreed" and "seconds".
         """
         summary = self.summary(X, sample_weight, X_error=X_error)
         return made_frame({name: [value] for name, value in summary.facts.items()}, summary.library)

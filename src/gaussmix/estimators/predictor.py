@@ -32,8 +32,8 @@ class MixturePredictor(Estimator, ABC):
     With several numbers of components, or several structures, `GaussianMixtureIC` chooses by BIC.
     """
 
-    tol: float = 1e-3
-    stopping: str = "gain"
+    tol: float | str = 1e-3
+    certify: bool | str = "auto"
     reg_covar: float | str = "auto"
     max_iter: int = 100
     max_time: float | None = None

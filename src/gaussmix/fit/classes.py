@@ -48,6 +48,7 @@ class ClassFit:
     structures : the name of the structure of each class.
     n_steps : EM steps, the most that a class took.
     run : the end of EM; None if there was none.
+    problem : what EM was for; None with it.
     """
 
     classes: ClassMixtures
@@ -56,6 +57,7 @@ class ClassFit:
     structures: list[str]
     n_steps: int
     run: State | None = None
+    problem: Problem | None = None
 
     def with_prior(self, prior: Array, row_weight: float) -> ClassFit:
         """The fit with given probabilities (n_classes,) of the classes; all rows must be of known class."""
@@ -137,12 +139,14 @@ class LabelledRows:
             is_closed = self.is_complete and not family.is_step and not self.data.original.may_miss
             how = replace(stopping, max_steps=0) if is_closed else stopping
             try:
-                run = self._fit(family, numbers, ridge, Plan([start], _unused(), how, shared=shared))
+                plan = Plan([start], _unused(), how, shared=shared)
+                run, problem = self._fit(family, numbers, ridge, plan)
             except SingularCovariance as error:
                 failure = error
                 continue
             classes = ClassMixtures(Mixture.of(run.model), numbers)
-            found.append(self._judged(classes, run.model.n_parameters, [family.name] * self.n_classes, 1, run))
+            names = [family.name] * self.n_classes
+            found.append(self._judged(classes, run.model.n_parameters, names, 1, run, problem))
         if not found:
             assert failure is not None, "at least one family"
             raise failure
@@ -152,18 +156,20 @@ class LabelledRows:
         self, mixtures: Sequence[Mixture], n_steps: int, ridge: float | None, stopping: Stopping
     ) -> ClassFit:
         """The fit from a mixture of the rows of each class; EM shares rows of unknown class among the classes."""
-        classes, run = ClassMixtures.of(mixtures, self.mass / self.mass.sum()), None
+        classes, run, problem = ClassMixtures.of(mixtures, self.mass / self.mass.sum()), None, None
         size = sum(mixture.n_parameters for mixture in mixtures) + len(mixtures) - 1
         if not self.is_complete:
             model = classes.mixture.model
             plan = Plan([Onward(model)], _unused(), stopping)
-            run = self._fit(model.family, classes.component_class, ridge, plan)
+            run, problem = self._fit(model.family, classes.component_class, ridge, plan)
             classes = replace(classes, mixture=Mixture.of(run.model))
-        return self._judged(classes, size, [mixture.family.name for mixture in mixtures], n_steps, run)
+        return self._judged(classes, size, [mixture.family.name for mixture in mixtures], n_steps, run, problem)
 
-    def _fit(self, family: Family, component_class: NDArray[np.intp], ridge: float | None, plan: Plan) -> State:
-        data = self._known(component_class)
-        return fit(Problem(data, family, len(component_class), self.engine, ridge), plan).run
+    def _fit(
+        self, family: Family, component_class: NDArray[np.intp], ridge: float | None, plan: Plan
+    ) -> tuple[State, Problem]:
+        problem = Problem(self._known(component_class), family, len(component_class), self.engine, ridge)
+        return fit(problem, plan).run, problem
 
     def _known(self, component_class: NDArray[np.intp]) -> Data:
         """The rows, with the components that a row of known class may have."""
@@ -182,7 +188,13 @@ class LabelledRows:
         return partial(_shares, engine=self.engine, near=near)
 
     def _judged(
-        self, classes: ClassMixtures, n_parameters: int, structures: list[str], n_steps: int, run: State | None
+        self,
+        classes: ClassMixtures,
+        n_parameters: int,
+        structures: list[str],
+        n_steps: int,
+        run: State | None,
+        problem: Problem | None,
     ) -> ClassFit:
         """The mixtures of the classes, with their likelihood; the run counts if it made steps."""
         mixture = classes.mixture
@@ -190,9 +202,9 @@ class LabelledRows:
         task = StepTask(self.engine, mixture.n_components, mixture.parameters, Need(Second.NONE))
         log_likelihood = task.over(source).log_likelihood * self.data.unit
         if run is not None and not run.trace.n_steps:
-            run = None
+            run = problem = None
         n_steps = n_steps if run is None else run.trace.n_steps
-        return ClassFit(classes, log_likelihood, n_parameters, structures, n_steps, run)
+        return ClassFit(classes, log_likelihood, n_parameters, structures, n_steps, run, problem)
 
 
 def _unused() -> np.random.Generator:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -12,6 +13,7 @@ from gaussmix.door.initial import check_given
 from gaussmix.em.best_of import best_run, better
 from gaussmix.em.fast_path import model_of
 from gaussmix.em.guided import guided
+from gaussmix.em.information import Standing, is_cheap
 from gaussmix.em.initial import InitialMoments
 from gaussmix.em.loop import run_em
 from gaussmix.em.objective import Objective
@@ -78,11 +80,58 @@ def _run_from(problem: Problem, plan: Plan, number: int, begun: State | None) ->
     if begun.outcome is not None:
         yield begun
         return
-    of_run = problem.source, problem.engine, begun.model, problem.objective, plan.stopping, reached, begun.trace
-    for state in run_with(problem.remedy, *of_run, is_accelerated=plan.is_accelerated):
+    for state in _to_the_end(problem, plan, begun, reached):
         yield state
         if plan.is_unwanted() or (plan.ends_at_collapse and state.trace.collapsed):
             return
+
+
+def _to_the_end(problem: Problem, plan: Plan, begun: State, reached: float) -> Iterator[State]:
+    """The states of a run; one that seeks a maximum goes on with a lower tolerance where it has not reached one."""
+    stopping: Stopping | None = plan.stopping
+    if plan.stopping.seeks_maximum:
+        stopping = plan.stopping.still_unmet(begun.trace.objective)
+    while stopping is not None:
+        of_run = problem.source, problem.engine, begun.model, problem.objective, stopping, reached, begun.trace
+        stopping = None
+        for state in run_with(problem.remedy, *of_run, is_accelerated=plan.is_accelerated):
+            begun = state
+            if state.outcome is Outcome.CONVERGED and plan.stopping.seeks_maximum:
+                stopping = plan.stopping.still_unmet(state.trace.objective)
+                if stopping is not None and not _is_at_maximum(problem, state, stopping.most_left):
+                    begun = state._replace(outcome=None)
+                else:
+                    stopping = None
+            yield begun
+
+
+def _is_at_maximum(problem: Problem, state: State, most_left: float) -> bool:
+    """Whether little is left to gain; raises ValueError where that can't be known."""
+    found = standing_of(problem, state, is_asked=True)
+    if found.why_not:
+        raise ValueError(f'tol="auto" is not possible here: {found.why_not}. Set tol to a number.')
+    return found.remaining_gain is not None and found.remaining_gain < most_left
+
+
+def standing_of(problem: Problem, run: State, ends: Sequence[Trace] = (), *, is_asked: bool | None) -> Standing:
+    """How the end of a run stands to a maximum.
+
+    Parameters
+    ----------
+    problem : what was fitted.
+    run : its best run.
+    ends : the traces of all runs, whose steps are the cost of the fit.
+    is_asked : True to find it out, False not to; None to find it out where that costs at most a tenth of the fit.
+    """
+    if run.outcome in (Outcome.DEGENERATE, Outcome.NON_FINITE) or is_asked is False:
+        return Standing()
+    n_steps = sum(end.n_steps for end in ends)
+    if is_asked is None and (problem.data.trim or not is_cheap(run.model, problem.source.n_rows, n_steps)):
+        return Standing()
+    if problem.data.trim:
+        return Standing(why_not="trim leaves out other rows at each step")
+    found = Standing.of(run.model, problem.objective, run.trace, problem.source, problem.engine)
+    return found if is_asked else replace(found, why_not="")
 
 
 def _begun(problem: Problem, plan: Plan, start: Start, number: int) -> State:

@@ -13,7 +13,8 @@ import numpy as np
 
 from gaussmix.door.rows import counted_weight
 from gaussmix.em.best_of import ROUNDING
-from gaussmix.em.stopping import Aitken, Stopping, outlook
+from gaussmix.em.information import Standing
+from gaussmix.em.stopping import Stopping, outlook
 from gaussmix.em.trace import State, Trace
 from gaussmix.errors import FailureKind, Outcome
 from gaussmix.fit.diagnostics import Diagnosis
@@ -25,7 +26,16 @@ from gaussmix.sources.base import Source
 from gaussmix.sources.findings import Cells
 
 _NO_STEP = "max_iter=0 allows no step; raise max_iter."
-_SETTLED = "All further steps together would raise the mean log-likelihood by less than tol, by Aitken's estimate."
+_AT_MAXIMUM = "Less than 1e-4 nats per row are left to gain."
+_AT_NONE = "Steps no longer change the mean log-likelihood, but the fit is not at a maximum: try other starts."
+_IS_MAXIMUM = (
+    "The fit is near a maximum; {gain:.2g} nats a row may remain, and {labels:.2g} % of the labels may change."
+)
+_IS_NONE = (
+    "The fit is not near a maximum: it stands at a saddle or on a ridge, or is still far from one. Lower tol, raise "
+    "max_iter, or try other starts."
+)
+_IS_UNKNOWN = "It is not known whether the fit is near a maximum: {why_not}."
 
 
 @dataclass(frozen=True)
@@ -35,38 +45,56 @@ class Ending:
     Parameters
     ----------
     reason : a sentence.
-    remaining_gain : estimate of what all further steps would add to `lower_bound_`, nats per row, by Aitken's
-        extrapolation; infinite where gains did not fall, NaN after fewer than three steps.
+    is_maximum : whether the fit is at a maximum, or so near that one step of Newton's method reaches it. False at a
+        saddle, on a ridge, and still far from a maximum. None if that was not found out; see `certify`.
+    remaining_gain : what all further steps would add to `lower_bound_`, nats per row, by Newton's decrement; None
+        unless the fit is at a maximum.
+    changing_labels : share of the row weight whose most probable component may still change; None as before.
     rate : of convergence, the part of its gain that each step leaves for the next; 1 or more, also infinite, where
-        gains did not fall, NaN if that is not known.
+        gains did not fall, None if that is not known.
     n_starts : starts that were run.
     n_agreed : starts that may approach the same maximum as the best, which counts: their last values differ by at
-        most `tol` and the larger of their remaining gains, and no component collapsed. If only 1 of many agrees,
-        more starts may find a better fit.
+        most `tol` and the larger of their remaining gains by Aitken's extrapolation, and no component collapsed. If
+        only 1 of many agrees, more starts may find a better fit.
     """
 
     reason: str
-    remaining_gain: float
-    rate: float
+    is_maximum: bool | None
+    remaining_gain: float | None
+    changing_labels: float | None
+    rate: float | None
     n_starts: int
     n_agreed: int
 
     @classmethod
-    def of(cls, run: State, ends: Sequence[Trace], stopping: Stopping, left_out: Outcome | None) -> Ending:
+    def of(
+        cls, run: State, ends: Sequence[Trace], stopping: Stopping, left_out: Outcome | None, standing: Standing
+    ) -> Ending:
         """The ending of a fit from its best run, the ends of all runs, and why starts were left out."""
         assert run.outcome is not None, "the run has ended"
-        is_settled = run.outcome is Outcome.CONVERGED and isinstance(stopping, Aitken)
-        reason = _SETTLED if is_settled else run.outcome.value
+        reason = run.outcome.value
+        if run.outcome is Outcome.CONVERGED and stopping.seeks_maximum:
+            reason = _AT_MAXIMUM if standing.is_maximum else _AT_NONE
         if run.outcome is Outcome.STEP_LIMIT and not run.trace.n_steps:
             reason = _NO_STEP
         if left_out is not None:
             reason += f" {LEFT_OUT[left_out]}"
-        remaining, rate = outlook(run.trace.objective)
+        if standing.why_not:
+            reason += f" {_IS_UNKNOWN.format(why_not=standing.why_not)}"
         n_agreed = 1
         if len(ends) > 1:
             least = max(stopping.tolerance, ROUNDING * max(1.0, abs(run.trace.last)))
             n_agreed = max(1, sum(_agree(run.trace, end, least) for end in ends if not end.collapsed))
-        return cls(reason, remaining, rate, max(1, len(ends)), n_agreed)
+        found = standing.is_maximum, standing.remaining_gain, standing.changing_labels
+        rate = outlook(run.trace.objective).rate
+        return cls(reason, *found, None if math.isnan(rate) else rate, max(1, len(ends)), n_agreed)
+
+    @property
+    def standing(self) -> str | None:
+        """Whether the fit is a maximum, as a sentence; None if that is not known."""
+        if self.remaining_gain is not None and self.changing_labels is not None:
+            return _IS_MAXIMUM.format(gain=self.remaining_gain, labels=100 * self.changing_labels)
+        return _IS_NONE if self.is_maximum is False else None
 
 
 def _agree(one: Trace, other: Trace, least: float) -> bool:

@@ -215,7 +215,7 @@ def recipe_of(
     n_passes = _PASSES.get(init) if isinstance(init, str) else None
     if n_passes is None or family.algebra is None or family.has_alternatives:
         return None
-    is_usual = type(stopping) is Stopping and not stopping.is_watched
+    is_usual = type(stopping) is Stopping and not (stopping.is_watched or stopping.seeks_maximum)
     max_steps = stopping.max_steps if is_usual else 0
     if may_search and (n_components == 1 or not max_steps or (init == AUTO and n_starts > 1)):
         return None

@@ -78,7 +78,10 @@ def shared_axes(scatters: Array, start: Array, importance: Array | None, most: i
 
 
 def common_axes(covariances: Array) -> Array:
-    """The axes (d, d), in columns, that covariances (n_components, d, d) share: those of a weighted sum, then rotated in case the sum has equal variances."""
+    """The axes (d, d), in columns, that covariances (n_components, d, d) share.
+
+    They are those of a weighted sum, then rotated in case the sum has equal variances.
+    """
     sizes = np.trace(covariances, axis1=1, axis2=2)
     places = np.arange(1.0, len(sizes) + 1)
     mixed: Array = contract("kij,k->ij", covariances, 1 / (sizes * places))

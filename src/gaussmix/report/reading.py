@@ -106,6 +106,8 @@ def line_of(fitted: Fitted) -> str:
         parts.append(f"{facts.log_likelihood / facts.row_weight:.4g} nats a row".replace("-", "−"))
     if fitted.n_iter is not None:
         parts.append(counted(fitted.n_iter, "step") + ("" if fitted.converged in (None, True) else ", not converged"))
+    if fitted.outcome is not None and fitted.outcome.is_maximum is not None:
+        parts.append("near a maximum" if fitted.outcome.is_maximum else "not near a maximum")
     if facts is not None and facts.seconds is not None:
         parts.append(_time(facts.seconds))
     return ", ".join(parts)
@@ -151,11 +153,12 @@ def _columns(mixture: Mixture, names: Sequence[str], sizes: Array | None) -> dic
 
 
 def _ending(fitted: Fitted) -> dict[str, Any]:
-    """Why EM stopped, after how many steps, what was left to gain, and how many starts agreed; None if unknown."""
+    """Why EM stopped, after how many steps, whether at a maximum, and how many starts agreed; None if unknown."""
     ending, converged = fitted.outcome, fitted.converged
     reason = None if converged is None else (Outcome.CONVERGED if converged else Outcome.STEP_LIMIT).value
     known = {"converged": converged, "n_iter": fitted.n_iter, "stopped": reason if ending is None else ending.reason}
-    return known | {name: getattr(ending, name, None) for name in ("remaining_gain", "n_starts", "n_agreed")}
+    of_end = "standing", "is_maximum", "remaining_gain", "changing_labels", "n_starts", "n_agreed"
+    return known | {name: getattr(ending, name, None) for name in of_end}
 
 
 def _warnings(fitted: Fitted) -> list[str]:

@@ -110,10 +110,8 @@ class Summary:
         if facts["n_iter"] is not None:
             why = "" if facts["stopped"] is None else f" {facts['stopped']}"
             lines.append(("stopped", f"after {counted(facts['n_iter'], 'step')}.{why}"))
-        left = (facts["remaining_gain"] or 0.0) * (facts["n_rows"] or 0)  # NaN if unknown
-        if left > 1:
-            how_much = f"about {left:.3g} nats" if left < np.inf else "unknown, because the gains did not fall"
-            lines.append(("not yet gained", f"{how_much}: lower tol, or raise max_iter"))
+        if facts["standing"] is not None:
+            lines.append(("maximum", facts["standing"]))
         if (facts["n_starts"] or 0) > 1:
             lines.append(("starts", f"{facts['n_agreed']} of {facts['n_starts']} agree with the best"))
         return lines

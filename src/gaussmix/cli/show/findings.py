@@ -132,6 +132,8 @@ class Findings:
             yield f"{n_components} is the largest number of groups that was tried: a larger one may be better still."
         if not search.converged_:
             yield "The fit had not converged: raise the limit on steps before trusting the numbers."
+        elif search.outcome_.standing is not None:
+            yield search.outcome_.standing
 
     @property
     def _is_compared(self) -> bool:

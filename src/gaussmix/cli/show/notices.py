@@ -26,7 +26,7 @@ _ADVICE = {  # for users of Python, and the same for users of the command line
     "Take without_noise": _WITHOUT_NOISE,
 }
 _FILL = "Remove or fill such rows first."  # advice that is another for each command
-_SAME_WORDS = "tol trim weight_meaning criterion max_condition max_iter max_time n_factors n_init reg_covar stopping"
+_SAME_WORDS = "tol trim weight_meaning criterion max_condition max_iter max_time n_factors n_init reg_covar certify"
 _WORDS = {
     **_ADVICE,
     "X": "DATA",

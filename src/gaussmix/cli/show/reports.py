@@ -71,6 +71,7 @@ def show_fit(search: GaussianMixtureIC, about: Mapping[str, Any]) -> None:
     screen.print(f"\nK = {mixture.n_components}, {covariances_of(mixture.family)}, mean ± sd:\n")
     screen.print(search.summary().table(screen.width), soft_wrap=True)
     ended = f"Ended after {counted(search.n_iter_, 'step')}. {in_options(search.outcome_.reason)}"
+    ended = " ".join(filter(None, [ended, in_options(search.outcome_.standing or "")]))
     screen.print(f"\n{ended}", markup=False, highlight=False)
     screen.print(_written("Model", about["model"], "MODEL.gmm"), soft_wrap=True)
 
@@ -308,7 +309,7 @@ def _headings(model: ModelFile) -> list[tuple[str, str]]:
         steps = f"{counted(values.get('n_iter_', 0), 'step')}, {_end(values['converged_'])}"
         lines.append(("fitted", f"{steps}, {details.dtype}"))
     if estimator is not None and "_outcome_table" in estimator.attributes:
-        lines.append(("ended", in_options(_reason(estimator.attributes["_outcome_table"]))))
+        lines += [("ended", in_options(said)) for said in _said_of_the_end(estimator.attributes["_outcome_table"])]
     settings = fit.settings if fit is not None else estimator.parameters if estimator is not None else {}
     shown = [
         f"{name}={value}"
@@ -320,12 +321,13 @@ def _headings(model: ModelFile) -> list[tuple[str, str]]:
     return lines
 
 
-def _reason(table: Any) -> str:
-    """Why a fit ended, from the table in its file."""
+def _said_of_the_end(table: Any) -> list[str]:
+    """Why a fit ended, and whether it is a maximum where that is known, from the table in its file."""
     try:
-        return records_of(Ending, from_plain("_outcome_table", table))[0].reason
+        ending = records_of(Ending, from_plain("_outcome_table", table))[0]
     except (IndexError, TypeError, ValueError, Damaged):
-        return "unknown"
+        return ["unknown"]
+    return [ending.reason] if ending.standing is None else [ending.reason, ending.standing]
 
 
 def _end(has_converged: bool) -> str:

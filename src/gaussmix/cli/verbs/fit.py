@@ -24,7 +24,6 @@ from gaussmix.cli.show.reports import echo_json, fit_as_json, fit_notices, many_
 from gaussmix.door.parameters import HELD_OUT, check_candidates
 from gaussmix.door.restrictions import DEFAULT
 from gaussmix.em.criteria import CRITERIA
-from gaussmix.em.stopping import RULES
 from gaussmix.errors import listed
 from gaussmix.estimators.fit_many import fit_many
 from gaussmix.estimators.gaussian_mixture_ic import GaussianMixtureIC, fit_stepwise
@@ -40,7 +39,7 @@ TERMINATED = 128 + signal.SIGTERM  # the exit code that a shell gives to a proce
 _NOT_MODELS = {each for format in FORMATS.values() for each in format.extensions}
 _NOT_MODELS |= {".json", ".npz", ".joblib", ".pkl", ".onnx", ".h", ".sql"}  # what `gaussmix convert` writes
 _DEFAULTS: dict[str, Any] = GaussianMixtureIC().get_params(deep=False)
-_OF_SEARCHES = ("noise", "criterion", "memory", "checkpoint", "max_time")
+_OF_SEARCHES = ("noise", "criterion", "certify", "memory", "checkpoint", "max_time")
 
 
 def parameter(name: str, metavar: str | None, help: str, flag: str = "", **checks: Any) -> options.Decorator:
@@ -98,13 +97,8 @@ def parameter(name: str, metavar: str | None, help: str, flag: str = "", **check
     flag="--start",
 )
 @parameter("n_init", "N", "Starts of each kind that draws; the best is kept.")
-@parameter("tol", "NATS", "End when a step changes the mean log-likelihood by less.")
-@parameter(
-    "stopping",
-    None,
-    "What --tol bounds: the gain of the last step, or of all further steps by Aitken's estimate.",
-    type=click.Choice(RULES),
-)
+@parameter("tol", "NATS", "End when a step changes the mean log-likelihood by less; auto: at a maximum.")
+@click.option("--certify", is_flag=True, help="Find out if the chosen mixture is a maximum, and what is left to gain.")
 @parameter("max_iter", "N", "Limit on EM steps.")
 @parameter("max_time", "SECONDS", "Begin no more fits after so many seconds, and choose the best of those made.")
 @parameter("reg_covar", "NUMBER", "Added to every variance.")

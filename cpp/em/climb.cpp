@@ -21,6 +21,7 @@ struct Candidate {
     Moved moved;
     Ranking ranking;             // what is left of it after this move
     std::optional<double> gain;  // none: it does not help
+    bool is_unusual = false;     // a step of EM is left to Python
 };
 
 class Climb {
@@ -50,12 +51,14 @@ public:
     Climbed climb(const MixtureView& out) {
         while (left_ > 0 && !execution_.interrupt.has_come()) {
             std::vector<Candidate> found = judged();
+            if (is_unusual_) return {-1, reached_, n_unsound_, moves_.cursor()};
             if (found.empty()) break;
             bool helps = accept(found);
             if (!helps && found.size() > 1) {
                 found.erase(found.begin() + 1, found.end());
                 helps = accept(found);
             }
+            if (is_unusual_) return {-1, reached_, n_unsound_, moves_.cursor()};
             if (!helps) break;
             ++n_moves_;
         }
@@ -87,6 +90,8 @@ private:
             }
             if (execution_.interrupt.has_come() || tried.empty() || !judge(tried)) break;
             for (Candidate& candidate : tried) {
+                is_unusual_ = candidate.is_unusual;
+                if (is_unusual_) return {};
                 --left_;
                 const bool helps = candidate.gain.has_value();
                 n_failures = helps ? 0 : n_failures + 1;
@@ -117,8 +122,10 @@ private:
         Mixture settled = moves_.mixture();
         for (const Candidate& each : found) moves_.put(each.moved.part.components, each.moved.mixture, settled);
         const double aim = reached_ + judgement_.gain;
-        auto end = ended(moves_.whole(), settled, judgement_.settling, execution_);
-        if (end && end->last <= aim) end = ended(moves_.whole(), settled, judgement_.settling_longer, execution_);
+        auto end = ended(moves_.whole(), settled, judgement_.settling, execution_, is_unusual_);
+        if (end && end->last <= aim) {
+            end = ended(moves_.whole(), settled, judgement_.settling_longer, execution_, is_unusual_);
+        }
         View view;
         if (!end || end->last <= aim || !moves_.look(settled, view)) return false;
         const Index n_unsound = count_unsound(settled, view);
@@ -163,30 +170,36 @@ private:
     std::optional<double> gain_of(Candidate& candidate, const Execution& execution) const {
         const Part& part = candidate.moved.part;
         const double least = judgement_.gain / part.share, limit = part.log_likelihood + least;
-        auto end = ended(part.em, candidate.moved.mixture, judgement_.first, execution);
+        auto end = ended(part.em, candidate.moved.mixture, judgement_.first, execution, candidate.is_unusual);
         Index n_steps = judgement_.first.most;
         if (!end || end->last + judgement_.look_ahead * end->gain <= limit) return std::nullopt;
         if (end->last <= limit || end->gain > least) {
-            end = ended(part.em, candidate.moved.mixture, judgement_.longer, execution);
+            end = ended(part.em, candidate.moved.mixture, judgement_.longer, execution, candidate.is_unusual);
             n_steps += judgement_.longer.most;
             if (!end || end->last <= limit) return std::nullopt;
         }
         Mixture unmoved = part.mixture;
-        const auto without = ended(part.em, unmoved, {judgement_.first.tolerance, n_steps}, execution);
+        const auto without =
+            ended(part.em, unmoved, {judgement_.first.tolerance, n_steps}, execution, candidate.is_unusual);
         const double gain = end->last - (without ? without->last : part.log_likelihood);
         return gain > least ? std::optional<double>(gain * part.share) : std::nullopt;
     }
 
-    // EM from a mixture. None where a step is unusual, and if interrupted.
-    std::optional<End> ended(EmView em, Mixture& mixture, const Steps& steps, const Execution& execution) const {
+    // EM from a mixture. None where a component is lost or collapses, and where another step is unusual.
+    std::optional<End> ended(EmView em, Mixture& mixture, const Steps& steps, const Execution& execution,
+                             bool& is_unusual) const {
         Numbers course;
+        bool has_collapsed = false;
         em.tolerance = steps.tolerance;
         em.max_steps = steps.most;
-        if (!run_em(kernels_, em, execution, mixture.view(), course) || course.empty()) return std::nullopt;
-        const double last = course.back(), gain = course.size() > 1 ? last - course[course.size() - 2] : 0;
-        const bool has_settled = course.size() > 1 && std::fabs(gain) < steps.tolerance;
-        if (!has_settled && static_cast<Index>(course.size()) < steps.most) return std::nullopt;
-        return End{last, std::max(0.0, gain)};
+        if (!run_em(kernels_, em, execution, mixture.view(), course, &has_collapsed)) return std::nullopt;
+        const std::size_t n = course.size();
+        const double gain = n > 1 ? course[n - 1] - course[n - 2] : 0;
+        if ((n > 1 && std::fabs(gain) < steps.tolerance) || static_cast<Index>(n) == steps.most) {
+            return End{course.back(), std::max(0.0, gain)};
+        }
+        is_unusual |= !has_collapsed;
+        return std::nullopt;
     }
 
     // Components with too few distinct rows, or with few and nearly flat compared with the start.
@@ -247,6 +260,7 @@ private:
     Moves moves_;
     double reached_;
     Index n_unsound_ = 0, n_moves_ = 0, left_;
+    bool is_unusual_ = false;
 };
 
 }  // namespace

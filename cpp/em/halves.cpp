@@ -123,7 +123,10 @@ Halves halved(const KernelTable& kernels, const GroupView& group, bool is_full, 
     for (Index i = 0; i < n * d; ++i) units[i % d] = std::max(units[i % d], kResolved * std::fabs(group.rows[i]));
     const Listener listener = execution.interrupt.listener();
     const Index longest = whiten(kernels, is_full, d, units, halves.whitening, listener);
-    const Numbers rows = whitened(halves, group.rows, n), ridge(static_cast<std::size_t>(d), kRidge);
+    Numbers rows = whitened(halves, group.rows, n), means = room(d);
+    const Numbers ridge(static_cast<std::size_t>(d), kRidge);
+    for (Index i = 0; i < n * d; ++i) means[i % d] += group.weight[i / d] * rows[i];
+    for (Index i = 0; i < n * d; ++i) rows[i] -= means[i % d];  // of a constant feature only rounding is left
 
     std::vector<bool> across(static_cast<std::size_t>(n)), beyond(across);
     Numbers along = room(n);

@@ -94,9 +94,13 @@ public:
                is_sound(following, has_one_matrix_ ? nullptr : current.means.data());
     }
 
+    // Whether the step that was not made makes a component lose its rows or collapse.
+    bool has_collapsed() const { return has_collapsed_; }
+
 private:
     bool is_sound(Mixture& mixture, const double* anchor) {
-        return !is_noise(mixture) && factorise(mixture) && loss(mixture, anchor) <= task_.limits.loss;
+        has_collapsed_ = is_noise(mixture) || !factorise(mixture);
+        return !has_collapsed_ && loss(mixture, anchor) <= task_.limits.loss;
     }
 
     bool expect(const Mixture& mixture, MomentsView out) {
@@ -132,7 +136,8 @@ private:
         const double total = sum(mass_.data(), n_components_);
         for (Index k = 0; k < n_components_; ++k) {
             following.weights[k] = mass_[k] / total;
-            if (!(following.weights[k] > task_.limits.lost_share)) return false;
+            has_collapsed_ = !(following.weights[k] > task_.limits.lost_share);
+            if (has_collapsed_) return false;
         }
         if (has_one_matrix_) std::copy(task_.total.second, task_.total.second + d_ * d_, second_.begin());
         for (Index k = 0; k < n_components_; ++k) {
@@ -275,6 +280,7 @@ private:
     const Listener listener_;
     const Index n_components_, d_, n_covariances_;
     const bool has_one_matrix_;
+    bool has_collapsed_ = false;
     Numbers log_scale_, origin_means_, mass_, first_, second_, offsets_, repeated_;
 };
 
@@ -313,7 +319,7 @@ bool begin_em(const KernelTable& kernels, const EmView& task, const Execution& e
 }
 
 bool run_em(const KernelTable& kernels, const EmView& task, const Execution& execution, MixtureView mixture,
-            Numbers& log_likelihoods) {
+            Numbers& log_likelihoods, bool* has_collapsed) {
     Loop loop(kernels, task, execution);
     Mixture current = loop.state(mixture), following = current;
     if (!loop.factorise(current)) return !execution.interrupt.has_come();
@@ -326,6 +332,7 @@ bool run_em(const KernelTable& kernels, const EmView& task, const Execution& exe
         const bool is_last = static_cast<Index>(log_likelihoods.size()) >= task.max_steps;
         if (has_settled || is_last || std::chrono::steady_clock::now() >= end) break;
     }
+    if (has_collapsed != nullptr) *has_collapsed = loop.has_collapsed();
     current.write(mixture);
     return !execution.interrupt.has_come();
 }

@@ -70,7 +70,8 @@ bool begin_em(const KernelTable& kernels, const EmView& task, const Execution& e
 
 // Appends the mean log-likelihood before each step that it makes. It stops when the log-likelihood has settled, when time
 // is up, and before a step that would pass a limit; only then can it make no step at all. False if interrupted.
+// `has_collapsed`, unless it is null, says whether it stopped because a component loses its rows or collapses.
 bool run_em(const KernelTable& kernels, const EmView& task, const Execution& execution, MixtureView mixture,
-            Numbers& log_likelihoods);
+            Numbers& log_likelihoods, bool* has_collapsed = nullptr);
 
 }  // namespace gaussmix

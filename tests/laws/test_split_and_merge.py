@@ -18,6 +18,7 @@ from gaussmix.em.split_and_merge import _Climb, split_and_merge
 from gaussmix.em.stopping import Stopping
 from gaussmix.em.trace import State, Trace
 from gaussmix.engines import choose
+from gaussmix.engines.native.engine import NativeEngine
 from gaussmix.families import FAMILIES
 from gaussmix.fit.problem import Data
 from gaussmix.model import Model
@@ -101,6 +102,34 @@ def test_the_core_makes_the_moves_that_python_makes(family, is_weighted, climbs)
     for name in "weights", "means":
         np.testing.assert_allclose(getattr(found, name), getattr(expected, name), rtol=1e-9, atol=1e-9)
     np.testing.assert_allclose(found.covariances.array, expected.covariances.array, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.skipif(native_target() is None, reason="the C++ core is not built, or this processor cannot run it")
+@pytest.mark.parametrize("family", ["full", "VEV", "EVE", "tied", "diag"])
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_rows_with_something_unusual_are_searched_alike(family, climbs):
+    """Where the core leaves a step to Python, Python tries all moves of the climb."""
+    for seed, what in enumerate(["outlier", "constant", "far", "sum", "units"] * 2):
+        rng = np.random.default_rng(seed)
+        rows = rng.normal(size=(300, 3)) + rng.integers(0, 4, size=(300, 1)) * rng.normal(size=3) * 3
+        if what == "outlier":
+            rows[0] = 1e4
+        elif what == "constant":
+            rows[:, 0] = 3.0
+        elif what == "far":
+            rows += 1e8
+        elif what == "sum":
+            rows = np.column_stack((rows, rows.sum(axis=1)))
+        else:
+            rows *= 1e-150
+        found = fitted(rows, family, 5, init_params="search", random_state=0)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(_Climb, "_by_core", in_python)
+            patch.setattr(NativeEngine, "fit_many", lambda engine, groups, recipe: None)
+            expected = fitted(rows, family, 5, init_params="search", random_state=0)
+        assert found.lower_bound_ == pytest.approx(expected.lower_bound_, abs=1e-7), what
+    assert True in climbs
+    assert family not in ("full", "VEV") or False in climbs, "else no row is unusual"
 
 
 @pytest.mark.parametrize("family", ["full", "VVE", "tied", "diag", "spherical"])

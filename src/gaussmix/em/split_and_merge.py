@@ -198,7 +198,7 @@ class _Climb:
         weights, means, covariances = (
             np.array(each, order="C") for each in (model.weights, model.means, model.covariances.array)
         )
-        n_moves, reached, n_unsound, self._draws.place = target.climb(
+        n_moves, reached, n_unsound, place = target.climb(
             rows.rows, rows.weight, algebra, weights, means, covariances.reshape(-1), ridge,
             (LOST_SHARE, MEAN_ROUNDING, MAX_LOSS, FARTHEST_MEAN), self._state.trace.last, self._within.reshape(-1),
             judged_by_core(model.n_components, patience, self._left), swaps, self._draws.numbers, self._draws.place,
@@ -209,7 +209,7 @@ class _Climb:
             self._state = State(Model(weights, means, found, model.family), Trace((reached,), (reached,)))
             vars(self).pop("_view", None)
         if n_moves >= 0:
-            self._n_unsound = n_unsound
+            self._n_unsound, self._draws.place = n_unsound, place
         return n_moves >= 0
 
     def _swaps(self, view: View, _: set[int]) -> Iterator[Moved]:

@@ -8,6 +8,8 @@ import time
 
 import pytest
 
+from gaussmix.numerics.threads import allowed, at_most, granted
+
 core = pytest.importorskip("gaussmix._core", reason="the C++ core is not built")
 
 # With the extension alone: the package takes seconds to import.
@@ -88,3 +90,12 @@ def test_calls_at_the_same_time(target, make_problem, same_bits):
         caller.join()
     for result in results:
         same_bits(result, expected)
+
+
+def test_a_limit_on_threads_ends_with_its_block():
+    with at_most(2):
+        with at_most(3):
+            assert allowed(8) == 2
+        assert allowed(8) == granted() == 2
+    assert allowed(8) == 8
+    assert granted() == 1

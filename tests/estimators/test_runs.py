@@ -49,6 +49,7 @@ def test_random_state_says_what_is_drawn(unclear):
 @pytest.mark.filterwarnings(f"ignore::{ConvergenceWarning.__module__}.ConvergenceWarning")
 def test_a_warm_start_goes_on_where_the_last_fit_ended(unclear, covariance_type):
     parameters = {"n_components": 3, "covariance_type": covariance_type, "tol": 0, "random_state": 0}
+    parameters["init_params"] = "kmeans"
     whole = GaussianMixture(max_iter=6, **parameters).fit(unclear)
     parts = GaussianMixture(max_iter=2, warm_start=True, **parameters)
     bounds = [parts.fit(unclear).lower_bounds_ for _ in range(3)]
@@ -173,7 +174,7 @@ def test_any_number_of_threads_gives_the_same_bits(covariance_type):
 
 @pytest.mark.filterwarnings(f"ignore::{ConvergenceWarning.__module__}.ConvergenceWarning")
 def test_verbose_prints_each_start_and_some_steps(unclear, capsys):
-    parameters = {"n_components": 2, "n_init": 2, "max_iter": 5, "tol": 0, "random_state": 0}
+    parameters = {"n_components": 2, "n_init": 2, "max_iter": 5, "tol": 0, "random_state": 0, "init_params": "kmeans"}
     GaussianMixture(**parameters).fit(unclear)
     assert capsys.readouterr().out == ""
     GaussianMixture(verbose=1, verbose_interval=2, **parameters).fit(unclear)

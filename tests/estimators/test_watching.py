@@ -68,7 +68,7 @@ def test_what_is_not_true_ends_nothing():
 
 @pytest.mark.parametrize(("n_init", "is_said"), [(3, True), (2, False)])
 def test_starts_that_a_callback_left_out_are_said_where_there_are_some(n_init, is_said):
-    how = HOW | {"n_init": n_init}
+    how = PLAIN | {"n_init": n_init, "max_iter": 1_000}
     late = GaussianMixture(**how, callbacks=[lambda step: step.start == 1 and step.iteration == 1]).fit(SLOW)
     assert (late.outcome_.n_starts, late.converged_) == (2, True)
     assert ("A callback ended the fit before the other starts were done." in late.outcome_.reason) is is_said

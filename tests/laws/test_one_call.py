@@ -50,7 +50,7 @@ def without_starts(monkeypatch):
 
 @pytest.fixture
 def table(rng):
-    return rng.normal(size=(400, 3)) + 3 * rng.normal(size=(3, 3))[rng.integers(3, size=400)]
+    return rng.normal(size=(380, 3)) + 3 * rng.normal(size=(3, 3))[rng.integers(3, size=380)]
 
 
 def outcome(rows, weight=None, **parameters):
@@ -143,7 +143,7 @@ def test_what_the_engine_does_not_know_is_left_to_python(table, calls):
         {"restrictions": Restrictions(equal_weights=True)}, {"covariance_type": Full(9.0)},
     ):  # fmt: skip
         assert isinstance(outcome(table, **parameters)[0], GaussianMixture)
-    for known in {"labels": np.r_[0, 1, 2, np.full(397, -1)]}, {"X_error": np.ones(3)}:
+    for known in {"labels": np.r_[0, 1, 2, np.full(377, -1)]}, {"X_error": np.ones(3)}:
         assert GaussianMixture(3, random_state=0).fit(table, **known).n_iter_
     assert not any(calls)
 

@@ -196,8 +196,8 @@ def interrupt_many(n_jobs):
     expected = fit_many(few, 2, random_state=0, n_jobs=n_jobs).means.tobytes()
     options = {"random_state": 0, "tol": 0.0, "max_iter": 10_000, "n_jobs": n_jobs}
     latencies = [
-        seconds_to_interrupt(lambda start=start: fit_many(few * 100, 3, **options, **start), _Many, name, 0.1)
-        for start, name in [({}, "by_core"), ({"n_init": 2}, "one_by_one")]
+        seconds_to_interrupt(lambda start=start: fit_many(few * 100, 3, init_params=start, **options), _Many, name, 0.1)
+        for start, name in [("kmeans", "by_core"), ("random_from_data", "one_by_one")]
     ]
     return {"latencies": latencies, "same": fit_many(few, 2, random_state=0, n_jobs=n_jobs).means.tobytes() == expected}
 

@@ -20,6 +20,7 @@ from gaussmix.em.trace import State, Trace
 from gaussmix.engines.base import Engine
 from gaussmix.engines.runner import Judged, Runner, Search, Steps
 from gaussmix.errors import SingularCovariance
+from gaussmix.families.base import Family
 from gaussmix.model import Model
 from gaussmix.numerics.arrays import Array
 from gaussmix.numerics.blas import one_blas_thread
@@ -32,11 +33,12 @@ from gaussmix.starts.sample import NEARLY_ALL, Distinct
 from gaussmix.waist.need import Second
 from gaussmix.waist.parameters import FARTHEST_MEAN
 
-SEARCHED = 4, 250  # rows per component on which moves are tried: for each parameter, and at least
+SEARCHED = 2, 250  # rows per component on which moves are tried: for each parameter, and at least
 POLISHED = 40, 1_000  # the same for the second search
+OF_SHARED = 0.4  # part of the least numbers where components share a covariance: a move is judged on all rows there
 FEW = 2_000  # rows: with fewer, the search begins from three starts instead of two
 ROWS_OF_KMEANS = 200  # per component, for further starts
-FIRST = Stopping(1e-4, 30)  # EM from the start
+FIRST = Stopping(1e-4, 12)  # EM from the start
 SETTLING, SETTLING_LONGER = Stopping(1e-4, 15), Stopping(1e-5, 45)  # EM after moves, and more EM if that is not enough
 LAST = Stopping(1e-4, 30)  # EM on the larger sample
 JUDGING, LONGER = Stopping(1e-5, 4), Stopping(1e-5, 16)  # EM after a move, and more EM after a promising one
@@ -84,7 +86,9 @@ def split_and_merge(
     return found.model
 
 
-def search_by_core(n_components: int, n_uniform: int, close: Steps, rngs: Sequence[np.random.Generator]) -> Search:
+def search_by_core(
+    family: Family, n_components: int, n_uniform: int, close: Steps, rngs: Sequence[np.random.Generator]
+) -> Search:
     """`split_and_merge` as plain values, with what it draws from each generator, for tables whose rows it uses all.
 
     `n_uniform` is how many numbers a k-means start draws, `close` EM after the search.
@@ -96,7 +100,8 @@ def search_by_core(n_components: int, n_uniform: int, close: Steps, rngs: Sequen
             if number:
                 uniform[fit, number - 1] = rng.random(n_uniform)
             draws[fit, number] = Draws(rng).numbers
-    most_rows = min(FEW - 1, int(NEARLY_ALL * ROWS_OF_KMEANS * n_components))
+    least = min(ROWS_OF_KMEANS, _least(SEARCHED, family))
+    most_rows = min(FEW - 1, int(NEARLY_ALL * least * n_components))
     judged = judged_by_core(n_components, _patience(n_components))
     return Search(0.0, most_rows, uniform, draws, _steps(FIRST), close, judged, _patience_of_swaps(n_components))
 
@@ -132,9 +137,12 @@ def _another_start(rows: Distinct, em: LocalEM, n_components: int, rng: np.rando
 
 def _part(sample: Distinct, model: Model, wanted: tuple[int, int], rng: np.random.Generator) -> Distinct:
     """Draw rows: `wanted` says how many for each parameter, and the least number for each component."""
-    per_parameter, least = wanted
-    n_components = model.n_components
-    return sample.part(n_components * max(least, per_parameter * model.n_parameters // n_components), rng)
+    n_components, least = model.n_components, _least(wanted, model.family)
+    return sample.part(n_components * max(least, wanted[0] * model.n_parameters // n_components), rng)
+
+
+def _least(wanted: tuple[int, int], family: Family) -> int:
+    return int(OF_SHARED * wanted[1]) if family.is_shared else wanted[1]
 
 
 class _Climb:

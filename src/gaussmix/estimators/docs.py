@@ -52,8 +52,8 @@ covariance_type : str, structure or list of these, default "full"
     As of `GaussianMixture`; of several, or "all", BIC chooses.""",
     "em": """\
 tol : float or "auto", default 1e-3
-    EM ends when a step changes the mean log-likelihood (nats per unit of sample weight) by less; "auto" ends it at a
-    maximum, as for `GaussianMixture`.
+    EM ends when a step changes the mean log-likelihood (nats per unit of sample weight) by less; "auto" ends
+    it at a maximum, as for `GaussianMixture`.
 certify : bool or "auto", default "auto"
     Whether `fit` finds out if EM ended at a maximum, as for `GaussianMixture`.
 reg_covar : "auto" or float, default "auto"

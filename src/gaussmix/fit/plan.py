@@ -231,6 +231,6 @@ def recipe_of(
     search = None
     if may_search:
         close = close_after_search(stopping)
-        search = search_by_core(n_components, uniform.shape[1], (close.tolerance, close.max_steps), rngs)
+        search = search_by_core(family, n_components, uniform.shape[1], (close.tolerance, close.max_steps), rngs)
         search = search._replace(least_weight=weight_for_search(n_features) if init == AUTO else 0.0)
     return Recipe(family.algebra, n_components, seeds, control, SHARE, TRIMMED, SMALLEST_SPREAD, search)

@@ -24,7 +24,7 @@ import tempfile
 import time
 import warnings
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -423,8 +423,7 @@ def main() -> None:
             results[name] = found | {"best": max(known, *ends)}
             results = {each: results[each] for each in SETS if each in results}
             write(results, notes, arguments)
-    if not any(name.startswith(tuple(arguments.sets)) for name in SETS):
-        write(results, notes, arguments)
+    write(results, notes, arguments, agreement(arguments.mlbench) if arguments.classes else ())
 
 
 def labelled(folder: Path | None) -> dict[str, tuple[Array, Any]]:
@@ -477,7 +476,7 @@ def agreement(folder: Path | None) -> list[str]:
     return [*lines, f"| mean | | | | | {means[0]:.3f} | {means[1]:.3f} |"]
 
 
-def write(results: dict[str, Any], notes: dict[str, list[str]], arguments: Any) -> None:
+def write(results: dict[str, Any], notes: dict[str, list[str]], arguments: Any, classes: Sequence[str] = ()) -> None:
     """The page, its data and the figure."""
     made_by = f"`python -m bench.pages.optimum`; at most {arguments.seeds} seeds"
     machine = facts()
@@ -489,7 +488,7 @@ def write(results: dict[str, Any], notes: dict[str, list[str]], arguments: Any) 
     for name, found in results.items():
         lines += lines_of(name, found)
     lines += bars(results)
-    lines += agreement(arguments.mlbench) if arguments.classes else []
+    lines += classes
     if notes:
         lines += ["", "Left out: " + "; ".join(f"{', '.join(what)} ({why})" for why, what in notes.items()) + "."]
     PAGE.write_text("\n".join(lines) + "\n")

@@ -198,7 +198,7 @@ private:
         if ((n > 1 && std::fabs(gain) < steps.tolerance) || static_cast<Index>(n) == steps.most) {
             return End{course.back(), std::max(0.0, gain)};
         }
-        is_unusual |= !has_collapsed;
+        is_unusual |= !has_collapsed && !execution.interrupt.has_come();
         return std::nullopt;
     }
 

@@ -215,5 +215,7 @@ def test_what_cannot_be_used_is_refused(merging, crossed):
         with pytest.raises(error, match=r"min_overlap.* must be a number from 0 to 1"):
             gm.merge(crossed, min_overlap=wrong)
     for wrong in (0, 4):
-        with pytest.raises(ValueError, match=f"n_clusters={wrong} must be an integer from 1 to 3"):
+        with pytest.raises(ValueError, match=f"n_clusters={wrong} must be an integer"):
             merged.predict(crossed, wrong)
+    with pytest.raises(TypeError, match=r"n_clusters must be an integer"):
+        merged.predict(crossed, 2.0)

@@ -281,3 +281,11 @@ def test_information_is_cheap_beside_many_steps_only():
     assert not is_cheap(run.model, 10_000, 100)
     assert is_cheap(run.model, 10_000, 10_000)
     assert not is_cheap(run.model, 10, 10_000)  # a call in Python costs more than a core's fit of a few rows
+
+
+def test_a_fit_with_a_ridge_that_has_settled_is_at_a_maximum():
+    """The cost of a ridge is not exact, which must not count where nothing is left to gain."""
+    rng = np.random.default_rng(0)
+    rows = np.concatenate([rng.normal(size=(300, 2)), rng.normal(5, 1, size=(200, 2))])
+    how = {"n_init": 4, "init_params": "kmeans", "max_iter": 5_000, "random_state": 0}
+    assert GaussianMixture(3, tol="auto", **how).fit(rows).outcome_.is_maximum

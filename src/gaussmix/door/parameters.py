@@ -105,7 +105,7 @@ def check_tol(tol: Any) -> float | None:
 
 # The checks of parameters that are one value, for estimators and for the options of the command line.
 CHECKS: dict[str, Callable[[Any], Any]] = {
-    "tol": lambda tol: check_tol(tol),
+    "tol": check_tol,
     "max_iter": partial(check_count, "max_iter", smallest=0),
     "max_time": partial(check_number, "max_time"),
     "n_init": partial(check_count, "n_init", smallest=1),

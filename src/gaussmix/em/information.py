@@ -27,7 +27,9 @@ from gaussmix.waist.need import Need, Rule, Second
 from gaussmix.waist.parameters import Parameters
 
 TRUSTED = 0.25  # Newton's step may gain this part more or less than it promises
-ROUNDING = 1e-10  # nats per unit of row weight: the rounding of mean log-likelihoods hides a promised gain below this
+ROUNDING = (
+    1e-8  # nats per unit of row weight: rounding, and what is not exact in the cost of a ridge, hide smaller gains
+)
 FURTHEST = 3.0  # the longest step of a mean or a log variance, in units of the component
 # Costs in products of the core: the work in NumPy for each score of a row, and of a pass however few its rows are.
 OF_SCORE, OF_PASS = 120, 10**7

@@ -89,8 +89,8 @@ def fit_many(
     Notes
     -----
     The core makes all fits in one call, where they start from "kmeans" or "k-means++", once or several times, and the
-    structure is none of "EVE", "VVE" and "factor_analyzer". Other fits are made one by one, and so are those of groups
-    with something unusual, such as a constant column.
+    structure is none of "EVE", "VVE" and "factor_analyzer"; searches too, of up to 260 rows for each component. Other
+    fits are made one by one, and so are those of groups with something unusual, such as a constant column.
 
     Examples
     --------

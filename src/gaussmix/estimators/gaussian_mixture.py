@@ -81,12 +81,12 @@ class GaussianMixture(StreamingMixture):
     tol : float or "auto", default 1e-3
         EM ends when a step changes the mean log-likelihood (nats per unit of sample weight) by less. Where EM creeps,
         that is far from the maximum. With "auto" it goes on until less than 1e-4 nats are left to gain, as `certify`
-        finds out.
+        finds out; raise `max_iter` then, since 100 steps often do not suffice. It needs rows that have a certificate.
     certify : bool or "auto", default "auto"
         Whether `fit` finds out if it ended at a maximum, and what is left to gain: `outcome_`. It takes two passes over
         the rows, which cost the more the more parameters there are. "auto" finds it out where that costs at most a
-        tenth of the fit, by counting operations. Rows with missing cells or errors, `trim`, bounds on eigenvalues and
-        factor analysers have no certificate.
+        tenth of the fit, by counting operations. Rows with missing cells or errors, `trim`, bounds on eigenvalues,
+        factor analysers and more than 4,000 parameters have no certificate. ``tol="auto"`` always makes one.
     reg_covar : "auto" or float, default "auto"
         Added to every variance, data units². "auto" is 1e-6 of a robust variance of each feature, so that
         the units of the data do not matter; with a bound on eigenvalues or a prior of covariances it is 0.

@@ -74,7 +74,7 @@ class Ending:
         assert run.outcome is not None, "the run has ended"
         reason = run.outcome.value
         if run.outcome is Outcome.CONVERGED and stopping.seeks_maximum:
-            reason = _AT_MAXIMUM if standing.is_maximum else _AT_NONE
+            reason = _AT_MAXIMUM if standing.is_maximum else _AT_NONE if standing.is_maximum is False else reason
         if run.outcome is Outcome.STEP_LIMIT and not run.trace.n_steps:
             reason = _NO_STEP
         if left_out is not None:

@@ -153,7 +153,8 @@ class Plan:
             name, instead = "search", name
         starts = [name if isinstance(start, str) and start == AUTO else start for start in self.starts]
         if name in DETERMINISTIC:
-            starts = [start for i, start in enumerate(starts) if start is not name or name not in starts[:i]]
+            is_again = [isinstance(start, str) and start in starts[:i] for i, start in enumerate(starts)]
+            starts = [start for start, again in zip(starts, is_again, strict=True) if start != name or not again]
         return replace(self, starts=starts, instead=instead)
 
     @staticmethod

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import entr
 
-from gaussmix.checks import check_within
+from gaussmix.checks import check_count, check_within
 from gaussmix.mixture.base import check_alone
 from gaussmix.mixture.mixture import Mixture
 from gaussmix.numerics.arrays import Array
@@ -74,8 +74,8 @@ class Merging:
         return np.asarray(self.responsibilities(rows, n_clusters).argmax(axis=1))
 
     def _clusters(self, n_clusters: int | None) -> NDArray[np.intp]:
-        wanted = self.n_clusters if n_clusters is None else n_clusters
-        if not 1 <= wanted <= len(self.cluster_of):
+        wanted = self.n_clusters if n_clusters is None else check_count("n_clusters", n_clusters, 1)
+        if wanted > len(self.cluster_of):
             raise ValueError(f"n_clusters={n_clusters!r} must be an integer from 1 to {len(self.cluster_of)}.")
         return np.asarray(self.cluster_of[wanted - 1])
 

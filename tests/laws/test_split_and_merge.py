@@ -105,7 +105,9 @@ def test_the_core_makes_the_moves_that_python_makes(family, is_weighted, climbs)
 
 
 @pytest.mark.skipif(native_target() is None, reason="the C++ core is not built, or this processor cannot run it")
-@pytest.mark.parametrize("family", ["full", "VEV", "EVE", "tied", "diag"])
+@pytest.mark.parametrize(
+    "family", ["full", "VEV", *(pytest.param(name, marks=pytest.mark.heavy) for name in ("EVE", "tied", "diag"))]
+)
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
 def test_rows_with_something_unusual_are_searched_alike(family, climbs):
     """Where the core leaves a step to Python, Python tries all moves of the climb."""
@@ -295,7 +297,7 @@ def test_a_search_tries_moves_on_few_rows_then_on_more(monkeypatch):
     assert first + 4 < len(seen), "moves are tried on more rows too"
 
 
-@pytest.mark.parametrize("what", ["plain", "weights", "holes", "noise"])
+@pytest.mark.parametrize("what", ["plain", "weights", pytest.param("holes", marks=pytest.mark.heavy), "noise"])
 @pytest.mark.parametrize("family", ["full", "tied", "diag", "spherical", "VEV"])
 def test_a_search_ends_at_least_as_high_as_em_from_its_k_means_start(family, what):
     """On mixtures of random shapes that overlap: the search keeps the better of the two ends."""

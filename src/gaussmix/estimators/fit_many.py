@@ -173,7 +173,7 @@ class _Many:
             return None
         rng, (some, places) = check_seed(self.template.random_state), self.groups.for_core()
         if init == AUTO and n_init > 1:  # a group that is searched draws more for each of its starts
-            are_heavy = some.total_weight * some.unit >= weight_for_search(rows.shape[1])
+            are_heavy = some.total_weight * some.unit >= weight_for_search(rows.shape[1], stopping.max_steps)
             init = "kmeans" if n_components == 1 or not are_heavy.any() else "search" if are_heavy.all() else AUTO
         recipe = recipe_of(init, family, n_components, rows.shape[1], ridge, stopping, rng, n_init)
         if recipe is None or not recipe.control.max_steps:

@@ -108,7 +108,8 @@ class GaussianMixture(StreamingMixture):
         with the largest likelihood is kept); integer labels (n_samples,); responsibilities (n_samples, n_components);
         or a callable ``(X, n_components, rng)`` that returns either. "auto" is "search" for several components where
         the row weight is at least 20 for each number in a mean and a full covariance (2 features: 100, 10 features:
-        1,300), else "kmeans". It is "kmeans" with labels, `trim`, `X_error` and initial parameters.
+        1,300), else "kmeans". It is "kmeans" with labels, `trim`, `X_error` and initial parameters,
+        and with `max_iter` below 20.
     weights_init, means_init : array-like, default None
         Weights (n_components,) and means (n_components, n_features) to start from. With `means_init` the
         rest of the start comes from the rows nearest to each mean, where `init_params` is a name.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from threading import Lock
@@ -28,6 +29,7 @@ from gaussmix.starts.kmeans import MAX_PASSES, TOLERANCE, count_candidates
 # Row weight for each number in a mean and a full covariance, whatever the structure: with less, "auto" is no search.
 ROWS_FOR_SEARCH = 20
 CLOSE, MOST_STEPS = 1e-5, 300  # tolerance of EM after a search, nats per unit of row weight, and limit on its steps
+STEPS_FOR_SEARCH = 20  # with a lower `max_iter`, "auto" is no search
 StartCall = Callable[[Rows, int, np.random.Generator], Given]
 Init = str | Sequence[str] | Given | StartCall  # what `init_params` may be
 
@@ -149,7 +151,7 @@ class Plan:
         if not any(isinstance(start, str) and start == AUTO for start in self.starts):
             return self
         name, instead = "kmeans" if self.candidate is None else "hierarchical", None
-        if self.given.is_empty and search_pays(problem):
+        if self.given.is_empty and search_pays(problem, self.stopping):
             name, instead = "search", name
         starts = [name if isinstance(start, str) and start == AUTO else start for start in self.starts]
         if name in DETERMINISTIC:
@@ -170,7 +172,7 @@ def close_after_search(stopping: Stopping) -> Stopping:
     return replace(stopping, tolerance=min(stopping.tolerance, CLOSE), max_steps=MOST_STEPS)
 
 
-def search_pays(problem: Problem) -> bool:
+def search_pays(problem: Problem, stopping: Stopping) -> bool:
     """Whether `init_params="auto"` is a search.
 
     It is not for one component, and not where rows are few: a higher likelihood is no better clustering there. Known
@@ -179,11 +181,13 @@ def search_pays(problem: Problem) -> bool:
     data, d = problem.data, problem.source.n_features
     if problem.n_components == 1 or not data.is_plain or problem.source.has_errors:
         return False
-    return data.original.profile.total_weight >= weight_for_search(d)
+    return data.original.profile.total_weight >= weight_for_search(d, stopping.max_steps)
 
 
-def weight_for_search(n_features: int) -> float:
-    """The least row weight with which "auto" is a search."""
+def weight_for_search(n_features: int, max_steps: int) -> float:
+    """The least row weight with which "auto" is a search; infinity if the user wants few steps of EM."""
+    if max_steps < STEPS_FOR_SEARCH:
+        return math.inf
     return ROWS_FOR_SEARCH * (n_features + n_features * (n_features + 1) / 2)
 
 
@@ -233,5 +237,7 @@ def recipe_of(
     if may_search:
         close = close_after_search(stopping)
         search = search_by_core(family, n_components, uniform.shape[1], (close.tolerance, close.max_steps), rngs)
-        search = search._replace(least_weight=weight_for_search(n_features) if init == AUTO else 0.0)
+        search = search._replace(
+            least_weight=weight_for_search(n_features, stopping.max_steps) if init == AUTO else 0.0
+        )
     return Recipe(family.algebra, n_components, seeds, control, SHARE, TRIMMED, SMALLEST_SPREAD, search)

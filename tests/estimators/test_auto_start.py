@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from gaussmix import GaussianMixture, GaussianMixtureIC
-from gaussmix.fit.plan import ROWS_FOR_SEARCH
+from gaussmix.fit.plan import ROWS_FOR_SEARCH, STEPS_FOR_SEARCH
 
 ENOUGH = ROWS_FOR_SEARCH * (2 + 3)  # a mean and a matrix of two features
 
@@ -74,3 +74,9 @@ def test_it_is_one_of_several_starts(rows):
     named = GaussianMixture(4, init_params=["search", "random"], n_init=2, random_state=0).fit(rows)
     assert both.mixture_ == named.mixture_
     assert both.outcome_.n_starts == 4
+
+
+@pytest.mark.parametrize(("max_iter", "start"), [(STEPS_FOR_SEARCH - 1, "kmeans"), (STEPS_FOR_SEARCH, "search")])
+@pytest.mark.filterwarnings("ignore:Best performing initialization did not converge")
+def test_few_steps_are_not_searched_for(max_iter, start, rows):
+    assert fitted(rows, max_iter=max_iter, tol=0) == fitted(rows, start, max_iter=max_iter, tol=0)

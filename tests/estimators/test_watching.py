@@ -245,7 +245,8 @@ def test_auto_makes_the_same_steps_however_it_is_run(each_engine):
 def test_auto_ends_where_gains_are_rounding_though_there_is_no_maximum():
     """Two components that are alike stay alike: a saddle."""
     shares = np.full((len(SLOW), 2), 0.5)
-    fitted = GaussianMixture(2, tol="auto", init_params=shares).fit(SLOW)
+    with pytest.warns(ConvergenceWarning, match="the fit is not at a maximum: try other starts"):
+        fitted = GaussianMixture(2, tol="auto", init_params=shares).fit(SLOW)
     assert fitted.converged_
     assert fitted.outcome_.reason.startswith("Steps no longer change the mean log-likelihood, but the fit is not at a")
     assert (fitted.outcome_.is_maximum, fitted.outcome_.remaining_gain) == (False, None)
@@ -255,6 +256,9 @@ def test_a_limit_of_steps_ends_the_way_to_a_maximum():
     with pytest.warns(ConvergenceWarning):
         fitted = GaussianMixture(**PLAIN, tol="auto", max_iter=20).fit(SLOW)
     assert (fitted.n_iter_, fitted.converged_) == (20, False)
+    assert (
+        fitted.outcome_.reason == "max_iter steps were made before the maximum; raise max_iter, or set tol to a number."
+    )
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,8 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
+from sklearn.exceptions import ConvergenceWarning
+
 from gaussmix.checks import check_count
 from gaussmix.door.incomplete import check_pairs
 from gaussmix.door.labels import check_labels, check_suits_labels
@@ -107,7 +109,7 @@ def fitted_of(
     """What the best run found, with warnings of what the user should know of it.
 
     `run` is its end, `ends` are the traces of all runs, and `left_out` is why starts were left out; None if none was.
-    `certify` is whether to find out if it is a maximum; None where that is cheap.
+    `certify` says whether to find out if the fit is at a maximum; with None that is found out where it is cheap.
     After a search, `of_search` are its diagnoses, and `not_begun` is why candidates were not begun; None if all were.
     """
     rows, trace = problem.data.original, run.trace
@@ -120,6 +122,8 @@ def fitted_of(
         warn(constant_sentence(run.model, constant, names))
     standing = standing_of(problem, run, ends, is_asked=stopping.seeks_maximum or certify)
     ending = Ending.of(run, ends, stopping, left_out, standing)
+    if stopping.seeks_maximum and run.outcome is Outcome.CONVERGED and standing.is_maximum is False:
+        warn(ending.reason, ConvergenceWarning)
     return Fitted(
         Mixture.of(run.model).with_feature_names(names),
         rows.dtype,

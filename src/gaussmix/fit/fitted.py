@@ -26,6 +26,7 @@ from gaussmix.sources.base import Source
 from gaussmix.sources.findings import Cells
 
 _NO_STEP = "max_iter=0 allows no step; raise max_iter."
+_AT_LIMIT = "max_iter steps were made before the maximum; raise max_iter, or set tol to a number."
 _AT_MAXIMUM = "Less than 1e-4 nats per row are left to gain."
 _AT_NONE = "Steps no longer change the mean log-likelihood, but the fit is not at a maximum: try other starts."
 _IS_MAXIMUM = (
@@ -75,6 +76,8 @@ class Ending:
         reason = run.outcome.value
         if run.outcome is Outcome.CONVERGED and stopping.seeks_maximum:
             reason = _AT_MAXIMUM if standing.is_maximum else _AT_NONE if standing.is_maximum is False else reason
+        if run.outcome is Outcome.STEP_LIMIT and stopping.seeks_maximum:
+            reason = _AT_LIMIT
         if run.outcome is Outcome.STEP_LIMIT and not run.trace.n_steps:
             reason = _NO_STEP
         if left_out is not None:

@@ -322,7 +322,7 @@ def _headings(model: ModelFile) -> list[tuple[str, str]]:
 
 
 def _said_of_the_end(table: Any) -> list[str]:
-    """Why a fit ended, and whether it is a maximum where that is known, from the table in its file."""
+    """Read from the table in a file why the fit ended. If it is known whether that is a maximum, say so too."""
     try:
         ending = records_of(Ending, from_plain("_outcome_table", table))[0]
     except (IndexError, TypeError, ValueError, Damaged):

@@ -343,6 +343,22 @@ def test_a_search_in_a_file_has_the_bits_of_one_in_memory(tmp_path, rng):
     assert_same_bits(from_file.means_, in_memory.means_, "means")
 
 
+@pytest.mark.parametrize("how", ["errors", "initial weights", "no steps"])
+def test_a_search_that_is_asked_for_is_made_beside_what_else_is_given(how):
+    rows, _ = drawn("full", 2_000)
+    error = np.full(N_FEATURES, 1e-6) if how == "errors" else None
+    options = {
+        "errors": {},
+        "initial weights": {"weights_init": np.full(N_COMPONENTS, 1 / N_COMPONENTS)},
+        "no steps": {"max_iter": 0},
+    }[how]
+    plain, searched = (
+        GaussianMixture(N_COMPONENTS, init_params=start, random_state=3, **options).fit(rows, X_error=error)
+        for start in ("kmeans", "search")
+    )
+    assert searched.score(rows) > plain.score(rows) + 0.05
+
+
 def test_a_choice_may_search():
     rows, _ = drawn("full")
     choice = {"covariance_type": ["full", "diag"], "n_components": [13, 14], "random_state": 0}

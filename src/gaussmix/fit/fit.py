@@ -210,13 +210,22 @@ def _found(problem: Problem, plan: Plan, start: Start, number: int) -> Model:
         if settled is not None:
             return settled
         first = drawn.moments
+    how = problem.source, plan.stopping.tolerance
     try:
-        return first.model(problem.family, objective, problem.source, plan.stopping.tolerance)
+        return _moved(problem, plan, first.model(problem.family, objective, *how), first.partition, objective)
     except SingularCovariance:
         if problem.remedy is Remedy.FREEZE:
             raise
-    objective = data.objective(None)  # the first step finds what collapses
-    return first.model(problem.family, objective, problem.source, plan.stopping.tolerance)
+    return first.model(problem.family, data.objective(None), *how)  # the first step finds what collapses
+
+
+def _moved(problem: Problem, plan: Plan, model: Model, partition: Partition, objective: Objective) -> Model:
+    """The model after the moves of a search, if the start asks for one."""
+    if partition.searched is None:
+        return model
+    of_search = partition.searched, problem.engine, objective, np.random.default_rng(partition.seed)
+    alone = split_and_merge(model.without_noise, *of_search, lambda: plan.is_unwanted() or plan.stopping.is_over())
+    return alone.beside(model.noise)
 
 
 def _first_moments(problem: Problem, source: Source, partition: Partition) -> InitialMoments:
@@ -292,11 +301,8 @@ def _settled_on_the_sample(problem: Problem, plan: Plan, drawn: Drawn, objective
     end = _end(problem, plan, sample, start, objective, plan.stopping)
     if partition.searched is None:
         return None if end is None else end.model
-    of_search = partition.searched, problem.engine, objective, np.random.default_rng(partition.seed)
-    plain = start if end is None else end.model
-    found = split_and_merge(plain.without_noise, *of_search, lambda: plan.is_unwanted() or plan.stopping.is_over())
-    close = close_after_search(plan.stopping)
-    searched = _end(problem, plan, sample, found.beside(plain.noise), objective, close)
+    found = _moved(problem, plan, start if end is None else end.model, partition, objective)
+    searched = _end(problem, plan, sample, found, objective, close_after_search(plan.stopping))
     if searched is None:
         return None if end is None else end.model
     return better(end, searched).model

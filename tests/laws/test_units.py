@@ -91,8 +91,9 @@ def assert_scaled(found, expected, factor, tolerance):
 
 @pytest.mark.filterwarnings("ignore:Best performing initialization did not converge")
 @pytest.mark.parametrize("factor", POWERS)
-@pytest.mark.parametrize(("start", "kind"), CASES)
+@pytest.mark.parametrize(("start", "kind"), [case for case in CASES if case[0] != "search"])
 def test_powers_of_two_start_from_the_same_bits(start, kind, factor):
+    """A search makes steps of EM, whose log densities contain the logarithm of the unit."""
     found, expected = both(kind, factor, init_params=start, max_iter=0)
     np.testing.assert_array_equal(found.weights_, expected.weights_)
     np.testing.assert_array_equal(found.means_, factor * expected.means_)

@@ -36,7 +36,7 @@ from gaussmix.waist.parameters import FARTHEST_MEAN
 SEARCHED = 2, 250  # rows per component on which moves are tried: for each parameter, and at least
 POLISHED = 40, 1_000  # the same for the second search
 OF_SHARED = 0.4  # part of the least numbers where components share a covariance: a move is judged on all rows there
-FEW = 2_000  # rows: with fewer, the search begins from three starts instead of two
+FEW = 2_000  # rows: with fewer, the search begins from two starts instead of one
 ROWS_OF_KMEANS = 200  # per component, for further starts
 FIRST = Stopping(1e-4, 12)  # EM from the start
 SETTLING, SETTLING_LONGER = Stopping(1e-4, 15), Stopping(1e-5, 45)  # EM after moves, and more EM if that is not enough
@@ -44,6 +44,7 @@ LAST = Stopping(1e-4, 30)  # EM on the larger sample
 JUDGING, LONGER = Stopping(1e-5, 4), Stopping(1e-5, 16)  # EM after a move, and more EM after a promising one
 LOOK_AHEAD = 16  # a move is promising if so many more gains like the last suffice
 GAIN = 2e-5  # least gain of a move, nats per row
+LEAST_PATIENCE = 4  # moves in a row that do not help end a search
 MOST_MOVES = 5  # for each component
 FEW_ROWS, SOME_ROWS = 2, 10  # distinct rows for each number in a mean and its variance
 FLAT = 5e-6  # relative to the mean covariance of the components at the start
@@ -60,17 +61,17 @@ def split_and_merge(
 ) -> Model:
     """Move components until no move has helped for some time, on a part of a sample that suffices.
 
-    The search begins from the model, and from another k-means start or two. The best of these goes on with more rows. A
-    move is refused if it adds a component with almost no distinct rows, or a nearly flat one with few: maxima of the
-    likelihood there say nothing about the data. `is_unwanted` is asked before each move whether to stop. Gives the
-    model after the last move that helped, after EM; `model` itself if EM from every start freezes a component.
+    The search begins from the model; where rows are few, from another k-means start too. The better one goes on with
+    more rows. A move is refused if it adds a component with almost no distinct rows, or a nearly flat one with few:
+    maxima of the likelihood there say nothing about the data. `is_unwanted` is asked before each move whether to stop.
+    Gives the model after the last move that helped, after EM; `model` itself if EM from each start freezes a component.
     """
     if model.n_components == 1:
         return model
     em = LocalEM(model.family, engine, objective)
     rows, more = (_part(sample, model, wanted, rng) for wanted in (SEARCHED, POLISHED))
     found: _Climb | None = None
-    for number in range(2 if len(sample.rows) >= FEW else 3):
+    for number in range(1 if len(sample.rows) >= FEW else 2):
         start = model if number == 0 else _another_start(rows, em, model.n_components, rng)
         settled = None if start is None or is_unwanted() else em.end(rows, start, FIRST)
         if settled is None:
@@ -82,7 +83,7 @@ def split_and_merge(
         return model
     found.swap()
     if len(more.rows) > len(rows.rows) and (polished := em.end(more, found.model, LAST)) is not None:
-        found = _Climb(more, em, rng, polished, is_unwanted).go(max(4, model.n_components // 4))
+        found = _Climb(more, em, rng, polished, is_unwanted).go(max(LEAST_PATIENCE, model.n_components))
     return found.model
 
 
@@ -93,7 +94,7 @@ def search_by_core(
 
     `n_uniform` is how many numbers a k-means start draws, `close` EM after the search.
     """
-    n_starts = 3
+    n_starts = 2
     draws, uniform = np.empty((len(rngs), n_starts, N_DRAWS)), np.empty((len(rngs), n_starts - 1, n_uniform))
     for fit, rng in enumerate(rngs):
         for number in range(n_starts):
@@ -118,7 +119,7 @@ def _steps(stopping: Stopping) -> Steps:
 
 
 def _patience(n_components: int) -> int:
-    return max(4, n_components // 2)
+    return max(LEAST_PATIENCE, n_components // 4)
 
 
 def _patience_of_swaps(n_components: int) -> int:

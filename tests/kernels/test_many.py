@@ -51,7 +51,7 @@ def made(fits, places=slice(2)):
 
 
 def searched(rng, n_starts=2):
-    """A search of three starts (fits have two) from each start of a fit, of groups of at least ten rows and at most fifty."""
+    """A search of three starts, where fits have two, of groups of at least ten rows and at most fifty."""
     uniform = rng.random((n_starts, 2, 1 + (N_COMPONENTS - 1) * N_CANDIDATES))
     return 10.0, 50, uniform, rng.random((n_starts, 3, 101)), *LATER
 

@@ -60,11 +60,11 @@ def test_wrong_usage_is_exit_code_2(name, cli, faithful):
     ("arguments", "closed"),
     [
         (["describe", "MODEL"], "output"),
-        (["describe", "MODEL", "--json"], "output"),
-        (["sample", "MODEL", "-n", "2"], "output"),
-        (["--help"], "output"),
         (["predict", "MODEL", "-"], "input"),
-        (["describe", "-"], "input"),
+        pytest.param(["describe", "MODEL", "--json"], "output", marks=pytest.mark.heavy),
+        pytest.param(["sample", "MODEL", "-n", "2"], "output", marks=pytest.mark.heavy),
+        pytest.param(["--help"], "output", marks=pytest.mark.heavy),
+        pytest.param(["describe", "-"], "input", marks=pytest.mark.heavy),
     ],
     ids=str,
 )

@@ -341,6 +341,7 @@ def test_before_fit_nothing_is_known():
     assert repr(GaussianMixture()) == "GaussianMixture()"
 
 
+@pytest.mark.heavy
 def test_without_a_library_of_frames_the_error_says_what_to_install():
     code = (
         "import sys; sys.modules.update(dict.fromkeys(['pandas', 'polars', 'pyarrow']))\n"

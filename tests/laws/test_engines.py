@@ -14,8 +14,12 @@ from gaussmix.testing.check_engine import CHECKS
 from gaussmix.testing.check_family import updated
 from gaussmix.waist.block import Block
 
+HEAVY = {"check_leaves": pytest.mark.heavy}
 
-@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
+
+@pytest.mark.parametrize(
+    "check", [pytest.param(check, id=check.__name__, marks=HEAVY.get(check.__name__, ())) for check in CHECKS]
+)
 def test_an_engine_agrees_with_the_reference(check, engine, rng):
     check(engine, rng)
 

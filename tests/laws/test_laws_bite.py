@@ -201,10 +201,13 @@ class DrawsFromTheEnd(ReferenceEngine):
         return rows[333 - n_rows :], labels[333 - n_rows :]
 
 
-WRONG_ENGINES = [LateEngine, ForgetfulEngine, LastOfEquals, StubbornAnchor, AnotherStream, DrawsFromTheEnd]
+WRONG_ENGINES = [LateEngine, ForgetfulEngine, StubbornAnchor, AnotherStream]
 
 
-@pytest.mark.parametrize("engine", WRONG_ENGINES)
+@pytest.mark.parametrize(
+    "engine",
+    [*WRONG_ENGINES, *(pytest.param(wrong, marks=pytest.mark.heavy) for wrong in (LastOfEquals, DrawsFromTheEnd))],
+)
 def test_a_wrong_engine_is_found_out(engine, rng):
     with pytest.raises(AssertionError, match=r"allowed|differs"):
         check_engine(engine(), rng)

@@ -52,7 +52,7 @@ class Steps:
 
 
 @pytest.mark.parametrize("name", names)
-@settings(max_examples=400, **quick)
+@settings(max_examples=200, **quick)
 @given(kind=kinds, size=sizes, seed=seeds, cut=st.integers(1, 300))
 def test_parts_merge_to_the_whole(name, kind, size, seed, cut):
     step = Steps(name, kind, size, seed)
@@ -61,7 +61,7 @@ def test_parts_merge_to_the_whole(name, kind, size, seed, cut):
 
 
 @pytest.mark.parametrize("name", names)
-@settings(max_examples=400, **quick)
+@settings(max_examples=200, **quick)
 @given(kind=kinds, size=sizes, seed=seeds)
 def test_a_weight_is_a_number_of_rows(name, kind, size, seed):
     step = Steps(name, kind, size, seed)

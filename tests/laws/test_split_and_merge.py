@@ -175,7 +175,7 @@ def test_a_part_of_many_rows_stands_for_all(family):
 
 
 @pytest.mark.parametrize("family", ["full", "EVE", "tied", "diag", "factor_analyzer"])
-@pytest.mark.parametrize("name", ["iris", "wine", "weights"])
+@pytest.mark.parametrize("name", ["iris", "weights", pytest.param("wine", marks=pytest.mark.heavy)])
 def test_a_search_is_never_below_its_start(name, family, rng):
     weight, n_components = None, 3
     rows = load_wine().data[:, :6] if name == "wine" else load_iris().data

@@ -91,10 +91,12 @@ def run(folder: Path, *words: str) -> str:
     return done.stdout
 
 
+@pytest.mark.heavy
 def test_the_parts_of_an_installed_package_are_found(installed: Path) -> None:
     run(installed, "-c", USE)
 
 
+@pytest.mark.heavy
 def test_the_command_line_found_them_too(installed: Path) -> None:
     assert "plugin_compound" in run(installed, "-m", "gaussmix", "describe", "m.gmm")
 

@@ -72,6 +72,7 @@ def test_kl():
         assert lower < p.kl_variational(q) < upper
 
 
+@pytest.mark.heavy
 def test_js():
     exact = integral(js, ONE, OTHER)
     assert agree(ONE.js(OTHER), exact)

@@ -353,6 +353,7 @@ ComponentDisplay.from_estimator(Mixture([1.0], np.zeros((1, 2)), [1.0], FAMILIES
 """
 
 
+@pytest.mark.heavy
 def test_without_matplotlib_it_says_what_to_install():
     run = subprocess.run([sys.executable, "-c", WITHOUT], capture_output=True, text=True, check=False)
     assert run.returncode == 1

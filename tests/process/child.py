@@ -78,7 +78,7 @@ def long_fit(name):
         rows = rows_of(65_520, 4)
         return rows, {"n_components": 256, "covariance_type": "diag", "init_params": "random"}
     if name == "small table":
-        return rows_of(500, 3), {"n_components": 3}
+        return rows_of(500, 3), {"n_components": 3, "init_params": "kmeans"}
     if name == "many integers":
         return rng.integers(0, 250, (1_000_000, 50), dtype=np.uint8), {"n_components": 2}
     if name == "wide rows":

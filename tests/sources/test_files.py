@@ -526,7 +526,9 @@ def test_a_compressed_batch_that_exceeds_the_memory_is_refused(compression, tabl
     assert open(path, columns=NAMES, memory="8 MB").n_rows == N_ROWS
 
 
-@pytest.mark.parametrize("name", ["a.parquet", "a.arrow", "a.npy"])
+@pytest.mark.parametrize(
+    "name", ["a.arrow", *(pytest.param(f"a.{kind}", marks=pytest.mark.heavy) for kind in ("parquet", "npy"))]
+)
 def test_of_many_columns_fewer_rows_are_read_at_a_time(name, rng, tmp_path):
     rows, path = rng.normal(size=(7_000, 1_000)), tmp_path / name
     table = pa.table(dict(zip(map(str, range(1_000)), rows.T, strict=True)))

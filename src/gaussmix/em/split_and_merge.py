@@ -36,7 +36,7 @@ from gaussmix.waist.parameters import FARTHEST_MEAN
 SEARCHED = 2, 250  # rows per component on which moves are tried: for each parameter, and at least
 POLISHED = 40, 1_000  # the same for the second search
 OF_SHARED = 0.4  # part of the least numbers where components share a covariance: a move is judged on all rows there
-FEW = 2_000  # rows: with fewer, the search begins from two starts instead of one
+FEW = 2_000  # rows: with fewer, the search always begins from two starts
 ROWS_OF_KMEANS = 200  # per component, for further starts
 FIRST = Stopping(1e-4, 12)  # EM from the start
 SETTLING, SETTLING_LONGER = Stopping(1e-4, 15), Stopping(1e-5, 45)  # EM after moves, and more EM if that is not enough
@@ -61,17 +61,20 @@ def split_and_merge(
 ) -> Model:
     """Move components until no move has helped for some time, on a part of a sample that suffices.
 
-    The search begins from the model; where rows are few, from another k-means start too. The better one goes on with
-    more rows. A move is refused if it adds a component with almost no distinct rows, or a nearly flat one with few:
-    maxima of the likelihood there say nothing about the data. `is_unwanted` is asked before each move whether to stop.
-    Gives the model after the last move that helped, after EM; `model` itself if EM from each start freezes a component.
+    The search begins from the model. Where rows are few, or EM from there freezes a component, it begins from another
+    k-means start too. The better one goes on with more rows. A move is refused if it adds a component with almost no
+    distinct rows, or a nearly flat one with few: maxima of the likelihood there say nothing about the data.
+    `is_unwanted` is asked before each move whether to stop. Gives the model after the last move that helped, after EM;
+    `model` itself if EM from each start freezes a component.
     """
     if model.n_components == 1:
         return model
     em = LocalEM(model.family, engine, objective)
     rows, more = (_part(sample, model, wanted, rng) for wanted in (SEARCHED, POLISHED))
     found: _Climb | None = None
-    for number in range(1 if len(sample.rows) >= FEW else 2):
+    for number in range(2):
+        if found is not None and len(sample.rows) >= FEW:
+            break
         start = model if number == 0 else _another_start(rows, em, model.n_components, rng)
         settled = None if start is None or is_unwanted() else em.end(rows, start, FIRST)
         if settled is None:

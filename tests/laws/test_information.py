@@ -45,33 +45,42 @@ def begun(rows=None, n_steps=1, weight=None, labels=None, **parameters):
         return problem, fit(problem, plan).run
 
 
-def information_of(problem, run):
-    return Information.of(run.model, problem.objective, run.trace, problem.source, problem.engine)
+def information_of(problem, run, **how):
+    return Information.of(run.model, problem.objective, run.trace, problem.source, problem.engine, **how)
 
 
-def height(problem, masses):
-    """The objective of a model per unit of row weight, with the ridge as a prior that counts for these masses."""
-    whole, objective = problem.source.whole, problem.objective
-    weight = np.ones(whole.n_rows) if whole.row_weight is None else whole.row_weight
+def heights(problem, run):
+    """The objective of each row at any model, with the ridge as a prior that counts for the masses of the run."""
+    whole, objective, n_components = problem.source.whole, problem.objective, run.model.n_components
+    shares, prior = problem.engine.responsibilities(whole, run.model.parameters), getattr(objective, "prior", None)
+    degrees = 0.0 if prior is None else prior.degrees(n_components)
 
-    def objective_of(model):
-        log_density = problem.engine.log_density(whole, model.parameters)
+    def heights_of(model):
         traces = (np.linalg.inv(model.covariances.dense()) * np.diag(objective.ridge)).sum(axis=(1, 2))
-        return float(weight @ log_density + objective.log_prior(model) - 0.5 * masses @ traces) / weight.sum()
+        traces = np.broadcast_to(traces, n_components)
+        of_prior = objective.log_prior(model) - 0.5 * degrees * traces.sum()
+        of_rows = problem.engine.log_density(whole, model.parameters) - 0.5 * shares @ traces
+        return of_rows + of_prior / problem.source.profile.total_weight
 
-    return objective_of
+    return heights_of
 
 
-def differences(function, size):
-    """The gradient and the Hessian of a function at 0, by central differences."""
+def slopes(function, size):
+    """The gradient of a function at 0 by central differences, (size, ...)."""
     steps = STEP * np.eye(size)
-    slopes = [8 * (function(s) - function(-s)) - (function(2 * s) - function(-2 * s)) for s in steps]
-    hessian = np.empty((size, size))
+    return np.array([8 * (function(s) - function(-s)) - (function(2 * s) - function(-2 * s)) for s in steps]) / (
+        12 * STEP
+    )
+
+
+def hessian(function, size):
+    """The Hessian of a function at 0 by central differences."""
+    steps, found = STEP * np.eye(size), np.empty((size, size))
     for i, one in enumerate(steps):
         for j, other in enumerate(steps[: i + 1]):
             corners = function(one + other) - function(one - other) - function(other - one) + function(-one - other)
-            hessian[i, j] = hessian[j, i] = corners / (4 * STEP**2)
-    return np.array(slopes) / (12 * STEP), hessian
+            found[i, j] = found[j, i] = corners / (4 * STEP**2)
+    return found
 
 
 def pushed(problem, run):
@@ -82,15 +91,15 @@ def pushed(problem, run):
 
 def assert_right(problem, run):
     run = pushed(problem, run)
-    found = information_of(problem, run)
-    at, prior = found.coordinates, getattr(problem.objective, "prior", None)
-    weight = problem.source.whole.row_weight
-    shares = problem.engine.responsibilities(problem.source.whole, run.model.parameters)
-    masses = shares.sum(axis=0) if weight is None else weight @ shares
-    of_model = height(problem, masses + (0.0 if prior is None else prior.degrees(len(masses))))
-    gradient, hessian = differences(lambda point: of_model(at.at(point)), at.size)
-    np.testing.assert_allclose(found.gradient, gradient, atol=1e-9)
-    np.testing.assert_allclose(found.matrix, -hessian, atol=200 * STEP**2)
+    found, squared = information_of(problem, run), information_of(problem, run, are_counts=False)
+    at, of_model, weight = found.coordinates, heights(problem, run), problem.source.whole.row_weight
+    weight = np.ones(N_ROWS) if weight is None else weight
+    scores = slopes(lambda point: of_model(at.at(point)), at.size)
+    np.testing.assert_allclose(found.gradient, scores @ weight / weight.sum(), atol=1e-9)
+    np.testing.assert_allclose(found.outer, scores * weight @ scores.T / weight.sum(), atol=1e-8)
+    np.testing.assert_allclose(squared.outer, scores * weight**2 @ scores.T / weight.sum(), atol=1e-8)
+    expected = hessian(lambda point: weight @ of_model(at.at(point)) / weight.sum(), at.size)
+    np.testing.assert_allclose(found.matrix, -expected, atol=200 * STEP**2)
     return found
 
 

@@ -51,28 +51,46 @@ class Information:
     A ridge counts as a prior with the masses of this model: then g = 0 where EM with the ridge ends. It is not exact,
     because the masses move too; the error is as small as the ridge beside the variances.
 
+    The score of row i is the gradient of log p(x_i) and of its parts of the ridge and the prior: the term of the ridge
+    belongs to the rows by responsibility, that of the prior to all rows alike. With row weights s, g = Σ s score / Σ s.
+
     Parameters
     ----------
     coordinates : θ.
     gradient : (p,).
     matrix : (p, p).
+    outer : (p, p), Σ s score scoreᵀ / Σ s where the weights count rows, so that s equal rows are one row of weight s;
+        Σ s² score scoreᵀ / Σ s where each weight belongs to one row. With the second, I⁻¹ outer I⁻¹ / Σ s is the
+        covariance of θ for either meaning: White (1982), Econometrica 50, theorem 3.2.
     """
 
     coordinates: Coordinates
     gradient: Array
     matrix: Array
+    outer: Array
 
     @classmethod
-    def of(cls, model: Model, objective: Objective, trace: Trace, source: Source, engine: Engine[Any]) -> Information:
-        """Make one pass over the rows; raises `NotSmooth` where there is no formula."""
+    def of(
+        cls,
+        model: Model,
+        objective: Objective,
+        trace: Trace,
+        source: Source,
+        engine: Engine[Any],
+        *,
+        are_counts: bool = True,
+    ) -> Information:
+        """Make one pass over the rows; `are_counts` says what row weights are; raises `NotSmooth` without a formula."""
         if source.is_incomplete:
             raise NotSmooth("rows have missing cells or measurement errors")
         coordinates = Coordinates.of(model, objective, trace)
         if len(coordinates.jacobian) > MOST_COORDINATES:
             raise NotSmooth(f"a mixture of this size has more than {MOST_COORDINATES:,} parameters")
         with np.errstate(over="ignore", invalid="ignore"):  # then the information is not positive definite
-            between, within = source.map_merge(_Scores(engine, coordinates))
-            return _information(coordinates, objective, between, within, source.profile.total_weight)
+            are_alike = are_counts or source.profile.largest_weight is None
+            between, within, *squared = source.map_merge(_Scores(engine, coordinates, has_squares=not are_alike))
+            row_weight = source.profile.total_weight
+            return _information(coordinates, objective, between, within, [between, *squared][-1], row_weight)
 
     @property
     def newton(self) -> tuple[Array, float] | None:
@@ -183,11 +201,12 @@ class _Scores:
     """The task that sums products of scores: Σ s S_i S_iᵀ, and of each component Σ s γ_ik c_ik c_ikᵀ.
 
     The scores of a component are c = (1, z, the products of z), z = W_k (x − μ_k), and S_i holds γ_ik c_ik of all. An
-    engine sums their products as it sums the second moments of rows.
+    engine sums their products as it sums the second moments of rows. With `has_squares` also Σ s² S_i S_iᵀ.
     """
 
     engine: Engine[Any]
     coordinates: Coordinates
+    has_squares: bool = False
 
     @property
     def key(self) -> Hashable:
@@ -223,7 +242,9 @@ class _Scores:
             n_b = len(own) - 1 - d
             first = at.n_weights + K * d + (k * n_b if at.n_covariances > 1 else 0)
             scores[first : first + n_b] += share * own[1 + d :]
-        return Sums((self._products(scores, weight), np.array(within)))
+        weights = [weight, weight**2] if self.has_squares else [weight]
+        between, *squared = (self._products(scores, each) for each in weights)
+        return Sums((between, np.array(within), *squared))
 
     def _scores_of(self, component: int, offsets: Array) -> Array:
         """(1, z, ½ (zᵀ E_b z − tr E_b)) of each row, (n_own, n_rows), from offsets (n_features, n_rows)."""
@@ -253,7 +274,7 @@ class _Scores:
 
 
 def _information(
-    at: Coordinates, objective: Objective, between: Array, within: Array, row_weight: float
+    at: Coordinates, objective: Objective, between: Array, within: Array, outer: Array, row_weight: float
 ) -> Information:
     """The information from the sums of the pass."""
     model, mass = at.model, within[:, 0, 0]
@@ -290,7 +311,26 @@ def _information(
         count = float(gradient[mine].sum() + believed.sum())
         matrix[columns, columns] += count * contract("kp,kq->pq", moved, moved * own[:, None])
         slope[columns] += contract("kp,k->p", moved, believed)
-    return Information(at, slope / row_weight, 0.5 * (matrix + matrix.T) / row_weight)
+    change = _of_score(at, objective)
+    rest = slope - contract("ap,a->p", change, between[:, :n_weights].sum(axis=1))  # of the prior
+    change[:n_weights] += rest / row_weight
+    outer = _within(outer, change) / row_weight
+    return Information(at, slope / row_weight, 0.5 * (matrix + matrix.T) / row_weight, 0.5 * (outer + outer.T))
+
+
+def _of_score(at: Coordinates, objective: Objective) -> Array:
+    """The matrix (n_all, p) that makes the score of a row of S_i, without that of a prior.
+
+    The numbers of S_i that are of weights sum to 1, so they carry what is alike for all rows of a component.
+    """
+    change, d = np.array(at.jacobian), at.model.n_features
+    ridge = np.diag(np.sqrt(objective.ridge)) if isinstance(objective, Ridge) else np.zeros((d, d))
+    before, n_b = at.n_weights + at.model.means.size, len(at.basis)
+    for k in range(at.model.n_components):
+        pulls = 0.5 * contract("bi,i->b", at.basis.reshape(n_b, -1), _squares(at.whiten(k, ridge)).ravel())
+        first = before + (k * n_b if at.n_covariances > 1 else 0)
+        change[k] += contract("b,bp->p", pulls, at.jacobian[first : first + n_b])
+    return change
 
 
 @dataclass(frozen=True, eq=False)

@@ -265,10 +265,9 @@ def test_a_limit_of_steps_ends_the_way_to_a_maximum():
     ("how", "rows", "why"),
     [
         ({"trim": 0.1}, SLOW, "trim leaves out other rows at each step"),
-        ({}, np.where(np.arange(SLOW.size).reshape(SLOW.shape) % 5, SLOW, np.nan), "rows have missing cells"),
-        ({"covariance_type": Full(9.0)}, SLOW, "the structure Full"),
+        ({"covariance_type": Full(1.01)}, SLOW, "the structure Full"),
     ],
-    ids=["trim", "holes", "bound"],
+    ids=["trim", "bound"],
 )
 def test_what_has_no_certificate_is_said(how, rows, why):
     how = {"random_state": 0, "init_params": "kmeans", "tol": 0.1} | how

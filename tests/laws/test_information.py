@@ -11,6 +11,8 @@ import pytest
 from many_blocks import ManyBlocks
 
 from gaussmix import Dirichlet, FactorAnalyzer, GaussianMixture, NormalInverseWishart, Restrictions
+from gaussmix.em import information
+from gaussmix.em.coordinates import NotSmooth
 from gaussmix.em.information import Information, Standing, is_cheap
 from gaussmix.em.loop import run_em
 from gaussmix.em.objective import Ridge
@@ -19,13 +21,14 @@ from gaussmix.em.trace import Frozen, Trace, final
 from gaussmix.engines.native import NativeEngine
 from gaussmix.engines.reference import ReferenceEngine
 from gaussmix.families import FAMILIES
+from gaussmix.families.full import Full
 from gaussmix.fit.fit import fit
 from gaussmix.model import Model
 from gaussmix.sources.array import ArraySource
 
 N_ROWS, K, D = 120, 2, 3
 SMOOTH = [name for name, family in FAMILIES.items() if family.algebra is not None]
-STEP = 5e-4  # of differences; what they leave out is STEP² times fourth derivatives, which are about 100
+STEP = 2e-3  # of differences; what they leave out is STEP⁴ times fifth and sixth derivatives
 
 
 def rows_of(seed=3, n_rows=N_ROWS, n_features=D):
@@ -34,18 +37,19 @@ def rows_of(seed=3, n_rows=N_ROWS, n_features=D):
     return (rng.normal(size=(n_rows, n_features)) + groups) @ rng.normal(size=(n_features, n_features))
 
 
-def begun(rows=None, n_steps=1, weight=None, labels=None, **parameters):
+def begun(rows=None, n_steps=1, weight=None, labels=None, error=None, **parameters):
     """A problem, and a model some steps of EM into its fit: not at a maximum."""
     rows = rows_of() if rows is None else rows
     parameters = {"n_components": K, "init_params": "kmeans", "random_state": 0} | parameters
     estimator = GaussianMixture(max_iter=n_steps, **parameters)
-    problem, plan = estimator._checked(rows, weight, labels, None, None)
+    problem, plan = estimator._checked(rows, weight, labels, error, None)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return problem, fit(problem, plan).run
 
 
 def information_of(problem, run, **how):
+    how = {"are_counts": True} | how
     return Information.of(run.model, problem.objective, run.trace, problem.source, problem.engine, **how)
 
 
@@ -56,8 +60,7 @@ def heights(problem, run):
     degrees = 0.0 if prior is None else prior.degrees(n_components)
 
     def heights_of(model):
-        traces = (np.linalg.inv(model.covariances.dense()) * np.diag(objective.ridge)).sum(axis=(1, 2))
-        traces = np.broadcast_to(traces, n_components)
+        traces = (model.covariances.ridge_precisions() * objective.ridge).sum(axis=1)
         of_prior = objective.log_prior(model) - 0.5 * degrees * traces.sum()
         of_rows = problem.engine.log_density(whole, model.parameters) - 0.5 * shares @ traces
         return of_rows + of_prior / problem.source.profile.total_weight
@@ -65,22 +68,20 @@ def heights(problem, run):
     return heights_of
 
 
+def along(function, directions, weights):
+    """Sums of the values of a function at steps along each direction, weighted: central differences."""
+    steps = STEP * np.arange(-2, 3)
+    return np.array([sum(w * function(s * v) for s, w in zip(steps, weights, strict=True) if w) for v in directions])
+
+
 def slopes(function, size):
-    """The gradient of a function at 0 by central differences, (size, ...)."""
-    steps = STEP * np.eye(size)
-    return np.array([8 * (function(s) - function(-s)) - (function(2 * s) - function(-2 * s)) for s in steps]) / (
-        12 * STEP
-    )
+    """The gradient of a function at 0, (size, ...)."""
+    return along(function, np.eye(size), (1, -8, 0, 8, -1)) / (12 * STEP)
 
 
-def hessian(function, size):
-    """The Hessian of a function at 0 by central differences."""
-    steps, found = STEP * np.eye(size), np.empty((size, size))
-    for i, one in enumerate(steps):
-        for j, other in enumerate(steps[: i + 1]):
-            corners = function(one + other) - function(one - other) - function(other - one) + function(-one - other)
-            found[i, j] = found[j, i] = corners / (4 * STEP**2)
-    return found
+def curvatures(function, directions):
+    """The second derivatives of a function along directions (n, size), at 0."""
+    return along(function, directions, (-1, 16, -30, 16, -1)) / (12 * STEP**2)
 
 
 def pushed(problem, run):
@@ -98,8 +99,10 @@ def assert_right(problem, run):
     np.testing.assert_allclose(found.gradient, scores @ weight / weight.sum(), atol=1e-9)
     np.testing.assert_allclose(found.outer, scores * weight @ scores.T / weight.sum(), atol=1e-8)
     np.testing.assert_allclose(squared.outer, scores * weight**2 @ scores.T / weight.sum(), atol=1e-8)
-    expected = hessian(lambda point: weight @ of_model(at.at(point)) / weight.sum(), at.size)
-    np.testing.assert_allclose(found.matrix, -expected, atol=200 * STEP**2)
+    directions = np.random.default_rng(6).normal(size=(2 * at.size, at.size)) / np.sqrt(at.size)
+    found_along = ((directions @ found.matrix) * directions).sum(axis=1)
+    expected = -curvatures(lambda point: weight @ of_model(at.at(point)) / weight.sum(), directions)
+    np.testing.assert_allclose(found_along, expected, atol=1e-6 * np.abs(expected).max())
     return found
 
 
@@ -146,6 +149,105 @@ def test_what_is_fixed_is_no_coordinate(restrictions, n_fixed):
     given |= {"weights_init": [0.5, 0.5]} if restrictions.equal_weights else {}
     found = assert_right(*begun(restrictions=restrictions, **given))
     assert found.coordinates.size == 19 - n_fixed
+
+
+def with_holes(rows):
+    return np.where(np.random.default_rng(1).random(rows.shape) < 0.2, math.nan, rows)
+
+
+@pytest.mark.parametrize("family", SMOOTH)
+def test_so_it_is_where_cells_are_missing(family):
+    assert_right(*begun(with_holes(rows_of()), weight=np.linspace(0.1, 3, N_ROWS), covariance_type=family, n_steps=3))
+
+
+@pytest.mark.parametrize("case", [{"noise": True}, {"prior": "default", "covariance_type": "diag"}, {}], ids=str)
+def test_so_it_is_where_cells_are_missing_and_more_is_known(case):
+    labels = np.maximum(np.arange(N_ROWS) % 9 - 7, -1)
+    assert_right(*begun(with_holes(rows_of()), labels=labels, n_steps=3, reg_covar=0.1, **case))
+
+
+@pytest.mark.parametrize("family", ["full", "tied", "diag", "spherical", "VVE"])
+@pytest.mark.parametrize("is_matrix", [False, True], ids=["variances", "matrices"])
+def test_so_it_is_beside_errors(family, is_matrix):
+    rng = np.random.default_rng(2)
+    halves = rng.normal(size=(N_ROWS, D, D))
+    error = 0.3 * halves @ halves.swapaxes(1, 2) if is_matrix else rng.uniform(0.1, 1, (N_ROWS, D))
+    assert_right(*begun(error=error, covariance_type=family, n_steps=3))
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"noise": "isotropic"},
+        {"shared_loadings": True},
+        {"shared_noise": True},
+        {"shared_loadings": True, "shared_noise": True},
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize(
+    "case",
+    [{"reg_covar": 0.0}, {"reg_covar": 0.3}, {"prior": "default", "reg_covar": 0.1}],
+    ids=["plain", "ridge", "prior"],
+)
+def test_so_it_is_with_factors(options, case):
+    problem, run = begun(rows_of(n_features=5), n_steps=5, covariance_type=FactorAnalyzer(2, **options), **case)
+    assert assert_right(problem, run).coordinates.size == problem.n_parameters
+
+
+def test_so_it_is_with_factors_of_rows_with_missing_cells():
+    assert_right(*begun(with_holes(rows_of(n_features=4)), n_steps=5, covariance_type=FactorAnalyzer(1)))
+
+
+@pytest.mark.parametrize("case", [{"covariance_type": family} for family in SMOOTH] + [
+    {"noise": True},
+    {"prior": "default"},
+    {"labels": np.maximum(np.arange(N_ROWS) % 9 - 7, -1)},
+    {"prior": Dirichlet(3.0), "noise": True, "covariance_type": "tied"},
+], ids=str)  # fmt: skip
+def test_two_passes_for_each_parameter_find_what_one_pass_finds(case, monkeypatch):
+    problem, run = begun(weight=np.random.default_rng(0).uniform(0.1, 3, N_ROWS), **case)
+    run = pushed(problem, run)
+    expected = information_of(problem, run, are_counts=False)
+    monkeypatch.setattr(information, "is_one_pass", lambda *_: False)
+    found = information_of(problem, run, are_counts=False)
+    np.testing.assert_allclose(found.gradient, expected.gradient, atol=1e-11)
+    np.testing.assert_allclose(found.matrix, expected.matrix, atol=1e-6 * np.abs(expected.matrix).max())
+    np.testing.assert_allclose(found.outer, expected.outer, atol=1e-6 * np.abs(expected.outer).max())
+
+
+def test_a_bound_that_no_variance_meets_changes_nothing():
+    problem, run = begun(reg_covar=0.0)
+    values = np.linalg.eigvalsh(run.model.covariances.each)
+    loose, met = (Full(max_condition=factor * values.max() / values.min()) for factor in (1.01, 1.0))
+    expected, found = (
+        information_of(problem, run._replace(model=replace(run.model, family=family)))
+        for family in (run.model.family, loose)
+    )
+    assert (found.matrix == expected.matrix).all()
+    with pytest.raises(NotSmooth, match="bounds the variances"):
+        information_of(problem, run._replace(model=replace(run.model, family=met)))
+
+
+def test_of_trimmed_rows_those_count_that_are_kept():
+    problem, run = begun(trim=0.1, n_steps=5)
+    found = information_of(problem, run)
+    log_density = problem.engine.log_density(problem.data.source().whole, run.model.parameters)
+    is_kept = log_density >= np.sort(log_density)[N_ROWS // 10]
+    expected = Information.of(
+        run.model, problem.objective, run.trace, ArraySource(rows_of(), is_kept.astype(float)), problem.engine
+    )
+    np.testing.assert_allclose(found.matrix, expected.matrix, atol=1e-12)
+    np.testing.assert_allclose(found.gradient, expected.gradient, atol=1e-12)
+
+
+def test_rows_in_single_precision_are_read_as_they_are():
+    rows = rows_of(n_features=4).astype(np.float32)
+    fits = [begun(each, covariance_type=FactorAnalyzer(1), reg_covar=0.1) for each in (rows, rows.astype(float))]
+    (problem, run), (other, _) = fits
+    found, expected = information_of(problem, run), information_of(other, run)
+    assert (found.matrix == expected.matrix).all()
 
 
 def test_a_weight_is_free_beside_one_that_is_fixed_and_noise_beside_equal_weights():
@@ -265,15 +367,47 @@ def test_the_remaining_gain_is_what_further_steps_gain():
     assert np.median(errors) < 0.01
 
 
+APART = 3.0 * (np.arange(300) % 2)[:, None] * [1.0, 1.0, 0.0] + np.random.default_rng(0).normal(size=(300, D))
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        {"rows": with_holes(APART)},
+        {"rows": APART, "error": np.full(APART.shape, 0.3)},
+        {"rows": APART, "covariance_type": FactorAnalyzer(1, noise="isotropic")},
+    ],
+    ids=["holes", "errors", "factors"],
+)
+def test_what_needs_many_passes_is_certified_too(how):
+    problem, run = begun(tol=1e-5, n_steps=500, **how)
+    standing = Standing.of(run.model, problem.objective, run.trace, problem.source, problem.engine)
+    assert standing.is_maximum
+    of_run = problem.source, problem.engine, run.model, problem.objective
+    end = final(run_em(*of_run, Stopping(1e-13, 20_000), trace=Trace(frozen=run.trace.frozen))).model
+    block = problem.source.whole
+    before, after = (problem.engine.log_density(block, each.parameters).mean() for each in (run.model, end))
+    assert after - before > 1e-8  # or nothing was tested
+    assert standing.remaining_gain == pytest.approx(after - before, rel=0.3)
+    labels = [problem.engine.labels(block, each.parameters) for each in (run.model, end)]
+    assert standing.changing_labels == pytest.approx((labels[0] != labels[1]).mean(), abs=0.01)
+
+
 def test_what_has_no_information_is_said():
-    problem, run = begun(covariance_type=FactorAnalyzer(1))
+    class Opaque(Full):
+        """A structure that does not say what it is."""
+
+        algebra = None
+
+    problem, run = begun(covariance_type=Opaque())
     how = run.model, problem.objective, run.trace, problem.source, problem.engine
-    assert "FactorAnalyzer" in Standing.of(*how).why_not
-    rows = rows_of()
-    rows[::7, 1] = math.nan
-    problem, run = begun(rows)
+    assert Standing.of(*how).why_not == "the structure Opaque() has no formula for it"
+    problem, run = begun(covariance_type=Full(max_condition=2.0))
     how = run.model, problem.objective, run.trace, problem.source, problem.engine
-    assert Standing.of(*how) == Standing(why_not="rows have missing cells or measurement errors")
+    assert Standing.of(*how).why_not == "the structure Full(max_condition=2.0) bounds the variances"
+    problem, run = begun(covariance_type=FactorAnalyzer(2))
+    how = run.model, problem.objective, run.trace, problem.source, problem.engine
+    assert Standing.of(*how).why_not == "so many factors are not determined by the covariances"
 
 
 def test_rows_beyond_the_range_of_squares_have_no_maximum():
@@ -287,9 +421,13 @@ def test_rows_beyond_the_range_of_squares_have_no_maximum():
 
 def test_information_is_cheap_beside_many_steps_only():
     _, run = begun()
-    assert not is_cheap(run.model, 10_000, 100)
-    assert is_cheap(run.model, 10_000, 10_000)
-    assert not is_cheap(run.model, 10, 10_000)  # a call in Python costs more than a core's fit of a few rows
+    rows = ArraySource(np.zeros((10_000, D)))
+    assert not is_cheap(run.model, rows, 100)
+    assert is_cheap(run.model, rows, 10_000)
+    few = ArraySource(np.zeros((10, D)))
+    assert not is_cheap(run.model, few, 10_000)  # a call in Python costs more than a core's fit of a few rows
+    rows.may_miss = True
+    assert not is_cheap(run.model, rows, 10_000)
 
 
 def test_a_fit_with_a_ridge_that_has_settled_is_at_a_maximum():

@@ -13,7 +13,7 @@ from functools import cached_property
 
 import numpy as np
 
-from gaussmix.covariances import Dense
+from gaussmix.covariances import Dense, LowRank
 from gaussmix.covariances.dense import composed, squared
 from gaussmix.em.objective import Objective
 from gaussmix.em.posterior import Posterior, Shares
@@ -23,11 +23,14 @@ from gaussmix.numerics.arrays import Array, Places
 from gaussmix.numerics.axes import common_axes, principal_axes
 from gaussmix.numerics.contract import contract
 from gaussmix.numerics.elementary import exponential
-from gaussmix.waist.algebra import Across
+from gaussmix.numerics.factorise import factorise
+from gaussmix.waist.algebra import Across, FactorAlgebra
 from gaussmix.waist.need import Second
+from gaussmix.waist.whitening.low_rank import spectrum
 
 LEAST_SLOPE = 1e-6  # of what a rotation changes, as a unit; axes of equal variances have no direction
 AT_BOUND = 1 + 1e-9  # a weight at most so many times the least one that is allowed stays there
+LEAST_SPREAD = 1e-3  # of rows along a factor, in units of the noise; a weaker factor has no direction
 
 
 class NotSmooth(ValueError):
@@ -51,6 +54,23 @@ class Group:
 
 
 @dataclass(frozen=True, eq=False)
+class Loadings:
+    """How the factor analysers of components move: Λ_k + Σ_b θ_b M_kb and ψ_k exp(Σ_b θ_b n_kb).
+
+    Factors may be turned without a change of the covariance. So along the directions of the factors, in units of the
+    noise, M_kb is lower triangular.
+
+    Parameters
+    ----------
+    moved : M, (n, n_features, n_factors, n_b).
+    noise : n, (n, n_features, n_b).
+    """
+
+    moved: Array
+    noise: Array
+
+
+@dataclass(frozen=True, eq=False)
 class Coordinates:
     """The coordinates θ (p,) of the models near `model`.
 
@@ -62,6 +82,7 @@ class Coordinates:
     angles : (n_pairs, p) of each component, the rotation of its axes by θ; None if B_k is linear in θ.
     variances : (n_components, n_features), along these axes; None if B_k is linear in θ.
     factors : W_k = L_k⁻¹, in the form of the covariances: matrices, (…, n_features), or numbers.
+    loadings : how factor analysers move by the last coordinates; B_k then is `jacobian` to first order only.
     """
 
     model: Model
@@ -70,13 +91,11 @@ class Coordinates:
     factors: Array
     angles: Array | None = None
     variances: Array | None = None
+    loadings: Loadings | None = None
 
     @classmethod
     def of(cls, model: Model, objective: Objective, trace: Trace) -> Coordinates:
         """The coordinates of the models that EM moves among; raises `NotSmooth`."""
-        algebra, second = model.family.algebra, model.covariances.second
-        if algebra is None:
-            raise NotSmooth(f"the structure {model.family!r} has no formula for it")
         shares = objective.shares if isinstance(objective, Posterior) else Shares()
         fixed_means = set(objective.fixed_means) if isinstance(objective, Posterior) else set()
         lost = {k for k, why in trace.frozen.items() if why is Frozen.LOST}
@@ -86,6 +105,13 @@ class Coordinates:
         of_means = np.eye(K * d)[:, np.repeat(moving, d)]
         stuck = set() if is_shared else {*trace.frozen, *objective.fixed_covariances}
         free = np.ones(1) if is_shared else np.array([float(k not in stuck) for k in range(K)])
+        algebra, second = model.family.algebra_near(model.covariances), model.covariances.second
+        if algebra is None:
+            why = "bounds the variances" if model.family.is_bounded else "has no formula for it"
+            raise NotSmooth(f"the structure {model.family!r} {why}")
+        if isinstance(algebra, FactorAlgebra):
+            factors, loadings, blocks = _of_loadings(model, algebra, free)
+            return cls(model, groups, _block_diagonal(of_weights, of_means, blocks), factors, loadings=loadings)
         of_diagonals = _of_diagonals(len(free), d, algebra.volume, algebra.shape, second)
         is_turned = second is Second.FULL and d > 1 and algebra.shape is not algebra.orientation
         factors, angles, variances = _factors(model), None, None
@@ -116,6 +142,12 @@ class Coordinates:
         return int(self.jacobian.shape[1])
 
     @property
+    def second(self) -> Second:
+        """The second moments that say how the covariances move."""
+        second = self.model.covariances.second
+        return Second.FULL if second is Second.PROJECTED else second
+
+    @property
     def n_weights(self) -> int:
         """Components, and the background if there is one."""
         return self.model.n_components + (self.model.noise is not None)
@@ -128,7 +160,7 @@ class Coordinates:
     @cached_property
     def basis(self) -> Array:
         """Symmetric matrices E_b (n_b, d, d) with B = Σ_b β_b E_b and ½ tr E_b² = 1."""
-        d, second = self.model.n_features, self.model.covariances.second
+        d, second = self.model.n_features, self.second
         if second is Second.TRACE:
             return math.sqrt(2 / d) * np.eye(d)[None]
         diagonals = math.sqrt(2) * np.eye(d)[:, :, None] * np.eye(d)[:, None, :]
@@ -179,9 +211,19 @@ class Coordinates:
         for k, offset in enumerate(of_means.reshape(means.shape)):
             colour = colours[k if len(colours) > 1 else 0]
             means[k] += colour * offset if colour.ndim < 2 else (colour * offset).sum(axis=1)
-        array = self._covariances_at(point, of_covariances.reshape(self.n_covariances, -1), colours)
+        if self.loadings is None:
+            array = self._covariances_at(point, of_covariances.reshape(self.n_covariances, -1), colours)
+        else:
+            array = self._loadings_at(point, self.loadings)
         covariances = model.family.covariances(array.reshape(model.covariances.array.shape), *means.shape)
         return Model(weights[: model.n_components], means, covariances, model.family, noise)
+
+    def _loadings_at(self, point: Array, loadings: Loadings) -> Array:
+        found = np.array(self.model.covariances.each)
+        own = point[self.size - loadings.noise.shape[-1] :]
+        found[..., :-1] += (loadings.moved * own).sum(axis=-1)
+        found[..., -1] *= exponential((loadings.noise * own).sum(axis=-1))
+        return found
 
     def _covariances_at(self, point: Array, changes: Array, colours: Array) -> Array:
         d, second = self.model.n_features, self.model.covariances.second
@@ -260,15 +302,81 @@ def _of_turns(variances: Array, importance: Array, orientation: Across) -> tuple
     return slopes[:, :, None] * angles, angles
 
 
+def _of_loadings(model: Model, algebra: FactorAlgebra, free: Array) -> tuple[Array, Loadings, Array]:
+    """W_k (n, n_features, n_features), how loadings and noises move, and the Jacobian of all B_k."""
+    covariances = model.covariances
+    assert isinstance(covariances, LowRank), "a structure with loadings has no others"
+    (n, d), n_factors = covariances.noise.shape, covariances.loadings.shape[2]
+    frames = covariances.loadings, covariances.noise
+    if algebra.loadings is Across.EQUAL:
+        frames = covariances.loadings[:1], covariances.noise.mean(axis=0, keepdims=True)
+    roots, directions, spread, rotation = spectrum(*frames)
+    if spread.min() < LEAST_SPREAD:
+        raise NotSmooth("some factors have no loadings")
+    each = np.array([_free_loadings(*of_one) for of_one in zip(roots, directions, rotation, strict=True)])
+    moved = each if algebra.loadings is Across.EQUAL else _own_columns(each)
+    moved = np.broadcast_to(moved, (n, *moved.shape[1:]))
+    noise = _across(n, np.ones((d, 1)) if algebra.is_isotropic else np.eye(d), algebra.noise)
+    if moved.shape[2] + noise.shape[2] != model.family.n_parameters(model.n_components, d):
+        raise NotSmooth("so many factors are not determined by the covariances")
+    n_moved = moved.shape[2]
+    moved = np.concatenate((moved, np.zeros((n, d * n_factors, noise.shape[2]))), axis=2)
+    noise = np.concatenate((np.zeros((n, d, n_moved)), noise), axis=2)
+    moved = (free[:, None, None] * moved).reshape(n, d, n_factors, -1)
+    noise = free[:, None, None] * noise
+    factors, _, failed = factorise(covariances.simple().each)
+    if failed.any():
+        raise NotSmooth("a covariance is singular")
+    of_each = zip(factors, covariances.each, moved, noise, strict=True)
+    blocks = np.array([_of_matrices(first_order(*of_one)) for of_one in of_each])
+    size = np.sqrt((blocks**2).sum(axis=1).max(axis=0))
+    kept = size > 0
+    moved, noise, blocks = (found[..., kept] / size[kept] for found in (moved, noise, blocks))
+    return factors, Loadings(moved, noise), blocks.reshape(-1, blocks.shape[2])
+
+
+def _free_loadings(roots: Array, directions: Array, rotation: Array) -> Array:
+    """The directions (n_features × n_factors, …) in which loadings move, less rotations of the factors."""
+    (d, q), basis = directions.shape, np.eye(len(directions))
+    for direction in directions.T:  # so that at the end the columns are orthogonal to all of them
+        inside = contract("ij,i->j", basis, direction)
+        basis = contract("ij,jk->ik", basis, _complement(inside if inside[0] >= 0 else -inside))
+    columns = [(directions[:, i], j) for j in range(q) for i in range(j, q)]
+    columns += [(column, j) for j in range(q) for column in basis.T]
+    found = np.array([(column / roots)[:, None] * rotation[:, j] for column, j in columns])
+    return found.reshape(len(columns), d * q).T
+
+
+def _own_columns(each: Array) -> Array:
+    """Coordinates of each component's own, (n, m, n × c), from the columns (n, m, c) of each."""
+    n, m, c = each.shape
+    own = np.zeros((n, m, n, c))
+    own[np.arange(n), :, np.arange(n)] = each
+    return own.reshape(n, m, n * c)
+
+
+def first_order(factor: Array, covariance: Array, moved: Array, noise: Array) -> Array:
+    """W (M Λᵀ + Λ Mᵀ + diag(n ψ)) Wᵀ of each coordinate of a factor analyser, (n_b, n_features, n_features)."""
+    half = contract("ij,jqb->bqi", factor, moved)
+    crossed = contract("bqi,jq->bij", half, contract("ij,jq->iq", factor, covariance[:, :-1]))
+    scaled = (noise * covariance[:, -1:]).T[:, None, :] * factor
+    return crossed + crossed.swapaxes(1, 2) + contract("bij,kj->bik", scaled, factor)
+
+
+def _of_matrices(matrices: Array) -> Array:
+    """The coordinates ½ tr(E_b M) of symmetric matrices (m, d, d), (n_b, m)."""
+    rows, columns = pairs(matrices.shape[1])
+    diagonals = np.einsum("bii->ib", matrices) / math.sqrt(2)
+    return np.concatenate((diagonals, matrices[:, rows, columns].T))
+
+
 def _across(n: int, columns: Array, across: Across) -> Array:
     """The columns (m, c) of a coordinate, the same for all n covariances or for each of them: (n, m, …)."""
     if across is Across.EQUAL or n == 1:
         return np.broadcast_to(columns, (n, *columns.shape))
     if across is Across.NOTHING:
         return np.zeros((n, len(columns), 0))
-    own = np.zeros((n, len(columns), n, columns.shape[1]))
-    own[np.arange(n), :, np.arange(n)] = columns
-    return own.reshape((n, len(columns), n * columns.shape[1]))
+    return _own_columns(np.broadcast_to(columns, (n, *columns.shape)))
 
 
 def _beside(of_diagonals: Array, of_pairs: Array) -> Array:

@@ -4,26 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Hashable
 from dataclasses import dataclass
-from functools import reduce
-from operator import add
 from typing import Any
 
 import numpy as np
 
-from gaussmix.em.coordinates import Coordinates, NotSmooth, pairs
+from gaussmix.em.coordinates import Coordinates, NotSmooth, first_order, pairs
 from gaussmix.em.objective import Objective, Ridge
 from gaussmix.em.posterior import Posterior
+from gaussmix.em.scores import Differences, Scores, expected, joined, slopes
 from gaussmix.em.trace import Trace
-from gaussmix.engines.base import NEGLIGIBLE, Engine
+from gaussmix.em.trimming import Trimmed
+from gaussmix.engines.base import Engine
 from gaussmix.errors import SingularCovariance
 from gaussmix.model import Model
-from gaussmix.numerics.arrays import Array
+from gaussmix.numerics.arrays import Array, Places
 from gaussmix.numerics.contract import contract
 from gaussmix.numerics.factorise import factorise
 from gaussmix.sources.base import Source
 from gaussmix.waist.block import Block
 from gaussmix.waist.leaves import Sums, Tree
-from gaussmix.waist.need import Need, Rule, Second
+from gaussmix.waist.need import Second
 from gaussmix.waist.parameters import Parameters
 
 TRUSTED = 0.25  # Newton's step may gain this part more or less than it promises
@@ -35,10 +35,7 @@ FURTHEST = 3.0  # the longest step of a mean or a log variance, in units of the 
 OF_SCORE, OF_PASS = 120, 10**7
 SHARE_OF_FIT = 0.1  # of the cost of a fit: information that costs at most this part is found without being asked for
 
-MOST_NUMBERS = 2**20  # scores that are held at a time, 8 MB
 MOST_COORDINATES = 4_000  # the information of more has 128 MB
-TILE_ROWS = 144  # rows of the core's tiles; parts end at the end of a tile
-SMALLEST_SHARE = float(np.exp(-NEGLIGIBLE))  # engines count smaller responsibilities as 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,7 +43,10 @@ class Information:
     """The gradient g and the observed information I = −∂²/∂θ² of the objective, per unit of row weight, at θ = 0.
 
     Louis (1982), Journal of the Royal Statistical Society B 44, eq. 3.2': I = Σ_i [E(B_i) − E(S_i S_iᵀ) + E S_i E S_iᵀ]
-    with the score S_i and the information B_i of row i and its component, in expectation over the component.
+    with the score S_i and the information B_i of row i and its component, in expectation over the component. Where
+    cells are missing, rows have errors, or factors are unknown too, Σ_i [E(S_i S_iᵀ) − E S_i E S_iᵀ] is the derivative
+    of Σ_i E S_i by the parameters of the expectation, S_i as it is: Oakes (1999), JRSS B 61, eq. 3. Central differences
+    of what a step of EM sums give it in two passes for each parameter.
 
     A ridge counts as a prior with the masses of this model: then g = 0 where EM with the ridge ends. It is not exact,
     because the masses move too; the error is as small as the ridge beside the variances.
@@ -61,13 +61,13 @@ class Information:
     matrix : (p, p).
     outer : (p, p), Σ s score scoreᵀ / Σ s where the weights count rows, so that s equal rows are one row of weight s;
         Σ s² score scoreᵀ / Σ s where each weight belongs to one row. With the second, I⁻¹ outer I⁻¹ / Σ s is the
-        covariance of θ for either meaning: White (1982), Econometrica 50, theorem 3.2.
+        covariance of θ for either meaning: White (1982), Econometrica 50, theorem 3.2. None if it was not asked for.
     """
 
     coordinates: Coordinates
     gradient: Array
     matrix: Array
-    outer: Array
+    outer: Array | None = None
 
     @classmethod
     def of(
@@ -78,19 +78,35 @@ class Information:
         source: Source,
         engine: Engine[Any],
         *,
-        are_counts: bool = True,
+        are_counts: bool | None = None,
     ) -> Information:
-        """Make one pass over the rows; `are_counts` says what row weights are; raises `NotSmooth` without a formula."""
-        if source.is_incomplete:
-            raise NotSmooth("rows have missing cells or measurement errors")
-        coordinates = Coordinates.of(model, objective, trace)
-        if len(coordinates.jacobian) > MOST_COORDINATES:
+        """Make one pass over the rows where `is_one_pass` says so, otherwise 2 p; raises `NotSmooth`.
+
+        `are_counts` says what row weights are, for `outer`. It costs one more pass where there are 2 p, in which each
+        row is evaluated 2 p times. With None it is not made. Of trimmed rows those count that this model keeps.
+        """
+        source = source.without(engine, model.parameters) if isinstance(source, Trimmed) else source
+        at, row_weight = Coordinates.of(model, objective, trace), source.profile.total_weight
+        if len(at.jacobian) > MOST_COORDINATES:
             raise NotSmooth(f"a mixture of this size has more than {MOST_COORDINATES:,} parameters")
+        has_squares = are_counts is False and source.profile.largest_weight is not None
         with np.errstate(over="ignore", invalid="ignore"):  # then the information is not positive definite
-            are_alike = are_counts or source.profile.largest_weight is None
-            between, within, *squared = source.map_merge(_Scores(engine, coordinates, has_squares=not are_alike))
-            row_weight = source.profile.total_weight
-            return _information(coordinates, objective, between, within, [between, *squared][-1], row_weight)
+            if is_one_pass(model, source):
+                between, within, *squared = source.map_merge(Scores(engine, at, has_squares))
+                own, products, change = within[:, 0], Sums((between, *squared)), at.jacobian
+                unknown = -_within(between - _blocks(at, within, row_weight), at.jacobian)
+            else:
+                own = expected(at, source, engine, model.parameters)
+                unknown, products = contract("ap,aq->pq", at.jacobian, slopes(at, source, engine)), Sums()
+                change = np.concatenate((np.zeros((at.n_weights, at.size)), np.eye(at.size)))
+                if are_counts is not None:
+                    products = source.map_merge(Differences.of(at, engine, has_squares=has_squares))
+            matrix, slope = _complete(at, objective, own, row_weight)
+            outer = None
+            if are_counts is not None:
+                change = change + _shared(at, objective, own, slope, row_weight, len(change))
+                outer = _symmetric(_within(products[-1], change) / row_weight)
+            return cls(at, slope / row_weight, _symmetric(matrix - unknown) / row_weight, outer)
 
     @property
     def newton(self) -> tuple[Array, float] | None:
@@ -157,9 +173,11 @@ class Standing:
         return cls(True, gain, changed / total)
 
 
-def is_cheap(model: Model, n_rows: int, n_steps: int) -> bool:
+def is_cheap(model: Model, source: Source, n_steps: int) -> bool:
     """Whether `Standing.of` costs at most a tenth of a fit of so many steps, by counting products."""
-    K, d = model.means.shape
+    (K, d), n_rows = model.means.shape, source.n_rows
+    if not is_one_pass(model, source):
+        return False
     second, is_shared = model.covariances.second, model.covariances.is_shared
     n_b = {Second.TRACE: 1, Second.DIAGONAL: d}.get(second, d * (d + 1) // 2)
     n_all, n_own = K + K * d + (1 if is_shared else K) * n_b, 1 + d + n_b
@@ -196,141 +214,102 @@ class _Compared:
         return tree.total
 
 
-@dataclass(frozen=True, eq=False)
-class _Scores:
-    """The task that sums products of scores: Σ s S_i S_iᵀ, and of each component Σ s γ_ik c_ik c_ikᵀ.
-
-    The scores of a component are c = (1, z, the products of z), z = W_k (x − μ_k), and S_i holds γ_ik c_ik of all. An
-    engine sums their products as it sums the second moments of rows. With `has_squares` also Σ s² S_i S_iᵀ.
-    """
-
-    engine: Engine[Any]
-    coordinates: Coordinates
-    has_squares: bool = False
-
-    @property
-    def key(self) -> Hashable:
-        return "information", self.engine
-
-    def open(self, block: Block) -> None:
-        """Nothing is kept."""
-
-    def call(self, block: Block, state: None) -> Sums:
-        tree, n_all = Tree[Sums](), len(self.coordinates.jacobian)
-        n_rows = max(1, MOST_NUMBERS // (TILE_ROWS * n_all)) * TILE_ROWS
-        for leaf in block.cut():
-            tree.add(reduce(add, map(self._sums, leaf.cut(n_rows))))
-        return tree.total
-
-    def _sums(self, part: Block) -> Sums:
-        at, model = self.coordinates, self.coordinates.model
-        K, d = model.means.shape
-        shares = np.ascontiguousarray(self.engine.responsibilities(part, model.parameters).T)
-        shares[shares <= SMALLEST_SHARE] = 0.0
-        columns = np.ascontiguousarray(part.rows.T, dtype=np.float64)  # a column is contiguous here, and so are scores
-        scores = np.zeros((len(at.jacobian), part.n_rows))
-        scores[:K] = shares
-        if model.noise is not None:
-            scores[K] = np.maximum(0.0, 1 - shares.sum(axis=0))
-        weight = np.ones(part.n_rows) if part.row_weight is None else part.row_weight
-        within = []
-        for k, share in enumerate(shares):
-            own = self._scores_of(k, np.where(share > 0, columns - model.means[k, :, None], 0.0))
-            within.append(self._products(own, weight * share))
-            first = at.n_weights + k * d
-            scores[first : first + d] = share * own[1 : 1 + d]
-            n_b = len(own) - 1 - d
-            first = at.n_weights + K * d + (k * n_b if at.n_covariances > 1 else 0)
-            scores[first : first + n_b] += share * own[1 + d :]
-        weights = [weight, weight**2] if self.has_squares else [weight]
-        between, *squared = (self._products(scores, each) for each in weights)
-        return Sums((between, np.array(within), *squared))
-
-    def _scores_of(self, component: int, offsets: Array) -> Array:
-        """(1, z, ½ (zᵀ E_b z − tr E_b)) of each row, (n_own, n_rows), from offsets (n_features, n_rows)."""
-        second, (d, n) = self.coordinates.model.covariances.second, offsets.shape
-        n_b = {Second.TRACE: 1, Second.DIAGONAL: d}.get(second, d * (d + 1) // 2)
-        scores = np.empty((1 + d + n_b, n))
-        scores[0], whitened, rest = 1.0, scores[1 : 1 + d], scores[1 + d :]
-        self.coordinates.whiten_columns(component, offsets, whitened)
-        if second is Second.TRACE:
-            rest[0] = ((whitened**2).sum(axis=0) - d) / np.sqrt(2 * d)
-            return scores
-        rest[:d] = (whitened**2 - 1) / np.sqrt(2)
-        for i in range(1, d if second is Second.FULL else 0):  # in the order of `pairs`
-            first = d + i * (i - 1) // 2
-            np.multiply(whitened[i], whitened[:i], out=rest[first : first + i])
-        return scores
-
-    def _products(self, scores: Array, weight: Array) -> Array:
-        """Σ w x xᵀ of the columns of scores, the same bits on every processor."""
-        need = Need(Second.FULL)
-        block = Block(0, scores.T, weight, given=np.zeros(len(weight), np.int32))
-        state, anchor = self.engine.open(block, need, 1), np.zeros((1, len(scores)))
-        second = self.engine.step(block, state, None, need, Rule.GIVEN, anchor).second
-        assert second is not None, "they were asked for"
-        products: Array = second[0]
-        return products
+def is_one_pass(model: Model, source: Source) -> bool:
+    """Whether the scores of rows have formulas, given their components."""
+    return not source.is_incomplete and model.covariances.second is not Second.PROJECTED
 
 
-def _information(
-    at: Coordinates, objective: Objective, between: Array, within: Array, outer: Array, row_weight: float
-) -> Information:
-    """The information from the sums of the pass."""
-    model, mass = at.model, within[:, 0, 0]
-    K, d = model.means.shape
-    n_weights, n_b = at.n_weights, within.shape[1] - 1 - d
-    of_all, gradient, of_turns = np.array(between), np.zeros(len(between)), np.zeros((at.size, at.size))
+def _ridge(objective: Objective, n_features: int) -> Array:
+    return objective.ridge if isinstance(objective, Ridge) else np.zeros(n_features)
+
+
+def _symmetric(matrix: Array) -> Array:
+    return 0.5 * (matrix + matrix.T)
+
+
+def _places(at: Coordinates, component: int) -> tuple[Places, Places]:
+    """Where the means and the covariances of a component are among the rows of the Jacobian."""
+    K, d = at.model.means.shape
+    n_b = len(at.basis)
+    first = at.n_weights + K * d + (component * n_b if at.n_covariances > 1 else 0)
+    means = at.n_weights + component * d
+    return np.arange(means, means + d), np.arange(first, first + n_b)
+
+
+def _blocks(at: Coordinates, within: Array, row_weight: float) -> Array:
+    """Σ s E(S_i S_iᵀ), (n_all, n_all), from the products of each component (n_components, n_own, n_own)."""
+    K = at.model.n_components
+    found = np.zeros((len(at.jacobian),) * 2)
+    if at.n_weights > K:
+        found[K, K] = row_weight - within[:, 0, 0].sum()
+    for k, own in enumerate(within):
+        places = np.concatenate(([k], *_places(at, k)))
+        found[places[:, None], places] += own
+    return found
+
+
+def _complete(at: Coordinates, objective: Objective, own: Array, row_weight: float) -> tuple[Array, Array]:
+    """The information (p, p) of rows with known components and cells, and the gradient (p,), for all rows."""
+    model, mass = at.model, own[:, 0]
+    K = model.n_components
+    of_all, gradient, of_turns = np.zeros((len(at.jacobian),) * 2), np.zeros(len(at.jacobian)), np.zeros((at.size,) * 2)
+    of_ridge = np.zeros(at.size)
     gradient[:K] = mass
-    if n_weights > K:
+    if at.n_weights > K:
         gradient[K] = row_weight - mass.sum()
-        of_all[K, K] -= gradient[K]
-    for k, scatter in enumerate(_scatters(at, objective, within)):
-        first = n_weights + K * d + (k * n_b if at.n_covariances > 1 else 0)
-        means, covariances = np.arange(n_weights + k * d, n_weights + (k + 1) * d), np.arange(first, first + n_b)
-        places = np.concatenate(([k], means, covariances))
-        of_all[places[:, None], places] -= within[k]
+    for k, scatter in enumerate(_scatters(at, objective, own)):
+        means, covariances = _places(at, k)
         of_all[means, means] += scatter.mass
         crossed = contract("bij,j->ib", at.basis, scatter.first)
         of_all[means[:, None], covariances] += crossed
         of_all[covariances[:, None], means] += crossed.T
         gradient[means] += scatter.first
         gradient[covariances] += scatter.pull(at.basis)
-        if at.angles is None or at.variances is None:
-            of_all[covariances[:, None], covariances] += _straight(at.basis, scatter.second)
-        else:
-            turned = np.concatenate((at.jacobian[covariances[:d]], at.angles[k]))
+        if at.angles is not None and at.variances is not None:
+            turned = np.concatenate((at.jacobian[covariances[: model.n_features]], at.angles[k]))
             of_turns += _within(_turned(scatter.second, at.variances[k]), turned)
-    matrix, slope = _within(of_all, at.jacobian) + of_turns, contract("ap,a->p", at.jacobian, gradient)
+            continue
+        of_all[covariances[:, None], covariances] += _straight(at.basis, scatter.second)
+        if at.loadings is not None:
+            last = slice(at.size - at.loadings.noise.shape[-1], None)
+            of_noise = scatter.degrees * _ridge_of_noise(at, objective, k)
+            of_turns[last, last] += _bent(at, k, scatter, of_noise)
+            of_ridge[last] += _of_noise(at, k, of_noise)
+    matrix = _within(of_all, at.jacobian) + of_turns
+    slope = contract("ap,a->p", at.jacobian, gradient) + of_ridge
     concentration = objective.shares.concentration if isinstance(objective, Posterior) else 0.0
     weights = model.weights if model.noise is None else np.append(model.weights, model.noise.weight)
     for group in at.groups:
         mine, columns = group.members, group.columns
         believed = np.broadcast_to(concentration, K)[mine] if group.has_prior else np.zeros(len(mine))
-        moved, own = at.jacobian[mine, columns], weights[mine] / weights[mine].sum()
+        moved, own_share = at.jacobian[mine, columns], weights[mine] / weights[mine].sum()
         count = float(gradient[mine].sum() + believed.sum())
-        matrix[columns, columns] += count * contract("kp,kq->pq", moved, moved * own[:, None])
+        matrix[columns, columns] += count * contract("kp,kq->pq", moved, moved * own_share[:, None])
         slope[columns] += contract("kp,k->p", moved, believed)
-    change = _of_score(at, objective)
-    rest = slope - contract("ap,a->p", change, between[:, :n_weights].sum(axis=1))  # of the prior
-    change[:n_weights] += rest / row_weight
-    outer = _within(outer, change) / row_weight
-    return Information(at, slope / row_weight, 0.5 * (matrix + matrix.T) / row_weight, 0.5 * (outer + outer.T))
+    return matrix, slope
 
 
-def _of_score(at: Coordinates, objective: Objective) -> Array:
-    """The matrix (n_all, p) that makes the score of a row of S_i, without that of a prior.
+def _shared(
+    at: Coordinates, objective: Objective, own: Array, slope: Array, row_weight: float, n_numbers: int
+) -> Array:
+    """What the ridge and the prior add to the scores of rows, as columns (n_numbers, p) for the numbers of a row.
 
-    The numbers of S_i that are of weights sum to 1, so they carry what is alike for all rows of a component.
+    The first of these numbers are responsibilities, and that of the background. They sum to 1, so they carry what is
+    alike for all rows of a component, and for all rows.
     """
-    change, d = np.array(at.jacobian), at.model.n_features
-    ridge = np.diag(np.sqrt(objective.ridge)) if isinstance(objective, Ridge) else np.zeros((d, d))
-    before, n_b = at.n_weights + at.model.means.size, len(at.basis)
+    added, d = np.zeros((n_numbers, at.size)), at.model.n_features
+    ridge = np.diag(np.sqrt(_ridge(objective, d)))
     for k in range(at.model.n_components):
-        pulls = 0.5 * contract("bi,i->b", at.basis.reshape(n_b, -1), _squares(at.whiten(k, ridge)).ravel())
-        first = before + (k * n_b if at.n_covariances > 1 else 0)
-        change[k] += contract("b,bp->p", pulls, at.jacobian[first : first + n_b])
-    return change
+        if at.loadings is not None:
+            of_noise = _of_noise(at, k, _ridge_of_noise(at, objective, k))
+            added[k, at.size - len(of_noise) :] = of_noise
+            continue
+        pulls = 0.5 * contract("bi,i->b", at.basis.reshape(len(at.basis), -1), _squares(at.whiten(k, ridge)).ravel())
+        added[k] = contract("b,bp->p", pulls, at.jacobian[_places(at, k)[1]])
+    of_rows = contract("ap,a->p", at.jacobian, joined(at, own, row_weight))
+    of_prior = slope - of_rows - contract("kp,k->p", added[: len(own)], own[:, 0])
+    added[: at.n_weights] += of_prior / row_weight
+    return added
 
 
 @dataclass(frozen=True, eq=False)
@@ -357,14 +336,14 @@ class _Scatter:
         return gradient
 
 
-def _scatters(at: Coordinates, objective: Objective, within: Array) -> list[_Scatter]:
+def _scatters(at: Coordinates, objective: Objective, own: Array) -> list[_Scatter]:
     """The scatters of all components."""
     model, found = at.model, list[_Scatter]()
-    d, second = model.n_features, model.covariances.second
+    d, second = model.n_features, at.second
     prior = objective.prior if isinstance(objective, Posterior) else None
-    ridge = np.diag(np.sqrt(objective.ridge)) if isinstance(objective, Ridge) else np.zeros((d, d))
-    for k, sums in enumerate(within):
-        mass, first, of_rows = float(sums[0, 0]), sums[0, 1 : 1 + d], sums[0, 1 + d :]
+    ridge = np.diag(np.sqrt(_ridge(objective, d))) if at.loadings is None else np.zeros((d, d))
+    for k, sums in enumerate(own):
+        mass, first, of_rows = float(sums[0]), sums[1 : 1 + d], sums[1 + d :]
         degrees = pulled = mass
         if second is Second.TRACE:
             squares = (np.sqrt(2 / d) * of_rows + mass) * np.eye(d)
@@ -440,3 +419,37 @@ def _turned(second: Array, variances: Array) -> Array:
     halves = -0.5 * contract("bi,ci->bc", (first - 2 * middle).reshape(n, -1), turns.reshape(n, -1))
     found[d:, d:] = 0.5 * (halves + halves.T)
     return found
+
+
+def _bent(at: Coordinates, component: int, scatter: _Scatter, of_noise: Array) -> Array:
+    """What the second order of B_k in the loadings and log noises adds to the information, (n_b, n_b).
+
+    B is W (Σ(θ) − Σ) Wᵀ less half its square: M Mᵀ + ½ Ψ n² less half the square of what is of first order.
+    """
+    assert at.loadings is not None, "they are bent"
+    place = component if at.n_covariances > 1 else 0
+    factor, each = at.factors[place], at.model.covariances.each[place]
+    moved, noise = at.loadings.moved[place], at.loadings.noise[place]
+    d, n_b = noise.shape
+    gap = scatter.second - scatter.degrees * np.eye(d)
+    straight = first_order(factor, each, moved, noise)
+    half = contract("ij,jqb->biq", factor, moved)
+    of_loadings = contract("bi,ci->bc", contract("ij,bjq->biq", gap, half).reshape(n_b, -1), half.reshape(n_b, -1))
+    squared = contract("bi,ci->bc", contract("ij,bjk->bik", gap, straight).reshape(n_b, -1), straight.reshape(n_b, -1))
+    curves = (contract("ij,jk->ik", gap, factor) * factor).sum(axis=0) * each[:, -1]
+    found = of_loadings - 0.5 * squared + contract("jb,jc->bc", noise, 0.5 * curves[:, None] * noise)
+    return contract("jb,jc->bc", noise, 0.5 * of_noise[:, None] * noise) - _symmetric(found)
+
+
+def _ridge_of_noise(at: Coordinates, objective: Objective, component: int) -> Array:
+    """r / ψ of a component, (n_features,): an M-step adds the ridge to the noise, and not to what factors explain."""
+    precisions: Array = at.model.covariances.ridge_precisions()[component]
+    return _ridge(objective, len(precisions)) * precisions
+
+
+def _of_noise(at: Coordinates, component: int, ratios: Array) -> Array:
+    """The gradient of −½ Σ_j r_j / ψ_j by the coordinates of loadings and noises, (n_b,)."""
+    assert at.loadings is not None, "the noise is theirs"
+    noise = at.loadings.noise[component if at.n_covariances > 1 else 0]
+    slope: Array = 0.5 * contract("jb,j->b", noise, ratios)
+    return slope

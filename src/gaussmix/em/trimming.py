@@ -177,6 +177,10 @@ class Trimmed(Source):
         among = kept(found, weight, left_out)
         return _Last(parameters, bounds, among._replace(below=chosen[among.below], tied=chosen[among.tied]))
 
+    def without(self, engine: Engine[Any], parameters: Parameters) -> Source:
+        """The rows that a pass with these parameters keeps, in any pass; the others have the weight 0."""
+        return self._source.changed(partial(_reweighted, kept=self.kept(engine, parameters)), self.n_rows)
+
     @cached_property
     def _row_weight(self) -> Array | None:
         return self._source.row_weight
@@ -210,7 +214,12 @@ class _Without(Generic[S]):
         return self.task.open(block)
 
     def call(self, block: Block, state: Any) -> S:
-        return self.task.call(replace(block, row_weight=self.kept.weight(block)), state)
+        (part,) = _reweighted(block, self.kept)
+        return self.task.call(part, state)
+
+
+def _reweighted(block: Block, kept: Kept) -> list[Block]:
+    return [replace(block, row_weight=kept.weight(block))]
 
 
 def _log_density(block: Block, engine: Engine[Any], parameters: Parameters) -> Array:

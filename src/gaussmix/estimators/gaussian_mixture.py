@@ -84,9 +84,10 @@ class GaussianMixture(StreamingMixture):
         finds out; raise `max_iter` then, since 100 steps often do not suffice. It needs rows that have a certificate.
     certify : bool or "auto", default "auto"
         Whether `fit` finds out if it ended at a maximum, and what is left to gain: `outcome_`. It takes two passes over
-        the rows, which cost the more the more parameters there are. "auto" finds it out where that costs at most a
-        tenth of the fit, by counting operations. Rows with missing cells or errors, `trim`, bounds on eigenvalues,
-        factor analysers and more than 4,000 parameters have no certificate. ``tol="auto"`` always makes one.
+        the rows, which cost the more the more parameters there are; two passes for each parameter where rows have
+        missing cells or errors, and for factor analysers. "auto" finds it out where that costs at most a tenth of the
+        fit, by counting operations, and never in so many passes. `trim`, variances at a bound, structures of your own
+        and more than 4,000 parameters have no certificate. ``tol="auto"`` always makes one.
     reg_covar : "auto" or float, default "auto"
         Added to every variance, data units². "auto" is 1e-6 of a robust variance of each feature, so that
         the units of the data do not matter; with a bound on eigenvalues or a prior of covariances it is 0.
@@ -219,7 +220,7 @@ class GaussianMixture(StreamingMixture):
     Dempster, Laird & Rubin (1977), JRSS B 39; Bishop (2006), Pattern Recognition and Machine Learning, 9.2; Celeux &
     Govaert (1995), Pattern Recognition 28, for the structures; McLachlan & Peel (2000), Finite Mixture Models, chapter
     8, Tipping & Bishop (1999), Neural Computation 11, and McNicholas & Murphy (2008), Statistics and Computing 18, for
-    "factor_analyzer". Louis (1982), JRSS B 44, for `certify`.
+    "factor_analyzer". Louis (1982), JRSS B 44, and Oakes (1999), JRSS B 61, for `certify`.
 
     Examples
     --------

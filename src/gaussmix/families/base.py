@@ -12,7 +12,7 @@ from gaussmix.covariances import Covariances, Dense, Diagonal, Isotropic
 from gaussmix.errors import Failure, unknown_name
 from gaussmix.numerics.arrays import Array
 from gaussmix.value import Value
-from gaussmix.waist.algebra import Algebra
+from gaussmix.waist.algebra import Algebra, FactorAlgebra
 from gaussmix.waist.moments import Scatter
 from gaussmix.waist.need import Need, Second
 
@@ -55,6 +55,13 @@ class Family(Value, ABC):
     def algebra(self) -> Algebra | None:
         """`update` in these terms, for engines that make whole steps by themselves; None where there are none."""
         return None
+
+    def algebra_near(self, covariances: Covariances) -> Algebra | FactorAlgebra | None:
+        """The terms in which covariances near these differ, for derivatives of the likelihood; None for none.
+
+        A bound that these do not meet changes nothing.
+        """
+        return self.algebra
 
     @property
     def is_bounded(self) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import inf
 from numbers import Real
 
@@ -17,6 +17,8 @@ from gaussmix.numerics.pieces import in_pieces
 from gaussmix.waist.algebra import Across, Algebra
 from gaussmix.waist.moments import Scatter
 from gaussmix.waist.need import Second
+
+AT_BOUND = 1 + 1e-9  # variances whose ratio is so near to the bound have been clamped
 
 # By the second moments of a form: the maps that a fit follows, and how many of volume, shape and orientation there are.
 _FORMS = {
@@ -53,6 +55,13 @@ class Boundable(Family):
     def algebra(self) -> Algebra | None:
         across = Across.EQUAL if self.is_shared else Across.OWN
         return Algebra(*_FORMS[self.kind.second][1] * [across]) if self.max_condition is None else None
+
+    def algebra_near(self, covariances: Covariances) -> Algebra | None:
+        if self.max_condition is None:
+            return self.algebra
+        values = principal_axes(covariances.each)[0] if covariances.is_matrix else covariances.each
+        meets = values.max() * AT_BOUND >= self.max_condition * values.min()
+        return None if meets else replace(self, max_condition=None).algebra
 
     @property
     def equivariance(self) -> Equivariance:

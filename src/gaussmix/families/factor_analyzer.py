@@ -16,6 +16,7 @@ from gaussmix.numerics.arrays import Array
 from gaussmix.numerics.contract import contract
 from gaussmix.numerics.factorise import factorise
 from gaussmix.numerics.hashing import mix, uniform
+from gaussmix.waist.algebra import Across, FactorAlgebra
 from gaussmix.waist.moments import Scatter
 from gaussmix.waist.need import Need, Second
 
@@ -96,6 +97,10 @@ class FactorAnalyzer(Family):
     @property
     def equivariance(self) -> Equivariance:
         return Equivariance.SIMILARITY if self.noise == NOISES[1] else Equivariance.SCALING
+
+    def algebra_near(self, covariances: Covariances) -> FactorAlgebra:
+        loadings, noise = (Across.EQUAL if each else Across.OWN for each in (self.shared_loadings, self.shared_noise))
+        return FactorAlgebra(loadings, noise, self.noise == NOISES[1])
 
     def need(self, current: Covariances | None) -> Need:
         """Variances at first; later moments along β_k too, which makes a row's expected factors."""

@@ -126,7 +126,7 @@ def standing_of(problem: Problem, run: State, ends: Sequence[Trace] = (), *, is_
     if run.outcome in (Outcome.DEGENERATE, Outcome.NON_FINITE) or is_asked is False:
         return Standing()
     n_steps = sum(end.n_steps for end in ends)
-    if is_asked is None and (problem.data.trim or not is_cheap(run.model, problem.source.n_rows, n_steps)):
+    if is_asked is None and (problem.data.trim or not is_cheap(run.model, problem.source, n_steps)):
         return Standing()
     if problem.data.trim:
         return Standing(why_not="trim leaves out other rows at each step")

@@ -32,3 +32,18 @@ class Algebra(NamedTuple):
     def is_shared(self) -> bool:
         """Whether all components have the same covariance."""
         return Across.OWN not in self
+
+
+class FactorAlgebra(NamedTuple):
+    """Σ_k = Λ_k Λ_kᵀ + Ψ_k; McNicholas & Murphy (2008), Statistics and Computing 18.
+
+    Parameters
+    ----------
+    loadings : how Λ_k differs.
+    noise : how Ψ_k differs.
+    is_isotropic : whether Ψ_k is a multiple of the unit matrix.
+    """
+
+    loadings: Across
+    noise: Across
+    is_isotropic: bool

@@ -142,6 +142,49 @@ EvaluateResult bound_evaluate(const Target& target, const Rows& rows, const Mayb
     }
 }
 
+std::tuple<Result<double, 2>, Result<double, 3>, Index> bound_score_products(
+    const Target& target, const Rows& rows, const RowWeight& row_weight, const Contiguous<1>& log_scale,
+    const Contiguous<2>& means, int factor_shape, const Factors& factors, const Prior& log_prior,
+    const PriorPlaces& prior_places, double log_background, const Contiguous<3>& whitening, int second,
+    const Order& order, int n_threads) {
+    ScoresView task{};
+    task.step.rows = view_rows(rows, {});
+    Shape& shape = task.step.shape;
+    shape = {count_components(log_scale, means, {}, {}),
+             task.step.rows.n_features,
+             to_factor_shape(factor_shape),
+             false,
+             Rule::soft,
+             Second::none};
+    task.step.row_weight = view_row_weight(row_weight, task.step.rows.n_rows);
+    ParametersView parameters = view_parameters(log_scale, means, factors, shape);
+    parameters.log_background = log_background;
+    task.step.prior = view_prior(log_prior, prior_places, shape, task.step.rows.n_rows);
+    task.step.rows.order = view_order(order, shape, task.step.rows.n_rows);
+    task.second = to_second(second);
+    require(task.second == Second::trace || task.second == Second::diagonal || task.second == Second::full,
+            "second must be 1, 2 or 3");
+    const auto count = static_cast<std::size_t>(shape.n_components),
+               features = static_cast<std::size_t>(shape.n_features), height = whitening.shape(1);
+    require((whitening.shape(0) == count || whitening.shape(0) == 1) && whitening.shape(2) == features &&
+                height == (task.second == Second::full ? features : 1),
+            "whitening must have shape (n_components or 1, n_features or 1, n_features)");
+    task.is_shared = whitening.shape(0) == 1;
+    task.means = means.data();
+    task.factors = whitening.data();
+    count_scores(task);
+    const auto n_all = static_cast<std::size_t>(task.n_all * kPanelNumbers),
+               n_own = static_cast<std::size_t>(task.n_own * kPanelNumbers);
+    NewArray<double, 2> all({n_all, n_all});
+    NewArray<double, 3> own({count, n_own, n_own});
+    double n_far = 0;
+    Interrupt interrupt(is_interrupted);
+    const Execution execution{check_threads(n_threads), interrupt};
+    without_gil(
+        [&] { return add_scores(*target.kernels, task, parameters, execution, &n_far, all.data(), own.data()); });
+    return {all.release(), own.release(), static_cast<Index>(n_far)};
+}
+
 Result<float, 2> bound_measure_motion(const Target& target, int factor_shape, const Contiguous<2>& means_before,
                                       const Factors& factors_before, const Contiguous<2>& means_after,
                                       const Factors& factors_after) {
@@ -242,6 +285,11 @@ constexpr const char* kEvaluateSignature =
     "means: " FLOATS ", factor_shape: int, factors: " FLOATS
     ", output: int, n_threads: int, log_background: float = ...) "
     "-> " FLOATS " | numpy.typing.NDArray[numpy.int64]";
+constexpr const char* kScoresSignature =
+    "def score_products(self, rows: " FLOATS " | numpy.typing.NDArray[numpy.float32], row_weight: " FLOATS
+    " | None, log_scale: " FLOATS ", means: " FLOATS ", factor_shape: int, factors: " FLOATS ", log_prior: " FLOATS
+    " | None, prior_places: numpy.typing.NDArray[numpy.int32] | None, log_background: float, whitening: " FLOATS
+    ", second: int, order: " PLACES " | None, n_threads: int) -> tuple[" FLOATS ", " FLOATS ", int]";
 constexpr const char* kFactoriseSignature =
     "def factorise(self, covariances: " FLOATS ") -> tuple[" FLOATS ", " FLOATS ", numpy.typing.NDArray[numpy.bool_]]";
 constexpr const char* kGramSignature = "def gram(self, factors: " FLOATS ") -> " FLOATS;
@@ -273,6 +321,11 @@ void bind_targets(nb::module_& module) {
              "log_scale"_a, "means"_a, "factor_shape"_a, "factors"_a, "output"_a, "n_threads"_a,
              "log_background"_a = -__builtin_inf(),
              "Log density, responsibilities, weighted log densities or label of each row.")
+        .def("score_products", bound_score_products, nb::sig(kScoresSignature), "rows"_a.noconvert(),
+             "row_weight"_a.noconvert().none(), "log_scale"_a, "means"_a, "factor_shape"_a, "factors"_a,
+             "log_prior"_a.noconvert().none(), "prior_places"_a.noconvert().none(), "log_background"_a, "whitening"_a,
+             "second"_a, "order"_a.noconvert().none(), "n_threads"_a,
+             "Products of the scores of rows, in panels of four numbers: (of all, of each component, n_far).")
         .def("measure_motion", bound_measure_motion, nb::sig(kMotionSignature), "factor_shape"_a, "means_before"_a,
              "factors_before"_a.noconvert(), "means_after"_a, "factors_after"_a.noconvert(),
              "How components moved between two steps, as the second takes it to move `bounds`: (2, n_components).")

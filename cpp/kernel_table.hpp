@@ -94,6 +94,18 @@ struct StepView {
     PriorView prior = {};  // with Rule::soft and Rule::hard
 };
 
+constexpr Index kPanelNumbers = 4;
+constexpr Index kProductsBegin = 8;  // in the sums, after the number of far rows
+
+struct ScoresView {              // products of the scores of rows: see kernels/scores.hpp
+    StepView step;               // Rule::soft, Second::none
+    Second second;               // trace, diagonal, full: which products of z are scores
+    bool is_shared;              // all components have one covariance
+    const double* means;         // (n_components, n_features)
+    const double* factors;       // W, (n_components or 1, n_features[, n_features])
+    Index n_each, n_own, n_all;  // panels: of each component in S, of c, and of S
+};
+
 struct ErrorView {  // covariances of the errors of rows; null data: none
     const double* data;
     bool is_full;  // (n_rows, n_features, n_features); otherwise variances, (n_rows, n_features)
@@ -202,9 +214,17 @@ struct IncompleteKernels {
                     double* means, double* covariances) noexcept;
 };
 
+struct ScoreKernels {
+    Sizes (*sizes)(const ScoresView&) noexcept;
+    // Adds rows first..last-1 to `sums`; operands as for StepKernels.
+    void (*add)(const ScoresView&, const void* operands, Index first, Index last, Listener, void* scratch,
+                double* sums) noexcept;
+};
+
 struct KernelTable {
     const char* isa;
     StepKernels in_double;
+    ScoreKernels scores;
     const IncompleteKernels* incomplete;
     const StepKernels* in_single;  // float32 rows, Rule::soft, a factor for each component, not Second::none
     // Writes rows first..last-1 of `out`: double, or int64 for Output::labels.

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <functional>
 #include <optional>
 #include <vector>
 
@@ -36,6 +37,20 @@ struct Stepper {
         return kernels.step(task, operands.get(), first, last, listener, room, sums);
     }
 };
+
+// Symmetric products of so many numbers, of pairs of panels; returns where the next ones begin.
+const double* unpack_products(const double* sums, Index count, double* out) {
+    for (Index a = 0; a < count; a += kPanelNumbers) {
+        for (Index b = 0; b <= a; b += kPanelNumbers, sums += kPanelNumbers * kPanelNumbers) {
+            for (Index i = 0; i < kPanelNumbers; ++i) {
+                for (Index j = 0; j < (a == b ? i + 1 : kPanelNumbers); ++j) {
+                    out[(a + i) * count + b + j] = out[(b + j) * count + a + i] = sums[i * kPanelNumbers + j];
+                }
+            }
+        }
+    }
+    return sums;
+}
 
 // Takes a scale of the row weights out of their sums.
 void unscale(const Shape& shape, double scale, const Listener& listener, MomentsView out) {
@@ -113,6 +128,51 @@ bool evaluate(const KernelTable& kernels, const Shape& shape, const RowsView& ro
         kernels.evaluate(shape, rows, output, operands.get(), first, last, listener, room, out);
     };
     return !execution.interrupt.has_come() && process_spans(job, execution);
+}
+
+void count_scores(ScoresView& task) {
+    const auto panels = [](Index count) { return (count + kPanelNumbers - 1) / kPanelNumbers; };
+    const Index n_components = task.step.shape.n_components, d = task.step.shape.n_features;
+    const Index n_products = task.second == Second::trace ? 1 : task.second == Second::diagonal ? d : d * (d + 1) / 2;
+    task.n_own = panels(d + n_products) + 1;
+    task.n_each = task.is_shared ? panels(d) : panels(d + n_products);
+    task.n_all = n_components * task.n_each + (task.is_shared ? panels(n_products) : 0) + panels(n_components);
+}
+
+bool add_scores(const KernelTable& kernels, const ScoresView& task, const ParametersView& parameters,
+                const Execution& execution, double* n_far, double* all, double* own) {
+    constexpr Index kSpan = 13 * kTileRows;  // so that merging its sums, as many as products of a row, costs 2 %
+    const Index n_components = task.step.shape.n_components;
+    const Index n_all = task.n_all * kPanelNumbers, n_own = task.n_own * kPanelNumbers;
+    const double products = static_cast<double>(n_all * n_all + n_components * n_own * n_own);
+    SpanJob job{task.step.rows.n_rows, kSpan, products / 2, {}, {}};
+    const Listener listener = execution.interrupt.listener();
+    const Sizes sizes = kernels.scores.sizes(task);
+    const Buffer operands = pack(kernels.in_double, task.step.shape, parameters, listener);
+    const int n_workers = count_workers(job, execution.n_threads);
+    const std::vector<Buffer> scratch = make_buffers(n_workers, sizes.scratch);
+    const std::vector<Buffer> partial = make_buffers(n_workers, sizes.sums * static_cast<Index>(sizeof(double)));
+    const Buffer total = Buffer::of_doubles(sizes.sums);
+    clear(total.doubles(), sizes.sums, listener);
+    const auto sums_of = [&](int worker) { return partial[static_cast<std::size_t>(worker)].doubles(); };
+    job.process = [&](int worker, Index first, Index last, Listener of_worker) {
+        clear(sums_of(worker), sizes.sums, of_worker);
+        void* room = scratch[static_cast<std::size_t>(worker)].get();
+        kernels.scores.add(task, operands.get(), first, last, of_worker, room, sums_of(worker));
+    };
+    job.merge = [&](int worker, Listener of_worker) {
+        const double* from = sums_of(worker);
+        double* to = total.doubles();
+        in_pieces(sizes.sums, of_worker, [&](Index first, Index last) {
+            std::transform(from + first, from + last, to + first, to + first, std::plus<double>());
+        });
+    };
+    if (execution.interrupt.has_come() || !process_spans(job, execution)) return false;
+    const double* sums = total.doubles();
+    *n_far = *sums;
+    sums = unpack_products(sums + kProductsBegin, n_all, all);
+    for (Index k = 0; k < n_components; ++k) sums = unpack_products(sums, n_own, own + k * n_own * n_own);
+    return true;
 }
 
 bool factorise(const KernelTable& kernels, Index count, Index n_features, const double* covariances, double* factors,

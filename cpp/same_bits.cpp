@@ -186,6 +186,7 @@ public:
         for (const Index d : {1, 2, 3, 4, 5, 6, 7, 8, 9, 11, 16, 17, 33, 64}) {
             for (const Factors kind : {spherical, diagonal, triangular, shared, low_rank}) steps(d, kind);
         }
+        for (const Index d : {1, 2, 5, 8, 9}) scores(d);
         for (const Index d : {2, 5, 9, 12}) {
             for (const Index K : {3, 10}) incomplete_rows(d, K);
         }
@@ -382,6 +383,27 @@ private:
               labels.data()},
              n, execution_);
         hash.add(drawn), hash.add(labels);
+    }
+
+    void scores(Index d) {
+        Hash hash;
+        for (const Factors kind : {spherical, diagonal, triangular, shared}) {
+            const Problem p(3333, d, 6, kind, Rule::soft, Second::none, d + 17 * kind);
+            ScoresView task{};
+            task.step = {p.shape, p.view(false), {p.weight.data(), 1}, {}, {}};
+            task.second = kind >= triangular ? Second::full : kind == diagonal ? Second::diagonal : Second::trace;
+            task.is_shared = kind == shared;
+            task.means = p.means.data();
+            const Doubles whitening = Random(d).normals(p.K * d * d);
+            task.factors = whitening.data();
+            count_scores(task);
+            const Index n_all = task.n_all * kPanelNumbers, n_own = task.n_own * kPanelNumbers;
+            Doubles all(size_of(n_all * n_all)), own(size_of(p.K * n_own * n_own));
+            double n_far = 0;
+            add_scores(kernels_, task, p.parameters(), execution_, &n_far, all.data(), own.data());
+            hash.add(all), hash.add(own), hash.add(n_far);
+        }
+        hash.print("scores d=" + std::to_string(d));
     }
 
     void incomplete_rows(Index d, Index K) {

@@ -10,6 +10,7 @@
 #include "motion.hpp"
 #include "pack.hpp"
 #include "principal_axes.hpp"
+#include "scores.hpp"
 #include "shared_axes.hpp"
 #include "step.hpp"
 
@@ -28,6 +29,7 @@ namespace gaussmix::GAUSSMIX_ISA {
 extern const KernelTable kKernels;
 constinit const KernelTable kKernels{GAUSSMIX_NAME(GAUSSMIX_ISA),
                                      {sizes, pack, step, merge, unpack},
+                                     {scores::sizes, scores::add},
                                      &GAUSSMIX_INCOMPLETE_ISA::kIncompleteKernels,
                                      &GAUSSMIX_SINGLE_ISA::kStepKernels,
                                      evaluate,

@@ -40,7 +40,15 @@ public:
 
     // False if it is to be given up, or if float cannot tell what is far: then nothing is added.
     bool add_tile(Index first, Index last) {
-        const int n_groups = static_cast<int>((last - first + kGroupRows - 1) / kGroupRows);
+        if (!share_tile(first, last)) return false;
+        add_moments(count_groups(first, last));
+        for (Index k = 0; k < shape_.n_components; ++k) touched()[k] |= active()[k];
+        return !poll_.is_cancelled(kTileRows * shape_.n_components);
+    }
+
+    // The same without the moments: leaves rows, exponentials and row factors in the scratch.
+    bool share_tile(Index first, Index last) {
+        const int n_groups = count_groups(first, last);
         const Index n_components = shape_.n_components;
         __builtin_memset(active(), 0, static_cast<std::size_t>(n_components));
         n_near_ = 0;
@@ -54,12 +62,13 @@ public:
         sums_[sums_layout_.n_near] += n_near_;
         sums_[sums_layout_.n_far] += log_likelihood.far_rows();
         if (has_background()) sums_[sums_layout_.background] += log_likelihood.background_mass();
-        add_moments(n_groups);
-        for (Index k = 0; k < n_components; ++k) touched()[k] |= active()[k];
-        return !poll_.is_cancelled(kTileRows * n_components);
+        return true;
     }
 
 private:
+    static int count_groups(Index first, Index last) {
+        return static_cast<int>((last - first + kGroupRows - 1) / kGroupRows);
+    }
     unsigned char* active() { return reinterpret_cast<unsigned char*>(scratch_ + scratch_layout_.active); }
     unsigned char* touched() { return reinterpret_cast<unsigned char*>(sums_ + sums_layout_.touched); }
     Index padded_components() const { return round_up(shape_.n_components, kLanes); }

@@ -73,6 +73,26 @@ class Target:
         Log density, responsibilities, weighted log densities or label of each row.
         """
 
+    def score_products(
+        self,
+        rows: numpy.typing.NDArray[numpy.float64] | numpy.typing.NDArray[numpy.float32],
+        row_weight: numpy.typing.NDArray[numpy.float64] | None,
+        log_scale: numpy.typing.NDArray[numpy.float64],
+        means: numpy.typing.NDArray[numpy.float64],
+        factor_shape: int,
+        factors: numpy.typing.NDArray[numpy.float64],
+        log_prior: numpy.typing.NDArray[numpy.float64] | None,
+        prior_places: numpy.typing.NDArray[numpy.int32] | None,
+        log_background: float,
+        whitening: numpy.typing.NDArray[numpy.float64],
+        second: int,
+        order: numpy.typing.NDArray[numpy.uint16] | None,
+        n_threads: int,
+    ) -> tuple[numpy.typing.NDArray[numpy.float64], numpy.typing.NDArray[numpy.float64], int]:
+        """
+        Products of the scores of rows, in panels of four numbers: (of all, of each component, n_far).
+        """
+
     def measure_motion(
         self,
         factor_shape: int,

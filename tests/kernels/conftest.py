@@ -215,6 +215,12 @@ def same_bits():
 
 
 @pytest.fixture
+def exact_shares():
+    """Responsibilities by definition, in long double."""
+    return lambda problem: exact_responsibilities(problem)[0]
+
+
+@pytest.fixture
 def exact_log_densities():
     """`weighted_log_densities`, for tests that need the table."""
     return weighted_log_densities

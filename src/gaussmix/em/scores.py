@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import reduce
 from operator import add
 from typing import Any
@@ -13,6 +13,7 @@ import numpy as np
 from gaussmix.em.accumulate import TILE_ROWS, StepTask
 from gaussmix.em.coordinates import Coordinates
 from gaussmix.engines.base import NEGLIGIBLE, Engine
+from gaussmix.engines.runner import Runner
 from gaussmix.numerics.arrays import Array
 from gaussmix.sources.base import Source
 from gaussmix.waist.block import Block
@@ -48,8 +49,46 @@ class Scores:
         tree, n_all = Tree[Sums](), len(self.coordinates.jacobian)
         n_rows = max(1, MOST_NUMBERS // (TILE_ROWS * n_all)) * TILE_ROWS
         for leaf in block.cut():
-            tree.add(reduce(add, map(self._sums, leaf.cut(n_rows))))
+            sums = self._by_engine(leaf, self.engine) if isinstance(self.engine, Runner) else None
+            tree.add(reduce(add, map(self._sums, leaf.cut(n_rows))) if sums is None else sums)
         return tree.total
+
+    def _by_engine(self, leaf: Block, engine: Runner) -> Sums | None:
+        """The sums of a leaf by an engine that makes the scores too; None if it does not."""
+        at, weight, found = self.coordinates, leaf.row_weight, list[Array]()
+        factors = at.factors
+        if factors.ndim < 3:
+            factors = np.broadcast_to(factors, (len(factors), at.model.n_features))[:, None]
+        squared = [replace(leaf, row_weight=weight**2)] if self.has_squares and weight is not None else []
+        for part in [leaf, *squared]:
+            products = engine.score_products(part, at.model.parameters, factors, at.second)
+            if products is None:
+                return None
+            between, within = products
+            found += [self._in_order(between, within, part.total_weight), within]
+        return Sums(found[:3])
+
+    def _in_order(self, products: Array, within: Array, row_weight: float) -> Array:
+        """An engine's products (n_all, n_all) in the order of the Jacobian, with those of the background.
+
+        The numbers of a row that are of weights sum to 1.
+        """
+        at = self.coordinates
+        K, d = at.model.means.shape
+        n_own = 1 + d + (len(at.basis) if at.n_covariances > 1 else 0)
+        of_each = np.arange(K * n_own).reshape(K, n_own)
+        last = np.arange(K * n_own, len(products))
+        order = np.concatenate((of_each[:, 0], of_each[:, 1 : 1 + d].ravel(), of_each[:, 1 + d :].ravel(), last))
+        if at.n_weights > K:
+            order = np.insert(order, K, 0)  # whatever stands there
+        found: Array = products[order[:, None], order]
+        if at.n_weights == K:
+            return found
+        sums = joined(at, within[:, 0], row_weight)
+        of_noise = sums - found[:K].sum(axis=0)
+        of_noise[K] = sums[K] - of_noise[:K].sum()
+        found[K], found[:, K] = of_noise, of_noise
+        return found
 
     def _sums(self, part: Block) -> Sums:
         at, model = self.coordinates, self.coordinates.model

@@ -18,6 +18,8 @@ from gaussmix.numerics.arrays import Array, Places, Rows
 from gaussmix.waist.algebra import Algebra
 from gaussmix.waist.block import Block
 from gaussmix.waist.moments import Scatter
+from gaussmix.waist.need import Second
+from gaussmix.waist.parameters import Parameters
 from gaussmix.waist.whitening.base import Whitening
 
 
@@ -220,6 +222,27 @@ class Fits(NamedTuple):
 
 class Runner(ABC):
     """What an engine with a fast path can do besides the `Engine` protocol."""
+
+    @abstractmethod
+    def score_products(
+        self, block: Block, parameters: Parameters, whitening: Array, second: Second
+    ) -> tuple[Array, Array] | None:
+        """Sum products of the scores of rows, as `em.scores` defines them.
+
+        Parameters
+        ----------
+        block : rows.
+        parameters : of the mixture.
+        whitening : W, (n_components or 1, n_features or 1, n_features): matrices, or factors of each feature.
+        second : which products of z = W (x − μ) are scores.
+
+        Returns
+        -------
+        between : Σ s S_i S_iᵀ, (n_numbers, n_numbers): of each component its share, the means, and the products; where
+            there is a single W, the sums of the products come last.
+        within : Σ s γ_ik c_ik c_ikᵀ, (n_components, n_own, n_own).
+            None instead of both if the fast path does not suit the rows.
+        """
 
     @abstractmethod
     def update(self, algebra: Algebra, scatter: Scatter, current: Array | None) -> Array:

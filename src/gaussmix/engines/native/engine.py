@@ -41,6 +41,7 @@ from gaussmix.waist.whitening.base import FactorShape, Whitening
 if TYPE_CHECKING:
     from gaussmix._core import Target
 
+PANEL = 4  # numbers that the core multiplies together
 LOG_DENSITY, RESPONSIBILITIES, COMPONENTS, LABELS = range(4)  # outputs of `Target.evaluate`
 _OF_JOINT = {LOG_DENSITY: log_density_of, RESPONSIBILITIES: responsibilities_of, LABELS: labels_of}
 
@@ -289,6 +290,29 @@ class NativeEngine(Runner):
 
     def fit_many(self, groups: Groups, recipe: Recipe) -> Fits | None:
         return fit_many(self._target, allowed(self.n_threads), groups, recipe)
+
+    def score_products(
+        self, block: Block, parameters: Parameters, whitening: Array, second: Second
+    ) -> tuple[Array, Array] | None:
+        likeliest = self._evaluate(replace(block, log_prior=None, prior_places=None), parameters, LABELS)
+        order = likeliest.astype(np.uint16).argsort(kind="stable").astype(np.uint16)  # which leaves more components out
+        between, within, n_far = self._target.score_products(
+            block.rows, block.row_weight, *arguments_of(parameters), block.log_prior, block.prior_places,
+            parameters.log_background, np.ascontiguousarray(whitening), second, order, allowed(self.n_threads),
+        )  # fmt: skip
+        if n_far:
+            return None
+        # In panels: z and products of each component, or z of each and then products; at the end the responsibilities.
+        (K, d), is_shared = parameters.means.shape, len(whitening) == 1
+        n_products = {Second.TRACE: 1, Second.DIAGONAL: d}.get(second, d * (d + 1) // 2)
+        n_own = d if is_shared else d + n_products
+        first = -(-n_own // PANEL) * PANEL * np.arange(K + 1)
+        shares = len(between) - -(-K // PANEL) * PANEL + np.arange(K)
+        each = np.concatenate((shares[:, None], first[:-1, None] + np.arange(n_own)), axis=1)
+        products = first[-1] + np.arange(n_products if is_shared else 0)
+        every = np.concatenate((each.ravel(), products))
+        own = np.append(within.shape[1] - PANEL, np.arange(d + n_products))
+        return between[every[:, None], every], within[:, own[:, None], own]
 
     def suits_single(self, parameters: Parameters) -> bool:
         return suits_single(parameters)

@@ -1,0 +1,247 @@
+// Products of the scores of rows, for the information of a mixture: sum s S S' and, for each component,
+// sum s g c c'. The scores of a row that belongs to a component are c = (z, products of z, 1), z = W (x - mean); g is its
+// responsibility, s its weight, and S holds g c of all components.          n_all^2 / 2 + K n_own^2 / 2 FMAs per row
+//
+//   panels  [panel][vector][number of 4]: as those of scatter.hpp, whose register tiles multiply them
+//           of c: (z, products), and 1 in a panel of its own
+//           of S: g (z, products) of each component, then all g. Where all share a covariance, g z of each, the sums of g
+//           times the products, then all g
+//   sums    the number of far rows; of S, then of each component: for each pair of panels, the later first, 4 x 4
+#pragma once
+#include "step.hpp"
+
+namespace gaussmix::GAUSSMIX_ISA::scores {
+
+using scatter::kPanelSize;
+using scatter::kSide;
+static_assert(kSide == kPanelNumbers);
+
+constexpr double kRootHalf = 0.70710678118654752440;
+constexpr Index kTogether = 4;  // panels that meet each other panel while it is in L1
+
+constexpr Index products_size(Index n_panels) { return n_panels * (n_panels + 1) / 2 * kSide * kSide; }
+constexpr Index number(Index i) { return i / kSide * kPanelSize + i % kSide * kLanes; }
+
+struct Layout {
+    Index of_all, of_each, sums_size;
+    Index step, front, own, all, weighted, row_weight, responsibilities, masks, size;
+
+    explicit Layout(const ScoresView& task) {
+        const Shape& shape = task.step.shape;
+        of_all = kProductsBegin;
+        of_each = of_all + products_size(task.n_all);
+        sums_size = of_each + shape.n_components * products_size(task.n_own);
+        Carver carver;
+        step = carver.take(ScratchLayout(shape).size);
+        front = carver.take(SumsLayout(shape, moments_size(shape)).size);
+        own = carver.take(task.n_own * kPanelSize);
+        all = carver.take(task.n_all * kPanelSize);
+        weighted = carver.take(kTogether * kPanelSize);
+        row_weight = carver.take(kTileRows);
+        responsibilities = carver.take(kTileRows);
+        masks = carver.take(task.n_all + task.n_own);  // bytes
+        size = carver.size();
+    }
+};
+
+// r u of one panel in the groups of its mask.
+inline void weigh(const Real* panel, unsigned char mask, const Real* r, Real* weighted) {
+    const ActiveGroups& groups = active_groups(mask);
+    for (int i = 0; i < groups.count; ++i) {
+        for (int v = 0; v < kGroupVectors; ++v) {
+            const Index n = groups.index[i] * kGroupVectors + v;
+            const Vec factor = Vec::load(r + n * kLanes);
+            GAUSSMIX_UNROLL for (int j = 0; j < kSide; ++j) {
+                const Index place = (n * kSide + j) * kLanes;
+                (factor * Vec::load(panel + place)).store(weighted + place);
+            }
+        }
+    }
+}
+
+// Adds sum r u u' of panels u. A mask says in which groups a panel is not zero; the others are not read.
+inline void add_products(const Real* panels, const unsigned char* masks, Index n_panels, const Real* r, Real* weighted,
+                         Poll& poll, double* sums) {
+    for (Index a = 0; a < n_panels; a += kTogether) {
+        const Index end = smaller(a + kTogether, n_panels);
+        for (Index i = a; i < end; ++i) weigh(panels + i * kPanelSize, masks[i], r, weighted + (i - a) * kPanelSize);
+        for (Index b = 0; b < end; ++b) {
+            const Real* next = panels + (b + 1 < end ? b + 1 : 0) * kPanelSize;
+            for (Index i = larger(a, b); i < end; ++i) {
+                for (unsigned common = masks[i] & masks[b]; common != 0;) {  // runs of groups
+                    const int first = __builtin_ctz(common), count = __builtin_ctz(~(common >> first));
+                    common &= ~(((1u << count) - 1) << first);
+                    const Index place = first * kGroupVectors * kSide * kLanes;
+                    scatter::add_block<kSide>(weighted + (i - a) * kPanelSize + place, panels + b * kPanelSize + place,
+                                              next + place, count * kGroupVectors,
+                                              sums + products_size(i) + b * kSide * kSide);
+                }
+            }
+        }
+        if (poll.is_cancelled(kTileRows * kSide * kSide * (end - a) * end)) return;
+    }
+}
+
+class Scores {
+public:
+    Scores(const ScoresView& task, const Layout& layout, Real* scratch, Poll& poll)
+        : task_(task),
+          shape_(task.step.shape),
+          layout_(layout),
+          of_step_(shape_),
+          scratch_(scratch),
+          tile_(scratch + layout.step),
+          poll_(poll) {
+        clear(layout.own, 0, task.n_own);
+        clear(layout.all, 0, task.n_all);
+        for (int n = 0; n < kTileRows / kLanes; ++n) {
+            Vec::broadcast(1).store(scratch + layout.own + (task.n_own - 1) * kPanelSize + n * kSide * kLanes);
+        }
+    }
+
+    // The responsibilities of the tile are in the scratch of a step.
+    void add_tile(Index first, Index last, double* sums) {
+        for (Index row = first; row < last; row += kGroupRows) {
+            read_row_weight(task_.step.row_weight, task_.step.rows, row, scratch_ + layout_.row_weight + (row - first));
+        }
+        const unsigned char* active = reinterpret_cast<unsigned char*>(tile_ + of_step_.active);
+        unsigned char* masks = reinterpret_cast<unsigned char*>(scratch_ + layout_.masks);
+        unsigned char* own_masks = masks + task_.n_all;
+        const Index n_components = shape_.n_components, n_apart = n_components * task_.n_each;
+        unsigned char any = 0;
+        clear(layout_.all, n_apart, task_.n_all);
+        for (Index k = 0; k < n_components; ++k) {
+            any |= active[k];
+            __builtin_memset(masks + k * task_.n_each, active[k], static_cast<std::size_t>(task_.n_each));
+            if (active[k] == 0) continue;
+            write_scores(k, active_groups(active[k]));
+            __builtin_memset(own_masks, active[k], static_cast<std::size_t>(task_.n_own));
+            add(layout_.own, own_masks, task_.n_own, layout_.responsibilities,
+                sums + layout_.of_each + k * products_size(task_.n_own));
+        }
+        __builtin_memset(masks + n_apart, any, static_cast<std::size_t>(task_.n_all - n_apart));
+        add(layout_.all, masks, task_.n_all, layout_.row_weight, sums + layout_.of_all);
+    }
+
+private:
+    void clear(Index panels, Index first, Index last) {
+        __builtin_memset(scratch_ + panels + first * kPanelSize, 0,
+                         static_cast<std::size_t>((last - first) * kPanelSize) * sizeof(Real));
+    }
+    void add(Index panels, const unsigned char* masks, Index n_panels, Index factors, double* sums) {
+        add_products(scratch_ + panels, masks, n_panels, scratch_ + factors, scratch_ + layout_.weighted, poll_, sums);
+    }
+
+    // c and g c of a component, and s g. Of rows that are not its own the scores are 0, however far they are.
+    void write_scores(Index k, const ActiveGroups& groups) {
+        const Index d = shape_.n_features;
+        Real* u = tile_ + of_step_.differences;
+        Real* z = u + d * kLanes;
+        for (int i = 0; i < groups.count; ++i) {
+            const Index g = groups.index[i];
+            const Real* rows = tile_ + of_step_.rows + g * d * kGroupRows;
+            const Real* e = tile_ + of_step_.densities + (g * round_up(shape_.n_components, kLanes) + k) * kGroupRows;
+            for (Index v = 0; v < kGroupVectors; ++v) {
+                const Index lanes = (g * kGroupVectors + v) * kLanes;
+                const Vec share = Vec::load(e + v * kLanes) * Vec::load(tile_ + of_step_.row_factor + lanes);
+                for (Index j = 0; j < d; ++j) {
+                    const Vec offset =
+                        Vec::load(rows + (j * kGroupVectors + v) * kLanes) - Vec::broadcast(task_.means[k * d + j]);
+                    keep(less(Vec::zero(), share), offset).store(u + j * kLanes);
+                }
+                whiten(k, u, z);
+                (share * Vec::load(scratch_ + layout_.row_weight + lanes))
+                    .store(scratch_ + layout_.responsibilities + lanes);
+                write_numbers(k, lanes * kSide, z, share);
+            }
+        }
+    }
+
+    void whiten(Index k, const Real* u, Real* z) {
+        const Index d = shape_.n_features, each = task_.second == Second::full ? d * d : d;
+        const double* factor = task_.factors + (task_.is_shared ? 0 : k * each);
+        for (Index i = 0; i < d; ++i) {
+            if (task_.second != Second::full) {
+                (Vec::broadcast(factor[i]) * Vec::load(u + i * kLanes)).store(z + i * kLanes);
+                continue;
+            }
+            Vec sum = Vec::zero();
+            for (Index j = 0; j < d; ++j) sum = fma(Vec::broadcast(factor[i * d + j]), Vec::load(u + j * kLanes), sum);
+            sum.store(z + i * kLanes);
+        }
+    }
+
+    void write_numbers(Index k, Index place, const Real* z, Vec share) {
+        const Index d = shape_.n_features, n_components = shape_.n_components;
+        Real* own = scratch_ + layout_.own + place;
+        Real* all = scratch_ + layout_.all + place;
+        Real* each = all + k * task_.n_each * kPanelSize;
+        const Index n_shares = (n_components + kSide - 1) / kSide;
+        share.store(all + (task_.n_all - n_shares) * kPanelSize + number(k));
+        for (Index j = 0; j < d; ++j) {
+            const Vec score = Vec::load(z + j * kLanes);
+            score.store(own + number(j));
+            (share * score).store(each + number(j));
+        }
+        Index i = 0;
+        const auto write = [&](Vec score) {
+            score.store(own + number(d + i));
+            if (task_.is_shared) {
+                Real* to = all + n_components * task_.n_each * kPanelSize + number(i);
+                fma(share, score, Vec::load(to)).store(to);
+            } else {
+                (share * score).store(each + number(d + i));
+            }
+            ++i;
+        };
+        if (task_.second == Second::trace) {
+            Vec sum = Vec::broadcast(-static_cast<double>(d));
+            for (Index j = 0; j < d; ++j) sum = fma(Vec::load(z + j * kLanes), Vec::load(z + j * kLanes), sum);
+            return write(sum / sqrt(Vec::broadcast(2 * static_cast<double>(d))));
+        }
+        for (Index j = 0; j < d; ++j) {
+            const Vec one = Vec::load(z + j * kLanes);
+            write(Vec::broadcast(kRootHalf) * fma(one, one, Vec::broadcast(-1)));
+        }
+        for (Index j = 1; j < d && task_.second == Second::full; ++j) {
+            const Vec one = Vec::load(z + j * kLanes);
+            for (Index l = 0; l < j; ++l) write(one * Vec::load(z + l * kLanes));
+        }
+    }
+
+    const ScoresView& task_;
+    const Shape& shape_;
+    const Layout& layout_;
+    const ScratchLayout of_step_;
+    Real* scratch_;
+    Real* tile_;
+    Poll& poll_;
+};
+
+inline Sizes sizes(const ScoresView& task) noexcept {
+    const Layout layout(task);
+    constexpr Index bytes = sizeof(Real);
+    return {OperandsLayout(task.step.shape).size * bytes, layout.size * bytes, layout.sums_size};
+}
+
+inline void add(const ScoresView& task, const void* operands, Index first, Index last, Listener listener, void* room,
+                double* sums) noexcept {
+    const Layout layout(task);
+    Real* scratch = static_cast<Real*>(room);
+    double* front = reinterpret_cast<double*>(scratch + layout.front);
+    const SumsLayout of_front(task.step.shape, moments_size(task.step.shape));
+    __builtin_memset(front, 0, static_cast<std::size_t>(of_front.size) * sizeof(double));
+    StepView shares = task.step;
+    shares.row_weight = {nullptr, 0};
+    Step step(shares, static_cast<const Real*>(operands), listener, scratch + layout.step, front);
+    Poll poll(listener);
+    Scores scores(task, layout, scratch, poll);
+    for (; first < last; first += kTileRows) {
+        const Index end = smaller(first + kTileRows, last);
+        if (!step.share_tile(first, end) || poll.is_cancelled()) return;
+        scores.add_tile(first, end, sums);
+    }
+    sums[0] += front[of_front.n_far];
+}
+
+}  // namespace gaussmix::GAUSSMIX_ISA::scores

@@ -1,0 +1,111 @@
+"""Products of scores equal their definition, with the same bits everywhere."""
+
+import numpy as np
+import pytest
+
+TRACE, DIAGONAL, FULL = 1, 2, 3
+SOFT, TRIANGULAR = 0, 2
+PANEL = 4
+
+
+def padded(columns):
+    """Filled up to panels with columns of 0."""
+    return np.pad(columns, ((0, 0), (0, -columns.shape[1] % PANEL)))
+
+
+class Case:
+    """A problem, and the whitening of the scores."""
+
+    def __init__(self, make_problem, rng, n_rows, n_features, n_components, second, is_shared):
+        problem = make_problem(n_rows, n_features, n_components, TRIANGULAR, SOFT, FULL)
+        self.problem = problem.but(rows=problem.rows - 5, origin=None)
+        shape = 1 if is_shared else n_components, n_features if second == FULL else 1, n_features
+        self.whitening, self.second = rng.normal(size=shape), second
+        self.order = None
+
+    def products(self, target, n_threads=1):
+        p = self.problem
+        known = p.rows, p.row_weight, p.log_scale, p.means, p.factor_shape, p.factors, None, None, -np.inf
+        return target.score_products(*known, self.whitening, self.second, self.order, n_threads)
+
+    def expected(self, exact_shares):
+        """By definition, in long double."""
+        p, d = self.problem, self.problem.rows.shape[1]
+        shares = exact_shares(p)
+        weight = np.ones(len(p.rows)) if p.row_weight is None else p.row_weight
+        every, tails, own = [], 0, []
+        for k, mean in enumerate(p.means):
+            whitening = self.whitening[k if len(self.whitening) > 1 else 0].astype(np.longdouble)
+            offsets = p.rows.astype(np.longdouble) - mean
+            z = offsets @ whitening.T if self.second == FULL else offsets * whitening[0]
+            if self.second == TRACE:
+                tail = ((z**2).sum(axis=1, keepdims=True) - d) / np.sqrt(np.longdouble(2 * d))
+            else:
+                tail = (z**2 - 1) / np.sqrt(np.longdouble(2))
+            if self.second == FULL:
+                i, j = np.tril_indices(d, -1)
+                tail = np.concatenate((tail, z[:, i] * z[:, j]), axis=1)
+            share, numbers = shares[:, k, None], np.concatenate((z, tail), axis=1)
+            both = np.concatenate((padded(numbers), np.ones((len(z), 1)), np.zeros((len(z), 3))), axis=1)
+            own.append((both * share * weight[:, None]).T @ both)
+            every.append(share * padded(z if len(self.whitening) == 1 else numbers))
+            tails = tails + share * padded(tail)
+        every += [tails] if len(self.whitening) == 1 else []
+        scores = np.concatenate((*every, padded(shares)), axis=1)
+        return (scores * weight[:, None]).T @ scores, np.array(own)
+
+
+@pytest.fixture
+def make_case(make_problem, rng):
+    return lambda *how: Case(make_problem, rng, *how)
+
+
+@pytest.mark.parametrize("is_shared", [False, True], ids=["own", "shared"])
+@pytest.mark.parametrize("second", [TRACE, DIAGONAL, FULL])
+@pytest.mark.parametrize(("n_features", "n_components"), [(1, 1), (1, 5), (2, 4), (3, 9), (5, 2), (8, 3)])
+def test_products_are_their_definition(target, make_case, exact_shares, n_features, n_components, second, is_shared):
+    for n_rows in (0, 1, 25, 151, 2000):
+        case = make_case(n_rows, n_features, n_components, second, is_shared)
+        every, own, n_far = case.products(target)
+        for found, expected in zip((every, own), case.expected(exact_shares), strict=True):
+            np.testing.assert_allclose(found, expected.astype(float), rtol=1e-12, atol=1e-12 * np.abs(expected).max())
+        assert n_far == 0
+
+
+def test_components_apart_are_left_out_and_rows_may_come_in_any_order(target, make_case, exact_shares, rng):
+    case = make_case(700, 3, 6, FULL, False)
+    means = 20 * rng.normal(size=(6, 3))
+    rows = means[np.arange(700) % 6] + rng.normal(size=(700, 3))
+    case.problem = case.problem.but(rows=rows, means=means, row_weight=None)
+    expected = case.expected(exact_shares)
+    for order in None, np.argsort(np.arange(700) % 6, kind="stable").astype(np.uint16):
+        case.order = order
+        for found, exact in zip(case.products(target)[:2], expected, strict=True):
+            np.testing.assert_allclose(found, exact.astype(float), rtol=1e-11, atol=1e-12 * np.abs(exact).max())
+
+
+def test_far_rows_are_counted(target, make_case):
+    case = make_case(100, 2, 3, FULL, False)
+    case.problem.rows[7] = 1e9
+    case.problem = case.problem.but(row_weight=None)
+    assert case.products(target)[2] == 1
+
+
+@pytest.mark.parametrize("second", [TRACE, DIAGONAL, FULL])
+def test_no_bit_depends_on_the_instruction_set_or_the_number_of_threads(targets, make_case, same_bits, second):
+    for n_features, is_shared in ((1, False), (4, True), (7, False)):
+        case = make_case(30_001, n_features, 5, second, is_shared)
+        expected = case.products(targets[0])[:2]
+        for target in targets:
+            for n_threads in (1, 3):
+                same_bits(case.products(target, n_threads)[:2], expected)
+
+
+@pytest.mark.parametrize(
+    ("shape", "second"), [((2, 1, 3), FULL), ((5, 3, 3), FULL), ((3, 3, 3), DIAGONAL), ((3, 3, 3), 4)]
+)
+def test_other_shapes_are_refused(targets, make_case, shape, second):
+    case = make_case(10, 3, 3, FULL, False)
+    case.whitening, case.second = np.ones(shape), second
+    with pytest.raises(ValueError, match=r"whitening must have shape|second must be"):
+        case.products(targets[0])

@@ -31,8 +31,9 @@ ROUNDING = (
     1e-8  # nats per unit of row weight: rounding, and what is not exact in the cost of a ridge, hide smaller gains
 )
 FURTHEST = 3.0  # the longest step of a mean or a log variance, in units of the component
-# Costs in products of the core: the work in NumPy for each score of a row, and of a pass however few its rows are.
-OF_SCORE, OF_PASS = 120, 10**7
+# Costs in multiply-adds of a step of EM: of one of the score products, of making a score, of each number of the matrix
+# times its height, in NumPy, and of a pass however few its rows are; and the other passes over the rows, in steps.
+OF_PRODUCT, OF_SCORE, OF_MATRIX, OF_PASS, N_OTHERS = 0.45, 10, 4, 10**7, 4
 SHARE_OF_FIT = 0.1  # of the cost of a fit: information that costs at most this part is found without being asked for
 
 MOST_COORDINATES = 4_000  # the information of more has 128 MB
@@ -181,10 +182,11 @@ def is_cheap(model: Model, source: Source, n_steps: int) -> bool:
     second, is_shared = model.covariances.second, model.covariances.is_shared
     n_b = {Second.TRACE: 1, Second.DIAGONAL: d}.get(second, d * (d + 1) // 2)
     n_all, n_own = K + K * d + (1 if is_shared else K) * n_b, 1 + d + n_b
-    of_row = n_all**2 / 2 + K * n_own * (n_own / 2 + OF_SCORE)
     of_matrix = (0.3 if is_shared else 0.75) * d * (d + 1)  # as measured
     of_step = K * (20 + (of_matrix if second is Second.FULL else 2 * d))
-    return bool(n_rows * of_row + n_all**3 + OF_PASS <= SHARE_OF_FIT * n_steps * n_rows * of_step)
+    of_row = OF_PRODUCT * (n_all**2 + K * n_own**2) / 2 + OF_SCORE * K * n_own + N_OTHERS * of_step
+    cost = n_rows * of_row + OF_MATRIX * n_all**3 + OF_PASS
+    return bool(cost <= SHARE_OF_FIT * n_steps * n_rows * of_step)
 
 
 @dataclass(frozen=True)

@@ -232,6 +232,8 @@ def test_auto_ends_at_the_maximum_where_the_last_gain_ends_far_from_it(each_engi
     assert ending.reason == "Less than 1e-4 nats per row are left to gain."
     assert ending.is_maximum
     assert ending.remaining_gain < 1e-4
+    assert ending.standing.endswith(" % of the labels may change.")
+    assert "maximum" not in ending.standing  # which the reason says
     assert 0.9 < ending.rate < 1
 
 
@@ -250,6 +252,7 @@ def test_auto_ends_where_gains_are_rounding_though_there_is_no_maximum():
     assert fitted.converged_
     assert fitted.outcome_.reason.startswith("Steps no longer change the mean log-likelihood, but the fit is not at a")
     assert (fitted.outcome_.is_maximum, fitted.outcome_.remaining_gain) == (False, None)
+    assert fitted.outcome_.standing is None  # nor is it said twice
 
 
 def test_a_limit_of_steps_ends_the_way_to_a_maximum():
@@ -277,6 +280,16 @@ def test_what_has_no_certificate_is_said(how, rows, why):
     assert "It is not known" not in GaussianMixture(2, **how).fit(rows).outcome_.reason
     with pytest.raises(ValueError, match=rf'tol="auto" is not possible here: {why}.*Set tol to a number'):
         GaussianMixture(2, **how | {"tol": "auto", "max_iter": 1000}).fit(rows)
+
+
+def test_what_can_have_no_certificate_is_refused_before_em():
+    seen = []
+    how = {"tol": "auto", "callbacks": [seen.append], "random_state": 0}
+    with pytest.raises(ValueError, match=r'tol="auto" is not possible here: trim'):
+        GaussianMixture(2, trim=0.1, **how).fit(SLOW)
+    with pytest.raises(ValueError, match="more than 4,000 parameters"):
+        GaussianMixture(2, **how).fit(np.random.default_rng(0).normal(size=(300, 70)))
+    assert seen == []
 
 
 def test_a_certificate_is_made_where_it_is_asked_for_or_costs_little():

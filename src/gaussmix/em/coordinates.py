@@ -18,6 +18,7 @@ from gaussmix.covariances.dense import composed, squared
 from gaussmix.em.objective import Objective
 from gaussmix.em.posterior import Posterior, Shares
 from gaussmix.em.trace import Frozen, Trace
+from gaussmix.families.base import Family
 from gaussmix.model import Model
 from gaussmix.numerics.arrays import Array, Places
 from gaussmix.numerics.axes import common_axes, principal_axes
@@ -30,6 +31,7 @@ from gaussmix.waist.whitening.low_rank import spectrum
 
 LEAST_SLOPE = 1e-6  # of what a rotation changes, as a unit; axes of equal variances have no direction
 AT_BOUND = 1 + 1e-9  # a weight at most so many times the least one that is allowed stays there
+MOST_COORDINATES = 4_000  # the information of more has 128 MB
 LEAST_SPREAD = 1e-3  # of rows along a factor, in units of the noise; a weaker factor has no direction
 
 
@@ -96,6 +98,9 @@ class Coordinates:
     @classmethod
     def of(cls, model: Model, objective: Objective, trace: Trace) -> Coordinates:
         """The coordinates of the models that EM moves among; raises `NotSmooth`."""
+        why = refusal(model.family, model.n_components, model.n_features)
+        if why:
+            raise NotSmooth(why)
         shares = objective.shares if isinstance(objective, Posterior) else Shares()
         fixed_means = set(objective.fixed_means) if isinstance(objective, Posterior) else set()
         lost = {k for k, why in trace.frozen.items() if why is Frozen.LOST}
@@ -244,6 +249,17 @@ class Coordinates:
         turned = np.linalg.solve(np.eye(d) - 0.5 * turns, np.eye(d) + 0.5 * turns)
         axes = colours / np.sqrt(self.variances)[:, None, :]
         return composed(axes @ turned, self.variances * exponential(math.sqrt(2) * changes[:, :d]))
+
+
+def refusal(family: Family, n_components: int, n_features: int) -> str:
+    """Why no mixture of a structure and size has coordinates, as the end of a sentence; empty if some have."""
+    if family.algebra is None and type(family).algebra_near is Family.algebra_near:
+        return f"the structure {family!r} has no formula for it"
+    n_b = {Second.TRACE: 1, Second.DIAGONAL: n_features}.get(family.kind.second, n_features * (n_features + 1) // 2)
+    n_covariances = 1 if family.is_shared else n_components
+    if n_components * (1 + n_features) + n_covariances * n_b > MOST_COORDINATES:
+        return f"a mixture of this size has more than {MOST_COORDINATES:,} parameters"
+    return ""
 
 
 def pairs(n_features: int) -> tuple[Places, Places]:

@@ -36,8 +36,6 @@ FURTHEST = 3.0  # the longest step of a mean or a log variance, in units of the 
 OF_PRODUCT, OF_SCORE, OF_MATRIX, OF_PASS, N_OTHERS = 0.45, 10, 4, 10**7, 4
 SHARE_OF_FIT = 0.1  # of the cost of a fit: information that costs at most this part is found without being asked for
 
-MOST_COORDINATES = 4_000  # the information of more has 128 MB
-
 
 @dataclass(frozen=True, eq=False)
 class Information:
@@ -88,8 +86,6 @@ class Information:
         """
         source = source.without(engine, model.parameters) if isinstance(source, Trimmed) else source
         at, row_weight = Coordinates.of(model, objective, trace), source.profile.total_weight
-        if len(at.jacobian) > MOST_COORDINATES:
-            raise NotSmooth(f"a mixture of this size has more than {MOST_COORDINATES:,} parameters")
         has_squares = are_counts is False and source.profile.largest_weight is not None
         with np.errstate(over="ignore", invalid="ignore"):  # then the information is not positive definite
             if is_one_pass(model, source):

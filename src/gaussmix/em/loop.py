@@ -67,7 +67,7 @@ def run_em(
         last = trace.last if trace.n_steps else previous
         reached, log_likelihood, stuck = model, list[float](), trace.frozen
         if not trace.frozen:
-            limits = stopping.most(trace.n_steps), None if faster is None else faster.limit(trace)
+            limits = stopping.most, None if faster is None else faster.limit(trace)
             most = min((limit for limit in limits if limit is not None), default=None)
             reached, log_likelihood = fast.run(model, trace.n_steps, last, most)
         values = log_likelihood

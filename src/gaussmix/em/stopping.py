@@ -60,8 +60,9 @@ class Stopping:
         """The same rule with a deadline; infinity for none."""
         return replace(self, deadline=deadline, is_watched=True) if deadline < math.inf else self
 
-    def most(self, n_steps: int) -> int | None:
-        """How many steps an engine may make by itself after `n_steps`; None for any number."""
+    @property
+    def most(self) -> int | None:
+        """How many steps an engine may make by itself; None for any number."""
         return 1 if self.is_watched else None
 
     def after(self, objective: Sequence[float], previous: float) -> Outcome | None:

@@ -292,7 +292,7 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
         for number, label in enumerate(self.classes_.tolist()):
             mine = known.data.original.part(known.labels == number)
             with about(f"Class {label!r}"):
-                one = self._mixture_estimator(self._names)
+                one = self._mixture_estimator(self._names).set_params(certify=False)  # `outcome_` is of all together
                 if self.max_time is not None:  # what is left of it
                     one.set_params(max_time=max(0.0, stopping.deadline - monotonic()))
                 fits.append(one.fit(mine))

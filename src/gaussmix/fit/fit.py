@@ -11,6 +11,7 @@ import numpy as np
 
 from gaussmix.door.initial import check_given
 from gaussmix.em.best_of import best_run, better
+from gaussmix.em.coordinates import refusal
 from gaussmix.em.fast_path import model_of
 from gaussmix.em.guided import guided
 from gaussmix.em.information import Standing, is_cheap
@@ -37,6 +38,7 @@ from gaussmix.waist.leaves import LEAF_ROWS
 
 MANY = 4 * LEAF_ROWS  # rows: with more, EM settles on the sample of the starts first
 FEW = LEAF_ROWS // 8  # rows: with more, calls cost little beside the work, and several starts share a sort of the rows
+_LEAVES_OUT = "trim leaves out other rows at each step"
 
 
 class Fit(NamedTuple):
@@ -64,7 +66,11 @@ def fit(problem: Problem, plan: Plan, watch: Watch | None = None) -> Fit:
     ------
     SingularCovariance, NonFiniteLikelihood : as `best_run`.
     DegenerateError : as `run_with`.
+    ValueError : the fit is to end at a maximum, but could not tell one.
     """
+    if plan.stopping.seeks_maximum:
+        why = refusal(problem.family, problem.n_components, problem.source.n_features)
+        _check_certifiable(_LEAVES_OUT if problem.data.trim else why)
     plan, ends = plan.named(problem), list[Trace]()
     runs = [partial(_run_from, problem, plan, number) for number in range(len(plan.starts))]
     return Fit(best_run((watch or Watch()).follow(runs, problem, plan), ends), tuple(ends))
@@ -108,9 +114,13 @@ def _to_the_end(problem: Problem, plan: Plan, begun: State, reached: float) -> I
 def _is_at_maximum(problem: Problem, state: State, most_left: float) -> bool:
     """Whether little is left to gain; raises ValueError where that can't be known."""
     found = standing_of(problem, state, is_asked=True)
-    if found.why_not:
-        raise ValueError(f'tol="auto" is not possible here: {found.why_not}. Set tol to a number.')
+    _check_certifiable(found.why_not)
     return found.remaining_gain is not None and found.remaining_gain < most_left
+
+
+def _check_certifiable(why_not: str) -> None:
+    if why_not:
+        raise ValueError(f'tol="auto" is not possible here: {why_not}. Set tol to a number.')
 
 
 def standing_of(problem: Problem, run: State, ends: Sequence[Trace] = (), *, is_asked: bool | None) -> Standing:
@@ -129,7 +139,7 @@ def standing_of(problem: Problem, run: State, ends: Sequence[Trace] = (), *, is_
     if is_asked is None and (problem.data.trim or not is_cheap(run.model, problem.source, n_steps)):
         return Standing()
     if problem.data.trim:
-        return Standing(why_not="trim leaves out other rows at each step")
+        return Standing(why_not=_LEAVES_OUT)
     found = Standing.of(run.model, problem.objective, run.trace, problem.source, problem.engine)
     return found if is_asked else replace(found, why_not="")
 

@@ -29,9 +29,8 @@ _NO_STEP = "max_iter=0 allows no step; raise max_iter."
 _AT_LIMIT = "max_iter steps were made before the maximum; raise max_iter, or set tol to a number."
 _AT_MAXIMUM = "Less than 1e-4 nats per row are left to gain."
 _AT_NONE = "Steps no longer change the mean log-likelihood, but the fit is not at a maximum: try other starts."
-_IS_MAXIMUM = (
-    "The fit is near a maximum; {gain:.2g} nats a row may remain, and {labels:.2g} % of the labels may change."
-)
+_IS_MAXIMUM = "The fit is near a maximum; "
+_LEFT = "{gain:.2g} nats a row may remain, and {labels:.2g} % of the labels may change."
 _IS_NONE = (
     "The fit is not near a maximum: it stands at a saddle or on a ridge, or is still far from one. Lower tol, raise "
     "max_iter, or try other starts."
@@ -94,10 +93,11 @@ class Ending:
 
     @property
     def standing(self) -> str | None:
-        """Whether the fit is a maximum, as a sentence; None if that is not known."""
+        """Whether the fit is a maximum, as a sentence, or what `reason` leaves to say; None if that is nothing."""
         if self.remaining_gain is not None and self.changing_labels is not None:
-            return _IS_MAXIMUM.format(gain=self.remaining_gain, labels=100 * self.changing_labels)
-        return _IS_NONE if self.is_maximum is False else None
+            left = _LEFT.format(gain=self.remaining_gain, labels=100 * self.changing_labels)
+            return left if _AT_MAXIMUM in self.reason else _IS_MAXIMUM + left
+        return _IS_NONE if self.is_maximum is False and _AT_NONE not in self.reason else None
 
 
 def _agree(one: Trace, other: Trace, least: float) -> bool:

@@ -12,7 +12,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from gaussmix import Full, GaussianMixture, GaussianMixtureIC, fit_many
+from gaussmix import FactorAnalyzer, Full, GaussianMixture, GaussianMixtureIC, fit_many
 from gaussmix.report.messages import SearchWarning
 
 
@@ -24,6 +24,7 @@ def _slow():
 
 SLOW = _slow()
 HOW = {"n_components": 2, "random_state": 0, "n_init": 2}
+THREE = np.concatenate((SLOW, np.random.default_rng(0).normal(size=(len(SLOW), 1))), axis=1)
 PLAIN = HOW | {"init_params": "kmeans"}  # from where EM creeps
 
 
@@ -280,6 +281,25 @@ def test_what_has_no_certificate_is_said(how, rows, why):
     assert "It is not known" not in GaussianMixture(2, **how).fit(rows).outcome_.reason
     with pytest.raises(ValueError, match=rf'tol="auto" is not possible here: {why}.*Set tol to a number'):
         GaussianMixture(2, **how | {"tol": "auto", "max_iter": 1000}).fit(rows)
+
+
+HOLES = np.where(np.arange(SLOW.size).reshape(SLOW.shape) % 5, SLOW, np.nan)
+
+
+@pytest.mark.parametrize(
+    ("how", "rows", "error"),
+    [({}, HOLES, None), ({}, SLOW, np.full(SLOW.shape, 0.1)), ({"covariance_type": FactorAnalyzer(1)}, THREE, None)],
+    ids=["holes", "errors", "factors"],
+)
+def test_what_takes_many_passes_has_a_certificate_where_it_is_asked_for(how, rows, error):
+    for certify in "auto", True:
+        fitted = GaussianMixture(2, certify=certify, tol=0.1, init_params="kmeans", random_state=0, **how)
+        assert (fitted.fit(rows, X_error=error).outcome_.is_maximum is None) is (certify == "auto")
+
+
+def test_auto_finds_the_maximum_beside_holes():
+    fitted = GaussianMixture(tol="auto", max_iter=1000, **PLAIN).fit(HOLES)
+    assert fitted.outcome_.remaining_gain < 1e-4
 
 
 def test_what_can_have_no_certificate_is_refused_before_em():

@@ -168,6 +168,7 @@ def test_so_it_is_where_cells_are_missing_and_more_is_known(case):
 
 @pytest.mark.parametrize("family", ["full", "tied", "diag", "spherical", "VVE"])
 @pytest.mark.parametrize("is_matrix", [False, True], ids=["variances", "matrices"])
+@pytest.mark.pairwise
 def test_so_it_is_beside_errors(family, is_matrix):
     rng = np.random.default_rng(2)
     halves = rng.normal(size=(N_ROWS, D, D))
@@ -175,22 +176,18 @@ def test_so_it_is_beside_errors(family, is_matrix):
     assert_right(*begun(error=error, covariance_type=family, n_steps=3))
 
 
-@pytest.mark.parametrize(
-    "options",
-    [
-        {},
-        {"noise": "isotropic"},
-        {"shared_loadings": True},
-        {"shared_noise": True},
-        {"shared_loadings": True, "shared_noise": True},
-    ],
-    ids=str,
-)
-@pytest.mark.parametrize(
-    "case",
-    [{"reg_covar": 0.0}, {"reg_covar": 0.3}, {"prior": "default", "reg_covar": 0.1}],
-    ids=["plain", "ridge", "prior"],
-)
+FACTORS = [{}, {"noise": "isotropic"}, {"shared_loadings": True}, {"shared_noise": True}]
+FACTORS += [{"shared_loadings": True, "shared_noise": True}]
+WITH_FACTORS = [
+    pytest.param(options, case, marks=[pytest.mark.heavy] if i % 3 != j else [], id=f"{i} {name}")
+    for i, options in enumerate(FACTORS)
+    for j, (name, case) in enumerate(
+        {"plain": {"reg_covar": 0.0}, "ridge": {"reg_covar": 0.3}, "prior": {"prior": "default"}}.items()
+    )
+]
+
+
+@pytest.mark.parametrize(("options", "case"), WITH_FACTORS)
 def test_so_it_is_with_factors(options, case):
     problem, run = begun(rows_of(n_features=5), n_steps=5, covariance_type=FactorAnalyzer(2, **options), **case)
     assert assert_right(problem, run).coordinates.size == problem.n_parameters
@@ -200,13 +197,8 @@ def test_so_it_is_with_factors_of_rows_with_missing_cells():
     assert_right(*begun(with_holes(rows_of(n_features=4)), n_steps=5, covariance_type=FactorAnalyzer(1)))
 
 
-@pytest.mark.parametrize("case", [{"covariance_type": family} for family in SMOOTH] + [
-    {"noise": True},
-    {"prior": "default"},
-    {"labels": np.maximum(np.arange(N_ROWS) % 9 - 7, -1)},
-    {"prior": Dirichlet(3.0), "noise": True, "covariance_type": "tied"},
-], ids=str)  # fmt: skip
-def test_two_passes_for_each_parameter_find_what_one_pass_finds(case, monkeypatch):
+def assert_both_ways(monkeypatch, **case):
+    """What 2 p passes find is what one pass finds."""
     problem, run = begun(weight=np.random.default_rng(0).uniform(0.1, 3, N_ROWS), **case)
     run = pushed(problem, run)
     expected = information_of(problem, run, are_counts=False)
@@ -215,6 +207,26 @@ def test_two_passes_for_each_parameter_find_what_one_pass_finds(case, monkeypatc
     np.testing.assert_allclose(found.gradient, expected.gradient, atol=1e-11)
     np.testing.assert_allclose(found.matrix, expected.matrix, atol=1e-6 * np.abs(expected.matrix).max())
     np.testing.assert_allclose(found.outer, expected.outer, atol=1e-6 * np.abs(expected.outer).max())
+
+
+@pytest.mark.parametrize("family", SMOOTH)
+def test_two_passes_for_each_parameter_find_what_one_pass_finds(family, monkeypatch):
+    assert_both_ways(monkeypatch, covariance_type=family)
+
+
+MORE = [{"noise": True}, {"labels": np.maximum(np.arange(N_ROWS) % 9 - 7, -1)}, {"prior": Dirichlet(3.0)}]
+
+
+@pytest.mark.heavy
+@pytest.mark.parametrize("case", MORE, ids=["noise", "labels", "prior"])
+@pytest.mark.parametrize("family", SMOOTH)
+def test_so_they_do_with_noise_labels_and_priors(family, case, monkeypatch):
+    assert_both_ways(monkeypatch, covariance_type=family, **case)
+
+
+@pytest.mark.parametrize("case", [*MORE, {"prior": "default", "covariance_type": "tied"}], ids=str)
+def test_so_they_do_for_one_structure(case, monkeypatch):
+    assert_both_ways(monkeypatch, **case)
 
 
 def test_a_bound_that_no_variance_meets_changes_nothing():

@@ -49,7 +49,6 @@ def begun(rows=None, n_steps=1, weight=None, labels=None, error=None, **paramete
 
 
 def information_of(problem, run, **how):
-    how = {"are_counts": True} | how
     return Information.of(run.model, problem.objective, run.trace, problem.source, problem.engine, **how)
 
 

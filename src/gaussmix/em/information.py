@@ -60,13 +60,14 @@ class Information:
     matrix : (p, p).
     outer : (p, p), Σ s score scoreᵀ / Σ s where the weights count rows, so that s equal rows are one row of weight s;
         Σ s² score scoreᵀ / Σ s where each weight belongs to one row. With the second, I⁻¹ outer I⁻¹ / Σ s is the
-        covariance of θ for either meaning: White (1982), Econometrica 50, theorem 3.2. None if it was not asked for.
+        covariance of θ for either meaning: White (1982), Econometrica 50, theorem 3.2. (0, 0) if it was not
+        asked for.
     """
 
     coordinates: Coordinates
     gradient: Array
     matrix: Array
-    outer: Array | None = None
+    outer: Array
 
     @classmethod
     def of(
@@ -77,7 +78,7 @@ class Information:
         source: Source,
         engine: Engine[Any],
         *,
-        are_counts: bool | None = None,
+        are_counts: bool | None = True,
     ) -> Information:
         """Make one pass over the rows where `is_one_pass` says so, otherwise 2 p; raises `NotSmooth`.
 
@@ -99,7 +100,7 @@ class Information:
                 if are_counts is not None:
                     products = source.map_merge(Differences.of(at, engine, has_squares=has_squares))
             matrix, slope = _complete(at, objective, own, row_weight)
-            outer = None
+            outer = np.empty((0, 0))
             if are_counts is not None:
                 change = change + _shared(at, objective, own, slope, row_weight, len(change))
                 outer = _symmetric(_within(products[-1], change) / row_weight)
@@ -147,7 +148,7 @@ class Standing:
         where the objective is no parabola on the way there, the decrement may be wrong by any factor.
         """
         try:
-            information = Information.of(model, objective, trace, source, engine)
+            information = Information.of(model, objective, trace, source, engine, are_counts=None)
         except NotSmooth as error:
             return cls(why_not=str(error))
         found = information.newton

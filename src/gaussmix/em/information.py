@@ -142,7 +142,7 @@ class Standing:
 
     @classmethod
     def of(cls, model: Model, objective: Objective, trace: Trace, source: Source, engine: Engine[Any]) -> Standing:
-        """Make two passes over the rows.
+        """Make two passes over the rows, or two for each parameter, as `Information.of`.
 
         The gain is ½ gᵀ I⁻¹ g, Newton's decrement. It counts only if a pass at the end of Newton's step finds as much:
         where the objective is no parabola on the way there, the decrement may be wrong by any factor.
@@ -151,6 +151,8 @@ class Standing:
             information = Information.of(model, objective, trace, source, engine, are_counts=None)
         except NotSmooth as error:
             return cls(why_not=str(error))
+        except SingularCovariance:  # so near that differences of parameters reach it
+            return cls(False)
         found = information.newton
         if found is None:
             return cls(False)

@@ -6,7 +6,7 @@ import pytest
 import sklearn.mixture
 
 from gaussmix import GaussianMixture, GaussianMixtureIC
-from gaussmix.estimators.attributes import PRIVATE
+from gaussmix.estimators.attributes import HOOKS, PRIVATE
 
 THEIRS = [sklearn.mixture.GaussianMixture, sklearn.mixture.BayesianGaussianMixture]
 
@@ -70,6 +70,28 @@ def test_the_public_calls_say_what_the_private_methods_say(X):
     moved = GaussianMixture(3, init_params=ours.predict_proba(X), max_iter=0, reg_covar=1e-6).fit(X)
     theirs._m_step(X, theirs._e_step(X)[1])
     np.testing.assert_allclose(moved.covariances_, theirs.covariances_)
+
+
+@pytest.mark.parametrize("Ours", [GaussianMixture, GaussianMixtureIC])
+@pytest.mark.parametrize("name", sorted(HOOKS))
+def test_a_subclass_that_nothing_would_call_is_refused(Ours, name):
+    assert hasattr(sklearn.mixture.GaussianMixture, name)
+    with pytest.raises(TypeError, match=f"^Tied defines {name}, which scikit-learn's fit calls .* Use "):
+        type("Tied", (Ours,), {name: lambda self, *parameters: None})
+
+
+def test_every_step_of_scikit_learn_that_a_subclass_may_define_is_refused():
+    of_fit = [vars(owner) for owner in sklearn.mixture.GaussianMixture.__mro__ if "mixture" in owner.__module__]
+    theirs = {name for members in of_fit for name in members if name[0] == "_" and callable(members[name])}
+    assert {name for name in theirs if name[1] != "_"} == HOOKS.keys()
+
+
+def test_a_subclass_of_other_methods_fits(X):
+    class Quiet(GaussianMixture):
+        def fit(self, X, y=None, sample_weight=None):
+            return super().fit(X, y, sample_weight)
+
+    assert Quiet(2, random_state=0).fit(X).mixture_ == GaussianMixture(2, random_state=0).fit(X).mixture_
 
 
 @pytest.mark.parametrize("several", [range(1, 4), [1, 2], (1, 2), np.arange(1, 4)], ids=repr)

@@ -254,6 +254,15 @@ class MixtureAttributes(Estimator):
 
     precisions_init: ArrayLike | None
 
+    def __init_subclass__(cls, **options: Any) -> None:
+        """Refuse a subclass that defines a private method of scikit-learn's: nothing would call it."""
+        super().__init_subclass__(**options)
+        for name in HOOKS.keys() & vars(cls).keys():
+            raise TypeError(
+                f"{cls.__name__} defines {name}, which scikit-learn's fit calls and gaussmix's does not. "
+                f"Use {HOOKS[name]}."
+            )
+
     @property
     def mixture_(self) -> Mixture:
         """The fitted distribution, in float64."""
@@ -371,6 +380,28 @@ PRIVATE = {
     "_compute_lower_bound": "lower_bound_",
     "_check_parameters": "Mixture.from_parameters(weights, means, covariances), which checks them",
     "_check_X": "predict(X), which checks X",
+}
+_STARTS = "init_params, which takes a function (X, n_components, rng), or means_init and weights_init"
+_STRUCTURE = "a covariance_type of your own (a gaussmix.families.base.Family)"
+_STEPS = "callbacks, max_time or verbose"
+# What programs override of them, and what does it here.
+HOOKS = {
+    "_m_step": f"restrictions, prior, covariance_type=Full(max_condition=…), or {_STRUCTURE}",
+    "_e_step": "labels or X_error in fit, trim or noise",
+    "_estimate_log_prob": _STRUCTURE,
+    "_estimate_log_weights": "restrictions=Restrictions(equal_weights=True) or prior=Dirichlet(…)",
+    "_estimate_weighted_log_prob": f"labels in fit, restrictions, or {_STRUCTURE}",
+    "_estimate_log_prob_resp": "labels in fit, trim or noise",
+    "_initialize": _STARTS,
+    "_initialize_parameters": _STARTS,
+    "_compute_lower_bound": 'callbacks, which can end a fit, or tol="auto"',
+    "_check_parameters": "a fit of your own, which calls super().fit",
+    "_print_verbose_msg_init_beg": _STEPS,
+    "_print_verbose_msg_iter_end": _STEPS,
+    "_print_verbose_msg_init_end": _STEPS,
+    "_get_parameters": "mixture_",
+    "_set_parameters": "mixture_, which can be set",
+    "_n_parameters": "n_parameters_",
 }
 # The parameters and the facts of a run that mean the same in both libraries.
 _PARAMETERS = ("tol", "max_iter", "n_init", "random_state", "warm_start", "verbose", "verbose_interval")

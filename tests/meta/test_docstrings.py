@@ -126,6 +126,33 @@ def test_examples_run(name: str) -> None:
     assert doctest.testmod(importlib.import_module(name)).failed == 0
 
 
+AUTODOC = re.compile(r"^\.\. auto(?:class|exception):: (\S+)\n((?:   :.*\n)*)", re.MULTILINE)
+REFERENCE = Path(__file__).parents[2] / "docs/reference"
+
+
+def in_the_reference() -> dict[type, set[str]]:
+    """The classes that pages of the reference name, with the methods that Sphinx lists of each."""
+    found = {}
+    for name, text in (match for page in REFERENCE.glob("*.md") for match in AUTODOC.findall(page.read_text("utf-8"))):
+        module, _, short = name.rpartition(".")
+        if "spark" in module:
+            continue
+        cls = getattr(importlib.import_module(module or "gaussmix"), short)
+        options = dict(re.findall(r":([\w-]+): ?(.*)", text))
+        named = {word for word in re.split(r"[,\s]+", options.get("members", "")) if word}
+        own_or_all = set(dir(cls)) if "inherited-members" in options else set(vars(cls))
+        listed = named or (own_or_all if "members" in options else set())
+        found[cls] = listed - set(re.split(r"[,\s]+", options.get("exclude-members", "")))
+    return found
+
+
+def test_the_reference_lists_every_public_class_and_method() -> None:
+    listed = in_the_reference()
+    assert [cls.__name__ for cls in public_classes() if cls not in listed] == []
+    methods = {(cls, method.__name__) for cls, method in public_methods() if not issubclass(cls, Value)}
+    assert sorted(f"{cls.__name__}.{name}" for cls, name in methods if name not in listed[cls]) == []
+
+
 def test_the_two_main_classes_have_examples() -> None:
     finder = doctest.DocTestFinder(recurse=False, exclude_empty=True)
     for cls in (gaussmix.GaussianMixture, gaussmix.Mixture):

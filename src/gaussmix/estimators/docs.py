@@ -27,13 +27,18 @@ _OTHERS = [
     if not family.in_all and not hasattr(family, "n_factors")
 ]
 _ALL = ", ".join(f'"{name}"' for name, family in FAMILIES.items() if family.in_all)
-_WEIGHT = """\
-sample_weight : (n_samples,), weights ≥ 0, frequencies by default (see `weight_meaning`): a row of weight 2
-    counts as two rows.
-
+_SELF = """
 Returns
 -------
 self : the fitted estimator."""
+_WEIGHT = """\
+sample_weight : (n_samples,), weights ≥ 0, frequencies by default (see `weight_meaning`): a row of weight 2
+    counts as two rows."""
+_ROWS = f"""\
+X : (n_samples, n_features), numbers in data units; an array, a data frame, or rows that need not fit into
+    memory (`gaussmix.open`).
+y : ignored; pipelines pass it.
+{_WEIGHT}"""
 
 # The text of each part, as it stands in a docstring; `fill` wraps what has names in it.
 _PARTS = {
@@ -92,12 +97,9 @@ Raises
 ------
 NotFittedError : before `fit`.
 ValueError, TypeError : X is not numbers of shape (n_samples, n_features).""",
-    "weight": _WEIGHT,
-    "fit": f"""\
-X : (n_samples, n_features), numbers in data units; an array, a data frame, or rows that need not fit into
-    memory (`gaussmix.open`).
-y : ignored; pipelines pass it.
-{_WEIGHT}""",
+    "weight": f"{_WEIGHT}\n{_SELF}",
+    "rows": _ROWS,
+    "fit": f"{_ROWS}\n{_SELF}",
 }
 _PLACE = re.compile(r"^( *)<(\w+)>$", re.MULTILINE)
 

@@ -323,7 +323,7 @@ class GaussianMixture(StreamingMixture):
 
         Parameters
         ----------
-        X, y, sample_weight : as for the other estimators: rows; ignored; weights ≥ 0 of the rows.
+        <rows>
         labels : what is known of the components of rows; None for nothing. (n_samples,): the number of its component,
             −1 or None if it is not known (see `label_components`). A table (n_samples, n_components): True where a
             component is possible; or numbers ≥ 0, prior responsibilities; only the ratios within a row count.

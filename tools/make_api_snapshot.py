@@ -18,8 +18,8 @@ from gaussmix.value import Value
 
 
 def snapshot() -> str:
-    """All lines: the names in `gaussmix.__all__`, and `open`, which an import of * leaves to Python."""
-    names = [*gaussmix.__all__, "open"]
+    """All lines: the names in `gaussmix.__all__`, and those that an import of * leaves to others."""
+    names = [*gaussmix.__all__, "load", "open"]
     return "".join(f"{line}\n" for name in names for line in described(name, getattr(gaussmix, name)))
 
 

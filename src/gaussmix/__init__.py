@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from gaussmix.estimators.gaussian_mixture import GaussianMixture as GaussianMixture
     from gaussmix.estimators.gaussian_mixture_ic import GaussianMixtureIC as GaussianMixtureIC
     from gaussmix.estimators.imputer import GaussianMixtureImputer as GaussianMixtureImputer
+    from gaussmix.estimators.loading import load as load
     from gaussmix.estimators.reducer import GaussianMixtureReducer as GaussianMixtureReducer
     from gaussmix.estimators.regressor import GaussianMixtureRegressor as GaussianMixtureRegressor
     from gaussmix.families import FAMILIES as FAMILIES
@@ -63,9 +64,20 @@ _HOMES = {  # the module of each name, imported at its first use: so the command
     "Spherical": "families.spherical",
     "Tied": "families.tied",
     "fit_many": "estimators.fit_many",
+    "load": "estimators.loading",
     "open": "sources.opening",
 }
-__all__ = [name for name in _HOMES if name != "open"]  # an import of * would replace Python's
+_MODULES = ("export", "plot", "spark", "testing")  # imported by name, since each needs more packages or is for tests
+_INSTEAD = {  # what people type first, and what does it here
+    "Mclust": "GaussianMixtureIC",
+    "MclustDA": "GaussianMixtureClassifier",
+    "MclustDR": "GaussianMixtureReducer",
+    "densityMclust": "GaussianMixtureIC",
+    "fit": "GaussianMixture(n_components).fit(X)",
+    "read_csv": "open(path)",
+    "save": "the method save of a fitted estimator or mixture",
+}
+__all__ = [name for name in _HOMES if name not in ("load", "open")]  # an import of * would replace those of others
 
 if not TYPE_CHECKING:
 
@@ -76,9 +88,20 @@ if not TYPE_CHECKING:
         elif name in _HOMES:
             value = getattr(import_module(f"gaussmix.{_HOMES[name]}"), name)
         else:
-            raise AttributeError(f"module 'gaussmix' has no attribute {name!r}")
+            raise AttributeError(f"module 'gaussmix' has no attribute {name!r}{_hint(name)}")
         globals()[name] = value
         return value
 
+    def _hint(name: str) -> str:
+        """What to use instead of a name that is not here, as the end of a sentence; empty where nothing is near."""
+        if name in _MODULES:
+            return f" yet: import gaussmix.{name}"
+        if name.endswith("Display"):
+            return ": import it from gaussmix.plot"
+        if name in _INSTEAD or name.startswith("_"):  # programs ask for names that begin so
+            return f". Use {_INSTEAD[name]}." if name in _INSTEAD else ""
+        names, full = {each.lower(): each for each in _HOMES}, name.lower().replace("gmm", "gaussianmixture")
+        return "".join(f". Use {names[near]}." for near in import_module("difflib").get_close_matches(full, names, 1))
+
     def __dir__() -> list[str]:
-        return sorted({*globals(), *_HOMES, "__version__"})
+        return sorted({*_HOMES, "__version__"} | (globals().keys() & set(_MODULES)))

@@ -1,12 +1,15 @@
 """Estimators from and to scikit-learn, and errors that name the public call."""
 
+import operator
+
 import numpy as np
 import pandas
 import pytest
 import sklearn.mixture
+from sklearn.exceptions import NotFittedError
 
 from gaussmix import GaussianMixture, GaussianMixtureIC
-from gaussmix.estimators.attributes import HOOKS, PRIVATE
+from gaussmix.estimators.attributes import HOOKS, INSTEAD, PRIVATE
 
 THEIRS = [sklearn.mixture.GaussianMixture, sklearn.mixture.BayesianGaussianMixture]
 
@@ -60,6 +63,22 @@ def test_a_private_method_of_scikit_learn_names_the_public_call(estimator, name)
     assert not hasattr(estimator, name)
     with pytest.raises(AttributeError, match=f"has no {name}, which is private in scikit-learn: use "):
         getattr(estimator, name)
+
+
+@pytest.mark.parametrize("name", sorted(INSTEAD))
+def test_a_name_of_other_packages_names_ours(X, name):
+    gm = GaussianMixture(1).fit(X)
+    assert not hasattr(gm, name)
+    with pytest.raises(AttributeError, match=f"^GaussianMixture has no {name}. Use "):
+        getattr(gm, name)
+    first = INSTEAD[name].partition("(")[0].partition(",")[0].split()[0]
+    assert first == "GaussianMixtureIC" or operator.attrgetter(first)(gm) is not None
+
+
+def test_what_a_search_has_is_its_own(X):
+    with pytest.raises(NotFittedError, match="not fitted yet"):
+        _ = GaussianMixtureIC([1, 2]).results_
+    assert len(GaussianMixtureIC([1, 2], covariance_type="diag").fit(X).results_["bic"]) == 2
 
 
 def test_the_public_calls_say_what_the_private_methods_say(X):

@@ -12,6 +12,7 @@ import pytest
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
 
+import gaussmix
 from gaussmix import (
     FAMILIES,
     GaussianMixture,
@@ -21,6 +22,7 @@ from gaussmix import (
     GaussianMixtureRegressor,
     Mixture,
     NotAModelFile,
+    fit_many,
 )
 from gaussmix.estimators.base import details_of
 from gaussmix.formats import model_file
@@ -262,6 +264,34 @@ def test_another_estimator_is_not_taken_for_this_one(rng, tmp_path):
     assert type(again) is Other
     with pytest.raises(ValueError, match="holds a fitted Other, not a GaussianMixture"):
         GaussianMixture.load(tmp_path / "m.gmm")
+
+
+def test_any_file_is_read_as_what_it_holds(rng, tmp_path):
+    rows = rng.normal(size=(60, 2))
+    search = GaussianMixtureIC([1, 2]).fit(rows)
+    many = fit_many({"a": rows[:30], "b": rows[30:]}, random_state=0)
+    path = tmp_path / "m.gmm"
+    models = [GaussianMixtureDetector().fit(rows), search, search.mixture_, many]
+    for model in models:
+        model.save(path)
+        again = gaussmix.load(path)
+        assert type(again) is type(model)
+        assert type(gaussmix.load(io.BytesIO(path.read_bytes()))) is type(model)
+    assert again.keys == many.keys
+
+
+def test_what_no_class_of_ours_wrote_is_refused(rng, tmp_path):
+    path = tmp_path / "m.gmm"
+    Other(2).fit(rng.normal(size=(40, 2))).save(path)
+    with pytest.raises(ValueError, match=r"m\.gmm holds a fitted Other, no class of gaussmix: read it by Other\.load"):
+        gaussmix.load(path)
+    path.write_bytes(b"nothing")
+    for place in (path, io.BytesIO(b"nothing")):
+        with pytest.raises(NotAModelFile, match="is not a usable gaussmix model"):
+            gaussmix.load(place)
+    for place in (None, io.StringIO("nothing")):
+        with pytest.raises(TypeError, match="Give a path as str or pathlib"):
+            gaussmix.load(place)
 
 
 # What a well-sealed file may still say wrongly of an estimator.

@@ -86,7 +86,7 @@ def test_editors_and_the_interpreter_find_names_in_the_same_modules() -> None:
     imports = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
     typed = {alias.name: node.module for node in imports for alias in node.names}
     homes = {name: f"gaussmix.{home}" for name, home in gaussmix._HOMES.items()}
-    assert {name: typed[name] for name in [*gaussmix.__all__, "open"]} == homes
+    assert {name: typed[name] for name in [*gaussmix.__all__, "load", "open"]} == homes
     assert {*gaussmix.__all__, "__version__"} <= set(dir(gaussmix))
 
 

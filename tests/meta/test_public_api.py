@@ -6,6 +6,8 @@ import importlib.util
 from pathlib import Path
 from types import ModuleType
 
+import pytest
+
 import gaussmix
 
 HERE = Path(__file__).parent
@@ -29,9 +31,43 @@ def test_public_names_and_signatures_are_those_promised() -> None:
 def test_an_import_of_everything_leaves_open_to_python() -> None:
     names: dict[str, object] = {}
     exec("from gaussmix import *", names)
-    assert "open" not in names
+    assert not {"open", "load"} & names.keys()
     assert "GaussianMixture" in names
     assert callable(gaussmix.open)
+    assert callable(gaussmix.load)
+
+
+def test_only_what_is_public_is_shown() -> None:
+    assert set(dir(gaussmix)) - {"export", "plot", "spark", "testing"} == {
+        *gaussmix.__all__,
+        "__version__",
+        "load",
+        "open",
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("GMM", "Use GaussianMixture."),
+        ("gmm", "Use GaussianMixture."),
+        ("GMMClassifier", "Use GaussianMixtureClassifier."),
+        ("FactorAnalyser", "Use FactorAnalyzer."),
+        ("Mclust", "Use GaussianMixtureIC."),
+        ("PairDisplay", "import it from gaussmix.plot"),
+        ("spark", "import gaussmix.spark"),
+    ],
+)
+def test_names_that_people_type_first_lead_to_ours(name: str, hint: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(vars(gaussmix), name, raising=False)
+    with pytest.raises(AttributeError, match=f"has no attribute '{name}'.*{hint}$"):
+        getattr(gaussmix, name)
+
+
+def test_nothing_is_made_up_for_a_name_that_is_like_no_other() -> None:
+    for name in ("xyz", "_gmm"):
+        with pytest.raises(AttributeError, match=f"has no attribute '{name}'$"):
+            getattr(gaussmix, name)
 
 
 def test_all_is_sorted_and_complete() -> None:

@@ -297,6 +297,8 @@ class MixtureAttributes(Estimator):
         def __getattr__(self, name: str) -> Any:
             if name in PRIVATE:
                 raise instead_of(type(self).__name__, name)
+            if name in INSTEAD and not hasattr(type(self), name):
+                raise AttributeError(f"{type(self).__name__} has no {name}. Use {INSTEAD[name]}.")
             return object.__getattribute__(self, name)  # raises, in Python's words or those of an attribute
 
     def _stored(self) -> Fitted | None:
@@ -380,6 +382,22 @@ PRIVATE = {
     "_compute_lower_bound": "lower_bound_",
     "_check_parameters": "Mixture.from_parameters(weights, means, covariances), which checks them",
     "_check_X": "predict(X), which checks X",
+}
+# What people ask of a fitted estimator by the names of other packages.
+INSTEAD = {
+    "aic_": "aic(X)",
+    "bic_": "bic(X), or results_ of a GaussianMixtureIC",
+    "best_estimator_": "GaussianMixtureIC itself, which is the best after fit",
+    "cluster_centers_": "means_",
+    "covariance_": "covariances_",
+    "covars_": "covariances_",
+    "inertia_": "lower_bound_",
+    "n_clusters": "n_components",
+    "n_components_": "mixture_.n_components",
+    "probabilities_": "predict_proba(X)",
+    "responsibilities_": "predict_proba(X)",
+    "results_": "GaussianMixtureIC, which compares several candidates",
+    "transform": "predict_proba(X), or GaussianMixtureReducer",
 }
 _STARTS = "init_params, which takes a function (X, n_components, rng), or means_init and weights_init"
 _STRUCTURE = "a covariance_type of your own (a gaussmix.families.base.Family)"

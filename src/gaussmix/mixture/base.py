@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, wraps
-from typing import Any, Self, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -37,14 +37,20 @@ class MixtureBase:
     weights: Array
     means: Array
     covariances: Array
-    family: Family
+    if TYPE_CHECKING:
+        family: Family
+    else:
+        family: Family = None  # so that the error below is the one for a family that is missing
     feature_names: tuple[str, ...] | None = None
     noise: Background | None = None
     _own_engine: Engine[Any] | None = field(default=None, init=False, repr=False)
 
     def __post_init__(self) -> None:
         if not isinstance(self.family, Family):
-            raise TypeError(f'family must be a covariance structure, such as FAMILIES["full"], not {self.family!r}.')
+            raise TypeError(
+                f'family must be a covariance structure, such as FAMILIES["full"], not {self.family!r:.60}. '
+                "Mixture.from_parameters(weights, means, covariances, covariance_type=…) takes its name."
+            )
         for name in _ARRAYS:  # copied, so that nobody else can write to them
             object.__setattr__(self, name, frozen(copied(check_real(name, getattr(self, name)))))
         if self.noise is not None and not isinstance(self.noise, Background):

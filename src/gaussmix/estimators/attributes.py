@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
+from weakref import ref
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -26,6 +28,7 @@ from gaussmix.model import SUM_TOLERANCE
 from gaussmix.numerics.arrays import Array, narrowed
 from gaussmix.numerics.pieces import copied
 from gaussmix.sources.array import ArraySource
+from gaussmix.sources.base import Source
 from gaussmix.starts import Partition
 
 if TYPE_CHECKING:
@@ -253,6 +256,8 @@ class MixtureAttributes(Estimator):
     noise_variances_ = FittedArray(_noise_variances, is_settable=False)
 
     precisions_init: ArrayLike | None
+    _rows: ref[Any] | NDArray[np.int64] | None  # of the fit, or their labels once these were made
+    labels_: NDArray[np.int64]  # no property: notebooks read all of those to show an estimator
 
     def __init_subclass__(cls, **options: Any) -> None:
         """Refuse a subclass that defines a private method of scikit-learn's: nothing would call it."""
@@ -288,6 +293,8 @@ class MixtureAttributes(Estimator):
             _ = self._fitted  # with what was changed by hand
         state = {**super().__getstate__()}
         arrays: dict[str, Kept] = state.pop("_arrays", {})
+        if isinstance(state.get("_rows"), ref):  # which are of this process
+            del state["_rows"]
         if arrays and "_fitted" not in state:
             state["_arrays"] = {name: Kept(kept.values.copy(), None) for name, kept in arrays.items()}
         return state
@@ -295,6 +302,8 @@ class MixtureAttributes(Estimator):
     if not TYPE_CHECKING:
 
         def __getattr__(self, name: str) -> Any:
+            if name == "labels_":
+                return self._labels()
             if name in PRIVATE:
                 raise instead_of(type(self).__name__, name)
             if name in INSTEAD and not hasattr(type(self), name):
@@ -342,6 +351,33 @@ class MixtureAttributes(Estimator):
         fitted = Fitted.by_hand(mixture, self._stored())
         self._fitted = fitted if dtype is None else replace(fitted, dtype=dtype)
         self._expect_features()
+
+    def _remember(self, source: Source, X: object) -> None:
+        """Let `labels_` find the rows of a fit in memory while somebody else keeps them."""
+        is_known_to_predict = not source.has_errors and self._fitted.cutoff is None
+        if isinstance(source, ArraySource) and is_known_to_predict:
+            with suppress(TypeError):  # a list has no weak references
+                self._rows = ref(X)
+
+    def _labelled(self, found: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Labels of the rows of the fit, which are kept where they are an array."""
+        if isinstance(found, np.ndarray):
+            self._rows = found
+        return found
+
+    def _labels(self) -> NDArray[np.int64]:
+        """`predict` of the rows of the fit, which are then kept; raises NotFittedError or AttributeError."""
+        self._check_fitted()
+        rows = vars(self).get("_rows")
+        if isinstance(rows, np.ndarray):
+            return rows
+        X = None if rows is None else rows()
+        if X is None:
+            raise AttributeError(
+                f"{type(self).__name__} has no labels_: a fit keeps no rows, and its array is gone, or it was fitted "
+                "to a list, a file or a cluster, with X_error or with trim. Call predict(X) or fit_predict(X)."
+            )
+        return self._labelled(self.predict(X))
 
     def _n_parameters(self) -> int:
         """Number of free parameters, by scikit-learn's name."""

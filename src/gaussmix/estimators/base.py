@@ -102,7 +102,8 @@ class Estimator(BaseEstimator):
     def _fitted(self, fitted: Fitted) -> None:
         before = vars(self).get("_fitted")
         if before is None or before.mixture is not fitted.mixture:
-            self.__dict__.pop("_arrays", None)  # of the mixture before
+            for name in ("_arrays", "_rows"):  # of the mixture before
+                self.__dict__.pop(name, None)
         self.__dict__["_fitted"] = fitted
 
     def _settle(self) -> None:

@@ -209,6 +209,10 @@ class GaussianMixture(StreamingMixture):
         rows. Empty where nothing was.
     n_samples_seen_ : int
         Rows of all calls of `partial_fit`; only there.
+    labels_ : (n_samples,)
+        `predict` of the array or data frame that was fitted, as it is when this is first asked for; after `fit_predict`
+        what that returned. A fit keeps no rows: where nobody else does, or they were in a file or on a cluster, in a
+        list, with `X_error` or with `trim`, there are none, and the AttributeError says so. Files do not hold them.
     n_features_in_, feature_names_in_ : as in scikit-learn.
 
     See Also
@@ -377,6 +381,8 @@ class GaussianMixture(StreamingMixture):
         facts = RowFacts.of(data.original, X, reached, began)
         of_fit = problem, plan.stopping, run, ends, facts, names, watch.left_out.get(None)
         self._fitted = fitted_of(*of_fit, certify=check_certify(self.certify))
+        if rng is None:  # X is no part of a stream
+            self._remember(data.original, X)
         watch.end(self.mixture_)
         return problem
 

@@ -148,6 +148,7 @@ class GaussianMixtureIC(MixtureEstimator):
         were not begun
     cutoff_ : float
         As for `GaussianMixture`; only with `trim`.
+    labels_ : as of `GaussianMixture`.
     n_features_in_, feature_names_in_ : as in scikit-learn.
 
     See Also
@@ -328,6 +329,7 @@ class GaussianMixtureIC(MixtureEstimator):
         of_search, is_asked = of_columns(faults, self._names), check_certify(self.certify)
         fitted = fitted_of(*of_best, certify=is_asked, of_search=of_search, not_begun=not_begun)
         self._fitted = replace(fitted, results=table, best_index=number)
+        self._remember(source, X)
         watch.end(self.mixture_)
         if any(result.failure is not None and result.failure.kind is FailureKind.NO_TIME for result in results):
             warn(not_begun, SearchWarning)

@@ -106,13 +106,13 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
         )
         cutoff = self._fitted.cutoff
         if cutoff is None:
-            return found
+            return self._labelled(found)
         rows = self._source(X, X_error=X_error)
         n_components = self.mixture_.n_components
         known = check_labels(labels, self.label_components, rows.n_rows, n_components)
         source = Data(rows, known, self.mixture_.model.noise).labelled(n_components)
         is_kept = partial(_is_kept, engine=self._engine(source), cutoff=cutoff)
-        return np.where(self._per_row(source, is_kept, np.bool_), found, -1)
+        return self._labelled(np.where(self._per_row(source, is_kept, np.bool_), found, -1))
 
     def predict(self, X: ArrayLike, *, X_error: ArrayLike | None = None) -> NDArray[np.int64]:
         """The most probable component of each row, (n_samples,); the first of equals, and −1 for noise.

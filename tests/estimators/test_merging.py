@@ -1,6 +1,7 @@
 """Components merged into clusters."""
 
 import itertools
+import re
 
 import numpy as np
 import pytest
@@ -219,3 +220,18 @@ def test_what_cannot_be_used_is_refused(merging, crossed):
             merged.predict(crossed, wrong)
     with pytest.raises(TypeError, match=r"n_clusters must be an integer"):
         merged.predict(crossed, 2.0)
+
+
+def test_it_is_shown_as_a_line_and_in_a_notebook_as_a_table():
+    mixture = Mixture([0.25] * 4, [[0.0], [20.0], [1.0], [60.0]], [1.0] * 4, FAMILIES["spherical"])
+    merging = (
+        GaussianMixture(4, means_init=mixture.means, random_state=0)
+        .fit(mixture.sample(400, rng=0)[0])
+        .merge(mixture.sample(400, rng=1)[0])
+    )
+    assert repr(merging) == "<Merging: 4 components in 3 clusters: 0 2 | 1 | 3>"
+    rows = [re.findall(r"<t[dh][^>]*>([^<]*)<", row) for row in merging._repr_html_().split("<tr>")[1:]]
+    assert [row[0] for row in rows] == ["clusters", "4", "→ 3", "2", "1"]
+    assert [row[-1] for row in rows[1:3]] == ["0 | 1 | 2 | 3", "0 2 | 1 | 3"]
+    np.testing.assert_allclose([float(row[2]) for row in rows[1:]], merging.entropy[::-1], rtol=1e-3)
+    np.testing.assert_allclose([float(row[1]) for row in rows[2:]], merging.overlap[::-1], rtol=1e-2)

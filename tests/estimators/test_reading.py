@@ -12,6 +12,7 @@ import pandas as pd
 import polars as pl
 import pyarrow as pa
 import pytest
+from sklearn import config_context
 from sklearn.base import clone
 from sklearn.pipeline import make_pipeline
 
@@ -388,3 +389,23 @@ def test_a_fit_from_several_starts_says_how_many_agreed(frame):
     fitted = GaussianMixture(3, n_init=4, random_state=0).fit(frame)
     assert f"starts          {fitted.outcome_.n_agreed} of 4 agree with the best" in str(fitted.summary())
     assert fitted.glance()["stopped"].tolist() == [fitted.outcome_.reason]
+
+
+def test_a_notebook_shows_what_was_found_before_the_parameters(gm):
+    line = repr(gm).splitlines()[-1]
+    for html in (gm._repr_html_(), gm._repr_mimebundle_()["text/html"]):
+        assert html.startswith(f"<div><p><b>{line}</b></p><svg ")
+        assert "sk-container-id" in html
+    assert gm._repr_mimebundle_()["text/plain"] == repr(gm)
+
+
+def test_a_notebook_shows_the_parameters_alone_where_there_is_no_mixture(gm):
+    assert "<svg role" not in GaussianMixture(2)._repr_html_()
+    assert "sk-container-id" in GaussianMixture(2)._repr_html_()
+    gm.means_ = [[1.0]]
+    assert gm._repr_html_() == "<pre>GaussianMixture(n_components=3, random_state=0)</pre>"
+
+
+def test_who_wants_text_in_notebooks_gets_it(gm):
+    with config_context(display="text"):
+        assert gm._repr_mimebundle_() == {"text/plain": repr(gm)}

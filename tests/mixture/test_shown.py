@@ -8,7 +8,7 @@ import pytest
 
 from gaussmix import FAMILIES, FactorAnalyzer, Mixture
 from gaussmix.background import Background
-from gaussmix.mixture.shown import HEIGHT, REACH, WIDTH, sketch
+from gaussmix.mixture.shown import COLORS, HEIGHT, REACH, WIDTH, sketch
 from gaussmix.testing.problems import PROBLEMS
 
 TWO = Mixture(
@@ -74,11 +74,13 @@ def test_ellipses_are_where_the_components_are():
 
 
 @pytest.mark.parametrize("mixture", [TWO, LINE, NOISY, NOISY.marginal(0), TWO[0]], ids=range(5))
-def test_pictures_have_a_title_no_colour_of_their_own_and_stay_inside(mixture):
+def test_pictures_have_a_title_and_the_colours_of_components_and_stay_inside(mixture):
     text = sketch(mixture)
     svg = ET.fromstring(text)
     assert svg.find("title").text
-    assert not re.search(r"#[0-9a-fA-F]{3}|rgb|black|white", text)
+    assert re.findall(r"stroke=\"(#\w+)\"", text) == [COLORS[k] for k in np.argsort(-mixture.weights, kind="stable")]
+    assert not re.search(r"rgb|black|white", text)
+    assert {each.get("fill") for each in svg.findall("text")} == {"currentColor"}
     for line in svg.findall("polyline"):
         points = np.array([[float(x) for x in pair.split(",")] for pair in line.get("points").split()])
         assert (points >= 0).all()

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from html import escape
 from typing import Any, ClassVar, Generic, Self, TypeVar, overload
 
 import numpy as np
 from numpy.typing import ArrayLike
+from sklearn import get_config
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import NotFittedError
 from sklearn.utils import Tags
@@ -23,7 +25,7 @@ from gaussmix.fit.fitted import Ending, Fitted, read_values
 from gaussmix.formats import Details, EstimatorRecord, FitRecord, Place, model_file
 from gaussmix.formats.values import Reader, from_plain, plain
 from gaussmix.mixture.mixture import Mixture
-from gaussmix.report.reading import described, line_of
+from gaussmix.report.reading import described, html_of, line_of
 from gaussmix.sources.base import Source
 
 T = TypeVar("T")
@@ -223,6 +225,18 @@ class Estimator(BaseEstimator):
             return f"{text}\n{line_of(self._told())}" if "_fitted" in vars(self) else text
         except ValueError:  # arrays that were set by hand may make no mixture
             return text
+
+    def _repr_html_inner(self) -> str:
+        """What was found, and below it scikit-learn's box; before `fit` the box alone."""
+        try:
+            found = html_of(self._told()) if "_fitted" in vars(self) else ""
+            return found + str(super()._repr_html_inner())
+        except ValueError:  # as above
+            return f"<pre>{escape(repr(self))}</pre>"
+
+    def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, str]:
+        html = {"text/html": self._repr_html_inner()} if get_config()["display"] == "diagram" else {}
+        return {"text/plain": repr(self), **html}
 
     def _told(self) -> Fitted:
         """What the fit knows, for summaries and other reports; raises NotFittedError."""

@@ -17,6 +17,9 @@ _MOST_NAMES, _MOST_WEIGHTS = 5, 6  # of a line
 WIDTH, HEIGHT = 340.0, 240.0  # pixels
 _LEFT, _BOTTOM, _EDGE = 20.0, 22.0, 8.0
 MOST = 30  # components, the heaviest, that a small picture has room for
+# Okabe and Ito (2008), Color Universal Design; Wong (2011), Nature Methods 8, 441: distinct with every kind of colour
+# vision. Of the eight, black and yellow are left out: one of them vanishes on a dark page, the other on a light one.
+COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 REACH = 2.0  # standard deviations: the ellipse of a component holds 86 % of it
 
 
@@ -82,8 +85,8 @@ def table_html(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 def sketch(mixture: MixtureBase) -> str:
     """A mixture as a small SVG: ellipses of the first two features, or the curves of one.
 
-    All lines and letters have the colour of the text around them, so the picture is right on light and on dark pages.
-    Components carry their numbers, so no colour has to tell them apart.
+    Components have the colours that they have in every picture, and carry their numbers, so no colour has to tell them
+    apart. Axes and letters have the colour of the text around them, and are right on light and on dark pages.
     """
     order = np.argsort(-mixture.weights, kind="stable")[:MOST]
     drawn = order[mixture.weights[order] > 0] if (mixture.weights > 0).any() else order
@@ -127,8 +130,9 @@ def _ellipses(mixture: MixtureBase, drawn: Places) -> tuple[str, str]:
         longer, shorter, angle = ellipse_of(covariance)
         place = f"{centre[0]:.1f} {centre[1]:.1f}"
         shapes.append(
-            f'<ellipse rx="{REACH * longer:.1f}" ry="{REACH * shorter:.1f}" fill="currentColor" fill-opacity="0.08" '
-            f'transform="translate({place}) rotate({angle:.1f})"/>{_text(centre[0], centre[1], str(k), "middle")}'
+            f'<ellipse rx="{REACH * longer:.1f}" ry="{REACH * shorter:.1f}" fill="{color_of(k)}" fill-opacity="0.12" '
+            f'stroke="{color_of(k)}" transform="translate({place}) rotate({angle:.1f})"/>'
+            f"{_text(centre[0], centre[1], str(k), 'middle')}"
         )
     names = names_of(mixture)
     base = HEIGHT - _BOTTOM
@@ -159,7 +163,10 @@ def _curves(mixture: MixtureBase, drawn: Places) -> tuple[str, str]:
         whole = whole + np.where(inside, np.exp(mixture.noise.log_density), 0.0)
     across, up = _room() / [high - low, 1.08 * whole.max()]
     pixels = _LEFT + (x - low) * across
-    shapes = [_line(pixels, HEIGHT - _BOTTOM - part * up, 1.0) for part in parts]
+    shapes = [
+        _line(pixels, HEIGHT - _BOTTOM - part * up, 1.0, color_of(k))
+        for k, part in zip(drawn.tolist(), parts, strict=True)
+    ]
     shapes.append(_line(pixels, HEIGHT - _BOTTOM - whole * up, 2.0))
     for k, part in zip(drawn.tolist(), parts, strict=True):
         top = int(part.argmax())
@@ -187,9 +194,14 @@ def _rectangle(corners: Array) -> str:
     )
 
 
-def _line(across: Array, up: Array, thickness: float) -> str:
+def color_of(component: int) -> str:
+    """The colour of a component."""
+    return COLORS[component % len(COLORS)]
+
+
+def _line(across: Array, up: Array, thickness: float, color: str = "currentColor") -> str:
     points = " ".join(f"{x:.1f},{y:.1f}" for x, y in zip(across, up, strict=True))
-    return f'<polyline points="{points}" stroke-width="{thickness}"/>'
+    return f'<polyline points="{points}" stroke="{color}" stroke-width="{thickness}"/>'
 
 
 def _text(across: float, up: float, text: str, anchor: str, *, turned: bool = False) -> str:

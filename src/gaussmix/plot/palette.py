@@ -7,9 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-# Okabe and Ito (2008), Color Universal Design; Wong (2011), Nature Methods 8, 441: distinct with every kind of colour
-# vision. Of the eight, black and yellow are left out: one of them vanishes on a dark page, the other on a light one.
-COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+from gaussmix.mixture.shown import COLORS as COLORS
 
 # Components beyond the number of colours get the next marker and the next line style.
 MARKERS = ("o", "^", "s", "D", "v", "P", "X")

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
+from html import escape
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,7 @@ from gaussmix.fit.fitted import Fitted
 from gaussmix.mixture.compare.gaussians import nearest
 from gaussmix.mixture.explaining import Explanation, explained
 from gaussmix.mixture.mixture import Mixture
-from gaussmix.mixture.shown import names_of
+from gaussmix.mixture.shown import names_of, sketch
 from gaussmix.numerics.arrays import Array
 from gaussmix.numerics.frames import Frame, made_frame
 from gaussmix.report.summary import Summary
@@ -111,6 +112,11 @@ def line_of(fitted: Fitted) -> str:
     if facts is not None and facts.seconds is not None:
         parts.append(_time(facts.seconds))
     return ", ".join(parts)
+
+
+def html_of(fitted: Fitted) -> str:
+    """The same line and a small picture, for notebooks."""
+    return f"<div><p><b>{escape(line_of(fitted))}</b></p>{sketch(fitted.mixture)}</div>"
 
 
 def described(estimator: BaseEstimator, n_char_max: int) -> str:

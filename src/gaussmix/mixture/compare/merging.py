@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from html import escape
 from itertools import combinations
 
 import numpy as np
@@ -10,14 +11,16 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import entr
 
 from gaussmix.checks import check_count, check_within
+from gaussmix.errors import counted
 from gaussmix.mixture.base import check_alone
 from gaussmix.mixture.mixture import Mixture
+from gaussmix.mixture.shown import table_html
 from gaussmix.numerics.arrays import Array
 
 MIN_OVERLAP = 0.025
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Merging:
     """The components of a mixture, merged to clusters two at a time.
 
@@ -54,6 +57,26 @@ class Merging:
     entropy: Array
     overlap: Array
     n_clusters: int
+
+    def __repr__(self) -> str:
+        components = counted(self.mixture.n_components, "component")
+        return f"<Merging: {components} in {counted(self.n_clusters, 'cluster')}: {self._grouped(self.n_clusters)}>"
+
+    def _repr_html_(self) -> str:
+        n_components = self.mixture.n_components
+        numbers = range(n_components, 0, -1)
+        overlaps = ["", *(f"{overlap:.3g}" for overlap in self.overlap[::-1])]
+        rows = [
+            [f"→ {n}" if n == self.n_clusters else str(n), overlap, f"{self.entropy[n - 1]:.4g}", self._grouped(n)]
+            for n, overlap in zip(numbers, overlaps, strict=True)
+        ]
+        table = table_html(["clusters", "overlap of the two", "entropy", "components"], rows)
+        return f'<div><p>{escape(repr(self)[1:-1])}</p><div style="overflow-x:auto">{table}</div></div>'
+
+    def _grouped(self, n_clusters: int) -> str:
+        """The components of each cluster: "0 2 | 1"."""
+        clusters = self.cluster_of[n_clusters - 1]
+        return " | ".join(" ".join(map(str, np.flatnonzero(clusters == j))) for j in range(n_clusters))
 
     def responsibilities(self, rows: ArrayLike, n_clusters: int | None = None) -> Array:
         """p(cluster | x), (n_rows, n_clusters): sums over the components of a cluster.

@@ -29,4 +29,5 @@ class Ours(Peer):
             model.fit(problem.rows)
         assert model.n_iter_ == iterations, (model.n_iter_, iterations)
         log_likelihood = model.lower_bound_ * len(problem.rows)
-        return Fit(model.weights_, model.means_, model.covariances_, log_likelihood)
+        found = model.mixture_
+        return Fit(found.weights, found.means, found.covariances, log_likelihood)

@@ -5,8 +5,10 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 from pathlib import Path
+from typing import get_args
 
 from gaussmix import FAMILIES
+from gaussmix.families import ALIASES, Structure
 
 PACKAGE = Path(__file__).parents[2] / "src" / "gaussmix"
 ELSEWHERE = [
@@ -43,6 +45,12 @@ def named_families(source: str) -> list[str]:
 def test_no_family_is_named_outside_families() -> None:
     found = {path: named_families(path.read_text(encoding="utf-8")) for path in ELSEWHERE}
     assert {path: names for path, names in found.items() if names} == {}
+
+
+def test_editors_complete_every_name() -> None:
+    *names, any_text = get_args(Structure)
+    assert any_text is str
+    assert {name for literal in names for name in get_args(literal)} == {*FAMILIES, *ALIASES}
 
 
 def test_the_check_sees_a_name_and_lets_defaults_pass() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Self, overload
 from weakref import ref
 
 import numpy as np
@@ -168,10 +168,14 @@ class FittedArray:
     def __set_name__(self, owner: type, name: str) -> None:
         self._name = name
 
-    def __get__(self, estimator: Any, owner: type | None = None) -> Any:
+    @overload
+    def __get__(self, estimator: None, owner: type) -> Self: ...
+    @overload
+    def __get__(self, estimator: Any, owner: type | None = None) -> Floats: ...
+    def __get__(self, estimator: Any, owner: type | None = None) -> Self | Floats:
         if estimator is None:
             return self
-        kept = vars(estimator).get("_arrays", {}).get(self._name)
+        kept: Kept | None = vars(estimator).get("_arrays", {}).get(self._name)
         if kept is not None:
             return kept.values
         fitted: Fitted = estimator._stored() or estimator._fitted

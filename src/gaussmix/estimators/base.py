@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from html import escape
-from typing import Any, ClassVar, Generic, Self, TypeVar, overload
+from typing import Any, ClassVar, Generic, Literal, Self, TypeVar, overload
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -70,14 +70,14 @@ class Estimator(BaseEstimator):
     # Parameters of the estimators.
     n_components: Any
     covariance_type: Any
-    tol: float | str
-    certify: bool | str
-    reg_covar: float | str
+    tol: float | Literal["auto"]
+    certify: bool | Literal["auto"]
+    reg_covar: float | Literal["auto"]
     max_iter: int
     max_time: float | None
     n_init: int
     init_params: Any
-    weight_meaning: str
+    weight_meaning: Literal["frequency", "precision"]
     random_state: int | np.random.RandomState | None
     n_jobs: int | None
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from time import perf_counter
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -39,7 +39,7 @@ from gaussmix.estimators.base import unchanged_on_failure
 from gaussmix.estimators.docs import documented
 from gaussmix.estimators.fitting import fitted_of, from_now, problem_of, watched
 from gaussmix.estimators.partial_fit import StreamingMixture
-from gaussmix.families.base import Family
+from gaussmix.families import Family, Structure
 from gaussmix.families.one_feature import check_features
 from gaussmix.fit.diagnostics import named
 from gaussmix.fit.fit import fit
@@ -251,14 +251,14 @@ class GaussianMixture(StreamingMixture):
         self,
         n_components: int = 1,
         *,
-        covariance_type: str | Family = "full",
+        covariance_type: Structure | Family = "full",
         trim: float = 0.0,
-        tol: float | str = 1e-3,
-        certify: bool | str = "auto",
-        reg_covar: float | str = "auto",
+        tol: float | Literal["auto"] = 1e-3,
+        certify: bool | Literal["auto"] = "auto",
+        reg_covar: float | Literal["auto"] = "auto",
         max_iter: int = 100,
         max_time: float | None = None,
-        acceleration: str | None = None,
+        acceleration: Literal["auto"] | None = None,
         n_init: int = 1,
         init_params: Any = "auto",
         weights_init: ArrayLike | None = None,
@@ -267,14 +267,14 @@ class GaussianMixture(StreamingMixture):
         covariances_init: ArrayLike | None = None,
         noise: bool | float | Noise = False,
         label_components: Mapping[Any, Sequence[int]] | None = None,
-        degenerate: str = "freeze",
-        weight_meaning: str = "frequency",
+        degenerate: Literal["freeze", "drop", "repair", "error"] = "freeze",
+        weight_meaning: Literal["frequency", "precision"] = "frequency",
         random_state: int | np.random.RandomState | None = None,
         warm_start: bool = False,
-        prior: str | NormalInverseWishart | Dirichlet | None = None,
+        prior: Literal["default"] | NormalInverseWishart | Dirichlet | None = None,
         restrictions: Restrictions | None = None,
         forgetting: float | Rate | None = None,
-        missing: str = "allow",
+        missing: Literal["allow", "error"] = "allow",
         callbacks: Sequence[Callback] | None = None,
         verbose: int = 0,
         verbose_interval: int = 10,

@@ -6,7 +6,7 @@ import os
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from dataclasses import replace
 from time import perf_counter
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -37,7 +37,7 @@ from gaussmix.estimators.docs import documented
 from gaussmix.estimators.fitting import fitted_of, from_now, problem_of, watched
 from gaussmix.estimators.gaussian_mixture import GaussianMixture
 from gaussmix.estimators.mixture_estimator import MixtureEstimator
-from gaussmix.families.base import Family
+from gaussmix.families import Family, Structure
 from gaussmix.fit.candidates import Candidate, Result, highest_within_error, lowest, none_could_be_fitted, results_table
 from gaussmix.fit.diagnostics import Faults, of_columns
 from gaussmix.fit.fitted import RowFacts
@@ -178,32 +178,32 @@ class GaussianMixtureIC(MixtureEstimator):
     2
     """
 
-    criterion: str
+    criterion: Literal["bic", "icl", "aic", "aicc", "cv"]
     n_folds: int
 
     def __init__(
         self,
         n_components: int | Iterable[int] = tuple(range(1, 10)),
         *,
-        covariance_type: str | Family | Iterable[str | Family] = "all",
+        covariance_type: Structure | Literal["all"] | Family | Iterable[Structure | Family] = "all",
         trim: float = 0.0,
-        criterion: str = "bic",
+        criterion: Literal["bic", "icl", "aic", "aicc", "cv"] = "bic",
         n_folds: int = 5,
-        tol: float | str = 1e-6,
-        certify: bool | str = "auto",
-        reg_covar: float | str = 0.0,
+        tol: float | Literal["auto"] = 1e-6,
+        certify: bool | Literal["auto"] = "auto",
+        reg_covar: float | Literal["auto"] = 0.0,
         max_iter: int = 1000,
         max_time: float | None = None,
-        acceleration: str | None = None,
+        acceleration: Literal["auto"] | None = None,
         n_init: int = 1,
         init_params: Any = "auto",
         noise: bool | float | Noise = False,
         label_components: Mapping[Any, Sequence[int]] | None = None,
-        degenerate: str = "freeze",
-        weight_meaning: str = "frequency",
-        prior: str | NormalInverseWishart | Dirichlet | None = None,
+        degenerate: Literal["freeze", "drop", "repair", "error"] = "freeze",
+        weight_meaning: Literal["frequency", "precision"] = "frequency",
+        prior: Literal["default"] | NormalInverseWishart | Dirichlet | None = None,
         restrictions: Restrictions | None = None,
-        missing: str = "allow",
+        missing: Literal["allow", "error"] = "allow",
         callbacks: Sequence[Callback] | None = None,
         random_state: int | np.random.RandomState | None = None,
         n_jobs: int | None = None,

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from numbers import Integral
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -49,11 +49,11 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
     """An estimator that is its mixture: it labels, scores and draws rows."""
 
     trim: float
-    acceleration: str | None
+    acceleration: Literal["auto"] | None
     noise: bool | float | Noise
     label_components: Mapping[Any, Sequence[int]] | None
-    degenerate: str
-    prior: str | NormalInverseWishart | Dirichlet | None
+    degenerate: Literal["freeze", "drop", "repair", "error"]
+    prior: Literal["default"] | NormalInverseWishart | Dirichlet | None
     restrictions: Restrictions | None
     callbacks: Sequence[Callback] | None
     checkpoint: str | os.PathLike[str] | None

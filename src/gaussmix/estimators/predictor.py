@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields, replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from sklearn.utils import Tags
@@ -15,14 +15,14 @@ from gaussmix.estimators.base import Estimator, FittedValue
 from gaussmix.estimators.gaussian_mixture import GaussianMixture
 from gaussmix.estimators.gaussian_mixture_ic import GaussianMixtureIC
 from gaussmix.estimators.mixture_estimator import MixtureEstimator
-from gaussmix.families.base import Family
+from gaussmix.families import Family, Structure
 from gaussmix.fit.fitted import library_of
 from gaussmix.report.reading import summary_of
 from gaussmix.report.summary import Summary
 from gaussmix.sources.base import Source
 
 Counts = int | Iterable[int]
-Structures = str | Family | Iterable[str | Family]
+Structures = Structure | Literal["all"] | Family | Iterable[Structure | Family]
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
@@ -32,14 +32,14 @@ class MixturePredictor(Estimator, ABC):
     With several numbers of components, or several structures, `GaussianMixtureIC` chooses by BIC.
     """
 
-    tol: float | str = 1e-3
-    certify: bool | str = "auto"
-    reg_covar: float | str = "auto"
+    tol: float | Literal["auto"] = 1e-3
+    certify: bool | Literal["auto"] = "auto"
+    reg_covar: float | Literal["auto"] = "auto"
     max_iter: int = 100
     max_time: float | None = None
     n_init: int = 1
     init_params: Any = "auto"
-    weight_meaning: str = "frequency"
+    weight_meaning: Literal["frequency", "precision"] = "frequency"
     random_state: int | np.random.RandomState | None = None
     n_jobs: int | None = None
 

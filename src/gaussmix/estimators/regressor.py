@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Literal, Self, overload
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -128,6 +128,12 @@ class GaussianMixtureRegressor(RegressorMixin, MixturePredictor):
             self._expect_features()
         return self
 
+    @overload
+    def predict(self, X: ArrayLike, *, return_std: Literal[False] = False) -> Array: ...
+    @overload
+    def predict(self, X: ArrayLike, *, return_std: Literal[True]) -> tuple[Array, Array]: ...
+    @overload
+    def predict(self, X: ArrayLike, *, return_std: bool) -> Array | tuple[Array, Array]: ...
     def predict(self, X: ArrayLike, *, return_std: bool = False) -> Array | tuple[Array, Array]:
         """E[y | x], the best guess in least squares.
 

@@ -19,6 +19,17 @@ from gaussmix.families import vev as vev
 from gaussmix.families import vve as vve
 
 # isort: on
+from typing import Literal
+
 from gaussmix.families.base import ALIASES, FAMILIES, Family, family_named
 
-__all__ = ["ALIASES", "FAMILIES", "Family", "family_named"]
+# What editors complete; any text, since others register structures too.
+Structure = (
+    Literal["full", "tied", "diag", "spherical", "factor_analyzer"]
+    | Literal[
+        "EII", "VII", "EEI", "VEI", "EVI", "VVI", "EEE", "VEE", "EVE", "VVE", "EEV", "VEV", "EVV", "VVV", "E", "V"
+    ]
+    | str
+)
+
+__all__ = ["ALIASES", "FAMILIES", "Family", "Structure", "family_named"]

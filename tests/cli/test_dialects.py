@@ -4,6 +4,7 @@ import gzip
 import json
 
 import numpy as np
+import pandas as pd
 import pytest
 
 ROWS = [(1.5, 2.25), (3.5, -1.0), (4.25, 0.5), (2.0, 7.0)]
@@ -250,3 +251,56 @@ def test_every_verb_takes_quiet(verb, cli, model):
     result = cli(*[model if argument == "MODEL" else argument for argument in verb], "--quiet")
     assert (result.exit_code, result.stderr) == (0, "")
     assert result.stdout
+
+
+class TestCounting:
+    """A column that counts the rows is no feature, unless the user names it."""
+
+    def table(self, path, rng, *, first=0, name="id", order=None):
+        columns = {name: np.arange(first, first + 40), "size": rng.normal(size=40), "mass": rng.normal(size=40)}
+        frame = pd.DataFrame(columns)
+        frame = frame if order is None else frame.iloc[order]
+        frame.to_parquet(path) if path.suffix == ".parquet" else frame.to_csv(path, index=False)
+
+    @pytest.mark.parametrize("extension", ["csv", "parquet"])
+    @pytest.mark.parametrize(("first", "name"), [(0, "a"), (1, "id"), (1001, "customer_id"), (7, "Nr")])
+    def test_it_is_left_out_and_named(self, cli, tmp_path, rng, extension, first, name):
+        path = tmp_path / f"x.{extension}"
+        self.table(path, rng, first=first, name=name)
+        result = cli("fit", path, "-k", 1)
+        assert "2 features (size, mass)" in result.stdout
+        assert result.stderr.startswith(f"gaussmix: left out column '{name}': it counts the rows.")
+        assert "features (size, mass)" in cli("fit", path, "-k", 1, "--exclude", name).stdout
+
+    def test_columns_takes_it_back(self, cli, tmp_path, rng):
+        self.table(tmp_path / "x.csv", rng)
+        result = cli("fit", tmp_path / "x.csv", "-k", 1, "--columns", "id,mass")
+        assert "2 features (id, mass)" in result.stdout
+        assert "counts" not in result.stderr
+
+    @pytest.mark.parametrize(("first", "name"), [(1950, "year"), (5, "a")])
+    def test_other_columns_that_rise_stay(self, cli, tmp_path, rng, first, name):
+        self.table(tmp_path / "x.csv", rng, first=first, name=name)
+        assert "3 features" in cli("fit", tmp_path / "x.csv", "-k", 1).stdout
+
+    def test_one_in_another_order_stays(self, cli, tmp_path, rng):
+        self.table(tmp_path / "x.csv", rng, order=rng.permutation(40))
+        assert "3 features" in cli("fit", tmp_path / "x.csv", "-k", 1).stdout
+
+    def test_every_verb_that_chooses_features_leaves_it_out(self, cli, tmp_path, rng):
+        path = tmp_path / "x.csv"
+        self.table(path, rng)
+        frame = pd.read_csv(path).assign(kind=["u", "v"] * 20)
+        frame.to_csv(path, index=False)
+        for words in (
+            ["report", path, "-k", 1, "--exclude", "kind", "-o", tmp_path / "x.html"],
+            ["classify", path, path, "--labels", "kind", "-k", 1],
+            ["fit", path, "-k", 1, "--by", "kind", "-o", tmp_path / "m.gmm"],
+        ):
+            result = cli(*words)
+            assert result.exit_code == 0, result.stderr
+            assert "left out column 'id': it counts the rows." in result.stderr
+
+    def test_a_table_of_nothing_else_is_fitted(self, cli, tmp_path):
+        pd.DataFrame({"id": np.arange(30)}).to_csv(tmp_path / "x.csv", index=False)
+        assert "1 feature (id)" in cli("fit", tmp_path / "x.csv", "-k", 1).stdout

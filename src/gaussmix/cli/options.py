@@ -228,6 +228,22 @@ class Reading:
         """The table with all of its columns and rows; raises BadTable or OSError."""
         return open_table(data, self.format, self.dialect)
 
+    def counting(self, table: Files, without: Collection[str] = ()) -> list[str]:
+        """The columns that count the rows, which are no features unless the user names them; a notice says which."""
+        if self.columns:
+            return []
+        found = table.counting_names([name for name in table.names if name not in (*self.exclude, *without)])
+        print_notices(
+            f"left out column {name!r}: it counts the rows. If it is a feature, name all features by --columns."
+            for name in found
+        )
+        return found
+
+    def features(self, table: Files, without: Collection[str] = ()) -> tuple[str, ...]:
+        """The columns that the user names, or else all of numbers that do not count the rows."""
+        counting = self.counting(table, without)
+        return self.columns or table.without([*self.exclude, *counting]).numeric_names(without)
+
     def of_features(self, table: Files, features: tuple[str, ...], *others: str | None) -> Files:
         """The same table; if so asked, without rows that miss a value in these columns."""
         columns = [name for name in (*features, *others) if name is not None]

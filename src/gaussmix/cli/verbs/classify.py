@@ -52,7 +52,7 @@ def classify(
     check_target(writing.output, train, data)
     learned = reading.open(train)
     learned.check_has(labels)
-    names = reading.columns or learned.without([*reading.exclude, labels]).numeric_names()
+    names = reading.features(learned, [labels])
     learned = reading.of_features(learned, names)
     learned.check_numeric(names)
     table = reading.open(data)

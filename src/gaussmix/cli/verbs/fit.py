@@ -31,7 +31,7 @@ from gaussmix.families.factor_analyzer import NOISES
 from gaussmix.mixture.mixtures import Mixtures
 from gaussmix.sources.base import Source
 from gaussmix.sources.files.base import FileSource
-from gaussmix.sources.tables import FORMATS
+from gaussmix.sources.tables import FORMATS, is_own
 from gaussmix.sources.tables.base import STANDARD, BadTable, doubles, invented_names
 from gaussmix.starts import AUTO, STARTS
 
@@ -144,15 +144,23 @@ def fit(
             show_many(groups, about)
         return
     with collected_warnings() as collected:
-        table, known = None, None
-        if data == STANDARD or labels is not None or not reading.is_plain:
+        known, others = None, [name for name in (labels, weights) if name is not None]
+        table = reading.open(data) if data == STANDARD or is_own(data) else None
+        counting = [] if table is None else reading.counting(table, others)
+        if data != STANDARD and labels is None and reading.is_plain and not counting:
+            table = None  # any reader of rows will do
+        elif table is None:
             table = reading.open(data)
-            without = [name for name in (labels, weights) if name is not None]
-            features = reading.columns or table.without(reading.exclude).numeric_names(without)
+        if table is not None:
+            features = reading.columns or table.without([*reading.exclude, *counting]).numeric_names(others)
             table = reading.of_features(table, features, weights)
         if table is not None and labels is not None:
             known, parameters["label_components"] = read_labels(table, labels, min(counts))
-        kept = data if table is None else table.without([*reading.exclude, *([] if labels is None else [labels])])
+        kept = (
+            data
+            if table is None
+            else table.without([*reading.exclude, *counting, *([] if labels is None else [labels])])
+        )
         rows = reading.rows(kept, reading.columns, weights)
         collected += [] if table is None else map(RuntimeWarning, table.left_out_notices)
     names, n_rows = rows.feature_names, rows.n_rows
@@ -275,7 +283,7 @@ def _read(data: str, by: str, weights: str | None, reading: options.Reading) -> 
     print_notices(table.notices)
     table.check_has(by)
     others = [by] if weights is None else [by, weights]
-    features = reading.columns or table.without(reading.exclude).numeric_names(without=others)
+    features = reading.features(table, others)
     if not features:
         raise BadTable(f"{table.name} has no column of numbers beside {listed(others)}.")
     numbers = [*features, *others[1:]]

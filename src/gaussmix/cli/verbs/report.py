@@ -66,7 +66,7 @@ def report(
     table = reading.open(data)
     kept = table.without(reading.exclude)
     others = [] if weights is None else [weights]
-    names = opened.columns_of(kept, reading.columns) if opened else reading.columns or kept.numeric_names(others)
+    names = opened.columns_of(kept, reading.columns) if opened else reading.features(table, others)
     table = reading.of_features(table, names, weights)
     source = _source(reading, table, names, weights)
     search: GaussianMixtureIC | None = None

@@ -66,6 +66,12 @@ def open_table(name: str, format: str | None = None, dialect: Dialect = GUESSED)
     return Files.of([FORMATS[format].read(each) for each in inputs])
 
 
+def is_own(name: str) -> bool:
+    """Whether the files of a path, a pattern or a folder have names of our formats, and can be read again."""
+    paths = paths_of(name)
+    return all(path.is_file() for path in paths) and format_by_name(str(paths[0])) is not None
+
+
 def format_by_name(path: str) -> str | None:
     """The format that the extension of a path stands for; None if it stands for none."""
     extension = PurePath(path).suffix.lower()

@@ -25,6 +25,8 @@ BATCH_ROWS = 65_536
 BATCH_BYTES = 2**25  # of a batch, for tables of many columns
 STANDARD = "-"  # standard input or output
 INDEX = re.compile(r"__index_level_\d+__|Unnamed: 0|")  # how data frames name their index: in CSV not at all
+_COUNTED = 10  # rows: fewer may rise by one each by chance
+_NUMBER = re.compile(r"(?:^|[\W_])(?:id|idx|index|key|nr|no|number|row)$", re.IGNORECASE)
 # How compressed bytes begin.
 _CODECS = {
     rb"\x1f\x8b": "gzip",
@@ -181,6 +183,18 @@ class Table(ABC):
         self.check_bad_cells(without)
         names = (each.name for each in self.schema if is_numeric(each.type) and not INDEX.fullmatch(each.name))
         return tuple(name for name in names if name not in without)
+
+    def counting_names(self, names: Sequence[str]) -> list[str]:
+        """Those of these columns that count the rows, by the first batch: from 0 or 1, or called like a number."""
+        whole_numbers = [name for name in names if self.has_names and pa.types.is_integer(self.schema.field(name).type)]
+        batch = next(self.batches(whole_numbers, whole_numbers), None) if whole_numbers else None
+        if batch is None or batch.num_rows < _COUNTED:
+            return []
+        found = {name: doubles(batch.column(name)) for name in whole_numbers}
+        is_called = {name: values[0] in (0, 1) or _NUMBER.search(name) for name, values in found.items()}
+        counting = [name for name, values in found.items() if is_called[name] and (np.diff(values) == 1).all()]
+        others = [name for name in names if is_numeric(self.schema.field(name).type) and name not in counting]
+        return counting if others else []
 
     def bad_cells(self, name: str) -> str | None:
         """Which cells of a column of text are no numbers, as the end of a sentence, if nearly all are; else None."""

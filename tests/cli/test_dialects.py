@@ -304,3 +304,67 @@ class TestCounting:
     def test_a_table_of_nothing_else_is_fitted(self, cli, tmp_path):
         pd.DataFrame({"id": np.arange(30)}).to_csv(tmp_path / "x.csv", index=False)
         assert "1 feature (id)" in cli("fit", tmp_path / "x.csv", "-k", 1).stdout
+
+
+AMOUNTS = np.array([[-6139.43, 1.5], [1234567.0, 2.25], [12.0, np.nan], [999.5, 1000.0]])
+GROUPED = ["Größe;Maß", "-6.139,43;1,5", "1.234.567;2,25", " 12,;k.A.", "999,5;1.000,"]
+IN_EUROPE = "--decimal", ",", "--na", "k.A.", "--missing"
+
+
+class TestEurope:
+    """CSV as spreadsheets in Europe write it."""
+
+    @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "cp1252", "utf-16"])
+    def test_thousands_and_letters_are_read(self, cli, tmp_path, encoding):
+        path = tmp_path / "x.csv"
+        path.write_text("\n".join(GROUPED), encoding=encoding)
+        found, said = fitted(cli, path, *IN_EUROPE, "--thousands", ".", "--reg-covar", 1)
+        assert found["feature_names"] == ["Größe", "Maß"]
+        np.testing.assert_allclose(found["chosen"]["means"][0][0], AMOUNTS[:, 0].mean(), rtol=1e-6)
+        assert ("so it is read as cp1252; give --encoding if it is another" in said) == (encoding == "cp1252")
+
+    def test_an_encoding_that_is_said_counts(self, cli, tmp_path):
+        path = tmp_path / "x.csv"
+        path.write_text("größe\n1\n2\n4\n", encoding="cp437")
+        assert fitted(cli, path, "--encoding", "cp437")[0]["feature_names"] == ["größe"]
+        wrong = cli("fit", path, "-k", 1, "--encoding", "utf-8")
+        assert wrong.stderr == f"gaussmix: {path} is not UTF-8 text: save it as CSV in UTF-8, or give --encoding.\n"
+        unknown = cli("fit", path, "-k", 1, "--encoding", "klingon")
+        assert "Python knows no encoding 'klingon'" in unknown.stderr
+
+    @pytest.mark.parametrize(
+        ("cells", "given", "advice"),
+        [
+            (["1.234,5", "2.345,6", "7,5"], [], "--decimal , --thousands ."),
+            (["1.234,5", "2.345,6", "7,5"], ["--decimal", ","], "--thousands ."),
+            (['"1,234.5"', '"2,345.6"', '"1,234,567"'], [], "--thousands ,"),
+            (["1,5", "2,5", "3,25"], [], "--decimal ,"),
+        ],
+    )
+    def test_a_column_of_other_marks_is_an_error_that_names_them(self, cli, tmp_path, cells, given, advice):
+        path = tmp_path / "x.csv"
+        path.write_text("id;a\n" + "".join(f"{number};{cell}\n" for number, cell in enumerate(cells)))
+        result = cli("fit", path, "-k", 1, *given)
+        assert result.exit_code == 1
+        assert f"say so: {advice})" in result.stderr
+        assert cli("fit", path, "-k", 1, *given, *advice.split(), "--columns", "a").exit_code == 0
+
+    @pytest.mark.parametrize("cell", ["1.23", "1.2345", "12.34.567", "1.234.", "x"])
+    def test_what_is_not_in_groups_of_three_is_no_number(self, cli, tmp_path, cell):
+        path = tmp_path / "x.csv"
+        path.write_text("a;b\n" + "1.000;1\n2.000;2\n" * 9 + f"{cell};3\n")
+        result = cli("fit", path, "-k", 1, "--decimal", ",", "--thousands", ".")
+        assert result.exit_code == 1
+        assert f"column 'a' holds numbers except '{cell}' in line 20" in result.stderr
+
+    def test_marks_that_are_one_contradict(self, cli, tmp_path):
+        result = cli("fit", "x.csv", "-k", 1, "--thousands", ",", "--decimal", ",")
+        assert result.stderr.endswith(
+            "',' can't mark thousands and be the decimal mark or the delimiter. See 'gaussmix fit --help'.\n"
+        )
+
+    def test_a_cell_far_down_is_named_by_its_line(self, cli, tmp_path):
+        path = tmp_path / "x.csv"
+        path.write_text("a;b\n" + "1.000;1\n" * 30_000 + "?;1\n")
+        result = cli("fit", path, "-k", 1, "--decimal", ",", "--thousands", ".")
+        assert result.stderr == f"gaussmix: {path}, line 30002, column 'a': '?' is no number.\n"

@@ -117,8 +117,14 @@ BAD = {
     "header only": (b"x,y\n", " has a header but no rows."),
     "header without newline": (b"x,y", " has a header but no rows."),
     "binary": (b"ab\0\0\1\2", " holds binary data, not CSV."),
-    "Latin-1 names": (b"n\xe9,y\n1,2\n", " is not UTF-8 text: save it as CSV in UTF-8."),
-    "Latin-1 values": (b"n,y\n\xe9,a\n", " is not UTF-8 text: save it as CSV in UTF-8."),
+    "no letters of any kind, in names": (
+        b"n\x81,y\n1,2\n",
+        " is not UTF-8 text: save it as CSV in UTF-8, or say its encoding.",
+    ),
+    "no letters of any kind, in values": (
+        b"n,y\n\x81,a\n",
+        " is not UTF-8 text: save it as CSV in UTF-8, or say its encoding.",
+    ),
     "one name twice": (b"x,x\n1,2\n", " has two columns called 'x': rename one."),
     "a value too many": (b"x,y\n1,2\n\n3,4,5\n", ", line 4: 3 values for 2 columns."),
     "a value too few": (b"x,y\n1,2\n3\n", ", line 3: 1 value for 2 columns."),

@@ -313,12 +313,16 @@ def reading(verb: Verb) -> Verb:
     @wraps(verb)
     def told(**options: Any) -> None:
         delimiter, decimal = options.pop("delimiter"), options.pop("decimal")
-        options["dialect"] = Dialect(options.pop("has_header"), delimiter, decimal, options.pop("na"))
+        thousands, encoding = options.pop("thousands"), options.pop("encoding")
+        has_header, na = options.pop("has_header"), options.pop("na")
+        options["dialect"] = Dialect(has_header, delimiter, decimal, na, thousands, encoding)
         said = Reading(**{each.name: options.pop(each.name) for each in fields(Reading) if each.name in options})
         if said.drop_missing and said.missing:
             raise click.UsageError("--missing takes the rows that --drop-missing leaves out.")
         if decimal == delimiter:
             raise click.UsageError(f"{decimal!r} can't be the delimiter and the decimal mark.")
+        if thousands is not None and thousands in (decimal, delimiter):
+            raise click.UsageError(f"{thousands!r} can't mark thousands and be the decimal mark or the delimiter.")
         if "jobs" in options:
             check_engine(options["jobs"])
         verb(reading=said, **options)
@@ -343,6 +347,16 @@ def reading(verb: Verb) -> Verb:
         ),
         click.option(
             "--decimal", type=click.Choice([".", ","]), default=".", help="Decimal mark of the numbers in CSV."
+        ),
+        click.option(
+            "--thousands",
+            type=click.Choice([",", ".", " ", "'"]),
+            help="Mark between groups of three digits in CSV, as in 1.234,5.",
+        ),
+        click.option(
+            "--encoding",
+            metavar="NAME",
+            help="Encoding of CSV, such as cp1252 or utf-16.  [default: by its mark, or else UTF-8 or cp1252]",
         ),
         click.option(
             "--delimiter",

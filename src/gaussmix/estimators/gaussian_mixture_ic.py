@@ -148,7 +148,7 @@ class GaussianMixtureIC(MixtureEstimator):
         were not begun
     cutoff_ : float
         As for `GaussianMixture`; only with `trim`.
-    labels_ : as of `GaussianMixture`.
+    labels_ : as for `GaussianMixture`.
     n_features_in_, feature_names_in_ : as in scikit-learn.
 
     See Also

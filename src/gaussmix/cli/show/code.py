@@ -114,4 +114,6 @@ def _dialect(table: CsvTable) -> str:
     decimal = "" if table.decimal == "." else f"decimal={table.decimal!r}, "
     texts = [text for text in table.missing if text not in NULLS]
     missing = f"na_values={texts!r}, " if texts else ""
-    return f"{sep}{decimal}{missing}header={0 if table.has_names else None}, "
+    grouped = "" if table.thousands is None else f"thousands={table.thousands!r}, "
+    encoding = "" if table.encoding == "utf-8" else f"encoding={table.encoding!r}, "
+    return f"{sep}{decimal}{grouped}{encoding}{missing}header={0 if table.has_names else None}, "

@@ -48,6 +48,8 @@ class Dialect:
     delimiter: str | None = None  # between fields, " " for any run of blanks and tabs; None if the user does not say
     decimal: str = "."  # the mark before the fraction of a number, "." or ","
     missing: tuple[str, ...] = ()  # texts that say that a number is missing, beside the usual ones
+    thousands: str | None = None  # the mark between groups of three digits; None where there is none
+    encoding: str | None = None  # as Python calls it; None if the user does not say
 
 
 @dataclass(frozen=True)
@@ -136,6 +138,8 @@ class Table(ABC):
     delimiter: str = ","
     decimal: str = "."
     missing: tuple[str, ...] = ()  # how text says that a number is missing
+    thousands: str | None = None  # between groups of three digits, in numbers of CSV
+    encoding: str = "utf-8"  # of text
     files: tuple[Path, ...] = ()  # what is read in every pass; none where the bytes are in memory
 
     @property

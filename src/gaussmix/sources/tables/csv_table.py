@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
+import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from io import BufferedReader, RawIOBase, TextIOWrapper
 from itertools import islice
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 from pyarrow import csv as arrow_csv
 
 from gaussmix.errors import counted, quoted
@@ -33,6 +36,9 @@ _LOOKED_AT = 20_000  # rows in which cells that are no numbers are looked for
 _FEW = 0.1  # a share of the cells: a column with fewer that are no numbers was meant to hold numbers
 _SHOWN = 3
 _COMMA = " (where the comma is a decimal mark, say so: decimal ',')"
+_TRIED = 2**20  # bytes, in which letters that are not UTF-8 are looked for
+_MARKS = {b"\xef\xbb\xbf": "utf-8", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}  # at the beginning of text
+_WESTERN = "cp1252"  # what Excel writes as CSV in Western Europe and America
 _LONGEST_HEADER = 1000  # lines, of a header whose quoted names go on over several
 
 
@@ -51,6 +57,9 @@ class CsvTable(Table):
     def schema(self) -> pa.Schema:
         with self._reading(), self._stream(self.names) as batches:
             schema = batches.schema
+        for place, field in enumerate(schema) if self.thousands else ():
+            if pa.types.is_string(field.type) and self._is_grouped(place):
+                schema = schema.set(place, field.with_type(pa.float64()))
         if all(pa.types.is_null(kind) for kind in schema.types) and next(self._data(), None) is None:
             raise BadTable(f"{self.name} has a header but no rows.")
         return schema
@@ -60,8 +69,14 @@ class CsvTable(Table):
         for name in numbers:
             kind = self.schema.field(name).type
             types[name] = kind if pa.types.is_boolean(kind) else pa.float64()
+        grouped = [name for name in numbers if self.thousands and pa.types.is_floating(types[name])]
+        types |= dict.fromkeys(grouped, pa.string())
         with self._reading(numbers), self._stream(columns, types) as batches:
-            yield from batches
+            for batch in batches:
+                for name in grouped:
+                    place = columns.index(name)
+                    batch = batch.set_column(place, name, self._ungrouped(batch.column(place)))
+                yield batch
 
     def unlike(self, other: Table) -> str | None:
         """Types of text are guesses."""
@@ -77,30 +92,31 @@ class CsvTable(Table):
             return kind_of(kind)
         column = self.names.index(name)
         for line, fields in self._data():
-            if not _is_number(fields[column], self.decimal):
-                return f"line {line} holds {quoted(fields[column])}, not a number{_hint(fields[column])}"
+            if not self._is_number(fields[column]):
+                return f"line {line} holds {quoted(fields[column])}, not a number{self._hint(fields[column])}"
         return "it does not hold numbers"
 
     def bad_cells(self, name: str) -> str | None:
         if not pa.types.is_string(self.schema.field(name).type):
             return None
-        column, n_cells, bad, is_comma = self.names.index(name), 0, list[tuple[int, str]](), True
+        column, n_cells, bad = self.names.index(name), 0, list[tuple[int, str]]()
+        hints: set[str] = set()  # what would make numbers of all these cells
         for line, fields in islice(self._data(), _LOOKED_AT):
             text = fields[column].strip() if column < len(fields) else ""
             if text in self.missing:
                 continue
             n_cells += 1
-            if not _is_number(text, self.decimal):
+            if not self._is_number(text):
                 bad.append((line, text))
-                is_comma = is_comma and bool(_hint(text))
-                if not is_comma and len(bad) > 1 + _FEW * _LOOKED_AT:
+                hints.add(self._hint(text))
+                if "" in hints and len(bad) > 1 + _FEW * _LOOKED_AT:
                     return None
         is_few = len(bad) <= max(1, _FEW * n_cells) and n_cells >= 3
-        if not bad or not (is_few or is_comma):
+        if not bad or not (is_few or "" not in hints):
             return None
         shown = ", ".join(f"{quoted(text)} in line {line}" for line, text in bad[:_SHOWN])
         more = f" and {len(bad) - _SHOWN:,} more" if len(bad) > _SHOWN else ""
-        return shown + more + (_COMMA if is_comma else "")
+        return shown + more + ("" if "" in hints else max(hints, key=len))
 
     def _stream(self, columns: Sequence[str], types: Mapping[str, pa.DataType] | None = None) -> Any:
         """Columns of these types, or of those of their first rows."""
@@ -137,14 +153,47 @@ class CsvTable(Table):
                 values, columns = counted(len(fields), "value"), counted(len(self.names), "column")
                 return f"{self.name}, line {line}: {values} for {columns}."
             for place in places:
-                if not _is_number(fields[place], self.decimal) and fields[place] not in self.missing:
-                    cell = f"{quoted(fields[place])} is no number{_hint(fields[place])}"
+                if not self._is_number(fields[place]) and fields[place] not in self.missing:
+                    cell = f"{quoted(fields[place])} is no number{self._hint(fields[place])}"
                     return f"{self.name}, line {line}, column {self.names[place]!r}: {cell}."
         return (
             f"{self.name} can't be read as CSV: {first_line(error)}."
             if has_rows
             else f"{self.name} has a header but no rows."
         )
+
+    def _is_number(self, text: str) -> bool:
+        """Whether a cell is a number as this table writes them."""
+        if self.thousands and _grouped(self.thousands, self.decimal).fullmatch(text.strip()):
+            text = text.replace(self.thousands, "")
+        return _is_number(text, self.decimal)
+
+    def _is_grouped(self, column: int) -> bool:
+        """Whether all cells of the first rows are numbers, some with thousands, or missing."""
+        rows = islice(self._data(), _LOOKED_AT)
+        cells = [text for _, fields in rows if (text := fields[column].strip()) not in self.missing]
+        return bool(cells) and all(map(self._is_number, cells))
+
+    def _ungrouped(self, cells: pa.Array) -> pa.Array:
+        """Text as numbers; raises ArrowInvalid where it is none."""
+        text = pc.utf8_trim_whitespace(cells)
+        text = pc.if_else(pc.is_in(text, value_set=pa.array(self.missing)), pa.scalar(None, pa.string()), text)
+        mark, pattern = re.escape(self.thousands or ""), _grouped(self.thousands or "", self.decimal).pattern
+        is_grouped = pc.fill_null(pc.match_substring_regex(text, f"^(?:{pattern})$"), False)
+        text = pc.if_else(is_grouped, pc.replace_substring_regex(text, mark, ""), text)
+        if self.decimal != ".":
+            text = pc.replace_substring(pc.replace_substring(text, ".", "?"), self.decimal, ".")
+        return pc.cast(text, pa.float64())
+
+    def _hint(self, text: str) -> str:
+        """What to do where text is a number with a decimal comma or with thousands; else nothing."""
+        if self.decimal == "." and _is_number(text, ","):
+            return _COMMA
+        for decimal, thousands in ((self.decimal, "," if self.decimal == "." else "."), (",", ".")):
+            if self.thousands is None and _grouped(thousands, decimal).fullmatch(text):
+                comma = "" if decimal == self.decimal else "decimal ',' "
+                return f" (where {thousands!r} marks thousands, say so: {comma}thousands {thousands!r})"
+        return ""
 
     def _data(self) -> Iterator[tuple[int, list[str]]]:
         """Line numbers and fields, by Python's slow reader: for messages."""
@@ -168,7 +217,9 @@ def read_csv(source: Input) -> CsvTable:
 
     Raises BadTable: the file is empty or not text, or two columns have the same name. OSError: it can't be opened.
     """
-    dialect, notices = source.dialect, []
+    encoding, notices = _encoding(source)
+    source = replace(source, dialect=replace(source.dialect, encoding=encoding))
+    dialect = source.dialect
     n_blank, first, delimiter = _first_line(source)
     fields = _fields(first, delimiter, source.name)
     n_columns = len(fields)
@@ -179,7 +230,7 @@ def read_csv(source: Input) -> CsvTable:
     if has_header is None:
         has_header = not all(_is_number(field, dialect.decimal) for field in fields)
         if not has_header:
-            notices = [f"{source.name} begins with numbers, so it is read as having no header; --header if it has."]
+            notices += [f"{source.name} begins with numbers, so it is read as having no header; --header if it has."]
     names = tuple(fields) if has_header else invented_names(len(fields))
     if has_header and len(names) == n_columns - 1:
         names = ("", *names)
@@ -192,6 +243,8 @@ def read_csv(source: Input) -> CsvTable:
         delimiter=delimiter,
         decimal=dialect.decimal,
         missing=(*NULLS, *dialect.missing),
+        thousands=dialect.thousands,
+        encoding=encoding,
         files=source.files,
         source=source,
         n_blank=n_blank,
@@ -218,9 +271,44 @@ def _first_line(source: Input) -> tuple[int, list[str], str]:
     return n_blank, [first, *more], delimiter
 
 
+def _encoding(source: Input) -> tuple[str, list[str]]:
+    """The encoding of text: what the user says, or its mark, or UTF-8, or else cp1252, with a notice.
+
+    Raises BadTable where Python knows no such encoding.
+    """
+    said = source.dialect.encoding
+    if said is not None:
+        try:
+            return codecs.lookup(said).name, []
+        except LookupError:
+            raise BadTable(f"Python knows no encoding {said!r}: name one such as 'cp1252' or 'utf-16'.") from None
+    with reading(source, "CSV"), source.stream() as stream:
+        start = stream.read(_TRIED)
+    mark = next((name for mark, name in _MARKS.items() if start.startswith(mark)), None)
+    if mark is not None or _is_text(start, "utf-8"):
+        return mark or "utf-8", []
+    if b"\0" in start or not _is_text(start, _WESTERN):
+        return "utf-8", []  # whose reader says what is wrong
+    return _WESTERN, [
+        f"{source.name} is not UTF-8 text, so it is read as {_WESTERN}; say its encoding if it is another."
+    ]
+
+
+def _is_text(start: bytes, encoding: str) -> bool:
+    """Whether the beginning of a text is in an encoding; a character may be cut at its end."""
+    try:
+        codecs.getincrementaldecoder(encoding)().decode(start)
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
 def _stream(source: Input, delimiter: str) -> Any:
-    """The bytes of a table; in one of blanks each run of them is one."""
-    return BufferedReader(_OneBlank(source.stream())) if delimiter == _BLANKS else source.stream()
+    """The bytes of a table in UTF-8; in one of blanks each run of them is one."""
+    stream, encoding = source.stream(), source.dialect.encoding or "utf-8"
+    if encoding != "utf-8":
+        stream = pa.transcoding_input_stream(stream, encoding, "utf-8")
+    return BufferedReader(_OneBlank(stream)) if delimiter == _BLANKS else stream
 
 
 class _OneBlank(RawIOBase):
@@ -263,7 +351,8 @@ def _decoded(lines: TextIOWrapper, source: Input) -> Iterator[str]:
         try:
             yield from lines
         except UnicodeDecodeError:
-            raise BadTable(f"{source.name} is not UTF-8 text: save it as CSV in UTF-8.") from None
+            name = (source.dialect.encoding or "utf-8").upper()
+            raise BadTable(f"{source.name} is not {name} text: save it as CSV in UTF-8, or say its encoding.") from None
 
 
 def _fields(lines: Sequence[str], delimiter: str, path: str) -> list[str]:
@@ -276,9 +365,9 @@ def _fields(lines: Sequence[str], delimiter: str, path: str) -> list[str]:
         raise BadTable(f"{path} can't be read as CSV: {error}.") from None
 
 
-def _hint(text: str) -> str:
-    """What to do where text is a number with a decimal comma; else nothing."""
-    return _COMMA if _is_number(text, ",") else ""
+def _grouped(thousands: str, decimal: str) -> re.Pattern[str]:
+    """Numbers whose digits are in groups of three."""
+    return re.compile(rf"[+-]?[0-9]{{1,3}}(?:{re.escape(thousands)}[0-9]{{3}})+(?:{re.escape(decimal)}[0-9]*)?")
 
 
 def _is_number(text: str, decimal: str) -> bool:

@@ -9,8 +9,13 @@ from typing import Any, Self
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
+from gaussmix.errors import counted
 from gaussmix.plot.display import Axes, Display, handle
 from gaussmix.plot.palette import looks_of
+
+_BEST = 10  # candidates that decide the axis
+_MARGIN = 0.15  # of their range, above and below
+_MOST = 3.0  # times their range: if all candidates are in it, the axis shows all
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
@@ -18,7 +23,7 @@ class CriterionDisplay(Display):
     """The criterion of every candidate of a search: a line for each structure, over the number of components.
 
     Make it with `from_estimator`. A ring shows what was chosen. A candidate that failed is a cross at the upper edge,
-    above its number of components.
+    above its number of components. Where the ten best lie close together beside all others, the axis shows these ten.
 
     Parameters
     ----------
@@ -32,6 +37,7 @@ class CriterionDisplay(Display):
     lines_ : for each structure its line.
     failures_ : for each structure with a failure its crosses.
     best_ : the ring.
+    note_ : the text that counts candidates beyond the axis, or None.
     legend_ : the legend at the right of the axes, or None.
 
     Examples
@@ -97,8 +103,32 @@ class CriterionDisplay(Display):
         ax.set(xlabel="number of components", ylabel=f"{self.criterion.upper()} ({better})")
         self._count_along_x(min_n_ticks=1)
         ax.set_xlim(counts.min() - 0.5, counts.max() + 0.5)
+        self._show_the_best(values)
         failed = [handle("failed", "0.5", marker="x")] if self.failures_ else []
         return self._with_legend([*self.lines_.values(), self.best_, *failed], legend)
+
+    def _show_the_best(self, values: Any) -> None:
+        """Let the best candidates and the chosen one decide the axis; a note counts those that lie beyond it."""
+        self.note_ = None
+        known = values[~np.isnan(values)]
+        cost = -known if self.criterion == "cv" else known
+        best, last = (known[np.argsort(cost, kind="stable")[[0, min(_BEST, len(known)) - 1]]]).tolist()
+        shown = np.array([best, last, values[self.best_index]])
+        room = _MARGIN * np.ptp(shown)
+        low, high = shown.min() - room, shown.max() + room
+        beyond = int(((known < low) | (known > high)).sum())
+        if not room or np.ptp(known) <= _MOST * np.ptp(shown):
+            return
+        self.ax_.set_ylim(low, high)
+        is_below = self.criterion == "cv"
+        where: dict[str, Any] = {
+            "x": 0.99,
+            "y": 0.01 if is_below else 0.99,
+            "ha": "right",
+            "va": "bottom" if is_below else "top",
+        }
+        text = f"{'↓' if is_below else '↑'} {counted(beyond, 'worse candidate')}"
+        self.note_ = self.ax_.text(s=text, transform=self.ax_.transAxes, fontsize="small", ha="right", **where)
 
     def _structures(self) -> Any:
         """The structure of each candidate, with its number of factors where it has some."""

@@ -124,7 +124,6 @@ class CriterionDisplay(Display):
         where: dict[str, Any] = {
             "x": 0.99,
             "y": 0.01 if is_below else 0.99,
-            "ha": "right",
             "va": "bottom" if is_below else "top",
         }
         text = f"{'↓' if is_below else '↑'} {counted(beyond, 'worse candidate')}"

@@ -328,3 +328,18 @@ def test_names_of_files_stay_as_they_are(name, text, cli, tmp_path, monkeypatch)
     result = cli("fit", name, "--format", "csv")
     assert result.exit_code == 1
     assert name in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("fit", "x.csv", "--memory", "3"), "'3' is 3 bytes; write 512MB or 3GB."),
+        (("fit", "x.csv", "--clusters", "3"), "No such option '--clusters'. Did you mean '-k'?"),
+        (("predict", "x.csv", "m.gmm"), "x.csv is a table, not a model. Name the model first, and then the table."),
+        (("predict", "m.gmm", "x.csv", "--threshold", "3"), "'3' is not a number between 0 and 1; write 0.01."),
+    ],
+)
+def test_a_slip_is_answered_with_what_was_meant(words, said, cli):
+    result = cli(*words)
+    assert result.exit_code in (1, 2)
+    assert said in result.stderr

@@ -128,7 +128,7 @@ def test_without_names_columns_are_matched_by_place(contents, cli, model, csv_fi
 def test_what_is_no_model_is_said_so(cli, faithful, tmp_path):
     result = cli("predict", faithful, faithful)
     assert result.exit_code == 1
-    assert result.stderr == f"gaussmix: {faithful} is not a usable gaussmix model: it is another kind of file.\n"
+    assert result.stderr == f"gaussmix: {faithful} is a table, not a model. Name the model first, and then the table.\n"
     assert cli("predict", tmp_path / "none.gmm", faithful).stderr == (
         f"gaussmix: {tmp_path / 'none.gmm'}: No such file or directory.\n"
     )

@@ -11,6 +11,7 @@ from gaussmix.estimators.base import write_estimator
 from gaussmix.estimators.gaussian_mixture_ic import GaussianMixtureIC, as_single
 from gaussmix.formats import Details, FitRecord, model_file
 from gaussmix.mixture.mixture import Mixture
+from gaussmix.sources.tables import format_by_name
 from gaussmix.sources.tables.base import STANDARD, Table, invented_names
 from gaussmix.value import Value
 
@@ -37,6 +38,8 @@ class ModelFile:
     @classmethod
     def open(cls, path: str) -> ModelFile:
         """Read a file, or standard input for "-". Raises NotAModelFile or OSError."""
+        if path != STANDARD and format_by_name(path) is not None:
+            raise ValueError(f"{path} is a table, not a model. Name the model first, and then the table.")
         model, record = model_file.read(sys.stdin.buffer if path == STANDARD else path)
         name = "standard input" if path == STANDARD else path
         return cls(name, Mixture.of(model), record.details, record.layout)

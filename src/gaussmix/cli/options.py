@@ -16,7 +16,7 @@ from gaussmix.cli.outputs import WRITERS, Writing, format_of
 from gaussmix.cli.show.notices import QUIET, check_engine, in_options, print_notices
 from gaussmix.door.parameters import CHECKS, EVERY
 from gaussmix.door.rows import MEANINGS
-from gaussmix.errors import not_one_of
+from gaussmix.errors import counted, not_one_of
 from gaussmix.families.base import FAMILIES, family_named, is_known, known_names
 from gaussmix.families.factor_analyzer import NOISES
 from gaussmix.families.full import Full
@@ -27,6 +27,7 @@ from gaussmix.sources.tables import FORMATS, Files, open_table
 from gaussmix.sources.tables.base import STANDARD, Dialect
 
 _MOST_CANDIDATES = 1000
+_LEAST_MEMORY = 1000  # bytes: less is a number whose unit was forgotten
 _OF_STRUCTURES = {  # options of structures on the command line, and as structures call them
     "n_factors": "n_factors",
     "noise_variance": "noise",
@@ -148,9 +149,12 @@ def threads(ctx: click.Context, param: click.Parameter, value: int | None) -> in
 def size(ctx: click.Context, param: click.Parameter, value: str) -> int:
     """Bytes."""
     try:
-        return check_memory(value)
+        found = check_memory(value)
     except ValueError as error:
         raise click.BadParameter(str(error)) from None
+    if found < _LEAST_MEMORY:
+        raise click.BadParameter(f"{value!r} is {counted(found, 'byte')}; write 512MB or 3GB.")
+    return found
 
 
 def column_names(ctx: click.Context, param: click.Parameter, value: tuple[str, ...]) -> tuple[str, ...]:
@@ -180,7 +184,10 @@ def delimiter(ctx: click.Context, param: click.Parameter, value: str | None) -> 
 
 def open_share(ctx: click.Context, param: click.Parameter, value: str | None) -> float | None:
     """A number between 0 and 1."""
-    return float(shares(ctx, param, value)[0]) if value else None
+    number = None if value is None else number_of(value)
+    if isinstance(number, str) or (number is not None and not 0 < number < 1):
+        raise click.BadParameter(f"{value!r} is not a number between 0 and 1; write 0.01.")
+    return number
 
 
 def given(names: Collection[str]) -> list[str]:

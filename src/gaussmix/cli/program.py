@@ -85,6 +85,10 @@ class Program(click.Group):
             raise
 
 
+# What other programs call the number of components.
+_COUNTS = ("--clusters", "--n-clusters", "--components", "--n-components", "--n_components", "--K")
+
+
 class _Closed(RawIOBase):
     """A standard stream that was closed before the program began: using it is an error of the system."""
 
@@ -121,6 +125,8 @@ def _report(error: BaseException, verb: click.Command | None) -> int:
         return USAGE
     if isinstance(error, click.UsageError):
         name = error.ctx.command_path if error.ctx else "gaussmix"
+        if isinstance(error, click.NoSuchOption) and error.option_name in _COUNTS:
+            error = click.NoSuchOption(error.option_name, possibilities=["-k"], ctx=error.ctx)
         click.echo(f"gaussmix: {' '.join(error.format_message().split())} See '{name} --help'.", err=True)
         return USAGE
     if isinstance(error, OSError) and error.errno == errno.EPIPE:

@@ -126,7 +126,7 @@ def _report(error: BaseException, verb: click.Command | None) -> int:
     if isinstance(error, click.UsageError):
         name = error.ctx.command_path if error.ctx else "gaussmix"
         if isinstance(error, click.NoSuchOption) and error.option_name in _COUNTS:
-            error = click.NoSuchOption(error.option_name, possibilities=["-k"], ctx=error.ctx)
+            error = click.UsageError(f"No such option {error.option_name!r}. Did you mean '-k'?", error.ctx)
         click.echo(f"gaussmix: {' '.join(error.format_message().split())} See '{name} --help'.", err=True)
         return USAGE
     if isinstance(error, OSError) and error.errno == errno.EPIPE:

@@ -283,8 +283,10 @@ class TestCounting:
         self.table(tmp_path / "x.csv", rng, first=first, name=name)
         assert "3 features" in cli("fit", tmp_path / "x.csv", "-k", 1).stdout
 
-    def test_one_in_another_order_stays(self, cli, tmp_path, rng):
-        self.table(tmp_path / "x.csv", rng, order=rng.permutation(40))
+    @pytest.mark.parametrize("kind", ["shuffled", "repeated", "with gaps"])
+    def test_what_does_not_rise_by_one_each_stays(self, cli, tmp_path, rng, kind):
+        order = {"shuffled": rng.permutation(40), "repeated": np.arange(40) // 2, "with gaps": np.arange(0, 40, 2)}
+        self.table(tmp_path / "x.csv", rng, order=order[kind])
         assert "3 features" in cli("fit", tmp_path / "x.csv", "-k", 1).stdout
 
     def test_every_verb_that_chooses_features_leaves_it_out(self, cli, tmp_path, rng):

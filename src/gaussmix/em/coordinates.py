@@ -176,6 +176,11 @@ class Coordinates:
         off[np.arange(len(rows)), rows, columns] = off[np.arange(len(rows)), columns, rows] = 1.0
         return np.concatenate((diagonals, off))
 
+    @cached_property
+    def colours(self) -> Array:
+        """L_k = W_k⁻¹, in the form of `factors`."""
+        return 1 / self.factors if self.factors.ndim < 3 else np.asarray(np.linalg.inv(self.factors), np.float64)
+
     def whiten(self, component: int, offsets: Array) -> Array:
         """W_k u of each row u (n_rows, n_features)."""
         columns = np.empty((offsets.shape[1], len(offsets)))
@@ -211,8 +216,7 @@ class Coordinates:
                 weights = weights * ((1 - odds / (1 + odds)) / (1 - weights[-1]))
                 weights[-1] = odds / (1 + odds)
         noise = None if model.noise is None else model.noise.weighing(float(weights[-1]))
-        colours = _colours(self.factors)
-        means = np.array(model.means)
+        colours, means = self.colours, np.array(model.means)
         for k, offset in enumerate(of_means.reshape(means.shape)):
             colour = colours[k if len(colours) > 1 else 0]
             means[k] += colour * offset if colour.ndim < 2 else (colour * offset).sum(axis=1)
@@ -440,8 +444,3 @@ def _turned_factors(model: Model, *, is_common: bool) -> tuple[Array, Array]:
     if not (variances > 0).all():
         raise NotSmooth("a covariance is singular along an axis")
     return each.swapaxes(1, 2) / np.sqrt(variances)[:, :, None], variances
-
-
-def _colours(factors: Array) -> Array:
-    """L_k = W_k⁻¹."""
-    return 1 / factors if factors.ndim < 3 else np.asarray(np.linalg.inv(factors), np.float64)

@@ -1,0 +1,100 @@
+"""The natural scale: what each parameter is called, its value, and how it moves with the coordinates."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+import pytest
+
+from gaussmix import GaussianMixture, Restrictions
+from gaussmix.em.coordinates import Coordinates
+from gaussmix.em.natural import NaturalScale
+from gaussmix.em.trace import Frozen, Trace
+from gaussmix.families import FAMILIES
+
+SMOOTH = [name for name, family in FAMILIES.items() if family.algebra is not None]
+N_ROWS, D = 60, 3
+
+
+def rows(n_features=D):
+    rng = np.random.default_rng(4)
+    blocks = 3.0 * rng.normal(size=(3, n_features))[rng.integers(3, size=N_ROWS)]
+    return (rng.normal(size=(N_ROWS, n_features)) + blocks) @ rng.normal(size=(n_features, n_features))
+
+
+def coordinates(trace=None, n_features=D, **parameters):
+    gm = GaussianMixture(3, max_iter=2, init_params="kmeans", random_state=0, **parameters)
+    problem, _ = gm._checked(rows(n_features), None, None, None, None)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # two steps are not enough
+        gm.fit(rows(n_features))
+    return Coordinates.of(gm.mixture_.model, problem.objective, trace or Trace())
+
+
+def assert_right(at):
+    scale, step = NaturalScale.of(at.model), 1e-3
+    values = [
+        [scale.values(at.at(times * step * unit)) for times in (2, 1, -1, -2)] for unit in np.eye(at.size)
+    ]  # a difference of fourth order
+    differences = np.array([-two + 8 * one - 8 * minus + less for two, one, minus, less in values]).T / (12 * step)
+    found = scale.jacobian(at)
+    assert found.shape == (scale.size, at.size)
+    np.testing.assert_allclose(found, differences, atol=1e-8 * np.abs(differences).max())
+    return found
+
+
+@pytest.mark.parametrize("noise", [False, True])
+@pytest.mark.parametrize("family", SMOOTH)
+def test_the_jacobian_is_the_derivative(family, noise):
+    at = coordinates(covariance_type=family, noise=noise, reg_covar=0.0)
+    assert np.linalg.matrix_rank(assert_right(at)) == at.size  # no parameter is lost
+
+
+def test_of_one_feature():
+    assert_right(coordinates(n_features=1))
+
+
+def test_what_is_frozen_or_fixed_does_not_move():
+    at = coordinates(trace=Trace(frozen={1: Frozen.COLLAPSED}), restrictions=Restrictions(equal_weights=True))
+    found, terms = assert_right(at), NaturalScale.of(at.model).terms
+    still = [term.name("abc") for term, row in zip(terms, found, strict=True) if not row.any()]
+    assert [name for name in still if not name.startswith("weight")] == [
+        *(f"mean[1, {name}]" for name in "abc"),
+        *(
+            f"{kind}[1, {inside}]"
+            for kind, inside in [
+                ("variance", "a"),
+                ("covariance", "b, a"),
+                ("variance", "b"),
+                ("covariance", "c, a"),
+                ("covariance", "c, b"),
+                ("variance", "c"),
+            ]
+        ),
+    ]
+    assert still[:3] == ["weight[0]", "weight[1]", "weight[2]"]
+
+
+@pytest.mark.parametrize(
+    ("family", "names"),
+    [
+        ("full", ["variance[0, a]", "covariance[0, b, a]", "variance[0, b]", "variance[1, a]"]),
+        ("tied", ["variance[a]", "covariance[b, a]", "variance[b]"]),
+        ("diag", ["variance[0, a]", "variance[0, b]", "variance[1, a]"]),
+        ("spherical", ["variance[0]", "variance[1]"]),
+        ("EII", ["variance"]),
+    ],
+)
+def test_names_and_values_go_together(family, names):
+    at = coordinates(covariance_type=family, n_features=2, noise=True)
+    scale, covariances = NaturalScale.of(at.model), at.model.covariances.dense()
+    found = [term.name("ab") for term in scale.terms]
+    first = 4 + 3 * 2
+    assert found[:6] == ["weight[0]", "weight[1]", "weight[2]", "weight[noise]", "mean[0, a]", "mean[0, b]"]
+    assert found[first : first + len(names)] == names
+    values = scale.values(at.model)
+    assert values[:4].sum() == pytest.approx(1)
+    for term, value in zip(scale.terms[first:], values[first:], strict=True):
+        places = (term.features * 2)[:2] or (0, 0)
+        assert value == covariances[max(term.component, 0)][places]

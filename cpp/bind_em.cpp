@@ -269,21 +269,28 @@ Index bound_move_centres(const Target& target, const Rows& rows, const RowWeight
 using Integers = nb::ndarray<const std::int64_t, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
 
 GroupsView view_groups(const Rows& rows, const RowWeight& row_weight, const std::tuple<Integers, Integers>& ranges,
+                       const std::optional<Integers>& starts_of_weights,
                        const std::tuple<Contiguous<1>, Contiguous<1>>& weights) {
     const auto& [first, n_rows] = ranges;
+    const Integers& first_weight = starts_of_weights ? *starts_of_weights : first;
     const auto& [total, unit] = weights;
     GroupsView groups{};
     groups.rows = view_rows(rows, {});
-    groups.row_weight = view_row_weight(row_weight, groups.rows.n_rows);
+    const Index n_weights = row_weight ? static_cast<Index>(row_weight->size()) : groups.rows.n_rows;
+    groups.row_weight = view_row_weight(row_weight, n_weights);
     groups.n_groups = static_cast<Index>(first.size());
-    require(n_rows.size() == first.size() && total.size() == first.size() && unit.size() == first.size(),
+    require(n_rows.size() == first.size() && first_weight.size() == first.size() && total.size() == first.size() &&
+                unit.size() == first.size(),
             "ranges and weights must have shape (n_groups,)");
     for (std::size_t i = 0; i < first.size(); ++i) {
         require(first.data()[i] >= 0 && n_rows.data()[i] >= 0 && first.data()[i] <= groups.rows.n_rows &&
                     n_rows.data()[i] <= groups.rows.n_rows - first.data()[i],
                 "a group has rows that are not there");
+        require(!row_weight || (first_weight.data()[i] >= 0 && first_weight.data()[i] <= n_weights - n_rows.data()[i]),
+                "a group has weights that are not there");
     }
     groups.first = first.data();
+    groups.first_weight = first_weight.data();
     groups.n_rows = n_rows.data();
     groups.total_weight = total.data();
     groups.unit = unit.data();
@@ -300,18 +307,20 @@ RecipeView view_recipe(std::size_t d, const std::tuple<int, int, int>& letters, 
                        const std::tuple<Index, double>& kmeans, const Maybe<1>& ridge,
                        const std::tuple<double, double>& automatic, double smallest_spread,
                        const std::tuple<double, double, double, double>& limits, double tolerance, Index max_steps,
-                       double seconds) {
+                       double seconds, bool is_begun) {
     RecipeView recipe{};
     recipe.algebra = to_algebra(letters);
     require(n_components > 0, "n_components is 0");
     require(!ridge || ridge->size() == d, "ridge must have shape (n_features,)");
     require(max_steps >= 0, "max_steps must be at least 0");
-    require(centres.has_value() != uniform.has_value(), "either centres or uniform must be given");
+    require(is_begun + centres.has_value() + uniform.has_value() == 1, "centres, uniform or begun must be given");
+    require(!is_begun || (ridge && max_steps > 0), "begun must go with a ridge and steps");
     require(!centres || (centres->size() == static_cast<std::size_t>(n_components) * d && ridge),
             "centres must have shape (n_components, n_features), and go with a ridge");
     require(!uniform || uniform->shape(0) > 0, "uniform must have a row for each start");
     if (uniform) check_spread(n_components, n_candidates, uniform->shape(1));
     recipe.n_components = n_components;
+    recipe.is_begun = is_begun;
     recipe.centres = centres ? centres->data() : nullptr;
     recipe.n_starts = uniform ? static_cast<Index>(uniform->shape(0)) : 1;
     recipe.n_candidates = n_candidates;
@@ -335,7 +344,7 @@ std::optional<SearchView> view_search(const std::optional<Searched>& searched, c
     if (!searched) return std::nullopt;
     const auto& [least_weight, most_rows, uniform, draws, first, close, judged, patience] = *searched;
     const auto n_starts = static_cast<std::size_t>(recipe.n_starts);
-    require(recipe.centres == nullptr && recipe.max_steps > 0, "a search must have seeds and steps");
+    require(recipe.uniform != nullptr && recipe.max_steps > 0, "a search must have seeds and steps");
     require(uniform.shape(0) == n_starts && draws.shape(0) == n_starts && draws.shape(1) == uniform.shape(1) + 1,
             "uniform must have a start less than draws, and both must have the starts of the fit");
     require(draws.shape(2) > 0, "draws must have numbers");
@@ -346,18 +355,22 @@ std::optional<SearchView> view_search(const std::optional<Searched>& searched, c
                       patience};
 }
 
+// Weights, means and covariances of each group.
+using Begun = std::tuple<Contiguous<2>, Contiguous<3>, Contiguous<2>>;
+
 FitsResult bound_fit_many(const Target& target, const Rows& rows, const RowWeight& row_weight,
-                          const std::tuple<Integers, Integers>& ranges,
+                          const std::tuple<Integers, Integers>& ranges, const std::optional<Integers>& first_weight,
                           const std::tuple<Contiguous<1>, Contiguous<1>>& weights,
                           const std::tuple<int, int, int>& letters, Index n_components, const Maybe<2>& centres,
                           Index n_candidates, const Maybe<2>& uniform, const std::tuple<Index, double>& kmeans,
                           const Maybe<1>& ridge, const std::tuple<double, double>& automatic, double smallest_spread,
                           const std::tuple<double, double, double, double>& limits, double tolerance, Index max_steps,
-                          double seconds, const std::optional<Searched>& searched, int n_threads) {
-    const GroupsView groups = view_groups(rows, row_weight, ranges, weights);
+                          double seconds, const std::optional<Searched>& searched, const std::optional<Begun>& begun,
+                          int n_threads) {
+    const GroupsView groups = view_groups(rows, row_weight, ranges, first_weight, weights);
     const auto d = static_cast<std::size_t>(groups.rows.n_features);
     RecipeView recipe = view_recipe(d, letters, n_components, centres, n_candidates, uniform, kmeans, ridge, automatic,
-                                    smallest_spread, limits, tolerance, max_steps, seconds);
+                                    smallest_spread, limits, tolerance, max_steps, seconds, begun.has_value());
     const std::optional<SearchView> search = view_search(searched, recipe);
     recipe.search = search ? &*search : nullptr;
     const auto n_groups = static_cast<std::size_t>(groups.n_groups), k = static_cast<std::size_t>(n_components);
@@ -368,6 +381,15 @@ FitsResult bound_fit_many(const Target& target, const Rows& rows, const RowWeigh
     NewArray<double, 3> means({n_groups, k, d});
     NewArray<std::int64_t, 1> n_steps({n_groups});
     NewArray<bool, 1> has_settled({n_groups});
+    if (begun) {
+        const auto& [weights_of, means_of, covariances_of] = *begun;
+        require(weights_of.size() == n_groups * k && means_of.size() == n_groups * k * d &&
+                    covariances_of.size() == n_groups * size,
+                "begun must have the mixture of each group");
+        std::copy_n(weights_of.data(), weights_of.size(), found.data());
+        std::copy_n(means_of.data(), means_of.size(), means.data());
+        std::copy_n(covariances_of.data(), covariances_of.size(), covariances.data());
+    }
     std::vector<Numbers> courses(n_groups);
     const FitsView out{found.data(),  means.data(),   covariances.data(), factors.data(), log_abs_det.data(),
                        ridges.data(), n_steps.data(), has_settled.data(), courses};
@@ -437,13 +459,14 @@ constexpr const char* kUpdateSignature =
     ", n_features: int, current: " FLOATS " | None) -> " FLOATS;
 constexpr const char* kManySignature =
     "def fit_many(self, rows: " FLOATS " | numpy.typing.NDArray[numpy.float32], row_weight: " FLOATS
-    " | None, ranges: tuple[" INTEGERS ", " INTEGERS "], weights: tuple[" FLOATS ", " FLOATS
-    "], algebra: tuple[int, int, int], n_components: int, centres: " FLOATS
+    " | None, ranges: tuple[" INTEGERS ", " INTEGERS "], first_weight: " INTEGERS " | None, weights: tuple[" FLOATS
+    ", " FLOATS "], algebra: tuple[int, int, int], n_components: int, centres: " FLOATS
     " | None, n_candidates: int, uniform: " FLOATS " | None, kmeans: tuple[int, float], ridge: " FLOATS
     " | None, automatic: tuple[float, float], smallest_spread: float, limits: tuple[float, float, float, float], "
     "tolerance: float, max_steps: int, seconds: float, searched: tuple[float, int, " FLOATS ", " FLOATS ", " STOP
-    ", " STOP ", " JUDGED ", int] | None, n_threads: int) -> tuple[" FLOATS ", " FLOATS ", " FLOATS ", " FLOATS
-    ", " FLOATS ", " FLOATS ", " INTEGERS ", numpy.typing.NDArray[numpy.bool_], " FLOATS "]";
+    ", " STOP ", " JUDGED ", int] | None, begun: tuple[" FLOATS ", " FLOATS ", " FLOATS
+    "] | None, n_threads: int) -> tuple[" FLOATS ", " FLOATS ", " FLOATS ", " FLOATS ", " FLOATS ", " FLOATS
+    ", " INTEGERS ", numpy.typing.NDArray[numpy.bool_], " FLOATS "]";
 #undef INTEGERS
 #undef JUDGED
 #undef STOP
@@ -473,10 +496,11 @@ void bind_em(nb::class_<Target>& type) {
              "row_weight"_a.noconvert().none(), "centres"_a.noconvert(), "settled"_a, "max_passes"_a, "n_threads"_a,
              "Move centres by k-means, where they lie, until a limit or an empty centre: the number of passes left.")
         .def("fit_many", bound_fit_many, nb::sig(kManySignature), "rows"_a.noconvert(),
-             "row_weight"_a.noconvert().none(), "ranges"_a, "weights"_a, "algebra"_a, "n_components"_a,
-             "centres"_a.none(), "n_candidates"_a, "uniform"_a.none(), "kmeans"_a, "ridge"_a.none(), "automatic"_a,
-             "smallest_spread"_a, "limits"_a, "tolerance"_a, "max_steps"_a, "seconds"_a, "searched"_a.none(),
-             "n_threads"_a, "Fit a mixture to each of many groups: the numbers of engines.runner.Fits, and factors.")
+             "row_weight"_a.noconvert().none(), "ranges"_a, "first_weight"_a.none(), "weights"_a, "algebra"_a,
+             "n_components"_a, "centres"_a.none(), "n_candidates"_a, "uniform"_a.none(), "kmeans"_a, "ridge"_a.none(),
+             "automatic"_a, "smallest_spread"_a, "limits"_a, "tolerance"_a, "max_steps"_a, "seconds"_a,
+             "searched"_a.none(), "begun"_a.none(), "n_threads"_a,
+             "Fit a mixture to each of many groups: the numbers of engines.runner.Fits, and factors.")
         .def("update", bound_update, nb::sig(kUpdateSignature), "algebra"_a, "mass"_a, "second"_a, "n_features"_a,
              "current"_a.none(), "Covariances of a family from the scatter about the new means.");
 }

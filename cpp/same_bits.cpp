@@ -495,7 +495,8 @@ private:
         std::int64_t n_steps = 0;
         bool has_settled = false;
         std::vector<Numbers> log_likelihood(1);
-        fit_many(kernels_, {{rows.data(), false, n, d, d, 1, nullptr, nullptr}, {}, 1, &first, &n_rows, &total, &unit},
+        fit_many(kernels_,
+                 {{rows.data(), false, n, d, d, 1, nullptr, nullptr}, {}, 1, &first, &first, &n_rows, &total, &unit},
                  recipe, execution_,
                  {weights.data(), means.data(), covariances.data(), factors.data(), log_abs_det.data(), ridge.data(),
                   &n_steps, &has_settled, log_likelihood});

@@ -41,6 +41,13 @@ public:
     // False where the table is unusual, and if interrupted.
     bool make(const TableView& table, const MixtureView& mixture, double* ridge, Numbers& log_likelihoods) const {
         const Index d = table.rows.n_features;
+        if (recipe_.is_begun) {
+            std::copy_n(recipe_.ridge, d, ridge);
+            EmView em = view(table, ridge);
+            Total total;
+            return find_total(em, total) && run_em(kernels_, em, execution_, mixture, log_likelihoods) &&
+                   !log_likelihoods.empty();
+        }
         if (recipe_.centres != nullptr) {
             std::copy_n(recipe_.centres, recipe_.n_components * d, mixture.means);
             std::copy_n(recipe_.ridge, d, ridge);
@@ -286,7 +293,7 @@ TableView table_of(const GroupsView& groups, Index group) {
         rows.data = static_cast<const double*>(rows.data) + offset;
     }
     rows.n_rows = groups.n_rows[group];
-    if (table.row_weight.data != nullptr) table.row_weight.data += groups.first[group] * table.row_weight.stride;
+    if (table.row_weight.data != nullptr) table.row_weight.data += groups.first_weight[group] * table.row_weight.stride;
     return table;
 }
 

@@ -11,7 +11,8 @@ struct GroupsView {
     RowsView rows;             // of all groups
     RowWeightView row_weight;  // below 1, or null
     Index n_groups;
-    const std::int64_t* first;  // (n_groups,), where the rows of each begin
+    const std::int64_t* first;         // (n_groups,), where the rows of each begin
+    const std::int64_t* first_weight;  // where their weights begin: the same rows may have others in another group
     const std::int64_t* n_rows;
     const double* total_weight;
     const double* unit;  // what the weights of each group were divided by
@@ -46,21 +47,22 @@ struct RecipeView {
     Index max_steps;
     double seconds;            // a group makes no further step after so long
     const SearchView* search;  // null: none
+    bool is_begun = false;     // EM begins at the mixtures in FitsView, with a ridge that is given
 };
 
-struct FitsView {  // of all groups, one after the other
-    double *weights, *means, *covariances;
-    double *factors, *log_abs_det;  // of the covariances
-    double* ridge;                  // (n_groups, n_features)
-    std::int64_t* n_steps;          // (n_groups,); -1 where the group is unusual: the others hold no numbers of it then
-    bool* has_settled;              // (n_groups,)
+struct FitsView {                           // of all groups, one after the other
+    double *weights, *means, *covariances;  // where EM begins, if the recipe says so
+    double *factors, *log_abs_det;          // of the covariances
+    double* ridge;                          // (n_groups, n_features)
+    std::int64_t* n_steps;  // (n_groups,); -1 where the group is unusual: the others hold no numbers of it then
+    bool* has_settled;      // (n_groups,)
     std::vector<Numbers>& log_likelihood;  // means before each step, of each group
 };
 
 // Begins a fit of each group and makes steps of EM as `run_em` does. A group is unusual where its numbers can't be used or
 // have fewer distinct rows than components, a column is constant, a centre loses its rows, or the first M-step would pass a
 // limit; with several starts also where a run ends before EM does. With centres and a ridge given, only a lost centre
-// and the first M-step count. False if interrupted.
+// and the first M-step count; from a given mixture only a first step that passes a limit. False if interrupted.
 bool fit_many(const KernelTable& kernels, const GroupsView& groups, const RecipeView& recipe,
               const Execution& execution, const FitsView& out);
 

@@ -261,6 +261,7 @@ class Target:
         rows: numpy.typing.NDArray[numpy.float64] | numpy.typing.NDArray[numpy.float32],
         row_weight: numpy.typing.NDArray[numpy.float64] | None,
         ranges: tuple[numpy.typing.NDArray[numpy.int64], numpy.typing.NDArray[numpy.int64]],
+        first_weight: numpy.typing.NDArray[numpy.int64] | None,
         weights: tuple[numpy.typing.NDArray[numpy.float64], numpy.typing.NDArray[numpy.float64]],
         algebra: tuple[int, int, int],
         n_components: int,
@@ -292,6 +293,12 @@ class Target:
                 tuple[float, float, float],
             ],
             int,
+        ]
+        | None,
+        begun: tuple[
+            numpy.typing.NDArray[numpy.float64],
+            numpy.typing.NDArray[numpy.float64],
+            numpy.typing.NDArray[numpy.float64],
         ]
         | None,
         n_threads: int,

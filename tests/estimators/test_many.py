@@ -30,7 +30,7 @@ def _calls_one_by_one(monkeypatch):
     fit_many = NativeEngine.fit_many
 
     def several_only(self, groups, recipe):
-        is_begun = len(groups.size) > 1 or not isinstance(recipe.centres, Seeds)
+        is_begun = len(groups.size) > 1 or not isinstance(recipe.start, Seeds)
         return fit_many(self, groups, recipe) if is_begun else None
 
     monkeypatch.setattr(NativeEngine, "fit_many", several_only)

@@ -25,11 +25,12 @@ def arguments(rng, **changes):
     rows[first[5] + 3, 1] = np.nan
     rows[first[6] :, 0] = 2.0  # a constant column
     values = {
-        "rows": rows, "row_weight": None, "ranges": (first, size), "weights": (size.astype(float), np.ones(7)),
+        "rows": rows, "row_weight": None, "ranges": (first, size), "first_weight": None,
+        "weights": (size.astype(float), np.ones(7)),
         "algebra": FULL, "n_components": N_COMPONENTS, "centres": None, "n_candidates": N_CANDIDATES,
         "uniform": rng.random((2, 1 + (N_COMPONENTS - 1) * N_CANDIDATES)), "kmeans": (100, 1e-4), "ridge": None,
         "automatic": (1e-6, 0.01), "smallest_spread": 1e-152, "limits": (2.0**-40, 1e-15, 1e3, 1e3),
-        "tolerance": 1e-3, "max_steps": 100, "seconds": 1e9, "searched": None, "n_threads": 2,
+        "tolerance": 1e-3, "max_steps": 100, "seconds": 1e9, "searched": None, "begun": None, "n_threads": 2,
     }  # fmt: skip
     return values | changes
 
@@ -96,6 +97,35 @@ def test_a_weight_of_two_counts_twice(target, rng):
         np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-9)
 
 
+def test_groups_may_share_rows_and_begin_at_mixtures_of_their_own(targets, target, rng):
+    """Three groups of the same sixty rows with other weights have the bits of run_em from the same mixtures."""
+    values = arguments(rng, uniform=None, ridge=np.full(2, 0.01))
+    rows, shares, n = values["rows"], rng.random(3 * 60 + 5), 60
+    starts = np.array([5, 65, 125])
+    first = targets[0].fit_many(**one(arguments(rng, rows=rows, max_steps=1)))
+    begun = [np.repeat(each, 3, axis=0) for each in first[:3]]
+    begun[1] = begun[1] + 0.1 * rng.normal(size=(3, 1, 2))
+    of_groups = {
+        "row_weight": shares,
+        "ranges": (np.zeros(3, np.int64), np.full(3, n)),
+        "first_weight": starts,
+        "weights": (np.array([shares[s : s + n].sum() for s in starts]), np.ones(3)),
+        "begun": tuple(begun),
+    }
+    found = target.fit_many(**values | of_groups)
+    ends = np.cumsum(found[N_STEPS])
+    for i, (start, end) in enumerate(zip(starts, ends, strict=True)):
+        weights, means, covariances = (np.array(each[i]) for each in begun)
+        total = of_groups["weights"][0][i]
+        course, factors, _ = target.run_em(
+            rows[:n], shares[start : start + n], total, FULL, weights, means, covariances, None, None, values["ridge"],
+            values["limits"], values["tolerance"], -np.inf, values["max_steps"], 1e9, 1,
+        )  # fmt: skip
+        for one_by_one, together in zip((weights, means, covariances, factors), found[:4], strict=True):
+            np.testing.assert_array_equal(one_by_one, together[i])
+        np.testing.assert_array_equal(course, found[-1][end - len(course) : end])
+
+
 def test_a_group_whose_first_step_passes_a_limit_is_left_alone(target, rng):
     n_steps = target.fit_many(**arguments(rng))[N_STEPS], target.fit_many(**arguments(rng, limits=LOST))[N_STEPS]
     assert n_steps[0][0] > 0
@@ -152,6 +182,8 @@ def test_no_groups(target, rng):
 
 
 WRONG = {
+    "first_weight": [np.zeros(6, int)],
+    "begun": [(np.zeros((7, 3)), np.zeros((7, 3, 2)), np.zeros((7, 12)))],  # beside uniform
     "algebra": [(0, 2, 2)],
     "ranges": [
         (np.zeros(6, int), np.zeros(7, int)),

@@ -35,7 +35,7 @@ def calls(monkeypatch):
 
 
 def is_from_the_start(recipe):
-    return isinstance(recipe.centres, Seeds) and recipe.control.max_steps > 0
+    return isinstance(recipe.start, Seeds) and recipe.control.max_steps > 0
 
 
 def without_starts(monkeypatch):
@@ -43,7 +43,7 @@ def without_starts(monkeypatch):
     fit_many = NativeEngine.fit_many
 
     def from_centres(self, groups, recipe):
-        return None if isinstance(recipe.centres, Seeds) else fit_many(self, groups, recipe)
+        return None if isinstance(recipe.start, Seeds) else fit_many(self, groups, recipe)
 
     monkeypatch.setattr(NativeEngine, "fit_many", from_centres)
 

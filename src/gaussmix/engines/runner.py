@@ -78,6 +78,8 @@ class Groups(NamedTuple):
     first, size : (n_groups,), int64: where the rows of each group begin, and how many they are.
     total_weight : (n_groups,), sum of the row weights of each.
     unit : (n_groups,), what the weights of each group were divided by: a power of 2.
+    first_weight : (n_groups,), int64: where the weights of each group begin, so that groups may share rows, each with
+        weights of its own; None where they begin with the rows.
     """
 
     rows: Rows
@@ -86,6 +88,7 @@ class Groups(NamedTuple):
     size: NDArray[np.int64]
     total_weight: Array
     unit: Array
+    first_weight: NDArray[np.int64] | None = None
 
     @classmethod
     def of_one(cls, block: Block, unit: float) -> Groups:
@@ -109,6 +112,26 @@ class Seeds(NamedTuple):
     uniform: Array | None
     max_passes: int
     settled: float
+
+
+class Begun(NamedTuple):
+    """The mixture of each group at which EM begins.
+
+    Parameters
+    ----------
+    weights : (n_groups, n_components).
+    means : (n_groups, n_components, n_features), data units.
+    covariances : (n_groups, …), each in compact form, data units².
+    """
+
+    weights: Array
+    means: Array
+    covariances: Array
+
+    def of(self, chosen: Any) -> tuple[Array, Array, Array]:
+        """Those of some groups, as the core reads them."""
+        weights, means, covariances = (np.ascontiguousarray(each[chosen]) for each in self)
+        return weights, means, covariances.reshape(len(weights), -1)
 
 
 Steps = tuple[float, int]  # of EM: tolerance, nats per unit of row weight, and limit on their number
@@ -157,8 +180,9 @@ class Recipe(NamedTuple):
     ----------
     algebra : which covariances the family makes.
     n_components : K.
-    centres : how to find them, or (n_components, n_features), data units: rows begin at the nearest. With given centres
-        rows are taken as they are, and `control` has a ridge.
+    start : how to find centres, or centres (n_components, n_features), data units: rows begin at the nearest. Or the
+        mixtures at which EM begins. With given centres or mixtures rows are taken as they are, and `control` has a
+        ridge.
     control : when EM ends. Without steps there is the first M-step alone.
     ridge_share, trimmed : of the automatic ridge; see `em.ridge`.
     smallest_spread : a group in which a column varies by less is unusual, data units.
@@ -167,7 +191,7 @@ class Recipe(NamedTuple):
 
     algebra: Algebra
     n_components: int
-    centres: Seeds | Array
+    start: Seeds | Array | Begun
     control: Control
     ridge_share: float
     trimmed: float

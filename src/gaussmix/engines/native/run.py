@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gaussmix.engines.native.visits import could_pay, is_long
-from gaussmix.engines.runner import Control, Course, Fits, Groups, Recipe, Seeds
+from gaussmix.engines.runner import Begun, Control, Course, Fits, Groups, Recipe, Seeds
 from gaussmix.numerics.arrays import Array
 from gaussmix.numerics.elementary import log
 from gaussmix.waist.algebra import Across, Algebra
@@ -80,21 +80,23 @@ def run_em(
 
 def fit_many(target: Target, n_threads: int, groups: Groups, recipe: Recipe) -> Fits | None:
     """Fit each group in the core; see `Runner.fit_many`."""
-    algebra, centres, control = recipe.algebra, recipe.centres, recipe.control
-    places, seeds = (None, centres) if isinstance(centres, Seeds) else (centres, Seeds(1, None, 0, 0.0))
+    algebra, start, control = recipe.algebra, recipe.start, recipe.control
+    seeds = start if isinstance(start, Seeds) else Seeds(1, None, 0, 0.0)
     unsuited = [
         size
         for size in {*groups.size.tolist()}
         if size > LEAF_ROWS or not suits_core(Block(0, groups.rows[:size]), recipe.n_components, algebra)
     ]
     suited = np.flatnonzero(~np.isin(groups.size, unsuited)) if unsuited else slice(None)
+    begun = start.of(suited) if isinstance(start, Begun) else None
     found = target.fit_many(
         groups.rows, groups.row_weight, (groups.first[suited], groups.size[suited]),
+        None if groups.first_weight is None else groups.first_weight[suited],
         (groups.total_weight[suited], groups.unit[suited]), algebra, recipe.n_components,
-        places, seeds.n_candidates, seeds.uniform, (seeds.max_passes, seeds.settled), control.ridge,
-        (recipe.ridge_share, recipe.trimmed), recipe.smallest_spread, _limits(control),
-        control.tolerance, min(control.max_steps, MOST_STEPS),
-        SECONDS if len(groups.size) == 1 else FOREVER, recipe.search, n_threads,
+        start if isinstance(start, np.ndarray) else None, seeds.n_candidates, seeds.uniform,
+        (seeds.max_passes, seeds.settled), control.ridge, (recipe.ridge_share, recipe.trimmed), recipe.smallest_spread,
+        _limits(control), control.tolerance, min(control.max_steps, MOST_STEPS),
+        SECONDS if len(groups.size) == 1 else FOREVER, recipe.search, begun, n_threads,
     )  # fmt: skip
     weights, means, covariances, factors, log_abs_det, ridge, n_steps, has_settled, log_likelihood = found
     whitening = None

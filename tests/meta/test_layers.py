@@ -94,6 +94,7 @@ MAY_IMPORT = {
         "door",
     ],
     "report": [
+        "checks",
         "waist",
         "numerics",
         *SIBLINGS,

@@ -135,7 +135,8 @@ class Coordinates:
             )
         kept = (blocks != 0).any(axis=(0, 1))
         blocks = blocks[:, :, kept]
-        jacobian = _block_diagonal(of_weights, of_means, blocks.reshape(-1, blocks.shape[2]))
+        n_numbers = blocks.shape[0] * blocks.shape[1]
+        jacobian = _block_diagonal(of_weights, of_means, blocks.reshape(n_numbers, blocks.shape[2]))
         if angles is not None:
             before = jacobian.shape[1] - blocks.shape[2]
             angles = np.concatenate((np.zeros((*angles.shape[:2], before)), angles[:, :, kept]), axis=2)

@@ -16,13 +16,16 @@ from sklearn.base import DensityMixin
 
 from gaussmix.background import NO_MARGINAL
 from gaussmix.door.labels import check_labels
-from gaussmix.door.rows import check_counts_of_rows, counted_weight
+from gaussmix.door.parameters import check_name, check_ridge
+from gaussmix.door.restrictions import check_terms
+from gaussmix.door.rows import check_counts_of_rows, check_meaning, counted_weight
 from gaussmix.engines import check_jobs
 from gaussmix.engines.base import Engine
 from gaussmix.engines.incomplete import IncompleteEngine
 from gaussmix.estimators.attributes import MixtureAttributes, to_sklearn
 from gaussmix.estimators.base import FittedValue
-from gaussmix.fit.problem import Data
+from gaussmix.fit.inference import KINDS
+from gaussmix.fit.problem import Data, Problem
 from gaussmix.fit.watch import Callback
 from gaussmix.mixture.base import check_alone
 from gaussmix.mixture.compare.merging import MIN_OVERLAP, Merging, merge_by_entropy
@@ -32,6 +35,7 @@ from gaussmix.noise import Noise
 from gaussmix.numerics.arrays import Array, narrowed
 from gaussmix.numerics.frames import Frame, made_frame
 from gaussmix.priors import Dirichlet, NormalInverseWishart
+from gaussmix.report.inference import Inference, inference_of
 from gaussmix.report.reading import augmented, explanation_of, summary_of
 from gaussmix.report.summary import Summary
 from gaussmix.restrictions import Restrictions
@@ -252,6 +256,81 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
         check_alone("merge", [self.mixture_])  # before the rows are read
         shares = self._each_row(source, self._engine(source).responsibilities)
         return merge_by_entropy(self.mixture_, shares, source.row_weight, min_overlap)
+
+    def inference(
+        self,
+        X: ArrayLike,
+        *,
+        sample_weight: ArrayLike | None = None,
+        X_error: ArrayLike | None = None,
+        kind: str = "hessian",
+    ) -> Inference:
+        """How sure the weights, means, covariances and any function of the mixture are, by formula.
+
+        It first goes on to the maximum, by EM and Newton's method: where EM ends by `tol`, standard errors may be wrong
+        by half. `params` are those of the maximum.
+
+        Parameters
+        ----------
+        X : (n_samples, n_features), the rows of the fit, which it does not keep. Other rows are noticed by their
+            likelihood, with a RuntimeWarning.
+        sample_weight : (n_samples,), as in `fit`. Frequencies count rows; with precisions the sandwich has their
+            squares.
+        X_error : measurement errors of X, as for `fit`.
+        kind : "hessian", the inverse of the observed information (Louis 1982); "outer", the inverse of the outer
+            product of the scores; "sandwich", which is right for a mixture that is only near to the truth (White 1982;
+            Boldea & Magnus 2009, JASA 104). A prior and the ridge have their part in the scores.
+
+        Returns
+        -------
+        inference : with `params`, `bse`, `cov_params()`, `conf_int(alpha)`, `tidy()`, `function(f)`; print it to read
+            it. Intervals of weights are symmetric on the logit scale, of variances on the log scale. Components without
+            standard errors are named: those that collapsed or lost their rows, and those at a saddle.
+
+        Raises
+        ------
+        NotFittedError : before `fit`.
+        ValueError, TypeError : X or a parameter can't be used, or there is no formula, as with `trim`.
+
+        See Also
+        --------
+        bootstrap : where rows are few or components overlap.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from gaussmix import GaussianMixture
+        >>> X = np.random.default_rng(0).normal(np.repeat([0.0, 8.0], 200))[:, None]
+        >>> found = GaussianMixture(2, random_state=0).fit(X).inference(X)
+        >>> print(found)
+        Inference by the Hessian of the objective
+        <BLANKLINE>
+                         estimate  std error    2.5 %  97.5 %
+              weight[0]    0.5001     0.0250   0.4513  0.5490
+              weight[1]    0.4999     0.0250   0.4510  0.5487
+            mean[0, x0]    0.0162     0.0683  -0.1175  0.1500
+            mean[1, x0]    7.9124     0.0725   7.7702  8.0545
+        variance[0, x0]    0.9278     0.0946   0.7598  1.1330
+        variance[1, x0]     1.048      0.106    0.860   1.277
+        >>> gap = found.function(lambda mixture: abs(mixture.means[0, 0] - mixture.means[1, 0]))
+        >>> gap.conf_int().round(2)
+        array([[7.7 , 8.09]])
+        """
+        check_name("kind", kind, KINDS)
+        problem = self._problem_of(X, sample_weight, X_error)
+        are_counts = check_meaning(self.weight_meaning) == "frequency"
+        return inference_of(self._told(), problem, kind, are_counts=are_counts)
+
+    def _problem_of(self, X: ArrayLike, sample_weight: ArrayLike | None, X_error: ArrayLike | None) -> Problem:
+        """What was fitted, with these rows."""
+        source = check_counts_of_rows(self._source(X, sample_weight, X_error), self.weight_meaning)
+        model = self.mixture_.model
+        family, n_components = model.family, model.n_components
+        terms = check_terms(self, [family], n_components)
+        terms = terms.with_values(model.without_noise.weights, model.means, model.covariances)
+        ridge = check_ridge(self.reg_covar, [family], self.prior)
+        data = Data(source, None, model.noise, trim=float(self.trim))
+        return Problem(data, family, n_components, self._engine(source), ridge, terms=terms)
 
     def summary(
         self, X: ArrayLike | None = None, sample_weight: ArrayLike | None = None, *, X_error: ArrayLike | None = None

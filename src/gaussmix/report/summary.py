@@ -66,10 +66,10 @@ class Summary:
         """
         header, rows = self._cells()
         if width is None:
-            return "\n".join(line.rstrip() for line in _aligned(_cut(header, rows, _WIDEST)))
+            return "\n".join(line.rstrip() for line in aligned(_cut(header, rows, _WIDEST)))
         turned = [list(column) for column in zip(header, *rows, strict=True)]
-        layouts = [(layout[0], _shortened(layout[1:])) for layout in ([header, *rows], turned)]
-        tried = [_aligned(_cut(*layout, most)) for most in range(_WIDEST, 1, -1) for layout in layouts]
+        layouts = [(layout[0], shortened(layout[1:])) for layout in ([header, *rows], turned)]
+        tried = [aligned(_cut(*layout, most)) for most in range(_WIDEST, 1, -1) for layout in layouts]
         found = next((lines for lines in tried if len(lines[0]) <= width), tried[-2])
         return "\n".join(line.rstrip() for line in found)
 
@@ -149,13 +149,13 @@ class Summary:
         return header, rows
 
 
-def _aligned(rows: list[list[str]]) -> list[str]:
+def aligned(rows: list[list[str]]) -> list[str]:
     """Lines of one length, whose columns end at the same places."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return ["  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
 
 
-def _shortened(rows: list[list[str]]) -> list[list[str]]:
+def shortened(rows: list[list[str]]) -> list[list[str]]:
     """The first rows, and one that counts the others."""
     more = len(rows) - _LONGEST
     return rows if more <= 0 else [*rows[:_LONGEST], [f"… {more} more", *[""] * (len(rows[0]) - 1)]]

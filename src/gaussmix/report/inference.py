@@ -1,0 +1,349 @@
+"""How sure the numbers of a fit are: standard errors, covariances and intervals, in the words of statsmodels."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from html import escape
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy.special import expit, logit, ndtri
+
+from gaussmix.checks import check_within
+from gaussmix.em.coordinates import NotSmooth
+from gaussmix.em.natural import Kind, Term
+from gaussmix.em.trace import Frozen
+from gaussmix.errors import counted, name_components, warn
+from gaussmix.fit.fitted import Fitted
+from gaussmix.fit.inference import SAME, Maximum
+from gaussmix.fit.problem import Problem
+from gaussmix.mixture.digits import shorten
+from gaussmix.mixture.mixture import Mixture
+from gaussmix.mixture.shown import names_of, table_html
+from gaussmix.model import Model
+from gaussmix.numerics.arrays import Array, frozen
+from gaussmix.numerics.frames import made_frame
+from gaussmix.report.summary import aligned, shortened
+
+Function = Callable[[Mixture], ArrayLike]
+LEVEL = 0.05
+NOTED = 0.05  # standard errors from the fit to the maximum
+WEAK = 10.0  # nats of all rows: with less curvature along some direction, it is no parabola where intervals end
+_METHODS = {
+    "hessian": "the Hessian of the objective",
+    "outer": "the outer product of the scores",
+    "sandwich": "the sandwich of Hessian and scores",
+}
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Estimates:
+    """Numbers of a mixture, and how sure they are.
+
+    Parameters
+    ----------
+    names : of the numbers.
+    params : (q,), the numbers, in their units.
+    covariance : (q, q), of their estimates; NaN where there is none, 0 where a number is known.
+    links : of each number, the scale on which its interval is symmetric: "logit" of a weight, "log" of a variance, and
+        "" for itself.
+    method : how they were found, as a line.
+    notes : what to know of them, a sentence each.
+    draws : (n, q), of a bootstrap, a row for each refit; None for formulas.
+    library : of data frames; None for the first that is installed.
+    """
+
+    names: tuple[str, ...]
+    params: Array
+    covariance: Array
+    links: tuple[str, ...]
+    method: str
+    notes: tuple[str, ...] = ()
+    draws: Array | None = None
+    library: str | None = None
+
+    def __post_init__(self) -> None:
+        for array in (self.params, self.covariance, self.draws):
+            if array is not None:
+                frozen(array)
+
+    @property
+    def bse(self) -> Array:
+        """Standard errors, (q,)."""
+        variances: Array = np.diagonal(self.covariance)
+        return np.sqrt(variances)
+
+    def cov_params(self) -> Array:
+        """The covariance of the estimates, (q, q)."""
+        return self.covariance
+
+    def conf_int(self, alpha: float = LEVEL, method: str | None = None) -> Array:
+        """Intervals that hold each number with probability 1 − alpha, (q, 2).
+
+        Parameters
+        ----------
+        alpha : from 0 to 1.
+        method : "wald", estimate ± z · standard error, on the scale of `links`. Of a bootstrap also "percentile", the
+            quantiles of the refits, its default; and "centred", these moved so that the mean of the refits is the
+            estimate, on the scale of `links`.
+
+        Raises
+        ------
+        ValueError, TypeError : alpha is not a number between 0 and 1, or there is no such method here.
+        """
+        check_within("alpha", alpha, "a number between 0 and 1", lambda value: 0 < value < 1)
+        known = ("wald",) if self.draws is None else ("percentile", "centred", "wald")
+        chosen = known[0] if method is None else method
+        if chosen not in known:
+            raise ValueError(f"method={method!r:.40} is not one of {', '.join(map(repr, known))}.")
+        if chosen == "percentile":
+            assert self.draws is not None, "they are a bootstrap's"
+            return np.asarray(np.quantile(self.draws, (alpha / 2, 1 - alpha / 2), axis=0).T)
+        ends = np.empty((len(self.params), 2))
+        for place, (value, link) in enumerate(zip(self.params, self.links, strict=True)):
+            there, back, slope = _LINKS[link]
+            if not self.bse[place] > 0:
+                ends[place] = value if self.bse[place] == 0 else np.nan
+                continue
+            if chosen == "wald":
+                reach = -float(ndtri(alpha / 2)) * self.bse[place] * slope(value)
+                moves = np.array([-reach, reach])
+            else:
+                assert self.draws is not None, "they are a bootstrap's"
+                with np.errstate(divide="ignore"):
+                    drawn = there(self.draws[:, place])
+                moves = np.quantile(drawn, (alpha / 2, 1 - alpha / 2)) - drawn.mean()
+            ends[place] = back(there(value) + moves)
+        return ends
+
+    def tidy(self, alpha: float = LEVEL) -> Any:
+        """The numbers as a data frame with the columns "term", "estimate", "std_error", "conf_low" and "conf_high".
+
+        Parameters
+        ----------
+        alpha : as for `conf_int`.
+        """
+        return made_frame(self._columns(alpha), self.library)
+
+    def _columns(self, alpha: float) -> dict[str, Any]:
+        low, high = self.conf_int(alpha).T
+        of_numbers = {"estimate": np.array(self.params), "std_error": self.bse, "conf_low": low, "conf_high": high}
+        return {"term": list(self.names), **of_numbers}
+
+    def summary(self, alpha: float = LEVEL) -> str:
+        """The numbers in a page of text.
+
+        Parameters
+        ----------
+        alpha : as for `conf_int`.
+        """
+        header, rows = self._cells(alpha)
+        notes = ["", *(f"- {note}" for note in self.notes)] if self.notes else []
+        lines = [line.rstrip() for line in aligned([header, *shortened(rows)])]
+        return "\n".join([f"{type(self).__name__} by {self.method}", "", *lines, *notes])
+
+    def __str__(self) -> str:
+        return self.summary()
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        notes = "".join(f"<li>{escape(note)}</li>" for note in self.notes)
+        title = f"{type(self).__name__} by {self.method}"
+        return f"<div><p>{title}</p>{table_html(*self._cells(LEVEL))}<ul>{notes}</ul></div>"
+
+    def _cells(self, alpha: float) -> tuple[list[str], list[list[str]]]:
+        header = ["", "estimate", "std error", f"{100 * alpha / 2:.3g} %", f"{100 - 100 * alpha / 2:.3g} %"]
+        numbers = zip(self.names, self.params, self.bse, self.conf_int(alpha), strict=True)
+        return header, [[shorten(name), *_digits(value, error, *ends)] for name, value, error, ends in numbers]
+
+
+def _digits(value: float, error: float, low: float, high: float) -> list[str]:
+    """Numbers with three digits of the standard error."""
+    if not error > 0:
+        return [f"{value:.6g}", "known" if error == 0 else "", "", ""]
+    decimals = 2 - math.floor(math.log10(error))
+    if 0 <= decimals <= 7 and abs(value) < 1e7:
+        return [f"{each:.{decimals}f}" for each in (value, error, low, high)]
+    return [f"{value:.6g}", f"{error:.3g}", f"{low:.6g}", f"{high:.6g}"]
+
+
+def _one(value: Any) -> Any:
+    return value
+
+
+# By link: the function, its inverse, and its slope.
+_LINKS: dict[str, tuple[Callable[[Any], Any], Callable[[Any], Any], Callable[[float], float]]] = {
+    "": (_one, _one, lambda value: 1.0),
+    "log": (np.log, np.exp, lambda value: 1 / value),
+    "logit": (logit, expit, lambda value: 1 / (value * (1 - value))),
+}
+
+
+def links_of(terms: Sequence[Term]) -> tuple[str, ...]:
+    """The links of parameters."""
+    of_kind = {Kind.WEIGHT: "logit", Kind.VARIANCE: "log"}
+    return tuple(of_kind.get(term.kind, "") for term in terms)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Inference(Estimates):
+    """How sure the weights, means and covariances of a mixture are, and any function of it.
+
+    The parameters are all weights, with that of noise after them, then the means, then the numbers of the covariances:
+    lower triangles by rows, or what the structure has of them; once where all components share them.
+
+    Parameters
+    ----------
+    names, params, covariance, links, method, notes, draws, library : as for `Estimates`.
+    mixture : the one at the maximum, to which `params` belong.
+    maximum : where it stands.
+    kind : "hessian", "outer" or "sandwich".
+    """
+
+    mixture: Mixture = field(kw_only=True)
+    maximum: Maximum = field(kw_only=True)
+    kind: str = field(kw_only=True)
+
+    def function(self, function: Function, name: str = "function") -> Estimates:
+        """How sure a function of the mixture is, by the delta method.
+
+        Parameters
+        ----------
+        function : takes a `Mixture` and returns a number or an array of numbers. It must be smooth near the mixture.
+        name : of its numbers.
+
+        Returns
+        -------
+        estimates : of the function.
+
+        Raises
+        ------
+        ValueError : the function is not finite near the mixture.
+        """
+        value = _values(function, self.mixture)
+        names, own = (name,) if not value.ndim else tuple(f"{name}[{i}]" for i in range(value.size)), self.mixture
+
+        def of_model(model: Model) -> Array:
+            return _values(function, Mixture.of(model, own.feature_names)).ravel()
+
+        covariance = self.maximum.covariance(self.maximum.derivatives(of_model), self.kind)
+        plain = ("",) * value.size
+        return Estimates(names, value.ravel(), covariance, plain, self.method, self.notes, library=self.library)
+
+
+def _values(function: Function, mixture: Mixture) -> Array:
+    values = np.array(function(mixture), dtype=np.float64)
+    if not np.isfinite(values).all():
+        raise ValueError("function must return finite numbers for mixtures near the estimate.")
+    return values
+
+
+def inference_of(fitted: Fitted, problem: Problem, kind: str, *, are_counts: bool) -> Inference:
+    """Standard errors of a fit at the maximum near it.
+
+    Parameters
+    ----------
+    fitted : the fit.
+    problem : its rows and its objective.
+    kind : of the covariance, one of `fit.inference.KINDS`.
+    are_counts : whether row weights count rows. If not, the sandwich has their squares.
+
+    Raises
+    ------
+    ValueError : there is no formula, or the rows are too few for the kind.
+
+    Warns
+    -----
+    RuntimeWarning : the rows are not those of the fit.
+    """
+    collapsed = fitted.collapsed or ()
+    try:
+        found = Maximum.near(problem, fitted.mixture.model, collapsed, are_counts=are_counts or kind != "sandwich")
+    except NotSmooth as error:
+        raise ValueError(f"inference has no formula here: {error}. Use bootstrap(X).") from None
+    own = names_of(fitted.mixture)
+    covariance = found.natural_covariance(kind, problem.objective)
+    terms, mixture = found.scale.terms, Mixture.of(found.model, fitted.mixture.feature_names)
+    others = another_rows(fitted, problem, found.before)
+    warn(others)
+    return Inference(
+        tuple(term.name(own) for term in terms),
+        found.values,
+        covariance,
+        links_of(terms),
+        _METHODS[kind],
+        (*filter(None, [others]), *_notes(found, covariance, fitted.mixture.model)),
+        library=None if fitted.facts is None else fitted.facts.library,
+        mixture=mixture,
+        maximum=found,
+        kind=kind,
+    )
+
+
+def another_rows(fitted: Fitted, problem: Problem, before: float) -> str | None:
+    """Say that these are not the rows of the fit, by their number or by their likelihood; None if they may be.
+
+    `before` is the objective of the mixture here. The fit knows its own before the last step, and its last gain.
+    """
+    n_rows, heights = problem.source.n_rows, fitted.lower_bounds
+    if fitted.facts is not None and fitted.facts.n_rows != n_rows:
+        return f"The fit had {counted(fitted.facts.n_rows, 'row')}, and X has {n_rows:,}. {_OTHERS}"
+    if not heights:
+        return None
+    rounding = SAME * max(1.0, abs(heights[-1]))
+    most = 2 * abs(heights[-1] - heights[-2]) if len(heights) > 1 else np.inf  # with a ridge it may also fall
+    if abs(before - heights[-1]) <= most + rounding:
+        return None
+    return (
+        f"The objective of the fit ended at {heights[-1]:.6g} nats a row, and is {before:.6g} for this X: other rows, "
+        f"weights or labels. {_OTHERS}"
+    )
+
+
+_OTHERS = "These numbers are of a fit to this X that begins at the mixture."
+
+
+def _notes(found: Maximum, covariance: Array, fit: Model) -> list[str]:
+    """What to know of the numbers of the maximum near a fit."""
+    notes = []
+    errors = np.sqrt(np.diagonal(covariance))
+    moved = np.abs(found.values - found.scale.values(fit))[errors > 0] / errors[errors > 0]
+    if moved.max(initial=0.0) > NOTED:
+        notes.append(
+            f"The estimates are those of the maximum, up to {moved.max():.2g} standard errors from those of the fit."
+        )
+    for why, words in _OF_FROZEN.items():
+        components = sorted(k for k, each in found.frozen.items() if each is why)
+        if components:
+            notes.append(f"{name_components(components).capitalize()} {why.value}, {words}.")
+    lost = {
+        term.component
+        for term, variance in zip(found.scale.terms, np.diagonal(covariance), strict=True)
+        if np.isnan(variance) and term.component not in found.frozen
+    }
+    if found.flat.shape[1]:
+        these = sorted(k for k in lost if k >= 0)
+        which = name_components(these).capitalize() if these else "What all components share"
+        notes.append(
+            f"{which}: no standard error, because the fit is at no maximum: in "
+            f"{counted(found.flat.shape[1], 'direction')} the objective does not fall. The other standard errors hold "
+            "if nothing moves there. Try other starts, or lower n_components."
+        )
+    elif found.least_curvature < WEAK:
+        notes.append(
+            "The rows say little about some of the parameters, so that intervals by formula may hold them less often "
+            "than they should. bootstrap(X) has better ones."
+        )
+    if found.model.noise is not None:
+        notes.append("Weights are shares of all rows, noise included. The volume of the noise counts as known.")
+    return notes
+
+
+_OF_FROZEN = {
+    Frozen.LOST: "so that it has no standard errors",
+    Frozen.COLLAPSED: "so that its mean and covariance have no standard errors",
+}

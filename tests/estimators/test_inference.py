@@ -1,0 +1,262 @@
+"""Standard errors by formula, against differences of the log-likelihood, closed forms and what is known."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy.stats import multivariate_normal, norm
+
+from gaussmix import Dirichlet, GaussianMixture, GaussianMixtureIC, Restrictions
+from gaussmix.em.natural import NaturalScale
+from gaussmix.fit.inference import KINDS
+from gaussmix.mixture.mixture import Mixture
+
+N, K, D = 240, 2, 2
+STEP = 0.03  # of differences, in standard errors
+
+
+def rows(seed=0, n=N, apart=4.0):
+    rng = np.random.default_rng(seed)
+    return rng.normal(size=(n, D)) @ np.array([[1.0, 0.3], [0.0, 0.8]]) + apart * (rng.random(n) < 0.4)[:, None]
+
+
+def fitted(X=None, weight=None, **parameters):
+    given = {"n_components": K, "random_state": 0, "tol": 1e-8, "max_iter": 5000, "reg_covar": 0.0} | parameters
+    return GaussianMixture(**given).fit(rows() if X is None else X, sample_weight=weight)
+
+
+def row_heights(X, mixture):
+    """log p of each row by the parameters but the last weight, with SciPy's densities."""
+    scale = NaturalScale.of(mixture.model)
+    first = scale.n_components + scale.n_components * D
+
+    def heights(params):
+        weights = np.append(params[: K - 1], 1 - params[: K - 1].sum())
+        means = params[K - 1 : first - 1].reshape(K, D)
+        densities = 0.0
+        for k in range(K):
+            covariance = np.zeros((D, D))
+            for term, value in zip(scale.terms[first:], params[first - 1 :], strict=True):
+                if term.component in (k, -2):
+                    i, j = (term.features * 2)[:2] if term.features else (slice(None),) * 2
+                    covariance[i, j] = covariance[j, i] = value if term.features else value * np.eye(D)
+            densities = densities + weights[k] * multivariate_normal(means[k], covariance).pdf(X)
+        return np.log(densities)
+
+    return heights
+
+
+def by_differences(heights, params, errors, weight):
+    """The information and the scores of each row, by differences of fourth order."""
+    p, unit = len(params), np.diag(errors)
+    weights = np.array([1, -8, 0, 8, -1]) / 12
+    places = [place for place in range(5) if weights[place]]
+
+    def at(*moves):
+        return heights(params + STEP * sum(times * unit[i] for i, times in moves))
+
+    scores = np.array([sum(weights[a] * at((i, 2 - a)) for a in places) for i in range(p)]) / -STEP
+    matrix = np.empty((p, p))
+    for i in range(p):
+        for j in range(i + 1):
+            total = sum(weights[a] * weights[b] * (weight @ at((i, 2 - a), (j, 2 - b))) for a in places for b in places)
+            matrix[i, j] = matrix[j, i] = -total / STEP**2
+    return matrix, scores
+
+
+@pytest.mark.parametrize("meaning", ["frequency", "precision"])
+@pytest.mark.parametrize("family", ["full", "tied", "diag", "spherical"])
+def test_all_kinds_are_those_of_differences_of_the_log_likelihood(family, meaning):
+    X, weight = rows(), np.random.default_rng(1).integers(1, 4, N).astype(float)
+    gm = fitted(X, weight, covariance_type=family, weight_meaning=meaning)
+    found = {kind: gm.inference(X, sample_weight=weight, kind=kind) for kind in KINDS}
+    counts = weight if meaning == "frequency" else weight / weight.mean()
+    free = np.arange(len(found["hessian"].params)) != K - 1  # the last weight follows
+    errors = found["hessian"].bse[free]
+    matrix, scores = by_differences(row_heights(X, gm.mixture_), found["hessian"].params[free], errors, counts)
+    outer = scores * counts @ scores.T
+    meat = outer if meaning == "frequency" else scores * counts**2 @ scores.T
+    inverse = np.linalg.inv(matrix)
+    expected = {"hessian": inverse, "outer": np.linalg.inv(outer), "sandwich": inverse @ meat @ inverse}
+    for kind in KINDS:
+        covariance = found[kind].cov_params()[np.ix_(free, free)] / np.outer(errors, errors)
+        np.testing.assert_allclose(covariance, expected[kind], atol=2e-6, err_msg=kind)
+        weights = found[kind].cov_params()[:K, :K]
+        np.testing.assert_allclose(weights.sum(axis=0), 0, atol=1e-12)  # they sum to 1
+
+
+def test_of_one_component_it_is_the_textbook():
+    X = rows()[:, :1]
+    found = fitted(X, n_components=1).inference(X)
+    variance = X.var()
+    np.testing.assert_allclose(found.params, [1, X.mean(), variance], rtol=1e-12)
+    np.testing.assert_allclose(found.bse, [0, np.sqrt(variance / N), variance * np.sqrt(2 / N)], rtol=1e-9)
+    z = norm.ppf(0.975)
+    np.testing.assert_allclose(found.conf_int()[0], [1, 1])
+    np.testing.assert_allclose(found.conf_int()[1], X.mean() + z * found.bse[1] * np.array([-1, 1]))
+    np.testing.assert_allclose(found.conf_int()[2], variance * np.exp(z * np.sqrt(2 / N) * np.array([-1, 1])))
+
+
+def test_intervals_of_weights_are_symmetric_on_the_logit_scale():
+    found = fitted().inference(rows())
+    weight, error = found.params[0], found.bse[0]
+    ends = found.conf_int(0.1)[0]
+    odds = np.log(ends / (1 - ends))
+    assert odds.mean() == pytest.approx(np.log(weight / (1 - weight)))
+    assert np.ptp(odds) == pytest.approx(2 * norm.ppf(0.95) * error / (weight * (1 - weight)))
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        {},
+        {"prior": "default"},
+        {"prior": Dirichlet(3.0), "covariance_type": "VVE"},
+        {"noise": True},
+        {"reg_covar": "auto"},
+        {"reg_covar": 0.3, "covariance_type": "EEV"},
+    ],
+    ids=str,
+)
+def test_it_goes_on_to_the_maximum(parameters):
+    """However early EM ended, the numbers are those of the maximum, and only then is there a note."""
+    X = rows(apart=3.0)
+    with pytest.warns(match="did not converge"):
+        early = fitted(X, max_iter=1, init_params="kmeans", **parameters)
+    late = fitted(X, tol=1e-10, init_params="kmeans", **parameters).inference(X, kind="sandwich")
+    found = early.inference(X, kind="sandwich")
+    np.testing.assert_allclose(found.params, late.params, atol=1e-5 * late.bse.max())
+    np.testing.assert_allclose(found.bse, late.bse, rtol=1e-4)
+    moved = np.abs(NaturalScale.of(early.mixture_.model).values(early.mixture_.model) - found.params) / found.bse
+    assert any("from the fit" in note for note in found.notes) == (moved.max() > 0.05)
+    assert late.notes == tuple(note for note in found.notes if "noise" in note)
+
+
+def test_rows_of_weight_two_count_twice():
+    X = rows()
+    weight = 1.0 + (np.arange(N) % 3 == 0)
+    twice = np.repeat(X, weight.astype(int), axis=0)
+    for kind in KINDS:
+        one = fitted(X, weight).inference(X, sample_weight=weight, kind=kind)
+        np.testing.assert_allclose(one.bse, fitted(twice).inference(twice, kind=kind).bse, rtol=1e-5)
+
+
+def test_precisions_have_no_unit():
+    X, weight = rows(), np.random.default_rng(2).uniform(0.5, 2, N)
+    for kind in KINDS:
+        errors = [
+            fitted(X, times * weight, weight_meaning="precision")
+            .inference(X, sample_weight=times * weight, kind=kind)
+            .bse
+            for times in (1, 37.0)
+        ]
+        np.testing.assert_allclose(*errors, rtol=1e-5)
+
+
+def test_a_function_has_the_error_of_the_delta_method():
+    X = rows()
+    found = fitted(X).inference(X)
+    gap = found.function(lambda mixture: mixture.means[0] - mixture.means[1], "gap")
+    place = [found.names.index(name) for name in ("mean[0, x0]", "mean[1, x0]")]
+    of_means = found.cov_params()[np.ix_(place, place)]
+    assert gap.names == ("gap[0]", "gap[1]")
+    assert gap.bse[0] ** 2 == pytest.approx(of_means[0, 0] + of_means[1, 1] - 2 * of_means[0, 1], rel=1e-6)
+    ratio = found.function(lambda mixture: np.log(mixture.weights[0]))
+    assert ratio.names == ("function",)
+    assert ratio.bse[0] == pytest.approx(found.bse[0] / found.params[0], rel=1e-6)
+    with pytest.raises(ValueError, match="finite"):
+        found.function(lambda mixture: np.nan)
+
+
+def test_components_that_cannot_be_told_apart_have_no_errors_and_the_others_have():
+    X = rows(apart=8.0)
+    low = X.mean(axis=1) < 4
+    ends = X[low].mean(axis=0), X[low].mean(axis=0), X[~low].mean(axis=0)
+    gm = fitted(X, n_components=3, means_init=ends, weights_init=[0.3, 0.3, 0.4], covariances_init=[np.eye(2)] * 3)
+    found = gm.inference(X)
+    is_last = [name.split("[")[1].startswith("2") for name in found.names]
+    assert np.isnan(found.bse[~np.array(is_last)]).all()
+    expected = dict(zip(fitted(X).inference(X).names, fitted(X).inference(X).bse, strict=True))
+    other = str(int(fitted(X).mixture_.means[1, 0] > 4))
+    for name, error in zip(np.array(found.names)[is_last], found.bse[is_last], strict=True):
+        assert error == pytest.approx(expected[name.replace("[2", f"[{other}")], rel=1e-3)
+    assert any(note.startswith("Components 0, 1: no standard error") for note in found.notes)
+    assert np.isnan(found.conf_int()[0]).all()
+
+
+def test_what_is_fixed_is_known():
+    X = rows()
+    start = {"means_init": [[0, 0], [4, 4]], "weights_init": [0.6, 0.4]}
+    gm = fitted(X, restrictions=Restrictions(fixed_means=[0], equal_weights=False), **start)
+    found = dict(zip(gm.inference(X).names, gm.inference(X).bse, strict=True))
+    assert found["mean[0, x0]"] == 0
+    assert found["mean[1, x0]"] > 0
+    equal = fitted(X, restrictions=Restrictions(equal_weights=True)).inference(X)
+    assert equal.bse[0] == 0
+    np.testing.assert_array_equal(equal.conf_int()[:2], [[0.5, 0.5]] * 2)
+
+
+def test_a_component_that_collapsed_is_named_and_the_others_have_errors():
+    X = rows()
+    X[:6] = [30.0, 30.0]
+    start = {"means_init": [[0, 0], [4, 4], [30, 30]], "weights_init": [0.5, 0.4, 0.1]}
+    with pytest.warns(match="collapsed"):
+        gm = fitted(X, n_components=3, covariances_init=[np.eye(2)] * 3, **start)
+    collapsed = gm.collapsed_[0]
+    found = gm.inference(X)
+    errors = dict(zip(found.names, found.bse, strict=True))
+    for name, error in errors.items():
+        is_collapsed = f"[{collapsed}" in name and not name.startswith("weight")
+        assert np.isnan(error) == is_collapsed, name
+    assert any(note.startswith(f"Component {collapsed} collapsed") for note in found.notes)
+    share = 6 / N
+    assert errors[f"weight[{collapsed}]"] == pytest.approx(np.sqrt(share * (1 - share) / N), rel=1e-6)
+
+
+@pytest.mark.parametrize("change", ["moved", "fewer", "weighted"])
+def test_other_rows_are_noticed(change):
+    X = rows()
+    gm = fitted(X)
+    other = X + 0.5 if change == "moved" else X[:-9] if change == "fewer" else X
+    weight = np.arange(N) + 1.0 if change == "weighted" else None
+    with pytest.warns(RuntimeWarning, match="a fit to this X"):
+        found = gm.inference(other, sample_weight=weight)
+    if change == "moved":
+        expected = fitted(other).inference(other)
+        np.testing.assert_allclose(np.sort(found.bse), np.sort(expected.bse), rtol=1e-5)
+
+
+def test_a_search_has_it_too():
+    X = rows()
+    search = GaussianMixtureIC(range(1, 3), covariance_type="full", random_state=0).fit(X)
+    np.testing.assert_allclose(np.sort(search.inference(X).bse), np.sort(fitted(X).inference(X).bse), rtol=1e-3)
+
+
+def test_what_it_does_not_know_is_refused():
+    X = rows()
+    with pytest.raises(ValueError, match=r"trim leaves out other rows.*bootstrap"):
+        fitted(X, trim=0.05).inference(X)
+    with pytest.raises(ValueError, match="'hessian', 'outer', 'sandwich'"):
+        fitted(X).inference(X, kind="louis")
+    few = X[:4]
+    with pytest.raises(ValueError, match="needs more rows"):
+        fitted(few, n_components=1).inference(few, kind="outer")
+    with pytest.raises(ValueError, match="alpha"):
+        fitted(X).inference(X).conf_int(1.5)
+    with pytest.raises(ValueError, match="wald"):
+        fitted(X).inference(X).conf_int(method="percentile")
+
+
+def test_it_is_told_as_text_and_as_a_table():
+    X = rows()
+    found = fitted(X, noise=True).inference(X)
+    text = str(found)
+    assert text.startswith("Inference by the Hessian of the objective")
+    assert "weight[noise]" in text
+    assert "volume of the noise counts as known" in text
+    table = found.tidy()
+    assert list(table.columns) == ["term", "estimate", "std_error", "conf_low", "conf_high"]
+    np.testing.assert_array_equal(table["std_error"], found.bse)
+    assert (table["conf_low"] < table["estimate"]).all()
+    assert "<table" in found._repr_html_()
+    assert isinstance(found.mixture, Mixture)

@@ -128,7 +128,7 @@ def test_it_goes_on_to_the_maximum(parameters):
     np.testing.assert_allclose(found.params, late.params, atol=1e-5 * late.bse.max())
     np.testing.assert_allclose(found.bse, late.bse, rtol=1e-4)
     moved = np.abs(NaturalScale.of(early.mixture_.model).values(early.mixture_.model) - found.params) / found.bse
-    assert any("from the fit" in note for note in found.notes) == (moved.max() > 0.05)
+    assert any("of the maximum" in note for note in found.notes) == (moved.max() > 0.05)
     assert late.notes == tuple(note for note in found.notes if "noise" in note)
 
 

@@ -8,15 +8,20 @@ from dataclasses import dataclass
 from enum import Enum
 from functools import cached_property
 from itertools import product
+from typing import Any
 
 import numpy as np
 
+from gaussmix.covariances import Covariances, Dense
 from gaussmix.em.coordinates import Coordinates
-from gaussmix.engines.base import NOISE
+from gaussmix.engines.base import NOISE, Engine
 from gaussmix.model import Model
 from gaussmix.numerics.arrays import Array, Places
 from gaussmix.numerics.contract import contract
+from gaussmix.numerics.elementary import softmax
+from gaussmix.waist.block import Block
 from gaussmix.waist.need import Second
+from gaussmix.waist.parameters import Parameters
 
 
 class Kind(Enum):
@@ -109,13 +114,33 @@ class NaturalScale:
 
     def values(self, model: Model) -> Array:
         """The parameters of a model of this size and structure, (q,)."""
-        covariances, n = model.covariances, 1 if self.is_shared else self.n_components
-        if self._is_matrix:
-            numbers = covariances.dense()[:n, *self._triangle]
-        else:
-            numbers = covariances.variances()[:n, : 1 if self.second is Second.TRACE else None]
         noise = [] if model.noise is None else [model.noise.weight]
+        numbers = self.numbers(model.covariances)[: 1 if self.is_shared else None]
         return np.concatenate((model.weights, noise, model.means.ravel(), numbers.ravel()))
+
+    def numbers(self, covariances: Covariances) -> Array:
+        """The numbers of each covariance, (n, n_numbers)."""
+        if self._is_matrix:
+            found: Array = covariances.dense()[:, *self._triangle]
+            return found
+        return covariances.variances()[:, : 1 if self.second is Second.TRACE else None]
+
+    def model(self, values: Array, like: Model) -> Model:
+        """The model with these parameters, (q,); a structure without coordinates of its own becomes any covariances."""
+        K, d = self.n_components, self.n_features
+        n_weights = K + self.has_noise
+        weights, means, numbers = np.split(np.array(values), [n_weights, n_weights + K * d])
+        noise = None if like.noise is None else like.noise.weighing(float(weights[-1]))
+        shape = K, d
+        if not self._is_matrix:
+            covariances = like.family.covariances(numbers.reshape(like.covariances.array.shape), *shape)
+            return Model(weights[:K], means.reshape(shape), covariances, like.family, noise)
+        rows, columns = self._triangle
+        each = np.empty((1 if self.is_shared else K, d, d))
+        each[:, rows, columns] = each[:, columns, rows] = numbers.reshape(len(each), -1)
+        dense = Dense(each, K, d, self.is_shared)
+        family = like.family if isinstance(like.covariances, Dense) else like.family.relaxed(dense)
+        return Model(weights[:K], means.reshape(shape), dense, family, noise)
 
     @property
     def _triangle(self) -> tuple[Places, Places]:
@@ -161,3 +186,80 @@ class NaturalScale:
 
 def _coloured(colour: Array, moved: Array) -> Array:
     return colour[:, None] * moved if colour.ndim == 1 else contract("ij,jp->ip", colour, moved)
+
+
+@dataclass(frozen=True, eq=False)
+class Stacked:
+    """Many models of one size and structure.
+
+    Parameters
+    ----------
+    like : one of them.
+    weights : (n, n_components).
+    noise : (n,), the weights of noise; zeros where there is none.
+    means : (n, n_components, n_features), data units.
+    arrays : (n, …), covariances in compact form, data units².
+    """
+
+    like: Model
+    weights: Array
+    noise: Array
+    means: Array
+    arrays: Array
+
+    @classmethod
+    def of(cls, models: Sequence[Model]) -> Stacked:
+        """These models, at least one."""
+        return cls(
+            models[0],
+            np.array([model.weights for model in models]),
+            np.array([0.0 if model.noise is None else model.noise.weight for model in models]),
+            np.array([model.means for model in models]),
+            np.array([model.covariances.array for model in models]),
+        )
+
+    def part(self, chosen: slice) -> Stacked:
+        """Some of the models."""
+        return Stacked(self.like, self.weights[chosen], self.noise[chosen], self.means[chosen], self.arrays[chosen])
+
+    @cached_property
+    def covariances(self) -> Covariances:
+        """Those of all components of all models, one after the other; of models with a shared one, one for each."""
+        return self.like.family.stacked(self.arrays, *self.means.shape[1:])
+
+    def responsibilities(self, rows: Block, engine: Engine[Any]) -> Array:
+        """p(k | x) of every model, (n_rows, n · n_components): one call of the engine for the components of all.
+
+        Of noise, cells that are missing count as if they were there.
+        """
+        n, K, d = self.means.shape
+        covariances = self.covariances
+        if self.like.covariances.is_shared:
+            covariances = covariances.take(np.repeat(np.arange(n), K))
+        of_all = self.weights.ravel(), self.means.reshape(n * K, d), covariances.whitening
+        parameters = Parameters.of(*of_all, np.sqrt(covariances.variances()))
+        heights = engine.component_log_density(rows, parameters).reshape(-1, n, K)
+        if self.like.noise is None:
+            return softmax(heights).reshape(-1, n * K)
+        with np.errstate(divide="ignore"):
+            background = np.log(self.noise) - self.like.noise.log_volume
+        top = np.maximum(heights.max(axis=2), background)
+        shares = np.exp(heights - top[:, :, None])
+        total = shares.sum(axis=2) + np.exp(background - top)
+        return np.asarray((shares / total[:, :, None]).reshape(-1, n * K))
+
+    def values(self, orders: Places) -> Array:
+        """The natural parameters of each model (n, q), with its components in an order (n, n_components)."""
+        n, scale = len(self.weights), NaturalScale.of(self.like)
+        numbers = scale.numbers(self.covariances).reshape(n, -1, scale.numbers(self.covariances).shape[1])
+        if not scale.is_shared:
+            numbers = np.take_along_axis(numbers, orders[:, :, None], axis=1)
+        return np.concatenate(
+            (
+                np.take_along_axis(self.weights, orders, axis=1),
+                self.noise[:, None][:, : int(scale.has_noise)],
+                np.take_along_axis(self.means, orders[:, :, None], axis=1).reshape(n, -1),
+                numbers.reshape(n, -1),
+            ),
+            axis=1,
+        )

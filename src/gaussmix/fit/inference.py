@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from gaussmix.em.coordinates import AT_BOUND, NotSmooth
 from gaussmix.em.information import FURTHEST, Information
 from gaussmix.em.loop import run_em
-from gaussmix.em.natural import Kind, NaturalScale
+from gaussmix.em.natural import Kind, NaturalScale, Stacked
 from gaussmix.em.posterior import Posterior
 from gaussmix.em.stopping import FINEST, SETTLED, Stopping
 from gaussmix.em.trace import Frozen, State, Trace, final
@@ -78,7 +78,7 @@ class Maximum:
         if problem.data.trim:
             raise NotSmooth("trim leaves out other rows at each step")
         unit = problem.data.unit
-        climb = _Climb(problem, problem.source.profile.total_weight * unit, are_counts)
+        climb = Climb(problem, problem.source.profile.total_weight * unit, are_counts)
         is_held = problem.objective.floor.all()
         frozen = {} if is_held else dict.fromkeys(collapsed, Frozen.COLLAPSED)
         state, polished, tolerance, before = State(model, Trace(frozen=frozen)), None, SETTLED, None
@@ -183,7 +183,7 @@ class Maximum:
 
 
 @dataclass(frozen=True, eq=False)
-class _Climb:
+class Climb:
     """The way to a maximum of the objective of a problem."""
 
     problem: Problem
@@ -198,18 +198,27 @@ class _Climb:
             model, frozen = state.model, state.trace.frozen
             begun = Trace(frozen=frozen)
             state = final(run_em(*rows, model, objective, stopping, trace=begun, is_accelerated=True))
-            found = {**self._stuck(state.model), **state.trace.frozen}
+            found = {**self.stuck(state.model), **state.trace.frozen}
             if found.keys() == state.trace.frozen.keys():
                 return state
             state = state._replace(trace=replace(state.trace, frozen=found))
 
-    def _stuck(self, model: Model) -> dict[int, Frozen]:
+    def stuck(self, model: Model) -> dict[int, Frozen]:
         lost = np.flatnonzero(model.weights * self.total_weight < LEAST_MASS).tolist()
         found = dict.fromkeys(lost, Frozen.LOST)
         if not model.covariances.is_shared and self.problem.objective.floor.any():
             shares = (model.covariances.ridge_precisions() * self.problem.objective.floor).max(axis=1)
             found |= dict.fromkeys(np.flatnonzero(shares > AT_RIDGE).tolist(), Frozen.COLLAPSED)
         return found
+
+    def are_stuck(self, found: Stacked) -> NDArray[np.bool_]:
+        """Which components of other models have lost their rows, or are held up by the ridge; (n, n_components)."""
+        floor = self.problem.objective.floor
+        are_stuck: NDArray[np.bool_] = found.weights * self.total_weight < LEAST_MASS
+        if not found.like.covariances.is_shared and floor.any():
+            shares = (found.covariances.ridge_precisions() * floor).max(axis=1)
+            are_stuck |= shares.reshape(are_stuck.shape) > AT_RIDGE
+        return are_stuck
 
     def information(self, state: State) -> Information:
         problem = self.problem

@@ -14,9 +14,10 @@ from scipy.special import expit, logit, ndtri
 
 from gaussmix.checks import check_within
 from gaussmix.em.coordinates import NotSmooth
-from gaussmix.em.natural import Kind, Term
+from gaussmix.em.natural import Kind, NaturalScale, Term
 from gaussmix.em.trace import Frozen
 from gaussmix.errors import counted, name_components, warn
+from gaussmix.fit.bootstrap import MOST_STEPS, Refits, Resampling, refits
 from gaussmix.fit.fitted import Fitted
 from gaussmix.fit.inference import SAME, Maximum
 from gaussmix.fit.problem import Problem
@@ -25,6 +26,7 @@ from gaussmix.mixture.mixture import Mixture
 from gaussmix.mixture.shown import names_of, table_html
 from gaussmix.model import Model
 from gaussmix.numerics.arrays import Array, frozen
+from gaussmix.numerics.contract import contract
 from gaussmix.numerics.frames import made_frame
 from gaussmix.report.summary import aligned, shortened
 
@@ -53,6 +55,7 @@ class Estimates:
     method : how they were found, as a line.
     notes : what to know of them, a sentence each.
     draws : (n, q), of a bootstrap, a row for each refit; None for formulas.
+    counts : (n,), how often each refit of the jackknife counts, whose draws have no quantiles; None for others.
     library : of data frames; None for the first that is installed.
     """
 
@@ -63,6 +66,7 @@ class Estimates:
     method: str
     notes: tuple[str, ...] = ()
     draws: Array | None = None
+    counts: Array | None = None
     library: str | None = None
 
     def __post_init__(self) -> None:
@@ -95,7 +99,7 @@ class Estimates:
         ValueError, TypeError : alpha is not a number between 0 and 1, or there is no such method here.
         """
         check_within("alpha", alpha, "a number between 0 and 1", lambda value: 0 < value < 1)
-        known = ("wald",) if self.draws is None else ("percentile", "centred", "wald")
+        known = ("wald",) if self.draws is None or self.counts is not None else ("percentile", "centred", "wald")
         chosen = known[0] if method is None else method
         if chosen not in known:
             raise ValueError(f"method={method!r:.40} is not one of {', '.join(map(repr, known))}.")
@@ -198,7 +202,7 @@ class Inference(Estimates):
 
     Parameters
     ----------
-    names, params, covariance, links, method, notes, draws, library : as for `Estimates`.
+    names, params, covariance, links, method, notes, draws, counts, library : as for `Estimates`.
     mixture : the one at the maximum, to which `params` belong.
     maximum : where it stands.
     kind : "hessian", "outer" or "sandwich".
@@ -225,14 +229,80 @@ class Inference(Estimates):
         ValueError : the function is not finite near the mixture.
         """
         value = _values(function, self.mixture)
-        names, own = (name,) if not value.ndim else tuple(f"{name}[{i}]" for i in range(value.size)), self.mixture
+        own = self.mixture
 
         def of_model(model: Model) -> Array:
             return _values(function, Mixture.of(model, own.feature_names)).ravel()
 
         covariance = self.maximum.covariance(self.maximum.derivatives(of_model), self.kind)
         plain = ("",) * value.size
-        return Estimates(names, value.ravel(), covariance, plain, self.method, self.notes, library=self.library)
+        found = _names(name, value), value.ravel(), covariance
+        return Estimates(*found, plain, self.method, self.notes, library=self.library)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Bootstrap(Estimates):
+    """How sure the weights, means and covariances of a mixture are, by refits; and any function of it.
+
+    Parameters
+    ----------
+    names, params, covariance, links, method, notes, draws, counts, library : as for `Estimates`; the parameters are
+        those of `Inference`. `params` are the maximum that the refits began at.
+    mixture : the one with `params`.
+    n : refits that were made.
+    n_collapsed : of them, in which a component collapsed; `draws` has no row for these.
+    n_relabelled : whose components ended in another order. `draws` has them in that of `mixture`.
+    n_elsewhere : that ended at another maximum, where a component has less than half of its rows. `draws` has them.
+    """
+
+    mixture: Mixture = field(kw_only=True)
+    n: int = field(kw_only=True)
+    n_collapsed: int = field(kw_only=True)
+    n_relabelled: int = field(kw_only=True)
+    n_elsewhere: int = field(kw_only=True)
+
+    def function(self, function: Function, name: str = "function") -> Estimates:
+        """How sure a function of the mixture is, by its values at every refit.
+
+        Parameters
+        ----------
+        function, name : as for `Inference.function`.
+
+        Returns
+        -------
+        estimates : of the function.
+
+        Raises
+        ------
+        ValueError : the function is not finite for a refit.
+        """
+        value, own, draws = _values(function, self.mixture), self.mixture, self.draws
+        assert draws is not None, "a bootstrap has them"
+        scale = NaturalScale.of(own.model)
+        found = np.array(
+            [_values(function, Mixture.of(scale.model(draw, own.model), own.feature_names)).ravel() for draw in draws]
+        )
+        covariance, plain = covariance_of(found, self.counts), ("",) * value.size
+        of_values = _names(name, value), value.ravel(), covariance, plain
+        return Estimates(*of_values, self.method, self.notes, found, self.counts, self.library)
+
+
+def covariance_of(draws: Array, counts: Array | None) -> Array:
+    """The covariance of the estimates (q, q) from draws (n, q).
+
+    That of the draws; with counts that of the jackknife, (N − 1) / N Σ (θ_i − θ̄)(θ_i − θ̄)ᵀ, Efron & Tibshirani (1993)
+    eq. 11.5.
+    """
+    if counts is None:
+        centred = draws - draws.mean(axis=0)
+        return np.asarray(contract("nq,nr->qr", centred, centred) / max(len(draws) - 1, 1))
+    total = counts.sum()
+    centred = draws - contract("n,nq->q", counts, draws) / total
+    return np.asarray(contract("nq,nr->qr", counts[:, None] * centred, centred) * ((total - 1) / total))
+
+
+def _names(name: str, value: Array) -> tuple[str, ...]:
+    return (name,) if not value.ndim else tuple(f"{name}[{i}]" for i in range(value.size))
 
 
 def _values(function: Function, mixture: Mixture) -> Array:
@@ -347,3 +417,56 @@ _OF_FROZEN = {
     Frozen.LOST: "so that it has no standard errors",
     Frozen.COLLAPSED: "so that its mean and covariance have no standard errors",
 }
+
+
+def bootstrap_of(fitted: Fitted, problem: Problem, how: Resampling, rng: np.random.Generator) -> Bootstrap:
+    """Refits of a fit, and what they say.
+
+    Raises
+    ------
+    ValueError : as `fit.bootstrap.refits`.
+
+    Warns
+    -----
+    RuntimeWarning : the rows are not those of the fit.
+    """
+    found = refits(problem, fitted.mixture.model, how, rng, fitted.collapsed or ())
+    scale, own = NaturalScale.of(found.model), names_of(fitted.mixture)
+    others = another_rows(fitted, problem, found.before)
+    warn(others)
+    counts = found.counts if how.kind == "jackknife" else None
+    return Bootstrap(
+        tuple(term.name(own) for term in scale.terms),
+        scale.values(found.model),
+        covariance_of(found.draws, counts),
+        links_of(scale.terms),
+        f"{found.n:,} refits, {_OF_RESAMPLING[how.kind]}",
+        (*filter(None, [others]), *_of_refits(found)),
+        found.draws,
+        counts,
+        None if fitted.facts is None else fitted.facts.library,
+        mixture=Mixture.of(found.model, fitted.mixture.feature_names),
+        n=found.n,
+        n_collapsed=found.n_collapsed,
+        n_relabelled=found.n_relabelled,
+        n_elsewhere=found.n_elsewhere,
+    )
+
+
+_OF_RESAMPLING = {
+    "weighted": "to the rows with random weights",
+    "nonparametric": "to rows drawn from the rows",
+    "parametric": "to rows drawn from the mixture",
+    "jackknife": "each without one row",
+}
+
+
+def _of_refits(found: Refits) -> list[str]:
+    """What became of the refits."""
+    words = [
+        (found.n_collapsed, "a component collapsed; they are left out"),
+        (found.n_relabelled, "the components came in another order, and were brought back into it"),
+        (found.n_elsewhere, "a component ended elsewhere, with less than half of its rows; they are counted"),
+        (found.n_unfinished, f"EM had not settled after {MOST_STEPS:,} steps"),
+    ]
+    return [f"In {number / found.n:.1%} of the refits {what}." for number, what in words if number]

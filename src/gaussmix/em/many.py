@@ -1,0 +1,72 @@
+"""Runs of EM on many tables, each from a mixture of its own: by the core in one call where the runs are usual."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from gaussmix.em.loop import run_em
+from gaussmix.em.maximise import LOST_SHARE, MAX_LOSS, MEAN_ROUNDING
+from gaussmix.em.objective import Objective
+from gaussmix.em.stopping import Stopping
+from gaussmix.em.trace import State, Trace, final
+from gaussmix.engines.base import Engine
+from gaussmix.engines.runner import Begun, Control, Groups, Recipe, Runner
+from gaussmix.errors import Outcome
+from gaussmix.model import Model
+from gaussmix.sources.base import Source
+
+
+def run_each(
+    engine: Engine[Any],
+    models: Sequence[Model],
+    objective: Objective,
+    stopping: Stopping,
+    source_of: Callable[[int], Source],
+    groups: Groups | None = None,
+) -> list[State]:
+    """The end of a run of EM on each table, with the bits of `run_em`.
+
+    Parameters
+    ----------
+    engine, objective, stopping : as for `run_em`.
+    models : where each run begins, of one structure and size.
+    source_of : the rows of a table, by its number.
+    groups : the same rows, for a call of the core; None where they are not in memory, or not usual.
+    """
+    ends = {} if groups is None else _by_core(engine, models, objective, stopping, groups)
+    for place, model in enumerate(models):
+        if place not in ends:
+            ends[place] = final(run_em(source_of(place), engine, model, objective, stopping))
+    return [ends[place] for place in range(len(models))]
+
+
+def _by_core(
+    engine: Engine[Any], models: Sequence[Model], objective: Objective, stopping: Stopping, groups: Groups
+) -> dict[int, State]:
+    """The ends of the runs that the core makes to the end."""
+    ridge, algebra = objective.as_ridge(), models[0].family.algebra
+    if ridge is None or algebra is None or models[0].noise is not None or not isinstance(engine, Runner):
+        return {}
+    limits = LOST_SHARE, MEAN_ROUNDING, MAX_LOSS
+    begun = Begun(*(np.array(each) for each in zip(*map(_arrays, models), strict=True)))
+    control = Control(ridge, stopping.tolerance, stopping.max_steps, *limits)
+    fits = engine.fit_many(groups, Recipe(algebra, models[0].n_components, begun, control, 0.0, 0.0, 0.0))
+    if fits is None:
+        return {}
+    ends, found = np.cumsum(np.maximum(fits.n_steps, 0)), {}
+    family, shape = models[0].family, models[0].means.shape
+    is_made = fits.has_settled | (fits.n_steps == stopping.max_steps)
+    for place in np.flatnonzero(is_made & (fits.n_steps > 0)).tolist():
+        covariances = family.covariances(fits.covariances[place].reshape(family.shape(*shape)), *shape)
+        heights = tuple(fits.log_likelihood[ends[place] - fits.n_steps[place] : ends[place]].tolist())
+        outcome = Outcome.CONVERGED if fits.has_settled[place] else Outcome.STEP_LIMIT
+        model = Model(np.array(fits.weights[place]), np.array(fits.means[place]), covariances, family)
+        found[place] = State(model, Trace(heights, heights), outcome)
+    return found
+
+
+def _arrays(model: Model) -> tuple[Any, Any, Any]:
+    return model.weights, model.means, model.covariances.array

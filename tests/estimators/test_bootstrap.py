@@ -1,0 +1,183 @@
+"""Refits: the same however they are made, in one order, and told apart where they fail."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from gaussmix import GaussianMixture, Mixture, Restrictions
+from gaussmix.em import many
+from gaussmix.em.natural import NaturalScale, Stacked
+from gaussmix.families import FAMILIES
+from gaussmix.fit import bootstrap as module
+from gaussmix.fit.bootstrap import KINDS, _Compared
+
+N, D = 90, 2
+
+
+def rows(n=N, apart=4.0):
+    rng = np.random.default_rng(1)
+    return rng.normal(size=(n, D)) + apart * (rng.random(n) < 0.4)[:, None]
+
+
+def fitted(X=None, weight=None, error=None, **parameters):
+    given = {"n_components": 2, "random_state": 0, "tol": 1e-9, "max_iter": 5000} | parameters
+    return GaussianMixture(**given).fit(rows() if X is None else X, sample_weight=weight, X_error=error)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("family", ["full", "tied", "diag", "EII"])
+def test_the_bits_depend_neither_on_threads_nor_on_the_path_nor_on_the_pieces(family, kind, monkeypatch):
+    X, weight = rows(), np.random.default_rng(0).integers(1, 3, N).astype(float)
+    how = {"n": 7, "kind": kind, "sample_weight": weight, "random_state": 5}
+    expected = fitted(X, weight, covariance_type=family, n_jobs=1).bootstrap(X, **how)
+    for patch in (None, (module, "MOST_NUMBERS", 3 * N * D), (many, "_by_core", lambda *given: {})):
+        if patch is not None:
+            monkeypatch.setattr(*patch)
+        found = fitted(X, weight, covariance_type=family, n_jobs=2).bootstrap(X, **how)
+        np.testing.assert_array_equal(found.cov_params(), expected.cov_params())
+        np.testing.assert_array_equal(found.params, expected.params)
+    assert expected.n == (N if kind == "jackknife" else 7)
+
+
+MISSING = np.where(np.random.default_rng(3).random((N, D)) < 0.1, np.nan, rows())
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        {},
+        {"noise": True},
+        {"trim": 0.1},
+        {"prior": "default"},
+        {"restrictions": Restrictions(fixed_means=[0]), "means_init": [[0, 0], [4, 4]]},
+        {"covariance_type": "factor_analyzer"},
+        {"X": MISSING},
+        {"error": np.full((N, D), 0.3)},
+        {"weight": np.random.default_rng(0).uniform(1, 90, N), "prior": "default"},
+    ],
+    ids=lambda case: ", ".join(case) or "plain",
+)
+def test_a_refit_to_the_rows_themselves_is_the_fit(case, monkeypatch):
+    """Whatever the fit adds to the likelihood, weights that do not differ leave it where it is."""
+    X, weight, error = case.get("X", rows()), case.get("weight"), case.get("error")
+    options = {name: value for name, value in case.items() if name not in ("X", "weight", "error")}
+    gm = fitted(X, weight, error, **options)
+    monkeypatch.setattr(module, "_drawn_weights", lambda how, of_all, n, *_: np.repeat(of_all[None], n, axis=0))
+    found = gm.bootstrap(X, 2, sample_weight=weight, X_error=error)
+    scale = NaturalScale.of(gm.mixture_.model)
+    np.testing.assert_allclose(found.params, scale.values(gm.mixture_.model), rtol=1e-3, atol=1e-3)
+    np.testing.assert_allclose(found.draws, np.tile(found.params, (2, 1)), rtol=2e-4, atol=2e-4)
+    monkeypatch.undo()
+    drawn = gm.bootstrap(X, 6, sample_weight=weight, X_error=error, random_state=0)
+    assert (drawn.bse[~np.isin(drawn.links, ["logit"])] > 0).any()
+    assert np.isfinite(drawn.draws).all()
+
+
+def test_components_are_found_again_by_their_rows():
+    X = rows()
+    model = fitted(X, n_components=3).mixture_.model
+    problem = fitted(X, n_components=3)._problem_of(X, None, None)
+    orders = [[0, 1, 2], [2, 0, 1], [1, 0, 2]]
+    found = Stacked.of([model.take(order) for order in orders])
+    back, similarity = _Compared.of(problem, model).orders(found)
+    np.testing.assert_allclose(similarity, 1)
+    np.testing.assert_array_equal(found.values(back), np.tile(NaturalScale.of(model).values(model), (3, 1)))
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_draws_are_mixtures_again(family):
+    X = rows()
+    model = fitted(X, covariance_type=family, noise=True, tol=1e-3).mixture_.model
+    scale = NaturalScale.of(model)
+    again = scale.model(scale.values(model), model)
+    np.testing.assert_allclose(again.covariances.dense(), model.covariances.dense())
+    np.testing.assert_array_equal(again.means, model.means)
+    assert Mixture.of(again).noise.weight == model.noise.weight
+
+
+def test_a_function_is_that_of_every_refit():
+    X = rows()
+    found = fitted(X).bootstrap(X, 20, random_state=0)
+    gap = found.function(lambda mixture: mixture.means[0] - mixture.means[1], "gap")
+    first, second = (found.draws[:, found.names.index(f"mean[{k}, x0]")] for k in (0, 1))
+    np.testing.assert_array_equal(gap.draws[:, 0], first - second)
+    assert gap.bse[0] == pytest.approx(np.std(first - second, ddof=1))
+    of_rows = fitted(X).bootstrap(X, kind="jackknife")
+    with pytest.raises(ValueError, match="'wald'"):
+        of_rows.conf_int(method="percentile")
+    place = found.names.index("mean[0, x1]")
+    assert of_rows.function(lambda mixture: mixture.means[0, 1]).bse[0] == pytest.approx(of_rows.bse[place])
+
+
+def test_intervals():
+    X = rows()
+    found = fitted(X).bootstrap(X, 200, random_state=0)
+    np.testing.assert_array_equal(found.conf_int(0.2), np.quantile(found.draws, [0.1, 0.9], axis=0).T)
+    place = found.names.index("mean[0, x0]")
+    moved = found.draws[:, place] - found.draws[:, place].mean()
+    centred = found.params[place] + np.quantile(moved, [0.025, 0.975])
+    np.testing.assert_allclose(found.conf_int(method="centred")[place], centred)
+    wald = found.conf_int(method="wald")[place]
+    np.testing.assert_allclose(wald, found.params[place] + 1.959964 * found.bse[place] * np.array([-1, 1]), rtol=1e-6)
+    assert (found.conf_int(method="centred")[0] < 1).all()
+    assert list(found.tidy()["conf_low"]) == list(found.conf_int()[:, 0])
+
+
+def test_concentration_sets_how_much_weights_differ():
+    """Dirichlet weights of concentration c have the variance of 1 / c times the uniform ones, to first order."""
+    X = rows(400)
+    one, four = (fitted(X).bootstrap(X, 300, concentration=c, random_state=0).bse for c in (1.0, 4.0))
+    np.testing.assert_allclose(np.median(one / four), 2, rtol=0.1)
+
+
+def test_a_row_of_weight_two_is_two_rows():
+    X = rows()
+    weight = 1.0 + (np.arange(N) % 3 == 0)
+    twice = np.repeat(X, weight.astype(int), axis=0)
+    one = fitted(X, weight).bootstrap(X, kind="jackknife", sample_weight=weight, tol=1e-9)
+    np.testing.assert_allclose(one.bse, fitted(twice).bootstrap(twice, kind="jackknife", tol=1e-9).bse, rtol=1e-4)
+    drawn = module._drawn_weights(
+        module.Resampling("weighted", 4000), weight, 4000, np.arange(0), np.random.default_rng(0)
+    )
+    np.testing.assert_allclose(drawn.mean(axis=0), weight, rtol=0.1)
+    np.testing.assert_allclose(drawn.var(axis=0), weight, rtol=0.2)  # that of a sum of two exponential numbers is 2
+    np.testing.assert_allclose(drawn.sum(axis=1), weight.sum())
+
+
+def test_what_became_of_the_refits_is_told():
+    X = rows(60, apart=1.0)
+    found = fitted(X, tol=1e-4).bootstrap(X, 150, "nonparametric", random_state=0)
+    assert found.n == 150
+    assert len(found.draws) == 150 - found.n_collapsed
+    assert found.n_elsewhere > 0
+    text = str(found)
+    assert f"In {found.n_elsewhere / 150:.1%} of the refits a component ended elsewhere" in text
+    assert "150 refits, to rows drawn from the rows" in text
+
+
+def test_a_bootstrap_in_which_components_collapse_is_refused():
+    X = np.concatenate([rows(30), [[9.0, 9.0], [9.1, 9.3], [9.2, 8.9]]])
+    start = {"means_init": [[0, 0], [4, 4], [9, 9]], "weights_init": [0.5, 0.4, 0.1]}
+    gm = fitted(X, n_components=3, covariances_init=[np.eye(2)] * 3, **start)
+    with pytest.raises(ValueError, match=r"collapsed in \d+ of 40 refits.*prior='default'"):
+        gm.bootstrap(X, 40, "nonparametric", random_state=0)
+
+
+def test_bad_parameters():
+    X = rows()
+    gm = fitted(X)
+    for given, error, words in [
+        ({"kind": "pairs"}, ValueError, "'weighted', 'nonparametric'"),
+        ({"n": 1}, ValueError, "n=1"),
+        ({"n": 2.5}, TypeError, "integer"),
+        ({"concentration": 0}, ValueError, "above 0"),
+        ({"tol": -1.0}, ValueError, "above 0"),
+        ({"random_state": "a"}, ValueError, "random_state"),
+    ]:
+        with pytest.raises(error, match=words):
+            gm.bootstrap(X, **given)
+    with pytest.raises(ValueError, match="complete rows"):
+        fitted(MISSING).bootstrap(MISSING, kind="parametric")
+    with pytest.warns(RuntimeWarning, match="a fit to this X"):
+        gm.bootstrap(X + 1.0, 3)

@@ -1,0 +1,44 @@
+"""Standard errors beside those of R's mclust (mclust_bootstrap/README.md)."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from gaussmix import GaussianMixture
+
+FOLDER = Path(__file__).parent
+FAITHFUL = np.loadtxt(FOLDER / "mclust" / "faithful.csv", delimiter=",", skiprows=1)
+MCLUST = json.loads((FOLDER / "mclust_bootstrap" / "bootstrap.json").read_text())["kinds"]
+
+
+@pytest.fixture(scope="module")
+def fit():
+    """mclust's components are in this order."""
+    gm = GaussianMixture(2, random_state=0).fit(FAITHFUL)
+    assert gm.weights_[0] > gm.weights_[1]
+    return gm
+
+
+@pytest.mark.parametrize("kind", ["weighted", "nonparametric", "parametric"])
+def test_a_bootstrap_agrees_within_its_error(fit, kind):
+    """A standard error of 999 normal draws has an error of 2.2 %, and so has mclust's."""
+    theirs = MCLUST[kind]
+    found = fit.bootstrap(FAITHFUL, theirs["n"], kind, random_state=20)
+    ratios = np.log(found.bse / theirs["bse"])
+    assert np.abs(ratios).max() < 4 * np.sqrt(2) * 0.022
+    assert abs(ratios.mean()) < 0.03
+    np.testing.assert_allclose(found.conf_int()[:2].T, theirs["weights"], atol=0.008)  # quantiles: 0.06 / √999 each
+
+
+def test_the_jackknife_agrees_as_far_as_mclust_converged(fit):
+    np.testing.assert_allclose(fit.bootstrap(FAITHFUL, kind="jackknife").bse, MCLUST["jackknife"]["bse"], rtol=0.035)
+
+
+def test_formulas_agree_with_the_bootstrap(fit):
+    """The sandwich is the jackknife's limit; the Hessian assumes that the mixture is the truth."""
+    jackknife = fit.bootstrap(FAITHFUL, kind="jackknife").bse
+    np.testing.assert_allclose(fit.inference(FAITHFUL, kind="sandwich").bse, jackknife, rtol=0.035)
+    drawn = fit.bootstrap(FAITHFUL, 999, "parametric", random_state=20).bse
+    np.testing.assert_allclose(fit.inference(FAITHFUL).bse, drawn, rtol=0.12)

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from gaussmix.estimators.gaussian_mixture_ic import GaussianMixtureIC as GaussianMixtureIC
     from gaussmix.estimators.imputer import GaussianMixtureImputer as GaussianMixtureImputer
     from gaussmix.estimators.loading import load as load
+    from gaussmix.estimators.order_tests import likelihood_ratio_test as likelihood_ratio_test
+    from gaussmix.estimators.order_tests import n_components_test as n_components_test
     from gaussmix.estimators.reducer import GaussianMixtureReducer as GaussianMixtureReducer
     from gaussmix.estimators.regressor import GaussianMixtureRegressor as GaussianMixtureRegressor
     from gaussmix.families import FAMILIES as FAMILIES
@@ -64,7 +66,9 @@ _HOMES = {  # the module of each name, imported at its first use: so the command
     "Spherical": "families.spherical",
     "Tied": "families.tied",
     "fit_many": "estimators.fit_many",
+    "likelihood_ratio_test": "estimators.order_tests",
     "load": "estimators.loading",
+    "n_components_test": "estimators.order_tests",
     "open": "sources.opening",
 }
 _MODULES = ("export", "plot", "spark", "testing")  # imported by name, since each needs more packages or is for tests

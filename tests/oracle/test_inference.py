@@ -6,11 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gaussmix import GaussianMixture
+from gaussmix import GaussianMixture, likelihood_ratio_test
 
 FOLDER = Path(__file__).parent
 FAITHFUL = np.loadtxt(FOLDER / "mclust" / "faithful.csv", delimiter=",", skiprows=1)
-MCLUST = json.loads((FOLDER / "mclust_bootstrap" / "bootstrap.json").read_text())["kinds"]
+ORACLE = json.loads((FOLDER / "mclust_bootstrap" / "bootstrap.json").read_text())
+MCLUST, TESTS = ORACLE["kinds"], {test["model"]: test for test in ORACLE["tests"]}
 
 
 @pytest.fixture(scope="module")
@@ -42,3 +43,20 @@ def test_formulas_agree_with_the_bootstrap(fit):
     np.testing.assert_allclose(fit.inference(FAITHFUL, kind="sandwich").bse, jackknife, rtol=0.035)
     drawn = fit.bootstrap(FAITHFUL, 999, "parametric", random_state=20).bse
     np.testing.assert_allclose(fit.inference(FAITHFUL).bse, drawn, rtol=0.12)
+
+
+@pytest.mark.parametrize("model", TESTS)
+def test_likelihood_ratios_are_at_least_those_of_mclust(model):
+    """mclust starts the larger mixture anew and often ends lower, for the rows and for drawn ones alike.
+
+    One component has one maximum, so the first statistic is the same. Its sums tell how high each size got.
+    """
+    theirs = TESTS[model]
+    found = likelihood_ratio_test(FAITHFUL, 1, 1 + len(theirs["lrt"]), n=199, random_state=0, covariance_type=model)
+    assert found.statistic[0] == pytest.approx(theirs["lrt"][0], abs=5e-3)
+    assert (np.cumsum(found.statistic) > np.cumsum(theirs["lrt"]) - 5e-3).all()
+    assert found.p_value[0] == 1 / 200
+    places = [1, 2, 3, 4]  # 25, 50, 75 and 90 %
+    drawn = np.quantile(found.drawn, np.array([0.25, 0.5, 0.75, 0.9]), axis=1).T
+    assert (drawn > np.array(theirs["boot_quantiles"])[:, places] - 1.5).all()
+    assert (drawn < np.array(theirs["boot_quantiles"])[:, places] + 6).all()

@@ -1,0 +1,182 @@
+"""Tests of the number of components: by drawn rows, and with confidence by halves of the rows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from gaussmix.checks import check_count, check_within
+from gaussmix.door.parameters import check_seed, drawn_seed
+from gaussmix.errors import listed
+from gaussmix.estimators.gaussian_mixture import GaussianMixture
+from gaussmix.fit.fitted import library_of
+from gaussmix.fit.likelihood_ratio import likelihood_ratio
+from gaussmix.report.order_test import OrderTest
+from gaussmix.sources.array import ArraySource
+
+OF_FITS = {"tol": 1e-6, "max_iter": 1_000, "covariance_type": "full", "reg_covar": "auto", "init_params": "auto"}
+OF_FITS |= {"n_init": 1, "n_jobs": None}  # the parameters that tests take, with their defaults
+
+
+def likelihood_ratio_test(
+    X: ArrayLike,
+    n_components: int,
+    larger: int | None = None,
+    *,
+    n: int = 999,
+    random_state: int | np.random.RandomState | None = None,
+    **parameters: Any,
+) -> OrderTest:
+    """Test a number of components against one more, by a parametric bootstrap.
+
+    Parameters
+    ----------
+    X : (n_samples, n_features), complete rows in memory, data units.
+    n_components : of the smaller mixture.
+    larger : of the larger one; None for one more. With more than that, each number in between is tested against the
+        next one.
+    n : how often rows are drawn from each smaller mixture.
+    random_state : seed of the draws and of the fits.
+    **parameters
+        Of `GaussianMixture`: `covariance_type`, `reg_covar`, `init_params`, `n_init`, `n_jobs`, `tol` (1e-6 by default)
+        and `max_iter` (1,000).
+
+    Returns
+    -------
+    test : OrderTest
+        Statistics 2 (log L' − log L), nats, and p-values; `least_components(alpha)`.
+
+    Raises
+    ------
+    ValueError, TypeError : X or a parameter can't be used, or X has missing cells.
+
+    See Also
+    --------
+    n_components_test : without drawn rows, and valid for any number of rows; it needs clearer data.
+
+    Notes
+    -----
+    The larger mixture is the best of EM from the splits of each component of the smaller one along its longest axes,
+    for X and for drawn rows alike. It may have a component of the smaller one twice, so the statistic is never
+    negative. McLachlan (1987), Applied Statistics 36; as mclust's `mclustBootstrapLRT`, which starts anew.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from gaussmix import likelihood_ratio_test
+    >>> X = np.random.default_rng(0).normal(np.repeat([0.0, 4.0], 100))[:, None]
+    >>> test = likelihood_ratio_test(X, 1, 3, n=99, random_state=0)
+    >>> test.p_value.round(2)
+    array([0.01, 0.36])
+    >>> test.least_components()
+    2
+    """
+    smallest = check_count("n_components", n_components, 1)
+    largest = smallest + 1 if larger is None else check_count("larger", larger, smallest + 1)
+    n, rng, ratios = check_count("n", n, 1), check_seed(random_state), []
+    parameters = _of_fits(parameters, random_state)
+    for k in range(smallest, largest):
+        fitted = GaussianMixture(k, **parameters).fit(X)
+        problem = fitted._problem_of(X, None, None)
+        if problem.source.is_incomplete or not isinstance(problem.source, ArraySource) or problem.source.whole is None:
+            raise ValueError("likelihood_ratio_test needs complete rows in memory, at most 65,520. Test some of them.")
+        ratios.append(likelihood_ratio(problem, fitted.mixture_.model, n, float(parameters["tol"]), rng))
+    return OrderTest(
+        np.arange(smallest, largest),
+        np.array([ratio.statistic for ratio in ratios]),
+        np.array([ratio.p_value for ratio in ratios]),
+        f"Likelihood ratio test of mixtures against one component more, {n:,} bootstrap samples",
+        np.array([ratio.drawn for ratio in ratios]),
+        library_of(X),
+    )
+
+
+def n_components_test(
+    X: ArrayLike,
+    max_components: int = 9,
+    *,
+    more: int = 1,
+    alpha: float = 0.05,
+    random_state: int | np.random.RandomState | None = None,
+    **parameters: Any,
+) -> OrderTest:
+    """Test 1, 2, 3 … components against more, until one is not rejected: there are at least so many.
+
+    Nguyen, Fryer & McLachlan (2023), "Order selection with confidence for finite mixture models", Journal of the Korean
+    Statistical Society 52. Of two halves of the rows, one gets the larger mixture and the other the smaller one of
+    highest likelihood. The ratio of their likelihoods there has an expectation of at most 1 if the smaller size is true
+    (Wasserman, Ramdas & Balakrishnan 2020, PNAS 117), however few rows there are. `statistic` is the mean of both ways,
+    and a p-value is 1 over it.
+
+    Parameters
+    ----------
+    X : (n_samples, n_features), rows in memory, data units.
+    max_components : the largest size that is tested.
+    more : how many components more the larger mixture has.
+    alpha : level: the first size with a larger p-value is the last one that is tested.
+    random_state : seed of the halves and of the fits.
+    **parameters
+        As for `likelihood_ratio_test`.
+
+    Returns
+    -------
+    test : OrderTest
+        `least_components(alpha)` is exceeded by the true number, or equal to it, with probability 1 − alpha.
+
+    Raises
+    ------
+    ValueError, TypeError : X or a parameter can't be used.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from gaussmix import n_components_test
+    >>> X = np.random.default_rng(0).normal(np.repeat([0.0, 6.0], 100))[:, None]
+    >>> n_components_test(X, random_state=0).least_components()
+    2
+    """
+    largest, more = check_count("max_components", max_components, 1), check_count("more", more, 1)
+    check_within("alpha", alpha, "a number between 0 and 1", lambda value: 0 < value < 1)
+    parameters, rng = _of_fits(parameters, random_state), check_seed(random_state)
+    source = GaussianMixture(**parameters).fit(X)._source(X)
+    if source.whole is None:
+        raise ValueError("n_components_test needs rows in memory, at most 65,520. Test some of them.")
+    rows = source.whole.rows
+    if len(rows) < 4 * (largest + more):
+        raise ValueError(
+            f"n_components_test needs four rows for each component, but X has {len(rows)} for {largest + more}. Lower "
+            "max_components."
+        )
+    order = rng.permutation(len(rows))
+    halves = rows[np.sort(order[: len(rows) // 2])], rows[np.sort(order[len(rows) // 2 :])]
+    sizes, ratios = list[int](), list[float]()
+    for k in range(1, largest + 1):
+        logs = []
+        for one, other in (halves, halves[::-1]):
+            alternative, null = (
+                GaussianMixture(size, **parameters).fit(half) for size, half in ((k + more, one), (k, other))
+            )
+            logs.append(len(other) * (alternative.score(other) - null.score(other)))
+        sizes.append(k)
+        with np.errstate(over="ignore"):
+            ratios.append(float(np.exp(logs).mean()))
+        if min(1.0, 1 / ratios[-1]) > alpha:
+            break
+    return OrderTest(
+        np.array(sizes),
+        np.array(ratios),
+        np.minimum(1.0, 1 / np.array(ratios)),
+        f"Test of mixtures against {more} component{'s' * (more > 1)} more, by halves of the rows",
+        None,
+        library_of(X),
+    )
+
+
+def _of_fits(parameters: dict[str, Any], random_state: Any) -> dict[str, Any]:
+    """Parameters of the fits of a test, with one seed for all; raises TypeError for others."""
+    others = sorted(parameters.keys() - OF_FITS.keys())
+    if others:
+        raise TypeError(f"Tests of the number of components take {listed(list(OF_FITS))}, not {others[0]!r}.")
+    return OF_FITS | parameters | {"random_state": int(drawn_seed(random_state)[0])}

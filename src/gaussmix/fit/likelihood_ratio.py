@@ -1,0 +1,123 @@
+"""Likelihood ratio tests of the number of components, by refits to rows that are drawn from the smaller mixture."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from gaussmix.em.many import run_each
+from gaussmix.em.natural import Stacked
+from gaussmix.em.stopping import Stopping
+from gaussmix.em.trace import State
+from gaussmix.engines.runner import Groups
+from gaussmix.fit.bootstrap import MOST_NUMBERS, MOST_STEPS
+from gaussmix.fit.inference import Climb
+from gaussmix.fit.problem import Problem
+from gaussmix.mixture.sampling import sample
+from gaussmix.model import Model
+from gaussmix.numerics.arrays import Array, Places, Rows
+from gaussmix.numerics.axes import principal_axes
+from gaussmix.sources.array import ArraySource
+
+MOST_AXES = 3  # along which a component is split
+APART = 1.0  # standard deviations from a component to the means of its halves
+FIRST = Stopping(1e-4, 30)  # EM from each split
+MOST_KEPT = 2  # of these, those that EM continues
+
+
+class Ratio(NamedTuple):
+    """Twice the logarithm of a likelihood ratio, and its distribution where the smaller mixture is the truth.
+
+    Parameters
+    ----------
+    statistic : nats, at least 0.
+    drawn : (n,), the same of rows drawn from the smaller mixture.
+    """
+
+    statistic: float
+    drawn: Array
+
+    @property
+    def p_value(self) -> float:
+        """(1 + the number of drawn statistics that are as large) / (1 + n): McLachlan (1987), Applied Statistics 36."""
+        return float((1 + (self.drawn >= self.statistic).sum()) / (1 + len(self.drawn)))
+
+
+def likelihood_ratio(problem: Problem, model: Model, n: int, tolerance: float, rng: np.random.Generator) -> Ratio:
+    """Compare a mixture with one of a component more, which begins where each component in turn is split.
+
+    The larger mixture of the drawn rows is found in the same way, or the test would not have its level.
+
+    Parameters
+    ----------
+    problem : of the smaller mixture: rows in memory, all of the same weight, and no other terms than a ridge.
+    model : of the smaller mixture, near its maximum.
+    n : how often rows are drawn.
+    tolerance : of EM, nats per unit of row weight.
+    rng : draws come from it.
+    """
+    stopping, whole = Stopping(tolerance, MOST_STEPS), problem.source.whole
+    assert whole is not None, "checked by the caller"
+    n_rows, drawn = whole.n_rows, list[Array]()
+    model = _ends(problem, [model], [whole.rows], np.zeros(1, int), stopping)[0].model
+    statistic = float(_statistics(problem, model, [whole.rows], stopping)[0])
+    at_once = max(1, MOST_NUMBERS // (n_rows * model.n_features))
+    for first in range(0, n, at_once):
+        tables = [sample(model, n_rows, rng, None, problem.engine)[0] for _ in range(min(at_once, n - first))]
+        drawn.append(_statistics(problem, model, tables, stopping))
+    return Ratio(statistic, np.concatenate(drawn))
+
+
+def _statistics(problem: Problem, model: Model, tables: Sequence[Rows], stopping: Stopping) -> Array:
+    """2 (log L' − log L) of tables of the same number of rows, nats.
+
+    The larger mixture may have a component of the smaller one twice, so that no statistic is negative.
+    """
+    n_rows, each = len(tables[0]), np.arange(len(tables))
+    smaller = _ends(problem, [model] * len(tables), tables, each, stopping)
+    starts = [_splits(end.model) for end in smaller]
+    places = np.repeat(each, [len(some) for some in starts])
+    begun = _ends(problem, [start for some in starts for start in some], tables, places, FIRST)
+    order = np.lexsort((-_heights(problem, begun, n_rows), places))
+    first = np.searchsorted(places, each)
+    chosen = np.sort(np.concatenate([order[start : start + MOST_KEPT] for start in first]))
+    ends = _ends(problem, [begun[place].model for place in chosen], tables, places[chosen], stopping)
+    larger = np.array([end.trace.last for end in smaller])
+    np.maximum.at(larger, places[chosen], _heights(problem, ends, n_rows))
+    return np.asarray(2 * n_rows * (larger - [end.trace.last for end in smaller]))
+
+
+def _ends(
+    problem: Problem, models: list[Model], tables: Sequence[Rows], places: Places, stopping: Stopping
+) -> list[State]:
+    """The ends of EM from models, each on the table of its place."""
+    n_rows, n = len(tables[0]), len(models)
+    size = np.full(n, n_rows)
+    rows = tables[0] if len(tables) == 1 else np.concatenate(tables)
+    groups = Groups(rows, None, places * n_rows, size, size.astype(float), np.ones(n))
+    sources = [ArraySource(table) for table in tables]
+    return run_each(problem.engine, models, problem.objective, stopping, lambda i: sources[places[i]].fresh(), groups)
+
+
+def _heights(problem: Problem, ends: Sequence[State], n_rows: int) -> Array:
+    """The objective at the ends of runs; −inf where a component collapsed or lost its rows."""
+    are_stuck = Climb(problem, n_rows, True).are_stuck(Stacked.of([end.model for end in ends]))
+    is_lost = are_stuck.any(axis=1) | np.array([bool(end.trace.frozen) for end in ends])
+    return np.where(is_lost, -np.inf, [end.trace.last for end in ends])
+
+
+def _splits(model: Model) -> list[Model]:
+    """The mixtures in which a component is two, apart along one of its longest axes."""
+    found = []
+    values, axes = principal_axes(model.covariances.dense())
+    for k in range(model.n_components):
+        for axis in range(min(model.n_features, MOST_AXES)):
+            step = APART * np.sqrt(values[k, axis]) * axes[k, :, axis]
+            larger = model.take([*range(model.n_components), k])
+            weights, means = np.array(larger.weights), np.array(larger.means)
+            weights[[k, -1]] *= 0.5
+            means[[k, -1]] += [step, -step]
+            found.append(Model(weights, means, larger.covariances, larger.family))
+    return found

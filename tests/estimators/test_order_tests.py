@@ -1,0 +1,96 @@
+"""Tests of the number of components: their level, what they find, what they refuse."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from gaussmix import GaussianMixture, likelihood_ratio_test, n_components_test
+from gaussmix.fit import likelihood_ratio as module
+
+
+def rows(*places, n=60, seed=0, d=1):
+    rng = np.random.default_rng(seed)
+    return rng.normal(size=(n * len(places), d)) + np.repeat(places, n)[:, None]
+
+
+@pytest.mark.parametrize("family", ["full", "tied", "VEI"])
+def test_statistics_are_not_negative_and_have_the_same_bits_in_pieces_and_on_threads(family, monkeypatch):
+    X = rows(0.0, 1.0, d=2)
+    how = {"n": 5, "random_state": 3, "covariance_type": family}
+    test = likelihood_ratio_test(X, 1, 3, n_jobs=1, **how)
+    assert (test.drawn >= 0).all()
+    assert (test.statistic >= 0).all()
+    monkeypatch.setattr(module, "MOST_NUMBERS", 1)
+    again = likelihood_ratio_test(X, 1, 3, n_jobs=2, **how)
+    np.testing.assert_array_equal(again.drawn, test.drawn)
+    np.testing.assert_array_equal(again.statistic, test.statistic)
+
+
+def test_the_statistic_is_that_of_the_best_fits():
+    X = rows(0.0, 3.0, 9.0, d=2)
+    heights = [
+        GaussianMixture(k, random_state=0, init_params="search", tol=1e-7, max_iter=5000).fit(X).score(X) * len(X)
+        for k in (2, 3)
+    ]
+    found = likelihood_ratio_test(X, 2, n=1, random_state=0)
+    assert found.statistic[0] == pytest.approx(2 * (heights[1] - heights[0]), abs=0.02)
+
+
+def test_p_values_count_what_is_as_large():
+    ratio = module.Ratio(2.0, np.array([0.0, 1.0, 2.0, 3.0]))
+    assert ratio.p_value == (1 + 2) / (1 + 4)
+
+
+@pytest.mark.heavy
+def test_the_level_of_the_likelihood_ratio_test():
+    """p-values of rows from the smaller mixture are uniform: their mean is ½ ± 0.029 and 5 % are below 0.05."""
+    p = np.array(
+        [likelihood_ratio_test(rows(0.0, seed=seed), 1, n=99, random_state=seed).p_value[0] for seed in range(100)]
+    )
+    assert abs(p.mean() - 0.5) < 4 * 0.029
+    assert (p <= 0.05).mean() < 0.05 + 4 * np.sqrt(0.05 * 0.95 / 100)
+
+
+def test_they_find_three_groups():
+    X = rows(0.0, 6.0, 14.0)
+    drawn = likelihood_ratio_test(X, 1, 4, n=39, random_state=0)
+    np.testing.assert_array_equal(drawn.n_components, [1, 2, 3])
+    assert drawn.p_value[:2].tolist() == [1 / 40, 1 / 40]
+    assert drawn.least_components() == 3
+    halves = n_components_test(X, 5, random_state=0)
+    assert halves.least_components() == 3
+    np.testing.assert_array_equal(halves.p_value, np.minimum(1, 1 / halves.statistic))
+    assert n_components_test(X, 2, random_state=0).least_components() == 3  # "more than was tested"
+
+
+def test_halves_keep_the_level():
+    """The mean of the ratio is at most 1 where the smaller size is true, so that few are above 1 / α."""
+    tests = [n_components_test(rows(0.0, n=60, seed=seed), 1, random_state=seed) for seed in range(40)]
+    assert np.mean([test.statistic[0] > 5 for test in tests]) <= 0.2 + 2 * np.sqrt(0.2 * 0.8 / 40)
+    assert np.mean([test.statistic[0] for test in tests]) < 1.5
+
+
+def test_they_are_told():
+    found = likelihood_ratio_test(rows(0.0, 6.0), 1, n=19, random_state=0)
+    assert "At least 2 at a level of 0.05." in str(found)
+    assert list(found.tidy().columns) == ["n_components", "statistic", "p_value"]
+    assert "by halves of the rows" in str(n_components_test(rows(0.0, 6.0), random_state=0))
+
+
+def test_what_they_refuse():
+    X = rows(0.0)
+    holes = X.copy()
+    holes[3] = np.nan
+    for call, error, words in [
+        (lambda: likelihood_ratio_test(X, 2, 2), ValueError, "larger=2"),
+        (lambda: likelihood_ratio_test(X, 0), ValueError, "n_components"),
+        (lambda: likelihood_ratio_test(X, 1, n=0), ValueError, "n=0"),
+        (lambda: likelihood_ratio_test(X, 1, noise=True), TypeError, "not 'noise'"),
+        (lambda: likelihood_ratio_test(np.column_stack([X, holes]), 1), ValueError, "complete rows"),
+        (lambda: n_components_test(X[:20], 9), ValueError, "four rows for each"),
+        (lambda: n_components_test(X, alpha=0), ValueError, "alpha"),
+        (lambda: n_components_test(X).least_components(2), ValueError, "alpha"),
+    ]:
+        with pytest.raises(error, match=words):
+            call()

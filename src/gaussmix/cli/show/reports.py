@@ -28,6 +28,7 @@ from gaussmix.formats.values import from_plain
 from gaussmix.mixture.digits import shorten
 from gaussmix.mixture.mixture import Mixture
 from gaussmix.mixture.mixtures import Mixtures
+from gaussmix.report.inference import Inference
 from gaussmix.report.messages import SearchWarning
 from gaussmix.report.reading import summary_of
 from gaussmix.sources.tables.base import STANDARD
@@ -275,6 +276,19 @@ def show_model(model: ModelFile) -> None:
     screen.print(components.table(screen.width), soft_wrap=True)
     if model.details.feature_names is None:
         screen.print("\nThe features have no names.")
+
+
+def show_inference(found: Inference) -> None:
+    """Print standard errors and intervals for people."""
+    console().print(f"\n{found}", soft_wrap=True)
+
+
+def inference_as_json(found: Inference) -> dict[str, Any]:
+    """Standard errors and intervals for programs; null where there is none."""
+    low, high = found.conf_int().T
+    numbers = {"estimate": found.params, "std_error": found.bse, "conf_low": low, "conf_high": high}
+    columns = {name: [json_value(value) for value in values.tolist()] for name, values in numbers.items()}
+    return {"term": list(found.names), **columns, "notes": list(found.notes)}
 
 
 def model_as_json(model: ModelFile) -> dict[str, Any]:

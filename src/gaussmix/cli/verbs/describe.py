@@ -2,24 +2,51 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
 from gaussmix.cli import options
 from gaussmix.cli.model_file import ModelFile
-from gaussmix.cli.show.reports import echo_json, many_as_json, model_as_json, show_many, show_model
+from gaussmix.cli.show.notices import collected_warnings, print_notices
+from gaussmix.cli.show.reports import (
+    echo_json,
+    inference_as_json,
+    many_as_json,
+    model_as_json,
+    show_inference,
+    show_many,
+    show_model,
+)
+from gaussmix.estimators.gaussian_mixture import GaussianMixture, estimator_of
 from gaussmix.formats import holds_many
 from gaussmix.mixture.mixtures import Mixtures
+from gaussmix.report.inference import Inference
 from gaussmix.sources.tables.base import STANDARD
 
 
 @click.command()
 @click.argument("model", metavar="MODEL.gmm", type=click.Path())
+@click.option(
+    "--inference", "data", metavar="DATA", type=click.Path(), help="Add standard errors and 95 % intervals, from DATA."
+)
+@options.weights
+@options.missing
+@options.reading
+@options.jobs
 @options.as_json
-@options.quiet
-def describe(model: str, as_json: bool) -> None:
+def describe(
+    model: str,
+    data: str | None,
+    weights: str | None,
+    reading: options.Reading,
+    jobs: int | None,
+    as_json: bool,
+) -> None:
     """Print what a model file holds: its components, and how they were fitted.
 
     MODEL.gmm may be "-", standard input. Of a file with the mixtures of many groups it says how many there are.
+    Standard errors need the rows that the mixture was fitted to, which the file does not hold.
     """
     if model != STANDARD and holds_many(model):
         groups = Mixtures.load(model)
@@ -29,7 +56,32 @@ def describe(model: str, as_json: bool) -> None:
             show_many(groups, {"data": model})
         return
     opened = ModelFile.open(model)
+    found = None if data is None else _inference(opened, data, weights, reading, jobs)
     if as_json:
-        echo_json(model_as_json(opened))
+        echo_json(model_as_json(opened) | ({} if found is None else {"inference": inference_as_json(found)}))
+        return
+    show_model(opened)
+    if found is not None:
+        show_inference(found)
+
+
+def _inference(
+    opened: ModelFile, data: str, weights: str | None, reading: options.Reading, jobs: int | None
+) -> Inference:
+    """How sure the mixture of a file is, from the rows that it was fitted to."""
+    saved = opened.details.estimator
+    if saved is not None and saved.name != GaussianMixture.__name__:
+        raise ValueError(f"--inference needs a GaussianMixture, but {opened.name} holds a {saved.name:.60}.")
+    table, features = reading.matched(opened, data, weights)
+    mixture = opened.mixture.with_feature_names(opened.names)
+    if saved is None:
+        estimator = estimator_of(mixture)
     else:
-        show_model(opened)
+        estimator = GaussianMixture._restored(saved, mixture, opened.details.dtype)
+    estimator.n_jobs = jobs
+    rows: Any = reading.rows(table, features, weights)
+    rows.feature_names = opened.names  # the columns are matched already
+    with collected_warnings() as collected:
+        found = estimator.inference(rows)
+    print_notices([*collected, *table.left_out_notices])
+    return found

@@ -1,7 +1,9 @@
 """How often 95 % intervals hold the truth, by structure, separation, rows and weights; and failures.
 
-    python -m bench.pages.coverage --small    # minutes: 8 designs, 200 data sets each; prints the table
-    python -m bench.pages.coverage            # hours: 40 designs, 1,000 sets each; writes bench/results/coverage.md
+    python -m bench.pages.coverage            # hours: 40 designs, 1,000 data sets each
+    python -m bench.pages.coverage --small    # minutes: 8 designs, 200 data sets each
+
+Either prints the table and writes bench/results/coverage.md.
 
 Rows are drawn from a known mixture, and each fit begins at it, so that components keep their order. A fit counts as
 failed for a kind of interval where gaussmix refuses it, or some number has no interval.
@@ -170,7 +172,7 @@ def _cell(shares: np.ndarray) -> str:
 
 def main() -> None:
     parser = parser_of(__doc__)
-    parser.add_argument("--small", action="store_true", help="8 designs and 200 data sets, and no page")
+    parser.add_argument("--small", action="store_true", help="8 designs and 200 data sets")
     parser.add_argument("--sets", type=int, help="data sets of each design")
     options = parser.parse_args()
     designs, n_sets = (SMALL, N_SMALL) if options.small else (ALL, N_SETS)
@@ -185,12 +187,11 @@ def main() -> None:
             print(lines[-1], flush=True)
             for found in results:
                 reasons.update(f"{method}: {why}" for method, why in found.items() if isinstance(why, str))
-    for reason, number in reasons.most_common():
-        print(number, reason)
-    if not options.small:
-        about = head("Coverage of 95 % intervals", "`python -m bench.pages.coverage`", facts())
-        said = [f"- {number} × {reason}" for reason, number in reasons.most_common()]
-        RESULT.write_text("\n".join([*about, "", WORDS.format(n=n_sets), "", *lines, "", *said]) + "\n")
+    command = "python -m bench.pages.coverage" + " --small" * options.small
+    about = head("Coverage of 95 % intervals", f"`{command}`", facts())
+    said = [f"- {number} × {reason}" for reason, number in reasons.most_common()]
+    print(*said, sep="\n")
+    RESULT.write_text("\n".join([*about, "", WORDS.format(n=n_sets), "", *lines, "", *said]).rstrip() + "\n")
 
 
 WORDS = """\

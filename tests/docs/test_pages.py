@@ -36,6 +36,7 @@ def blocks(page: str) -> list[tuple[str, str]]:
         "docs/index.md",
         "docs/guide/getting-started.md",
         "docs/guide/choosing.md",
+        "docs/guide/inference.md",
         "docs/guide/factor-analysers.md",
         "docs/guide/priors.md",
         "docs/guide/distribution.md",

@@ -48,7 +48,7 @@ class Refits(NamedTuple):
     before : the objective of the fit, nats per unit of row weight.
     draws : (n_kept, q), natural parameters of each refit, its components in the order of `model`; without those that
         collapsed.
-    counts : (n_kept,), how often each counts: 1, but for the jackknife the weight that was left out.
+    counts : (n_kept,), how often each counts: 1, or in the jackknife the weight that was left out.
     n : how many were made.
     n_collapsed : in which a component fell onto too few rows, or lost them.
     n_relabelled : whose components had to be brought into order.

@@ -380,3 +380,24 @@ def test_without_a_screen_it_says_what_to_do():
     assert run.returncode == 1
     assert "matplotlib can't open a figure here: " in run.stderr.splitlines()[-1]
     assert "matplotlib.use('agg')" in run.stderr.splitlines()[-1]
+
+
+def test_the_uncertainty_of_ellipses_is_other_mixtures():
+    """Thin ellipses of mixtures that the truth might be as well, by formula and by refits."""
+    X = np.random.default_rng(0).normal(np.repeat([0.0, 6.0], 60)[:, None], size=(120, 3))
+    gm = GaussianMixture(2, random_state=0).fit(X)
+    for mixtures in (
+        gm.inference(X, kind="sandwich").mixtures(400),
+        gm.bootstrap(X, 400, random_state=0).mixtures(400),
+    ):
+        display = ComponentDisplay.from_estimator(gm, X, features=[2, 0], uncertainty=mixtures)
+        assert len(display.uncertain_) == 400
+        centres = np.array([[ellipses[0].center for ellipses in each] for each in display.uncertain_])
+        assert centres.shape == (400, 2, 2)
+        np.testing.assert_allclose(centres.mean(axis=0), gm.means_[:, [2, 0]], atol=0.05)
+        errors = gm.inference(X, kind="sandwich").bse[[4, 2, 7, 5]].reshape(2, 2)
+        np.testing.assert_allclose(centres.std(axis=0), errors, rtol=0.2)
+    line = ComponentDisplay.from_estimator(gm, X, features=[1], uncertainty=mixtures[:3])
+    assert [len(curves) for curves in line.uncertain_] == [2, 2, 2]
+    with pytest.raises(ValueError, match="components and features of the drawn one"):
+        ComponentDisplay.from_estimator(gm, X, uncertainty=[GaussianMixture(3, random_state=0).fit(X).mixture_])

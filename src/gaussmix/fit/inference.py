@@ -170,6 +170,14 @@ class Maximum:
             found = contract("qr,sr->qs", whitened, whitened)
         return np.asarray(found / self.total_weight)
 
+    def drawn(self, n: int, kind: str, rng: np.random.Generator) -> list[Model]:
+        """Models whose coordinates are drawn from the normal distribution that the covariance of a kind describes."""
+        at, (steep, _) = self.information.coordinates, self._axes
+        covariance = self.covariance(steep.T, kind)
+        with one_blas_thread():
+            points = rng.normal(size=(n, len(covariance))) @ (steep @ np.linalg.cholesky(covariance)).T
+        return [at.at(point) for point in points]
+
     def derivatives(self, function: Callable[[Model], Array]) -> Array:
         """The derivatives of a function of the model by the coordinates, (m, p), by central differences."""
         at = self.information.coordinates

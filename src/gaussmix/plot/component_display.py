@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gaussmix.checks import check_real
+from gaussmix.mixture.mixture import Mixture
+from gaussmix.model import Model
 from gaussmix.numerics.arrays import Array
 from gaussmix.plot.display import Axes, FeatureDisplay, component_handles, handle
 from gaussmix.plot.layers import (
@@ -25,6 +27,7 @@ from gaussmix.plot.palette import Look, looks_of
 from gaussmix.plot.subject import Subject
 
 Options = Mapping[str, Any] | None
+THIN, PALE = 0.5, 0.35  # lines of mixtures that the truth might be as well
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
@@ -44,6 +47,7 @@ class ComponentDisplay(FeatureDisplay):
     means : (n_components, 1) or (n_components, 2), of the features shown, data units.
     covariances : (n_components, 1, 1) or (n_components, 2, 2), of the features shown, data units².
     feature_names : the names of the features shown, for the axes.
+    places : the numbers of the features shown, among those of the mixture.
 
     Attributes
     ----------
@@ -52,6 +56,7 @@ class ComponentDisplay(FeatureDisplay):
     rows_ : a collection of points for each component, and one for noise where there is some. Of more than 20,000 rows
         an image, and a collection of the rows far from all components. In one feature the bars of the histogram.
     components_ : for each component a list: its ellipses by level, or its curve.
+    uncertain_ : for each mixture in `uncertainty` what `components_` has of one level.
     numbers_ : the numbers at the means, where there are more components than colours.
     legend_ : the legend at the right of the axes, or None.
     colors_ : the colour of each component.
@@ -76,12 +81,14 @@ class ComponentDisplay(FeatureDisplay):
     means: Array
     covariances: Array
     feature_names: Sequence[str]
+    places: Sequence[int] = (0, 1)
 
     @classmethod
     def of(cls, subject: Subject, shown: Sequence[int], known: tuple[Any, Any] | None = None) -> Self:
         """Make the display of some features without drawing it; `known` are labels and certainty, where they are."""
         labels, certainty = subject.labels_and_certainty() if known is None else known
-        return cls(rows=subject.shown(shown), labels=labels, certainty=certainty, **subject.components(shown))
+        rows, components = subject.shown(shown), subject.components(shown)
+        return cls(rows=rows, labels=labels, certainty=certainty, places=shown, **components)
 
     def plot(
         self,
@@ -90,6 +97,7 @@ class ComponentDisplay(FeatureDisplay):
         levels: Sequence[float] = (1, 2, 3),
         colors: Sequence[Any] | None = None,
         legend: bool = True,
+        uncertainty: Sequence[Mixture] = (),
         row_kwargs: Options = None,
         component_kwargs: Options = None,
     ) -> Self:
@@ -103,6 +111,8 @@ class ComponentDisplay(FeatureDisplay):
             lighter on a dark background. Further components get the same colours again, with another marker and line,
             and all components get a number at their means.
         legend : whether to name the components, with their weights; no legend names more than 20.
+        uncertainty : mixtures that the truth might be as well, of all features, such as ``gm.inference(X).mixtures()``
+            or ``gm.bootstrap(X).mixtures()``: their first ellipses, or their curves, are thin lines.
         row_kwargs : for `Axes.scatter` or, in one feature, `Axes.hist`.
         component_kwargs : for each `matplotlib.patches.Ellipse` or, in one feature, for each curve by `Axes.plot`.
 
@@ -123,6 +133,7 @@ class ComponentDisplay(FeatureDisplay):
         is_line = self.means.shape[1] == 1
         draw = self._draw_line if is_line else self._draw_plane
         draw(ax, looks, radii, dict(row_kwargs or {}), dict(component_kwargs or {}))
+        self.uncertain_ = [self._draw_uncertain(ax, looks, radii[:1], each.model) for each in uncertainty]
         self._name_axes(self.feature_names[0], "density" if is_line else self.feature_names[1])
         return self._with_legend(self.handles(looks), legend)
 
@@ -133,6 +144,16 @@ class ComponentDisplay(FeatureDisplay):
         noise = not is_line and bool((self.labels < 0).any())
         handles = component_handles(looks, self.weights, points=points, lines=not points, noise=noise)
         return [*handles, handle("their sum", self._ink, "--", linewidth=1)] if is_line and len(looks) > 1 else handles
+
+    def _draw_uncertain(self, ax: Axes, looks: list[Look], levels: list[float], model: Model) -> Any:
+        """Thin ellipses or curves of another mixture; raises ValueError where it has other features or components."""
+        if len(model.weights) != len(looks) or model.n_features <= max(self.places):
+            raise ValueError("uncertainty must hold mixtures with the components and features of the drawn one.")
+        covariances = model.covariances.marginal(np.array(self.places)).dense()
+        means, style = model.means[:, list(self.places)], {"linewidth": THIN, "alpha": PALE}
+        if len(self.places) == 1:
+            return draw_curves(ax, model.weights, means[:, 0], np.sqrt(covariances[:, 0, 0]), looks, None, style)
+        return draw_ellipses(ax, means, covariances, looks, levels, style, fill=0.0)
 
     def _draw_line(
         self, ax: Axes, looks: list[Look], levels: list[float], of_rows: dict[str, Any], of_components: dict[str, Any]

@@ -134,21 +134,24 @@ def draw_histogram(ax: Axes, values: Array, options: Options) -> Any:
 
 
 def draw_curves(
-    ax: Axes, weights: Array, means: Array, deviations: Array, looks: Sequence[Look], levels: Sequence[float],
-    options: Options,
+    ax: Axes, weights: Array, means: Array, deviations: Array, looks: Sequence[Look],
+    levels: Sequence[float] | None, options: Options,
 ) -> list[list[Any]]:  # fmt: skip
-    """For each component the curve of π_k N(x | μ_k, σ_k²), over intervals of some standard deviations; their sum."""
-    points = points_for_curves(means, deviations, reach=max([4.0, *levels]))
+    """For each component the curve of π_k N(x | μ_k, σ_k²), over intervals of some standard deviations; their sum.
+
+    With None for the intervals, the sum is left out too.
+    """
+    points = points_for_curves(means, deviations, reach=max([4.0, *(levels or [])]))
     drawn, total = [], np.zeros(len(points))
     for look, weight, mean, deviation in zip(looks, weights, means, deviations, strict=True):
         curve = weight * normal_density(points, mean, deviation)
         total += curve
         style = {"color": look.color, "linestyle": look.line_style, "zorder": 3}
         drawn.append(ax.plot(points, curve, **{**style, **options}))
-        for level in levels:
+        for level in levels or []:
             inside = abs(points - mean) <= level * deviation
             ax.fill_between(points, curve, where=inside, color=look.color, alpha=1.5 * FILL_ALPHA, linewidth=0)
-    if len(weights) > 1:
+    if len(weights) > 1 and levels is not None:
         (line,) = ax.plot(points, total, linewidth=1, linestyle="--", zorder=2)
         line.set_color(ax.xaxis.label.get_color())  # the colour of text, which is visible on this background
     ax.set_ylim(bottom=0.0)

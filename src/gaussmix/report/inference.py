@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from html import escape
 from typing import Any
@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import expit, logit, ndtri
 
-from gaussmix.checks import check_within
+from gaussmix.checks import Rng, check_count, check_within, generator
 from gaussmix.em.coordinates import NotSmooth
 from gaussmix.em.natural import Kind, NaturalScale, Term
 from gaussmix.em.trace import Frozen
@@ -31,6 +31,7 @@ from gaussmix.report.summary import aligned, shortened
 
 Function = Callable[[Mixture], ArrayLike]
 LEVEL = 0.05
+SHOWN = 50  # mixtures in a picture
 NOTED = 0.05  # standard errors from the fit to the maximum
 WEAK = 15.0  # nats of all rows: least curvature along any direction with which intervals by formula can be trusted
 _METHODS = {
@@ -239,6 +240,17 @@ class Inference(Estimates):
         found = _names(name, value), value.ravel(), covariance
         return Estimates(*found, plain, self.method, self.notes, library=self.library)
 
+    def mixtures(self, n: int = SHOWN, rng: Rng = 0) -> list[Mixture]:
+        """Mixtures that differ as much as the estimate may, drawn from its normal approximation: for pictures.
+
+        Parameters
+        ----------
+        n : how many.
+        rng : a `numpy.random.Generator`, or the seed of one.
+        """
+        drawn = self.maximum.drawn(check_count("n", n, 1), self.kind, generator(rng))
+        return _of_models(drawn, self.mixture)
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Bootstrap(Estimates):
@@ -276,15 +288,22 @@ class Bootstrap(Estimates):
         ------
         ValueError : the function is not finite for a refit.
         """
-        value, own, draws = _values(function, self.mixture), self.mixture, self.draws
-        assert draws is not None, "a bootstrap has them"
-        scale = NaturalScale.of(own.model)
-        found = np.array(
-            [_values(function, Mixture.of(scale.model(draw, own.model), own.feature_names)).ravel() for draw in draws]
-        )
+        value = _values(function, self.mixture)
+        found = np.array([_values(function, each).ravel() for each in self.mixtures(self.n)])
         covariance, plain = covariance_of(found, self.counts), ("",) * value.size
         of_values = _names(name, value), value.ravel(), covariance, plain
         return Estimates(*of_values, self.method, self.notes, found, self.counts, self.library)
+
+    def mixtures(self, n: int = SHOWN) -> list[Mixture]:
+        """The first refits, as mixtures, fewer than `n` where some collapsed or there are no more: for pictures.
+
+        Parameters
+        ----------
+        n : how many.
+        """
+        assert self.draws is not None, "a bootstrap has them"
+        scale, model = NaturalScale.of(self.mixture.model), self.mixture.model
+        return _of_models((scale.model(draw, model) for draw in self.draws[: check_count("n", n, 1)]), self.mixture)
 
 
 def covariance_of(draws: Array, counts: Array | None) -> Array:
@@ -303,6 +322,10 @@ def covariance_of(draws: Array, counts: Array | None) -> Array:
 
 def _names(name: str, value: Array) -> tuple[str, ...]:
     return (name,) if not value.ndim else tuple(f"{name}[{i}]" for i in range(value.size))
+
+
+def _of_models(models: Iterable[Model], like: Mixture) -> list[Mixture]:
+    return [Mixture.of(model, like.feature_names) for model in models]
 
 
 def _values(function: Function, mixture: Mixture) -> Array:

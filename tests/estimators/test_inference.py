@@ -208,7 +208,7 @@ def test_a_component_that_collapsed_is_named_and_the_others_have_errors():
     for name, error in errors.items():
         is_collapsed = f"[{collapsed}" in name and not name.startswith("weight")
         assert np.isnan(error) == is_collapsed, name
-    assert any(note.startswith(f"Component {collapsed} collapsed") for note in found.notes)
+    assert any(note.startswith(f"Component {collapsed}: no standard errors of mean") for note in found.notes)
     share = 6 / N
     assert errors[f"weight[{collapsed}]"] == pytest.approx(np.sqrt(share * (1 - share) / N), rel=1e-6)
 

@@ -8,6 +8,7 @@ each other. docs/develop/waist.md says what this costs and what it buys.
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from typing import Any, NamedTuple
 
@@ -131,7 +132,7 @@ class Begun(NamedTuple):
     def of(self, chosen: Any) -> tuple[Array, Array, Array]:
         """Those of some groups, as the core reads them."""
         weights, means, covariances = (np.ascontiguousarray(each[chosen]) for each in self)
-        return weights, means, covariances.reshape(len(weights), -1)
+        return weights, means, covariances.reshape(len(weights), math.prod(covariances.shape[1:]))
 
 
 Steps = tuple[float, int]  # of EM: tolerance, nats per unit of row weight, and limit on their number

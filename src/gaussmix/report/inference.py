@@ -412,7 +412,7 @@ def _notes(found: Maximum, covariance: Array, fit: Model) -> list[str]:
     for why, words in _OF_FROZEN.items():
         components = sorted(k for k, each in found.frozen.items() if each is why)
         if components:
-            notes.append(f"{name_components(components).capitalize()} {why.value}, {words}.")
+            notes.append(f"{name_components(components).capitalize()}: {words}.")
     lost = {
         term.component
         for term, variance in zip(found.scale.terms, np.diagonal(covariance), strict=True)
@@ -437,8 +437,9 @@ def _notes(found: Maximum, covariance: Array, fit: Model) -> list[str]:
 
 
 _OF_FROZEN = {
-    Frozen.LOST: "so that it has no standard errors",
-    Frozen.COLLAPSED: "so that its mean and covariance have no standard errors",
+    Frozen.LOST: "no standard errors, because next to no row is left there",
+    Frozen.COLLAPSED: "no standard errors of mean and covariance, because it collapsed onto too few distinct rows, or "
+    "only the ridge gives it variance in some direction",
 }
 
 

@@ -260,3 +260,23 @@ def test_it_is_told_as_text_and_as_a_table():
     assert (table["conf_low"] < table["estimate"]).all()
     assert "<table" in found._repr_html_()
     assert isinstance(found.mixture, Mixture)
+
+
+@pytest.mark.parametrize("noise", [False, True])
+def test_the_table_of_the_components_has_standard_errors(noise):
+    X = rows()
+    gm = fitted(X, noise=noise)
+    for found in (gm.inference(X), gm.bootstrap(X, 20, random_state=0)):
+        table = gm.tidy(found)
+        assert len(table) == K + noise
+        for k in range(K):
+            for term, column in ((f"weight[{k}]", "weight"), (f"mean[{k}, x1]", "mean_x1")):
+                place, ends = found.names.index(term), found.conf_int()
+                assert table[f"{column}_std_error"][k] == found.bse[place]
+                assert table[f"{column}_conf_low"][k] == ends[place, 0]
+                assert table[f"{column}_conf_high"][k] == ends[place, 1]
+        if noise:
+            assert table["weight_std_error"][K] == found.bse[found.names.index("weight[noise]")]
+            assert np.isnan(table["mean_x0_std_error"][K])
+    with pytest.raises(ValueError, match="this estimator"):
+        fitted(X, n_components=3).tidy(found)

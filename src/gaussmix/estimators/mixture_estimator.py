@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from abc import ABC
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from numbers import Integral
 from typing import TYPE_CHECKING, Any, Literal, Self
@@ -441,8 +441,14 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
         source = check_counts_of_rows(self._source(X, sample_weight, X_error), self.weight_meaning)
         return summary_of(*told, (source, self._engine(source)))
 
-    def tidy(self) -> Any:
+    def tidy(self, sure: Inference | Bootstrap | None = None) -> Any:
         """The components as a data frame: a row for each, and one for noise, component −1.
+
+        Parameters
+        ----------
+        sure : what `inference` or `bootstrap` found: weights and means get their standard errors and 95 % intervals,
+            in columns such as "weight_std_error", "mean_x_conf_low" and "mean_x_conf_high". Its `tidy()` has a row for
+            each number instead, those of covariances too.
 
         Returns
         -------
@@ -454,8 +460,13 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
         ------
         NotFittedError : before `fit`.
         ImportError : no library of data frames is installed.
+        ValueError : `sure` is about a mixture of another size.
         """
-        return self.summary().to_frame()
+        summary = self.summary()
+        if sure is not None:
+            more = sure.columns_beside(self.mixture_)
+            summary = replace(summary, components={**summary.components, **more})
+        return summary.to_frame()
 
     def glance(
         self, X: ArrayLike | None = None, sample_weight: ArrayLike | None = None, *, X_error: ArrayLike | None = None

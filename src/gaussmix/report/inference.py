@@ -195,7 +195,38 @@ def links_of(terms: Sequence[Term]) -> tuple[str, ...]:
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Inference(Estimates):
+class OfMixture(Estimates):
+    """Estimates of all parameters of a mixture.
+
+    Parameters
+    ----------
+    names, params, covariance, links, method, notes, draws, counts, library : as for `Estimates`.
+    mixture : the one with `params`.
+    """
+
+    mixture: Mixture = field(kw_only=True)
+
+    def columns_beside(self, mixture: Mixture) -> dict[str, Array]:
+        """Standard errors and intervals of weights and means, (n_components,) and one for noise, for `tidy` of a fit.
+
+        Raises ValueError for a mixture of another size.
+        """
+        scale = NaturalScale.of(mixture.model)
+        if scale.terms != NaturalScale.of(self.mixture.model).terms:
+            raise ValueError("sure must be what inference or bootstrap of this estimator found.")
+        low, high = self.conf_int().T
+        features, K, found = names_of(mixture), mixture.n_components, dict[str, Array]()
+        weights = [place for place, term in enumerate(scale.terms) if term.kind is Kind.WEIGHT]
+        none = np.full(len(weights) - K, np.nan)
+        for name, numbers in {"std_error": self.bse, "conf_low": low, "conf_high": high}.items():
+            found[f"weight_{name}"] = numbers[weights]
+            means = numbers[len(weights) : len(weights) + K * len(features)].reshape(K, -1)
+            found |= {f"mean_{feature}_{name}": np.append(means[:, j], none) for j, feature in enumerate(features)}
+        return found
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Inference(OfMixture):
     """How sure the weights, means and covariances of a mixture are, and any function of it.
 
     The parameters are all weights, with that of noise after them, then the means, then the numbers of the covariances:
@@ -204,12 +235,11 @@ class Inference(Estimates):
     Parameters
     ----------
     names, params, covariance, links, method, notes, draws, counts, library : as for `Estimates`.
-    mixture : the one at the maximum, to which `params` belong.
+    mixture : the one at the maximum, with `params`.
     maximum : where it stands.
     kind : "hessian", "outer" or "sandwich".
     """
 
-    mixture: Mixture = field(kw_only=True)
     maximum: Maximum = field(kw_only=True)
     kind: str = field(kw_only=True)
 
@@ -253,7 +283,7 @@ class Inference(Estimates):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Bootstrap(Estimates):
+class Bootstrap(OfMixture):
     """How sure the weights, means and covariances of a mixture are, by refits; and any function of it.
 
     Parameters
@@ -267,7 +297,6 @@ class Bootstrap(Estimates):
     n_elsewhere : that ended at another maximum, where a component has less than half of its rows. `draws` has them.
     """
 
-    mixture: Mixture = field(kw_only=True)
     n: int = field(kw_only=True)
     n_collapsed: int = field(kw_only=True)
     n_relabelled: int = field(kw_only=True)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from gaussmix.estimators.gaussian_mixture_ic import GaussianMixtureIC as GaussianMixtureIC
     from gaussmix.estimators.imputer import GaussianMixtureImputer as GaussianMixtureImputer
     from gaussmix.estimators.loading import load as load
+    from gaussmix.estimators.order_tests import em_test as em_test
     from gaussmix.estimators.order_tests import likelihood_ratio_test as likelihood_ratio_test
     from gaussmix.estimators.order_tests import n_components_test as n_components_test
     from gaussmix.estimators.reducer import GaussianMixtureReducer as GaussianMixtureReducer
@@ -65,6 +66,7 @@ _HOMES = {  # the module of each name, imported at its first use: so the command
     "SingularCovariance": "errors",
     "Spherical": "families.spherical",
     "Tied": "families.tied",
+    "em_test": "estimators.order_tests",
     "fit_many": "estimators.fit_many",
     "likelihood_ratio_test": "estimators.order_tests",
     "load": "estimators.loading",

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.stats import chi2
 
-from gaussmix import GaussianMixture, likelihood_ratio_test, n_components_test
+from gaussmix import GaussianMixture, em_test, likelihood_ratio_test, n_components_test
+from gaussmix.fit import em_test as em_module
 from gaussmix.fit import likelihood_ratio as module
 
 
@@ -69,6 +71,40 @@ def test_halves_keep_the_level():
     tests = [n_components_test(rows(0.0, n=60, seed=seed), 1, random_state=seed) for seed in range(40)]
     assert np.mean([test.statistic[0] > 5 for test in tests]) <= 0.2 + 2 * np.sqrt(0.2 * 0.8 / 40)
     assert np.mean([test.statistic[0] for test in tests]) < 1.5
+
+
+@pytest.mark.heavy
+def test_the_level_of_the_em_test():
+    """Its statistic is χ² with two degrees of freedom: a mean of 2, and 5 % above the 95 % quantile."""
+    found = np.array([em_test(rows(0.0, n=100, seed=seed)).statistic[0] for seed in range(200)])
+    assert abs(found.mean() - 2) < 4 * 2 / np.sqrt(200)
+    assert abs((chi2.sf(found, 2) < 0.05).mean() - 0.05) < 4 * np.sqrt(0.05 * 0.95 / 200)
+
+
+def test_the_em_test():
+    X = rows(0.0, 3.0)
+    found = em_test(X)
+    assert found.p_value[0] == pytest.approx(chi2.sf(found.statistic[0], 2))
+    assert found.least_components() == 2
+    assert em_test(rows(0.0)).least_components() == 1
+    assert em_test(1e6 * X[:, 0] - 5e5).statistic == pytest.approx(found.statistic)  # no unit
+    # the gain of the likelihood of two components, less what is penalised of it, which is little
+    heights = [GaussianMixture(k, random_state=0, tol=1e-8, max_iter=2000).fit(X).score(X) * len(X) for k in (1, 2)]
+    assert found.statistic[0] == pytest.approx(2 * (heights[1] - heights[0]), abs=3)
+    for x, words in [(np.zeros(50), "not all equal"), (X[:9], "at least 10"), (np.hstack([X, X]), "one feature")]:
+        with pytest.raises(ValueError, match=words):
+            em_test(x)
+
+
+def test_steps_of_the_em_test_never_lower_what_it_raises():
+    x = rows(0.0, 2.0)[:, 0]
+    x = (x - x.mean()) / x.std()
+    shares, means, variances = em_module._starts(x)
+    heights = [em_module._height(x, shares, means, variances)]
+    for _ in range(30):
+        means, variances = em_module._maximised(x, em_module._second(x, shares, means, variances))
+        heights.append(em_module._height(x, shares, means, variances))
+    assert (np.diff(heights, axis=0) >= -1e-10).all()
 
 
 def test_they_are_told():

@@ -6,16 +6,19 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
+from scipy.stats import chi2
 
-from gaussmix.checks import check_count, check_within
+from gaussmix.checks import check_count, check_finite, check_within
 from gaussmix.door.parameters import check_seed, drawn_seed
 from gaussmix.errors import listed
 from gaussmix.estimators.gaussian_mixture import GaussianMixture
+from gaussmix.fit.em_test import DEGREES, em_statistic
 from gaussmix.fit.fitted import library_of
 from gaussmix.fit.likelihood_ratio import likelihood_ratio
 from gaussmix.report.order_test import OrderTest
 from gaussmix.sources.array import ArraySource
 
+LEAST_NUMBERS = 10
 OF_FITS = {"tol": 1e-6, "max_iter": 1_000, "covariance_type": "full", "reg_covar": "auto", "init_params": "auto"}
 OF_FITS |= {"n_init": 1, "n_jobs": None}  # the parameters that tests take, with their defaults
 
@@ -172,6 +175,45 @@ def n_components_test(
         None,
         library_of(X),
     )
+
+
+def em_test(x: ArrayLike) -> OrderTest:
+    """Test one normal distribution of a feature against two, by the EM-test.
+
+    It needs no drawn rows: its limit is χ² with two degrees of freedom. Chen & Li (2009), "Hypothesis test for normal
+    mixture models: the EM approach", Annals of Statistics 37.
+
+    Parameters
+    ----------
+    x : (n_samples,) or (n_samples, 1), finite numbers, at least ten that are not all equal.
+
+    Returns
+    -------
+    test : OrderTest
+        `statistic`, nats, and `p_value`; for about a hundred numbers or more.
+
+    Raises
+    ------
+    ValueError, TypeError : x can't be used.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from gaussmix import em_test
+    >>> x = np.random.default_rng(0).normal(np.repeat([0.0, 4.0], 100))
+    >>> em_test(x).least_components()
+    2
+    """
+    values = check_finite("x", x)
+    if values.size != len(values):
+        raise ValueError(f"em_test needs one feature, but x has the shape {values.shape}. Use likelihood_ratio_test.")
+    values = values.ravel()
+    if len(values) < LEAST_NUMBERS or np.ptp(values) == 0:
+        raise ValueError(f"em_test needs at least {LEAST_NUMBERS} numbers that are not all equal.")
+    statistic = em_statistic(values)
+    p_value = np.array([chi2.sf(statistic, DEGREES)])
+    about = "EM-test of one normal distribution against two"
+    return OrderTest(np.array([1]), np.array([statistic]), p_value, about, None, library_of(x))
 
 
 def _of_fits(parameters: dict[str, Any], random_state: Any) -> dict[str, Any]:

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from gaussmix.checks import check_real
 from gaussmix.mixture.mixture import Mixture
-from gaussmix.model import Model
 from gaussmix.numerics.arrays import Array
 from gaussmix.plot.display import Axes, FeatureDisplay, component_handles, handle
 from gaussmix.plot.layers import (
@@ -133,7 +132,7 @@ class ComponentDisplay(FeatureDisplay):
         is_line = self.means.shape[1] == 1
         draw = self._draw_line if is_line else self._draw_plane
         draw(ax, looks, radii, dict(row_kwargs or {}), dict(component_kwargs or {}))
-        self.uncertain_ = [self._draw_uncertain(ax, looks, radii[:1], each.model) for each in uncertainty]
+        self.uncertain_ = [self._draw_uncertain(ax, looks, radii[:1], each) for each in uncertainty]
         self._name_axes(self.feature_names[0], "density" if is_line else self.feature_names[1])
         return self._with_legend(self.handles(looks), legend)
 
@@ -145,14 +144,14 @@ class ComponentDisplay(FeatureDisplay):
         handles = component_handles(looks, self.weights, points=points, lines=not points, noise=noise)
         return [*handles, handle("their sum", self._ink, "--", linewidth=1)] if is_line and len(looks) > 1 else handles
 
-    def _draw_uncertain(self, ax: Axes, looks: list[Look], levels: list[float], model: Model) -> Any:
+    def _draw_uncertain(self, ax: Axes, looks: list[Look], levels: list[float], other: Mixture) -> Any:
         """Thin ellipses or curves of another mixture; raises ValueError where it has other features or components."""
-        if len(model.weights) != len(looks) or model.n_features <= max(self.places):
+        if other.n_components != len(looks) or other.n_features <= max(self.places):
             raise ValueError("uncertainty must hold mixtures with the components and features of the drawn one.")
-        covariances = model.covariances.marginal(np.array(self.places)).dense()
-        means, style = model.means[:, list(self.places)], {"linewidth": THIN, "alpha": PALE}
+        covariances = other.model.covariances.marginal(np.array(self.places)).dense()
+        means, style = other.means[:, list(self.places)], {"linewidth": THIN, "alpha": PALE}
         if len(self.places) == 1:
-            return draw_curves(ax, model.weights, means[:, 0], np.sqrt(covariances[:, 0, 0]), looks, None, style)
+            return draw_curves(ax, other.weights, means[:, 0], np.sqrt(covariances[:, 0, 0]), looks, None, style)
         return draw_ellipses(ax, means, covariances, looks, levels, style, fill=0.0)
 
     def _draw_line(

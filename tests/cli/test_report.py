@@ -54,6 +54,16 @@ def test_it_says_what_was_found(page):
     assert "<b>" not in text
 
 
+def test_it_says_how_sure_weights_and_means_are(page):
+    text = page.read_text(encoding="utf-8")
+    rows = np.loadtxt(page.with_name("data.csv"), delimiter=",", skiprows=1)
+    expected = GaussianMixture(2, random_state=0, reg_covar=0.0, tol=1e-6).fit(rows).inference(rows)
+    for number in (expected.params[0], expected.bse[0], *expected.conf_int()[0]):
+        assert f"{number:.4f}" in text[text.index("How sure") :]
+    assert "mean[1, eruptions]" in text
+    assert "variance[1" not in text
+
+
 def test_it_needs_no_other_file(tree):
     sources = [element.get(name) for element in tree.iter() for name in ("src", "href") if element.get(name)]
     assert sources
@@ -64,7 +74,8 @@ def test_pictures_are_described_and_tables_sort(tree):
     images = list(tree.iter("img"))
     assert len(images) == 3
     assert all(len(image.get("alt")) > 30 for image in images)
-    components, worst = tree.iter("table")
+    components, worst, sure = tree.iter("table")
+    assert len(list(sure.find("tbody"))) == 6
     assert len(list(components.find("tbody"))) == 2
     assert len(list(worst.find("tbody"))) == 10
     assert all(heading.find("button") is not None for heading in components.iter("th"))

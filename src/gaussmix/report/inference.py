@@ -159,11 +159,14 @@ class Estimates:
         title = f"{type(self).__name__} by {self.method}"
         return f"<div><p>{title}</p>{table_html(*self._cells(LEVEL))}<ul>{notes}</ul></div>"
 
+    def shown(self, alpha: float = LEVEL) -> list[tuple[str, list[str], list[float]]]:
+        """The name of each number; it, its standard error and the ends of its interval, as text and as numbers."""
+        numbers = zip(self.params, self.bse, *self.conf_int(alpha).T, strict=True)
+        return [(name, _digits(*each), [*map(float, each)]) for name, each in zip(self.names, numbers, strict=True)]
+
     def _cells(self, alpha: float) -> tuple[list[str], list[list[str]]]:
-        names = (name if name.isprintable() else repr(name) for name in self.names)
         header = ["", "estimate", "std error", f"{100 * alpha / 2:.3g} %", f"{100 - 100 * alpha / 2:.3g} %"]
-        numbers = zip(names, self.params, self.bse, self.conf_int(alpha), strict=True)
-        return header, [[name, *_digits(value, error, *ends)] for name, value, error, ends in numbers]
+        return header, [[name if name.isprintable() else repr(name), *texts] for name, texts, _ in self.shown(alpha)]
 
 
 def _digits(value: float, error: float, low: float, high: float) -> list[str]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -16,11 +18,14 @@ from gaussmix.families.base import Family
 from gaussmix.mixture.digits import mean_and_deviation
 from gaussmix.mixture.mixture import Mixture
 from gaussmix.numerics.arrays import Array
+from gaussmix.report.inference import Inference
+from gaussmix.sources.array import ArraySource
 
 _RARE = 0.001  # share of draws that lie farther out than what is called unusual
 _SURE = 0.9
 _EVIDENCE = ((2.0, "hardly"), (6.0, "somewhat"), (10.0, "clearly"))  # Kass & Raftery (1995), JASA 90, p. 777
 _MOST_FEATURES = 3
+_MOST_PRODUCTS = 2e9  # of scores, in inference: about a second
 
 
 @dataclass(frozen=True)
@@ -56,6 +61,21 @@ class Findings:
     def log_density(self) -> Array:
         """log p(x) of what each row has, (n_rows,), nats."""
         return np.asarray(self._estimator.score_samples(self.rows), dtype=np.float64)
+
+    @cached_property
+    def inference(self) -> Inference | None:
+        """How sure the numbers are, by formula; None where there is none, or where it takes long."""
+        estimator, n_rows = self.search or self._estimator, len(self.rows)
+        if n_rows * self.mixture.n_parameters**2 > _MOST_PRODUCTS:
+            return None
+        rows: Any = ArraySource(self.rows, self.row_weight)
+        rows.may_miss = not self.is_complete.all()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # the page says what a user should know
+            try:
+                return estimator.inference(rows)
+            except ValueError:
+                return None
 
     @cached_property
     def shares(self) -> Array:

@@ -44,6 +44,7 @@ def page(findings: Findings, data: str, code: str) -> str:
         lead=escape(f"{size}. Written by gaussmix {package_version()}."),
         words="\n".join(f"<p>{escape(sentence)}</p>" for sentence in findings.sentences()),
         components=_components(findings),
+        sure=_sure(findings),
         pairs=_pairs(findings),
         criterion=_criterion(findings),
         uncertainty=_uncertainty(findings),
@@ -69,6 +70,21 @@ def _components(findings: Findings) -> str:
     return _table("Components", headings, zip(first, *columns, strict=True))
 
 
+def _sure(findings: Findings) -> str:
+    """Standard errors and intervals of weights and means."""
+    found = findings.inference
+    if found is None:
+        return ""
+    rows = [
+        [(escape(name), float(place)), *zip(texts, map(_sorted, numbers), strict=True)]
+        for place, (name, texts, numbers) in enumerate(found.shown())
+        if not name.startswith(("variance", "covariance"))
+    ]
+    headings = ["", "estimate", "standard error", "95 %: from", "to"]
+    notes = "".join(f"<p>{escape(note)}</p>" for note in found.notes)
+    return f"<h2>How sure</h2>\n{_table('How sure', headings, rows)}\n{notes}"
+
+
 def _css(color: Any) -> str:
     from matplotlib.colors import to_hex
 
@@ -89,9 +105,14 @@ def _worst(findings: Findings) -> str:
     return _table("Rows that fit worst", [*headings, *map(escape, findings.names)], zip(*columns, strict=True))
 
 
+def _sorted(value: float) -> float:
+    """What a number is sorted by; no number is the smallest."""
+    return -sys.float_info.max if math.isnan(value) else value
+
+
 def _cell(value: float) -> Cell:
     """A cell of the data; an empty one is sorted as the smallest."""
-    return ("", -sys.float_info.max) if math.isnan(value) else (f"{value:.6g}", value)
+    return "" if math.isnan(value) else f"{value:.6g}", _sorted(value)
 
 
 def _table(name: str, headings: Sequence[str], rows: Iterable[Sequence[Cell]]) -> str:

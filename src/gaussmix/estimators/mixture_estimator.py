@@ -38,7 +38,8 @@ from gaussmix.noise import Noise
 from gaussmix.numerics.arrays import Array, narrowed
 from gaussmix.numerics.frames import Frame, made_frame
 from gaussmix.priors import Dirichlet, NormalInverseWishart
-from gaussmix.report.inference import Bootstrap, Inference, bootstrap_of, inference_of
+from gaussmix.report.bootstrap import Bootstrap, bootstrap_of
+from gaussmix.report.inference import Inference, inference_of
 from gaussmix.report.reading import augmented, explanation_of, summary_of
 from gaussmix.report.summary import Summary
 from gaussmix.restrictions import Restrictions

@@ -19,8 +19,8 @@ from gaussmix.report.order_test import OrderTest
 from gaussmix.sources.array import ArraySource
 
 LEAST_NUMBERS = 10
-OF_FITS = {"tol": 1e-6, "max_iter": 1_000, "covariance_type": "full", "reg_covar": "auto", "init_params": "auto"}
-OF_FITS |= {"n_init": 1, "n_jobs": None}  # the parameters that tests take, with their defaults
+OF_FITS = {"tol": 1e-6, "max_iter": 1_000}  # other defaults than those of `GaussianMixture`
+TAKEN = *OF_FITS, "covariance_type", "reg_covar", "init_params", "n_init", "n_jobs"
 
 
 def likelihood_ratio_test(
@@ -218,7 +218,7 @@ def em_test(x: ArrayLike) -> OrderTest:
 
 def _of_fits(parameters: dict[str, Any], random_state: Any) -> dict[str, Any]:
     """Parameters of the fits of a test, with one seed for all; raises TypeError for others."""
-    others = sorted(parameters.keys() - OF_FITS.keys())
+    others = sorted(parameters.keys() - {*TAKEN})
     if others:
-        raise TypeError(f"Tests of the number of components take {listed(list(OF_FITS))}, not {others[0]!r}.")
+        raise TypeError(f"Tests of the number of components take {listed(TAKEN)}, not {others[0]!r}.")
     return OF_FITS | parameters | {"random_state": int(drawn_seed(random_state)[0])}

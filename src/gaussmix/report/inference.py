@@ -17,7 +17,6 @@ from gaussmix.em.coordinates import NotSmooth
 from gaussmix.em.natural import Kind, NaturalScale, Term
 from gaussmix.em.trace import Frozen
 from gaussmix.errors import counted, name_components, warn
-from gaussmix.fit.bootstrap import MOST_STEPS, Refits, Resampling, refits
 from gaussmix.fit.fitted import Fitted
 from gaussmix.fit.inference import SAME, Maximum
 from gaussmix.fit.problem import Problem
@@ -25,7 +24,6 @@ from gaussmix.mixture.mixture import Mixture
 from gaussmix.mixture.shown import names_of, table_html
 from gaussmix.model import Model
 from gaussmix.numerics.arrays import Array, frozen
-from gaussmix.numerics.contract import contract
 from gaussmix.numerics.frames import made_frame
 from gaussmix.report.summary import aligned, shortened
 
@@ -262,15 +260,15 @@ class Inference(OfMixture):
         ------
         ValueError : the function is not finite near the mixture.
         """
-        value = _values(function, self.mixture)
+        value = values_of(function, self.mixture)
         own = self.mixture
 
         def of_model(model: Model) -> Array:
-            return _values(function, Mixture.of(model, own.feature_names)).ravel()
+            return values_of(function, Mixture.of(model, own.feature_names)).ravel()
 
         covariance = self.maximum.covariance(self.maximum.derivatives(of_model), self.kind)
         plain = ("",) * value.size
-        found = _names(name, value), value.ravel(), covariance
+        found = names_of_values(name, value), value.ravel(), covariance
         return Estimates(*found, plain, self.method, self.notes, library=self.library)
 
     def mixtures(self, n: int = SHOWN, rng: Rng = 0) -> list[Mixture]:
@@ -282,85 +280,18 @@ class Inference(OfMixture):
         rng : a `numpy.random.Generator`, or the seed of one.
         """
         drawn = self.maximum.drawn(check_count("n", n, 1), self.kind, generator(rng))
-        return _of_models(drawn, self.mixture)
+        return mixtures_of(drawn, self.mixture)
 
 
-@dataclass(frozen=True, eq=False, repr=False)
-class Bootstrap(OfMixture):
-    """How sure the weights, means and covariances of a mixture are, by refits; and any function of it.
-
-    Parameters
-    ----------
-    names, params, covariance, links, method, notes, draws, counts, library : as for `Estimates`; the parameters are
-        those of `Inference`. `params` are the maximum that the refits began at.
-    mixture : the one with `params`.
-    n : refits that were made.
-    n_collapsed : of them, in which a component collapsed; `draws` has no row for these.
-    n_relabelled : whose components ended in another order. `draws` has them in that of `mixture`.
-    n_elsewhere : that ended at another maximum, where a component has less than half of its rows. `draws` has them.
-    """
-
-    n: int = field(kw_only=True)
-    n_collapsed: int = field(kw_only=True)
-    n_relabelled: int = field(kw_only=True)
-    n_elsewhere: int = field(kw_only=True)
-
-    def function(self, function: Function, name: str = "function") -> Estimates:
-        """How sure a function of the mixture is, by its values at every refit.
-
-        Parameters
-        ----------
-        function, name : as for `Inference.function`.
-
-        Returns
-        -------
-        estimates : of the function.
-
-        Raises
-        ------
-        ValueError : the function is not finite for a refit.
-        """
-        value = _values(function, self.mixture)
-        found = np.array([_values(function, each).ravel() for each in self.mixtures(self.n)])
-        covariance, plain = covariance_of(found, self.counts), ("",) * value.size
-        of_values = _names(name, value), value.ravel(), covariance, plain
-        return Estimates(*of_values, self.method, self.notes, found, self.counts, self.library)
-
-    def mixtures(self, n: int = SHOWN) -> list[Mixture]:
-        """The first refits, as mixtures, fewer than `n` where some collapsed or there are no more: for pictures.
-
-        Parameters
-        ----------
-        n : how many.
-        """
-        assert self.draws is not None, "a bootstrap has them"
-        scale, model = NaturalScale.of(self.mixture.model), self.mixture.model
-        return _of_models((scale.model(draw, model) for draw in self.draws[: check_count("n", n, 1)]), self.mixture)
-
-
-def covariance_of(draws: Array, counts: Array | None) -> Array:
-    """The covariance of the estimates (q, q) from draws (n, q).
-
-    That of the draws; with counts that of the jackknife, (N − 1) / N Σ (θ_i − θ̄)(θ_i − θ̄)ᵀ, Efron & Tibshirani (1993)
-    eq. 11.5.
-    """
-    if counts is None:
-        centred = draws - draws.mean(axis=0)
-        return np.asarray(contract("nq,nr->qr", centred, centred) / max(len(draws) - 1, 1))
-    total = counts.sum()
-    centred = draws - contract("n,nq->q", counts, draws) / total
-    return np.asarray(contract("nq,nr->qr", counts[:, None] * centred, centred) * ((total - 1) / total))
-
-
-def _names(name: str, value: Array) -> tuple[str, ...]:
+def names_of_values(name: str, value: Array) -> tuple[str, ...]:
     return (name,) if not value.ndim else tuple(f"{name}[{i}]" for i in range(value.size))
 
 
-def _of_models(models: Iterable[Model], like: Mixture) -> list[Mixture]:
+def mixtures_of(models: Iterable[Model], like: Mixture) -> list[Mixture]:
     return [Mixture.of(model, like.feature_names) for model in models]
 
 
-def _values(function: Function, mixture: Mixture) -> Array:
+def values_of(function: Function, mixture: Mixture) -> Array:
     values = np.array(function(mixture), dtype=np.float64)
     if not np.isfinite(values).all():
         raise ValueError("function must return finite numbers for mixtures near the estimate.")
@@ -473,56 +404,3 @@ _OF_FROZEN = {
     Frozen.COLLAPSED: "no standard errors of mean and covariance, because it collapsed onto too few distinct rows, or "
     "only the ridge gives it variance in some direction",
 }
-
-
-def bootstrap_of(fitted: Fitted, problem: Problem, how: Resampling, rng: np.random.Generator) -> Bootstrap:
-    """Refits of a fit, and what they say.
-
-    Raises
-    ------
-    ValueError : as `fit.bootstrap.refits`.
-
-    Warns
-    -----
-    RuntimeWarning : the rows are not those of the fit.
-    """
-    found = refits(problem, fitted.mixture.model, how, rng, fitted.collapsed or ())
-    scale, own = NaturalScale.of(found.model), names_of(fitted.mixture)
-    others = another_rows(fitted, problem, found.before)
-    warn(others)
-    counts = found.counts if how.kind == "jackknife" else None
-    return Bootstrap(
-        tuple(term.name(own) for term in scale.terms),
-        scale.values(found.model),
-        covariance_of(found.draws, counts),
-        links_of(scale.terms),
-        f"{found.n:,} refits, {_OF_RESAMPLING[how.kind]}",
-        (*filter(None, [others]), *_of_refits(found)),
-        found.draws,
-        counts,
-        None if fitted.facts is None else fitted.facts.library,
-        mixture=Mixture.of(found.model, fitted.mixture.feature_names),
-        n=found.n,
-        n_collapsed=found.n_collapsed,
-        n_relabelled=found.n_relabelled,
-        n_elsewhere=found.n_elsewhere,
-    )
-
-
-_OF_RESAMPLING = {
-    "weighted": "to the rows with random weights",
-    "nonparametric": "to rows drawn from the rows",
-    "parametric": "to rows drawn from the mixture",
-    "jackknife": "each without one row",
-}
-
-
-def _of_refits(found: Refits) -> list[str]:
-    """What became of the refits."""
-    words = [
-        (found.n_collapsed, "a component collapsed; they are left out"),
-        (found.n_relabelled, "the components came in another order, and were brought back into it"),
-        (found.n_elsewhere, "a component ended elsewhere, with less than half of its rows; they are counted"),
-        (found.n_unfinished, f"EM had not settled after {MOST_STEPS:,} steps"),
-    ]
-    return [f"In {number / found.n:.1%} of the refits {what}." for number, what in words if number]

@@ -156,6 +156,26 @@ def test_what_became_of_the_refits_is_told():
     assert "150 refits, to rows drawn from the rows" in text
 
 
+def test_refits_that_end_unusually_are_made_by_python(monkeypatch):
+    """The core stops before a component collapses, and so the refit begins again in Python."""
+    X = np.concatenate([rows(60), np.random.default_rng(3).normal(12.0, 0.5, size=(7, 2))])
+    start = {"means_init": [[0, 0], [4, 4], [12, 12]], "weights_init": [0.5, 0.4, 0.1]}
+    gm = fitted(X, n_components=3, covariances_init=[np.eye(2)] * 3, reg_covar=0.0, **start)
+    expected = gm.bootstrap(X, 60, "nonparametric", random_state=0)
+    assert 0 < expected.n_collapsed < 20
+    monkeypatch.setattr(many, "_by_core", lambda *given: {})
+    found = gm.bootstrap(X, 60, "nonparametric", random_state=0)
+    np.testing.assert_array_equal(found.draws, expected.draws)
+    assert found.notes == expected.notes
+
+
+def test_what_the_ridge_holds_up_in_the_fit_is_no_collapse():
+    X = np.column_stack([rows(), np.ones(N)])
+    with pytest.warns(match="constant"):
+        gm = fitted(X)
+    assert gm.bootstrap(X, 20, random_state=0).n_collapsed == 0
+
+
 def test_a_bootstrap_in_which_components_collapse_is_refused():
     X = np.concatenate([rows(30), [[9.0, 9.0], [9.1, 9.3], [9.2, 8.9]]])
     start = {"means_init": [[0, 0], [4, 4], [9, 9]], "weights_init": [0.5, 0.4, 0.1]}

@@ -209,8 +209,32 @@ def test_a_component_that_collapsed_is_named_and_the_others_have_errors():
         is_collapsed = f"[{collapsed}" in name and not name.startswith("weight")
         assert np.isnan(error) == is_collapsed, name
     assert any(note.startswith(f"Component {collapsed}: no standard errors of mean") for note in found.notes)
+    np.testing.assert_array_equal(found.mixture.covariances[collapsed], gm.covariances_[collapsed])  # it stays
     share = 6 / N
     assert errors[f"weight[{collapsed}]"] == pytest.approx(np.sqrt(share * (1 - share) / N), rel=1e-6)
+
+
+def test_a_component_without_rows_is_named_and_the_others_have_errors():
+    X = rows()
+    start = {"means_init": [[0, 0], [4, 4], [90, -90]], "weights_init": [0.5, 0.4, 0.1]}
+    with pytest.warns(match="lost its mass"):
+        gm = fitted(X, n_components=3, covariances_init=[np.eye(2)] * 3, **start)
+    found, expected = gm.inference(X), fitted(X, means_init=start["means_init"][:2]).inference(X)
+    is_lost = np.array([name.split("[")[1].startswith("2") for name in found.names])
+    assert np.isnan(found.bse[is_lost]).all()
+    np.testing.assert_allclose(found.bse[~is_lost], expected.bse, rtol=1e-4)
+    assert any(note.startswith("Component 2: no standard errors, because") for note in found.notes)
+
+
+def test_a_component_of_less_than_a_row_has_no_errors():
+    X = rows()
+    weight = np.r_[np.ones(N - 3), [0.2, 0.2, 0.2]]
+    X[-3:] = [[30, 30], [30, 33], [34, 30]]
+    start = {"means_init": [[0, 0], [4, 4], [31, 31]], "weights_init": [0.6, 0.399, 0.001]}
+    gm = fitted(X, weight, n_components=3, covariances_init=[np.eye(2), np.eye(2), 9 * np.eye(2)], **start)
+    found = gm.inference(X, sample_weight=weight)
+    is_lost = np.array([name.split("[")[1].startswith("2") for name in found.names])
+    np.testing.assert_array_equal(np.isnan(found.bse), is_lost)
 
 
 @pytest.mark.parametrize("change", ["moved", "fewer", "weighted"])

@@ -173,7 +173,9 @@ def test_what_the_ridge_holds_up_in_the_fit_is_no_collapse():
     X = np.column_stack([rows(), np.ones(N)])
     with pytest.warns(match="constant"):
         gm = fitted(X)
-    assert gm.bootstrap(X, 20, random_state=0).n_collapsed == 0
+    found = gm.bootstrap(X, 20, random_state=0)
+    assert found.n_collapsed == 0
+    assert found.notes[-1].startswith("Components 0, 1: collapsed or without rows in the fit")
 
 
 def test_a_bootstrap_in_which_components_collapse_is_refused():

@@ -54,6 +54,7 @@ class Refits(NamedTuple):
     n_relabelled : whose components had to be brought into order.
     n_elsewhere : that ended at another maximum: a component shares less than half of its rows with that of `model`.
     n_unfinished : that had not settled after `MOST_STEPS` steps.
+    stuck : components that had collapsed or lost their rows in the fit itself.
     """
 
     model: Model
@@ -65,6 +66,7 @@ class Refits(NamedTuple):
     n_relabelled: int
     n_elsewhere: int
     n_unfinished: int
+    stuck: Sequence[int]
 
 
 class Resampling(NamedTuple):
@@ -126,7 +128,11 @@ def refits(
             f"bootstrap needs components that refits keep, but one collapsed in {tally[0]:,} of {n:,} refits. Lower "
             "n_components, raise reg_covar or set prior='default'."
         )
-    return Refits(model, before, np.concatenate(draws), np.concatenate(counts), n, *tally.tolist())
+    n_collapsed, n_relabelled, n_elsewhere, n_unfinished = tally.tolist()
+    return Refits(
+        model, before, np.concatenate(draws), np.concatenate(counts), n, n_collapsed, n_relabelled, n_elsewhere,
+        n_unfinished, sorted(already),
+    )  # fmt: skip
 
 
 def _made(problem: Problem, model: Model, how: Resampling, rng: np.random.Generator) -> Made:

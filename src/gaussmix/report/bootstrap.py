@@ -8,7 +8,7 @@ import numpy as np
 
 from gaussmix.checks import check_count
 from gaussmix.em.natural import NaturalScale
-from gaussmix.errors import warn
+from gaussmix.errors import name_components, warn
 from gaussmix.fit.bootstrap import MOST_STEPS, Refits, Resampling, refits
 from gaussmix.fit.fitted import Fitted
 from gaussmix.fit.problem import Problem
@@ -146,4 +146,8 @@ def _of_refits(found: Refits) -> list[str]:
         (found.n_elsewhere, "a component ended elsewhere, with less than half of its rows; they are counted"),
         (found.n_unfinished, f"EM had not settled after {MOST_STEPS:,} steps"),
     ]
-    return [f"In {number / found.n:.1%} of the refits {what}." for number, what in words if number]
+    notes = [f"In {number / found.n:.1%} of the refits {what}." for number, what in words if number]
+    if found.stuck:
+        which = name_components(found.stuck).capitalize()
+        notes.append(f"{which}: collapsed or without rows in the fit, so that errors and intervals mean little there.")
+    return notes

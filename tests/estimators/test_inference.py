@@ -85,6 +85,23 @@ def test_all_kinds_are_those_of_differences_of_the_log_likelihood(family, meanin
         np.testing.assert_allclose(weights.sum(axis=0), 0, atol=1e-12)  # they sum to 1
 
 
+@pytest.mark.parametrize("case", ["missing", "errors", "factors"])
+def test_rows_with_holes_or_errors_and_factor_analysers_have_it_too(case):
+    """The sandwich is the jackknife's limit for many rows, and the Hessian is near to it where the mixture is right."""
+    X, error, family, rng = rows(), None, "full", np.random.default_rng(5)
+    if case == "missing":
+        X[rng.random(X.shape) < 0.1] = np.nan
+    elif case == "errors":
+        error = np.full((N, D), 0.3)
+    else:
+        X, family = X @ rng.normal(size=(D, 4)) + rng.normal(size=(N, 4)), "factor_analyzer"
+    gm = GaussianMixture(K, covariance_type=family, random_state=0, tol=1e-8, max_iter=5000).fit(X, X_error=error)
+    found, sandwich = (gm.inference(X, X_error=error, kind=kind) for kind in ("hessian", "sandwich"))
+    jackknife = gm.bootstrap(X, kind="jackknife", X_error=error, tol=1e-6)
+    np.testing.assert_allclose(sandwich.bse, jackknife.bse, rtol=0.15)
+    assert (np.abs(np.log(found.bse / sandwich.bse)) < 0.5).all()
+
+
 def test_of_one_component_it_is_the_textbook():
     X = rows()[:, :1]
     found = fitted(X, n_components=1).inference(X)

@@ -103,7 +103,7 @@ def refits(
     ValueError : more than a third of the refits collapsed, or these rows don't suit the kind.
     """
     total = problem.source.profile.total_weight * problem.data.unit
-    climb = Climb(problem, total, are_counts=True)
+    climb = Climb(problem, total)
     settled = climb.settled(State(model, Trace(frozen=dict.fromkeys(collapsed, Frozen.COLLAPSED))), SETTLED)
     model, before = settled.model, settled.trace.objective[0]
     compared, already = _Compared.of(problem, model), [*climb.stuck(model)]

@@ -16,6 +16,7 @@ from gaussmix.em.natural import Kind, NaturalScale, Stacked
 from gaussmix.em.posterior import Posterior
 from gaussmix.em.stopping import FINEST, SETTLED, Stopping
 from gaussmix.em.trace import Frozen, State, Trace, final
+from gaussmix.errors import SingularCovariance
 from gaussmix.fit.problem import Problem
 from gaussmix.model import Model
 from gaussmix.numerics.arrays import Array
@@ -57,7 +58,7 @@ class Maximum:
 
     @classmethod
     def near(
-        cls, problem: Problem, model: Model, collapsed: Collection[int] = (), *, are_counts: bool = True
+        cls, problem: Problem, model: Model, collapsed: Collection[int] = (), *, are_counts: bool | None = True
     ) -> Maximum:
         """Raise the objective from a model until nothing that counts is left to gain.
 
@@ -69,7 +70,7 @@ class Maximum:
         problem : whose objective it is.
         model : where to begin.
         collapsed : components that are frozen, unless a ridge keeps them from collapsing.
-        are_counts : whether row weights count rows in the outer product of the scores.
+        are_counts : whether row weights count rows in the outer product of the scores; None for no outer product.
 
         Raises
         ------
@@ -78,7 +79,7 @@ class Maximum:
         if problem.data.trim:
             raise NotSmooth("trim leaves out other rows at each step")
         unit = problem.data.unit
-        climb = Climb(problem, problem.source.profile.total_weight * unit, are_counts)
+        climb = Climb(problem, problem.source.profile.total_weight * unit)
         is_held = problem.objective.floor.all()
         frozen = {} if is_held else dict.fromkeys(collapsed, Frozen.COLLAPSED)
         state, polished, tolerance, before = State(model, Trace(frozen=frozen)), None, SETTLED, None
@@ -87,8 +88,10 @@ class Maximum:
             before = state.trace.objective[0] if before is None else before
             polished = climb.polished(state)
             tolerance /= 10
-        state, information = polished or (state, climb.information(state))
-        if not are_counts:  # the square of a weight has the square of its unit
+        state, information = polished or (state, None)
+        if information is None or are_counts is not None:
+            information = climb.information(state, are_counts)
+        if are_counts is False:  # the square of a weight has the square of its unit
             information = replace(information, outer=information.outer * unit)
         assert before is not None, "EM made a step"
         return cls(state.model, state.trace.frozen, information, before, climb.total_weight)
@@ -150,7 +153,9 @@ class Maximum:
         matrix, outer, moved = self.information.matrix, self.information.outer, jacobian
         if self.flat.shape[1]:
             steep, flat = self._axes
-            matrix, outer = (contract("pr,ps->rs", steep, contract("pq,qs->ps", m, steep)) for m in (matrix, outer))
+            matrix = contract("pr,ps->rs", steep, contract("pq,qs->ps", matrix, steep))
+            if outer.size:
+                outer = contract("pr,ps->rs", steep, contract("pq,qs->ps", outer, steep))
             touched = (contract("qp,pn->qn", jacobian, flat) ** 2).sum(axis=1)
             moved = contract("qp,pr->qr", jacobian, steep)
             moved[touched > TOUCHED * (jacobian**2).sum(axis=1)] = np.nan
@@ -196,7 +201,6 @@ class Climb:
 
     problem: Problem
     total_weight: float
-    are_counts: bool
 
     def settled(self, state: State, tolerance: float) -> State:
         """The end of EM, with components frozen that have lost their rows, or that only the ridge holds up."""
@@ -228,10 +232,10 @@ class Climb:
             are_stuck |= shares.reshape(are_stuck.shape) > AT_RIDGE
         return are_stuck
 
-    def information(self, state: State) -> Information:
+    def information(self, state: State, are_counts: bool | None = None) -> Information:
         problem = self.problem
         of = state.model, problem.objective, state.trace, problem.source, problem.engine
-        return Information.of(*of, are_counts=self.are_counts)
+        return Information.of(*of, are_counts=are_counts)
 
     def polished(self, state: State) -> tuple[State, Information] | None:
         """The maximum by Newton's method, and the information there; None if it does not converge."""
@@ -248,5 +252,8 @@ class Climb:
             if np.abs(changes[at.n_weights :]).max(initial=0.0) > FURTHEST:
                 return None
             state = state._replace(model=self.problem.objective.feasible(at.at(step)))
-            information = self.information(state)
+            try:
+                information = self.information(state)
+            except SingularCovariance:
+                return None
         return None

@@ -103,7 +103,7 @@ def _ends(
 
 def _heights(problem: Problem, ends: Sequence[State], n_rows: int) -> Array:
     """The objective at the ends of runs; −inf where a component collapsed or lost its rows."""
-    are_stuck = Climb(problem, n_rows, True).are_stuck(Stacked.of([end.model for end in ends]))
+    are_stuck = Climb(problem, n_rows).are_stuck(Stacked.of([end.model for end in ends]))
     is_lost = are_stuck.any(axis=1) | np.array([bool(end.trace.frozen) for end in ends])
     return np.where(is_lost, -np.inf, [end.trace.last for end in ends])
 

@@ -317,8 +317,9 @@ def inference_of(fitted: Fitted, problem: Problem, kind: str, *, are_counts: boo
     RuntimeWarning : the rows are not those of the fit.
     """
     collapsed = fitted.collapsed or ()
+    how = None if kind == "hessian" else are_counts or kind != "sandwich"
     try:
-        found = Maximum.near(problem, fitted.mixture.model, collapsed, are_counts=are_counts or kind != "sandwich")
+        found = Maximum.near(problem, fitted.mixture.model, collapsed, are_counts=how)
     except NotSmooth as error:
         raise ValueError(f"inference has no formula here: {error}. Use bootstrap(X).") from None
     own = names_of(fitted.mixture)

@@ -47,7 +47,7 @@ READ_NONE = {
     *("distance", "entropy_bounds", "kl_bounds", "kl_variational", "match_to", "reduce", "sorted"),
     *("marginal", "transform", "convolve", "product", "concatenate", "with_feature_names"),
     *("of", "from_dict", "from_parameters", "from_sklearn", "load", "save", "to_dict", "to_sklearn"),
-    *("feature_names", "model", "n_components", "n_features", "n_parameters", "parameters", "whitening"),
+    *("family", "feature_names", "model", "n_components", "n_features", "n_parameters", "parameters", "whitening"),
     *("noise", "without_noise", "std", "interval"),
 }
 

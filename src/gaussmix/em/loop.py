@@ -114,7 +114,7 @@ def em_step(
     need = model.family.need(model.covariances)
     is_far = need.pooled and loss(_centre(model), model) > MAX_LOSS
     anchor = model.means if is_far or (is_exact and not need.pooled) else None
-    task = StepTask(engine, model.n_components, model.parameters, need, anchor=anchor, facts=facts)
+    task = StepTask(engine, model.n_components, objective.parameters(model), need, anchor=anchor, facts=facts)
     moments = task.over(source)
     following, stuck = next_model(moments, model, engine, objective, frozen)
     is_inexact = moments.in_single and not engine.suits_single(following.parameters)

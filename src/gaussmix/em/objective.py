@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from gaussmix.model import Model
 from gaussmix.numerics.arrays import Array
 from gaussmix.waist.moments import Scatter
+from gaussmix.waist.parameters import Parameters
 
 
 class Objective(ABC):
@@ -34,6 +35,10 @@ class Objective(ABC):
     def log_prior(self, model: Model) -> float:
         """The term added to the log-likelihood of all rows, nats, up to a constant."""
         return 0.0
+
+    def parameters(self, model: Model) -> Parameters:
+        """What the E-step of a model reads."""
+        return model.parameters
 
     @property
     def fixed_covariances(self) -> Collection[int]:

@@ -148,12 +148,12 @@ class Conjugate:
         """Log density of a model, nats, up to a constant."""
         whitening, n_components = model.whitening, model.n_components
         log_det = -2.0 * np.broadcast_to(whitening.log_abs_det, n_components)
-        total = self.degrees(n_components) * float(log_det.sum()) + float(self._traces(model.covariances).sum())
+        total = self.degrees(n_components) * float(log_det.sum()) + float(self.traces(model.covariances).sum())
         if self.shrinkage:
             total += self.shrinkage * float((whitening.whiten_each(model.means - self.mean) ** 2).sum())
         return -0.5 * total
 
-    def _traces(self, covariances: Covariances) -> Array:
+    def traces(self, covariances: Covariances) -> Array:
         """tr(Λ Σ⁻¹), (n,): of each covariance, or of the one that all share."""
         if self.scale.ndim < 2:
             precisions = covariances.whitening.precision_diagonals()

@@ -49,6 +49,11 @@ class Terms:
         return self.prior is None and not (self.fixed_means or self.fixed_covariances) and not self._has_shares
 
     @property
+    def needs_moments(self) -> bool:
+        """Whether the objective depends on the moments of all rows."""
+        return self.prior is not None
+
+    @property
     def has_numbers(self) -> bool:
         """Whether some term is for a single component."""
         shares = self.shares
@@ -96,10 +101,14 @@ NOTHING = Terms()
 
 @dataclass(frozen=True, eq=False)
 class OverallMoments:
-    """Mean (n_features,) and covariance of all rows, data units and their squares; a diagonal or a matrix."""
+    """Mean (n_features,) and covariance of all rows, data units and their squares; a diagonal or a matrix.
+
+    `row_weight` is their total weight, as the user gave it.
+    """
 
     mean: Array
     covariance: Array
+    row_weight: float
 
     @classmethod
     def of(cls, source: Source, unit: float, engine: Engine[Any], *, is_matrix: bool) -> OverallMoments:
@@ -107,12 +116,14 @@ class OverallMoments:
         if not source.is_incomplete and (is_matrix or source.n_features <= NARROW):
             spread = source.of_all(Spread)
             covariance = spread.covariance if is_matrix else np.diagonal(spread.covariance)
-            return cls(spread.mean, covariance * _correction(spread.weight * unit, source))
+            weight = spread.weight * unit
+            return cls(spread.mean, covariance * _correction(weight, source), weight)
         need = Need(Second.FULL if is_matrix else Second.DIAGONAL)
         sums, means = InitialMoments(source, engine, 1, Partition()).about_means(need)
         about = sums.about(means)
         assert about.second is not None, "it was asked for"
-        return cls(means[0], about.second[0] / sums.row_weight * _correction(sums.row_weight * unit, source))
+        weight = sums.row_weight * unit
+        return cls(means[0], about.second[0] / sums.row_weight * _correction(weight, source), weight)
 
     @property
     def variances(self) -> Array:

@@ -226,6 +226,12 @@ def unconstrained(covariances: Covariances) -> Family:
     return FAMILIES[_UNCONSTRAINED[type(covariances), covariances.is_shared]]
 
 
+def has_conjugate_prior(family: Family) -> bool:
+    """Whether a family has a conjugate prior: its precisions are free of constraints, or one that all share is."""
+    name = _UNCONSTRAINED.get((family.kind, family.is_shared))
+    return name is not None and family == FAMILIES[name]
+
+
 def known_names() -> list[str]:
     """All names of families, with those of other packages: those in lower case, then mclust's."""
     return sorted({*FAMILIES, *ALIASES, *plugins.points(_GROUP)}, key=lambda name: (name.isupper(), name))

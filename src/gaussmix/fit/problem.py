@@ -92,7 +92,7 @@ class Data:
     ) -> Ridge:
         """As `objective`, with a prior and fixed parameters."""
         is_matrix = family.kind.second is Second.FULL
-        if terms.prior is not None and is_matrix not in self._moments:
+        if terms.needs_moments and is_matrix not in self._moments:
             self._moments[is_matrix] = OverallMoments.of(self.source(), self.unit, engine, is_matrix=is_matrix)
         plain, moments = self.objective(ridge), self._moments.get(is_matrix)
         return terms.objective(plain.ridge, self.unit, n_components, family, moments)

@@ -1,0 +1,370 @@
+"""The approximate posterior of a mixture in variational Bayes: its divergence from the prior, its E-step, its density.
+
+q(π) Π_k q(μ_k, Λ_k): Gauss–Wishart for matrices, Gauss–gamma for variances, with Λ = Σ⁻¹. Bishop (2006) section 10.2;
+Attias (2000), NIPS 12. Components that share a covariance share Λ, and its posterior has all rows.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from gaussmix.covariances import Covariances
+from gaussmix.em.posterior import Conjugate
+from gaussmix.engines.base import Engine
+from gaussmix.families.base import Family
+from gaussmix.numerics.arrays import Array, Places
+from gaussmix.numerics.elementary import log, log_sum
+from gaussmix.numerics.gamma import digamma, log_gamma
+from gaussmix.numerics.pieces import pieces
+from gaussmix.waist.block import Block
+from gaussmix.waist.need import Second
+from gaussmix.waist.parameters import LOG_2PI, Parameters
+
+LOG_PI = 1.1447298858494001741
+
+
+class Concentration(ABC):
+    """The prior of the weights. Its posterior depends on the masses N_k, (n_components,), in rows.
+
+    `alpha` is α, the concentration, in rows.
+    """
+
+    alpha: float
+
+    @abstractmethod
+    def posterior(self, mass: Array) -> tuple[Array, ...]:
+        """The parameters of q(π), each (n_components,)."""
+
+    @abstractmethod
+    def expected_logs(self, mass: Array) -> Array:
+        """E log π_k, (n_components,), nats."""
+
+    @abstractmethod
+    def expected(self, mass: Array) -> Array:
+        """E π_k, (n_components,). The rest, 1 less their sum, is the weight of components without rows."""
+
+    @abstractmethod
+    def divergence(self, mass: Array) -> float:
+        """KL(q(π) ‖ p(π)), nats."""
+
+    @abstractmethod
+    def drawn(self, mass: Array, rng: np.random.Generator) -> Array:
+        """A draw of the weights from q(π), (n_components,); components without rows have the rest."""
+
+
+@dataclass(frozen=True)
+class DirichletWeights(Concentration):
+    """π ~ Dirichlet(α, …, α) of `n_components` weights; those beyond the masses are of components without rows."""
+
+    alpha: float
+    n_components: int
+
+    def posterior(self, mass: Array) -> tuple[Array, ...]:
+        return (self.alpha + mass,)
+
+    def _total(self, mass: Array) -> Array:
+        return np.array([self.n_components * self.alpha + mass.sum()])
+
+    def expected_logs(self, mass: Array) -> Array:
+        found: Array = digamma(self.alpha + mass) - digamma(self._total(mass))
+        return found
+
+    def expected(self, mass: Array) -> Array:
+        found: Array = (self.alpha + mass) / self._total(mass)
+        return found
+
+    def divergence(self, mass: Array) -> float:
+        before = np.array([self.n_components * self.alpha, self.alpha])
+        of_all, of_one = log_gamma(before)
+        of_mass = log_gamma(self.alpha + mass) - of_one
+        moved = (mass * self.expected_logs(mass)).sum()
+        return float(log_gamma(self._total(mass))[0] - of_all - of_mass.sum() + moved)
+
+    def drawn(self, mass: Array, rng: np.random.Generator) -> Array:
+        rest = (self.n_components - len(mass)) * self.alpha
+        shape = np.append(self.alpha + mass, rest) if rest > 0 else self.alpha + mass
+        drawn: Array = rng.dirichlet(shape)[: len(mass)]
+        return drawn
+
+
+@dataclass(frozen=True)
+class StickWeights(Concentration):
+    """The sticks of a Dirichlet process, π_k = v_k Π_{j<k} (1 − v_j) with v_k ~ Beta(1, α).
+
+    Blei & Jordan (2006), Bayesian Analysis 1. The posterior has no last stick of length 1: components beyond the masses
+    have no rows, and their sticks are as the prior's (Kurihara, Welling & Teh 2007, IJCAI). So their number is no part
+    of the model.
+    """
+
+    alpha: float
+
+    def posterior(self, mass: Array) -> tuple[Array, ...]:
+        after = np.append(np.cumsum(mass[::-1])[::-1][1:], 0.0)
+        return 1.0 + mass, self.alpha + after
+
+    def _logs(self, mass: Array) -> tuple[Array, Array]:
+        """E log v_k and E log (1 − v_k)."""
+        here, after = self.posterior(mass)
+        of_here, of_after, of_both = digamma(np.stack((here, after, here + after)))
+        return of_here - of_both, of_after - of_both
+
+    def expected_logs(self, mass: Array) -> Array:
+        taken, left = self._logs(mass)
+        found: Array = taken + np.append(0.0, np.cumsum(left)[:-1])
+        return found
+
+    def expected(self, mass: Array) -> Array:
+        here, after = self.posterior(mass)
+        return _broken(here / (here + after))
+
+    def divergence(self, mass: Array) -> float:
+        here, after = self.posterior(mass)
+        taken, left = self._logs(mass)
+        of_here, of_after, of_both = log_gamma(np.stack((here, after, here + after)))
+        moved = mass * taken + (after - self.alpha) * left
+        return float((of_both - of_here - of_after - log(np.full(len(mass), self.alpha)) + moved).sum())
+
+    def drawn(self, mass: Array, rng: np.random.Generator) -> Array:
+        here, after = self.posterior(mass)
+        return _broken(rng.beta(here, after))
+
+
+def _broken(lengths: Array) -> Array:
+    """v_k Π_{j<k} (1 − v_j)."""
+    found: Array = lengths * np.append(1.0, np.cumprod(1.0 - lengths)[:-1])
+    return found
+
+
+@dataclass(frozen=True, eq=False)
+class GaussWishart:
+    """The prior of a component's mean and covariance, and of the weights: p(μ, Λ) and p(π).
+
+    μ | Λ ~ N(m, (β Λ)⁻¹). Λ ~ W(ν, S⁻¹) for matrices; for variances λ_j ~ Γ(ν/2, rate s_j/2) each, and for one variance
+    λ ~ Γ(dν/2, rate d s/2).
+
+    Parameters
+    ----------
+    family : the structure.
+    concentration : the prior of the weights.
+    mean : m, (n_features,), data units.
+    precision : β, rows.
+    dof : ν, rows; above n_features − 1 for matrices.
+    scale : S, data units²: a matrix, (n_features,), or a number for one variance.
+    """
+
+    family: Family
+    concentration: Concentration
+    mean: Array
+    precision: float
+    dof: float
+    scale: Array
+
+    @property
+    def form(self) -> Second:
+        return self.family.kind.second
+
+    @property
+    def n_features(self) -> int:
+        return len(self.mean)
+
+    @cached_property
+    def covariance(self) -> Covariances:
+        """S / ν, as the covariance of a component; raises `SingularCovariance` when it is factored."""
+        return self.family.kind.of(self.scale[None] / self.dof, 1, self.n_features, False)
+
+    def conjugate(self, unit: float = 1.0) -> Conjugate:
+        """The same as what it adds to sums of rows whose weights were divided by `unit`."""
+        scale = self.n_features * self.scale if self.form is Second.TRACE else self.scale
+        each, once = (0.0, self.dof) if self.family.is_shared else (self.dof, 0.0)
+        return Conjugate(self.mean, self.precision / unit, scale / unit, each / unit, once / unit)
+
+
+@dataclass(frozen=True, eq=False)
+class Approximation:
+    """q(π, μ, Λ) of a mixture.
+
+    Parameters
+    ----------
+    prior : p(π, μ, Λ).
+    mass : (n_components,), N_k, rows.
+    means : (n_components, n_features), the means of q(μ_k), data units.
+    covariances : S_k / ν_k, data units²; their inverses are E Λ_k.
+    """
+
+    prior: GaussWishart
+    mass: Array
+    means: Array
+    covariances: Covariances
+
+    @cached_property
+    def precisions(self) -> Array:
+        """β_k, (n_components,), rows."""
+        return self.prior.precision + self.mass
+
+    @cached_property
+    def dof(self) -> Array:
+        """ν_k of each covariance, (n_components,) or (1,), rows."""
+        of_rows = self.mass.sum(keepdims=True) if self.prior.family.is_shared else self.mass
+        return self.prior.dof + of_rows
+
+    @property
+    def _log_dets(self) -> Array:
+        """log |S / ν| of each covariance, (n_components,) or (1,)."""
+        return -2.0 * self.covariances.whitening.log_abs_det
+
+    def _halves(self, dof: Array) -> tuple[Array, float]:
+        """Arguments of the gamma functions, (n, …), and how many features each stands for."""
+        d = self.prior.n_features
+        if self.prior.form is Second.FULL:
+            return 0.5 * (dof[:, None] - np.arange(d)), 1.0
+        return 0.5 * (dof * self._times)[:, None], float(d)
+
+    @property
+    def _times(self) -> float:
+        """Gamma distributions of one variance have d times the degrees of freedom."""
+        return float(self.prior.n_features) if self.prior.form is Second.TRACE else 1.0
+
+    @cached_property
+    def _expected_log_dets(self) -> Array:
+        """E log |Λ| + log |S / ν| of each covariance; negative."""
+        halves, n_each = self._halves(self.dof)
+        found: Array = n_each * digamma(halves).sum(axis=1)
+        return found - self.prior.n_features * log(0.5 * self._times * self.dof)
+
+    def _normalisers(self, dof: Array) -> Array:
+        """Logs of the normalisers of Λ without the part of log |S / ν|, up to a constant."""
+        halves, n_each = self._halves(dof)
+        if self.prior.form is Second.TRACE:
+            n_each = 1.0
+        found: Array = n_each * log_gamma(halves).sum(axis=1)
+        return found - 0.5 * self.prior.n_features * dof * log(0.5 * self._times * dof)
+
+    @cached_property
+    def parameters(self) -> Parameters:
+        """The E-step: log r_nk = E log π_k + E log N(x_n | μ_k, Λ_k⁻¹) + constant; Bishop (2006) eq. 10.46."""
+        whitening, d = self.covariances.whitening, self.prior.n_features
+        log_weight = self.prior.concentration.expected_logs(self.mass)
+        log_weight = log_weight + 0.5 * self._expected_log_dets - 0.5 * d / self.precisions
+        log_scale = log_weight + whitening.log_abs_det - 0.5 * d * LOG_2PI
+        return Parameters(log_scale, self.means, whitening, np.sqrt(self.covariances.variances()))
+
+    def divergences(self) -> Array:
+        """KL(q ‖ p) of means and covariances, nats: of each component, or of all in a sum, (1,), if they share Λ."""
+        prior, d = self.prior, self.prior.n_features
+        before, after = np.array([prior.dof]), self.dof
+        of_covariance = self._normalisers(before) - self._normalisers(after) - 0.5 * d * after
+        of_covariance = of_covariance + 0.5 * (after - before) * self._expected_log_dets
+        change = self._log_dets + 2.0 * prior.covariance.whitening.log_abs_det
+        of_covariance = of_covariance + 0.5 * prior.dof * change
+        of_covariance = of_covariance + 0.5 * prior.conjugate().traces(self.covariances)
+        ratio = prior.precision / self.precisions
+        apart = (self.covariances.whitening.whiten_each(self.means - prior.mean) ** 2).sum(axis=1)
+        of_means = 0.5 * (d * (ratio - 1.0 - log(ratio)) + prior.precision * apart)
+        found: Array = of_covariance + (of_means.sum(keepdims=True) if prior.family.is_shared else of_means)
+        return found
+
+    @property
+    def divergence(self) -> float:
+        """KL(q ‖ p) of all parameters, nats. The bound is log Σ exp of the E-step, summed over rows, less this."""
+        return float(self.divergences().sum()) + self.prior.concentration.divergence(self.mass)
+
+    def take(self, components: Any) -> Approximation:
+        """Some of the components, in this order. Those that they share a covariance with keep their part in it."""
+        places = np.asarray(components, dtype=np.intp)
+        return replace(
+            self, mass=self.mass[places], means=self.means[places], covariances=self.covariances.take(places)
+        )
+
+    def beside_empty(self, n_empty: int) -> Approximation:
+        """The same with so many more components without rows, which are as the prior has them."""
+        prior, n_components = self.prior, len(self.mass)
+        mass = np.append(self.mass, np.zeros(n_empty))
+        means = np.concatenate((self.means, np.broadcast_to(prior.mean, (n_empty, prior.n_features))))
+        each = self.covariances.each
+        if not self.covariances.is_shared:
+            own = prior.covariance.each
+            each = np.concatenate((each, np.broadcast_to(own, (n_empty, *own.shape[1:]))))
+        covariances = replace(self.covariances, each=each, n_components=n_components + n_empty)
+        return replace(self, mass=mass, means=means, covariances=covariances)
+
+    @cached_property
+    def predictive(self) -> StudentMixture:
+        """The density of the next row, with the parameters integrated out: a mixture of t; Bishop (2006) eq. 10.81.
+
+        A new row may also be the first of a component; that has the density of the prior.
+        """
+        weights = self.prior.concentration.expected(self.mass)
+        rest = max(0.0, 1.0 - float(weights.sum()))
+        every, d = self.beside_empty(1), self.prior.n_features
+        dof = np.broadcast_to(every.dof, len(every.mass))
+        if self.prior.form is Second.FULL:
+            factor, df = dof / (dof + 1.0 - d), dof + 1.0 - d
+        else:
+            factor, df = np.ones(len(dof)), self._times * dof
+        factor = factor * (1.0 + 1.0 / every.precisions)
+        is_product = self.prior.form is Second.DIAGONAL
+        return StudentMixture(np.append(weights, rest), every.means, every.covariances, factor, df, is_product)
+
+
+@dataclass(frozen=True, eq=False)
+class StudentMixture:
+    """Σ_k π_k t(x | μ_k, f_k C_k, df_k): d-dimensional t, or products of t over features.
+
+    Parameters
+    ----------
+    weights : (n_components,), which sum to 1.
+    means : (n_components, n_features), data units.
+    covariances : C_k, data units².
+    factor : f_k, (n_components,).
+    df : degrees of freedom, (n_components,).
+    is_product : whether features are independent within a component.
+    """
+
+    weights: Array
+    means: Array
+    covariances: Covariances
+    factor: Array
+    df: Array
+    is_product: bool
+
+    def log_density(self, block: Block, engine: Engine[Any]) -> Array:
+        """log p(x) of each row, nats, (n_rows,); of the cells that are not missing."""
+        missing = np.isnan(block.rows) if block.has_holes else None
+        if missing is None:
+            return self._of_complete(np.asarray(block.rows, dtype=np.float64), engine)
+        found = np.zeros(block.n_rows)
+        patterns, which = np.unique(missing, axis=0, return_inverse=True)
+        for number, pattern in enumerate(patterns):
+            seen, places = np.flatnonzero(~pattern), np.flatnonzero(which.ravel() == number)
+            if seen.size:
+                rows = block.rows[places][:, seen].astype(np.float64)
+                found[places] = self._marginal(seen)._of_complete(rows, engine)
+        return found
+
+    def _marginal(self, places: Places) -> StudentMixture:
+        return replace(self, means=self.means[:, places], covariances=self.covariances.marginal(places))
+
+    def _of_complete(self, rows: Array, engine: Engine[Any]) -> Array:
+        d, df, spread = rows.shape[1], self.df, self.factor * self.df
+        n_each, times = (1, d) if self.is_product else (d, 1)
+        constant = log_gamma(0.5 * (df + n_each)) - log_gamma(0.5 * df) - 0.5 * n_each * (log(spread) + LOG_PI)
+        log_weight = log(self.weights) + times * constant + self.covariances.whitening.log_abs_det
+        found = np.empty(len(rows))
+        for part in pieces((len(rows), len(df), d if self.is_product else 1)):
+            tails = self._tails(np.ascontiguousarray(rows[part]), spread, engine)
+            found[part] = log_sum(log_weight - 0.5 * (df + n_each) * tails)
+        return found
+
+    def _tails(self, rows: Array, spread: Array, engine: Engine[Any]) -> Array:
+        """log (1 + squared distance / (f df)), (n_rows, n_components); of products the sum over features."""
+        if self.is_product:
+            scale = np.sqrt(spread[:, None] * self.covariances.variances())
+            squares = ((rows[:, None, :] - self.means) / scale) ** 2
+            return np.asarray(np.log1p(squares).sum(axis=2))
+        alone = Parameters(np.zeros(len(spread)), self.means, self.covariances.whitening)
+        return np.asarray(np.log1p(-2.0 * engine.component_log_density(Block(0, rows), alone) / spread))

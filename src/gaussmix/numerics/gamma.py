@@ -1,0 +1,45 @@
+"""The logarithm of the gamma function and its derivative, from sums, products and our own logarithm alone.
+
+The last bit of SciPy's depends on the processor's logarithm.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from gaussmix.numerics.arrays import Array
+from gaussmix.numerics.elementary import log
+
+_SHIFT = 12  # the series are for arguments above this number; their remainder is below 1e-17 there
+_HALF_LOG_2PI = 0.9189385332046727418
+# B_2n / (2n (2n − 1)) and B_2n / 2n of the Bernoulli numbers, n = 1 … 8; Abramowitz & Stegun (1964) 6.1.41 and 6.3.18.
+_OF_LOG = (1 / 12, -1 / 360, 1 / 1260, -1 / 1680, 1 / 1188, -691 / 360360, 1 / 156, -3617 / 122400)
+_OF_DERIVATIVE = (1 / 12, -1 / 120, 1 / 252, -1 / 240, 1 / 132, -691 / 32760, 1 / 12, -3617 / 8160)
+
+
+def log_gamma(numbers: Array) -> Array:
+    """log Γ(x) of positive numbers, an array with at least one dimension."""
+    product, large = np.ones(numbers.shape), numbers + 0.0
+    while (is_small := large < _SHIFT).any():
+        product = np.where(is_small, product * large, product)
+        large = np.where(is_small, large + 1.0, large)
+    found: Array = (large - 0.5) * log(large) - large + _HALF_LOG_2PI + _series(_OF_LOG, large) * large - log(product)
+    return found
+
+
+def digamma(numbers: Array) -> Array:
+    """ψ(x) = d log Γ(x) / dx of positive numbers, an array with at least one dimension."""
+    taken, large = np.zeros(numbers.shape), numbers + 0.0
+    while (is_small := large < _SHIFT).any():
+        taken = np.where(is_small, taken + 1.0 / large, taken)
+        large = np.where(is_small, large + 1.0, large)
+    found: Array = log(large) - 0.5 / large - _series(_OF_DERIVATIVE, large) - taken
+    return found
+
+
+def _series(coefficients: tuple[float, ...], numbers: Array) -> Array:
+    """Σ_n c_n / x^2n."""
+    square, total = 1.0 / (numbers * numbers), np.zeros(numbers.shape)
+    for coefficient in reversed(coefficients):
+        total = (total + coefficient) * square
+    return total

@@ -1,0 +1,236 @@
+"""The bound of variational Bayes: closed forms, an enumeration, a second form, and scikit-learn's where it is right."""
+
+from __future__ import annotations
+
+from itertools import product
+
+import numpy as np
+import pytest
+import scipy.special
+from bound import Prior, after_m_step, evidence_of_one
+from scipy.special import gammaln, logsumexp
+from sklearn.mixture import BayesianGaussianMixture as Theirs
+
+from gaussmix.em.approximation import DirichletWeights, GaussWishart, StickWeights
+from gaussmix.em.initial import InitialMoments
+from gaussmix.em.loop import run_em
+from gaussmix.em.stopping import Stopping
+from gaussmix.em.trace import final
+from gaussmix.em.variational import Variational
+from gaussmix.engines import choose, engine_for
+from gaussmix.families import FAMILIES
+from gaussmix.families.base import has_conjugate_prior
+from gaussmix.numerics.gamma import digamma, log_gamma
+from gaussmix.sources.array import ArraySource
+from gaussmix.starts.base import Partition
+from gaussmix.waist.block import Block
+from gaussmix.waist.need import Second
+
+CONJUGATE = {name: family for name, family in FAMILIES.items() if has_conjugate_prior(family)}
+FORMS = {Second.FULL: "full", Second.DIAGONAL: "diag", Second.TRACE: "spherical"}
+families = pytest.mark.parametrize("name", CONJUGATE)
+weights = pytest.mark.parametrize("has_sticks", [False, True], ids=["dirichlet", "sticks"])
+STEPS = Stopping(1e-13, 60)
+
+
+def prior_of(name, rows, n_components, *, has_sticks=False, alpha=0.7, precision=0.6, dof=None):
+    """A prior with the mean and the covariance of the rows, for the oracle and for the objective."""
+    family, d = FAMILIES[name], rows.shape[1]
+    form = FORMS[family.kind.second]
+    covariance = np.atleast_2d(np.cov(rows.T))
+    scale = {"full": covariance, "diag": np.diag(covariance), "spherical": np.array(np.diag(covariance).mean())}[form]
+    dof = d + 1.5 if dof is None else dof
+    concentration = StickWeights(alpha) if has_sticks else DirichletWeights(alpha, n_components)
+    belief = GaussWishart(family, concentration, rows.mean(axis=0), precision, dof, scale)
+    theirs = Prior(form, family.is_shared, alpha, has_sticks, rows.mean(axis=0), precision, dof, scale)
+    return theirs, objective_of(belief, len(rows))
+
+
+def objective_of(belief, row_weight):
+    d = len(belief.mean)
+    return Variational(np.zeros(d), belief.conjugate(), belief=belief, row_weight=float(row_weight))
+
+
+def m_step(rows, shares, objective):
+    source = ArraySource(rows, given=shares)
+    return InitialMoments(source, choose(), shares.shape[1], Partition()).model(objective.belief.family, objective)
+
+
+def bound_of(rows, model, objective):
+    """The bound of q before an E-step, by one pass."""
+    state = final(run_em(ArraySource(rows), choose(), model, objective, Stopping(0.0, 1)))
+    return state.trace.objective[-1] * len(rows)
+
+
+def shares_of(rows, model, objective):
+    return choose().responsibilities(Block(0, rows), objective.parameters(model))
+
+
+def test_there_are_six_conjugate_structures() -> None:
+    assert sorted(CONJUGATE) == sorted(["full", "tied", "diag", "spherical", "EEI", "EII"])
+
+
+@families
+@pytest.mark.parametrize("d", [1, 4])
+def test_the_bound_of_one_component_is_the_evidence(name, d) -> None:
+    rng = np.random.default_rng(d)
+    rows = rng.normal(size=(20, d)) @ rng.normal(size=(d, d)) + 3
+    theirs, objective = prior_of(name, rows, 1)
+    model = m_step(rows, np.ones((20, 1)), objective)
+    assert bound_of(rows, model, objective) == pytest.approx(evidence_of_one(rows, theirs), rel=1e-10)
+    assert after_m_step(rows, np.ones((20, 1)), theirs) == pytest.approx(evidence_of_one(rows, theirs), rel=1e-10)
+
+
+@families
+@weights
+def test_the_bound_rises_at_each_half_step(name, has_sticks) -> None:
+    """One form gives the bound after E-steps, the other after M-steps; both begin with the same responsibilities."""
+    rng = np.random.default_rng(1)
+    rows = np.concatenate((rng.normal(size=(40, 3)), rng.normal(size=(30, 3)) + 2.5)) @ rng.normal(size=(3, 3))
+    theirs, objective = prior_of(name, rows, 4, has_sticks=has_sticks)
+    shares, last = rng.dirichlet(np.ones(4), 70), -np.inf
+    for _ in range(15):
+        after_m = after_m_step(rows, shares, theirs)
+        model = m_step(rows, shares, objective)
+        after_e = bound_of(rows, model, objective)
+        assert last - 1e-9 <= after_m <= after_e + 1e-9
+        shares, last = shares_of(rows, model, objective), after_e
+
+
+@families
+@weights
+def test_the_forms_agree_where_steps_no_longer_change(name, has_sticks) -> None:
+    rng = np.random.default_rng(2)
+    rows = np.concatenate((rng.normal(size=(40, 2)), rng.normal(size=(30, 2)) + 6))
+    theirs, objective = prior_of(name, rows, 2, has_sticks=has_sticks)
+    model = m_step(rows, np.repeat(np.eye(2), [40, 30], axis=0), objective)
+    end = final(run_em(ArraySource(rows), choose(), model, objective, STEPS))
+    after_m = after_m_step(rows, shares_of(rows, end.model, objective), theirs)
+    assert after_m == pytest.approx(end.trace.last * 70, rel=1e-11)
+
+
+@families
+@weights
+def test_the_bound_is_below_the_evidence_by_enumeration(name, has_sticks) -> None:
+    """The evidence of 8 rows and 2 components is a sum over 256 allocations."""
+    rng = np.random.default_rng(3)
+    rows = np.concatenate((rng.normal(size=(4, 2)), rng.normal(size=(4, 2)) + 2.5))
+    theirs, objective = prior_of(name, rows, 2, has_sticks=has_sticks)
+    evidence = logsumexp([after_m_step(rows, np.eye(2)[list(z)], theirs) for z in product((0, 1), repeat=8)])
+    starts = [rng.dirichlet(np.full(2, 0.5), 8) for _ in range(2)]
+    ends = [final(run_em(ArraySource(rows), choose(), m_step(rows, s, objective), objective, STEPS)) for s in starts]
+    gap = evidence - max(8 * end.trace.last for end in ends)
+    assert 0 < gap < 4
+
+
+@families
+@pytest.mark.parametrize("factor", [1e-3, 1e3])
+def test_units_shift_the_bound_exactly(name, factor) -> None:
+    rng = np.random.default_rng(4)
+    rows, shares = rng.normal(size=(60, 2)), rng.dirichlet(np.ones(3), 60)
+    found = []
+    for scale in (1.0, factor):
+        objective = prior_of(name, scale * rows, 3)[1]
+        end = final(
+            run_em(ArraySource(scale * rows), choose(), m_step(scale * rows, shares, objective), objective, STEPS)
+        )
+        found.append(60 * end.trace.last)
+    assert found[0] - found[1] == pytest.approx(120 * np.log(factor), abs=1e-8)
+
+
+@families
+@weights
+@pytest.mark.parametrize("n_rows", [10, 1000])
+def test_the_predictive_density_integrates_to_1(name, has_sticks, n_rows) -> None:
+    rng = np.random.default_rng(5)
+    rows = rng.normal(size=(n_rows, 1)) + 5 * (np.arange(n_rows) % 2)[:, None]
+    objective = prior_of(name, rows, 3, has_sticks=has_sticks, dof=1.0)[1]
+    model = m_step(rows, rng.dirichlet(np.ones(3), n_rows), objective)
+    end = final(run_em(ArraySource(rows), choose(), model, objective, STEPS))
+    grid = np.sinh(np.linspace(-18, 18, 40001))[:, None]
+    density = np.exp(objective.approximation(end.model).predictive.log_density(Block(0, grid), choose()))
+    assert np.trapezoid(density, grid[:, 0]) == pytest.approx(1.0, abs=1e-6)
+
+
+@families
+def test_the_predictive_density_of_one_component_is_that_of_the_next_row(name) -> None:
+    rows = np.random.default_rng(6).normal(size=(12, 3)) * [1.0, 2.0, 0.5]
+    theirs, objective = prior_of(name, rows[:11], 1, has_sticks=False)
+    objective = objective_of(objective.belief, 11)
+    q = objective.approximation(m_step(rows[:11], np.ones((11, 1)), objective))
+    found = q.predictive.log_density(Block(0, rows[11:]), choose())[0]
+    assert found == pytest.approx(evidence_of_one(rows, theirs) - evidence_of_one(rows[:11], theirs), abs=1e-9)
+
+
+@pytest.mark.parametrize("name", CONJUGATE)
+def test_a_missing_cell_is_integrated_out_of_the_predictive_density(name) -> None:
+    rows = np.random.default_rng(7).normal(size=(40, 2))
+    objective = prior_of(name, rows, 2)[1]
+    shares = np.random.default_rng(8).dirichlet(np.ones(2), 40)
+    predictive = objective.approximation(m_step(rows, shares, objective)).predictive
+    grid = np.sinh(np.linspace(-14, 14, 20001))
+    whole = np.exp(predictive.log_density(Block(0, np.column_stack((np.full(20001, 0.3), grid))), choose()))
+    part = predictive.log_density(Block(0, np.array([[0.3, np.nan], [np.nan, np.nan]])), choose())
+    assert part[0] == pytest.approx(np.log(np.trapezoid(whole, grid)), abs=1e-6)
+    assert part[1] == 0.0
+
+
+@pytest.mark.parametrize("d", [3, 20])
+def test_scikit_learn_s_bound_and_what_it_leaves_out(d) -> None:
+    """With full covariances theirs is right up to constants of K, the prior and the number of rows."""
+    rng = np.random.default_rng(9)
+    rows = np.concatenate((rng.normal(size=(150, d)), rng.normal(size=(150, d)) + 1.5))
+    their = Theirs(
+        n_components=3, weight_concentration_prior_type="dirichlet_distribution", max_iter=2000, tol=1e-9, reg_covar=0
+    )
+    their = their.set_params(random_state=0).fit(rows)
+    objective = prior_of("full", rows, 3, alpha=1 / 3, precision=1.0, dof=float(d))[1]
+    prior = objective.belief
+    of_wishart = (
+        gammaln((d - np.arange(d)) / 2).sum() + d * d / 2 * np.log(2) - d / 2 * np.linalg.slogdet(prior.scale)[1]
+    )
+    constant = gammaln(1.0) - 3 * gammaln(1 / 3) - 3 * of_wishart - 150 * d * np.log(2 * np.pi)
+    model = m_step(rows, their.predict_proba(rows), objective)
+    assert bound_of(rows, model, objective) == pytest.approx(
+        float(np.ravel(their.lower_bound_)[0]) + constant, abs=1e-5
+    )
+
+
+def test_gamma_functions_are_scipy_s() -> None:
+    numbers = np.concatenate((np.logspace(-8, 8, 200), np.linspace(0.5, 30, 100)))
+    np.testing.assert_allclose(digamma(numbers), scipy.special.digamma(numbers), rtol=1e-13, atol=1e-14)
+    np.testing.assert_allclose(log_gamma(numbers), gammaln(numbers), rtol=1e-13, atol=2e-14)
+
+
+@weights
+def test_components_without_rows_change_nothing(has_sticks) -> None:
+    """The bound has the constants of `n_components`, whether the components without rows are there or not."""
+    rows = np.random.default_rng(10).normal(size=(50, 2))
+    objective = prior_of("full", rows, 5, has_sticks=has_sticks)[1]
+    q = objective.approximation(m_step(rows, np.random.default_rng(11).dirichlet(np.ones(3), 50), objective))
+    assert q.beside_empty(2).divergence == pytest.approx(q.divergence, abs=1e-10)
+    np.testing.assert_allclose(
+        q.beside_empty(2).predictive.log_density(Block(0, rows), choose()),
+        q.predictive.log_density(Block(0, rows), choose()),
+        rtol=1e-12,
+    )
+
+
+@families
+def test_the_e_step_integrates_missing_cells_out(name) -> None:
+    """So q has the missing cells too, and the update stays exact; by the trapezoidal rule."""
+    rows = np.random.default_rng(12).normal(size=(40, 2))
+    objective = prior_of(name, rows, 2)[1]
+    model = m_step(rows, np.random.default_rng(13).dirichlet(np.ones(2), 40), objective)
+    q, grid = objective.parameters(model), np.linspace(-40, 40, 8001)
+    whole = choose().log_density(Block(0, np.column_stack((np.full(8001, 0.3), grid))), q)
+    engine = engine_for(is_incomplete=True, n_jobs=None)
+    assert engine.log_density(Block(0, np.array([[0.3, np.nan]])), q)[0] == pytest.approx(
+        np.log(np.trapezoid(np.exp(whole), grid)), abs=1e-9
+    )
+    holes = np.array(rows)
+    holes[::3, 1] = holes[1::5, 0] = np.nan
+    source = ArraySource(holes)
+    source.may_miss = True
+    trace = final(run_em(source, engine, model, objective, Stopping(0.0, 30))).trace
+    assert (np.diff(trace.objective) >= -1e-13).all()

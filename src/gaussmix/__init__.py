@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from gaussmix.errors import NotAModelFile as NotAModelFile
     from gaussmix.errors import Outcome as Outcome
     from gaussmix.errors import SingularCovariance as SingularCovariance
+    from gaussmix.estimators.bayesian_gaussian_mixture import BayesianGaussianMixture as BayesianGaussianMixture
     from gaussmix.estimators.classifier import GaussianMixtureClassifier as GaussianMixtureClassifier
     from gaussmix.estimators.detector import GaussianMixtureDetector as GaussianMixtureDetector
     from gaussmix.estimators.fit_many import fit_many as fit_many
@@ -43,6 +44,7 @@ _HOMES = {  # the module of each name, imported at its first use: so the command
     "EEI": "families.eei",
     "EII": "families.eii",
     "FAMILIES": "families",
+    "BayesianGaussianMixture": "estimators.bayesian_gaussian_mixture",
     "DegenerateError": "errors",
     "Diag": "families.diag",
     "Dirichlet": "priors",

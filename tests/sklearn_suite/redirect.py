@@ -1,6 +1,6 @@
-"""A pytest plugin that runs scikit-learn's own mixture tests on `gaussmix.GaussianMixture`.
+"""A pytest plugin that runs scikit-learn's own mixture tests on our two classes of the same names.
 
-Loaded with ``-p redirect`` before scikit-learn's test modules are imported, so that they find our class under
+Loaded with ``-p redirect`` before scikit-learn's test modules are imported, so that they find our classes under
 scikit-learn's names. Its private functions stay scikit-learn's own.
 """
 
@@ -13,15 +13,17 @@ import sklearn.mixture
 
 import gaussmix
 
-THEIRS = sklearn.mixture.GaussianMixture
+OURS = {name: getattr(gaussmix, name) for name in ("GaussianMixture", "BayesianGaussianMixture")}
+THEIRS = {name: getattr(sklearn.mixture, name) for name in OURS}
 
-for name, module in list(sys.modules.items()):
-    if name.startswith("sklearn.mixture") and vars(module).get("GaussianMixture") is THEIRS:
-        module.GaussianMixture = gaussmix.GaussianMixture
+for place, module in list(sys.modules.items()):
+    for name, ours in OURS.items():
+        if place.startswith("sklearn.mixture") and vars(module).get(name) is THEIRS[name]:
+            setattr(module, name, ours)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what does not concern our class on NumPy arrays."""
+    """Leave out what does not concern our classes on NumPy arrays."""
     dropped = [item for item in items if _is_not_ours(item)]
     config.hook.pytest_deselected(items=dropped)
     items[:] = [item for item in items if item not in dropped]
@@ -30,7 +32,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Refuse to test scikit-learn with scikit-learn."""
     for item in session.items:
-        if item.module.GaussianMixture is not gaussmix.GaussianMixture:
+        if any(vars(item.module).get(name, ours) is not ours for name, ours in OURS.items()):
             raise pytest.UsageError(f"{item.module.__name__} was imported before its names were replaced")
 
 
@@ -38,5 +40,5 @@ def _is_not_ours(item: pytest.Item) -> bool:
     """Another estimator's case, or arrays of a library that may or may not be installed here (torch, cupy, …)."""
     parameters = item.callspec.params if hasattr(item, "callspec") else {}
     estimator = parameters.get("estimator")
-    is_other_estimator = estimator is not None and not isinstance(estimator, gaussmix.GaussianMixture)
+    is_other_estimator = estimator is not None and not isinstance(estimator, tuple(OURS.values()))
     return is_other_estimator or parameters.get("array_namespace", "numpy") != "numpy"

@@ -53,6 +53,10 @@ class Concentration(ABC):
         """KL(q(π) ‖ p(π)), nats."""
 
     @abstractmethod
+    def log_normaliser(self, mass: Array) -> Array:
+        """Log of the normaliser of q(π) less that of p(π), nats, of masses (…, n_components)."""
+
+    @abstractmethod
     def drawn(self, mass: Array, rng: np.random.Generator) -> Array:
         """A draw of the weights from q(π), (n_components,); components without rows have the rest."""
 
@@ -85,6 +89,12 @@ class DirichletWeights(Concentration):
         moved = (mass * self.expected_logs(mass)).sum()
         return float(log_gamma(self._total(mass))[0] - of_all - of_mass.sum() + moved)
 
+    def log_normaliser(self, mass: Array) -> Array:
+        total = self.n_components * self.alpha
+        before, of_one = log_gamma(np.array([total, self.alpha]))
+        of_mass: Array = (log_gamma(self.alpha + mass) - of_one).sum(axis=-1)
+        return np.asarray(before - log_gamma(total + mass.sum(axis=-1, keepdims=True))[..., 0] + of_mass)
+
     def drawn(self, mass: Array, rng: np.random.Generator) -> Array:
         rest = (self.n_components - len(mass)) * self.alpha
         shape = np.append(self.alpha + mass, rest) if rest > 0 else self.alpha + mass
@@ -104,7 +114,8 @@ class StickWeights(Concentration):
     alpha: float
 
     def posterior(self, mass: Array) -> tuple[Array, ...]:
-        after = np.append(np.cumsum(mass[::-1])[::-1][1:], 0.0)
+        after = np.zeros(mass.shape)
+        after[..., :-1] = np.cumsum(mass[..., :0:-1], axis=-1)[..., ::-1]
         return 1.0 + mass, self.alpha + after
 
     def _logs(self, mass: Array) -> tuple[Array, Array]:
@@ -128,6 +139,12 @@ class StickWeights(Concentration):
         of_here, of_after, of_both = log_gamma(np.stack((here, after, here + after)))
         moved = mass * taken + (after - self.alpha) * left
         return float((of_both - of_here - of_after - log(np.full(len(mass), self.alpha)) + moved).sum())
+
+    def log_normaliser(self, mass: Array) -> Array:
+        here, after = self.posterior(mass)
+        of_here, of_after, of_both = log_gamma(np.stack((here, after, here + after)))
+        found: Array = (of_here + of_after - of_both + log(np.array([self.alpha]))).sum(axis=-1)
+        return found
 
     def drawn(self, mass: Array, rng: np.random.Generator) -> Array:
         here, after = self.posterior(mass)
@@ -183,6 +200,29 @@ class GaussWishart:
         each, once = (0.0, self.dof) if self.family.is_shared else (self.dof, 0.0)
         return Conjugate(self.mean, self.precision / unit, scale / unit, each / unit, once / unit)
 
+    @property
+    def times(self) -> float:
+        """Gamma distributions of one variance have d times the degrees of freedom."""
+        return float(self.n_features) if self.form is Second.TRACE else 1.0
+
+    def _halves(self, dof: Array) -> Array:
+        """Arguments of the gamma functions, (n, …)."""
+        if self.form is Second.FULL:
+            return np.asarray(0.5 * (dof[:, None] - np.arange(self.n_features)))
+        return np.asarray(0.5 * (dof * self.times)[:, None])
+
+    def expected_log_dets(self, dof: Array) -> Array:
+        """E log |Λ| + log |S / ν| of posteriors with these degrees of freedom, (n,)."""
+        n_each = 1.0 if self.form is Second.FULL else float(self.n_features)
+        found: Array = n_each * digamma(self._halves(dof)).sum(axis=1)
+        return found - self.n_features * log(0.5 * self.times * dof)
+
+    def log_normalisers(self, dof: Array, log_dets: Array) -> Array:
+        """Logs of the normalisers of Λ, nats, up to a constant, (n,); `log_dets` are log |S / ν|."""
+        n_each = float(self.n_features) if self.form is Second.DIAGONAL else 1.0
+        found: Array = n_each * log_gamma(self._halves(dof)).sum(axis=1)
+        return found - 0.5 * dof * (self.n_features * log(0.5 * self.times * dof) + log_dets)
+
 
 @dataclass(frozen=True, eq=False)
 class Approximation:
@@ -217,32 +257,10 @@ class Approximation:
         """log |S / ν| of each covariance, (n_components,) or (1,)."""
         return -2.0 * self.covariances.whitening.log_abs_det
 
-    def _halves(self, dof: Array) -> tuple[Array, float]:
-        """Arguments of the gamma functions, (n, …), and how many features each stands for."""
-        d = self.prior.n_features
-        if self.prior.form is Second.FULL:
-            return 0.5 * (dof[:, None] - np.arange(d)), 1.0
-        return 0.5 * (dof * self._times)[:, None], float(d)
-
-    @property
-    def _times(self) -> float:
-        """Gamma distributions of one variance have d times the degrees of freedom."""
-        return float(self.prior.n_features) if self.prior.form is Second.TRACE else 1.0
-
     @cached_property
     def _expected_log_dets(self) -> Array:
         """E log |Λ| + log |S / ν| of each covariance; negative."""
-        halves, n_each = self._halves(self.dof)
-        found: Array = n_each * digamma(halves).sum(axis=1)
-        return found - self.prior.n_features * log(0.5 * self._times * self.dof)
-
-    def _normalisers(self, dof: Array) -> Array:
-        """Logs of the normalisers of Λ without the part of log |S / ν|, up to a constant."""
-        halves, n_each = self._halves(dof)
-        if self.prior.form is Second.TRACE:
-            n_each = 1.0
-        found: Array = n_each * log_gamma(halves).sum(axis=1)
-        return found - 0.5 * self.prior.n_features * dof * log(0.5 * self._times * dof)
+        return self.prior.expected_log_dets(self.dof)
 
     @cached_property
     def parameters(self) -> Parameters:
@@ -256,12 +274,10 @@ class Approximation:
     def divergences(self) -> Array:
         """KL(q ‖ p) of means and covariances, nats: of each component, or of all in a sum, (1,), if they share Λ."""
         prior, d = self.prior, self.prior.n_features
-        before, after = np.array([prior.dof]), self.dof
-        of_covariance = self._normalisers(before) - self._normalisers(after) - 0.5 * d * after
-        of_covariance = of_covariance + 0.5 * (after - before) * self._expected_log_dets
-        change = self._log_dets + 2.0 * prior.covariance.whitening.log_abs_det
-        of_covariance = of_covariance + 0.5 * prior.dof * change
-        of_covariance = of_covariance + 0.5 * prior.conjugate().traces(self.covariances)
+        before, of_prior = np.array([prior.dof]), -2.0 * prior.covariance.whitening.log_abs_det
+        of_covariance = prior.log_normalisers(before, of_prior) - prior.log_normalisers(self.dof, self._log_dets)
+        of_covariance = of_covariance + 0.5 * (self.dof - before) * (self._expected_log_dets - self._log_dets)
+        of_covariance = of_covariance + 0.5 * (prior.conjugate().traces(self.covariances) - d * self.dof)
         ratio = prior.precision / self.precisions
         apart = (self.covariances.whitening.whiten_each(self.means - prior.mean) ** 2).sum(axis=1)
         of_means = 0.5 * (d * (ratio - 1.0 - log(ratio)) + prior.precision * apart)
@@ -305,7 +321,7 @@ class Approximation:
         if self.prior.form is Second.FULL:
             factor, df = dof / (dof + 1.0 - d), dof + 1.0 - d
         else:
-            factor, df = np.ones(len(dof)), self._times * dof
+            factor, df = np.ones(len(dof)), self.prior.times * dof
         factor = factor * (1.0 + 1.0 / every.precisions)
         is_product = self.prior.form is Second.DIAGONAL
         return StudentMixture(np.append(weights, rest), every.means, every.covariances, factor, df, is_product)

@@ -45,6 +45,13 @@ class Halves(NamedTuple):
     means: Array
     factors: Array
 
+    def gains(self, group: int, rows: Array) -> Array:
+        """Gains of log density over one component, nats, for rows in data units that were not split, (n_rows,)."""
+        whitened = (rows - self.middle[group]) @ self.whitening[group].T
+        joint = _log_joint(whitened, self.weights[group], self.means[group], self.factors[group])
+        found: Array = np.logaddexp(joint[0], joint[1]) + 0.5 * (whitened**2).sum(axis=1)
+        return found
+
     def first_share(self, group: int, rows: Array) -> Array:
         """Responsibilities (n_rows,) of the first half of a group for rows in data units."""
         whitened = (rows - self.middle[group]) @ self.whitening[group].T

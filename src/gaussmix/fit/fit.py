@@ -11,6 +11,7 @@ import numpy as np
 
 from gaussmix.door.initial import check_given
 from gaussmix.em.best_of import best_run, better
+from gaussmix.em.bound_moves import BoundMoves
 from gaussmix.em.coordinates import refusal
 from gaussmix.em.fast_path import model_of
 from gaussmix.em.guided import guided
@@ -23,6 +24,7 @@ from gaussmix.em.split_and_merge import split_and_merge
 from gaussmix.em.stopping import Stopping
 from gaussmix.em.trace import Frozen, State, Trace, final
 from gaussmix.em.trimming import trimmed, trimmed_partition
+from gaussmix.em.variational import Variational
 from gaussmix.engines.runner import Groups, Runner
 from gaussmix.errors import Outcome, SingularCovariance
 from gaussmix.fit.plan import Drawn, Onward, Plan, Start, close_after_search, recipe_of
@@ -95,6 +97,8 @@ def _run_from(problem: Problem, plan: Plan, number: int, begun: State | None) ->
 def _to_the_end(problem: Problem, plan: Plan, begun: State, reached: float) -> Iterator[State]:
     """The states of a run; one that seeks a maximum goes on with a lower tolerance where it has not reached one."""
     stopping: Stopping | None = plan.stopping
+    moves = _moves_of_bound(problem, plan)
+    begun = _after(moves, begun) or begun
     if plan.stopping.seeks_maximum:
         stopping = plan.stopping.still_unmet(begun.trace.objective)
     while stopping is not None:
@@ -108,7 +112,28 @@ def _to_the_end(problem: Problem, plan: Plan, begun: State, reached: float) -> I
                     begun = state._replace(outcome=None)
                 else:
                     stopping = None
+            elif state.outcome is Outcome.CONVERGED and (moved := _after(moves, state)) is not None:
+                begun, stopping = moved, plan.stopping
             yield begun
+
+
+def _moves_of_bound(problem: Problem, plan: Plan) -> BoundMoves | None:
+    """The moves of variational Bayes; None where there are none."""
+    objective = problem.objective
+    if plan.most_components is None or not isinstance(objective, Variational):
+        return None
+
+    def is_unwanted() -> bool:
+        return plan.is_unwanted() or plan.stopping.is_over()
+
+    of_fit = problem.source, problem.engine, objective, problem.data.sample
+    return BoundMoves(*of_fit, plan.most_components, plan.rng, is_unwanted)
+
+
+def _after(moves: BoundMoves | None, state: State) -> State | None:
+    """The state after moves, to go on from; None if no move raises the bound."""
+    model = None if moves is None else moves.raised(state.model)
+    return None if model is None else State(model, state.trace)
 
 
 def _is_at_maximum(problem: Problem, state: State, most_left: float) -> bool:

@@ -127,6 +127,7 @@ class Plan:
     candidate : of a search, its row of `results_`; None without a search.
     stage : of a search, which of the fits of the candidate this is.
     instead : the start that takes the place of a search that "auto" chose and that has no covariances; None for none.
+    most_components : in variational Bayes, the limit on them where moves change their number; None without moves.
     """
 
     starts: Sequence[Start]
@@ -140,6 +141,7 @@ class Plan:
     candidate: int | None = None
     stage: str = ""
     instead: str | None = None
+    most_components: int | None = None
 
     @property
     def key(self) -> str:

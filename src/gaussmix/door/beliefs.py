@@ -1,0 +1,124 @@
+"""The prior of a Bayesian mixture, as an estimator's parameters say it, checked."""
+
+from __future__ import annotations
+
+from functools import partial
+from numbers import Real
+from typing import Any
+
+import numpy as np
+
+from gaussmix.door.parameters import check_family, check_name, check_numbers
+from gaussmix.em.approximation import Concentration, DirichletWeights, GaussWishart, StickWeights
+from gaussmix.em.terms import OverallMoments
+from gaussmix.em.variational import Bayesian
+from gaussmix.errors import SingularCovariance
+from gaussmix.families.base import Family, has_conjugate_prior
+from gaussmix.numerics.arrays import Array
+from gaussmix.waist.need import Second
+
+TYPES = ("dirichlet_process", "dirichlet_distribution")
+
+
+def check_conjugate(estimator: Any) -> Family:
+    """The structure that an estimator names; raises ValueError unless it has a conjugate prior."""
+    family = check_family(estimator)
+    if not has_conjugate_prior(family):
+        raise ValueError(
+            f"covariance_type={estimator.covariance_type!r} has no conjugate prior, which the exact bound needs. "
+            "Choose another structure, or use prior= in GaussianMixture."
+        )
+    return family
+
+
+def check_prior(estimator: Any, family: Family, n_components: int, n_features: int) -> Bayesian:
+    """The prior of an estimator for data with so many features; raises ValueError or TypeError."""
+    of_weights = _positive("weight_concentration_prior", estimator.weight_concentration_prior, 1.0 / n_components)
+    kind = check_name("weight_concentration_prior_type", estimator.weight_concentration_prior_type, TYPES)
+    concentration: Concentration = DirichletWeights(of_weights, n_components)
+    if kind == TYPES[0]:
+        concentration = StickWeights(of_weights)
+    precision = _positive("mean_precision_prior", estimator.mean_precision_prior, 1.0)
+    dof = _positive("degrees_of_freedom_prior", estimator.degrees_of_freedom_prior, float(n_features))
+    least = n_features - 1 if family.kind.second is Second.FULL else 0
+    if dof <= least:  # the sentence begins as scikit-learn's does
+        raise ValueError(
+            f"The parameter 'degrees_of_freedom_prior' should be greater than {least}, but got {dof:.3f}. With fewer, "
+            "there is no such prior of a covariance matrix."
+        )
+    mean, scale = _mean(estimator.mean_prior, n_features), _scale(estimator.covariance_prior, family, n_features)
+    return Bayesian(belief=partial(_belief, family, concentration, precision, dof, mean, scale))
+
+
+def _belief(
+    family: Family,
+    concentration: Concentration,
+    precision: float,
+    dof: float,
+    mean: Array | None,
+    scale: Array | None,
+    moments: OverallMoments,
+) -> GaussWishart:
+    """The prior, whose mean and scale are those of the rows where the user gives none."""
+    of_prior = family, concentration, moments.mean if mean is None else mean, precision, dof
+    if scale is not None:
+        candidates, sentence = [scale], _NOT_POSITIVE
+    else:
+        variances, sentence = moments.variances, _CONSTANT
+        of_form = {Second.FULL: [moments.covariance, np.diag(variances)], Second.TRACE: [np.array(variances.mean())]}
+        candidates = of_form.get(family.kind.second, [np.array(variances)])
+    for candidate in candidates:
+        found = GaussWishart(*of_prior, candidate)
+        try:
+            _ = found.covariance.whitening
+        except SingularCovariance:
+            continue
+        return found
+    raise ValueError(sentence)
+
+
+_NOT_POSITIVE = "covariance_prior must be positive definite: give a covariance that some rows could have."
+_CONSTANT = (
+    "covariance_prior is the covariance of X by default, but a column of X is constant. Give covariance_prior, or "
+    "remove the column."
+)
+
+
+def _positive(name: str, value: Any, otherwise: float) -> float:
+    """A finite number above 0; `otherwise` for None."""
+    if value is None:
+        return otherwise
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise TypeError(f"{name} must be a number > 0 or None, not {value!r:.60}.")
+    if not 0 < float(value) < np.inf:
+        raise ValueError(f"{name}={value!r:.60} must be a finite number > 0, or None.")
+    return float(value)
+
+
+def _mean(value: Any, n_features: int) -> Array | None:
+    return None if value is None else _numbers("mean_prior", value, (n_features,))
+
+
+def _scale(value: Any, family: Family, n_features: int) -> Array | None:
+    """The covariance prior in the form of the structure."""
+    if value is None:
+        return None
+    form = family.kind.second
+    shape: tuple[int, ...] = {Second.FULL: (n_features, n_features), Second.DIAGONAL: (n_features,)}.get(form, ())
+    scale = _numbers("covariance_prior", value, shape)
+    if form is Second.FULL and not np.allclose(scale, scale.T, rtol=1e-6, atol=0):
+        raise ValueError("covariance_prior must be symmetric.")
+    if form is not Second.FULL and not (scale > 0).all():
+        raise ValueError(_NOT_POSITIVE)
+    return scale
+
+
+def _numbers(name: str, value: Any, shape: tuple[int, ...]) -> Array:
+    """Finite numbers of a shape."""
+    found = np.array(check_numbers(name, value))
+    if found.shape != shape:
+        wanted = f"shape {shape}" if shape else "a number"
+        raise ValueError(f"{name} has shape {found.shape}, but covariance_type and X need {wanted}.")
+    if not np.isfinite(found).all():
+        raise ValueError(f"{name} holds NaN or infinity.")
+    return found

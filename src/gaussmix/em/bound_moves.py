@@ -1,0 +1,445 @@
+"""Births, merges and deletions of components in variational Bayes, accepted only if the bound rises.
+
+Hughes & Sudderth (2013), NIPS 26. A birth puts two halves in the place of a component. A merge is judged without EM: by
+the normalisers of the posterior and Σ r log r of the pair, which one pass collects for the pairs that may pay.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gaussmix.em.approximation import Approximation
+from gaussmix.em.halves import halved
+from gaussmix.em.loop import em_step
+from gaussmix.em.variational import Variational
+from gaussmix.engines.base import Engine
+from gaussmix.errors import SingularCovariance
+from gaussmix.model import Model
+from gaussmix.numerics.arrays import Array, Places
+from gaussmix.numerics.elementary import log
+from gaussmix.sources.base import Source
+from gaussmix.starts.sample import Distinct
+from gaussmix.waist.block import Block
+from gaussmix.waist.leaves import Sums, Tree
+from gaussmix.waist.need import Need, Second
+from gaussmix.waist.parameters import Parameters
+
+STEPS = 6  # of EM after births
+SETTLED = 1e-4  # nats per row: after a smaller gain no more steps follow a birth
+GAIN = 1e-9  # relative to the bound: a smaller gain is rounding
+NEIGHBOURS = 6  # of each component, that it may merge with
+HALF_ROWS = 200, 10  # rows that halves are found from: at least, and for each parameter of a component
+FEWEST = 4  # rows in the sample of a component that is split
+SMALL = 3.0  # rows for each parameter of a component: one with more is merged, never deleted
+SHARED = 1e-10  # smaller responsibilities have no part in Σ r log r
+AT_A_TIME = 2**21  # limit on the numbers in rows that are split at a time
+
+
+class Judged(NamedTuple):
+    """A model before its E-step, with its bound, nats, and the model after the next M-step."""
+
+    model: Model
+    bound: float
+    following: Model
+
+
+@dataclass(eq=False)
+class BoundMoves:
+    """Moves of a posterior.
+
+    Parameters
+    ----------
+    source, engine, objective : as for `run_em`.
+    sample : rows that proposals are made from.
+    most_components : no birth makes more.
+    rng : cuts of components into halves.
+    is_unwanted : asked before each birth whether to stop.
+    """
+
+    source: Source
+    engine: Engine[Any]
+    objective: Variational
+    sample: Distinct
+    most_components: int
+    rng: np.random.Generator
+    is_unwanted: Callable[[], bool]
+
+    _tried_at: float = -np.inf  # the bound when births were last tried of all components
+
+    @cached_property
+    def _scale(self) -> Array:
+        """Standard deviations of the sample, (n_features,), data units; not 0."""
+        scale: Array = np.sqrt(np.maximum(self.sample.filled.var(axis=0), np.finfo(np.float64).tiny))
+        return scale
+
+    @property
+    def n_parameters(self) -> int:
+        """Parameters of one component."""
+        belief = self.objective.belief
+        return belief.family.n_parameters(1, belief.n_features) + belief.n_features + 1
+
+    def raised(self, model: Model) -> Model | None:
+        """The model after the moves that raise the bound; None if none does."""
+        state = first = self._judge(model)
+        is_known = state.bound - self._tried_at < SETTLED * self.objective.row_weight
+        state, is_tried = self._pruned(state, np.full(model.n_components, is_known))
+        while not self.is_unwanted():
+            places = np.flatnonzero(~is_tried)
+            room = self.most_components - state.model.n_components
+            chosen = places[np.argsort(-state.model.weights[places], kind="stable")][:room]
+            if not chosen.size or room <= 0:
+                break
+            found = self._after_births(state, chosen, is_tried)
+            is_tried[chosen] = True
+            if found is not None:
+                state, is_tried = found
+        self._tried_at = state.bound
+        return None if state is first else state.model
+
+    def _judge(self, model: Model) -> Judged:
+        moments, following, _ = em_step(self.source, self.engine, model, self.objective, {})
+        return Judged(model, moments.log_likelihood + self.objective.log_prior(model), following)
+
+    def _is_higher(self, one: Judged, other: Judged) -> bool:
+        return one.bound > other.bound + GAIN * max(1.0, abs(other.bound))
+
+    # --- births
+
+    def _after_births(
+        self, state: Judged, chosen: Places, is_tried: NDArray[np.bool_]
+    ) -> tuple[Judged, NDArray[np.bool_]] | None:
+        """Split components, make steps, and merge again what need not be apart; None if the bound does not rise."""
+        born = self._born(state.following, chosen)
+        if born is None:
+            return None
+        model, parents = born
+        now = self._judge(model)
+        for _ in range(STEPS - 1):
+            before, now = now, self._judge(now.following)
+            if now.bound - before.bound < SETTLED * self.objective.row_weight:
+                break
+        # A component that was not split keeps its mark; halves have none, unless they merge again.
+        marks = np.array([parent < 0 and bool(is_tried[k]) for k, parent in enumerate(parents[: len(is_tried)])])
+        marks = np.append(marks, np.zeros(len(parents) - len(marks), dtype=bool))
+        now, marks = self._pruned(now, marks, parents)
+        return (now, marks) if self._is_higher(now, state) else None
+
+    def _born(self, model: Model, chosen: Places) -> tuple[Model, Array] | None:
+        """The model with two halves for each chosen component, and the component that each was a half of, or −1."""
+        q, rows = self.objective.approximation(model), self.sample.filled
+        labels = self.engine.labels(Block(0, rows), q.parameters)
+        groups = [np.flatnonzero(labels == k) for k in chosen]
+        usable = [i for i, group in enumerate(groups) if len(group) >= FEWEST]
+        if not usable:
+            return None
+        chosen, groups = chosen[usable], [groups[i] for i in usable]
+        mass, means, each = np.array(q.mass), np.array(q.means), np.array(q.covariances.each)
+        added_mass, added_means, added_each, of = [], [], [], []
+        for k, weights, places, spreads in self._halves(chosen, groups, rows):
+            halves = mass[k] * weights
+            own = self._as_posterior(spreads, halves)
+            mass[k], means[k] = halves[0], places[0]
+            added_mass.append(halves[1])
+            added_means.append(places[1])
+            if not q.covariances.is_shared:
+                each[k] = own[0]
+                added_each.append(own[1])
+            of.append(k)
+        if not of:
+            return None
+        if added_each:
+            each = np.concatenate((each, np.array(added_each)))
+        mass = np.append(mass, added_mass)
+        covariances = replace(q.covariances, each=each, n_components=len(mass))
+        parents = np.full(len(mass), -1)
+        parents[of], parents[model.n_components :] = of, of
+        found = Approximation(q.prior, mass, np.concatenate((means, added_means)), covariances)
+        return self.objective.model(found), parents
+
+    def _halves(self, chosen: Places, groups: list[Places], rows: Array) -> Iterator[tuple[int, Array, Array, Array]]:
+        """The component, and the weights, means and covariances (2, n_features, n_features) of its halves.
+
+        Halves are found from every other row. Those that lower the density of the rows between are left out.
+        """
+        n_features, is_full = rows.shape[1], self.objective.belief.form is Second.FULL
+        wanted = max(HALF_ROWS[0], HALF_ROWS[1] * self.n_parameters)
+        groups = [_evenly(group, 2 * wanted) for group in groups]
+        longest = max(len(group[::2]) for group in groups)
+        at_a_time = max(1, AT_A_TIME // (longest * n_features))
+        for first in range(0, len(groups), at_a_time):
+            some = groups[first : first + at_a_time]
+            filled = np.array([np.resize(group[::2], longest) for group in some])
+            is_own = np.arange(longest) < np.array([[len(group[::2])] for group in some])
+            weight = np.where(is_own, self.sample.weight[filled], 0.0)
+            weight /= weight.sum(axis=1, keepdims=True)
+            cuts = self.rng.random((len(some), 1 + n_features))
+            halves = halved(rows[filled], weight, self._scale, cuts, is_full=is_full)
+            for i in np.flatnonzero(np.isfinite(halves.gain)).tolist():
+                others = some[i][1::2]
+                if len(others) > 2 * self.n_parameters and halves.gains(i, rows[others]).mean() <= 0:
+                    continue
+                back = np.linalg.inv(halves.whitening[i])
+                roots = back @ np.linalg.inv(halves.factors[i])
+                weights = halves.weights[i] / halves.weights[i].sum()
+                means = halves.middle[i] + halves.means[i] @ back.T
+                yield int(chosen[first + i]), weights, means, roots @ roots.swapaxes(-1, -2)
+
+    def _as_posterior(self, covariances: Array, mass: Array) -> Array:
+        """The covariances of two halves in the form of the structure, as if their rows had them."""
+        belief = self.objective.belief
+        if belief.form is Second.FULL:
+            found = covariances
+        else:
+            found = np.diagonal(covariances, axis1=1, axis2=2)
+            found = found.mean(axis=1) if belief.form is Second.TRACE else found
+        shape = (2,) + (1,) * (found.ndim - 1)
+        mass = mass.reshape(shape)
+        posterior: Array = (belief.scale + mass * found) / (belief.dof + mass)
+        return posterior
+
+    # --- merges and deletions
+
+    def _pruned(
+        self, state: Judged, marks: NDArray[np.bool_], parents: Array | None = None
+    ) -> tuple[Judged, NDArray[np.bool_]]:
+        """Merge and delete components while the bound rises; also gives which components need not be split again."""
+        parents = np.full(len(marks), -1) if parents is None else parents
+        while state.model.n_components > 1:
+            found = None
+            for changes in self._changes(state):
+                model, kept = changes.made
+                tried = self._judge(model)
+                if self._is_higher(tried, state):
+                    found = tried
+                    break
+            if found is None:
+                break
+            merged_marks = np.array(marks)
+            for one, other in changes.pairs:
+                merged_marks[one] = parents[one] >= 0 and parents[one] == parents[other]
+            state, marks, parents = found, merged_marks[kept], parents[kept]
+        return state, marks
+
+    def _changes(self, state: Judged) -> list[_Change]:
+        """Sets of merges, or of deletions, that should raise the bound: the largest first, then the best alone."""
+        after = self.objective.approximation(state.following)
+        pairs, gains, merged = _merges(after)
+        before = self.objective.approximation(state.model)
+        small = np.flatnonzero(before.mass < SMALL * self.n_parameters)
+        if not (len(pairs) or small.size):
+            return []
+        survey = _Survey(self.engine, before.parameters, pairs, small)
+        entropy, left = self.source.map_merge(survey)
+        gains = gains - entropy * self.objective.unit
+        chosen, used = [], set[int]()
+        for place in np.argsort(-gains, kind="stable"):
+            one, other = pairs[place].tolist()
+            if gains[place] > 0 and not used & {one, other}:
+                chosen.append(int(place))
+                used |= {one, other}
+        found = []
+        for some in (chosen, chosen[:1])[: min(2, len(chosen))]:
+            both = [(int(one), int(other)) for one, other in pairs[some]]
+            found.append(_Change(self._merged(after, pairs[some], merged[some]), both))
+        if not chosen:
+            gains = self._deletions(before, after.mass, small, left * self.objective.unit)
+            wanted = small[gains > 0]
+            best = small[gains == gains.max()][:1] if small.size and gains.max() > 0 else wanted
+            for without in (wanted, best)[: min(2, len(wanted))]:
+                kept = np.setdiff1d(np.arange(len(before.mass)), without)
+                if kept.size:
+                    found.append(_Change((self.objective.model(before.take(kept)), kept), []))
+        return found
+
+    def _merged(self, q: Approximation, pairs: NDArray[np.intp], merged: Array) -> tuple[Model, Places]:
+        """The model with pairs of components merged, and the places that are left; `merged` are S of the pairs."""
+        prior = q.prior
+        mass, means = np.array(q.mass), np.array(q.means)
+        one, other = pairs.T
+        both = mass[one] + mass[other]
+        means[one] = _mean_of_both(q, one, other)
+        mass[one] = both
+        kept = np.setdiff1d(np.arange(len(mass)), other)
+        if q.covariances.is_shared:
+            covariances = q.covariances.take(kept)
+        else:
+            each = np.array(q.covariances.each)
+            each[one] = _as_covariances(merged, prior.dof + both, prior)
+            covariances = replace(q.covariances, each=each).take(kept)
+        found = Approximation(prior, mass[kept], means[kept], covariances)
+        return self.objective.model(found), kept
+
+    def _deletions(self, q: Approximation, mass: Array, small: Places, left: Array) -> Array:
+        """The change of the bound without each of the small components, nats; `left` are their Σ log (1 − r)."""
+        own = np.broadcast_to(q.divergences(), len(q.mass)) if not q.covariances.is_shared else np.zeros(len(q.mass))
+        concentration, gains = q.prior.concentration, np.array(left)
+        logs, divergence = concentration.expected_logs(q.mass), concentration.divergence(q.mass)
+        for i, k in enumerate(small):
+            others = np.arange(len(q.mass)) != k
+            gains[i] += own[k] + divergence - concentration.divergence(q.mass[others])
+            gains[i] += float((mass[others] * (concentration.expected_logs(q.mass[others]) - logs[others])).sum())
+        return gains
+
+
+class _Change(NamedTuple):
+    """The model after merges or deletions with the places that are left, and the merged pairs."""
+
+    made: tuple[Model, Places]
+    pairs: list[tuple[int, int]]
+
+
+def _evenly(places: Places, most: int) -> Places:
+    """At most so many of the places, at equal distances."""
+    if len(places) <= most:
+        return places
+    chosen: Places = places[(2 * np.arange(most) + 1) * len(places) // (2 * most)]
+    return chosen
+
+
+def _near(q: Approximation) -> NDArray[np.intp]:
+    """Pairs of components that may merge, (n_pairs, 2): each with its nearest by both of their covariances."""
+    n_components = len(q.mass)
+    if n_components - 1 <= NEIGHBOURS:
+        return np.column_stack(np.triu_indices(n_components, 1))
+    whitening, distances = q.covariances.whitening, np.zeros((n_components, n_components))
+    for k in range(n_components):
+        distances[k] = (whitening.whiten(k, q.means - q.means[k]) ** 2).sum(axis=1)
+    distances = np.minimum(distances, distances.T)
+    np.fill_diagonal(distances, np.inf)
+    near = np.argsort(distances, axis=1, kind="stable")[:, :NEIGHBOURS]
+    pairs = np.column_stack((np.repeat(np.arange(n_components), NEIGHBOURS), near.ravel()))
+    pairs.sort(axis=1)
+    return np.unique(pairs, axis=0)
+
+
+def _merges(q: Approximation) -> tuple[NDArray[np.intp], Array, Array]:
+    """Pairs whose merge may raise the bound, by how much at most, nats, and S of each as `Conjugate` has it.
+
+    Right after an M-step, the bound is a sum of log normalisers, and of −Σ r log r. That of both together is larger, so
+    this is a bound on the gain.
+    """
+    pairs, prior = _near(q), q.prior
+    one, other = pairs.T
+    second, d = _merged_scales(q, one, other), prior.n_features
+    is_shared, both = q.covariances.is_shared, q.mass[one] + q.mass[other]
+    dof = np.broadcast_to(q.dof, len(one)) if is_shared else prior.dof + both
+    log_dets, is_usable = _log_dets(second, dof, q)
+    of_means = 0.5 * d * (log(q.precisions[one]) + log(q.precisions[other]))
+    of_means -= 0.5 * d * (log(prior.precision + both) + log(np.array([prior.precision])))
+    gains = of_means + prior.log_normalisers(dof, log_dets)
+    own = -2.0 * q.covariances.whitening.log_abs_det
+    before = prior.log_normalisers(q.dof, own)
+    if is_shared:
+        gains = gains - before
+    else:
+        of_prior = prior.log_normalisers(np.array([prior.dof]), -2.0 * prior.covariance.whitening.log_abs_det)
+        gains = gains + of_prior - before[one] - before[other]
+    gains = gains + _of_weights(q, one, other)
+    is_usable &= gains > 0
+    return pairs[is_usable], gains[is_usable], second[is_usable]
+
+
+def _of_weights(q: Approximation, one: Places, other: Places) -> Array:
+    """What merges change in the log normaliser of the weights, nats."""
+    mass = np.repeat(q.mass[None], len(one), axis=0)
+    rows = np.arange(len(one))
+    mass[rows, one] += mass[rows, other]
+    mass[rows, other] = 0.0
+    mass = np.sort(mass, axis=1)[:, ::-1]
+    concentration = q.prior.concentration
+    found: Array = concentration.log_normaliser(mass) - concentration.log_normaliser(q.mass)
+    return found
+
+
+def _mean_of_both(q: Approximation, one: Places, other: Places) -> Array:
+    """The posterior means of pairs of components together."""
+    prior, beta = q.prior, q.precisions[:, None]
+    both = beta[one] + beta[other] - prior.precision
+    shift = beta[other] * (q.means[other] - q.means[one]) - prior.precision * (prior.mean - q.means[one])
+    found: Array = q.means[one] + shift / both
+    return found
+
+
+def _merged_scales(q: Approximation, one: Places, other: Places) -> Array:
+    """S of pairs of components together, as sums: of one variance the sum over features."""
+    prior, need = q.prior, Need(q.prior.form)
+    middle = _mean_of_both(q, one, other)
+    between = need.squares(np.sqrt(q.precisions[one])[:, None] * (q.means[one] - middle))
+    between = between + need.squares(np.sqrt(q.precisions[other])[:, None] * (q.means[other] - middle))
+    between = between - need.squares(np.sqrt(prior.precision) * (prior.mean - middle))
+    times = prior.times
+    if q.covariances.is_shared:
+        return np.asarray(times * q.dof[0] * q.covariances.each + between)
+    shape = (-1,) + (1,) * (q.covariances.each.ndim - 1)
+    second = times * q.dof.reshape(shape) * q.covariances.each
+    return np.asarray(second[one] + second[other] - prior.conjugate().scale + between)
+
+
+def _as_covariances(second: Array, dof: Array, prior: Any) -> Array:
+    """S / ν of sums."""
+    shape = (-1,) + (1,) * (second.ndim - 1)
+    found: Array = second / (prior.times * dof).reshape(shape)
+    return found
+
+
+def _log_dets(second: Array, dof: Array, q: Approximation) -> tuple[Array, NDArray[np.bool_]]:
+    """log |S / ν| of sums, and which of them are positive definite; others are rounding."""
+    prior, is_usable = q.prior, np.ones(len(dof), dtype=bool)
+    each = _as_covariances(second, dof, prior)
+    for _ in range(2):
+        try:
+            found = prior.family.kind.of(each, len(dof), prior.n_features, False).whitening.log_abs_det
+            return -2.0 * found, is_usable
+        except SingularCovariance as error:
+            is_usable[list(error.components)] = False
+            each = np.array(each)
+            each[list(error.components)] = prior.covariance.each[0]
+    return np.zeros(len(dof)), np.zeros(len(dof), dtype=bool)
+
+
+@dataclass(frozen=True, eq=False)
+class _Survey:
+    """A task: for pairs (n_pairs, 2) Σ s [(r + r') log (r + r') − r log r − r' log r']; for some Σ s log (1 − r)."""
+
+    engine: Engine[Any]
+    parameters: Parameters
+    pairs: NDArray[np.intp]
+    some: Places
+    key: str = "survey"
+
+    def open(self, block: Block) -> None:
+        """Nothing is kept."""
+
+    def call(self, block: Block, state: None) -> Sums:
+        tree = Tree[Sums]()
+        for leaf in block.cut():
+            tree.add(self._of_leaf(leaf))
+        return tree.total
+
+    def _of_leaf(self, leaf: Block) -> Sums:
+        shares = np.ascontiguousarray(self.engine.responsibilities(leaf, self.parameters).T)
+        weight, entropy, left = leaf.row_weight, np.zeros(len(self.pairs)), np.zeros(len(self.some))
+        is_there = shares > SHARED
+        for i, (one, other) in enumerate(self.pairs):
+            places = np.flatnonzero(is_there[one] & is_there[other])
+            if places.size:
+                a, b = shares[one, places], shares[other, places]
+                terms = _x_log_x(a + b) - _x_log_x(a) - _x_log_x(b)
+                entropy[i] = (terms if weight is None else weight[places] * terms).sum()
+        for i, k in enumerate(self.some):
+            places = np.flatnonzero(is_there[k])
+            if places.size:
+                terms = log(1.0 - shares[k, places])
+                left[i] = (terms if weight is None else weight[places] * terms).sum()
+        return Sums([entropy, left])
+
+
+def _x_log_x(numbers: Array) -> Array:
+    found: Array = numbers * log(numbers)
+    return found

@@ -1,0 +1,481 @@
+"""`BayesianGaussianMixture`: scikit-learn's estimator, with the exact bound and births of components."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from time import perf_counter
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from gaussmix.checks import check_count
+from gaussmix.door.beliefs import TYPES, check_conjugate, check_prior
+from gaussmix.door.incomplete import check_pairs
+from gaussmix.door.labels import check_labels
+from gaussmix.door.parameters import CHECKS, check_flag, check_name, check_ridge, check_start_names
+from gaussmix.door.rows import as_meant, check_enough_rows, check_meaning, check_source
+from gaussmix.em.approximation import Approximation, DirichletWeights, GaussWishart, StickWeights
+from gaussmix.em.stopping import Stopping
+from gaussmix.em.variational import Variational
+from gaussmix.errors import warn
+from gaussmix.estimators.base import unchanged_on_failure
+from gaussmix.estimators.docs import documented
+from gaussmix.estimators.fitting import fitted_of, from_now, watched
+from gaussmix.estimators.mixture_estimator import MixtureEstimator
+from gaussmix.families.base import Family
+from gaussmix.families.one_feature import check_features
+from gaussmix.fit.fit import fit
+from gaussmix.fit.fitted import Fitted, RowFacts
+from gaussmix.fit.plan import InitialParameters, Onward, Plan
+from gaussmix.fit.problem import Data, Problem
+from gaussmix.fit.watch import Callback, with_teardown
+from gaussmix.formats.values import Reader, array_of, of_type
+from gaussmix.mixture.mixture import Mixture
+from gaussmix.model import Model
+from gaussmix.numerics.arrays import Array, narrowed
+from gaussmix.sources.base import Source
+from gaussmix.waist.parameters import Parameters
+
+BIRTH = "birth"
+HOW = ("predictive", "plugin")
+
+
+@documented
+class BayesianGaussianMixture(MixtureEstimator):
+    """Variational Bayes of a Gaussian mixture, with the names of `sklearn.mixture.BayesianGaussianMixture`.
+
+    The prior is conjugate, and the posterior is approximated by one in which the weights, the means and covariances,
+    and the components of the rows are independent. `fit` raises a lower bound of the log evidence, which has every
+    constant: fits of other numbers of components, structures and priors can be compared by it.
+
+    Parameters
+    ----------
+    n_components : int, default 1
+        The largest number of components. With `moves` it is a limit, and the data decide how many of them have rows.
+    covariance_type : {"full", "tied", "diag", "spherical", "EEI", "EII"}, default "full"
+        As for `GaussianMixture`. Only these, also by mclust's other names, have a conjugate prior.
+    tol : float, default 1e-3
+        A run ends when a step changes `lower_bound_` (nats, of all rows) by less, as in scikit-learn.
+    reg_covar : float, default 0
+        Added to every variance, data units². The prior keeps covariances positive definite; above 0, `lower_bound_` may
+        fall.
+    max_iter : int, default 100
+        Limit on steps; 0 returns the start.
+    max_time : float or None, default None
+        Seconds after which `fit` ends with what it has, as for `GaussianMixture`.
+    n_init : int, default 1
+        Number of starts; the run with the largest `lower_bound_` is kept.
+    init_params : str, list of str, array or callable, default "birth"
+        "birth" begins with one component. Others are the starts of `GaussianMixture`, such as scikit-learn's "kmeans".
+    moves : bool, default True
+        Whether components are split, merged and deleted where that raises the bound (Hughes & Sudderth 2013). False is
+        scikit-learn's course; `init_params` must then be another than "birth".
+    weight_concentration_prior_type : {"dirichlet_process", "dirichlet_distribution"}, default "dirichlet_process"
+        The prior of the weights: sticks, or a Dirichlet distribution.
+    weight_concentration_prior : float or None, default None
+        α, in rows: the concentration of the process, or of each component. 1 / n_components by default.
+    mean_precision_prior : float or None, default None
+        β, in rows: μ | Σ ~ N(m, Σ / β). 1 by default.
+    mean_prior : array-like (n_features,) or None, default None
+        m, data units; the mean of X by default.
+    degrees_of_freedom_prior : float or None, default None
+        ν, in rows; above n_features − 1 for matrices. n_features by default.
+    covariance_prior : float, array-like or None, default None
+        S, data units²: Σ⁻¹ ~ W(ν, S⁻¹). (n_features, n_features) for matrices, (n_features,) for variances, a number
+        for one variance. The covariance of X by default, or its diagonal, or the mean of that; for matrices
+        the diagonal where the covariance is not positive definite.
+    weight_meaning : {"frequency", "precision"}, default "frequency"
+        What `sample_weight` says, as for `GaussianMixture`.
+    random_state : int, RandomState or None, default None
+        Seed of the starts, the moves and `sample`.
+    warm_start : bool, default False
+        Go on from the last fit instead of starting anew.
+    <missing>
+    callbacks : list of functions or None, default None
+        As for `GaussianMixture`; `log_likelihood` is the part of the bound that is a sum over rows.
+    verbose, verbose_interval : int, default 0 and 10
+        Print progress every so many steps; times too where `verbose` is 2.
+    n_jobs : int or None, default None
+        Threads; None for every processor (or OMP_NUM_THREADS). The result is the same for any number.
+
+    Attributes
+    ----------
+    weights_ : (n_components,)
+        Their means under the posterior; for a process scaled to sum to 1, as in scikit-learn.
+    means_ : (n_components, n_features), data units
+    covariances_, precisions_, precisions_cholesky_ : data units² and their inverses
+        The precisions are their means under the posterior, ν S⁻¹. Shapes as for `GaussianMixture`.
+    mass_ : (n_components,)
+        Rows in each component, Σ s r; 0 where it has none. Its other arrays are then those of the prior.
+    weight_concentration_ : (n_components,), or two of these
+        Parameters of the posterior of the weights: Dirichlet, or Beta of each stick. No stick is closed.
+    mean_precision_, degrees_of_freedom_ : (n_components,)
+        β and ν of the posterior; ν is a number where components share a covariance: that of the prior plus all rows.
+    weight_concentration_prior_, mean_precision_prior_, mean_prior_, degrees_of_freedom_prior_, covariance_prior_
+        The prior that was used.
+    lower_bound_, lower_bounds_, traces_ : float, list of float, list of lists of float
+        The bound, nats, of all rows, before the last step, at each step, and of each start.
+    mixture_ : Mixture
+        The mixture of `weights_`, `means_` and `covariances_`. It can't be set.
+    converged_, n_iter_, outcome_, collapsed_, diagnostics_ : as for `GaussianMixture`
+        Moves are not counted in `n_iter_`.
+    n_features_in_, feature_names_in_ : as in scikit-learn.
+
+    See Also
+    --------
+    gaussmix.GaussianMixture : maximum likelihood, or with ``prior=`` the most probable mixture, for all structures.
+
+    Notes
+    -----
+    Missing cells, labels, weights, files, Dask and Spark rows leave the bound exact. With missing cells and with errors
+    the posterior has them too, independent of the parameters.
+
+    References
+    ----------
+    Attias (2000), NIPS 12; Bishop (2006), Pattern Recognition and Machine Learning, 10.2; Blei & Jordan (2006),
+    Bayesian Analysis 1; Kurihara, Welling & Teh (2007), IJCAI; Hughes & Sudderth (2013), NIPS 26.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from gaussmix import BayesianGaussianMixture
+    >>> rng = np.random.default_rng(0)
+    >>> X = np.concatenate([rng.normal(place, 1.0, size=(200, 2)) for place in (0.0, 6.0, 12.0)])
+    >>> found = BayesianGaussianMixture(20, random_state=0).fit(X)
+    >>> int((found.mass_ > 0).sum())
+    3
+    """
+
+    label_components, checkpoint = None, None  # which a Bayesian fit has not
+
+    _attributes: ClassVar[Mapping[str, Reader]] = {
+        "mass_": array_of("f"),
+        "weight_concentration_prior_": of_type(float),
+        "mean_precision_prior_": of_type(float),
+        "mean_prior_": array_of("f"),
+        "degrees_of_freedom_prior_": of_type(float),
+        "covariance_prior_": lambda value: np.asarray(value, dtype=np.float64),
+    }
+    _required: ClassVar[tuple[str, ...]] = tuple(_attributes)
+    mass_: Array
+    weight_concentration_prior_: float
+    mean_precision_prior_: float
+    mean_prior_: Array
+    degrees_of_freedom_prior_: float
+    covariance_prior_: Array
+    weight_concentration_prior_type: str
+    warm_start: bool
+    moves: bool
+
+    def __init__(
+        self,
+        n_components: int = 1,
+        *,
+        covariance_type: str | Family = "full",
+        tol: float = 1e-3,
+        reg_covar: float = 0.0,
+        max_iter: int = 100,
+        max_time: float | None = None,
+        n_init: int = 1,
+        init_params: Any = BIRTH,
+        moves: bool = True,
+        weight_concentration_prior_type: str = TYPES[0],
+        weight_concentration_prior: float | None = None,
+        mean_precision_prior: float | None = None,
+        mean_prior: ArrayLike | None = None,
+        degrees_of_freedom_prior: float | None = None,
+        covariance_prior: ArrayLike | None = None,
+        weight_meaning: str = "frequency",
+        random_state: int | np.random.RandomState | None = None,
+        warm_start: bool = False,
+        missing: str = "allow",
+        callbacks: Sequence[Callback] | None = None,
+        verbose: int = 0,
+        verbose_interval: int = 10,
+        n_jobs: int | None = None,
+    ) -> None:
+        self._keep(locals())
+
+    def fit(
+        self,
+        X: ArrayLike,
+        y: object = None,
+        sample_weight: ArrayLike | None = None,
+        *,
+        labels: ArrayLike | None = None,
+        X_error: ArrayLike | None = None,
+    ) -> Self:
+        """Fit the posterior.
+
+        Parameters
+        ----------
+        X, y, sample_weight : as for the other estimators: rows; ignored; weights ≥ 0 of the rows.
+        labels : as for `GaussianMixture`; with labels, `moves` must be False, since they name components by number.
+        <error>
+
+        Returns
+        -------
+        self : the fitted estimator.
+
+        Raises
+        ------
+        ValueError : a parameter or the data can't be used; the prior is not positive definite.
+        TypeError : a parameter or the data is of the wrong type.
+
+        Warns
+        -----
+        ConvergenceWarning : `max_iter` steps or `max_time` seconds were not enough.
+        RuntimeWarning : X has fewer distinct rows than components, or one feature, for which the structure is mclust's
+            "E" or "V".
+        """
+        with unchanged_on_failure(self):
+            with_teardown(type(self)._found, self, X, sample_weight, labels=labels, X_error=X_error, y=y)
+        return self
+
+    def _found(
+        self,
+        X: ArrayLike | Source,
+        sample_weight: ArrayLike | None = None,
+        labels: ArrayLike | None = None,
+        X_error: ArrayLike | None = None,
+        y: object = None,
+    ) -> None:
+        began = perf_counter()
+        problem, plan, n_components = self._checked(X, sample_weight, labels, X_error)
+        warn(check_features(self.covariance_type, problem.source.n_features))
+        given = {"X": X, "y": y, "sample_weight": sample_weight}
+        most = {"fit": len(plan.starts), "start": plan.stopping.max_steps}
+        with watched(self, problem, plan, given, most, is_stream=False) as watch:
+            run, ends = fit(problem, plan, watch)
+        facts = RowFacts.of(problem.data.original, X, None, began)
+        fitted = fitted_of(
+            problem, plan.stopping, run, ends, facts, self._names, watch.left_out.get(None), certify=False
+        )
+        objective = problem.objective
+        assert isinstance(objective, Variational), "made by `check_prior`"
+        self._keep_posterior(objective.approximation(run.model), n_components, _of_all_rows(fitted, objective))
+        watch.end(self.mixture_)
+
+    def _keep_posterior(self, found: Approximation, n_components: int, fitted: Fitted) -> None:
+        """Become a posterior, with components without rows up to `n_components`."""
+        every = found.beside_empty(n_components - len(found.mass))
+        prior = found.prior
+        weights = prior.concentration.expected(every.mass)
+        model = Model(weights / weights.sum(), every.means, every.covariances, prior.family)
+        self._fitted = replace(fitted, mixture=Mixture.of(model).with_feature_names(self._names))
+        self.mass_ = every.mass
+        self.weight_concentration_prior_ = prior.concentration.alpha
+        self.mean_precision_prior_, self.degrees_of_freedom_prior_ = prior.precision, prior.dof
+        self.mean_prior_, self.covariance_prior_ = prior.mean, prior.scale
+
+    def _checked(
+        self,
+        X: ArrayLike | Source,
+        sample_weight: ArrayLike | None,
+        labels: ArrayLike | None,
+        X_error: ArrayLike | None,
+    ) -> tuple[Problem, Plan, int]:
+        """What is to be fitted and how, and the limit on the components, from everything that the user passed."""
+        n_components, family = check_count("n_components", self.n_components, 1), check_conjugate(self)
+        tolerance, max_steps = CHECKS["tol"](self.tol), CHECKS["max_iter"](self.max_iter)
+        if tolerance is None:
+            raise ValueError('tol="auto" is not for BayesianGaussianMixture. Set tol to a number.')
+        n_init, ridge = CHECKS["n_init"](self.n_init), check_ridge(self.reg_covar, [family])
+        if ridge is None:
+            raise ValueError('reg_covar="auto" is not for BayesianGaussianMixture: the prior does its work. Set 0.')
+        check_meaning(self.weight_meaning)
+        has_moves = check_flag("moves", self.moves)
+        is_birth = isinstance(self.init_params, str) and self.init_params == BIRTH
+        if is_birth and not has_moves:
+            raise ValueError('init_params="birth" needs moves=True. Choose another start, such as "kmeans".')
+        if labels is not None and has_moves:
+            raise ValueError('labels name components by number. Set moves=False and init_params="kmeans".')
+        names = ("kmeans",) if is_birth else check_start_names(self.init_params)
+        source = check_source(self, X, sample_weight, reset=True, may_miss=self._may_miss, X_error=X_error)
+        source = as_meant(source, self.weight_meaning)
+        check_enough_rows(source, n_components)
+        terms = check_prior(self, family, n_components, source.n_features)
+        candidate = family, 1 if is_birth else n_components
+        check_pairs(source, [family], self._names)
+        known = check_labels(labels, None, source.n_rows, n_components)
+        data = Data(source, None if known is None or known.is_empty else known)
+        problem = Problem(data, *candidate, self._engine(source), ridge, terms=terms)
+        starts = Plan.starts_of("kmeans" if is_birth else self.init_params, names, n_init, InitialParameters())
+        if is_birth:
+            starts = ["kmeans"] * n_init
+        is_warm = check_flag("warm_start", self.warm_start) and hasattr(self, "mass_")
+        if is_warm and self.mixture_.family == family and self.mixture_.n_features == source.n_features:
+            q, total = self._approximation, float(self.mass_.sum())
+            model = Model(q.mass / total, q.means, q.covariances, family)
+            starts = [Onward(model, self.lower_bound_ / total)]
+        total_weight = source.profile.total_weight
+        stopping = from_now(Stopping(tolerance / total_weight, max_steps), self)
+        most = n_components if has_moves else None
+        return problem, Plan(starts, self._rng(), stopping, most_components=most), n_components
+
+    @property
+    def _prior(self) -> GaussWishart:
+        """The prior of the fit."""
+        family, alpha = self.mixture_.family, self.weight_concentration_prior_
+        is_process = (
+            check_name("weight_concentration_prior_type", self.weight_concentration_prior_type, TYPES) == TYPES[0]
+        )
+        concentration = StickWeights(alpha) if is_process else DirichletWeights(alpha, len(self.mass_))
+        return GaussWishart(
+            family, concentration, self.mean_prior_, self.mean_precision_prior_, self.degrees_of_freedom_prior_,
+            self.covariance_prior_,
+        )  # fmt: skip
+
+    @property
+    def _every(self) -> Approximation:
+        """The posterior of all components."""
+        model = self.mixture_.model
+        return Approximation(self._prior, self.mass_, model.means, model.covariances)
+
+    @property
+    def _approximation(self) -> Approximation:
+        """The posterior of the components that have rows."""
+        return self._every.take(self._places)
+
+    @property
+    def _places(self) -> NDArray[np.intp]:
+        """The components that have rows."""
+        return np.flatnonzero(self.mass_ > 0)
+
+    @property
+    def weight_concentration_(self) -> Array | tuple[Array, ...]:
+        """Parameters of the posterior of the weights."""
+        found = self._prior.concentration.posterior(self.mass_)
+        return found if len(found) > 1 else found[0]
+
+    @property
+    def mean_precision_(self) -> Array:
+        """β of the posterior, (n_components,)."""
+        return self._every.precisions
+
+    @property
+    def degrees_of_freedom_(self) -> Array | float:
+        """ν of the posterior, (n_components,); a number where components share a covariance."""
+        dof = self._every.dof
+        return float(dof[0]) if self.mixture_.family.is_shared else dof
+
+    def _become(self, mixture: Mixture, dtype: np.dtype[Any] | None = None) -> None:
+        raise ValueError(
+            "Arrays of a BayesianGaussianMixture can't be set: its posterior is more than a mixture. Set them in a "
+            "GaussianMixture."
+        )
+
+    @property
+    def bic(self) -> Any:
+        """A posterior has no BIC; raises AttributeError."""
+        raise AttributeError("BayesianGaussianMixture has no bic and no aic: compare fits by lower_bound_.")
+
+    aic = bic
+
+    @property
+    def _parameters(self) -> Parameters:
+        """The E-step of the posterior, of the components that have rows."""
+        return self._approximation.parameters
+
+    def predict(self, X: ArrayLike, *, X_error: ArrayLike | None = None) -> NDArray[np.int64]:
+        """The most probable component of each row, (n_samples,); the first of equals.
+
+        Parameters
+        ----------
+        X : (n_samples, n_features), data units; the cells that are missing (NaN) say nothing.
+        X_error : measurement errors of X, as for `fit`.
+
+        Raises
+        ------
+        NotFittedError : before `fit`.
+        ValueError, TypeError : X is not numbers of shape (n_samples, n_features).
+        """
+        source = self._source(X, X_error=X_error)
+        labelled = partial(_labels, engine=self._engine(source), parameters=self._parameters, places=self._places)
+        labels: NDArray[np.int64] = source.per_row(labelled, np.int64, ())
+        return labels
+
+    def predict_proba(self, X: ArrayLike, *, X_error: ArrayLike | None = None) -> NDArray[np.floating[Any]]:
+        """Responsibilities of the posterior, Bishop (2006) eq. 10.49: (n_samples, n_components); rows sum to 1.
+
+        Components without rows have 0. Parameters and errors as for `predict`.
+        """
+        source, n_components = self._source(X, X_error=X_error), len(self.mass_)
+        shared = partial(
+            _shares, engine=self._engine(source), parameters=self._parameters, places=self._places,
+            n_components=n_components,
+        )  # fmt: skip
+        found: NDArray[np.floating[Any]] = source.per_row(shared, source.dtype, (n_components,))
+        return found
+
+    def score_samples(
+        self, X: ArrayLike, *, how: str = HOW[0], X_error: ArrayLike | None = None
+    ) -> NDArray[np.floating[Any]]:
+        """Log density of each row, (n_samples,), nats.
+
+        Parameters
+        ----------
+        X : (n_samples, n_features), data units; of a row with missing cells what is observed counts.
+        how : "predictive" is the density of the next row given the data, a mixture of t: Bishop (2006) eq. 10.81. It
+            integrates to 1. "plugin" is scikit-learn's number, log Σ exp E log π N(x), which is no density: it
+            integrates to less.
+        X_error : measurement errors of X, as for `fit`; for "plugin" only.
+
+        Raises
+        ------
+        NotFittedError : before `fit`.
+        ValueError, TypeError : X or `how` can't be used.
+        """
+        source = self._source(X, X_error=X_error)
+        found = source.per_row(self._density(source, how), np.float64, ())
+        return narrowed(found, source.dtype) if isinstance(found, np.ndarray) else found
+
+    def score(
+        self,
+        X: ArrayLike,
+        y: object = None,
+        sample_weight: ArrayLike | None = None,
+        *,
+        X_error: ArrayLike | None = None,
+    ) -> float:
+        """Mean log density of the next row, nats per unit of weight, as by `score_samples`."""
+        source = self._source(X, sample_weight, X_error)
+        log_density = source.each_row(self._density(source, HOW[0]))
+        weight = source.row_weight
+        return float(log_density.mean() if weight is None else (weight * log_density).sum() / weight.sum())
+
+    def _density(self, source: Source, how: str) -> Any:
+        """The log density of the rows of a block."""
+        engine = self._engine(source)
+        if check_name("how", how, HOW) == HOW[1]:
+            return partial(engine.log_density, parameters=self._parameters)
+        if source.has_errors:
+            raise ValueError('The predictive density has no formula for X_error. Use score_samples(X, how="plugin").')
+        return partial(self._approximation.predictive.log_density, engine=self._engine())
+
+
+def _of_all_rows(fitted: Fitted, objective: Variational) -> Fitted:
+    """The bound of all rows in place of its mean."""
+    n = objective.row_weight
+    bound = None if fitted.lower_bound is None else n * fitted.lower_bound
+    bounds = [n * each for each in fitted.lower_bounds or []]
+    traces = [[n * each for each in trace] for trace in fitted.traces or []]
+    return replace(fitted, lower_bound=bound, lower_bounds=bounds, traces=traces)
+
+
+def _labels(block: Any, engine: Any, parameters: Parameters, places: NDArray[np.intp]) -> NDArray[np.int64]:
+    """The components of the rows of a block, by their places among all."""
+    found: NDArray[np.int64] = places[engine.labels(block, parameters)].astype(np.int64)
+    return found
+
+
+def _shares(
+    block: Any, engine: Any, parameters: Parameters, places: NDArray[np.intp], n_components: int
+) -> NDArray[np.floating[Any]]:
+    """Responsibilities of all components, in the type of the rows."""
+    found = np.zeros((block.n_rows, n_components), dtype=block.rows.dtype)
+    found[:, places] = engine.responsibilities(block, parameters)
+    return found

@@ -1,0 +1,245 @@
+"""`BayesianGaussianMixture`: scikit-learn's numbers where they are right, moves, other rows, files, refusals."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from sklearn.exceptions import NotFittedError
+from sklearn.mixture import BayesianGaussianMixture as Theirs
+from sklearn.utils.estimator_checks import check_estimator
+
+import gaussmix
+from gaussmix import BayesianGaussianMixture
+
+SKIPPED = {"check_array_api_input"}  # by scikit-learn itself
+PRIORS = ["dirichlet_process", "dirichlet_distribution"]
+COURSE = {"init_params": "kmeans", "moves": False}  # scikit-learn's
+TO_THE_END = {"tol": 1e-9, "max_iter": 3000}
+structures = pytest.mark.parametrize("covariance_type", ["full", "tied", "diag", "spherical", "EEI", "EII"])
+priors = pytest.mark.parametrize("prior", PRIORS)
+
+
+@pytest.fixture(scope="module")
+def three() -> np.ndarray:
+    """Three clusters far apart, in two features."""
+    rng = np.random.default_rng(0)
+    return np.concatenate([rng.normal(place, 1.0, size=(150, 2)) for place in (0.0, 9.0, 18.0)])
+
+
+@pytest.fixture(scope="module")
+def near() -> np.ndarray:
+    """Two clusters that overlap, in three features."""
+    rng = np.random.default_rng(1)
+    return np.concatenate((rng.normal(size=(120, 3)), rng.normal(size=(80, 3)) + 1.5))
+
+
+def n_used(found) -> int:
+    return int((found.mass_ > 0).sum())
+
+
+@pytest.mark.parametrize(("n_components", "covariance_type"), [(1, "tied"), (3, "full"), (2, "diag"), (3, "spherical")])
+@pytest.mark.filterwarnings("ignore")
+def test_scikit_learn_s_checks_pass(n_components, covariance_type) -> None:
+    estimator = BayesianGaussianMixture(n_components, covariance_type=covariance_type)
+    results = check_estimator(estimator, on_fail=None, on_skip=None)
+    failed = {each["check_name"]: each["exception"] for each in results if each["status"] != "passed"}
+    assert failed.keys() <= SKIPPED, failed
+
+
+def test_with_full_covariances_it_is_scikit_learn_s_posterior(three) -> None:
+    """From one start, to the end, where theirs is right: with a Dirichlet prior."""
+    settings = {"weight_concentration_prior_type": "dirichlet_distribution", "random_state": 0, **TO_THE_END}
+    theirs = Theirs(n_components=3, reg_covar=0, **settings).fit(three)
+    ours = BayesianGaussianMixture(3, **COURSE, **settings).fit(three)
+    order, other = np.argsort(ours.means_[:, 0]), np.argsort(theirs.means_[:, 0])
+    for name in (
+        "weights_",
+        "means_",
+        "covariances_",
+        "mean_precision_",
+        "degrees_of_freedom_",
+        "weight_concentration_",
+    ):
+        np.testing.assert_allclose(getattr(ours, name)[order], getattr(theirs, name)[other], rtol=1e-5, err_msg=name)
+    np.testing.assert_allclose(ours.score_samples(three, how="plugin"), theirs.score_samples(three), atol=1e-5)
+    np.testing.assert_allclose(ours.predict_proba(three)[:, order], theirs.predict_proba(three)[:, other], atol=1e-5)
+
+
+def test_tied_rows_are_not_divided(near) -> None:
+    found = BayesianGaussianMixture(2, covariance_type="tied", **COURSE, random_state=0).fit(near)
+    assert found.degrees_of_freedom_ == pytest.approx(3 + 200)
+
+
+@structures
+@priors
+def test_moves_find_the_clusters(three, covariance_type, prior) -> None:
+    settings = {"covariance_type": covariance_type, "weight_concentration_prior_type": prior, "random_state": 0}
+    found = BayesianGaussianMixture(12, **settings).fit(three)
+    assert n_used(found) == 3
+    assert found.converged_
+    assert len(found.weights_) == len(found.means_) == 12
+    np.testing.assert_allclose(np.sort(found.mass_)[-3:], 150, atol=1)
+    assert set(found.predict(three)) == set(np.flatnonzero(found.mass_))
+    np.testing.assert_allclose(found.predict_proba(three).sum(axis=1), 1.0)
+    kept = BayesianGaussianMixture(12, **settings, init_params="kmeans").fit(three)
+    without = BayesianGaussianMixture(12, **settings, **COURSE, max_iter=500).fit(three)
+    assert n_used(kept) == 3
+    assert min(found.lower_bound_, kept.lower_bound_) > without.lower_bound_ - 1e-3  # `tol`
+
+
+@structures
+def test_each_state_of_a_run_has_a_higher_bound(near, covariance_type) -> None:
+    found = BayesianGaussianMixture(
+        8, covariance_type=covariance_type, init_params="random", tol=1e-6, max_iter=400, random_state=0
+    ).fit(near)
+    assert (np.diff(found.lower_bounds_) > -1e-9).all()
+
+
+def test_components_without_rows_are_the_prior_s(three) -> None:
+    found = BayesianGaussianMixture(5, random_state=0).fit(three)
+    empty = found.mass_ == 0
+    assert empty.sum() == 2
+    np.testing.assert_array_equal(found.mean_precision_[empty], 1.0)
+    np.testing.assert_array_equal(found.degrees_of_freedom_[empty], 2.0)
+    np.testing.assert_allclose(found.means_[empty], np.tile(three.mean(axis=0), (2, 1)))
+    np.testing.assert_allclose(found.covariances_[empty], np.tile(np.cov(three.T) / 2, (2, 1, 1)))
+    np.testing.assert_allclose(found.covariance_prior_, np.cov(three.T))
+
+
+def test_a_process_does_not_know_its_limit(three) -> None:
+    """The components beyond those with rows are no part of the model, so the bound is the same for any limit."""
+    bounds = [
+        BayesianGaussianMixture(limit, weight_concentration_prior=0.1, random_state=0, tol=1e-9).fit(three).lower_bound_
+        for limit in (3, 30)
+    ]
+    assert bounds[0] == pytest.approx(bounds[1], abs=1e-8)
+
+
+@priors
+def test_weights_are_frequencies(near, prior) -> None:
+    times = np.random.default_rng(2).integers(0, 4, len(near))
+    settings = {"weight_concentration_prior_type": prior, "random_state": 0, **TO_THE_END}
+    once = BayesianGaussianMixture(6, **settings).fit(near, sample_weight=times)
+    each = BayesianGaussianMixture(6, **settings).fit(np.repeat(near, times, axis=0))
+    assert once.lower_bound_ == pytest.approx(each.lower_bound_, abs=1e-6)
+    large = BayesianGaussianMixture(6, **settings).fit(near, sample_weight=times * 2.0**40)
+    assert large.mass_.sum() == times.sum() * 2.0**40
+
+
+def test_rows_may_be_anywhere(three, tmp_path) -> None:
+    path = tmp_path / "rows.npy"
+    np.save(path, three)
+    here, there = (BayesianGaussianMixture(8, random_state=0).fit(X) for X in (three, gaussmix.open(path)))
+    assert here.lower_bound_ == there.lower_bound_
+    np.testing.assert_array_equal(here.means_, there.means_)
+    np.testing.assert_array_equal(here.score_samples(three), there.score_samples(gaussmix.open(path)))
+
+
+def test_the_bits_do_not_depend_on_threads(three) -> None:
+    one, two = (BayesianGaussianMixture(8, random_state=0, n_jobs=n_jobs).fit(three) for n_jobs in (1, 2))
+    np.testing.assert_array_equal(one.covariances_, two.covariances_)
+    assert one.lower_bound_ == two.lower_bound_
+
+
+def test_missing_cells_are_no_reason_to_find_other_clusters(three) -> None:
+    holes = np.where(np.random.default_rng(3).random(three.shape) < 0.15, np.nan, three)
+    found = BayesianGaussianMixture(10, random_state=0).fit(holes)
+    assert n_used(found) == 3
+    assert (np.diff(found.lower_bounds_) > -1e-9).all()
+    density = found.score_samples(holes)
+    assert np.isfinite(density).all()
+    assert (density[np.isnan(holes).all(axis=1)] == 0).all()
+
+
+def test_labels_hold_without_moves(near) -> None:
+    labels = np.full(len(near), -1)
+    labels[:10], labels[-10:] = 1, 0
+    found = BayesianGaussianMixture(2, **COURSE, random_state=0).fit(near, labels=labels)
+    assert (found.predict(near[:10]) == 1).mean() > 0.7
+    with pytest.raises(ValueError, match=r"labels name components by number\. Set moves=False"):
+        BayesianGaussianMixture(2).fit(near, labels=labels)
+
+
+@pytest.mark.filterwarnings("ignore:.*did not converge")
+def test_a_warm_start_goes_on(near) -> None:
+    settings = {"random_state": 0, "max_iter": 5, "tol": 1e-12, **COURSE}
+    found = BayesianGaussianMixture(4, warm_start=True, **settings)
+    first = found.fit(near).lower_bound_
+    second = found.fit(near).lower_bound_
+    whole = BayesianGaussianMixture(4, **settings | {"max_iter": 10}).fit(near).lower_bound_
+    assert second > first
+    assert second == pytest.approx(whole, abs=1e-9)
+
+
+def test_the_score_is_the_mean_of_the_predictive_density(near) -> None:
+    found = BayesianGaussianMixture(4, random_state=0).fit(near)
+    weight = np.random.default_rng(4).random(len(near))
+    assert found.score(near) == pytest.approx(found.score_samples(near).mean())
+    assert found.score(near, sample_weight=weight) == pytest.approx(
+        np.average(found.score_samples(near), weights=weight)
+    )
+    assert found.score_samples(near.astype(np.float32)).dtype == np.float32
+
+
+def test_a_file_keeps_the_posterior(near, tmp_path) -> None:
+    found = BayesianGaussianMixture(5, covariance_type="tied", random_state=0).fit(near)
+    found.save(tmp_path / "model.gmm")
+    loaded = BayesianGaussianMixture.load(tmp_path / "model.gmm")
+    for name in ("mass_", "degrees_of_freedom_", "mean_precision_", "covariance_prior_", "lower_bound_", "means_"):
+        np.testing.assert_array_equal(getattr(loaded, name), getattr(found, name), err_msg=name)
+    np.testing.assert_array_equal(loaded.score_samples(near), found.score_samples(near))
+    np.testing.assert_array_equal(loaded.predict_proba(near), found.predict_proba(near))
+
+
+@pytest.mark.parametrize(
+    ("settings", "sentence"),
+    [
+        ({"covariance_type": "VEI"}, r"'VEI' has no conjugate prior.*use prior= in GaussianMixture"),
+        ({"covariance_type": gaussmix.Full(max_condition=10)}, "has no conjugate prior"),
+        ({"weight_concentration_prior": 0.0}, "weight_concentration_prior=0.0 must be a finite number > 0"),
+        ({"mean_precision_prior": -1}, "mean_precision_prior=-1 must be a finite number > 0"),
+        ({"weight_concentration_prior_type": "sticks"}, "weight_concentration_prior_type"),
+        ({"degrees_of_freedom_prior": 2.0}, "'degrees_of_freedom_prior' should be greater than 2, but got 2.000"),
+        ({"mean_prior": [0.0]}, r"mean_prior has shape \(1,\), but covariance_type and X need shape \(3,\)"),
+        ({"mean_prior": [0.0, np.nan, 1.0]}, "mean_prior holds NaN or infinity"),
+        ({"covariance_prior": 1.0}, r"covariance_prior has shape \(\), but covariance_type and X need shape \(3, 3\)"),
+        ({"covariance_prior": -np.eye(3)}, "covariance_prior must be positive definite"),
+        ({"covariance_prior": [[1, 2, 0], [0, 1, 0], [0, 0, 1]]}, "covariance_prior must be symmetric"),
+        ({"covariance_prior": [1, 1, 0], "covariance_type": "diag"}, "covariance_prior must be positive definite"),
+        ({"init_params": "birth", "moves": False}, r'init_params="birth" needs moves=True'),
+        ({"tol": "auto"}, r'tol="auto" is not for BayesianGaussianMixture'),
+        ({"reg_covar": "auto"}, r'reg_covar="auto" is not for BayesianGaussianMixture'),
+        ({"n_components": 500}, "Expected n_samples >= n_components"),
+    ],
+)
+def test_what_cannot_be_is_said_in_one_sentence(near, settings, sentence) -> None:
+    with pytest.raises(ValueError, match=sentence):
+        BayesianGaussianMixture(**{"n_components": 2, **settings}).fit(near)
+
+
+@pytest.mark.parametrize(
+    "settings", [{"mean_precision_prior": "1"}, {"weight_concentration_prior": True}, {"moves": 1}]
+)
+def test_wrong_types(near, settings) -> None:
+    with pytest.raises(TypeError):
+        BayesianGaussianMixture(2, **settings).fit(near)
+
+
+def test_a_constant_column_has_no_prior(near) -> None:
+    with pytest.raises(ValueError, match=r"a column of X is constant\. Give covariance_prior, or remove the column"):
+        BayesianGaussianMixture(2).fit(np.column_stack((near, np.ones(len(near)))))
+
+
+def test_arrays_cannot_be_set(near) -> None:
+    with pytest.raises(NotFittedError):
+        BayesianGaussianMixture().predict(near)
+    found = BayesianGaussianMixture(2, random_state=0).fit(near)
+    with pytest.raises(ValueError, match="can't be set: its posterior is more than a mixture"):
+        found.mixture_ = found.mixture_
+    with pytest.raises(ValueError, match=r"no formula for X_error\. Use score_samples"):
+        found.score_samples(near, X_error=[0.1, 0.1, 0.1])
+    assert found.score_samples(near, X_error=[0.1, 0.1, 0.1], how="plugin").shape == (200,)
+    with pytest.raises(ValueError, match="how"):
+        found.score_samples(near, how="mean")
+    assert not hasattr(found, "bic")
+    assert not hasattr(found, "aic")

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 import scipy.special
 from bound import Prior, after_m_step, evidence_of_one
-from scipy.special import gammaln, logsumexp
+from scipy.special import gammaln, logsumexp, xlogy
 from sklearn.mixture import BayesianGaussianMixture as Theirs
 
 from gaussmix.em.approximation import DirichletWeights, GaussWishart, StickWeights
+from gaussmix.em.bound_moves import Survey, merges
 from gaussmix.em.initial import InitialMoments
 from gaussmix.em.loop import run_em
 from gaussmix.em.stopping import Stopping
@@ -234,3 +235,32 @@ def test_the_e_step_integrates_missing_cells_out(name) -> None:
     source.may_miss = True
     trace = final(run_em(source, engine, model, objective, Stopping(0.0, 30))).trace
     assert (np.diff(trace.objective) >= -1e-13).all()
+
+
+@families
+@weights
+def test_the_gain_of_a_merge_is_known_without_em(name, has_sticks) -> None:
+    """It is the difference of the other form for responsibilities that are added up."""
+    rng = np.random.default_rng(14)
+    rows = np.concatenate([rng.normal(size=(60, 2)) + place for place in (0.0, 0.5, 3.0, 3.5)])
+    theirs, objective = prior_of(name, rows, 4, has_sticks=has_sticks, alpha=2.0)
+    model = m_step(rows, np.repeat(np.eye(4), 60, axis=0) * 0.4 + 0.15, objective)
+    shares = shares_of(rows, model, objective)
+    shares = shares[:, np.argsort(-shares.sum(axis=0))]  # as merges sort them
+    q = objective.approximation(m_step(rows, shares, objective))
+    pairs, most, _ = merges(q)
+    assert len(pairs)
+    before = after_m_step(rows, shares, theirs)
+    survey = Survey(choose(), q.parameters, pairs, np.array([], dtype=np.intp))
+    expected = shares_of(rows, objective.model(q), objective)
+    entropy = survey.call(Block(0, rows), None)[0]
+    for pair, gain, mixed in zip(pairs, most, entropy, strict=True):
+        together = np.delete(shares, pair[1], axis=1)
+        together[:, pair[0]] = shares[:, pair].sum(axis=1)
+        together = np.column_stack((together[:, np.argsort(-together.sum(axis=0))], np.zeros(240)))
+        both = shares[:, pair].sum(axis=1)
+        lost = xlogy(both, both).sum() - xlogy(shares[:, pair], shares[:, pair]).sum()
+        assert gain - lost == pytest.approx(after_m_step(rows, together, theirs) - before, abs=1e-8)
+        both = expected[:, pair].sum(axis=1)
+        lost = xlogy(both, both).sum() - xlogy(expected[:, pair], expected[:, pair]).sum()
+        assert mixed == pytest.approx(lost, abs=1e-6)

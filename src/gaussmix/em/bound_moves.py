@@ -229,12 +229,12 @@ class BoundMoves:
     def _changes(self, state: Judged) -> list[_Change]:
         """Sets of merges, or of deletions, that should raise the bound: the largest first, then the best alone."""
         after = self.objective.approximation(state.following)
-        pairs, gains, merged = _merges(after)
+        pairs, gains, merged = merges(after)
         before = self.objective.approximation(state.model)
         small = np.flatnonzero(before.mass < SMALL * self.n_parameters)
         if not (len(pairs) or small.size):
             return []
-        survey = _Survey(self.engine, before.parameters, pairs, small)
+        survey = Survey(self.engine, before.parameters, pairs, small)
         entropy, left = self.source.map_merge(survey)
         gains = gains - entropy * self.objective.unit
         chosen, used = [], set[int]()
@@ -318,7 +318,7 @@ def _near(q: Approximation) -> NDArray[np.intp]:
     return np.unique(pairs, axis=0)
 
 
-def _merges(q: Approximation) -> tuple[NDArray[np.intp], Array, Array]:
+def merges(q: Approximation) -> tuple[NDArray[np.intp], Array, Array]:
     """Pairs whose merge may raise the bound, by how much at most, nats, and S of each as `Conjugate` has it.
 
     Right after an M-step, the bound is a sum of log normalisers, and of −Σ r log r. That of both together is larger, so
@@ -404,7 +404,7 @@ def _log_dets(second: Array, dof: Array, q: Approximation) -> tuple[Array, NDArr
 
 
 @dataclass(frozen=True, eq=False)
-class _Survey:
+class Survey:
     """A task: for pairs (n_pairs, 2) Σ s [(r + r') log (r + r') − r log r − r' log r']; for some Σ s log (1 − r)."""
 
     engine: Engine[Any]

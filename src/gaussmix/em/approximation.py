@@ -17,6 +17,7 @@ from gaussmix.covariances import Covariances
 from gaussmix.em.posterior import Conjugate
 from gaussmix.engines.base import Engine
 from gaussmix.families.base import Family
+from gaussmix.model import Model
 from gaussmix.numerics.arrays import Array, Places
 from gaussmix.numerics.elementary import log, log_sum
 from gaussmix.numerics.gamma import digamma, log_gamma
@@ -307,6 +308,36 @@ class Approximation:
             each = np.concatenate((each, np.broadcast_to(own, (n_empty, *own.shape[1:]))))
         covariances = replace(self.covariances, each=each, n_components=n_components + n_empty)
         return replace(self, mass=mass, means=means, covariances=covariances)
+
+    def drawn(self, rng: np.random.Generator) -> Model:
+        """A mixture drawn from q, of the components at hand; their weights are scaled to sum to 1."""
+        prior, d = self.prior, self.prior.n_features
+        dof = self.dof
+        normal = rng.standard_normal(self.means.shape)
+        if prior.form is Second.FULL:
+            roots = np.array([self._drawn_root(k, float(each), rng) for k, each in enumerate(dof)])
+            each = roots @ roots.swapaxes(-1, -2)
+            offsets = (roots @ normal[..., None])[..., 0]  # a root that all share counts for each
+        else:
+            size = (len(dof), d) if prior.form is Second.DIAGONAL else len(dof)
+            shape = dof[:, None] if prior.form is Second.DIAGONAL else dof
+            each = prior.times * shape * self.covariances.each / rng.chisquare(prior.times * shape, size)
+            offsets = np.sqrt(each if prior.form is Second.DIAGONAL else each[:, None]) * normal
+        means = self.means + offsets / np.sqrt(self.precisions)[:, None]
+        weights = prior.concentration.drawn(self.mass, rng)
+        covariances = replace(self.covariances, each=each)
+        return Model(weights / weights.sum(), means, covariances, prior.family)
+
+    def _drawn_root(self, component: int, dof: float, rng: np.random.Generator) -> Array:
+        """R with R Rᵀ = Λ⁻¹ for a draw of Λ; Bartlett (1933), Proceedings of the Royal Society of Edinburgh 53."""
+        d = self.prior.n_features
+        lower = np.tril(rng.standard_normal((d, d)), -1)
+        np.fill_diagonal(lower, np.sqrt(rng.chisquare(dof - np.arange(d))))
+        inverse = np.linalg.inv(lower)
+        root: Array = (
+            np.sqrt(dof) * self.covariances.whitening.colour(component, np.asarray(inverse, dtype=np.float64)).T
+        )
+        return root
 
     @cached_property
     def predictive(self) -> StudentMixture:

@@ -99,6 +99,10 @@ class BoundMoves:
             is_tried[chosen] = True
             if found is not None:
                 state, is_tried = found
+        order = np.argsort(-state.model.weights, kind="stable")  # the longest sticks are the first
+        if (np.diff(order) < 0).any():
+            ordered = self._judge(state.model.take(order))
+            state = ordered if self._is_higher(ordered, state) or ordered.bound >= state.bound else state
         self._tried_at = state.bound
         return None if state is first else state.model
 
@@ -140,27 +144,32 @@ class BoundMoves:
             return None
         chosen, groups = chosen[usable], [groups[i] for i in usable]
         mass, means, each = np.array(q.mass), np.array(q.means), np.array(q.covariances.each)
-        added_mass, added_means, added_each, of = [], [], [], []
+        is_shared, of = q.covariances.is_shared, list[int]()
+        within = np.repeat(each, len(mass), axis=0) if is_shared else each  # of the rows of each component
+        added_mass, added_means, added_each = list[float](), list[Array](), list[Array]()
         for k, weights, places, spreads in self._halves(chosen, groups, rows):
-            halves = mass[k] * weights
-            own = self._as_posterior(spreads, halves)
-            mass[k], means[k] = halves[0], places[0]
-            added_mass.append(halves[1])
+            halves, forms = mass[k] * weights, self._in_form(spreads)
+            found = self._as_posterior(forms, halves)
+            within[k] = (weights.reshape(-1, *[1] * (forms.ndim - 1)) * forms).sum(axis=0) if is_shared else found[0]
+            added_mass.append(float(halves[1]))
             added_means.append(places[1])
-            if not q.covariances.is_shared:
-                each[k] = own[0]
-                added_each.append(own[1])
+            added_each.append(found[1])
             of.append(k)
+            mass[k], means[k] = halves[0], places[0]
         if not of:
             return None
-        if added_each:
-            each = np.concatenate((each, np.array(added_each)))
-        mass = np.append(mass, added_mass)
-        covariances = replace(q.covariances, each=each, n_components=len(mass))
-        parents = np.full(len(mass), -1)
-        parents[of], parents[model.n_components :] = of, of
-        found = Approximation(q.prior, mass, np.concatenate((means, added_means)), covariances)
-        return self.objective.model(found), parents
+        n_before = len(mass)
+        if is_shared:
+            each = (q.prior.scale + (q.mass.reshape(-1, *[1] * (within.ndim - 1)) * within).sum(axis=0))[None] / q.dof[
+                0
+            ]
+        else:
+            each = np.concatenate((within, added_each))
+        covariances = replace(q.covariances, each=each, n_components=n_before + len(of))
+        parents = np.full(n_before + len(of), -1)
+        parents[of], parents[n_before:] = of, of
+        mass, means = np.append(mass, added_mass), np.concatenate((means, added_means))
+        return self.objective.model(Approximation(q.prior, mass, means, covariances)), parents
 
     def _halves(self, chosen: Places, groups: list[Places], rows: Array) -> Iterator[tuple[int, Array, Array, Array]]:
         """The component, and the weights, means and covariances (2, n_features, n_features) of its halves.
@@ -190,17 +199,18 @@ class BoundMoves:
                 means = halves.middle[i] + halves.means[i] @ back.T
                 yield int(chosen[first + i]), weights, means, roots @ roots.swapaxes(-1, -2)
 
-    def _as_posterior(self, covariances: Array, mass: Array) -> Array:
-        """The covariances of two halves in the form of the structure, as if their rows had them."""
-        belief = self.objective.belief
-        if belief.form is Second.FULL:
-            found = covariances
-        else:
-            found = np.diagonal(covariances, axis1=1, axis2=2)
-            found = found.mean(axis=1) if belief.form is Second.TRACE else found
-        shape = (2,) + (1,) * (found.ndim - 1)
-        mass = mass.reshape(shape)
-        posterior: Array = (belief.scale + mass * found) / (belief.dof + mass)
+    def _in_form(self, covariances: Array) -> Array:
+        """Covariances (2, n_features, n_features) in the form of the structure."""
+        form = self.objective.belief.form
+        if form is Second.FULL:
+            return covariances
+        variances = np.diagonal(covariances, axis1=1, axis2=2)
+        return np.asarray(variances.mean(axis=1)) if form is Second.TRACE else variances
+
+    def _as_posterior(self, forms: Array, mass: Array) -> Array:
+        """S / ν of two halves whose rows have these covariances."""
+        belief, mass = self.objective.belief, mass.reshape(-1, *[1] * (forms.ndim - 1))
+        posterior: Array = (belief.scale + mass * forms) / (belief.dof + mass)
         return posterior
 
     # --- merges and deletions

@@ -8,9 +8,7 @@ KL(q ‖ p) is the bound; Bishop (2006) eq. 10.70–10.77 is the same in another
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-
-import numpy as np
+from dataclasses import dataclass
 
 from gaussmix.em.approximation import Approximation, GaussWishart
 from gaussmix.em.posterior import Posterior
@@ -94,9 +92,3 @@ class Bayesian(Terms):
         assert moments is not None, "a prior comes with moments"
         belief = self.belief(moments)
         return Variational(ridge, belief.conjugate(unit), belief=belief, row_weight=moments.row_weight, unit=unit)
-
-
-def sorted_by_mass(model: Model) -> Model:
-    """The components with the most rows first, where sticks are longest."""
-    order = np.argsort(-model.weights, kind="stable")
-    return replace(model.take(order), noise=model.noise)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -10,6 +11,7 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from sklearn.base import clone
 
 from gaussmix.checks import check_count
 from gaussmix.door.beliefs import TYPES, check_conjugate, check_prior
@@ -20,11 +22,12 @@ from gaussmix.door.rows import as_meant, check_enough_rows, check_meaning, check
 from gaussmix.em.approximation import Approximation, DirichletWeights, GaussWishart, StickWeights
 from gaussmix.em.stopping import Stopping
 from gaussmix.em.variational import Variational
-from gaussmix.errors import warn
+from gaussmix.errors import Outcome, warn
 from gaussmix.estimators.base import unchanged_on_failure
 from gaussmix.estimators.docs import documented
 from gaussmix.estimators.fitting import fitted_of, from_now, watched
 from gaussmix.estimators.mixture_estimator import MixtureEstimator
+from gaussmix.estimators.mixture_posterior import MixturePosterior
 from gaussmix.families.base import Family
 from gaussmix.families.one_feature import check_features
 from gaussmix.fit.fit import fit
@@ -36,11 +39,13 @@ from gaussmix.formats.values import Reader, array_of, of_type
 from gaussmix.mixture.mixture import Mixture
 from gaussmix.model import Model
 from gaussmix.numerics.arrays import Array, narrowed
+from gaussmix.report.summary import Summary
 from gaussmix.sources.base import Source
 from gaussmix.waist.parameters import Parameters
 
 BIRTH = "birth"
 HOW = ("predictive", "plugin")
+_CONVERGED = "The bound changed by less than tol."
 
 
 @documented
@@ -118,6 +123,8 @@ class BayesianGaussianMixture(MixtureEstimator):
         The prior that was used.
     lower_bound_, lower_bounds_, traces_ : float, list of float, list of lists of float
         The bound, nats, of all rows, before the last step, at each step, and of each start.
+    posterior_ : MixturePosterior
+        Draws of whole mixtures, and credible intervals.
     mixture_ : Mixture
         The mixture of `weights_`, `means_` and `covariances_`. It can't be set.
     converged_, n_iter_, outcome_, collapsed_, diagnostics_ : as for `GaussianMixture`
@@ -362,6 +369,65 @@ class BayesianGaussianMixture(MixtureEstimator):
         dof = self._every.dof
         return float(dof[0]) if self.mixture_.family.is_shared else dof
 
+    @property
+    def posterior_(self) -> MixturePosterior:
+        """What is believed of the components that have rows: draws of mixtures, and credible intervals."""
+        return MixturePosterior(self._approximation, self.mixture_.feature_names)
+
+    def _told(self) -> Fitted:
+        fitted, places = super()._told(), self._places
+        if not np.array_equal(places, np.arange(len(places))):
+            return fitted
+        some = fitted.mixture.model.take(places)
+        model = replace(some, weights=some.weights / some.weights.sum())
+        return replace(fitted, mixture=Mixture.of(model).with_feature_names(fitted.mixture.feature_names))
+
+    def summary(
+        self, X: ArrayLike | None = None, sample_weight: ArrayLike | None = None, *, X_error: ArrayLike | None = None
+    ) -> Summary:
+        """What the fit found, in a page; with X also what the prior does.
+
+        Parameters
+        ----------
+        X, sample_weight, X_error : those of `fit`. The fit is made again from where it ended, with half and twice the
+            concentration of the weights and of the means, and the page says how many components have rows then, and
+            the bound. Without X that is left out.
+
+        Returns
+        -------
+        summary : as for `GaussianMixture`, of the components that have rows, with the bound instead of the likelihood.
+
+        Raises
+        ------
+        NotFittedError : before `fit`.
+        ValueError, TypeError : X can't be used.
+        """
+        said = [("components", _counted(self)), ("lower bound", f"{self.lower_bound_:.2f} nats")]
+        if X is not None:
+            for name in ("weight_concentration_prior", "mean_precision_prior"):
+                for words, factor in (("half", 0.5), ("twice", 2.0)):
+                    other = self._with_prior(name, factor, X, sample_weight, X_error)
+                    said.append((f"{words} {name}", f"{_counted(other)}, bound {other.lower_bound_:.2f} nats"))
+        found = super().summary()
+        return replace(found, about=said, facts={name: each for name, each in found.facts.items() if name != "icl"})
+
+    def _with_prior(
+        self, name: str, factor: float, X: ArrayLike, sample_weight: ArrayLike | None, X_error: ArrayLike | None
+    ) -> BayesianGaussianMixture:
+        """The fit with another prior, from where this one ended."""
+        other: BayesianGaussianMixture = clone(self)
+        other.__dict__ |= {key: vars(self)[key] for key in ("_fitted", *self._attributes)}
+        other.set_params(**{name: factor * vars(self)[f"{name}_"], "warm_start": True, "verbose": 0, "callbacks": None})
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # this fit has said what there is to say
+            return other.fit(X, sample_weight=sample_weight, X_error=X_error)
+
+    def glance(
+        self, X: ArrayLike | None = None, sample_weight: ArrayLike | None = None, *, X_error: ArrayLike | None = None
+    ) -> Any:
+        """The fit as a whole, as a data frame of one row, as for `GaussianMixture`; X is not needed."""
+        return super().glance()
+
     def _become(self, mixture: Mixture, dtype: np.dtype[Any] | None = None) -> None:
         raise ValueError(
             "Arrays of a BayesianGaussianMixture can't be set: its posterior is more than a mixture. Set them in a "
@@ -457,13 +523,21 @@ class BayesianGaussianMixture(MixtureEstimator):
         return partial(self._approximation.predictive.log_density, engine=self._engine())
 
 
+def _counted(estimator: BayesianGaussianMixture) -> str:
+    """How many components have rows."""
+    return f"{int((estimator.mass_ > 0).sum())} of at most {len(estimator.mass_)} have rows"
+
+
 def _of_all_rows(fitted: Fitted, objective: Variational) -> Fitted:
     """The bound of all rows in place of its mean."""
     n = objective.row_weight
     bound = None if fitted.lower_bound is None else n * fitted.lower_bound
     bounds = [n * each for each in fitted.lower_bounds or []]
     traces = [[n * each for each in trace] for trace in fitted.traces or []]
-    return replace(fitted, lower_bound=bound, lower_bounds=bounds, traces=traces)
+    outcome = fitted.outcome
+    if outcome is not None and fitted.converged:
+        outcome = replace(outcome, reason=outcome.reason.replace(Outcome.CONVERGED.value, _CONVERGED))
+    return replace(fitted, lower_bound=bound, lower_bounds=bounds, traces=traces, outcome=outcome)
 
 
 def _labels(block: Any, engine: Any, parameters: Parameters, places: NDArray[np.intp]) -> NDArray[np.int64]:

@@ -1,0 +1,97 @@
+"""What is believed of a mixture after a Bayesian fit: draws of whole mixtures, and credible intervals."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from gaussmix.checks import Rng, check_count, check_within, generator
+from gaussmix.em.approximation import Approximation
+from gaussmix.mixture.mixture import Mixture
+from gaussmix.numerics.arrays import Array
+
+_NAMES = ("weights", "means", "covariances")
+
+
+class MixturePosterior:
+    """The approximate posterior of a mixture: independent Dirichlet or Beta, and Gauss–Wishart or Gauss–gamma parts.
+
+    It is about one labelling of the components, so labels do not switch between draws. Parts that depend on each other
+    under the exact posterior are independent here. So intervals are too narrow where components overlap: `fit` several
+    times, or use the bootstrap of `GaussianMixture`, where that matters.
+
+    Parameters
+    ----------
+    approximation : of the components that have rows.
+    feature_names : of the columns; None where they have none.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from gaussmix import BayesianGaussianMixture
+    >>> X = np.random.default_rng(0).normal(5.0, 2.0, size=(400, 1))
+    >>> posterior = BayesianGaussianMixture(5, random_state=0).fit(X).posterior_
+    >>> low, high = posterior.interval("means", rng=0)
+    >>> bool(low[0, 0] < 5.0 < high[0, 0])
+    True
+    """
+
+    def __init__(self, approximation: Approximation, feature_names: Sequence[str] | None = None) -> None:
+        self._approximation, self._names = approximation, feature_names
+
+    def sample(self, n_samples: int = 1, rng: Rng = None) -> list[Mixture]:
+        """Draw mixtures.
+
+        Parameters
+        ----------
+        n_samples : how many.
+        rng : generator, or its seed.
+
+        Returns
+        -------
+        mixtures : of the components that have rows, in their order. What the weights of the others would be, about
+            1 / n_samples_of_fit, is shared among these.
+
+        Raises
+        ------
+        ValueError, TypeError : n_samples is no integer ≥ 1, or rng is no generator.
+        """
+        count, generated = check_count("n_samples", n_samples, 1), generator(rng)
+        drawn = (self._approximation.drawn(generated) for _ in range(count))
+        return [Mixture.of(model).with_feature_names(self._names) for model in drawn]
+
+    def interval(
+        self,
+        of: str | Callable[[Mixture], Any],
+        level: float = 0.95,
+        *,
+        n_samples: int = 1000,
+        rng: Rng = None,
+    ) -> Array:
+        """A credible interval between quantiles of draws.
+
+        Parameters
+        ----------
+        of : "weights", "means" or "covariances"; or a function of a mixture that returns numbers, such as
+            ``lambda mixture: mixture.log_density(X)``.
+        level : the probability of the interval, between 0 and 1.
+        n_samples : draws; with 1,000 the ends are about 0.1 standard deviations off.
+        rng : generator, or its seed.
+
+        Returns
+        -------
+        ends : (2, …), the lower and the upper end of each number.
+
+        Raises
+        ------
+        ValueError, TypeError : a parameter can't be used.
+        """
+        check_within("level", level, "a number between 0 and 1", lambda value: 0 < value < 1)
+        if isinstance(of, str) and of not in _NAMES:
+            raise ValueError(f"of={of!r:.60} must be 'weights', 'means', 'covariances' or a function of a mixture.")
+        mixtures = self.sample(n_samples, rng)
+        found = np.array([getattr(each, of) if isinstance(of, str) else np.asarray(of(each)) for each in mixtures])
+        ends: Array = np.quantile(found, [0.5 * (1 - level), 0.5 * (1 + level)], axis=0)
+        return ends

@@ -20,7 +20,7 @@ from gaussmix.families.base import Family
 from gaussmix.model import Model
 from gaussmix.numerics.arrays import Array, Places
 from gaussmix.numerics.elementary import log, log_sum
-from gaussmix.numerics.gamma import digamma, log_gamma
+from gaussmix.numerics.gamma import gammas, log_gamma
 from gaussmix.numerics.pieces import pieces
 from gaussmix.waist.block import Block
 from gaussmix.waist.need import Second
@@ -42,20 +42,12 @@ class Concentration(ABC):
         """The parameters of q(π), each (n_components,)."""
 
     @abstractmethod
-    def expected_logs(self, mass: Array) -> Array:
-        """E log π_k, (n_components,), nats."""
+    def moments(self, mass: Array) -> tuple[Array, Array]:
+        """E log π_k, and log of the normaliser of q(π) less that of p(π), nats, of masses (…, n_components)."""
 
     @abstractmethod
     def expected(self, mass: Array) -> Array:
         """E π_k, (n_components,). The rest, 1 less their sum, is the weight of components without rows."""
-
-    @abstractmethod
-    def divergence(self, mass: Array) -> float:
-        """KL(q(π) ‖ p(π)), nats."""
-
-    @abstractmethod
-    def log_normaliser(self, mass: Array) -> Array:
-        """Log of the normaliser of q(π) less that of p(π), nats, of masses (…, n_components)."""
 
     @abstractmethod
     def drawn(self, mass: Array, rng: np.random.Generator) -> Array:
@@ -72,29 +64,17 @@ class DirichletWeights(Concentration):
     def posterior(self, mass: Array) -> tuple[Array, ...]:
         return (self.alpha + mass,)
 
-    def _total(self, mass: Array) -> Array:
-        return np.array([self.n_components * self.alpha + mass.sum()])
-
-    def expected_logs(self, mass: Array) -> Array:
-        found: Array = digamma(self.alpha + mass) - digamma(self._total(mass))
-        return found
+    def moments(self, mass: Array) -> tuple[Array, Array]:
+        total = self.n_components * self.alpha
+        of_all = total + mass.sum(axis=-1, keepdims=True)
+        constants = np.broadcast_to([total, self.alpha], (*mass.shape[:-1], 2))
+        logs, derivatives = gammas(np.concatenate((self.alpha + mass, of_all, constants), axis=-1))
+        normaliser = (logs[..., :-3] - logs[..., -1:]).sum(axis=-1) + logs[..., -2] - logs[..., -3]
+        return derivatives[..., :-3] - derivatives[..., -3:-2], normaliser
 
     def expected(self, mass: Array) -> Array:
-        found: Array = (self.alpha + mass) / self._total(mass)
+        found: Array = (self.alpha + mass) / (self.n_components * self.alpha + mass.sum())
         return found
-
-    def divergence(self, mass: Array) -> float:
-        before = np.array([self.n_components * self.alpha, self.alpha])
-        of_all, of_one = log_gamma(before)
-        of_mass = log_gamma(self.alpha + mass) - of_one
-        moved = (mass * self.expected_logs(mass)).sum()
-        return float(log_gamma(self._total(mass))[0] - of_all - of_mass.sum() + moved)
-
-    def log_normaliser(self, mass: Array) -> Array:
-        total = self.n_components * self.alpha
-        before, of_one = log_gamma(np.array([total, self.alpha]))
-        of_mass: Array = (log_gamma(self.alpha + mass) - of_one).sum(axis=-1)
-        return np.asarray(before - log_gamma(total + mass.sum(axis=-1, keepdims=True))[..., 0] + of_mass)
 
     def drawn(self, mass: Array, rng: np.random.Generator) -> Array:
         rest = (self.n_components - len(mass)) * self.alpha
@@ -119,33 +99,17 @@ class StickWeights(Concentration):
         after[..., :-1] = np.cumsum(mass[..., :0:-1], axis=-1)[..., ::-1]
         return 1.0 + mass, self.alpha + after
 
-    def _logs(self, mass: Array) -> tuple[Array, Array]:
-        """E log v_k and E log (1 − v_k)."""
+    def moments(self, mass: Array) -> tuple[Array, Array]:
         here, after = self.posterior(mass)
-        of_here, of_after, of_both = digamma(np.stack((here, after, here + after)))
-        return of_here - of_both, of_after - of_both
-
-    def expected_logs(self, mass: Array) -> Array:
-        taken, left = self._logs(mass)
-        found: Array = taken + np.append(0.0, np.cumsum(left)[:-1])
-        return found
+        logs, derivatives = gammas(np.stack((here, after, here + after)))
+        normaliser = (logs[0] + logs[1] - logs[2] + log(np.array([self.alpha]))).sum(axis=-1)
+        taken, left = derivatives[:2] - derivatives[2]  # E log v_k and E log (1 − v_k)
+        taken[..., 1:] += np.cumsum(left[..., :-1], axis=-1)
+        return taken, np.asarray(normaliser)
 
     def expected(self, mass: Array) -> Array:
         here, after = self.posterior(mass)
         return _broken(here / (here + after))
-
-    def divergence(self, mass: Array) -> float:
-        here, after = self.posterior(mass)
-        taken, left = self._logs(mass)
-        of_here, of_after, of_both = log_gamma(np.stack((here, after, here + after)))
-        moved = mass * taken + (after - self.alpha) * left
-        return float((of_both - of_here - of_after - log(np.full(len(mass), self.alpha)) + moved).sum())
-
-    def log_normaliser(self, mass: Array) -> Array:
-        here, after = self.posterior(mass)
-        of_here, of_after, of_both = log_gamma(np.stack((here, after, here + after)))
-        found: Array = (of_here + of_after - of_both + log(np.array([self.alpha]))).sum(axis=-1)
-        return found
 
     def drawn(self, mass: Array, rng: np.random.Generator) -> Array:
         here, after = self.posterior(mass)
@@ -201,6 +165,11 @@ class GaussWishart:
         each, once = (0.0, self.dof) if self.family.is_shared else (self.dof, 0.0)
         return Conjugate(self.mean, self.precision / unit, scale / unit, each / unit, once / unit)
 
+    @cached_property
+    def as_sums(self) -> Conjugate:
+        """The same as what it adds to sums of rows."""
+        return self.conjugate()
+
     @property
     def times(self) -> float:
         """Gamma distributions of one variance have d times the degrees of freedom."""
@@ -212,17 +181,22 @@ class GaussWishart:
             return np.asarray(0.5 * (dof[:, None] - np.arange(self.n_features)))
         return np.asarray(0.5 * (dof * self.times)[:, None])
 
-    def expected_log_dets(self, dof: Array) -> Array:
-        """E log |Λ| + log |S / ν| of posteriors with these degrees of freedom, (n,)."""
-        n_each = 1.0 if self.form is Second.FULL else float(self.n_features)
-        found: Array = n_each * digamma(self._halves(dof)).sum(axis=1)
-        return found - self.n_features * log(0.5 * self.times * dof)
+    def moments(self, dof: Array, log_dets: Array) -> tuple[Array, Array]:
+        """E log |Λ| + log |S / ν|, and logs of the normalisers of Λ up to a constant, nats, (n,).
 
-    def log_normalisers(self, dof: Array, log_dets: Array) -> Array:
-        """Logs of the normalisers of Λ, nats, up to a constant, (n,); `log_dets` are log |S / ν|."""
-        n_each = float(self.n_features) if self.form is Second.DIAGONAL else 1.0
-        found: Array = n_each * log_gamma(self._halves(dof)).sum(axis=1)
-        return found - 0.5 * dof * (self.n_features * log(0.5 * self.times * dof) + log_dets)
+        `dof` are ν, (n,), and `log_dets` are log |S / ν| of the posteriors.
+        """
+        logs, derivatives = gammas(self._halves(dof))
+        n_each = {Second.FULL: (1, 1), Second.TRACE: (self.n_features, 1)}.get(self.form, (self.n_features,) * 2)
+        of_dof = self.n_features * log(0.5 * self.times * dof)
+        normalisers = n_each[1] * logs.sum(axis=1) - 0.5 * dof * (of_dof + log_dets)
+        return n_each[0] * derivatives.sum(axis=1) - of_dof, normalisers
+
+    @cached_property
+    def log_normaliser(self) -> float:
+        """Log of the normaliser of p(Λ), nats, up to the same constant."""
+        log_dets = -2.0 * self.covariance.whitening.log_abs_det
+        return float(self.moments(np.array([self.dof]), log_dets)[1][0])
 
 
 @dataclass(frozen=True, eq=False)
@@ -259,26 +233,37 @@ class Approximation:
         return -2.0 * self.covariances.whitening.log_abs_det
 
     @cached_property
-    def _expected_log_dets(self) -> Array:
-        """E log |Λ| + log |S / ν| of each covariance; negative."""
-        return self.prior.expected_log_dets(self.dof)
+    def _of_weights(self) -> tuple[Array, Array]:
+        return self.prior.concentration.moments(self.mass)
+
+    @cached_property
+    def _of_covariances(self) -> tuple[Array, Array]:
+        return self.prior.moments(self.dof, self._log_dets)
+
+    @property
+    def expected_logs(self) -> Array:
+        """E log π_k, (n_components,), nats."""
+        return self._of_weights[0]
+
+    @property
+    def log_normalisers(self) -> Array:
+        """Logs of the normalisers of Λ, nats, up to a constant, (n_components,) or (1,)."""
+        return self._of_covariances[1]
 
     @cached_property
     def parameters(self) -> Parameters:
         """The E-step: log r_nk = E log π_k + E log N(x_n | μ_k, Λ_k⁻¹) + constant; Bishop (2006) eq. 10.46."""
         whitening, d = self.covariances.whitening, self.prior.n_features
-        log_weight = self.prior.concentration.expected_logs(self.mass)
-        log_weight = log_weight + 0.5 * self._expected_log_dets - 0.5 * d / self.precisions
+        log_weight = self._of_weights[0] + 0.5 * self._of_covariances[0] - 0.5 * d / self.precisions
         log_scale = log_weight + whitening.log_abs_det - 0.5 * d * LOG_2PI
         return Parameters(log_scale, self.means, whitening, np.sqrt(self.covariances.variances()))
 
     def divergences(self) -> Array:
         """KL(q ‖ p) of means and covariances, nats: of each component, or of all in a sum, (1,), if they share Λ."""
         prior, d = self.prior, self.prior.n_features
-        before, of_prior = np.array([prior.dof]), -2.0 * prior.covariance.whitening.log_abs_det
-        of_covariance = prior.log_normalisers(before, of_prior) - prior.log_normalisers(self.dof, self._log_dets)
-        of_covariance = of_covariance + 0.5 * (self.dof - before) * (self._expected_log_dets - self._log_dets)
-        of_covariance = of_covariance + 0.5 * (prior.conjugate().traces(self.covariances) - d * self.dof)
+        expected, normalisers = self._of_covariances
+        of_covariance = prior.log_normaliser - normalisers + 0.5 * (self.dof - prior.dof) * (expected - self._log_dets)
+        of_covariance = of_covariance + 0.5 * (prior.as_sums.traces(self.covariances) - d * self.dof)
         ratio = prior.precision / self.precisions
         apart = (self.covariances.whitening.whiten_each(self.means - prior.mean) ** 2).sum(axis=1)
         of_means = 0.5 * (d * (ratio - 1.0 - log(ratio)) + prior.precision * apart)
@@ -288,7 +273,13 @@ class Approximation:
     @property
     def divergence(self) -> float:
         """KL(q ‖ p) of all parameters, nats. The bound is log Σ exp of the E-step, summed over rows, less this."""
-        return float(self.divergences().sum()) + self.prior.concentration.divergence(self.mass)
+        return float(self.divergences().sum()) + self.divergence_of_weights
+
+    @property
+    def divergence_of_weights(self) -> float:
+        """KL(q(π) ‖ p(π)), nats."""
+        expected_logs, normaliser = self._of_weights
+        return float((self.mass * expected_logs).sum() - normaliser)
 
     def take(self, components: Any) -> Approximation:
         """Some of the components, in this order. Those that they share a covariance with keep their part in it."""

@@ -225,7 +225,7 @@ class BoundMoves:
             for changes in self._changes(state):
                 model, kept = changes.made
                 tried = self._judge(model)
-                if self._is_higher(tried, state):
+                if tried.bound > state.bound:  # by however little: there are fewer components
                     found = tried
                     break
             if found is None:
@@ -288,12 +288,12 @@ class BoundMoves:
     def _deletions(self, q: Approximation, mass: Array, small: Places, left: Array) -> Array:
         """The change of the bound without each of the small components, nats; `left` are their Σ log (1 − r)."""
         own = np.broadcast_to(q.divergences(), len(q.mass)) if not q.covariances.is_shared else np.zeros(len(q.mass))
-        concentration, gains = q.prior.concentration, np.array(left)
-        logs, divergence = concentration.expected_logs(q.mass), concentration.divergence(q.mass)
+        gains, every = np.array(left), np.arange(len(q.mass))
+        logs = q.expected_logs
         for i, k in enumerate(small):
-            others = np.arange(len(q.mass)) != k
-            gains[i] += own[k] + divergence - concentration.divergence(q.mass[others])
-            gains[i] += float((mass[others] * (concentration.expected_logs(q.mass[others]) - logs[others])).sum())
+            without = q.take(every[every != k])
+            gains[i] += own[k] + q.divergence_of_weights - without.divergence_of_weights
+            gains[i] += float((np.delete(mass, k) * (without.expected_logs - np.delete(logs, k))).sum())
         return gains
 
 
@@ -342,14 +342,8 @@ def merges(q: Approximation) -> tuple[NDArray[np.intp], Array, Array]:
     log_dets, is_usable = _log_dets(second, dof, q)
     of_means = 0.5 * d * (log(q.precisions[one]) + log(q.precisions[other]))
     of_means -= 0.5 * d * (log(prior.precision + both) + log(np.array([prior.precision])))
-    gains = of_means + prior.log_normalisers(dof, log_dets)
-    own = -2.0 * q.covariances.whitening.log_abs_det
-    before = prior.log_normalisers(q.dof, own)
-    if is_shared:
-        gains = gains - before
-    else:
-        of_prior = prior.log_normalisers(np.array([prior.dof]), -2.0 * prior.covariance.whitening.log_abs_det)
-        gains = gains + of_prior - before[one] - before[other]
+    gains, before = of_means + prior.moments(dof, log_dets)[1], q.log_normalisers
+    gains = gains - before if is_shared else gains + prior.log_normaliser - before[one] - before[other]
     gains = gains + _of_weights(q, one, other)
     is_usable &= gains > 0
     return pairs[is_usable], gains[is_usable], second[is_usable]
@@ -363,7 +357,7 @@ def _of_weights(q: Approximation, one: Places, other: Places) -> Array:
     mass[rows, other] = 0.0
     mass = np.sort(mass, axis=1)[:, ::-1]
     concentration = q.prior.concentration
-    found: Array = concentration.log_normaliser(mass) - concentration.log_normaliser(q.mass)
+    found: Array = concentration.moments(mass)[1] - concentration.moments(q.mass)[1]
     return found
 
 
@@ -388,7 +382,7 @@ def _merged_scales(q: Approximation, one: Places, other: Places) -> Array:
         return np.asarray(times * q.dof[0] * q.covariances.each + between)
     shape = (-1,) + (1,) * (q.covariances.each.ndim - 1)
     second = times * q.dof.reshape(shape) * q.covariances.each
-    return np.asarray(second[one] + second[other] - prior.conjugate().scale + between)
+    return np.asarray(second[one] + second[other] - prior.as_sums.scale + between)
 
 
 def _as_covariances(second: Array, dof: Array, prior: Any) -> Array:

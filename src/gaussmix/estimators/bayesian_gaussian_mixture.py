@@ -321,7 +321,9 @@ class BayesianGaussianMixture(MixtureEstimator):
         total_weight = source.profile.total_weight
         stopping = from_now(Stopping(tolerance / total_weight, max_steps), self)
         most = n_components if has_moves else None
-        return problem, Plan(starts, self._rng(), stopping, most_components=most), n_components
+        # Without moves the course is scikit-learn's, to the step.
+        plan = Plan(starts, self._rng(), stopping, is_accelerated=has_moves, most_components=most)
+        return problem, plan, n_components
 
     @property
     def _prior(self) -> GaussWishart:

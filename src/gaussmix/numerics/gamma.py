@@ -19,22 +19,26 @@ _OF_DERIVATIVE = (1 / 12, -1 / 120, 1 / 252, -1 / 240, 1 / 132, -691 / 32760, 1 
 
 def log_gamma(numbers: Array) -> Array:
     """log Γ(x) of positive numbers, an array with at least one dimension."""
-    product, large = np.ones(numbers.shape), numbers + 0.0
-    while (is_small := large < _SHIFT).any():
-        product = np.where(is_small, product * large, product)
-        large = np.where(is_small, large + 1.0, large)
-    found: Array = (large - 0.5) * log(large) - large + _HALF_LOG_2PI + _series(_OF_LOG, large) * large - log(product)
-    return found
+    return gammas(numbers)[0]
 
 
 def digamma(numbers: Array) -> Array:
     """ψ(x) = d log Γ(x) / dx of positive numbers, an array with at least one dimension."""
-    taken, large = np.zeros(numbers.shape), numbers + 0.0
-    while (is_small := large < _SHIFT).any():
-        taken = np.where(is_small, taken + 1.0 / large, taken)
-        large = np.where(is_small, large + 1.0, large)
-    found: Array = log(large) - 0.5 / large - _series(_OF_DERIVATIVE, large) - taken
-    return found
+    return gammas(numbers)[1]
+
+
+def gammas(numbers: Array) -> tuple[Array, Array]:
+    """Both of the above."""
+    is_small = numbers < _SHIFT
+    large = np.where(is_small, numbers + _SHIFT, numbers)
+    logs = log(large)
+    of_log = (large - 0.5) * logs - large + _HALF_LOG_2PI + _series(_OF_LOG, large) * large
+    derivative = logs - 0.5 / large - _series(_OF_DERIVATIVE, large)
+    if is_small.any():  # Γ(x) = Γ(x + 12) / (x (x + 1) … (x + 11))
+        factors = numbers[is_small][:, None] + np.arange(float(_SHIFT))
+        of_log[is_small] -= log(factors.prod(axis=1))
+        derivative[is_small] -= (1.0 / factors).sum(axis=1)
+    return of_log, derivative
 
 
 def _series(coefficients: tuple[float, ...], numbers: Array) -> Array:

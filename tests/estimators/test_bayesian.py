@@ -243,3 +243,57 @@ def test_arrays_cannot_be_set(near) -> None:
         found.score_samples(near, how="mean")
     assert not hasattr(found, "bic")
     assert not hasattr(found, "aic")
+
+
+def test_many_groups_have_the_bits_of_one(three, near) -> None:
+    columns = {"a": three[:, :1], "b": near[:, :1], "few": near[:1, :1]}
+    estimator = BayesianGaussianMixture(4, random_state=0)
+    with pytest.warns(RuntimeWarning, match="could not be fitted"):
+        found = gaussmix.fit_many(columns, estimator=estimator)
+    for place, key in enumerate("ab"):
+        alone = BayesianGaussianMixture(4, random_state=0).fit(columns[key])
+        assert found.at(key) == alone.mixture_
+        assert found.lower_bound[place] == alone.lower_bound_
+    assert list(found.errors) == ["few"]
+    with pytest.raises(ValueError, match="those of its estimator"):
+        gaussmix.fit_many(columns, 3, estimator=estimator)
+    with pytest.raises(ValueError, match="does not support warm_start"):
+        gaussmix.fit_many(columns, estimator=BayesianGaussianMixture(warm_start=True))
+    with pytest.raises(TypeError, match="estimator must be a GaussianMixture or"):
+        gaussmix.fit_many(columns, estimator=three)
+
+
+@structures
+@priors
+def test_draws_of_mixtures_have_the_predictive_density(three, covariance_type, prior) -> None:
+    """Their mean density is the density of the next row; within six standard errors of the draws."""
+    settings = {"covariance_type": covariance_type, "weight_concentration_prior_type": prior, "random_state": 0}
+    found = BayesianGaussianMixture(5, weight_concentration_prior=1e-3, **settings).fit(three[::3])
+    rows = three[[0, 100, 200, 300, 400]]
+    density = np.array([np.exp(each.log_density(rows)) for each in found.posterior_.sample(300, rng=0)])
+    error = density.std(axis=0) / np.sqrt(300)
+    assert (np.abs(density.mean(axis=0) - np.exp(found.score_samples(rows))) < 6 * error).all()
+
+
+def test_credible_intervals(three) -> None:
+    posterior = BayesianGaussianMixture(5, random_state=0).fit(three).posterior_
+    low, high = posterior.interval("weights", 0.9, n_samples=500, rng=0)
+    assert ((low < 1 / 3) & (high > 1 / 3)).all()
+    assert (high - low).max() < 0.1
+    ends = posterior.interval(lambda mixture: mixture.log_density(three[:4]), n_samples=50, rng=0)
+    assert ends.shape == (2, 4)
+    with pytest.raises(ValueError, match="of='precisions' must be"):
+        posterior.interval("precisions")
+    with pytest.raises(ValueError, match="level"):
+        posterior.interval("means", 1.5)
+
+
+def test_a_summary_says_what_the_prior_does(three) -> None:
+    found = BayesianGaussianMixture(6, random_state=0).fit(three)
+    assert "3 of at most 6 have rows" in str(found.summary())
+    text = str(found.summary(three))
+    assert "half weight_concentration_prior  3 of at most 6 have rows, bound -" in text
+    assert "twice mean_precision_prior" in text
+    assert "BIC" not in text
+    assert len(found.tidy()) == 3
+    assert found.glance(three)["n_components"][0] == 3

@@ -306,7 +306,7 @@ class Approximation:
         dof = self.dof
         normal = rng.standard_normal(self.means.shape)
         if prior.form is Second.FULL:
-            roots = np.array([self._drawn_root(k, float(each), rng) for k, each in enumerate(dof)])
+            roots = self._drawn_roots(rng)
             each = roots @ roots.swapaxes(-1, -2)
             offsets = (roots @ normal[..., None])[..., 0]  # a root that all share counts for each
         else:
@@ -319,16 +319,19 @@ class Approximation:
         covariances = replace(self.covariances, each=each)
         return Model(weights / weights.sum(), means, covariances, prior.family)
 
-    def _drawn_root(self, component: int, dof: float, rng: np.random.Generator) -> Array:
-        """R with R Rᵀ = Λ⁻¹ for a draw of Λ; Bartlett (1933), Proceedings of the Royal Society of Edinburgh 53."""
-        d = self.prior.n_features
-        lower = np.tril(rng.standard_normal((d, d)), -1)
-        np.fill_diagonal(lower, np.sqrt(rng.chisquare(dof - np.arange(d))))
-        inverse = np.linalg.inv(lower)
-        root: Array = (
-            np.sqrt(dof) * self.covariances.whitening.colour(component, np.asarray(inverse, dtype=np.float64)).T
-        )
-        return root
+    def _drawn_roots(self, rng: np.random.Generator) -> Array:
+        """R with R Rᵀ = Λ⁻¹ for a draw of each Λ; Bartlett (1933), Proceedings of the Royal Society of Edinburgh 53."""
+        d, dof = self.prior.n_features, self.dof
+        lower = np.tril(rng.standard_normal((len(dof), d, d)), -1)
+        lower[:, np.arange(d), np.arange(d)] = np.sqrt(rng.chisquare(dof[:, None] - np.arange(d)))
+        found: Array = np.sqrt(dof)[:, None, None] * self._roots @ np.linalg.inv(lower).swapaxes(-1, -2)
+        return found
+
+    @cached_property
+    def _roots(self) -> Array:
+        """W⁻¹ of each covariance, (n, n_features, n_features)."""
+        whitening = self.covariances.whitening
+        return np.array([whitening.colour(k, np.eye(self.prior.n_features)).T for k in range(len(self.dof))])
 
     @cached_property
     def predictive(self) -> StudentMixture:

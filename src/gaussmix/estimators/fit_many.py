@@ -13,11 +13,13 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 
+from gaussmix.checks import check_count
 from gaussmix.door.groups import Grouped, grouped
-from gaussmix.door.parameters import check_certify, check_flag, check_seed, check_verbose, drawn_seed
+from gaussmix.door.parameters import check_certify, check_family, check_flag, check_seed, check_verbose, drawn_seed
 from gaussmix.door.restrictions import check_terms, given_terms, noise_of
 from gaussmix.engines.runner import Fits, Runner
 from gaussmix.errors import Outcome, warn
+from gaussmix.estimators.bayesian_gaussian_mixture import BayesianGaussianMixture
 from gaussmix.estimators.gaussian_mixture import GaussianMixture
 from gaussmix.families.base import Family
 from gaussmix.families.one_feature import check_features
@@ -37,6 +39,7 @@ def fit_many(
     groups: Any,
     n_components: int = 1,
     *,
+    estimator: GaussianMixture | BayesianGaussianMixture | None = None,
     by: Any = None,
     offsets: ArrayLike | None = None,
     sample_weight: Any = None,
@@ -54,6 +57,9 @@ def fit_many(
         `offsets`, a data frame (pandas, polars or Arrow) with `by`.
     n_components : int, default 1
         Number of components K of each mixture.
+    estimator : GaussianMixture or BayesianGaussianMixture, default None
+        What to fit, with its parameters, instead of `n_components` and `**parameters`. The `lower_bound` of a Bayesian
+        fit is its bound.
     by : default None
         The column of the data frame with the groups; its values are the keys, in the order of their
         first appearance. The other columns are the features.
@@ -90,7 +96,8 @@ def fit_many(
     -----
     The core makes all fits in one call, where they start from "kmeans" or "k-means++", once or several times, and the
     structure is none of "EVE", "VVE" and "factor_analyzer"; searches too, of up to 260 rows for each component. Other
-    fits are made one by one, and so are those of groups with something unusual, such as a constant column.
+    fits are made one by one, Bayesian ones too, and so are those of groups with something unusual, such as a constant
+    column.
 
     Examples
     --------
@@ -104,10 +111,9 @@ def fit_many(
     >>> bool(mixtures.converged.all())
     True
     """
-    template = GaussianMixture(n_components, **parameters)
-    _check_template(template)
+    template = _template_of(estimator, n_components, parameters)
     template.random_state = _one_seed(template.random_state)
-    found = grouped(groups, by, offsets, sample_weight, GaussianMixture())
+    found = grouped(groups, by, offsets, sample_weight, type(template)())
     fitting = _Many(found, template)
     fits = fitting.by_core()
     fitting.one_by_one(np.arange(len(found.keys)) if fits is None else np.flatnonzero(~fitting.is_made(fits)))
@@ -115,6 +121,28 @@ def fit_many(
     for sentence, category in _sentences(mixtures):
         warn(sentence, category)
     return mixtures
+
+
+def _template_of(
+    estimator: GaussianMixture | BayesianGaussianMixture | None, n_components: int, parameters: dict[str, Any]
+) -> GaussianMixture | BayesianGaussianMixture:
+    """The estimator of every group; raises ValueError or TypeError for parameters that one fit can't use, or many."""
+    if estimator is None:
+        template = GaussianMixture(n_components, **parameters)
+        _check_template(template)
+        return template
+    if not isinstance(estimator, GaussianMixture | BayesianGaussianMixture):
+        raise TypeError(f"estimator must be a GaussianMixture or a BayesianGaussianMixture, not {estimator!r:.60}.")
+    if n_components != 1 or parameters:
+        raise ValueError("Parameters of fit_many are those of its estimator. Set them there.")
+    made: GaussianMixture | BayesianGaussianMixture = clone(estimator)
+    if isinstance(made, GaussianMixture):
+        _check_template(made)
+        return made
+    for name in ("callbacks", "max_time", "warm_start", "verbose"):
+        if getattr(made, name):
+            raise ValueError(f"fit_many does not support {name}. Remove it, or fit the groups one by one.")
+    return made
 
 
 def _check_template(template: GaussianMixture) -> None:
@@ -144,7 +172,7 @@ def _one_seed(random_state: Any) -> int:
 class _Single:
     """The fit of a group that was fitted alone; no estimator where it failed."""
 
-    estimator: GaussianMixture | None
+    estimator: GaussianMixture | BayesianGaussianMixture | None
     error: str = ""
     notes: tuple[str, ...] = ()
 
@@ -154,11 +182,13 @@ class _Many:
     """The fits of many groups, as they are made."""
 
     groups: Grouped
-    template: GaussianMixture
+    template: GaussianMixture | BayesianGaussianMixture
     singles: dict[int, _Single] = field(default_factory=dict)
 
     def by_core(self) -> Fits | None:
         """Fits of the groups that the core can fit; None if it can fit none of them."""
+        if isinstance(self.template, BayesianGaussianMixture):
+            return None
         n_components, family, stopping, n_init, ridge, _ = self.template._settings()
         engine, init, rows = self.template._engine(), self.template.init_params, self.groups.rows
         if len(rows):
@@ -209,7 +239,7 @@ class _Many:
 
     def mixtures(self, fits: Fits | None) -> Mixtures:
         """What was found, in arrays; raises ValueError where nothing says how many features there are."""
-        n_components, family = self.template._settings()[:2]
+        n_components, family = check_count("n_components", self.template.n_components, 1), check_family(self.template)
         n_groups, n_features = len(self.groups.keys), self._n_features()
         weights = np.full((n_groups, n_components), np.nan)
         means = np.full((n_groups, n_components, n_features), np.nan)

@@ -39,6 +39,7 @@ def blocks(page: str) -> list[tuple[str, str]]:
         "docs/guide/inference.md",
         "docs/guide/factor-analysers.md",
         "docs/guide/priors.md",
+        "docs/guide/bayesian.md",
         "docs/guide/distribution.md",
         "docs/guide/prediction.md",
         "docs/guide/labels.md",

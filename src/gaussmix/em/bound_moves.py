@@ -191,7 +191,8 @@ class BoundMoves:
             halves = halved(rows[filled], weight, self._scale, cuts, is_full=is_full)
             for i in np.flatnonzero(np.isfinite(halves.gain)).tolist():
                 others = some[i][1::2]
-                if len(others) > 2 * self.n_parameters and halves.gains(i, rows[others]).mean() <= 0:
+                gain = self.sample.weight[others] @ halves.gains(i, rows[others])
+                if len(others) > 2 * self.n_parameters and gain <= 0:
                     continue
                 back = np.linalg.inv(halves.whitening[i])
                 roots = back @ np.linalg.inv(halves.factors[i])

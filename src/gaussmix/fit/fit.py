@@ -120,7 +120,7 @@ def _to_the_end(problem: Problem, plan: Plan, begun: State, reached: float) -> I
 def _moves_of_bound(problem: Problem, plan: Plan) -> BoundMoves | None:
     """The moves of variational Bayes; None where there are none."""
     objective = problem.objective
-    if plan.most_components is None or not isinstance(objective, Variational):
+    if plan.most_components is None or not plan.stopping.max_steps or not isinstance(objective, Variational):
         return None
 
     def is_unwanted() -> bool:

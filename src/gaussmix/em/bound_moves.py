@@ -34,6 +34,7 @@ STEPS = 6  # of EM after births
 SETTLED = 1e-4  # nats per row: after a smaller gain no more steps follow a birth
 GAIN = 1e-9  # relative to the bound: a smaller gain is rounding
 NEIGHBOURS = 6  # of each component, that it may merge with
+PAIRS = 2  # of each component, that are looked at in a pass
 HALF_ROWS = 100, 5  # rows that halves are found from: at least, and for each parameter of a component
 FEWEST = 4  # rows in the sample of a component that is split
 SMALL = 3.0  # rows for each parameter of a component: one with more is merged, never deleted
@@ -346,8 +347,12 @@ def merges(q: Approximation) -> tuple[NDArray[np.intp], Array, Array]:
     gains, before = of_means + prior.moments(dof, log_dets)[1], q.log_normalisers
     gains = gains - before if is_shared else gains + prior.log_normaliser - before[one] - before[other]
     gains = gains + _of_weights(q, one, other)
-    is_usable &= gains > 0
-    return pairs[is_usable], gains[is_usable], second[is_usable]
+    chosen, n_pairs = list[int](), np.zeros(len(q.mass), dtype=np.intp)
+    for place in np.argsort(-gains, kind="stable").tolist():
+        if is_usable[place] and gains[place] > 0 and n_pairs[pairs[place]].max() < PAIRS:
+            chosen.append(place)
+            n_pairs[pairs[place]] += 1
+    return pairs[chosen], gains[chosen], second[chosen]
 
 
 def _of_weights(q: Approximation, one: Places, other: Places) -> Array:

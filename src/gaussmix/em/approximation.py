@@ -264,10 +264,16 @@ class Approximation:
         expected, normalisers = self._of_covariances
         of_covariance = prior.log_normaliser - normalisers + 0.5 * (self.dof - prior.dof) * (expected - self._log_dets)
         of_covariance = of_covariance + 0.5 * (prior.as_sums.traces(self.covariances) - d * self.dof)
+        of_means = self.divergences_of_means()
+        found: Array = of_covariance + (of_means.sum(keepdims=True) if prior.family.is_shared else of_means)
+        return found
+
+    def divergences_of_means(self) -> Array:
+        """The part of the means alone, given Λ, (n_components,), nats."""
+        prior = self.prior
         ratio = prior.precision / self.precisions
         apart = (self.covariances.whitening.whiten_each(self.means - prior.mean) ** 2).sum(axis=1)
-        of_means = 0.5 * (d * (ratio - 1.0 - log(ratio)) + prior.precision * apart)
-        found: Array = of_covariance + (of_means.sum(keepdims=True) if prior.family.is_shared else of_means)
+        found: Array = 0.5 * (prior.n_features * (ratio - 1.0 - log(ratio)) + prior.precision * apart)
         return found
 
     @property

@@ -7,7 +7,7 @@ the normalisers of the posterior and Σ r log r of the pair, which one pass coll
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -50,6 +50,14 @@ class Judged(NamedTuple):
     following: Model
 
 
+class Change(NamedTuple):
+    """The model after merges or deletions, the places of the components that are left, and the merged pairs."""
+
+    model: Model
+    kept: Places
+    pairs: list[tuple[int, int]]
+
+
 @dataclass(eq=False)
 class BoundMoves:
     """Moves of a posterior.
@@ -70,8 +78,7 @@ class BoundMoves:
     most_components: int
     rng: np.random.Generator
     is_unwanted: Callable[[], bool]
-
-    _tried_at: float = -np.inf  # the bound when births were last tried of all components
+    _tried_at: float = field(default=-np.inf, init=False)  # the bound when births of all components were last tried
 
     @cached_property
     def _scale(self) -> Array:
@@ -87,7 +94,7 @@ class BoundMoves:
 
     def raised(self, model: Model) -> Model | None:
         """The model after the moves that raise the bound; None if none does."""
-        state = first = self._judge(model)
+        state = first = self.judged(model)
         is_known = state.bound - self._tried_at < SETTLED * self.objective.row_weight
         state, is_tried = self._pruned(state, np.full(model.n_components, is_known))
         while not self.is_unwanted():
@@ -102,14 +109,15 @@ class BoundMoves:
                 state, is_tried = found
         order = np.argsort(-state.model.weights, kind="stable")  # the longest sticks are the first
         if (np.diff(order) < 0).any():
-            ordered = self._judge(state.model.take(order))
-            state = ordered if self._is_higher(ordered, state) or ordered.bound >= state.bound else state
+            ordered = self.judged(state.model.take(order))
+            state = ordered if ordered.bound >= state.bound else state
         self._tried_at = state.bound
         return None if state is first else state.model
 
-    def _judge(self, model: Model) -> Judged:
+    def judged(self, model: Model) -> Judged:
         moments, following, _ = em_step(self.source, self.engine, model, self.objective, {})
-        return Judged(model, moments.log_likelihood + self.objective.log_prior(model), following)
+        bound = self.objective.unit * (moments.log_likelihood + self.objective.log_prior(model))
+        return Judged(model, bound, following)
 
     def _is_higher(self, one: Judged, other: Judged) -> bool:
         return one.bound > other.bound + GAIN * max(1.0, abs(other.bound))
@@ -124,9 +132,9 @@ class BoundMoves:
         if born is None:
             return None
         model, parents = born
-        now = self._judge(model)
+        now = self.judged(model)
         for _ in range(STEPS - 1):
-            before, now = now, self._judge(now.following)
+            before, now = now, self.judged(now.following)
             if now.bound - before.bound < SETTLED * self.objective.row_weight:
                 break
         # A component that was not split keeps its mark; halves have none, unless they merge again.
@@ -223,22 +231,18 @@ class BoundMoves:
         """Merge and delete components while the bound rises; also gives which components need not be split again."""
         parents = np.full(len(marks), -1) if parents is None else parents
         while state.model.n_components > 1:
-            found = None
-            for changes in self._changes(state):
-                model, kept = changes.made
-                tried = self._judge(model)
-                if tried.bound > state.bound:  # by however little: there are fewer components
-                    found = tried
-                    break
-            if found is None:
+            tried = ((change, self.judged(change.model)) for change in self.changes(state))
+            # By however little it rises: there are fewer components.
+            change, found = next(((change, each) for change, each in tried if each.bound > state.bound), (None, None))
+            if change is None or found is None:
                 break
-            merged_marks = np.array(marks)
-            for one, other in changes.pairs:
-                merged_marks[one] = parents[one] >= 0 and parents[one] == parents[other]
-            state, marks, parents = found, merged_marks[kept], parents[kept]
+            marks = np.array(marks)
+            for one, other in change.pairs:
+                marks[one] = parents[one] >= 0 and parents[one] == parents[other]
+            state, marks, parents = found, marks[change.kept], parents[change.kept]
         return state, marks
 
-    def _changes(self, state: Judged) -> list[_Change]:
+    def changes(self, state: Judged) -> list[Change]:
         """Sets of merges, or of deletions, that should raise the bound: the largest first, then the best alone."""
         after = self.objective.approximation(state.following)
         pairs, gains, merged = merges(after)
@@ -246,9 +250,8 @@ class BoundMoves:
         small = np.flatnonzero(before.mass < SMALL * self.n_parameters)
         if not (len(pairs) or small.size):
             return []
-        survey = Survey(self.engine, before.parameters, pairs, small)
-        entropy, left = self.source.map_merge(survey)
-        gains = gains - entropy * self.objective.unit
+        entropy, left = self.survey(before, pairs, small)
+        gains = gains - entropy
         chosen, used = [], set[int]()
         for place in np.argsort(-gains, kind="stable"):
             one, other = pairs[place].tolist()
@@ -258,16 +261,21 @@ class BoundMoves:
         found = []
         for some in (chosen, chosen[:1])[: min(2, len(chosen))]:
             both = [(int(one), int(other)) for one, other in pairs[some]]
-            found.append(_Change(self._merged(after, pairs[some], merged[some]), both))
+            found.append(Change(*self._merged(after, pairs[some], merged[some]), both))
         if not chosen:
-            gains = self._deletions(before, after.mass, small, left * self.objective.unit)
+            gains = self.deletions(before, after.mass, small, left)
             wanted = small[gains > 0]
             best = small[gains == gains.max()][:1] if small.size and gains.max() > 0 else wanted
             for without in (wanted, best)[: min(2, len(wanted))]:
                 kept = np.setdiff1d(np.arange(len(before.mass)), without)
                 if kept.size:
-                    found.append(_Change((self.objective.model(before.take(kept)), kept), []))
+                    found.append(Change(self.objective.model(before.take(kept)), kept, []))
         return found
+
+    def survey(self, q: Approximation, pairs: NDArray[np.intp], some: Places) -> tuple[Array, Array]:
+        """What `Survey` sums, nats."""
+        entropy, left = self.source.map_merge(Survey(self.engine, q.parameters, pairs, some))
+        return self.objective.unit * entropy, self.objective.unit * left
 
     def _merged(self, q: Approximation, pairs: NDArray[np.intp], merged: Array) -> tuple[Model, Places]:
         """The model with pairs of components merged, and the places that are left; `merged` are S of the pairs."""
@@ -287,9 +295,12 @@ class BoundMoves:
         found = Approximation(prior, mass[kept], means[kept], covariances)
         return self.objective.model(found), kept
 
-    def _deletions(self, q: Approximation, mass: Array, small: Places, left: Array) -> Array:
-        """The change of the bound without each of the small components, nats; `left` are their Σ log (1 − r)."""
-        own = np.broadcast_to(q.divergences(), len(q.mass)) if not q.covariances.is_shared else np.zeros(len(q.mass))
+    def deletions(self, q: Approximation, mass: Array, small: Places, left: Array) -> Array:
+        """What the bound gains without each of the small components, nats; `left` are their Σ log (1 − r).
+
+        It is a lower bound, for the rows shared among the others; an estimate where components share a covariance.
+        """
+        own = q.divergences_of_means() if q.covariances.is_shared else q.divergences()
         gains, every = np.array(left), np.arange(len(q.mass))
         logs = q.expected_logs
         for i, k in enumerate(small):
@@ -297,13 +308,6 @@ class BoundMoves:
             gains[i] += own[k] + q.divergence_of_weights - without.divergence_of_weights
             gains[i] += float((np.delete(mass, k) * (without.expected_logs - np.delete(logs, k))).sum())
         return gains
-
-
-class _Change(NamedTuple):
-    """The model after merges or deletions with the places that are left, and the merged pairs."""
-
-    made: tuple[Model, Places]
-    pairs: list[tuple[int, int]]
 
 
 def _evenly(places: Places, most: int) -> Places:

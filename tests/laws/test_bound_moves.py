@@ -1,0 +1,104 @@
+"""Moves of a posterior: what they promise is less than what they give, and only a higher bound is accepted."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from gaussmix.em.approximation import DirichletWeights, GaussWishart, StickWeights
+from gaussmix.em.bound_moves import BoundMoves, Change
+from gaussmix.em.initial import InitialMoments
+from gaussmix.em.variational import Variational
+from gaussmix.families import FAMILIES
+from gaussmix.families.base import has_conjugate_prior
+from gaussmix.sources.array import ArraySource
+from gaussmix.starts.base import Partition
+from gaussmix.starts.sample import distinct_rows
+from gaussmix.waist.need import Second
+
+families = pytest.mark.parametrize(
+    "family", [family for family in FAMILIES.values() if has_conjugate_prior(family)], ids=lambda family: family.name
+)
+
+
+@pytest.fixture
+def rows(rng):
+    """Two clusters far apart."""
+    return np.concatenate((rng.normal(size=(120, 2)), rng.normal(size=(80, 2)) + 12))
+
+
+def moves_of(rows, family, engine, weights, shares, row_weight=None, unit=1.0):
+    """The moves of a posterior, and the model after an M-step from responsibilities."""
+    covariance = np.cov(rows.T)
+    scale = {Second.FULL: covariance, Second.DIAGONAL: np.diag(covariance), Second.TRACE: np.array(covariance[0, 0])}
+    belief = GaussWishart(family, weights, rows.mean(axis=0), 1.0, 2.0, scale[family.kind.second])
+    source = ArraySource(rows, row_weight)
+    total = unit * source.profile.total_weight
+    objective = Variational(np.zeros(2), belief.conjugate(unit), belief=belief, row_weight=total, unit=unit)
+    given = ArraySource(rows, row_weight, given=shares)
+    model = InitialMoments(given, engine, shares.shape[1], Partition()).model(family, objective)
+    rng = np.random.default_rng(0)
+    return BoundMoves(source, engine, objective, distinct_rows(source), 6, rng, lambda: False), model
+
+
+def quarters(rows):
+    """The first cluster cut in two at random, the second whole, and a component with a little of all rows."""
+    shares = np.full((len(rows), 4), 0.005)
+    halves = np.random.default_rng(1).integers(2, size=120)
+    shares[np.arange(120), halves] = 0.985
+    shares[120:, 2] = 0.985
+    return shares
+
+
+@families
+@pytest.mark.parametrize("weights", [DirichletWeights(0.5, 4), StickWeights(0.5)], ids=["dirichlet", "sticks"])
+def test_halves_of_a_cluster_merge_again(rows, family, engine, weights) -> None:
+    moves, model = moves_of(rows, family, engine, weights, quarters(rows))
+    state = moves.judged(model)
+    changes = moves.changes(state)
+    assert (0, 1) in changes[0].pairs
+    assert all(2 not in pair or 3 in pair for change in changes for pair in change.pairs)
+    assert moves.judged(changes[0].model).bound > state.bound
+    found = moves.raised(model)
+    assert found is not None
+    np.testing.assert_allclose(found.weights, [0.6, 0.4], atol=0.01)
+
+
+@families
+def test_a_deletion_gains_at_least_what_it_promises(rows, family, engine) -> None:
+    """The promise is the bound for the rows shared among the others, before any other update."""
+    shares = np.zeros((200, 3))
+    shares[:120, 0] = shares[120:, 1] = 0.97
+    shares[:, 2] = 0.03
+    moves, model = moves_of(rows, family, engine, DirichletWeights(0.5, 3), shares)
+    before = moves.objective.approximation(model)
+    state, small = moves.judged(model), np.array([2])
+    left = moves.survey(before, np.empty((0, 2), dtype=np.intp), small)[1]
+    promise = moves.deletions(before, moves.objective.approximation(state.following).mass, small, left)[0]
+    without = moves.judged(moves.objective.model(before.take([0, 1])))
+    assert promise > 0
+    rounding = 1e-2 if family.is_shared else 1e-9  # the posterior of a shared covariance has fewer rows then
+    assert promise - rounding < without.bound - state.bound < promise + 3.0
+
+
+@families
+def test_what_lowers_the_bound_is_refused(rows, family, engine, monkeypatch) -> None:
+    shares = np.repeat(np.eye(2), [120, 80], axis=0)
+    moves, model = moves_of(rows, family, engine, StickWeights(1.0), shares)
+    alone = moves.objective.model(moves.objective.approximation(model).take([0]))
+    worse = Change(alone, np.array([0]), [(0, 1)])
+    monkeypatch.setattr(BoundMoves, "changes", lambda moves, state: [worse])
+    monkeypatch.setattr(BoundMoves, "_born", lambda moves, model, chosen: (alone, np.array([-1])))
+    assert moves.raised(model) is None
+
+
+@families
+def test_weights_in_another_unit_make_the_same_moves(rows, family, engine) -> None:
+    weights = np.random.default_rng(2).integers(1, 4, 200).astype(float)
+    plain, model = moves_of(rows, family, engine, StickWeights(0.5), quarters(rows), weights)
+    reduced, other = moves_of(rows, family, engine, StickWeights(0.5), quarters(rows), weights / 4, 4.0)
+    assert reduced.judged(other).bound == pytest.approx(plain.judged(model).bound, rel=1e-12)
+    one, two = plain.raised(model), reduced.raised(other)
+    assert one is not None
+    assert two is not None
+    np.testing.assert_allclose(one.means, two.means, rtol=1e-9)

@@ -189,6 +189,10 @@ def test_a_file_keeps_the_posterior(near, tmp_path) -> None:
         np.testing.assert_array_equal(getattr(loaded, name), getattr(found, name), err_msg=name)
     np.testing.assert_array_equal(loaded.score_samples(near), found.score_samples(near))
     np.testing.assert_array_equal(loaded.predict_proba(near), found.predict_proba(near))
+    found.mass_ = found.mass_[:2]
+    found.save(tmp_path / "short.gmm")
+    with pytest.raises(gaussmix.NotAModelFile, match="'mass_' is not a number of rows for each component"):
+        BayesianGaussianMixture.load(tmp_path / "short.gmm")
 
 
 @pytest.mark.parametrize(

@@ -35,7 +35,7 @@ SETTLED = 1e-4  # nats per row: after a smaller gain no more steps follow a birt
 GAIN = 1e-9  # relative to the bound: a smaller gain is rounding
 NEIGHBOURS = 6  # of each component, that it may merge with
 PAIRS = 2  # of each component, that are looked at in a pass
-HALF_ROWS = 100, 5  # rows that halves are found from: at least, and for each parameter of a component
+HALF_ROWS = 100, 20  # most rows that halves are found from: the first number, or for each feature the second
 FEWEST = 4  # rows in the sample of a component that is split
 SMALL = 3.0  # rows for each parameter of a component: one with more is merged, never deleted
 SHARED = 1e-10  # smaller responsibilities have no part in Σ r log r
@@ -186,7 +186,7 @@ class BoundMoves:
         Halves are found from every other row. Those that lower the density of the rows between are left out.
         """
         n_features, is_full = rows.shape[1], self.objective.belief.form is Second.FULL
-        wanted = max(HALF_ROWS[0], HALF_ROWS[1] * self.n_parameters)
+        wanted = max(HALF_ROWS[0], HALF_ROWS[1] * n_features)
         groups = [_evenly(group, 2 * wanted) for group in groups]
         longest = max(len(group[::2]) for group in groups)
         at_a_time = max(1, AT_A_TIME // (longest * n_features))
@@ -201,7 +201,7 @@ class BoundMoves:
             for i in np.flatnonzero(np.isfinite(halves.gain)).tolist():
                 others = some[i][1::2]
                 gain = self.sample.weight[others] @ halves.gains(i, rows[others])
-                if len(others) > 2 * self.n_parameters and gain <= 0:
+                if len(others) > 4 * n_features and gain <= 0:
                     continue
                 back = np.linalg.inv(halves.whitening[i])
                 roots = back @ np.linalg.inv(halves.factors[i])

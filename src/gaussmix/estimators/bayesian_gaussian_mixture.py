@@ -35,6 +35,7 @@ from gaussmix.fit.fitted import Fitted, RowFacts
 from gaussmix.fit.plan import InitialParameters, Onward, Plan
 from gaussmix.fit.problem import Data, Problem
 from gaussmix.fit.watch import Callback, with_teardown
+from gaussmix.formats import Damaged
 from gaussmix.formats.values import Reader, array_of, of_type
 from gaussmix.mixture.mixture import Mixture
 from gaussmix.model import Model
@@ -324,6 +325,20 @@ class BayesianGaussianMixture(MixtureEstimator):
         # Without moves the course is scikit-learn's, to the step.
         plan = Plan(starts, self._rng(), stopping, is_accelerated=has_moves, most_components=most)
         return problem, plan, n_components
+
+    def _wake(self, own: Mapping[str, Any]) -> None:
+        super()._wake(own)
+        mixture = self.mixture_
+        if self.mass_.shape != mixture.weights.shape or not (self.mass_ >= 0).all() or not self.mass_.any():
+            raise Damaged("its 'mass_' is not a number of rows for each component")
+        numbers = self.weight_concentration_prior_, self.mean_precision_prior_, self.degrees_of_freedom_prior_
+        shape = mixture.family.kind.shape(1, mixture.n_features, True)
+        if (
+            self.mean_prior_.shape != (mixture.n_features,)
+            or self.covariance_prior_.shape != shape
+            or min(numbers) <= 0
+        ):
+            raise Damaged("its prior does not go with its mixture")
 
     @property
     def _prior(self) -> GaussWishart:

@@ -19,8 +19,7 @@ class MixturePosterior:
     """The approximate posterior of a mixture: independent Dirichlet or Beta, and Gauss–Wishart or Gauss–gamma parts.
 
     It is about one labelling of the components, so labels do not switch between draws. Parts that depend on each other
-    under the exact posterior are independent here. So intervals are too narrow where components overlap: `fit` several
-    times, or use the bootstrap of `GaussianMixture`, where that matters.
+    under the exact posterior are independent here. So intervals are too narrow where components overlap.
 
     Parameters
     ----------
@@ -51,8 +50,8 @@ class MixturePosterior:
 
         Returns
         -------
-        mixtures : of the components that have rows, in their order. What the weights of the others would be, about
-            1 / n_samples_of_fit, is shared among these.
+        mixtures : of the components that have rows, in their order. The small weight of further components is shared
+            among these.
 
         Raises
         ------

@@ -245,8 +245,9 @@ def test_arrays_cannot_be_set(near) -> None:
     assert found.score_samples(near, X_error=[0.1, 0.1, 0.1], how="plugin").shape == (200,)
     with pytest.raises(ValueError, match="how"):
         found.score_samples(near, how="mean")
-    assert not hasattr(found, "bic")
-    assert not hasattr(found, "aic")
+    for name in ("bic", "aic", "inference", "bootstrap"):
+        assert not hasattr(found, name)
+    np.testing.assert_array_equal(found.labels_, found.predict(near))
 
 
 def test_many_groups_have_the_bits_of_one(three, near) -> None:

@@ -265,6 +265,7 @@ class BayesianGaussianMixture(MixtureEstimator):
         objective = problem.objective
         assert isinstance(objective, Variational), "made by `check_prior`"
         self._keep_posterior(objective.approximation(run.model), n_components, _of_all_rows(fitted, objective))
+        self._remember(problem.data.original, X)
         watch.end(self.mixture_)
 
     def _keep_posterior(self, found: Approximation, n_components: int, fitted: Fitted) -> None:
@@ -457,6 +458,15 @@ class BayesianGaussianMixture(MixtureEstimator):
         raise AttributeError("BayesianGaussianMixture has no bic and no aic: compare fits by lower_bound_.")
 
     aic = bic
+
+    @property
+    def inference(self) -> Any:
+        """A posterior says itself how sure it is; raises AttributeError."""
+        raise AttributeError(
+            "BayesianGaussianMixture has no inference and no bootstrap: posterior_ has intervals and draws."
+        )
+
+    bootstrap = inference
 
     @property
     def _parameters(self) -> Parameters:

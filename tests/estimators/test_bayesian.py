@@ -181,14 +181,21 @@ def test_the_score_is_the_mean_of_the_predictive_density(near) -> None:
     assert found.score_samples(near.astype(np.float32)).dtype == np.float32
 
 
-def test_a_file_keeps_the_posterior(near, tmp_path) -> None:
-    found = BayesianGaussianMixture(5, covariance_type="tied", random_state=0).fit(near)
+@structures
+@priors
+def test_a_file_keeps_the_posterior(near, tmp_path, covariance_type, prior) -> None:
+    settings = {"covariance_type": covariance_type, "weight_concentration_prior_type": prior}
+    found = BayesianGaussianMixture(5, **settings, random_state=0).fit(near)
     found.save(tmp_path / "model.gmm")
     loaded = BayesianGaussianMixture.load(tmp_path / "model.gmm")
     for name in ("mass_", "degrees_of_freedom_", "mean_precision_", "covariance_prior_", "lower_bound_", "means_"):
         np.testing.assert_array_equal(getattr(loaded, name), getattr(found, name), err_msg=name)
     np.testing.assert_array_equal(loaded.score_samples(near), found.score_samples(near))
     np.testing.assert_array_equal(loaded.predict_proba(near), found.predict_proba(near))
+
+
+def test_a_file_whose_posterior_is_damaged_is_refused(near, tmp_path) -> None:
+    found = BayesianGaussianMixture(5, random_state=0).fit(near)
     found.mass_ = found.mass_[:2]
     found.save(tmp_path / "short.gmm")
     with pytest.raises(gaussmix.NotAModelFile, match="'mass_' is not a number of rows for each component"):

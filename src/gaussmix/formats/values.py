@@ -113,7 +113,7 @@ def from_plain(name: str, value: Json) -> Any:
                 return VALUES[own](**{str(key): from_plain(name, each) for key, each in pairs})
             case {"several": [*each]}:
                 return [from_plain(name, one) for one in each]
-            case {"array": list(values), "dtype": str(dtype)} if dtype in _NUMBERS:
+            case {"array": list(values) | float(values), "dtype": str(dtype)} if dtype in _NUMBERS:
                 array = np.array(values, dtype=dtype)
                 return _of_types(array, value.get("as", []))
             case {"names": [*names]} if all(isinstance(item, str) for item in names):

@@ -171,6 +171,30 @@ def test_a_warm_start_goes_on(near) -> None:
     assert second == pytest.approx(whole, abs=1e-9)
 
 
+def test_a_warm_start_that_has_more_components_than_the_limit_starts_anew(three) -> None:
+    found = BayesianGaussianMixture(3, warm_start=True, random_state=0, **COURSE).fit(three)
+    assert n_used(found) == 3
+    found.set_params(n_components=2).fit(three)
+    new = BayesianGaussianMixture(2, random_state=0, **COURSE).fit(three)
+    np.testing.assert_array_equal(found.means_, new.means_)
+
+
+def test_shares_are_scaled_to_rows(three) -> None:
+    shares = np.full(len(three), 1 / len(three))
+    with pytest.warns(RuntimeWarning, match="sample_weight sums to 1, less than two rows"):
+        found = BayesianGaussianMixture(6, random_state=0).fit(three, sample_weight=shares)
+    assert found.mass_.sum() == pytest.approx(len(three))
+    assert n_used(found) == 3
+
+
+def test_a_limit_may_be_above_the_number_of_rows(three) -> None:
+    few = three[::60]
+    found = BayesianGaussianMixture(10, random_state=0).fit(few)
+    assert len(few) < len(found.weights_) == 10
+    many = gaussmix.fit_many({"few": few}, estimator=BayesianGaussianMixture(10, random_state=0))
+    assert many.at("few") == found.mixture_
+
+
 def test_the_score_is_the_mean_of_the_predictive_density(near) -> None:
     found = BayesianGaussianMixture(4, random_state=0).fit(near)
     weight = np.random.default_rng(4).random(len(near))
@@ -220,7 +244,7 @@ def test_a_file_whose_posterior_is_damaged_is_refused(near, tmp_path) -> None:
         ({"init_params": "birth", "moves": False}, r'init_params="birth" needs moves=True'),
         ({"tol": "auto"}, r'tol="auto" is not for BayesianGaussianMixture'),
         ({"reg_covar": "auto"}, r'reg_covar="auto" is not for BayesianGaussianMixture'),
-        ({"n_components": 500}, "Expected n_samples >= n_components"),
+        ({"n_components": 500, "init_params": "kmeans"}, "Expected n_samples >= n_components"),
     ],
 )
 def test_what_cannot_be_is_said_in_one_sentence(near, settings, sentence) -> None:

@@ -18,7 +18,7 @@ from gaussmix.door.beliefs import TYPES, check_conjugate, check_prior
 from gaussmix.door.incomplete import check_pairs
 from gaussmix.door.labels import check_labels
 from gaussmix.door.parameters import CHECKS, check_flag, check_name, check_ridge, check_start_names
-from gaussmix.door.rows import as_meant, check_enough_rows, check_meaning, check_source
+from gaussmix.door.rows import check_counts_of_rows, check_enough_rows, check_meaning, check_source
 from gaussmix.em.approximation import Approximation, DirichletWeights, GaussWishart, StickWeights
 from gaussmix.em.stopping import Stopping
 from gaussmix.em.variational import Variational
@@ -304,8 +304,8 @@ class BayesianGaussianMixture(MixtureEstimator):
             raise ValueError('labels name components by number. Set moves=False and init_params="kmeans".')
         names = ("kmeans",) if is_birth else check_start_names(self.init_params)
         source = check_source(self, X, sample_weight, reset=True, may_miss=self._may_miss, X_error=X_error)
-        source = as_meant(source, self.weight_meaning)
-        check_enough_rows(source, n_components)
+        source = check_counts_of_rows(source, self.weight_meaning)
+        check_enough_rows(source, 1 if is_birth else n_components)
         terms = check_prior(self, family, n_components, source.n_features)
         candidate = family, 1 if is_birth else n_components
         check_pairs(source, [family], self._names)
@@ -316,7 +316,8 @@ class BayesianGaussianMixture(MixtureEstimator):
         if is_birth:
             starts = ["kmeans"] * n_init
         is_warm = check_flag("warm_start", self.warm_start) and hasattr(self, "mass_")
-        if is_warm and self.mixture_.family == family and self.mixture_.n_features == source.n_features:
+        is_alike = is_warm and self.mixture_.family == family and self.mixture_.n_features == source.n_features
+        if is_alike and len(self._places) <= n_components:
             q, total = self._approximation, float(self.mass_.sum())
             model = Model(q.mass / total, q.means, q.covariances, family)
             starts = [Onward(model, self.lower_bound_ / total)]

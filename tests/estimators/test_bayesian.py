@@ -301,6 +301,34 @@ def test_many_groups_have_the_bits_of_one(three, near) -> None:
 
 @structures
 @priors
+@pytest.mark.filterwarnings("ignore:.*did not converge")
+def test_what_says_which_component_a_row_has_agrees_with_predict(near, covariance_type, prior) -> None:
+    """`merge`, `augment` and `explain` say what the posterior says, and of components that have rows alone."""
+    settings = {"covariance_type": covariance_type, "weight_concentration_prior_type": prior, "random_state": 0}
+    found = BayesianGaussianMixture(6, **settings, **COURSE, max_iter=3).fit(near)
+    found.mass_[1] = 0.0  # one between others, as a fit may have it
+    rows = np.where(np.random.default_rng(5).random(near.shape) < 0.1, np.nan, near)
+    last = int(np.flatnonzero(found.mass_)[-1]) + 1
+    shares = found.predict_proba(rows)
+    np.testing.assert_array_equal(shares[:, last:], 0.0)
+    table = found.augment(rows)
+    np.testing.assert_array_equal(np.asarray(table["component"]), found.predict(rows))
+    np.testing.assert_allclose(table["uncertainty"], 1 - shares.max(axis=1), atol=1e-12)
+    np.testing.assert_array_equal(table["log_density"], found.score_samples(rows))
+    why = found.explain(rows)
+    np.testing.assert_array_equal(why.component, found.predict(rows))
+    np.testing.assert_allclose(why.responsibilities, shares[:, :last], atol=1e-12)
+    each = np.arange(len(rows))
+    assert np.isfinite(why.log_ratio).all()
+    told = np.log(shares[each, why.component]) - np.log(shares[each, why.runner_up])
+    np.testing.assert_allclose(why.log_ratio, told, atol=1e-8)
+    merging = found.merge(rows)
+    assert merging.mixture.n_components == last
+    np.testing.assert_allclose(merging.responsibilities(near, last), found.predict_proba(near)[:, :last], atol=1e-12)
+
+
+@structures
+@priors
 def test_draws_of_mixtures_have_the_predictive_density(three, covariance_type, prior) -> None:
     """Their mean density is the density of the next row; within six standard errors of the draws."""
     settings = {"covariance_type": covariance_type, "weight_concentration_prior_type": prior, "random_state": 0}

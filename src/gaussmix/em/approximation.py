@@ -251,11 +251,17 @@ class Approximation:
         return self._of_covariances[1]
 
     @cached_property
+    def log_shares(self) -> Array:
+        """Logs of the numbers that stand for the weights in the E-step, (n_components,); they sum to less than 1."""
+        constants = 0.5 * self._of_covariances[0] - 0.5 * self.prior.n_features / self.precisions
+        found: Array = self._of_weights[0] + constants
+        return found
+
+    @cached_property
     def parameters(self) -> Parameters:
         """The E-step: log r_nk = E log π_k + E log N(x_n | μ_k, Λ_k⁻¹) + constant; Bishop (2006) eq. 10.46."""
         whitening, d = self.covariances.whitening, self.prior.n_features
-        log_weight = self._of_weights[0] + 0.5 * self._of_covariances[0] - 0.5 * d / self.precisions
-        log_scale = log_weight + whitening.log_abs_det - 0.5 * d * LOG_2PI
+        log_scale = self.log_shares + whitening.log_abs_det - 0.5 * d * LOG_2PI
         return Parameters(log_scale, self.means, whitening, np.sqrt(self.covariances.variances()))
 
     def divergences(self) -> Array:

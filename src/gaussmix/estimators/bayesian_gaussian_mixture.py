@@ -394,12 +394,21 @@ class BayesianGaussianMixture(MixtureEstimator):
         return MixturePosterior(self._approximation, self.mixture_.feature_names)
 
     def _told(self) -> Fitted:
-        fitted, places = super()._told(), self._places
-        if not np.array_equal(places, np.arange(len(places))):
-            return fitted
-        some = fitted.mixture.model.take(places)
-        model = replace(some, weights=some.weights / some.weights.sum())
-        return replace(fitted, mixture=Mixture.of(model).with_feature_names(fitted.mixture.feature_names))
+        fitted = super()._told()
+        return replace(fitted, mixture=self._with_weights(self.mixture_.weights[: self._places[-1] + 1]))
+
+    @property
+    def _labelling(self) -> Mixture:
+        """The mixture that has the responsibilities of the posterior; 0 for components without rows."""
+        shares = np.zeros(self._places[-1] + 1)
+        shares[self._places] = np.exp(self._approximation.log_shares)
+        return self._with_weights(shares)
+
+    def _with_weights(self, weights: Array) -> Mixture:
+        """The first components with these weights, which are scaled to sum to 1. Those behind them have no rows."""
+        some = self.mixture_.model.take(np.arange(len(weights)))
+        model = replace(some, weights=weights / weights.sum())
+        return Mixture.of(model).with_feature_names(self.mixture_.feature_names)
 
     def summary(
         self, X: ArrayLike | None = None, sample_weight: ArrayLike | None = None, *, X_error: ArrayLike | None = None
@@ -537,11 +546,11 @@ class BayesianGaussianMixture(MixtureEstimator):
     ) -> float:
         """Mean log density of the next row, nats per unit of weight, as by `score_samples`."""
         source = self._source(X, sample_weight, X_error)
-        log_density = source.each_row(self._density(source, HOW[0]))
+        log_density = source.each_row(self._density(source))
         weight = source.row_weight
         return float(log_density.mean() if weight is None else (weight * log_density).sum() / weight.sum())
 
-    def _density(self, source: Source, how: str) -> Any:
+    def _density(self, source: Source, how: str = HOW[0]) -> Any:
         """The log density of the rows of a block."""
         engine = self._engine(source)
         if check_name("how", how, HOW) == HOW[1]:

@@ -44,7 +44,7 @@ from gaussmix.report.reading import augmented, explanation_of, summary_of
 from gaussmix.report.summary import Summary
 from gaussmix.restrictions import Restrictions
 from gaussmix.sources.array import ArraySource
-from gaussmix.sources.base import Number, Source, in_leaves
+from gaussmix.sources.base import Source, in_leaves
 from gaussmix.waist.block import Block
 from gaussmix.waist.leaves import Sums, Tree
 from gaussmix.waist.parameters import Parameters
@@ -157,7 +157,7 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
         Parameters and errors as for `predict`.
         """
         source = self._source(X, X_error=X_error)
-        found = self._per_row(source, self._engine(source).log_density, np.float64)
+        found = source.per_row(self._density(source), np.float64, ())
         return narrowed(found, source.dtype) if isinstance(found, np.ndarray) else found
 
     def denoise(self, X: ArrayLike, X_error: ArrayLike | None = None) -> tuple[Array, Array]:
@@ -257,9 +257,10 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
         [1, 4, 4]
         """
         source = self._source(X, sample_weight, X_error)
-        check_alone("merge", [self.mixture_])  # before the rows are read
-        shares = self._each_row(source, self._engine(source).responsibilities)
-        return merge_by_entropy(self.mixture_, shares, source.row_weight, min_overlap)
+        mixture = self._labelling
+        check_alone("merge", [mixture])  # before the rows are read
+        shares = source.each_row(partial(self._engine(source).responsibilities, parameters=mixture.parameters))
+        return merge_by_entropy(mixture, shares, source.row_weight, min_overlap)
 
     def inference(
         self,
@@ -505,7 +506,7 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
         TypeError : X can't be used, or is not in memory.
         """
         source, frame = self._rows_of_table(X, X_error)
-        return augmented(self.mixture_, source, self._engine(source), frame)
+        return augmented(self._labelling, source, self._engine(source), frame, self._density(source))
 
     def explain(self, X: ArrayLike, *, X_error: ArrayLike | None = None) -> Explanation:
         """Why rows belong to their components and to no other, and which features make them unlikely.
@@ -537,7 +538,7 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
         True
         """
         source, frame = self._rows_of_table(X, X_error)
-        return explanation_of(self.mixture_, source, self._engine(source), frame)
+        return explanation_of(self._labelling, source, self._engine(source), frame)
 
     def sample(self, n_samples: int = 1) -> tuple[Array, NDArray[np.int64]]:
         """Draw rows from the mixture, in random order.
@@ -599,6 +600,15 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
             raise ValueError(f"X has missing cells, and {NO_MARGINAL}. Fit with a box as the volume of noise.")
         return source
 
+    @property
+    def _labelling(self) -> Mixture:
+        """The mixture whose responsibilities label rows."""
+        return self.mixture_
+
+    def _density(self, source: Source) -> Callable[[Block], Array]:
+        """What gives the log density of the rows of a block."""
+        return partial(self._engine(source).log_density, parameters=self.mixture_.parameters)
+
     def _exported(self) -> tuple[Mixture, None]:
         """The mixture that exports write, and no limit of outliers; raises NotFittedError."""
         self._check_fitted()
@@ -609,12 +619,8 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
         frame, names = Frame.of(X), self._names
         return self._source(X if frame is None or names is None else frame.only(names), X_error=X_error), frame
 
-    def _each_row(self, source: Source, method: Callable[..., NDArray[Number]]) -> NDArray[Number]:
-        """What a method of an engine says of each row, (n_rows, …)."""
-        return source.each_row(partial(method, parameters=self.mixture_.parameters))
-
     def _per_row(self, source: Source, method: Callable[..., Any], dtype: Any, shape: tuple[int, ...] = ()) -> Any:
-        """The same in the kind of array that the rows came in."""
+        """What a method of an engine says of each row, in the kind of array that the rows came in."""
         return source.per_row(partial(method, parameters=self.mixture_.parameters), dtype, shape)
 
     def _log_likelihood(self, source: Source) -> tuple[float, float]:

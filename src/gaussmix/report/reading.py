@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from html import escape
@@ -28,6 +28,7 @@ from gaussmix.numerics.frames import Frame, made_frame
 from gaussmix.report.summary import Summary
 from gaussmix.sources.array import ArraySource
 from gaussmix.sources.base import Source
+from gaussmix.waist.block import Block
 from gaussmix.waist.need import Need, Rule, Second
 
 
@@ -65,13 +66,17 @@ def summary_of(
     return Summary(title, found, _columns(mixture, names, sizes), warnings, mixture, names, library)
 
 
-def augmented(mixture: Mixture, source: Source, engine: Engine[Any], frame: Frame | None) -> Any:
-    """The rows with what the mixture says of each, as a data frame, which is more columns of the one they came in."""
+def augmented(
+    mixture: Mixture, source: Source, engine: Engine[Any], frame: Frame | None, density: Callable[[Block], Array]
+) -> Any:
+    """The rows with what is said of each, as a data frame, which is more columns of the one they came in.
+
+    `mixture` labels them, and `density` gives log densities.
+    """
     if not isinstance(source, ArraySource):
         raise TypeError("augment needs an array or a data frame in memory. For other rows, use predict(X).")
-    labels, shares, log_density = _of_each_row(
-        mixture, source, [engine.labels, engine.responsibilities, engine.log_density]
-    )
+    labels, shares = _of_each_row(mixture, source, [engine.labels, engine.responsibilities])
+    log_density = source.each_row(density)
     of_noise = np.maximum(1 - shares.sum(axis=1), 0.0) if mixture.noise is not None else 0.0
     uncertainty = 1 - np.maximum(shares.max(axis=1), of_noise)
     columns = {"component": labels, "uncertainty": uncertainty, "log_density": log_density}

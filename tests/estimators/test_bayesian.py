@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from sklearn.exceptions import NotFittedError
 from sklearn.mixture import BayesianGaussianMixture as Theirs
 from sklearn.utils.estimator_checks import check_estimator
 
 import gaussmix
 from gaussmix import BayesianGaussianMixture
+from gaussmix.cli.program import program
+from gaussmix.export.numbers import Numbers
+from gaussmix.plot.subject import mixture_of
 
 SKIPPED = {"check_array_api_input"}  # by scikit-learn itself
 PRIORS = ["dirichlet_process", "dirichlet_distribution"]
@@ -216,6 +222,17 @@ def test_a_file_keeps_the_posterior(near, tmp_path, covariance_type, prior) -> N
         np.testing.assert_array_equal(getattr(loaded, name), getattr(found, name), err_msg=name)
     np.testing.assert_array_equal(loaded.score_samples(near), found.score_samples(near))
     np.testing.assert_array_equal(loaded.predict_proba(near), found.predict_proba(near))
+
+
+def test_reports_pictures_and_exports_leave_out_components_without_rows(three, tmp_path) -> None:
+    found = BayesianGaussianMixture(6, random_state=0).fit(three)
+    assert found.mixture_.n_components == 6
+    found.save(tmp_path / "model.gmm")
+    said = CliRunner().invoke(program, ["describe", str(tmp_path / "model.gmm"), "--json"])
+    assert json.loads(said.stdout)["n_components"] == 3
+    assert mixture_of(found).n_components == 3
+    assert Numbers.of(found).mixture.weights.sum() == pytest.approx(1.0)
+    assert len(found.tidy()) == Numbers.of(found).mixture.n_components == 3
 
 
 def test_a_file_whose_posterior_is_damaged_is_refused(near, tmp_path) -> None:

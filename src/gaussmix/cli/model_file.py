@@ -8,8 +8,9 @@ from typing import BinaryIO
 
 from gaussmix.errors import listed, unknown_name
 from gaussmix.estimators.base import write_estimator
+from gaussmix.estimators.bayesian_gaussian_mixture import BayesianGaussianMixture
 from gaussmix.estimators.gaussian_mixture_ic import GaussianMixtureIC, as_single
-from gaussmix.formats import Details, FitRecord, model_file
+from gaussmix.formats import Damaged, Details, FitRecord, model_file, not_usable
 from gaussmix.mixture.mixture import Mixture
 from gaussmix.sources.tables import format_by_name
 from gaussmix.sources.tables.base import STANDARD, Table, invented_names
@@ -42,7 +43,13 @@ class ModelFile:
             raise ValueError(f"{path} is a table, not a model. Name the model first, and then the table.")
         model, record = model_file.read(sys.stdin.buffer if path == STANDARD else path)
         name = "standard input" if path == STANDARD else path
-        return cls(name, Mixture.of(model), record.details, record.layout)
+        mixture, saved = Mixture.of(model), record.details.estimator
+        if saved is not None and saved.name == BayesianGaussianMixture.__name__:  # the components that have rows
+            try:
+                mixture, _ = BayesianGaussianMixture._restored(saved, mixture, record.details.dtype)._exported()
+            except Damaged as damage:
+                raise not_usable(name, str(damage)) from None
+        return cls(name, mixture, record.details, record.layout)
 
     @property
     def names(self) -> tuple[str, ...]:

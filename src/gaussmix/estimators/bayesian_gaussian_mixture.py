@@ -397,6 +397,9 @@ class BayesianGaussianMixture(MixtureEstimator):
         fitted = super()._told()
         return replace(fitted, mixture=self._with_weights(self.mixture_.weights[: self._places[-1] + 1]))
 
+    def _exported(self) -> tuple[Mixture, None]:
+        return self._told().mixture, None
+
     @property
     def _labelling(self) -> Mixture:
         """The mixture that has the responsibilities of the posterior; 0 for components without rows."""

@@ -111,7 +111,10 @@ def mixture_of(estimator: Any) -> Mixture:
     if isinstance(estimator, type) or not hasattr(estimator, "fit"):
         raise TypeError(f"{estimator!r:.60} is not drawn: give a gaussmix estimator or a gaussmix.Mixture.")
     check_is_fitted(estimator)
-    mixture = getattr(estimator, "mixture_", None)
+    if hasattr(estimator, "_exported"):
+        mixture, _ = estimator._exported()
+    else:
+        mixture = getattr(estimator, "mixture_", None)
     if not isinstance(mixture, Mixture):
         raise TypeError(f"{type(estimator).__name__} is not drawn: give a gaussmix estimator or a gaussmix.Mixture.")
     return mixture

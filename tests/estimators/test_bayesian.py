@@ -224,6 +224,16 @@ def test_a_file_keeps_the_posterior(near, tmp_path, covariance_type, prior) -> N
     np.testing.assert_array_equal(loaded.predict_proba(near), found.predict_proba(near))
 
 
+@priors
+def test_parameters_that_are_set_after_a_fit_change_no_posterior(near, tmp_path, prior) -> None:
+    found = BayesianGaussianMixture(4, weight_concentration_prior_type=prior, random_state=0).fit(near)
+    before = found.score(near)
+    found.set_params(weight_concentration_prior_type=next(each for each in PRIORS if each != prior))
+    assert found.score(near) == before
+    found.save(tmp_path / "model.gmm")
+    assert BayesianGaussianMixture.load(tmp_path / "model.gmm").score(near) == before
+
+
 def test_reports_pictures_and_exports_leave_out_components_without_rows(three, tmp_path) -> None:
     found = BayesianGaussianMixture(6, random_state=0).fit(three)
     assert found.mixture_.n_components == 6

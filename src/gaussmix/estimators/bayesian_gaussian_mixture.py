@@ -121,7 +121,7 @@ class BayesianGaussianMixture(MixtureEstimator):
     mean_precision_, degrees_of_freedom_ : (n_components,)
         β and ν of the posterior; ν is a number where components share a covariance: that of the prior plus all rows.
     weight_concentration_prior_, mean_precision_prior_, mean_prior_, degrees_of_freedom_prior_, covariance_prior_
-        The prior that was used.
+        The prior that was used; `weight_concentration_prior_type_` is its type.
     lower_bound_, lower_bounds_, traces_ : float, list of float, list of lists of float
         The bound, nats, of all rows, before the last step, at each step, and of each start.
     posterior_ : MixturePosterior
@@ -161,6 +161,7 @@ class BayesianGaussianMixture(MixtureEstimator):
 
     _attributes: ClassVar[Mapping[str, Reader]] = {
         "mass_": array_of("f"),
+        "weight_concentration_prior_type_": partial(check_name, "weight_concentration_prior_type_", known=TYPES),
         "weight_concentration_prior_": of_type(float),
         "mean_precision_prior_": of_type(float),
         "mean_prior_": array_of("f"),
@@ -169,6 +170,7 @@ class BayesianGaussianMixture(MixtureEstimator):
     }
     _required: ClassVar[tuple[str, ...]] = tuple(_attributes)
     mass_: Array
+    weight_concentration_prior_type_: str
     weight_concentration_prior_: float
     mean_precision_prior_: float
     mean_prior_: Array
@@ -276,6 +278,7 @@ class BayesianGaussianMixture(MixtureEstimator):
         model = Model(weights / weights.sum(), every.means, every.covariances, prior.family)
         self._fitted = replace(fitted, mixture=Mixture.of(model).with_feature_names(self._names))
         self.mass_ = every.mass
+        self.weight_concentration_prior_type_ = TYPES[isinstance(prior.concentration, DirichletWeights)]
         self.weight_concentration_prior_ = prior.concentration.alpha
         self.mean_precision_prior_, self.degrees_of_freedom_prior_ = prior.precision, prior.dof
         self.mean_prior_, self.covariance_prior_ = prior.mean, prior.scale
@@ -346,9 +349,7 @@ class BayesianGaussianMixture(MixtureEstimator):
     def _prior(self) -> GaussWishart:
         """The prior of the fit."""
         family, alpha = self.mixture_.family, self.weight_concentration_prior_
-        is_process = (
-            check_name("weight_concentration_prior_type", self.weight_concentration_prior_type, TYPES) == TYPES[0]
-        )
+        is_process = self.weight_concentration_prior_type_ == TYPES[0]
         concentration = StickWeights(alpha) if is_process else DirichletWeights(alpha, len(self.mass_))
         return GaussWishart(
             family, concentration, self.mean_prior_, self.mean_precision_prior_, self.degrees_of_freedom_prior_,

@@ -196,6 +196,7 @@ def test_shares_are_scaled_to_rows(three) -> None:
 def test_a_limit_may_be_above_the_number_of_rows(three) -> None:
     few = three[::60]
     found = BayesianGaussianMixture(10, random_state=0).fit(few)
+    assert "twice mean_precision_prior" in str(found.summary(few))
     assert len(few) < len(found.weights_) == 10
     many = gaussmix.fit_many({"few": few}, estimator=BayesianGaussianMixture(10, random_state=0))
     assert many.at("few") == found.mixture_
@@ -388,3 +389,20 @@ def test_a_summary_says_what_the_prior_does(three) -> None:
     assert "BIC" not in text
     assert len(found.tidy()) == 3
     assert found.glance(three)["n_components"][0] == 3
+
+
+def test_a_summary_compares_no_fits_to_different_rows(near) -> None:
+    labels = np.full(len(near), -1)
+    labels[:10], labels[-10:] = 1, 0
+    found = BayesianGaussianMixture(3, **COURSE, random_state=0).fit(near)
+    labelled = BayesianGaussianMixture(2, **COURSE, random_state=0).fit(near, labels=labels)
+    assert "twice mean_precision_prior" in str(found.summary(near))
+    for summary in (
+        found.summary(near[:150]),
+        found.summary(near, sample_weight=np.linspace(0.5, 1.5, len(near))),
+        found.summary(near, X_error=[0.5, 0.5, 0.5]),
+        labelled.summary(near),
+    ):
+        assert "twice" not in str(summary)
+        assert "other rows, weights or parameters than those of the fit, or the fit had labels" in summary.warnings[-1]
+    assert not found.summary().warnings

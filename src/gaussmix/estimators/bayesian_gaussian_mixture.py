@@ -46,6 +46,8 @@ from gaussmix.waist.parameters import Parameters
 
 BIRTH = "birth"
 HOW = ("predictive", "plugin")
+_SAME_STEPS = 10  # by which bounds of the same rows differ at most
+_SAME = 1e-9  # relative: rounding
 _CONVERGED = "The bound changed by less than tol."
 
 
@@ -423,7 +425,8 @@ class BayesianGaussianMixture(MixtureEstimator):
         ----------
         X, sample_weight, X_error : those of `fit`. The fit is made again from where it ended, with half and twice the
             concentration of the weights and of the means, and the page says how many components have rows then, and
-            the bound. Without X that is left out.
+            the bound. Without X that is left out. So it is where the bound shows that these are other rows, or that
+            the fit had labels; a warning on the page says so.
 
         Returns
         -------
@@ -435,24 +438,42 @@ class BayesianGaussianMixture(MixtureEstimator):
         ValueError, TypeError : X can't be used.
         """
         said = [("components", _counted(self)), ("lower bound", f"{self.lower_bound_:.2f} nats")]
+        found, others = super().summary(), None
         if X is not None:
+            again = partial(self._again, X, sample_weight, X_error)
+            others = self._another_bound(again(max_iter=1).lower_bounds_[0])
+        if X is not None and others is None:
             for name in ("weight_concentration_prior", "mean_precision_prior"):
                 for words, factor in (("half", 0.5), ("twice", 2.0)):
-                    other = self._with_prior(name, factor, X, sample_weight, X_error)
+                    other = again(**{name: factor * vars(self)[f"{name}_"]})
                     said.append((f"{words} {name}", f"{_counted(other)}, bound {other.lower_bound_:.2f} nats"))
-        found = super().summary()
-        return replace(found, about=said, facts={name: each for name, each in found.facts.items() if name != "icl"})
+        facts = {name: each for name, each in found.facts.items() if name != "icl"}
+        return replace(found, about=said, facts=facts, warnings=[*found.warnings, *filter(None, [others])])
 
-    def _with_prior(
-        self, name: str, factor: float, X: ArrayLike, sample_weight: ArrayLike | None, X_error: ArrayLike | None
+    def _again(
+        self, X: ArrayLike, sample_weight: ArrayLike | None, X_error: ArrayLike | None, **changes: Any
     ) -> BayesianGaussianMixture:
-        """The fit with another prior, from where this one ended."""
+        """The fit with other parameters, from where this one ended."""
         other: BayesianGaussianMixture = clone(self)
         other.__dict__ |= {key: vars(self)[key] for key in ("_fitted", *self._attributes)}
-        other.set_params(**{name: factor * vars(self)[f"{name}_"], "warm_start": True, "verbose": 0, "callbacks": None})
+        other.set_params(**changes, warm_start=True, verbose=0, callbacks=None)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # this fit has said what there is to say
             return other.fit(X, sample_weight=sample_weight, X_error=X_error)
+
+    def _another_bound(self, here: float) -> str | None:
+        """Say that these are not the rows of the fit, from the bound of its posterior here; None if they may be.
+
+        The fit knows the bound before its last step.
+        """
+        bounds = self.lower_bounds_
+        step = abs(bounds[-1] - bounds[-2]) if len(bounds) > 1 else np.inf
+        if abs(here - self.lower_bound_) <= _SAME_STEPS * max(step, self.tol) + _SAME * abs(here):
+            return None
+        return (
+            f"Other priors were not tried. The bound of the fit is {self.lower_bound_:.2f} nats, and for this X it is "
+            f"{here:.2f}: other rows, weights or parameters than those of the fit, or the fit had labels."
+        )
 
     def glance(
         self, X: ArrayLike | None = None, sample_weight: ArrayLike | None = None, *, X_error: ArrayLike | None = None

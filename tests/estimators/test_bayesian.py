@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import numpy as np
+import pandas as pd
 import pytest
 from click.testing import CliRunner
 from sklearn.exceptions import NotFittedError
@@ -171,6 +172,7 @@ def test_a_warm_start_goes_on(near) -> None:
     settings = {"random_state": 0, "max_iter": 5, "tol": 1e-12, **COURSE}
     found = BayesianGaussianMixture(4, warm_start=True, **settings)
     first = found.fit(near).lower_bound_
+    assert found.outcome_.reason.startswith("max_iter steps were made before the bound settled")
     second = found.fit(near).lower_bound_
     whole = BayesianGaussianMixture(4, **settings | {"max_iter": 10}).fit(near).lower_bound_
     assert second > first
@@ -289,8 +291,11 @@ def test_wrong_types(near, settings) -> None:
 
 
 def test_a_constant_column_has_no_prior(near) -> None:
-    with pytest.raises(ValueError, match=r"a column of X is constant\. Give covariance_prior, or remove the column"):
-        BayesianGaussianMixture(2).fit(np.column_stack((near, np.ones(len(near)))))
+    constant = np.insert(near, 1, 7.0, axis=1)
+    with pytest.raises(ValueError, match=r"the same number in column 1 \(counted from 0\)\. Give covariance_prior, or"):
+        BayesianGaussianMixture(2).fit(constant)
+    with pytest.raises(ValueError, match=r"the same number in column 'b'"):
+        BayesianGaussianMixture(2).fit(pd.DataFrame(constant, columns=list("abcd")))
 
 
 def test_arrays_cannot_be_set(near) -> None:
@@ -299,13 +304,17 @@ def test_arrays_cannot_be_set(near) -> None:
     found = BayesianGaussianMixture(2, random_state=0).fit(near)
     with pytest.raises(ValueError, match="can't be set: its posterior is more than a mixture"):
         found.mixture_ = found.mixture_
-    with pytest.raises(ValueError, match=r"no formula for X_error\. Use score_samples"):
+    with pytest.raises(ValueError, match=r"no formula for X_error\. Use score_samples or score with"):
         found.score_samples(near, X_error=[0.1, 0.1, 0.1])
+    plugin = found.score_samples(near, X_error=[0.1, 0.1, 0.1], how="plugin")
+    assert found.score(near, X_error=[0.1, 0.1, 0.1], how="plugin") == pytest.approx(plugin.mean())
     assert found.score_samples(near, X_error=[0.1, 0.1, 0.1], how="plugin").shape == (200,)
     with pytest.raises(ValueError, match="how"):
         found.score_samples(near, how="mean")
     for name in ("bic", "aic", "inference", "bootstrap"):
         assert not hasattr(found, name)
+    with pytest.raises(AttributeError, match=r"no bic_\. Use lower_bound_"):
+        _ = found.bic_
     np.testing.assert_array_equal(found.labels_, found.predict(near))
 
 
@@ -369,6 +378,7 @@ def test_draws_of_mixtures_have_the_predictive_density(three, covariance_type, p
 
 def test_credible_intervals(three) -> None:
     posterior = BayesianGaussianMixture(5, random_state=0).fit(three).posterior_
+    assert repr(posterior) == "<MixturePosterior: 3 components, full, 450 rows>"
     low, high = posterior.interval("weights", 0.9, n_samples=500, rng=0)
     assert ((low < 1 / 3) & (high > 1 / 3)).all()
     assert (high - low).max() < 0.1
@@ -388,7 +398,10 @@ def test_a_summary_says_what_the_prior_does(three) -> None:
     assert "twice mean_precision_prior" in text
     assert "BIC" not in text
     assert len(found.tidy()) == 3
-    assert found.glance(three)["n_components"][0] == 3
+    at_a_glance = found.glance(three)
+    assert at_a_glance["n_components"][0] == 3
+    assert at_a_glance["lower_bound"][0] == found.lower_bound_
+    assert not {"bic", "log_likelihood"} & set(at_a_glance)
 
 
 def test_a_summary_compares_no_fits_to_different_rows(near) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from numbers import Real
 from typing import Any
@@ -12,7 +13,7 @@ from gaussmix.door.parameters import check_family, check_name, check_numbers
 from gaussmix.em.approximation import Concentration, DirichletWeights, GaussWishart, StickWeights
 from gaussmix.em.terms import OverallMoments
 from gaussmix.em.variational import Bayesian
-from gaussmix.errors import SingularCovariance
+from gaussmix.errors import SingularCovariance, column_named
 from gaussmix.families.base import Family, has_conjugate_prior
 from gaussmix.numerics.arrays import Array
 from gaussmix.waist.need import Second
@@ -47,7 +48,7 @@ def check_prior(estimator: Any, family: Family, n_components: int, n_features: i
             "there is no such prior of a covariance matrix."
         )
     mean, scale = _mean(estimator.mean_prior, n_features), _scale(estimator.covariance_prior, family, n_features)
-    return Bayesian(belief=partial(_belief, family, concentration, precision, dof, mean, scale))
+    return Bayesian(belief=partial(_belief, family, concentration, precision, dof, mean, scale, estimator._names))
 
 
 def _belief(
@@ -57,6 +58,7 @@ def _belief(
     dof: float,
     mean: Array | None,
     scale: Array | None,
+    names: Sequence[str] | None,
     moments: OverallMoments,
 ) -> GaussWishart:
     """The prior, whose mean and scale are those of the rows where the user gives none."""
@@ -64,7 +66,7 @@ def _belief(
     if scale is not None:
         candidates, sentence = [scale], _NOT_POSITIVE
     else:
-        variances, sentence = moments.variances, _CONSTANT
+        variances, sentence = moments.variances, _of_constant(moments, names)
         of_form = {Second.FULL: [moments.covariance, np.diag(variances)], Second.TRACE: [np.array(variances.mean())]}
         candidates = of_form.get(family.kind.second, [np.array(variances)])
     for candidate in candidates:
@@ -77,11 +79,15 @@ def _belief(
     raise ValueError(sentence)
 
 
+def _of_constant(moments: OverallMoments, names: Sequence[str] | None) -> str:
+    """Say that the covariance of X is no prior, and name the column, which is the one that varies least."""
+    return (
+        "covariance_prior is the covariance of X by default, but X has the same number in "
+        f"{column_named(int(moments.variances.argmin()), names)}. Give covariance_prior, or remove the column."
+    )
+
+
 _NOT_POSITIVE = "covariance_prior must be positive definite: give a covariance that some rows could have."
-_CONSTANT = (
-    "covariance_prior is the covariance of X by default, but a column of X is constant. Give covariance_prior, or "
-    "remove the column."
-)
 
 
 def _positive(name: str, value: Any, otherwise: float) -> float:

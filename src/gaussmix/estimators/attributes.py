@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, NamedTuple, Self, overload
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self, overload
 from weakref import ref
 
 import numpy as np
@@ -259,6 +259,7 @@ class MixtureAttributes(Estimator):
     )
     noise_variances_ = FittedArray(_noise_variances, is_settable=False)
 
+    _instead: ClassVar[Mapping[str, str]] = {}  # its own answers where those of INSTEAD do not fit
     precisions_init: ArrayLike | None
     _rows: ref[Any] | NDArray[np.int64] | None  # of the fit, or their labels once these were made
     labels_: NDArray[np.int64]  # no property: notebooks read all of those to show an estimator
@@ -310,8 +311,9 @@ class MixtureAttributes(Estimator):
                 return self._labels()
             if name in PRIVATE:
                 raise instead_of(type(self).__name__, name)
-            if name in INSTEAD and not hasattr(type(self), name):
-                raise AttributeError(f"{type(self).__name__} has no {name}. Use {INSTEAD[name]}.")
+            other = self._instead.get(name) or INSTEAD.get(name)
+            if other is not None and not hasattr(type(self), name):
+                raise AttributeError(f"{type(self).__name__} has no {name}. Use {other}.")
             return object.__getattribute__(self, name)  # raises, in Python's words or those of an attribute
 
     def _stored(self) -> Fitted | None:

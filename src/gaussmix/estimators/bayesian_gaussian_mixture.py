@@ -22,7 +22,7 @@ from gaussmix.door.rows import check_counts_of_rows, check_enough_rows, check_me
 from gaussmix.em.approximation import Approximation, DirichletWeights, GaussWishart, StickWeights
 from gaussmix.em.stopping import Stopping
 from gaussmix.em.variational import Variational
-from gaussmix.errors import Outcome, warn
+from gaussmix.errors import warn
 from gaussmix.estimators.base import unchanged_on_failure
 from gaussmix.estimators.docs import documented
 from gaussmix.estimators.fitting import fitted_of, from_now, watched
@@ -40,6 +40,7 @@ from gaussmix.formats.values import Reader, array_of, of_type
 from gaussmix.mixture.mixture import Mixture
 from gaussmix.model import Model
 from gaussmix.numerics.arrays import Array, narrowed
+from gaussmix.numerics.frames import made_frame
 from gaussmix.report.summary import Summary
 from gaussmix.sources.base import Source
 from gaussmix.waist.parameters import Parameters
@@ -48,7 +49,6 @@ BIRTH = "birth"
 HOW = ("predictive", "plugin")
 _SAME_STEPS = 10  # by which bounds of the same rows differ at most
 _SAME = 1e-9  # relative: rounding
-_CONVERGED = "The bound changed by less than tol."
 
 
 @documented
@@ -161,6 +161,7 @@ class BayesianGaussianMixture(MixtureEstimator):
 
     label_components, checkpoint = None, None  # which a Bayesian fit has not
 
+    _instead: ClassVar[Mapping[str, str]] = dict.fromkeys(("aic_", "bic_"), "lower_bound_")
     _attributes: ClassVar[Mapping[str, Reader]] = {
         "mass_": array_of("f"),
         "weight_concentration_prior_type_": partial(check_name, "weight_concentration_prior_type_", known=TYPES),
@@ -468,7 +469,7 @@ class BayesianGaussianMixture(MixtureEstimator):
         """
         bounds = self.lower_bounds_
         step = abs(bounds[-1] - bounds[-2]) if len(bounds) > 1 else np.inf
-        if abs(here - self.lower_bound_) <= _SAME_STEPS * max(step, self.tol) + _SAME * abs(here):
+        if abs(here - self.lower_bound_) <= _SAME_STEPS * max(step, float(self.tol)) + _SAME * abs(here):
             return None
         return (
             f"Other priors were not tried. The bound of the fit is {self.lower_bound_:.2f} nats, and for this X it is "
@@ -478,8 +479,16 @@ class BayesianGaussianMixture(MixtureEstimator):
     def glance(
         self, X: ArrayLike | None = None, sample_weight: ArrayLike | None = None, *, X_error: ArrayLike | None = None
     ) -> Any:
-        """The fit as a whole, as a data frame of one row, as for `GaussianMixture`; X is not needed."""
-        return super().glance()
+        """The fit as a whole, as a data frame of one row; X is not needed.
+
+        It has the columns of `GaussianMixture`, and "lower_bound" (nats, of all rows) instead of "log_likelihood",
+        "bic", "icl" and "is_final".
+        """
+        summary = super().summary()
+        facts = {"lower_bound" if name == "bic" else name: each for name, each in summary.facts.items()}
+        facts["lower_bound"] = self.lower_bound_
+        left_out = "log_likelihood", "icl", "is_final"
+        return made_frame({name: [each] for name, each in facts.items() if name not in left_out}, summary.library)
 
     def _become(self, mixture: Mixture, dtype: np.dtype[Any] | None = None) -> None:
         raise ValueError(
@@ -567,11 +576,12 @@ class BayesianGaussianMixture(MixtureEstimator):
         y: object = None,
         sample_weight: ArrayLike | None = None,
         *,
+        how: str = HOW[0],
         X_error: ArrayLike | None = None,
     ) -> float:
-        """Mean log density of the next row, nats per unit of weight, as by `score_samples`."""
+        """Mean log density, nats per unit of weight: of the next row, or another, as by `score_samples`."""
         source = self._source(X, sample_weight, X_error)
-        log_density = source.each_row(self._density(source))
+        log_density = source.each_row(self._density(source, how))
         weight = source.row_weight
         return float(log_density.mean() if weight is None else (weight * log_density).sum() / weight.sum())
 
@@ -581,7 +591,9 @@ class BayesianGaussianMixture(MixtureEstimator):
         if check_name("how", how, HOW) == HOW[1]:
             return partial(engine.log_density, parameters=self._parameters)
         if source.has_errors:
-            raise ValueError('The predictive density has no formula for X_error. Use score_samples(X, how="plugin").')
+            raise ValueError(
+                'The predictive density has no formula for X_error. Use score_samples or score with how="plugin".'
+            )
         return partial(self._approximation.predictive.log_density, engine=self._engine())
 
 
@@ -597,8 +609,8 @@ def _of_all_rows(fitted: Fitted, objective: Variational) -> Fitted:
     bounds = [n * each for each in fitted.lower_bounds or []]
     traces = [[n * each for each in trace] for trace in fitted.traces or []]
     outcome = fitted.outcome
-    if outcome is not None and fitted.converged:
-        outcome = replace(outcome, reason=outcome.reason.replace(Outcome.CONVERGED.value, _CONVERGED))
+    if outcome is not None:
+        outcome = replace(outcome, reason=outcome.reason.replace("mean log-likelihood", "bound"))
     return replace(fitted, lower_bound=bound, lower_bounds=bounds, traces=traces, outcome=outcome)
 
 

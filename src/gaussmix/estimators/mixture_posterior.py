@@ -9,6 +9,7 @@ import numpy as np
 
 from gaussmix.checks import Rng, check_count, check_within, generator
 from gaussmix.em.approximation import Approximation
+from gaussmix.errors import counted
 from gaussmix.mixture.mixture import Mixture
 from gaussmix.numerics.arrays import Array
 
@@ -39,6 +40,11 @@ class MixturePosterior:
 
     def __init__(self, approximation: Approximation, feature_names: Sequence[str] | None = None) -> None:
         self._approximation, self._names = approximation, feature_names
+
+    def __repr__(self) -> str:
+        found = self._approximation
+        components = counted(len(found.mass), "component")
+        return f"<MixturePosterior: {components}, {found.prior.family.name}, {found.mass.sum():,.0f} rows>"
 
     def sample(self, n_samples: int = 1, rng: Rng = None) -> list[Mixture]:
         """Draw mixtures.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+
 import numpy as np
 import pytest
 from scipy.stats import chi2
@@ -37,6 +39,20 @@ def test_the_statistic_is_that_of_the_best_fits():
     ]
     found = likelihood_ratio_test(X, 2, n=1, random_state=0)
     assert found.statistic[0] == pytest.approx(2 * (heights[1] - heights[0]), abs=0.02)
+
+
+@pytest.mark.parametrize("reg_covar", ["auto", 1.0])
+def test_a_component_that_only_the_ridge_holds_up_is_no_evidence(reg_covar):
+    """Every split would have a component without variance, so that p would be 1 whatever the rows say."""
+    X, rng = rows(0.0, 9.0), np.random.default_rng(0)
+    ones, halves = np.ones(len(X)), np.where(np.arange(len(X)) < 60, 0.0, rng.normal(size=len(X)))
+    for column, k in ((ones, 1), (halves, 2)):
+        with pytest.warns() if k == 1 and reg_covar == "auto" else nullcontext():
+            with pytest.raises(ValueError, match=rf"of {k} one has only reg_covar as its variance in x1\. Leave"):
+                likelihood_ratio_test(np.column_stack([X, column]), k, n=3, reg_covar=reg_covar, random_state=0)
+    tail = np.array([0.0] * 40 + [1e-3, 1.0])[:, None]  # a single component varies, and no half of it does
+    with pytest.raises(ValueError, match="of 2 one"):
+        likelihood_ratio_test(tail, 1, n=3, reg_covar=1e-6, random_state=0)
 
 
 def test_p_values_count_what_is_as_large():

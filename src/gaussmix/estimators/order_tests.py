@@ -15,6 +15,7 @@ from gaussmix.estimators.gaussian_mixture import GaussianMixture
 from gaussmix.fit.em_test import DEGREES, em_statistic
 from gaussmix.fit.fitted import library_of
 from gaussmix.fit.likelihood_ratio import likelihood_ratio
+from gaussmix.mixture.shown import names_of
 from gaussmix.report.order_test import OrderTest
 from gaussmix.sources.array import ArraySource
 
@@ -53,7 +54,8 @@ def likelihood_ratio_test(
 
     Raises
     ------
-    ValueError, TypeError : X or a parameter can't be used, or X has missing cells.
+    ValueError, TypeError : X or a parameter can't be used, or X has missing cells, or is constant in some component and
+        column, where `reg_covar` would decide.
 
     See Also
     --------
@@ -85,7 +87,8 @@ def likelihood_ratio_test(
         problem = fitted._problem_of(X, None, None)
         if problem.source.is_incomplete or not isinstance(problem.source, ArraySource) or problem.source.whole is None:
             raise ValueError("likelihood_ratio_test needs complete rows in memory, at most 65,520. Test some of them.")
-        ratios.append(likelihood_ratio(problem, fitted.mixture_.model, n, float(parameters["tol"]), rng))
+        names = names_of(fitted.mixture_)
+        ratios.append(likelihood_ratio(problem, fitted.mixture_.model, n, float(parameters["tol"]), rng, names))
     return OrderTest(
         np.arange(smallest, largest),
         np.array([ratio.statistic for ratio in ratios]),

@@ -216,21 +216,30 @@ class Climb:
             state = state._replace(trace=replace(state.trace, frozen=found))
 
     def stuck(self, model: Model) -> dict[int, Frozen]:
-        lost = np.flatnonzero(model.weights * self.total_weight < LEAST_MASS).tolist()
-        found = dict.fromkeys(lost, Frozen.LOST)
-        if not model.covariances.is_shared and self.problem.objective.floor.any():
-            shares = (model.covariances.ridge_precisions() * self.problem.objective.floor).max(axis=1)
-            found |= dict.fromkeys(np.flatnonzero(shares > AT_RIDGE).tolist(), Frozen.COLLAPSED)
-        return found
+        """The components that have lost their rows, or that the ridge holds up."""
+        lost, held = self._lost_and_held(Stacked.of([model]))
+        found = dict.fromkeys(np.flatnonzero(lost[0]).tolist(), Frozen.LOST)
+        return found | dict.fromkeys(np.flatnonzero(held[0]).tolist(), Frozen.COLLAPSED)
 
     def are_stuck(self, found: Stacked) -> NDArray[np.bool_]:
-        """Which components of other models have lost their rows, or are held up by the ridge; (n, n_components)."""
+        """Which components of other models `stuck` would have; (n, n_components)."""
+        lost, held = self._lost_and_held(found)
+        return lost | held
+
+    def _lost_and_held(self, found: Stacked) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+        lost = found.weights * self.total_weight < LEAST_MASS
+        return lost, self.ridge_shares(found).max(axis=2) > AT_RIDGE
+
+    def ridge_shares(self, found: Stacked) -> Array:
+        """Shares of the ridge in the variances given the other features, (n, n_components, n_features).
+
+        0 where components share their covariance: no single one can collapse.
+        """
         floor = self.problem.objective.floor
-        are_stuck: NDArray[np.bool_] = found.weights * self.total_weight < LEAST_MASS
-        if not found.like.covariances.is_shared and floor.any():
-            shares = (found.covariances.ridge_precisions() * floor).max(axis=1)
-            are_stuck |= shares.reshape(are_stuck.shape) > AT_RIDGE
-        return are_stuck
+        if found.like.covariances.is_shared or not floor.any():
+            return np.zeros_like(found.means)
+        shares: Array = (found.covariances.ridge_precisions() * floor).reshape(found.means.shape)
+        return shares
 
     def information(self, state: State, are_counts: bool | None = None) -> Information:
         problem = self.problem

@@ -13,7 +13,7 @@ from gaussmix.em.stopping import Stopping
 from gaussmix.em.trace import State
 from gaussmix.engines.runner import Groups
 from gaussmix.fit.bootstrap import MOST_NUMBERS, MOST_STEPS
-from gaussmix.fit.inference import Climb
+from gaussmix.fit.inference import AT_RIDGE, Climb
 from gaussmix.fit.problem import Problem
 from gaussmix.mixture.sampling import sample
 from gaussmix.model import Model
@@ -45,7 +45,9 @@ class Ratio(NamedTuple):
         return float((1 + (self.drawn >= self.statistic).sum()) / (1 + len(self.drawn)))
 
 
-def likelihood_ratio(problem: Problem, model: Model, n: int, tolerance: float, rng: np.random.Generator) -> Ratio:
+def likelihood_ratio(
+    problem: Problem, model: Model, n: int, tolerance: float, rng: np.random.Generator, names: Sequence[str]
+) -> Ratio:
     """Compare a mixture with one of a component more, which begins where each component in turn is split.
 
     The larger mixture of the drawn rows is found in the same way, or the test would not have its level.
@@ -57,12 +59,19 @@ def likelihood_ratio(problem: Problem, model: Model, n: int, tolerance: float, r
     n : how often rows are drawn.
     tolerance : of EM, nats per unit of row weight.
     rng : draws come from it.
+    names : of the features.
+
+    Raises
+    ------
+    ValueError : a component of the mixture, or of all larger ones, collapsed or lost its rows.
     """
     stopping, whole = Stopping(tolerance, MOST_STEPS), problem.source.whole
     assert whole is not None, "checked by the caller"
     n_rows, drawn = whole.n_rows, list[Array]()
     model = _ends(problem, [model], [whole.rows], np.zeros(1, int), stopping)[0].model
-    statistic = float(_statistics(problem, model, [whole.rows], stopping)[0])
+    if Climb(problem, n_rows).stuck(model):
+        raise _nothing_to_compare(problem, [model], names)
+    statistic = float(_statistics(problem, model, [whole.rows], stopping, names)[0])
     at_once = max(1, MOST_NUMBERS // (n_rows * model.n_features))
     for first in range(0, n, at_once):
         tables = [sample(model, n_rows, rng, None, problem.engine)[0] for _ in range(min(at_once, n - first))]
@@ -70,10 +79,13 @@ def likelihood_ratio(problem: Problem, model: Model, n: int, tolerance: float, r
     return Ratio(statistic, np.concatenate(drawn))
 
 
-def _statistics(problem: Problem, model: Model, tables: Sequence[Rows], stopping: Stopping) -> Array:
+def _statistics(
+    problem: Problem, model: Model, tables: Sequence[Rows], stopping: Stopping, names: Sequence[str] | None = None
+) -> Array:
     """2 (log L' − log L) of tables of the same number of rows, nats.
 
-    The larger mixture may have a component of the smaller one twice, so that no statistic is negative.
+    The larger mixture may have a component of the smaller one twice, so that no statistic is negative. With `names`,
+    raises ValueError where a component of each larger mixture collapsed or lost its rows.
     """
     n_rows, each = len(tables[0]), np.arange(len(tables))
     smaller = _ends(problem, [model] * len(tables), tables, each, stopping)
@@ -85,7 +97,10 @@ def _statistics(problem: Problem, model: Model, tables: Sequence[Rows], stopping
     chosen = np.sort(np.concatenate([order[start : start + MOST_KEPT] for start in first]))
     ends = _ends(problem, [begun[place].model for place in chosen], tables, places[chosen], stopping)
     larger = np.array([end.trace.last for end in smaller])
-    np.maximum.at(larger, places[chosen], _heights(problem, ends, n_rows))
+    heights = _heights(problem, ends, n_rows)
+    if names is not None and not (heights > -np.inf).any():
+        raise _nothing_to_compare(problem, [end.model for end in ends], names)
+    np.maximum.at(larger, places[chosen], heights)
     return np.asarray(2 * n_rows * (larger - [end.trace.last for end in smaller]))
 
 
@@ -106,6 +121,15 @@ def _heights(problem: Problem, ends: Sequence[State], n_rows: int) -> Array:
     are_stuck = Climb(problem, n_rows).are_stuck(Stacked.of([end.model for end in ends]))
     is_lost = are_stuck.any(axis=1) | np.array([bool(end.trace.frozen) for end in ends])
     return np.where(is_lost, -np.inf, [end.trace.last for end in ends])
+
+
+def _nothing_to_compare(problem: Problem, models: list[Model], names: Sequence[str]) -> ValueError:
+    """The error that no mixture of a size keeps its rows and varies, with the column where it does not."""
+    shares = Climb(problem, 1).ridge_shares(Stacked.of(models)).max(axis=(0, 1))
+    sizes = f"likelihood_ratio_test needs rows that vary in each component, but of {models[0].n_components}"
+    if shares.max() > AT_RIDGE:
+        return ValueError(f"{sizes} one has only reg_covar as its variance in {names[shares.argmax()]}. Leave it out.")
+    return ValueError(f"{sizes} one has lost its rows. Test fewer components.")
 
 
 def _splits(model: Model) -> list[Model]:

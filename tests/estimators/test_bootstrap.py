@@ -145,6 +145,20 @@ def test_a_row_of_weight_two_is_two_rows():
     np.testing.assert_allclose(drawn.sum(axis=1), weight.sum())
 
 
+def test_frequencies_below_one_count_as_parts_of_rows_in_the_jackknife():
+    """With half of each weight there are half as many rows: variances are twice as large, and near the sandwich."""
+    X = rows()
+    one = fitted(X).bootstrap(X, kind="jackknife", tol=1e-9)
+    half = np.full(N, 0.5)
+    found = fitted(X, half).bootstrap(X, kind="jackknife", sample_weight=half, tol=1e-9)
+    np.testing.assert_allclose(found.bse, np.sqrt(2) * one.bse, rtol=1e-3)
+    mixed = np.random.default_rng(0).uniform(0.2, 3.0, N)
+    mixed[3] = 1e-200
+    gm = fitted(X, mixed)
+    found = gm.bootstrap(X, kind="jackknife", sample_weight=mixed, tol=1e-9)
+    np.testing.assert_allclose(found.bse, gm.inference(X, sample_weight=mixed, kind="sandwich").bse, rtol=0.05)
+
+
 def test_what_became_of_the_refits_is_told():
     X = rows(60, apart=1.0)
     found = fitted(X, tol=1e-4).bootstrap(X, 150, "nonparametric", random_state=0)

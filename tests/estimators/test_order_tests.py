@@ -78,7 +78,7 @@ def test_they_find_three_groups():
     assert drawn.least_components() == 3
     halves = n_components_test(X, 5, random_state=0)
     assert halves.least_components() == 3
-    np.testing.assert_array_equal(halves.p_value, np.minimum(1, 1 / halves.statistic))
+    np.testing.assert_allclose(halves.p_value, np.minimum(1, 1 / halves.statistic), rtol=1e-12)
     assert n_components_test(X, 2, random_state=0).least_components() == 3  # "more than was tested"
 
 
@@ -87,6 +87,15 @@ def test_halves_keep_the_level():
     tests = [n_components_test(rows(0.0, n=60, seed=seed), 1, random_state=seed) for seed in range(40)]
     assert np.mean([test.statistic[0] > 5 for test in tests]) <= 0.2 + 2 * np.sqrt(0.2 * 0.8 / 40)
     assert np.mean([test.statistic[0] for test in tests]) < 1.5
+
+
+def test_ratios_beyond_any_number_have_p_values():
+    plain = n_components_test(np.random.default_rng(0).normal(size=(120, 30)), 1, random_state=0)
+    assert plain.statistic.tolist() == [0.0]  # e to the power of about -1,000
+    assert plain.p_value.tolist() == [1.0]
+    apart = n_components_test(rows(0.0, 1000.0, n=300, d=4), 1, random_state=0)
+    assert apart.statistic.tolist() == [np.inf]
+    assert apart.p_value.tolist() == [0.0]
 
 
 @pytest.mark.heavy

@@ -166,14 +166,16 @@ def n_components_test(
             )
             logs.append(len(other) * (alternative.score(other) - null.score(other)))
         sizes.append(k)
-        with np.errstate(over="ignore"):
-            ratios.append(float(np.exp(logs).mean()))
-        if min(1.0, 1 / ratios[-1]) > alpha:
+        ratios.append(float(np.logaddexp(*logs) - np.log(2)))
+        p_values = np.exp(-np.maximum(ratios, 0.0))  # of the logarithms, since ratios overflow and underflow
+        if p_values[-1] > alpha:
             break
+    with np.errstate(over="ignore"):
+        statistic = np.exp(ratios)
     return OrderTest(
         np.array(sizes),
-        np.array(ratios),
-        np.minimum(1.0, 1 / np.array(ratios)),
+        statistic,
+        p_values,
         f"Test of mixtures against {more} component{'s' * (more > 1)} more, by halves of the rows",
         None,
         library_of(X),

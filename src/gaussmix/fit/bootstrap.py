@@ -36,6 +36,7 @@ MOST_NUMBERS = 2**22  # weights or cells of drawn rows that are held at a time, 
 ROWS_TO_COMPARE = 2**13  # on which the components of a refit are found again
 SETTLED = 1e-9  # nats per unit of row weight, of EM before the first refit
 SAME = 0.5  # similarity of the rows of a component before and after: with less, it is another one
+LEAST_PART = 1e-9  # of the largest weight: rows with less move nothing, and rounding would be all that is seen
 MOST_COLLAPSED = 1 / 3  # of the refits
 
 
@@ -48,7 +49,8 @@ class Refits(NamedTuple):
     before : the objective of the fit, nats per unit of row weight.
     draws : (n_kept, q), natural parameters of each refit, its components in the order of `model`; without those that
         collapsed.
-    counts : (n_kept,), how often each counts: 1, or in the jackknife the weight that was left out.
+    counts : (n_kept,), what the square of each counts: 1, or in the jackknife w / g² · (N − g) / N, of a row of weight
+        w without g of it, among rows of weight N. If weights don't count rows, each counts (N − 1) / N of N rows.
     n : how many were made.
     n_collapsed : in which a component fell onto too few rows, or lost them.
     n_relabelled : whose components had to be brought into order.
@@ -145,8 +147,10 @@ def _made(problem: Problem, model: Model, how: Resampling, rng: np.random.Genera
     of_all, counts = weight * problem.data.unit, np.ones(how.n)
     left_out = np.arange(0)
     if how.kind == "jackknife":
-        left_out = np.flatnonzero(weight > 0)
-        counts = of_all[left_out] if how.are_counts else np.ones(len(left_out))
+        left_out = np.flatnonzero(weight > LEAST_PART * weight.max())
+        own = of_all[left_out] if how.are_counts else np.ones(len(left_out))
+        gone, total = np.minimum(own, 1.0), own.sum()
+        counts = own / gone * ((total - gone) / total) / gone
     at_once = max(1, MOST_NUMBERS // source.n_rows)
     for first in range(0, len(counts), at_once):
         some = counts[first : first + at_once]

@@ -85,15 +85,14 @@ class Bootstrap(OfMixture):
 def covariance_of(draws: Array, counts: Array | None) -> Array:
     """The covariance of the estimates (q, q) from draws (n, q).
 
-    That of the draws; with counts that of the jackknife, (N − 1) / N Σ (θ_i − θ̄)(θ_i − θ̄)ᵀ, Efron & Tibshirani (1993)
-    eq. 11.5.
+    That of the draws; with counts that of the jackknife, Σ c_i (θ_i − θ̄)(θ_i − θ̄)ᵀ. Of rows of weight 1 that is Efron &
+    Tibshirani (1993) eq. 11.5, c = (N − 1) / N.
     """
     if counts is None:
         centred = draws - draws.mean(axis=0)
         return np.asarray(contract("nq,nr->qr", centred, centred) / max(len(draws) - 1, 1))
-    total = counts.sum()
-    centred = draws - contract("n,nq->q", counts, draws) / total
-    return np.asarray(contract("nq,nr->qr", counts[:, None] * centred, centred) * ((total - 1) / total))
+    centred = draws - contract("n,nq->q", counts, draws) / counts.sum()
+    return np.asarray(contract("nq,nr->qr", counts[:, None] * centred, centred))
 
 
 def bootstrap_of(fitted: Fitted, problem: Problem, how: Resampling, rng: np.random.Generator) -> Bootstrap:

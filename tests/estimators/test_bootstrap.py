@@ -40,6 +40,7 @@ def test_the_bits_depend_neither_on_threads_nor_on_the_path_nor_on_the_pieces(fa
     assert expected.n == (N if kind == "jackknife" else 7)
 
 
+LABELS = np.where(np.arange(N) % 3 == 0, (rows().sum(axis=1) > 4).astype(int), -1)
 MISSING = np.where(np.random.default_rng(3).random((N, D)) < 0.1, np.nan, rows())
 
 
@@ -54,6 +55,8 @@ MISSING = np.where(np.random.default_rng(3).random((N, D)) < 0.1, np.nan, rows()
         {"covariance_type": "factor_analyzer"},
         {"X": MISSING},
         {"error": np.full((N, D), 0.3)},
+        {"labels": LABELS, "trim": 0.1},
+        {"labels": np.where(LABELS[:, None] < 0, [0.5, 0.5], np.eye(2)[LABELS])},
         {"weight": np.random.default_rng(0).uniform(1, 90, N), "prior": "default"},
     ],
     ids=lambda case: ", ".join(case) or "plain",
@@ -61,15 +64,16 @@ MISSING = np.where(np.random.default_rng(3).random((N, D)) < 0.1, np.nan, rows()
 def test_a_refit_to_the_rows_themselves_is_the_fit(case, monkeypatch):
     """Whatever the fit adds to the likelihood, weights that do not differ leave it where it is."""
     X, weight, error = case.get("X", rows()), case.get("weight"), case.get("error")
-    options = {name: value for name, value in case.items() if name not in ("X", "weight", "error")}
-    gm = fitted(X, weight, error, **options)
+    options = {name: value for name, value in case.items() if name not in ("X", "weight", "error", "labels")}
+    how = {"sample_weight": weight, "X_error": error, "labels": case.get("labels")}
+    gm = GaussianMixture(2, **{"random_state": 0, "tol": 1e-9, "max_iter": 5000} | options).fit(X, **how)
     monkeypatch.setattr(module, "_drawn_weights", lambda how, of_all, n, *_: np.repeat(of_all[None], n, axis=0))
-    found = gm.bootstrap(X, 2, sample_weight=weight, X_error=error)
+    found = gm.bootstrap(X, 2, **how)
     scale = NaturalScale.of(gm.mixture_.model)
     np.testing.assert_allclose(found.params, scale.values(gm.mixture_.model), rtol=1e-3, atol=1e-3)
     np.testing.assert_allclose(found.draws, np.tile(found.params, (2, 1)), rtol=2e-4, atol=2e-4)
     monkeypatch.undo()
-    drawn = gm.bootstrap(X, 6, sample_weight=weight, X_error=error, random_state=0)
+    drawn = gm.bootstrap(X, 6, random_state=0, **how)
     assert (drawn.bse[~np.isin(drawn.links, ["logit"])] > 0).any()
     assert np.isfinite(drawn.draws).all()
 
@@ -77,7 +81,7 @@ def test_a_refit_to_the_rows_themselves_is_the_fit(case, monkeypatch):
 def test_components_are_found_again_by_their_rows():
     X = rows()
     model = fitted(X, n_components=3).mixture_.model
-    problem = fitted(X, n_components=3)._problem_of(X, None, None)
+    problem = fitted(X, n_components=3)._problem_of(X)
     orders = [[0, 1, 2], [2, 0, 1], [1, 0, 2]]
     found = Stacked.of([model.take(order) for order in orders])
     back, similarity = _Compared.of(problem, model).orders(found)
@@ -159,6 +163,15 @@ def test_frequencies_below_one_count_as_parts_of_rows_in_the_jackknife():
     np.testing.assert_allclose(found.bse, gm.inference(X, sample_weight=mixed, kind="sandwich").bse, rtol=0.05)
 
 
+def test_components_that_labels_name_keep_their_order():
+    """Labels that are drawn at random leave components equal, and only they say which is which."""
+    X, labels = rows(), np.random.default_rng(0).integers(0, 2, N)
+    gm = GaussianMixture(2, random_state=0).fit(X, labels=labels)
+    found = gm.bootstrap(X, 40, labels=labels, random_state=0)
+    assert found.n_relabelled == 0
+    np.testing.assert_allclose(found.bse, gm.inference(X, labels=labels, kind="sandwich").bse, rtol=0.5)
+
+
 def test_what_became_of_the_refits_is_told():
     X = rows(60, apart=1.0)
     found = fitted(X, tol=1e-4).bootstrap(X, 150, "nonparametric", random_state=0)
@@ -222,5 +235,7 @@ def test_bad_parameters():
             gm.bootstrap(X, **given)
     with pytest.raises(ValueError, match="complete rows"):
         fitted(MISSING).bootstrap(MISSING, kind="parametric")
+    with pytest.raises(ValueError, match="rows without labels"):
+        gm.bootstrap(X, kind="parametric", labels=np.full(N, -1).tolist()[1:] + [0])
     with pytest.warns(RuntimeWarning, match="a fit to this X"):
         gm.bootstrap(X + 1.0, 3)

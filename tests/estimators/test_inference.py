@@ -85,6 +85,32 @@ def test_all_kinds_are_those_of_differences_of_the_log_likelihood(family, meanin
         np.testing.assert_allclose(weights.sum(axis=0), 0, atol=1e-12)  # they sum to 1
 
 
+@pytest.mark.parametrize("is_table", [False, True])
+def test_labels_count_as_in_the_fit(is_table):
+    """Against differences of log Σ t π N: a table t of prior responsibilities, and labels, which are 0 or 1 in it."""
+    X, rng = rows(apart=1.5), np.random.default_rng(2)
+    labels = np.where(rng.random(N) < 0.5, (X.sum(axis=1) > 1.5).astype(int), -1)
+    table = rng.random((N, K)) if is_table else np.where(labels[:, None] < 0, 1.0, np.eye(K)[labels])
+    gm = GaussianMixture(K, random_state=0, tol=1e-8, max_iter=5000, reg_covar=0.0)
+    found = gm.fit(X, labels=table if is_table else labels).inference(X, labels=table if is_table else labels)
+    assert not found.notes
+    free = np.arange(len(found.params)) != K - 1
+    errors = found.bse[free]
+
+    def heights(params):
+        own = np.append(params[: K - 1], 1 - params[: K - 1].sum())
+        means, parts = params[K - 1 : K - 1 + K * D].reshape(K, D), params[K - 1 + K * D :].reshape(K, 3)
+        matrices = parts[:, [0, 1, 1, 2]].reshape(K, D, D)
+        densities = [own[k] * multivariate_normal(means[k], matrices[k]).pdf(X) for k in range(K)]
+        return np.log((table * np.transpose(densities)).sum(axis=1))
+
+    matrix, _ = by_differences(heights, found.params[free], errors, np.ones(N))
+    covariance = found.cov_params()[np.ix_(free, free)] / np.outer(errors, errors)
+    np.testing.assert_allclose(covariance, np.linalg.inv(matrix), atol=2e-6)
+    with pytest.warns(RuntimeWarning, match="other rows, weights or labels"):
+        assert (np.abs(gm.inference(X).params - found.params) > 0.1 * found.bse).any()
+
+
 @pytest.mark.parametrize("case", ["missing", "errors", "factors"])
 def test_rows_with_holes_or_errors_and_factor_analysers_have_it_too(case):
     """The sandwich is the jackknife's limit for many rows, and the Hessian is near to it where the mixture is right."""

@@ -267,6 +267,7 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
         X: ArrayLike,
         *,
         sample_weight: ArrayLike | None = None,
+        labels: ArrayLike | None = None,
         X_error: ArrayLike | None = None,
         kind: str = "hessian",
     ) -> Inference:
@@ -281,6 +282,7 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
             likelihood, with a RuntimeWarning.
         sample_weight : (n_samples,), as in `fit`. Frequencies count rows; with precisions the sandwich has their
             squares.
+        labels : as in `fit`. A fit with labels has another maximum without them.
         X_error : measurement errors of X, as for `fit`.
         kind : "hessian", the inverse of the observed information (Louis 1982); "outer", the inverse of the outer
             product of the scores; "sandwich", which is right for a mixture that is only near to the truth (White 1982;
@@ -322,7 +324,7 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
         array([[7.7 , 8.09]])
         """
         check_name("kind", kind, KINDS)
-        problem = self._problem_of(X, sample_weight, X_error)
+        problem = self._problem_of(X, sample_weight, labels, X_error)
         are_counts = check_meaning(self.weight_meaning) == "frequency"
         return inference_of(self._told(), problem, kind, are_counts=are_counts)
 
@@ -333,6 +335,7 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
         kind: str = "weighted",
         *,
         sample_weight: ArrayLike | None = None,
+        labels: ArrayLike | None = None,
         X_error: ArrayLike | None = None,
         concentration: float = 1.0,
         tol: float = 1e-6,
@@ -342,7 +345,7 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
 
         Parameters
         ----------
-        X, sample_weight, X_error : as for `inference`.
+        X, sample_weight, labels, X_error : as for `inference`. With labels components keep their order.
         n : refits; the jackknife makes one for each row.
         kind : "weighted", to the rows with weights drawn from a Dirichlet distribution, so that no component loses all
             its rows (Newton & Raftery 1994); "nonparametric", to rows that are drawn again; "parametric", to rows that
@@ -381,9 +384,16 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
         concentration = _positive("concentration", concentration)
         are_counts = check_meaning(self.weight_meaning) == "frequency"
         how = Resampling(kind, n, concentration, tol, are_counts)
-        return bootstrap_of(self._told(), self._problem_of(X, sample_weight, X_error), how, check_seed(random_state))
+        problem = self._problem_of(X, sample_weight, labels, X_error)
+        return bootstrap_of(self._told(), problem, how, check_seed(random_state))
 
-    def _problem_of(self, X: ArrayLike, sample_weight: ArrayLike | None, X_error: ArrayLike | None) -> Problem:
+    def _problem_of(
+        self,
+        X: ArrayLike,
+        sample_weight: ArrayLike | None = None,
+        labels: ArrayLike | None = None,
+        X_error: ArrayLike | None = None,
+    ) -> Problem:
         """What was fitted, with these rows."""
         source = check_counts_of_rows(self._source(X, sample_weight, X_error), self.weight_meaning)
         model = self.mixture_.model
@@ -391,7 +401,11 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
         terms = check_terms(self, [family], n_components)
         terms = terms.with_values(model.without_noise.weights, model.means, model.covariances)
         ridge = check_ridge(self.reg_covar, [family], self.prior)
-        data = Data(source, None, model.noise, trim=float(self.trim))
+        known = check_labels(labels, self.label_components, source.n_rows, n_components)
+        if known is not None:
+            known.check_size(n_components, model.noise is not None)
+            known = None if known.is_empty else known
+        data = Data(source, known, model.noise, trim=float(self.trim))
         return Problem(data, family, n_components, self._engine(source), ridge, terms=terms)
 
     def summary(

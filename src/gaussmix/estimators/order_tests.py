@@ -84,7 +84,7 @@ def likelihood_ratio_test(
     parameters = _of_fits(parameters, random_state)
     for k in range(smallest, largest):
         fitted = GaussianMixture(k, **parameters).fit(X)
-        problem = fitted._problem_of(X, None, None)
+        problem = fitted._problem_of(X)
         if problem.source.is_incomplete or not isinstance(problem.source, ArraySource) or problem.source.whole is None:
             raise ValueError("likelihood_ratio_test needs complete rows in memory, at most 65,520. Test some of them.")
         names = names_of(fitted.mixture_)

@@ -184,15 +184,19 @@ def _on_weights(problem: Problem, model: Model, how: Resampling, weights: Array)
     """The ends of refits to the same rows with other weights, (n, n_rows)."""
     source, n_rows = problem.source, problem.source.n_rows
     block, groups = source.whole, None
-    if block is not None and not problem.data.trim and not source.is_incomplete:
+    known = problem.data.known
+    if block is not None and problem.data.is_plain and not source.is_incomplete:
         nothing, each = np.zeros(len(weights), np.int64), np.arange(len(weights)) * n_rows
         below_1 = weights / unit_of_weights(float(weights.max()))
         totals = below_1.sum(axis=1), np.ones(len(weights))
         groups = Groups(block.rows, below_1.ravel(), nothing, nothing + n_rows, *totals, each)
 
+    log_prior = None if known is None else known.log_prior(problem.n_components, model.noise is not None)
+
     def source_of(place: int) -> Source:
         weight = weights[place] / problem.data.unit  # priors count in this unit
         reweighted = problem.data.original.changed(partial(_weighing, weight=weight), n_rows)
+        reweighted = reweighted if log_prior is None else reweighted.with_log_prior(*log_prior)
         return trimmed(reweighted, problem.data.trim)
 
     return _run(problem, [model] * len(weights), how, source_of, groups)
@@ -201,6 +205,8 @@ def _on_weights(problem: Problem, model: Model, how: Resampling, weights: Array)
 def _on_drawn_rows(problem: Problem, model: Model, how: Resampling, rng: np.random.Generator) -> Made:
     """The ends of refits to rows that are drawn from the mixture, as many as were fitted."""
     n_rows = max(2, round(problem.source.profile.total_weight * problem.data.unit))
+    if problem.data.known is not None:
+        raise ValueError("kind='parametric' draws rows without labels. Use kind='weighted'.")
     if problem.source.is_incomplete:
         raise ValueError("kind='parametric' needs complete rows without errors. Use kind='weighted'.")
     if model.noise is not None and model.noise.box is None:
@@ -243,18 +249,21 @@ class _Compared:
     engine : of the problem.
     weight : (n_rows,), of the rows.
     shares : (n_rows, n_components), responsibilities.
+    are_named : whether labels name the components, which then keep their order.
     """
 
     rows: Block
     engine: Engine[Any]
     weight: Array
     shares: Array
+    are_named: bool
 
     @classmethod
     def of(cls, problem: Problem, model: Model) -> _Compared:
         rows = problem.data.original.sample(ROWS_TO_COMPARE)
         weight = np.ones(rows.n_rows) if rows.row_weight is None else rows.row_weight
-        return cls(rows, problem.engine, weight, Stacked.of([model]).responsibilities(rows, problem.engine))
+        shares = Stacked.of([model]).responsibilities(rows, problem.engine)
+        return cls(rows, problem.engine, weight, shares, problem.data.known is not None)
 
     def orders(self, found: Stacked) -> tuple[Places, Array]:
         """The component of each mixture that has the rows of each of these, and their similarity; (n, n_components).
@@ -273,7 +282,7 @@ class _Compared:
             theirs = (self.weight @ shares**2).reshape(-1, 1, K)
             similarity = both / np.maximum(own[:, None] + theirs - both, np.finfo(np.float64).tiny)
             for place, each in enumerate(similarity):
-                if (each.argmax(axis=1) != np.arange(K)).any():
+                if not self.are_named and (each.argmax(axis=1) != np.arange(K)).any():
                     orders[first + place] = linear_sum_assignment(-each)[1]
             similarities[first : first + at_once] = np.take_along_axis(
                 similarity, orders[first : first + at_once, :, None], axis=2

@@ -236,6 +236,6 @@ def test_bad_parameters():
     with pytest.raises(ValueError, match="complete rows"):
         fitted(MISSING).bootstrap(MISSING, kind="parametric")
     with pytest.raises(ValueError, match="rows without labels"):
-        gm.bootstrap(X, kind="parametric", labels=np.full(N, -1).tolist()[1:] + [0])
+        gm.bootstrap(X, kind="parametric", labels=LABELS)
     with pytest.warns(RuntimeWarning, match="a fit to this X"):
         gm.bootstrap(X + 1.0, 3)

@@ -347,3 +347,29 @@ def test_the_table_of_the_components_has_standard_errors(noise):
             assert np.isnan(table["mean_x0_std_error"][K])
     with pytest.raises(ValueError, match="this estimator"):
         fitted(X, n_components=3).tidy(found)
+
+
+def test_errors_stand_only_beside_the_fit_that_they_are_of():
+    X, gm = rows(), fitted()
+    frame = gm.tidy(gm.inference(X))
+    assert (frame["weight_conf_low"] < frame["weight"]).all()
+    assert (frame["weight"] < frame["weight_conf_high"]).all()
+    with pytest.raises(ValueError, match="of another fit"):
+        gm.tidy(fitted(X + 1.0).inference(X + 1.0))
+    for wrong in (True, 0.05, frame):
+        with pytest.raises(TypeError, match="sure must be"):
+            gm.tidy(wrong)
+
+
+def test_a_constant_column_is_named():
+    X = np.column_stack([rows(), np.ones(N)])
+    found = fitted(X, reg_covar=1e-6).inference(X)
+    assert "Only reg_covar gives a variance in 'x2' there. Leave out what is constant." in found.notes
+    assert not any("reg_covar" in note for note in fitted().inference(rows()).notes)
+
+
+def test_a_fit_that_ended_early_is_warned_of():
+    X = rows(apart=1.5)
+    with pytest.warns(RuntimeWarning, match="standard errors from those of the fit"):
+        found = fitted(X, tol=0.1, init_params="kmeans").inference(X)
+    assert "standard errors from those of the fit" in found.notes[0]

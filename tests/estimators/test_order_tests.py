@@ -47,9 +47,10 @@ def test_a_component_that_only_the_ridge_holds_up_is_no_evidence(reg_covar):
     X, rng = rows(0.0, 9.0), np.random.default_rng(0)
     ones, halves = np.ones(len(X)), np.where(np.arange(len(X)) < 60, 0.0, rng.normal(size=len(X)))
     for column, k in ((ones, 1), (halves, 2)):
-        with pytest.warns() if k == 1 and reg_covar == "auto" else nullcontext():
-            with pytest.raises(ValueError, match=rf"of {k} one has only reg_covar as its variance in x1\. Leave"):
-                likelihood_ratio_test(np.column_stack([X, column]), k, n=3, reg_covar=reg_covar, random_state=0)
+        warned = pytest.warns() if k == 1 and reg_covar == "auto" else nullcontext()
+        words = rf"of {k} one has only reg_covar as its variance in column 'x1'\. Leave"
+        with warned, pytest.raises(ValueError, match=words):
+            likelihood_ratio_test(np.column_stack([X, column]), k, n=3, reg_covar=reg_covar, random_state=0)
     tail = np.array([0.0] * 40 + [1e-3, 1.0])[:, None]  # a single component varies, and no half of it does
     with pytest.raises(ValueError, match="of 2 one"):
         likelihood_ratio_test(tail, 1, n=3, reg_covar=1e-6, random_state=0)

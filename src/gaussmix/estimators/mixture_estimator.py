@@ -476,10 +476,13 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
         ------
         NotFittedError : before `fit`.
         ImportError : no library of data frames is installed.
-        ValueError : `sure` is about a mixture of another size.
+        ValueError : `sure` is about a mixture of another size, or more than 3 standard errors away.
+        TypeError : `sure` is something else.
         """
         summary = self.summary()
         if sure is not None:
+            if not isinstance(sure, Inference | Bootstrap):
+                raise TypeError(f"sure must be what inference or bootstrap of this estimator found, not {sure!r:.60}.")
             more = sure.columns_beside(self.mixture_)
             summary = replace(summary, components={**summary.components, **more})
         return summary.to_frame()

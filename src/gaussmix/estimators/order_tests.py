@@ -167,11 +167,11 @@ def n_components_test(
             logs.append(len(other) * (alternative.score(other) - null.score(other)))
         sizes.append(k)
         ratios.append(float(np.logaddexp(*logs) - np.log(2)))
-        p_values = np.exp(-np.maximum(ratios, 0.0))  # of the logarithms, since ratios overflow and underflow
+        p_values = np.exp(-np.maximum(np.array(ratios), 0.0))  # of the logarithms, since ratios overflow and underflow
         if p_values[-1] > alpha:
             break
     with np.errstate(over="ignore"):
-        statistic = np.exp(ratios)
+        statistic = np.exp(np.array(ratios))
     return OrderTest(
         np.array(sizes),
         statistic,

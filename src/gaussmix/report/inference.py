@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from html import escape
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from scipy.special import expit, logit, ndtri
 
 from gaussmix.checks import Rng, check_count, check_within, generator
 from gaussmix.em.coordinates import NotSmooth
-from gaussmix.em.natural import Kind, NaturalScale, Term
+from gaussmix.em.natural import Kind, NaturalScale, Stacked, Term
 from gaussmix.em.trace import Frozen
-from gaussmix.errors import counted, name_components, warn
+from gaussmix.errors import counted, listed, name_components, warn
 from gaussmix.fit.fitted import Fitted
-from gaussmix.fit.inference import SAME, Maximum
+from gaussmix.fit.inference import AT_RIDGE, SAME, Climb, Maximum
 from gaussmix.fit.problem import Problem
 from gaussmix.mixture.mixture import Mixture
 from gaussmix.mixture.shown import names_of, table_html
@@ -30,7 +30,8 @@ from gaussmix.report.summary import aligned, shortened
 Function = Callable[[Mixture], ArrayLike]
 LEVEL = 0.05
 SHOWN = 50  # mixtures in a picture
-NOTED = 0.05  # standard errors from the fit to the maximum
+NOTED, FAR = 0.05, 1.0  # standard errors from the fit to the maximum: with more there is a note, or a warning
+MOST_BESIDE = 3.0  # standard errors between a fit and the errors beside its numbers
 WEAK = 15.0  # nats of all rows: least curvature along any direction with which intervals by formula can be trusted
 _METHODS = {
     "hessian": "the Hessian of the objective",
@@ -53,7 +54,7 @@ class Estimates:
     method : how they were found, as a line.
     notes : what to know of them, a sentence each.
     draws : (n, q), of a bootstrap, a row for each refit; None for formulas.
-    counts : (n,), what the square of each refit of the jackknife counts, whose draws have no quantiles; None for others.
+    counts : (n,), what the square of each refit of the jackknife counts; its draws have no quantiles. None for others.
     library : of data frames; None for the first that is installed.
     """
 
@@ -207,14 +208,27 @@ class OfMixture(Estimates):
 
     mixture: Mixture = field(kw_only=True)
 
+    def _furthest(self, model: Model, chosen: NDArray[np.bool_] | bool = True) -> float:
+        """The largest distance of a model from this one in any of the chosen parameters (q,), in standard errors."""
+        errors, distances = self.bse, np.abs(self.params - NaturalScale.of(model).values(model))
+        chosen = chosen & (errors > 0)
+        return float((distances[chosen] / errors[chosen]).max(initial=0.0))
+
     def columns_beside(self, mixture: Mixture) -> dict[str, Array]:
         """Standard errors and intervals of weights and means, (n_components,) and one for noise, for `tidy` of a fit.
 
-        Raises ValueError for a mixture of another size.
+        Raises ValueError for a mixture of another size, or several standard errors away.
         """
         scale = NaturalScale.of(mixture.model)
         if scale.terms != NaturalScale.of(self.mixture.model).terms:
             raise ValueError("sure must be what inference or bootstrap of this estimator found.")
+        of_rows = np.array([term.kind in (Kind.WEIGHT, Kind.MEAN) for term in scale.terms])
+        furthest = self._furthest(mixture.model, of_rows)
+        if furthest > MOST_BESIDE:
+            raise ValueError(
+                f"sure is {furthest:.2g} standard errors from this mixture: it is of another fit, or this one ended far "
+                "from its maximum. Use tidy() of sure, or fit with a lower tol."
+            )
         low, high = self.conf_int().T
         features, K, found = names_of(mixture), mixture.n_components, dict[str, Array]()
         weights = [place for place, term in enumerate(scale.terms) if term.kind is Kind.WEIGHT]
@@ -314,7 +328,7 @@ def inference_of(fitted: Fitted, problem: Problem, kind: str, *, are_counts: boo
 
     Warns
     -----
-    RuntimeWarning : the rows are not those of the fit.
+    RuntimeWarning : the rows are not those of the fit, or it ended more than a standard error from its maximum.
     """
     collapsed = fitted.collapsed or ()
     how = None if kind == "hessian" else are_counts or kind != "sandwich"
@@ -327,18 +341,24 @@ def inference_of(fitted: Fitted, problem: Problem, kind: str, *, are_counts: boo
     terms, mixture = found.scale.terms, Mixture.of(found.model, fitted.mixture.feature_names)
     others = another_rows(fitted, problem, found.before)
     warn(others)
-    return Inference(
+    at_ridge = Climb(problem, found.total_weight).ridge_shares(Stacked.of([found.model]))[0] > AT_RIDGE
+    columns = [own[j] for j in np.flatnonzero(at_ridge[[*found.frozen]].any(axis=0))]
+    inference = Inference(
         tuple(term.name(own) for term in terms),
         found.values,
         covariance,
         links_of(terms),
         _METHODS[kind],
-        (*filter(None, [others]), *_notes(found, covariance, fitted.mixture.model)),
         library=None if fitted.facts is None else fitted.facts.library,
         mixture=mixture,
         maximum=found,
         kind=kind,
     )
+    furthest = inference._furthest(fitted.mixture.model)
+    moved = _MOVED.format(furthest) if furthest > NOTED else None
+    if furthest > FAR and others is None:
+        warn(moved)
+    return replace(inference, notes=(*filter(None, [others, moved]), *_notes(found, covariance, columns)))
 
 
 def another_rows(fitted: Fitted, problem: Problem, before: float) -> str | None:
@@ -364,19 +384,18 @@ def another_rows(fitted: Fitted, problem: Problem, before: float) -> str | None:
 _OTHERS = "These numbers are of a fit to this X that begins at the mixture."
 
 
-def _notes(found: Maximum, covariance: Array, fit: Model) -> list[str]:
-    """What to know of the numbers of the maximum near a fit."""
+_MOVED = "The estimates are those of the maximum, up to {:.2g} standard errors from those of the fit."
+
+
+def _notes(found: Maximum, covariance: Array, at_ridge: Sequence[str]) -> list[str]:
+    """What to know of the numbers of a maximum; `at_ridge` are columns where only the ridge gives a variance."""
     notes = []
-    errors = np.sqrt(np.diagonal(covariance))
-    moved = np.abs(found.values - found.scale.values(fit))[errors > 0] / errors[errors > 0]
-    if moved.max(initial=0.0) > NOTED:
-        notes.append(
-            f"The estimates are those of the maximum, up to {moved.max():.2g} standard errors from those of the fit."
-        )
     for why, words in _OF_FROZEN.items():
         components = sorted(k for k, each in found.frozen.items() if each is why)
         if components:
             notes.append(f"{name_components(components).capitalize()}: {words}.")
+    if at_ridge:
+        notes.append(f"Only reg_covar gives a variance in {listed(at_ridge)} there. Leave out what is constant.")
     lost = {
         term.component
         for term, variance in zip(found.scale.terms, np.diagonal(covariance), strict=True)

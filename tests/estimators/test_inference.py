@@ -373,3 +373,11 @@ def test_a_fit_that_ended_early_is_warned_of():
     with pytest.warns(RuntimeWarning, match="standard errors from those of the fit"):
         found = fitted(X, tol=0.1, init_params="kmeans").inference(X)
     assert "standard errors from those of the fit" in found.notes[0]
+
+
+def test_alpha_is_what_is_outside_of_the_interval():
+    found = fitted().inference(rows())
+    assert (found.conf_int(0.5)[:, 0] < found.params).all()
+    for ask in (found.conf_int, found.tidy, found.summary):
+        with pytest.raises(ValueError, match=r"alpha=0.95 must be .* such as 0.05 for 95 %"):
+            ask(0.95)

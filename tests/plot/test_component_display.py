@@ -397,6 +397,8 @@ def test_the_uncertainty_of_ellipses_is_other_mixtures():
         np.testing.assert_allclose(centres.mean(axis=0), gm.means_[:, [2, 0]], atol=0.05)
         errors = gm.inference(X, kind="sandwich").bse[[4, 2, 7, 5]].reshape(2, 2)
         np.testing.assert_allclose(centres.std(axis=0), errors, rtol=0.2)
+    whole = ComponentDisplay.from_estimator(gm, X, uncertainty=gm.inference(X))
+    assert len(whole.uncertain_) == len(gm.inference(X).mixtures())
     line = ComponentDisplay.from_estimator(gm, X, features=[1], uncertainty=mixtures[:3])
     assert [len(curves) for curves in line.uncertain_] == [2, 2, 2]
     with pytest.raises(ValueError, match="components and features of the drawn one"):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, Protocol, Self, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +27,13 @@ from gaussmix.plot.subject import Subject
 
 Options = Mapping[str, Any] | None
 THIN, PALE = 0.5, 0.35  # lines of mixtures that the truth might be as well
+
+
+@runtime_checkable
+class Uncertain(Protocol):
+    """What `inference` and `bootstrap` find."""
+
+    def mixtures(self) -> Sequence[Mixture]: ...
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
@@ -96,7 +103,7 @@ class ComponentDisplay(FeatureDisplay):
         levels: Sequence[float] = (1, 2, 3),
         colors: Sequence[Any] | None = None,
         legend: bool = True,
-        uncertainty: Sequence[Mixture] = (),
+        uncertainty: Sequence[Mixture] | Uncertain = (),
         row_kwargs: Options = None,
         component_kwargs: Options = None,
     ) -> Self:
@@ -110,8 +117,8 @@ class ComponentDisplay(FeatureDisplay):
             lighter on a dark background. Further components get the same colours again, with another marker and line,
             and all components get a number at their means.
         legend : whether to name the components, with their weights; no legend names more than 20.
-        uncertainty : mixtures that the truth might be as well, of all features, such as ``gm.inference(X).mixtures()``
-            or ``gm.bootstrap(X).mixtures()``: their first ellipses, or their curves, are thin lines.
+        uncertainty : what ``gm.inference(X)`` or ``gm.bootstrap(X)`` found, or mixtures that the truth might be as well,
+            of all features: their first ellipses, or their curves, are thin lines.
         row_kwargs : for `Axes.scatter` or, in one feature, `Axes.hist`.
         component_kwargs : for each `matplotlib.patches.Ellipse` or, in one feature, for each curve by `Axes.plot`.
 
@@ -132,7 +139,8 @@ class ComponentDisplay(FeatureDisplay):
         is_line = self.means.shape[1] == 1
         draw = self._draw_line if is_line else self._draw_plane
         draw(ax, looks, radii, dict(row_kwargs or {}), dict(component_kwargs or {}))
-        self.uncertain_ = [self._draw_uncertain(ax, looks, radii[:1], each) for each in uncertainty]
+        others = uncertainty.mixtures() if isinstance(uncertainty, Uncertain) else uncertainty
+        self.uncertain_ = [self._draw_uncertain(ax, looks, radii[:1], each) for each in others]
         self._name_axes(self.feature_names[0], "density" if is_line else self.feature_names[1])
         return self._with_legend(self.handles(looks), legend)
 

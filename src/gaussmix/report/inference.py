@@ -29,6 +29,8 @@ from gaussmix.report.summary import aligned, shortened
 
 Function = Callable[[Mixture], ArrayLike]
 LEVEL = 0.05
+MOST_ALPHA = 0.5  # with more, alpha is most likely meant as the probability of the interval
+_ALPHA = "the probability outside of the interval, above 0 and at most 0.5, such as 0.05 for 95 %"
 SHOWN = 50  # mixtures in a picture
 NOTED, FAR = 0.05, 1.0  # standard errors from the fit to the maximum: with more there is a note, or a warning
 MOST_BESIDE = 3.0  # standard errors between a fit and the errors beside its numbers
@@ -88,16 +90,16 @@ class Estimates:
 
         Parameters
         ----------
-        alpha : from 0 to 1.
+        alpha : from 0 to 0.5.
         method : "wald", estimate ± z · standard error, on the scale of `links`. Of a bootstrap also "percentile", the
             quantiles of the refits, its default; and "centred", these moved so that the mean of the refits is the
             estimate, on the scale of `links`.
 
         Raises
         ------
-        ValueError, TypeError : alpha is not a number between 0 and 1, or there is no such method here.
+        ValueError, TypeError : alpha is not a number above 0 and at most 0.5, or there is no such method here.
         """
-        check_within("alpha", alpha, "a number between 0 and 1", lambda value: 0 < value < 1)
+        check_within("alpha", alpha, _ALPHA, lambda value: 0 < value <= MOST_ALPHA)
         known = ("wald",) if self.draws is None or self.counts is not None else ("percentile", "centred", "wald")
         chosen = known[0] if method is None else method
         if chosen not in known:

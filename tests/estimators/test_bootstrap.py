@@ -10,7 +10,7 @@ from gaussmix.em import many
 from gaussmix.em.natural import NaturalScale, Stacked
 from gaussmix.families import FAMILIES
 from gaussmix.fit import bootstrap as module
-from gaussmix.fit.bootstrap import KINDS, _Compared
+from gaussmix.fit.bootstrap import RESAMPLINGS, _Compared
 
 N, D = 90, 2
 
@@ -25,7 +25,7 @@ def fitted(X=None, weight=None, error=None, **parameters):
     return GaussianMixture(**given).fit(rows() if X is None else X, sample_weight=weight, X_error=error)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", RESAMPLINGS)
 @pytest.mark.parametrize("family", ["full", "tied", "diag", "EII"])
 def test_the_bits_depend_neither_on_threads_nor_on_the_path_nor_on_the_pieces(family, kind, monkeypatch):
     X, weight = rows(), np.random.default_rng(0).integers(1, 3, N).astype(float)

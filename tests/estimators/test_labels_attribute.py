@@ -92,6 +92,23 @@ def test_a_copy_and_a_pickle_have_the_labels_that_were_made(X, gm):
         np.testing.assert_array_equal(twin.labels_, labels)
 
 
+def test_one_cause_is_named(X, gm):
+    def why(fitted):
+        with pytest.raises(AttributeError) as raised:
+            _ = fitted.labels_
+        return str(raised.value).removeprefix("GaussianMixture has no labels_: a fit keeps no rows, and ").split(".")[0]
+
+    assert why(copy.deepcopy(gm.fit(X))) == "this one was loaded, copied or fitted in parts"
+    assert why(GaussianMixture(2).partial_fit(X)) == "this one was loaded, copied or fitted in parts"
+    gm.means_ = gm.means_ + 1.0
+    assert why(gm) == why(pickle.loads(pickle.dumps(gm))) == "fit did not find this mixture"
+    gm.fit(X.copy())
+    assert why(gm) == "their array is gone"
+    assert why(gm.fit(X.tolist())) == "these were no array or data frame"
+    assert why(gm.fit(X, X_error=np.ones(3))) == "predict does not know X_error"
+    assert why(gm.set_params(trim=0.1).fit(X)) == "predict does not know which of them trim left out"
+
+
 def test_before_fit_there_are_none(gm):
     with pytest.raises(AttributeError, match="not fitted yet"):
         _ = gm.labels_

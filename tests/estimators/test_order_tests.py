@@ -48,7 +48,7 @@ def test_a_component_that_only_the_ridge_holds_up_is_no_evidence(reg_covar):
     ones, halves = np.ones(len(X)), np.where(np.arange(len(X)) < 60, 0.0, rng.normal(size=len(X)))
     for column, k in ((ones, 1), (halves, 2)):
         warned = pytest.warns() if k == 1 and reg_covar == "auto" else nullcontext()
-        words = rf"of {k} one has only reg_covar as its variance in column 'x1'\. Leave"
+        words = rf"of {k} one has only reg_covar as its variance in column 'x1'\. Leave it out"
         with warned, pytest.raises(ValueError, match=words):
             likelihood_ratio_test(np.column_stack([X, column]), k, n=3, reg_covar=reg_covar, random_state=0)
     tail = np.array([0.0] * 40 + [1e-3, 1.0])[:, None]  # a single component varies, and no half of it does
@@ -114,6 +114,8 @@ def test_the_em_test():
     assert found.least_components() == 2
     assert em_test(rows(0.0)).least_components() == 1
     assert em_test(1e6 * X[:, 0] - 5e5).statistic == pytest.approx(found.statistic)  # no unit
+    for unit in (1e-310, 1e-200, 1e200, 1e305):
+        assert em_test(unit * X).statistic == pytest.approx(found.statistic, rel=1e-9)
     # the gain of the likelihood of two components, less what is penalised of it, which is little
     heights = [GaussianMixture(k, random_state=0, tol=1e-8, max_iter=2000).fit(X).score(X) * len(X) for k in (1, 2)]
     assert found.statistic[0] == pytest.approx(2 * (heights[1] - heights[0]), abs=3)
@@ -149,7 +151,9 @@ def test_what_they_refuse():
         (lambda: likelihood_ratio_test(X, 0), ValueError, "n_components"),
         (lambda: likelihood_ratio_test(X, 1, n=0), ValueError, "n=0"),
         (lambda: likelihood_ratio_test(X, 1, noise=True), TypeError, "not 'noise'"),
-        (lambda: likelihood_ratio_test(np.column_stack([X, holes]), 1), ValueError, "complete rows"),
+        (lambda: likelihood_ratio_test(np.column_stack([X, holes]), 1), ValueError, r"missing cells \(NaN\)"),
+        (lambda: likelihood_ratio_test(X, 1, tol="auto"), ValueError, "a number as tol"),
+        (lambda: likelihood_ratio_test(X, 1, tol="small"), TypeError, "tol"),
         (lambda: n_components_test(X[:20], 9), ValueError, "four rows for each"),
         (lambda: n_components_test(X, alpha=0), ValueError, "alpha"),
         (lambda: n_components_test(X).least_components(2), ValueError, "alpha"),

@@ -261,7 +261,7 @@ class MixtureAttributes(Estimator):
 
     _instead: ClassVar[Mapping[str, str]] = {}  # its own answers where those of INSTEAD do not fit
     precisions_init: ArrayLike | None
-    _rows: ref[Any] | NDArray[np.int64] | None  # of the fit, or their labels once these were made
+    _rows: ref[Any] | NDArray[np.int64] | str  # of the fit, or their labels once these were made, or why there are none
     labels_: NDArray[np.int64]  # no property: notebooks read all of those to show an estimator
 
     def __init_subclass__(cls, **options: Any) -> None:
@@ -356,12 +356,19 @@ class MixtureAttributes(Estimator):
         """Become a mixture that was set by hand, with arrays of a type."""
         fitted = Fitted.by_hand(mixture, self._stored())
         self._fitted = fitted if dtype is None else replace(fitted, dtype=dtype)
+        self._rows = "fit did not find this mixture"
         self._expect_features()
 
     def _remember(self, source: Source, X: object) -> None:
         """Let `labels_` find the rows of a fit in memory while somebody else keeps them."""
-        is_known_to_predict = not source.has_errors and self._fitted.cutoff is None
-        if isinstance(source, ArraySource) and is_known_to_predict:
+        if source.has_errors:
+            self._rows = "predict does not know X_error"
+        elif self._fitted.cutoff is not None:
+            self._rows = "predict does not know which of them trim left out"
+        elif not isinstance(source, ArraySource):
+            self._rows = "these were in a file or on a cluster"
+        else:
+            self._rows = "these were no array or data frame"
             with suppress(TypeError):  # a list has no weak references
                 self._rows = ref(X)
 
@@ -377,11 +384,13 @@ class MixtureAttributes(Estimator):
         rows = vars(self).get("_rows")
         if isinstance(rows, np.ndarray):
             return rows
-        X = None if rows is None else rows()
+        X = rows() if isinstance(rows, ref) else None
         if X is None:
+            why = rows if isinstance(rows, str) else "this one was loaded, copied or fitted in parts"
+            why = "their array is gone" if isinstance(rows, ref) else why
             raise AttributeError(
-                f"{type(self).__name__} has no labels_: a fit keeps no rows, and its array is gone, or it was fitted "
-                "to a list, a file or a cluster, with X_error or with trim. Call predict(X) or fit_predict(X)."
+                f"{type(self).__name__} has no labels_: a fit keeps no rows, and {why}. Call predict(X) or "
+                "fit_predict(X)."
             )
         return self._labelled(self.predict(X))
 

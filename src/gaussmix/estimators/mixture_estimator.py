@@ -25,8 +25,7 @@ from gaussmix.engines.base import Engine
 from gaussmix.engines.incomplete import IncompleteEngine
 from gaussmix.estimators.attributes import MixtureAttributes, to_sklearn
 from gaussmix.estimators.base import FittedValue
-from gaussmix.fit.bootstrap import KINDS as RESAMPLINGS
-from gaussmix.fit.bootstrap import Resampling
+from gaussmix.fit.bootstrap import RESAMPLINGS, Resampling
 from gaussmix.fit.inference import KINDS
 from gaussmix.fit.problem import Data, Problem
 from gaussmix.fit.watch import Callback

@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike
 from scipy.stats import chi2
 
 from gaussmix.checks import check_count, check_finite, check_within
-from gaussmix.door.parameters import check_seed, drawn_seed
+from gaussmix.door.parameters import check_seed, check_tol, drawn_seed
 from gaussmix.errors import listed
 from gaussmix.estimators.gaussian_mixture import GaussianMixture
 from gaussmix.fit.em_test import DEGREES, em_statistic
@@ -82,13 +82,20 @@ def likelihood_ratio_test(
     largest = smallest + 1 if larger is None else check_count("larger", larger, smallest + 1)
     n, rng, ratios = check_count("n", n, 1), check_seed(random_state), []
     parameters = _of_fits(parameters, random_state)
+    tolerance = check_tol(parameters["tol"])
+    if tolerance is None:
+        raise ValueError("likelihood_ratio_test needs a number as tol, nats per row, for its refits. Give tol=1e-6.")
     for k in range(smallest, largest):
         fitted = GaussianMixture(k, **parameters).fit(X)
         problem = fitted._problem_of(X)
-        if problem.source.is_incomplete or not isinstance(problem.source, ArraySource) or problem.source.whole is None:
-            raise ValueError("likelihood_ratio_test needs complete rows in memory, at most 65,520. Test some of them.")
+        if problem.source.is_incomplete:
+            raise ValueError(
+                "likelihood_ratio_test needs complete rows, but X has missing cells (NaN). Use n_components_test."
+            )
+        if not isinstance(problem.source, ArraySource):
+            raise ValueError("likelihood_ratio_test needs rows in memory. Read them, or some of them, into an array.")
         names = names_of(fitted.mixture_)
-        ratios.append(likelihood_ratio(problem, fitted.mixture_.model, n, float(parameters["tol"]), rng, names))
+        ratios.append(likelihood_ratio(problem, fitted.mixture_.model, n, tolerance, rng, names))
     return OrderTest(
         np.arange(smallest, largest),
         np.array([ratio.statistic for ratio in ratios]),
@@ -148,7 +155,7 @@ def n_components_test(
     parameters, rng = _of_fits(parameters, random_state), check_seed(random_state)
     source = GaussianMixture(**parameters).fit(X)._source(X)
     if source.whole is None:
-        raise ValueError("n_components_test needs rows in memory, at most 65,520. Test some of them.")
+        raise ValueError("n_components_test needs rows in memory. Read them, or some of them, into an array.")
     rows = source.whole.rows
     if len(rows) < 4 * (largest + more):
         raise ValueError(
@@ -159,14 +166,14 @@ def n_components_test(
     halves = rows[np.sort(order[: len(rows) // 2])], rows[np.sort(order[len(rows) // 2 :])]
     sizes, ratios = list[int](), list[float]()
     for k in range(1, largest + 1):
-        logs = []
+        logs = list[float]()
         for one, other in (halves, halves[::-1]):
             alternative, null = (
                 GaussianMixture(size, **parameters).fit(half) for size, half in ((k + more, one), (k, other))
             )
             logs.append(len(other) * (alternative.score(other) - null.score(other)))
         sizes.append(k)
-        ratios.append(float(np.logaddexp(*logs) - np.log(2)))
+        ratios.append(float(np.logaddexp(logs[0], logs[1]) - np.log(2)))
         p_values = np.exp(-np.maximum(np.array(ratios), 0.0))  # of the logarithms, since ratios overflow and underflow
         if p_values[-1] > alpha:
             break

@@ -30,12 +30,12 @@ from gaussmix.sources.base import Source
 from gaussmix.waist.block import Block
 from gaussmix.waist.leaves import LEAF_ROWS
 
-KINDS = "weighted", "nonparametric", "parametric", "jackknife"
+RESAMPLINGS = "weighted", "nonparametric", "parametric", "jackknife"
 MOST_STEPS = 1_000  # of EM in a refit
 MOST_NUMBERS = 2**22  # weights or cells of drawn rows that are held at a time, 32 MB
 ROWS_TO_COMPARE = 2**13  # on which the components of a refit are found again
-SETTLED = 1e-9  # nats per unit of row weight, of EM before the first refit
-SAME = 0.5  # similarity of the rows of a component before and after: with less, it is another one
+AT_MAXIMUM = 1e-9  # nats per unit of row weight, of EM before the first refit
+DISSOLVED = 0.5  # similarity of the rows of a component before and after: with less, it is another one
 LEAST_PART = 1e-9  # of the largest weight: rows with less move nothing, and rounding would be all that is seen
 MOST_COLLAPSED = 1 / 3  # of the refits
 
@@ -106,7 +106,7 @@ def refits(
     """
     total = problem.source.profile.total_weight * problem.data.unit
     climb = Climb(problem, total)
-    settled = climb.settled(State(model, Trace(frozen=dict.fromkeys(collapsed, Frozen.COLLAPSED))), SETTLED)
+    settled = climb.settled(State(model, Trace(frozen=dict.fromkeys(collapsed, Frozen.COLLAPSED))), AT_MAXIMUM)
     model, before = settled.model, settled.trace.objective[0]
     compared, already = _Compared.of(problem, model), [*climb.stuck(model)]
     draws, counts, tally = list[Array](), list[Array](), np.zeros(4, int)
@@ -118,7 +118,8 @@ def refits(
         stuck[:, already] = False
         kept = ~stuck.any(axis=1)
         orders, similarities = compared.orders(found)
-        are_moved, are_elsewhere = (orders != np.arange(orders.shape[1])).any(axis=1), similarities.min(axis=1) < SAME
+        are_moved = (orders != np.arange(orders.shape[1])).any(axis=1)
+        are_elsewhere = similarities.min(axis=1) < DISSOLVED
         are_unfinished = np.array([state.outcome is not Outcome.CONVERGED for state in states])
         tally += [(~kept).sum(), (kept & are_moved).sum(), (kept & are_elsewhere).sum(), (kept & are_unfinished).sum()]
         draws.append(found.values(orders)[kept])

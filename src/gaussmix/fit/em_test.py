@@ -20,7 +20,9 @@ def em_statistic(values: Array) -> float:
     of all numbers: sections 2.1 and 3 of the article. χ² with two degrees of freedom is the limit for one normal
     distribution.
     """
-    x = (values - values.mean()) / values.std()  # the statistic has no unit
+    x = values / np.abs(values).max()  # the statistic has no unit, and squares neither overflow nor vanish
+    x = (x - x.min()) / np.ptp(x)
+    x = (x - x.mean()) / x.std()
     shares, means, variances = _starts(x)
     for _ in range(SETTLING):
         shares_of_rows = _second(x, shares, means, variances)

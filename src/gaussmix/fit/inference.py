@@ -34,7 +34,7 @@ AT_RIDGE = 0.9  # share of the ridge in a variance, given the other features, th
 FLAT = 1e-9  # curvature per unit of row weight; that of rows with known components is about 1
 TOUCHED = 1e-4  # of the square of a derivative, along flat directions: with more, a parameter is not determined
 DIFFERENCE = 1e-3  # of coordinates, for derivatives of a user's function, in units of standard errors
-SAME = 1e-6  # nats per unit of row weight: rounding, also of float32 rows
+SAME_HEIGHT = 1e-6  # nats per unit of row weight: rounding, also of float32 rows
 
 
 @dataclass(frozen=True, eq=False)

@@ -117,8 +117,8 @@ class ComponentDisplay(FeatureDisplay):
             lighter on a dark background. Further components get the same colours again, with another marker and line,
             and all components get a number at their means.
         legend : whether to name the components, with their weights; no legend names more than 20.
-        uncertainty : what ``gm.inference(X)`` or ``gm.bootstrap(X)`` found, or mixtures that the truth might be as well,
-            of all features: their first ellipses, or their curves, are thin lines.
+        uncertainty : what ``gm.inference(X)`` or ``gm.bootstrap(X)`` found, or mixtures that the truth might be as
+            well, of all features: their first ellipses, or their curves, are thin lines.
         row_kwargs : for `Axes.scatter` or, in one feature, `Axes.hist`.
         component_kwargs : for each `matplotlib.patches.Ellipse` or, in one feature, for each curve by `Axes.plot`.
 

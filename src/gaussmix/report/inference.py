@@ -18,7 +18,7 @@ from gaussmix.em.natural import Kind, NaturalScale, Stacked, Term
 from gaussmix.em.trace import Frozen
 from gaussmix.errors import counted, listed, name_components, warn
 from gaussmix.fit.fitted import Fitted
-from gaussmix.fit.inference import AT_RIDGE, SAME, Climb, Maximum
+from gaussmix.fit.inference import AT_RIDGE, SAME_HEIGHT, Climb, Maximum
 from gaussmix.fit.problem import Problem
 from gaussmix.mixture.mixture import Mixture
 from gaussmix.mixture.shown import names_of, table_html
@@ -228,8 +228,8 @@ class OfMixture(Estimates):
         furthest = self._furthest(mixture.model, of_rows)
         if furthest > MOST_BESIDE:
             raise ValueError(
-                f"sure is {furthest:.2g} standard errors from this mixture: it is of another fit, or this one ended far "
-                "from its maximum. Use tidy() of sure, or fit with a lower tol."
+                f"sure is {furthest:.2g} standard errors from this mixture: it is of another fit, or this one ended "
+                "far from its maximum. Use tidy() of sure, or fit with a lower tol."
             )
         low, high = self.conf_int().T
         features, K, found = names_of(mixture), mixture.n_components, dict[str, Array]()
@@ -373,7 +373,7 @@ def another_rows(fitted: Fitted, problem: Problem, before: float) -> str | None:
         return f"The fit had {counted(fitted.facts.n_rows, 'row')}, and X has {n_rows:,}. {_OTHERS}"
     if not heights:
         return None
-    rounding = SAME * max(1.0, abs(heights[-1]))
+    rounding = SAME_HEIGHT * max(1.0, abs(heights[-1]))
     most = 2 * abs(heights[-1] - heights[-2]) if len(heights) > 1 else np.inf  # with a ridge it may also fall
     if abs(before - heights[-1]) <= most + rounding:
         return None

@@ -44,7 +44,15 @@ def n_used(found) -> int:
     return int((found.mass_ > 0).sum())
 
 
-@pytest.mark.parametrize(("n_components", "covariance_type"), [(1, "tied"), (3, "full"), (2, "diag"), (3, "spherical")])
+@pytest.mark.parametrize(
+    ("n_components", "covariance_type"),
+    [
+        (3, "full"),
+        pytest.param(1, "tied", marks=pytest.mark.heavy),
+        pytest.param(2, "diag", marks=pytest.mark.heavy),
+        pytest.param(3, "spherical", marks=pytest.mark.heavy),
+    ],
+)
 @pytest.mark.filterwarnings("ignore")
 def test_scikit_learn_s_checks_pass(n_components, covariance_type) -> None:
     estimator = BayesianGaussianMixture(n_components, covariance_type=covariance_type)

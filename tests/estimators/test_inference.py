@@ -111,7 +111,7 @@ def test_labels_count_as_in_the_fit(is_table):
         assert (np.abs(gm.inference(X).params - found.params) > 0.1 * found.bse).any()
 
 
-@pytest.mark.parametrize("case", ["missing", "errors", "factors"])
+@pytest.mark.parametrize("case", ["missing", "errors", pytest.param("factors", marks=pytest.mark.heavy)])
 def test_rows_with_holes_or_errors_and_factor_analysers_have_it_too(case):
     """The sandwich is the jackknife's limit for many rows, and the Hessian is near to it where the mixture is right."""
     X, error, family, rng = rows(), None, "full", np.random.default_rng(5)

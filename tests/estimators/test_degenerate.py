@@ -337,8 +337,8 @@ def test_a_search_repairs_candidates_that_would_fail():
     """Ward's hierarchy makes a cluster of one row that is far from all others."""
     X = np.concatenate([spiked().to_numpy()[:120], [[30.0, 30.0]]])
     with pytest.raises(ValueError, match="1 × singular covariance"):
-        GaussianMixtureIC([3], covariance_type="full").fit(X)
-    found = GaussianMixtureIC([3], covariance_type="full", degenerate="repair").fit(X)
+        GaussianMixtureIC([3], covariance_type="full", init_params="hierarchical").fit(X)
+    found = GaussianMixtureIC([3], covariance_type="full", init_params="hierarchical", degenerate="repair").fit(X)
     assert found.results_["failure"] == [None]
     assert found.mixture_.n_components == 3
     assert [(each.step, each.cause) for each in found.diagnostics_] == [

@@ -63,7 +63,7 @@ def likelihood_ratio(
 
     Raises
     ------
-    ValueError : a component of the mixture, or of all larger ones, collapsed or lost its rows.
+    ValueError : a component of the mixture collapsed or lost its rows, or each larger one has a component of equal rows.
     """
     stopping, whole = Stopping(tolerance, MOST_STEPS), problem.source.whole
     assert whole is not None, "checked by the caller"
@@ -85,7 +85,7 @@ def _statistics(
     """2 (log L' − log L) of tables of the same number of rows, nats.
 
     The larger mixture may have a component of the smaller one twice, so that no statistic is negative. With `names`,
-    raises ValueError where a component of each larger mixture collapsed or lost its rows.
+    raises ValueError where each larger mixture has a component of equal rows.
     """
     n_rows, each = len(tables[0]), np.arange(len(tables))
     smaller = _ends(problem, [model] * len(tables), tables, each, stopping)
@@ -98,7 +98,7 @@ def _statistics(
     ends = _ends(problem, [begun[place].model for place in chosen], tables, places[chosen], stopping)
     larger = np.array([end.trace.last for end in smaller])
     heights = _heights(problem, ends, n_rows)
-    if names is not None and not (heights > -np.inf).any():
+    if names is not None and _are_repeats(problem, [end.model for end in ends], n_rows):
         raise _nothing_to_compare(problem, [end.model for end in ends], names)
     np.maximum.at(larger, places[chosen], heights)
     return np.asarray(2 * n_rows * (larger - [end.trace.last for end in smaller]))
@@ -121,6 +121,13 @@ def _heights(problem: Problem, ends: Sequence[State], n_rows: int) -> Array:
     are_stuck = Climb(problem, n_rows).are_stuck(Stacked.of([end.model for end in ends]))
     is_lost = are_stuck.any(axis=1) | np.array([bool(end.trace.frozen) for end in ends])
     return np.where(is_lost, -np.inf, [end.trace.last for end in ends])
+
+
+def _are_repeats(problem: Problem, models: list[Model], n_rows: int) -> bool:
+    """Whether each model has a collapsed component with more rows than rows in general position allow: d in each."""
+    found = Stacked.of(models)
+    is_held = Climb(problem, n_rows).ridge_shares(found).max(axis=2) > AT_RIDGE
+    return bool((is_held & (n_rows * found.weights > 2 * found.like.n_features + 1)).any(axis=1).all())
 
 
 def _nothing_to_compare(problem: Problem, models: list[Model], names: Sequence[str]) -> ValueError:

@@ -63,7 +63,7 @@ def likelihood_ratio(
 
     Raises
     ------
-    ValueError : a component of the mixture collapsed or lost its rows, or each larger one has a component of equal rows.
+    ValueError : a component of the mixture collapsed or lost its rows, or each larger one has one of equal rows.
     """
     stopping, whole = Stopping(tolerance, MOST_STEPS), problem.source.whole
     assert whole is not None, "checked by the caller"

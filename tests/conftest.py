@@ -16,7 +16,7 @@ sys.path.insert(0, str(Path(__file__).parent))  # for the modules beside this on
 
 import many_blocks
 
-MANY = 16  # tests of one function: of larger products a plain run draws pairs
+MANY = 16  # tests of one function: of larger products a plain run draws a few
 
 
 def pytest_addoption(parser):
@@ -47,7 +47,8 @@ def pytest_collection_modifyitems(config, items):
 def not_drawn(items):
     """Identities of the tests that a greedy draw leaves out: of those marked `pairwise`, and of products above `MANY`.
 
-    Every pair of values of two parameters is in a test that is drawn. The draw is the same in every run.
+    Of these, every pair of values of two parameters is in a test that is drawn; of larger products, every value. The
+    draw is the same in every run.
     """
     left_out, tests_of = set(), defaultdict(list)
     for item in items:
@@ -57,7 +58,8 @@ def not_drawn(items):
         if len(tests) <= MANY and not tests[0].get_closest_marker("pairwise"):
             del tests_of[function]
     for tests in tests_of.values():
-        held = {id(test): {*combinations([(k, id(v)) for k, v in test.callspec.params.items()], 2)} for test in tests}
+        n = 2 if tests[0].get_closest_marker("pairwise") else 1
+        held = {id(test): {*combinations([(k, id(v)) for k, v in test.callspec.params.items()], n)} for test in tests}
         missing = set().union(*held.values())
         for gain in range(max(map(len, held.values())), 0, -1):
             for test, pairs in held.items():

@@ -15,15 +15,15 @@ DELAYS = [0.002, 0.03, 0.15]  # after the moment
 heavy = pytest.mark.heavy
 QUICK = [
     ("many rows", "sampling"),
-    ("ties", "sorting"),
     ("k-means", "k-means++"),
-    ("random shares", "the first M-step"),
     ("full", "EM"),
-    ("diag", "EM"),
     ("small table", "EM"),
-    ("many shares", "checking shares"),
 ]
 SLOW = [
+    ("many shares", "checking shares"),
+    ("diag", "EM"),
+    ("random shares", "the first M-step"),
+    ("ties", "sorting"),
     ("many rows", "EM"),
     ("ties", "the automatic ridge"),
     ("k-means", "k-means"),
@@ -57,12 +57,12 @@ def test_an_interrupt_ends_a_fit(child, fit, moment, n_jobs):
     assert answer["same"], "the next fit gives the bits of the one before"
 
 
-@pytest.mark.parametrize("n_jobs", [1, 3])
+@pytest.mark.parametrize("n_jobs", [pytest.param(1, marks=heavy), 3])
 def test_the_interrupted_fit_can_be_made_again(child, n_jobs):
     assert child("interrupt_then_fit", n_jobs=n_jobs)
 
 
-@pytest.mark.parametrize("n_jobs", [1, 3])
+@pytest.mark.parametrize("n_jobs", [pytest.param(1, marks=heavy), 3])
 def test_an_interrupt_ends_the_fits_of_many_groups(child, n_jobs):
     answer = child("interrupt_many", n_jobs=n_jobs)
     print("seconds from the signal to KeyboardInterrupt:", answer["latencies"])
@@ -71,7 +71,7 @@ def test_an_interrupt_ends_the_fits_of_many_groups(child, n_jobs):
     assert answer["same"], "the next fits give the bits of those before"
 
 
-@pytest.mark.parametrize("n_jobs", [1, 3])
+@pytest.mark.parametrize("n_jobs", [pytest.param(1, marks=heavy), 3])
 @pytest.mark.parametrize("method", ["predict", "predict_proba", "score_samples"])
 def test_an_interrupt_ends_what_is_said_of_many_rows(child, method, n_jobs):
     answer = child("interrupt_call", method=method, n_jobs=n_jobs)

@@ -34,7 +34,8 @@ def pytest_configure(config):
 
 
 def pytest_collection_modifyitems(config, items):
-    heavy = {id(item) for item in items if item.get_closest_marker("heavy")} | not_drawn(items)
+    heavy = {id(item) for item in items if item.get_closest_marker("heavy")}
+    heavy |= not_drawn([item for item in items if id(item) not in heavy])
     parts = [item for item in items if id(item) not in heavy], [item for item in items if id(item) in heavy]
     items[:], dropped = reversed(parts) if config.getoption("heavy") else parts
     config.hook.pytest_deselected(items=dropped)

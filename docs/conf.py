@@ -28,7 +28,7 @@ extensions = [
     "numpydoc",
 ]
 default_role = "code"
-exclude_patterns = ["_build"]
+exclude_patterns = ["_build", "paper"]
 
 html_theme = "pydata_sphinx_theme"
 html_title = f"gaussmix {release}"

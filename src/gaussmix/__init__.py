@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from gaussmix.errors import SingularCovariance as SingularCovariance
     from gaussmix.estimators.bayesian_gaussian_mixture import BayesianGaussianMixture as BayesianGaussianMixture
     from gaussmix.estimators.classifier import GaussianMixtureClassifier as GaussianMixtureClassifier
+    from gaussmix.estimators.comparing import compare as compare
     from gaussmix.estimators.detector import GaussianMixtureDetector as GaussianMixtureDetector
     from gaussmix.estimators.fit_many import fit_many as fit_many
     from gaussmix.estimators.gaussian_mixture import GaussianMixture as GaussianMixture
@@ -68,6 +69,7 @@ _HOMES = {  # the module of each name, imported at its first use: so the command
     "SingularCovariance": "errors",
     "Spherical": "families.spherical",
     "Tied": "families.tied",
+    "compare": "estimators.comparing",
     "em_test": "estimators.order_tests",
     "fit_many": "estimators.fit_many",
     "likelihood_ratio_test": "estimators.order_tests",

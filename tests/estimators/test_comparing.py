@@ -1,0 +1,65 @@
+"""Several fits in one table: the numbers are those of the estimators themselves."""
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+from sklearn.exceptions import NotFittedError
+from sklearn.model_selection import KFold, cross_val_score
+
+from gaussmix import BayesianGaussianMixture, GaussianMixture, GaussianMixtureIC, compare
+
+X = np.random.default_rng(0).normal(np.repeat([0.0, 9.0, 20.0], 40)[:, None], size=(120, 2))
+
+
+def fits(rows=X, **how):
+    some = {f"{k}": GaussianMixture(k, random_state=0, **how) for k in (1, 2, 3)}
+    return {name: each.fit(rows) for name, each in some.items()}
+
+
+def test_the_table_has_what_the_estimators_say():
+    weight = np.random.default_rng(1).integers(1, 4, len(X)).astype(float)
+    these = fits() | {"chosen": GaussianMixtureIC(range(1, 4), random_state=0).fit(X)}
+    found = compare(these, X, weight)
+    assert found["bic"].is_monotonic_increasing
+    assert found["bic_above"][0] == 0
+    for row in found.itertuples():
+        fit = these[row.name]
+        assert row.bic == pytest.approx(fit.bic(X, weight))
+        assert row.log_likelihood == pytest.approx(fit.score(X, sample_weight=weight) * weight.sum())
+        assert row.n_parameters == fit.n_parameters_
+        assert row.n_components == len(fit.weights_)
+    assert found.set_index("name")["agreement"][["3", "1"]].tolist() == [1.0, 0.0]
+
+
+def test_held_out_rows_are_those_of_scikit_learns_folds():
+    found = compare(fits(), X, cv=4).set_index("name")
+    folds = KFold(4, shuffle=True, random_state=0)
+    for name in fits():
+        scores = cross_val_score(GaussianMixture(int(name), random_state=0), X, cv=folds)
+        assert found["cv"][name] == pytest.approx(scores.mean())
+        assert found["cv_se"][name] == pytest.approx(scores.std(ddof=1) / 2)
+    ones = compare(fits(), X, np.ones(len(X)), cv=4).set_index("name")
+    np.testing.assert_array_equal(ones["cv"][found.index], found["cv"])
+
+
+def test_frames_come_back_in_their_library():
+    frame = pl.DataFrame({"a": X[:, 0], "b": X[:, 1]})
+    assert isinstance(compare(fits(frame), frame, cv=2), pl.DataFrame)
+    table = pd.DataFrame({"b": X[:, 1], "a": X[:, 0]})
+    assert isinstance(compare(fits(table), table, cv=2), pd.DataFrame)
+
+
+def test_what_cannot_be_compared_is_refused():
+    with pytest.raises(TypeError, match="fits must be fitted estimators by name"):
+        compare([*fits().values()], X)
+    with pytest.raises(TypeError, match="fits must be fitted estimators by name"):
+        compare({"a": "b"}, X)
+    with pytest.raises(ValueError, match="fits is empty"):
+        compare({}, X)
+    with pytest.raises(TypeError, match=r"fits\['bayes'\] has no BIC"):
+        compare(fits() | {"bayes": BayesianGaussianMixture(3, random_state=0).fit(X)}, X)
+    with pytest.raises(ValueError, match="cv=1 must be an integer ≥ 2"):
+        compare(fits(), X, cv=1)
+    with pytest.raises(NotFittedError):
+        compare({"new": GaussianMixture(2)}, X)

@@ -64,7 +64,7 @@ def compare(
     2  1 of full             5  1888.5        0.0
     3  1 of tied             5  1888.5        0.0
     """
-    if not isinstance(fits, Mapping) or not all(isinstance(fit, MixtureEstimator) for fit in fits.values()):
+    if not all(isinstance(fit, MixtureEstimator) for fit in getattr(fits, "values", lambda: [None])()):
         raise TypeError('fits must be fitted estimators by name, such as {"two": gm2, "three": gm3}.')
     if not fits:
         raise ValueError("fits is empty. Give at least one fitted estimator.")

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from gaussmix.errors import counted
-from gaussmix.numerics.arrays import Array, unmasked
+from gaussmix.numerics.arrays import Array, plain_array
 from gaussmix.numerics.frames import Frame
 from gaussmix.numerics.rows import LARGEST, first_beyond
 
@@ -68,7 +68,7 @@ def check_real(name: str, values: Any) -> NDArray[Any]:
     if frame is not None:
         return frame.rows(name)
     try:
-        array: NDArray[Any] = np.asarray(unmasked(values))
+        array: NDArray[Any] = np.asarray(plain_array(values))
     except ValueError:
         raise ValueError(f"{name} must be an array of real numbers, whose rows have one length.") from None
     if array.dtype.kind not in "fiub":

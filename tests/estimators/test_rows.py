@@ -105,6 +105,36 @@ def test_other_types_are_taken_at_their_value(X, labels, dtype, covariance_type)
 
 
 @pytest.mark.usefixtures("each_engine")
+class OnDevice:
+    """An array on a GPU, as far as DLPack tells: NumPy may not convert it, and may ask for a copy of it."""
+
+    def __init__(self, values, has_copies=True):
+        self._values, self._has_copies = values, has_copies
+
+    def __array__(self, dtype=None, copy=None):
+        raise TypeError("Implicit conversion to a NumPy array is not allowed.")
+
+    def __dlpack_device__(self):
+        return (2, 0)
+
+    def __dlpack__(self, *, dl_device=None, copy=None, **how):
+        if dl_device != (1, 0) or not copy or not self._has_copies:
+            raise BufferError("not on this device")
+        return self._values.__dlpack__(copy=True)
+
+
+def test_arrays_on_other_devices_are_copied(X, labels):
+    weight = np.arange(1.0, len(X) + 1)
+    fit = GaussianMixture(2, random_state=0).fit(OnDevice(X), sample_weight=OnDevice(weight))
+    same = GaussianMixture(2, random_state=0).fit(X, sample_weight=weight)
+    np.testing.assert_array_equal(fit.means_, same.means_)
+    np.testing.assert_array_equal(fit.predict(OnDevice(X)), same.predict(X))
+    with pytest.raises(
+        TypeError, match=r"is on another device and can't be copied .*Copy it first, such as X\.cpu\(\)"
+    ):
+        fit.predict(OnDevice(X, has_copies=False))
+
+
 def test_truth_values_are_0_and_1(X):
     assert_close(GaussianMixture(1).fit(X > 2.5), GaussianMixture(1).fit((X > 2.5).astype(float)))
 

@@ -16,7 +16,7 @@ from gaussmix.door.parameters import check_numbers
 from gaussmix.door.rows import as_rows
 from gaussmix.engines.runner import Groups
 from gaussmix.errors import counted, listed
-from gaussmix.numerics.arrays import Array, Places, Rows, unmasked
+from gaussmix.numerics.arrays import Array, Places, Rows, plain_array
 from gaussmix.numerics.frames import Frame
 from gaussmix.numerics.rows import LARGEST_WEIGHT, MERGED_FROM, in_whole_steps, unit_of_weights
 from gaussmix.sources.base import Source
@@ -204,7 +204,7 @@ def _goes_with(weight: Any, rows: Rows | None) -> bool:
 
 def _of_offsets(table: Any, offsets: ArrayLike, sample_weight: Any, template: BaseEstimator) -> Grouped:
     """One table, in which group i has the rows offsets[i] … offsets[i + 1] − 1."""
-    table = unmasked(table)
+    table = plain_array(table)
     rows = as_rows(template, table, 1, reset=True)
     ends = np.asarray(offsets)
     if ends.ndim != 1 or ends.dtype.kind not in "iu" or len(ends) < 2:

@@ -13,7 +13,7 @@ from gaussmix.checks import check_real
 from gaussmix.door.parameters import check_start_names
 from gaussmix.em.known import UNKNOWN, Known
 from gaussmix.errors import listed
-from gaussmix.numerics.arrays import unmasked
+from gaussmix.numerics.arrays import plain_array
 from gaussmix.numerics.pieces import pieces
 
 SEARCH = "search"  # the start that moves components
@@ -66,7 +66,7 @@ def check_suits_labels(
 def _without_masks(labels: Any) -> Any:
     """Labels with None for masked ones; a masked row of a table allows all components."""
     if not isinstance(labels, np.ma.MaskedArray) or labels.ndim != 2:
-        return unmasked(labels, None)
+        return plain_array(labels, None)
     is_masked = np.ma.getmaskarray(labels)
     in_part = np.flatnonzero(is_masked.any(axis=1) & ~is_masked.all(axis=1))
     if in_part.size:

@@ -20,7 +20,7 @@ from gaussmix.em.stopping import Stopping
 from gaussmix.errors import listed, unknown_name
 from gaussmix.families.base import ALIASES, FAMILIES, Family, family_named, is_known, known_names
 from gaussmix.families.one_feature import check_features
-from gaussmix.numerics.arrays import Array, unmasked
+from gaussmix.numerics.arrays import Array, plain_array
 from gaussmix.numerics.frames import Frame
 from gaussmix.priors import Dirichlet
 from gaussmix.starts import AUTO, STARTS
@@ -201,7 +201,7 @@ def check_numbers(parameter: str, values: ArrayLike) -> Array:
     """
     frame = Frame.of(values)
     try:
-        array = np.asarray(unmasked(values)) if frame is None else frame.rows(parameter)
+        array = np.asarray(plain_array(values)) if frame is None else frame.rows(parameter)
         if array.dtype.kind != "c":
             return array.astype(np.float64, copy=False)
     except (TypeError, ValueError, OverflowError) as error:

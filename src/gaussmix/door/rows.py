@@ -14,7 +14,7 @@ from sklearn.utils.validation import check_array, validate_data
 from gaussmix.door.incomplete import check_columns, check_errors
 from gaussmix.door.parameters import check_name, check_numbers
 from gaussmix.errors import column_named, listed, warn
-from gaussmix.numerics.arrays import Array, Rows, unmasked
+from gaussmix.numerics.arrays import Array, Rows, plain_array
 from gaussmix.numerics.frames import Frame, times_sentence
 from gaussmix.numerics.pieces import copied
 from gaussmix.numerics.rows import (
@@ -169,7 +169,7 @@ def _is_plain(estimator: BaseEstimator, X: Any, least: int, *, reset: bool) -> b
 
 def _validated(estimator: BaseEstimator, X: Any, least: int, *, reset: bool) -> Rows:
     """Rows as scikit-learn converts them; errors as for `check_source`."""
-    X = unmasked(X)
+    X = plain_array(X)
     frame = Frame.of(X)
     if frame is not None:
         return _of_frame(estimator, frame, least, reset=reset)

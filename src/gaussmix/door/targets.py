@@ -13,7 +13,7 @@ from sklearn.utils.multiclass import check_classification_targets
 
 from gaussmix.door.parameters import check_numbers
 from gaussmix.mixture.features import Features, places
-from gaussmix.numerics.arrays import Array, Places, unmasked
+from gaussmix.numerics.arrays import Array, Places, plain_array
 from gaussmix.numerics.frames import Frame
 from gaussmix.numerics.rows import bad_cell
 from gaussmix.sources.base import Source
@@ -73,7 +73,7 @@ def known_classes(
 
 
 def _labels(y: ArrayLike, n_rows: int, *, warn: bool = False) -> NDArray[Any]:
-    given: NDArray[Any] = column_or_1d(unmasked(y, None), warn=warn)
+    given: NDArray[Any] = column_or_1d(plain_array(y, None), warn=warn)
     if len(given) != n_rows:
         raise ValueError(f"y holds {len(given)} labels, but X has {n_rows} rows: inconsistent numbers of samples.")
     return given

@@ -18,17 +18,35 @@ def frozen(array: Array) -> Array:
     return array
 
 
-def unmasked(values: Any, hole: float | None = np.nan) -> Any:
-    """A masked array as a plain one with `hole` in its masked cells, since NumPy hands out what is under a mask.
+_CPU = 1  # of DLPack's devices
 
-    Anything else passes as it is.
+
+def plain_array(values: Any, hole: float | None = np.nan) -> Any:
+    """A masked array with `hole` in its masked cells, or a copy of an array on another device, such as a GPU.
+
+    NumPy hands out what is under a mask, and libraries of GPUs refuse to be converted. Anything else passes as it is.
+
+    Raises TypeError: the array can't be copied from its device.
     """
+    if not isinstance(values, np.ndarray) and hasattr(values, "__dlpack_device__"):
+        return values if values.__dlpack_device__()[0] == _CPU else _copied(values)
     if not isinstance(values, np.ma.MaskedArray) or not np.ma.is_masked(values):
         return values
     kinds = {"f": values.dtype, **dict.fromkeys("biu", np.dtype(np.float64))} if hole is not None else {}
     plain = np.array(values.data, dtype=kinds.get(values.dtype.kind, object))
     plain[np.ma.getmaskarray(values)] = hole
     return plain
+
+
+def _copied(values: Any) -> Any:
+    """The values of another device."""
+    try:
+        return np.from_dlpack(values, device="cpu", copy=True)
+    except (TypeError, ValueError, BufferError, RuntimeError) as error:
+        raise TypeError(
+            f"An array of {type(values).__module__.partition('.')[0]} is on another device and can't be copied from it "
+            f"({error}). Copy it first, such as X.cpu() or X.get()."
+        ) from error
 
 
 def narrowed(values: NDArray[np.float64], dtype: np.dtype[Any]) -> Rows:

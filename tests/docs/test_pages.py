@@ -53,6 +53,16 @@ def blocks(page: str) -> list[tuple[str, str]]:
         "docs/guide/from-mclust.md",
         "docs/guide/from-matlab.md",
         "docs/guide/reading.md",
+        "docs/answered/collapse.md",
+        "docs/answered/how-many.md",
+        "docs/answered/missing-weights.md",
+        "docs/answered/known.md",
+        "docs/answered/large.md",
+        "docs/answered/from-r.md",
+        "docs/answered/tools.md",
+        "docs/answered/starts.md",
+        "docs/answered/fitted.md",
+        "docs/answered/not-yet.md",
     ],
 )
 def test_python_runs_and_prints_what_stands_below_it(page: str, monkeypatch: pytest.MonkeyPatch) -> None:

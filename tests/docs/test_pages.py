@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import re
 import subprocess
@@ -119,6 +120,16 @@ def test_sentences_are_plain() -> None:
         words = " ".join(re.sub(r"^\s*(#|//)", "", text, flags=re.MULTILINE).split())
         found += [(path, phrase) for phrase in re.findall(r"\b(?:but for|of which|that there are|as of)\b", words)]
     assert found == []
+
+
+def test_a_word_that_people_search_for_leads_to_one_page() -> None:
+    (words,) = re.findall(r"^SEARCH_WORDS = (\{.*?^\})", (ROOT / "docs/conf.py").read_text(), re.MULTILINE | re.DOTALL)
+    pages = ast.literal_eval(words)
+    assert [page for page in pages if not (ROOT / f"docs/{page}.md").read_text(encoding="utf-8").startswith("# ")] == []
+    every = [word for found in pages.values() for word in found]
+    assert len(set(every)) == len(every)
+    for word in "load model", "plot", "outlier threshold", "resume", "progress bar", "predict_proba", "gpu":
+        assert word in every
 
 
 def test_files_that_a_page_names_exist() -> None:

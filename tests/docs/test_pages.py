@@ -122,6 +122,15 @@ def test_sentences_are_plain() -> None:
     assert found == []
 
 
+def test_each_answer_is_in_the_table() -> None:
+    table = (ROOT / "docs/answered/index.md").read_text(encoding="utf-8")
+    listed = re.findall(r"^\| \[(.*)\]\(([\w-]+\.md)#", table, re.MULTILINE)
+    assert listed
+    for path in {ROOT / "docs/answered" / page for _, page in listed}:
+        headings = re.findall(r"^## (.*)$", FENCE.sub("", path.read_text(encoding="utf-8")), re.MULTILINE)
+        assert [heading for heading, page in listed if page == path.name] == headings
+
+
 def test_a_word_that_people_search_for_leads_to_one_page() -> None:
     (words,) = re.findall(r"^SEARCH_WORDS = (\{.*?^\})", (ROOT / "docs/conf.py").read_text(), re.MULTILINE | re.DOTALL)
     pages = ast.literal_eval(words)

@@ -69,13 +69,12 @@ myst_heading_anchors = 3
 
 # Words that people search for: Sphinx's search then shows the page first, whatever other pages say.
 SEARCH_WORDS = {
-    "answered/not-yet": ["cuda", "gpu"],
     "guide/checkpoints": ["resume"],
     "guide/choosing": ["aic", "bic", "number of clusters", "number of components"],
     "guide/clusters": ["dask", "spark"],
     "guide/command-line": ["csv"],
     "guide/distribution": ["kl divergence", "quantile", "sample"],
-    "guide/from-scikit-learn": ["callbacks", "progress bar"],
+    "guide/from-scikit-learn": ["callbacks", "gpu", "progress bar"],
     "guide/getting-started": ["covariance_type", "install", "sample_weight"],
     "guide/inference": ["bootstrap", "confidence interval", "standard error"],
     "guide/labels": ["semi-supervised"],

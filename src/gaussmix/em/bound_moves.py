@@ -36,7 +36,11 @@ GAIN = 1e-9  # relative to the bound: a smaller gain is rounding
 NEIGHBOURS = 6  # of each component, that it may merge with
 PAIRS = 2  # of each component, that are looked at in a pass
 HALF_ROWS = 100, 20  # most rows that halves are found from: the first number, or for each feature the second
-FEWEST = 4  # rows in the sample of a component that is split
+FEWEST = 2  # distinct rows in the sample of a component that is split
+FEW, HEAVY = (
+    8,
+    5.0,
+)  # with fewer distinct rows, or one of so many times the mean weight, all make halves and none judges
 SMALL = 3.0  # rows for each parameter of a component: one with more is merged, never deleted
 SHARED = 1e-10  # smaller responsibilities have no part in Σ r log r
 AT_A_TIME = 2**21  # limit on the numbers in rows that are split at a time
@@ -183,31 +187,38 @@ class BoundMoves:
     def _halves(self, chosen: Places, groups: list[Places], rows: Array) -> Iterator[tuple[int, Array, Array, Array]]:
         """The component, and the weights, means and covariances (2, n_features, n_features) of its halves.
 
-        Halves are found from every other row. Those that lower the density of the rows between are left out.
+        Halves are found from every other row, and those that lower the density of the rows between are left out. Of few
+        rows, and where one has the weight of many, all are needed to find halves.
         """
         n_features, is_full = rows.shape[1], self.objective.belief.form is Second.FULL
         wanted = max(HALF_ROWS[0], HALF_ROWS[1] * n_features)
         groups = [_evenly(group, 2 * wanted) for group in groups]
-        longest = max(len(group[::2]) for group in groups)
+        is_judged = [len(group) >= FEW and self._has_even_weights(group) for group in groups]
+        within = [group[:: 2 if judged else 1] for group, judged in zip(groups, is_judged, strict=True)]
+        longest = max(map(len, within))
         at_a_time = max(1, AT_A_TIME // (longest * n_features))
         for first in range(0, len(groups), at_a_time):
-            some = groups[first : first + at_a_time]
-            filled = np.array([np.resize(group[::2], longest) for group in some])
-            is_own = np.arange(longest) < np.array([[len(group[::2])] for group in some])
+            some = within[first : first + at_a_time]
+            filled = np.array([np.resize(group, longest) for group in some])
+            is_own = np.arange(longest) < np.array([[len(group)] for group in some])
             weight = np.where(is_own, self.sample.weight[filled], 0.0)
             weight /= weight.sum(axis=1, keepdims=True)
             cuts = self.rng.random((len(some), 1 + n_features))
             halves = halved(rows[filled], weight, self._scale, cuts, is_full=is_full)
             for i in np.flatnonzero(np.isfinite(halves.gain)).tolist():
-                others = some[i][1::2]
+                others = groups[first + i][1::2]
                 gain = self.sample.weight[others] @ halves.gains(i, rows[others])
-                if len(others) > 4 * n_features and gain <= 0:
+                if is_judged[first + i] and len(others) > 4 * n_features and gain <= 0:
                     continue
                 back = np.linalg.inv(halves.whitening[i])
                 roots = back @ np.linalg.inv(halves.factors[i])
                 weights = halves.weights[i] / halves.weights[i].sum()
                 means = halves.middle[i] + halves.means[i] @ back.T
                 yield int(chosen[first + i]), weights, means, roots @ roots.swapaxes(-1, -2)
+
+    def _has_even_weights(self, group: Places) -> bool:
+        weight = self.sample.weight[group]
+        return bool(weight.max() <= HEAVY * weight.mean())
 
     def _in_form(self, covariances: Array) -> Array:
         """Covariances (2, n_features, n_features) in the form of the structure."""

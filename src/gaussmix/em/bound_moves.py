@@ -204,7 +204,8 @@ class BoundMoves:
             weight = np.where(is_own, self.sample.weight[filled], 0.0)
             weight /= weight.sum(axis=1, keepdims=True)
             cuts = self.rng.random((len(some), 1 + n_features))
-            halves = halved(rows[filled], weight, self._scale, cuts, is_full=is_full)
+            has_heavy = not all(is_judged[first : first + at_a_time])
+            halves = halved(rows[filled], weight, self._scale, cuts, is_full=is_full, has_heavy=has_heavy)
             for i in np.flatnonzero(np.isfinite(halves.gain)).tolist():
                 others = groups[first + i][1::2]
                 gain = self.sample.weight[others] @ halves.gains(i, rows[others])

@@ -60,13 +60,13 @@ class Halves(NamedTuple):
         return share
 
 
-def halved(rows: Array, weight: Array, scale: Array, cuts: Array, *, is_full: bool) -> Halves:
+def halved(rows: Array, weight: Array, scale: Array, cuts: Array, *, is_full: bool, has_heavy: bool = False) -> Halves:
     """Split each group from a cut across its longest axis and from another cut; return the better splits.
 
     Rows are (n_groups, n_rows, n_features), data units. Weights (n_groups, n_rows) sum to 1 in each group, and to 0 in
     a group without rows. Axes are compared on `scale` (n_features,), data units. `cuts`, (n_groups, 1 + n_features),
-    are numbers from [0, 1): where the other cut of a group lies, and its direction. Halves have covariances if
-    `is_full`, else variances.
+    are numbers from [0, 1): where the other cut of a group lies, and its direction. With `has_heavy` a third cut has the
+    heaviest row on one side. Halves have covariances if `is_full`, else variances.
     """
     n_features = rows.shape[2]
     middle = contract("gn,gnd->gd", weight, rows)
@@ -87,11 +87,16 @@ def halved(rows: Array, weight: Array, scale: Array, cuts: Array, *, is_full: bo
     direction = 2 * cuts[:, 1:] - 1
     part = SHORTEST_CUT + (1 - 2 * SHORTEST_CUT) * cuts[:, :1]
     along = (whitened @ direction[:, :, None])[:, :, 0]
-    sides = (whitened @ longest[:, :, None])[:, :, 0] > 0, along > _quantiles(along, weight, part)
-    first, second = (_settled(whitened, weight, np.where(side, MIXED, 1 - MIXED), is_full) for side in sides)
-    is_better = second[0] > first[0]
-    best = (np.where(is_better.reshape(-1, *[1] * (b.ndim - 1)), b, a) for a, b in zip(first, second, strict=True))
-    gain, weights, means, factors = best
+    sides = [(whitened @ longest[:, :, None])[:, :, 0] > 0, along > _quantiles(along, weight, part)]
+    if has_heavy:
+        heaviest = np.take_along_axis(rows, weight.argmax(axis=1)[:, None, None], axis=1)
+        sides.append((rows == heaviest).all(axis=2))
+    first, *others = (_settled(whitened, weight, np.where(side, MIXED, 1 - MIXED), is_full) for side in sides)
+    for other in others:
+        is_better = other[0] > first[0]
+        best = (np.where(is_better.reshape(-1, *[1] * (b.ndim - 1)), b, a) for a, b in zip(first, other, strict=True))
+        first = tuple(best)
+    gain, weights, means, factors = first
     return Halves(gain, middle, whitening / scale, weights, means, factors)
 
 
@@ -103,7 +108,7 @@ def _quantiles(values: Array, weight: Array, part: Array) -> Array:
     return np.take_along_axis(values, place, axis=1)
 
 
-def _settled(rows: Array, weight: Array, first: Array, is_full: bool) -> tuple[Array, Array, Array, Array]:
+def _settled(rows: Array, weight: Array, first: Array, is_full: bool) -> tuple[Array, ...]:
     """Make steps of EM from responsibilities (n_groups, n_rows) of the first half: gain, weights, means and factors.
 
     The gain is that before the last M-step.

@@ -218,8 +218,9 @@ class BoundMoves:
                 yield int(chosen[first + i]), weights, means, roots @ roots.swapaxes(-1, -2)
 
     def _has_even_weights(self, group: Places) -> bool:
-        weight = self.sample.weight[group]
-        return bool(weight.max() <= HEAVY * weight.mean())
+        """Whether no complete row has the weight of many; rows without a single cell are alike and say nothing."""
+        weight = np.where(np.isnan(self.sample.rows[group]).any(axis=1), 0.0, self.sample.weight[group])
+        return bool(weight.max() <= HEAVY * self.sample.weight[group].mean())
 
     def _in_form(self, covariances: Array) -> Array:
         """Covariances (2, n_features, n_features) in the form of the structure."""

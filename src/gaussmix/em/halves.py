@@ -65,8 +65,8 @@ def halved(rows: Array, weight: Array, scale: Array, cuts: Array, *, is_full: bo
 
     Rows are (n_groups, n_rows, n_features), data units. Weights (n_groups, n_rows) sum to 1 in each group, and to 0 in
     a group without rows. Axes are compared on `scale` (n_features,), data units. `cuts`, (n_groups, 1 + n_features),
-    are numbers from [0, 1): where the other cut of a group lies, and its direction. With `has_heavy` a third cut has the
-    heaviest row on one side. Halves have covariances if `is_full`, else variances.
+    are numbers from [0, 1): where the other cut of a group lies, and its direction. With `has_heavy` a third cut parts
+    the heaviest row from the others. Halves have covariances if `is_full`, else variances.
     """
     n_features = rows.shape[2]
     middle = contract("gn,gnd->gd", weight, rows)

@@ -14,11 +14,13 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
+from sklearn.datasets import load_iris, make_moons
 
-from gaussmix import GaussianMixture
-from gaussmix.plot import ComponentDisplay
+from gaussmix import GaussianMixture, GaussianMixtureIC
+from gaussmix.plot import ComponentDisplay, ConditionalDisplay, CriterionDisplay, DensityDisplay
 
 ROOT = Path(__file__).parents[1]
+STRUCTURES = "full", "tied", "diag", "spherical"
 NAMES = ["eruption, minutes", "wait for the next, minutes"]
 
 # Text and lines of each kind of page, and two of the display's colours that stand out on it.
@@ -30,13 +32,10 @@ PAGES = {
 
 def write(page: str, path: Path) -> None:
     """Write the picture for a kind of page."""
-    rows = np.loadtxt(ROOT / "examples" / "faithful.csv", delimiter=",", skiprows=1)
-    gm = GaussianMixture(n_components=2, random_state=0).fit(rows)
-    colors = PAGES[page]
-    with plt.rc_context(style(colors["text"], colors["lines"])):
-        figure = draw(gm, rows, colors["components"])
+    with plt.rc_context(style(PAGES[page]["text"], PAGES[page]["lines"])):
+        figure = draw(page)
         # Without the name of the program the same bytes come from every release of matplotlib that draws the same.
-        figure.savefig(path, dpi=140, transparent=True, metadata={"Software": None}, pil_kwargs={"optimize": True})
+        figure.savefig(path, dpi=120, transparent=True, metadata={"Software": None}, pil_kwargs={"optimize": True})
         plt.close(figure)
 
 
@@ -58,26 +57,41 @@ def style(text: str, lines: str) -> dict[str, object]:
     }
 
 
-def draw(gm: GaussianMixture, rows: np.ndarray, colors: list[str]) -> Figure:
-    """Both features, and beside them the second alone."""
-    figure, (both, one) = plt.subplots(1, 2, figsize=(8, 3.6), width_ratios=[2, 1], layout="constrained")
-    options = {"feature_names": NAMES, "colors": colors, "legend": False}
-    ComponentDisplay.from_estimator(gm, rows, ax=both, **options)
-    ComponentDisplay.from_estimator(gm, rows, ax=one, features=1, **options)
-    for k, (mean, deviation) in enumerate(zip(gm.means_, np.sqrt(gm.covariances_[:, 0, 0]), strict=True)):
-        label = f"component {k}: {gm.weights_[k]:.0%}"
-        # Above the shorter eruptions and below the longer ones, where the other component is not.
-        side = 1 if mean[0] < rows[:, 0].mean() else -1
-        height = mean[1] + side * 3.35 * np.sqrt(gm.covariances_[k, 1, 1])
-        both.text(
-            mean[0] + side * 0.4 * deviation, height, label, color=colors[k], ha="center", va="center", weight="bold"
-        )
-    one.set(ylabel="", yticks=[])
-    one.spines.left.set_visible(False)
-    figure.get_layout_engine().set(wspace=0.06)
+def draw(page: str) -> Figure:
+    """Six tasks, each with the display that shows it."""
+    colors, shown = PAGES[page]["components"], {"legend": False}
+    figure, axes = plt.subplots(2, 3, figsize=(10.5, 6.4), layout="constrained")
+    (clusters, number, density), (prediction, junk, sure) = axes
+    rng, rows = np.random.default_rng(0), np.loadtxt(ROOT / "examples" / "faithful.csv", delimiter=",", skiprows=1)
+    gm = GaussianMixture(2, random_state=0, tol=1e-6, max_iter=1000).fit(rows)
+    ComponentDisplay.from_estimator(gm, rows, ax=clusters, feature_names=NAMES, colors=colors, **shown)
+    clusters.set_title("Find clusters")
+
+    search = GaussianMixtureIC(range(1, 7), covariance_type=list(STRUCTURES), random_state=0).fit(load_iris().data)
+    search_lines = CriterionDisplay.from_estimator(search, ax=number, **shown).lines_
+    number.legend(handles=[*search_lines.values()], frameon=False, fontsize=8, loc="upper right", bbox_to_anchor=(1, 0.93))
+    number.set(title="Choose their number and shape", xlabel="components", ylabel="BIC", ylim=(550, 900))
+
+    moons = make_moons(1000, noise=0.08, random_state=0)[0]
+    DensityDisplay.from_estimator(GaussianMixture(8, random_state=0).fit(moons), moons, ax=density, **shown)
+    density.set(title="Estimate a density", xlabel="", ylabel="", xticks=[], yticks=[])
+
+    ConditionalDisplay.from_estimator(gm, rows, feature=0, target=1, ax=prediction, feature_names=NAMES, **shown)
+    prediction.set_title("Predict, with uncertainty")
+
+    noisy = np.concatenate([rows, rng.uniform(rows.min(axis=0), rows.max(axis=0), size=(272, 2))])
+    with_noise = GaussianMixture(2, noise=True, random_state=0, tol=1e-6, max_iter=1000).fit(noisy)
+    ComponentDisplay.from_estimator(with_noise, noisy, ax=junk, feature_names=NAMES, colors=colors, **shown)
+    junk.set_title("Leave junk out")
+
+    few = rows[::8]
+    fit = GaussianMixture(2, random_state=0).fit(few)
+    about = {"uncertainty": fit.bootstrap(few, n=99, random_state=0).mixtures(8), "feature_names": NAMES, "colors": colors}
+    ComponentDisplay.from_estimator(fit, few, ax=sure, **about, **shown)
+    sure.set_title("Know how sure you are")
     return figure
 
 
 if __name__ == "__main__":
     for page in PAGES:
-        write(page, ROOT / "docs" / "_static" / f"faithful-{page}.png")
+        write(page, ROOT / "docs" / "_static" / f"tasks-{page}.png")

@@ -36,9 +36,9 @@ def test_the_code_of_the_guide_draws_each_picture(monkeypatch):
 
 @pytest.mark.parametrize("page", ["light", "dark"])
 def test_the_picture_of_the_readme_is_shown_and_can_be_drawn_again(page, tmp_path):
-    shown = f"docs/_static/faithful-{page}.png"
+    shown = f"docs/_static/tasks-{page}.png"
     assert shown in (ROOT / "README.md").read_text(encoding="utf-8")
-    assert (ROOT / shown).stat().st_size < 100_000
+    assert (ROOT / shown).stat().st_size < 350_000
     script = runpy.run_path(str(ROOT / "examples/readme_picture.py"))
     script["write"](page, tmp_path / "again.png")
     assert (tmp_path / "again.png").read_bytes().startswith(b"\x89PNG")

@@ -69,7 +69,9 @@ def draw(page: str) -> Figure:
 
     search = GaussianMixtureIC(range(1, 7), covariance_type=list(STRUCTURES), random_state=0).fit(load_iris().data)
     search_lines = CriterionDisplay.from_estimator(search, ax=number, **shown).lines_
-    number.legend(handles=[*search_lines.values()], frameon=False, fontsize=8, loc="upper right", bbox_to_anchor=(1, 0.93))
+    number.legend(
+        handles=[*search_lines.values()], frameon=False, fontsize=8, loc="upper right", bbox_to_anchor=(1, 0.93)
+    )
     number.set(title="Choose their number and shape", xlabel="components", ylabel="BIC", ylim=(550, 900))
 
     moons = make_moons(1000, noise=0.08, random_state=0)[0]
@@ -86,7 +88,11 @@ def draw(page: str) -> Figure:
 
     few = rows[::8]
     fit = GaussianMixture(2, random_state=0).fit(few)
-    about = {"uncertainty": fit.bootstrap(few, n=99, random_state=0).mixtures(8), "feature_names": NAMES, "colors": colors}
+    about = {
+        "uncertainty": fit.bootstrap(few, n=99, random_state=0).mixtures(8),
+        "feature_names": NAMES,
+        "colors": colors,
+    }
     ComponentDisplay.from_estimator(fit, few, ax=sure, **about, **shown)
     sure.set_title("Know how sure you are")
     return figure

@@ -12,16 +12,22 @@ from enum import Enum
 from itertools import count
 from typing import Any
 
+LIKELIHOOD = "mean log-likelihood"  # what EM raises unless it has another name
+
 
 class Outcome(Enum):
-    """Why EM ended. The value is a sentence for the user."""
+    """Why EM ended. The value is a sentence for the user, as `sentence` completes it."""
 
-    CONVERGED = "The mean log-likelihood changed by less than tol."
-    STEP_LIMIT = "max_iter steps were made before the mean log-likelihood settled; raise max_iter or tol."
-    TIME_LIMIT = "max_time seconds were over before the mean log-likelihood settled; raise max_time or tol."
+    CONVERGED = "The {raised} changed by less than tol."
+    STEP_LIMIT = "max_iter steps were made before the {raised} settled; raise max_iter or tol."
+    TIME_LIMIT = "max_time seconds were over before the {raised} settled; raise max_time or tol."
     STOPPED = "A callback ended the fit."
     DEGENERATE = "Every component collapsed onto too few distinct rows; raise reg_covar or lower n_components."
     NON_FINITE = "The log-likelihood is not a finite number; rescale the columns of X."
+
+    def sentence(self, raised: str = LIKELIHOOD) -> str:
+        """The sentence, by the name of what EM raises."""
+        return self.value.format(raised=raised)
 
 
 class FailureKind(Enum):

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
 from click.testing import CliRunner
-from sklearn.exceptions import NotFittedError
+from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.mixture import BayesianGaussianMixture as Theirs
 from sklearn.utils.estimator_checks import check_estimator
 
@@ -166,6 +167,23 @@ def test_missing_cells_are_no_reason_to_find_other_clusters(three) -> None:
     assert (density[np.isnan(holes).all(axis=1)] == 0).all()
 
 
+@structures
+def test_a_cell_with_a_large_error_is_a_missing_one(three, covariance_type) -> None:
+    """Its density is that of the error alone, 1 / √(2π s²), up to the square of a deviation over the error."""
+    holes, error = np.random.default_rng(6).random(three.shape) < 0.15, 1e5
+    shape = {"full": (2, 2), "tied": (2, 2), "diag": (2,), "EEI": (2,)}.get(covariance_type, ())
+    prior = {"mean_prior": [9.0, 9.0], "covariance_prior": np.eye(2) if len(shape) == 2 else np.ones(shape)}
+    start = np.eye(3)[np.repeat([0, 1, 2], 150)]
+    settings = {"covariance_type": covariance_type, "init_params": start, "moves": False, **prior, **TO_THE_END}
+    missing = BayesianGaussianMixture(3, **settings).fit(np.where(holes, np.nan, three))
+    found = BayesianGaussianMixture(3, **settings).fit(three, X_error=np.where(holes, error, 0.0))
+    of_errors = holes.sum() * np.log(np.sqrt(2 * np.pi) * error)
+    assert found.lower_bound_ + of_errors == pytest.approx(missing.lower_bound_, abs=1e-6)
+    np.testing.assert_allclose(found.means_, missing.means_, atol=1e-6)
+    np.testing.assert_allclose(found.covariances_, missing.covariances_, rtol=1e-6)
+    assert (np.diff(found.lower_bounds_) > -1e-9).all()
+
+
 def test_labels_hold_without_moves(near) -> None:
     labels = np.full(len(near), -1)
     labels[:10], labels[-10:] = 1, 0
@@ -176,12 +194,14 @@ def test_labels_hold_without_moves(near) -> None:
 
 
 @pytest.mark.filterwarnings("ignore:.*did not converge")
-def test_a_warm_start_goes_on(near) -> None:
+def test_a_warm_start_goes_on(near, tmp_path) -> None:
     settings = {"random_state": 0, "max_iter": 5, "tol": 1e-12, **COURSE}
     found = BayesianGaussianMixture(4, warm_start=True, **settings)
     first = found.fit(near).lower_bound_
     assert found.outcome_.reason.startswith("max_iter steps were made before the bound settled")
+    found.save(tmp_path / "half.gmm")
     second = found.fit(near).lower_bound_
+    assert BayesianGaussianMixture.load(tmp_path / "half.gmm").fit(near).lower_bound_ == second
     whole = BayesianGaussianMixture(4, **settings | {"max_iter": 10}).fit(near).lower_bound_
     assert second > first
     assert second == pytest.approx(whole, abs=1e-9)
@@ -239,6 +259,29 @@ def test_the_score_is_the_mean_of_the_predictive_density(near) -> None:
         np.average(found.score_samples(near), weights=weight)
     )
     assert found.score_samples(near.astype(np.float32)).dtype == np.float32
+
+
+def test_callbacks_follow_the_bound_and_may_end_the_fit(three, capsys) -> None:
+    """A callback is told the part of the bound that is a sum over rows, and `verbose` prints the bound."""
+    steps: list = []
+    found = BayesianGaussianMixture(8, random_state=0, callbacks=[steps.append], verbose=2).fit(three)
+    assert [step.iteration for step in steps] == [*range(1, found.n_iter_ + 1)]
+    posterior = replace(found._approximation, mass=steps[-2].mixture.weights * len(three))
+    before = replace(posterior, means=steps[-2].mixture.means, covariances=steps[-2].mixture.model.covariances)
+    assert len(three) * steps[-1].log_likelihood - before.divergence == pytest.approx(found.lower_bound_, rel=1e-12)
+    assert f"lower bound {found.lower_bound_:.5f}." in capsys.readouterr().out
+    ended = BayesianGaussianMixture(8, random_state=0, callbacks=[lambda step: True]).fit(three)
+    assert ended.outcome_.reason == "A callback ended the fit."
+    assert ended.n_iter_ == 1
+
+
+def test_the_clock_ends_a_fit_and_the_warning_names_the_bound(three) -> None:
+    with (
+        pytest.warns(ConvergenceWarning, match="max_time seconds were over before the bound settled"),
+        pytest.warns(ConvergenceWarning, match="before the other starts were made"),
+    ):
+        found = BayesianGaussianMixture(8, random_state=0, max_time=1e-9, n_init=2).fit(three)
+    assert found.outcome_.reason.startswith("max_time seconds were over before the bound settled")
 
 
 @structures

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from gaussmix import FAMILIES, GaussianMixture, Mixture
+from gaussmix import FAMILIES, BayesianGaussianMixture, GaussianMixture, Mixture
 from gaussmix.plot import ConvergenceDisplay, MergingDisplay, ResponsibilityDisplay
 
 
@@ -95,6 +95,9 @@ def test_convergence_is_the_trace(mixture):
     np.testing.assert_array_equal(best.get_ydata(), gm.lower_bounds_)
     np.testing.assert_array_equal(best.get_xdata(), np.arange(1, gm.n_iter_ + 1))
     assert display.legend_.get_texts()[0].get_text() == f"kept: ends at {gm.lower_bound_:.6g}"
+    assert display.ax_.get_ylabel() == "mean log-likelihood, nats"
+    bayesian = ConvergenceDisplay.from_estimator(BayesianGaussianMixture(3, random_state=0).fit(X))
+    assert bayesian.ax_.get_ylabel() == "bound, nats"
 
 
 def test_traces_go_with_the_model(mixture, tmp_path):

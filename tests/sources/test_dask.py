@@ -16,6 +16,7 @@ from same_fit import assert_same_fit
 from sklearn.base import clone
 
 from gaussmix import (
+    BayesianGaussianMixture,
     GaussianMixture,
     GaussianMixtureClassifier,
     GaussianMixtureDetector,
@@ -199,6 +200,26 @@ def test_results_of_rows_are_lazy_and_those_in_memory(table, cluster):
     labelled = frame.assign(label=gm.predict(frame[NAMES]))
     assert_same_bits(labelled["label"].compute().to_numpy(), gm.predict(rows), "a new column")
     assert gm.predict_proba(lazy.astype("f4")).dtype == np.float32
+
+
+@no_cluster_first
+def test_a_posterior_has_the_bits_of_one_in_memory(table, cluster):
+    """With weights, whole or with missing cells; births, merges and the predictive density are those in memory."""
+    whole, path = table
+    rows, weight = whole[:, :N_FEATURES], whole[:, -1]
+    bayesian = BayesianGaussianMixture(6, random_state=0, max_iter=10)
+    expected = clone(bayesian).fit(rows, sample_weight=weight)
+    source = open(frame_of(path, CUTS["ragged"]), columns=NAMES, weights="weight")
+    found = clone(bayesian).fit(source)
+    assert_same_fit(found, expected)
+    assert found.score(source) == expected.score(rows, sample_weight=weight)
+    lazy = array_of(path, CUTS["a few"])
+    for name in "predict", "predict_proba", "score_samples":
+        assert_same_bits(getattr(found, name)(lazy).compute(), getattr(expected, name)(rows), name)
+    holed = np.where(np.random.default_rng(1).random(rows.shape) < 0.1, np.nan, rows)
+    lazy = da.from_array(holed, chunks=((70_000, 1, N_ROWS - 70_001), N_FEATURES))
+    short = clone(bayesian).set_params(max_iter=2, moves=False, init_params="kmeans")
+    assert_same_fit(clone(short).fit(lazy), clone(short).fit(holed))
 
 
 @no_cluster_first

@@ -20,8 +20,10 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from sklearn.base import clone
 
 from gaussmix import (
+    BayesianGaussianMixture,
     GaussianMixture,
     GaussianMixtureClassifier,
     GaussianMixtureIC,
@@ -192,6 +194,15 @@ def test_parts_of_many_leaves_are_those_in_memory(whole, ragged, rng):
     for name in "rows", "given":
         joined = [np.concatenate([getattr(block, name) for block in each.blocks()]) for each in (found, expected)]
         assert_same_bits(*joined, name)
+
+
+def test_a_posterior_has_the_bits_of_one_in_memory(whole, ragged):
+    bayesian = BayesianGaussianMixture(6, random_state=0, max_iter=3)
+    expected = clone(bayesian).fit(whole[:, :-1], sample_weight=whole[:, -1])
+    source = open(ragged, weights="weight")
+    found = clone(bayesian).fit(source)
+    assert_same_fit(found, expected)
+    assert found.score(source) == expected.score(whole[:, :-1], sample_weight=whole[:, -1])
 
 
 def test_results_of_rows_are_columns(whole, spark, folder):

@@ -5,7 +5,9 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Collection
 from dataclasses import dataclass
+from typing import ClassVar
 
+from gaussmix.errors import LIKELIHOOD
 from gaussmix.model import Model
 from gaussmix.numerics.arrays import Array
 from gaussmix.waist.moments import Scatter
@@ -13,7 +15,16 @@ from gaussmix.waist.parameters import Parameters
 
 
 class Objective(ABC):
-    """What a fit adds to maximum likelihood, at each M-step and in the numbers that EM compares."""
+    """What a fit adds to maximum likelihood, at each M-step and in the numbers that EM compares.
+
+    `raised` is what users call it, and `times` how often they count what it is per unit of row weight.
+    """
+
+    raised: ClassVar[str] = LIKELIHOOD
+
+    @property
+    def times(self) -> float:
+        return 1.0
 
     @abstractmethod
     def constrain(self, weights: Array, means: Array, scatter: Scatter) -> tuple[Array, Array, Scatter]:

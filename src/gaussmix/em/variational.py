@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import ClassVar
 
 from gaussmix.em.approximation import Approximation, GaussWishart
 from gaussmix.em.posterior import Posterior
@@ -33,9 +34,14 @@ class Variational(Posterior):
     unit : what the weights of the rows were divided by.
     """
 
+    raised: ClassVar[str] = "bound"
     belief: GaussWishart
     row_weight: float
     unit: float = 1.0
+
+    @property
+    def times(self) -> float:
+        return self.row_weight
 
     def approximation(self, model: Model) -> Approximation:
         """q of a model."""

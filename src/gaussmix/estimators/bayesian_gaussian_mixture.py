@@ -103,7 +103,7 @@ class BayesianGaussianMixture(MixtureEstimator):
         Go on from the last fit instead of starting anew.
     <missing>
     callbacks : list of functions or None, default None
-        As for `GaussianMixture`; `log_likelihood` is the part of the bound that is a sum over rows.
+        As for `GaussianMixture`; `log_likelihood` is the part of the bound that is a sum over rows, per row.
     verbose, verbose_interval : int, default 0 and 10
         Print progress every so many steps; times too where `verbose` is 2.
     n_jobs : int or None, default None
@@ -269,7 +269,7 @@ class BayesianGaussianMixture(MixtureEstimator):
         )
         objective = problem.objective
         assert isinstance(objective, Variational), "made by `check_prior`"
-        self._keep_posterior(objective.approximation(run.model), n_components, _of_all_rows(fitted, objective))
+        self._keep_posterior(objective.approximation(run.model), n_components, fitted)
         self._remember(problem.data.original, X)
         watch.end(self.mixture_)
 
@@ -600,18 +600,6 @@ class BayesianGaussianMixture(MixtureEstimator):
 def _counted(estimator: BayesianGaussianMixture) -> str:
     """How many components have rows."""
     return f"{int((estimator.mass_ > 0).sum())} of at most {len(estimator.mass_)} have rows"
-
-
-def _of_all_rows(fitted: Fitted, objective: Variational) -> Fitted:
-    """The bound of all rows in place of its mean."""
-    n = objective.row_weight
-    bound = None if fitted.lower_bound is None else n * fitted.lower_bound
-    bounds = [n * each for each in fitted.lower_bounds or []]
-    traces = [[n * each for each in trace] for trace in fitted.traces or []]
-    outcome = fitted.outcome
-    if outcome is not None:
-        outcome = replace(outcome, reason=outcome.reason.replace("mean log-likelihood", "bound"))
-    return replace(fitted, lower_bound=bound, lower_bounds=bounds, traces=traces, outcome=outcome)
 
 
 def _labels(block: Any, engine: Any, parameters: Parameters, places: NDArray[np.intp]) -> NDArray[np.int64]:

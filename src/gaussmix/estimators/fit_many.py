@@ -18,7 +18,7 @@ from gaussmix.door.groups import Grouped, grouped
 from gaussmix.door.parameters import check_certify, check_family, check_flag, check_seed, check_verbose, drawn_seed
 from gaussmix.door.restrictions import check_terms, given_terms, noise_of
 from gaussmix.engines.runner import Fits, Runner
-from gaussmix.errors import Outcome, warn
+from gaussmix.errors import warn
 from gaussmix.estimators.bayesian_gaussian_mixture import BayesianGaussianMixture
 from gaussmix.estimators.gaussian_mixture import GaussianMixture
 from gaussmix.families.base import Family
@@ -316,9 +316,8 @@ def _sentences(mixtures: Mixtures) -> list[tuple[str, type[Warning]]]:
             example = said[first] if isinstance(said[first], str) else " ".join(said[first])
             sentences.append((f"{_some(list(said), len(mixtures))} {verb}. Group {first!r}: {example}", RuntimeWarning))
     if slow:
-        sentences.append(
-            (f"{_some(slow, len(mixtures))} did not converge. {Outcome.STEP_LIMIT.value}", ConvergenceWarning)
-        )
+        sentence = f"{_some(slow, len(mixtures))} did not converge in max_iter steps. Raise max_iter or tol."
+        sentences.append((sentence, ConvergenceWarning))
     return sentences
 
 

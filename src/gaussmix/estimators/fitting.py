@@ -112,30 +112,30 @@ def fitted_of(
     `certify` says whether to find out if the fit is at a maximum; with None that is found out where it is cheap.
     After a search, `of_search` are its diagnoses, and `not_begun` is why candidates were not begun; None if all were.
     """
-    rows, trace = problem.data.original, run.trace
+    rows, trace, objective = problem.data.original, run.trace, problem.objective
     few = few_rows_sentence(rows, problem.n_components)
-    constant = ridge_columns(run.model, problem.objective.floor, rows)
-    warn_of(run, left_out)
+    constant = ridge_columns(run.model, objective.floor, rows)
+    warn_of(run, left_out, objective.raised)
     if of_search is None:  # a search tries numbers of components that are too large
         warn(few)
     if problem.ridge is None:
         warn(constant_sentence(run.model, constant, names))
     standing = standing_of(problem, run, ends, is_asked=stopping.seeks_maximum or certify)
-    ending = Ending.of(run, ends, stopping, left_out, standing)
+    ending = Ending.of(run, ends, stopping, left_out, standing, objective.raised)
     if stopping.seeks_maximum and run.outcome is Outcome.CONVERGED and standing.is_maximum is False:
         warn(ending.reason, ConvergenceWarning)
     return Fitted(
         Mixture.of(run.model).with_feature_names(names),
         rows.dtype,
-        problem.objective.n_fixed(run.model),
+        objective.n_fixed(run.model),
         converged=run.outcome is Outcome.CONVERGED,
         n_iter=trace.n_steps,
-        lower_bound=trace.last,
-        lower_bounds=list(trace.objective),
+        lower_bound=objective.times * trace.last,
+        lower_bounds=[objective.times * each for each in trace.objective],
         collapsed=trace.collapsed,
         diagnostics=[*diagnosed(run, constant, names, few), *(of_search or ())],
         outcome=replace(ending, reason=" ".join(filter(None, [ending.reason, not_begun]))),
-        traces=[list(end.objective) for end in ends],
+        traces=[[objective.times * each for each in end.objective] for end in ends],
         facts=facts,
         cutoff=cutoff_of(problem.source, problem.engine, run.model),
     )

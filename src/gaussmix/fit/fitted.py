@@ -16,7 +16,7 @@ from gaussmix.em.best_of import ROUNDING
 from gaussmix.em.information import Standing
 from gaussmix.em.stopping import Stopping, outlook
 from gaussmix.em.trace import State, Trace
-from gaussmix.errors import FailureKind, Outcome
+from gaussmix.errors import LIKELIHOOD, FailureKind, Outcome
 from gaussmix.fit.diagnostics import Diagnosis
 from gaussmix.formats import Damaged
 from gaussmix.formats.values import Reader, count, from_plain, list_of, of_type
@@ -68,11 +68,17 @@ class Ending:
 
     @classmethod
     def of(
-        cls, run: State, ends: Sequence[Trace], stopping: Stopping, left_out: Outcome | None, standing: Standing
+        cls,
+        run: State,
+        ends: Sequence[Trace],
+        stopping: Stopping,
+        left_out: Outcome | None,
+        standing: Standing,
+        raised: str = LIKELIHOOD,
     ) -> Ending:
-        """The ending of a fit from its best run, the ends of all runs, and why starts were left out."""
+        """The ending of a fit from its best run, the ends of all runs, why starts were left out, and what EM raised."""
         assert run.outcome is not None, "the run has ended"
-        reason = run.outcome.value
+        reason = run.outcome.sentence(raised)
         if run.outcome is Outcome.CONVERGED and stopping.seeks_maximum:
             reason = _AT_MAXIMUM if standing.is_maximum else _AT_NONE if standing.is_maximum is False else reason
         if run.outcome is Outcome.STEP_LIMIT and stopping.seeks_maximum:

@@ -111,9 +111,11 @@ class Watch:
         begun: Iterator[Iterator[State]] = (run(None) for run in runs)
         if self._checkpoint is not None:
             begun = self._checkpoint.runs(runs, plan.key, problem.family, plan.rng)
-        return self._followed(begun, plan.candidate)
+        return self._followed(begun, problem, plan.candidate)
 
-    def _followed(self, runs: Iterator[Iterator[State]], candidate: int | None) -> Iterator[Iterator[State]]:
+    def _followed(
+        self, runs: Iterator[Iterator[State]], problem: Problem, candidate: int | None
+    ) -> Iterator[Iterator[State]]:
         task, waiting, first = self._task_of(candidate), iter(runs), self._n_begun[candidate]
         for start, states in enumerate(waiting, first):
             if start > first and monotonic() > self._deadline:
@@ -121,7 +123,9 @@ class Watch:
                 break
             self._n_begun[candidate] += 1
             told = self._told(states, start, candidate, task) if self.is_told else states
-            yield _printed(told, start - first, self._verbose > 1, self._interval) if self._verbose else told
+            if self._verbose:
+                told = _printed(told, start - first, self._verbose > 1, self._interval, problem.objective.times)
+            yield told
             if self._was_stopped or self._was_start_last:
                 if next(waiting, None) is not None:
                     self.left_out[candidate] = Outcome.STOPPED
@@ -271,23 +275,23 @@ def check_callbacks(callbacks: Any) -> Sequence[Callback]:
     return callbacks
 
 
-def _printed(states: Iterator[State], number: int, has_times: bool, interval: int) -> Iterator[State]:
-    """Pass the states of a run on, and print how far it has come as it is made."""
+def _printed(states: Iterator[State], number: int, has_details: bool, interval: int, times: float) -> Iterator[State]:
+    """Pass the states of a run on, and print how far it has come as it is made, with `times` the objective."""
     print(f"Initialization {number}")
     began = last = perf_counter()
     n_seen = 0
     for state in states:
         now, trace = perf_counter(), state.trace
-        course = [float("-inf"), *trace.objective]
+        course = [float("-inf"), *(times * each for each in trace.objective)]
         for step in range(n_seen + 1, trace.n_steps + 1):
             if step % interval == 0:
                 change = course[step] - course[step - 1]
-                details = f"\t time lapse {now - last:.5f}s\t ll change {change:.5f}" if has_times else ""
+                details = f"\t time lapse {now - last:.5f}s\t ll change {change:.5f}" if has_details else ""
                 print(f"  Iteration {step}{details}")
                 last = now
         n_seen = trace.n_steps
         if state.outcome is not None and n_seen:
             ended = "converged" if state.outcome is Outcome.CONVERGED else "did not converge"
-            details = f" time lapse {now - began:.5f}s\t lower bound {trace.last:.5f}." if has_times else ""
+            details = f" time lapse {now - began:.5f}s\t lower bound {course[-1]:.5f}." if has_details else ""
             print(f"Initialization {ended}.{details}")
         yield state

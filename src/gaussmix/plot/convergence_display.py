@@ -1,4 +1,4 @@
-"""How the likelihood rose, start by start."""
+"""How the likelihood or the bound rose, start by start."""
 
 from __future__ import annotations
 
@@ -9,19 +9,22 @@ from typing import Any, Self
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
+from gaussmix.errors import LIKELIHOOD
+from gaussmix.estimators.bayesian_gaussian_mixture import BayesianGaussianMixture
 from gaussmix.plot.display import Axes, Display
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
 class ConvergenceDisplay(Display):
-    """What EM raises, the mean log-likelihood, at each step of each start; the run that was kept stands out.
+    """What EM raises, such as the mean log-likelihood, at each step of each start; the run that was kept stands out.
 
     Make it with `from_estimator`. Runs that end at one height found one mixture; a run that ends lower got stuck.
 
     Parameters
     ----------
-    traces : for each start its values, nats per unit of row weight. Nothing is shown of a start that failed.
+    traces : for each start its values, nats. Nothing is shown of a start that failed.
     best : the place of the run that was kept.
+    raised : the name of the values.
 
     Attributes
     ----------
@@ -42,6 +45,7 @@ class ConvergenceDisplay(Display):
 
     traces: Sequence[Sequence[float]]
     best: int
+    raised: str = LIKELIHOOD
 
     @classmethod
     def from_estimator(cls, estimator: Any, *, ax: Axes | None = None, **options: Any) -> Self:
@@ -67,7 +71,8 @@ class ConvergenceDisplay(Display):
             raise ValueError("EM made no step, so there is nothing to show. Raise max_iter.")
         if kept not in traces:
             traces.append(kept)
-        return cls(traces=traces, best=traces.index(kept)).plot(ax, **options)
+        raised = "bound" if isinstance(estimator, BayesianGaussianMixture) else LIKELIHOOD
+        return cls(traces=traces, best=traces.index(kept), raised=raised).plot(ax, **options)
 
     def plot(self, ax: Axes | None = None, *, color: Any = None, legend: bool = True) -> Self:
         """Draw.
@@ -87,6 +92,6 @@ class ConvergenceDisplay(Display):
         others = [line for nth, line in enumerate(self.lines_) if nth != self.best]
         if others:
             others[0].set_label(f"{len(others)} other {'start' if len(others) == 1 else 'starts'}")
-        ax.set(xlabel="step of EM", ylabel="mean log-likelihood, nats")
+        ax.set(xlabel="step of EM", ylabel=f"{self.raised}, nats")
         self._count_along_x(min_n_ticks=1)
         return self._with_legend([self.lines_[self.best], *others[:1]], legend)

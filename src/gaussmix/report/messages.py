@@ -8,7 +8,7 @@ from functools import partial
 from sklearn.exceptions import ConvergenceWarning
 
 from gaussmix.em.trace import Frozen, State, Trace
-from gaussmix.errors import FailureKind, Outcome, counted, name_components, warn
+from gaussmix.errors import LIKELIHOOD, FailureKind, Outcome, counted, name_components, warn
 from gaussmix.fit.candidates import Result, reasons_and_advice
 from gaussmix.fit.diagnostics import ROUNDED, constant_columns, name_columns
 from gaussmix.fit.fitted import LEFT_OUT
@@ -35,12 +35,12 @@ class SearchWarning(RuntimeWarning):
     """What the user should know of a search as a whole, and not of the mixture that it chose."""
 
 
-def warn_of(run: State, left_out: Outcome | None = None) -> None:
-    """Warn about the end of the best run, and about starts that were left out."""
+def warn_of(run: State, left_out: Outcome | None = None, raised: str = LIKELIHOOD) -> None:
+    """Warn about the end of the best run, by the name of what it raised, and about starts that were left out."""
     warn(frozen_sentence(run.trace))
     warn(rounding_sentence(run.model))
     if run.outcome is Outcome.TIME_LIMIT:
-        warn(run.outcome.value, ConvergenceWarning)
+        warn(run.outcome.sentence(raised), ConvergenceWarning)
     elif run.outcome not in (Outcome.CONVERGED, Outcome.STOPPED) and run.trace.n_steps > 0:
         warn(_NOT_CONVERGED, ConvergenceWarning)
     if left_out is Outcome.TIME_LIMIT:

@@ -166,7 +166,7 @@ def _columns(mixture: Mixture, names: Sequence[str], sizes: Array | None) -> dic
 def _ending(fitted: Fitted) -> dict[str, Any]:
     """Why EM stopped, after how many steps, whether at a maximum, and how many starts agreed; None if unknown."""
     ending, converged = fitted.outcome, fitted.converged
-    reason = None if converged is None else (Outcome.CONVERGED if converged else Outcome.STEP_LIMIT).value
+    reason = None if converged is None else (Outcome.CONVERGED if converged else Outcome.STEP_LIMIT).sentence()
     known = {"converged": converged, "n_iter": fitted.n_iter, "stopped": reason if ending is None else ending.reason}
     of_end = "standing", "is_maximum", "remaining_gain", "changing_labels", "n_starts", "n_agreed"
     return known | {name: getattr(ending, name, None) for name in of_end}

@@ -6,9 +6,11 @@ import sys
 from dataclasses import dataclass
 from typing import BinaryIO
 
+from gaussmix.door.parameters import MISSING
 from gaussmix.errors import listed, unknown_name
 from gaussmix.estimators.base import write_estimator
 from gaussmix.estimators.bayesian_gaussian_mixture import BayesianGaussianMixture
+from gaussmix.estimators.gaussian_mixture import GaussianMixture, estimator_of
 from gaussmix.estimators.gaussian_mixture_ic import GaussianMixtureIC, as_single
 from gaussmix.formats import Damaged, Details, FitRecord, model_file, not_usable
 from gaussmix.mixture.mixture import Mixture
@@ -27,14 +29,16 @@ class ModelFile:
     Parameters
     ----------
     name : of the file, for messages.
-    mixture, details : what it holds.
+    mixture, details : what it holds; of a Bayesian fit the mixture of the components that have rows.
     layout : version of its layout.
+    posterior : the estimator of a Bayesian fit; None for others.
     """
 
     name: str
     mixture: Mixture
     details: Details
     layout: int
+    posterior: BayesianGaussianMixture | None = None
 
     @classmethod
     def open(cls, path: str) -> ModelFile:
@@ -43,13 +47,21 @@ class ModelFile:
             raise ValueError(f"{path} is a table, not a model. Name the model first, and then the table.")
         model, record = model_file.read(sys.stdin.buffer if path == STANDARD else path)
         name = "standard input" if path == STANDARD else path
-        mixture, saved = Mixture.of(model), record.details.estimator
-        if saved is not None and saved.name == BayesianGaussianMixture.__name__:  # the components that have rows
+        mixture, saved, posterior = Mixture.of(model), record.details.estimator, None
+        if saved is not None and saved.name == BayesianGaussianMixture.__name__:
             try:
-                mixture, _ = BayesianGaussianMixture._restored(saved, mixture, record.details.dtype)._exported()
+                posterior = BayesianGaussianMixture._restored(saved, mixture, record.details.dtype)
             except Damaged as damage:
                 raise not_usable(name, str(damage)) from None
-        return cls(name, mixture, record.details, record.layout)
+            mixture, _ = posterior._exported()
+        return cls(name, mixture, record.details, record.layout, posterior)
+
+    def estimator(self, jobs: int | None) -> GaussianMixture | BayesianGaussianMixture:
+        """What labels and scores rows whose columns are in the order of the features."""
+        if self.posterior is None:
+            return estimator_of(self.mixture.with_feature_names(None), jobs)
+        self.posterior.set_params(n_jobs=jobs, missing=MISSING[0])
+        return self.posterior
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -58,9 +70,9 @@ class ModelFile:
 
     @property
     def n_parameters(self) -> int:
-        """Number of free parameters; equal weights are none."""
+        """Number of free parameters; equal weights are none, and components without rows have none."""
         estimator = self.details.estimator
-        found = None if estimator is None else estimator.attributes.get("n_parameters_")
+        found = None if estimator is None or self.posterior is not None else estimator.attributes.get("n_parameters_")
         return found if isinstance(found, int) else self.mixture.n_parameters
 
     def columns_of(

@@ -438,7 +438,7 @@ class BayesianGaussianMixture(MixtureEstimator):
         NotFittedError : before `fit`.
         ValueError, TypeError : X can't be used.
         """
-        said = [("components", _counted(self)), ("lower bound", f"{self.lower_bound_:.2f} nats")]
+        said = [("components", components_used(self)), ("lower bound", f"{self.lower_bound_:.2f} nats")]
         found, others = super().summary(), None
         if X is not None:
             again = partial(self._again, X, sample_weight, X_error)
@@ -447,7 +447,7 @@ class BayesianGaussianMixture(MixtureEstimator):
             for name in ("weight_concentration_prior", "mean_precision_prior"):
                 for words, factor in (("half", 0.5), ("twice", 2.0)):
                     other = again(**{name: factor * vars(self)[f"{name}_"]})
-                    said.append((f"{words} {name}", f"{_counted(other)}, bound {other.lower_bound_:.2f} nats"))
+                    said.append((f"{words} {name}", f"{components_used(other)}, bound {other.lower_bound_:.2f} nats"))
         facts = {name: each for name, each in found.facts.items() if name != "icl"}
         return replace(found, about=said, facts=facts, warnings=[*found.warnings, *filter(None, [others])])
 
@@ -597,7 +597,7 @@ class BayesianGaussianMixture(MixtureEstimator):
         return partial(self._approximation.predictive.log_density, engine=self._engine())
 
 
-def _counted(estimator: BayesianGaussianMixture) -> str:
+def components_used(estimator: BayesianGaussianMixture) -> str:
     """How many components have rows."""
     return f"{int((estimator.mass_ > 0).sum())} of at most {len(estimator.mass_)} have rows"
 

@@ -21,6 +21,7 @@ from gaussmix.cli.show.findings import covariances_of
 from gaussmix.cli.show.notices import in_options
 from gaussmix.door.parameters import HELD_OUT
 from gaussmix.errors import FailureKind, counted
+from gaussmix.estimators.bayesian_gaussian_mixture import components_used
 from gaussmix.estimators.gaussian_mixture_ic import GaussianMixtureIC
 from gaussmix.fit.fitted import Ending, Fitted, records_of
 from gaussmix.formats import Damaged
@@ -322,6 +323,9 @@ def _headings(model: ModelFile) -> list[tuple[str, str]]:
         values = estimator.attributes
         steps = f"{counted(values.get('n_iter_', 0), 'step')}, {_end(values['converged_'])}"
         lines.append(("fitted", f"{steps}, {details.dtype}"))
+    if model.posterior is not None:
+        lines.append(("components", components_used(model.posterior)))
+        lines.append(("lower bound", f"{model.posterior.lower_bound_:.2f} nats"))
     if estimator is not None and "_outcome_table" in estimator.attributes:
         lines += [("ended", in_options(said)) for said in _said_of_the_end(estimator.attributes["_outcome_table"])]
     settings = fit.settings if fit is not None else estimator.parameters if estimator is not None else {}
@@ -353,8 +357,8 @@ def show_scores(data: str, scores: dict[str, Any]) -> None:
     weighted = "" if scores["row_weight"] == scores["n_rows"] else f" of total weight {scores['row_weight']:g}"
     click.echo(f"{_name_of(data)}: {counted(scores['n_rows'], 'row')}{weighted}\n")
     click.echo(f"mean log-likelihood  {scores['mean_log_likelihood']:.6f}")
-    click.echo(f"BIC                  {scores['bic']:.2f}")
-    click.echo(f"AIC                  {scores['aic']:.2f}")
+    for name in ("bic", "aic") if "bic" in scores else ():
+        click.echo(f"{name.upper()}                  {scores[name]:.2f}")
 
 
 def _name_of(path: str) -> str:

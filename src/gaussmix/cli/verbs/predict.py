@@ -14,7 +14,7 @@ from gaussmix.cli.model_file import ModelFile
 from gaussmix.cli.outputs import Writing, check_target, free_name, rows_at_once
 from gaussmix.cli.show.notices import collected_warnings, print_notices
 from gaussmix.cli.show.progress import progress
-from gaussmix.estimators.gaussian_mixture import GaussianMixture, estimator_of
+from gaussmix.estimators.mixture_estimator import MixtureEstimator
 from gaussmix.estimators.regressor import regressor_of
 from gaussmix.mixture.holes import tail_probability
 from gaussmix.mixture.levels import MASS
@@ -67,18 +67,18 @@ def predict(
     check_target(writing.output, model, data)
     opened = ModelFile.open(model)
     table, features = reading.matched(opened, data, targets=targets)
-    estimator = estimator_of(opened.mixture.with_feature_names(None), jobs)
+    estimator, n_components = opened.estimator(jobs), opened.mixture.n_components
 
     def results(rows: Array) -> Columns:
         if targets:
             return predicted_targets(opened, rows, targets, quantiles, jobs)
-        found = predictions(estimator, rows, every=probabilities)
+        found = predictions(estimator, rows, n_components if probabilities else 0)
         if outliers:
             p_value = tail_probability(rows, opened.mixture)
             found |= {"p_value": p_value, "outlier": p_value < (1 - MASS if threshold is None else threshold)}
         return found
 
-    n_rows = rows_at_once(max(len(table.names), opened.mixture.n_components), reading.memory)
+    n_rows = rows_at_once(max(len(table.names), estimator.mixture_.n_components), reading.memory)
     names = dict[str, str]()
     with collected_warnings() as collected, progress(writing.output) as bars:
         found = map(results, table.rows(features, n_rows, may_miss=reading.missing))
@@ -112,17 +112,17 @@ def taken_notices(data: str, names: dict[str, str]) -> list[str]:
     ]
 
 
-def predictions(estimator: GaussianMixture, rows: Array, *, every: bool) -> Columns:
+def predictions(estimator: MixtureEstimator, rows: Array, n_shown: int) -> Columns:
     """The most probable component of each row, or −1 for noise, its probability, and the log density, nats.
 
-    If asked for, the probability of every component follows, and that of noise.
+    If asked for, the probabilities of the first components follow, and that of noise.
     """
     shares, labels = estimator.predict_proba(rows), estimator.predict(rows)
     probability = np.where(labels < 0, 1.0 - shares.sum(axis=1), shares.max(axis=1))
     values = labels, probability, estimator.score_samples(rows)
     found: Columns = dict(zip(_RESULTS, values, strict=True))
-    if every:
-        found |= {f"probability_{component}": column for component, column in enumerate(shares.T)}
+    if n_shown:
+        found |= {f"probability_{component}": shares[:, component] for component in range(n_shown)}
         if estimator.mixture_.noise is not None:
             found["probability_noise"] = 1.0 - shares.sum(axis=1)
     return found

@@ -25,7 +25,8 @@ def sample(model: str, n_rows: int, seed: int, components: bool, writing: Writin
     """
     check_target(writing.output, model)
     opened = ModelFile.open(model)
-    rows, labels = opened.mixture.sample(n_rows, np.random.default_rng(seed))
+    mixture = opened.mixture if opened.posterior is None else opened.posterior.mixture_
+    rows, labels = mixture.sample(n_rows, np.random.default_rng(seed))
     columns = dict(zip(opened.names, np.ascontiguousarray(rows.T), strict=True))
     if components:
         columns[free_name("component", list(columns))] = labels

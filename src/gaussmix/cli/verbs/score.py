@@ -13,7 +13,6 @@ from gaussmix.cli.model_file import ModelFile
 from gaussmix.cli.outputs import Writing, check_target, json_value, rows_at_once
 from gaussmix.cli.show.notices import collected_warnings, print_notices
 from gaussmix.cli.show.reports import echo_json, show_scores
-from gaussmix.estimators.gaussian_mixture import estimator_of
 
 
 @click.command()
@@ -35,6 +34,8 @@ def score(
 ) -> None:
     """Print the mean log-likelihood of the rows of DATA under a model, and BIC and AIC (lower is better).
 
+    Of a Bayesian fit it is the mean log density of the next row, without BIC and AIC.
+
     Columns are matched as by predict. Log-likelihoods are in nats. With --rows, the column of --weights is only left
     out of the features. MODEL.gmm or DATA may be "-", standard input.
     """
@@ -45,9 +46,9 @@ def score(
     table, features = reading.matched(opened, data, weights)
     with collected_warnings() as collected:
         if per_row:
-            n_rows = rows_at_once(max(len(features), opened.mixture.n_components), reading.memory)
+            estimator = opened.estimator(jobs)
+            n_rows = rows_at_once(max(len(features), estimator.mixture_.n_components), reading.memory)
             parts = table.rows(features, n_rows, may_miss=reading.missing)
-            estimator = estimator_of(opened.mixture.with_feature_names(None), jobs)
             writing.write(pa.table({"log_density": estimator.score_samples(part)}) for part in parts)
         else:
             scores = scores_of(opened, reading.rows(table, features, weights), jobs, weight_meaning)
@@ -60,13 +61,15 @@ def score(
 
 
 def scores_of(model: ModelFile, rows: Any, jobs: int | None, weight_meaning: str) -> dict[str, Any]:
-    """The scores by name of rows, a source: from one pass."""
-    estimator = estimator_of(model.mixture, jobs).set_params(weight_meaning=weight_meaning)
+    """The scores by name of rows, a source: from one pass. A Bayesian fit has no criteria."""
+    estimator = model.estimator(jobs).set_params(weight_meaning=weight_meaning)
     rows.feature_names = None  # the columns are matched already
+    size = {"n_rows": rows.n_rows, "row_weight": rows.profile.total_weight}
+    if model.posterior is not None:
+        return {**size, "mean_log_likelihood": estimator.score(rows)}
     deviance, total = estimator._deviance(rows, None, None)
     return {
-        "n_rows": rows.n_rows,
-        "row_weight": rows.profile.total_weight,
+        **size,
         "mean_log_likelihood": -0.5 * deviance / total,
         "n_parameters": model.n_parameters,
         "bic": deviance + model.n_parameters * math.log(total),

@@ -191,6 +191,12 @@ def test_labels_hold_without_moves(near) -> None:
     assert (found.predict(near[:10]) == 1).mean() > 0.7
     with pytest.raises(ValueError, match=r"labels name components by number\. Set moves=False"):
         BayesianGaussianMixture(2).fit(near, labels=labels)
+    for wrong, sentence in (
+        (labels + 2, "labels name component 3; with n_components=2"),
+        (np.eye(3)[labels], "has 3 "),
+    ):
+        with pytest.raises(ValueError, match=sentence):
+            BayesianGaussianMixture(2, **COURSE).fit(near, labels=wrong)
 
 
 @pytest.mark.filterwarnings("ignore:.*did not converge")
@@ -456,8 +462,13 @@ def test_credible_intervals(three) -> None:
     assert ends.shape == (2, 4)
     with pytest.raises(ValueError, match="of='precisions' must be"):
         posterior.interval("precisions")
-    with pytest.raises(ValueError, match="level"):
+    with pytest.raises(ValueError, match=r"confidence=1\.5 must be a number between 0 and 1"):
         posterior.interval("means", 1.5)
+    with pytest.raises(TypeError, match="Give a function of a mixture that returns numbers, not 3"):
+        posterior.interval(3)
+    for function in (lambda mixture: None, lambda mixture: "a", lambda mixture: np.nan):
+        with pytest.raises(ValueError, match="The function must return finite numbers for mixtures"):
+            posterior.interval(function, n_samples=2)
 
 
 def test_a_summary_says_what_the_prior_does(three) -> None:
@@ -489,3 +500,5 @@ def test_a_summary_compares_no_fits_to_different_rows(near) -> None:
         assert "twice" not in str(summary)
         assert "other rows, weights or parameters than those of the fit, or the fit had labels" in summary.warnings[-1]
     assert not found.summary().warnings
+    with pytest.raises(ValueError, match="X has 2 features, but BayesianGaussianMixture is expecting 3"):
+        found.summary(near[:, :2])

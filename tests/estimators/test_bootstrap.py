@@ -181,6 +181,8 @@ def test_what_became_of_the_refits_is_told():
     text = str(found)
     assert f"In {found.n_elsewhere / 150:.1%} of the refits a component ended elsewhere" in text
     assert "150 refits, to rows drawn from the rows" in text
+    of_noise = fitted(X, noise=True).bootstrap(X, 5, random_state=0).notes[-1]
+    assert of_noise == "Weights are shares of all rows, noise included. The volume of the noise counts as known."
 
 
 def test_refits_that_end_unusually_are_made_by_python(monkeypatch):
@@ -235,6 +237,8 @@ def test_bad_parameters():
             gm.bootstrap(X, **given)
     with pytest.raises(ValueError, match="complete rows"):
         fitted(MISSING).bootstrap(MISSING, kind="parametric")
+    with pytest.raises(ValueError, match="X has 1 row, but needs all rows of the fit"):
+        gm.bootstrap(X[:1], kind="jackknife")
     with pytest.raises(ValueError, match="rows without labels"):
         gm.bootstrap(X, kind="parametric", labels=LABELS)
     with pytest.warns(RuntimeWarning, match="a fit to this X"):

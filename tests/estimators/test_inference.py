@@ -257,6 +257,15 @@ def test_a_component_that_collapsed_is_named_and_the_others_have_errors():
     assert errors[f"weight[{collapsed}]"] == pytest.approx(np.sqrt(share * (1 - share) / N), rel=1e-6)
 
 
+def test_rows_that_are_all_equal_leave_no_errors():
+    """No parameter is free then: the weight is 1, and mean and covariance are those of the one row."""
+    X = np.ones((20, D))
+    found = fitted(X, n_components=1, reg_covar=1e-6).inference(X)
+    assert found.bse[0] == 0
+    assert np.isnan(found.bse[1:]).all()
+    assert found.notes[0].startswith("Component 0: no standard errors of mean and covariance, because it collapsed")
+
+
 def test_a_component_without_rows_is_named_and_the_others_have_errors():
     X = rows()
     start = {"means_init": [[0, 0], [4, 4], [90, -90]], "weights_init": [0.5, 0.4, 0.1]}
@@ -308,8 +317,13 @@ def test_what_it_does_not_know_is_refused():
     few = X[:4]
     with pytest.raises(ValueError, match="needs more rows"):
         fitted(few, n_components=1).inference(few, kind="outer")
+    with pytest.raises(ValueError, match="X has 1 row, but needs all rows of the fit"):
+        fitted(X).inference(X[:1])
     with pytest.raises(ValueError, match="alpha"):
         fitted(X).inference(X).conf_int(1.5)
+    for function, error in ((3, TypeError), (lambda mixture: "a", ValueError), (lambda mixture: None, ValueError)):
+        with pytest.raises(error, match=r"of a mixture that returns numbers, not 3|must return finite numbers"):
+            fitted(X).inference(X).function(function)
     with pytest.raises(ValueError, match="wald"):
         fitted(X).inference(X).conf_int(method="percentile")
 

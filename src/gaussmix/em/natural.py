@@ -164,7 +164,8 @@ class NaturalScale:
             colour, moved = colours[min(k, len(colours) - 1)], changes[:, used]
             found[first : first + d, used] = _coloured(colour, moved)
             first += d
-        blocks = at.jacobian[first:].reshape(at.n_covariances, -1, at.size)
+        rest = at.jacobian[first:]
+        blocks = rest.reshape(at.n_covariances, len(rest) // at.n_covariances, at.size)  # size is 0 if none is free
         n_own = (self.size - first) // at.n_covariances
         for colour, changes in zip(colours, blocks, strict=True):
             used = np.flatnonzero(changes.any(axis=0))

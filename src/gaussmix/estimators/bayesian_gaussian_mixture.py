@@ -16,7 +16,7 @@ from sklearn.base import clone
 from gaussmix.checks import check_count
 from gaussmix.door.beliefs import TYPES, check_conjugate, check_prior
 from gaussmix.door.incomplete import check_pairs
-from gaussmix.door.labels import check_labels
+from gaussmix.door.labels import check_labels, check_suits_labels
 from gaussmix.door.parameters import CHECKS, check_flag, check_name, check_ridge, check_start_names
 from gaussmix.door.rows import check_counts_of_rows, check_enough_rows, check_meaning, check_source
 from gaussmix.em.approximation import Approximation, DirichletWeights, GaussWishart, StickWeights
@@ -27,7 +27,6 @@ from gaussmix.estimators.base import unchanged_on_failure
 from gaussmix.estimators.docs import documented
 from gaussmix.estimators.fitting import fitted_of, from_now, watched
 from gaussmix.estimators.mixture_estimator import MixtureEstimator
-from gaussmix.estimators.mixture_posterior import MixturePosterior
 from gaussmix.families.base import Family
 from gaussmix.families.one_feature import check_features
 from gaussmix.fit.fit import fit
@@ -41,6 +40,7 @@ from gaussmix.mixture.mixture import Mixture
 from gaussmix.model import Model
 from gaussmix.numerics.arrays import Array, narrowed
 from gaussmix.numerics.frames import made_frame
+from gaussmix.report.mixture_posterior import MixturePosterior
 from gaussmix.report.summary import Summary
 from gaussmix.sources.base import Source
 from gaussmix.waist.parameters import Parameters
@@ -316,6 +316,7 @@ class BayesianGaussianMixture(MixtureEstimator):
         candidate = family, 1 if is_birth else n_components
         check_pairs(source, [family], self._names)
         known = check_labels(labels, None, source.n_rows, n_components)
+        check_suits_labels(known, self.init_params, [n_components])
         data = Data(source, None if known is None or known.is_empty else known)
         problem = Problem(data, *candidate, self._engine(source), ridge, terms=terms)
         starts = Plan.starts_of("kmeans" if is_birth else self.init_params, names, n_init, InitialParameters())
@@ -441,6 +442,7 @@ class BayesianGaussianMixture(MixtureEstimator):
         said = [("components", components_used(self)), ("lower bound", f"{self.lower_bound_:.2f} nats")]
         found, others = super().summary(), None
         if X is not None:
+            self._source(X, sample_weight, X_error)  # has the features of the fit
             again = partial(self._again, X, sample_weight, X_error)
             others = self._another_bound(again(max_iter=1).lower_bounds_[0])
         if X is not None and others is None:

@@ -19,10 +19,11 @@ from gaussmix.checks import check_count, check_within
 from gaussmix.door.labels import check_labels
 from gaussmix.door.parameters import check_name, check_ridge, check_seed
 from gaussmix.door.restrictions import check_terms
-from gaussmix.door.rows import check_counts_of_rows, check_meaning, counted_weight
+from gaussmix.door.rows import MIN_ROWS, check_counts_of_rows, check_meaning, counted_weight
 from gaussmix.engines import check_jobs
 from gaussmix.engines.base import Engine
 from gaussmix.engines.incomplete import IncompleteEngine
+from gaussmix.errors import counted
 from gaussmix.estimators.attributes import MixtureAttributes, to_sklearn
 from gaussmix.estimators.base import FittedValue
 from gaussmix.fit.bootstrap import RESAMPLINGS, Resampling
@@ -395,6 +396,8 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
     ) -> Problem:
         """What was fitted, with these rows."""
         source = check_counts_of_rows(self._source(X, sample_weight, X_error), self.weight_meaning)
+        if source.n_rows < MIN_ROWS:
+            raise ValueError(f"X has {counted(source.n_rows, 'row')}, but needs all rows of the fit. Give them.")
         model = self.mixture_.model
         family, n_components = model.family, model.n_components
         terms = check_terms(self, [family], n_components)

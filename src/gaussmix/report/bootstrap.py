@@ -17,6 +17,7 @@ from gaussmix.mixture.shown import names_of
 from gaussmix.numerics.arrays import Array
 from gaussmix.numerics.contract import contract
 from gaussmix.report.inference import (
+    OF_NOISE,
     SHOWN,
     Estimates,
     Function,
@@ -149,4 +150,6 @@ def _of_refits(found: Refits) -> list[str]:
     if found.stuck:
         which = name_components(found.stuck).capitalize()
         notes.append(f"{which}: collapsed or without rows in the fit, so that errors and intervals mean little there.")
+    if found.model.noise is not None:
+        notes.append(OF_NOISE)
     return notes

@@ -308,10 +308,13 @@ def mixtures_of(models: Iterable[Model], like: Mixture) -> list[Mixture]:
 
 
 def values_of(function: Function, mixture: Mixture) -> Array:
-    values = np.array(function(mixture), dtype=np.float64)
-    if not np.isfinite(values).all():
-        raise ValueError("function must return finite numbers for mixtures near the estimate.")
-    return values
+    """The numbers of a user's function; raises TypeError or ValueError if it is none, or they are not finite."""
+    if not callable(function):
+        raise TypeError(f"Give a function of a mixture that returns numbers, not {function!r:.60}.")
+    values = np.asarray(function(mixture))
+    if values.dtype.kind not in "biuf" or not np.isfinite(values).all():
+        raise ValueError(f"The function must return finite numbers for mixtures near the estimate, not {values!s:.60}.")
+    return values.astype(np.float64)
 
 
 def inference_of(fitted: Fitted, problem: Problem, kind: str, *, are_counts: bool) -> Inference:
@@ -417,10 +420,11 @@ def _notes(found: Maximum, covariance: Array, at_ridge: Sequence[str]) -> list[s
             "simulated cases, those of bootstrap(X) in 92 to 94 %."
         )
     if found.model.noise is not None:
-        notes.append("Weights are shares of all rows, noise included. The volume of the noise counts as known.")
+        notes.append(OF_NOISE)
     return notes
 
 
+OF_NOISE = "Weights are shares of all rows, noise included. The volume of the noise counts as known."
 _OF_FROZEN = {
     Frozen.LOST: "no standard errors, because next to no row is left there",
     Frozen.COLLAPSED: "no standard errors of mean and covariance, because it collapsed onto too few distinct rows, or "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from gaussmix.em.approximation import Approximation
 from gaussmix.errors import counted
 from gaussmix.mixture.mixture import Mixture
 from gaussmix.numerics.arrays import Array
+from gaussmix.report.inference import values_of
 
 _NAMES = ("weights", "means", "covariances")
 
@@ -70,7 +72,7 @@ class MixturePosterior:
     def interval(
         self,
         of: str | Callable[[Mixture], Any],
-        level: float = 0.95,
+        confidence: float = 0.95,
         *,
         n_samples: int = 1000,
         rng: Rng = None,
@@ -81,7 +83,7 @@ class MixturePosterior:
         ----------
         of : "weights", "means" or "covariances"; or a function of a mixture that returns numbers, such as
             ``lambda mixture: mixture.log_density(X)``.
-        level : the probability of the interval, between 0 and 1.
+        confidence : the probability of the interval, between 0 and 1, as in `Mixture.interval`.
         n_samples : draws; with 1,000 the ends are about 0.1 standard deviations off.
         rng : generator, or its seed.
 
@@ -93,10 +95,10 @@ class MixturePosterior:
         ------
         ValueError, TypeError : a parameter can't be used.
         """
-        check_within("level", level, "a number between 0 and 1", lambda value: 0 < value < 1)
+        check_within("confidence", confidence, "a number between 0 and 1", lambda value: 0 < value < 1)
         if isinstance(of, str) and of not in _NAMES:
             raise ValueError(f"of={of!r:.60} must be 'weights', 'means', 'covariances' or a function of a mixture.")
-        mixtures = self.sample(n_samples, rng)
-        found = np.array([getattr(each, of) if isinstance(of, str) else np.asarray(of(each)) for each in mixtures])
-        ends: Array = np.quantile(found, [0.5 * (1 - level), 0.5 * (1 + level)], axis=0)
+        function = attrgetter(of) if isinstance(of, str) else of
+        found = np.array([values_of(function, each) for each in self.sample(n_samples, rng)])
+        ends: Array = np.quantile(found, [0.5 * (1 - confidence), 0.5 * (1 + confidence)], axis=0)
         return ends

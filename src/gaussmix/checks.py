@@ -27,6 +27,12 @@ def check_within(name: str, value: Any, what: str, is_allowed: Callable[[Any], b
         raise ValueError(f"{name}={value!r:.60} must be {what}.")
 
 
+def check_positive(name: str, value: Any) -> float:
+    """A finite number above 0; raises TypeError or ValueError."""
+    check_within(name, value, "a finite number above 0", lambda number: 0 < number < np.inf)
+    return float(value)
+
+
 def check_count(name: str, value: Any, smallest: int) -> int:
     """A whole number that is not below `smallest`; raises TypeError or ValueError."""
     if isinstance(value, bool) or not isinstance(value, Integral):

@@ -58,6 +58,11 @@ class Model:
         return int(self.means.shape[1])
 
     @property
+    def all_weights(self) -> Array:
+        """The weights, and after them that of noise, if there is some. They sum to 1."""
+        return self.weights if self.noise is None else np.append(self.weights, self.noise.weight)
+
+    @property
     def n_parameters(self) -> int:
         """Free parameters: K − 1 weights, K·d means, what the family counts for the covariances, and 2 for noise."""
         return free_parameters(self.family, self.n_components, self.n_features, has_noise=self.noise is not None)

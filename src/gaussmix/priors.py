@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from gaussmix.checks import check_finite, check_within
+from gaussmix.checks import check_finite, check_positive, check_within
 from gaussmix.numerics.arrays import Array
 from gaussmix.value import Value
 
@@ -121,7 +121,7 @@ class NormalInverseWishart(Value):
         if scale is not None:
             _check_scale(scale)
         if self.dof is not None:
-            check_within("dof", self.dof, "a finite number above 0", lambda number: 0 < number < np.inf)
+            check_positive("dof", self.dof)
         if mean is not None and scale is not None and scale.ndim and len(mean) != len(scale):
             raise ValueError(f"mean has {len(mean)} features, and scale has {len(scale)}.")
         if self.weights is not None:

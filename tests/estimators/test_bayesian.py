@@ -337,8 +337,8 @@ def test_a_file_whose_posterior_is_damaged_is_refused(near, tmp_path) -> None:
     [
         ({"covariance_type": "VEI"}, r"'VEI' has no conjugate prior.*use prior= in GaussianMixture"),
         ({"covariance_type": gaussmix.Full(max_condition=10)}, "has no conjugate prior"),
-        ({"weight_concentration_prior": 0.0}, "weight_concentration_prior=0.0 must be a finite number > 0"),
-        ({"mean_precision_prior": -1}, "mean_precision_prior=-1 must be a finite number > 0"),
+        ({"weight_concentration_prior": 0.0}, "weight_concentration_prior=0.0 must be a finite number above 0"),
+        ({"mean_precision_prior": -1}, "mean_precision_prior=-1 must be a finite number above 0"),
         ({"weight_concentration_prior_type": "sticks"}, "weight_concentration_prior_type"),
         ({"degrees_of_freedom_prior": 2.0}, "'degrees_of_freedom_prior' should be greater than 2, but got 2.000"),
         ({"mean_prior": [0.0]}, r"mean_prior has shape \(1,\), but covariance_type and X need shape \(3,\)"),

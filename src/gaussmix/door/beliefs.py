@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from numbers import Real
 from typing import Any
 
 import numpy as np
 
+from gaussmix.checks import check_positive
 from gaussmix.door.parameters import check_family, check_name, check_numbers
 from gaussmix.em.approximation import Concentration, DirichletWeights, GaussWishart, StickWeights
 from gaussmix.em.terms import OverallMoments
@@ -91,14 +91,7 @@ _NOT_POSITIVE = "covariance_prior must be positive definite: give a covariance t
 
 
 def _positive(name: str, value: Any, otherwise: float) -> float:
-    """A finite number above 0; `otherwise` for None."""
-    if value is None:
-        return otherwise
-    if isinstance(value, bool) or not isinstance(value, Real):
-        raise TypeError(f"{name} must be a number > 0 or None, not {value!r:.60}.")
-    if not 0 < float(value) < np.inf:
-        raise ValueError(f"{name}={value!r:.60} must be a finite number > 0, or None.")
-    return float(value)
+    return otherwise if value is None else check_positive(name, value)
 
 
 def _mean(value: Any, n_features: int) -> Array | None:

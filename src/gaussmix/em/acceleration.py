@@ -224,7 +224,7 @@ class Acceleration:
 
     def _model_at(self, coordinates: Array, like: Model) -> Model | None:
         """The model with these coordinates; None if no model has them."""
-        n_weights, n_means = _shares(like).size, like.means.size
+        n_weights, n_means = like.all_weights.size, like.means.size
         with np.errstate(over="ignore", invalid="ignore"):
             shares = np.exp(coordinates[:n_weights] - coordinates[:n_weights].max())
             means = coordinates[n_weights:][:n_means].reshape(like.means.shape)
@@ -258,14 +258,9 @@ def _on(state: State, path: Path) -> State:
 
 def _coordinates(model: Model) -> Array:
     """Log weights, means and coordinates of the covariances. Only the structure constrains these numbers."""
-    shares = np.maximum(_shares(model), np.finfo(np.float64).tiny)  # noise may have lost its weight
+    shares = np.maximum(model.all_weights, np.finfo(np.float64).tiny)  # noise may have lost its weight
     parts = np.log(shares), model.means.ravel(), model.covariances.coordinates().ravel()
     return np.concatenate(parts)
-
-
-def _shares(model: Model) -> Array:
-    """The weights, with the noise weight last. They sum to 1."""
-    return model.weights if model.noise is None else np.append(model.weights, model.noise.weight)
 
 
 def _lengths(changes: Array, model: Model) -> Array:
@@ -274,7 +269,7 @@ def _lengths(changes: Array, model: Model) -> Array:
     Half the squared length of a result is the Kullback–Leibler divergence between the models before and after.
     """
     n_components, n_features = model.means.shape
-    shares, roots = _shares(model), np.sqrt(model.weights)
+    shares, roots = model.all_weights, np.sqrt(model.weights)
     ends = [len(shares), len(shares) + n_components * n_features]
     of_weights, of_means, rest = np.split(changes, ends, axis=1)
     offsets = of_means.reshape(-1, n_components, n_features)

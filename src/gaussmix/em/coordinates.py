@@ -204,7 +204,7 @@ class Coordinates:
         model = self.model
         ends = [self.n_weights, self.n_weights + model.means.size]
         _, of_means, of_covariances = np.split((self.jacobian * point).sum(axis=1), ends)
-        weights = model.weights if model.noise is None else np.append(model.weights, model.noise.weight)
+        weights = model.all_weights
         for group in self.groups:
             mine, total = group.members, weights[group.members].sum()
             moved = (self.jacobian[mine, group.columns] * point[group.columns]).sum(axis=1)
@@ -260,9 +260,8 @@ def refusal(family: Family, n_components: int, n_features: int) -> str:
     """Why no mixture of a structure and size has coordinates, as the end of a sentence; empty if some have."""
     if family.algebra is None and type(family).algebra_near is Family.algebra_near:
         return f"the structure {family!r} has no formula for it"
-    n_b = {Second.TRACE: 1, Second.DIAGONAL: n_features}.get(family.kind.second, n_features * (n_features + 1) // 2)
-    n_covariances = 1 if family.is_shared else n_components
-    if n_components * (1 + n_features) + n_covariances * n_b > MOST_COORDINATES:
+    n_numbers = (1 if family.is_shared else n_components) * family.kind.second.n_numbers(n_features)
+    if n_components * (1 + n_features) + n_numbers > MOST_COORDINATES:
         return f"a mixture of this size has more than {MOST_COORDINATES:,} parameters"
     return ""
 

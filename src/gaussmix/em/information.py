@@ -179,7 +179,7 @@ def is_cheap(model: Model, source: Source, n_steps: int) -> bool:
     if not is_one_pass(model, source):
         return False
     second, is_shared = model.covariances.second, model.covariances.is_shared
-    n_b = {Second.TRACE: 1, Second.DIAGONAL: d}.get(second, d * (d + 1) // 2)
+    n_b = second.n_numbers(d)
     n_all, n_own = K + K * d + (1 if is_shared else K) * n_b, 1 + d + n_b
     of_matrix = (0.3 if is_shared else 0.75) * d * (d + 1)  # as measured
     of_step = K * (20 + (of_matrix if second is Second.FULL else 2 * d))
@@ -279,7 +279,7 @@ def _complete(at: Coordinates, objective: Objective, own: Array, row_weight: flo
     matrix = _within(of_all, at.jacobian) + of_turns
     slope = contract("ap,a->p", at.jacobian, gradient) + of_ridge
     concentration = objective.shares.concentration if isinstance(objective, Posterior) else 0.0
-    weights = model.weights if model.noise is None else np.append(model.weights, model.noise.weight)
+    weights = model.all_weights
     for group in at.groups:
         mine, columns = group.members, group.columns
         believed = np.broadcast_to(concentration, K)[mine] if group.has_prior else np.zeros(len(mine))

@@ -114,9 +114,8 @@ class NaturalScale:
 
     def values(self, model: Model) -> Array:
         """The parameters of a model of this size and structure, (q,)."""
-        noise = [] if model.noise is None else [model.noise.weight]
         numbers = self.numbers(model.covariances)[: 1 if self.is_shared else None]
-        return np.concatenate((model.weights, noise, model.means.ravel(), numbers.ravel()))
+        return np.concatenate((model.all_weights, model.means.ravel(), numbers.ravel()))
 
     def numbers(self, covariances: Covariances) -> Array:
         """The numbers of each covariance, (n, n_numbers)."""

@@ -116,8 +116,7 @@ class Scores:
     def _scores_of(self, component: int, offsets: Array) -> Array:
         """(1, z, ½ (zᵀ E_b z − tr E_b)) of each row, (n_own, n_rows), from offsets (n_features, n_rows)."""
         second, (d, n) = self.coordinates.second, offsets.shape
-        n_b = {Second.TRACE: 1, Second.DIAGONAL: d}.get(second, d * (d + 1) // 2)
-        scores = np.empty((1 + d + n_b, n))
+        scores = np.empty((1 + d + second.n_numbers(d), n))
         scores[0], whitened, rest = 1.0, scores[1 : 1 + d], scores[1 + d :]
         self.coordinates.whiten_columns(component, offsets, whitened)
         if second is Second.TRACE:

@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import DensityMixin
 
 from gaussmix.background import NO_MARGINAL
-from gaussmix.checks import check_count, check_within
+from gaussmix.checks import check_count, check_positive
 from gaussmix.door.labels import check_labels
 from gaussmix.door.parameters import check_name, check_ridge, check_seed
 from gaussmix.door.restrictions import check_terms
@@ -380,8 +380,8 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
         array([-0.11,  0.15])
         """
         check_name("kind", kind, RESAMPLINGS)
-        n, tol = check_count("n", n, 2), _positive("tol", tol)
-        concentration = _positive("concentration", concentration)
+        n, tol = check_count("n", n, 2), check_positive("tol", tol)
+        concentration = check_positive("concentration", concentration)
         are_counts = check_meaning(self.weight_meaning) == "frequency"
         how = Resampling(kind, n, concentration, tol, are_counts)
         problem = self._problem_of(X, sample_weight, labels, X_error)
@@ -672,11 +672,6 @@ class _LogLikelihood:
             log_density, weight = self.engine.log_density(leaf, self.parameters), leaf.row_weight
             tree.add(float((log_density if weight is None else weight * log_density).sum()))
         return Sums([tree.total, block.total_weight])
-
-
-def _positive(name: str, value: float) -> float:
-    check_within(name, value, "a finite number above 0", lambda number: 0 < number < np.inf)
-    return float(value)
 
 
 def _is_kept(block: Block, parameters: Parameters, engine: Engine[Any], cutoff: float) -> NDArray[np.bool_]:

@@ -100,7 +100,7 @@ class Boundable(Family):
         """Those of the structure without the bound, which is no equation; at c = 1 there is one variance."""
         if self.max_condition == 1:
             return 1
-        of_one = (1, n_features, n_features * (n_features + 1) // 2)[_FORMS[self.kind.second][1] - 1]
+        of_one = self.kind.second.n_numbers(n_features)
         return of_one if self.is_shared else n_components * of_one
 
 

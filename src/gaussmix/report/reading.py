@@ -148,10 +148,9 @@ def _columns(mixture: Mixture, names: Sequence[str], sizes: Array | None) -> dic
     neighbour, overlap = nearest(mixture.model)
     deviations = np.sqrt(mixture.model.covariances.variances())
     none = np.full(n_noise, np.nan)
-    weights = mixture.weights if mixture.noise is None else [*mixture.weights, mixture.noise.weight]
     columns: dict[str, Array] = {
         "component": np.array([*range(mixture.n_components), *[NOISE] * n_noise]),
-        "weight": np.array(weights),
+        "weight": np.array(mixture.model.all_weights),
     }
     if sizes is not None:
         columns["size"] = np.array(sizes)

@@ -304,7 +304,7 @@ class NativeEngine(Runner):
             return None
         # In panels: z and products of each component, or z of each and then products; at the end the responsibilities.
         (K, d), is_shared = parameters.means.shape, len(whitening) == 1
-        n_products = {Second.TRACE: 1, Second.DIAGONAL: d}.get(second, d * (d + 1) // 2)
+        n_products = second.n_numbers(d)
         n_own = d if is_shared else d + n_products
         first = -(-n_own // PANEL) * PANEL * np.arange(K + 1)
         shares = len(between) - -(-K // PANEL) * PANEL + np.arange(K)

@@ -22,9 +22,10 @@ from gaussmix.engines import engine_for
 from gaussmix.engines.base import Engine
 from gaussmix.fit.diagnostics import Diagnosis
 from gaussmix.fit.fitted import Ending, Fitted, read_values
-from gaussmix.formats import Details, EstimatorRecord, FitRecord, Place, model_file
+from gaussmix.formats import Details, EstimatorRecord, FitRecord, Place, Record, model_file
 from gaussmix.formats.values import Reader, from_plain, plain
 from gaussmix.mixture.mixture import Mixture
+from gaussmix.model import Model
 from gaussmix.report.reading import described, html_of, line_of
 from gaussmix.sources.base import Source
 
@@ -163,7 +164,11 @@ class Estimator(BaseEstimator):
         ValueError : it holds a mixture alone, or another estimator.
         OSError : there is no such file, or it can't be read.
         """
-        model, record = model_file.read(path)
+        return cls._of_file(path, *model_file.read(path))
+
+    @classmethod
+    def _of_file(cls, path: Place, model: Model, record: Record) -> Self:
+        """The estimator of what was read from a file; errors as for `load`."""
         details, saved, name = record.details, record.details.estimator, formats.name_of(path)
         if saved is None:
             raise ValueError(f"{name} holds a mixture without an estimator: read it by Mixture.load.")

@@ -58,6 +58,4 @@ def load(path: Place) -> Estimator | Mixture | Mixtures:
     if not isinstance(kind, type) or not issubclass(kind, Estimator):
         own = f"{saved.name:.60}"
         raise ValueError(f"{formats.name_of(path)} holds a fitted {own}, no class of gaussmix: read it by {own}.load.")
-    if isinstance(path, BytesIO):
-        path.seek(0)
-    return kind.load(path)
+    return kind._of_file(path, model, record)

@@ -136,7 +136,10 @@ def _nothing_to_compare(problem: Problem, models: list[Model], names: Sequence[s
     sizes = f"likelihood_ratio_test needs rows that vary in each component, but of {models[0].n_components}"
     if shares.max() > AT_RIDGE:
         column = names[shares.argmax()]
-        return ValueError(f"{sizes} one has only reg_covar as its variance in column {column!r}. Leave it out.")
+        return ValueError(
+            f"{sizes} one has only reg_covar as its variance in column {column!r}. "
+            "Leave it out if it is constant, or test fewer components."
+        )
     return ValueError(f"{sizes} one has lost its rows. Test fewer components.")
 
 

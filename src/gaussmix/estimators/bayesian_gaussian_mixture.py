@@ -26,7 +26,7 @@ from gaussmix.errors import warn
 from gaussmix.estimators.base import unchanged_on_failure
 from gaussmix.estimators.docs import documented
 from gaussmix.estimators.fitting import fitted_of, from_now, watched
-from gaussmix.estimators.mixture_estimator import MixtureEstimator
+from gaussmix.estimators.mixture_estimator import LogLikelihood, MixtureEstimator
 from gaussmix.families.base import Family
 from gaussmix.families.one_feature import check_features
 from gaussmix.fit.fit import fit
@@ -583,9 +583,8 @@ class BayesianGaussianMixture(MixtureEstimator):
     ) -> float:
         """Mean log density, nats per unit of weight: of the next row, or another, as by `score_samples`."""
         source = self._source(X, sample_weight, X_error)
-        log_density = source.each_row(self._density(source, how))
-        weight = source.row_weight
-        return float(log_density.mean() if weight is None else (weight * log_density).sum() / weight.sum())
+        log_likelihood, total = source.map_merge(LogLikelihood(self._density(source, how)))
+        return float(log_likelihood / total)
 
     def _density(self, source: Source, how: str = HOW[0]) -> Any:
         """The log density of the rows of a block."""

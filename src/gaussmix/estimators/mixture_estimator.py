@@ -644,7 +644,7 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
 
     def _log_likelihood(self, source: Source) -> tuple[float, float]:
         """Σ s log p(x), nats, and the total weight."""
-        log_likelihood, total = source.map_merge(_LogLikelihood(self._engine(source), self.mixture_.parameters))
+        log_likelihood, total = source.map_merge(LogLikelihood(self._density(source)))
         return log_likelihood, total
 
     def _deviance(
@@ -656,11 +656,10 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
 
 
 @dataclass(frozen=True)
-class _LogLikelihood:
-    """The task that sums s log p(x) and s, with the same bits however rows are cut."""
+class LogLikelihood:
+    """The task that sums s log p(x) and s, with the same bits however rows are cut; `density` gives log p."""
 
-    engine: Engine[Any]
-    parameters: Parameters
+    density: Callable[[Block], Array]
     key: str = "log-likelihood"
 
     def open(self, block: Block) -> None:
@@ -669,7 +668,7 @@ class _LogLikelihood:
     def call(self, block: Block, state: None) -> Sums:
         tree = Tree[float]()
         for leaf in block.cut():
-            log_density, weight = self.engine.log_density(leaf, self.parameters), leaf.row_weight
+            log_density, weight = self.density(leaf), leaf.row_weight
             tree.add(float((log_density if weight is None else weight * log_density).sum()))
         return Sums([tree.total, block.total_weight])
 

@@ -48,9 +48,7 @@ def test_a_component_that_only_the_ridge_holds_up_is_no_evidence(reg_covar):
     ones, halves = np.ones(len(X)), np.where(np.arange(len(X)) < 60, 0.0, rng.normal(size=len(X)))
     for column, k in ((ones, 1), (halves, 2)):
         warned = pytest.warns() if k == 1 and reg_covar == "auto" else nullcontext()
-        words = (
-            rf"of {k} one has only reg_covar as its variance in column 'x1'\. Leave it out if it is constant"
-        )
+        words = rf"of {k} one has only reg_covar as its variance in column 'x1'\. Leave it out if it is constant"
         with warned, pytest.raises(ValueError, match=words):
             likelihood_ratio_test(np.column_stack([X, column]), k, n=3, reg_covar=reg_covar, random_state=0)
     tail = np.array([0.0] * 40 + [1e-3, 1.0])[:, None]  # a single component varies, and no half of it does

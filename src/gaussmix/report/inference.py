@@ -427,6 +427,6 @@ def _notes(found: Maximum, covariance: Array, at_ridge: Sequence[str]) -> list[s
 OF_NOISE = "Weights are shares of all rows, noise included. The volume of the noise counts as known."
 _OF_FROZEN = {
     Frozen.LOST: "no standard errors, because next to no row is left there",
-    Frozen.COLLAPSED: "no standard errors of mean and covariance, because it collapsed onto too few distinct rows, or "
-    "only the ridge gives it variance in some direction",
+    Frozen.COLLAPSED: "no standard errors of mean and covariance after a collapse onto too few distinct rows, or where "
+    "only the ridge gives variance in some direction",
 }

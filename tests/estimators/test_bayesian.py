@@ -453,22 +453,32 @@ def test_draws_of_mixtures_have_the_predictive_density(three, covariance_type, p
 
 
 def test_credible_intervals(three) -> None:
-    posterior = BayesianGaussianMixture(5, random_state=0).fit(three).posterior_
+    """Between quantiles of draws, in the words and the order of what `inference` finds."""
+    found = BayesianGaussianMixture(5, random_state=0).fit(pd.DataFrame(three, columns=["a", "b"]))
+    posterior = found.posterior_
     assert repr(posterior) == "<MixturePosterior: 3 components, full, 450 rows>"
-    low, high = posterior.interval("weights", 0.9, n_samples=500, rng=0)
-    assert ((low < 1 / 3) & (high > 1 / 3)).all()
-    assert (high - low).max() < 0.1
-    ends = posterior.interval(lambda mixture: mixture.log_density(three[:4]), n_samples=50, rng=0)
-    assert ends.shape == (2, 4)
-    with pytest.raises(ValueError, match="of='precisions' must be"):
-        posterior.interval("precisions")
-    with pytest.raises(ValueError, match=r"confidence=1\.5 must be a number between 0 and 1"):
-        posterior.interval("means", 1.5)
-    with pytest.raises(TypeError, match="Give a function of a mixture that returns numbers, not 3"):
-        posterior.interval(3)
+    sure = posterior.estimates(500, rng=0)
+    weights = np.array([mixture.weights for mixture in posterior.sample(500, rng=0)])
+    np.testing.assert_array_equal(sure.conf_int(0.1)[:3].T, np.quantile(weights, [0.05, 0.95], axis=0))
+    np.testing.assert_allclose(sure.params[:3], found.weights_[:3] / found.weights_[:3].sum())
+    np.testing.assert_allclose(sure.params[3:9], found.means_[:3].ravel())
+    assert sure.names[3:5] == ("mean[0, a]", "mean[0, b]")
+    # Of the mean, t with ν + 1 − d degrees of freedom and the scale C / β ν / (ν + 1 − d); Bishop (2006) eq. B.68.
+    df = found.degrees_of_freedom_[0] - 1
+    variance = found.covariances_[0, 0, 0] / found.mean_precision_[0] * (df + 1) / (df - 2)
+    assert sure.bse[3] == pytest.approx(np.sqrt(variance), rel=0.1)
+    assert list(sure.tidy()["term"]) == list(sure.names)
+    at = posterior.function(lambda mixture: mixture.log_density(three[:4]), "height", n_samples=50, rng=0)
+    np.testing.assert_array_equal(at.params, posterior._mixture.log_density(three[:4]))
+    assert at.conf_int().shape == (4, 2)
+    assert str(at).startswith("Estimates by 50 draws from the posterior")
+    with pytest.raises(TypeError, match="Give a function of a mixture that returns numbers, not 'means'"):
+        posterior.function("means")
+    with pytest.raises(ValueError, match="n_samples=0 must be an integer ≥ 1"):
+        posterior.estimates(0)
     for function in (lambda mixture: None, lambda mixture: "a", lambda mixture: np.nan):
         with pytest.raises(ValueError, match="The function must return finite numbers for mixtures"):
-            posterior.interval(function, n_samples=2)
+            posterior.function(function, n_samples=2)
 
 
 def test_a_summary_says_what_the_prior_does(three) -> None:

@@ -396,7 +396,11 @@ class BayesianGaussianMixture(MixtureEstimator):
     @property
     def posterior_(self) -> MixturePosterior:
         """What is believed of the components that have rows: draws of mixtures, and credible intervals."""
-        return MixturePosterior(self._approximation, self.mixture_.feature_names)
+        some = self.mixture_.model.take(self._places)
+        mixture = Mixture.of(replace(some, weights=some.weights / some.weights.sum()))
+        facts = self._fitted.facts
+        library = None if facts is None else facts.library
+        return MixturePosterior(self._approximation, mixture.with_feature_names(self.mixture_.feature_names), library)
 
     def _told(self) -> Fitted:
         fitted = super()._told()
@@ -509,7 +513,7 @@ class BayesianGaussianMixture(MixtureEstimator):
     def inference(self) -> Any:
         """A posterior says itself how sure it is; raises AttributeError."""
         raise AttributeError(
-            "BayesianGaussianMixture has no inference and no bootstrap: posterior_ has intervals and draws."
+            "BayesianGaussianMixture has no inference and no bootstrap: posterior_ says how sure it is."
         )
 
     bootstrap = inference

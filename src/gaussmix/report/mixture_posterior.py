@@ -1,21 +1,18 @@
-"""What is believed of a mixture after a Bayesian fit: draws of whole mixtures, and credible intervals."""
+"""How sure a mixture is after a Bayesian fit: draws of whole mixtures, and credible intervals."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from operator import attrgetter
-from typing import Any
-
 import numpy as np
 
-from gaussmix.checks import Rng, check_count, check_within, generator
+from gaussmix.checks import Rng, check_count, generator
 from gaussmix.em.approximation import Approximation
+from gaussmix.em.natural import NaturalScale
 from gaussmix.errors import counted
 from gaussmix.mixture.mixture import Mixture
+from gaussmix.mixture.shown import names_of
 from gaussmix.numerics.arrays import Array
-from gaussmix.report.inference import values_of
-
-_NAMES = ("weights", "means", "covariances")
+from gaussmix.report.bootstrap import covariance_of
+from gaussmix.report.inference import Estimates, Function, links_of, names_of_values, values_of
 
 
 class MixturePosterior:
@@ -27,7 +24,8 @@ class MixturePosterior:
     Parameters
     ----------
     approximation : of the components that have rows.
-    feature_names : of the columns; None where they have none.
+    mixture : of these components, by the means of the posterior.
+    library : of data frames; None for the first that is installed.
 
     Examples
     --------
@@ -35,13 +33,17 @@ class MixturePosterior:
     >>> from gaussmix import BayesianGaussianMixture
     >>> X = np.random.default_rng(0).normal(5.0, 2.0, size=(400, 1))
     >>> posterior = BayesianGaussianMixture(5, random_state=0).fit(X).posterior_
-    >>> low, high = posterior.interval("means", rng=0)
-    >>> bool(low[0, 0] < 5.0 < high[0, 0])
-    True
+    >>> print(posterior.estimates(rng=0))
+    Estimates by 1,000 draws from the posterior
+    <BLANKLINE>
+                     estimate  std error  2.5 %  97.5 %
+          weight[0]         1      known
+        mean[0, x0]     4.927      0.100  4.725   5.112
+    variance[0, x0]     3.961      0.282  3.468   4.573
     """
 
-    def __init__(self, approximation: Approximation, feature_names: Sequence[str] | None = None) -> None:
-        self._approximation, self._names = approximation, feature_names
+    def __init__(self, approximation: Approximation, mixture: Mixture, library: str | None = None) -> None:
+        self._approximation, self._mixture, self._library = approximation, mixture, library
 
     def __repr__(self) -> str:
         found = self._approximation
@@ -67,38 +69,52 @@ class MixturePosterior:
         """
         count, generated = check_count("n_samples", n_samples, 1), generator(rng)
         drawn = (self._approximation.drawn(generated) for _ in range(count))
-        return [Mixture.of(model).with_feature_names(self._names) for model in drawn]
+        return [Mixture.of(model).with_feature_names(self._mixture.feature_names) for model in drawn]
 
-    def interval(
-        self,
-        of: str | Callable[[Mixture], Any],
-        confidence: float = 0.95,
-        *,
-        n_samples: int = 1000,
-        rng: Rng = None,
-    ) -> Array:
-        """A credible interval between quantiles of draws.
+    def estimates(self, n_samples: int = 1000, rng: Rng = None) -> Estimates:
+        """All weights, means and covariances with their standard deviations and credible intervals.
 
         Parameters
         ----------
-        of : "weights", "means" or "covariances"; or a function of a mixture that returns numbers, such as
-            ``lambda mixture: mixture.log_density(X)``.
-        confidence : the probability of the interval, between 0 and 1, as in `Mixture.interval`.
-        n_samples : draws; with 1,000 the ends are about 0.1 standard deviations off.
+        n_samples : draws; with 1,000 the ends of intervals are about 0.1 standard deviations off.
         rng : generator, or its seed.
 
         Returns
         -------
-        ends : (2, …), the lower and the upper end of each number.
+        estimates : print it to read it. It has the words of `inference`: `params`, which are those of `mixture_`,
+            `bse`, `cov_params()`, `conf_int(alpha)` between quantiles of the draws, and `tidy()`. Components are those
+            that have rows.
 
         Raises
         ------
         ValueError, TypeError : a parameter can't be used.
         """
-        check_within("confidence", confidence, "a number between 0 and 1", lambda value: 0 < value < 1)
-        if isinstance(of, str) and of not in _NAMES:
-            raise ValueError(f"of={of!r:.60} must be 'weights', 'means', 'covariances' or a function of a mixture.")
-        function = attrgetter(of) if isinstance(of, str) else of
-        found = np.array([values_of(function, each) for each in self.sample(n_samples, rng)])
-        ends: Array = np.quantile(found, [0.5 * (1 - confidence), 0.5 * (1 + confidence)], axis=0)
-        return ends
+        scale, own = NaturalScale.of(self._mixture.model), names_of(self._mixture)
+        draws = np.array([scale.values(each.model) for each in self.sample(n_samples, rng)])
+        names = tuple(term.name(own) for term in scale.terms)
+        return self._of_draws(names, scale.values(self._mixture.model), links_of(scale.terms), draws)
+
+    def function(self, function: Function, name: str = "function", n_samples: int = 1000, rng: Rng = None) -> Estimates:
+        """A function of the mixture with its credible interval.
+
+        Parameters
+        ----------
+        function, name : as for `Inference.function`, such as ``lambda mixture: mixture.log_density(X)``.
+        n_samples, rng : as for `estimates`.
+
+        Returns
+        -------
+        estimates : as for `estimates`; `params` are its values at `mixture_`.
+
+        Raises
+        ------
+        TypeError : it is no function, or a parameter can't be used.
+        ValueError : it is not finite for a draw, or a parameter can't be used.
+        """
+        value = values_of(function, self._mixture)
+        draws = np.array([values_of(function, each).ravel() for each in self.sample(n_samples, rng)])
+        return self._of_draws(names_of_values(name, value), value.ravel(), ("",) * value.size, draws)
+
+    def _of_draws(self, names: tuple[str, ...], params: Array, links: tuple[str, ...], draws: Array) -> Estimates:
+        method = f"{counted(len(draws), 'draw')} from the posterior"
+        return Estimates(names, params, covariance_of(draws, None), links, method, draws=draws, library=self._library)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from gaussmix.em.approximation import DirichletWeights, GaussWishart, StickWeights
+from gaussmix.em.approximation import GaussWishart
 from gaussmix.em.bound_moves import BoundMoves, Change
+from gaussmix.em.concentration import DirichletWeights, StickWeights
 from gaussmix.em.initial import InitialMoments
 from gaussmix.em.variational import Variational
 from gaussmix.families import FAMILIES

@@ -11,8 +11,9 @@ from bound import Prior, after_m_step, evidence_of_one
 from scipy.special import gammaln, logsumexp, xlogy
 from sklearn.mixture import BayesianGaussianMixture as Theirs
 
-from gaussmix.em.approximation import DirichletWeights, GaussWishart, StickWeights
+from gaussmix.em.approximation import GaussWishart
 from gaussmix.em.bound_moves import Survey, merges
+from gaussmix.em.concentration import DirichletWeights, StickWeights
 from gaussmix.em.initial import InitialMoments
 from gaussmix.em.loop import run_em
 from gaussmix.em.stopping import Stopping

@@ -10,7 +10,8 @@ import numpy as np
 
 from gaussmix.checks import check_positive
 from gaussmix.door.parameters import check_family, check_name, check_numbers
-from gaussmix.em.approximation import Concentration, DirichletWeights, GaussWishart, StickWeights
+from gaussmix.em.approximation import GaussWishart
+from gaussmix.em.concentration import Concentration, DirichletWeights, StickWeights
 from gaussmix.em.terms import OverallMoments
 from gaussmix.em.variational import Bayesian
 from gaussmix.errors import SingularCovariance, column_named

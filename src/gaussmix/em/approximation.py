@@ -6,7 +6,6 @@ Attias (2000), NIPS 12. Components that share a covariance share Λ, and its pos
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -14,112 +13,16 @@ from typing import Any
 import numpy as np
 
 from gaussmix.covariances import Covariances
+from gaussmix.em.concentration import Concentration
 from gaussmix.em.posterior import Conjugate
-from gaussmix.engines.base import Engine
+from gaussmix.em.student_mixture import StudentMixture
 from gaussmix.families.base import Family
 from gaussmix.model import Model
-from gaussmix.numerics.arrays import Array, Places
-from gaussmix.numerics.elementary import log, log_sum
-from gaussmix.numerics.gamma import gammas, log_gamma
-from gaussmix.numerics.pieces import pieces
-from gaussmix.waist.block import Block
+from gaussmix.numerics.arrays import Array
+from gaussmix.numerics.elementary import log
+from gaussmix.numerics.gamma import gammas
 from gaussmix.waist.need import Second
 from gaussmix.waist.parameters import LOG_2PI, Parameters
-
-LOG_PI = 1.1447298858494001741
-
-
-class Concentration(ABC):
-    """The prior of the weights. Its posterior depends on the masses N_k, (n_components,), in rows.
-
-    `alpha` is α, the concentration, in rows.
-    """
-
-    alpha: float
-
-    @abstractmethod
-    def posterior(self, mass: Array) -> tuple[Array, ...]:
-        """The parameters of q(π), each (n_components,)."""
-
-    @abstractmethod
-    def moments(self, mass: Array) -> tuple[Array, Array]:
-        """E log π_k, and log of the normaliser of q(π) less that of p(π), nats, of masses (…, n_components)."""
-
-    @abstractmethod
-    def expected(self, mass: Array) -> Array:
-        """E π_k, (n_components,). The rest, 1 less their sum, is the weight of components without rows."""
-
-    @abstractmethod
-    def drawn(self, mass: Array, rng: np.random.Generator) -> Array:
-        """A draw of the weights from q(π), (n_components,); components without rows have the rest."""
-
-
-@dataclass(frozen=True)
-class DirichletWeights(Concentration):
-    """π ~ Dirichlet(α, …, α) of `n_components` weights; those beyond the masses are of components without rows."""
-
-    alpha: float
-    n_components: int
-
-    def posterior(self, mass: Array) -> tuple[Array, ...]:
-        return (self.alpha + mass,)
-
-    def moments(self, mass: Array) -> tuple[Array, Array]:
-        total = self.n_components * self.alpha
-        of_all = total + mass.sum(axis=-1, keepdims=True)
-        constants = np.broadcast_to([total, self.alpha], (*mass.shape[:-1], 2))
-        logs, derivatives = gammas(np.concatenate((self.alpha + mass, of_all, constants), axis=-1))
-        normaliser = (logs[..., :-3] - logs[..., -1:]).sum(axis=-1) + logs[..., -2] - logs[..., -3]
-        return derivatives[..., :-3] - derivatives[..., -3:-2], normaliser
-
-    def expected(self, mass: Array) -> Array:
-        found: Array = (self.alpha + mass) / (self.n_components * self.alpha + mass.sum())
-        return found
-
-    def drawn(self, mass: Array, rng: np.random.Generator) -> Array:
-        rest = (self.n_components - len(mass)) * self.alpha
-        shape = np.append(self.alpha + mass, rest) if rest > 0 else self.alpha + mass
-        drawn: Array = rng.dirichlet(shape)[: len(mass)]
-        return drawn
-
-
-@dataclass(frozen=True)
-class StickWeights(Concentration):
-    """The sticks of a Dirichlet process, π_k = v_k Π_{j<k} (1 − v_j) with v_k ~ Beta(1, α).
-
-    Blei & Jordan (2006), Bayesian Analysis 1. The posterior has no last stick of length 1: components beyond the masses
-    have no rows, and their sticks are as the prior's (Kurihara, Welling & Teh 2007, IJCAI). So their number is no part
-    of the model.
-    """
-
-    alpha: float
-
-    def posterior(self, mass: Array) -> tuple[Array, ...]:
-        after = np.zeros(mass.shape)
-        after[..., :-1] = np.cumsum(mass[..., :0:-1], axis=-1)[..., ::-1]
-        return 1.0 + mass, self.alpha + after
-
-    def moments(self, mass: Array) -> tuple[Array, Array]:
-        here, after = self.posterior(mass)
-        logs, derivatives = gammas(np.stack((here, after, here + after)))
-        normaliser = (logs[0] + logs[1] - logs[2] + log(np.array([self.alpha]))).sum(axis=-1)
-        taken, left = derivatives[:2] - derivatives[2]  # E log v_k and E log (1 − v_k)
-        taken[..., 1:] += np.cumsum(left[..., :-1], axis=-1)
-        return taken, np.asarray(normaliser)
-
-    def expected(self, mass: Array) -> Array:
-        here, after = self.posterior(mass)
-        return _broken(here / (here + after))
-
-    def drawn(self, mass: Array, rng: np.random.Generator) -> Array:
-        here, after = self.posterior(mass)
-        return _broken(rng.beta(here, after))
-
-
-def _broken(lengths: Array) -> Array:
-    """v_k Π_{j<k} (1 − v_j)."""
-    found: Array = lengths * np.append(1.0, np.cumprod(1.0 - lengths)[:-1])
-    return found
 
 
 @dataclass(frozen=True, eq=False)
@@ -362,62 +265,3 @@ class Approximation:
         factor = factor * (1.0 + 1.0 / every.precisions)
         is_product = self.prior.form is Second.DIAGONAL
         return StudentMixture(np.append(weights, rest), every.means, every.covariances, factor, df, is_product)
-
-
-@dataclass(frozen=True, eq=False)
-class StudentMixture:
-    """Σ_k π_k t(x | μ_k, f_k C_k, df_k): d-dimensional t, or products of t over features.
-
-    Parameters
-    ----------
-    weights : (n_components,), which sum to 1.
-    means : (n_components, n_features), data units.
-    covariances : C_k, data units².
-    factor : f_k, (n_components,).
-    df : degrees of freedom, (n_components,).
-    is_product : whether features are independent within a component.
-    """
-
-    weights: Array
-    means: Array
-    covariances: Covariances
-    factor: Array
-    df: Array
-    is_product: bool
-
-    def log_density(self, block: Block, engine: Engine[Any]) -> Array:
-        """log p(x) of each row, nats, (n_rows,); of the cells that are not missing."""
-        missing = np.isnan(block.rows) if block.has_holes else None
-        if missing is None:
-            return self._of_complete(np.asarray(block.rows, dtype=np.float64), engine)
-        found = np.zeros(block.n_rows)
-        patterns, which = np.unique(missing, axis=0, return_inverse=True)
-        for number, pattern in enumerate(patterns):
-            seen, places = np.flatnonzero(~pattern), np.flatnonzero(which.ravel() == number)
-            if seen.size:
-                rows = block.rows[places][:, seen].astype(np.float64)
-                found[places] = self._marginal(seen)._of_complete(rows, engine)
-        return found
-
-    def _marginal(self, places: Places) -> StudentMixture:
-        return replace(self, means=self.means[:, places], covariances=self.covariances.marginal(places))
-
-    def _of_complete(self, rows: Array, engine: Engine[Any]) -> Array:
-        d, df, spread = rows.shape[1], self.df, self.factor * self.df
-        n_each, times = (1, d) if self.is_product else (d, 1)
-        constant = log_gamma(0.5 * (df + n_each)) - log_gamma(0.5 * df) - 0.5 * n_each * (log(spread) + LOG_PI)
-        log_weight = log(self.weights) + times * constant + self.covariances.whitening.log_abs_det
-        found = np.empty(len(rows))
-        for part in pieces((len(rows), len(df), d if self.is_product else 1)):
-            tails = self._tails(np.ascontiguousarray(rows[part]), spread, engine)
-            found[part] = log_sum(log_weight - 0.5 * (df + n_each) * tails)
-        return found
-
-    def _tails(self, rows: Array, spread: Array, engine: Engine[Any]) -> Array:
-        """log (1 + squared distance / (f df)), (n_rows, n_components); of products the sum over features."""
-        if self.is_product:
-            scale = np.sqrt(spread[:, None] * self.covariances.variances())
-            squares = ((rows[:, None, :] - self.means) / scale) ** 2
-            return np.asarray(np.log1p(squares).sum(axis=2))
-        alone = Parameters(np.zeros(len(spread)), self.means, self.covariances.whitening)
-        return np.asarray(np.log1p(-2.0 * engine.component_log_density(Block(0, rows), alone) / spread))

@@ -19,7 +19,8 @@ from gaussmix.door.incomplete import check_pairs
 from gaussmix.door.labels import check_labels, check_suits_labels
 from gaussmix.door.parameters import CHECKS, check_flag, check_name, check_ridge, check_start_names
 from gaussmix.door.rows import check_counts_of_rows, check_enough_rows, check_meaning, check_source
-from gaussmix.em.approximation import Approximation, DirichletWeights, GaussWishart, StickWeights
+from gaussmix.em.approximation import Approximation, GaussWishart
+from gaussmix.em.concentration import DirichletWeights, StickWeights
 from gaussmix.em.stopping import Stopping
 from gaussmix.em.variational import Variational
 from gaussmix.errors import warn

@@ -1,0 +1,78 @@
+"""A mixture of t distributions: the density of the next row after variational Bayes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from gaussmix.covariances import Covariances
+from gaussmix.engines.base import Engine
+from gaussmix.numerics.arrays import Array, Places
+from gaussmix.numerics.elementary import log, log_sum
+from gaussmix.numerics.gamma import log_gamma
+from gaussmix.numerics.pieces import pieces
+from gaussmix.waist.block import Block
+from gaussmix.waist.parameters import Parameters
+
+LOG_PI = 1.1447298858494001741
+
+
+@dataclass(frozen=True, eq=False)
+class StudentMixture:
+    """Σ_k π_k t(x | μ_k, f_k C_k, df_k): d-dimensional t, or products of t over features.
+
+    Parameters
+    ----------
+    weights : (n_components,), which sum to 1.
+    means : (n_components, n_features), data units.
+    covariances : C_k, data units².
+    factor : f_k, (n_components,).
+    df : degrees of freedom, (n_components,).
+    is_product : whether features are independent within a component.
+    """
+
+    weights: Array
+    means: Array
+    covariances: Covariances
+    factor: Array
+    df: Array
+    is_product: bool
+
+    def log_density(self, block: Block, engine: Engine[Any]) -> Array:
+        """log p(x) of each row, nats, (n_rows,); of the cells that are not missing."""
+        missing = np.isnan(block.rows) if block.has_holes else None
+        if missing is None:
+            return self._of_complete(np.asarray(block.rows, dtype=np.float64), engine)
+        found = np.zeros(block.n_rows)
+        patterns, which = np.unique(missing, axis=0, return_inverse=True)
+        for number, pattern in enumerate(patterns):
+            seen, places = np.flatnonzero(~pattern), np.flatnonzero(which.ravel() == number)
+            if seen.size:
+                rows = block.rows[places][:, seen].astype(np.float64)
+                found[places] = self._marginal(seen)._of_complete(rows, engine)
+        return found
+
+    def _marginal(self, places: Places) -> StudentMixture:
+        return replace(self, means=self.means[:, places], covariances=self.covariances.marginal(places))
+
+    def _of_complete(self, rows: Array, engine: Engine[Any]) -> Array:
+        d, df, spread = rows.shape[1], self.df, self.factor * self.df
+        n_each, times = (1, d) if self.is_product else (d, 1)
+        constant = log_gamma(0.5 * (df + n_each)) - log_gamma(0.5 * df) - 0.5 * n_each * (log(spread) + LOG_PI)
+        log_weight = log(self.weights) + times * constant + self.covariances.whitening.log_abs_det
+        found = np.empty(len(rows))
+        for part in pieces((len(rows), len(df), d if self.is_product else 1)):
+            tails = self._tails(np.ascontiguousarray(rows[part]), spread, engine)
+            found[part] = log_sum(log_weight - 0.5 * (df + n_each) * tails)
+        return found
+
+    def _tails(self, rows: Array, spread: Array, engine: Engine[Any]) -> Array:
+        """log (1 + squared distance / (f df)), (n_rows, n_components); of products the sum over features."""
+        if self.is_product:
+            scale = np.sqrt(spread[:, None] * self.covariances.variances())
+            squares = ((rows[:, None, :] - self.means) / scale) ** 2
+            return np.asarray(np.log1p(squares).sum(axis=2))
+        alone = Parameters(np.zeros(len(spread)), self.means, self.covariances.whitening)
+        return np.asarray(np.log1p(-2.0 * engine.component_log_density(Block(0, rows), alone) / spread))

@@ -47,9 +47,10 @@ def test_sample_draws_from_the_mixture_of_the_estimator(cli, fit):
     assert labels.max() > 1  # a component without rows, which has a small weight
 
 
-def test_describe_tells_the_bound(cli, fit):
+def test_describe_tells_the_bound(cli, fit, faithful):
     found, _, path = fit
     said = cli("describe", path).stdout
     assert "components  2 of at most 5 have rows" in said
     assert f"lower bound {found.lower_bound_:.2f} nats" in said
     assert json.loads(cli("describe", path, "--json").stdout)["n_parameters"] == 2 * 5 + 1
+    assert "In Python, its posterior_ has intervals" in cli("describe", path, "--inference", faithful).stderr

@@ -71,7 +71,8 @@ def _inference(
     """How sure the mixture of a file is, from the rows that it was fitted to."""
     saved = opened.details.estimator
     if saved is not None and saved.name != GaussianMixture.__name__:
-        raise ValueError(f"--inference needs a GaussianMixture, but {opened.name} holds a {saved.name:.60}.")
+        instead = "" if opened.posterior is None else " In Python, its posterior_ has intervals."
+        raise ValueError(f"--inference needs a GaussianMixture, but {opened.name} holds a {saved.name:.60}.{instead}")
     table, features = reading.matched(opened, data, weights)
     mixture = opened.mixture.with_feature_names(opened.names)
     if saved is None:

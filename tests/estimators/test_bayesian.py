@@ -468,10 +468,14 @@ def test_credible_intervals(three) -> None:
     variance = found.covariances_[0, 0, 0] / found.mean_precision_[0] * (df + 1) / (df - 2)
     assert sure.bse[3] == pytest.approx(np.sqrt(variance), rel=0.1)
     assert list(sure.tidy()["term"]) == list(sure.names)
+    table = found.tidy(sure)
+    np.testing.assert_array_equal(table[["mean_a_conf_low", "mean_a_conf_high"]], sure.conf_int()[[3, 5, 7]])
     at = posterior.function(lambda mixture: mixture.log_density(three[:4]), "height", n_samples=50, rng=0)
     np.testing.assert_array_equal(at.params, posterior._mixture.log_density(three[:4]))
     assert at.conf_int().shape == (4, 2)
     assert str(at).startswith("Estimates by 50 draws from the posterior")
+    with pytest.raises(TypeError, match="posterior_ found of all parameters, not Estimates"):
+        found.tidy(at)
     with pytest.raises(TypeError, match="Give a function of a mixture that returns numbers, not 'means'"):
         posterior.function("means")
     with pytest.raises(ValueError, match="n_samples=0 must be an integer ≥ 1"):

@@ -39,7 +39,7 @@ from gaussmix.numerics.arrays import Array, narrowed
 from gaussmix.numerics.frames import Frame, made_frame
 from gaussmix.priors import Dirichlet, NormalInverseWishart
 from gaussmix.report.bootstrap import Bootstrap, bootstrap_of
-from gaussmix.report.inference import Inference, inference_of
+from gaussmix.report.inference import Inference, OfMixture, inference_of
 from gaussmix.report.reading import augmented, explanation_of, summary_of
 from gaussmix.report.summary import Summary
 from gaussmix.restrictions import Restrictions
@@ -459,14 +459,14 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
         source = check_counts_of_rows(self._source(X, sample_weight, X_error), self.weight_meaning)
         return summary_of(*told, (source, self._engine(source)))
 
-    def tidy(self, sure: Inference | Bootstrap | None = None) -> Any:
+    def tidy(self, sure: OfMixture | None = None) -> Any:
         """The components as a data frame: a row for each, and one for noise, component −1.
 
         Parameters
         ----------
-        sure : what `inference` or `bootstrap` found: weights and means get their standard errors and 95 % intervals,
-            in columns such as "weight_std_error", "mean_x_conf_low" and "mean_x_conf_high". Its `tidy()` has a row for
-            each number instead, those of covariances too.
+        sure : what `inference`, `bootstrap` or `posterior_.estimates` found: weights and means get their standard
+            errors and 95 % intervals, in columns such as "weight_std_error", "mean_x_conf_low" and "mean_x_conf_high".
+            Its `tidy()` has a row for each number instead, those of covariances too.
 
         Returns
         -------
@@ -483,9 +483,12 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
         """
         summary = self.summary()
         if sure is not None:
-            if not isinstance(sure, Inference | Bootstrap):
-                raise TypeError(f"sure must be what inference or bootstrap of this estimator found, not {sure!r:.60}.")
-            more = sure.columns_beside(self.mixture_)
+            if not isinstance(sure, OfMixture):
+                what = type(sure).__name__
+                raise TypeError(
+                    f"sure must be what inference, bootstrap or posterior_ found of all parameters, not {what}."
+                )
+            more = sure.columns_beside(self._told().mixture)
             summary = replace(summary, components={**summary.components, **more})
         return summary.to_frame()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import numpy as np
 
@@ -49,6 +50,7 @@ class Bootstrap(OfMixture):
     n_collapsed: int = field(kw_only=True)
     n_relabelled: int = field(kw_only=True)
     n_elsewhere: int = field(kw_only=True)
+    _title: ClassVar[str] = "Bootstrap"
 
     def function(self, function: Function, name: str = "function") -> Estimates:
         """How sure a function of the mixture is, by its values at every refit.

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from html import escape
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -69,6 +69,7 @@ class Estimates:
     draws: Array | None = None
     counts: Array | None = None
     library: str | None = None
+    _title: ClassVar[str] = "Estimates"
 
     def __post_init__(self) -> None:
         for array in (self.params, self.covariance, self.draws):
@@ -148,7 +149,7 @@ class Estimates:
         header, rows = self._cells(alpha)
         notes = ["", *(f"- {note}" for note in self.notes)] if self.notes else []
         lines = [line.rstrip() for line in aligned([header, *shortened(rows)])]
-        return "\n".join([f"{type(self).__name__} by {self.method}", "", *lines, *notes])
+        return "\n".join([f"{self._title} by {self.method}", "", *lines, *notes])
 
     def __str__(self) -> str:
         return self.summary()
@@ -157,8 +158,7 @@ class Estimates:
 
     def _repr_html_(self) -> str:
         notes = "".join(f"<li>{escape(note)}</li>" for note in self.notes)
-        title = f"{type(self).__name__} by {self.method}"
-        return f"<div><p>{title}</p>{table_html(*self._cells(LEVEL))}<ul>{notes}</ul></div>"
+        return f"<div><p>{self._title} by {self.method}</p>{table_html(*self._cells(LEVEL))}<ul>{notes}</ul></div>"
 
     def shown(self, alpha: float = LEVEL) -> list[tuple[str, list[str], list[float]]]:
         """The name of each number; it, its standard error and the ends of its interval, as text and as numbers."""
@@ -223,7 +223,7 @@ class OfMixture(Estimates):
         """
         scale = NaturalScale.of(mixture.model)
         if scale.terms != NaturalScale.of(self.mixture.model).terms:
-            raise ValueError("sure must be what inference or bootstrap of this estimator found.")
+            raise ValueError("sure must be what inference, bootstrap or posterior_ of this estimator found.")
         of_rows = np.array([term.kind in (Kind.WEIGHT, Kind.MEAN) for term in scale.terms])
         furthest = self._furthest(mixture.model, of_rows)
         if furthest > MOST_BESIDE:
@@ -259,6 +259,7 @@ class Inference(OfMixture):
 
     maximum: Maximum = field(kw_only=True)
     kind: str = field(kw_only=True)
+    _title: ClassVar[str] = "Inference"
 
     def function(self, function: Function, name: str = "function") -> Estimates:
         """How sure a function of the mixture is, by the delta method.

@@ -12,7 +12,7 @@ from gaussmix.mixture.mixture import Mixture
 from gaussmix.mixture.shown import names_of
 from gaussmix.numerics.arrays import Array
 from gaussmix.report.bootstrap import covariance_of
-from gaussmix.report.inference import Estimates, Function, links_of, names_of_values, values_of
+from gaussmix.report.inference import Estimates, Function, OfMixture, links_of, names_of_values, values_of
 
 
 class MixturePosterior:
@@ -71,7 +71,7 @@ class MixturePosterior:
         drawn = (self._approximation.drawn(generated) for _ in range(count))
         return [Mixture.of(model).with_feature_names(self._mixture.feature_names) for model in drawn]
 
-    def estimates(self, n_samples: int = 1000, rng: Rng = None) -> Estimates:
+    def estimates(self, n_samples: int = 1000, rng: Rng = None) -> OfMixture:
         """All weights, means and covariances with their standard deviations and credible intervals.
 
         Parameters
@@ -92,7 +92,8 @@ class MixturePosterior:
         scale, own = NaturalScale.of(self._mixture.model), names_of(self._mixture)
         draws = np.array([scale.values(each.model) for each in self.sample(n_samples, rng)])
         names = tuple(term.name(own) for term in scale.terms)
-        return self._of_draws(names, scale.values(self._mixture.model), links_of(scale.terms), draws)
+        found = self._of_draws(names, scale.values(self._mixture.model), links_of(scale.terms), draws)
+        return OfMixture(**vars(found), mixture=self._mixture)
 
     def function(self, function: Function, name: str = "function", n_samples: int = 1000, rng: Rng = None) -> Estimates:
         """A function of the mixture with its credible interval.

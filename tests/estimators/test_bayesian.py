@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from click.testing import CliRunner
+from scipy.special import gammaln
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.mixture import BayesianGaussianMixture as Theirs
 from sklearn.utils.estimator_checks import check_estimator
@@ -182,6 +183,20 @@ def test_a_cell_with_a_large_error_is_a_missing_one(three, covariance_type) -> N
     np.testing.assert_allclose(found.means_, missing.means_, atol=1e-6)
     np.testing.assert_allclose(found.covariances_, missing.covariances_, rtol=1e-6)
     assert (np.diff(found.lower_bounds_) > -1e-9).all()
+
+
+@pytest.mark.parametrize("covariance_type", ["full", "diag", "spherical"])
+def test_the_bound_of_rows_whose_labels_are_known_is_their_evidence(near, covariance_type) -> None:
+    """That of each component alone, and of the labels: a Dirichlet-multinomial distribution of them, in closed form."""
+    labels, alpha = np.arange(len(near)) % 3 // 2, 0.7
+    scale = {"full": np.eye(3), "diag": np.ones(3), "spherical": 1.0}[covariance_type]
+    prior = {"mean_prior": np.zeros(3), "covariance_prior": scale, "weight_concentration_prior": alpha}
+    settings = {"covariance_type": covariance_type, "weight_concentration_prior_type": PRIORS[1], **prior, **COURSE}
+    found = BayesianGaussianMixture(2, **settings).fit(near, labels=labels)
+    alone = [BayesianGaussianMixture(1, **settings).fit(near[labels == k]).lower_bound_ for k in (0, 1)]
+    of_labels = gammaln(2 * alpha) - gammaln(2 * alpha + len(near))
+    of_labels += (gammaln(alpha + np.bincount(labels)) - gammaln(alpha)).sum()
+    assert found.lower_bound_ == pytest.approx(sum(alone) + of_labels, rel=1e-12)
 
 
 def test_labels_hold_without_moves(near) -> None:

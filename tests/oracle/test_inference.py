@@ -1,4 +1,4 @@
-"""Standard errors beside those of R's mclust (mclust_bootstrap/README.md)."""
+"""Standard errors and tests beside those of R's mclust (mclust_bootstrap/README.md), mixtools and MixtureInf."""
 
 import json
 from pathlib import Path
@@ -6,11 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gaussmix import GaussianMixture, likelihood_ratio_test
+from gaussmix import GaussianMixture, em_test, likelihood_ratio_test
 
 FOLDER = Path(__file__).parent
 FAITHFUL = np.loadtxt(FOLDER / "mclust" / "faithful.csv", delimiter=",", skiprows=1)
 ORACLE = json.loads((FOLDER / "mclust_bootstrap" / "bootstrap.json").read_text())
+BOOT_SE = json.loads((FOLDER / "boot_se.json").read_text())
+EM_TESTS = json.loads((FOLDER / "em_test.json").read_text())
 MCLUST, TESTS = ORACLE["kinds"], {test["model"]: test for test in ORACLE["tests"]}
 
 
@@ -31,6 +33,13 @@ def test_a_bootstrap_agrees_within_its_error(fit, kind):
     assert np.abs(ratios).max() < 4 * np.sqrt(2) * 0.022
     assert abs(ratios.mean()) < 0.03
     np.testing.assert_allclose(found.conf_int()[:2].T, theirs["weights"], atol=0.008)  # quantiles: 0.06 / √999 each
+
+
+def test_the_parametric_bootstrap_agrees_with_mixtools(fit):
+    """boot.se of 999 refits, whose components it doesn't bring into order; they never change it here."""
+    found = fit.bootstrap(FAITHFUL, 999, "parametric", random_state=20)
+    np.testing.assert_allclose(found.params, BOOT_SE["estimate"], rtol=1e-4)
+    assert np.abs(np.log(found.bse / BOOT_SE["bse"])).max() < 4 * np.sqrt(2) * 0.022
 
 
 def test_the_jackknife_agrees_as_far_as_mclust_converged(fit):
@@ -60,3 +69,14 @@ def test_likelihood_ratios_are_at_least_those_of_mclust(model):
     drawn = np.quantile(found.drawn, np.array([0.25, 0.5, 0.75, 0.9]), axis=1).T
     assert (drawn > np.array(theirs["boot_quantiles"])[:, places] - 1.5).all()
     assert (drawn < np.array(theirs["boot_quantiles"])[:, places] + 6).all()
+
+
+@pytest.mark.parametrize("case", EM_TESTS)
+def test_the_em_test_is_that_of_its_authors(case):
+    """Their package takes the variance of n − 1 under the null hypothesis, which moves its own statistic a little."""
+    table, column = case.split(".", 1)
+    lines = (FOLDER / "mclust" / f"{table}.csv").read_text().splitlines()
+    place = lines[0].split(",").index(column)
+    statistic = em_test([float(line.split(",")[place]) for line in lines[1:]]).statistic[0]
+    assert statistic == pytest.approx(EM_TESTS[case]["maximum"], abs=2e-4)
+    assert statistic == pytest.approx(EM_TESTS[case]["package"], rel=3e-3)

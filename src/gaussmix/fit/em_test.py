@@ -18,7 +18,7 @@ def em_statistic(values: Array) -> float:
 
     The penalty of a share α is log(1 − |1 − 2 α|), that of a variance −¼ (s² / σ² + log(σ² / s²)) with the variance s²
     of all numbers: sections 2.1 and 3 of the article. χ² with two degrees of freedom is the limit for one normal
-    distribution.
+    distribution. Shares, penalties and the number of steps are those of the authors' R package MixtureInf 1.1.
     """
     x = values / np.abs(values).max()  # the statistic has no unit, and squares neither overflow nor vanish
     x = (x - x.min()) / np.ptp(x)

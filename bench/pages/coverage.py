@@ -1,42 +1,75 @@
-"""How often 95 % intervals hold the truth, by structure, separation, rows and weights; and failures.
+"""How often 95 % intervals hold the truth: forty designs, each kind of interval, and mclust's beside them.
 
-    python -m bench.pages.coverage            # hours: 40 designs, 1,000 data sets each
-    python -m bench.pages.coverage --small    # minutes: 8 designs, 200 data sets each
+    python -m bench.pages.coverage                              # 1,000 data sets of each design: 6 hours of a processor
+    python -m bench.pages.coverage --sets 100 --keep sets.jsonl # as many as are asked for; again with more, it goes on
+    python -m bench.pages.coverage --small                      # minutes: 8 designs, 200 data sets each
 
-Either prints the table and writes bench/results/coverage.md.
+Each prints the table and writes bench/results/coverage.md. A file given by `--keep` has a line for each data set that
+is finished; those in it are not made again, and all of them are in the table. `--few` leaves out the kinds that are
+there for comparison, which saves half of the time. `--mclust 50` adds mclust to the first 50 data sets, with R.
 
-Rows are drawn from a known mixture, and each fit begins at it, so that components keep their order. A fit counts as
-failed for a kind of interval where gaussmix refuses it, or some number has no interval.
+Rows are drawn from a known mixture, and each fit begins at its responsibilities, so that components keep their order. A
+data set counts as failed for a kind of interval where gaussmix refuses it, or some number has no interval.
 """
 
 from __future__ import annotations
 
+import json
+import re
+import shutil
+import subprocess
+import tempfile
 import warnings
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import product
 from os import sched_getaffinity
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bench.pages.base import RESULTS, facts, head, parser_of
-from gaussmix import GaussianMixture, Mixture
+from gaussmix import FactorAnalyzer, GaussianMixture, Mixture
 from gaussmix.em.natural import Kind, NaturalScale
 from gaussmix.families import FAMILIES
+from gaussmix.report.bootstrap import CHOSEN
+from gaussmix.report.inference import Inference, says_little
+
+Numbers = NDArray[np.float64]
 
 RESULT = RESULTS / "coverage.md"
-N_SETS, N_SMALL, N_REFITS = 1000, 200, 199
+N_SETS, N_SMALL = 1000, 200
 LEVEL, LEAST, MOST = 0.05, 0.93, 0.97
 STEP = 0.25  # standard deviations: to such, rows are rounded that shall be equal
 OUTSIDE = 3.29  # standard errors: 99.9 % of a cell with the right coverage are within
 PARTS = {"weights": {Kind.WEIGHT}, "means": {Kind.MEAN}, "covariances": {Kind.VARIANCE, Kind.COVARIANCE}}
 FORMULAS = "hessian", "outer", "sandwich"
-RESAMPLED = ("weighted", "percentile"), ("weighted", "centred"), ("weighted", "wald"), ("parametric", "percentile")
-METHODS = (*FORMULAS, *(f"{kind}, {method}" for kind, method in RESAMPLED))
-TITLES = (*FORMULAS, *(f"{kind} bootstrap, {method}" for kind, method in RESAMPLED))
+MCLUST = {"full": "VVV", "tied": "EEE", "diag": "VVI", "spherical": "VII"}
+
+
+class Refitted(NamedTuple):
+    """A bootstrap, how its refits make intervals, and whether it is there for comparison only."""
+
+    kind: str
+    method: str
+    concentration: float = 1.0
+    is_beside: bool = True
+
+
+DIRICHLET = "the same, Dirichlet(0.81)"
+RESAMPLED = {  # by the title of the column
+    "weighted bootstrap": Refitted("weighted", "percentile", is_beside=False),
+    DIRICHLET: Refitted("weighted", "percentile", CHOSEN.concentration, is_beside=False),
+    "nonparametric": Refitted("nonparametric", "percentile"),
+    "parametric": Refitted("parametric", "percentile"),
+    "jackknife": Refitted("jackknife", "wald"),
+}
+OURS, THEIRS = "`inference(X)`", "mclust"
+TITLES = OURS, *FORMULAS, *RESAMPLED, THEIRS
 
 
 @dataclass(frozen=True)
@@ -49,7 +82,9 @@ class Design:
     n_components : K.
     n_rows : of each data set.
     separation : standard deviations between the means of neighbours.
-    case : "plain", "unequal" weights, "frequency" or "precision" row weights, "missing" cells, or a "prior".
+    case : "plain", "uneven" weights of components, "frequency" or "precision" weights of rows, "missing" cells, a
+        "prior", or measurement "errors".
+    n_features : d.
     """
 
     family: str
@@ -57,147 +92,288 @@ class Design:
     n_rows: int
     separation: float
     case: str = "plain"
+    n_features: int = 2
 
     @property
     def mixture(self) -> Mixture:
         """The truth: means on a line that turns, covariances of the structure."""
-        K = self.n_components
-        weights = np.arange(1.0, K + 1) if self.case == "unequal" else np.arange(K + 3.0, 2 * K + 3)
+        K, d = self.n_components, self.n_features
+        weights = np.arange(K + 3.0, 2 * K + 3)
+        if self.case == "uneven":
+            weights = np.array([K - 1.0, *[9.0] * (K - 1)])  # a tenth, and equal shares of the rest
         turns = np.arange(K) % 2
-        means = self.separation * np.column_stack([np.arange(K), 0.3 * turns])
-        each = np.array([[[1.0, 0.3], [0.3, 1.0]], [[1.3, -0.4], [-0.4, 0.8]]])[turns]
-        own = {"full": each, "tied": each[0], "diag": np.diagonal(each, axis1=1, axis2=2)}
-        covariances = own.get(self.family, np.array([1.0, 1.4])[turns])
-        return Mixture(weights / weights.sum(), means, covariances, FAMILIES[self.family])
+        means = np.zeros((K, d))
+        means[:, 0] = self.separation * np.arange(K)
+        if d > 1:
+            means[:, 1] = 0.3 * self.separation * turns
+        family = FactorAnalyzer(1) if self.family == "factor_analyzer" else FAMILIES[self.family]
+        return Mixture(weights / weights.sum(), means, _covariances(self.family, d, turns), family)
+
+    @property
+    def is_slow(self) -> bool:
+        """Whether EM of a refit is not that of the core's loop."""
+        return self.family == "factor_analyzer" or self.case in ("missing", "errors", "prior")
+
+    @property
+    def is_mclust(self) -> bool:
+        """Whether mclust has such intervals."""
+        return self.family != "factor_analyzer" and self.case in ("plain", "uneven")
 
     def __str__(self) -> str:
-        return f"{self.family}, K={self.n_components}, n={self.n_rows:,}, {self.separation:g} apart, {self.case}"
+        features = f", d={self.n_features}" if self.n_features != 2 else ""
+        of_rows = f"K={self.n_components}{features}, n={self.n_rows:,}"
+        return f"{self.family}, {of_rows}, {self.separation:g} apart, {self.case}"
+
+
+def _covariances(family: str, d: int, turns: NDArray[np.intp]) -> Numbers:
+    """Two covariances in turn, or the one that all share, in the compact form of the structure."""
+    angles = {"EEV": (0.4, 1.5), "VVE": (0.4, 0.4)}
+    variances = {"EEV": ((1.6, 0.6), (1.6, 0.6)), "VVE": ((1.6, 0.6), (0.8, 1.2))}
+    apart = np.abs(np.subtract.outer(np.arange(d), np.arange(d)))
+    scales = np.array([np.ones(d), np.sqrt(np.resize([1.3, 0.8], d))])
+    two: Numbers = np.array([0.3**apart, (-0.4) ** apart]) * scales[:, :, None] * scales[:, None, :]
+    if family == "diag":
+        two = np.diagonal(two, axis1=1, axis2=2)
+    elif family == "factor_analyzer":  # a loading and a noise variance of each feature
+        loadings = np.array([[1.0, 0.8, 0.6, 0.4, 0.2], [0.2, 0.4, -0.6, 0.8, -1.0]])
+        two = np.stack((loadings, np.full_like(loadings, 0.5)), axis=2)
+    elif family in ("EII", "spherical", "VEI"):
+        two = np.array([[1.2, 0.6], [2.0, 1.0]] if family == "VEI" else [1.0, 1.4])
+    elif family in angles:
+        axes = np.array([[[np.cos(a), -np.sin(a)], [np.sin(a), np.cos(a)]] for a in angles[family]])
+        two = np.einsum("kij,kj,klj->kil", axes, np.array(variances[family]), axes)
+    return np.asarray(two[0] if family in ("EII", "tied") else two[turns])
 
 
 SMALL = [
     *(Design("full", 2, n_rows, apart) for n_rows, apart in product((300, 1000), (2.5, 4.0))),
-    *(replace(Design("full", 2, 300, 4.0), family=family) for family in ("tied", "diag", "spherical")),
+    *(Design(family, 2, 300, 4.0) for family in ("tied", "diag", "spherical")),
     Design("full", 3, 1000, 4.0),
 ]
 ALL = [
-    *(Design(*each) for each in product(("full", "tied", "diag", "spherical"), (2, 3), (300, 1000), (2.5, 4.0))),
-    *(Design("full", 2, 300, 4.0, case) for case in ("unequal", "frequency", "precision", "missing", "prior")),
-    *(Design("full", 2, 1000, 2.5, case) for case in ("unequal", "frequency", "prior")),
+    *(Design("full", 2, 300, apart) for apart in (2.0, 2.5, 3.0, 4.0, 6.0)),
+    *(Design("full", 2, 1000, apart) for apart in (2.0, 2.5, 4.0)),
+    *(Design("full", 2, *each) for each in ((100, 4.0), (3000, 2.5))),
+    *(Design("full", 3, *each) for each in product((300, 1000), (2.5, 4.0))),
+    Design("full", 5, 1000, 4.0),
+    *(Design(*each) for each in product(("tied", "diag", "spherical"), (2,), (300,), (2.5, 4.0))),
+    *(Design(family, 2, 300, 3.0) for family in ("EII", "VEI", "EEV", "VVE")),
+    *(Design("full", 2, 300, apart, n_features=1) for apart in (3.0, 4.0)),
+    *(Design("full", 2, n_rows, 4.0, n_features=4) for n_rows in (300, 1000)),
+    *(Design("factor_analyzer", 2, n_rows, 4.0, n_features=5) for n_rows in (300, 1000)),
+    *(Design("full", 2, n_rows, 4.0, "uneven") for n_rows in (300, 1000)),
+    *(Design("full", 2, *each, "missing") for each in ((300, 2.5), (300, 4.0))),
+    Design("full", 2, 300, 4.0, "errors"),
+    *(Design("full", 2, 300, apart, "prior") for apart in (2.5, 4.0)),
+    *(Design("full", 2, 300, 4.0, case) for case in ("frequency", "precision")),
 ]
 
 
-def held(design: Design, seed: int) -> dict[str, dict[str, float] | str]:
-    """By method: the share of intervals that hold the truth by part, or why there are none."""
+class Drawn(NamedTuple):
+    """A data set: its rows, the responsibilities of the truth, and what else the fit is given."""
+
+    rows: Numbers
+    shares: Numbers
+    given: dict[str, Any]
+    parameters: dict[str, Any]
+
+
+def drawn(design: Design, seed: int) -> Drawn:
+    """A data set of a design."""
     rng, truth = np.random.default_rng([seed, 7]), design.mixture
-    rows, weight = truth.sample(design.n_rows, rng)[0], None
-    parameters: dict[str, Any] = {}
+    rows, given, parameters = truth.sample(design.n_rows, rng)[0], dict[str, Any](), dict[str, Any]()
     if design.case == "frequency":  # rounding adds STEP² / 12 to variances, far less than their standard errors
         rows, counts = np.unique(np.round(rows / STEP) * STEP, axis=0, return_counts=True)
-        weight = counts.astype(float)
-    if design.case == "precision":
-        weight = rng.uniform(0.5, 2.0, len(rows))
+        given["sample_weight"] = counts.astype(float)
+    if design.case == "precision":  # the squares of such weights are 3 / 2 of the square of their mean
+        given["sample_weight"] = rng.gamma(2.0, 0.5, len(rows))
         parameters["weight_meaning"] = "precision"
+    shares = truth.responsibilities(rows)
     if design.case == "missing":
         rows[rng.random(rows.shape) < 0.1] = np.nan
+    if design.case == "errors":
+        rows, given["X_error"] = rows + rng.normal(0, 0.3, rows.shape), np.full(rows.shape, 0.3)
     if design.case == "prior":
         parameters["prior"] = "default"
-    parameters |= {"weights_init": truth.weights, "means_init": truth.means, "covariances_init": truth.covariances}
+    return Drawn(rows, shares, given, parameters)
+
+
+def held(design: Design, seed: int, is_few: bool = False) -> dict[str, Any]:
+    """By the title of a column: the shares of intervals that hold the truth, by part; or why there are none."""
+    chosen, intervals = _intervals(design, seed, is_few)
+    found: dict[str, Any] = {"design": str(design), "seed": seed, "chosen": chosen}
+    for title, ends in intervals.items():
+        found[title] = ends if isinstance(ends, str) else shares_held(design, ends)
+    return found | {OURS: found[chosen]}
+
+
+def shares_held(design: Design, ends: Numbers) -> list[float] | str:
+    """The shares of intervals (q, 2) that hold the truth, by part."""
+    if np.isnan(ends).any():
+        return "some number has no interval"
+    scale, truth = NaturalScale.of(design.mixture.model), design.mixture.model
+    is_held = (ends[:, 0] <= scale.values(truth)) & (scale.values(truth) <= ends[:, 1])
+    of_parts = ([term.kind in kinds for term in scale.terms] for kinds in PARTS.values())
+    return [round(float(is_held[each].mean()), 4) for each in of_parts]
+
+
+def _intervals(design: Design, seed: int, is_few: bool) -> tuple[str, dict[str, Numbers | str]]:
+    """The column that `inference(X)` chooses, and the intervals of all columns, or why there are none.
+
+    `inference(X)` itself has the same seed each time; here refits are drawn anew for each data set.
+    """
+    rows, shares, given, parameters = drawn(design, seed)
+    truth = design.mixture
     gm = GaussianMixture(
-        truth.n_components, covariance_type=design.family, tol=1e-7, max_iter=5000, n_jobs=1, **parameters
-    )
-    gm.fit(rows, sample_weight=weight)
-    terms = NaturalScale.of(truth.model).terms
-    values = NaturalScale.of(truth.model).values(truth.model)
-    found: dict[str, dict[str, float] | str] = {}
-    for method, ends in _intervals(gm, rows, weight, seed):
-        if isinstance(ends, str):
-            found[method] = ends
-            continue
-        is_held = (ends[:, 0] <= values) & (values <= ends[:, 1])
-        found[method] = {
-            part: float(is_held[[term.kind in kinds for term in terms]].mean()) for part, kinds in PARTS.items()
-        }
-    return found
-
-
-def _intervals(
-    gm: GaussianMixture, rows: np.ndarray, weight: np.ndarray | None, seed: int
-) -> Iterator[tuple[str, np.ndarray | str]]:
-    """The intervals of every method, or why there are none."""
+        truth.n_components, covariance_type=truth.family, init_params=shares, tol=1e-7, max_iter=5000, n_jobs=1,
+        **parameters,
+    )  # fmt: skip
+    gm.fit(rows, **given)
+    found = dict[str, Numbers | str]()
+    chosen = "sandwich" if design.case == "precision" else "hessian"
     for kind in FORMULAS:
         try:
-            ends = gm.inference(rows, sample_weight=weight, kind=kind).conf_int(LEVEL)
+            formula = gm.inference(rows, kind=kind, **given)
         except ValueError as error:
-            yield kind, str(error)
+            found[kind] = str(error)
         else:
-            yield kind, "some number has no standard error" if np.isnan(ends).any() else ends
-    for kind in dict(RESAMPLED):
-        methods = [method for each, method in RESAMPLED if each == kind]
+            found[kind] = formula.conf_int(LEVEL)
+            if kind == chosen and isinstance(formula, Inference) and says_little(formula.maximum):
+                chosen = DIRICHLET
+    for title, how in RESAMPLED.items():
+        if how.is_beside and (is_few or design.is_slow or (how.kind == "jackknife" and design.n_rows > 300)):
+            continue
         try:
-            refits = gm.bootstrap(rows, N_REFITS, kind, sample_weight=weight, random_state=seed)
+            refits = gm.bootstrap(
+                rows, CHOSEN.n, how.kind, concentration=how.concentration, random_state=seed, **given
+            )  # fmt: skip
         except ValueError as error:
-            yield from ((f"{kind}, {method}", str(error)) for method in methods)
+            found[title] = str(error)
         else:
-            yield from ((f"{kind}, {method}", refits.conf_int(LEVEL, method)) for method in methods)
+            found[title] = refits.conf_int(LEVEL, how.method)
+    return chosen, found
 
 
-def covered(task: tuple[Design, int]) -> dict[str, dict[str, float] | str]:
-    """`held`, with the warnings of single data sets silenced."""
+def beside(design: Design, seeds: Sequence[int]) -> list[dict[str, Any]]:
+    """The shares that mclust's intervals hold, for some data sets."""
+    K, scale = design.n_components, NaturalScale.of(design.mixture.model)
+    with tempfile.TemporaryDirectory() as folder:
+        table, ends = Path(folder, "rows.csv"), Path(folder, "ends.csv")
+        sets = [(seed, drawn(design, seed)) for seed in seeds]
+        numbers = [np.column_stack([np.full(len(each.rows), seed), each.rows, each.shares]) for seed, each in sets]
+        np.savetxt(table, np.concatenate(numbers), delimiter=",", fmt="%.17g")
+        model = "V" if design.n_features == 1 else MCLUST.get(design.family, design.family)
+        words = [str(Path(__file__).with_suffix(".R")), table, ends, model, K, CHOSEN.n, LEVEL]
+        subprocess.run(["Rscript", "--vanilla", *map(str, words)], check=True)
+        lines = np.loadtxt(ends, delimiter=",", ndmin=2)
+    results = []
+    for seed in seeds:
+        own = lines[lines[:, 0] == seed][:, 2:].T
+        held: Any = "no refit converged"
+        if own.size:
+            means, covariances = np.split(own[K:], [K * design.n_features])
+            matrices = covariances.reshape(K, design.n_features, design.n_features, 2)
+            places = [(max(t.component, 0), *(t.features * 2 or (0, 0))[:2]) for t in scale.terms[K + len(means) :]]
+            held = shares_held(design, np.concatenate((own[:K], means, [matrices[place] for place in places])))
+        results.append({"design": str(design), "seed": seed, THEIRS: held})
+    return results
+
+
+def covered(task: tuple[Design, list[int], str]) -> list[dict[str, Any]]:
+    """The results of some data sets, with the warnings of single ones silenced; `what` is "all", "few" or "mclust"."""
+    design, seeds, what = task
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return held(*task)
+        return beside(design, seeds) if what == "mclust" else [held(design, seed, what == "few") for seed in seeds]
 
 
-def lines_of(design: Design, results: list[dict[str, dict[str, float] | str]]) -> str:
-    """A line of the table."""
-    cells = []
-    for method in METHODS:
-        there = [each for each in (found[method] for found in results) if not isinstance(each, str)]
-        n_failed = len(results) - len(there)
-        if not there:
-            cells.append("refused")
-            continue
-        shares = [np.array([each[part] for each in there]) for part in PARTS]
-        text = " / ".join(_cell(each) for each in shares)
-        cells.append(text + (f" ({n_failed} failed)" if n_failed else ""))
-    return f"| {design} | {' | '.join(cells)} |"
+def is_right(shares: Numbers, n_numbers: int) -> bool:
+    """Whether a coverage may be from 93 to 97 %, within the Monte Carlo error of these shares of n_numbers numbers."""
+    least = LEAST * (1 - LEAST) / n_numbers  # the variance of a share, if numbers are independent
+    reach = OUTSIDE * np.sqrt(max(shares.var(), least) / len(shares))
+    return bool(shares.mean() + reach >= LEAST and shares.mean() - reach <= MOST)
 
 
-def _cell(shares: np.ndarray) -> str:
-    """A coverage in percent; in bold where it misses what is asked for by more than its Monte Carlo error."""
-    mean, error = shares.mean(), OUTSIDE * max(shares.std() / np.sqrt(len(shares)), 1e-9)
-    is_right = mean + error >= LEAST and mean - error <= MOST
-    return f"{100 * mean:.0f}" if is_right else f"**{100 * mean:.0f}**"
+def line_of(name: str, results: list[dict[str, Any]], n_numbers: Sequence[int]) -> str:
+    """A line of the table: coverages in percent, in bold where they are not right."""
+    n_sets, cells = sum(OURS in found for found in results), []
+    for title in TITLES:
+        own = [found[title] for found in results if title in found]
+        shares = np.array([each for each in own if not isinstance(each, str)])
+        parts = zip(shares.T, n_numbers, strict=True) if len(shares) else ()
+        marks = [(100 * values.mean(), "" if is_right(values, number) else "**") for values, number in parts]
+        asides = [f"of {len(own):,}"] * (0 < len(own) != n_sets)
+        asides += [f"{len(own) - len(shares)} failed"] * (len(own) > len(shares))
+        cells.append(" / ".join(f"{mark}{mean:.0f}{mark}" for mean, mark in marks))
+        cells[-1] += f" ({', '.join(asides)})" if asides else ""
+    return f"| {name} | {n_sets:,} | {' | '.join(cells)} |"
+
+
+def sizes(design: Design) -> list[int]:
+    """How many numbers each part has."""
+    kinds = [term.kind for term in NaturalScale.of(design.mixture.model).terms]
+    return [sum(map(kinds.count, part)) for part in PARTS.values()]
 
 
 def main() -> None:
     parser = parser_of(__doc__)
     parser.add_argument("--small", action="store_true", help="8 designs and 200 data sets")
     parser.add_argument("--sets", type=int, help="data sets of each design")
+    parser.add_argument("--design", default="", help="make only designs with this pattern in their name")
+    parser.add_argument("--few", action="store_true", help="without the kinds that are there for comparison")
+    parser.add_argument("--mclust", type=int, default=0, help="data sets beside mclust's intervals")
+    parser.add_argument("--keep", type=Path, help="the file with a line for each data set")
+    parser.add_argument("--processes", type=int, default=len(sched_getaffinity(0)))
     options = parser.parse_args()
     designs, n_sets = (SMALL, N_SMALL) if options.small else (ALL, N_SETS)
-    n_sets = options.sets or n_sets
-    lines = [f"| design | {' | '.join(TITLES)} |", f"|---|{'---|' * len(TITLES)}"]
-    reasons: Counter[str] = Counter()
-    print(*lines, sep="\n")
-    with ProcessPoolExecutor(len(sched_getaffinity(0))) as pool:
-        for design in designs:
-            results = list(pool.map(covered, [(design, seed) for seed in range(n_sets)], chunksize=5))
-            lines.append(lines_of(design, results))
-            print(lines[-1], flush=True)
-            for found in results:
-                reasons.update(f"{method}: {why}" for method, why in found.items() if isinstance(why, str))
+    n_sets = n_sets if options.sets is None else options.sets
+    if options.mclust and shutil.which("Rscript") is None:
+        print("mclust is left out: there is no Rscript.")
+        options.mclust = 0
+    results: dict[tuple[str, int], dict[str, Any]] = {}
+    if options.keep is not None and options.keep.exists():
+        for each in map(json.loads, options.keep.read_text().splitlines()):
+            results.setdefault((each["design"], each["seed"]), {}).update(each)
+    tasks = []
+    for number, what, title in ((n_sets, "few" if options.few else "all", OURS), (options.mclust, "mclust", THEIRS)):
+        for first, design in product(range(0, number, 10), designs):
+            seeds = [s for s in range(first, min(first + 10, number)) if title not in results.get((str(design), s), {})]
+            if seeds and re.search(options.design, str(design)) and (what != "mclust" or design.is_mclust):
+                tasks.append((design, seeds, what))
+    with ProcessPoolExecutor(options.processes) as pool:
+        for found in pool.map(covered, tasks):
+            for each in found:
+                results.setdefault((each["design"], each["seed"]), {}).update(each)
+            if options.keep is not None:
+                with options.keep.open("a") as file:
+                    file.writelines(json.dumps(each) + "\n" for each in found)
+    lines = [f"| design | sets | {' | '.join(TITLES)} |", f"|---|---|{'---|' * len(TITLES)}"]
+    for design in designs:
+        own = [found for (name, _), found in results.items() if name == str(design)]
+        lines += [line_of(str(design), own, sizes(design))] if own else []
+    for name, is_chosen in (("all that take formulas", False), ("all that take refits", True)):
+        own = [each for each in results.values() if "chosen" in each and (each["chosen"] == DIRICHLET) is is_chosen]
+        lines += [line_of(name, own, [1, 1, 1])] if own else []
+    reasons = Counter(
+        f"{title}: {why}" for found in results.values() for title in TITLES if isinstance(why := found.get(title), str)
+    )
+    said = [f"- {number} × {reason}" for reason, number in reasons.most_common()]
+    print(*lines, "", *said, sep="\n")
     command = "python -m bench.pages.coverage" + " --small" * options.small
     about = head("Coverage of 95 % intervals", f"`{command}`", facts())
-    said = [f"- {number} × {reason}" for reason, number in reasons.most_common()]
-    print(*said, sep="\n")
-    RESULT.write_text("\n".join([*about, "", WORDS.format(n=n_sets), "", *lines, "", *said]).rstrip() + "\n")
+    RESULT.write_text("\n".join([*about, "", WORDS, "", *lines, "", *said]).rstrip() + "\n")
 
 
-WORDS = """\
-Percent of the intervals that hold the truth: weights / means / covariances, in the mean over the numbers of a part, of
-{n:,} data sets. Bold: outside of 93–97 % by more than its Monte Carlo error (99.9 %). Formulas are those of
-`inference(kind=…)`, on the logit scale for weights and the log scale for variances; a bootstrap has 199 refits."""
+WORDS = f"""\
+Percent of the intervals that hold the truth: weights / means / covariances, in the mean over the numbers of a part and
+over the data sets. Bold: outside of 93–97 % by more than the Monte Carlo error of the cell (99.9 %). Where a cell has
+another number of data sets than its line, it says so. A command with `--keep` goes on with more of them.
+
+- {OURS} is what `inference` chooses by itself: the Hessian, or the sandwich where row weights are precisions; where the
+  rows say little (a curvature below 15 nats), {CHOSEN.n} refits with Dirichlet({CHOSEN.concentration:g}) weights.
+- hessian, outer and sandwich are `inference(X, kind=…)`, on the logit scale for weights, the log scale for variances.
+- A bootstrap has {CHOSEN.n} refits, and its intervals are percentiles; the jackknife's are estimate ± 1.96 errors.
+- mclust: percentiles of `MclustBootstrap(…, nboot = {CHOSEN.n}, type = "bs")` from the same maximum."""
 
 
 if __name__ == "__main__":

@@ -8,8 +8,11 @@ from scipy.stats import multivariate_normal, norm
 
 from gaussmix import Dirichlet, GaussianMixture, GaussianMixtureIC, Restrictions
 from gaussmix.em.natural import NaturalScale
+from gaussmix.fit import bootstrap
 from gaussmix.fit.inference import KINDS
 from gaussmix.mixture.mixture import Mixture
+from gaussmix.report.bootstrap import Bootstrap
+from gaussmix.report.inference import Inference
 
 N, K, D = 240, 2, 2
 STEP = 0.03  # of differences, in standard errors
@@ -385,7 +388,7 @@ def test_a_constant_column_is_named():
 def test_a_fit_that_ended_early_is_warned_of():
     X = rows(apart=1.5)
     with pytest.warns(RuntimeWarning, match="standard errors from those of the fit"):
-        found = fitted(X, tol=0.1, init_params="kmeans").inference(X)
+        found = fitted(X, tol=0.1, init_params="kmeans").inference(X)  # by refits; of formulas it is the same
     assert "standard errors from those of the fit" in found.notes[0]
 
 
@@ -395,3 +398,63 @@ def test_alpha_is_what_is_outside_of_the_interval():
     for ask in (found.conf_int, found.tidy, found.summary):
         with pytest.raises(ValueError, match=r"alpha=0.95 must be .* such as 0.05 for 95 %"):
             ask(0.95)
+
+
+def test_where_formulas_suffice_it_takes_them():
+    gm = fitted()
+    found = gm.inference(rows())
+    assert (found.kind, found.notes) == ("hessian", ())
+    np.testing.assert_array_equal(found.conf_int(), gm.inference(rows(), kind="hessian").conf_int())
+
+
+def test_of_precisions_it_takes_the_sandwich():
+    weight = np.random.default_rng(2).uniform(0.5, 2, N)
+    gm = fitted(weight=weight, weight_meaning="precision")
+    found = gm.inference(rows(), sample_weight=weight)
+    assert found.notes == ("The sandwich, because row weights are precisions.",)
+    np.testing.assert_array_equal(found.bse, gm.inference(rows(), sample_weight=weight, kind="sandwich").bse)
+    without = fitted(weight_meaning="precision")
+    assert without.inference(rows()).kind == "hessian"
+
+
+@pytest.mark.parametrize("meaning", ["frequency", "precision"])
+def test_where_formulas_fall_short_it_takes_refits_and_says_why(meaning):
+    X, weight = rows(apart=1.5), 1.0 + np.arange(N) % 2
+    gm, given = fitted(X, weight, weight_meaning=meaning), {"sample_weight": weight}
+    found, refits = gm.inference(X, **given), gm.bootstrap(X, 199, concentration=0.8137, random_state=0, **given)
+    assert isinstance(found, Bootstrap)
+    np.testing.assert_array_equal(found.draws, refits.draws)
+    assert found.notes[0].startswith("The rows say little about some of the parameters. ")
+    assert found.notes[0].endswith(" those of these refits 96 %.")
+    assert found.notes[1:] == refits.notes
+    assert "mean[1, x1]" in found.tidy()["term"].to_list()
+    assert len(gm.tidy(found)) == K
+    formula = gm.inference(X, kind="hessian", **given)
+    assert isinstance(formula, Inference)
+    assert formula.notes == (found.notes[0].replace(", those of these refits 96 %.", ". Use bootstrap(X)."),)
+    assert formula.maximum.least_curvature < 15
+
+
+@pytest.mark.parametrize("why", ["refits take long", "refits collapse"])
+def test_without_refits_it_says_what_formulas_are_worth(why, monkeypatch):
+    X = rows(apart=1.5)
+    gm = fitted(X)
+    monkeypatch.setattr(bootstrap, *(("MOST_WORK", 1) if why == "refits take long" else ("MOST_COLLAPSED", -1)))
+    found = gm.inference(X)
+    assert isinstance(found, Inference)
+    assert found.notes[0].endswith("Use bootstrap(X).")
+    assert any("components that refits keep" in note for note in found.notes) == (why == "refits collapse")
+
+
+def test_refits_that_the_core_does_not_make_count_as_slower():
+    """Rows with holes take 40 times as long, so that fewer of them are refitted."""
+    X = rows()
+    holes = X.copy()
+    holes[0, 0] = np.nan
+    quick = []
+    for each, parameters in [(X, {}), (holes, {}), (X, {"prior": "default"}), (X, {"noise": True})]:
+        gm = fitted(each, **parameters)
+        for times in (1, 10):
+            problem = gm._problem_of(np.tile(each, (times, 1)))
+            quick.append(bootstrap.are_quick(problem, gm.mixture_.model))
+    assert quick == [True, True] + [True, False] * 3

@@ -266,3 +266,48 @@ def test_growth_states_the_exponents_of_its_points(tmp_path: Path) -> None:
         assert line in page.splitlines(), line
     draw(report, tmp_path)
     assert {path.name for path in tmp_path.iterdir()} == set(PLOTS.values())
+
+
+@pytest.mark.heavy
+def test_what_inference_chooses_covers_what_it_says() -> None:
+    """The table's rule on some of its cells; formulas alone fall short of it where components overlap."""
+    from bench.pages.coverage import ALL, DIRICHLET, OURS, covered, is_right, sizes
+
+    names = (
+        "full, K=2, n=300, 4 apart, plain",
+        "full, K=3, n=300, 2.5 apart, plain",
+        "EEV, K=2, n=300, 3 apart, plain",
+        "full, K=2, n=300, 4 apart, precision",
+    )
+    designs = {str(design): design for design in ALL}
+    assert len(designs) == 40
+    for name in names:
+        found = covered((designs[name], list(range(1000, 1050)), "few"))
+        right = {
+            title: [*map(is_right, np.array([each[title] for each in found]).T, sizes(designs[name]))]
+            for title in (OURS, "hessian")
+        }
+        assert right[OURS] == [True] * 3, name
+        if "2.5" in name:
+            assert right["hessian"][1:] == [False] * 2
+            assert {each["chosen"] for each in found} == {DIRICHLET}
+
+
+def test_mclusts_intervals_are_read_in_the_order_of_ours(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Intervals about the truth hold every number, in any structure, and others none."""
+    from bench.pages import coverage
+
+    shift = 0.0
+
+    def written(words: list[str], check: bool) -> None:
+        mixture = design.mixture
+        values = [mixture.weights, mixture.means.ravel(), mixture.model.covariances.dense().ravel()]
+        point = np.concatenate(values) + shift
+        np.savetxt(words[4], [[3, 0, *(point - 1e-9)], [3, 1, *(point + 1e-9)]], delimiter=",")
+
+    monkeypatch.setattr(coverage.subprocess, "run", written)
+    for shift in (0.0, 0.5):
+        for design in coverage.ALL:
+            if design.is_mclust:
+                expected = {"design": str(design), "seed": 3, "mclust": [float(shift == 0)] * 3}
+                assert coverage.beside(design, [3]) == [expected]

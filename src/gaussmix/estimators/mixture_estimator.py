@@ -38,7 +38,7 @@ from gaussmix.noise import Noise
 from gaussmix.numerics.arrays import Array, narrowed
 from gaussmix.numerics.frames import Frame, made_frame
 from gaussmix.priors import Dirichlet, NormalInverseWishart
-from gaussmix.report.bootstrap import Bootstrap, bootstrap_of
+from gaussmix.report.bootstrap import Bootstrap, bootstrap_of, chosen_of
 from gaussmix.report.inference import Inference, OfMixture, inference_of
 from gaussmix.report.reading import augmented, explanation_of, summary_of
 from gaussmix.report.summary import Summary
@@ -269,9 +269,9 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
         sample_weight: ArrayLike | None = None,
         labels: ArrayLike | None = None,
         X_error: ArrayLike | None = None,
-        kind: str = "hessian",
-    ) -> Inference:
-        """How sure the weights, means, covariances and any function of the mixture are, by formula.
+        kind: str = "auto",
+    ) -> Inference | Bootstrap:
+        """How sure the weights, means, covariances and any function of the mixture are: by formula, if that suffices.
 
         It first goes on to the maximum, by EM and Newton's method: where EM ends by `tol`, standard errors may be wrong
         by half. `params` are those of the maximum.
@@ -281,18 +281,21 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
         X : (n_samples, n_features), the rows of the fit, which it does not keep. Other rows are noticed by their
             likelihood, with a RuntimeWarning.
         sample_weight : (n_samples,), as in `fit`. Frequencies count rows; with precisions the sandwich has their
-            squares.
+            squares, and the Hessian has not.
         labels : as in `fit`. A fit with labels has another maximum without them.
         X_error : measurement errors of X, as for `fit`.
         kind : "hessian", the inverse of the observed information (Louis 1982); "outer", the inverse of the outer
             product of the scores; "sandwich", which is right for a mixture that is only near to the truth (White 1982;
-            Boldea & Magnus 2009, JASA 104). A prior and the ridge have their part in the scores.
+            Boldea & Magnus 2009, JASA 104). A prior and the ridge have their part in the scores. "auto" is "hessian",
+            of rows with precisions "sandwich"; where the rows say so little about some parameter that such intervals
+            hold it too seldom, it is `bootstrap(X, 199, concentration=0.8137, random_state=0)`, if that takes seconds.
 
         Returns
         -------
         inference : with `params`, `bse`, `cov_params()`, `conf_int(alpha)`, `tidy()`, `function(f)`; print it to read
             it. Intervals of weights are symmetric on the logit scale, of variances on the log scale. Components without
-            standard errors are named: those that collapsed or lost their rows, and those at a saddle.
+            standard errors are named: those that collapsed or lost their rows, and those at a saddle. Where "auto" took
+            refits it is a `Bootstrap`, and its `notes` say why.
 
         Raises
         ------
@@ -301,7 +304,7 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
 
         See Also
         --------
-        bootstrap : where rows are few or components overlap.
+        bootstrap : by refits, whatever the rows say.
 
         Examples
         --------
@@ -323,9 +326,11 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
         >>> gap.conf_int().round(2)
         array([[7.7 , 8.09]])
         """
-        check_name("kind", kind, KINDS)
+        check_name("kind", kind, ("auto", *KINDS))
         problem = self._problem_of(X, sample_weight, labels, X_error)
         are_counts = check_meaning(self.weight_meaning) == "frequency"
+        if kind == "auto":
+            return chosen_of(self._told(), problem, check_seed(0), are_counts=are_counts)
         return inference_of(self._told(), problem, kind, are_counts=are_counts)
 
     def bootstrap(
@@ -350,7 +355,8 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
         kind : "weighted", to the rows with weights drawn from a Dirichlet distribution, so that no component loses all
             its rows (Newton & Raftery 1994); "nonparametric", to rows that are drawn again; "parametric", to rows that
             are drawn from the mixture; "jackknife", each row is left out in turn.
-        concentration : of the Dirichlet distribution; below 1 weights differ more, and intervals are wider.
+        concentration : of the Dirichlet distribution; below 1 weights differ more, and intervals are wider: standard
+            errors by 1 / √concentration. Scrucca (2024, arXiv 2405.17265) found 0.8137 best for intervals.
         tol : as for the estimator, of each refit.
         random_state : seed of the draws.
 

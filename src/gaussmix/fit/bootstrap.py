@@ -38,6 +38,8 @@ AT_MAXIMUM = 1e-9  # nats per unit of row weight, of EM before the first refit
 DISSOLVED = 0.5  # similarity of the rows of a component before and after: with less, it is another one
 LEAST_PART = 1e-9  # of the largest weight: rows with less move nothing, and rounding would be all that is seen
 MOST_COLLAPSED = 1 / 3  # of the refits
+MOST_WORK = 1_000_000  # rows · components · (features² + 8) with which 200 refits by the core take at most some seconds
+SLOWER = 40  # times, refits that are not the core's, of few rows
 
 
 class Refits(NamedTuple):
@@ -93,6 +95,14 @@ class Resampling(NamedTuple):
 
 
 Made = Iterator[tuple[list[State], Array]]
+
+
+def are_quick(problem: Problem, model: Model) -> bool:
+    """Whether 200 refits to weighted rows take seconds, by their number and by who makes them."""
+    source, is_usual = problem.source, problem.objective.as_ridge() is not None and model.family.algebra is not None
+    is_by_core = is_usual and model.noise is None and problem.data.is_plain and not source.is_incomplete
+    work = source.n_rows * model.n_components * (model.n_features**2 + 8)
+    return source.whole is not None and work * (1 if is_by_core else SLOWER) <= MOST_WORK
 
 
 def refits(

@@ -18,7 +18,7 @@ from gaussmix.families.base import Family
 from gaussmix.mixture.digits import mean_and_deviation
 from gaussmix.mixture.mixture import Mixture
 from gaussmix.numerics.arrays import Array
-from gaussmix.report.inference import Inference
+from gaussmix.report.inference import OfMixture
 from gaussmix.sources.array import ArraySource
 
 _RARE = 0.001  # share of draws that lie farther out than what is called unusual
@@ -63,8 +63,8 @@ class Findings:
         return np.asarray(self._estimator.score_samples(self.rows), dtype=np.float64)
 
     @cached_property
-    def inference(self) -> Inference | None:
-        """How sure the numbers are, by formula; None where there is none, or where it takes long."""
+    def inference(self) -> OfMixture | None:
+        """How sure the numbers are; None where there is no formula, or where it takes long."""
         estimator, n_rows = self.search or self._estimator, len(self.rows)
         if n_rows * self.mixture.n_parameters**2 > _MOST_PRODUCTS:
             return None

@@ -29,7 +29,7 @@ from gaussmix.formats.values import from_plain
 from gaussmix.mixture.digits import shorten
 from gaussmix.mixture.mixture import Mixture
 from gaussmix.mixture.mixtures import Mixtures
-from gaussmix.report.inference import Inference
+from gaussmix.report.inference import OfMixture
 from gaussmix.report.messages import SearchWarning
 from gaussmix.report.reading import summary_of
 from gaussmix.sources.tables.base import STANDARD
@@ -279,17 +279,17 @@ def show_model(model: ModelFile) -> None:
         screen.print("\nThe features have no names.")
 
 
-def show_inference(found: Inference) -> None:
+def show_inference(found: OfMixture) -> None:
     """Print standard errors and intervals for people."""
     console().print(f"\n{found}", soft_wrap=True)
 
 
-def inference_as_json(found: Inference) -> dict[str, Any]:
+def inference_as_json(found: OfMixture) -> dict[str, Any]:
     """Standard errors and intervals for programs; null where there is none."""
     low, high = found.conf_int().T
     numbers = {"estimate": found.params, "std_error": found.bse, "conf_low": low, "conf_high": high}
     columns = {name: [json_value(value) for value in values.tolist()] for name, values in numbers.items()}
-    return {"term": list(found.names), **columns, "notes": list(found.notes)}
+    return {"method": found.method, "term": list(found.names), **columns, "notes": list(found.notes)}
 
 
 def model_as_json(model: ModelFile) -> dict[str, Any]:

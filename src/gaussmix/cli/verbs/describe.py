@@ -21,7 +21,7 @@ from gaussmix.cli.show.reports import (
 from gaussmix.estimators.gaussian_mixture import GaussianMixture, estimator_of
 from gaussmix.formats import holds_many
 from gaussmix.mixture.mixtures import Mixtures
-from gaussmix.report.inference import Inference
+from gaussmix.report.inference import OfMixture
 from gaussmix.sources.tables.base import STANDARD
 
 
@@ -67,7 +67,7 @@ def describe(
 
 def _inference(
     opened: ModelFile, data: str, weights: str | None, reading: options.Reading, jobs: int | None
-) -> Inference:
+) -> OfMixture:
     """How sure the mixture of a file is, from the rows that it was fitted to."""
     saved = opened.details.estimator
     if saved is not None and saved.name != GaussianMixture.__name__:

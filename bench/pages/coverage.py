@@ -1,12 +1,12 @@
 """How often 95 % intervals hold the truth: forty designs, each kind of interval, and mclust's beside them.
 
-    python -m bench.pages.coverage                              # 1,000 data sets of each design: 6 hours of a processor
+    python -m bench.pages.coverage                              # 1,000 data sets of each design: 7 hours of a processor
     python -m bench.pages.coverage --sets 100 --keep sets.jsonl # as many as are asked for; again with more, it goes on
     python -m bench.pages.coverage --small                      # minutes: 8 designs, 200 data sets each
 
 Each prints the table and writes bench/results/coverage.md. A file given by `--keep` has a line for each data set that
 is finished; those in it are not made again, and all of them are in the table. `--few` leaves out the kinds that are
-there for comparison, which saves half of the time. `--mclust 50` adds mclust to the first 50 data sets, with R.
+there for comparison. `--mclust 50` adds mclust to the first 50 data sets, with R.
 
 Rows are drawn from a known mixture, and each fit begins at its responsibilities, so that components keep their order. A
 data set counts as failed for a kind of interval where gaussmix refuses it, or some number has no interval.
@@ -360,6 +360,7 @@ def main() -> None:
     said = [f"- {number} × {reason}" for reason, number in reasons.most_common()]
     print(*lines, "", *said, sep="\n")
     command = "python -m bench.pages.coverage" + " --small" * options.small
+    command += " --keep FILE" * (options.keep is not None)
     about = head("Coverage of 95 % intervals", f"`{command}`", facts())
     RESULT.write_text("\n".join([*about, "", WORDS, "", *lines, "", *said]).rstrip() + "\n")
 

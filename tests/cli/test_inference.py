@@ -25,7 +25,21 @@ def test_it_prints_what_the_estimator_finds(cli, faithful, model):
     found = json.loads(cli("describe", model, "--inference", faithful, "--json").stdout)["inference"]
     assert found["term"][:3] == ["weight[0]", "weight[1]", "mean[0, eruptions]"]
     np.testing.assert_allclose(found["std_error"], expected.bse, rtol=1e-6)
+    assert found["method"] == "the Hessian of the objective"
     assert found["notes"] == []
+
+
+def test_where_formulas_fall_short_it_prints_refits(cli, tmp_path):
+    data, model = tmp_path / "rows.csv", tmp_path / "m.gmm"
+    rng = np.random.default_rng(0)
+    rows = rng.normal(size=(200, 2)) + 1.5 * (rng.random(200) < 0.4)[:, None]
+    np.savetxt(data, rows, delimiter=",", header="a,b", comments="")
+    cli("fit", data, "-k", "2", "-o", model)
+    said = cli("describe", model, "--inference", data).stdout
+    assert "Bootstrap by 199 refits, to the rows with random weights" in said
+    assert "The rows say little about some of the parameters." in " ".join(said.split())
+    found = json.loads(cli("describe", model, "--inference", data, "--json").stdout)["inference"]
+    assert found["method"].startswith("199 refits")
 
 
 def test_other_rows_are_noticed(cli, faithful, model, tmp_path):

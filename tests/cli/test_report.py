@@ -62,6 +62,7 @@ def test_it_says_how_sure_weights_and_means_are(page):
         assert f"{number:.4f}" in text[text.index("How sure") :]
     assert "mean[1, eruptions]" in text
     assert "variance[1" not in text
+    assert "By the Hessian of the objective." in text
 
 
 def test_it_needs_no_other_file(tree):

@@ -175,7 +175,8 @@ def test_it_goes_on_to_the_maximum(parameters):
     np.testing.assert_allclose(found.bse, late.bse, rtol=1e-4)
     moved = np.abs(NaturalScale.of(early.mixture_.model).values(early.mixture_.model) - found.params) / found.bse
     assert any("of the maximum" in note for note in found.notes) == (moved.max() > 0.05)
-    assert late.notes == tuple(note for note in found.notes if "noise" in note)
+    assert late.notes == tuple(note for note in found.notes if "noise" in note or "prior" in note)
+    assert any("prior moves" in note for note in late.notes) == (parameters.get("prior") == "default")
 
 
 def test_rows_of_weight_two_count_twice():
@@ -425,13 +426,13 @@ def test_where_formulas_fall_short_it_takes_refits_and_says_why(meaning):
     assert isinstance(found, Bootstrap)
     np.testing.assert_array_equal(found.draws, refits.draws)
     assert found.notes[0].startswith("The rows say little about some of the parameters. ")
-    assert found.notes[0].endswith(" those of these refits 96 %.")
+    assert found.notes[0].endswith(" those of these refits 97 %.")
     assert found.notes[1:] == refits.notes
     assert "mean[1, x1]" in found.tidy()["term"].to_list()
     assert len(gm.tidy(found)) == K
     formula = gm.inference(X, kind="hessian", **given)
     assert isinstance(formula, Inference)
-    assert formula.notes == (found.notes[0].replace(", those of these refits 96 %.", ". Use bootstrap(X)."),)
+    assert formula.notes == (found.notes[0].replace(", those of these refits 97 %.", ". Use bootstrap(X)."),)
     assert formula.maximum.least_curvature < 15
 
 

@@ -124,7 +124,7 @@ def chosen_of(fitted: Fitted, problem: Problem, rng: np.random.Generator, *, are
         except ValueError as error:
             found = replace(found, notes=(*found.notes, str(error)))
         else:
-            why = f"{LITTLE}, those of these refits 96 %."
+            why = f"{LITTLE}, those of these refits 97 %."
             notes = [why if note.startswith(LITTLE) else note for note in found.notes]
             return replace(refitted, notes=tuple(dict.fromkeys((*notes, *refitted.notes))))
     if has_precisions:

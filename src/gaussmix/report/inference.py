@@ -15,6 +15,7 @@ from scipy.special import expit, logit, ndtri
 from gaussmix.checks import Rng, check_count, check_within, generator
 from gaussmix.em.coordinates import NotSmooth
 from gaussmix.em.natural import Kind, NaturalScale, Stacked, Term
+from gaussmix.em.posterior import Posterior
 from gaussmix.em.trace import Frozen
 from gaussmix.errors import counted, listed, name_components, warn
 from gaussmix.fit.fitted import Fitted
@@ -35,7 +36,7 @@ SHOWN = 50  # mixtures in a picture
 NOTED, FAR = 0.05, 1.0  # standard errors from the fit to the maximum: with more there is a note, or a warning
 MOST_BESIDE = 3.0  # standard errors between a fit and the errors beside its numbers
 WEAK = 15.0  # nats of all rows: least curvature along any direction with which intervals by formula can be trusted
-LITTLE = "The rows say little about some of the parameters. In simulated cases, 95 % intervals by formula held 92 %"
+LITTLE = "The rows say little about some of the parameters. In simulated cases, 95 % intervals by formula held 91 %"
 _METHODS = {
     "hessian": "the Hessian of the objective",
     "outer": "the outer product of the scores",
@@ -365,7 +366,8 @@ def inference_of(fitted: Fitted, problem: Problem, kind: str, *, are_counts: boo
     moved = _MOVED.format(furthest) if furthest > NOTED else None
     if furthest > FAR and others is None:
         warn(moved)
-    return replace(inference, notes=(*filter(None, [others, moved]), *_notes(found, covariance, columns)))
+    of_prior = _OF_PRIOR if isinstance(problem.objective, Posterior) and problem.objective.prior is not None else None
+    return replace(inference, notes=(*filter(None, [others, moved, of_prior]), *_notes(found, covariance, columns)))
 
 
 def another_rows(fitted: Fitted, problem: Problem, before: float) -> str | None:
@@ -389,6 +391,12 @@ def another_rows(fitted: Fitted, problem: Problem, before: float) -> str | None:
 
 
 _OTHERS = "These numbers are of a fit to this X that begins at the mixture."
+
+
+_OF_PRIOR = (
+    "The prior moves the estimates. Where components overlapped, 95 % intervals of fits with prior='default' held the "
+    "truth in 83 to 93 % of simulated cases."
+)
 
 
 _MOVED = "The estimates are those of the maximum, up to {:.2g} standard errors from those of the fit."

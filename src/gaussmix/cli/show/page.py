@@ -81,7 +81,7 @@ def _sure(findings: Findings) -> str:
         if not name.startswith(("variance", "covariance"))
     ]
     headings = ["", "estimate", "standard error", "95 %: from", "to"]
-    notes = "".join(f"<p>{escape(note)}</p>" for note in found.notes)
+    notes = "".join(f"<p>{escape(note)}</p>" for note in (f"By {found.method}.", *found.notes))
     return f"<h2>How sure</h2>\n{_table('How sure', headings, rows)}\n{notes}"
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import threading
+from _thread import interrupt_main
 from contextlib import suppress
 from importlib import import_module, metadata
 from itertools import pairwise
+from time import monotonic, sleep
 
 import numpy as np
 import pandas as pd
@@ -26,6 +29,7 @@ from gaussmix import (
 )
 from gaussmix.em.accumulate import StepTask
 from gaussmix.engines import choose
+from gaussmix.sources import waiting
 from gaussmix.sources.array import ArraySource
 from gaussmix.sources.opening import open
 from gaussmix.testing import check_source
@@ -400,6 +404,109 @@ def test_workers_without_this_gaussmix_are_named(theirs, cluster, monkeypatch):
     expected = "has no gaussmix. Install gaussmix 0.0.2" if theirs is None else "has gaussmix 0.0.1. Install 0.0.2"
     with pytest.raises(ImportError, match=expected):
         mixture().fit(da.zeros((50, 2)))
+
+
+@pytest.fixture
+def empty(request, monkeypatch):
+    """A cluster without workers, which would be threads, and fits that say so soon."""
+    monkeypatch.setattr(waiting, "LOOK", 0.02)
+    monkeypatch.setattr(waiting, "PATIENCE", 0.1)
+    settings = {"distributed.scheduler.no-workers-timeout": getattr(request, "param", None)}
+    with (
+        dask.config.set(settings),
+        distributed.LocalCluster(
+            n_workers=0, threads_per_worker=1, processes=False, dashboard_address=":0", memory_limit=0
+        ) as made,
+        distributed.Client(made.scheduler_address),
+    ):
+        yield made
+
+
+IDLE = r"The Dask cluster at inproc://.* has had no worker for 0 s, and the work waits for one\. Start workers, or see"
+
+
+def test_a_fit_without_workers_says_so_and_goes_on_when_one_comes(empty):
+    rows = np.random.default_rng(0).normal(size=(100, 2))
+    threading.Timer(0.5, empty.scale, [1]).start()
+    with pytest.warns(RuntimeWarning, match=IDLE):
+        gm = mixture().fit(da.from_array(rows, chunks=30))
+    assert_same_fit(gm, mixture().fit(rows))
+
+
+def test_max_time_ends_a_wait_for_workers(empty):
+    gm = mixture(max_time=0.5)
+    with (
+        pytest.warns(RuntimeWarning, match=IDLE),
+        pytest.raises(TimeoutError, match=r"has had no worker for 0 s, and max_time is over\. Start workers"),
+    ):
+        gm.fit(da.zeros((50, 2)))
+    assert not hasattr(gm, "mixture_")
+
+
+def test_an_interrupt_ends_a_wait_for_workers_and_leaves_nothing_behind(empty):
+    threading.Timer(0.5, interrupt_main).start()
+    with pytest.warns(RuntimeWarning, match=IDLE), pytest.raises(KeyboardInterrupt):
+        mixture().fit(da.zeros((50, 2)))
+    until = monotonic() + 20
+    while empty.scheduler.tasks and monotonic() < until:
+        gc.collect()
+        sleep(0.02)
+    assert not empty.scheduler.tasks
+
+
+@pytest.mark.parametrize("empty", ["300ms"], indirect=True)
+def test_the_limit_of_dask_ends_a_wait_for_workers(empty):
+    with (
+        pytest.warns(RuntimeWarning, match=IDLE),
+        pytest.raises(TimeoutError, match=r"has had no worker for 0.3 s, as long as Dask waits\. Start workers"),
+    ):
+        mixture().fit(da.zeros((50, 2)))
+
+
+def test_a_worker_that_joins_later_without_this_gaussmix_is_named(empty, monkeypatch):
+    ours = metadata.version("gaussmix")
+    monkeypatch.setattr(dask_source.Cluster, "whole", None)  # so that every pass needs workers
+    empty.scale(1)
+    source = open(da.from_array(np.random.default_rng(0).normal(size=(100, 2)), chunks=30))
+    found = mixture().fit(source)
+
+    def version(name):
+        return ours if threading.current_thread() is threading.main_thread() else "0.0.1"
+
+    monkeypatch.setattr(metadata, "version", version)
+    assert_same_fit(mixture().fit(source), found)  # who was asked is not asked again
+    empty.scale(2)
+    distributed.default_client().wait_for_workers(2, timeout=60)
+    with pytest.raises(ImportError, match=f"The worker inproc://.* has gaussmix 0.0.1. Install {ours}, as here, on"):
+        mixture().fit(source)
+
+
+def test_the_death_of_the_scheduler_is_told(empty, monkeypatch):
+    monkeypatch.setattr(dask_source.Cluster, "whole", None)
+    empty.scale(1)
+    source = open(da.from_array(np.random.default_rng(0).normal(size=(100, 2)), chunks=30))
+    assert source.n_rows == 100
+    empty.close()
+    with pytest.raises(ConnectionError, match=r"cluster at inproc://.* can't be reached: its scheduler has ended"):
+        mixture().fit(source)
+
+
+@pytest.mark.heavy
+def test_a_partition_that_kills_its_workers_is_given_up_by_name():
+    def read(number):
+        if number == 3:
+            os._exit(1)
+        return np.full((10, 2), number)
+
+    parts = [da.from_delayed(dask.delayed(read)(number), (10, 2), "f8") for number in range(8)]
+    with (
+        distributed.LocalCluster(n_workers=2, threads_per_worker=2, dashboard_address=":0") as made,
+        distributed.Client(made),
+        pytest.raises(
+            RuntimeError, match=r"again and again with partition 3 of the Dask array \(the last was tcp"
+        ),
+    ):
+        mixture().fit(da.concatenate(parts))
 
 
 def kill(process):

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import closing
+from contextvars import copy_context
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -58,7 +59,7 @@ def mapped(
         yield from (work(item, is_unwanted.is_set) for item in items)
         return
     with ThreadPoolExecutor(n_threads, "gaussmix") as pool:
-        futures = [pool.submit(work, item, is_unwanted.is_set) for item in items]
+        futures = [pool.submit(copy_context().run, work, item, is_unwanted.is_set) for item in items]
         try:
             for future in as_completed(futures):
                 yield future.result()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from time import monotonic, perf_counter
 from typing import Any
@@ -19,6 +20,7 @@ from gaussmix.fit.checkpoint import Checkpoint
 from gaussmix.fit.plan import Plan
 from gaussmix.fit.problem import Problem
 from gaussmix.mixture.mixture import Mixture
+from gaussmix.sources.waiting import waiting_until
 
 
 @dataclass(frozen=True, eq=False)
@@ -249,13 +251,16 @@ def deadline_of(max_time: Any) -> float:
 
 
 def with_teardown(fit: Callable[..., object], estimator: Any, *arguments: Any, **options: Any) -> None:
-    """Call a method that fits, and tear down scikit-learn's callbacks after it, whether it fails or not."""
-    if "_skl_callbacks" not in vars(estimator):
-        fit(estimator, *arguments, **options)
-        return
-    from sklearn.callback import with_callbacks
+    """Call a method that fits, and tear down scikit-learn's callbacks after it, whether it fails or not.
 
-    with_callbacks(fit)(estimator, *arguments, **options)
+    It waits for workers of a cluster until `max_time` is over.
+    """
+    if "_skl_callbacks" in vars(estimator):
+        from sklearn.callback import with_callbacks
+
+        fit = with_callbacks(fit)
+    with nullcontext() if estimator.max_time is None else waiting_until(deadline_of(estimator.max_time)):
+        fit(estimator, *arguments, **options)
 
 
 def check_callbacks(callbacks: Any) -> Sequence[Callback]:

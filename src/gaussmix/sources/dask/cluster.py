@@ -2,28 +2,34 @@
 
 from __future__ import annotations
 
+import asyncio
 import pickle
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
+from concurrent.futures import Future, wait
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from importlib import metadata
 from itertools import accumulate, chain, pairwise
 from time import sleep
 from typing import Any
+from uuid import uuid4
 
 import dask
-import numpy as np
 from dask.sizeof import sizeof
 
 from gaussmix.numerics.threads import at_most
+from gaussmix.sources import waiting
 from gaussmix.sources.base import Source, T
 from gaussmix.sources.files.base import About
 from gaussmix.sources.remote import Held, Remote
+from gaussmix.sources.waiting import awaited
 from gaussmix.waist.block import Block, nodes
 from gaussmix.waist.leaves import LEAF_ROWS
 
 IN_GRAPH = 100_000  # bytes of a task; a larger one goes to each worker once, before the pass
 MOST_ATTEMPTS = 10  # passes begun again after what they need was lost
+MOST_KILLED = 3  # passes in which Dask gave up because workers died
 PAUSE = 0.5  # seconds before that
 
 
@@ -33,9 +39,12 @@ def loaded(client: Any, parts: Sequence[Any], about: About) -> Source:
     Raises ValueError: there are no rows, or the first number or weight that no fit can use is named. ImportError: a
     worker has no gaussmix, or another version of it.
     """
-    _check_workers(client)
-    lists = client.compute([dask.delayed(list, pure=False)([part]) for part in parts])
-    source = Cluster(client, lists, len(about.names), about.dtype)
+    workers, name = Workers(client, about.name), _unique("load")
+    workers.n_threads()
+    lists = [
+        dask.delayed(list, pure=False)([part], dask_key_name=f"{name}-{number}") for number, part in enumerate(parts)
+    ]
+    source = Cluster(workers, client.compute(lists), about)
     if source.n_rows == 0:
         raise ValueError(f"{about.name} has no rows.")
     about = replace(about, n_rows=source.n_rows)
@@ -45,14 +54,123 @@ def loaded(client: Any, parts: Sequence[Any], about: About) -> Source:
     return source
 
 
-def _check_workers(client: Any) -> None:
-    """A worker that can't import what a task names leaves the cluster, and the task waits for ever for another."""
-    ours = metadata.version("gaussmix")
-    for worker, theirs in client.run(metadata.version, "gaussmix", on_error="return").items():
-        if isinstance(theirs, ImportError):
-            raise ImportError(f"The worker {worker} has no gaussmix. Install gaussmix {ours} on all workers.")
-        if isinstance(theirs, str) and theirs != ours:
-            raise ImportError(f"The worker {worker} has gaussmix {theirs}. Install {ours}, as here, on all workers.")
+class Workers:
+    """The workers of a cluster. Each is asked once which gaussmix it has, whenever it joins.
+
+    A worker that can't import what a task names leaves the cluster, and the task waits for another. One with another
+    version might give other bits.
+    """
+
+    def __init__(self, client: Any, table: str) -> None:
+        self.client, self._table = client, table
+        self._asked: set[str] = set()
+        self._cluster = f"The Dask cluster at {client.scheduler.address}"
+
+    def n_threads(self) -> dict[str, int]:
+        """Threads of each worker, by its address.
+
+        Raises ImportError: a worker has no gaussmix, or another version of it. ConnectionError: there is no scheduler.
+        """
+        found: dict[str, int] = self.answer(self.client.nthreads(asynchronous=True))
+        self._asked &= found.keys()
+        new, ours = sorted(found.keys() - self._asked), metadata.version("gaussmix")
+        answers = self.client.run(metadata.version, "gaussmix", workers=new, on_error="return") if new else {}
+        for worker, theirs in answers.items():
+            if isinstance(theirs, ImportError):
+                raise ImportError(f"The worker {worker} has no gaussmix. Install gaussmix {ours} on all workers.")
+            if isinstance(theirs, str) and theirs != ours:
+                raise ImportError(
+                    f"The worker {worker} has gaussmix {theirs}. Install {ours}, as here, on all workers."
+                )
+            if theirs == ours:
+                self._asked.add(worker)
+        return found
+
+    def answer(self, call: Coroutine[Any, Any, T]) -> T:
+        """What the scheduler answers; raises ConnectionError where there is none."""
+        work = self._begun(call)
+        try:
+            while not wait([work], waiting.LOOK).done:
+                if self.client.status != "running":  # Dask tries for 30 s to reach another one
+                    raise self._lost()
+            return work.result()
+        except OSError as error:
+            work.cancel()
+            raise self._lost() from error
+
+    def gathered(self, needed: Sequence[Any], submit: Callable[[], Sequence[Any]]) -> list[Any]:
+        """The results of what `submit` sends to the workers; sent again where workers died with what it needs.
+
+        The cluster computes again what was lost of the futures `needed`, which the tasks read, but gives up where
+        workers died several times meanwhile; then it is asked anew.
+
+        Raises
+        ------
+        RuntimeError : workers died again and again.
+        ConnectionError : the scheduler can't be reached.
+        TimeoutError : there is no worker, and `max_time` is over, or the limit that Dask was given.
+        """
+        from distributed import CancelledError, KilledWorker
+        from distributed.core import CommClosedError
+        from distributed.scheduler import NoWorkerError
+
+        n_attempts, n_killed, lost = 0, 0, list[Any]()
+        while True:
+            try:
+                self._retry(lost)
+                return self._awaited(submit())
+            except NoWorkerError as error:
+                seconds = f"{error.timeout:g} s, as long as Dask waits"
+                raise TimeoutError(f"{self._cluster} has had no worker for {seconds}. {self._advice}") from None
+            except CommClosedError as error:
+                raise self._lost() from error
+            except (KilledWorker, CancelledError, asyncio.CancelledError) as error:
+                if self.client.status != "running" or getattr(error, "reason", "") == "scheduler-connection-lost":
+                    raise self._lost() from error
+                n_attempts, n_killed = n_attempts + 1, n_killed + isinstance(error, KilledWorker)
+                if n_attempts == MOST_ATTEMPTS or n_killed == MOST_KILLED:
+                    raise self._died("in a pass", error) from error
+            sleep(PAUSE)  # until the client has heard what else was lost
+            lost = [future for future in needed if future.status == "error"]
+
+    def _retry(self, lost: Sequence[Any]) -> None:
+        """Compute futures again, one by one, so that the one whose worker dies is known by name."""
+        from distributed import KilledWorker
+
+        for future in lost:
+            if future.status != "error":
+                continue
+            with suppress(KeyError):  # distributed 2026.8 does the work, and then looks for futures that nobody has
+                self.client.retry([future])
+            try:
+                self._awaited([self.client.submit(bool, future, key=_unique("retry"))])
+            except KilledWorker as error:
+                raise self._died(f"with partition {_number(future)} of {self._table}", error) from error
+
+    def _awaited(self, futures: Sequence[Any]) -> list[Any]:
+        work = self._begun(self.client.gather(futures, asynchronous=True))
+        return list(awaited(work, lambda: bool(self.n_threads()), self._cluster, self._advice))
+
+    def _begun(self, call: Coroutine[Any, Any, T]) -> Future[T]:
+        return asyncio.run_coroutine_threadsafe(call, self.client.loop.asyncio_loop)
+
+    @property
+    def _advice(self) -> str:
+        return f"Start workers, or see in their logs and at {self.client.dashboard_link} why they ended."
+
+    def _lost(self) -> ConnectionError:
+        return ConnectionError(
+            f"{self._cluster} can't be reached: its scheduler has ended, or the network has failed, and what the "
+            "workers held is lost. Connect a Client to a cluster, and fit again."
+        )
+
+    def _died(self, where: str, error: BaseException) -> RuntimeError:
+        last = getattr(error, "last_worker", None)
+        name = "" if last is None else f" (the last was {last.address})"
+        return RuntimeError(
+            f"Workers of the Dask cluster died again and again {where}{name}. Mostly they lack memory: give smaller "
+            "partitions, or workers with more memory. Their logs say how they ended."
+        )
 
 
 class Cluster(Remote):
@@ -65,28 +183,32 @@ class Cluster(Remote):
     `Block.first_row` is not read.
     """
 
-    def __init__(self, client: Any, parts: Sequence[Any], n_features: int, dtype: np.dtype[Any]) -> None:
+    def __init__(self, workers: Workers, parts: Sequence[Any], about: About) -> None:
         super().__init__()
-        self._client, self.n_features, self.dtype = client, n_features, dtype
-        sizes = _gathered(client, parts, lambda: client.map(_rows_of, parts, pure=False))
+        self._workers, self._client, self._about = workers, workers.client, about
+        self.n_features, self.dtype = len(about.names), about.dtype
+        count_rows = partial(self._client.map, _rows_of, parts, key="gaussmix-count", pure=False)
+        sizes = workers.gathered(parts, count_rows)
         self.n_rows = sum(sizes)
-        self._held = _aligned(client, parts, sizes)
+        self._held = _aligned(self._client, parts, sizes)
 
     def changed(self, change: Callable[[Block], Iterable[Block]], n_rows: int) -> Source:
         """As for every source, but the changed blocks are kept, and not made again in every pass."""
         sent = self._sent(change)
-        parts = self._client.map(_changed, self._held, change=sent, pure=False)
-        return Cluster(self._client, parts, self.n_features, self.dtype)
+        parts = self._client.map(_changed, self._held, change=sent, key="gaussmix-change", pure=False)
+        return Cluster(self._workers, parts, self._about)
 
     def each(self, work: Callable[..., T], *arguments: Any) -> list[T]:
         def submit() -> list[Any]:
-            sent, n_threads, groups = self._sent((work, arguments)), self._client.nthreads(), self._groups()
+            n_threads, sent, groups = self._workers.n_threads(), self._sent((work, arguments)), self._groups()
             parts = [[self._held[number] for number in group] for group in groups.values()]
             threads = [n_threads.get(worker, 1) for worker in groups]
-            futures: list[Any] = self._client.map(_work, groups.values(), parts, threads, sent=sent, pure=False)
+            futures: list[Any] = self._client.map(
+                _work, groups.values(), parts, threads, sent=sent, key="gaussmix-pass", pure=False
+            )
             return futures
 
-        found = dict(chain.from_iterable(_gathered(self._client, self._held, submit)))
+        found = dict(chain.from_iterable(self._workers.gathered(self._held, submit)))
         return [found[number] for number in range(len(self._held))]
 
     def _groups(self) -> dict[str, list[int]]:
@@ -106,24 +228,14 @@ class Cluster(Remote):
         return packed if len(packed) <= IN_GRAPH else self._client.scatter(packed, broadcast=True, hash=False)
 
 
-def _gathered(client: Any, needed: Sequence[Any], submit: Callable[[], Sequence[Any]]) -> list[Any]:
-    """The results of what `submit` sends to the workers; sent again where workers died with what it needs.
+def _unique(doing: str) -> str:
+    """A key that the dashboard shows as "gaussmix-" and what is done."""
+    return f"gaussmix-{doing}-{uuid4().hex}"
 
-    The cluster computes again what was lost of the futures `needed`, which the tasks read, but gives up where workers
-    died several times meanwhile; then it is asked anew.
-    """
-    from distributed import CancelledError, KilledWorker
 
-    for _ in range(MOST_ATTEMPTS - 1):
-        try:
-            return list(client.gather(submit()))
-        except (KilledWorker, CancelledError):
-            if client.status != "running":
-                raise
-            sleep(PAUSE)  # until the client has heard what else was lost
-            with suppress(KeyError):  # distributed 2026.8 does the work, and then looks for futures that nobody has
-                client.retry([future for future in needed if future.status == "error"])
-    return list(client.gather(submit()))
+def _number(future: Any) -> int:
+    """The number of the partition, which ends the keys of futures of rows."""
+    return int(future.key.rpartition("-")[2])
 
 
 def _aligned(client: Any, parts: Sequence[Any], sizes: Sequence[int]) -> list[Any]:
@@ -131,17 +243,18 @@ def _aligned(client: Any, parts: Sequence[Any], sizes: Sequence[int]) -> list[An
     starts = [0, *accumulate(sizes)]
     n_rows = starts[-1]
     cuts = [min(-(-start // LEAF_ROWS) * LEAF_ROWS, n_rows) for start in starts]
-    held = []
+    held, cut, join = [], _unique("cut"), _unique("join")
     for number, (first, end) in enumerate(pairwise(cuts)):
         if first == end:
             continue
-        pieces = [client.submit(_piece, parts[number], first - starts[number], end - starts[number], pure=False)]
+        ranges = [(number, first - starts[number], end - starts[number])]
         later = number + 1
         while starts[later] < end:
             if sizes[later]:
-                pieces.append(client.submit(_piece, parts[later], 0, end - starts[later], pure=False))
+                ranges.append((later, 0, end - starts[later]))
             later += 1
-        held.append(client.submit(_join, first, pieces, pure=False))
+        pieces = [client.submit(_piece, parts[each], *rows, key=f"{cut}-{number}-{each}") for each, *rows in ranges]
+        held.append(client.submit(_join, first, pieces, key=f"{join}-{number}"))
     return held
 
 

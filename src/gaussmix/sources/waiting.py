@@ -1,0 +1,66 @@
+"""Work in other processes is waited for: not in silence, and not beyond `max_time`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, wait
+from contextlib import contextmanager
+from contextvars import ContextVar
+from math import inf
+from time import monotonic
+from typing import TypeVar
+
+from gaussmix.errors import warn
+
+T = TypeVar("T")
+
+LOOK = 0.25  # seconds between two looks at the workers
+PATIENCE = 30.0  # seconds without a worker after which a warning says so
+
+_deadline = ContextVar("deadline", default=inf)
+
+
+@contextmanager
+def waiting_until(deadline: float) -> Iterator[None]:
+    """Wait for workers until then, in `time.monotonic` seconds."""
+    before = _deadline.set(deadline)
+    try:
+        yield
+    finally:
+        _deadline.reset(before)
+
+
+def awaited(work: Future[T], has_workers: Callable[[], bool], cluster: str, advice: str) -> T:
+    """The result of work in other processes.
+
+    A warning says if a cluster has no workers, and what to look at. An interrupt cancels the work.
+
+    Parameters
+    ----------
+    work : begun elsewhere.
+    has_workers : whether anybody is there to do it; it may raise an error that ends the wait.
+    cluster : the beginning of a sentence, such as "The Dask cluster at tcp://…".
+    advice : sentences: what to look at.
+
+    Raises
+    ------
+    TimeoutError : there is no worker, and the time of `waiting_until` is over.
+    """
+    since, was_told = None, False
+    try:
+        while not wait([work], LOOK).done:
+            if has_workers():
+                since = None
+                continue
+            since = monotonic() if since is None else since
+            seconds = monotonic() - since
+            idle = f"{cluster} has had no worker for {seconds:.0f} s"
+            if monotonic() > _deadline.get():
+                raise TimeoutError(f"{idle}, and max_time is over. {advice}")
+            if seconds > PATIENCE and not was_told:
+                was_told = True
+                warn(f"{idle}, and the work waits for one. {advice}")
+    except BaseException:
+        work.cancel()
+        raise
+    return work.result()

@@ -9,14 +9,18 @@ from threading import Thread
 
 import numpy as np
 import pytest
+from many_blocks import ManyBlocks
 from sklearn.exceptions import ConvergenceWarning
 
 import gaussmix.fit.checkpoint as checkpoints
 import gaussmix.fit.fit as fits
 import gaussmix.formats.checkpoint_file as files
 from gaussmix import GaussianMixture, GaussianMixtureIC, NormalInverseWishart, Restrictions, SingularCovariance, formats
+from gaussmix.engines import choose
 from gaussmix.formats import remove_unfinished, whole_file
 from gaussmix.formats.envelope import pack, unpack
+from gaussmix.sources.array import ArraySource
+from gaussmix.waist.leaves import LEAF_ROWS
 
 pytestmark = pytest.mark.filterwarnings(f"ignore::{ConvergenceWarning.__module__}.ConvergenceWarning")
 
@@ -305,6 +309,30 @@ def test_other_data_are_refused(kept, rows, path):
     weight = np.ones(500)
     assert_refused(estimator, rows, path, r"number and maximum of the weights", sample_weight=2 * weight)
     assert_refused(estimator, rows, path, r"what labels says differs\.", labels=np.r_[0, np.full(499, -1)])
+
+
+def test_any_other_number_is_refused_also_in_many_rows(path, rng):
+    """Of many rows starts take a sample; the file knows all."""
+    rows, weight = rng.normal(size=(3 * LEAF_ROWS + 77, 2)), rng.integers(1, 3, size=3 * LEAF_ROWS + 77).astype("f8")
+    before = checkpoints.identity_of(GaussianMixture(), ArraySource(rows, weight), choose())
+    assert checkpoints.identity_of(GaussianMixture(), ManyBlocks(np.asfortranarray(rows), weight), choose()) == before
+
+    def assert_told(rows, weight=weight):
+        now = checkpoints.identity_of(GaussianMixture(), ArraySource(rows, weight), choose())
+        with pytest.raises(ValueError, match="is the checkpoint of another fit: what X or sample_weight holds"):
+            checkpoints.check_same("fit.ckpt", before, now)
+
+    for place in rng.integers(len(rows), size=3):
+        other = rows.copy()
+        other[place, 1] = np.nextafter(other[place, 1], 9)
+        assert_told(other)
+        other = rows.copy()
+        other[[place, place - 1]] = other[[place - 1, place]]
+        assert_told(other)
+        swapped = weight.copy()
+        swapped[[place, np.flatnonzero(weight != weight[place])[0]]] = 3 - swapped[place], swapped[place]
+        assert_told(rows, swapped)
+    assert_told(np.r_[rows[LEAF_ROWS : 2 * LEAF_ROWS], rows[:LEAF_ROWS], rows[2 * LEAF_ROWS :]], weight)
 
 
 def test_what_changes_no_bit_may_change(kept, rows):

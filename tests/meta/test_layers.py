@@ -25,7 +25,7 @@ MAY_IMPORT = {
     "covariances": ["waist", "numerics"],
     "families": ["value", "plugins", "covariances", "waist", "numerics", "checks"],
     "engines": ["waist", "numerics", "_core"],
-    "sources": ["plugins", "waist", "numerics"],
+    "sources": ["version", "plugins", "waist", "numerics"],
     "formats": ["version", "value", "model", "background", "numerics", "checks", "families.base"],
     "background": ["numerics"],
     "model": ["background", "covariances", "waist", "numerics", "families.base"],

@@ -75,6 +75,11 @@ def test_a_fit(settings, n_passes, table, tmp_path, passes):
     assert len(passes) == n_passes
 
 
+def test_a_checkpoint_costs_no_pass(table, tmp_path, passes):
+    GaussianMixture(3, checkpoint=tmp_path / "fit.ckpt", **SETTINGS).fit(Counted(tmp_path, table[0]).source)
+    assert len(passes) == SURVEY + START + STEPS
+
+
 def test_weights_cost_no_pass(table, tmp_path, passes):
     rows, _, weights = table
     GaussianMixture(3, **SETTINGS).fit(Counted(tmp_path, rows, weights).source)

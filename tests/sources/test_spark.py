@@ -30,6 +30,7 @@ from gaussmix import (
     GaussianMixtureImputer,
     GaussianMixtureRegressor,
 )
+from gaussmix.sources import waiting
 from gaussmix.sources.array import ArraySource
 from gaussmix.sources.files.base import About
 from gaussmix.sources.opening import open
@@ -46,6 +47,7 @@ from pyspark.sql import SparkSession, functions
 from pyspark.sql.types import ArrayType, DoubleType, StructField, StructType
 
 spark_source = pytest.importorskip("gaussmix.sources.spark.cluster")
+jobs = spark_source.jobs
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:Best performing initialization did not converge"),
@@ -61,6 +63,7 @@ SETTINGS = {
     "spark.driver.host": "127.0.0.1",
     "spark.driver.bindAddress": "127.0.0.1",
     "spark.driver.memory": "1g",
+    "spark.driver.maxResultSize": "32m",
     "spark.log.level": "OFF",
     "spark.sql.shuffle.partitions": "2",
     "spark.sql.codegen.wholeStage": "false",  # compiling takes longer than what it saves here
@@ -467,6 +470,51 @@ def test_the_guide_runs(whole, spark):
         exec(compile(code, str(page), "exec"), shown)
     assert shown["labelled"].columns == [*frame.columns, "label", "p"]
     assert_same_bits(shown["means"], shown["gm"].means_, "means of the Pipeline")
+
+
+def test_jobs_are_called_by_what_they_do(spark, ragged):
+    before = spark.sparkContext.getLocalProperty("spark.job.description")
+    source = open(ragged.select(NAMES))
+    assert source.profile.n_rows == N_ROWS
+    jobs = spark._jsc.sc().statusStore().jobsList(None)
+    shown = {str(jobs.apply(place).description()) for place in range(jobs.size())}
+    wanted = "load the Spark frame", "join the Spark frame to leaves", f"a pass over {N_ROWS:,} rows"
+    assert {f"Some(gaussmix: {each})" for each in wanted} <= shown
+    assert spark.sparkContext.getLocalProperty("spark.job.description") == before
+
+
+def test_executors_without_this_gaussmix_are_named(spark, monkeypatch):
+    frame = spark.createDataFrame([(1.0, 2.0), (2.0, 2.0)], ["a", "b"])
+    monkeypatch.setattr(jobs, "package_version", lambda: "0.0.2")
+    with pytest.raises(ImportError, match=r"^The executor on \S+ has gaussmix \S+\. Install 0.0.2, as on the driver"):
+        mixture().fit(frame)
+
+    def lack(batches):
+        raise ModuleNotFoundError("No module named 'gaussmix'")
+
+    with pytest.raises(ImportError, match=r"^An executor of Spark has no gaussmix\. Install gaussmix 0.0.2 on all"):
+        jobs.answered(frame.mapInArrow(lack, "a double"), "fail")
+
+
+def test_results_beyond_the_limit_of_spark_are_told(spark):
+    def make(batches):
+        for _ in batches:
+            yield pa.RecordBatch.from_arrays([pa.array([bytes(2**24)])], ["content"])
+
+    large = spark.range(0, 4, 1, 4).mapInArrow(make, "content binary")
+    with pytest.raises(MemoryError, match=r"are more than spark\.driver\.maxResultSize allows\. Set it higher"):
+        jobs.answered(large, "come to the driver")
+
+
+def test_max_time_ends_a_wait_for_executors(spark, ragged, monkeypatch):
+    source = open(ragged.select(NAMES))
+    assert source.profile.n_rows == N_ROWS
+    monkeypatch.setattr(waiting, "LOOK", 0.0)
+    monkeypatch.setattr(waiting, "PATIENCE", 0.01)
+    monkeypatch.setattr(jobs, "_has_executors", lambda context: False)
+    with pytest.raises(TimeoutError, match=r"^The Spark application has had no worker for \d s, and max_time is over"):
+        mixture(max_time=0.001).fit(source)
+    assert comes_true(lambda: not spark.sparkContext.statusTracker().getActiveJobsIds())
 
 
 CONNECT = """

@@ -30,7 +30,7 @@ from gaussmix.numerics.rows import (
 )
 from gaussmix.sources.array import ArraySource
 from gaussmix.sources.base import Source
-from gaussmix.sources.findings import Cells
+from gaussmix.sources.findings import Cells, Fingerprint
 from gaussmix.sources.opening import is_table, open
 from gaussmix.waist.leaves import LEAF_ROWS
 
@@ -103,6 +103,8 @@ def check_source(
                 f"{MIN_ROWS} is required by {type(estimator).__name__}."
             )
         if not is_stream:
+            if getattr(estimator, "checkpoint", None) is not None:
+                X.of_all(Fingerprint)  # by the pass that finds all else, and not by one of its own
             low, high = X.of_all(Cells).ends
             _check_ends(low, high, X.feature_names)
         if X.may_miss:

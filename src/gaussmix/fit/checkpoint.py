@@ -29,6 +29,7 @@ from gaussmix.formats.record import Json
 from gaussmix.formats.values import plain
 from gaussmix.model import Model, flaw
 from gaussmix.sources.base import Source
+from gaussmix.sources.findings import Fingerprint
 from gaussmix.value import Value
 from gaussmix.version import package_version
 from gaussmix.waist.block import Block
@@ -351,14 +352,14 @@ def identity_of(
     Parameters
     ----------
     estimator : with its parameters.
-    source : the rows with the weights that the user gave. Of many rows a sample is compared, and counts of all.
+    source : the rows with the weights that the user gave.
     engine : sums over them.
     before : arrays and numbers of the fit that it continues, if it does.
     known : arrays of what is known about the rows, if anything.
     """
-    profile, sample = source.profile, source.sample(LEAF_ROWS)
+    fingerprint, profile, sample = source.of_all(Fingerprint), source.profile, source.sample(LEAF_ROWS)
     errors = [] if not source.has_errors else [error for error in map(_error_of, source.blocks()) if error is not None]
-    numbers = [sample.rows] if sample.row_weight is None else [sample.rows, sample.row_weight]
+    numbers = [np.uint64(fingerprint.total), sample.rows, *([] if sample.row_weight is None else [sample.row_weight])]
     weights = [profile.total_weight, profile.n_positive, profile.largest_weight]
     parameters = estimator.get_params(deep=False)
     settings = {name: _plain(name, value) for name, value in parameters.items() if name not in CHANGE_NOTHING}

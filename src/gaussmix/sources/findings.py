@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from dataclasses import dataclass
 from hashlib import blake2b
 from itertools import islice
@@ -10,9 +11,10 @@ from typing import Any, ClassVar, Protocol, Self
 import numpy as np
 
 from gaussmix.numerics.arrays import Array
+from gaussmix.numerics.hashing import mix
 from gaussmix.numerics.rows import AT_A_TIME, extreme_rows
 from gaussmix.waist.block import Block, Profile
-from gaussmix.waist.leaves import Sums, Tree
+from gaussmix.waist.leaves import LEAF_ROWS, Sums, Tree
 from gaussmix.waist.spread import Spread
 
 NARROW = 64  # features: with more, matrices of them are found when they are needed, in a pass of their own
@@ -128,6 +130,38 @@ class Distinct:
 
     def scaled(self, factor: float) -> Distinct:
         return self
+
+
+@dataclass(frozen=True)
+class Fingerprint:
+    """A number that tells other rows or weights, or another order of them; the same for any cut into blocks.
+
+    The sum modulo 2⁶⁴ of a hash of the number and the CRC-32 of each leaf. It misses a change with probability 2⁻³².
+    """
+
+    total: int
+
+    @classmethod
+    def of(cls, block: Block) -> Fingerprint:
+        found = cls(0)
+        for leaf in block.cut():
+            number = leaf.first_row // LEAF_ROWS << 32 | checksum(leaf)
+            found += cls(int(mix(np.array([number], dtype=np.uint64))[0]))
+        return found
+
+    def __add__(self, other: Fingerprint) -> Fingerprint:
+        return Fingerprint((self.total + other.total) % 2**64)
+
+    def scaled(self, factor: float) -> Fingerprint:
+        return self
+
+
+def checksum(block: Block, before: int = 0) -> int:
+    """The CRC-32 of the rows and weights of a block, after that of the blocks before it."""
+    for array in (block.rows.T, block.row_weight):
+        if array is not None:
+            before = zlib.crc32(np.ascontiguousarray(array).data, before)
+    return before
 
 
 def kinds_for(n_features: int, *, may_miss: bool) -> list[type[Finding]]:

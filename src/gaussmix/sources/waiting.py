@@ -15,7 +15,7 @@ from gaussmix.errors import warn
 T = TypeVar("T")
 
 LOOK = 0.25  # seconds between two looks at the workers
-PATIENCE = 30.0  # seconds without a worker after which a warning says so
+PATIENCE = 30.0  # seconds without a worker after which a warning says so, or the wait ends
 
 _deadline = ContextVar("deadline", default=inf)
 
@@ -54,10 +54,12 @@ def awaited(work: Future[T], has_workers: Callable[[], bool], cluster: str, advi
                 continue
             since = monotonic() if since is None else since
             seconds = monotonic() - since
+            if seconds < PATIENCE:
+                continue
             idle = f"{cluster} has had no worker for {seconds:.0f} s"
             if monotonic() > _deadline.get():
                 raise TimeoutError(f"{idle}, and max_time is over. {advice}")
-            if seconds > PATIENCE and not was_told:
+            if not was_told:
                 was_told = True
                 warn(f"{idle}, and the work waits for one. {advice}")
     except BaseException:

@@ -73,8 +73,11 @@ class Workers:
         """
         found: dict[str, int] = self.answer(self.client.nthreads(asynchronous=True))
         self._asked &= found.keys()
-        new, ours = sorted(found.keys() - self._asked), metadata.version("gaussmix")
-        answers = self.client.run(metadata.version, "gaussmix", workers=new, on_error="return") if new else {}
+        new = sorted(found.keys() - self._asked)
+        if not new:
+            return found
+        ours = metadata.version("gaussmix")
+        answers = self.client.run(metadata.version, "gaussmix", workers=new, on_error="return")
         for worker, theirs in answers.items():
             if isinstance(theirs, ImportError):
                 raise ImportError(f"The worker {worker} has no gaussmix. Install gaussmix {ours} on all workers.")
@@ -88,11 +91,13 @@ class Workers:
 
     def answer(self, call: Coroutine[Any, Any, T]) -> T:
         """What the scheduler answers; raises ConnectionError where there is none."""
+        from distributed.core import CommClosedError
+
         work = self._begun(call)
         try:
             while not wait([work], waiting.LOOK).done:
-                if self.client.status != "running":  # Dask tries for 30 s to reach another one
-                    raise self._lost()
+                if self.client.status != "running":  # Dask tries for 30 s to reach it again
+                    raise CommClosedError("the client is not connected")
             return work.result()
         except OSError as error:
             work.cancel()

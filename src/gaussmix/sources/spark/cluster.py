@@ -23,7 +23,7 @@ from gaussmix.sources.base import Source, T
 from gaussmix.sources.files.base import About
 from gaussmix.sources.opening import Request
 from gaussmix.sources.remote import LazySource, Remote
-from gaussmix.sources.spark import pieces
+from gaussmix.sources.spark import jobs, pieces
 from gaussmix.sources.spark.pieces import Layout
 from gaussmix.sources.spark.store import Store
 from gaussmix.sources.spark.table import Table
@@ -47,7 +47,7 @@ def loaded(table: Table) -> Source:
 
     Raises ValueError: there are no rows, or the first number or weight that no fit can use is named.
     """
-    frame = table.numbers.mapInArrow(partial(pieces.pieces, columns=table.columns), pieces.PIECES)
+    frame = jobs.on_executors(table.numbers, partial(pieces.pieces, columns=table.columns), pieces.PIECES)
     source = Cluster(frame, table.about)
     if source.flaw is not None:
         raise ValueError(source.flaw)
@@ -69,7 +69,7 @@ class Cluster(Remote):
         store = Store(uuid4().hex)
         self._life = _Life(frame.sparkSession, store)
         self._pieces = self._life.keep(frame, StorageLevel.DISK_ONLY)
-        found = self._pieces.drop("content").toArrow().to_pylist()
+        found = jobs.answered(self._pieces.drop("content"), f"load {about.name}").to_pylist()
         self.n_rows = sum(piece["n_rows"] for piece in found)
         self._layout, self.flaw = _laid_out(
             found, replace(about, n_rows=self.n_rows), self._n_leaves(frame.sparkSession), store
@@ -78,7 +78,7 @@ class Cluster(Remote):
             self._pieces.unpersist()
             return
         self._held = self._life.keep(self._joined(pieces.hold, pieces.HELD), StorageLevel.MEMORY_AND_DISK)
-        held = sorted(self._held.toArrow().to_pylist(), key=itemgetter("number"))
+        held = sorted(jobs.answered(self._held, f"join {about.name} to leaves").to_pylist(), key=itemgetter("number"))
         self._digests = [target["digest"] for target in held]
         self.flaw = next((target["flaw"] for target in held if target["flaw"] is not None), None)
 
@@ -102,7 +102,7 @@ class Cluster(Remote):
     def each(self, work: Callable[..., T], *arguments: Any) -> list[T]:
         """As for all rows elsewhere; done once more for targets whose files are not found."""
         visit = partial(pieces.visit, work=(work, arguments), digests=self._digests, store=self._layout.store)
-        found = self._answers(self._held.mapInArrow(visit, pieces.RESULTS))
+        found = self._answers(jobs.on_executors(self._held, visit, pieces.RESULTS))
         missing = [number for number in range(self._layout.n_targets) if number not in found]
         if missing:
             make = partial(pieces.make_and_visit, work=(work, arguments), digests=self._digests)
@@ -113,7 +113,7 @@ class Cluster(Remote):
 
     def _answers(self, frame: Any) -> dict[int, bytes]:
         """By the number of the target, where there is one."""
-        found = frame.toArrow().to_pylist()
+        found = jobs.answered(frame, f"a pass over {self.n_rows:,} rows").to_pylist()
         if any(target["digest"] != self._digests[target["number"]] for target in found):
             raise OSError(self._layout.changed)
         return {target["number"]: target["result"] for target in found if target["result"] is not None}
@@ -123,7 +123,7 @@ class Cluster(Remote):
         cut = partial(pieces.parts, layout=self._layout, targets=targets)
         parts = self._pieces.mapInArrow(cut, pieces.PARTS)
         gathered = parts.repartitionById(self._layout.n_targets, functions.col("target"))
-        return gathered.mapInArrow(partial(work, layout=self._layout), schema)
+        return jobs.on_executors(gathered, partial(work, layout=self._layout), schema)
 
 
 class _Life:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pickle
-import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import accumulate
@@ -17,6 +16,7 @@ from pyspark import TaskContext
 from gaussmix.numerics.threads import at_most
 from gaussmix.sources.files.arrow import Columns
 from gaussmix.sources.files.base import About
+from gaussmix.sources.findings import checksum
 from gaussmix.sources.remote import Held
 from gaussmix.sources.spark.store import Store, read
 from gaussmix.sources.spark.table import FILE, ROW
@@ -193,9 +193,7 @@ def _digest(blocks: Iterable[Block]) -> int:
     """A number that tells other rows or weights."""
     digest = 0
     for block in blocks:
-        for array in (block.rows.T, block.row_weight):
-            if array is not None:
-                digest = zlib.crc32(np.ascontiguousarray(array).data, digest)
+        digest = checksum(block, digest)
     return digest
 
 

@@ -1,0 +1,104 @@
+"""Jobs of Spark: named in its UI, waited for, and told in a sentence where they fail for a known reason."""
+
+from __future__ import annotations
+
+import platform
+import re
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future
+from functools import partial
+from threading import Thread
+from typing import Any
+from uuid import uuid4
+
+import pyarrow as pa
+from pyspark.util import inheritable_thread_target
+
+from gaussmix.sources.waiting import awaited
+from gaussmix.version import package_version
+
+_OTHER_VERSION = re.compile(r"ImportError: (The executor .* on all executors\.)")
+Batches = Iterable[pa.RecordBatch]
+
+
+def on_executors(frame: Any, work: Callable[..., Iterator[pa.RecordBatch]], schema: str) -> Any:
+    """The frame that a function makes of batches, on executors with this version of gaussmix."""
+    return frame.mapInArrow(partial(_checked, work=work, version=package_version()), schema)
+
+
+def _checked(
+    batches: Batches, work: Callable[[Batches], Iterator[pa.RecordBatch]], version: str
+) -> Iterator[pa.RecordBatch]:
+    if package_version() != version:
+        raise ImportError(
+            f"The executor on {platform.node()} has gaussmix {package_version()}. Install {version}, as on the driver, "
+            "on all executors."
+        )
+    return work(batches)
+
+
+def answered(frame: Any, doing: str) -> pa.Table:
+    """The rows of a frame, from a job that Spark's UI calls "gaussmix" and what it does.
+
+    Raises
+    ------
+    TimeoutError : there is no executor, and `max_time` is over.
+    ImportError : an executor has no gaussmix, or another version.
+    MemoryError : the rows are more than `spark.driver.maxResultSize`.
+    """
+    session, tag, work = frame.sparkSession, f"gaussmix-{uuid4().hex}", Future[pa.Table]()
+    context = getattr(session, "sparkContext", None)  # which Spark Connect has not
+
+    @inheritable_thread_target(session)  # type: ignore[untyped-decorator]
+    def run() -> None:
+        if not work.set_running_or_notify_cancel():
+            return
+        try:
+            session.addTag(tag)
+            if context is not None:
+                context.setJobDescription(f"gaussmix: {doing}")
+            work.set_result(frame.toArrow())
+        except BaseException as error:
+            work.set_exception(error)
+
+    Thread(target=run, name="gaussmix-job", daemon=True).start()
+    try:
+        return awaited(work, partial(_has_executors, context), "The Spark application", _advice(context))
+    except Exception as error:
+        known = _told(str(error))
+        if known is None:
+            raise
+        raise known from error
+    finally:
+        if not work.done():
+            session.interruptTag(tag)
+
+
+def _has_executors(context: Any) -> bool:
+    """Whether there are any; a client of Spark Connect can't know."""
+    if context is None or re.fullmatch(r"local(\[.*\])?", context.master):
+        return True
+    return len(context._jsc.sc().statusTracker().getExecutorInfos()) > 1  # one is the driver
+
+
+def _advice(context: Any) -> str:
+    place = "its UI" if context is None or context.uiWebUrl is None else context.uiWebUrl
+    return f"See at {place} and in the logs of the cluster manager why it gets no executors."
+
+
+def _told(error: str) -> Exception | None:
+    """What the text of an error of Spark says, in a sentence; None if that is not known."""
+    version = _OTHER_VERSION.search(error)
+    if version is not None:
+        return ImportError(version[1])
+    if "No module named 'gaussmix'" in error:
+        return ImportError(
+            f"An executor of Spark has no gaussmix. Install gaussmix {package_version()} on all executors; Spark's UI "
+            "names those whose tasks failed."
+        )
+    if "spark.driver.maxResultSize" in error:
+        return MemoryError(
+            "The results of a pass are more than spark.driver.maxResultSize allows. Set it higher or to 0, which is no "
+            "limit, or fit fewer components or a simpler covariance_type."
+        )
+    return None

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import polars as pl
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from sklearn import config_context
 from sklearn.base import clone
@@ -163,6 +164,15 @@ def test_frames_come_in_the_library_of_the_data(library, X):
         assert type(made) is type(table)
     again = pickle.loads(pickle.dumps(fitted))
     assert type(again.tidy()) is type(table)
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_equal_fits_make_equal_files_whatever_the_library_of_the_rows(library, X, tmp_path):
+    table = LIBRARIES[library](dict(zip("abc", X.T, strict=True)))
+    pq.write_table(pa.table(dict(zip("abc", X.T, strict=True))), tmp_path / "rows.parquet")
+    for name, rows in ("frame.gmm", table), ("file.gmm", tmp_path / "rows.parquet"):
+        GaussianMixture(3, random_state=0).fit(rows).save(tmp_path / name)
+    assert (tmp_path / "frame.gmm").read_bytes() == (tmp_path / "file.gmm").read_bytes()
 
 
 def test_a_saved_estimator_knows_its_rows(gm, tmp_path):

@@ -183,7 +183,7 @@ class StreamingMixture(MixtureEstimator, ABC):
         n_seen, facts = stream.n_seen, fitted.facts
         if facts is not None and (stream.learned is None or not stream.held):  # no row came after the fit
             return replace(fitted, facts=replace(facts, n_rows=n_seen))
-        return replace(fitted, facts=RowFacts(n_seen, counted_sum(stream.row_weight, n_seen), None, None))
+        return replace(fitted, facts=RowFacts(n_seen, counted_sum(stream.row_weight, n_seen), None))
 
     @property
     def n_samples_seen_(self) -> int:

@@ -130,16 +130,16 @@ class RowFacts:
         of rows of positive weight.
     log_likelihood : of the rows, nats, a total: before the last step of EM, or of the mixture where a search has found
         it. None if EM raised something else: with a prior, with labels, or of a part of the rows.
-    library : of the data frame that they came in; None for an array or a file.
     has_errors : whether the rows have measurement errors.
-    seconds : how long the fit took; None of one that was loaded, so that equal fits make equal files.
+    library : of the data frame that they came in; None for an array or a file.
+    seconds : how long the fit took. Of a fit that was loaded this and `library` are None: equal fits make equal files.
     """
 
     n_rows: int
     row_weight: float
     log_likelihood: float | None
-    library: str | None
     has_errors: bool = False
+    library: str | None = None
     seconds: float | None = None
 
     @classmethod
@@ -149,7 +149,7 @@ class RowFacts:
         empty = source.of_all(Cells).empty_weight if source.may_miss else 0.0
         per_row = source.profile.total_weight / (source.profile.total_weight - empty)  # the mean is of all rows
         total = None if log_likelihood is None else log_likelihood * weight * per_row
-        return cls(source.n_rows, weight, total, library_of(X), source.has_errors, perf_counter() - began)
+        return cls(source.n_rows, weight, total, source.has_errors, library_of(X), perf_counter() - began)
 
 
 def library_of(X: object) -> str | None:
@@ -159,7 +159,7 @@ def library_of(X: object) -> str | None:
 
 
 Record = TypeVar("Record")
-_NOT_SAVED = "seconds"  # so that equal fits make equal files
+_NOT_SAVED = "library", "seconds"  # so that equal fits make equal files
 _FLOAT64 = np.dtype(np.float64)
 _NUMBERS = frozenset({"log_likelihood", "bic", "icl"})  # columns of `results_` that summaries show
 _OF_SUMMARIES = _NUMBERS | {"structure", "n_components", "failure"}
@@ -258,13 +258,13 @@ def read_values(readers: Mapping[str, Reader], saved: Mapping[str, Any]) -> dict
 
 def records_of(cls: type[Record], table: Any) -> list[Record]:
     """Records from a model file, where each field is a column; raises TypeError or ValueError for another table."""
-    kinds = {name: get_args(kind) or (kind,) for name, kind in get_type_hints(cls).items() if name != _NOT_SAVED}
+    kinds = {name: get_args(kind) or (kind,) for name, kind in get_type_hints(cls).items() if name not in _NOT_SAVED}
     if not isinstance(table, dict) or table.keys() != kinds.keys():
         raise TypeError
     rows = list(zip(*(table[name] for name in kinds), strict=True))
     if any(type(value) not in kind for row in rows for value, kind in zip(row, kinds.values(), strict=True)):
         raise TypeError
-    return [cls(*row) for row in rows]
+    return [cls(**dict(zip(kinds, row, strict=True))) for row in rows]
 
 
 def _record_of(cls: type[Record], table: Any) -> Record:
@@ -280,7 +280,7 @@ def _facts_of(table: Any) -> RowFacts:
 
 def _table_of(records: Sequence[Any], cls: type) -> dict[str, list[Any]]:
     """Records as a model file holds them: a column for each field."""
-    names = [name for name in get_type_hints(cls) if name != _NOT_SAVED]
+    names = [name for name in get_type_hints(cls) if name not in _NOT_SAVED]
     return {name: [getattr(each, name) for each in records] for name in names}
 
 

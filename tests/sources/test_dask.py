@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import re
 import signal
 import threading
 from _thread import interrupt_main
@@ -386,6 +387,23 @@ def test_copies_of_parts_leave_work_for_every_worker(table, cluster):
     cluster.replicate(source._rows._held)
     assert sorted(map(len, source._rows._groups().values())) == [2, 2]
     assert_same_fit(mixture().fit(source), mixture().fit(whole[:, :N_FEATURES]))
+
+
+@pytest.mark.parametrize("cluster", ["cluster"], indirect=True)
+def test_passes_are_logged_and_tasks_called_by_what_they_do(table, cluster, caplog, monkeypatch):
+    made, each = [], dask_source.Cluster.each
+    monkeypatch.setattr(dask_source.Cluster, "each", lambda *work: made.append(work) or each(*work))
+    caplog.set_level("DEBUG", "gaussmix")
+    mixture().fit(open(array_of(table[1], CUTS["a few"])))
+    found = [each.getMessage() for each in caplog.records if each.name == "gaussmix"]
+    passes = [line for line in found if line.startswith("pass: ")]
+    (loaded,) = [line for line in found if line not in passes]
+    assert re.fullmatch(rf"loaded the Dask array: {N_ROWS} rows in 3 partitions, [\d.]+ s", loaded)
+    assert len(passes) == len(made)
+    for line in passes:
+        assert re.fullmatch(rf"pass: {N_ROWS} rows, 4.821 MB, [\d.]+ s, [\d.e+]+ rows/s, [\d.e-]+ MB received", line)
+    called = {"gaussmix-" + doing for doing in ("load", "count", "cut", "join", "pass")}
+    assert called <= cluster.cluster.scheduler.task_prefixes.keys()
 
 
 @pytest.mark.parametrize("cluster", ["cluster"], indirect=True)

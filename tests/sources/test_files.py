@@ -173,13 +173,18 @@ def test_a_file_source_keeps_what_sources_promise(tmp_path, rng):
 
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
-def test_a_fit_reads_the_file_once_and_then_once_a_pass(folder, monkeypatch):
+def test_a_fit_reads_the_file_once_and_then_once_a_pass(folder, monkeypatch, caplog):
+    caplog.set_level("DEBUG", "gaussmix")
     cursors = []
     monkeypatch.setattr(NpyReader, "cursor", lambda self, make=NpyReader.cursor: cursors.append(1) or make(self))
     source = open(folder / "by-rows.npy", memory=SMALL)
     GaussianMixture(3, init_params="kmeans", random_state=0, max_iter=4, tol=0).fit(source)
     survey, start, steps = 1, 2, 4  # a start takes means first, then scatter about them
     assert len(cursors) == survey + start + steps
+    lines = [each.getMessage() for each in caplog.records if each.name == "gaussmix"]
+    assert len(lines) == len(cursors)
+    for line in lines:
+        assert re.fullmatch(rf"pass: {source.n_rows} rows, [\d.]+ MB, [\d.]+ s, [\d.e+]+ rows/s", line)
 
 
 def test_what_engines_keep_beside_blocks_is_bounded(folder, monkeypatch):

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import logging
+import pickle
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property, partial
 from itertools import chain
 from math import frexp, inf
+from time import perf_counter
 from typing import Any, Protocol, Self, TypeVar
 
 import numpy as np
@@ -25,6 +28,7 @@ S_co = TypeVar("S_co", bound=Summable, covariant=True)
 T = TypeVar("T")
 F = TypeVar("F", bound=Finding)
 Number = TypeVar("Number", bound=np.generic)
+log = logging.getLogger("gaussmix")
 Given = Array | NDArray[np.int32]  # responsibilities (n_rows, n_components) or labels (n_rows,)
 
 
@@ -250,6 +254,16 @@ def in_leaves(block: Block, task: Callable[[Block], NDArray[Number]]) -> NDArray
     Then arrays and files, whose blocks begin with a leaf, give the same bits.
     """
     return np.concatenate([task(leaf) for leaf in block.cut()])
+
+
+def log_pass(source: Source, began: float, answers: Any = None) -> None:
+    """Tell the log how long a pass took since `perf_counter` was `began`, and how large the answers of workers were."""
+    if not log.isEnabledFor(logging.DEBUG):
+        return
+    seconds, n_bytes = perf_counter() - began, source.n_rows * source.n_features * source.dtype.itemsize
+    received = "" if answers is None else f", {len(pickle.dumps(answers, 5)) / 1e6:.3g} MB received"
+    speed = source.n_rows / max(seconds, 1e-9)
+    log.debug("pass: %d rows, %.4g MB, %.3f s, %.3g rows/s%s", source.n_rows, n_bytes / 1e6, seconds, speed, received)
 
 
 def _weights(block: Block) -> Array:

@@ -11,7 +11,7 @@ from dataclasses import replace
 from functools import partial
 from importlib import metadata
 from itertools import accumulate, chain, pairwise
-from time import sleep
+from time import perf_counter, sleep
 from typing import Any
 from uuid import uuid4
 
@@ -20,7 +20,7 @@ from dask.sizeof import sizeof
 
 from gaussmix.numerics.threads import at_most
 from gaussmix.sources import waiting
-from gaussmix.sources.base import Source, T
+from gaussmix.sources.base import Source, T, log, log_pass
 from gaussmix.sources.files.base import About
 from gaussmix.sources.remote import Held, Remote
 from gaussmix.sources.waiting import awaited
@@ -39,7 +39,7 @@ def loaded(client: Any, parts: Sequence[Any], about: About) -> Source:
     Raises ValueError: there are no rows, or the first number or weight that no fit can use is named. ImportError: a
     worker has no gaussmix, or another version of it.
     """
-    workers, name = Workers(client, about.name), _unique("load")
+    began, workers, name = perf_counter(), Workers(client, about.name), _unique("load")
     workers.n_threads()
     lists = [
         dask.delayed(list, pure=False)([part], dask_key_name=f"{name}-{number}") for number, part in enumerate(parts)
@@ -51,6 +51,8 @@ def loaded(client: Any, parts: Sequence[Any], about: About) -> Source:
     flaw = next((flaw for flaw in source.map_rows(about.flaw) if flaw is not None), None)
     if flaw is not None:
         raise ValueError(flaw)
+    seconds = perf_counter() - began
+    log.info("loaded %s: %d rows in %d partitions, %.3g s", about.name, source.n_rows, len(parts), seconds)
     return source
 
 
@@ -213,7 +215,9 @@ class Cluster(Remote):
             )
             return futures
 
+        began = perf_counter()
         found = dict(chain.from_iterable(self._workers.gathered(self._held, submit)))
+        log_pass(self, began, found)
         return [found[number] for number in range(len(self._held))]
 
     def _groups(self) -> dict[str, list[int]]:

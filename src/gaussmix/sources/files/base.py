@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from errno import EIO
 from queue import Empty, SimpleQueue
 from threading import Thread
+from time import perf_counter
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ from gaussmix.numerics.arrays import Array, Rows
 from gaussmix.numerics.rows import LARGEST, LARGEST_WEIGHT, bad_cell, largest_of
 from gaussmix.numerics.threads import at_most
 from gaussmix.sources.array import ArraySource
-from gaussmix.sources.base import Source
+from gaussmix.sources.base import Source, log_pass
 from gaussmix.sources.files.paths import Stamps
 from gaussmix.sources.findings import Finding
 from gaussmix.sources.survey import Survey
@@ -160,11 +161,13 @@ class FileSource(Source):
         return f"<FileSource {self.reader.name}: {self.n_rows} rows, {self.n_features} features, {self.dtype}>"
 
     def blocks(self) -> Iterator[Block]:
+        began = perf_counter()
         with closing(_Ahead(self.reader, self._chunk_rows)) as blocks:
             for block in blocks:
                 yield block
                 if self.watch is not None:
                     self.watch(block.n_rows)
+        log_pass(self, began)
 
     def sample(self, n_rows: int) -> Block:
         if self.n_rows <= n_rows:

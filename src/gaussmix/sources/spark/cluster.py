@@ -11,6 +11,7 @@ from functools import partial
 from operator import itemgetter
 from pathlib import PurePosixPath
 from threading import Thread
+from time import perf_counter
 from typing import Any
 from urllib.parse import unquote
 from uuid import uuid4
@@ -19,7 +20,7 @@ from pyspark import StorageLevel
 from pyspark.sql import functions
 
 from gaussmix.errors import warn
-from gaussmix.sources.base import Source, T
+from gaussmix.sources.base import Source, T, log, log_pass
 from gaussmix.sources.files.base import About
 from gaussmix.sources.opening import Request
 from gaussmix.sources.remote import LazySource, Remote
@@ -47,10 +48,12 @@ def loaded(table: Table) -> Source:
 
     Raises ValueError: there are no rows, or the first number or weight that no fit can use is named.
     """
+    began = perf_counter()
     frame = jobs.on_executors(table.numbers, partial(pieces.pieces, columns=table.columns), pieces.PIECES)
     source = Cluster(frame, table.about)
     if source.flaw is not None:
         raise ValueError(source.flaw)
+    log.info("loaded %s: %d rows, %.3g s", table.about.name, source.n_rows, perf_counter() - began)
     return source
 
 
@@ -101,6 +104,7 @@ class Cluster(Remote):
 
     def each(self, work: Callable[..., T], *arguments: Any) -> list[T]:
         """As for all rows elsewhere; done once more for targets whose files are not found."""
+        began = perf_counter()
         visit = partial(pieces.visit, work=(work, arguments), digests=self._digests, store=self._layout.store)
         found = self._answers(jobs.on_executors(self._held, visit, pieces.RESULTS))
         missing = [number for number in range(self._layout.n_targets) if number not in found]
@@ -109,6 +113,7 @@ class Cluster(Remote):
             found |= self._answers(self._joined(make, pieces.RESULTS, missing))
         if len(found) < self._layout.n_targets:
             raise OSError(self._layout.changed)
+        log_pass(self, began, found)
         return [pickle.loads(found[number]) for number in range(self._layout.n_targets)]
 
     def _answers(self, frame: Any) -> dict[int, bytes]:

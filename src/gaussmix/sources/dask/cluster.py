@@ -152,7 +152,7 @@ class Workers:
             try:
                 self._awaited([self.client.submit(bool, future, key=_unique("retry"))])
             except KilledWorker as error:
-                raise self._died(f"with partition {_number(future)} of {self._table}", error) from error
+                raise self._died(f"with {_named(future)} of {self._table}", error) from error
 
     def _awaited(self, futures: Sequence[Any]) -> list[Any]:
         work = self._begun(self.client.gather(futures, asynchronous=True))
@@ -242,9 +242,10 @@ def _unique(doing: str) -> str:
     return f"gaussmix-{doing}-{uuid4().hex}"
 
 
-def _number(future: Any) -> int:
-    """The number of the partition, which ends the keys of futures of rows."""
-    return int(future.key.rpartition("-")[2])
+def _named(future: Any) -> str:
+    """Which rows a future has: the number of their partition, or of the first of them, ends its key."""
+    key, _, number = future.key.rpartition("-")
+    return f"the rows from {int(number):,} on" if key.startswith("gaussmix-join") else f"partition {number}"
 
 
 def _aligned(client: Any, parts: Sequence[Any], sizes: Sequence[int]) -> list[Any]:
@@ -263,7 +264,7 @@ def _aligned(client: Any, parts: Sequence[Any], sizes: Sequence[int]) -> list[An
                 ranges.append((later, 0, end - starts[later]))
             later += 1
         pieces = [client.submit(_piece, parts[each], *rows, key=f"{cut}-{number}-{each}") for each, *rows in ranges]
-        held.append(client.submit(_join, first, pieces, key=f"{join}-{number}"))
+        held.append(client.submit(_join, first, pieces, key=f"{join}-{first}"))
     return held
 
 

@@ -20,6 +20,7 @@ from gaussmix.engines import choose
 from gaussmix.formats import remove_unfinished, whole_file
 from gaussmix.formats.envelope import pack, unpack
 from gaussmix.sources.array import ArraySource
+from gaussmix.sources.findings import Fingerprint
 from gaussmix.waist.leaves import LEAF_ROWS
 
 pytestmark = pytest.mark.filterwarnings(f"ignore::{ConvergenceWarning.__module__}.ConvergenceWarning")
@@ -317,7 +318,10 @@ def test_any_other_number_is_refused_also_in_many_rows(path, rng):
     before = checkpoints.identity_of(GaussianMixture(), ArraySource(rows, weight), choose())
     assert checkpoints.identity_of(GaussianMixture(), ManyBlocks(np.asfortranarray(rows), weight), choose()) == before
 
+    known = ArraySource(rows, weight).of_all(Fingerprint)
+
     def assert_told(rows, weight=weight):
+        assert ArraySource(rows, weight).of_all(Fingerprint) != known
         now = checkpoints.identity_of(GaussianMixture(), ArraySource(rows, weight), choose())
         with pytest.raises(ValueError, match="is the checkpoint of another fit: what X or sample_weight holds"):
             checkpoints.check_same("fit.ckpt", before, now)
@@ -332,7 +336,9 @@ def test_any_other_number_is_refused_also_in_many_rows(path, rng):
         swapped = weight.copy()
         swapped[[place, np.flatnonzero(weight != weight[place])[0]]] = 3 - swapped[place], swapped[place]
         assert_told(rows, swapped)
-    assert_told(np.r_[rows[LEAF_ROWS : 2 * LEAF_ROWS], rows[:LEAF_ROWS], rows[2 * LEAF_ROWS :]], weight)
+    places = np.arange(len(rows))
+    places[: 2 * LEAF_ROWS] = np.roll(places[: 2 * LEAF_ROWS], LEAF_ROWS)  # leaves change places
+    assert_told(rows[places], weight[places])
 
 
 def test_what_changes_no_bit_may_change(kept, rows):

@@ -20,7 +20,7 @@ from gaussmix.fit.checkpoint import Checkpoint
 from gaussmix.fit.plan import Plan
 from gaussmix.fit.problem import Problem
 from gaussmix.mixture.mixture import Mixture
-from gaussmix.sources.waiting import waiting_until
+from gaussmix.sources.waiting import waiting_for
 
 
 @dataclass(frozen=True, eq=False)
@@ -259,7 +259,7 @@ def with_teardown(fit: Callable[..., object], estimator: Any, *arguments: Any, *
         from sklearn.callback import with_callbacks
 
         fit = with_callbacks(fit)
-    with nullcontext() if estimator.max_time is None else waiting_until(deadline_of(estimator.max_time)):
+    with nullcontext() if estimator.max_time is None else waiting_for(CHECKS["max_time"](estimator.max_time)):
         fit(estimator, *arguments, **options)
 
 

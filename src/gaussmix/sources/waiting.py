@@ -21,9 +21,9 @@ _deadline = ContextVar("deadline", default=inf)
 
 
 @contextmanager
-def waiting_until(deadline: float) -> Iterator[None]:
-    """Wait for workers until then, in `time.monotonic` seconds."""
-    before = _deadline.set(deadline)
+def waiting_for(seconds: float) -> Iterator[None]:
+    """Wait for workers no longer than for so many seconds from now."""
+    before = _deadline.set(monotonic() + seconds)
     try:
         yield
     finally:
@@ -44,7 +44,7 @@ def awaited(work: Future[T], has_workers: Callable[[], bool], cluster: str, advi
 
     Raises
     ------
-    TimeoutError : there is no worker, and the time of `waiting_until` is over.
+    TimeoutError : there is no worker, and the time of `waiting_for` is over.
     """
     since, was_told = None, False
     try:

@@ -97,15 +97,41 @@ private:
     }
 };
 
-// Log-likelihoods, factors, log |det|.
-using EmResult = std::tuple<Result<double, 1>, Result<double, 1>, Result<double, 1>>;
+Result<double, 1> released(const Numbers& numbers) {
+    NewArray<double, 1> out({numbers.size()});
+    std::copy(numbers.begin(), numbers.end(), out.data());
+    return out.release();
+}
+
+// Whether it has sticks, alpha, the limit on components; the mean, precision and degrees of freedom; the scale and its
+// roots; the log normaliser, the weight of all rows, the unit of weights.
+using Belief = std::tuple<std::tuple<bool, double, Index>, Contiguous<1>, double, double, Contiguous<1>, Maybe<2>,
+                          double, double, double>;
+
+std::optional<BeliefView> view_belief(const std::optional<Belief>& belief, const EmView& task) {
+    if (!belief) return std::nullopt;
+    const auto& [concentration, mean, precision, dof, scale, roots, log_normaliser, row_weight, unit] = *belief;
+    const auto d = static_cast<std::size_t>(task.rows.n_features);
+    require(mean.size() == d, "the mean of a belief must have shape (n_features,)");
+    require(scale.size() == static_cast<std::size_t>(task.algebra.size(task.rows.n_features)),
+            "the scale of a belief must be of the algebra's size");
+    require((task.algebra.second() == Second::full) == roots.has_value() && (!roots || roots->size() == d * d),
+            "the roots of a belief must have shape (n_features, n_features), and go with a matrix");
+    const auto [has_sticks, alpha, most] = concentration;
+    return BeliefView{has_sticks,     alpha,      most,         mean.data(),
+                      precision,      dof,        scale.data(), roots ? roots->data() : nullptr,
+                      log_normaliser, row_weight, unit};
+}
+
+// Log-likelihoods, bounds, factors, log |det|.
+using EmResult = std::tuple<Result<double, 1>, Result<double, 1>, Result<double, 1>, Result<double, 1>>;
 
 EmResult bound_run_em(const Target& target, const Rows& rows, const RowWeight& row_weight, double total_weight,
                       const std::tuple<int, int, int>& letters, const Writable<double, 1>& weights,
                       const Writable<double, 2>& means, const Writable<double, 1>& covariances, const Maybe<1>& centre,
                       const Maybe<2>& total, const Contiguous<1>& ridge,
                       const std::tuple<double, double, double, double>& limits, double tolerance, double previous,
-                      Index max_steps, double seconds, int n_threads) {
+                      Index max_steps, double seconds, const std::optional<Belief>& belief, int n_threads) {
     EmView task = view_em(rows, row_weight, letters, weights, ridge, limits);
     task.total = view_total(task, centre, total);
     task.total_weight = total_weight;
@@ -113,14 +139,24 @@ EmResult bound_run_em(const Target& target, const Rows& rows, const RowWeight& r
     task.previous = previous;
     task.max_steps = max_steps;
     task.seconds = seconds;
+    const std::optional<BeliefView> prior = view_belief(belief, task);
+    task.belief = prior ? &*prior : nullptr;
     Written mixture(task, weights, means, covariances);
     Interrupt interrupt(is_interrupted);
     const Execution execution{check_threads(n_threads), interrupt};
-    Numbers log_likelihoods;
-    without_gil([&] { return run_em(*target.kernels, task, execution, mixture.view, log_likelihoods); });
-    NewArray<double, 1> out({log_likelihoods.size()});
-    std::copy(log_likelihoods.begin(), log_likelihoods.end(), out.data());
-    return {out.release(), mixture.factors.release(), mixture.log_abs_det.release()};
+    Numbers log_likelihoods, objectives;
+    without_gil(
+        [&] { return run_em(*target.kernels, task, execution, mixture.view, log_likelihoods, nullptr, &objectives); });
+    return {released(log_likelihoods), released(objectives), mixture.factors.release(), mixture.log_abs_det.release()};
+}
+
+// log Gamma and its derivative.
+using GammasResult = std::tuple<Result<double, 1>, Result<double, 1>>;
+
+GammasResult bound_gammas(const Target& target, const Contiguous<1>& numbers) {
+    NewArray<double, 1> logs({numbers.size()}), derivatives({numbers.size()});
+    gammas(*target.kernels, numbers.data(), static_cast<Index>(numbers.size()), logs.data(), derivatives.data());
+    return {logs.release(), derivatives.release()};
 }
 
 // Tolerance and most steps of EM, four times; gains; limits on moves; what is unsound.
@@ -437,7 +473,9 @@ constexpr const char* kEmSignature =
     " | None, total_weight: float, algebra: tuple[int, int, int], weights: " FLOATS ", means: " FLOATS
     ", covariances: " FLOATS ", centre: " FLOATS " | None, total: " FLOATS " | None, ridge: " FLOATS
     ", limits: tuple[float, float, float, float], tolerance: float, previous: float, max_steps: int, seconds: float, "
-    "n_threads: int) -> tuple[" FLOATS ", " FLOATS ", " FLOATS "]";
+    "belief: tuple[tuple[bool, float, int], " FLOATS ", float, float, " FLOATS ", " FLOATS
+    " | None, float, float, float] | None, n_threads: int) -> tuple[" FLOATS ", " FLOATS ", " FLOATS ", " FLOATS "]";
+constexpr const char* kGammasSignature = "def gammas(self, numbers: " FLOATS ") -> tuple[" FLOATS ", " FLOATS "]";
 constexpr const char* kClimbSignature =
     "def climb(self, rows: " FLOATS ", row_weight: " FLOATS ", algebra: tuple[int, int, int], weights: " FLOATS
     ", means: " FLOATS ", covariances: " FLOATS ", ridge: " FLOATS
@@ -477,8 +515,10 @@ void bind_em(nb::class_<Target>& type) {
     type.def("run_em", bound_run_em, nb::sig(kEmSignature), "rows"_a.noconvert(), "row_weight"_a.noconvert().none(),
              "total_weight"_a, "algebra"_a, "weights"_a.noconvert(), "means"_a.noconvert(), "covariances"_a.noconvert(),
              "centre"_a.none(), "total"_a.none(), "ridge"_a, "limits"_a, "tolerance"_a, "previous"_a, "max_steps"_a,
-             "seconds"_a, "n_threads"_a,
-             "Make steps of EM and write the mixture where it lies: (log_likelihood, factors, log_abs_det).")
+             "seconds"_a, "belief"_a.none(), "n_threads"_a,
+             "Make steps of EM and write the mixture where it lies: (log_likelihood, bound, factors, log_abs_det).")
+        .def("gammas", bound_gammas, nb::sig(kGammasSignature), "numbers"_a,
+             "Logarithm of the gamma function of each positive number, and its derivative.")
         .def("climb", bound_climb, nb::sig(kClimbSignature), "rows"_a, "row_weight"_a, "algebra"_a,
              "weights"_a.noconvert(), "means"_a.noconvert(), "covariances"_a.noconvert(), "ridge"_a, "limits"_a,
              "log_likelihood"_a, "within"_a, "judged"_a, "has_swaps"_a, "uniform"_a, "cursor"_a, "is_unwanted"_a,

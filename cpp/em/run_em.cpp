@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <optional>
 #include <utility>
 
 #include "families/factorisation.hpp"
@@ -15,6 +16,7 @@ namespace gaussmix {
 namespace {
 
 constexpr double kLog2Pi = 1.8378770664093456;
+constexpr double kLeastMass = 0x1p-900;  // of a component with a prior, which has no other limit
 
 // Sums of the rows nearest to each centre, or as they are given, about their means, which replace the centres. False
 // where a component has no rows, and if interrupted.
@@ -57,7 +59,10 @@ public:
           mass_(room(n_components_)),
           first_(room(n_components_ * d_)),
           second_(room((has_one_matrix_ ? 1 : n_components_) * algebra_.size(d_))),
-          offsets_(room(n_components_ * d_)) {}
+          offsets_(room(n_components_ * d_)),
+          degrees_(mass_) {
+        if (task.belief != nullptr) posterior_.emplace(kernels, *task.belief, algebra_, n_components_, d_);
+    }
 
     Mixture state(const MixtureView& mixture) const {
         Mixture found(algebra_, n_components_, d_);
@@ -82,14 +87,16 @@ public:
                is_sound(following, nearby.means.data());
     }
 
-    // One E- and M-step. False where one of the limits is passed, and if interrupted.
-    bool step(const Mixture& current, Mixture& following, double& log_likelihood) {
+    // One E- and M-step; both numbers are means. False where one of the limits is passed, and if interrupted.
+    bool step(const Mixture& current, Mixture& following, double& log_likelihood, double& objective) {
         if (has_one_matrix_ && !is_near(current)) return false;
         double n_far = 0, n_near;
         if (!expect(current, {&log_likelihood, &n_far, &n_near, mass_.data(), first_.data(), second_.data()}))
             return false;
         log_likelihood /= task_.total_weight;
         if (n_far > 0 || !std::isfinite(log_likelihood)) return false;
+        objective = log_likelihood;
+        if (posterior_) objective -= posterior_->divergence() / (task_.belief->unit * task_.total_weight);
         return maximise(current, current.covariances.data(), following) &&
                is_sound(following, has_one_matrix_ ? nullptr : current.means.data());
     }
@@ -99,7 +106,7 @@ public:
 
 private:
     bool is_sound(Mixture& mixture, const double* anchor) {
-        has_collapsed_ = is_noise(mixture) || !factorise(mixture);
+        has_collapsed_ = (!posterior_ && is_noise(mixture)) || !factorise(mixture);
         return !has_collapsed_ && loss(mixture, anchor) <= task_.limits.loss;
     }
 
@@ -107,7 +114,13 @@ private:
         const Shape shape{n_components_,   d_,         algebra_.factor_shape(),
                           has_one_matrix_, Rule::soft, has_one_matrix_ ? Second::none : algebra_.second()};
         StepView step_task{shape, task_.rows, task_.row_weight, {}, {}};
-        kernels_.log(mixture.weights.data(), n_components_, log_scale_.data());
+        if (posterior_) {
+            posterior_->look(mixture.weights.data(), mixture.means.data(), mixture.factors.data(),
+                             mixture.log_abs_det.data());
+            std::copy_n(posterior_->log_shares(), n_components_, log_scale_.begin());
+        } else {
+            kernels_.log(mixture.weights.data(), n_components_, log_scale_.data());
+        }
         for (Index k = 0; k < n_components_; ++k) {
             log_scale_[k] += mixture.log_abs_det[n_covariances_ == 1 ? 0 : k] - 0.5 * static_cast<double>(d_) * kLog2Pi;
         }
@@ -136,17 +149,19 @@ private:
         const double total = sum(mass_.data(), n_components_);
         for (Index k = 0; k < n_components_; ++k) {
             following.weights[k] = mass_[k] / total;
-            has_collapsed_ = !(following.weights[k] > task_.limits.lost_share);
+            has_collapsed_ = !(following.weights[k] > (posterior_ ? kLeastMass : task_.limits.lost_share));
             if (has_collapsed_) return false;
         }
         if (has_one_matrix_) std::copy(task_.total.second, task_.total.second + d_ * d_, second_.begin());
         for (Index k = 0; k < n_components_; ++k) {
             double* second = second_.data() + (has_one_matrix_ ? 0 : k * algebra_.size(d_));
             centre(k, has_one_matrix_ ? task_.total.centre : current.means.data() + k * d_, following, second);
-            add_ridge(mass_[k], second);
+            degrees_[k] = mass_[k];
+            if (posterior_) believe(k, following.means.data() + k * d_, second);
+            add_ridge(degrees_[k], second);
         }
         if (algebra_.is_shared() && !has_one_matrix_) pool();
-        const SecondSumsView scatter{n_components_, d_, mass_.data(), second_.data()};
+        const SecondSumsView scatter{n_components_, d_, degrees_.data(), second_.data()};
         update(kernels_, algebra_, scatter, covariances, listener_, following.covariances.data());
         return true;
     }
@@ -182,6 +197,28 @@ private:
             first[j] -= mass_[k] * (mean[j] - anchor[j]);
         }
         add_squares(first, 1 / mass_[k], second);
+    }
+
+    // The mean, the second sums about it and the degrees of freedom with a prior: `Posterior.constrain` of
+    // em/posterior.py.
+    void believe(Index k, double* mean, double* second) {
+        const BeliefView& belief = *task_.belief;
+        const double shrinkage = belief.precision / belief.unit, part = shrinkage / (mass_[k] + shrinkage);
+        const Index size = algebra_.size(d_);
+        double* offset = offsets_.data() + k * d_;
+        for (Index j = 0; j < d_; ++j) {
+            const double found = mean[j] + part * (belief.mean[j] - mean[j]);
+            offset[j] = std::sqrt(mass_[k]) * (mean[j] - found);
+            mean[j] = found;
+        }
+        add_squares(offset, 1, second);
+        for (Index j = 0; j < d_; ++j) offset[j] = std::sqrt(shrinkage) * (mean[j] - belief.mean[j]);
+        add_squares(offset, 1, second);
+        const double times = algebra_.shape == Across::nothing ? static_cast<double>(d_) : 1;
+        for (Index i = 0; i < size && (k == 0 || !algebra_.is_shared()); ++i) {
+            second[i] += times * belief.scale[i] / belief.unit;
+        }
+        degrees_[k] += belief.dof / belief.unit / (algebra_.is_shared() ? static_cast<double>(n_components_) : 1);
     }
 
     // The sum over components, in the place of the first.
@@ -281,7 +318,8 @@ private:
     const Index n_components_, d_, n_covariances_;
     const bool has_one_matrix_;
     bool has_collapsed_ = false;
-    Numbers log_scale_, origin_means_, mass_, first_, second_, offsets_, repeated_;
+    Numbers log_scale_, origin_means_, mass_, first_, second_, offsets_, degrees_, repeated_;
+    std::optional<Approximation> posterior_;
 };
 
 }  // namespace
@@ -319,16 +357,17 @@ bool begin_em(const KernelTable& kernels, const EmView& task, const Execution& e
 }
 
 bool run_em(const KernelTable& kernels, const EmView& task, const Execution& execution, MixtureView mixture,
-            Numbers& log_likelihoods, bool* has_collapsed) {
+            Numbers& log_likelihoods, bool* has_collapsed, Numbers* objectives) {
     Loop loop(kernels, task, execution);
     Mixture current = loop.state(mixture), following = current;
     if (!loop.factorise(current)) return !execution.interrupt.has_come();
     const auto end = std::chrono::steady_clock::now() + std::chrono::duration<double>(task.seconds);
-    double previous = task.previous, log_likelihood = 0;
-    while (loop.step(current, following, log_likelihood)) {
+    double previous = task.previous, log_likelihood = 0, objective = 0;
+    while (loop.step(current, following, log_likelihood, objective)) {
         std::swap(current, following);
         log_likelihoods.push_back(log_likelihood);
-        const bool has_settled = std::fabs(log_likelihood - std::exchange(previous, log_likelihood)) < task.tolerance;
+        if (objectives != nullptr && task.belief != nullptr) objectives->push_back(objective);
+        const bool has_settled = std::fabs(objective - std::exchange(previous, objective)) < task.tolerance;
         const bool is_last = static_cast<Index>(log_likelihoods.size()) >= task.max_steps;
         if (has_settled || is_last || std::chrono::steady_clock::now() >= end) break;
     }

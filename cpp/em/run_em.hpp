@@ -3,6 +3,7 @@
 #include "families/algebra.hpp"
 #include "families/volume.hpp"
 #include "spans.hpp"
+#include "variational.hpp"
 
 namespace gaussmix {
 
@@ -27,9 +28,10 @@ struct EmView {
     TotalView total;      // null unless the algebra shares a full covariance
     const double* ridge;  // (n_features,), data units^2
     Limits limits;
-    double tolerance, previous;  // nats per unit of row weight; the mean log-likelihood of the step before
+    double tolerance, previous;  // nats per unit of row weight; the objective of the step before
     Index max_steps;
-    double seconds;  // it makes no further step after so long
+    double seconds;                      // it makes no further step after so long
+    const BeliefView* belief = nullptr;  // null: maximum likelihood; otherwise `Variational` of em/variational.py
 };
 
 struct MixtureView {      // where EM starts, and where it ends
@@ -68,10 +70,11 @@ bool sum_all(const KernelTable& kernels, const EmView& task, const Execution& ex
 bool begin_em(const KernelTable& kernels, const EmView& task, const Execution& execution, const GivenView& given,
               MixtureView mixture, bool& is_found);
 
-// Appends the mean log-likelihood before each step that it makes. It stops when the log-likelihood has settled, when time
-// is up, and before a step that would pass a limit; only then can it make no step at all. False if interrupted.
+// Appends the mean log-likelihood before each step that it makes. It stops when the objective has settled, when time is
+// up, and before a step that would pass a limit; only then can it make no step at all. False if interrupted.
 // `has_collapsed`, unless it is null, says whether it stopped because a component loses its rows or collapses.
+// `objectives` takes the mean bound before each step, where there is a belief; otherwise it stays empty.
 bool run_em(const KernelTable& kernels, const EmView& task, const Execution& execution, MixtureView mixture,
-            Numbers& log_likelihoods, bool* has_collapsed = nullptr);
+            Numbers& log_likelihoods, bool* has_collapsed = nullptr, Numbers* objectives = nullptr);
 
 }  // namespace gaussmix

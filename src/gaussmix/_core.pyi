@@ -180,13 +180,35 @@ class Target:
         previous: float,
         max_steps: int,
         seconds: float,
+        belief: (
+            tuple[
+                tuple[bool, float, int],
+                numpy.typing.NDArray[numpy.float64],
+                float,
+                float,
+                numpy.typing.NDArray[numpy.float64],
+                numpy.typing.NDArray[numpy.float64] | None,
+                float,
+                float,
+                float,
+            ]
+            | None
+        ),
         n_threads: int,
     ) -> tuple[
-        numpy.typing.NDArray[numpy.float64], numpy.typing.NDArray[numpy.float64], numpy.typing.NDArray[numpy.float64]
+        numpy.typing.NDArray[numpy.float64],
+        numpy.typing.NDArray[numpy.float64],
+        numpy.typing.NDArray[numpy.float64],
+        numpy.typing.NDArray[numpy.float64],
     ]:
         """
-        Make steps of EM and write the mixture where it lies: (log_likelihood, factors, log_abs_det).
+        Make steps of EM and write the mixture where it lies: (log_likelihood, bound, factors, log_abs_det).
         """
+
+    def gammas(
+        self, numbers: numpy.typing.NDArray[numpy.float64]
+    ) -> tuple[numpy.typing.NDArray[numpy.float64], numpy.typing.NDArray[numpy.float64]]:
+        """Logarithm of the gamma function of each positive number, and its derivative."""
 
     def climb(
         self,

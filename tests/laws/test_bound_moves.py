@@ -39,7 +39,7 @@ def moves_of(rows, family, engine, weights, shares, row_weight=None, unit=1.0):
     given = ArraySource(rows, row_weight, given=shares)
     model = InitialMoments(given, engine, shares.shape[1], Partition()).model(family, objective)
     rng = np.random.default_rng(0)
-    return BoundMoves(source, engine, objective, distinct_rows(source), 6, rng, lambda: False), model
+    return BoundMoves(source, engine, objective, distinct_rows(source), source, 6, rng, lambda: False), model
 
 
 def quarters(rows):

@@ -135,6 +135,22 @@ def test_the_ridge_is_positive_where_nothing_is_left_of_the_weights(n_rows):
         assert (ridge > 0).all()
 
 
+@pytest.mark.parametrize("is_weighted", [False, True])
+def test_condensed_rows_have_the_moments_of_all_and_keep_the_ends(is_weighted, rng):
+    rows = np.append(rng.lognormal(size=9_000), np.full(2_000, 1.5))[:, None]
+    every = distinct_rows(ArraySource(rows, rng.integers(1, 4, 11_000).astype(float) if is_weighted else None))
+    few = every.condensed()
+    assert len(few.rows) < 3_300
+    assert (np.diff(few.rows[:, 0]) >= 0).all()
+    for power, rounding in (0, 1e-13), (1, 1e-13), (2, 1e-13), (3, 1e-4):
+        sums = [(each.weight * each.rows[:, 0] ** power).sum() for each in (few, every)]
+        assert sums[0] == pytest.approx(sums[1], rel=rounding)
+    np.testing.assert_array_equal(few.rows[[0, 1, -2, -1]], every.rows[[0, 1, -2, -1]])
+    at, of_all = few.rows[:, 0] == 1.5, every.rows[:, 0] == 1.5  # a number that many rows have is not mixed with others
+    assert few.weight[at].sum() == every.weight[of_all].sum()
+    assert few.condensed() is few
+
+
 def test_rows_that_differ_late_are_sorted_by_their_last_columns(rng):
     rows = np.zeros((200, 300))
     rows[:, 299] = rng.permutation(200)

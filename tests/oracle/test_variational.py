@@ -14,6 +14,7 @@ from sklearn.mixture import BayesianGaussianMixture as Theirs
 from gaussmix.em.approximation import GaussWishart
 from gaussmix.em.bound_moves import Survey, merges
 from gaussmix.em.concentration import DirichletWeights, StickWeights
+from gaussmix.em.fast_path import FastPath
 from gaussmix.em.initial import InitialMoments
 from gaussmix.em.loop import run_em
 from gaussmix.em.stopping import Stopping
@@ -23,9 +24,10 @@ from gaussmix.engines import choose, engine_for
 from gaussmix.families import FAMILIES
 from gaussmix.families.base import has_conjugate_prior
 from gaussmix.numerics.blas import one_blas_thread
-from gaussmix.numerics.gamma import digamma, log_gamma
+from gaussmix.numerics.gamma import digamma, gammas, gammas_without_core, log_gamma
 from gaussmix.sources.array import ArraySource
 from gaussmix.starts.base import Partition
+from gaussmix.testing.check_runner import Stepwise
 from gaussmix.waist.block import Block
 from gaussmix.waist.need import Second
 
@@ -204,6 +206,32 @@ def test_gamma_functions_are_scipy_s() -> None:
     numbers = np.concatenate((np.logspace(-8, 8, 200), np.linspace(0.5, 30, 100)))
     np.testing.assert_allclose(digamma(numbers), scipy.special.digamma(numbers), rtol=1e-13, atol=1e-14)
     np.testing.assert_allclose(log_gamma(numbers), gammaln(numbers), rtol=1e-13, atol=2e-14)
+
+
+def test_gamma_functions_of_the_core_are_numpy_s() -> None:
+    numbers = np.concatenate((np.logspace(-100, 100, 400), np.linspace(0.5, 30, 300)))
+    for ours, theirs in zip(gammas(numbers), gammas_without_core(numbers), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+@families
+@weights
+@pytest.mark.parametrize("d", [1, 3])
+@pytest.mark.parametrize("unit", [1.0, 4.0])
+def test_an_engine_s_steps_are_those_of_the_loop(rng, name, has_sticks, d, unit) -> None:
+    rows, weight = rng.normal(size=(60, d)), rng.integers(1, 4, 60) / unit
+    belief = prior_of(name, rows, 4, has_sticks=has_sticks)[1].belief
+    of_rows = {"row_weight": unit * weight.sum(), "unit": unit}
+    objective = Variational(np.full(d, 0.1), belief.conjugate(unit), belief=belief, **of_rows)
+    start = m_step(rows, rng.dirichlet(np.ones(4), 60), objective)
+    engine, source, stopping = choose(), ArraySource(rows, weight), Stopping(0.0, 12)
+    one, other = (final(run_em(source, by, start, objective, stopping)) for by in (engine, Stepwise(engine)))
+    assert FastPath(source, engine, start.family, 4, objective, stopping).run(start, 0, -np.inf)[1]
+    np.testing.assert_allclose(one.trace.objective, other.trace.objective, rtol=1e-13)
+    np.testing.assert_allclose(one.trace.log_likelihood, other.trace.log_likelihood, rtol=1e-13)
+    np.testing.assert_allclose(one.model.weights, other.model.weights, rtol=1e-10)
+    np.testing.assert_allclose(one.model.means, other.model.means, rtol=1e-10, atol=1e-12)
+    np.testing.assert_allclose(one.model.covariances.each, other.model.covariances.each, rtol=1e-10, atol=1e-12)
 
 
 @weights

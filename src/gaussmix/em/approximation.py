@@ -13,9 +13,10 @@ from typing import Any
 import numpy as np
 
 from gaussmix.covariances import Covariances
-from gaussmix.em.concentration import Concentration
+from gaussmix.em.concentration import Concentration, DirichletWeights, StickWeights
 from gaussmix.em.posterior import Conjugate
 from gaussmix.em.student_mixture import StudentMixture
+from gaussmix.engines.runner import Belief
 from gaussmix.families.base import Family
 from gaussmix.model import Model
 from gaussmix.numerics.arrays import Array
@@ -72,6 +73,16 @@ class GaussWishart:
     def as_sums(self) -> Conjugate:
         """The same as what it adds to sums of rows."""
         return self.conjugate()
+
+    def as_values(self, row_weight: float, unit: float) -> Belief:
+        """The same for an engine, for rows of this total weight, whose weights were divided by `unit`."""
+        concentration = self.concentration
+        most = concentration.n_components if isinstance(concentration, DirichletWeights) else 0
+        of_weights = isinstance(concentration, StickWeights), concentration.alpha, most
+        roots = self.as_sums.roots(self.n_features) if self.form is Second.FULL else None
+        scale = np.ascontiguousarray(self.scale).ravel()
+        of_prior = self.mean, self.precision, self.dof, scale, roots, self.log_normaliser
+        return Belief(of_weights, *of_prior, row_weight, unit)
 
     @property
     def times(self) -> float:

@@ -15,8 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gaussmix.em.approximation import Approximation
+from gaussmix.em.fast_path import FastPath
 from gaussmix.em.halves import halved
 from gaussmix.em.loop import em_step
+from gaussmix.em.stopping import Stopping
 from gaussmix.em.variational import Variational
 from gaussmix.engines.base import Engine
 from gaussmix.errors import SingularCovariance
@@ -70,6 +72,7 @@ class BoundMoves:
     ----------
     source, engine, objective : as for `run_em`.
     sample : rows that proposals are made from.
+    surveyed : the rows that Σ r log r is summed over.
     most_components : no birth makes more.
     rng : cuts of components into halves.
     is_unwanted : asked before each birth whether to stop.
@@ -79,16 +82,23 @@ class BoundMoves:
     engine: Engine[Any]
     objective: Variational
     sample: Distinct
+    surveyed: Source
     most_components: int
     rng: np.random.Generator
     is_unwanted: Callable[[], bool]
-    _tried_at: float = field(default=-np.inf, init=False)  # the bound when births of all components were last tried
+    tried_at: float = field(default=-np.inf, init=False)  # the bound when births of all components were last tried
 
     @cached_property
     def _scale(self) -> Array:
         """Standard deviations of the sample, (n_features,), data units; not 0."""
         scale: Array = np.sqrt(np.maximum(self.sample.filled.var(axis=0), np.finfo(np.float64).tiny))
         return scale
+
+    @cached_property
+    def _fast(self) -> FastPath:
+        """Steps that the engine makes by itself."""
+        belief, stopping = self.objective.belief, Stopping(SETTLED, STEPS - 1)
+        return FastPath(self.source, self.engine, belief.family, self.most_components, self.objective, stopping)
 
     @property
     def n_parameters(self) -> int:
@@ -99,7 +109,7 @@ class BoundMoves:
     def raised(self, model: Model) -> Model | None:
         """The model after the moves that raise the bound; None if none does."""
         state = first = self.judged(model)
-        is_known = state.bound - self._tried_at < SETTLED * self.objective.row_weight
+        is_known = state.bound - self.tried_at < SETTLED * self.objective.row_weight
         state, is_tried = self._pruned(state, np.full(model.n_components, is_known))
         while not self.is_unwanted():
             places = np.flatnonzero(~is_tried)
@@ -115,13 +125,30 @@ class BoundMoves:
         if (np.diff(order) < 0).any():
             ordered = self.judged(state.model.take(order))
             state = ordered if ordered.bound >= state.bound else state
-        self._tried_at = state.bound
+        self.tried_at = state.bound
         return None if state is first else state.model
 
     def judged(self, model: Model) -> Judged:
+        following, _, bounds = self._fast.run(model, 0, -np.inf, 1)
+        if bounds:
+            return Judged(model, self.objective.row_weight * bounds[0], following)
         moments, following, _ = em_step(self.source, self.engine, model, self.objective, {})
         bound = self.objective.unit * (moments.log_likelihood + self.objective.log_prior(model))
         return Judged(model, bound, following)
+
+    def _after_steps(self, model: Model) -> Judged:
+        """The last of at most `STEPS` steps from a model."""
+        n_steps, last = 0, -np.inf
+        while n_steps < STEPS - 1:
+            reached, _, bounds = self._fast.run(model, n_steps, last)
+            if not bounds:
+                state = self.judged(model)
+                reached, bounds = state.following, [state.bound / self.objective.row_weight]
+            model, n_steps = reached, n_steps + len(bounds)
+            before, last = [last, *bounds][-2:]
+            if last - before < SETTLED:
+                break
+        return self.judged(model)
 
     def _is_higher(self, one: Judged, other: Judged) -> bool:
         return one.bound > other.bound + GAIN * max(1.0, abs(other.bound))
@@ -136,11 +163,7 @@ class BoundMoves:
         if born is None:
             return None
         model, parents = born
-        now = self.judged(model)
-        for _ in range(STEPS - 1):
-            before, now = now, self.judged(now.following)
-            if now.bound - before.bound < SETTLED * self.objective.row_weight:
-                break
+        now = self._after_steps(model)
         # A component that was not split keeps its mark; halves have none, unless they merge again.
         marks = np.array([parent < 0 and bool(is_tried[k]) for k, parent in enumerate(parents[: len(is_tried)])])
         marks = np.append(marks, np.zeros(len(parents) - len(marks), dtype=bool))
@@ -287,7 +310,7 @@ class BoundMoves:
 
     def survey(self, q: Approximation, pairs: NDArray[np.intp], some: Places) -> tuple[Array, Array]:
         """What `Survey` sums, nats."""
-        entropy, left = self.source.map_merge(Survey(self.engine, q.parameters, pairs, some))
+        entropy, left = self.surveyed.map_merge(Survey(self.engine, q.parameters, pairs, some))
         return self.objective.unit * entropy, self.objective.unit * left
 
     def _merged(self, q: Approximation, pairs: NDArray[np.intp], merged: Array) -> tuple[Model, Places]:

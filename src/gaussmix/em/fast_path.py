@@ -13,7 +13,7 @@ from gaussmix.em.maximise import LOST_SHARE, MAX_LOSS, MEAN_ROUNDING
 from gaussmix.em.objective import Objective
 from gaussmix.em.stopping import Stopping
 from gaussmix.engines.base import Engine
-from gaussmix.engines.runner import Control, Course, Groups, Recipe, Runner
+from gaussmix.engines.runner import Belief, Control, Course, Groups, Recipe, Runner
 from gaussmix.families.base import Family
 from gaussmix.model import Model
 from gaussmix.numerics.arrays import Array
@@ -34,30 +34,32 @@ class FastPath:
     objective: Objective
     stopping: Stopping
 
-    def run(self, model: Model, n_steps: int, previous: float, most: int | None = None) -> tuple[Model, list[float]]:
+    def run(
+        self, model: Model, n_steps: int, previous: float, most: int | None = None
+    ) -> tuple[Model, list[float], list[float]]:
         """Continue from a model, `n_steps` steps into a run, for as many steps as the engine makes by itself.
 
         These are at most `most`, and as many as the stopping rule allows; `previous` is the objective before the last
-        step. Gives the model after them and the mean log-likelihood before each; no number if Python must make the next
-        step.
+        step. Gives the model after them, and the mean log-likelihood and the objective before each; no number if Python
+        must make the next step.
         """
         if self._task is None or model.noise is not None:
-            return model, []
+            return model, [], []
         runner, algebra, rows = self._task
         left = self.stopping.max_steps - n_steps
         control = self._control(left if most is None else min(left, most), previous)
         start = model.weights, model.means, model.covariances.array
         course = runner.run_em(*rows, start, algebra, control)
         if course is None or not course.log_likelihood:
-            return model, []
-        return model_of(course, self.family), course.log_likelihood
+            return model, [], []
+        return model_of(course, self.family), course.log_likelihood, course.objective
 
     def begin(self, centres: Array) -> Model | None:
         """Make an M-step with each row in the component of its nearest centre (n_components, n_features).
 
         Returns None if Python must make it.
         """
-        if self._task is None:
+        if self._task is None or self._terms[1] is not None:
             return None
         runner, algebra, (block, _) = self._task
         recipe = Recipe(algebra, len(centres), np.ascontiguousarray(centres), self._control(0), 0.0, 0.0, 0.0)
@@ -66,12 +68,16 @@ class FastPath:
         return None if course is None else model_of(course, self.family)
 
     def _control(self, max_steps: int, previous: float = float("-inf")) -> Control:
-        return Control(self._ridge, self.stopping.tolerance, max_steps, LOST_SHARE, MEAN_ROUNDING, MAX_LOSS, previous)
+        ridge, belief = self._terms
+        limits = LOST_SHARE, MEAN_ROUNDING, MAX_LOSS
+        return Control(ridge, self.stopping.tolerance, max_steps, *limits, previous, belief)
 
     @cached_property
-    def _ridge(self) -> Array | None:
-        """The ridge of the objective; None if engines do not support the objective or the stopping rule."""
-        return self.objective.as_ridge() if type(self.stopping) is Stopping else None
+    def _terms(self) -> tuple[Array | None, Belief | None]:
+        """The ridge and the prior of the objective; no ridge if engines support not the objective or not the rule."""
+        if type(self.stopping) is not Stopping:
+            return None, None
+        return self.objective.as_belief() or (self.objective.as_ridge(), None)
 
     @cached_property
     def _task(self) -> tuple[Runner, Algebra, tuple[Block, Any]] | None:
@@ -80,7 +86,7 @@ class FastPath:
         None if the engine makes no steps by itself, if there are many rows, or if rows have known labels.
         """
         engine, algebra, block = self.engine, self.family.algebra, self.source.whole
-        if algebra is None or self._ridge is None or not isinstance(engine, Runner):
+        if algebra is None or self._terms[0] is None or not isinstance(engine, Runner):
             return None
         if block is None or block.n_rows > LEAF_ROWS or block.log_prior is not None:
             return None

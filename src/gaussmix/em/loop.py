@@ -65,12 +65,11 @@ def run_em(
     while state.outcome is None:
         model, trace = state.model, state.trace
         last = trace.last if trace.n_steps else previous
-        reached, log_likelihood, stuck = model, list[float](), trace.frozen
+        reached, log_likelihood, values, stuck = model, list[float](), list[float](), trace.frozen
         if not trace.frozen:
             limits = stopping.most, None if faster is None else faster.limit(trace)
             most = min((limit for limit in limits if limit is not None), default=None)
-            reached, log_likelihood = fast.run(model, trace.n_steps, last, most)
-        values = log_likelihood
+            reached, log_likelihood, values = fast.run(model, trace.n_steps, last, most)
         if not log_likelihood:
             moments, reached, stuck = em_step(
                 source, engine, model, objective, trace.frozen, is_exact=is_exact or has_path(trace), facts=facts

@@ -7,6 +7,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import ClassVar
 
+from gaussmix.engines.runner import Belief
 from gaussmix.errors import LIKELIHOOD
 from gaussmix.model import Model
 from gaussmix.numerics.arrays import Array
@@ -75,6 +76,10 @@ class Objective(ABC):
 
     def as_ridge(self) -> Array | None:
         """The ridge (n_features,) if the objective has no other term, else None. Fast paths support ridges only."""
+        return None
+
+    def as_belief(self) -> tuple[Array, Belief] | None:
+        """The ridge (n_features,) and the prior, if the objective is the bound of variational Bayes, else None."""
         return None
 
 

@@ -14,6 +14,7 @@ from typing import ClassVar
 from gaussmix.em.approximation import Approximation, GaussWishart
 from gaussmix.em.posterior import Posterior
 from gaussmix.em.terms import OverallMoments, Terms
+from gaussmix.engines.runner import Belief
 from gaussmix.families.base import Family
 from gaussmix.model import Model
 from gaussmix.numerics.arrays import Array
@@ -62,6 +63,9 @@ class Variational(Posterior):
     def log_prior(self, model: Model) -> float:
         """−KL(q ‖ p), which the bound has beside the sum over rows."""
         return -self.approximation(model).divergence / self.unit
+
+    def as_belief(self) -> tuple[Array, Belief]:
+        return self.ridge, self.belief.as_values(self.row_weight, self.unit)
 
     @property
     def for_any(self) -> Variational:

@@ -24,6 +24,30 @@ from gaussmix.waist.parameters import Parameters
 from gaussmix.waist.whitening.base import Whitening
 
 
+class Belief(NamedTuple):
+    """The prior of a mixture in variational Bayes, `em.approximation.GaussWishart`, as plain values in rows.
+
+    Parameters
+    ----------
+    concentration : whether the weights are sticks, α, and the number of components of a Dirichlet distribution.
+    mean, precision, dof : m (n_features,), data units; β; ν.
+    scale : S in compact form, data units².
+    roots : (n_features, n_features), the rows r of S = Σ r rᵀ; None unless S is a matrix.
+    log_normaliser : of the distribution of a precision, nats, up to a constant.
+    row_weight, unit : of all rows, and what the weights of rows were divided by.
+    """
+
+    concentration: tuple[bool, float, int]
+    mean: Array
+    precision: float
+    dof: float
+    scale: Array
+    roots: Array | None
+    log_normaliser: float
+    row_weight: float
+    unit: float
+
+
 class Control(NamedTuple):
     """When to stop, and which steps to leave to the loop in Python.
 
@@ -31,14 +55,14 @@ class Control(NamedTuple):
     ----------
     ridge : (n_features,), added to every variance at each step, data units². None for the automatic one of each group,
         which only `Runner.fit_many` takes.
-    tolerance : stop when the mean log-likelihood changes by less, nats per unit of row weight.
+    tolerance : stop when the objective, a mean, changes by less, nats per unit of row weight.
     max_steps : limit on the number of steps.
     lost_share : leave a step that would give a component less than this share of the row weight.
     mean_rounding : leave a step after which a feature without a ridge has a standard deviation of less than this
         fraction of its mean.
     loss : leave a step if second moments about the anchor exceed those about the new means by this factor.
-    previous : mean log-likelihood of the step that preceded this run (−inf if none); used for the first convergence
-        test.
+    previous : the objective of the step that preceded this run (−inf if none); used for the first convergence test.
+    belief : the prior, if the objective is the bound of variational Bayes; only `Runner.run_em` takes one.
     """
 
     ridge: Array | None
@@ -48,6 +72,7 @@ class Control(NamedTuple):
     mean_rounding: float
     loss: float
     previous: float = float("-inf")
+    belief: Belief | None = None
 
 
 class Course(NamedTuple):
@@ -60,6 +85,7 @@ class Course(NamedTuple):
     covariances : after the last step, in compact form, data units².
     whitening : factors of these covariances, with the bits of the family's own; None if no M-step was made.
     log_likelihood : mean before each step, nats per unit of row weight; empty if the first step is unusual.
+    objective : the same with the part of a belief, if there is one.
     """
 
     weights: Array
@@ -67,6 +93,7 @@ class Course(NamedTuple):
     covariances: Array
     whitening: Whitening | None
     log_likelihood: list[float]
+    objective: list[float]
 
 
 class Groups(NamedTuple):
@@ -242,7 +269,8 @@ class Fits(NamedTuple):
         if self.n_steps[0] < 0:
             return None
         mixture = self.weights[0], self.means[0], self.covariances[0]
-        return Course(*mixture, self.whitening, self.log_likelihood.tolist())
+        log_likelihood = self.log_likelihood.tolist()
+        return Course(*mixture, self.whitening, log_likelihood, log_likelihood)
 
 
 class Runner(ABC):

@@ -21,6 +21,7 @@ from gaussmix.families.base import Family
 from gaussmix.model import Model, free_parameters
 from gaussmix.numerics.arrays import Array
 from gaussmix.numerics.rows import unit_of_weights
+from gaussmix.sources.array import ArraySource
 from gaussmix.sources.base import Given, Source
 from gaussmix.starts.sample import Distinct, distinct_rows
 from gaussmix.waist.need import Second
@@ -74,6 +75,18 @@ class Data:
     def sample(self) -> Distinct:
         """Rows for starts and for the automatic ridge."""
         return distinct_rows(self.source())
+
+    @cached_property
+    def condensed(self) -> Data | None:
+        """Fewer rows of one feature that stand for all; None where these are not many, or more than numbers."""
+        source = self.original
+        if source.n_features > 1 or source.is_incomplete or not self.is_plain or self.noise is not None:
+            return None
+        few = self.sample.condensed()
+        total = source.profile.total_weight
+        if 2 * len(few.rows) > source.n_rows:
+            return None
+        return Data(ArraySource(few.rows, few.weight * (total / few.weight.sum())))
 
     @cached_property
     def ridge(self) -> Array:

@@ -5,9 +5,13 @@ The last bit of SciPy's depends on the processor's logarithm.
 
 from __future__ import annotations
 
+from functools import reduce
+from operator import mul
+
 import numpy as np
 
 from gaussmix.numerics.arrays import Array
+from gaussmix.numerics.core import native_target
 from gaussmix.numerics.elementary import log
 
 _SHIFT = 12  # the series are for arguments above this number; their remainder is below 1e-17 there
@@ -28,16 +32,25 @@ def digamma(numbers: Array) -> Array:
 
 
 def gammas(numbers: Array) -> tuple[Array, Array]:
-    """Both of the above."""
+    """Both of the above, by the core where there is one; the bits are the same."""
+    target = native_target()
+    if target is None:
+        return gammas_without_core(numbers)
+    logs, derivatives = target.gammas(np.ascontiguousarray(numbers).ravel())
+    return logs.reshape(numbers.shape), derivatives.reshape(numbers.shape)
+
+
+def gammas_without_core(numbers: Array) -> tuple[Array, Array]:
+    """The same by NumPy."""
     is_small = numbers < _SHIFT
     large = np.where(is_small, numbers + _SHIFT, numbers)
     logs = log(large)
     of_log = (large - 0.5) * logs - large + _HALF_LOG_2PI + _series(_OF_LOG, large) * large
     derivative = logs - 0.5 / large - _series(_OF_DERIVATIVE, large)
     if is_small.any():  # Γ(x) = Γ(x + 12) / (x (x + 1) … (x + 11))
-        factors = numbers[is_small][:, None] + np.arange(float(_SHIFT))
-        of_log[is_small] -= log(factors.prod(axis=1))
-        derivative[is_small] -= (1.0 / factors).sum(axis=1)
+        factors = [numbers[is_small] + n for n in range(_SHIFT)]
+        of_log[is_small] -= log(reduce(mul, factors))
+        derivative[is_small] -= sum(1.0 / factor for factor in factors)
     return of_log, derivative
 
 

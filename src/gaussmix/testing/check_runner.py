@@ -65,7 +65,7 @@ def check_runner(engine: Engine[Any], family: Family, problem: str, ridge: float
     fast = FastPath(source, engine, family, given.n_components, objective, Stopping(0.0, 1))
     for number in range(N_STEPS):
         moments, following, _ = em_step(source, engine, mixture, objective, {})
-        found, course = fast.run(mixture, 0, -np.inf)
+        found, course, _ = fast.run(mixture, 0, -np.inf)
         what = f"{problem}, step {number + 1}"
         if len(course) != 1:
             raise AssertionError(f"{what}: the engine made {len(course)} steps, not 1")

@@ -67,15 +67,18 @@ def run_em(
     weights, means, covariances = (np.array(each, order="C") for each in start)
     n_steps = min(control.max_steps, MOST_STEPS)
     centre, scatter = (None, None) if total is None else (total.mean, total.scatter)
-    log_likelihood, factors, log_abs_det = target.run_em(
+    log_likelihood, bound, factors, log_abs_det = target.run_em(
         block.rows, block.row_weight, block.total_weight, algebra, weights, means, covariances.reshape(-1),
         centre, scatter, control.ridge, _limits(control), control.tolerance, control.previous, n_steps, SECONDS,
-        n_threads,
+        control.belief, n_threads,
     )  # fmt: skip
     whitening = None
     if log_likelihood.size:
         whitening = _whitening(algebra, factors, log_abs_det, means.shape[1])
-    return Course(weights, means, covariances, whitening, log_likelihood.tolist())
+    of_steps = log_likelihood.tolist()
+    return Course(
+        weights, means, covariances, whitening, of_steps, of_steps if control.belief is None else bound.tolist()
+    )
 
 
 def fit_many(target: Target, n_threads: int, groups: Groups, recipe: Recipe) -> Fits | None:

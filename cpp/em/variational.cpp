@@ -1,0 +1,187 @@
+#include "variational.hpp"
+
+#include <algorithm>
+#include <cmath>
+
+namespace gaussmix {
+
+namespace {
+
+constexpr double kShift = 12;  // the series are for arguments above this number
+constexpr double kHalfLog2Pi = 0.9189385332046727418;
+// B_2n / (2n (2n - 1)) and B_2n / 2n of the Bernoulli numbers, n = 1 ... 8; Abramowitz & Stegun (1964) 6.1.41 and 6.3.18.
+constexpr double kOfLog[] = {1.0 / 12,   -1.0 / 360,      1.0 / 1260, -1.0 / 1680,
+                             1.0 / 1188, -691.0 / 360360, 1.0 / 156,  -3617.0 / 122400};
+constexpr double kOfDerivative[] = {1.0 / 12,  -1.0 / 120,     1.0 / 252, -1.0 / 240,
+                                    1.0 / 132, -691.0 / 32760, 1.0 / 12,  -3617.0 / 8160};
+
+double series(const double (&coefficients)[8], double x) {
+    const double square = 1 / (x * x);
+    double total = 0;
+    for (int n = 7; n >= 0; --n) total = (total + coefficients[n]) * square;
+    return total;
+}
+
+}  // namespace
+
+void gammas(const KernelTable& kernels, const double* numbers, Index count, double* logs, double* derivatives) {
+    Numbers large = room(2 * count), found = room(2 * count);
+    for (Index i = 0; i < count; ++i) {
+        const bool is_small = numbers[i] < kShift;
+        large[i] = is_small ? numbers[i] + kShift : numbers[i];
+        double& product = large[count + i] = 1;
+        for (double n = 0; is_small && n < kShift; ++n) product *= numbers[i] + n;
+    }
+    kernels.log(large.data(), 2 * count, found.data());
+    for (Index i = 0; i < count; ++i) {
+        const double x = large[i], log_x = found[i];
+        logs[i] = (x - 0.5) * log_x - x + kHalfLog2Pi + series(kOfLog, x) * x;
+        derivatives[i] = log_x - 0.5 / x - series(kOfDerivative, x);
+        if (!(numbers[i] < kShift)) continue;  // Gamma(x) = Gamma(x + 12) / (x (x + 1) ... (x + 11))
+        logs[i] -= found[count + i];
+        double total = 0;
+        for (double n = 0; n < kShift; ++n) total += 1 / (numbers[i] + n);
+        derivatives[i] -= total;
+    }
+}
+
+Approximation::Approximation(const KernelTable& kernels, const BeliefView& belief, const Algebra& algebra,
+                             Index n_components, Index n_features)
+    : kernels_(kernels),
+      belief_(belief),
+      algebra_(algebra),
+      n_components_(n_components),
+      d_(n_features),
+      n_covariances_(algebra.is_shared() ? 1 : n_components),
+      mass_(room(n_components)),
+      log_shares_(room(n_components)),
+      dof_(room(n_covariances_)),
+      log_dets_(room(n_covariances_)),
+      expected_(room(n_covariances_)),
+      normalisers_(room(n_covariances_)) {}
+
+void Approximation::find_gammas(Index count) {
+    logs_.resize(static_cast<std::size_t>(count));
+    derivatives_.resize(static_cast<std::size_t>(count));
+    gammas(kernels_, numbers_.data(), count, logs_.data(), derivatives_.data());
+}
+
+double Approximation::weigh(const double* mass, Index n, double* expected_logs) {
+    const double alpha = belief_.alpha;
+    double normaliser = 0;
+    if (!belief_.has_sticks) {
+        const double total = static_cast<double>(belief_.most) * alpha;
+        numbers_.assign({total + sum(mass, n), total, alpha});
+        for (Index k = 0; k < n; ++k) numbers_.push_back(alpha + mass[k]);
+        find_gammas(n + 3);
+        for (Index k = 0; k < n; ++k) {
+            normaliser += logs_[3 + k] - logs_[2];
+            expected_logs[k] = derivatives_[3 + k] - derivatives_[0];
+        }
+        return normaliser + logs_[1] - logs_[0];
+    }
+    numbers_.resize(static_cast<std::size_t>(3 * n));
+    double after = 0;
+    for (Index k = n - 1; k >= 0; --k) {
+        const double here = numbers_[k] = 1 + mass[k], behind = numbers_[n + k] = alpha + after;
+        numbers_[2 * n + k] = here + behind;
+        after += mass[k];
+    }
+    find_gammas(3 * n);
+    double log_alpha, left = 0;
+    kernels_.log(&alpha, 1, &log_alpha);
+    for (Index k = 0; k < n; ++k) {
+        normaliser += logs_[k] + logs_[n + k] - logs_[2 * n + k] + log_alpha;
+        expected_logs[k] = derivatives_[k] - derivatives_[2 * n + k] + left;
+        left += derivatives_[n + k] - derivatives_[2 * n + k];
+    }
+    return normaliser;
+}
+
+void Approximation::moments(const double* dof, const double* log_dets, Index n, double* expected, double* normalisers) {
+    const bool is_full = algebra_.second() == Second::full;
+    const Index n_each = is_full ? d_ : 1;
+    const double features = static_cast<double>(d_), times = algebra_.shape == Across::nothing ? features : 1;
+    numbers_.resize(static_cast<std::size_t>(n * n_each));
+    Numbers halves = room(n), of_dof = room(n);
+    for (Index i = 0; i < n; ++i) {
+        halves[i] = 0.5 * times * dof[i];
+        for (Index j = 0; j < n_each; ++j) {
+            numbers_[i * n_each + j] = is_full ? 0.5 * (dof[i] - static_cast<double>(j)) : halves[i];
+        }
+    }
+    find_gammas(n * n_each);
+    kernels_.log(halves.data(), n, of_dof.data());
+    const double n_logs = algebra_.second() == Second::diagonal ? features : 1, n_derivatives = is_full ? 1 : features;
+    for (Index i = 0; i < n; ++i) {
+        const double of_size = features * of_dof[i];
+        normalisers[i] = n_logs * sum(logs_.data() + i * n_each, n_each) - 0.5 * dof[i] * (of_size + log_dets[i]);
+        expected[i] = n_derivatives * sum(derivatives_.data() + i * n_each, n_each) - of_size;
+    }
+}
+
+void Approximation::look(const double* weights, const double* means, const double* factors, const double* log_abs_det) {
+    const double features = static_cast<double>(d_);
+    for (Index k = 0; k < n_components_; ++k) mass_[k] = belief_.row_weight * weights[k];
+    const double all = sum(mass_.data(), n_components_);
+    for (Index i = 0; i < n_covariances_; ++i) {
+        dof_[i] = belief_.dof + (algebra_.is_shared() ? all : mass_[i]);
+        log_dets_[i] = -2 * log_abs_det[i];
+    }
+    moments(dof_.data(), log_dets_.data(), n_covariances_, expected_.data(), normalisers_.data());
+    divergence_ = -weigh(mass_.data(), n_components_, log_shares_.data());
+    const Index size = algebra_.size(d_);
+    for (Index i = 0; i < n_covariances_; ++i) {
+        divergence_ += belief_.log_normaliser - normalisers_[i] +
+                       0.5 * (dof_[i] - belief_.dof) * (expected_[i] - log_dets_[i]) +
+                       0.5 * (trace(factors + i * size) - features * dof_[i]);
+    }
+    Numbers ratios = room(n_components_), of_ratios = room(n_components_);
+    for (Index k = 0; k < n_components_; ++k) ratios[k] = belief_.precision / (belief_.precision + mass_[k]);
+    kernels_.log(ratios.data(), n_components_, of_ratios.data());
+    for (Index k = 0; k < n_components_; ++k) {
+        const Index own = algebra_.is_shared() ? 0 : k;
+        const double apart = distance(factors + own * size, means + k * d_);
+        divergence_ +=
+            mass_[k] * log_shares_[k] + 0.5 * (features * (ratios[k] - 1 - of_ratios[k]) + belief_.precision * apart);
+        log_shares_[k] += 0.5 * expected_[own] - 0.5 * features / (belief_.precision + mass_[k]);
+    }
+}
+
+// tr S (W'W); of one variance d S / sigma^2.
+double Approximation::trace(const double* factor) const {
+    double total = 0;
+    switch (algebra_.factor_shape()) {
+        case FactorShape::spherical: return static_cast<double>(d_) * belief_.scale[0] * (factor[0] * factor[0]);
+        case FactorShape::diagonal:
+            for (Index j = 0; j < d_; ++j) total += belief_.scale[j] * (factor[j] * factor[j]);
+            return total;
+        default:
+            for (Index c = 0; c < d_; ++c) {
+                for (Index i = 0; i < d_; ++i) {
+                    double whitened = 0;
+                    for (Index j = 0; j <= i; ++j) whitened += factor[i * d_ + j] * belief_.roots[c * d_ + j];
+                    total += whitened * whitened;
+                }
+            }
+            return total;
+    }
+}
+
+// |W (mean - m)|^2.
+double Approximation::distance(const double* factor, const double* mean) const {
+    double total = 0;
+    for (Index i = 0; i < d_; ++i) {
+        double whitened = 0;
+        switch (algebra_.factor_shape()) {
+            case FactorShape::spherical: whitened = factor[0] * (mean[i] - belief_.mean[i]); break;
+            case FactorShape::diagonal: whitened = factor[i] * (mean[i] - belief_.mean[i]); break;
+            default:
+                for (Index j = 0; j <= i; ++j) whitened += factor[i * d_ + j] * (mean[j] - belief_.mean[j]);
+        }
+        total += whitened * whitened;
+    }
+    return total;
+}
+
+}  // namespace gaussmix

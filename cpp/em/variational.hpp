@@ -1,0 +1,58 @@
+// Variational Bayes: the E-step's scale and the divergence of a posterior. em/approximation.py and em/posterior.py say the
+// same at length, and numerics/gamma.py has the gamma functions.
+#pragma once
+#include "families/algebra.hpp"
+#include "families/volume.hpp"
+
+namespace gaussmix {
+
+struct BeliefView {      // the prior of a mixture, `GaussWishart`, in rows
+    bool has_sticks;     // of a Dirichlet process; otherwise a Dirichlet distribution
+    double alpha;        // concentration
+    Index most;          // components of the Dirichlet distribution
+    const double* mean;  // (n_features,), data units
+    double precision, dof;
+    const double* scale;  // S, as a covariance in compact form, data units^2
+    const double* roots;  // (n_features, n_features), the rows r of S = sum r r'; null unless S is a matrix
+    double log_normaliser;
+    double row_weight, unit;  // of all rows; what weights were divided by
+};
+
+// log Gamma(x) and its derivative, of positive numbers.
+void gammas(const KernelTable& kernels, const double* numbers, Index count, double* logs, double* derivatives);
+
+// What a posterior of so many components gives: those that share a covariance share the posterior of its inverse.
+class Approximation {
+public:
+    Approximation(const KernelTable& kernels, const BeliefView& belief, const Algebra& algebra, Index n_components,
+                  Index n_features);
+
+    // `weights` are shares of the rows; the other arrays are those of a `Mixture`.
+    void look(const double* weights, const double* means, const double* factors, const double* log_abs_det);
+
+    // (n_components,): logs of the numbers that stand for the weights in the E-step.
+    const double* log_shares() const { return log_shares_.data(); }
+    // KL(q || p), nats.
+    double divergence() const { return divergence_; }
+
+    // Of the weights, from rows in each component: E log pi, (n,), and the log normaliser of q(pi) less that of p(pi).
+    double weigh(const double* mass, Index n, double* expected_logs);
+
+    // Of covariances with these degrees of freedom and log |S / nu|, (n,): E log |Lambda| + log |S / nu|, and the log
+    // normalisers of Lambda up to a constant.
+    void moments(const double* dof, const double* log_dets, Index n, double* expected, double* normalisers);
+
+private:
+    double trace(const double* factor) const;
+    double distance(const double* factor, const double* mean) const;
+    void find_gammas(Index count);
+
+    const KernelTable& kernels_;
+    const BeliefView belief_;
+    const Algebra algebra_;
+    const Index n_components_, d_, n_covariances_;
+    Numbers mass_, log_shares_, dof_, log_dets_, expected_, normalisers_, numbers_, logs_, derivatives_;
+    double divergence_ = 0;
+};
+
+}  // namespace gaussmix

@@ -10,6 +10,7 @@
 
 #include "bind.hpp"
 #include "em/climb.hpp"
+#include "em/columns.hpp"
 #include "em/fit_many.hpp"
 #include "em/kmeans.hpp"
 #include "em/run_em.hpp"
@@ -148,6 +149,54 @@ EmResult bound_run_em(const Target& target, const Rows& rows, const RowWeight& r
     without_gil(
         [&] { return run_em(*target.kernels, task, execution, mixture.view, log_likelihoods, nullptr, &objectives); });
     return {released(log_likelihoods), released(objectives), mixture.factors.release(), mixture.log_abs_det.release()};
+}
+
+// The mean bound, weights, means, covariances.
+using ColumnResult = std::tuple<double, Result<double, 1>, Result<double, 2>, Result<double, 1>>;
+
+ColumnResult bound_settle_column(const Target& target, const Rows& rows, const Contiguous<1>& row_weight,
+                                 const std::tuple<int, int, int>& letters, const Contiguous<1>& weights,
+                                 const Contiguous<2>& means, const Contiguous<1>& covariances,
+                                 const Contiguous<1>& ridge, const std::tuple<double, double, double, double>& limits,
+                                 double tolerance, Index max_steps, double gain, Index most,
+                                 const Contiguous<1>& uniform, const Belief& belief, int n_threads) {
+    ColumnView task{};
+    EmView& em = task.em;
+    em.rows = view_rows(rows, {});
+    const std::size_t n_components = weights.size();
+    require(em.rows.n_features == 1 && !em.rows.is_float32 && em.rows.row_stride == 1,
+            "rows must be float64 of one feature, in C order");
+    require(row_weight.size() == static_cast<std::size_t>(em.rows.n_rows), "row_weight must have shape (n_rows,)");
+    em.row_weight = {row_weight.data(), 1};
+    em.total_weight = sum_in_pairs(row_weight.data(), em.rows.n_rows);
+    em.algebra = to_algebra(letters);
+    require(em.algebra.volume == Across::own && em.algebra.shape != Across::equal &&
+                em.algebra.orientation != Across::equal,
+            "components must have variances of their own");
+    require(n_components > 0 && means.size() == n_components && covariances.size() == n_components,
+            "the mixture must have components of one feature");
+    require(ridge.size() == 1 && uniform.size() > 0 && max_steps > 0, "ridge, uniform or max_steps is missing");
+    em.ridge = ridge.data();
+    em.limits = to_limits(limits);
+    em.tolerance = tolerance;
+    em.max_steps = max_steps;
+    const std::optional<BeliefView> prior = view_belief(belief, em);
+    em.belief = &*prior;
+    task.most = most;
+    task.gain = gain;
+    task.uniform = uniform.data();
+    task.n_uniform = static_cast<Index>(uniform.size());
+    Mixture mixture(em.algebra, static_cast<Index>(n_components), 1);
+    std::copy_n(weights.data(), n_components, mixture.weights.begin());
+    std::copy_n(means.data(), n_components, mixture.means.begin());
+    std::copy_n(covariances.data(), n_components, mixture.covariances.begin());
+    double objective = 0;
+    Interrupt interrupt(is_interrupted);
+    const Execution execution{check_threads(n_threads), interrupt};
+    without_gil([&] { return settle_column(*target.kernels, task, execution, mixture, objective); });
+    NewArray<double, 2> places({mixture.means.size(), 1});
+    std::copy(mixture.means.begin(), mixture.means.end(), places.data());
+    return {objective, released(mixture.weights), places.release(), released(mixture.covariances)};
 }
 
 // log Gamma and its derivative.
@@ -465,6 +514,8 @@ Result<double, 1> bound_update(const Target& target, const std::tuple<int, int, 
 
 #define FLOATS "numpy.typing.NDArray[numpy.float64]"
 #define STOP "tuple[float, int]"
+#define BELIEF \
+    "tuple[tuple[bool, float, int], " FLOATS ", float, float, " FLOATS ", " FLOATS " | None, float, float, float]"
 #define JUDGED \
     "tuple[" STOP ", " STOP ", " STOP ", " STOP ", tuple[float, float], tuple[int, int], tuple[float, float, float]]"
 #define INTEGERS "numpy.typing.NDArray[numpy.int64]"
@@ -473,8 +524,12 @@ constexpr const char* kEmSignature =
     " | None, total_weight: float, algebra: tuple[int, int, int], weights: " FLOATS ", means: " FLOATS
     ", covariances: " FLOATS ", centre: " FLOATS " | None, total: " FLOATS " | None, ridge: " FLOATS
     ", limits: tuple[float, float, float, float], tolerance: float, previous: float, max_steps: int, seconds: float, "
-    "belief: tuple[tuple[bool, float, int], " FLOATS ", float, float, " FLOATS ", " FLOATS
-    " | None, float, float, float] | None, n_threads: int) -> tuple[" FLOATS ", " FLOATS ", " FLOATS ", " FLOATS "]";
+    "belief: " BELIEF " | None, n_threads: int) -> tuple[" FLOATS ", " FLOATS ", " FLOATS ", " FLOATS "]";
+constexpr const char* kColumnSignature =
+    "def settle_column(self, rows: " FLOATS ", row_weight: " FLOATS ", algebra: tuple[int, int, int], weights: " FLOATS
+    ", means: " FLOATS ", covariances: " FLOATS ", ridge: " FLOATS
+    ", limits: tuple[float, float, float, float], tolerance: float, max_steps: int, gain: float, most: int, "
+    "uniform: " FLOATS ", belief: " BELIEF ", n_threads: int) -> tuple[float, " FLOATS ", " FLOATS ", " FLOATS "]";
 constexpr const char* kGammasSignature = "def gammas(self, numbers: " FLOATS ") -> tuple[" FLOATS ", " FLOATS "]";
 constexpr const char* kClimbSignature =
     "def climb(self, rows: " FLOATS ", row_weight: " FLOATS ", algebra: tuple[int, int, int], weights: " FLOATS
@@ -508,6 +563,7 @@ constexpr const char* kManySignature =
 #undef INTEGERS
 #undef JUDGED
 #undef STOP
+#undef BELIEF
 #undef FLOATS
 
 void bind_em(nb::class_<Target>& type) {
@@ -517,6 +573,10 @@ void bind_em(nb::class_<Target>& type) {
              "centre"_a.none(), "total"_a.none(), "ridge"_a, "limits"_a, "tolerance"_a, "previous"_a, "max_steps"_a,
              "seconds"_a, "belief"_a.none(), "n_threads"_a,
              "Make steps of EM and write the mixture where it lies: (log_likelihood, bound, factors, log_abs_det).")
+        .def("settle_column", bound_settle_column, nb::sig(kColumnSignature), "rows"_a.noconvert(), "row_weight"_a,
+             "algebra"_a, "weights"_a, "means"_a, "covariances"_a, "ridge"_a, "limits"_a, "tolerance"_a, "max_steps"_a,
+             "gain"_a, "most"_a, "uniform"_a, "belief"_a, "n_threads"_a,
+             "Raise the bound of a column by moves and EM: (bound, weights, means, covariances).")
         .def("gammas", bound_gammas, nb::sig(kGammasSignature), "numbers"_a,
              "Logarithm of the gamma function of each positive number, and its derivative.")
         .def("climb", bound_climb, nb::sig(kClimbSignature), "rows"_a, "row_weight"_a, "algebra"_a,

@@ -205,6 +205,43 @@ class Target:
         Make steps of EM and write the mixture where it lies: (log_likelihood, bound, factors, log_abs_det).
         """
 
+    def settle_column(
+        self,
+        rows: numpy.typing.NDArray[numpy.float64],
+        row_weight: numpy.typing.NDArray[numpy.float64],
+        algebra: tuple[int, int, int],
+        weights: numpy.typing.NDArray[numpy.float64],
+        means: numpy.typing.NDArray[numpy.float64],
+        covariances: numpy.typing.NDArray[numpy.float64],
+        ridge: numpy.typing.NDArray[numpy.float64],
+        limits: tuple[float, float, float, float],
+        tolerance: float,
+        max_steps: int,
+        gain: float,
+        most: int,
+        uniform: numpy.typing.NDArray[numpy.float64],
+        belief: tuple[
+            tuple[bool, float, int],
+            numpy.typing.NDArray[numpy.float64],
+            float,
+            float,
+            numpy.typing.NDArray[numpy.float64],
+            numpy.typing.NDArray[numpy.float64] | None,
+            float,
+            float,
+            float,
+        ],
+        n_threads: int,
+    ) -> tuple[
+        float,
+        numpy.typing.NDArray[numpy.float64],
+        numpy.typing.NDArray[numpy.float64],
+        numpy.typing.NDArray[numpy.float64],
+    ]:
+        """
+        Raise the bound of a column by moves and EM: (bound, weights, means, covariances).
+        """
+
     def gammas(
         self, numbers: numpy.typing.NDArray[numpy.float64]
     ) -> tuple[numpy.typing.NDArray[numpy.float64], numpy.typing.NDArray[numpy.float64]]:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from enum import Enum
 from itertools import count
+from threading import local
 from typing import Any
 
 LIKELIHOOD = "mean log-likelihood"  # what EM raises unless it has another name
@@ -168,15 +169,34 @@ def not_one_of(value: object, known: Iterable[str]) -> str:
     return f"{value!r} is not one of {', '.join(map(repr, names))}.{hint}"
 
 
+_kept = local()
+
+
 def warn(sentence: str | None, category: type[Warning] = RuntimeWarning) -> None:
     """Warn at the line that called into gaussmix, however deep in gaussmix the reason was found; None is no reason."""
     if sentence is None:
+        return
+    kept = getattr(_kept, "said", None)
+    if kept is not None:
+        kept.append((sentence, category))
         return
     for level in count(1):  # from Python 3.12 on, `skip_file_prefixes` does this
         frame = sys._getframe(level)
         if frame.f_back is None or not frame.f_globals.get("__name__", "").startswith(("gaussmix.", "contextlib")):
             break
     warnings.warn(sentence, category, stacklevel=level + 1)
+
+
+@contextmanager
+def keeping() -> Iterator[list[tuple[str, type[Warning]]]]:
+    """Keep the warnings of this thread, the sentence and the category of each, instead of giving them."""
+    before, said = vars(_kept).copy(), list[tuple[str, type[Warning]]]()
+    _kept.said = said
+    try:
+        yield said
+    finally:
+        vars(_kept).clear()
+        vars(_kept).update(before)
 
 
 @contextmanager

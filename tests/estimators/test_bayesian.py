@@ -152,6 +152,19 @@ def test_rows_may_be_anywhere(three, tmp_path) -> None:
     np.testing.assert_array_equal(here.score_samples(three), there.score_samples(gaussmix.open(path)))
 
 
+def test_a_column_has_its_heavy_tails_and_its_small_clusters() -> None:
+    rng = np.random.default_rng(5)
+    tails = BayesianGaussianMixture(10, weight_concentration_prior=0.001, random_state=0).fit(
+        rng.standard_t(5, size=(20_000, 1))
+    )
+    assert (tails.mass_ > 0).sum() > 1
+    assert tails.n_iter_ < 20  # the rest was done on few rows
+    small = np.append(rng.normal(size=20_000), rng.normal(7, 0.1, size=60))[:, None]
+    found = BayesianGaussianMixture(10, weight_concentration_prior=0.001, random_state=0).fit(small)
+    of_small = np.abs(found.means_[:, 0] - 7) < 0.2
+    assert found.mass_[of_small].sum() == pytest.approx(60, abs=2)
+
+
 def test_the_bits_do_not_depend_on_threads(three) -> None:
     one, two = (BayesianGaussianMixture(8, random_state=0, n_jobs=n_jobs).fit(three) for n_jobs in (1, 2))
     np.testing.assert_array_equal(one.covariances_, two.covariances_)

@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from gaussmix.em.approximation import GaussWishart
-from gaussmix.em.bound_moves import BoundMoves, Change
+from gaussmix.em.bound_moves import BoundMoves, Change, settled_column
 from gaussmix.em.concentration import DirichletWeights, StickWeights
 from gaussmix.em.initial import InitialMoments
+from gaussmix.em.loop import run_em
+from gaussmix.em.stopping import Stopping
+from gaussmix.em.trace import final
 from gaussmix.em.variational import Variational
 from gaussmix.families import FAMILIES
 from gaussmix.families.base import has_conjugate_prior
 from gaussmix.sources.array import ArraySource
 from gaussmix.starts.base import Partition
 from gaussmix.starts.sample import distinct_rows
+from gaussmix.testing.check_runner import Stepwise
 from gaussmix.waist.need import Second
 
-families = pytest.mark.parametrize(
-    "family", [family for family in FAMILIES.values() if has_conjugate_prior(family)], ids=lambda family: family.name
-)
+conjugate = [family for family in FAMILIES.values() if has_conjugate_prior(family)]
+families = pytest.mark.parametrize("family", conjugate, ids=lambda family: family.name)
 
 
 @pytest.fixture
@@ -91,6 +96,34 @@ def test_what_lowers_the_bound_is_refused(rows, family, engine, monkeypatch) -> 
     monkeypatch.setattr(BoundMoves, "changes", lambda moves, state: [worse])
     monkeypatch.setattr(BoundMoves, "_born", lambda moves, model, chosen: (alone, np.array([-1])))
     assert moves.raised(model) is None
+
+
+@pytest.mark.parametrize("family", [family for family in conjugate if not family.is_shared], ids=lambda each: each.name)
+@pytest.mark.parametrize("weights", [DirichletWeights(0.5, 8), StickWeights(0.01)], ids=["dirichlet", "sticks"])
+def test_a_column_settles_where_em_and_moves_raise_the_bound_no_more(family, weights, engine, rng) -> None:
+    """Side by side, one within another, and one of 60 rows; the core tells the bound of its end."""
+    parts = [(0.0, 1.0, 3000), (9.0, 0.5, 1500), (9.0, 3.0, 1500), (30.0, 0.2, 60)]
+    rows = np.concatenate([rng.normal(place, spread, (size, 1)) for place, spread, size in parts])
+    few = distinct_rows(ArraySource(rows)).condensed()
+    scale = rows.var(axis=0).reshape(family.shape(1, 1)[1:])
+    belief = GaussWishart(family, weights, rows.mean(axis=0), 1.0, 2.0, scale)
+    source = ArraySource(few.rows, few.weight / 4.0)
+    objective = Variational(np.zeros(1), belief.conjugate(4.0), belief=belief, row_weight=6060.0, unit=4.0)
+    given = ArraySource(few.rows, few.weight / 4.0, given=np.ones((len(few.rows), 1)))
+    start = InitialMoments(given, engine, 1, Partition()).model(family, objective)
+    sample = replace(few, weight=few.weight / 4.0)
+    found = settled_column(start, sample, objective, 8, Stopping(1e-8, 1000), np.random.default_rng(0))
+    assert found is not None
+    model, bound = found
+    most = model.n_components  # other cuts may find other births
+    moves = BoundMoves(source, engine, objective, sample, source, most, np.random.default_rng(0), lambda: False)
+    assert moves.judged(model).bound == pytest.approx(bound, rel=1e-13)
+    assert model.n_components > 3
+    np.testing.assert_allclose([6060 * model.weights.min(), 6060 * model.weights.max()], [60, 3000], atol=90)
+    end = final(run_em(source, Stepwise(engine), model, objective, Stopping(1e-8, 100)))
+    assert 6060.0 * end.trace.last - bound < 1e-2
+    after = moves.raised(end.model)
+    assert after is None or moves.judged(after).bound - bound < 2e-2
 
 
 @families

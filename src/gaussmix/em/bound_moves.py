@@ -18,19 +18,21 @@ from gaussmix.em.approximation import Approximation
 from gaussmix.em.fast_path import FastPath
 from gaussmix.em.halves import halved
 from gaussmix.em.loop import em_step
+from gaussmix.em.maximise import LOST_SHARE, MAX_LOSS, MEAN_ROUNDING
 from gaussmix.em.stopping import Stopping
 from gaussmix.em.variational import Variational
 from gaussmix.engines.base import Engine
 from gaussmix.errors import SingularCovariance
 from gaussmix.model import Model
 from gaussmix.numerics.arrays import Array, Places
+from gaussmix.numerics.core import native_target
 from gaussmix.numerics.elementary import log
 from gaussmix.sources.base import Source
 from gaussmix.starts.sample import Distinct
 from gaussmix.waist.block import Block
 from gaussmix.waist.leaves import Sums, Tree
 from gaussmix.waist.need import Need, Second
-from gaussmix.waist.parameters import Parameters
+from gaussmix.waist.parameters import FARTHEST_MEAN, Parameters
 
 STEPS = 6  # of EM after births
 SETTLED = 1e-4  # nats per row: after a smaller gain no more steps follow a birth
@@ -45,6 +47,8 @@ FEW, HEAVY = (
 )  # with fewer distinct rows, or one of so many times the mean weight, all make halves and none judges
 SMALL = 3.0  # rows for each parameter of a component: one with more is merged, never deleted
 SHARED = 1e-10  # smaller responsibilities have no part in Σ r log r
+N_CUTS = 256  # random numbers that the core cuts components of a column by
+MOST_STEPS = 2**31  # the core counts in 64 bits, Python without a limit
 AT_A_TIME = 2**21  # limit on the numbers in rows that are split at a time
 
 
@@ -344,6 +348,36 @@ class BoundMoves:
             gains[i] += own[k] + q.divergence_of_weights - without.divergence_of_weights
             gains[i] += float((np.delete(mass, k) * (without.expected_logs - np.delete(logs, k))).sum())
         return gains
+
+
+def settled_column(
+    model: Model,
+    few: Distinct,
+    objective: Variational,
+    most_components: int,
+    stopping: Stopping,
+    rng: np.random.Generator,
+) -> tuple[Model, float] | None:
+    """Moves and EM on few rows of one feature, in one call of the core: the model, and its bound, nats.
+
+    None if the core can't run, or components share a variance.
+    """
+    target, family = native_target(), objective.belief.family
+    if target is None or family.algebra is None or family.is_shared:
+        return None
+    ridge, belief = objective.as_belief()
+    covariances = np.ascontiguousarray(model.covariances.array).ravel()
+    limits = LOST_SHARE, MEAN_ROUNDING, MAX_LOSS, FARTHEST_MEAN
+    how = stopping.tolerance, min(stopping.max_steps, MOST_STEPS), SETTLED, most_components, rng.random(N_CUTS)
+    bound, weights, means, covariances = target.settle_column(
+        few.rows, few.weight, family.algebra, model.weights, model.means, covariances, ridge, limits, *how,
+        belief, 1,
+    )  # fmt: skip
+    if not np.isfinite(bound):
+        return None
+    shape = means.shape
+    found = family.covariances(covariances.reshape(family.shape(*shape)), *shape)
+    return Model(weights, means, found, family), bound * objective.row_weight
 
 
 def _evenly(places: Places, most: int) -> Places:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from numbers import Integral
 from typing import Any
@@ -17,17 +17,20 @@ from gaussmix.checks import check_count
 from gaussmix.door.groups import Grouped, grouped
 from gaussmix.door.parameters import check_certify, check_family, check_flag, check_seed, check_verbose, drawn_seed
 from gaussmix.door.restrictions import check_terms, given_terms, noise_of
+from gaussmix.engines import n_threads
 from gaussmix.engines.runner import Fits, Runner
-from gaussmix.errors import warn
+from gaussmix.errors import keeping, warn
 from gaussmix.estimators.bayesian_gaussian_mixture import BayesianGaussianMixture
 from gaussmix.estimators.gaussian_mixture import GaussianMixture
 from gaussmix.families.base import Family
 from gaussmix.families.one_feature import check_features
 from gaussmix.fit.diagnostics import ROUNDED
 from gaussmix.fit.plan import recipe_of, weight_for_search
+from gaussmix.fit.search import mapped
 from gaussmix.mixture.mixtures import Mixtures
 from gaussmix.model import Model
 from gaussmix.numerics.arrays import Array, Places
+from gaussmix.numerics.threads import at_most
 from gaussmix.report.messages import rounding_sentence
 from gaussmix.starts.base import AUTO
 
@@ -217,25 +220,31 @@ class _Many:
         return is_made & (fits.n_steps > 0)
 
     def one_by_one(self, places: Places) -> None:
-        """Fit groups by the estimator, and keep what it says."""
-        known = None
+        """Fit groups by the estimator, and keep what it says; Bayesian fits of several groups at a time."""
+        known, threads = None, 1
         if len(self.groups.rows):
             known = check_features(self.template.covariance_type, self.groups.rows.shape[1])
-        for place in places.tolist():
-            refused = self.groups.refused.get(place)
-            if refused is not None:
-                self.singles[place] = _Single(None, refused)
-                continue
-            estimator = clone(self.template)
-            with warnings.catch_warnings(record=True) as caught:
-                warnings.simplefilter("always")
-                try:
-                    estimator.fit(self.groups.table(place), sample_weight=self.groups.weight(place))
-                except (ValueError, TypeError) as error:
-                    self.singles[place] = _Single(None, str(error))
-                    continue
-            said = [str(each.message) for each in caught if not issubclass(each.category, ConvergenceWarning)]
-            self.singles[place] = _Single(estimator, "", tuple(each for each in said if each != known))
+        if isinstance(self.template, BayesianGaussianMixture) and not callable(self.template.init_params):
+            threads = n_threads(self.template.n_jobs)
+
+        def fitted(place: int, is_unwanted: Callable[[], bool]) -> tuple[int, _Single]:
+            return place, self._fitted(place, known, 1 if threads > 1 else None)
+
+        self.singles |= mapped(fitted, places.tolist(), threads)
+
+    def _fitted(self, place: int, known: str | None, most_threads: int | None) -> _Single:
+        """The fit of one group; `known` is what every one of them would say."""
+        refused = self.groups.refused.get(place)
+        if refused is not None:
+            return _Single(None, refused)
+        estimator, limit = clone(self.template), nullcontext() if most_threads is None else at_most(most_threads)
+        with keeping() as said, limit:
+            try:
+                estimator.fit(self.groups.table(place), sample_weight=self.groups.weight(place))
+            except (ValueError, TypeError) as error:
+                return _Single(None, str(error))
+        sentences = [sentence for sentence, category in said if not issubclass(category, ConvergenceWarning)]
+        return _Single(estimator, "", tuple(each for each in sentences if each != known))
 
     def mixtures(self, fits: Fits | None) -> Mixtures:
         """What was found, in arrays; raises ValueError where nothing says how many features there are."""

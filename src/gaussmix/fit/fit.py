@@ -11,7 +11,7 @@ import numpy as np
 
 from gaussmix.door.initial import check_given
 from gaussmix.em.best_of import best_run, better
-from gaussmix.em.bound_moves import BoundMoves
+from gaussmix.em.bound_moves import BoundMoves, settled_column
 from gaussmix.em.coordinates import refusal
 from gaussmix.em.fast_path import model_of
 from gaussmix.em.guided import guided
@@ -26,7 +26,7 @@ from gaussmix.em.trace import Frozen, State, Trace, final
 from gaussmix.em.trimming import trimmed, trimmed_partition
 from gaussmix.em.variational import Variational
 from gaussmix.engines.runner import Groups, Runner
-from gaussmix.errors import NonFiniteLikelihood, Outcome, SingularCovariance
+from gaussmix.errors import Outcome, SingularCovariance
 from gaussmix.fit.plan import Drawn, Onward, Plan, Start, close_after_search, recipe_of
 from gaussmix.fit.problem import Problem
 from gaussmix.fit.watch import Watch
@@ -143,16 +143,14 @@ def _settled_on_few_rows(problem: Problem, plan: Plan, moves: BoundMoves, begun:
     if few is None:
         return None
     stopping = replace(plan.stopping, max_steps=STEPS_ON_FEW * plan.stopping.max_steps)
-    alone = replace(problem, data=few)
-    how = replace(plan, stopping=stopping)
-    try:
-        end = final(_to_the_end(alone, how, State(begun.model, Trace()), float("-inf")))
-    except (SingularCovariance, NonFiniteLikelihood):
+    sample = replace(few, weight=few.weight / moves.objective.unit)
+    found = settled_column(begun.model, sample, moves.objective, moves.most_components, stopping, plan.rng)
+    if found is None:
         return None
+    model, bound = found
     if problem.data.sample.rank is not None:
-        moves.sample, moves.surveyed = few.sample, few.original.reweighted(1.0 / moves.objective.unit)
-        moves.tried_at = end.trace.last * moves.objective.row_weight
-    return State(end.model, begun.trace)
+        moves.sample, moves.surveyed, moves.tried_at = sample, ArraySource(sample.rows, sample.weight), bound
+    return State(model, begun.trace)
 
 
 def _after(moves: BoundMoves | None, state: State) -> State | None:

@@ -21,7 +21,6 @@ from gaussmix.families.base import Family
 from gaussmix.model import Model, free_parameters
 from gaussmix.numerics.arrays import Array
 from gaussmix.numerics.rows import unit_of_weights
-from gaussmix.sources.array import ArraySource
 from gaussmix.sources.base import Given, Source
 from gaussmix.starts.sample import Distinct, distinct_rows
 from gaussmix.waist.need import Second
@@ -77,16 +76,14 @@ class Data:
         return distinct_rows(self.source())
 
     @cached_property
-    def condensed(self) -> Data | None:
-        """Fewer rows of one feature that stand for all; None where these are not many, or more than numbers."""
+    def condensed(self) -> Distinct | None:
+        """Few rows of one feature that stand for all; None where rows are more than numbers."""
         source = self.original
         if source.n_features > 1 or source.is_incomplete or not self.is_plain or self.noise is not None:
             return None
         few = self.sample.condensed()
         total = source.profile.total_weight
-        if 2 * len(few.rows) > source.n_rows:
-            return None
-        return Data(ArraySource(few.rows, few.weight * (total / few.weight.sum())))
+        return replace(few, weight=few.weight * (total / few.weight.sum()))
 
     @cached_property
     def ridge(self) -> Array:

@@ -19,7 +19,7 @@ from gaussmix.waist.block import Block
 from gaussmix.waist.leaves import LEAF_ROWS
 
 FEW_VALUES = 4_000  # of one feature: so few are not condensed
-RUNS, TAIL = 1_000, 50  # the least number of runs of neighbours, and rows at each end that are runs of their own
+RUNS, TAIL = 500, 25  # the least number of runs of neighbours, and rows at each end that are runs of their own
 NEARLY_ALL = 1.3  # times the wanted rows: so few are all taken
 
 

@@ -1,0 +1,583 @@
+#include "columns.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <functional>
+#include <limits>
+#include <numeric>
+#include <optional>
+#include <utility>
+#include <vector>
+
+#include "families/factorisation.hpp"
+#include "halves.hpp"
+#include "passes.hpp"
+
+namespace gaussmix {
+
+namespace {
+
+constexpr Index kSteps = 6, kNeighbours = 6, kPairs = 2, kHalfRows = 400, kFewest = 4;
+constexpr double kGain = 1e-9, kSmall = 9, kShared = 1e-10;  // em/bound_moves.py; kSmall of three parameters
+constexpr double kCoarse = 1e-6;  // nats per row: the tolerance of EM at first, so that moves come before EM creeps
+constexpr double kEmpty = 1;      // rows
+constexpr double kInfinity = std::numeric_limits<double>::infinity();
+constexpr double kMixed = 0.05, kRidge = 1e-9, kLeastWeight = 0.02;  // em/halves.py
+constexpr double kLog2Pi = 1.8378770664093456;
+constexpr double kLongest = 4, kGrowth = 4;  // of extrapolations, relative to two steps
+
+using Places = std::vector<Index>;
+
+struct State {  // a mixture, the one after a step, and the bound of the first, nats
+    Mixture model, following;
+    double bound;
+};
+
+struct Marked {  // which components need not be split again, and which each was a half of, or -1
+    std::vector<bool> is_tried;
+    Places parents;
+};
+
+class Column {
+public:
+    Column(const KernelTable& kernels, const ColumnView& task, const Execution& execution)
+        : kernels_(kernels),
+          task_(task),
+          belief_(*task.em.belief),
+          execution_(execution),
+          n_rows_(task.em.rows.n_rows),
+          rows_(static_cast<const double*>(task.em.rows.data)),
+          weight_(task.em.row_weight.data),
+          tool_(kernels, belief_, task.em.algebra, 1, 1) {
+        double mean = 0, square = 0;
+        for (Index i = 0; i < n_rows_; ++i) mean += weight_[i] * rows_[i] / task.em.total_weight;
+        for (Index i = 0; i < n_rows_; ++i) {
+            square += weight_[i] * (rows_[i] - mean) * (rows_[i] - mean) / task.em.total_weight;
+        }
+        scale_ = std::sqrt(std::max(square, std::numeric_limits<double>::min()));
+    }
+
+    // Moves and EM in turns, until no move raises the bound.
+    std::optional<State> settle(const Mixture& start) {
+        std::optional<State> state = judge(start);
+        double tried_at = -kInfinity;
+        for (const double tolerance : {std::max(kCoarse, task_.em.tolerance), task_.em.tolerance}) {
+            bool is_new = true;
+            while (state && !execution_.interrupt.has_come()) {
+                const double before = state->bound;
+                state = raise(std::move(*state), tried_at);
+                if (!is_new && !(state->bound > before)) break;
+                tried_at = state->bound;
+                is_new = false;
+                if (!converge(*state, tolerance)) break;
+            }
+        }
+        return state;
+    }
+
+private:
+    static Index size(const Mixture& mixture) { return static_cast<Index>(mixture.weights.size()); }
+    Mixture empty(Index n_components) const { return Mixture(task_.em.algebra, n_components, 1); }
+    bool is_higher(const State& one, const State& other) const {
+        return one.bound > other.bound + kGain * std::max(1.0, std::fabs(other.bound));
+    }
+
+    // Makes steps, and gives the mean bound before each; none where the first is unusual.
+    Numbers run(Mixture& mixture, Index n_steps, double tolerance) const {
+        EmView em = task_.em;
+        em.n_components = size(mixture);
+        em.max_steps = n_steps;
+        em.tolerance = tolerance;
+        em.previous = -kInfinity;
+        em.seconds = 1e9;
+        Numbers log_likelihoods, objectives;
+        run_em(kernels_, em, execution_, mixture.view(), log_likelihoods, nullptr, &objectives);
+        return objectives;
+    }
+
+    std::optional<State> judge(const Mixture& mixture) const {
+        State state{mixture, mixture, 0};
+        const Numbers bounds = run(state.following, 1, -1);
+        if (bounds.empty()) return std::nullopt;
+        state.bound = bounds[0] * belief_.row_weight;
+        return state;
+    }
+
+    std::optional<State> after_steps(Mixture mixture) const {
+        if (run(mixture, kSteps - 1, task_.gain).empty()) return std::nullopt;
+        return judge(mixture);
+    }
+
+    // --- EM, with extrapolations of two steps: Varadhan & Roland (2008), Scandinavian Journal of Statistics 35, S3
+
+    // False where a step is unusual.
+    bool converge(State& state, double tolerance) const {
+        Mixture current = state.model;
+        Numbers known;  // bounds of the two last steps
+        double longest = kLongest;
+        for (Index n_steps = 0; n_steps < task_.em.max_steps; n_steps += 2) {
+            Mixture first = current;
+            Numbers bounds = run(first, 1, -1);
+            Mixture second = first;
+            const bool is_extrapolated = !known.empty();
+            const bool is_usable = !bounds.empty() && (!is_extrapolated || bounds[0] >= known[1]);
+            const Numbers more = is_usable ? run(second, 1, -1) : Numbers();
+            if (more.empty()) {
+                if (!is_extrapolated) {  // a component has just lost its rows
+                    after_ = without_smallest(current);
+                    break;
+                }
+                current = after_;  // go on without
+                known.clear();
+                longest = std::max(1.0, longest / kGrowth);
+                continue;
+            }
+            bounds.push_back(more[0]);
+            if (is_extrapolated && is_longest_) longest *= kGrowth;
+            after_ = second;
+            if (std::fabs(bounds[1] - bounds[0]) < tolerance || has_emptied(second)) break;
+            known = bounds;
+            current = extrapolated(current, first, second, longest);
+        }
+        std::optional<State> found = judge(after_);
+        if (found && found->bound >= state.bound) state = std::move(*found);
+        return found.has_value();
+    }
+
+    // Whether a component has lost its rows: it may be deleted then.
+    bool has_emptied(const Mixture& mixture) const {
+        return belief_.row_weight * *std::min_element(mixture.weights.begin(), mixture.weights.end()) < kEmpty;
+    }
+
+    Mixture without_smallest(const Mixture& mixture) const {
+        Places places = heaviest(mixture, std::vector<bool>(mixture.weights.size(), false));
+        if (places.size() > 1) places.pop_back();
+        return taken(mixture, places);
+    }
+
+    Mixture extrapolated(const Mixture& start, const Mixture& first, const Mixture& second, double longest) const {
+        const Index n = size(start);
+        const Numbers a = coordinates(start), b = coordinates(first), c = coordinates(second);
+        double of_change = 0, of_curvature = 0;
+        for (Index k = 0; k < n; ++k) {
+            const double w = second.weights[k];
+            const double units[] = {w, w / second.covariances[k], 0.5 * w};
+            for (Index i = 0; i < 3; ++i) {
+                const Index at = i * n + k;
+                const double change = b[at] - a[at], curvature = c[at] - b[at] - change;
+                of_change += units[i] * change * change;
+                of_curvature += units[i] * curvature * curvature;
+            }
+        }
+        const double wanted = of_curvature > 0 ? std::sqrt(of_change / of_curvature) : 1;
+        is_longest_ = wanted >= longest;
+        const double step = std::max(1.0, std::min(wanted, longest));
+        Mixture found = second;
+        Numbers at = room(3 * n);
+        for (Index i = 0; i < 3 * n; ++i) {
+            const double change = b[i] - a[i], curvature = c[i] - b[i] - change;
+            at[i] = a[i] + 2 * step * change + step * step * curvature;
+        }
+        for (Index k = 0; k < n; ++k) {
+            if (!(std::fabs(at[k]) < 700 && std::fabs(at[2 * n + k]) < 700)) return second;
+            found.weights[k] = exponential(at[k]);
+            found.means[k] = at[n + k];
+            found.covariances[k] = exponential(at[2 * n + k]);
+        }
+        const double total = sum(found.weights.data(), n);
+        for (double& weight : found.weights) weight /= total;
+        return found;
+    }
+
+    Numbers coordinates(const Mixture& mixture) const {
+        const Index n = size(mixture);
+        Numbers found = room(3 * n);
+        kernels_.log(mixture.weights.data(), n, found.data());
+        std::copy_n(mixture.means.begin(), n, found.begin() + n);
+        kernels_.log(mixture.covariances.data(), n, found.data() + 2 * n);
+        return found;
+    }
+
+    // --- moves
+
+    State raise(State state, double tried_at) {
+        const bool is_known = state.bound - tried_at < task_.gain * belief_.row_weight;
+        const auto n = static_cast<std::size_t>(size(state.model));
+        Marked marked{std::vector<bool>(n, is_known), Places(n, -1)};
+        prune(state, marked);
+        while (!execution_.interrupt.has_come()) {
+            Places chosen = heaviest(state.model, marked.is_tried);
+            const Index left = task_.most - size(state.model);
+            if (static_cast<Index>(chosen.size()) > left)
+                chosen.resize(static_cast<std::size_t>(std::max<Index>(left, 0)));
+            if (chosen.empty()) break;
+            std::optional<std::pair<State, Marked>> found = after_births(state, chosen, marked.is_tried);
+            for (const Index k : chosen) marked.is_tried[k] = true;
+            if (found) std::tie(state, marked) = std::move(*found);
+        }
+        const Places order = heaviest(state.model, std::vector<bool>(state.model.weights.size(), false));
+        if (!std::is_sorted(order.begin(), order.end())) {  // the longest sticks are the first
+            std::optional<State> ordered = judge(taken(state.model, order));
+            if (ordered && ordered->bound >= state.bound) state = std::move(*ordered);
+        }
+        return state;
+    }
+
+    static Places heaviest(const Mixture& mixture, const std::vector<bool>& is_left_out) {
+        Places places;
+        for (Index k = 0; k < size(mixture); ++k) {
+            if (!is_left_out[k]) places.push_back(k);
+        }
+        std::stable_sort(places.begin(), places.end(),
+                         [&](Index a, Index b) { return mixture.weights[a] > mixture.weights[b]; });
+        return places;
+    }
+
+    Mixture taken(const Mixture& mixture, const Places& places) const {
+        Mixture found = empty(static_cast<Index>(places.size()));
+        for (std::size_t i = 0; i < places.size(); ++i) {
+            found.weights[i] = mixture.weights[places[i]];
+            found.means[i] = mixture.means[places[i]];
+            found.covariances[i] = mixture.covariances[places[i]];
+        }
+        return found;
+    }
+
+    // Splits components, makes steps, and merges again what need not be apart. None if the bound does not rise.
+    std::optional<std::pair<State, Marked>> after_births(const State& state, const Places& chosen,
+                                                         const std::vector<bool>& is_tried) {
+        Mixture model = state.following;
+        Marked marked{is_tried, Places(is_tried.size(), -1)};
+        const std::vector<Places> groups = own_rows(model);
+        for (const Index k : chosen) split(k, groups[k], model, marked);
+        if (model.weights.size() == groups.size()) return std::nullopt;
+        std::optional<State> now = after_steps(std::move(model));
+        if (!now) return std::nullopt;
+        prune(*now, marked);
+        if (!is_higher(*now, state)) return std::nullopt;
+        return std::pair(std::move(*now), std::move(marked));
+    }
+
+    void split(Index k, const Places& group, Mixture& model, Marked& marked) {
+        const Index n_own = static_cast<Index>(group.size()), n_used = std::min(n_own, kHalfRows);
+        const double cut[] = {draw(), draw()};
+        if (n_own < kFewest) return;
+        Numbers rows = room(n_used), weight = room(n_used);
+        for (Index i = 0; i < n_used; ++i) {
+            const Index place = group[(2 * i + 1) * n_own / (2 * n_used)];
+            rows[i] = rows_[place], weight[i] = weight_[place];
+        }
+        const double total = sum(weight.data(), n_used), mass = belief_.row_weight * model.weights[k];
+        for (double& part : weight) part /= total;
+        const GroupView view{n_used, 1, rows.data(), weight.data()};
+        const Halves halves = halved(kernels_, view, true, &scale_, cut, execution_);
+        Mixture parts = empty(2);
+        const bool is_nested = nested(view, parts) > halves.gain;
+        if (!is_nested) {
+            const double unit = halves.whitening[0];
+            for (int i = 0; i < 2; ++i) {
+                parts.weights[i] = halves.mixture.weights[i];
+                parts.means[i] = halves.middle[0] + halves.mixture.means[i] / unit;
+                parts.covariances[i] = halves.mixture.covariances[i] / (unit * unit);
+            }
+            if (!(halves.gain > 0 && halves.gain < kInfinity)) return;
+        }
+        const double all = parts.weights[0] + parts.weights[1];
+        double masses[2], variances[2];
+        const Numbers& means = parts.means;
+        for (int i = 0; i < 2; ++i) {
+            masses[i] = mass * parts.weights[i] / all;
+            variances[i] = (belief_.scale[0] + masses[i] * parts.covariances[i]) / (belief_.dof + masses[i]);
+        }
+        model.weights[k] = masses[0] / belief_.row_weight;
+        model.means[k] = means[0];
+        model.covariances[k] = variances[0];
+        Mixture more = empty(size(model) + 1);
+        std::copy(model.weights.begin(), model.weights.end(), more.weights.begin());
+        std::copy(model.means.begin(), model.means.end(), more.means.begin());
+        std::copy(model.covariances.begin(), model.covariances.end(), more.covariances.begin());
+        more.weights.back() = masses[1] / belief_.row_weight;
+        more.means.back() = means[1];
+        more.covariances.back() = variances[1];
+        model = std::move(more);
+        marked.is_tried[k] = false, marked.parents[k] = k;
+        marked.is_tried.push_back(false), marked.parents.push_back(k);
+    }
+
+    // The gain over one component of a narrow one within a wide one, nats per unit of weight: what halves side by side
+    // do not find, such as heavy tails.
+    double nested(const GroupView& group, Mixture& parts) const {
+        double mean = 0, variance = 0, log_variance;
+        for (Index i = 0; i < group.n_rows; ++i) mean += group.weight[i] * group.rows[i];
+        const auto square = [&](Index i) { return (group.rows[i] - mean) * (group.rows[i] - mean); };
+        for (Index i = 0; i < group.n_rows; ++i) variance += group.weight[i] * square(i);
+        if (!(variance > 0)) return -kInfinity;
+        const double ridge = kRidge * variance;
+        EmView task{};
+        task.rows = {group.rows, false, group.n_rows, 1, 1, 1, nullptr, nullptr};
+        task.row_weight = {group.weight, 1};
+        task.algebra = task_.em.algebra;
+        task.total_weight = 1;
+        task.n_components = 2;
+        task.ridge = &ridge;
+        task.limits = {kLeastWeight, 0, kInfinity, kInfinity};
+        task.tolerance = -1;  // all steps
+        task.previous = -kInfinity;
+        task.max_steps = kSteps;
+        task.seconds = 1e9;
+        Numbers shares, course;
+        for (Index i = 0; i < group.n_rows; ++i) {
+            const double inner = square(i) < variance ? 1 - kMixed : kMixed;
+            shares.push_back(inner);
+            shares.push_back(1 - inner);
+        }
+        bool is_found = false;
+        if (!begin_em(kernels_, task, execution_, {nullptr, shares.data(), 2, 1}, parts.view(), is_found) ||
+            !is_found || !run_em(kernels_, task, execution_, parts.view(), course) ||
+            static_cast<Index>(course.size()) < kSteps) {
+            return -kInfinity;
+        }
+        kernels_.log(&variance, 1, &log_variance);
+        return course.back() + 0.5 * (kLog2Pi + log_variance + 1);
+    }
+
+    double draw() { return task_.uniform[cursor_++ % task_.n_uniform]; }
+
+    Numbers log_scale(const Mixture& mixture) const {
+        Approximation posterior(kernels_, belief_, task_.em.algebra, size(mixture), 1);
+        posterior.look(mixture.weights.data(), mixture.means.data(), mixture.factors.data(),
+                       mixture.log_abs_det.data());
+        Numbers found(posterior.log_shares(), posterior.log_shares() + size(mixture));
+        for (std::size_t k = 0; k < found.size(); ++k) found[k] += mixture.log_abs_det[k];
+        return found;
+    }
+
+    // The rows of which each component has the most, by a mixture after a step.
+    std::vector<Places> own_rows(const Mixture& mixture) const {
+        const Numbers scale = log_scale(mixture);
+        std::vector<Places> groups(mixture.weights.size());
+        for (Index i = 0; i < n_rows_; ++i) {
+            double best = -kInfinity;
+            Index label = 0;
+            for (Index k = 0; k < size(mixture); ++k) {
+                const double z = mixture.factors[k] * (rows_[i] - mixture.means[k]), at = scale[k] - 0.5 * z * z;
+                if (at > best) best = at, label = k;
+            }
+            groups[label].push_back(i);
+        }
+        return groups;
+    }
+
+    // Merges and deletes components while the bound rises.
+    void prune(State& state, Marked& marked) {
+        while (size(state.model) > 1 && !execution_.interrupt.has_come()) {
+            const std::vector<Merge> merges = merges_that_pay(state);
+            const std::size_t n_sets = std::min<std::size_t>(2, merges.size());
+            bool has_risen = false;
+            for (std::size_t i = 0; i < n_sets && !has_risen; ++i) {  // all of them, then the best alone
+                has_risen = try_merges(state, marked, {merges.begin(), i == 0 ? merges.end() : merges.begin() + 1});
+            }
+            if (!has_risen && merges.empty()) has_risen = try_deletions(state, marked);
+            if (!has_risen) break;
+        }
+    }
+
+    struct Merge {
+        Index one, other;
+        double gain, mean, scale;
+    };
+
+    bool try_merges(State& state, Marked& marked, const std::vector<Merge>& merges) {
+        Mixture model = state.following;
+        std::vector<bool> is_left(model.weights.size(), true);
+        for (const Merge& merge : merges) {
+            model.weights[merge.one] += model.weights[merge.other];
+            model.means[merge.one] = merge.mean;
+            model.covariances[merge.one] = merge.scale / (belief_.dof + belief_.row_weight * model.weights[merge.one]);
+            is_left[merge.other] = false;
+        }
+        std::vector<bool> is_tried = marked.is_tried;
+        for (const Merge& merge : merges) {
+            is_tried[merge.one] =
+                marked.parents[merge.one] >= 0 && marked.parents[merge.one] == marked.parents[merge.other];
+        }
+        return accept(state, marked, model, is_left, std::move(is_tried));
+    }
+
+    bool try_deletions(State& state, Marked& marked) {
+        for (Index k = 0; k < size(state.model); ++k) {
+            if (!(belief_.row_weight * state.model.weights[k] < kSmall)) continue;
+            std::vector<bool> is_left(state.model.weights.size(), true);
+            is_left[k] = false;
+            if (accept(state, marked, state.model, is_left, marked.is_tried)) return true;
+        }
+        return false;
+    }
+
+    bool accept(State& state, Marked& marked, const Mixture& model, const std::vector<bool>& is_left,
+                std::vector<bool> is_tried) {
+        Places kept;
+        Marked after;
+        for (std::size_t k = 0; k < is_left.size(); ++k) {
+            if (!is_left[k]) continue;
+            kept.push_back(static_cast<Index>(k));
+            after.is_tried.push_back(is_tried[k]);
+            after.parents.push_back(marked.parents[k]);
+        }
+        std::optional<State> found = judge(taken(model, kept));
+        if (!found || !(found->bound > state.bound)) return false;  // by however little: there are fewer components
+        state = std::move(*found);
+        marked = std::move(after);
+        return true;
+    }
+
+    // Merges of other components each, that should raise the bound; the best first.
+    std::vector<Merge> merges_that_pay(const State& state) {
+        std::vector<Merge> all = promising(state.following);
+        if (all.empty()) return {};
+        survey(state.model, all);
+        std::stable_sort(all.begin(), all.end(), [](const Merge& a, const Merge& b) { return a.gain > b.gain; });
+        std::vector<Merge> chosen;
+        std::vector<bool> is_used(state.model.weights.size(), false);
+        for (const Merge& merge : all) {
+            if (!(merge.gain > 0) || is_used[merge.one] || is_used[merge.other]) continue;
+            is_used[merge.one] = is_used[merge.other] = true;
+            chosen.push_back(merge);
+        }
+        return chosen;
+    }
+
+    // Pairs whose merge would raise the bound if it did not lose Σ r log r: `merges` of em/bound_moves.py.
+    std::vector<Merge> promising(const Mixture& after) {
+        const Index n = size(after);
+        Numbers mass = room(n), beta = room(n), dof = room(n), log_dets = room(n), unused = room(n), of_one = room(n);
+        for (Index k = 0; k < n; ++k) {
+            mass[k] = belief_.row_weight * after.weights[k];
+            beta[k] = belief_.precision + mass[k];
+            dof[k] = belief_.dof + mass[k];
+        }
+        kernels_.log(after.covariances.data(), n, log_dets.data());
+        tool_.moments(dof.data(), log_dets.data(), n, unused.data(), of_one.data());
+        const double of_weights = tool_.weigh(mass.data(), n, unused.data());
+        std::vector<Merge> found;
+        for (const auto& [one, other] : near(after)) {
+            const double precision = beta[one] + beta[other] - belief_.precision;
+            const double shift = beta[other] * (after.means[other] - after.means[one]) -
+                                 belief_.precision * (belief_.mean[0] - after.means[one]);
+            const double mean = after.means[one] + shift / precision;
+            const auto apart = [&](double place) { return (place - mean) * (place - mean); };
+            const double scale = dof[one] * after.covariances[one] + dof[other] * after.covariances[other] -
+                                 belief_.scale[0] + beta[one] * apart(after.means[one]) +
+                                 beta[other] * apart(after.means[other]) - belief_.precision * apart(belief_.mean[0]);
+            const double of_both = dof[one] + mass[other], variance = scale / of_both;
+            if (!(variance > 0)) continue;
+            const double numbers[] = {variance, beta[one], beta[other], beta[one] + mass[other], belief_.precision};
+            double logs[5], expected, normaliser;
+            kernels_.log(numbers, 5, logs);
+            tool_.moments(&of_both, logs, 1, &expected, &normaliser);
+            Numbers merged = mass;
+            merged[one] += merged[other];
+            merged[other] = 0;
+            std::sort(merged.begin(), merged.end(), std::greater<>());
+            const double gain = 0.5 * (logs[1] + logs[2] - logs[3] - logs[4]) + normaliser + belief_.log_normaliser -
+                                of_one[one] - of_one[other] + tool_.weigh(merged.data(), n, unused.data()) - of_weights;
+            if (gain > 0) found.push_back({one, other, gain, mean, scale});
+        }
+        std::stable_sort(found.begin(), found.end(), [](const Merge& a, const Merge& b) { return a.gain > b.gain; });
+        std::vector<Index> n_pairs(static_cast<std::size_t>(n), 0);
+        std::vector<Merge> chosen;
+        for (const Merge& merge : found) {
+            if (n_pairs[merge.one] >= kPairs || n_pairs[merge.other] >= kPairs) continue;
+            ++n_pairs[merge.one], ++n_pairs[merge.other];
+            chosen.push_back(merge);
+        }
+        return chosen;
+    }
+
+    // Pairs of components, each with its nearest.
+    static std::vector<std::pair<Index, Index>> near(const Mixture& mixture) {
+        const Index n = size(mixture);
+        std::vector<std::pair<Index, Index>> pairs;
+        for (Index k = 0; k < n; ++k) {
+            const auto distance = [&](Index l) {
+                const double apart = mixture.means[l] - mixture.means[k];
+                return apart * apart / std::max(mixture.covariances[k], mixture.covariances[l]);
+            };
+            Places others;
+            for (Index l = 0; l < n; ++l) {
+                if (l != k) others.push_back(l);
+            }
+            std::stable_sort(others.begin(), others.end(), [&](Index a, Index b) { return distance(a) < distance(b); });
+            for (std::size_t i = 0; i < std::min<std::size_t>(kNeighbours, others.size()); ++i) {
+                pairs.emplace_back(std::min(k, others[i]), std::max(k, others[i]));
+            }
+        }
+        std::sort(pairs.begin(), pairs.end());
+        pairs.erase(std::unique(pairs.begin(), pairs.end()), pairs.end());
+        return pairs;
+    }
+
+    // Takes Σ r log r from the gains of pairs: `Survey` of em/bound_moves.py.
+    void survey(const Mixture& model, std::vector<Merge>& merges) const {
+        const Index n = size(model);
+        Mixture known = model;
+        if (!whiten(kernels_, task_.em.algebra.factor_shape(), n, 1, known.covariances.data(),
+                    execution_.interrupt.listener(), known.factors.data(), known.log_abs_det.data())) {
+            return;
+        }
+        const Numbers scale = log_scale(known);
+        Numbers shares = room(n_rows_ * n), of_one = room(n_rows_ * n), both, logs;
+        const Shape shape{n, 1, FactorShape::spherical, false, Rule::soft, Second::none};
+        const ParametersView parameters{scale.data(), known.means.data(), known.factors.data(), nullptr};
+        if (!evaluate(kernels_, shape, task_.em.rows, parameters, Output::responsibilities, execution_,
+                      shares.data())) {
+            return;
+        }
+        kernels_.log(shares.data(), n_rows_ * n, of_one.data());
+        for (Merge& merge : merges) {
+            Places places;
+            both.clear();
+            for (Index i = 0; i < n_rows_; ++i) {
+                const double a = shares[i * n + merge.one], b = shares[i * n + merge.other];
+                if (a > kShared && b > kShared) places.push_back(i), both.push_back(a + b);
+            }
+            logs.resize(both.size());
+            kernels_.log(both.data(), static_cast<Index>(both.size()), logs.data());
+            double total = 0;
+            for (std::size_t i = 0; i < places.size(); ++i) {
+                const Index at = places[i] * n, one = at + merge.one, other = at + merge.other;
+                total += weight_[places[i]] *
+                         (both[i] * logs[i] - shares[one] * of_one[one] - shares[other] * of_one[other]);
+            }
+            merge.gain -= belief_.unit * total;
+        }
+    }
+
+    const KernelTable& kernels_;
+    const ColumnView& task_;
+    const BeliefView belief_;
+    const Execution execution_;
+    const Index n_rows_;
+    const double *rows_, *weight_;
+    double scale_ = 1;
+    Index cursor_ = 0;
+    mutable bool is_longest_ = false;
+    mutable Mixture after_;
+    Approximation tool_;
+};
+
+}  // namespace
+
+bool settle_column(const KernelTable& kernels, const ColumnView& task, const Execution& execution, Mixture& mixture,
+                   double& objective) {
+    Column column(kernels, task, execution);
+    const std::optional<State> found = column.settle(mixture);
+    objective = std::numeric_limits<double>::quiet_NaN();
+    if (found) {
+        mixture = found->model;
+        objective = found->bound / task.em.belief->row_weight;
+    }
+    return !execution.interrupt.has_come();
+}
+
+}  // namespace gaussmix

@@ -99,8 +99,8 @@ def fit_many(
     -----
     The core makes all fits in one call, where they start from "kmeans" or "k-means++", once or several times, and the
     structure is none of "EVE", "VVE" and "factor_analyzer"; searches too, of up to 260 rows for each component. Other
-    fits are made one by one, Bayesian ones too, and so are those of groups with something unusual, such as a constant
-    column.
+    fits are made one by one, and so are those of groups with something unusual, such as a constant column. Bayesian
+    fits are made one by one too, several at a time; the core makes most of a fit of one column.
 
     Examples
     --------

@@ -20,6 +20,7 @@ from gaussmix.waist.leaves import LEAF_ROWS
 
 FEW_VALUES = 4_000  # of one feature: so few are not condensed
 RUNS, TAIL = 500, 25  # the least number of runs of neighbours, and rows at each end that are runs of their own
+WIDE, MOST_GAPS = 3.0, 20  # times as wide as its neighbours is a run over a gap; and most such runs
 NEARLY_ALL = 1.3  # times the wanted rows: so few are all taken
 
 
@@ -58,8 +59,9 @@ class Distinct:
     def condensed(self) -> Distinct:
         """Fewer rows of one feature with the same mean and variance, and nearly the same density.
 
-        Each run of neighbours becomes two rows, at its mean plus and minus its standard deviation. Runs have at most
-        a thousandth of the weight, and towards both ends a fiftieth of the weight beyond them.
+        Each run of neighbours becomes two rows, at its mean plus and minus its standard deviation. Runs have about a
+        part in `RUNS` of the weight at most, and towards both ends a part in `TAIL` of the weight beyond them. Rows
+        around gaps stay as they are.
         """
         values, total = self.rows[:, 0], self.weight.sum()
         n_rows = len(values)
@@ -71,18 +73,26 @@ class Distinct:
         runs = runs + TAIL * log(np.clip(from_end, TAIL, TAIL * longest) / TAIL)
         runs = runs + np.maximum(from_end - TAIL * longest, 0.0) / longest
         first = np.flatnonzero(np.diff(np.floor(np.where(middle > 0.5 * n_rows, -runs, runs)), prepend=-np.inf))
-        weight = np.add.reduceat(self.weight, first)
-        sizes = np.diff(first, append=n_rows)
-        means = (
-            values[first] + np.add.reduceat(self.weight * (values - np.repeat(values[first], sizes)), first) / weight
-        )
-        squares = self.weight * (values - np.repeat(means, sizes)) ** 2
-        spread = np.sqrt(np.add.reduceat(squares, first) / weight)
+        weight, means, spread, sizes = self._runs(first)
+        around = np.maximum(np.append(spread[1:], 0.0), np.append(0.0, spread[:-1]))
+        over_gaps = np.flatnonzero((spread > WIDE * around) & (sizes > 1))[:MOST_GAPS]
+        if over_gaps.size:  # such runs are taken apart
+            apart = [np.arange(first[run], first[run] + sizes[run]) for run in over_gaps]
+            weight, means, spread, sizes = self._runs(np.union1d(first, np.concatenate(apart)))
         is_pair = (sizes > 1) & (spread > 0)
         weight = np.where(is_pair, 0.5, 1.0) * weight
         both = np.concatenate((means - is_pair * spread, (means + spread)[is_pair]))
         order = np.argsort(both, kind="stable")
         return Distinct(both[order, None], np.concatenate((weight, weight[is_pair]))[order])
+
+    def _runs(self, first: NDArray[np.intp]) -> tuple[Array, Array, Array, NDArray[np.intp]]:
+        """Weight, mean, standard deviation and number of the rows of runs of one feature that begin at these places."""
+        values, sizes = self.rows[:, 0], np.diff(first, append=len(self.rows))
+        weight = np.add.reduceat(self.weight, first)
+        offsets = self.weight * (values - np.repeat(values[first], sizes))
+        means = values[first] + np.add.reduceat(offsets, first) / weight
+        squares = self.weight * (values - np.repeat(means, sizes)) ** 2
+        return weight, means, np.sqrt(np.add.reduceat(squares, first) / weight), sizes
 
     def draw(self, rng: np.random.Generator, score: Array | None = None) -> int:
         """Draw a row with probability ∝ weight · score, by the inverse cumulative distribution."""

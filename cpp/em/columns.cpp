@@ -17,7 +17,7 @@ namespace gaussmix {
 
 namespace {
 
-constexpr Index kSteps = 6, kNeighbours = 6, kPairs = 2, kHalfRows = 400, kFewest = 4;
+constexpr Index kSteps = 6, kNeighbours = 6, kPairs = 2, kHalfRows = 400, kFewest = 2;
 constexpr double kGain = 1e-9, kSmall = 9, kShared = 1e-10;  // em/bound_moves.py; kSmall of three parameters
 constexpr double kCoarse = 1e-6;  // nats per row: the tolerance of EM at first, so that moves come before EM creeps
 constexpr double kEmpty = 1;      // rows
@@ -267,13 +267,18 @@ private:
             const Index place = group[(2 * i + 1) * n_own / (2 * n_used)];
             rows[i] = rows_[place], weight[i] = weight_[place];
         }
+        const Index heaviest =
+            *std::max_element(group.begin(), group.end(), [&](Index a, Index b) { return weight_[a] < weight_[b]; });
+        const Index at =
+            std::min(n_used - 1, (std::find(group.begin(), group.end(), heaviest) - group.begin()) * n_used / n_own);
+        rows[at] = rows_[heaviest], weight[at] = weight_[heaviest];
         const double total = sum(weight.data(), n_used), mass = belief_.row_weight * model.weights[k];
         for (double& part : weight) part /= total;
         const GroupView view{n_used, 1, rows.data(), weight.data()};
         const Halves halves = halved(kernels_, view, true, &scale_, cut, execution_);
         Mixture parts = empty(2);
-        const bool is_nested = nested(view, parts) > halves.gain;
-        if (!is_nested) {
+        const bool is_apart = apart(view, at, parts) > halves.gain;
+        if (!is_apart) {
             const double unit = halves.whitening[0];
             for (int i = 0; i < 2; ++i) {
                 parts.weights[i] = halves.mixture.weights[i];
@@ -304,14 +309,27 @@ private:
         marked.is_tried.push_back(false), marked.parents.push_back(k);
     }
 
-    // The gain over one component of a narrow one within a wide one, nats per unit of weight: what halves side by side
-    // do not find, such as heavy tails.
-    double nested(const GroupView& group, Mixture& parts) const {
+    // Two components of other kinds than halves side by side: a narrow one within a wide one, for heavy tails, and the
+    // heaviest row apart from the others. The gain of the better over one component, nats per unit of weight.
+    double apart(const GroupView& group, Index heaviest, Mixture& parts) const {
         double mean = 0, variance = 0, log_variance;
         for (Index i = 0; i < group.n_rows; ++i) mean += group.weight[i] * group.rows[i];
         const auto square = [&](Index i) { return (group.rows[i] - mean) * (group.rows[i] - mean); };
         for (Index i = 0; i < group.n_rows; ++i) variance += group.weight[i] * square(i);
         if (!(variance > 0)) return -kInfinity;
+        kernels_.log(&variance, 1, &log_variance);
+        const auto is_inner = [&](Index i) { return square(i) < variance; };
+        const auto is_heaviest = [&](Index i) { return group.rows[i] == group.rows[heaviest]; };
+        Mixture other = parts;
+        const double nested = settled(group, variance, is_inner, parts);
+        const double alone = settled(group, variance, is_heaviest, other);
+        if (alone > nested) parts = other;
+        return std::max(nested, alone) + 0.5 * (kLog2Pi + log_variance + 1);
+    }
+
+    // EM from a cut: the log-likelihood, and the mixture.
+    template <class First>
+    double settled(const GroupView& group, double variance, const First& is_first, Mixture& parts) const {
         const double ridge = kRidge * variance;
         EmView task{};
         task.rows = {group.rows, false, group.n_rows, 1, 1, 1, nullptr, nullptr};
@@ -327,9 +345,9 @@ private:
         task.seconds = 1e9;
         Numbers shares, course;
         for (Index i = 0; i < group.n_rows; ++i) {
-            const double inner = square(i) < variance ? 1 - kMixed : kMixed;
-            shares.push_back(inner);
-            shares.push_back(1 - inner);
+            const double first = is_first(i) ? 1 - kMixed : kMixed;
+            shares.push_back(first);
+            shares.push_back(1 - first);
         }
         bool is_found = false;
         if (!begin_em(kernels_, task, execution_, {nullptr, shares.data(), 2, 1}, parts.view(), is_found) ||
@@ -337,8 +355,7 @@ private:
             static_cast<Index>(course.size()) < kSteps) {
             return -kInfinity;
         }
-        kernels_.log(&variance, 1, &log_variance);
-        return course.back() + 0.5 * (kLog2Pi + log_variance + 1);
+        return course.back();
     }
 
     double draw() { return task_.uniform[cursor_++ % task_.n_uniform]; }
@@ -352,7 +369,7 @@ private:
         return found;
     }
 
-    // The rows of which each component has the most, by a mixture after a step.
+    // The rows that each component has most of, by a mixture after a step.
     std::vector<Places> own_rows(const Mixture& mixture) const {
         const Numbers scale = log_scale(mixture);
         std::vector<Places> groups(mixture.weights.size());

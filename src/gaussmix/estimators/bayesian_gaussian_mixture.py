@@ -132,7 +132,7 @@ class BayesianGaussianMixture(MixtureEstimator):
     mixture_ : Mixture
         The mixture of `weights_`, `means_` and `covariances_`. It can't be set.
     converged_, n_iter_, outcome_, collapsed_, diagnostics_ : as for `GaussianMixture`
-        Moves are not counted in `n_iter_`.
+        Moves, and steps on the condensed rows of one feature, are not counted in `n_iter_`.
     n_features_in_, feature_names_in_ : as in scikit-learn.
 
     See Also

@@ -139,6 +139,13 @@ def sanitize(session: nox.Session) -> None:
 
 
 @nox.session
+def lakes(session: nox.Session) -> None:
+    """Tables of Delta and Iceberg, whose libraries take 150 MB."""
+    session.install(".[test]", "deltalake>=1", "pyiceberg[sql-sqlite]>=0.9")
+    session.run("pytest", "-n", "0", "tests/sources/test_lakes.py", *session.posargs)
+
+
+@nox.session
 def spark(session: nox.Session) -> None:
     """Rows in Spark; needs Java 17, and half a gigabyte to install. `-- --heavy` for the long tests."""
     session.install(".[test,spark]")

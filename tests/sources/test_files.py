@@ -437,7 +437,7 @@ def test_a_file_of_a_data_set_is_closed_once_its_codec_is_known(folder, table):
     file = pa.OSFile(str(folder / "table.feather"))
     fragment = SimpleNamespace(format=SimpleNamespace(default_extname="feather"), open=lambda: file)
     dataset = SimpleNamespace(schema=table[2].schema, get_fragments=lambda: [fragment], count_rows=lambda: N_ROWS)
-    assert not DatasetReader(dataset, NAMES).is_slow
+    assert not DatasetReader(dataset, NAMES, None, 2**27).is_slow
     assert file.closed
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, fields
-from functools import wraps
+from functools import partial, wraps
 from typing import Any
 
 import click
@@ -216,6 +216,7 @@ class Reading:
     drop_missing, missing : whether rows that miss a feature are left out, or taken.
     format, dialect : as `open_table` takes them.
     memory : how many bytes of rows to hold at a time.
+    cache : a folder for the numbers of files; None for none.
     """
 
     columns: tuple[str, ...]
@@ -225,6 +226,7 @@ class Reading:
     dialect: Dialect
     missing: bool = False
     memory: int = sys.maxsize
+    cache: str | None = None
 
     @property
     def is_plain(self) -> bool:
@@ -271,7 +273,8 @@ class Reading:
 
     def rows(self, table: str | Files, columns: tuple[str, ...], weights: str | None) -> Source:
         """Columns of a table as rows to fit or score, beside their weights."""
-        return open(table, columns=columns or None, weights=weights, memory=self.memory, missing=self.missing)
+        how = partial(open, memory=self.memory, missing=self.missing, cache=self.cache)
+        return how(table, columns=columns or None, weights=weights)
 
 
 def column(flag: str, help: str, **more: Any) -> Decorator:
@@ -312,6 +315,7 @@ weight_meaning = click.option(
 memory = click.option(
     "--memory", callback=size, default=MEMORY.replace(" ", ""), metavar="SIZE", help="Larger tables are read in parts."
 )
+cache = click.option("--cache", metavar="FOLDER", help="Keep the numbers of DATA there, and read it once.")
 
 
 def reading(verb: Verb) -> Verb:

@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ import numpy as np
 from gaussmix import plugins
 from gaussmix.sources.base import Source
 from gaussmix.sources.files.npy import holds_numbers, open_npy
-from gaussmix.sources.files.paths import EXTENSIONS, paths_of
+from gaussmix.sources.files.paths import EXTENSIONS, files_of
 
 MEMORY = "512 MB"
 
@@ -28,12 +29,14 @@ class Request:
     columns, weights : names of columns; None for the default.
     memory : bytes.
     missing : whether cells may be missing.
+    cache : a folder for the numbers of files; None for none.
     """
 
     columns: Sequence[str] | None
     weights: str | None
     memory: int
     missing: bool
+    cache: Path | None = None
 
 
 Opener = Callable[[Any, Request], Source]
@@ -45,6 +48,9 @@ SOURCES: dict[str, Opener | str] = {
     "gaussmix.Files": f"{_BATCHES}:open_files",
     "pyarrow.Dataset": f"{_BATCHES}:open_dataset",
     "pyarrow.RecordBatchReader": f"{_BATCHES}:open_stream",
+    "deltalake.DeltaTable": f"{_BATCHES}:open_delta",
+    "pyiceberg.Table": f"{_BATCHES}:open_iceberg",
+    "pyiceberg.DataScan": f"{_BATCHES}:open_iceberg",
     "polars.LazyFrame": f"{_BATCHES}:open_lazy_frame",
     "duckdb.DuckDBPyRelation": f"{_BATCHES}:open_relation",
     "dask.Array": "gaussmix.sources.dask:open_dask",
@@ -64,6 +70,7 @@ def open(
     weights: str | None = None,
     memory: int | str = MEMORY,
     missing: bool = False,
+    cache: str | os.PathLike[str] | None = None,
 ) -> Source:
     """Open a table whose rows need not fit into memory, as `X` for `fit`, `score`, `bic` and predictions.
 
@@ -73,15 +80,18 @@ def open(
     Parameters
     ----------
     data : a path, or a pattern such as ``"data/*.parquet"``, of Parquet, Arrow (Feather), .npy or CSV files, which are
-        read in the order of their names; a folder of such files; a `pyarrow.dataset.Dataset` or `RecordBatchReader`; a
-        polars `LazyFrame`; a DuckDB relation; a Dask array, whose columns are called x1, x2 …, or data frame; a Spark
-        data frame.
+        read in the order of their names; a folder of such files; the same as a URL, such as
+        ``"s3://bucket/rows/*.parquet"``; a `pyarrow.dataset.Dataset` or `RecordBatchReader`; a table of Delta or
+        Iceberg; a polars `LazyFrame`; a DuckDB relation; a Dask array, whose columns are called x1, x2 …, or data
+        frame; a Spark data frame.
     columns : the features; by default all columns that hold numbers.
     weights : the column of row weights, frequencies ≥ 0; None where all are 1.
     memory : bytes, or a text such as "512 MB": for rows and what is kept beside them. The libraries need about
         150 MB more.
     missing : whether cells of features may be missing (NaN or null). Else the first such cell is an error, which names
         it.
+    cache : a folder in which the numbers of files are kept as .npy: the files are read once, every pass reads the copy,
+        and so does the next program that opens the same unchanged files. Delete it whenever you like. None for none.
 
     Returns
     -------
@@ -91,6 +101,8 @@ def open(
     Raises
     ------
     FileNotFoundError : no file has this name.
+    PermissionError : a store refuses access.
+    OSError : a store did not answer, though it was asked five times.
     ValueError : a file is damaged or of no known format, or a column is absent or holds no numbers.
     ImportError : the format needs a library that is not installed.
 
@@ -102,10 +114,12 @@ def open(
     >>> gaussmix.GaussianMixture(2, random_state=0).fit(gaussmix.open(path)).means_.shape
     (2, 2)
     """
-    asked = Request(columns, weights, check_memory(memory), missing)
+    asked = Request(columns, weights, check_memory(memory), missing, None if cache is None else Path(cache))
     opener = _of_files(os.fspath(data)) if isinstance(data, str | os.PathLike) else _registered(_kind(data))
     if opener is None:
         raise TypeError(f"open takes a path, a pattern or a table that is not in memory, not {type(data).__name__}.")
+    if cache is not None and not isinstance(data, str | os.PathLike) and _kind(data) != "gaussmix.Files":
+        raise ValueError(f"cache= keeps the numbers of files, not of a {type(data).__name__}: leave it out.")
     return opener(data, asked)
 
 
@@ -155,10 +169,10 @@ def _registered(name: str) -> Opener | None:
 
 def _of_files(name: str) -> Opener | None:
     """What opens the files of a path, a pattern or a folder."""
-    first = paths_of(name)[0]
+    first = files_of(name)[0]
     extension = first.suffix.lower()
     is_own = not extension or any(extension in each for each in EXTENSIONS.values())
     opener = _registered(extension) if extension in SOURCES or not is_own else None
-    if opener is None and first.is_file() and holds_numbers(first):  # and not a pipe, which can be read once
+    if opener is None and isinstance(first, Path) and first.is_file() and holds_numbers(first):  # and no pipe
         return open_npy
     return opener or _registered("gaussmix.Files")

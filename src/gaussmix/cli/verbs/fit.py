@@ -39,7 +39,7 @@ TERMINATED = 128 + signal.SIGTERM  # the exit code that a shell gives to a proce
 _NOT_MODELS = {each for format in FORMATS.values() for each in format.extensions}
 _NOT_MODELS |= {".json", ".npz", ".joblib", ".pkl", ".onnx", ".h", ".sql"}  # what `gaussmix convert` writes
 _DEFAULTS: dict[str, Any] = GaussianMixtureIC().get_params(deep=False)
-_OF_SEARCHES = ("noise", "criterion", "certify", "memory", "checkpoint", "max_time")
+_OF_SEARCHES = ("noise", "criterion", "certify", "memory", "cache", "checkpoint", "max_time")
 
 
 def parameter(name: str, metavar: str | None, help: str, flag: str = "", **checks: Any) -> options.Decorator:
@@ -106,6 +106,7 @@ def parameter(name: str, metavar: str | None, help: str, flag: str = "", **check
 @click.option("--equal-weights", is_flag=True, help="All components have the same weight.")
 @options.missing
 @options.memory
+@options.cache
 @click.option(
     "--checkpoint",
     metavar="FILE",
@@ -130,7 +131,7 @@ def fit(
     """Fit Gaussian mixtures to the numeric columns of DATA, and choose the number of components and the structure.
 
     DATA is CSV, Parquet, Arrow, Feather or .npy, or "-", standard input. A pattern in quotes, such as 'data/*.parquet',
-    or a folder names several files. Tables need not fit into memory.
+    or a folder names several files; so does a URL, such as 's3://bucket/*.parquet'. Tables need not fit into memory.
 
     With --by, fit one mixture of K components to each group of rows, and write all of them to one file.
     """

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
+from errno import EIO, ENOENT
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +17,10 @@ from gaussmix.numerics.arrays import Array, Rows
 from gaussmix.numerics.rows import check_integers
 from gaussmix.sources.files.base import Reader, check_columns
 from gaussmix.sources.files.paths import Stamps
+from gaussmix.sources.files.stores import AT_ONCE, at_once, stored_in
 from gaussmix.sources.tables import Files
 from gaussmix.sources.tables.arrow_table import ZSTD, codec_of
-from gaussmix.sources.tables.base import INDEX, batch_rows, is_numeric, kind_of, whole
+from gaussmix.sources.tables.base import INDEX, batch_rows, first_line, is_numeric, kind_of, whole
 from gaussmix.sources.tables.typed_table import is_slow
 
 
@@ -75,6 +78,7 @@ class BatchReader(Columns, Reader):
 
     is_slow: bool  # reading takes longer than a pass of EM, or can be done once only; then `n_rows` is 0
     n_rows = 0
+    identity: tuple[Any, ...] = ()  # what changes when the rows change; empty where nobody knows
     n_together = 0  # the largest number of rows that can only be read together; 0 where few can be
 
     @abstractmethod
@@ -98,6 +102,7 @@ class TableReader(BatchReader):
         self.is_slow = table.is_slow(self.read_columns)
         self.n_rows = 0 if self.is_slow else table.n_rows or 0
         self.n_together = table.n_together(self.read_columns)
+        self.identity = (*table.stamps.identity, *([table.complete, table.dialect] if table.files else []))
 
     def parts(self) -> Iterator[pa.RecordBatch]:
         return self.table.batches(self.read_columns, self.read_columns)
@@ -112,20 +117,35 @@ class TableReader(BatchReader):
 class DatasetReader(BatchReader):
     """The rows of a `pyarrow.dataset.Dataset`, in the order of its fragments."""
 
-    def __init__(self, dataset: Any, columns: Sequence[str] | None = None, weights: str | None = None) -> None:
-        self._dataset = dataset
-        self.stamps = Stamps([Path(file) for file in getattr(dataset, "files", ()) if Path(file).exists()])
-        super().__init__("the dataset", dataset.schema, columns, weights)
-        self.is_slow = any(_is_slow(fragment, self.read_columns) for fragment in dataset.get_fragments())
+    def __init__(
+        self, dataset: Any, columns: Sequence[str] | None, weights: str | None, memory: int, name: str = "the dataset"
+    ) -> None:
+        self._dataset, self._memory = dataset, memory
+        files = getattr(dataset, "files", ())
+        self.stamps = Stamps([Path(file) for file in files if Path(file).exists()])
+        self._stored = [] if self.stamps.identity else [stored_in(dataset.filesystem, file) for file in files]
+        super().__init__(name, dataset.schema, columns, weights)
+        fragments = list(dataset.get_fragments())
+        self.is_slow = any(at_once(partial(_is_slow, fragment, self.read_columns) for fragment in fragments))
+        self._at_once = 1
+        if self._stored:
+            rows = [each.num_rows for fragment in fragments for each in getattr(fragment, "row_groups", ())]
+            size = self.bytes_of(max(rows, default=batch_rows(len(self.read_columns))))
+            self._at_once = max(1, min(AT_ONCE, memory // (4 * size)))
         if not self.is_slow:
             self.n_rows = dataset.count_rows()
 
     def parts(self) -> Iterator[pa.RecordBatch]:
-        n_rows = batch_rows(len(self.read_columns))
-        scanner = self._dataset.scanner(
-            columns=self.read_columns, batch_size=n_rows, batch_readahead=1, fragment_readahead=1, use_threads=False
-        )
-        return iter(scanner.to_batches())
+        for _ in at_once(partial(file.read, 0, 0) for file in self._stored):
+            pass  # it is as it was
+        how = {"columns": self.read_columns, "batch_size": batch_rows(len(self.read_columns)), "use_threads": False}
+        n_batches = max(1, self._at_once // max(1, len(self._stored)))
+        scanner = self._dataset.scanner(fragment_readahead=self._at_once, batch_readahead=n_batches, **how)
+        try:
+            yield from scanner.to_batches()
+        except OSError as error:
+            number = ENOENT if isinstance(error, FileNotFoundError) else error.errno or EIO
+            raise OSError(number, f"can't be read: {first_line(error)}", self.name) from None
 
 
 def _is_slow(fragment: Any, columns: Sequence[str]) -> bool:

@@ -8,6 +8,8 @@ from __future__ import annotations
 import os
 import tempfile
 import weakref
+from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -29,12 +31,26 @@ HEADER = 128  # bytes, room for any number of rows
 def open_files(data: Any, asked: Request) -> Source:
     """Open a path, a pattern, a folder, or files that were opened as a table."""
     table = data if isinstance(data, Files) else open_table(os.fspath(data))
-    return _opened(TableReader(table, asked.columns, asked.weights), asked)
+    return _opened(TableReader(replace(table, memory=asked.memory), asked.columns, asked.weights), asked)
 
 
 def open_dataset(data: Any, asked: Request) -> Source:
     """Open a `pyarrow.dataset.Dataset`."""
-    return _opened(DatasetReader(data, asked.columns, asked.weights), asked)
+    return _opened(DatasetReader(data, asked.columns, asked.weights, asked.memory), asked)
+
+
+def open_delta(data: Any, asked: Request) -> Source:
+    """Open a table of Delta, whose files are a data set."""
+    dataset = data.to_pyarrow_dataset()
+    return _opened(DatasetReader(dataset, asked.columns, asked.weights, asked.memory, "the table of Delta"), asked)
+
+
+def open_iceberg(data: Any, asked: Request) -> Source:
+    """Open a table of Iceberg, or a scan of one."""
+    scan = data if hasattr(data, "to_arrow_batch_reader") else data.scan()
+    return _opened(
+        OnceReader("the table of Iceberg", scan.to_arrow_batch_reader(), asked.columns, asked.weights), asked
+    )
 
 
 def open_stream(data: Any, asked: Request) -> Source:
@@ -67,10 +83,12 @@ def _opened(table: BatchReader, asked: Request) -> Source:
             f"{table.name} has {table.n_together} rows in a batch that can only be read as a whole: "
             f"{together / 1e6:.0f} MB. Give memory= as much, or write the file with smaller batches."
         )
-    reader = spooled(table) if table.is_slow else table
+    reader = spooled(table) if table.is_slow and asked.cache is None else table
+    if asked.cache is not None:
+        reader = cached(table, asked.cache)
     reader.may_miss = asked.missing
     source = opened(reader, asked.memory)
-    if isinstance(source, FileSource) and isinstance(reader, NpyReader):
+    if isinstance(source, FileSource) and isinstance(reader, NpyReader) and asked.cache is None:
         file = reader.files[0].path
         size = f"{file.stat().st_size / 1e6:.0f} MB"
         warn(f"{reader.name} is slow to read: its numbers are in {file} ({size}) as long as they are used.")
@@ -85,13 +103,39 @@ def spooled(table: BatchReader) -> NpyReader:
     place = tempfile.mkdtemp(prefix="gaussmix-")
     path = Path(place) / "rows.npy"
     try:
-        write(table, path)
-        reader = NpyReader([path], table.read_columns, table.names, table.weights, table.dtype)
+        write(table, path, "set TMPDIR to a folder on a larger disk")
+        reader = _copied(table, path)
     except BaseException:
         _remove(place)
         raise
-    reader.name, reader.origin, reader.has_names = table.name, table, table.has_names
     reader.spool = _Spool(place)
+    return reader
+
+
+def cached(table: BatchReader, folder: Path) -> NpyReader:
+    """The numbers of files in a .npy file of a folder, which stays there for the next time.
+
+    Raises OSError: the disk is full, or the table can't be read. ValueError: the table is not of files.
+    """
+    if not table.identity:
+        raise ValueError(f"cache= keeps the numbers of files, not of {table.name}: leave it out.")
+    folder.mkdir(parents=True, exist_ok=True)
+    what = (table.identity, table.read_columns, table.weights, table.dtype.str)
+    path = folder / f"gaussmix-{sha256(repr(what).encode()).hexdigest()[:32]}.npy"
+    if not path.exists():
+        place = tempfile.mkdtemp(prefix="gaussmix-", dir=folder)
+        try:
+            write(table, Path(place) / path.name, "name a folder on a larger disk by cache=")
+            os.replace(Path(place) / path.name, path)  # whole or not at all
+        finally:
+            _remove(place)
+    return _copied(table, path)
+
+
+def _copied(table: BatchReader, path: Path) -> NpyReader:
+    """A reader of the numbers of a table that a file is a copy of."""
+    reader = NpyReader([path], table.read_columns, table.names, table.weights, table.dtype)
+    reader.name, reader.origin, reader.has_names = table.name, table, table.has_names
     return reader
 
 
@@ -108,8 +152,8 @@ class _Spool:
         return type(None), ()
 
 
-def write(table: BatchReader, path: Path) -> None:
-    """Write the numbers of a table, by rows, as .npy."""
+def write(table: BatchReader, path: Path, advice: str) -> None:
+    """Write the numbers of a table, by rows, as .npy; `advice` is for a full disk."""
     n_rows, columns = 0, table.read_columns
     step = batch_rows(len(columns))
     dtype = table.dtype if table.weights is None else np.dtype(np.float64)  # weights are never rounded
@@ -128,7 +172,7 @@ def write(table: BatchReader, path: Path) -> None:
     except OSError as error:
         if error.errno is None:
             raise
-        reason = f"{error.strerror} while {table.name} was spooled; set TMPDIR to a folder on a larger disk"
+        reason = f"{error.strerror} while {table.name} was spooled; {advice}"
         raise OSError(error.errno, reason, str(path)) from None
 
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from gaussmix.numerics.arrays import Array, Rows
 from gaussmix.numerics.rows import check_integers
 from gaussmix.sources.files.base import Reader, check_columns, opened
-from gaussmix.sources.files.paths import Stamps, paths_of
+from gaussmix.sources.files.paths import Stamps, files_of
 
 if TYPE_CHECKING:
     from gaussmix.sources.base import Source
@@ -59,7 +59,8 @@ class NpyFile(NamedTuple):
 
 def open_npy(data: Any, asked: Request) -> Source:
     """Open the .npy files of a path, a pattern or a folder."""
-    reader = NpyReader(paths_of(os.fspath(data)), None, asked.columns, asked.weights)
+    paths = [file for file in files_of(os.fspath(data)) if isinstance(file, Path)]
+    reader = NpyReader(paths, None, asked.columns, asked.weights)
     reader.may_miss = asked.missing
     return opened(reader, asked.memory)
 

@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import glob
 import os
-from collections.abc import Sequence
+import re
+from collections.abc import Hashable, Sequence
 from errno import EIO, ENOENT
 from fnmatch import fnmatch
 from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.request import url2pathname
+
+if TYPE_CHECKING:
+    from gaussmix.sources.files.stores import StoredFile
 
 # Of the files that gaussmix reads itself, by their formats.
 EXTENSIONS = {
@@ -16,31 +22,53 @@ EXTENSIONS = {
     "arrow": (".arrow", ".arrows", ".ipc", ".feather"),
     "npy": (".npy",),
 }
+CHANGED = "changed while it was read; leave files as they are until the work has ended"
+_SCHEME = re.compile(r"[a-z][a-z0-9+.-]+:/", re.IGNORECASE)  # two letters at least: C: is a disk
 
 
-def paths_of(name: str) -> list[Path]:
-    """The files of a path, a pattern or a folder, in the order of their names.
+def files_of(name: str) -> list[Path] | list[StoredFile]:
+    """The files of a path, a pattern, a folder or a URL, in the order of their names.
 
-    Raises FileNotFoundError: there is none. ValueError: they have several extensions.
+    Raises FileNotFoundError: there is none. ValueError: they have several extensions. Of URLs also as `stored`.
     """
-    path = Path(name)
     if not name:
         raise FileNotFoundError(ENOENT, "the path is empty: name a file", name)
-    found = _found(name)
+    found: list[Path] | list[StoredFile] = _stored(name) if is_url(name) else _found(name)
     if not found:
-        is_one = not path.is_dir() and not glob.has_magic(name)
-        raise FileNotFoundError(ENOENT, os.strerror(ENOENT) if is_one else "no file has such a name", name)
+        is_one = not glob.has_magic(name) and not os.path.isdir(name)
+        reason = os.strerror(ENOENT) if is_one and not is_url(name) else "no file has such a name"
+        if _SCHEME.match(name) and "://" not in name:
+            reason += "; give a URL as text, since a Path leaves out one of its slashes"
+        raise FileNotFoundError(ENOENT, reason, name)
     kinds = sorted({each.suffix.lower() for each in found})
     if len(kinds) > 1:
         raise ValueError(
             f"{name} names files of several kinds, {' and '.join(map(repr, kinds))}: name one kind, as in "
-            f"'{Path(name) / '*'}{kinds[-1]}'."
+            f"'{name.rstrip('/') + '/*' if is_url(name) else Path(name) / '*'}{kinds[-1]}'."
         )
     return found
 
 
+def is_url(name: str) -> bool:
+    """Whether a name is a URL of something that is no file of this machine."""
+    return "://" in name and _SCHEME.match(name) is not None and not name.startswith("file://")
+
+
+def _stored(url: str) -> list[StoredFile]:
+    try:
+        from gaussmix.sources.files.stores import stored
+    except ImportError as error:
+        if error.name is None or error.name.partition(".")[0] != "pyarrow":
+            raise
+        raise ImportError("URLs need pyarrow: pip install 'gaussmix[cli]'.") from None
+    return stored(url)
+
+
 def is_among(path: Path, name: str) -> bool:
     """Whether a path, pattern or folder names a file, or would once the file is written. Its folder must exist."""
+    if is_url(name):
+        return False
+    name = _local(name)
     if path.exists() and any(path.samefile(each) for each in _found(name)):
         return True
     if os.path.exists(name):
@@ -50,7 +78,13 @@ def is_among(path: Path, name: str) -> bool:
     return fnmatch(path.name, last) and any(path.parent.samefile(each) for each in within)
 
 
+def _local(name: str) -> str:
+    """The path of a file of this machine, which a URL may name too."""
+    return url2pathname(name.removeprefix("file://").removeprefix("localhost")) if name.startswith("file://") else name
+
+
 def _found(name: str) -> list[Path]:
+    name = _local(name)
     path = Path(name)
     if path.is_dir():
         return sorted(each for each in path.rglob("*") if each.is_file() and not _is_hidden(each.relative_to(path)))
@@ -65,18 +99,23 @@ def _is_hidden(path: Path) -> bool:
 
 
 class Stamps:
-    """Sizes and times of files when they were opened."""
+    """Sizes and times of files when they were opened; stored files compare theirs in each request."""
 
-    def __init__(self, paths: Sequence[Path]) -> None:
-        self._stamps = {path: _stamp(path) for path in paths}
+    def __init__(self, files: Sequence[Path | StoredFile]) -> None:
+        self._stored = [file for file in files if not isinstance(file, Path)]
+        self._stamps = {path: _stamp(path) for path in files if isinstance(path, Path)}
 
     def check(self) -> None:
         """Raise OSError for the first file that has changed or is gone."""
         for path, stamp in self._stamps.items():
             if _stamp(path) != stamp:
-                raise OSError(
-                    EIO, "changed while it was read; leave files as they are until the work has ended", str(path)
-                )
+                raise OSError(EIO, CHANGED, str(path))
+
+    @property
+    def identity(self) -> list[tuple[str, Hashable]]:
+        """What changes when a file changes, beside the names of the files; empty where there are none."""
+        local = [(os.path.abspath(path), stamp) for path, stamp in self._stamps.items()]
+        return local + [(str(file), file.stamp) for file in self._stored]
 
 
 def _stamp(path: Path) -> tuple[int, int, int]:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, fields, replace
-from functools import reduce
+from functools import partial, reduce
 from itertools import chain
-from pathlib import PurePath
+from pathlib import Path, PurePath
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from gaussmix.errors import counted, listed
-from gaussmix.sources.files.paths import EXTENSIONS, Stamps, paths_of
+from gaussmix.sources.files.paths import EXTENSIONS, Stamps, files_of
 from gaussmix.sources.tables.arrow_table import read_arrow
 from gaussmix.sources.tables.base import STANDARD, BadTable, Dialect, Input, Table
 from gaussmix.sources.tables.csv_table import read_csv
@@ -48,7 +48,7 @@ _UNREADABLE = (  # extensions, a beginning, and what to do
 
 
 def open_table(name: str, format: str | None = None, dialect: Dialect = GUESSED) -> Files:
-    """Open a file, a pipe ("-" for standard input), or the files of a pattern or a folder as one table.
+    """Open a file, a pipe ("-" for standard input), or the files of a pattern, a folder or a URL as one table.
 
     `format` is a key of FORMATS. By default the extension of the first file decides, then its first bytes; else it is
     "csv". What the dialect does not say is guessed from the first two lines.
@@ -56,20 +56,25 @@ def open_table(name: str, format: str | None = None, dialect: Dialect = GUESSED)
     Raises BadTable: a file is not of its format or of none that is read, or files have unlike columns. OSError: a file
     can't be opened.
     """
-    names = [STANDARD] if name == STANDARD else [str(path) for path in paths_of(name)]
-    inputs = [Input.of(each, dialect) for each in names]
-    if format is None:
-        _check_readable(inputs[0])
+    inputs = [Input.of(file, dialect) for file in ([STANDARD] if name == STANDARD else files_of(name))]
     start = inputs[0].first_bytes(8)
+    if format is None:
+        _check_readable(inputs[0].name, start)
     by_beginning = (name for name, format in FORMATS.items() if start.startswith(format.beginnings))
     format = format or format_by_name(inputs[0].name) or next(by_beginning, "csv")
-    return Files.of([FORMATS[format].read(each) for each in inputs])
+    reads = (partial(FORMATS[format].read, each) for each in inputs)
+    if inputs[0].stored is None:
+        return Files.of([read() for read in reads], dialect)
+    from gaussmix.sources.files.stores import at_once
+
+    return Files.of(list(at_once(reads)), dialect)
 
 
 def is_own(name: str) -> bool:
     """Whether the files of a path, a pattern or a folder have names of our formats, and can be read again."""
-    paths = paths_of(name)
-    return all(path.is_file() for path in paths) and format_by_name(str(paths[0])) is not None
+    files = files_of(name)
+    can_be_again = all(file.is_file() for file in files if isinstance(file, Path))
+    return can_be_again and format_by_name(str(files[0])) is not None
 
 
 def format_by_name(path: str) -> str | None:
@@ -78,12 +83,12 @@ def format_by_name(path: str) -> str | None:
     return next((name for name, format in FORMATS.items() if extension in format.extensions), None)
 
 
-def _check_readable(source: Input) -> None:
-    """Raise BadTable for a file that surely is no table, and say what to do."""
-    extension, start = PurePath(source.name).suffix.lower(), source.first_bytes(8)
+def _check_readable(name: str, start: bytes) -> None:
+    """Raise BadTable for a file that surely is no table, by its name or how it begins, and say what to do."""
+    extension = PurePath(name).suffix.lower()
     for extensions, beginning, advice in _UNREADABLE:
         if extension in extensions or (beginning and start.startswith(beginning)):
-            raise BadTable(f"{source.name} {advice}.")
+            raise BadTable(f"{name} {advice}.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,12 +98,14 @@ class Files(Table):
     # tables, stamps: the files, and when they changed last
     tables: Sequence[Table]
     stamps: Stamps
+    dialect: Dialect = GUESSED  # of text
+    memory: int = 2**27  # bytes; up to a half of it is for what is asked for ahead of stored files
     complete: tuple[str, ...] = ()  # columns; rows that miss a value in one of them are left out
     # how many of these rows the last whole pass met, under the name "rows"
     n_left_out: dict[str, int] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, tables: Sequence[Table]) -> Files:
+    def of(cls, tables: Sequence[Table], dialect: Dialect = GUESSED) -> Files:
         """Join tables; raises BadTable if two have other columns."""
         first = tables[0]
         for table in tables[1:]:
@@ -108,7 +115,7 @@ class Files(Table):
         own = {field.name: getattr(first, field.name) for field in fields(Table)}
         for name in "notices", "files":
             own[name] = tuple(chain.from_iterable(getattr(table, name) for table in tables))
-        return cls(**own, tables=tables, stamps=Stamps(own["files"]))
+        return cls(**own, tables=tables, stamps=Stamps(own["files"]), dialect=dialect)
 
     def without(self, columns: Collection[str]) -> Files:
         """The same rows without some columns; raises BadTable if there is no such column, or none is left."""
@@ -136,7 +143,7 @@ class Files(Table):
     def batches(self, columns: Sequence[str], numbers: Collection[str] = ()) -> Iterator[pa.RecordBatch]:
         self.stamps.check()
         wanted, n_kept, n_left_out = list(dict.fromkeys((*columns, *self.complete))), 0, 0
-        for table in self.tables:
+        for table in self._under_way(wanted):
             try:
                 for batch in table.batches(wanted, numbers):
                     kept = batch.filter(self._is_complete(batch)) if self.complete else batch
@@ -149,6 +156,17 @@ class Files(Table):
         if n_left_out and not n_kept:
             raise BadTable(f"{self.name}: each row misses a value in {listed(self.complete)}.")
         self.n_left_out["rows"] = n_left_out
+
+    def _under_way(self, columns: Collection[str]) -> Iterable[Table]:
+        """The tables; stored ones with requests for what a pass reads of them."""
+        stored = {file: table for table in self.tables for file in table.files if not isinstance(file, Path)}
+        if not stored:
+            return self.tables
+        from gaussmix.sources.files.stores import AT_ONCE, LARGEST, LEAST, Requests
+
+        wanted = {file: table.ranges(columns, self.memory // 4) for file, table in stored.items()}
+        requests = Requests(wanted, max(LEAST, min(LARGEST, self.memory // (4 * AT_ONCE))))
+        return [table.with_requests(requests) for table in self.tables]
 
     @property
     def left_out_notices(self) -> list[str]:

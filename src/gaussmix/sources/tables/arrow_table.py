@@ -14,6 +14,7 @@ from gaussmix.sources.tables.typed_table import TypedTable
 _FEATHER_1 = b"FEA1"
 ZSTD, _LZ4 = b"\x28\xb5\x2f\xfd", b"\x04\x22\x4d\x18"
 _ARROW_FILE = b"ARROW1"
+_START = 8  # bytes, before the stream in an Arrow file
 
 
 @dataclass(frozen=True)
@@ -111,10 +112,13 @@ class ArrowFileTable(TypedTable):
 
 @dataclass(frozen=True, kw_only=True)
 class ArrowStreamTable(TypedTable):
-    """An Arrow stream, whose number of rows is known at its end."""
+    """An Arrow stream, whose number of rows is known at its end; a stored Arrow file holds one from a place on."""
+
+    start: int = 0
 
     def _read(self, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
         with reading(self.source, "Arrow or Feather"), self.source.opened() as opened:
+            opened.seek(self.start)
             yield from pa.ipc.open_stream(opened, options=_only(columns, self.types))
 
 
@@ -128,6 +132,9 @@ class MemoryTable(TypedTable):
     """A table in memory."""
 
     arrow: pa.Table
+
+    def ranges(self, columns: Collection[str], at_most: int) -> Iterator[tuple[int, int]]:
+        return iter(())
 
     @property
     def n_rows(self) -> int:
@@ -147,6 +154,10 @@ def read_arrow(source: Input) -> TypedTable:
             arrow = feather.read_table(source.opened())
             return MemoryTable.of(source, arrow.schema, arrow=arrow)
         is_file = start.startswith(_ARROW_FILE)
+        if is_file and source.stored is not None:
+            with source.opened() as opened:
+                opened.seek(_START)
+                return ArrowStreamTable.of(source, pa.ipc.open_stream(opened).schema, start=_START)
         with source.opened() as opened:
             types = (pa.ipc.open_file if is_file else pa.ipc.open_stream)(opened).schema
             return (

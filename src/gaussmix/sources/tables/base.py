@@ -6,12 +6,13 @@ import os
 import re
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from copy import copy
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tokenize import TokenError
-from typing import Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import pyarrow as pa
@@ -20,6 +21,9 @@ from numpy.typing import NDArray
 
 from gaussmix.errors import listed
 from gaussmix.sources.files.base import check_cells
+
+if TYPE_CHECKING:
+    from gaussmix.sources.files.stores import Requests, StoredFile
 
 BATCH_ROWS = 65_536
 BATCH_BYTES = 2**25  # of a batch, for tables of many columns
@@ -59,29 +63,38 @@ class Input:
     name: str  # of the file, for messages
     contents: bytes | None = None  # of a pipe, which can be read only once; None for a file
     dialect: Dialect = Dialect()  # of text
+    stored: StoredFile | None = None  # the file, where it is not on this machine
+    requests: Requests | None = None  # of a stored file, what is under way
 
     @classmethod
-    def of(cls, path: str, dialect: Dialect = Dialect()) -> Input:
+    def of(cls, file: str | Path | StoredFile, dialect: Dialect = Dialect()) -> Input:
         """Open a file or a pipe; "-" is standard input. Raises OSError."""
-        if path == STANDARD:
+        name = str(file)
+        if name == STANDARD:
             return cls("standard input", sys.stdin.buffer.read(), dialect)
-        with open(path, "rb") as file:
-            return cls(path, None if os.path.isfile(path) else file.read(), dialect)
+        if not isinstance(file, str | Path):
+            return cls(name, None, dialect, file)
+        with open(name, "rb") as opened:
+            return cls(name, None if os.path.isfile(name) else opened.read(), dialect)
 
     def first_bytes(self, number: int) -> bytes:
         """As many of the first bytes as there are."""
         if self.contents is not None:
             return self.contents[:number]
+        if self.stored is not None:
+            return self.stored.read(0, number)
         with open(self.name, "rb") as file:
             return file.read(number)
 
     @property
-    def files(self) -> tuple[Path, ...]:
+    def files(self) -> tuple[Path | StoredFile, ...]:
         """The file that is read; none where its contents are in memory."""
-        return () if self.contents is not None else (Path(self.name),)
+        return () if self.contents is not None else (self.stored or Path(self.name),)
 
     def opened(self) -> pa.NativeFile:
         """The bytes as a file with any place in reach."""
+        if self.stored is not None:
+            return self.stored.opened(self.requests)
         return pa.OSFile(self._path) if self.contents is None else pa.BufferReader(self.contents)
 
     def mapped(self) -> pa.NativeFile:
@@ -140,7 +153,7 @@ class Table(ABC):
     missing: tuple[str, ...] = ()  # how text says that a number is missing
     thousands: str | None = None  # between groups of three digits, in numbers of CSV
     encoding: str = "utf-8"  # of text
-    files: tuple[Path, ...] = ()  # what is read in every pass; none where the bytes are in memory
+    files: tuple[Path | StoredFile, ...] = ()  # what is read in every pass; none where the bytes are in memory
 
     @property
     @abstractmethod
@@ -174,6 +187,19 @@ class Table(ABC):
     def n_together(self, columns: Collection[str]) -> int:
         """The largest number of rows whose columns can only be read together; 0 where few can be."""
         return 0
+
+    def ranges(self, columns: Collection[str], at_most: int) -> Iterable[tuple[int, int]]:
+        """Of a stored file: the places and numbers of bytes that some columns take, in the order of reading.
+
+        A reader may hold about `at_most` bytes.
+        """
+        return [(0, file.size) for file in self.files if not isinstance(file, Path)]
+
+    def with_requests(self, requests: Requests) -> Self:
+        """The table of a stored file whose bytes are under way."""
+        twin: Any = copy(self)  # with its cached properties
+        vars(twin)["source"] = replace(twin.source, requests=requests)
+        return twin  # type: ignore[no-any-return]
 
     def unlike(self, other: Table) -> str | None:
         """Which columns another table does not have; None where it has the same."""

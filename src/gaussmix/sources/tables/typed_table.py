@@ -86,6 +86,8 @@ class TypedTable(Table):
         except MemoryError as error:
             raise no_memory(f"{self.name}, {what}", error) from None
         except (pa.ArrowException, OSError) as error:
+            if getattr(error, "filename", None) == self.name:  # the sentence of a store
+                raise
             raise OSError(EIO, f"{what} can't be read: {first_line(error)}", self.name) from None
 
 
@@ -106,15 +108,43 @@ class ParquetTable(TypedTable):
         from pyarrow import parquet
 
         how = {"columns": list(columns), "use_threads": False}
-        with self.source.opened() as opened, parquet.ParquetFile(opened, pre_buffer=False, buffer_size=2**20) as file:
+        reading = {"metadata": self.footer, "pre_buffer": False, "buffer_size": 2**20}
+        with self.source.opened() as opened, parquet.ParquetFile(opened, **reading) as file:
             for group in range(file.num_row_groups):
                 with self._reading(f"row group {group}"):
                     yield from file.iter_batches(batch_rows(len(columns)), row_groups=[group], **how)
+
+    def ranges(self, columns: Collection[str], at_most: int) -> Iterator[tuple[int, int]]:
+        for group in map(self.footer.row_group, range(self.footer.num_row_groups)):
+            chunks = (group.column(place) for place in range(group.num_columns))
+            wanted = [each for each in chunks if {(path := each.path_in_schema), path.partition(".")[0]} & {*columns}]
+            yield from _in_turn(sorted(map(_range, wanted)), at_most)
 
     def place(self, row: int) -> str:
         sizes = [self.footer.row_group(group).num_rows for group in range(self.footer.num_row_groups)]
         group, end = next((group, end) for group, end in enumerate(accumulate(sizes)) if row < end)
         return f"{self.name}, row group {group}, row {row - end + sizes[group]}"
+
+
+def _range(chunk: Any) -> tuple[int, int]:
+    """Where the pages of a column of a row group begin, and their size in bytes."""
+    dictionary = chunk.dictionary_page_offset
+    first = chunk.data_page_offset if dictionary is None else min(dictionary, chunk.data_page_offset)
+    return first, chunk.total_compressed_size
+
+
+def _in_turn(ranges: Sequence[tuple[int, int]], at_most: int) -> Iterator[tuple[int, int]]:
+    """The bytes of columns: neighbours at once where all can be held, else a piece of each column in turn."""
+    if sum(count for _, count in ranges) > at_most:
+        size = max(2**16, at_most // (2 * len(ranges)))
+        pieces = ((at / count, first + at, count - at) for first, count in ranges for at in range(0, count, size))
+        yield from ((first, min(size, left)) for _, first, left in sorted(pieces))
+        return
+    joined: list[tuple[int, int]] = []
+    for first, count in ranges:
+        start, size = joined.pop() if joined and sum(joined[-1]) == first else (first, 0)
+        joined.append((start, size + count))
+    yield from joined
 
 
 def is_slow(footer: Any, columns: Collection[str]) -> bool:
@@ -151,6 +181,15 @@ class NpyTable(TypedTable):
             for first in range(0, self.n_rows, step):
                 every = self._rows(opened, first, min(step, self.n_rows - first), columns)
                 yield pa.record_batch({name: _native(column) for name, column in every.items()})
+
+    def ranges(self, columns: Collection[str], at_most: int) -> Iterator[tuple[int, int]]:
+        file, size, step = self.file, self.file.dtype.itemsize, batch_rows(self.file.n_columns)
+        if not file.is_by_columns:
+            yield file.start, self.n_rows * file.n_columns * size
+            return
+        for first in range(0, self.n_rows, step):
+            for place in (self.names.index(name) for name in columns):
+                yield file.start + (place * file.n_rows + first) * size, min(step, self.n_rows - first) * size
 
     def _rows(self, opened: pa.NativeFile, first: int, count: int, columns: Sequence[str]) -> dict[str, NDArray[Any]]:
         """Some columns of some rows."""

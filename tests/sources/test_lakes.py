@@ -1,0 +1,75 @@
+"""Tables of Delta and Iceberg: the bits of the rows that their own libraries read."""
+
+import os
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from same_fit import assert_same_fit
+
+import gaussmix
+from gaussmix import GaussianMixture
+from gaussmix.sources.files.base import FileSource
+from gaussmix.waist.leaves import LEAF_ROWS
+
+SMALL = "2 MB"  # too little for the rows
+HOW = {"random_state": 0, "max_iter": 3}
+pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+
+
+@pytest.fixture(scope="module")
+def parts():
+    rng = np.random.default_rng(5)
+    return [pa.table({name: rng.normal(size=LEAF_ROWS // 2 + 7) for name in "ab"}) for _ in range(3)]
+
+
+@pytest.fixture
+def delta(parts, tmp_path):
+    deltalake = pytest.importorskip("deltalake")
+    for part in parts:
+        deltalake.write_deltalake(str(tmp_path), part, mode="append")
+    return deltalake.DeltaTable(str(tmp_path))
+
+
+@pytest.fixture
+def iceberg(parts, tmp_path):
+    catalog = pytest.importorskip("pyiceberg.catalog.sql").SqlCatalog(
+        "here", uri=f"sqlite:///{tmp_path}/catalog.db", warehouse=tmp_path.as_uri()
+    )
+    catalog.create_namespace("of")
+    table = catalog.create_table("of.rows", schema=parts[0].schema)
+    for part in parts:
+        table.append(part)
+    yield table
+    catalog.close()
+
+
+@pytest.mark.parametrize("memory", [SMALL, "128 MB"])
+def test_a_table_of_delta_has_the_bits_of_its_rows(memory, delta):
+    source = gaussmix.open(delta, memory=memory)
+    assert isinstance(source, FileSource) == (memory == SMALL)
+    rows = delta.to_pyarrow_table().to_pandas().to_numpy()
+    for _ in range(2):  # passes
+        np.testing.assert_array_equal(np.concatenate([block.rows.copy() for block in source.blocks()]), rows)
+    assert_same_fit(GaussianMixture(2, **HOW).fit(source), GaussianMixture(2, **HOW).fit(rows))
+
+
+def test_a_table_of_delta_whose_file_is_gone(delta, tmp_path):
+    source = gaussmix.open(delta, memory=SMALL)
+    os.remove(next(tmp_path.glob("*.parquet")))
+    with pytest.raises(FileNotFoundError, match=r"\.parquet"):
+        list(source.blocks())
+
+
+@pytest.mark.filterwarnings("ignore:.* is slow to read")
+def test_a_table_of_iceberg_has_the_bits_of_its_rows(iceberg):
+    positive = iceberg.scan(row_filter="a > 0")
+    for table, scan in ((iceberg, iceberg.scan()), (positive, positive)):
+        source = gaussmix.open(table, memory=SMALL)
+        rows = scan.to_arrow().to_pandas().to_numpy()
+        assert_same_fit(GaussianMixture(2, **HOW).fit(source), GaussianMixture(2, **HOW).fit(rows))
+
+
+def test_a_table_of_iceberg_without_rows(iceberg):
+    with pytest.raises(ValueError, match="the table of Iceberg has no rows"):
+        gaussmix.open(iceberg.scan(row_filter="a > 100"))

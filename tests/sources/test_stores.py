@@ -1,0 +1,402 @@
+"""Files in object stores and on web servers: the bits of local files, many requests at once, sentences for failures.
+
+The server is moto's, in a thread, behind a counter that can fail and be slow.
+"""
+
+import glob
+import os
+import re
+import threading
+import time
+from collections import Counter
+from io import BytesIO
+from pathlib import Path
+
+import fsspec
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.dataset
+import pyarrow.feather
+import pyarrow.parquet
+import pytest
+from fsspec.spec import AbstractBufferedFile, AbstractFileSystem
+from pyarrow import fs
+from same_fit import assert_same_fit
+
+import gaussmix
+from gaussmix import GaussianMixture
+from gaussmix.sources.files import stores
+from gaussmix.sources.files.base import FileSource
+from gaussmix.sources.files.paths import files_of
+from gaussmix.waist.leaves import LEAF_ROWS
+
+N_ROWS, NAMES = LEAF_ROWS + 1_234, ["a", "b", "c"]
+SMALL = "3 MB"  # too little for the rows
+
+
+class Counted:
+    """A WSGI application that counts requests, and can fail or be slow."""
+
+    def __init__(self, application):
+        self._application, self._lock = application, threading.Lock()
+        self.clear()
+
+    def clear(self):
+        self.seconds, self.status, self.n_failures, self.failing = 0.0, "503 Slow Down", 0, ""
+        self.n_now = self.n_most = 0
+        self.made = Counter()
+
+    def __call__(self, environ, start):
+        key = environ["PATH_INFO"]
+        with self._lock:
+            self.made[environ["REQUEST_METHOD"], key] += 1
+            self.n_now += 1
+            self.n_most = max(self.n_most, self.n_now)
+            fails = self.n_failures > 0 and self.failing in key
+            self.n_failures -= fails
+        try:
+            time.sleep(self.seconds)
+            if fails:
+                start(self.status, [("Content-Length", "0")])
+                return [b""]
+            return list(self._application(environ, start))
+        finally:
+            with self._lock:
+                self.n_now -= 1
+
+
+@pytest.fixture(scope="module")
+def server():
+    """A local S3 server that the environment names, as users name one."""
+    from moto.server import DomainDispatcherApplication, create_backend_app
+    from werkzeug.serving import WSGIRequestHandler, make_server
+
+    class Silent(WSGIRequestHandler):
+        def log_request(self, *_):
+            pass
+
+    counted = Counted(DomainDispatcherApplication(create_backend_app))
+    running = make_server("127.0.0.1", 0, counted, threaded=True, request_handler=Silent)
+    thread = threading.Thread(target=running.serve_forever)
+    thread.start()
+    counted.url = f"http://127.0.0.1:{running.port}"
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in {
+            "AWS_ENDPOINT_URL": counted.url,
+            "AWS_DEFAULT_REGION": "us-east-1",
+            "AWS_ACCESS_KEY_ID": "someone",
+            "AWS_SECRET_ACCESS_KEY": "secret",
+            "AWS_EC2_METADATA_DISABLED": "true",
+        }.items():
+            patch.setenv(name, value)
+        counted.system = fs.S3FileSystem(allow_bucket_creation=True, endpoint_override=counted.url)
+        counted.system.create_dir("bucket")
+        yield counted
+    running.shutdown()
+    thread.join()
+    running.server_close()
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch, request):
+    monkeypatch.setattr(stores, "WAITS", (0.01, 0.01))
+    if "server" in request.fixturenames:
+        request.getfixturevalue("server").clear()
+
+
+def put(server, key, write):
+    contents = BytesIO()
+    write(contents)
+    with server.system.open_output_stream(f"bucket/{key}") as file:
+        file.write(contents.getvalue())
+
+
+@pytest.fixture(scope="module")
+def table():
+    rng = np.random.default_rng(3)
+    rows = rng.normal(size=(N_ROWS, 3)) + 4 * rng.normal(size=(3, 3))[rng.integers(3, size=N_ROWS)]
+    return rows, pa.table({**dict(zip(NAMES, rows.T, strict=True)), "text": np.array(["x"] * N_ROWS)})
+
+
+@pytest.fixture(scope="module")
+def bucket(server, table):
+    rows, arrow = table
+    parquet = pa.parquet.write_table
+    put(server, "rows/part-1.parquet", lambda file: parquet(arrow.slice(0, 20_001), file, row_group_size=9_000))
+    put(server, "rows/part-2.parquet", lambda file: parquet(arrow.slice(20_001), file, compression="none"))
+    put(server, "rows/_SUCCESS", lambda file: file.write(b"x"))
+    put(server, "by-rows.npy", lambda file: np.save(file, rows))
+    put(server, "by-columns.npy", lambda file: np.save(file, np.asfortranarray(rows)))
+    put(server, "table.feather", lambda file: pa.feather.write_feather(arrow, file, compression="lz4"))
+    put(server, "table.csv", lambda file: pa.csv.write_csv(arrow, file))
+    return server
+
+
+def rows_of(source):
+    return np.concatenate([block.rows.copy() for block in source.blocks()])
+
+
+def opened(name, **how):
+    return gaussmix.open(name, columns=None if name.endswith(".npy") else NAMES, **how)
+
+
+@pytest.mark.filterwarnings("ignore:.* is slow to read")
+@pytest.mark.parametrize(
+    "name",
+    ["s3://bucket/rows", "s3://bucket/rows/part-[0-9].parquet", "s3://bucket/by-rows.npy", "s3://bucket/by-columns.npy",
+     "s3://bucket/table.feather", "s3://bucket/table.csv"],
+)  # fmt: skip
+def test_rows_in_a_store_are_those_of_the_local_file(name, bucket, table):
+    for memory in (SMALL, "128 MB"):
+        source = opened(name, memory=memory)
+        assert isinstance(source, FileSource) == (memory == SMALL)
+        np.testing.assert_array_equal(rows_of(source), table[0])
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_a_fit_has_the_bits_of_the_rows_in_memory(bucket, table):
+    how = {"random_state": 0, "max_iter": 2}
+    gm = GaussianMixture(2, **how).fit(opened("s3://bucket/rows/*.parquet", memory="4 MB"))
+    assert_same_fit(gm, GaussianMixture(2, **how).fit(table[0]))
+
+
+def test_a_web_server_is_a_store(bucket, table):
+    """Without rights to list; a question mark begins what is no part of the name, as in signed addresses."""
+    name = f"{bucket.url}/bucket/rows/part-2.parquet?signature=secret"
+    np.testing.assert_array_equal(rows_of(opened(name)), table[0][20_001:])
+    bucket.n_failures, bucket.status = 10**6, "403 Forbidden"
+    with pytest.raises(PermissionError, match="the store refuses access; check its credentials") as refused:
+        opened(name)
+    assert "secret" not in str(refused.value)
+
+
+def test_eight_requests_or_more_are_under_way_and_sixteen_at_most(bucket, table):
+    source = gaussmix.open("s3://bucket/by-rows.npy", memory=SMALL)
+    bucket.clear()
+    bucket.seconds = 0.01
+    np.testing.assert_array_equal(rows_of(source), table[0])
+    assert 8 <= bucket.n_most <= stores.AT_ONCE
+    n_requests = -(-table[0].nbytes // stores.LEAST)
+    assert bucket.made == {("HEAD", "/bucket/by-rows.npy"): n_requests, ("GET", "/bucket/by-rows.npy"): n_requests}
+
+
+def test_footers_are_read_at_once(bucket, table):
+    for part in range(20):
+        put(bucket, f"many/{part:02}.parquet", lambda file: pa.parquet.write_table(table[1].slice(0, 10), file))
+    bucket.clear()
+    bucket.seconds = 0.02
+    opened("s3://bucket/many")
+    assert bucket.n_most >= 8
+
+
+class TestFailures:
+    def test_a_store_that_fails_is_asked_again(self, bucket, table):
+        source = opened("s3://bucket/rows", memory=SMALL)
+        bucket.n_failures = 5
+        np.testing.assert_array_equal(rows_of(source), table[0])
+
+    def test_a_store_that_fails_for_good(self, bucket):
+        name = f"{bucket.url}/bucket/by-rows.npy"
+        bucket.n_failures = 10**6
+        with pytest.raises(
+            OSError, match=r"the store failed 3 times; try again later \(503 Slow Down\): .*by-rows.npy"
+        ):
+            gaussmix.open(name)
+
+    def test_no_access(self, bucket):
+        bucket.n_failures, bucket.status, bucket.failing = 10**6, "403 Forbidden", "by-rows"
+        with pytest.raises(
+            PermissionError, match=r"the store refuses access; check its credentials .*: 's3://bucket/by"
+        ):
+            gaussmix.open("s3://bucket/by-rows.npy")
+
+    @pytest.mark.parametrize(
+        "name", ["s3://nowhere/*.npy", "s3://nowhere/a.npy", "s3://bucket/no.npy", "s3://bucket/no/*"]
+    )
+    def test_nothing_there(self, name, bucket):
+        with pytest.raises(
+            FileNotFoundError, match=f"(no such file, bucket|no file has such a name).*{re.escape(name)}"
+        ):
+            gaussmix.open(name)
+
+    @pytest.mark.parametrize("suffix", ["npy", "parquet"])
+    def test_an_object_that_is_changed_or_deleted_between_passes(self, suffix, bucket, table):
+        def write(rows):
+            if suffix == "npy":
+                return lambda file: np.save(file, rows)
+            return lambda file: pa.parquet.write_table(pa.table({"a": rows[:, 0], "b": rows[:, 1]}), file)
+
+        rows = table[0]
+        put(bucket, f"changing.{suffix}", write(rows))
+        source = gaussmix.open(f"s3://bucket/changing.{suffix}", memory="1 MB")
+        rows_of(source)
+        put(bucket, f"changing.{suffix}", write(rows[::-1]))  # of the same size
+        with pytest.raises(OSError, match=rf"changed while it was read; .*'s3://bucket/changing.{suffix}'"):
+            GaussianMixture(2).fit(source)
+        bucket.system.delete_file(f"bucket/changing.{suffix}")
+        with pytest.raises(FileNotFoundError, match=rf"no such file.*'s3://bucket/changing.{suffix}'"):
+            rows_of(source)
+
+    @pytest.mark.parametrize(
+        ("name", "kind", "sentence"),
+        [
+            ("s3://", ValueError, "s3:// names no bucket or server: give one, as in 's3://bucket/rows"),
+            ("nothing://a/b", ValueError, "nothing://a/b can't be opened: Protocol not known"),
+            (Path("s3://bucket/a.npy"), FileNotFoundError, "give a URL as text, since a Path leaves out one"),
+        ],
+    )
+    def test_names(self, name, kind, sentence):
+        with pytest.raises(kind, match=re.escape(sentence)):
+            gaussmix.open(name)
+
+
+def test_the_copy_in_a_cache_is_read_instead(bucket, table, tmp_path):
+    put(bucket, "kept.parquet", lambda file: pa.parquet.write_table(table[1], file))
+    open_kept = lambda: opened("s3://bucket/kept.parquet", memory=SMALL, cache=tmp_path / "kept")  # noqa: E731
+    np.testing.assert_array_equal(rows_of(open_kept()), table[0])
+    bucket.clear()
+    np.testing.assert_array_equal(rows_of(open_kept()), table[0])
+    assert bucket.made["GET", "/bucket/kept.parquet"] == 2  # the first bytes, and the footer
+    assert len(os.listdir(tmp_path / "kept")) == 1
+    put(bucket, "kept.parquet", lambda file: pa.parquet.write_table(table[1].slice(1), file))
+    np.testing.assert_array_equal(rows_of(open_kept()), table[0][1:])
+    with pytest.raises(ValueError, match="cache= keeps the numbers of files, not of a RecordBatchReader"):
+        gaussmix.open(table[1].to_reader(), cache=tmp_path)
+    assert len(os.listdir(tmp_path / "kept")) == 2
+
+
+class Slow(AbstractFileSystem):
+    """A store that fsspec knows, with 10 ms for each range of bytes. `files` are its contents."""
+
+    protocol, cachable = "slow", False
+    files: dict[str, bytes] = {}  # noqa: RUF012
+    lock, n_now, n_most = threading.Lock(), 0, 0
+
+    def info(self, path, **_):
+        path = self._strip_protocol(path)
+        if path in self.files:
+            return {"name": path, "size": len(self.files[path]), "type": "file", "ETag": hash(self.files[path])}
+        if any(each.startswith(f"{path}/") for each in self.files):
+            return {"name": path, "size": 0, "type": "directory"}
+        raise FileNotFoundError(path)
+
+    def ls(self, path, detail=True, **_):
+        path = self._strip_protocol(path)
+        below = [each.removeprefix(f"{path}/").split("/")[0] for each in self.files if each.startswith(f"{path}/")]
+        found = [self.info(f"{path}/{each}") for each in sorted(set(below))]
+        return found if detail else [each["name"] for each in found]
+
+    def cat_file(self, path, start=None, end=None, **_):
+        with self.lock:
+            Slow.n_now += 1
+            Slow.n_most = max(Slow.n_most, Slow.n_now)
+        time.sleep(0.01)
+        with self.lock:
+            Slow.n_now -= 1
+        return self.files[self._strip_protocol(path)][start:end]
+
+    def _open(self, path, mode="rb", **_):
+        return Ranges(self, path, mode, block_size=2**16, cache_type="none")
+
+
+class Ranges(AbstractBufferedFile):
+    def _fetch_range(self, start, end):
+        return self.fs.cat_file(self.path, start, end)
+
+
+@pytest.fixture
+def slow():
+    fsspec.register_implementation("slow", Slow, clobber=True)
+    Slow.files.clear()
+    Slow.n_most = 0
+    return Slow
+
+
+@pytest.fixture
+def tree(slow, tmp_path):
+    """The same names on this machine and in a store."""
+    for name in TREE:
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+        slow.files[f"root/{name}"] = b""
+    return tmp_path
+
+
+TREE = (
+    "a.csv",
+    "b.csv",
+    "d/a.csv",
+    "d/b.csv",
+    "d/e/b.csv",
+    "d.csv",
+    ".hidden.csv",
+    "_kept/c.csv",
+    "d/.h/b.csv",
+    ".h/a",
+)
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    ["a.csv", "*.csv", "d/*.csv", "**/*.csv", "*/*.csv", "d/**/b.csv", "[a-c].csv", "d/[!a].csv", "*", "e*", "**/d/*",
+     ".*.csv", ".h/*", "**", "d/**", "**/**"],
+)  # fmt: skip
+def test_patterns_mean_what_they_mean_on_this_machine(pattern, tree):
+    expected = {path for path in glob.glob(pattern, root_dir=tree, recursive=True) if (tree / path).is_file()}
+    found = [str(file).removeprefix("slow://root/") for file in stores.stored(f"slow://root/{pattern}")]
+    assert found == [path.as_posix() for path in sorted(map(Path, expected))]
+
+
+def test_a_folder_means_what_it_means_on_this_machine(tree):
+    found = [str(file).removeprefix("slow://root/") for file in stores.stored("slow://root/")]
+    assert found == [path.relative_to(tree).as_posix() for path in files_of(str(tree))]
+
+
+def test_row_groups_that_are_larger_than_what_may_be_held(slow, table):
+    """Columns are then asked for in turn, with dictionaries of their own."""
+    rows, arrow = table
+    contents = BytesIO()
+    pa.parquet.write_table(arrow, contents)
+    slow.files["root/large.parquet"] = contents.getvalue()
+    source = opened("slow://root/large.parquet", memory="1 MB")
+    slow.n_most = 0
+    np.testing.assert_array_equal(rows_of(source), rows)
+    assert Slow.n_most >= 8
+
+
+def test_data_sets_of_stores_are_read_by_many_requests(slow, table):
+    rows, arrow = table
+    for part in range(16):
+        contents = BytesIO()
+        pa.parquet.write_table(arrow.slice(part * 5_000, 5_000 if part < 15 else None), contents, row_group_size=1_000)
+        slow.files[f"root/{part:02}.parquet"] = contents.getvalue()
+    system = fs.PyFileSystem(fs.FSSpecHandler(Slow()))
+    source = gaussmix.open(pa.dataset.dataset("root", filesystem=system), columns=NAMES, memory=SMALL)
+    Slow.n_most = 0
+    np.testing.assert_array_equal(rows_of(source), rows)
+    assert Slow.n_most >= 6
+    slow.files["root/03.parquet"] = slow.files["root/04.parquet"]
+    with pytest.raises(OSError, match=r"changed while it was read.*root/03.parquet"):
+        rows_of(source)
+    del slow.files["root/03.parquet"]
+    with pytest.raises(FileNotFoundError, match=r"root/03.parquet"):
+        rows_of(source)
+
+
+def test_a_server_that_sends_whole_files_only(slow, monkeypatch):
+    slow.files["root/a.npy"] = b"\x93NUMPY" + bytes(10**5)
+    monkeypatch.setattr(Slow, "cat_file", lambda self, path, **_: self.files[path])
+    with pytest.raises(
+        OSError, match="the server does not send parts of files; download the file first: 'slow://root/a"
+    ):
+        gaussmix.open("slow://root/a.npy")
+
+
+def test_a_url_of_this_machine_is_a_path(table, tmp_path):
+    path = tmp_path / "with space.npy"
+    np.save(path, table[0])
+    source = gaussmix.open(path.as_uri(), memory=SMALL)
+    assert source.reader.files[0].path == path
+    np.testing.assert_array_equal(rows_of(source), table[0])

@@ -28,7 +28,7 @@ from gaussmix.waist.block import Block, Profile
 from gaussmix.waist.leaves import LEAF_ROWS, count_leaves
 
 N_BUFFERS = 3  # one is filled, one waits, one is worked on
-LARGEST_CHUNK = 2**25  # bytes of rows; larger ones read no faster
+LARGEST_CHUNK = 2**23  # bytes of rows; larger ones read no faster
 WAIT = 0.05  # seconds, after which Ctrl-C is heard
 
 

@@ -18,7 +18,6 @@ from typing import Any, Generic, TypeVar
 from urllib.parse import quote
 
 import pyarrow as pa
-from pyarrow import fs
 
 from gaussmix.sources.files.paths import CHANGED
 
@@ -30,6 +29,7 @@ _MAGIC = re.compile(r"[*\[]")
 # How the libraries of stores say so, where they raise nothing better.
 _REFUSED = re.compile(r"\b40[13]\b|ACCESS_DENIED|PERMISSION_?DENIED|UNAUTH|FORBIDDEN|INVALID_ACCESS|SIGNATURE", re.I)
 _ABSENT = re.compile(r"\b404\b|NO_SUCH_|NOT_?FOUND", re.I)
+_SECRET = re.compile(r"(?<=://)[^/@]*:[^/@]*@|\?.*")  # in URLs
 _NAMES = re.compile(r"'[^']*'|\S+://\S+")  # in messages
 
 
@@ -56,12 +56,14 @@ class _Native(Store):
         self._system = system
 
     def is_file(self, path: str) -> bool | None:
-        kind = self._system.get_file_info(path).type
-        return None if kind == fs.FileType.NotFound else kind == fs.FileType.File
+        found = self._system.get_file_info(path)
+        return found.is_file if found.type else None
 
     def below(self, folder: str, depth: int | None) -> list[str]:
-        found = self._system.get_file_info(fs.FileSelector(folder, recursive=depth != 1))
-        return [each.path for each in found if each.type == fs.FileType.File]
+        from pyarrow.fs import FileSelector
+
+        found = self._system.get_file_info(FileSelector(folder, recursive=depth != 1))
+        return [each.path for each in found if each.is_file]
 
     def read(self, path: str, first: int | None, count: int) -> tuple[Hashable, int, bytes]:
         with self._system.open_input_file(path) as file:
@@ -173,8 +175,8 @@ def _final(error: Exception, url: str, *, is_last: bool) -> OSError | None:
 
 def stored_in(system: Any, path: str) -> StoredFile:
     """A file in a file system of PyArrow."""
-    handler = getattr(system, "handler", None)
-    store = _Fsspec(handler.fs) if isinstance(handler, fs.FSSpecHandler) else _Native(system)
+    wrapped = getattr(getattr(system, "handler", None), "fs", None)  # of fsspec
+    store = _Fsspec(wrapped) if hasattr(wrapped, "cat_file") else _Native(system)
     return StoredFile(store, path, path)
 
 
@@ -188,15 +190,16 @@ def stored(url: str) -> list[StoredFile]:
     scheme, _, rest = url.partition("://")
     address, mark, query = rest.partition("?")
     base, wanted = _split(address)
+    shown = _SECRET.sub("", url)
     if not base:
-        raise ValueError(f"{url} names no bucket or server: give one, as in '{scheme}://bucket/rows/*.parquet'.")
+        raise ValueError(f"{shown} names no bucket or server: give one, as in '{scheme}://bucket/rows/*.parquet'.")
     store, base, name = _store(scheme, base, mark + query)
     if not wanted:
-        is_file = patiently(url.partition("?")[0], partial(store.is_file, base))
+        is_file = patiently(shown, partial(store.is_file, base))
         if is_file or is_file is None:
             return [StoredFile(store, base, name(base))] if is_file else []
     depth = None if "**" in wanted or not wanted else len(wanted)
-    found = patiently(f"{scheme}://{address}", partial(store.below, base, depth))
+    found = patiently(shown, partial(store.below, base, depth))
     chosen = []
     for path in found:
         parts = PurePosixPath(path.removeprefix(base).lstrip("/")).parts
@@ -224,26 +227,30 @@ def _matches(parts: tuple[str, ...], wanted: list[str]) -> bool:
 
 def _store(scheme: str, base: str, query: str) -> tuple[Store, str, Callable[[str], str]]:
     """The store of a URL, the path of its base in it, and what makes names for messages of paths: without secrets."""
+    from pyarrow.fs import FileSystem  # slow to import
+
     url = f"{scheme}://{base}"
+    shown = _SECRET.sub("", url)
     if scheme in ("gs", "gcs") and "retry_limit_seconds" not in query:
         query += ("&" if query else "?") + "retry_limit_seconds=5"  # of 15 minutes
     address = quote(url, safe="/:@%+=&,;!$'()~") + query
     try:
-        system, path = patiently(url, partial(fs.FileSystem.from_uri, address))  # which asks where a bucket is
+        system, path = patiently(shown, partial(FileSystem.from_uri, address))  # which asks where a bucket is
         return _Native(system), path, lambda path: f"{scheme}://{path}"
     except (ValueError, NotImplementedError) as error:
         if "nrecognized" not in str(error) and "built without" not in str(error):
-            raise ValueError(f"{url} can't be read as a URL: {str(error).rstrip('.')}.") from None
+            reason = str(error).replace(address, shown).rstrip(".")
+            raise ValueError(f"{shown} can't be read as a URL: {reason}.") from None
     try:
         from fsspec.core import url_to_fs
 
         system, path = url_to_fs(f"{scheme}://{base}{query}")
     except ImportError as error:
         advice = "pip install 'fsspec[http]'" if error.name == "fsspec" else str(error).rstrip(".")
-        raise ImportError(f"{url} needs another library: {advice}.") from None
+        raise ImportError(f"{shown} needs another library: {advice}.") from None
     except ValueError as error:
-        raise ValueError(f"{url} can't be opened: {str(error).rstrip('.')}.") from None
-    return _Fsspec(system), path, lambda path: str(system.unstrip_protocol(path)).partition("?")[0]
+        raise ValueError(f"{shown} can't be opened: {str(error).rstrip('.')}.") from None
+    return _Fsspec(system), path, lambda path: _SECRET.sub("", str(system.unstrip_protocol(path)))
 
 
 class _UnderWay(Thread, Generic[T]):
@@ -328,6 +335,7 @@ class _Opened:
     def __init__(self, file: StoredFile, requests: Requests | None) -> None:
         self._file, self._requests, self._place, self.closed = file, requests, 0, False
         self._held: list[_Held] = []
+        self._step = LEAST  # bytes to ask for where nothing was asked for ahead: more and more
 
     def hold(self, found: bytes, first: int | None) -> _Held:
         """Keep some bytes from a place on, or the last ones, until they are read."""
@@ -360,7 +368,10 @@ class _Opened:
         while held is None and self._requests is not None and (taken := self._requests.take(self._file)):
             new = self.hold(*taken)
             held = new if 0 <= place - new.first < len(new.found) else None
-        return held or self.hold(self._file.read(place, min(max(end - place, LEAST), self._file.size - place)), place)
+        if held is None:
+            held = self.hold(self._file.read(place, min(max(end - place, self._step), self._file.size - place)), place)
+            self._step = min(2 * self._step, LARGEST)
+        return held
 
     def close(self) -> None:
         self.closed = True

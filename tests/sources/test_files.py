@@ -302,6 +302,39 @@ class TestSentences:
         with pytest.raises(ValueError, match=r"several kinds, '\.csv' and '\.npy': name one kind, as in"):
             open(tmp_path)
 
+    @pytest.mark.parametrize(
+        ("second", "what"),
+        [
+            ({"a": [1.0]}, "no column 'b'"),
+            ({"a": [1.0], "b": [1.0], "c": [1.0]}, "column 'c'"),
+            ({"b": [1.0], "a": [1.0]}, "its columns in another order"),
+            ({"a": [1.0], "b": ["x"]}, "column 'b' of string"),
+            ({"a": [1.0], "b": pa.nulls(1)}, "column 'b' of null"),
+        ],
+    )
+    def test_a_file_with_other_columns_is_named_with_the_first_of_them(self, second, what, tmp_path):
+        pa.parquet.write_table(pa.table({"a": [1.0], "b": [1.0]}), tmp_path / "1.parquet")
+        pa.parquet.write_table(pa.table(second), tmp_path / "2.parquet")
+        with pytest.raises(ValueError, match=rf"2\.parquet has {what}, unlike .*1\.parquet: all files must have"):
+            open(tmp_path)
+
+    def test_a_late_null_of_a_data_set_by_its_file(self, tmp_path):
+        pa.parquet.write_table(pa.table({"a": [1.0, 2.0]}), tmp_path / "1.parquet")
+        pa.parquet.write_table(pa.table({"a": [3.0, None]}), tmp_path / "2.parquet")
+        dataset = pyarrow.dataset.dataset(tmp_path)
+        with pytest.raises(ValueError, match=r"2\.parquet, row 1, column 'a': the value is missing"):
+            open(dataset)
+        with pytest.raises(ValueError, match="the dataset, row 2, column 'a': the value is missing"):
+            open(dataset.filter(~(pyarrow.dataset.field("a") == 1.0) | pyarrow.dataset.field("a").is_null()))
+
+    def test_an_empty_file_among_others(self, tmp_path):
+        for name, values in (("1", [1.0]), ("2", []), ("3", [2.0])):
+            pa.parquet.write_table(pa.table({"a": pa.array(values, pa.float64())}), tmp_path / f"{name}.parquet")
+        np.testing.assert_array_equal(open(tmp_path).whole.rows, [[1.0], [2.0]])
+        (tmp_path / "2.parquet").write_bytes(b"")
+        with pytest.raises(ValueError, match=r"2\.parquet can't be read as Parquet: .* 0 bytes"):
+            open(tmp_path)
+
     def test_an_empty_table(self, tmp_path):
         np.save(tmp_path / "a.npy", np.zeros((0, 2)))
         with pytest.raises(ValueError, match="has no rows"):

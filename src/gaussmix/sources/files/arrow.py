@@ -125,7 +125,7 @@ class DatasetReader(BatchReader):
         self.stamps = Stamps([Path(file) for file in files if Path(file).exists()])
         self._stored = [] if self.stamps.identity else [stored_in(dataset.filesystem, file) for file in files]
         super().__init__(name, dataset.schema, columns, weights)
-        fragments = list(dataset.get_fragments())
+        fragments = self._fragments()
         self.is_slow = any(at_once(partial(_is_slow, fragment, self.read_columns) for fragment in fragments))
         self._at_once = 1
         if self._stored:
@@ -146,6 +146,21 @@ class DatasetReader(BatchReader):
         except OSError as error:
             number = ENOENT if isinstance(error, FileNotFoundError) else error.errno or EIO
             raise OSError(number, f"can't be read: {first_line(error)}", self.name) from None
+
+    def place(self, row: int) -> str:
+        for fragment in self._fragments():
+            n_rows = fragment.count_rows()
+            if row < n_rows:
+                return f"{getattr(fragment, 'path', '') or self.name}, row {row}"
+            row -= n_rows
+        return super().place(row)
+
+    def _fragments(self) -> list[Any]:
+        """The parts of the data set; none where rows are filtered, so that theirs are others."""
+        try:
+            return list(self._dataset.get_fragments())
+        except ValueError:
+            return []
 
 
 def _is_slow(fragment: Any, columns: Sequence[str]) -> bool:

@@ -203,10 +203,16 @@ class Table(ABC):
 
     def unlike(self, other: Table) -> str | None:
         """Which columns another table does not have; None where it has the same."""
-        if self.schema.names != other.schema.names:
-            return "other columns"
+        if self.names != other.names:
+            return self._other_names(other)
         unlike = (ours for ours, theirs in zip(self.schema, other.schema, strict=True) if ours.type != theirs.type)
         return next((f"column {ours.name!r} of {ours.type}" for ours in unlike), None)
+
+    def _other_names(self, other: Table) -> str | None:
+        """The first column that only one of two tables has, or that both have the same in another order."""
+        absent = [f"no column {name!r}" for name in other.names if name not in self.names]
+        more = [f"column {name!r}" for name in self.names if name not in other.names]
+        return next(iter(absent + more), "its columns in another order")
 
     def numeric_names(self, without: Collection[str] = ()) -> tuple[str, ...]:
         """The columns that hold numbers, except those in `without` and the index of a data frame."""

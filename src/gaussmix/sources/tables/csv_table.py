@@ -80,7 +80,7 @@ class CsvTable(Table):
 
     def unlike(self, other: Table) -> str | None:
         """Types of text are guesses."""
-        return "other columns" if self.names != other.names else None
+        return self._other_names(other) if self.names != other.names else None
 
     def place(self, row: int) -> str:
         """The line that a row ends on: not the row's number if lines are empty or fields span several."""

@@ -6,6 +6,7 @@ The server is moto's, in a thread, behind a counter that can fail and be slow.
 import glob
 import os
 import re
+import shlex
 import threading
 import time
 from collections import Counter
@@ -20,12 +21,14 @@ import pyarrow.dataset
 import pyarrow.feather
 import pyarrow.parquet
 import pytest
+from click.testing import CliRunner
 from fsspec.spec import AbstractBufferedFile, AbstractFileSystem
 from pyarrow import fs
 from same_fit import assert_same_fit
 
 import gaussmix
-from gaussmix import GaussianMixture
+from gaussmix import GaussianMixture, Mixture
+from gaussmix.cli.program import program
 from gaussmix.sources.files import stores
 from gaussmix.sources.files.base import FileSource
 from gaussmix.sources.files.paths import files_of
@@ -179,6 +182,22 @@ def test_eight_requests_or_more_are_under_way_and_sixteen_at_most(bucket, table)
     assert 8 <= bucket.n_most <= stores.AT_ONCE
     n_requests = -(-table[0].nbytes // stores.LEAST)
     assert bucket.made == {("HEAD", "/bucket/by-rows.npy"): n_requests, ("GET", "/bucket/by-rows.npy"): n_requests}
+
+
+def test_the_guide(bucket, table, tmp_path, monkeypatch):
+    """Its Python and its command run, and give the fit of the rows in memory."""
+    monkeypatch.chdir(tmp_path)
+    text = (Path(__file__).parents[2] / "docs/guide/files.md").read_text(encoding="utf-8")
+    section = re.search(r"^## Object stores.*?(?=^## )", text, re.MULTILINE | re.DOTALL)[0]
+    ((_, code), (_, command), *_) = re.findall(r"^```(python|bash)\n(.*?)^```$", section, re.MULTILINE | re.DOTALL)
+    found = {}
+    with pytest.warns(RuntimeWarning, match="left out column 'text'"):
+        exec(code, found)
+    assert_same_fit(found["gm"], GaussianMixture(2, random_state=0).fit(table[0][:, :2]))
+    words = [*shlex.split(command)[1:], "--max-iter", "5", "-o", "found.gmm"]
+    assert CliRunner().invoke(program, words).exit_code == 0
+    assert Mixture.load("found.gmm").n_features == 2
+    assert len(os.listdir("kept")) == 1
 
 
 def test_footers_are_read_at_once(bucket, table):

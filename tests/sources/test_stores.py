@@ -217,6 +217,17 @@ class TestFailures:
             bucket.n_failures = 5
             np.testing.assert_array_equal(rows_of(source), table[0])
 
+    def test_a_request_that_fails_is_made_again(self):
+        answers = [OSError("AWS Error SLOW_DOWN"), TimeoutError("no answer"), b"at last"]
+
+        def ask():
+            answer = answers.pop(0)
+            if isinstance(answer, Exception):
+                raise answer
+            return answer
+
+        assert stores.patiently("s3://bucket/a", ask) == b"at last"
+
     def test_a_store_that_fails_for_good(self, bucket):
         name = f"{bucket.url}/bucket/by-rows.npy"
         bucket.n_failures = 10**6

@@ -139,10 +139,11 @@ def sanitize(session: nox.Session) -> None:
 
 
 @nox.session
-def lakes(session: nox.Session) -> None:
-    """Tables of Delta and Iceberg, whose libraries take 150 MB."""
-    session.install(".[test]", "deltalake>=1", "pyiceberg[sql-sqlite]>=0.9")
-    session.run("pytest", "-n", "0", "tests/sources/test_lakes.py", *session.posargs)
+def stores(session: nox.Session) -> None:
+    """Files in object stores, and tables of Delta and Iceberg; the libraries for their tests take 270 MB."""
+    session.install(".[test,stores]", "moto[s3]>=5", "flask>=3", "flask-cors>=5")
+    session.install("deltalake>=1", "pyiceberg[sql-sqlite]>=0.9")
+    session.run("pytest", "-n", "0", "tests/sources/test_stores.py", "tests/sources/test_lakes.py", *session.posargs)
 
 
 @nox.session

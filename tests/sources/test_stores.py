@@ -13,7 +13,6 @@ from collections import Counter
 from io import BytesIO
 from pathlib import Path
 
-import fsspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.csv
@@ -22,7 +21,6 @@ import pyarrow.feather
 import pyarrow.parquet
 import pytest
 from click.testing import CliRunner
-from fsspec.spec import AbstractBufferedFile, AbstractFileSystem
 from pyarrow import fs
 from same_fit import assert_same_fit
 
@@ -34,6 +32,7 @@ from gaussmix.sources.files.base import FileSource
 from gaussmix.sources.files.paths import files_of
 from gaussmix.waist.leaves import LEAF_ROWS
 
+fsspec, moto_server = pytest.importorskip("fsspec"), pytest.importorskip("moto.server")
 N_ROWS, NAMES = LEAF_ROWS + 1_234, ["a", "b", "c"]
 SMALL = "3 MB"  # too little for the rows
 
@@ -72,14 +71,13 @@ class Counted:
 @pytest.fixture(scope="module")
 def server():
     """A local S3 server that the environment names, as users name one."""
-    from moto.server import DomainDispatcherApplication, create_backend_app
     from werkzeug.serving import WSGIRequestHandler, make_server
 
     class Silent(WSGIRequestHandler):
         def log_request(self, *_):
             pass
 
-    counted = Counted(DomainDispatcherApplication(create_backend_app))
+    counted = Counted(moto_server.DomainDispatcherApplication(moto_server.create_backend_app))
     running = make_server("127.0.0.1", 0, counted, threaded=True, request_handler=Silent)
     thread = threading.Thread(target=running.serve_forever)
     thread.start()
@@ -298,7 +296,7 @@ def test_the_copy_in_a_cache_is_read_instead(bucket, table, tmp_path):
     assert len(os.listdir(tmp_path / "kept")) == 2
 
 
-class Slow(AbstractFileSystem):
+class Slow(fsspec.spec.AbstractFileSystem):
     """A store that fsspec knows, with 10 ms for each range of bytes. `files` are its contents."""
 
     protocol, cachable = "slow", False
@@ -332,7 +330,7 @@ class Slow(AbstractFileSystem):
         return Ranges(self, path, mode, block_size=2**16, cache_type="none")
 
 
-class Ranges(AbstractBufferedFile):
+class Ranges(fsspec.spec.AbstractBufferedFile):
     def _fetch_range(self, start, end):
         return self.fs.cat_file(self.path, start, end)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from functools import cache
 
 import numpy as np
 
@@ -14,6 +15,11 @@ from gaussmix.numerics.contract import contract
 from gaussmix.numerics.factorise import factorise
 from gaussmix.waist.need import Second
 from gaussmix.waist.whitening.triangular import TriangularWhitening
+
+
+@cache
+def _below_diagonal(n_features: int) -> tuple[Places, Places]:
+    return np.tril_indices(n_features, -1)
 
 
 class Dense(Covariances):
@@ -52,7 +58,7 @@ class Dense(Covariances):
     @property
     def _below(self) -> tuple[Places, Places]:
         """Places below the diagonal."""
-        return np.tril_indices(self.n_features, -1)
+        return _below_diagonal(self.n_features)
 
     def _parted(self, coordinates: Array) -> tuple[Array, Array]:
         """What is below the diagonal of M, (…, n_features, n_features) with zeros elsewhere; log D, (…, n_features)."""

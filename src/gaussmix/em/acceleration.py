@@ -11,16 +11,14 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 
 from gaussmix.background import Background
+from gaussmix.em.accumulate import cost_of_step
+from gaussmix.em.fast_path import FastPath
 from gaussmix.em.maximise import LOST_SHARE, collapsed, updated
-from gaussmix.em.objective import Objective
-from gaussmix.em.stopping import Stopping
 from gaussmix.em.trace import State, Trace
-from gaussmix.engines.base import Engine
 from gaussmix.errors import Outcome
 from gaussmix.families.base import Family
 from gaussmix.model import Model
@@ -31,6 +29,7 @@ from gaussmix.waist.need import Second
 
 FIRST, EVERY = 20, 10  # the first step after which a run is judged, and the number of steps between judgements
 LONG = 40  # a run that seems to need more steps than this is accelerated
+OF_PROPOSAL = 4 * 10**6  # multiply-adds of a step in the core that take as long as a proposal in NumPy
 PAIRS = 8  # past steps that L-BFGS uses
 MOST_NUMBERS = 2**23  # limit on the size of these steps, 64 MB
 CURVATURE = 1e-10  # least cosine between a move and the change of the gradient that L-BFGS uses
@@ -151,11 +150,9 @@ def memory_of_engine(trace: Trace) -> dict[str, Array]:
 
 @dataclass(frozen=True, eq=False)
 class Acceleration:
-    """Chooses the model for the next pass of an accelerated run; the fields are those of `run_em`."""
+    """Chooses the model for the next pass of an accelerated run; `fast` makes the steps of EM before."""
 
-    engine: Engine[Any]
-    objective: Objective
-    stopping: Stopping
+    fast: FastPath
 
     def limit(self, trace: Trace) -> int:
         """Number of steps that may be made before the next call of `state_after`."""
@@ -169,7 +166,7 @@ class Acceleration:
         if not has_path(before.trace):
             return self._begun(state)
         path = Path.recalled(before.trace.memory, before.model.family)
-        height = trace.last - self.objective.cost(before.model)
+        height = trace.last - self.fast.objective.cost(before.model)
         if path.length and (trace.frozen or not path.height <= height < math.inf):
             return self._refused(path, before.trace, state)
         if trace.frozen or state.outcome is Outcome.NON_FINITE or _has_lost(state.model):
@@ -179,19 +176,25 @@ class Acceleration:
 
     def _begun(self, state: State) -> State:
         """Accelerate from the next step on, if the run is slow."""
-        if state.outcome is not None or state.trace.frozen or not self._is_slow(state.trace) or _has_lost(state.model):
+        if state.outcome is not None or state.trace.frozen or not self._is_slow(state) or _has_lost(state.model):
             return state
         nothing = np.empty((0, len(_coordinates(state.model))))
         return state if nothing.shape[1] > MOST_NUMBERS else _on(state, Path(nothing, nothing, state.model))
 
-    def _is_slow(self, trace: Trace) -> bool:
-        """Whether the run needs many more steps if its gains keep falling at the present rate."""
+    def _is_slow(self, state: State) -> bool:
+        """Whether the run needs many more steps if its gains keep falling at the present rate.
+
+        Where the core makes the steps of EM, a pass after a proposal takes longer than a step, and more must be left.
+        """
+        trace, tolerance, long = state.trace, self.fast.stopping.tolerance, float(LONG)
         if trace.n_steps < FIRST or trace.n_steps % EVERY:
             return False
-        (before, last), tolerance = np.diff(trace.objective[-3:]).tolist(), self.stopping.tolerance
+        before, last = np.diff(trace.objective[-3:]).tolist()
         if not min(before, last) > 0:
             return False
-        return last >= before or tolerance == 0 or math.log(tolerance / last) / math.log(last / before) > LONG
+        if self.fast.makes_steps_of(state.model):
+            long *= 1 + OF_PROPOSAL / (self.fast.source.n_rows * cost_of_step(state.model))
+        return last >= before or tolerance == 0 or math.log(tolerance / last) / math.log(last / before) > long
 
     def _refused(self, path: Path, before: Trace, state: State) -> State:
         """Return to the EM step from the last point. The refused pass still counts as a step."""
@@ -201,7 +204,7 @@ class Acceleration:
 
     def _gone_on(self, path: Path, model: Model, state: State, height: float) -> State:
         """Record a step, and propose a model from the recorded steps."""
-        tolerance, gain, was_proposed = self.stopping.tolerance, height - path.height, bool(path.length)
+        tolerance, gain, was_proposed = self.fast.stopping.tolerance, height - path.height, bool(path.length)
         path = path.extended(_coordinates(model), _coordinates(state.model), state.model, height)
         move = Proposal.of(path)
         if len(path.points) == 1:  # the move is the step of EM
@@ -220,7 +223,7 @@ class Acceleration:
         return _on(State(proposal or state.model, state.trace, outcome), path)
 
     def _limited(self, trace: Trace) -> Outcome | None:
-        return Outcome.STEP_LIMIT if trace.n_steps >= self.stopping.max_steps else None
+        return Outcome.STEP_LIMIT if trace.n_steps >= self.fast.stopping.max_steps else None
 
     def _model_at(self, coordinates: Array, like: Model) -> Model | None:
         """The model with these coordinates; None if no model has them."""
@@ -242,9 +245,9 @@ class Acceleration:
             if need.second is Second.TRACE:
                 second = second * like.n_features
             scatter = Scatter(weights, second, like.n_features, need)
-            covariances = updated(like.family, self.engine, scatter, covariances)
-        model = self.objective.feasible(Model(weights, means, covariances, like.family, noise))
-        return None if _has_lost(model) or collapsed(model, self.objective) else model
+            covariances = updated(like.family, self.fast.engine, scatter, covariances)
+        model = self.fast.objective.feasible(Model(weights, means, covariances, like.family, noise))
+        return None if _has_lost(model) or collapsed(model, self.fast.objective) else model
 
 
 def _has_lost(model: Model) -> bool:
@@ -273,7 +276,7 @@ def _lengths(changes: Array, model: Model) -> Array:
     ends = [len(shares), len(shares) + n_components * n_features]
     of_weights, of_means, rest = np.split(changes, ends, axis=1)
     offsets = of_means.reshape(-1, n_components, n_features)
-    whitened = np.array([model.whitening.whiten_each(each) for each in offsets])
+    whitened = np.stack([model.whitening.whiten(k, offsets[:, k]) for k in range(n_components)], axis=1)
     covariances = model.covariances
     of_covariances = covariances.lengths(rest.reshape(len(changes), len(covariances.each), -1))
     importance = np.ones(1) if covariances.is_shared else roots

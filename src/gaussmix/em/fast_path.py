@@ -43,7 +43,7 @@ class FastPath:
         step. Gives the model after them, and the mean log-likelihood and the objective before each; no number if Python
         must make the next step.
         """
-        if self._task is None or model.noise is not None:
+        if not self.makes_steps_of(model) or self._task is None:
             return model, [], []
         runner, algebra, rows = self._task
         left = self.stopping.max_steps - n_steps
@@ -53,6 +53,10 @@ class FastPath:
         if course is None or not course.log_likelihood:
             return model, [], []
         return model_of(course, self.family), course.log_likelihood, course.objective
+
+    def makes_steps_of(self, model: Model) -> bool:
+        """Whether the engine makes the usual steps from a model."""
+        return self._task is not None and model.noise is None
 
     def begin(self, centres: Array) -> Model | None:
         """Make an M-step with each row in the component of its nearest centre (n_components, n_features).

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from gaussmix.em.accumulate import cost_of_step
 from gaussmix.em.coordinates import Coordinates, NotSmooth, first_order, pairs
 from gaussmix.em.objective import Objective, Ridge
 from gaussmix.em.posterior import Posterior
@@ -175,17 +176,14 @@ class Standing:
 
 def is_cheap(model: Model, source: Source, n_steps: int) -> bool:
     """Whether `Standing.of` costs at most a tenth of a fit of so many steps, by counting products."""
-    (K, d), n_rows = model.means.shape, source.n_rows
     if not is_one_pass(model, source):
         return False
-    second, is_shared = model.covariances.second, model.covariances.is_shared
-    n_b = second.n_numbers(d)
+    (K, d), is_shared, of_step = model.means.shape, model.covariances.is_shared, cost_of_step(model)
+    n_b = model.covariances.second.n_numbers(d)
     n_all, n_own = K + K * d + (1 if is_shared else K) * n_b, 1 + d + n_b
-    of_matrix = (0.3 if is_shared else 0.75) * d * (d + 1)  # as measured
-    of_step = K * (20 + (of_matrix if second is Second.FULL else 2 * d))
     of_row = OF_PRODUCT * (n_all**2 + K * n_own**2) / 2 + OF_SCORE * K * n_own + N_OTHERS * of_step
-    cost = n_rows * of_row + OF_MATRIX * n_all**3 + OF_PASS
-    return bool(cost <= SHARE_OF_FIT * n_steps * n_rows * of_step)
+    cost = source.n_rows * of_row + OF_MATRIX * n_all**3 + OF_PASS
+    return bool(cost <= SHARE_OF_FIT * n_steps * source.n_rows * of_step)
 
 
 @dataclass(frozen=True)

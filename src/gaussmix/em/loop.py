@@ -59,7 +59,7 @@ def run_em(
     trace = trace or Trace()
     state = State(model, trace, None if trace.n_steps < stopping.max_steps else Outcome.STEP_LIMIT)
     fast = FastPath(source, engine, model.family, model.n_components, objective, stopping)
-    faster = Acceleration(engine, objective, stopping) if is_accelerated else None
+    faster = Acceleration(fast) if is_accelerated else None
     is_exact, facts = stopping.tolerance < TOLERANCE_IN_SINGLE, _recalled(source, engine, model, trace)
     yield state
     while state.outcome is None:

@@ -182,19 +182,20 @@ class Acceleration:
         return state if nothing.shape[1] > MOST_NUMBERS else _on(state, Path(nothing, nothing, state.model))
 
     def _is_slow(self, state: State) -> bool:
-        """Whether the run needs many more steps if its gains keep falling at the present rate.
+        """Whether gains have been falling, and need many more steps at the present rate until they are below `tol`.
 
         Where the core makes the steps of EM, a pass after a proposal takes longer than a step, and more must be left.
         """
         trace, tolerance, long = state.trace, self.fast.stopping.tolerance, float(LONG)
         if trace.n_steps < FIRST or trace.n_steps % EVERY:
             return False
-        before, last = np.diff(trace.objective[-3:]).tolist()
-        if not min(before, last) > 0:
+        gains = np.diff(trace.objective[-FIRST:])
+        before, last = gains[-2:].tolist()
+        if not last > 0 or (np.diff(gains) >= 0).any():  # where they rise, the run leaves a saddle
             return False
         if self.fast.makes_steps_of(state.model):
             long *= 1 + OF_PROPOSAL / (self.fast.source.n_rows * cost_of_step(state.model))
-        return last >= before or tolerance == 0 or math.log(tolerance / last) / math.log(last / before) > long
+        return tolerance == 0 or math.log(tolerance / last) / math.log(last / before) > long
 
     def _refused(self, path: Path, before: Trace, state: State) -> State:
         """Return to the EM step from the last point. The refused pass still counts as a step."""

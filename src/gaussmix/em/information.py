@@ -28,13 +28,14 @@ from gaussmix.waist.need import Second
 from gaussmix.waist.parameters import Parameters
 
 TRUSTED = 0.25  # Newton's step may gain this part more or less than it promises
+SETTLED = 0.15  # the next one may promise at most this part of what the first promises
 ROUNDING = (
     1e-8  # nats per unit of row weight: rounding, and what is not exact in the cost of a ridge, hide smaller gains
 )
 FURTHEST = 3.0  # the longest step of a mean or a log variance, in units of the component
 # Costs in multiply-adds of a step of EM: of one of the score products, of making a score, of each number of the matrix
 # times its height, in NumPy, and of a pass however few its rows are; and the other passes over the rows, in steps.
-OF_PRODUCT, OF_SCORE, OF_MATRIX, OF_PASS, N_OTHERS = 0.45, 10, 4, 10**7, 4
+OF_PRODUCT, OF_SCORE, OF_MATRIX, OF_PASS, N_OTHERS = 0.45, 10, 4, 10**7, 2
 SHARE_OF_FIT = 0.1  # of the cost of a fit: information that costs at most this part is found without being asked for
 
 
@@ -143,10 +144,11 @@ class Standing:
 
     @classmethod
     def of(cls, model: Model, objective: Objective, trace: Trace, source: Source, engine: Engine[Any]) -> Standing:
-        """Make two passes over the rows, or two for each parameter, as `Information.of`.
+        """Make three passes over the rows, or four for each parameter, as `Information.of`.
 
-        The gain is ½ gᵀ I⁻¹ g, Newton's decrement. It counts only if a pass at the end of Newton's step finds as much:
-        where the objective is no parabola on the way there, the decrement may be wrong by any factor.
+        The gain is ½ gᵀ I⁻¹ g, Newton's decrement. It counts only if a pass at the end of Newton's step finds as much,
+        and if the next step promises little: where the objective is no parabola on the way there, as on a slow ridge,
+        the decrement may be wrong by any factor.
         """
         try:
             information = Information.of(model, objective, trace, source, engine, are_counts=None)
@@ -171,6 +173,13 @@ class Standing:
         risen = risen / total - (objective.cost(end) - objective.cost(model))
         if abs(risen - gain) > TRUSTED * gain + ROUNDING:
             return cls(False)
+        if gain > ROUNDING:
+            try:
+                after_end = Information.of(end, objective, trace, source, engine, are_counts=None).newton
+            except (NotSmooth, SingularCovariance):
+                return cls(False)
+            if after_end is None or after_end[1] > SETTLED * gain:
+                return cls(False)
         return cls(True, gain, changed / total)
 
 
@@ -182,7 +191,7 @@ def is_cheap(model: Model, source: Source, n_steps: int) -> bool:
     n_b = model.covariances.second.n_numbers(d)
     n_all, n_own = K + K * d + (1 if is_shared else K) * n_b, 1 + d + n_b
     of_row = OF_PRODUCT * (n_all**2 + K * n_own**2) / 2 + OF_SCORE * K * n_own + N_OTHERS * of_step
-    cost = source.n_rows * of_row + OF_MATRIX * n_all**3 + OF_PASS
+    cost = 2 * (source.n_rows * of_row + OF_MATRIX * n_all**3 + OF_PASS)  # the information is made twice
     return bool(cost <= SHARE_OF_FIT * n_steps * source.n_rows * of_step)
 
 

@@ -83,8 +83,8 @@ class GaussianMixture(StreamingMixture):
         that is far from the maximum. With "auto" it goes on until less than 1e-4 nats are left to gain, as `certify`
         finds out; raise `max_iter` then, since 100 steps often do not suffice. It needs rows that have a certificate.
     certify : bool or "auto", default "auto"
-        Whether `fit` finds out if it ended at a maximum, and what is left to gain: `outcome_`. It takes two passes over
-        the rows, which cost the more the more parameters there are; two passes for each parameter where rows have
+        Whether `fit` finds out if it ended at a maximum, and what is left to gain: `outcome_`. It takes three passes
+        over the rows, which cost the more the more parameters there are; four passes for each parameter where rows have
         missing cells or errors, and for factor analysers. "auto" finds it out where that costs at most a tenth of the
         fit, by counting operations, and never in so many passes. `trim`, variances at a bound, structures of your own
         and more than 4,000 parameters have no certificate. ``tol="auto"`` always makes one.

@@ -9,8 +9,10 @@ from scipy.special import ndtr
 from scipy.stats import ortho_group
 from sklearn.metrics import adjusted_rand_score
 
+import gaussmix
 from gaussmix import FAMILIES, GaussianMixture, Mixture
 from gaussmix.mixture.compare.merging import merge_by_entropy
+from gaussmix.testing.closeness import assert_same_bits
 
 
 @pytest.fixture
@@ -235,3 +237,16 @@ def test_it_is_shown_as_a_line_and_in_a_notebook_as_a_table():
     assert [row[-1] for row in rows[1:3]] == ["0 | 1 | 2 | 3", "0 2 | 1 | 3"]
     np.testing.assert_allclose([float(row[2]) for row in rows[1:]], merging.entropy[::-1], rtol=1e-3)
     np.testing.assert_allclose([float(row[1]) for row in rows[2:]], merging.overlap[::-1], rtol=1e-2)
+
+
+def test_rows_in_a_file_give_the_bits_of_those_in_memory(tmp_path, rng):
+    """And no array of all rows is made: merging needs sums."""
+    rows = np.concatenate([rng.normal(size=(140_000, 2)), rng.normal([6.0, 0.0], size=(10_000, 2))])
+    np.save(tmp_path / "rows.npy", rows)
+    gm = GaussianMixture(3, random_state=0, tol=1.0).fit(rows[::50])
+    source = gaussmix.open(tmp_path / "rows.npy", memory="2 MB")
+    assert type(source).__name__ == "FileSource"
+    source.each_row = None
+    found, expected = gm.merge(source), gm.merge(rows)
+    for name in "entropy", "overlap", "cluster_of":
+        assert_same_bits(getattr(found, name), getattr(expected, name), name)

@@ -31,7 +31,7 @@ from gaussmix.fit.inference import KINDS
 from gaussmix.fit.problem import Data, Problem
 from gaussmix.fit.watch import Callback
 from gaussmix.mixture.base import check_alone
-from gaussmix.mixture.compare.merging import MIN_OVERLAP, Merging, merge_by_entropy
+from gaussmix.mixture.compare.merging import MIN_OVERLAP, Merging, merge_by_sums
 from gaussmix.mixture.explaining import Explanation
 from gaussmix.mixture.mixture import Mixture
 from gaussmix.noise import Noise
@@ -259,8 +259,8 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
         source = self._source(X, sample_weight, X_error)
         mixture = self._labelling
         check_alone("merge", [mixture])  # before the rows are read
-        shares = source.each_row(partial(self._engine(source).responsibilities, parameters=mixture.parameters))
-        return merge_by_entropy(mixture, shares, source.row_weight, min_overlap)
+        share = partial(self._engine(source).responsibilities, parameters=mixture.parameters)
+        return merge_by_sums(mixture, share, source.map_merge, min_overlap)
 
     def inference(
         self,

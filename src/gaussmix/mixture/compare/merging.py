@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import reduce
 from html import escape
 from itertools import combinations
+from operator import add, attrgetter
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import entr
 
 from gaussmix.checks import check_count, check_within
 from gaussmix.errors import counted
@@ -16,8 +19,12 @@ from gaussmix.mixture.base import check_alone
 from gaussmix.mixture.mixture import Mixture
 from gaussmix.mixture.shown import table_html
 from gaussmix.numerics.arrays import Array
+from gaussmix.numerics.elementary import log
+from gaussmix.waist.block import Block
+from gaussmix.waist.leaves import Tree
 
 MIN_OVERLAP = 0.025
+MOST_NUMBERS = 2**20  # of pairs of clusters and rows at a time
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -106,28 +113,93 @@ class Merging:
 def merge_by_entropy(
     mixture: Mixture, responsibilities: Array, row_weight: Array | None = None, min_overlap: float = MIN_OVERLAP
 ) -> Merging:
+    """`merge_by_sums` of rows whose responsibilities (n_rows, n_components) are in memory."""
+    block = Block(0, responsibilities, row_weight)
+    return merge_by_sums(mixture, attrgetter("rows"), lambda task: task.call(block), min_overlap)
+
+
+def merge_by_sums(
+    mixture: Mixture, share: Callable[[Block], Array], total: Callable[[PairSums], Array], min_overlap: float
+) -> Merging:
     """Merge two clusters at a time until one is left, in the order that `Merging` describes.
+
+    Each merge takes a pass over the rows, for the pairs that the new cluster is one of.
+
+    Parameters
+    ----------
+    mixture : the components.
+    share : their responsibilities for the rows of a block, (n_rows, n_components); picklable where rows are elsewhere.
+    total : makes the sums of a task over all rows.
+    min_overlap : from 0 to 1.
 
     Raises ValueError where the mixture has noise, whose part of the rows belongs to no cluster, and TypeError or
     ValueError where `min_overlap` is not a number from 0 to 1.
     """
     check_alone("merge", [mixture])
     check_within("min_overlap", min_overlap, "a number from 0 to 1", lambda value: 0 <= value <= 1)
-    n_components = responsibilities.shape[1]
-    clusters = _Clusters(responsibilities, np.ones(len(responsibilities)) if row_weight is None else row_weight)
+    n_components = mixture.n_components
     cluster_of = np.empty((n_components, n_components), dtype=np.intp)
     entropy, overlap = np.empty(n_components), np.empty(n_components - 1)
-    cluster_of[-1], entropy[-1] = np.arange(n_components), clusters.entropy()
+    cluster_of[-1] = np.arange(n_components)
+    pairs = list(combinations(range(n_components), 2))
+    found = _Pairs(total(PairSums(share, cluster_of[-1], pairs)), n_components, pairs)
+    entropy[-1] = found.entropy()
     for n_clusters in range(n_components - 1, 0, -1):
-        pairs = clusters.pairs()
-        i, j = next((pair for pair in pairs if clusters.overlap(pair) >= min_overlap), pairs[0])
-        overlap[n_clusters - 1] = clusters.overlap((i, j))
-        clusters.merge(i, j)
-        entropy[n_clusters - 1] = clusters.entropy()
+        pairs = found.in_order()
+        i, j = next((pair for pair in pairs if found.overlap[pair] >= min_overlap), pairs[0])
+        overlap[n_clusters - 1] = found.overlap[i, j]
+        found.merge(i, j)
+        entropy[n_clusters - 1] = found.entropy()
         before = cluster_of[n_clusters]
         cluster_of[n_clusters - 1] = np.where(before == j, i, before - (before > j))
+        new = [(min(i, other), max(i, other)) for other in range(n_clusters) if other != i]
+        if new:
+            found.add(total(PairSums(share, cluster_of[n_clusters - 1], new)), new)
     apart = np.flatnonzero(overlap < min_overlap)
     return Merging(mixture, cluster_of, entropy, overlap, int(apart[-1]) + 2 if apart.size else 1)
+
+
+@dataclass(frozen=True, eq=False)
+class PairSums:
+    """The task that sums over rows what `Merging` needs of clusters and of pairs of them.
+
+    With n clusters and m pairs, (2 n + 3 m,): −Σ s t log t and Σ s t of each cluster; of each pair (j, l) −Σ s t log t
+    of the union, Σ s t_j [t_l ≥ t_j] and Σ s t_l [t_j ≥ t_l].
+    """
+
+    share: Callable[[Block], Array]
+    clusters: NDArray[np.intp]
+    pairs: Sequence[tuple[int, int]]
+
+    key: ClassVar[str] = "pairs of clusters"
+
+    def open(self, block: Block) -> None:
+        """Nothing is kept."""
+
+    def call(self, block: Block, state: None = None) -> Array:
+        tree, n_rows = Tree[Array](), max(1, MOST_NUMBERS // (1 + len(self.pairs)))
+        for leaf in block.cut():
+            tree.add(reduce(add, map(self._sums, leaf.cut(n_rows))))
+        return tree.total
+
+    def _sums(self, part: Block) -> Array:
+        shares = merged(self.share(part), self.clusters)
+        first, second = np.array(self.pairs, dtype=np.intp).reshape(-1, 2).T
+        one, other = shares[:, first], shares[:, second]
+        weight = np.ones((part.n_rows, 1)) if part.row_weight is None else part.row_weight[:, None]
+        values = [
+            _entropy(shares),
+            shares,
+            _entropy(one + other),
+            np.where(other >= one, one, 0.0),
+            np.where(one >= other, other, 0.0),
+        ]
+        return np.concatenate([(weight * each).sum(axis=0) for each in values])
+
+
+def _entropy(shares: Array) -> Array:
+    """−t log t of each share; 0 log 0 is 0."""
+    return -shares * log(np.where(shares > 0, shares, 1.0))
 
 
 def merged(responsibilities: Array, clusters: NDArray[np.intp]) -> Array:
@@ -138,52 +210,39 @@ def merged(responsibilities: Array, clusters: NDArray[np.intp]) -> Array:
     return shares
 
 
-class _Clusters:
-    """Clusters that are left, by number, and what is known of pairs of them: it is computed once, and when needed."""
+class _Pairs:
+    """Clusters that are left, by number, and what is known of pairs of them."""
 
-    def __init__(self, responsibilities: Array, weight: Array) -> None:
-        self._weight = weight
-        self._shares = list(responsibilities.T)
-        self._entropy = [self._entropy_of(share) for share in self._shares]
-        self._fall = {pair: self._fall_of(*pair) for pair in combinations(range(len(self._shares)), 2)}
-        self._overlap: dict[tuple[int, int], float] = {}
+    def __init__(self, sums: Array, n_clusters: int, pairs: Sequence[tuple[int, int]]) -> None:
+        self._entropy: list[float] = sums[:n_clusters].tolist()
+        self._mass: list[float] = sums[n_clusters : 2 * n_clusters].tolist()
+        self._union: dict[tuple[int, int], float] = {}  # the entropy of the union of two
+        self.overlap: dict[tuple[int, int], float] = {}  # as `Merging` defines it
+        self.add(sums, pairs)
+
+    def add(self, sums: Array, pairs: Sequence[tuple[int, int]]) -> None:
+        """Take note of pairs, from their sums."""
+        entropies, *lost = sums[2 * len(self._mass) :].reshape(3, -1).tolist()
+        for pair, entropy, *parts in zip(pairs, entropies, *lost, strict=True):
+            masses = [self._mass[k] for k in pair]
+            self._union[pair] = entropy
+            # 1 where a cluster has no rows, so that it does not count
+            self.overlap[pair] = max(p / mass if mass > 0 else 1.0 for p, mass in zip(parts, masses, strict=True))
 
     def entropy(self) -> float:
         """Of all clusters, nats."""
         return sum(self._entropy)
 
-    def pairs(self) -> list[tuple[int, int]]:
+    def in_order(self) -> list[tuple[int, int]]:
         """The pairs in order: the one whose union lowers the entropy most, then the others; the first of equals."""
-        return sorted(self._fall, key=lambda pair: (-self._fall[pair], pair))
-
-    def overlap(self, pair: tuple[int, int]) -> float:
-        """Their overlap, as `Merging` defines it."""
-        if pair not in self._overlap:
-            first, second = (self._shares[k] for k in pair)
-            self._overlap[pair] = max(self._lost(first, second), self._lost(second, first))
-        return self._overlap[pair]
+        return sorted(self._union, key=lambda pair: (self._union[pair] - sum(self._entropy[k] for k in pair), pair))
 
     def merge(self, i: int, j: int) -> None:
-        """Take j into i < j, and move the numbers behind j up."""
-        self._shares[i] = self._shares[i] + self._shares.pop(j)
-        self._entropy.pop(j)
-        self._entropy[i] = self._entropy_of(self._shares[i])
-        for known in (self._fall, self._overlap):
+        """Take j into i < j, move the numbers behind j up, and forget the pairs of i."""
+        self._entropy[i] = self._union[i, j]
+        self._mass[i] += self._mass[j]
+        del self._entropy[j], self._mass[j]
+        for known in (self._union, self.overlap):
             kept = {(a - (a > j), b - (b > j)): value for (a, b), value in known.items() if not {a, b} & {i, j}}
             known.clear()
             known.update(kept)
-        new = (pair for pair in combinations(range(len(self._shares)), 2) if i in pair)
-        self._fall |= {pair: self._fall_of(*pair) for pair in new}
-
-    def _fall_of(self, i: int, j: int) -> float:
-        """By how much the union of two clusters lowers the entropy, nats."""
-        return self._entropy[i] + self._entropy[j] - self._entropy_of(self._shares[i] + self._shares[j])
-
-    def _entropy_of(self, share: Array) -> float:
-        """−Σ s t log t; 0 log 0 is 0."""
-        return float(self._weight @ entr(share))
-
-    def _lost(self, share: Array, other: Array) -> float:
-        """p_jl of `Merging`, of a cluster and another; 1 where the cluster has no rows, so that it does not count."""
-        mass = float(self._weight @ share)
-        return float(self._weight @ np.where(other >= share, share, 0.0)) / mass if mass > 0 else 1.0

@@ -27,6 +27,7 @@ from gaussmix.mixture.mixture import Mixture
 from gaussmix.numerics.arrays import Array
 from gaussmix.report.summary import Summary
 from gaussmix.sources.base import Source
+from gaussmix.sources.quantile import lowest_inside
 from gaussmix.waist.block import Block
 
 _AUTO = "auto"
@@ -202,13 +203,12 @@ class GaussianMixtureDetector(OutlierMixin, MixturePredictor):
 
     def _lowest_of_complete_rows(self, source: Source, share: float) -> float:
         """The lowest log density that is no outlier; those of rows with missing cells are not comparable."""
-        scores, complete = source.each_row(self._log_density(source)), source.each_row(_is_complete)
-        if not complete.any():
+        lowest = lowest_inside(source, partial(_of_complete, log_density=self._log_density(source)), share)
+        if lowest is None:
             raise ValueError(
                 "contamination needs complete rows, but every row of X has missing values. Remove contamination."
             )
-        weight = source.row_weight
-        return _lowest_inside(scores[complete], None if weight is None else weight[complete], share)
+        return lowest
 
     def _with_its_own(self, found: Summary) -> Summary:
         share = self._contamination()
@@ -260,15 +260,6 @@ def _tail_probability(block: Block, mixture: Mixture) -> Array:
     return tail_probability(block.rows, mixture)
 
 
-def _is_complete(block: Block) -> NDArray[np.bool_]:
-    return np.asarray(~np.isnan(block.rows).any(axis=1))
-
-
-def _lowest_inside(scores: Array, row_weight: Array | None, share: float) -> float:
-    """The lowest score that is no outlier: rows below it have at most this share of the weight."""
-    order = np.argsort(scores, kind="stable")
-    weight = np.ones(len(scores)) if row_weight is None else row_weight[order]
-    reached = np.cumsum(weight)
-    slack = 1 + 1e-12  # in doubles 0.29 · 100 is less than 29, and so are sums of weights
-    outside = np.searchsorted(reached, share * reached[-1] * slack, side="right")
-    return float(scores[order[min(outside, len(scores) - 1)]])
+def _of_complete(block: Block, log_density: Callable[[Block], Array]) -> Array:
+    """log p(x) of rows without missing cells, NaN of others."""
+    return np.where(np.isnan(block.rows).any(axis=1), np.nan, log_density(block))

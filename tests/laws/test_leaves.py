@@ -1,6 +1,8 @@
 """However rows are cut, in whatever order blocks are worked on, and whatever is forgotten: the same bits."""
 
+from functools import reduce
 from itertools import pairwise
+from operator import add
 
 import numpy as np
 import pytest
@@ -234,3 +236,25 @@ def test_the_tree_pairs_neighbours_and_ends_from_the_right():
     for sums, size in (("a", 4), ("b", 2), ("c", 1)):
         tree.add(Shape(sums), size)
     assert tree.total == "(a(bc))"
+
+
+@pytest.mark.parametrize("n_leaves", [1, 6, 23, 64])
+def test_trees_of_any_leaves_merge_in_any_order(n_leaves, rng):
+    """The total is that of the leaves in order, and no tree has more nodes than its runs of leaves need."""
+    sums = rng.normal(size=n_leaves)
+    expected = Tree()
+    for each in sums:
+        expected.add(each)
+    trees = []
+    for leaves in np.array_split(rng.permutation(n_leaves), min(n_leaves, 5)):
+        tree = Tree()
+        for leaf in leaves:
+            tree.add(sums[leaf], 1, int(leaf))
+        trees.append(tree)
+    found = reduce(add, trees)
+    assert found.total == expected.total
+    assert len(found) == len(expected) == n_leaves.bit_count()
+    run = Tree()
+    for leaf in range(n_leaves // 3, n_leaves):
+        run.add(sums[leaf], 1, leaf)
+    assert len(run) <= 2 * np.log2(n_leaves) + 1

@@ -1,11 +1,39 @@
 """Laws of moments, over engines and needs."""
 
+import pickle
+
+import numpy as np
 import pytest
 
 from gaussmix.testing import check_moments
-from gaussmix.testing.engine_cases import NEEDS
+from gaussmix.testing.closeness import assert_same_bits
+from gaussmix.testing.engine_cases import NEEDS, random_need
+from gaussmix.waist.block import Block
+from gaussmix.waist.need import Rule, Second
 
 
 @pytest.mark.parametrize("need", NEEDS, ids=str)
 def test_moments_merge_move_and_weigh(engine, need, rng):
     check_moments(engine, need, rng)
+
+
+@pytest.mark.parametrize("need", NEEDS, ids=str)
+def test_sums_that_are_sent_have_the_same_bits_and_matrices_half_the_bytes(engine, need, rng):
+    n_features, n_components = 30, 4
+    block = Block(0, rng.normal(size=(50, n_features)), None, rng.dirichlet(np.ones(n_components), 50))
+    need = random_need(rng, need, n_components, n_features)
+    state = engine.open(block, need, n_components)
+    sums = engine.step(block, state, None, need, Rule.GIVEN, np.zeros((n_components, n_features)))
+    packed = pickle.dumps(sums, 5)
+    found = pickle.loads(packed)
+    assert vars(found).keys() == vars(sums).keys()
+    for name, value in vars(sums).items():
+        if isinstance(value, np.ndarray):
+            assert_same_bits(getattr(found, name), value, name)
+        elif name != "need":
+            assert getattr(found, name) == value
+    if need.second is Second.FULL and sums.second is not None:
+        is_symmetric = np.array_equal(sums.second, np.swapaxes(sums.second, -1, -2))
+        assert is_symmetric or engine.__class__.__name__ != "NativeEngine"  # BLAS rounds the halves in other ways
+        others = sum(array.nbytes for array in (sums.mass, sums.first, sums.anchor))
+        assert len(packed) - others < (0.6 if is_symmetric else 1.1) * sums.second.nbytes

@@ -30,12 +30,14 @@ from gaussmix import (
 )
 from gaussmix.em.accumulate import StepTask
 from gaussmix.engines import choose
-from gaussmix.sources import waiting
+from gaussmix.sources import traffic, waiting
 from gaussmix.sources.array import ArraySource
 from gaussmix.sources.opening import open
+from gaussmix.sources.remote import Held
 from gaussmix.testing import check_source
 from gaussmix.testing.closeness import assert_same_bits
-from gaussmix.waist.leaves import LEAF_ROWS
+from gaussmix.waist.leaves import LEAF_ROWS, Tree
+from gaussmix.waist.moments import Partial
 from gaussmix.waist.need import Need, Rule, Second
 
 dask = pytest.importorskip("dask")
@@ -372,6 +374,25 @@ def test_columns_of_other_types_are_converted_and_null_is_missing(cluster):
         GaussianMixture(2, missing="error").fit(dd.from_pandas(nullable, npartitions=3))
 
 
+@pytest.mark.parametrize("cluster", ["cluster"], indirect=True)
+def test_a_stream_takes_a_part_at_a_time(table, cluster, monkeypatch):
+    """The bits of the same rows in memory, and never all rows in this process."""
+    whole, path = table
+    gather, n_rows = dask_source.Workers.gathered, []
+
+    def gathered(self, needed, submit):
+        found = gather(self, needed, submit)
+        parts = [each for each in found if isinstance(each, Held)]
+        n_rows.append(sum(block.n_rows for part in parts for block in part.blocks))
+        return found
+
+    expected = mixture().partial_fit(whole[:, :-1], sample_weight=whole[:, -1])
+    source = open(frame_of(path, CUTS["ragged"])[[*NAMES, "weight"]], weights="weight")
+    monkeypatch.setattr(dask_source.Workers, "gathered", gathered)
+    assert_same_fit(mixture().partial_fit(source), expected)
+    assert (sum(n_rows), max(n_rows)) == (N_ROWS, LEAF_ROWS)
+
+
 def test_a_large_task_goes_to_the_workers_before_the_pass(table, cluster, monkeypatch):
     monkeypatch.setattr(dask_source, "IN_GRAPH", 100)
     whole, path = table
@@ -391,8 +412,8 @@ def test_copies_of_parts_leave_work_for_every_worker(table, cluster):
 
 @pytest.mark.parametrize("cluster", ["cluster"], indirect=True)
 def test_passes_are_logged_and_tasks_called_by_what_they_do(table, cluster, caplog, monkeypatch):
-    made, each = [], dask_source.Cluster.each
-    monkeypatch.setattr(dask_source.Cluster, "each", lambda *work: made.append(work) or each(*work))
+    made, submit = [], dask_source.Cluster._each_worker
+    monkeypatch.setattr(dask_source.Cluster, "_each_worker", lambda *work: made.append(work) or submit(*work))
     caplog.set_level("DEBUG", "gaussmix")
     mixture().fit(open(array_of(table[1], CUTS["a few"])))
     found = [each.getMessage() for each in caplog.records if each.name == "gaussmix"]
@@ -402,7 +423,7 @@ def test_passes_are_logged_and_tasks_called_by_what_they_do(table, cluster, capl
     assert len(passes) == len(made)
     for line in passes:
         assert re.fullmatch(rf"pass: {N_ROWS} rows, 4.821 MB, [\d.]+ s, [\d.e+]+ rows/s, [\d.e-]+ MB received", line)
-    called = {"gaussmix-" + doing for doing in ("load", "count", "cut", "join", "pass")}
+    called = {"gaussmix-" + doing for doing in ("load", "count", "cut", "join", "pass", "merge")}
     assert called <= cluster.cluster.scheduler.task_prefixes.keys()
 
 
@@ -422,6 +443,43 @@ def test_workers_without_this_gaussmix_are_named(theirs, cluster, monkeypatch):
     expected = "has no gaussmix. Install gaussmix 0.0.2" if theirs is None else "has gaussmix 0.0.1. Install 0.0.2"
     with pytest.raises(ImportError, match=expected):
         mixture().fit(da.zeros((50, 2)))
+
+
+@pytest.mark.parametrize("cluster", ["cluster"], indirect=True)
+def test_sums_that_do_not_fit_are_refused_before_the_first_pass(table, cluster, monkeypatch):
+    monkeypatch.setattr(traffic, "physical_memory", lambda: 2e3)
+    source = open(array_of(table[1], CUTS["a few"]))
+    with pytest.raises(MemoryError, match=r"A pass brings 0.\d+ kB of sums .* This machine has 2 kB"):
+        mixture().fit(source)
+
+
+def test_neighbours_are_asked_for_on_one_worker():
+    assert "".join(dask_source._owners({"b": 1, "a": 2}, 9)) == "aaaaaabbb"
+    assert dask_source._owners({}, 2) == [None, None]
+
+
+@pytest.mark.parametrize("cluster", ["cluster"], indirect=True)
+@pytest.mark.parametrize("cuts", [CUTS["ragged"], [*range(1_000, N_ROWS, 1_000)]], ids=["ragged", "short"])
+def test_workers_merge_sums(cuts, table, cluster, monkeypatch):
+    """This process gets the sums of all rows once a pass, whatever the partitions and whoever has them."""
+    whole, path = table
+    gather, n_sums = dask_source.Workers.gathered, []
+
+    def gathered(self, needed, submit):
+        found = gather(self, needed, submit)
+        assert not any(isinstance(each, Tree) for each in found)
+        n_sums.append(sum(isinstance(each, Partial) for each in found))
+        return found
+
+    source = open(array_of(path, cuts))
+    assert source.n_rows == N_ROWS
+    assert len(source._rows._held) == 4
+    monkeypatch.setattr(dask_source.Workers, "gathered", gathered)
+    monkeypatch.setattr(dask_source, "FAN_IN", 2)
+    monkeypatch.setattr(dask_source.Cluster, "_groups", lambda self: {place: [place] for place in (2, 0, 3, 1)})
+    assert_same_fit(mixture().fit(source), mixture().fit(whole[:, :N_FEATURES]))
+    assert n_sums.count(1) >= 3
+    assert max(n_sums) == 1
 
 
 @pytest.fixture

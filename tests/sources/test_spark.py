@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import pickle
 import re
 import shutil
 import signal
@@ -36,7 +37,7 @@ from gaussmix.sources.files.base import About
 from gaussmix.sources.opening import open
 from gaussmix.testing import check_source
 from gaussmix.testing.closeness import assert_same_bits
-from gaussmix.waist.leaves import LEAF_ROWS
+from gaussmix.waist.leaves import LEAF_ROWS, Tree
 
 pytest.importorskip("pyspark")
 if shutil.which("java") is None:
@@ -334,6 +335,55 @@ def comes_true(claim):
     while not claim() and monotonic() < until:
         sleep(0.1)
     return claim()
+
+
+def test_executors_merge_sums(whole, spark, ragged, monkeypatch):
+    """This process gets one tree, also where a task has several targets, some of whose files are lost."""
+    for name in "MOST_TASKS", "MOST_TREES":
+        monkeypatch.setattr(spark_source, name, 1)
+    answers, n_trees = spark_source.Cluster._answers, []
+
+    def counted(self, frame):
+        found = answers(self, frame)
+        n_trees.append(sum(isinstance(pickle.loads(each), Tree) for each in found.values() if each))
+        return found
+
+    gc.collect()
+    before = set(folders(spark))
+    source = open(ragged.select(NAMES))
+    assert source.profile.n_rows == N_ROWS
+    layout = source._rows._layout
+    assert (layout.n_targets, layout.n_together, layout.n_tasks) == (4, 2, 2)
+    (mine,) = set(folders(spark)) - before
+    sorted(mine.iterdir())[1].unlink()
+    assert [block.first_row for block in source.blocks()] == [leaf * LEAF_ROWS for leaf in range(4)]
+    sorted(mine.iterdir())[2].unlink()
+    monkeypatch.setattr(spark_source.Cluster, "_answers", counted)
+    assert_same_fit(mixture().fit(source), mixture().fit(whole[:, :-1]))
+    assert n_trees.count(1) > 3
+    assert max(n_trees) == 1
+
+
+def test_sums_that_spark_does_not_let_through_are_refused_before_the_first_pass(spark, ragged, monkeypatch):
+    sizes = ("1g", "512M", "2048", "1kb", "0")
+    assert [*map(spark_source._bytes_of, sizes)] == [2**30, 2**29, 2**11, 2**10, np.inf]
+    monkeypatch.setattr(spark_source, "_bytes_of", lambda size: 1e3)
+    with pytest.raises(MemoryError, match=r"brings 1.66 kB of sums .*, and spark.driver.maxResultSize is 1 kB\. Set"):
+        mixture().fit(ragged.select(NAMES))
+
+
+def test_a_stream_takes_a_piece_at_a_time(whole, spark, ragged):
+    """The bits of the same rows in memory, also of targets whose files are lost, and never all rows in this process."""
+    gc.collect()
+    before = set(folders(spark))
+    source = open(ragged, weights="weight")
+    expected = mixture().partial_fit(whole[:, :-1], sample_weight=whole[:, -1])
+    assert_same_fit(mixture().partial_fit(source), expected)
+    (mine,) = set(folders(spark)) - before
+    sorted(mine.iterdir())[1].unlink()
+    sizes = [block.n_rows for block in source.blocks()]
+    assert (sum(sizes), max(sizes)) == (N_ROWS, LEAF_ROWS)
+    assert_same_fit(mixture().partial_fit(source), expected)
 
 
 def test_pieces_go_where_the_job_that_makes_them_fails(spark):

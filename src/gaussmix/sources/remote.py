@@ -5,7 +5,6 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from functools import cached_property
-from itertools import chain
 from typing import Any, Self
 from uuid import uuid4
 
@@ -13,10 +12,18 @@ from numpy.typing import NDArray
 
 from gaussmix.sources.base import F, Number, S, Source, T, Task
 from gaussmix.sources.files.base import About
+from gaussmix.sources.traffic import Traffic
 from gaussmix.waist.block import Block
-from gaussmix.waist.leaves import Tree
+from gaussmix.waist.leaves import LEAF_ROWS, Tree, count_leaves
 
 MOST_FITS = 4  # whose states are kept beside the same rows
+LARGEST_TARGET = 2**27  # bytes of rows that a worker holds at a time while it joins them
+
+
+def leaves_of_target(n_rows: int, row_bytes: int, n_tasks: int) -> int:
+    """How many leaves a target has: 2^m, at most `LARGEST_TARGET`, and few enough for so many tasks."""
+    most = min(LARGEST_TARGET // (LEAF_ROWS * row_bytes), count_leaves(n_rows) // n_tasks)
+    return 1 << (max(most, 1).bit_length() - 1)
 
 
 class LazySource(Source):
@@ -87,16 +94,18 @@ class Held:
     def __reduce__(self) -> Any:
         return Held, (self.blocks,)  # what is sent elsewhere goes without states
 
-    def sums(self, task: Task[S], fit: Hashable) -> list[tuple[int, S]]:
-        """How many leaves each node has, and what a task says of it."""
+    def sums(self, task: Task[S], fit: Hashable) -> Tree[S]:
+        """What a task says of each node."""
         key, states = self._states.pop(fit, (None, []))  # another thread may come, and then makes its own
         if key != task.key:
             states = [task.open(block) for block in self.blocks]
-        found = [(block.n_leaves, task.call(block, state)) for block, state in zip(self.blocks, states, strict=True)]
+        tree = Tree[S]()
+        for block, state in zip(self.blocks, states, strict=True):
+            tree.add(task.call(block, state), block.n_leaves, block.first_row // LEAF_ROWS)
         self._states[fit] = task.key, states
         while len(self._states) > MOST_FITS:
             self._states.pop(next(iter(self._states)), None)
-        return found
+        return tree
 
     def results(self, task: Callable[[Block], T]) -> list[T]:
         """What a function returns for each node."""
@@ -115,17 +124,22 @@ class Remote(Source):
     def each(self, work: Callable[..., T], *arguments: Any) -> Iterable[T]:
         """What a function of `Held` and some arguments returns for each part of the rows, in their order."""
 
-    def blocks(self) -> Iterator[Block]:
-        return chain.from_iterable(self.each(_blocks))
+    @abstractmethod
+    def total(self, work: Callable[..., Tree[S]], *arguments: Any) -> S:
+        """The sum of the trees that a function of `Held` and some arguments returns, merged where the rows are."""
+
+    @abstractmethod
+    def traffic(self, task: int, node: int) -> Traffic:
+        """Of a pass, given the bytes of its task and of the sums of a node."""
 
     def map_merge(self, task: Task[S]) -> S:
         if self.whole is not None:
             return super().map_merge(task)
-        tree = Tree[S]()
-        for found in self.each(Held.sums, task, self._fit):
-            for n_leaves, sums in found:
-                tree.add(sums, n_leaves)
-        return tree.total
+        sizes = getattr(task, "sizes", None)
+        if sizes is not None:
+            self.found(("traffic", task.key), lambda: self.traffic(*sizes(self.n_features)).check())
+        total: S = self.total(Held.sums, task, self._fit)
+        return total
 
     def map_rows(self, task: Callable[[Block], T]) -> Iterator[T]:
         return (result for found in self.each(Held.results, task) for result in found)
@@ -134,7 +148,3 @@ class Remote(Source):
         twin = super().fresh()
         twin._fit = uuid4().hex
         return twin
-
-
-def _blocks(held: Held) -> Sequence[Block]:
-    return held.blocks

@@ -30,26 +30,41 @@ def count_leaves(n_rows: int) -> int:
 
 
 class Tree(Generic[S]):
-    """The sum of what leaves say, in the order of their numbers; the same bits for any cut into nodes.
+    """The sum of what leaves say; the same bits for any cut into nodes, which may come from anywhere in any order.
 
     A node is 2^l leaves that begin with a multiple of 2^l. Neighbours are merged into the node above them as soon as
-    both are there. At the end, the nodes that are left are merged from the right.
+    both are there. At the end, the nodes that are left are merged from the right. Trees of other leaves are merged by
+    `+`, so that the nodes of many workers may be merged by a few of them.
     """
 
     def __init__(self) -> None:
-        self._nodes: list[tuple[int, S]] = []  # how many leaves, and their sum; fewer and fewer leaves
+        self._nodes: dict[int, tuple[int, S]] = {}  # by the first leaf: how many leaves, and their sum
+        self._end = 0  # the leaf after the last node
 
-    def add(self, sums: S, n_leaves: int = 1) -> None:
-        """Append a node: the sum of the next leaves."""
-        while self._nodes and self._nodes[-1][0] == n_leaves:
-            sums = self._nodes.pop()[1] + sums
-            n_leaves *= 2
-        self._nodes.append((n_leaves, sums))
+    def __len__(self) -> int:
+        return len(self._nodes)
+
+    def __add__(self, other: Tree[S]) -> Tree[S]:
+        tree = Tree[S]()
+        tree._nodes, tree._end = dict(self._nodes), self._end
+        for first, (n_leaves, sums) in other._nodes.items():
+            tree.add(sums, n_leaves, first)
+        return tree
+
+    def add(self, sums: S, n_leaves: int = 1, first: int | None = None) -> None:
+        """Add a node: the sum of so many leaves from the leaf `first` on; of the next ones where it is absent."""
+        first = self._end if first is None else first
+        self._end = max(self._end, first + n_leaves)
+        while (beside := self._nodes.get(first ^ n_leaves)) is not None and beside[0] == n_leaves:
+            del self._nodes[first ^ n_leaves]
+            sums = beside[1] + sums if first & n_leaves else sums + beside[1]
+            first, n_leaves = first & ~n_leaves, 2 * n_leaves
+        self._nodes[first] = n_leaves, sums
 
     @property
     def total(self) -> S:
         """The sum of all leaves; at least one was added."""
-        (_, total), *others = reversed(self._nodes)
-        for _, sums in others:
-            total = sums + total
+        _, total = self._nodes[last := max(self._nodes)]
+        for first in sorted(self._nodes.keys() - {last}, reverse=True):
+            total = self._nodes[first][1] + total
         return total

@@ -67,6 +67,24 @@ class Partial:
             background=self.background + other.background,
         )
 
+    def __getstate__(self) -> dict[str, Any]:
+        """What is sent between processes: of symmetric second moments, the triangle."""
+        state = dict(vars(self))
+        second = self.second
+        if second is not None and self.need.second is Second.FULL and _is_symmetric(second):
+            row, column = np.tril_indices(second.shape[-1])
+            state |= {"second": second[..., row, column], "_packed": True}
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        if state.pop("_packed", False):
+            n_features = state["anchor"].shape[1]
+            row, column = np.tril_indices(n_features)
+            second = np.empty((*state["second"].shape[:-1], n_features, n_features))
+            second[..., row, column] = second[..., column, row] = state["second"]
+            state["second"] = second
+        vars(self).update(state)
+
     def scaled(self, factor: float) -> Self:
         """The sums of the same rows with their weights multiplied by a factor; without counts."""
         return replace(
@@ -102,6 +120,10 @@ class Partial:
                 self.second, self.first, first, root_mass,
             )  # fmt: skip
         return replace(self, first=first, second=second, anchor=anchor)
+
+
+def _is_symmetric(matrices: Array) -> bool:
+    return matrices.ndim > 1 and np.array_equal(matrices, np.swapaxes(matrices, -1, -2))
 
 
 @dataclass(frozen=True, eq=False)

@@ -49,6 +49,18 @@ class Need:
     pooled: bool = False
     projection: Array | None = field(default=None, compare=False)
 
+    def n_numbers(self, n_components: int, n_features: int) -> int:
+        """How many numbers second moments have at most where they are sent: pooled ones may be pooled later."""
+        n_projected = 0 if self.projection is None else self.projection.shape[1]
+        of_one = {
+            Second.NONE: 0,
+            Second.TRACE: 1,
+            Second.DIAGONAL: n_features,
+            Second.FULL: n_features * (n_features + 1) // 2,
+            Second.PROJECTED: n_features * (n_projected + 1),
+        }
+        return n_components * of_one[self.second]
+
     def squares(self, vectors: Array) -> Array:
         """v_k v_kᵀ of each row of `vectors` (n_components, n_features), in the form of the second moments."""
         if self.second is Second.FULL and self.pooled:

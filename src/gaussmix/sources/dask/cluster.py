@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import pickle
-from collections.abc import Callable, Coroutine, Iterable, Sequence
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, wait
 from contextlib import suppress
 from dataclasses import replace
-from functools import partial
+from functools import partial, reduce
 from importlib import metadata
-from itertools import accumulate, chain, pairwise
+from itertools import accumulate, chain, groupby
+from operator import add, itemgetter
 from time import perf_counter, sleep
 from typing import Any
 from uuid import uuid4
@@ -20,17 +22,20 @@ from dask.sizeof import sizeof
 
 from gaussmix.numerics.threads import at_most
 from gaussmix.sources import waiting
-from gaussmix.sources.base import Source, T, log, log_pass
+from gaussmix.sources.base import S, Source, T, log, log_pass
 from gaussmix.sources.files.base import About
-from gaussmix.sources.remote import Held, Remote
+from gaussmix.sources.remote import Held, Remote, leaves_of_target
+from gaussmix.sources.traffic import Traffic
 from gaussmix.sources.waiting import awaited
 from gaussmix.waist.block import Block, nodes
-from gaussmix.waist.leaves import LEAF_ROWS
+from gaussmix.waist.leaves import LEAF_ROWS, Tree
 
 IN_GRAPH = 100_000  # bytes of a task; a larger one goes to each worker once, before the pass
 MOST_ATTEMPTS = 10  # passes begun again after what they need was lost
 MOST_KILLED = 3  # passes in which Dask gave up because workers died
 PAUSE = 0.5  # seconds before that
+TARGETS = 4  # for each worker, if there are leaves enough, so that workers have about as much to do
+FAN_IN = 8  # trees that a task merges
 
 
 def loaded(client: Any, parts: Sequence[Any], about: About) -> Source:
@@ -181,7 +186,7 @@ class Workers:
 
 
 class Cluster(Remote):
-    """Rows in the memory of the workers of a cluster; each worker has whole leaves.
+    """Rows in the memory of the workers of a cluster, cut into targets: 2^m leaves each, neighbours on one worker.
 
     Tasks are short and know nothing of each other, so a worker that is lost costs what it held and what it was doing.
     Its rows are computed again from where they came from. Each result has a key, so none is counted twice.
@@ -197,7 +202,9 @@ class Cluster(Remote):
         count_rows = partial(self._client.map, _rows_of, parts, key="gaussmix-count", pure=False)
         sizes = workers.gathered(parts, count_rows)
         self.n_rows = sum(sizes)
-        self._held = _aligned(self._client, parts, sizes)
+        n_tasks = TARGETS * max(len(workers.n_threads()), 1)
+        n_leaves = leaves_of_target(self.n_rows, self.n_features * self.dtype.itemsize, n_tasks)
+        self._held = _aligned(workers, parts, sizes, n_leaves * LEAF_ROWS)
 
     def changed(self, change: Callable[[Block], Iterable[Block]], n_rows: int) -> Source:
         """As for every source, but the changed blocks are kept, and not made again in every pass."""
@@ -205,20 +212,45 @@ class Cluster(Remote):
         parts = self._client.map(_changed, self._held, change=sent, key="gaussmix-change", pure=False)
         return Cluster(self._workers, parts, self._about)
 
-    def each(self, work: Callable[..., T], *arguments: Any) -> list[T]:
-        def submit() -> list[Any]:
-            n_threads, sent, groups = self._workers.n_threads(), self._sent((work, arguments)), self._groups()
-            parts = [[self._held[number] for number in group] for group in groups.values()]
-            threads = [n_threads.get(worker, 1) for worker in groups]
-            futures: list[Any] = self._client.map(
-                _work, groups.values(), parts, threads, sent=sent, key="gaussmix-pass", pure=False
-            )
-            return futures
+    def blocks(self) -> Iterator[Block]:
+        """As for every source; a part at a time comes to this process."""
+        for part in self._held:
+            (held,) = self._workers.gathered([part], partial(list, [part]))
+            yield from held.blocks
 
-        began = perf_counter()
+    def each(self, work: Callable[..., T], *arguments: Any) -> list[T]:
+        began, submit = perf_counter(), partial(self._each_worker, _work, work, arguments)
         found = dict(chain.from_iterable(self._workers.gathered(self._held, submit)))
         log_pass(self, began, found)
         return [found[number] for number in range(len(self._held))]
+
+    def total(self, work: Callable[..., Tree[S]], *arguments: Any) -> S:
+        """As for all rows elsewhere; each worker merges its trees, and then some merge those of `FAN_IN` others."""
+
+        def submit() -> list[Any]:
+            trees = self._each_worker(_work_and_merge, work, arguments)
+            while len(trees) > FAN_IN:
+                some = [trees[first : first + FAN_IN] for first in range(0, len(trees), FAN_IN)]
+                trees = self._client.map(_merge, some, key="gaussmix-merge", pure=False)
+            return [self._client.submit(_total, trees, key=_unique("merge"))]
+
+        began = perf_counter()
+        found: list[S] = self._workers.gathered(self._held, submit)
+        log_pass(self, began, found)
+        return found[0]
+
+    def traffic(self, task: int, node: int) -> Traffic:
+        return Traffic(task, node, len(self._workers.n_threads()))
+
+    def _each_worker(self, task: Callable[..., Any], work: Callable[..., Any], arguments: Sequence[Any]) -> list[Any]:
+        """Futures of a task for each worker, in the order of the rows, which does work on the parts that are there."""
+        n_threads, sent, groups = self._workers.n_threads(), self._sent((work, arguments)), self._groups()
+        parts = [[self._held[number] for number in group] for group in groups.values()]
+        threads = [n_threads.get(worker, 1) for worker in groups]
+        futures: list[Any] = self._client.map(
+            task, groups.values(), parts, threads, sent=sent, key="gaussmix-pass", pure=False
+        )
+        return futures
 
     def _groups(self) -> dict[str, list[int]]:
         """Numbers of the parts that each worker is to do: one task does them all, because each costs milliseconds."""
@@ -248,24 +280,40 @@ def _named(future: Any) -> str:
     return f"the rows from {int(number):,} on" if key.startswith("gaussmix-join") else f"partition {number}"
 
 
-def _aligned(client: Any, parts: Sequence[Any], sizes: Sequence[int]) -> list[Any]:
-    """Futures of `Held`: the leaves that begin in a partition are with it, so fewer rows than a leaf has move."""
-    starts = [0, *accumulate(sizes)]
-    n_rows = starts[-1]
-    cuts = [min(-(-start // LEAF_ROWS) * LEAF_ROWS, n_rows) for start in starts]
-    held, cut, join = [], _unique("cut"), _unique("join")
-    for number, (first, end) in enumerate(pairwise(cuts)):
-        if first == end:
-            continue
-        ranges = [(number, first - starts[number], end - starts[number])]
-        later = number + 1
-        while starts[later] < end:
-            if sizes[later]:
-                ranges.append((later, 0, end - starts[later]))
-            later += 1
-        pieces = [client.submit(_piece, parts[each], *rows, key=f"{cut}-{number}-{each}") for each, *rows in ranges]
-        held.append(client.submit(_join, first, pieces, key=f"{join}-{first}"))
+def _aligned(workers: Workers, parts: Sequence[Any], sizes: Sequence[int], target_rows: int) -> list[Any]:
+    """Futures of `Held`, one for each target. Rows move to it once, from the partitions that have them.
+
+    Targets that are neighbours are asked for on the same worker, so that its sums make few nodes.
+    """
+    ends = [*accumulate(sizes)]
+    n_rows = ends[-1] if ends else 0
+    taken: list[tuple[Any, int, int]] = []  # partitions, and which of their rows
+    targets = []  # the first row of each, and its places in `taken`
+    for first in range(0, n_rows, target_rows):
+        end, before = min(first + target_rows, n_rows), len(taken)
+        for number in range(bisect_right(ends, first), bisect_left(ends, end) + 1):
+            start = ends[number] - sizes[number]
+            if sizes[number]:
+                taken.append((parts[number], max(first - start, 0), end - start))
+        targets.append((first, slice(before, len(taken))))
+    cut, join, map_all = _unique("cut"), _unique("join"), workers.client.map
+    names = [f"{cut}-{number}" for number in range(len(taken))]
+    pieces = map_all(_piece, *zip(*taken, strict=True), key=names) if taken else []
+    held: list[Any] = []
+    for owner, group in groupby(zip(_owners(workers.n_threads(), len(targets)), targets, strict=True), itemgetter(0)):
+        firsts, places = zip(*(target for _, target in group), strict=True)
+        whole, names = [pieces[place] for place in places], [f"{join}-{first}" for first in firsts]
+        held += map_all(_join, firsts, whole, workers=owner, allow_other_workers=owner is not None, key=names)
     return held
+
+
+def _owners(n_threads: Mapping[str, int], n_targets: int) -> list[str] | list[None]:
+    """A worker for each target: the first ones for the first worker and so on, by numbers of threads."""
+    threads = sorted(n_threads.items())
+    if not threads:  # they died since the rows were counted
+        return [None] * n_targets
+    shares = list(accumulate(n for _, n in threads))
+    return [threads[bisect_right(shares, shares[-1] * target // n_targets)][0] for target in range(n_targets)]
 
 
 def _bytes_of(block: Block) -> int:
@@ -301,6 +349,20 @@ def _work(numbers: Sequence[int], parts: Sequence[Held], n_threads: int, sent: b
     work, arguments = pickle.loads(sent)
     with at_most(n_threads):
         return [(number, work(held, *arguments)) for number, held in zip(numbers, parts, strict=True)]
+
+
+def _work_and_merge(numbers: Sequence[int], parts: Sequence[Held], n_threads: int, sent: bytes) -> Tree[Any]:
+    work, arguments = pickle.loads(sent)
+    with at_most(n_threads):
+        return _merge(work(held, *arguments) for held in parts)
+
+
+def _merge(trees: Iterable[Tree[Any]]) -> Tree[Any]:
+    return reduce(add, trees)
+
+
+def _total(trees: Iterable[Tree[Any]]) -> Any:
+    return _merge(trees).total
 
 
 def _changed(held: Held, change: Any) -> list[Block]:

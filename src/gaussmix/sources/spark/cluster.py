@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import pickle
+import re
 import weakref
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from functools import partial
-from operator import itemgetter
+from functools import partial, reduce
+from itertools import chain
+from math import inf
+from operator import add
 from pathlib import PurePosixPath
 from threading import Thread
 from time import perf_counter
@@ -16,23 +19,28 @@ from typing import Any
 from urllib.parse import unquote
 from uuid import uuid4
 
+import numpy as np
+import pyarrow as pa
 from pyspark import StorageLevel
 from pyspark.sql import functions
 
 from gaussmix.errors import warn
-from gaussmix.sources.base import Source, T, log, log_pass
+from gaussmix.sources.base import S, Source, T, log, log_pass
 from gaussmix.sources.files.base import About
 from gaussmix.sources.opening import Request
-from gaussmix.sources.remote import LazySource, Remote
+from gaussmix.sources.remote import LazySource, Remote, leaves_of_target
 from gaussmix.sources.spark import jobs, pieces
 from gaussmix.sources.spark.pieces import Layout
 from gaussmix.sources.spark.store import Store
 from gaussmix.sources.spark.table import Table
+from gaussmix.sources.traffic import Traffic
 from gaussmix.waist.block import Block
-from gaussmix.waist.leaves import LEAF_ROWS, count_leaves
+from gaussmix.waist.leaves import LEAF_ROWS, Tree, count_leaves
 
-LARGEST_TARGET = 2**27  # bytes of rows that a worker holds at a time while it joins them
 TASKS = 2  # for each core, if there are leaves enough, so that cores are done at about the same time
+MOST_TASKS = 16  # for each core: beyond, a task has several targets
+MOST_BYTES = "spark.driver.maxResultSize"
+MOST_TREES = 16  # that come to this process; more are merged on executors first
 
 
 def open_spark(data: Any, asked: Request) -> Source:
@@ -72,18 +80,18 @@ class Cluster(Remote):
         store = Store(uuid4().hex)
         self._life = _Life(frame.sparkSession, store)
         self._pieces = self._life.keep(frame, StorageLevel.DISK_ONLY)
-        found = jobs.answered(self._pieces.drop("content"), f"load {about.name}").to_pylist()
-        self.n_rows = sum(piece["n_rows"] for piece in found)
+        found = jobs.answered(self._pieces.drop("content"), f"load {about.name}")
+        self.n_rows = int(found["n_rows"].to_numpy().sum())
         self._layout, self.flaw = _laid_out(
-            found, replace(about, n_rows=self.n_rows), self._n_leaves(frame.sparkSession), store
+            found, replace(about, n_rows=self.n_rows), _count_cores(frame.sparkSession), store
         )
         if self.flaw is not None:
             self._pieces.unpersist()
             return
         self._held = self._life.keep(self._joined(pieces.hold, pieces.HELD), StorageLevel.MEMORY_AND_DISK)
-        held = sorted(jobs.answered(self._held, f"join {about.name} to leaves").to_pylist(), key=itemgetter("number"))
-        self._digests = [target["digest"] for target in held]
-        self.flaw = next((target["flaw"] for target in held if target["flaw"] is not None), None)
+        held = jobs.answered(self._held.drop("path"), f"join {about.name} to leaves").sort_by("number")
+        self._digests = held["digest"].to_numpy()
+        self.flaw = _first(held["flaw"])
 
     def changed(self, change: Callable[[Block], Iterable[Block]], n_rows: int) -> Source:
         """As for every source, but the changed blocks are kept, and not made again in every pass."""
@@ -94,40 +102,96 @@ class Cluster(Remote):
             raise OSError(self._layout.changed)
         return source
 
-    def _n_leaves(self, session: Any) -> int:
-        """Of a target, a power of 2."""
-        if self.n_rows <= LEAF_ROWS:
-            return 1
-        most = LARGEST_TARGET // (LEAF_ROWS * self.n_features * self.dtype.itemsize)
-        most = max(1, min(most, count_leaves(self.n_rows) // (TASKS * _count_cores(session))))
-        return 1 << (most.bit_length() - 1)
+    def blocks(self) -> Iterator[Block]:
+        """As for every source; a piece at a time comes to this process."""
+        most = pieces.rows_of_piece(self.n_features, self.dtype)
+        take = partial(pieces.taken, digests=self._digests, most=most)
+        for found in self._in_order(take):
+            self._check(found["number"], found["digest"])
+            if found["result"] is not None:
+                yield pickle.loads(found["result"])
+                continue
+            make = partial(pieces.make_and_take, digests=self._digests, most=most)
+            again = jobs.answered(self._joined(make, pieces.RESULTS, [found["number"]]), "rows that were lost")
+            for number, digest, result in zip(*again.columns, strict=True):
+                self._check(number.as_py(), digest.as_py())
+                yield pickle.loads(result.as_buffer())
+
+    def _in_order(self, work: Callable[..., Any]) -> Iterator[Any]:
+        """What a function returns for targets, in their order, from one target after the other."""
+        if hasattr(self._held, "_jdf"):
+            return iter(jobs.on_executors(self._held, work, pieces.RESULTS).toLocalIterator())
+        parts = (self._held.filter(functions.col("number") == number) for number in range(self._layout.n_targets))
+        return chain.from_iterable(  # the server of Connect would hold all
+            jobs.on_executors(part, work, pieces.RESULTS).toLocalIterator() for part in parts
+        )
 
     def each(self, work: Callable[..., T], *arguments: Any) -> list[T]:
         """As for all rows elsewhere; done once more for targets whose files are not found."""
-        began = perf_counter()
+        found = self._results(work, arguments, lambda results: results)
+        return [pickle.loads(found[number]) for number in range(self._layout.n_targets)]
+
+    def total(self, work: Callable[..., Tree[S]], *arguments: Any) -> S:
+        """As for all rows elsewhere; each task merges its trees, and where there are many tasks, some merge others'."""
+        found = self._results(work, arguments, self._merge)
+        trees: Iterator[Tree[S]] = (pickle.loads(tree) for tree in found.values() if tree)
+        return reduce(add, trees).total
+
+    def traffic(self, task: int, node: int) -> Traffic:
+        n_trees = -(-self._layout.n_targets // self._layout.n_merged(MOST_TREES))
+        most_nodes = n_trees + count_leaves(self.n_rows).bit_count() - 1  # all but the last tree have one
+        largest = _bytes_of(self._held.sparkSession.conf.get(MOST_BYTES, "1g"))
+        return Traffic(task, node, self._layout.n_tasks, most_nodes, largest, MOST_BYTES)
+
+    def _merge(self, results: Any) -> Any:
+        """A frame of trees, merged to a few that come to this process."""
+        merge = partial(pieces.merge, digests=self._digests)
+        merged = results.mapInArrow(merge, pieces.RESULTS) if self._layout.n_together > 1 else results
+        n_together = self._layout.n_merged(MOST_TREES)
+        if n_together == self._layout.n_together:
+            return merged
+        return self._sent_together(merged, "number", n_together).mapInArrow(merge, pieces.RESULTS)
+
+    def _sent_together(self, frame: Any, column: str, n_together: int) -> Any:
+        """The frame with as many consecutive targets in each partition, a power of 2."""
+        partition = functions.shiftright(column, n_together.bit_length() - 1)
+        return frame.repartitionById(-(-self._layout.n_targets // n_together), partition)
+
+    def _results(
+        self, work: Callable[..., T], arguments: Sequence[Any], change: Callable[[Any], Any]
+    ) -> dict[int, bytes]:
+        """What a function of `Held` returns for each target, from a frame of results that `change` changes."""
         visit = partial(pieces.visit, work=(work, arguments), digests=self._digests, store=self._layout.store)
-        found = self._answers(jobs.on_executors(self._held, visit, pieces.RESULTS))
+        began = perf_counter()
+        found = self._answers(change(jobs.on_executors(self._held, visit, pieces.RESULTS)))
         missing = [number for number in range(self._layout.n_targets) if number not in found]
         if missing:
             make = partial(pieces.make_and_visit, work=(work, arguments), digests=self._digests)
-            found |= self._answers(self._joined(make, pieces.RESULTS, missing))
+            found |= self._answers(change(self._joined(make, pieces.RESULTS, missing)))
         if len(found) < self._layout.n_targets:
             raise OSError(self._layout.changed)
         log_pass(self, began, found)
-        return [pickle.loads(found[number]) for number in range(self._layout.n_targets)]
+        return found
 
     def _answers(self, frame: Any) -> dict[int, bytes]:
         """By the number of the target, where there is one."""
         found = jobs.answered(frame, f"a pass over {self.n_rows:,} rows").to_pylist()
-        if any(target["digest"] != self._digests[target["number"]] for target in found):
-            raise OSError(self._layout.changed)
+        for target in found:
+            self._check(target["number"], target["digest"])
         return {target["number"]: target["result"] for target in found if target["result"] is not None}
+
+    def _check(self, number: int, digest: int) -> None:
+        """Raise OSError if a target has other rows than at first."""
+        if digest != self._digests[number]:
+            raise OSError(self._layout.changed)
 
     def _joined(self, work: Callable[..., Any], schema: str, targets: Sequence[int] | None = None) -> Any:
         """A frame of what a function makes of the parts of targets, of all or of some."""
         cut = partial(pieces.parts, layout=self._layout, targets=targets)
         parts = self._pieces.mapInArrow(cut, pieces.PARTS)
-        gathered = parts.repartitionById(self._layout.n_targets, functions.col("target"))
+        gathered = self._sent_together(parts, "target", self._layout.n_together)
+        if self._layout.n_together > 1:
+            gathered = gathered.sortWithinPartitions("target")
         return jobs.on_executors(gathered, partial(work, layout=self._layout), schema)
 
 
@@ -154,20 +218,36 @@ def _count_cores(session: Any) -> int:
     return int(1 + numbered.agg(functions.max("part")).toArrow()[0][0].as_py())
 
 
-def _laid_out(found: Sequence[dict[str, Any]], about: About, n_leaves: int, store: Store) -> tuple[Layout, str | None]:
+def _laid_out(found: pa.Table, about: About, n_cores: int, store: Store) -> tuple[Layout, str | None]:
     """Where pieces are, by file and row or else by partition; and the first flaw of them."""
-    starts, first = {}, 0
-    flaws = [] if found else [f"{about.name} has no rows."]
-    for piece in sorted(found, key=_place):
-        starts[piece["part"], piece["number"]] = first
-        first += piece["n_rows"]
-        flaws += [piece["flaw"]] if piece["flaw"] is not None else []
-    return Layout(about, starts, n_leaves, store), next(iter(flaws), None)
+    files = found["file"].combine_chunks().dictionary_encode()
+    paths = [PurePosixPath(unquote(file)) for file in files.dictionary.to_pylist()]  # in the order of `gaussmix.open`
+    ranks = np.argsort(sorted(range(len(paths)), key=paths.__getitem__))
+    names = "row", "part", "number", "n_rows"
+    row, part, number, n_rows = (found[name].to_numpy().astype(np.int64) for name in names)
+    order = np.lexsort((number, part, row, ranks[files.indices.to_numpy()]))
+    starts = np.empty_like(n_rows)
+    starts[order] = np.cumsum(n_rows[order]) - n_rows[order]
+    places = pieces.place_of(part, number)
+    by_place = np.argsort(places)
+    n_leaves = leaves_of_target(about.n_rows, len(about.names) * about.dtype.itemsize, TASKS * n_cores)
+    n_targets, n_together = -(-about.n_rows // (n_leaves * LEAF_ROWS)), 1
+    while n_targets > MOST_TASKS * n_cores * n_together:
+        n_together *= 2
+    layout = Layout(about, places[by_place], starts[by_place], n_leaves, n_together, store)
+    return layout, _first(found["flaw"].take(order)) if len(found) else f"{about.name} has no rows."
 
 
-def _place(piece: dict[str, Any]) -> Any:
-    """Files are in the order in which `gaussmix.open` reads them."""
-    return PurePosixPath(unquote(piece["file"])), piece["row"], piece["part"], piece["number"]
+def _bytes_of(size: str) -> float:
+    """Of a size as Spark writes it: 1g, 512m; infinite for 0."""
+    number, unit = re.fullmatch(r"(\d+)([a-z]?)b?", size.strip().lower()).groups()  # type: ignore[union-attr]
+    return int(number) * 1024.0 ** " kmgtp".index(unit or " ") or inf
+
+
+def _first(flaws: pa.ChunkedArray) -> str | None:
+    """The first flaw, where there is one."""
+    found = flaws.drop_null()
+    return found[0].as_py() if len(found) else None
 
 
 def _forget(session: Any, store: Store, frames: Iterable[Any]) -> None:

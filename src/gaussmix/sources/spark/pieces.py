@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import accumulate
-from operator import attrgetter
+from itertools import accumulate, groupby
+from operator import attrgetter, itemgetter
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 from pyspark import TaskContext
 
 from gaussmix.numerics.threads import at_most
@@ -41,8 +42,10 @@ class Layout:
     """Where pieces are among all rows, and how those are cut into targets of 2^m leaves each."""
 
     about: About  # the table
-    starts: Mapping[tuple[int, int], int] = field(repr=False)  # the first row of each piece, by partition and number
+    places: NDArray[np.int64] = field(repr=False)  # `place_of` each piece, rising
+    starts: NDArray[np.int64] = field(repr=False)  # the first row of each piece, in the same order
     n_leaves: int  # of a target
+    n_together: int  # targets of a task, a power of 2
     store: Store  # where targets are kept
 
     @property
@@ -55,10 +58,33 @@ class Layout:
         """How many targets all rows have."""
         return -(-self.about.n_rows // (self.n_leaves * LEAF_ROWS))
 
+    @property
+    def n_tasks(self) -> int:
+        """How many tasks a pass has."""
+        return -(-self.n_targets // self.n_together)
+
+    def n_merged(self, most_trees: int) -> int:
+        """How many targets make a tree, a power of 2, for at most so many trees."""
+        n_merged = self.n_together
+        while self.n_targets > n_merged * most_trees:
+            n_merged *= 2
+        return n_merged
+
+    def start(self, part: int, number: int) -> int | None:
+        """The first row of a piece; None for one that was not there when pieces were laid out."""
+        place = place_of(np.int64(part), np.int64(number))
+        found = int(np.searchsorted(self.places, place))
+        return int(self.starts[found]) if found < len(self.places) and self.places[found] == place else None
+
     def bounds(self, target: int) -> tuple[int, int]:
         """The first row of a target, and the one behind its last."""
         size = self.n_leaves * LEAF_ROWS
         return target * size, min((target + 1) * size, self.about.n_rows)
+
+
+def place_of(part: NDArray[np.int64] | np.int64, number: NDArray[np.int64] | np.int64) -> Any:
+    """Of pieces: their partition and number in one."""
+    return (part << 32) | number
 
 
 def rows_of_piece(n_features: int, dtype: np.dtype[Any]) -> int:
@@ -152,7 +178,7 @@ def parts(batches: Batches, layout: Layout, targets: Sequence[int] | None = None
     size = layout.n_leaves * LEAF_ROWS
     for batch in batches:
         for part, number, content in zip(*(batch.column(name) for name in ("part", "number", "content")), strict=True):
-            start = layout.starts.get((part.as_py(), number.as_py()))
+            start = layout.start(part.as_py(), number.as_py())
             if start is None:
                 continue  # the frame has other rows now, and the digest of some target will say so
             block = replace(pickle.loads(content.as_buffer()), first_row=start)
@@ -174,13 +200,11 @@ class _Target:
 
 
 def _joined(batches: Batches, layout: Layout) -> Iterator[_Target]:
-    """The targets of a partition, from their parts in any order."""
-    found: dict[int, list[Block]] = {}
-    for batch in batches:
-        for target, content in zip(batch.column("target").to_pylist(), batch.column("content"), strict=True):
-            found.setdefault(target, []).append(pickle.loads(content.as_buffer()))
-    for target in sorted(found):
-        blocks, (first, end) = sorted(found.pop(target), key=attrgetter("first_row")), layout.bounds(target)
+    """The targets of a partition, one after the other, each from its parts in any order."""
+    found = ((target.as_py(), content) for batch in batches for target, _, content in zip(*batch.columns, strict=True))
+    for target, records in groupby(found, itemgetter(0)):
+        blocks = sorted((pickle.loads(content.as_buffer()) for _, content in records), key=attrgetter("first_row"))
+        first, end = layout.bounds(target)
         if [block.first_row for block in blocks] + [end] != [*accumulate((b.n_rows for b in blocks), initial=first)]:
             yield _Target(target, [], NOT_WHOLE, layout.changed)
             continue
@@ -207,7 +231,7 @@ def hold(batches: Batches, layout: Layout) -> Iterator[pa.RecordBatch]:
 Work = tuple[Callable[..., Any], Sequence[Any]]  # on the `Held` of a target, and its other arguments
 
 
-def visit(batches: Batches, work: Work, digests: Sequence[int], store: Store) -> Iterator[pa.RecordBatch]:
+def visit(batches: Batches, work: Work, digests: NDArray[np.int64], store: Store) -> Iterator[pa.RecordBatch]:
     """Do work on targets that are kept on this machine with the rows of these digests; no result for others."""
     for batch in batches:
         for number, path, digest in zip(*(batch.column(place).to_pylist() for place in range(3)), strict=True):
@@ -215,7 +239,9 @@ def visit(batches: Batches, work: Work, digests: Sequence[int], store: Store) ->
             yield _record(RESULTS, number, digest, None if kept is None else _done(work, store, number, kept))
 
 
-def make_and_visit(batches: Batches, layout: Layout, work: Work, digests: Sequence[int]) -> Iterator[pa.RecordBatch]:
+def make_and_visit(
+    batches: Batches, layout: Layout, work: Work, digests: NDArray[np.int64]
+) -> Iterator[pa.RecordBatch]:
     """Join targets again, keep them on this machine, and do work on them, except where rows have changed."""
     for target in _joined(batches, layout):
         result = None
@@ -225,6 +251,47 @@ def make_and_visit(batches: Batches, layout: Layout, work: Work, digests: Sequen
         yield _record(RESULTS, target.number, target.digest, result)
 
 
+def taken(batches: Batches, digests: NDArray[np.int64], most: int) -> Iterator[pa.RecordBatch]:
+    """The rows of targets in blocks of at most so many; no result for targets that are not kept on this machine."""
+    for batch in batches:
+        for number, path, digest in zip(*(batch.column(place).to_pylist() for place in range(3)), strict=True):
+            yield from _cut(number, digest, read(path, digests[number]), most)
+
+
+def make_and_take(batches: Batches, layout: Layout, digests: NDArray[np.int64], most: int) -> Iterator[pa.RecordBatch]:
+    """Join targets again, keep them on this machine, and give their rows as `taken` does."""
+    for target in _joined(batches, layout):
+        kept = target.nodes if target.digest == digests[target.number] else None
+        if kept is not None:
+            layout.store.write(target.number, kept, target.digest)
+        yield from _cut(target.number, target.digest, kept, most)
+
+
+def _cut(number: int, digest: int, nodes: list[Block] | None, most: int) -> Iterator[pa.RecordBatch]:
+    if nodes is None:
+        yield _record(RESULTS, number, digest, None)
+        return
+    for block in nodes:
+        for part in block.cut(most):
+            yield _record(RESULTS, number, digest, pickle.dumps(part, 5))
+
+
+def merge(batches: Batches, digests: NDArray[np.int64]) -> Iterator[pa.RecordBatch]:
+    """Merge results that are trees: the first has the sum, and the others are empty."""
+    first, content, tree = 0, b"", None
+    for batch in batches:
+        for number, digest, result in zip(*(column.to_pylist() for column in batch.columns), strict=True):
+            if not result or digest != digests[number]:
+                yield _record(RESULTS, number, digest, result)
+            elif not content:
+                first, content = number, result
+            else:
+                tree = (pickle.loads(content) if tree is None else tree) + pickle.loads(result)
+                yield _record(RESULTS, number, digest, b"")
+    if content:
+        yield _record(RESULTS, first, digests[first], content if tree is None else pickle.dumps(tree, 5))
+
+
 def _done(work: Work, store: Store, number: int, nodes: list[Block]) -> bytes:
     function, arguments = work
     with at_most(TaskContext.get().cpus()):
@@ -232,7 +299,7 @@ def _done(work: Work, store: Store, number: int, nodes: list[Block]) -> bytes:
 
 
 def make_and_change(
-    batches: Batches, layout: Layout, change: Callable[[Block], Iterable[Block]], most: int, digests: Sequence[int]
+    batches: Batches, layout: Layout, change: Callable[[Block], Iterable[Block]], most: int, digests: NDArray[np.int64]
 ) -> Iterator[pa.RecordBatch]:
     """Pieces, of at most so many rows, of what a function makes of the blocks of targets."""
     for target in _joined(batches, layout):

@@ -180,20 +180,18 @@ class Target:
         previous: float,
         max_steps: int,
         seconds: float,
-        belief: (
-            tuple[
-                tuple[bool, float, int],
-                numpy.typing.NDArray[numpy.float64],
-                float,
-                float,
-                numpy.typing.NDArray[numpy.float64],
-                numpy.typing.NDArray[numpy.float64] | None,
-                float,
-                float,
-                float,
-            ]
-            | None
-        ),
+        belief: tuple[
+            tuple[bool, float, int],
+            numpy.typing.NDArray[numpy.float64],
+            float,
+            float,
+            numpy.typing.NDArray[numpy.float64],
+            numpy.typing.NDArray[numpy.float64] | None,
+            float,
+            float,
+            float,
+        ]
+        | None,
         n_threads: int,
     ) -> tuple[
         numpy.typing.NDArray[numpy.float64],
@@ -245,7 +243,9 @@ class Target:
     def gammas(
         self, numbers: numpy.typing.NDArray[numpy.float64]
     ) -> tuple[numpy.typing.NDArray[numpy.float64], numpy.typing.NDArray[numpy.float64]]:
-        """Logarithm of the gamma function of each positive number, and its derivative."""
+        """
+        Logarithm of the gamma function of each positive number, and its derivative.
+        """
 
     def climb(
         self,

@@ -117,9 +117,9 @@ def test_groups_may_share_rows_and_begin_at_mixtures_of_their_own(targets, targe
     for i, (start, end) in enumerate(zip(starts, ends, strict=True)):
         weights, means, covariances = (np.array(each[i]) for each in begun)
         total = of_groups["weights"][0][i]
-        course, factors, _ = target.run_em(
+        course, _, factors, _ = target.run_em(
             rows[:n], shares[start : start + n], total, FULL, weights, means, covariances, None, None, values["ridge"],
-            values["limits"], values["tolerance"], -np.inf, values["max_steps"], 1e9, 1,
+            values["limits"], values["tolerance"], -np.inf, values["max_steps"], 1e9, None, 1,
         )  # fmt: skip
         for one_by_one, together in zip((weights, means, covariances, factors), found[:4], strict=True):
             np.testing.assert_array_equal(one_by_one, together[i])
@@ -161,7 +161,7 @@ def test_from_given_centres(targets, name, rng):
         weights, means, covariances = (np.array(part[0]) for part in first[:3])
         steps = targets[0].run_em(
             values["rows"], None, 30.0, values["algebra"], weights, means, covariances, *total, values["ridge"],
-            values["limits"], values["tolerance"], -np.inf, 9, 1e9, 1,
+            values["limits"], values["tolerance"], -np.inf, 9, 1e9, None, 1,
         )[0]  # fmt: skip
         for found, expected in zip(then[:3], (weights, means, covariances), strict=True):
             np.testing.assert_array_equal(found[0], expected)

@@ -19,8 +19,9 @@ def fits(rows=X, **how):
 
 def test_the_table_has_what_the_estimators_say():
     weight = np.random.default_rng(1).integers(1, 4, len(X)).astype(float)
-    these = fits() | {"chosen": GaussianMixtureIC(range(1, 4), random_state=0).fit(X)}
-    found = compare(these, X, weight)
+    these = {"chosen": GaussianMixtureIC(range(1, 4), random_state=0).fit(X, sample_weight=weight)}
+    these |= {f"{k}": GaussianMixture(k, random_state=0).fit(X, sample_weight=weight) for k in (1, 2, 3)}
+    found = compare(these, X, sample_weight=weight)
     assert found["bic"].is_monotonic_increasing
     assert found["bic_above"][0] == 0
     for row in found.itertuples():
@@ -39,8 +40,36 @@ def test_held_out_rows_are_those_of_scikit_learns_folds():
         scores = cross_val_score(GaussianMixture(int(name), random_state=0), X, cv=folds)
         assert found["cv"][name] == pytest.approx(scores.mean())
         assert found["cv_se"][name] == pytest.approx(scores.std(ddof=1) / 2)
-    ones = compare(fits(), X, np.ones(len(X)), cv=4).set_index("name")
+    ones = compare(fits(), X, sample_weight=np.ones(len(X)), cv=4).set_index("name")
     np.testing.assert_array_equal(ones["cv"][found.index], found["cv"])
+
+
+def test_weights_and_errors_count_as_in_the_fits():
+    weight, error = np.where(np.arange(len(X)) % 2, 3.0, 0.0), np.full(X.shape, 0.5)
+    one = {"a": GaussianMixture(2, random_state=0).fit(X, sample_weight=weight, X_error=error)}
+    found, there = compare(one, X, sample_weight=weight, X_error=error, cv=3), weight > 0
+    same = compare(one, X[there], sample_weight=weight[there], X_error=error[there], cv=3)
+    pd.testing.assert_frame_equal(found, same)
+    assert found["bic"][0] == pytest.approx(one["a"].bic(X, weight, X_error=error))
+    # Folds count by their weight.
+    heavy = np.r_[np.full(10, 100.0), np.ones(50)]
+    fit = {"a": GaussianMixture(1).fit(X[:60], sample_weight=heavy)}
+    scores, weights = [], []
+    for others, fold in KFold(3, shuffle=True, random_state=0).split(X[:60]):
+        again = GaussianMixture(1).fit(X[others], sample_weight=heavy[others])
+        scores.append(again.score(X[fold], sample_weight=heavy[fold]))
+        weights.append(heavy[fold].sum())
+    assert compare(fit, X[:60], sample_weight=heavy, cv=3)["cv"][0] == pytest.approx(
+        np.average(scores, weights=weights)
+    )
+
+
+def test_other_rows_than_those_of_a_fit_are_noticed():
+    with pytest.warns(RuntimeWarning, match=r"fits\['2'\] was fitted to rows of weight 120; those of X have 60\."):
+        compare({"2": fits()["2"]}, X[:60])
+    exact = {"e": GaussianMixture(2, random_state=0).fit(X, X_error=np.full(X.shape, 0.5))}
+    with pytest.warns(RuntimeWarning, match=r"fits\['e'\] had X_error"):
+        compare(exact, X)
 
 
 def test_frames_come_back_in_their_library():

@@ -13,6 +13,7 @@ from sklearn.model_selection import KFold
 from sklearn.utils import _safe_indexing as rows_of
 
 from gaussmix.checks import check_count
+from gaussmix.errors import warn
 from gaussmix.estimators.mixture_estimator import MixtureEstimator
 from gaussmix.numerics.frames import made_frame
 
@@ -20,7 +21,12 @@ SHOWN = "structure", "n_components", "n_parameters", "log_likelihood", "bic", "i
 
 
 def compare(
-    fits: Mapping[str, Any], X: ArrayLike, sample_weight: ArrayLike | None = None, *, cv: int | None = None
+    fits: Mapping[str, Any],
+    X: ArrayLike,
+    *,
+    sample_weight: ArrayLike | None = None,
+    X_error: ArrayLike | None = None,
+    cv: int | None = None,
 ) -> Any:
     """Compare several fits on the same rows.
 
@@ -28,9 +34,10 @@ def compare(
     ----------
     fits : fitted estimators by name, such as ``{"two": gm2, "three": gm3}``. They may be of different kinds.
     X : (n_samples, n_features), data units: the rows that all were fitted to, in memory.
-    sample_weight : (n_samples,), ≥ 0, of the rows.
+    sample_weight : (n_samples,), ≥ 0, of the rows. Rows of weight 0 count as absent.
+    X_error : measurement errors of X, as for `fit`.
     cv : number of folds, at least 2. Each estimator is fitted again to the rows outside each fold, with its own
-        parameters. None for no cross-validation.
+        parameters, but without labels. None for no cross-validation.
 
     Returns
     -------
@@ -39,6 +46,10 @@ def compare(
         better), "bic_above" (how much BIC is above the best), and "agreement", the adjusted Rand index (Hubert & Arabie
         1985) of its labels with those of the best. With `cv` also "cv", the mean log density of held-out rows (nats,
         higher is better), and "cv_se", its standard error over folds.
+
+    Warns
+    -----
+    RuntimeWarning : a fit was to another number of rows or another weight, or had `X_error` and there is none here.
 
     Raises
     ------
@@ -68,27 +79,59 @@ def compare(
         raise TypeError('fits must be fitted estimators by name, such as {"two": gm2, "three": gm3}.')
     if not fits:
         raise ValueError("fits is empty. Give at least one fitted estimator.")
-    summaries = [fit.summary(X, sample_weight) for fit in fits.values()]
-    without = [name for name, each in zip(fits, summaries, strict=True) if "icl" not in each.facts]
-    if without:
-        raise TypeError(f"fits[{without[0]!r}] has no BIC. Compare Bayesian fits by their lower_bound_.")
+    rows, weight, error = _present(X, sample_weight, X_error)
+    summaries = [fit.summary(rows, weight, X_error=error) for fit in fits.values()]
+    for (name, fit), summary in zip(fits.items(), summaries, strict=True):
+        if "icl" not in summary.facts:
+            raise TypeError(f"fits[{name!r}] has no BIC. Compare Bayesian fits by their lower_bound_.")
+        _warn_of_other_rows(name, fit, summary.facts["n_rows"], weight, X_error)
     columns = {"name": [*fits]} | {name: [each.facts[name] for each in summaries] for name in SHOWN}
     order = np.argsort(columns["bic"], kind="stable")
-    labels = [fit.predict(X) for fit in fits.values()]
+    labels = [fit.predict(rows, X_error=error) for fit in fits.values()]
     columns["bic_above"] = [bic - columns["bic"][order[0]] for bic in columns["bic"]]
     columns["agreement"] = [adjusted_rand_score(labels[order[0]], each) for each in labels]
     if cv is not None:
-        scores = np.array([_held_out(fit, X, sample_weight, check_count("cv", cv, 2)) for fit in fits.values()])
-        columns["cv"] = [*scores.mean(axis=1)]
-        columns["cv_se"] = [*(scores.std(axis=1, ddof=1) / np.sqrt(cv))]
+        folds = KFold(check_count("cv", cv, 2), shuffle=True, random_state=0)
+        found = [_held_out(fit, folds, rows, weight, error) for fit in fits.values()]
+        columns["cv"], columns["cv_se"] = ([*part] for part in np.transpose(found))
     return made_frame({name: [values[i] for i in order] for name, values in columns.items()}, summaries[0].library)
 
 
-def _held_out(fit: MixtureEstimator, X: ArrayLike, sample_weight: ArrayLike | None, n_folds: int) -> list[float]:
-    """The scores of folds, each of a fit to all other rows. Folds are drawn alike for each estimator."""
-    found = []
-    for others, fold in KFold(n_folds, shuffle=True, random_state=0).split(X):
-        weights = [None if sample_weight is None else np.asarray(sample_weight)[some] for some in (others, fold)]
-        again = clone(fit).fit(rows_of(X, others), sample_weight=weights[0])
-        found.append(again.score(rows_of(X, fold), sample_weight=weights[1]))
-    return found
+def _present(X: Any, *of_rows: ArrayLike | None) -> tuple[Any, ...]:
+    """X, weights and errors without rows of weight 0."""
+    given = X, *(None if each is None else np.asarray(each) for each in of_rows)
+    weight = given[1]
+    if weight is None or weight.ndim != 1 or weight.all():
+        return given
+    return tuple(None if each is None else rows_of(each, np.flatnonzero(weight)) for each in given)
+
+
+def _warn_of_other_rows(name: str, fit: Any, n_rows: int, weight: Any, error: ArrayLike | None) -> None:
+    facts = fit._fitted.facts
+    if facts is None:
+        return
+    total = float(n_rows if weight is None else weight.sum())
+    if total >= 2 and not np.isclose(facts.row_weight, total, rtol=1e-6):  # less are shares, which fits scale
+        warn(
+            f"fits[{name!r}] was fitted to rows of weight {facts.row_weight:g}; those of X have {total:g}.",
+            RuntimeWarning,
+        )
+    if facts.has_errors and error is None:
+        warn(f"fits[{name!r}] had X_error, but these numbers treat X as exact. Give X_error as well.", RuntimeWarning)
+
+
+def _held_out(fit: Any, folds: KFold, X: Any, weight: Any, error: Any) -> tuple[float, float]:
+    """Mean log density of the rows of each fold by a fit to all others, and its standard error over folds.
+
+    Folds are drawn alike for each estimator.
+    """
+    scores, weights = [], []
+    alone = {name: None for name in ("checkpoint",) if name in fit.get_params()}  # a file of the fit to all rows
+    for others, fold in folds.split(X):
+        (w, e), (w_of_fold, e_of_fold) = (
+            [None if each is None else each[some] for each in (weight, error)] for some in (others, fold)
+        )
+        again = clone(fit).set_params(**alone).fit(rows_of(X, others), sample_weight=w, X_error=e)
+        scores.append(again.score(rows_of(X, fold), sample_weight=w_of_fold, X_error=e_of_fold))
+        weights.append(len(fold) if w_of_fold is None else w_of_fold.sum())
+    return float(np.average(scores, weights=weights)), float(np.std(scores, ddof=1) / np.sqrt(len(scores)))

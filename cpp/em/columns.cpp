@@ -262,16 +262,15 @@ private:
         const Index n_own = static_cast<Index>(group.size()), n_used = std::min(n_own, kHalfRows);
         const double cut[] = {draw(), draw()};
         if (n_own < kFewest) return;
-        Numbers rows = room(n_used), weight = room(n_used);
-        for (Index i = 0; i < n_used; ++i) {
-            const Index place = group[(2 * i + 1) * n_own / (2 * n_used)];
-            rows[i] = rows_[place], weight[i] = weight_[place];
-        }
+        Places places(static_cast<std::size_t>(n_used));  // in ascending order, as the group is
+        for (Index i = 0; i < n_used; ++i) places[i] = group[(2 * i + 1) * n_own / (2 * n_used)];
         const Index heaviest =
             *std::max_element(group.begin(), group.end(), [&](Index a, Index b) { return weight_[a] < weight_[b]; });
-        const Index at =
-            std::min(n_used - 1, (std::find(group.begin(), group.end(), heaviest) - group.begin()) * n_used / n_own);
-        rows[at] = rows_[heaviest], weight[at] = weight_[heaviest];
+        const Index next = std::lower_bound(places.begin(), places.end(), heaviest) - places.begin();
+        const Index at = std::min(n_used - 1, next);
+        places[at] = heaviest;  // where it was, or in the place of a neighbour
+        Numbers rows = room(n_used), weight = room(n_used);
+        for (Index i = 0; i < n_used; ++i) rows[i] = rows_[places[i]], weight[i] = weight_[places[i]];
         const double total = sum(weight.data(), n_used), mass = belief_.row_weight * model.weights[k];
         for (double& part : weight) part /= total;
         const GroupView view{n_used, 1, rows.data(), weight.data()};

@@ -158,7 +158,7 @@ ColumnResult bound_settle_column(const Target& target, const Rows& rows, const C
                                  const std::tuple<int, int, int>& letters, const Contiguous<1>& weights,
                                  const Contiguous<2>& means, const Contiguous<1>& covariances,
                                  const Contiguous<1>& ridge, const std::tuple<double, double, double, double>& limits,
-                                 double tolerance, Index max_steps, double gain, Index most,
+                                 double tolerance, Index max_steps, double seconds, double gain, Index most,
                                  const Contiguous<1>& uniform, const Belief& belief, int n_threads) {
     ColumnView task{};
     EmView& em = task.em;
@@ -180,6 +180,7 @@ ColumnResult bound_settle_column(const Target& target, const Rows& rows, const C
     em.limits = to_limits(limits);
     em.tolerance = tolerance;
     em.max_steps = max_steps;
+    em.seconds = seconds;
     const std::optional<BeliefView> prior = view_belief(belief, em);
     em.belief = &*prior;
     task.most = most;
@@ -528,8 +529,9 @@ constexpr const char* kEmSignature =
 constexpr const char* kColumnSignature =
     "def settle_column(self, rows: " FLOATS ", row_weight: " FLOATS ", algebra: tuple[int, int, int], weights: " FLOATS
     ", means: " FLOATS ", covariances: " FLOATS ", ridge: " FLOATS
-    ", limits: tuple[float, float, float, float], tolerance: float, max_steps: int, gain: float, most: int, "
-    "uniform: " FLOATS ", belief: " BELIEF ", n_threads: int) -> tuple[float, " FLOATS ", " FLOATS ", " FLOATS "]";
+    ", limits: tuple[float, float, float, float], tolerance: float, max_steps: int, seconds: float, gain: float, "
+    "most: int, uniform: " FLOATS ", belief: " BELIEF ", n_threads: int) -> tuple[float, " FLOATS ", " FLOATS
+    ", " FLOATS "]";
 constexpr const char* kGammasSignature = "def gammas(self, numbers: " FLOATS ") -> tuple[" FLOATS ", " FLOATS "]";
 constexpr const char* kClimbSignature =
     "def climb(self, rows: " FLOATS ", row_weight: " FLOATS ", algebra: tuple[int, int, int], weights: " FLOATS
@@ -575,7 +577,7 @@ void bind_em(nb::class_<Target>& type) {
              "Make steps of EM and write the mixture where it lies: (log_likelihood, bound, factors, log_abs_det).")
         .def("settle_column", bound_settle_column, nb::sig(kColumnSignature), "rows"_a.noconvert(), "row_weight"_a,
              "algebra"_a, "weights"_a, "means"_a, "covariances"_a, "ridge"_a, "limits"_a, "tolerance"_a, "max_steps"_a,
-             "gain"_a, "most"_a, "uniform"_a, "belief"_a, "n_threads"_a,
+             "seconds"_a, "gain"_a, "most"_a, "uniform"_a, "belief"_a, "n_threads"_a,
              "Raise the bound of a column by moves and EM: (bound, weights, means, covariances).")
         .def("gammas", bound_gammas, nb::sig(kGammasSignature), "numbers"_a,
              "Logarithm of the gamma function of each positive number, and its derivative.")

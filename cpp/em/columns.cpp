@@ -1,6 +1,7 @@
 #include "columns.hpp"
 
 #include <algorithm>
+#include <chrono>
 #include <cmath>
 #include <functional>
 #include <limits>
@@ -48,6 +49,7 @@ public:
           n_rows_(task.em.rows.n_rows),
           rows_(static_cast<const double*>(task.em.rows.data)),
           weight_(task.em.row_weight.data),
+          end_(Clock::now() + std::chrono::duration<double>(task.em.seconds)),
           tool_(kernels, belief_, task.em.algebra, 1, 1) {
         double mean = 0, square = 0;
         for (Index i = 0; i < n_rows_; ++i) mean += weight_[i] * rows_[i] / task.em.total_weight;
@@ -57,13 +59,13 @@ public:
         scale_ = std::sqrt(std::max(square, std::numeric_limits<double>::min()));
     }
 
-    // Moves and EM in turns, until no move raises the bound.
+    // Moves and EM in turns, until no move raises the bound or time is up.
     std::optional<State> settle(const Mixture& start) {
         std::optional<State> state = judge(start);
         double tried_at = -kInfinity;
         for (const double tolerance : {std::max(kCoarse, task_.em.tolerance), task_.em.tolerance}) {
             bool is_new = true;
-            while (state && !execution_.interrupt.has_come()) {
+            while (state && !is_over()) {
                 const double before = state->bound;
                 state = raise(std::move(*state), tried_at);
                 if (!is_new && !(state->bound > before)) break;
@@ -76,6 +78,9 @@ public:
     }
 
 private:
+    using Clock = std::chrono::steady_clock;
+
+    bool is_over() const { return execution_.interrupt.has_come() || Clock::now() >= end_; }
     static Index size(const Mixture& mixture) { return static_cast<Index>(mixture.weights.size()); }
     Mixture empty(Index n_components) const { return Mixture(task_.em.algebra, n_components, 1); }
     bool is_higher(const State& one, const State& other) const {
@@ -89,7 +94,6 @@ private:
         em.max_steps = n_steps;
         em.tolerance = tolerance;
         em.previous = -kInfinity;
-        em.seconds = 1e9;
         Numbers log_likelihoods, objectives;
         run_em(kernels_, em, execution_, mixture.view(), log_likelihoods, nullptr, &objectives);
         return objectives;
@@ -135,7 +139,7 @@ private:
             bounds.push_back(more[0]);
             if (is_extrapolated && is_longest_) longest *= kGrowth;
             after_ = second;
-            if (std::fabs(bounds[1] - bounds[0]) < tolerance || has_emptied(second)) break;
+            if (std::fabs(bounds[1] - bounds[0]) < tolerance || has_emptied(second) || is_over()) break;
             known = bounds;
             current = extrapolated(current, first, second, longest);
         }
@@ -205,7 +209,7 @@ private:
         const auto n = static_cast<std::size_t>(size(state.model));
         Marked marked{std::vector<bool>(n, is_known), Places(n, -1)};
         prune(state, marked);
-        while (!execution_.interrupt.has_come()) {
+        while (!is_over()) {
             Places chosen = heaviest(state.model, marked.is_tried);
             const Index left = task_.most - size(state.model);
             if (static_cast<Index>(chosen.size()) > left)
@@ -386,7 +390,7 @@ private:
 
     // Merges and deletes components while the bound rises.
     void prune(State& state, Marked& marked) {
-        while (size(state.model) > 1 && !execution_.interrupt.has_come()) {
+        while (size(state.model) > 1 && !is_over()) {
             const std::vector<Merge> merges = merges_that_pay(state);
             const std::size_t n_sets = std::min<std::size_t>(2, merges.size());
             bool has_risen = false;
@@ -575,6 +579,7 @@ private:
     const Execution execution_;
     const Index n_rows_;
     const double *rows_, *weight_;
+    const std::chrono::time_point<Clock, std::chrono::duration<double>> end_;
     double scale_ = 1;
     Index cursor_ = 0;
     mutable bool is_longest_ = false;

@@ -215,6 +215,7 @@ class Target:
         limits: tuple[float, float, float, float],
         tolerance: float,
         max_steps: int,
+        seconds: float,
         gain: float,
         most: int,
         uniform: numpy.typing.NDArray[numpy.float64],

@@ -124,6 +124,12 @@ def test_a_column_settles_where_em_and_moves_raise_the_bound_no_more(family, wei
     assert 6060.0 * end.trace.last - bound < 1e-2
     after = moves.raised(end.model)
     assert after is None or moves.judged(after).bound - bound < 2e-2
+    of_start = start, sample, objective, 8, Stopping(1e-8, 1000, deadline=0.0), np.random.default_rng(0)
+    late = settled_column(*of_start)
+    assert late is not None
+    assert late[0].n_components == 1
+    np.testing.assert_array_equal(late[0].means, start.means)
+    assert moves.judged(start).bound == pytest.approx(late[1], rel=1e-13)
 
 
 @families

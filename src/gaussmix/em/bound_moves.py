@@ -79,7 +79,7 @@ class BoundMoves:
     surveyed : the rows that Σ r log r is summed over.
     most_components : no birth makes more.
     rng : cuts of components into halves.
-    is_unwanted : asked before each birth whether to stop.
+    is_unwanted : asked before each move whether to stop.
     """
 
     source: Source
@@ -270,7 +270,7 @@ class BoundMoves:
     ) -> tuple[Judged, NDArray[np.bool_]]:
         """Merge and delete components while the bound rises; also gives which components need not be split again."""
         parents = np.full(len(marks), -1) if parents is None else parents
-        while state.model.n_components > 1:
+        while state.model.n_components > 1 and not self.is_unwanted():
             tried = ((change, self.judged(change.model)) for change in self.changes(state))
             # By however little it rises: there are fewer components.
             change, found = next(((change, each) for change, each in tried if each.bound > state.bound), (None, None))
@@ -360,7 +360,7 @@ def settled_column(
 ) -> tuple[Model, float] | None:
     """Moves and EM on few rows of one feature, in one call of the core: the model, and its bound, nats.
 
-    None if the core can't run, or components share a variance.
+    It ends early at the deadline. None if the core can't run, or components share a variance.
     """
     target, family = native_target(), objective.belief.family
     if target is None or family.algebra is None or family.is_shared:
@@ -368,10 +368,10 @@ def settled_column(
     ridge, belief = objective.as_belief()
     covariances = np.ascontiguousarray(model.covariances.array).ravel()
     limits = LOST_SHARE, MEAN_ROUNDING, MAX_LOSS, FARTHEST_MEAN
-    how = stopping.tolerance, min(stopping.max_steps, MOST_STEPS), SETTLED, most_components, rng.random(N_CUTS)
+    how = stopping.tolerance, min(stopping.max_steps, MOST_STEPS), stopping.seconds_left
     bound, weights, means, covariances = target.settle_column(
         few.rows, few.weight, family.algebra, model.weights, model.means, covariances, ridge, limits, *how,
-        belief, 1,
+        SETTLED, most_components, rng.random(N_CUTS), belief, 1,
     )  # fmt: skip
     if not np.isfinite(bound):
         return None

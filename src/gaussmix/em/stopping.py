@@ -80,6 +80,11 @@ class Stopping:
             return Outcome.STEP_LIMIT
         return Outcome.TIME_LIMIT if self.is_over() else None
 
+    @property
+    def seconds_left(self) -> float:
+        """Seconds until the deadline; infinity without one."""
+        return max(0.0, self.deadline - monotonic())
+
     def is_over(self) -> bool:
         """Whether the deadline has passed."""
         return self.deadline < math.inf and monotonic() > self.deadline

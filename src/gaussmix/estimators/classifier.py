@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
-from time import monotonic, perf_counter
+from time import perf_counter
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -294,7 +294,7 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
             with about(f"Class {label!r}"):
                 one = self._mixture_estimator(self._names).set_params(certify=False)  # `outcome_` is of all together
                 if self.max_time is not None:  # what is left of it
-                    one.set_params(max_time=max(0.0, stopping.deadline - monotonic()))
+                    one.set_params(max_time=stopping.seconds_left)
                 fits.append(one.fit(mine))
         mixtures, n_steps = [fit.mixture_ for fit in fits], max(fit.n_iter_ for fit in fits)
         families = [mixture.family for mixture in mixtures]

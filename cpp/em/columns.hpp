@@ -1,12 +1,18 @@
 // Variational Bayes of one feature whose components have variances of their own: births, merges and deletions with EM
-// between them, on few rows. em/bound_moves.py says the same at length, for all structures; it judges the end on all rows.
+// between them, on few rows. em/bound_moves.py makes such moves in all structures, and on all rows.
+// The two differ:
+// - There, halves come from up to 100 rows, and up to 100 others judge them. Here they come from up to 400, and none judges.
+// - Here, two more cuts are tried: the rows near the mean, or the heaviest row, from the others.
+// - There, a formula chooses which components to delete. Here, each small one is tried by itself.
+// - Here, EM extrapolates, and its first tolerance is coarse.
 #pragma once
 #include "run_em.hpp"
 
 namespace gaussmix {
 
 struct ColumnView {
-    EmView em;    // rows in C order, double, with weights and a belief; tolerance and most steps of EM between moves
+    EmView em;    // rows in C order, double, with weights and a belief; tolerance and most steps of EM between moves;
+                  // after `seconds` no move and no further EM begins
     Index most;   // components
     double gain;  // nats per row: after a smaller rise of the bound no more steps follow a birth, and births of all
                   // components need no other try

@@ -41,10 +41,8 @@ NEIGHBOURS = 6  # of each component, that it may merge with
 PAIRS = 2  # of each component, that are looked at in a pass
 HALF_ROWS = 100, 20  # most rows that halves are found from: the first number, or for each feature the second
 FEWEST = 2  # distinct rows in the sample of a component that is split
-FEW, HEAVY = (
-    8,
-    5.0,
-)  # with fewer distinct rows, or one of so many times the mean weight, all make halves and none judges
+FEW = 8  # with fewer distinct rows, all make halves and none judges
+HEAVY = 5.0  # the same where a row has so many times the mean weight
 SMALL = 3.0  # rows for each parameter of a component: one with more is merged, never deleted
 SHARED = 1e-10  # smaller responsibilities have no part in Σ r log r
 N_CUTS = 256  # random numbers that the core cuts components of a column by

@@ -78,7 +78,7 @@ class FastPath:
 
     @cached_property
     def _terms(self) -> tuple[Array | None, Belief | None]:
-        """The ridge and the prior of the objective; no ridge if engines support not the objective or not the rule."""
+        """The ridge and the prior of the objective; None if engines do not support it or the rule."""
         if type(self.stopping) is not Stopping:
             return None, None
         return self.objective.as_belief() or (self.objective.as_ridge(), None)

@@ -506,8 +506,8 @@ def test_credible_intervals(three) -> None:
         found.tidy(at)
     with pytest.raises(TypeError, match="Give a function of a mixture that returns numbers, not 'means'"):
         posterior.function("means")
-    with pytest.raises(ValueError, match="n_samples=0 must be an integer ≥ 1"):
-        posterior.estimates(0)
+    with pytest.raises(ValueError, match="n_samples=1 must be an integer ≥ 2"):
+        posterior.estimates(1)
     for function in (lambda mixture: None, lambda mixture: "a", lambda mixture: np.nan):
         with pytest.raises(ValueError, match="The function must return finite numbers for mixtures"):
             posterior.function(function, n_samples=2)

@@ -83,6 +83,21 @@ def test_they_find_three_groups():
     assert n_components_test(X, 2, random_state=0).least_components() == 3  # "more than was tested"
 
 
+def test_values_that_repeat_are_no_evidence_of_components():
+    """A normal distribution rounded to integers; the density at one of them would be as high as the ridge allows."""
+    rounded = rows(0.0, n=600).round()
+    with pytest.raises(ValueError, match="n_components_test needs rows that vary in each component"):
+        n_components_test(rounded, 4, random_state=0)
+    assert n_components_test(rounded, 4, reg_covar=1 / 12, random_state=0).least_components() == 1
+
+
+def test_files_are_read_for_the_likelihood_ratio(tmp_path):
+    np.save(tmp_path / "x.npy", rows(0.0))
+    how = {"n": 3, "random_state": 0}
+    found, same = (likelihood_ratio_test(x, 1, **how) for x in (tmp_path / "x.npy", rows(0.0)))
+    np.testing.assert_array_equal(found.drawn, same.drawn)
+
+
 def test_halves_keep_the_level():
     """The mean of the ratio is at most 1 where the smaller size is true, so that few are above 1 / α."""
     tests = [n_components_test(rows(0.0, n=60, seed=seed), 1, random_state=seed) for seed in range(40)]

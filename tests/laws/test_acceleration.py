@@ -52,7 +52,7 @@ def slow_factors():
 
 
 SLOW = {
-    "a mixture": (slow_mixture(), FAMILIES["full"], 4),
+    "a mixture": (slow_mixture(), FAMILIES["full"], 3),
     "factors": (slow_factors(), family_named("factor_analyzer", n_factors=2), 8),
 }
 

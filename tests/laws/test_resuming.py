@@ -69,7 +69,8 @@ def test_every_structure_goes_on_between_any_two_steps(name, engine, monkeypatch
 @pytest.mark.heavy
 @pytest.mark.parametrize("engine", ENGINES.values(), ids=ENGINES)
 @pytest.mark.parametrize("name", ["full", "tied", "diag", "spherical", "EVE", "factor_analyzer"])
-def test_an_accelerated_run_goes_on_between_any_two_passes(name, engine):
+def test_an_accelerated_run_goes_on_between_any_two_passes(name, engine, monkeypatch):
+    monkeypatch.setattr(Acceleration, "_is_slow", lambda _, state: state.trace.n_steps >= FIRST)
     given = groups("accelerated", 200, 3, 3, apart=1.0, strangers=0.4)
     states = assert_resumes(
         given.rows, engine(1), given.start(FAMILIES[name]), given.objective, Stopping(0.0, 36), 36, is_accelerated=True

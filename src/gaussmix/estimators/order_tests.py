@@ -14,10 +14,12 @@ from gaussmix.errors import listed
 from gaussmix.estimators.gaussian_mixture import GaussianMixture
 from gaussmix.fit.em_test import DEGREES, em_statistic
 from gaussmix.fit.fitted import library_of
-from gaussmix.fit.likelihood_ratio import likelihood_ratio
+from gaussmix.fit.likelihood_ratio import are_repeats, likelihood_ratio
 from gaussmix.mixture.shown import names_of
+from gaussmix.numerics.arrays import Rows
 from gaussmix.report.order_test import OrderTest
 from gaussmix.sources.array import ArraySource
+from gaussmix.sources.opening import is_table, open
 
 LEAST_NUMBERS = 10
 OF_FITS = {"tol": 1e-6, "max_iter": 1_000}  # other defaults than those of `GaussianMixture`
@@ -81,19 +83,20 @@ def likelihood_ratio_test(
     smallest = check_count("n_components", n_components, 1)
     largest = smallest + 1 if larger is None else check_count("larger", larger, smallest + 1)
     n, rng, ratios = check_count("n", n, 1), check_seed(random_state), []
+    rows: Any = open(X) if type(X) is not np.ndarray and is_table(X) else X  # which refuses missing cells
     parameters = _of_fits(parameters, random_state)
     tolerance = check_tol(parameters["tol"])
     if tolerance is None:
         raise ValueError("likelihood_ratio_test needs a number as tol, nats per row, for its refits. Give tol=1e-6.")
     for k in range(smallest, largest):
-        fitted = GaussianMixture(k, **parameters).fit(X)
-        problem = fitted._problem_of(X)
+        fitted = GaussianMixture(k, **parameters).fit(rows)
+        problem = fitted._problem_of(rows)
+        if not isinstance(problem.source, ArraySource):
+            raise ValueError("likelihood_ratio_test needs rows in memory. Read them, or some of them, into an array.")
         if problem.source.is_incomplete:
             raise ValueError(
                 "likelihood_ratio_test needs complete rows, but X has missing cells (NaN). Use n_components_test."
             )
-        if not isinstance(problem.source, ArraySource):
-            raise ValueError("likelihood_ratio_test needs rows in memory. Read them, or some of them, into an array.")
         names = names_of(fitted.mixture_)
         ratios.append(likelihood_ratio(problem, fitted.mixture_.model, n, tolerance, rng, names))
     return OrderTest(
@@ -171,6 +174,7 @@ def n_components_test(
             alternative, null = (
                 GaussianMixture(size, **parameters).fit(half) for size, half in ((k + more, one), (k, other))
             )
+            _check_variances(alternative, one)
             logs.append(len(other) * (alternative.score(other) - null.score(other)))
         sizes.append(k)
         ratios.append(float(np.logaddexp(logs[0], logs[1]) - np.log(2)))
@@ -187,6 +191,15 @@ def n_components_test(
         None,
         library_of(X),
     )
+
+
+def _check_variances(fit: GaussianMixture, X: Rows) -> None:
+    """Raise ValueError where a component has equal rows: densities at them are as high as the ridge lets them be."""
+    if are_repeats(fit._problem_of(X), [fit.mixture_.model], len(X)):
+        raise ValueError(
+            "n_components_test needs rows that vary in each component, but one has only reg_covar as its variance, as "
+            "where values repeat. Test fewer components, or set reg_covar to the variance of rounding."
+        )
 
 
 def em_test(x: ArrayLike) -> OrderTest:

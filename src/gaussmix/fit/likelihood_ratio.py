@@ -98,7 +98,7 @@ def _statistics(
     ends = _ends(problem, [begun[place].model for place in chosen], tables, places[chosen], stopping)
     larger = np.array([end.trace.last for end in smaller])
     heights = _heights(problem, ends, n_rows)
-    if names is not None and _are_repeats(problem, [end.model for end in ends], n_rows):
+    if names is not None and are_repeats(problem, [end.model for end in ends], n_rows):
         raise _nothing_to_compare(problem, [end.model for end in ends], names)
     np.maximum.at(larger, places[chosen], heights)
     return np.asarray(2 * n_rows * (larger - [end.trace.last for end in smaller]))
@@ -123,7 +123,7 @@ def _heights(problem: Problem, ends: Sequence[State], n_rows: int) -> Array:
     return np.where(is_lost, -np.inf, [end.trace.last for end in ends])
 
 
-def _are_repeats(problem: Problem, models: list[Model], n_rows: int) -> bool:
+def are_repeats(problem: Problem, models: list[Model], n_rows: int) -> bool:
     """Whether each model has a collapsed component with more rows than rows in general position allow: d in each."""
     found = Stacked.of(models)
     is_held = Climb(problem, n_rows).ridge_shares(found).max(axis=2) > AT_RIDGE

@@ -90,6 +90,7 @@ class MixturePosterior:
         ValueError, TypeError : a parameter can't be used.
         """
         scale, own = NaturalScale.of(self._mixture.model), names_of(self._mixture)
+        check_count("n_samples", n_samples, 2)
         draws = np.array([scale.values(each.model) for each in self.sample(n_samples, rng)])
         names = tuple(term.name(own) for term in scale.terms)
         found = self._of_draws(names, scale.values(self._mixture.model), links_of(scale.terms), draws)
@@ -113,6 +114,7 @@ class MixturePosterior:
         ValueError : it is not finite for a draw, or a parameter can't be used.
         """
         value = values_of(function, self._mixture)
+        check_count("n_samples", n_samples, 2)
         draws = np.array([values_of(function, each).ravel() for each in self.sample(n_samples, rng)])
         return self._of_draws(names_of_values(name, value), value.ravel(), ("",) * value.size, draws)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import pytest
 from scipy.stats import multivariate_normal, norm
@@ -445,6 +447,29 @@ def test_without_refits_it_says_what_formulas_are_worth(why, monkeypatch):
     assert isinstance(found, Inference)
     assert found.notes[0].endswith("Use bootstrap(X).")
     assert any("components that refits keep" in note for note in found.notes) == (why == "refits collapse")
+
+
+def test_after_a_collapse_it_stays_with_the_formula():
+    rng = np.random.default_rng(0)
+    X = np.concatenate([rng.normal(size=(150, 2)), rng.normal(4.0, 1.0, size=(150, 2))])[:3]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        gm = GaussianMixture(2, random_state=0).fit(X)
+        found, formula = gm.inference(X), gm.inference(X, kind="hessian")
+    assert isinstance(found, Inference)
+    assert found.notes == formula.notes
+    np.testing.assert_array_equal(found.bse, formula.bse)
+    assert np.isnan(found.bse).any()
+    assert any("no standard errors" in note for note in found.notes)
+
+
+def test_with_fewer_rows_than_were_simulated_it_tells_no_shares():
+    X = rows(n=60, apart=1.5)
+    gm = fitted(X, reg_covar=1e-6)
+    found, formula = gm.inference(X), gm.inference(X, kind="hessian")
+    assert isinstance(found, Bootstrap)
+    assert found.notes[0] == "The rows say little about some of the parameters."
+    assert formula.notes[0] == f"{found.notes[0]} Use bootstrap(X)."
 
 
 def test_refits_that_the_core_does_not_make_count_as_slower():

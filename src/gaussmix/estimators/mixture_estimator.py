@@ -288,7 +288,8 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
             product of the scores; "sandwich", which is right for a mixture that is only near to the truth (White 1982;
             Boldea & Magnus 2009, JASA 104). A prior and the ridge have their part in the scores. "auto" is "hessian",
             of rows with precisions "sandwich"; where the rows say so little about some parameter that such intervals
-            hold it too seldom, it is `bootstrap(X, 199, concentration=0.8137, random_state=0)`, if that takes seconds.
+            hold it too seldom, it is `bootstrap(X, 199, concentration=0.8137, random_state=0)`, if that takes seconds
+            and no component has collapsed or lost its rows.
 
         Returns
         -------

@@ -30,6 +30,7 @@ from gaussmix.report.inference import (
     links_of,
     mixtures_of,
     names_of_values,
+    of_little,
     says_little,
     values_of,
 )
@@ -118,13 +119,14 @@ def chosen_of(fitted: Fitted, problem: Problem, rng: np.random.Generator, *, are
     """
     has_precisions = not are_counts and problem.source.row_weight is not None
     found = inference_of(fitted, problem, "sandwich" if has_precisions else "hessian", are_counts=are_counts)
-    if says_little(found.maximum) and are_quick(problem, found.mixture.model):
+    is_free = not found.maximum.frozen  # of frozen components refits would give errors near 0
+    if is_free and says_little(found.maximum) and are_quick(problem, found.mixture.model):
         try:
             refitted = bootstrap_of(fitted, problem, CHOSEN._replace(are_counts=are_counts), rng, is_told=True)
         except ValueError as error:
             found = replace(found, notes=(*found.notes, str(error)))
         else:
-            why = f"{LITTLE}, those of these refits 97 %."
+            why = of_little(found.maximum, ", those of these refits 97 %")
             notes = [why if note.startswith(LITTLE) else note for note in found.notes]
             return replace(refitted, notes=tuple(dict.fromkeys((*notes, *refitted.notes))))
     if has_precisions:

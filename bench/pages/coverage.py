@@ -238,9 +238,8 @@ def _intervals(design: Design, seed: int, is_few: bool) -> tuple[str, dict[str, 
             found[kind] = str(error)
         else:
             found[kind] = formula.conf_int(LEVEL)
-            is_free = isinstance(formula, Inference) and not formula.maximum.frozen
-            if kind == chosen and is_free and says_little(formula.maximum):
-                chosen = DIRICHLET
+            if kind == chosen and isinstance(formula, Inference) and not formula.maximum.frozen:
+                chosen = DIRICHLET if says_little(formula.maximum) else chosen
     for title, how in RESAMPLED.items():
         if how.is_beside and (is_few or design.is_slow or (how.kind == "jackknife" and design.n_rows > 300)):
             continue

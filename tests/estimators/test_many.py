@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+import sys
 import warnings
 from dataclasses import replace
 from itertools import pairwise
@@ -316,6 +317,17 @@ def test_a_ragged_group_is_named(rng):
     mixtures = fit_quietly(groups, 2, random_state=0)
     sentence = "It has {} columns, but the others have 2. Groups need the same columns."
     assert mixtures.errors == {0: sentence.format(3), 2: sentence.format(4)}
+
+
+def test_whose_columns_are_wrong_is_the_same_for_any_order_in_which_threads_end(rng, monkeypatch):
+    groups = [np.ma.masked_array(rng.normal(size=(30, width)), False) for width in (2, 1)]  # none is a plain table
+
+    def backwards(work, items, n_threads):
+        return [work(item, lambda: False) for item in reversed(items)]
+
+    monkeypatch.setitem(vars(sys.modules[_Many.__module__]), "mapped", backwards)
+    mixtures = fit_quietly(groups, 1, random_state=0)
+    assert mixtures.errors == {1: "It has 1 column, but the others have 2. Groups need the same columns."}
 
 
 @pytest.mark.parametrize(

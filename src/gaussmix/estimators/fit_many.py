@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from numbers import Integral
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ from gaussmix.door.parameters import check_certify, check_family, check_flag, ch
 from gaussmix.door.restrictions import check_terms, given_terms, noise_of
 from gaussmix.engines import n_threads
 from gaussmix.engines.runner import Fits, Runner
-from gaussmix.errors import keeping, warn
+from gaussmix.errors import counted, keeping, warn
 from gaussmix.estimators.bayesian_gaussian_mixture import BayesianGaussianMixture
 from gaussmix.estimators.gaussian_mixture import GaussianMixture
 from gaussmix.families.base import Family
@@ -230,7 +231,7 @@ class _Many:
         def fitted(place: int, is_unwanted: Callable[[], bool]) -> tuple[int, _Single]:
             return place, self._fitted(place, known, 1 if threads > 1 else None)
 
-        self.singles |= mapped(fitted, places.tolist(), threads)
+        self.singles |= sorted(mapped(fitted, places.tolist(), threads), key=itemgetter(0))  # threads end in any order
 
     def _fitted(self, place: int, known: str | None, most_threads: int | None) -> _Single:
         """The fit of one group; `known` is what every one of them would say."""
@@ -291,7 +292,8 @@ class _Many:
         for place, single in self.singles.items():
             found = wanted if single.estimator is None else single.estimator.n_features_in_
             if found != wanted:
-                sentence = f"It has {found} columns, but the others have {wanted}. Groups need the same columns."
+                columns = counted(found, "column")
+                sentence = f"It has {columns}, but the others have {wanted}. Groups need the same columns."
                 self.singles[place] = _Single(None, sentence)
         return wanted
 

@@ -527,6 +527,15 @@ def test_a_summary_says_what_the_prior_does(three) -> None:
     assert not {"bic", "log_likelihood"} & set(at_a_glance)
 
 
+def test_components_with_next_to_no_row_are_not_told() -> None:
+    found = BayesianGaussianMixture(8, random_state=0).fit([[0.0], [1.0]])
+    assert n_used(found) > 1
+    assert "1 of at most 8 have rows" in str(found.summary())
+    assert len(found.tidy()) == 1
+    assert found.posterior_.estimates(10, rng=0).names == ("weight[0]", "mean[0, x0]", "variance[0, x0]")
+    assert len(found.tidy(found.posterior_.estimates(10, rng=0))) == 1
+
+
 def test_a_summary_compares_no_fits_to_different_rows(near) -> None:
     labels = np.full(len(near), -1)
     labels[:10], labels[-10:] = 1, 0

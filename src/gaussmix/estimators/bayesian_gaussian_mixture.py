@@ -48,6 +48,7 @@ from gaussmix.waist.parameters import Parameters
 
 BIRTH = "birth"
 HOW = ("predictive", "plugin")
+LEAST_ROWS = 1e-3  # a component with fewer has next to none: it is not told of, and keeps its part in the E-step
 _SAME_STEPS = 10  # by which bounds of the same rows differ at most
 _SAME = 1e-9  # relative: rounding
 
@@ -378,6 +379,11 @@ class BayesianGaussianMixture(MixtureEstimator):
         return np.flatnonzero(self.mass_ > 0)
 
     @property
+    def _told_places(self) -> NDArray[np.intp]:
+        """The components with more than `LEAST_ROWS`, or than this part of the largest; never none."""
+        return np.flatnonzero(self.mass_ > LEAST_ROWS * min(1.0, self.mass_.max()))
+
+    @property
     def weight_concentration_(self) -> Array | tuple[Array, ...]:
         """Parameters of the posterior of the weights."""
         found = self._prior.concentration.posterior(self.mass_)
@@ -397,15 +403,17 @@ class BayesianGaussianMixture(MixtureEstimator):
     @property
     def posterior_(self) -> MixturePosterior:
         """What is believed of the components that have rows: draws of mixtures, and credible intervals."""
-        some = self.mixture_.model.take(self._places)
+        places = self._places[self._places <= self._told_places[-1]]  # those of `_told`
+        some = self.mixture_.model.take(places)
         mixture = Mixture.of(replace(some, weights=some.weights / some.weights.sum()))
         facts = self._fitted.facts
         library = None if facts is None else facts.library
-        return MixturePosterior(self._approximation, mixture.with_feature_names(self.mixture_.feature_names), library)
+        mixture = mixture.with_feature_names(self.mixture_.feature_names)
+        return MixturePosterior(self._every.take(places), mixture, library)
 
     def _told(self) -> Fitted:
         fitted = super()._told()
-        return replace(fitted, mixture=self._with_weights(self.mixture_.weights[: self._places[-1] + 1]))
+        return replace(fitted, mixture=self._with_weights(self.mixture_.weights[: self._told_places[-1] + 1]))
 
     def _exported(self) -> tuple[Mixture, None]:
         return self._told().mixture, None
@@ -605,7 +613,7 @@ class BayesianGaussianMixture(MixtureEstimator):
 
 def components_used(estimator: BayesianGaussianMixture) -> str:
     """How many components have rows."""
-    return f"{int((estimator.mass_ > 0).sum())} of at most {len(estimator.mass_)} have rows"
+    return f"{len(estimator._told_places)} of at most {len(estimator.mass_)} have rows"
 
 
 def _labels(block: Any, engine: Any, parameters: Parameters, places: NDArray[np.intp]) -> NDArray[np.int64]:

@@ -449,6 +449,15 @@ def test_notes_are_what_the_estimator_warns_of(reg_covar, scale, rng):
     assert {key: list(each) for key, each in mixtures.notes.items()} == {2: [str(each.message) for each in own]}
 
 
+def test_notes_have_the_warnings_of_a_callable_start(rng):
+    def start(rows, n_components, random_state):
+        warnings.warn("few rows", UserWarning, stacklevel=1)
+        return np.eye(n_components)[np.arange(len(rows)) % n_components]
+
+    mixtures = fit_quietly(make_groups(rng, 2, 40, 2), 2, init_params=start, random_state=0)
+    assert [notes[0] for notes in mixtures.notes.values()] == ["few rows"] * 2
+
+
 def test_what_a_name_means_for_one_feature_is_said_once(rng):
     groups = [*make_groups(rng, 3, 40, 1), np.full((40, 1), np.nan)]
     with pytest.warns(RuntimeWarning) as said:

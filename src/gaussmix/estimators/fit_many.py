@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
@@ -90,7 +91,8 @@ def fit_many(
     -----
     ConvergenceWarning : how many groups `max_iter` steps were not enough for, with the first keys.
     RuntimeWarning : how many groups could not be fitted, or had another warning, with the first keys. `errors` and
-        `notes` of the result have the sentences of each.
+        `notes` of the result have the sentences of each. Warnings that are not gaussmix's own, as of a callable start,
+        are among them where groups are fitted one at a time.
 
     See Also
     --------
@@ -239,11 +241,15 @@ class _Many:
         if refused is not None:
             return _Single(None, refused)
         estimator, limit = clone(self.template), nullcontext() if most_threads is None else at_most(most_threads)
-        with keeping() as said, limit:
+        others = warnings.catch_warnings(record=True) if most_threads is None else nullcontext()  # not for threads
+        with keeping() as said, limit, others as caught:
+            if caught is not None:
+                warnings.simplefilter("always")
             try:
                 estimator.fit(self.groups.table(place), sample_weight=self.groups.weight(place))
             except (ValueError, TypeError) as error:
                 return _Single(None, str(error))
+        said += [(str(each.message), each.category) for each in caught or ()]
         sentences = [sentence for sentence, category in said if not issubclass(category, ConvergenceWarning)]
         return _Single(estimator, "", tuple(each for each in sentences if each != known))
 

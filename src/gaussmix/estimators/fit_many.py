@@ -91,8 +91,8 @@ def fit_many(
     -----
     ConvergenceWarning : how many groups `max_iter` steps were not enough for, with the first keys.
     RuntimeWarning : how many groups could not be fitted, or had another warning, with the first keys. `errors` and
-        `notes` of the result have the sentences of each. Warnings that are not gaussmix's own, as of a callable start,
-        are among them where groups are fitted one at a time.
+        `notes` of the result have the sentences of each. Warnings that are not gaussmix's own, such as a callable
+        start's, are among them where groups are fitted one at a time.
 
     See Also
     --------

@@ -23,8 +23,6 @@ constexpr double kGain = 1e-9, kSmall = 9, kShared = 1e-10;  // em/bound_moves.p
 constexpr double kCoarse = 1e-6;  // nats per row: the tolerance of EM at first, so that moves come before EM creeps
 constexpr double kEmpty = 1;      // rows
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
-constexpr double kMixed = 0.05, kRidge = 1e-9, kLeastWeight = 0.02;  // em/halves.py
-constexpr double kLog2Pi = 1.8378770664093456;
 constexpr double kLongest = 4, kGrowth = 4;  // of extrapolations, relative to two steps
 
 using Places = std::vector<Index>;

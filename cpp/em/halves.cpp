@@ -13,7 +13,7 @@ namespace gaussmix {
 namespace {
 
 constexpr Index kSteps = 5;
-constexpr double kMixed = 0.05, kShortestCut = 0.2, kRidge = 1e-9, kLeastWeight = 0.02;
+constexpr double kShortestCut = 0.2;
 constexpr double kFlattest = 1e-12, kResolved = 0x1p-26;
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 constexpr double kHalfLog2Pi = 0.91893853320467274;

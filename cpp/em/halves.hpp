@@ -4,6 +4,8 @@
 
 namespace gaussmix {
 
+constexpr double kMixed = 0.05, kRidge = 1e-9, kLeastWeight = 0.02;  // as in em/halves.py
+
 struct GroupView {  // the rows of a component, in C order
     Index n_rows, n_features;
     const double* rows;

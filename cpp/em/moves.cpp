@@ -14,7 +14,6 @@ namespace gaussmix {
 namespace {
 
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
-constexpr double kLog2Pi = 1.8378770664093456;
 constexpr double kLeastShare = 0.01, kNear = 0.02, kMoved = 0.03;
 constexpr Index kLocalRows = 200, kLocalRowsPerFeature = 12, kNeighbours = 4, kTries = 2;
 

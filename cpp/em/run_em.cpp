@@ -15,7 +15,6 @@ namespace gaussmix {
 
 namespace {
 
-constexpr double kLog2Pi = 1.8378770664093456;
 constexpr double kLeastMass = 0x1p-900;  // of a component with a prior, which has no other limit
 
 // Sums of the rows nearest to each centre, or as they are given, about their means, which replace the centres. False

@@ -7,6 +7,8 @@
 
 namespace gaussmix {
 
+constexpr double kLog2Pi = 1.8378770664093456;
+
 struct TotalView {         // of all rows as one component, for a full covariance that all components share
     const double* centre;  // (n_features,), their mean
     const double* second;  // (n_features, n_features), about it

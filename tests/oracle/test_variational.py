@@ -24,7 +24,7 @@ from gaussmix.engines import choose, engine_for
 from gaussmix.families import FAMILIES
 from gaussmix.families.base import has_conjugate_prior
 from gaussmix.numerics.blas import one_blas_thread
-from gaussmix.numerics.gamma import digamma, gammas, gammas_without_core, log_gamma
+from gaussmix.numerics.gamma import gammas, gammas_without_core, log_gamma
 from gaussmix.sources.array import ArraySource
 from gaussmix.starts.base import Partition
 from gaussmix.testing.check_runner import Stepwise
@@ -204,7 +204,7 @@ def test_scikit_learn_s_bound_and_what_it_leaves_out(d) -> None:
 
 def test_gamma_functions_are_scipy_s() -> None:
     numbers = np.concatenate((np.logspace(-8, 8, 200), np.linspace(0.5, 30, 100)))
-    np.testing.assert_allclose(digamma(numbers), scipy.special.digamma(numbers), rtol=1e-13, atol=1e-14)
+    np.testing.assert_allclose(gammas(numbers)[1], scipy.special.digamma(numbers), rtol=1e-13, atol=1e-14)
     np.testing.assert_allclose(log_gamma(numbers), gammaln(numbers), rtol=1e-13, atol=2e-14)
 
 

@@ -26,13 +26,8 @@ def log_gamma(numbers: Array) -> Array:
     return gammas(numbers)[0]
 
 
-def digamma(numbers: Array) -> Array:
-    """ψ(x) = d log Γ(x) / dx of positive numbers, an array with at least one dimension."""
-    return gammas(numbers)[1]
-
-
 def gammas(numbers: Array) -> tuple[Array, Array]:
-    """Both of the above, by the core where there is one; the bits are the same."""
+    """The same and ψ(x) = d log Γ(x) / dx, by the core where there is one; the bits are the same."""
     target = native_target()
     if target is None:
         return gammas_without_core(numbers)
@@ -41,7 +36,7 @@ def gammas(numbers: Array) -> tuple[Array, Array]:
 
 
 def gammas_without_core(numbers: Array) -> tuple[Array, Array]:
-    """The same by NumPy."""
+    """Both by NumPy."""
     is_small = numbers < _SHIFT
     large = np.where(is_small, numbers + _SHIFT, numbers)
     logs = log(large)

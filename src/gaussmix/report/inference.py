@@ -232,8 +232,8 @@ class OfMixture(Estimates):
         furthest = self._furthest(mixture.model, of_rows)
         if furthest > MOST_BESIDE:
             raise ValueError(
-                f"sure is {furthest:.2g} standard errors from this mixture: it is of another fit, or this one ended "
-                "far from its maximum. Use tidy() of sure, or fit with a lower tol."
+                f"sure is {furthest:.2g} standard errors from this mixture. It describes another fit, or this one "
+                "ended far from its maximum. Use tidy() of sure, or fit with a lower tol."
             )
         low, high = self.conf_int().T
         features, K, found = names_of(mixture), mixture.n_components, dict[str, Array]()

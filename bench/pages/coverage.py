@@ -244,9 +244,8 @@ def _intervals(design: Design, seed: int, is_few: bool) -> tuple[str, dict[str, 
         if how.is_beside and (is_few or design.is_slow or (how.kind == "jackknife" and design.n_rows > 300)):
             continue
         try:
-            refits = gm.bootstrap(
-                rows, CHOSEN.n, how.kind, concentration=how.concentration, random_state=seed, **given
-            )  # fmt: skip
+            n = None if how.kind == "jackknife" else CHOSEN.n
+            refits = gm.bootstrap(rows, n, how.kind, concentration=how.concentration, random_state=seed, **given)
         except ValueError as error:
             found[title] = str(error)
         else:

@@ -381,6 +381,15 @@ def test_errors_stand_only_beside_the_fit_that_they_are_of():
             gm.tidy(wrong)
 
 
+@pytest.mark.parametrize("unit", [1e-100, 1e140])
+def test_a_unit_in_which_errors_of_variances_are_no_numbers_is_refused(unit):
+    X = rows() * [1.0, unit]
+    gm = fitted(X, reg_covar=0.0)
+    for find in gm.inference, gm.bootstrap:
+        with pytest.raises(ValueError, match=r"that of x1 in component 0 .* in another unit"):
+            find(X)
+
+
 def test_a_constant_column_is_named():
     X = np.column_stack([rows(), np.ones(N)])
     found = fitted(X, reg_covar=1e-6).inference(X)

@@ -209,12 +209,18 @@ def _of_offsets(table: Any, offsets: ArrayLike, sample_weight: Any, template: Ba
     ends = np.asarray(offsets)
     if ends.ndim != 1 or ends.dtype.kind not in "iu" or len(ends) < 2:
         raise ValueError("offsets must be whole numbers: where each group begins, and where the last one ends.")
-    if ends[0] != 0 or ends[-1] != len(rows) or (np.diff(ends.astype(np.int64)) < 0).any():
+    ends = ends.astype(np.int64)
+    if ends[0] != 0 or ends[-1] != len(rows):
         raise ValueError(
             f"offsets must rise from 0 to the number of rows, {len(rows)}, but go from {ends[0]} to {ends[-1]}."
         )
+    falls = np.flatnonzero(np.diff(ends) < 0)
+    if len(falls):
+        place = int(falls[0])
+        raise ValueError(
+            f"offsets must rise, but offsets[{place}] is {ends[place]} and offsets[{place + 1}] {ends[place + 1]}."
+        )
     weight = _row_weights(sample_weight, len(rows))
-    ends = ends.astype(np.int64)
     first, size = ends[:-1], np.diff(ends)
     table = np.asarray(table)
     return Grouped(

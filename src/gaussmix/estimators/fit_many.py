@@ -138,7 +138,8 @@ def _template_of(
         _check_template(template)
         return template
     if not isinstance(estimator, GaussianMixture | BayesianGaussianMixture):
-        raise TypeError(f"estimator must be a GaussianMixture or a BayesianGaussianMixture, not {estimator!r:.60}.")
+        what = f"the class {estimator.__name__}" if isinstance(estimator, type) else f"{estimator!r:.60}"
+        raise TypeError(f"estimator must be like GaussianMixture() or BayesianGaussianMixture(), not {what}.")
     if n_components != 1 or parameters:
         raise ValueError("Parameters of fit_many are those of its estimator. Set them there.")
     made: GaussianMixture | BayesianGaussianMixture = clone(estimator)

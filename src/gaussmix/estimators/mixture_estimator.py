@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import DensityMixin
 
 from gaussmix.background import NO_MARGINAL
-from gaussmix.checks import check_count, check_positive
+from gaussmix.checks import check_count, check_positive, check_within
 from gaussmix.door.labels import check_labels
 from gaussmix.door.parameters import check_name, check_ridge, check_seed
 from gaussmix.door.restrictions import check_terms
@@ -337,7 +337,7 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
     def bootstrap(
         self,
         X: ArrayLike,
-        n: int = 999,
+        n: int | None = None,
         kind: str = "weighted",
         *,
         sample_weight: ArrayLike | None = None,
@@ -352,12 +352,13 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
         Parameters
         ----------
         X, sample_weight, labels, X_error : as for `inference`. With labels components keep their order.
-        n : refits; the jackknife makes one for each row.
+        n : refits. None for 999, or for one without each row with "jackknife", which takes no number.
         kind : "weighted", to the rows with weights drawn from a Dirichlet distribution, so that no component loses all
             its rows (Newton & Raftery 1994); "nonparametric", to rows that are drawn again; "parametric", to rows that
             are drawn from the mixture; "jackknife", each row is left out in turn.
-        concentration : of the Dirichlet distribution; below 1 weights differ more, and intervals are wider: standard
-            errors by 1 / √concentration. Scrucca (2024, arXiv 2405.17265) found 0.8137 best for intervals.
+        concentration : of the Dirichlet distribution, 0.1 or more; below 1 weights differ more, and intervals are
+            wider: standard errors by 1 / √concentration. Scrucca (2024, arXiv 2405.17265) found 0.8137 best for
+            intervals.
         tol : as for the estimator, of each refit.
         random_state : seed of the draws.
 
@@ -387,10 +388,14 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
         array([-0.11,  0.15])
         """
         check_name("kind", kind, RESAMPLINGS)
-        n, tol = check_count("n", n, 2), check_positive("tol", tol)
-        concentration = check_positive("concentration", concentration)
+        if kind == "jackknife" and n is not None:
+            raise ValueError("n must be None with kind='jackknife', which leaves out each row once.")
+        n = 999 if n is None else check_count("n", n, 2)
+        check_within("concentration", concentration, "a number from 0.1 on", lambda number: 0.1 <= number < np.inf)
+        if kind != "weighted" and concentration != 1:
+            raise ValueError(f"concentration belongs to kind='weighted'. Leave it out with kind={kind!r}.")
         are_counts = check_meaning(self.weight_meaning) == "frequency"
-        how = Resampling(kind, n, concentration, tol, are_counts)
+        how = Resampling(kind, n, float(concentration), check_positive("tol", tol), are_counts)
         problem = self._problem_of(X, sample_weight, labels, X_error)
         return bootstrap_of(self._told(), problem, how, check_seed(random_state))
 

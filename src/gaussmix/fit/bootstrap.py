@@ -139,7 +139,8 @@ def refits(
     if tally[0] > MOST_COLLAPSED * n:
         raise ValueError(
             f"bootstrap needs components that refits keep, but one collapsed in {tally[0]:,} of {n:,} refits. Lower "
-            "n_components, raise reg_covar or set prior='default'."
+            f"n_components, raise {'concentration or ' if how.concentration < 1 else ''}reg_covar, or set "
+            "prior='default'."
         )
     n_collapsed, n_relabelled, n_elsewhere, n_unfinished = tally.tolist()
     return Refits(

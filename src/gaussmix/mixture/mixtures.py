@@ -123,7 +123,11 @@ class Mixtures(Sequence[Mixture]):
         KeyError : no group has this key.
         ValueError : the group has no mixture; the message says why.
         """
-        return self[self._places[key]]
+        try:
+            place = self._places[key]
+        except KeyError:
+            raise KeyError(f"No group has the key {key!r:.60}. `keys` has all, such as {self.keys[0]!r:.60}.") from None
+        return self[place]
 
     def items(self) -> Iterator[tuple[Any, Mixture]]:
         """Key and mixture of each group that has one."""

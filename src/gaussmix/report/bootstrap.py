@@ -26,6 +26,7 @@ from gaussmix.report.inference import (
     Inference,
     OfMixture,
     another_rows,
+    check_unit,
     inference_of,
     links_of,
     mixtures_of,
@@ -148,12 +149,13 @@ def bootstrap_of(
 
     Raises
     ------
-    ValueError : as `fit.bootstrap.refits`.
+    ValueError : as `fit.bootstrap.refits`, or the unit of the rows is too large or too small.
 
     Warns
     -----
     RuntimeWarning : the rows are not those of the fit.
     """
+    check_unit(fitted.mixture)
     found = refits(problem, fitted.mixture.model, how, rng, fitted.collapsed or ())
     scale, own = NaturalScale.of(found.model), names_of(fitted.mixture)
     others = another_rows(fitted, problem, found.before)

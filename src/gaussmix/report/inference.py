@@ -34,6 +34,7 @@ MOST_ALPHA = 0.5  # with more, alpha is most likely meant as the probability of 
 _ALPHA = "the probability outside of the interval, above 0 and at most 0.5, such as 0.05 for 95 %"
 SHOWN = 50  # mixtures in a picture
 NOTED, FAR = 0.05, 1.0  # standard errors from the fit to the maximum: with more there is a note, or a warning
+LARGEST_VARIANCE = 1e140  # data units²
 MOST_BESIDE = 3.0  # standard errors between a fit and the errors beside its numbers
 WEAK = 15.0  # nats of all rows: least curvature along any direction with which intervals by formula can be trusted
 SIMULATED = 100.0  # rows: the fewest of the simulated cases
@@ -322,6 +323,18 @@ def values_of(function: Function, mixture: Mixture) -> Array:
     return values.astype(np.float64)
 
 
+def check_unit(mixture: Mixture) -> None:
+    """Raise ValueError where a variance of a variance would leave double precision."""
+    variances = mixture.model.covariances.variances()
+    wrong = (variances > LARGEST_VARIANCE) | ((variances > 0) & (variances < 1 / LARGEST_VARIANCE))
+    if wrong.any():
+        k, j = np.argwhere(wrong)[0]
+        raise ValueError(
+            f"Standard errors need variances from {1 / LARGEST_VARIANCE:.0e} to {LARGEST_VARIANCE:.0e}, and that of "
+            f"{names_of(mixture)[j]} in component {k} is {variances[k, j]:.3g}. Give this column in another unit."
+        )
+
+
 def inference_of(fitted: Fitted, problem: Problem, kind: str, *, are_counts: bool) -> Inference:
     """Standard errors of a fit at the maximum near it.
 
@@ -334,12 +347,13 @@ def inference_of(fitted: Fitted, problem: Problem, kind: str, *, are_counts: boo
 
     Raises
     ------
-    ValueError : there is no formula, or the rows are too few for the kind.
+    ValueError : there is no formula, the rows are too few for the kind, or their unit is too large or too small.
 
     Warns
     -----
     RuntimeWarning : the rows are not those of the fit, or it ended more than a standard error from its maximum.
     """
+    check_unit(fitted.mixture)
     collapsed = fitted.collapsed or ()
     how = None if kind == "hessian" else are_counts or kind != "sandwich"
     try:

@@ -20,6 +20,7 @@ double number_at(const RowsView& rows, Index row, Index column) {
 }
 
 constexpr std::size_t kFew = 32;
+constexpr int kDigits = 3, kDigitBits = 11;
 // Up to one value in so many, a heap of those at an end is faster than parting all.
 constexpr Index kFewEnds = 16;
 
@@ -42,18 +43,28 @@ void sort_by_key(std::span<Keyed> items, std::vector<Keyed>& spare) {
         }
         return;
     }
-    constexpr int kBytes = 8;
-    std::array<std::array<std::size_t, 256>, kBytes> counts{};
-    const auto byte = [](const Keyed& item, int i) { return item.key >> (8 * i) & 255; };
-    for (const Keyed& item : items) {
-        for (int i = 0; i < kBytes; ++i) ++counts[i][byte(item, i)];
+    std::uint64_t varying = 0;
+    for (const Keyed& item : items) varying |= item.key ^ items[0].key;
+    if (varying == 0) return;
+    // The first bits that differ are enough to part nearly all; later ones are read only for ties.
+    const int shift = std::max(0, static_cast<int>(std::bit_width(varying)) - kDigits * kDigitBits);
+    std::span<Keyed> from = items, to(spare.data(), items.size());
+    for (int i = 0; i < kDigits; ++i) {
+        std::array<std::uint32_t, 1 << kDigitBits> starts{};
+        const auto digit = [&](const Keyed& item) {
+            return item.key >> (shift + i * kDigitBits) & (starts.size() - 1);
+        };
+        for (const Keyed& item : from) ++starts[digit(item)];
+        if (starts[digit(from[0])] == from.size()) continue;
+        std::exclusive_scan(starts.begin(), starts.end(), starts.begin(), std::uint32_t{0});
+        for (const Keyed& item : from) to[starts[digit(item)]++] = item;
+        std::swap(from, to);
     }
-    for (int i = 0; i < kBytes; ++i) {
-        auto& starts = counts[i];
-        if (starts[byte(items[0], i)] == items.size()) continue;
-        std::exclusive_scan(starts.begin(), starts.end(), starts.begin(), std::size_t{0});
-        for (const Keyed& item : items) spare[starts[byte(item, i)]++] = item;
-        std::copy_n(spare.begin(), items.size(), items.begin());
+    if (from.data() != items.data()) std::copy(from.begin(), from.end(), items.begin());
+    for (std::size_t first = 0, last; shift > 0 && first < items.size(); first = last) {
+        const auto leading = items[first].key >> shift;
+        for (last = first + 1; last < items.size() && items[last].key >> shift == leading;) ++last;
+        if (last - first > 1) sort_by_key(items.subspan(first, last - first), spare);
     }
 }
 

@@ -62,14 +62,15 @@ public:
         std::optional<State> state = judge(start);
         double tried_at = -kInfinity;
         for (const double tolerance : {std::max(kCoarse, task_.em.tolerance), task_.em.tolerance}) {
-            bool is_new = true;
+            bool is_at_end = false;  // of EM
             while (state && !is_over()) {
                 const double before = state->bound;
                 state = raise(std::move(*state), tried_at);
-                if (!is_new && !(state->bound > before)) break;
+                if (is_at_end && !(state->bound > before)) break;
                 tried_at = state->bound;
-                is_new = false;
+                const std::ptrdiff_t n_empty = count_empty(state->model);
                 if (!converge(*state, tolerance)) break;
+                is_at_end = count_empty(state->model) <= n_empty;
             }
         }
         return state;
@@ -114,6 +115,7 @@ private:
 
     // False where a step is unusual.
     bool converge(State& state, double tolerance) const {
+        const std::ptrdiff_t n_empty = count_empty(state.model);
         Mixture current = state.model;
         Numbers known;  // bounds of the two last steps
         double longest = kLongest;
@@ -125,8 +127,8 @@ private:
             const bool is_usable = !bounds.empty() && (!is_extrapolated || bounds[0] >= known[1]);
             const Numbers more = is_usable ? run(second, 1, -1) : Numbers();
             if (more.empty()) {
-                if (!is_extrapolated) {  // a component has just lost its rows
-                    after_ = without_smallest(current);
+                if (!is_extrapolated) {
+                    after_ = bounds.empty() ? current : first;
                     break;
                 }
                 current = after_;  // go on without
@@ -137,18 +139,20 @@ private:
             bounds.push_back(more[0]);
             if (is_extrapolated && is_longest_) longest *= kGrowth;
             after_ = second;
-            if (std::fabs(bounds[1] - bounds[0]) < tolerance || has_emptied(second) || is_over()) break;
+            if (std::fabs(bounds[1] - bounds[0]) < tolerance || count_empty(second) > n_empty || is_over()) break;
             known = bounds;
             current = extrapolated(current, first, second, longest);
         }
         std::optional<State> found = judge(after_);
+        if (!found) found = judge(without_smallest(after_));  // a component has just lost its rows
         if (found && found->bound >= state.bound) state = std::move(*found);
         return found.has_value();
     }
 
-    // Whether a component has lost its rows: it may be deleted then.
-    bool has_emptied(const Mixture& mixture) const {
-        return belief_.row_weight * *std::min_element(mixture.weights.begin(), mixture.weights.end()) < kEmpty;
+    // Components without rows: they may be deleted, if that raises the bound.
+    std::ptrdiff_t count_empty(const Mixture& mixture) const {
+        return std::count_if(mixture.weights.begin(), mixture.weights.end(),
+                             [&](double weight) { return belief_.row_weight * weight < kEmpty; });
     }
 
     Mixture without_smallest(const Mixture& mixture) const {
@@ -319,44 +323,17 @@ private:
         for (Index i = 0; i < group.n_rows; ++i) variance += group.weight[i] * square(i);
         if (!(variance > 0)) return -kInfinity;
         kernels_.log(&variance, 1, &log_variance);
-        const auto is_inner = [&](Index i) { return square(i) < variance; };
-        const auto is_heaviest = [&](Index i) { return group.rows[i] == group.rows[heaviest]; };
+        std::vector<bool> is_outer, is_other;
+        for (Index i = 0; i < group.n_rows; ++i) {
+            is_outer.push_back(!(square(i) < variance));
+            is_other.push_back(group.rows[i] != group.rows[heaviest]);
+        }
+        const double ridge = kRidge * variance;
         Mixture other = parts;
-        const double nested = settled(group, variance, is_inner, parts);
-        const double alone = settled(group, variance, is_heaviest, other);
+        const double nested = settled(kernels_, group, task_.em.algebra, &ridge, is_outer, execution_, parts);
+        const double alone = settled(kernels_, group, task_.em.algebra, &ridge, is_other, execution_, other);
         if (alone > nested) parts = other;
         return std::max(nested, alone) + 0.5 * (kLog2Pi + log_variance + 1);
-    }
-
-    // EM from a cut: the log-likelihood, and the mixture.
-    template <class First>
-    double settled(const GroupView& group, double variance, const First& is_first, Mixture& parts) const {
-        const double ridge = kRidge * variance;
-        EmView task{};
-        task.rows = {group.rows, false, group.n_rows, 1, 1, 1, nullptr, nullptr};
-        task.row_weight = {group.weight, 1};
-        task.algebra = task_.em.algebra;
-        task.total_weight = 1;
-        task.n_components = 2;
-        task.ridge = &ridge;
-        task.limits = {kLeastWeight, 0, kInfinity, kInfinity};
-        task.tolerance = -1;  // all steps
-        task.previous = -kInfinity;
-        task.max_steps = kSteps;
-        task.seconds = 1e9;
-        Numbers shares, course;
-        for (Index i = 0; i < group.n_rows; ++i) {
-            const double first = is_first(i) ? 1 - kMixed : kMixed;
-            shares.push_back(first);
-            shares.push_back(1 - first);
-        }
-        bool is_found = false;
-        if (!begin_em(kernels_, task, execution_, {nullptr, shares.data(), 2, 1}, parts.view(), is_found) ||
-            !is_found || !run_em(kernels_, task, execution_, parts.view(), course) ||
-            static_cast<Index>(course.size()) < kSteps) {
-            return -kInfinity;
-        }
-        return course.back();
     }
 
     double draw() { return task_.uniform[cursor_++ % task_.n_uniform]; }
@@ -544,28 +521,26 @@ private:
             return;
         }
         const Numbers scale = log_scale(known);
-        Numbers shares = room(n_rows_ * n), of_one = room(n_rows_ * n), both, logs;
+        Numbers shares = room(n_rows_ * n), numbers, logs;
         const Shape shape{n, 1, FactorShape::spherical, false, Rule::soft, Second::none};
         const ParametersView parameters{scale.data(), known.means.data(), known.factors.data(), nullptr};
         if (!evaluate(kernels_, shape, task_.em.rows, parameters, Output::responsibilities, execution_,
                       shares.data())) {
             return;
         }
-        kernels_.log(shares.data(), n_rows_ * n, of_one.data());
         for (Merge& merge : merges) {
             Places places;
-            both.clear();
+            numbers.clear();
             for (Index i = 0; i < n_rows_; ++i) {
                 const double a = shares[i * n + merge.one], b = shares[i * n + merge.other];
-                if (a > kShared && b > kShared) places.push_back(i), both.push_back(a + b);
+                if (a > kShared && b > kShared) places.push_back(i), numbers.insert(numbers.end(), {a, b, a + b});
             }
-            logs.resize(both.size());
-            kernels_.log(both.data(), static_cast<Index>(both.size()), logs.data());
+            logs.resize(numbers.size());
+            kernels_.log(numbers.data(), static_cast<Index>(numbers.size()), logs.data());
             double total = 0;
             for (std::size_t i = 0; i < places.size(); ++i) {
-                const Index at = places[i] * n, one = at + merge.one, other = at + merge.other;
-                total += weight_[places[i]] *
-                         (both[i] * logs[i] - shares[one] * of_one[one] - shares[other] * of_one[other]);
+                const double *r = numbers.data() + 3 * i, *log_r = logs.data() + 3 * i;
+                total += weight_[places[i]] * (r[2] * log_r[2] - r[0] * log_r[0] - r[1] * log_r[1]);
             }
             merge.gain -= belief_.unit * total;
         }

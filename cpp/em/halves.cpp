@@ -13,6 +13,7 @@ namespace gaussmix {
 namespace {
 
 constexpr Index kSteps = 5;
+constexpr double kMixed = 0.05, kLeastWeight = 0.02;
 constexpr double kShortestCut = 0.2;
 constexpr double kFlattest = 1e-12, kResolved = 0x1p-26;
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
@@ -75,22 +76,6 @@ double quantile(const Numbers& values, const double* weight, double share) {
     return values[order.back()];
 }
 
-// EM from a cut: the gain over one component, and the mixture.
-double settle(const KernelTable& kernels, const EmView& task, const std::vector<bool>& is_first,
-              const Execution& execution, Mixture& mixture) {
-    Numbers shares, course;
-    for (const bool is : is_first) {
-        shares.push_back(is ? kMixed : 1 - kMixed);
-        shares.push_back(is ? 1 - kMixed : kMixed);
-    }
-    bool is_found = false;
-    if (!begin_em(kernels, task, execution, {nullptr, shares.data(), 2, 1}, mixture.view(), is_found) || !is_found ||
-        !run_em(kernels, task, execution, mixture.view(), course) || course.size() < kSteps) {
-        return -kInfinity;
-    }
-    return course.back();
-}
-
 // The log-likelihood of one component.
 double of_one(const KernelTable& kernels, const GroupView& group, const Numbers& rows) {
     const Index d = group.n_features;
@@ -108,6 +93,33 @@ double of_one(const KernelTable& kernels, const GroupView& group, const Numbers&
 }
 
 }  // namespace
+
+double settled(const KernelTable& kernels, const GroupView& group, const Algebra& algebra, const double* ridge,
+               const std::vector<bool>& is_second, const Execution& execution, Mixture& mixture) {
+    EmView task{};
+    task.rows = view_of(group.rows, group.n_rows, group.n_features);
+    task.row_weight = {group.weight, 1};
+    task.algebra = algebra;
+    task.total_weight = 1;
+    task.n_components = 2;
+    task.ridge = ridge;
+    task.limits = {kLeastWeight, 0, kInfinity, kInfinity};
+    task.tolerance = -1;  // all steps
+    task.previous = -kInfinity;
+    task.max_steps = kSteps;
+    task.seconds = 1e9;
+    Numbers shares, course;
+    for (const bool is : is_second) {
+        shares.push_back(is ? kMixed : 1 - kMixed);
+        shares.push_back(is ? 1 - kMixed : kMixed);
+    }
+    bool is_found = false;
+    if (!begin_em(kernels, task, execution, {nullptr, shares.data(), 2, 1}, mixture.view(), is_found) || !is_found ||
+        !run_em(kernels, task, execution, mixture.view(), course) || course.size() < kSteps) {
+        return -kInfinity;
+    }
+    return course.back();
+}
 
 Halves halved(const KernelTable& kernels, const GroupView& group, bool is_full, const double* scale, const double* cut,
               const Execution& execution) {
@@ -137,19 +149,11 @@ Halves halved(const KernelTable& kernels, const GroupView& group, bool is_full, 
     const double place = quantile(along, group.weight, kShortestCut + (1 - 2 * kShortestCut) * cut[0]);
     for (Index row = 0; row < n; ++row) beyond[row] = along[row] > place;
 
-    task.rows = view_of(rows.data(), n, d);
-    task.total_weight = 1;
-    task.n_components = 2;
-    task.ridge = ridge.data();
-    task.limits = {kLeastWeight, 0, kInfinity, kInfinity};
-    task.tolerance = -1;  // all steps
-    task.previous = -kInfinity;
-    task.max_steps = kSteps;
-    task.seconds = 1e9;
+    const GroupView white{n, d, rows.data(), group.weight};
     Mixture other(algebra, 2, d);
     halves.mixture = other;
-    halves.gain = settle(kernels, task, across, execution, halves.mixture);
-    const double gain = settle(kernels, task, beyond, execution, other);
+    halves.gain = settled(kernels, white, algebra, ridge.data(), across, execution, halves.mixture);
+    const double gain = settled(kernels, white, algebra, ridge.data(), beyond, execution, other);
     if (gain > halves.gain) halves.gain = gain, halves.mixture = other;
     halves.gain -= of_one(kernels, group, rows);
     return halves;

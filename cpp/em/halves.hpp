@@ -1,10 +1,12 @@
 // Splits of components: EM with two components on the rows of one. em/halves.py says the same at length.
 #pragma once
+#include <vector>
+
 #include "run_em.hpp"
 
 namespace gaussmix {
 
-constexpr double kMixed = 0.05, kRidge = 1e-9, kLeastWeight = 0.02;  // as in em/halves.py
+constexpr double kRidge = 1e-9;  // of a mean variance, as in em/halves.py
 
 struct GroupView {  // the rows of a component, in C order
     Index n_rows, n_features;
@@ -19,6 +21,11 @@ struct Halves {
     Numbers whitening;  // (n_features, n_features), or (n_features,) without covariances
     Mixture mixture;    // of whitened rows
 };
+
+// EM with two components from a cut; (n_rows,) says which rows are of the second. Gives the log-likelihood; -inf where a
+// half has hardly any rows.
+double settled(const KernelTable& kernels, const GroupView& group, const Algebra& algebra, const double* ridge,
+               const std::vector<bool>& is_second, const Execution& execution, Mixture& mixture);
 
 // Splits a group from a cut across its longest axis and from another cut, and gives the better split. `scale`,
 // (n_features,), are units in which axes are compared; `cut`, (1 + n_features,), are numbers from [0, 1): where the

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 from click.testing import CliRunner
 from scipy.special import gammaln
+from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.mixture import BayesianGaussianMixture as Theirs
 from sklearn.utils.estimator_checks import check_estimator
@@ -163,6 +164,18 @@ def test_a_column_has_its_heavy_tails_and_its_small_clusters() -> None:
     found = BayesianGaussianMixture(10, weight_concentration_prior=0.001, random_state=0).fit(small)
     of_small = np.abs(found.means_[:, 0] - 7) < 0.2
     assert found.mass_[of_small].sum() == pytest.approx(60, abs=2)
+
+
+@pytest.mark.parametrize("n_features", [1, 2])
+def test_rows_of_negligible_weight_change_nothing(n_features) -> None:
+    rng = np.random.default_rng(0)
+    heavy = rng.normal(size=(6000, n_features)) + np.repeat([[0.0], [6.0], [20.0]], 2000, axis=0)
+    rows = np.concatenate((heavy, rng.normal(100.0, 50.0, size=heavy.shape)))
+    weight = np.repeat([1e3, 1e-12], len(heavy))
+    estimator = BayesianGaussianMixture(10, random_state=0, max_iter=1000)
+    found = clone(estimator).fit(rows, sample_weight=weight)
+    alone = clone(estimator).fit(heavy, sample_weight=weight[: len(heavy)])
+    assert found.lower_bound_ == pytest.approx(alone.lower_bound_, abs=0.1)
 
 
 def test_the_bits_do_not_depend_on_threads(three) -> None:

@@ -19,6 +19,7 @@ from gaussmix.numerics.core import native_target
 from gaussmix.sources.array import ArraySource
 from gaussmix.starts import STARTS, Partition, kmeans, sample
 from gaussmix.starts.base import DETERMINISTIC, repeated
+from gaussmix.starts.condensed import condensed
 from gaussmix.starts.kmeans import spread_centres
 from gaussmix.starts.random_shares import HashedShares
 from gaussmix.starts.sample import distinct_rows
@@ -139,7 +140,7 @@ def test_the_ridge_is_positive_where_nothing_is_left_of_the_weights(n_rows):
 def test_condensed_rows_have_the_moments_of_all_and_keep_the_ends(is_weighted, rng):
     rows = np.append(rng.lognormal(size=9_000), np.full(2_000, 1.5))[:, None]
     every = distinct_rows(ArraySource(rows, rng.integers(1, 4, 11_000).astype(float) if is_weighted else None))
-    few = every.condensed()
+    few = condensed(every)
     assert len(few.rows) < 3_300
     assert (np.diff(few.rows[:, 0]) >= 0).all()
     for power, rounding in (0, 1e-13), (1, 1e-13), (2, 1e-13), (3, 1e-4):
@@ -149,7 +150,7 @@ def test_condensed_rows_have_the_moments_of_all_and_keep_the_ends(is_weighted, r
         np.testing.assert_array_equal(few.rows[[0, 1, -2, -1]], every.rows[[0, 1, -2, -1]])
     at, of_all = few.rows[:, 0] == 1.5, every.rows[:, 0] == 1.5  # a number that many rows have is not mixed with others
     assert few.weight[at].sum() == every.weight[of_all].sum()
-    assert few.condensed() is few
+    assert condensed(few) is few
 
 
 def test_rows_that_differ_late_are_sorted_by_their_last_columns(rng):

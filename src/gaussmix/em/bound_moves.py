@@ -36,6 +36,7 @@ from gaussmix.waist.parameters import FARTHEST_MEAN, Parameters
 
 STEPS = 6  # of EM after births
 SETTLED = 1e-4  # nats per row: after a smaller gain no more steps follow a birth
+SAME = 1e-6  # nats per row: so near are bounds of few rows and of all rows that they end alike
 GAIN = 1e-9  # relative to the bound: a smaller gain is rounding
 NEIGHBOURS = 6  # of each component, that it may merge with
 PAIRS = 2  # of each component, that are looked at in a pass
@@ -89,6 +90,7 @@ class BoundMoves:
     rng: np.random.Generator
     is_unwanted: Callable[[], bool]
     tried_at: float = field(default=-np.inf, init=False)  # the bound when births of all components were last tried
+    settled_at: float = field(default=-np.inf, init=False)  # the bound where few rows settled that stand for all
 
     @cached_property
     def _scale(self) -> Array:
@@ -107,6 +109,10 @@ class BoundMoves:
         """Parameters of one component."""
         belief = self.objective.belief
         return belief.family.n_parameters(1, belief.n_features) + belief.n_features + 1
+
+    def have_settled(self, bound: float) -> bool:
+        """Whether all rows, with this bound per row, end where no move paid on few rows."""
+        return abs(bound - self.settled_at / self.objective.row_weight) < SAME
 
     def raised(self, model: Model) -> Model | None:
         """The model after the moves that raise the bound; None if none does."""

@@ -130,7 +130,8 @@ def _moves_of_bound(problem: Problem, plan: Plan) -> BoundMoves | None:
     def is_unwanted() -> bool:
         return plan.is_unwanted() or plan.stopping.is_over()
 
-    of_fit = problem.source, problem.engine, objective, problem.data.sample, problem.source
+    sample = problem.data.sample.without_negligible
+    of_fit = problem.source, problem.engine, objective, sample, problem.source
     return BoundMoves(*of_fit, plan.most_components, plan.rng, is_unwanted)
 
 
@@ -143,19 +144,21 @@ def _settled_on_few_rows(problem: Problem, plan: Plan, moves: BoundMoves, begun:
     if few is None:
         return None
     stopping = replace(plan.stopping, max_steps=STEPS_ON_FEW * plan.stopping.max_steps)
-    sample = replace(few, weight=few.weight / moves.objective.unit)
-    found = settled_column(begun.model, sample, moves.objective, moves.most_components, stopping, plan.rng)
+    found = settled_column(begun.model, few, moves.objective, moves.most_components, stopping, plan.rng)
     if found is None:
         return None
     model, bound = found
     if problem.data.sample.rank is not None:
-        moves.sample, moves.surveyed, moves.tried_at = sample, ArraySource(sample.rows, sample.weight), bound
+        moves.sample, moves.surveyed, moves.tried_at = few, ArraySource(few.rows, few.weight), bound
+        moves.settled_at = bound
     return State(model, begun.trace)
 
 
 def _after(moves: BoundMoves | None, state: State) -> State | None:
     """The state after moves, to go on from; None if no move raises the bound."""
-    model = None if moves is None else moves.raised(state.model)
+    if moves is None or (state.trace.n_steps and moves.have_settled(state.trace.last)):
+        return None
+    model = moves.raised(state.model)
     return None if model is None else State(model, state.trace)
 
 
@@ -305,7 +308,10 @@ def _drawn(problem: Problem, plan: Plan, start: Any, number: int) -> Drawn:
 
 def _newly_drawn(problem: Problem, plan: Plan, start: Any, source: Source) -> Drawn:
     data, on_sample = problem.data, None
-    if isinstance(start, str):
+    few = data.condensed if plan.most_components is not None and problem.n_components == 1 else None
+    if isinstance(start, str) and few is not None:  # births are found on these rows first, and need only their moments
+        partition, source = STARTS[start](few, problem.engine, 1, plan.rng), ArraySource(few.rows, few.weight)
+    elif isinstance(start, str):
         partition = guided(_partition(problem, plan, start), source, problem.engine, problem.n_components)
         rows = ArraySource(data.sample.rows, data.sample.weight)
         rows.may_miss = source.may_miss

@@ -22,6 +22,7 @@ from gaussmix.model import Model, free_parameters
 from gaussmix.numerics.arrays import Array
 from gaussmix.numerics.rows import unit_of_weights
 from gaussmix.sources.base import Given, Source
+from gaussmix.starts.condensed import condensed
 from gaussmix.starts.sample import Distinct, distinct_rows
 from gaussmix.waist.need import Second
 
@@ -77,12 +78,12 @@ class Data:
 
     @cached_property
     def condensed(self) -> Distinct | None:
-        """Few rows of one feature that stand for all; None where rows are more than numbers."""
+        """Few rows of one feature that stand for all, with weights below 1; None where rows are more than numbers."""
         source = self.original
         if source.n_features > 1 or source.is_incomplete or not self.is_plain or self.noise is not None:
             return None
-        few = self.sample.condensed()
-        total = source.profile.total_weight
+        few = condensed(self.sample)
+        total = source.profile.total_weight / self.unit
         return replace(few, weight=few.weight * (total / few.weight.sum()))
 
     @cached_property

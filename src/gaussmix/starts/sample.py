@@ -11,16 +11,13 @@ from numpy.typing import NDArray
 
 from gaussmix.numerics.arrays import Array, Rows
 from gaussmix.numerics.core import native_target
-from gaussmix.numerics.elementary import log
 from gaussmix.numerics.pieces import pieces, taken
 from gaussmix.numerics.rows import extreme_rows
 from gaussmix.sources.base import Source
 from gaussmix.waist.block import Block
 from gaussmix.waist.leaves import LEAF_ROWS
 
-FEW_VALUES = 4_000  # of one feature: so few are not condensed
-RUNS, TAIL = 500, 25  # the least number of runs of neighbours, and rows at each end that are runs of their own
-WIDE, MOST_GAPS = 3.0, 20  # times as wide as its neighbours is a run over a gap; and most such runs
+NEGLIGIBLE = 1e-9  # of the mean weight: rows with less are no part of any sum
 NEARLY_ALL = 1.3  # times the wanted rows: so few are all taken
 
 
@@ -56,43 +53,11 @@ class Distinct:
         means = (weight * values).sum(axis=0) / np.where(total > 0, total, 1.0)
         return np.where(missing, means, self.rows)
 
-    def condensed(self) -> Distinct:
-        """Fewer rows of one feature with the same mean and variance, and nearly the same density.
-
-        Each run of neighbours becomes two rows, at its mean plus and minus its standard deviation. Runs have about a
-        part in `RUNS` of the weight at most, and towards both ends a part in `TAIL` of the weight beyond them. Rows
-        around gaps stay as they are.
-        """
-        values, total = self.rows[:, 0], self.weight.sum()
-        n_rows = len(values)
-        if n_rows <= FEW_VALUES:
-            return self
-        middle = (np.cumsum(self.weight) - 0.5 * self.weight) * (n_rows / total)  # of each row, counted in rows
-        from_end, longest = np.minimum(middle, n_rows - middle), n_rows / RUNS
-        runs = np.minimum(from_end, TAIL)
-        runs = runs + TAIL * log(np.clip(from_end, TAIL, TAIL * longest) / TAIL)
-        runs = runs + np.maximum(from_end - TAIL * longest, 0.0) / longest
-        first = np.flatnonzero(np.diff(np.floor(np.where(middle > 0.5 * n_rows, -runs, runs)), prepend=-np.inf))
-        weight, means, spread, sizes = self._runs(first)
-        around = np.maximum(np.append(spread[1:], 0.0), np.append(0.0, spread[:-1]))
-        over_gaps = np.flatnonzero((spread > WIDE * around) & (sizes > 1))[:MOST_GAPS]
-        if over_gaps.size:  # such runs are taken apart
-            apart = [np.arange(first[run], first[run] + sizes[run]) for run in over_gaps]
-            weight, means, spread, sizes = self._runs(np.union1d(first, np.concatenate(apart)))
-        is_pair = (sizes > 1) & (spread > 0)
-        weight = np.where(is_pair, 0.5, 1.0) * weight
-        both = np.concatenate((means - is_pair * spread, (means + spread)[is_pair]))
-        order = np.argsort(both, kind="stable")
-        return Distinct(both[order, None], np.concatenate((weight, weight[is_pair]))[order])
-
-    def _runs(self, first: NDArray[np.intp]) -> tuple[Array, Array, Array, NDArray[np.intp]]:
-        """Weight, mean, standard deviation and number of the rows of runs of one feature that begin at these places."""
-        values, sizes = self.rows[:, 0], np.diff(first, append=len(self.rows))
-        weight = np.add.reduceat(self.weight, first)
-        offsets = self.weight * (values - np.repeat(values[first], sizes))
-        means = values[first] + np.add.reduceat(offsets, first) / weight
-        squares = self.weight * (values - np.repeat(means, sizes)) ** 2
-        return weight, means, np.sqrt(np.add.reduceat(squares, first) / weight), sizes
+    @property
+    def without_negligible(self) -> Distinct:
+        """The rows that have a part in sums: others together have less than `NEGLIGIBLE` of the weight."""
+        has_part = self.weight >= NEGLIGIBLE * self.weight.mean()
+        return self if has_part.all() else Distinct(self.rows[has_part], self.weight[has_part])
 
     def draw(self, rng: np.random.Generator, score: Array | None = None) -> int:
         """Draw a row with probability ∝ weight · score, by the inverse cumulative distribution."""

@@ -68,9 +68,10 @@ public:
                 state = raise(std::move(*state), tried_at);
                 if (is_at_end && !(state->bound > before)) break;
                 tried_at = state->bound;
+                const Index n_components = size(state->model);
                 const std::ptrdiff_t n_empty = count_empty(state->model);
                 if (!converge(*state, tolerance)) break;
-                is_at_end = count_empty(state->model) <= n_empty;
+                is_at_end = size(state->model) == n_components && count_empty(state->model) <= n_empty;
             }
         }
         return state;

@@ -185,9 +185,10 @@ inline void visit_components(const DensityView& p, const GroupView& group, Prefe
 }
 
 template <flat::Scale kScale>
-void flat_densities(const DensityView& p, const GroupView& group, const Real* rows, Vec (&best)[kGroupVectors]) {
+void flat_densities(const DensityView& p, const GroupView& group, const Real* rows, Prefetch& next_rows,
+                    Vec (&best)[kGroupVectors]) {
     const flat::Components components{p.means(), p.shifts(), p.factors(), p.log_scale()};
-    flat::log_densities<kScale>(rows, components, p.shape.n_components, p.shape.n_features, *group.poll,
+    flat::log_densities<kScale>(rows, components, p.shape.n_components, p.shape.n_features, *group.poll, next_rows,
                                 group.densities, best);
 }
 
@@ -210,19 +211,20 @@ inline void log_densities(const DensityView& p, const GroupView& group, Prefetch
     const bool has_panels = p.shape.factor_shape == FactorShape::triangular && !p.shape.is_shared && d > kPanelRows;
     if (has_panels || group.bounds.is_known()) return visit_components(p, group, next_rows, best);
     for (Index k = 0; k < p.shape.n_components; ++k) group.active[k] |= group.bit;
-    next_rows.fetch_all();
     if (p.shape.factor_shape == FactorShape::spherical) {
-        flat_densities<flat::Scale::per_component>(p, group, group.rows, best);
+        flat_densities<flat::Scale::per_component>(p, group, group.rows, next_rows, best);
     } else if (p.shape.factor_shape == FactorShape::diagonal) {
-        flat_densities<flat::Scale::per_feature>(p, group, group.rows, best);
+        flat_densities<flat::Scale::per_feature>(p, group, group.rows, next_rows, best);
     } else if (p.shape.factor_shape == FactorShape::low_rank) {
+        next_rows.fetch_all();
         low_rank_densities(p, group, best);
         if (group.prior != nullptr) add_log_prior(group, p.shape.n_components, best);
         return;
     } else if (p.shape.is_shared) {
         panels::whiten(group.rows, p.factors(), d, group.differences);
-        flat_densities<flat::Scale::none>(p, group, group.differences, best);
+        flat_densities<flat::Scale::none>(p, group, group.differences, next_rows, best);
     } else {
+        next_rows.fetch_all();
         with_constant(d, [&](auto n_features) { one_panel<decltype(n_features)::value>(p, group, best); });
     }
     if (group.prior != nullptr) add_log_prior(group, p.shape.n_components, best);

@@ -166,6 +166,13 @@ def test_a_column_has_its_heavy_tails_and_its_small_clusters() -> None:
     assert found.mass_[of_small].sum() == pytest.approx(60, abs=2)
 
 
+@pytest.mark.parametrize("seed", [6, 10])
+def test_em_on_few_rows_goes_on_without_a_component_that_has_lost_its_rows(seed) -> None:
+    skewed = np.random.default_rng(seed).gamma(2.0, size=(20_000, 1))
+    found = BayesianGaussianMixture(10, weight_concentration_prior=0.001, random_state=0).fit(skewed)
+    assert found.n_iter_ < 20
+
+
 @pytest.mark.parametrize("n_features", [1, 2])
 def test_rows_of_negligible_weight_change_nothing(n_features) -> None:
     rng = np.random.default_rng(0)

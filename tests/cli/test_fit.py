@@ -296,6 +296,14 @@ def test_all_structures_are_tried_and_an_unknown_one_is_refused(cli, faithful):
     assert "'all' tries each structure: give it alone." in cli("fit", faithful, "-s", "full,all").stderr
 
 
+def test_stability_is_told_beside_bic(cli, faithful):
+    result = cli("fit", faithful, "-k", "2:4", "-s", "full,tied", "--criterion", "stability")
+    assert result.exit_code == 0
+    assert sum("highest STABILITY" in line for line in result.stdout.splitlines()) == 2  # in list and matrix
+    assert "Stability chose K = " in result.stdout
+    assert "BIC is lowest for " in result.stdout
+
+
 @pytest.mark.parametrize("criterion", ["bic", "icl", "aic", "aicc", "cv"])
 def test_the_criterion_decides(criterion, cli, faithful):
     said = json.loads(cli("fit", faithful, "-k", "1:3", "--criterion", criterion, "--json").stdout)

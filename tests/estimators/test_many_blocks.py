@@ -50,7 +50,7 @@ def test_predictions_and_criteria(row_weight):
     np.testing.assert_allclose(found.entropy, expected.entropy, **ROUNDING)
 
 
-@pytest.mark.parametrize("criterion", ["bic", "cv"])
+@pytest.mark.parametrize("criterion", ["bic", "cv", "stability"])
 def test_a_choice(criterion, row_weight):
     parameters = {
         "n_components": [1, 3],

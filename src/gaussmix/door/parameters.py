@@ -213,6 +213,8 @@ MISSING = ("allow", "error")
 check_missing = partial(check_name, "missing", known=MISSING)  # what becomes of missing cells
 EVERY = "all"
 HELD_OUT = "cv"
+STABILITY = "stability"
+HIGHER = (HELD_OUT, STABILITY)  # the highest of these wins; of `CRITERIA`, the lowest
 _WANTED = f'a structure, its name, several, or "{EVERY}"'
 
 
@@ -236,7 +238,7 @@ def shown(family: Family) -> str | Family:
 
 def check_criterion(criterion: Any) -> str:
     """The name of a criterion."""
-    return check_name("criterion", criterion, (*CRITERIA, HELD_OUT))
+    return check_name("criterion", criterion, (*CRITERIA, *HIGHER))
 
 
 def check_candidates(estimator: Any, n_features: int) -> list[tuple[Family, int]]:

@@ -15,6 +15,8 @@ from gaussmix.checks import check_count
 from gaussmix.door.parameters import (
     CHECKS,
     HELD_OUT,
+    HIGHER,
+    STABILITY,
     check_acceleration,
     check_candidates,
     check_certify,
@@ -44,12 +46,14 @@ from gaussmix.fit.fitted import RowFacts
 from gaussmix.fit.plan import InitialParameters, Plan
 from gaussmix.fit.problem import Problem
 from gaussmix.fit.search import Search
+from gaussmix.fit.stability import peaks
 from gaussmix.fit.watch import Callback, with_teardown
 from gaussmix.noise import Noise
 from gaussmix.priors import Dirichlet, NormalInverseWishart
 from gaussmix.report.messages import SearchWarning, dropped_sentence, not_begun_sentence
 from gaussmix.restrictions import Restrictions
 from gaussmix.sources.base import Source
+from gaussmix.starts.base import DETERMINISTIC
 
 
 @documented
@@ -69,13 +73,16 @@ class GaussianMixtureIC(MixtureEstimator):
     trim : float, default 0
         Share of the row weight that every candidate leaves out, as for `GaussianMixture`; criteria are those of the
         rows it keeps. Compare some shares: with a small one, more components take the outliers.
-    criterion : {"bic", "icl", "aic", "aicc", "cv"}, default "bic"
+    criterion : {"bic", "icl", "aic", "aicc", "cv", "stability"}, default "bic"
         The criterion. With "bic" (Schwarz 1978), "icl" (Biernacki, Celeux & Govaert 2000), "aic" (Akaike 1974) and
         "aicc" (Hurvich & Tsai 1989) the lowest wins; mclust's have the opposite sign. "cv" is the mean log-likelihood
         of held-out rows, nats per unit of sample weight. The candidate with the fewest parameters wins among those
-        within one standard error of the highest.
+        within one standard error of the highest. "stability" is how well the labels of repeated fits agree with those
+        of repeats with one component less and one more, from 0 to 1; the highest wins. It favours few components, and
+        never takes one: see the peaks in `results_` too.
     n_folds : int, default 5
-        Parts that "cv" cuts the rows into, at random.
+        Parts that "cv" cuts the rows into, at random. For "stability", how often each candidate is fitted again, from
+        other draws of the starts, with k-means for "auto".
     tol : float or "auto", default 1e-6
         EM ends when a step changes the mean log-likelihood (nats per unit of sample weight) by less. Criteria
         compare totals, so the default is smaller than that of `GaussianMixture`. "auto" as for `GaussianMixture`.
@@ -89,7 +96,8 @@ class GaussianMixtureIC(MixtureEstimator):
     max_time : float or None, default None
         Seconds after which no more candidates are begun, and those that are being fitted end after a step. The best of
         the candidates that were fitted is chosen, with a SearchWarning if some were not; the search goes on until there
-        is one. Those with the fewest components come first. Not for "cv", which judges every candidate several times.
+        is one. Those with the fewest components come first. Not for "cv" and "stability", which fit every candidate
+        several times.
     acceleration : {"auto"} or None, default None
         As for `GaussianMixture`.
     n_init : int, default 1
@@ -115,7 +123,8 @@ class GaussianMixtureIC(MixtureEstimator):
     callbacks : list of functions or None, default None
         Each is called after every step of EM with a record, as for `GaussianMixture`, which also has `candidate`, the
         row of `results_`. One that returns True ends the search, which keeps the best of the candidates that were
-        begun. Candidates are then fitted one after the other, those with the fewest components first. Not for "cv".
+        begun. Candidates are then fitted one after the other, those with the fewest components first. Not for "cv" and
+        "stability".
     random_state : int, RandomState or None, default None
         Seed of the starts, the same for every candidate, of the folds and of `sample`.
     n_jobs : int or None, default None
@@ -135,9 +144,10 @@ class GaussianMixtureIC(MixtureEstimator):
         A row for each candidate, as `pandas.DataFrame` and `polars.DataFrame` take it: "structure" (its name, or the
         value where several of one name have other options than `n_factors`), "n_components", where some have factors
         "n_factors" (None of the others), "log_likelihood" (nats, a total), "n_parameters", "bic", "icl", "aic", "aicc"
-        (lower is better), with ``criterion="cv"`` also "cv" (higher is better) and "cv_error"; "converged", "n_iter",
-        "seconds", and "failure": why a candidate has no numbers (NaN), None if it has. Such a candidate is never
-        chosen.
+        (lower is better), with ``criterion="cv"`` also "cv" (higher is better) and "cv_error", with "stability" also
+        "stability" (higher is better), "stability_sd" over pairs of repeats, and "is_peak": whether it is higher than
+        that of the neighbours in the table; "converged", "n_iter", "seconds", and "failure": why a candidate has no
+        numbers (NaN), None if it has. Such a candidate is never chosen.
     best_index_ : int
         The row of `results_` that was chosen.
     weights_, means_, covariances_, precisions_, precisions_cholesky_ : as for `GaussianMixture`
@@ -165,7 +175,8 @@ class GaussianMixtureIC(MixtureEstimator):
     References
     ----------
     Fraley & Raftery (2002), JASA 97, 611–631; Scrucca, Fraley, Murphy & Raftery (2023), Model-Based Clustering,
-    Classification, and Density Estimation Using mclust in R.
+    Classification, and Density Estimation Using mclust in R; Varrone et al. (2024), Nature Genetics 56, 74–84, for
+    "stability".
 
     Examples
     --------
@@ -178,7 +189,7 @@ class GaussianMixtureIC(MixtureEstimator):
     2
     """
 
-    criterion: Literal["bic", "icl", "aic", "aicc", "cv"]
+    criterion: Literal["bic", "icl", "aic", "aicc", "cv", "stability"]
     n_folds: int
 
     def __init__(
@@ -187,7 +198,7 @@ class GaussianMixtureIC(MixtureEstimator):
         *,
         covariance_type: Structure | Literal["all"] | Family | Iterable[Structure | Family] = "all",
         trim: float = 0.0,
-        criterion: Literal["bic", "icl", "aic", "aicc", "cv"] = "bic",
+        criterion: Literal["bic", "icl", "aic", "aicc", "cv", "stability"] = "bic",
         n_folds: int = 5,
         tol: float | Literal["auto"] = 1e-6,
         certify: bool | Literal["auto"] = "auto",
@@ -294,11 +305,13 @@ class GaussianMixtureIC(MixtureEstimator):
         criterion, n_folds = check_criterion(self.criterion), check_count("n_folds", self.n_folds, 2)
         candidates, problem, plan = self._checked(X, sample_weight, labels, X_error)
         stopping, source = plan.stopping, problem.data.original
-        if stopping.is_watched and criterion == HELD_OUT:
+        if stopping.is_watched and criterion in HIGHER:
             raise ValueError(
                 f"criterion={criterion!r} does not support max_time and callbacks. Choose another criterion, or remove "
                 "them."
             )
+        if criterion == STABILITY:
+            _check_repeats(candidates, plan.starts)
         if criterion == HELD_OUT and (n_rows := source.profile.n_positive) < n_folds:
             raise ValueError(f"n_folds={n_folds}, but there are only {n_rows} rows (of positive weight).")
         given = {"X": X, "y": y, "sample_weight": sample_weight}
@@ -311,12 +324,19 @@ class GaussianMixtureIC(MixtureEstimator):
             faults, has_fit = Faults.of(source, failed), any(result.evidence is not None for result in results)
             if has_fit and criterion == HELD_OUT:
                 results, mean, error = yield from search.cross_validated(results, n_folds)
+            elif has_fit and criterion == STABILITY:
+                mean, error = yield from search.repeated(n_folds)
         if not has_fit:  # the checkpoint is gone: the search would fail again
             raise none_could_be_fitted(results, faults.sentence(self._names))
         table = results_table(results)
         if criterion == HELD_OUT:
             number = highest_within_error(results, mean, error)
             table |= {"cv": mean.tolist(), "cv_error": error.tolist()}
+        elif criterion == STABILITY:
+            mean[[result.failure is not None for result in results]] = np.nan
+            number = lowest(results, -mean)
+            of_pairs = {"stability": mean.tolist(), "stability_sd": error.tolist()}
+            table |= of_pairs | {"is_peak": peaks(candidates, mean)}
         else:
             number = lowest(results, np.array(table[criterion]))
         best, not_begun = results[number], not_begun_sentence(results)
@@ -355,8 +375,8 @@ class GaussianMixtureIC(MixtureEstimator):
         starts = Plan.starts_of(self.init_params, names, CHECKS["n_init"](self.n_init), InitialParameters())
         check_acceleration(self.acceleration)
         stopping = from_now(check_stopping(self), self)
-        if check_trim(self.trim, names) and check_criterion(self.criterion) == HELD_OUT:
-            raise ValueError(f"criterion={HELD_OUT!r} does not support trim. Choose another criterion, or set trim=0.")
+        if check_trim(self.trim, names) and (criterion := check_criterion(self.criterion)) in HIGHER:
+            raise ValueError(f"criterion={criterion!r} does not support trim. Choose another criterion, or set trim=0.")
         source = check_source(self, X, sample_weight, reset=True, may_miss=self._may_miss, X_error=X_error)
         source = check_counts_of_rows(source, self.weight_meaning)
         candidates = [Candidate(*pair) for pair in check_candidates(self, source.n_features)]
@@ -377,6 +397,20 @@ def _check_remedy(degenerate: Any) -> None:
         raise ValueError(f"degenerate={degenerate!r} is for GaussianMixture: {why}. Give 'freeze' or 'repair'.")
 
 
+def _check_repeats(candidates: Sequence[Candidate], starts: Sequence[Any]) -> None:
+    """Raise ValueError for what repeated fits can't judge."""
+    if all(candidate.n_components == 1 for candidate in candidates):
+        raise ValueError(
+            f"criterion={STABILITY!r} compares labels of K components with those of K − 1 and K + 1, and can't judge "
+            "n_components=1. Give larger numbers, such as range(2, 10), or choose another criterion."
+        )
+    if all(isinstance(start, str) and start in DETERMINISTIC for start in starts):
+        raise ValueError(
+            f"criterion={STABILITY!r} needs a start that draws, and init_params={starts[0]!r} makes all repeats equal. "
+            "Give 'auto', 'kmeans' or 'search'."
+        )
+
+
 def as_single(search: GaussianMixtureIC) -> GaussianMixture:
     """The `GaussianMixture` that ends with the mixture that a search has chosen, with the same parameters."""
     names = GaussianMixture._get_param_names()
@@ -395,7 +429,8 @@ def fit_stepwise(
 ) -> Generator[Result, None, None]:
     """Fit as `GaussianMixtureIC.fit` does, and yield what became of each candidate when it is done.
 
-    With ``criterion="cv"`` the fits without each fold follow. Who stops iterating leaves the estimator as it was.
+    With ``criterion="cv"`` the fits without each fold follow, with "stability" the repeats. Who stops iterating leaves
+    the estimator as it was.
     """
     with unchanged_on_failure(search):
         yield from search._fits(X, sample_weight, labels)

@@ -1,4 +1,4 @@
-"""Fit every candidate as a single mixture is fitted, and judge each by its rows, or by rows that no fit has seen."""
+"""Fit every candidate as a single mixture is fitted, and judge each by its rows, by others, or by repeated fits."""
 
 from __future__ import annotations
 
@@ -28,8 +28,10 @@ from gaussmix.fit.candidates import Candidate, Result, folds, held_out, mean_and
 from gaussmix.fit.fit import fit
 from gaussmix.fit.plan import Onward, Plan, SharedStarts
 from gaussmix.fit.problem import Data, Problem
+from gaussmix.fit.stability import Repeats, neighbours, stability
 from gaussmix.fit.watch import Watch
 from gaussmix.numerics.arrays import Array
+from gaussmix.starts.base import AUTO
 
 SMALL = 2**13  # numbers in X: fits of fewer spend their time in Python, where threads wait for each other
 _NOT_BEGUN = {Outcome.TIME_LIMIT: FailureKind.NO_TIME, Outcome.STOPPED: FailureKind.STOPPED}
@@ -170,6 +172,33 @@ class Search:
         mean, error = mean_and_error(np.array(by_fold))
         failed = np.array([result.failure is not None for result in judged])
         return judged, np.where(failed, np.nan, mean), np.where(failed, np.nan, error)
+
+    def repeated(self, n_repeats: int) -> Generator[Result, None, tuple[Array, Array]]:
+        """Fit every candidate, and those with a component less and a component more, from several draws of the starts.
+
+        "auto" is k-means here: it draws, and other starts end too alike to tell numbers of components apart.
+
+        Yields
+        ------
+        result : of a repeat of a candidate, as soon as it is known.
+
+        Returns
+        -------
+        mean, deviation : as for `stability`.
+        """
+        starts = ["kmeans" if isinstance(start, str) and start == AUTO else start for start in self.plan.starts]
+        is_known = self.problem.data.known is not None  # then fewer components may lack one that a label names
+        least = min(candidate.n_components for candidate in self.candidates) if is_known else 1
+        repeats: Repeats = {candidate: [] for candidate in neighbours(self.candidates, least)}
+        for number in range(n_repeats):
+            rng = np.random.default_rng(int(self.plan.rng.integers(2**63)))
+            plan = replace(self.plan, starts=starts, rng=rng, stage=f"repeat {number} ")
+            for result in (yield from replace(self, candidates=[*repeats], plan=plan).results()):
+                run = result.run if result.failure is None else None
+                repeats[result.candidate].append(None if run is None else run.model.parameters)
+        rows = self.problem.data.original
+        engine = engine_for(is_incomplete=rows.is_incomplete, n_jobs=n_threads(self.n_jobs))
+        return stability(self.candidates, repeats, rows, engine)
 
     def _without(self, data: Data, fold: NDArray[np.bool_], number: int) -> Search:
         """The same search on the rows outside a fold."""

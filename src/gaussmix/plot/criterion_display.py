@@ -13,6 +13,7 @@ from gaussmix.errors import counted
 from gaussmix.plot.display import Axes, Display, handle
 from gaussmix.plot.palette import looks_of
 
+_HIGHER = ("cv", "stability")  # the highest wins
 _BEST = 10  # candidates that decide the axis
 _MARGIN = 0.15  # of their range, above and below
 _MOST = 3.0  # times their range: if all candidates are in it, the axis shows all
@@ -23,7 +24,8 @@ class CriterionDisplay(Display):
     """The criterion of every candidate of a search: a line for each structure, over the number of components.
 
     Make it with `from_estimator`. A ring shows what was chosen. A candidate that failed is a cross at the upper edge,
-    above its number of components. Where the ten best lie close together beside all others, the axis shows these ten.
+    above its number of components. Triangles mark the peaks of stability. Where the ten best lie close together beside
+    all others, the axis shows these ten.
 
     Parameters
     ----------
@@ -37,6 +39,7 @@ class CriterionDisplay(Display):
     lines_ : for each structure its line.
     failures_ : for each structure with a failure its crosses.
     best_ : the ring.
+    peaks_ : the triangles; None for another criterion.
     note_ : the text that counts candidates beyond the axis, or None.
     legend_ : the legend at the right of the axes, or None.
 
@@ -64,7 +67,8 @@ class CriterionDisplay(Display):
         Parameters
         ----------
         estimator : a fitted `gaussmix.GaussianMixtureIC`.
-        criterion : "bic", "icl", "aic", "aicc" or, where it was computed, "cv"; by default what the search chose by.
+        criterion : "bic", "icl", "aic", "aicc" or, where it was computed, "cv" or "stability"; by default what the
+            search chose by.
 
         Raises
         ------
@@ -75,7 +79,7 @@ class CriterionDisplay(Display):
             raise TypeError(f"{type(estimator).__name__} compares no candidates: give a fitted GaussianMixtureIC.")
         check_is_fitted(estimator)
         results, wanted = estimator.results_, estimator.criterion if criterion is None else criterion
-        known = [name for name in ("bic", "icl", "aic", "aicc", "cv") if name in results]
+        known = [name for name in ("bic", "icl", "aic", "aicc", *_HIGHER) if name in results]
         if wanted not in known:
             raise ValueError(f"criterion={wanted!r:.60} is not one of {', '.join(map(repr, known))}.")
         return cls(results=results, best_index=estimator.best_index_, criterion=wanted).plot(ax, **options)
@@ -99,19 +103,25 @@ class CriterionDisplay(Display):
         best = counts[self.best_index], values[self.best_index]
         label = f"chosen: {structures[self.best_index]}, {best[0]:.0f}"
         self.best_ = self._ring(*best, label=label)
-        better = "higher is better" if self.criterion == "cv" else "lower is better"
+        self.peaks_ = None
+        if self.criterion == "stability":
+            at = np.flatnonzero(self.results["is_peak"])
+            style = {"marker": "^", "linestyle": "", "markersize": 8, "markerfacecolor": "none", "color": "0.5"}
+            (self.peaks_,) = ax.plot(counts[at], values[at], **style)
+        better = "higher is better" if self.criterion in _HIGHER else "lower is better"
         ax.set(xlabel="number of components", ylabel=f"{self.criterion.upper()} ({better})")
         self._count_along_x(min_n_ticks=1)
         ax.set_xlim(counts.min() - 0.5, counts.max() + 0.5)
         self._show_the_best(values)
         failed = [handle("failed", "0.5", marker="x")] if self.failures_ else []
-        return self._with_legend([*self.lines_.values(), self.best_, *failed], legend)
+        peaks = [] if self.peaks_ is None else [handle("peak", "0.5", marker="^")]
+        return self._with_legend([*self.lines_.values(), self.best_, *peaks, *failed], legend)
 
     def _show_the_best(self, values: Any) -> None:
         """Let the best candidates and the chosen one decide the axis; a note counts those that lie beyond it."""
         self.note_ = None
         known = values[~np.isnan(values)]
-        cost = -known if self.criterion == "cv" else known
+        cost = -known if self.criterion in _HIGHER else known
         best, last = (known[np.argsort(cost, kind="stable")[[0, min(_BEST, len(known)) - 1]]]).tolist()
         shown = np.array([best, last, values[self.best_index]])
         room = _MARGIN * np.ptp(shown)
@@ -120,7 +130,7 @@ class CriterionDisplay(Display):
         if not room or np.ptp(known) <= _MOST * np.ptp(shown):
             return
         self.ax_.set_ylim(low, high)
-        is_below = self.criterion == "cv"
+        is_below = self.criterion in _HIGHER
         where: dict[str, Any] = {
             "x": 0.99,
             "y": 0.01 if is_below else 0.99,

@@ -9,7 +9,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from gaussmix.em.trace import Frozen, State, Trace
 from gaussmix.errors import LIKELIHOOD, FailureKind, Outcome, counted, name_components, warn
-from gaussmix.fit.candidates import Result, reasons_and_advice
+from gaussmix.fit.candidates import Result, Table, reasons_and_advice
 from gaussmix.fit.diagnostics import ROUNDED, constant_columns, name_columns
 from gaussmix.fit.fitted import LEFT_OUT
 from gaussmix.model import Model
@@ -125,6 +125,19 @@ def dropped_sentence(results: Sequence[Result], chosen: Result, columns: str) ->
     reasons, advice = reasons_and_advice(failed, columns)
     number = f"{len(failed)} of {counted(len(results), 'candidate')}"
     return f"{number} could not be fitted: {reasons} {advice} results_ has the reason of each."
+
+
+def stability_sentence(results: Table, best: int) -> str | None:
+    """Say what a choice by stability stands beside: the other peaks, and what BIC takes; None for another choice."""
+    if "stability" not in results:
+        return None
+    structures, counts = results["structure"], results["n_components"]
+    found = zip(structures, counts, results["is_peak"], strict=True)
+    peaks = [str(count) for structure, count, is_peak in found if is_peak and structure == structures[best]]
+    low = min((bic, place) for place, bic in enumerate(results["bic"]) if bic == bic)[1]
+    of_peaks = f"Peaks of {structures[best]}: K = {', '.join(peaks)}. " if peaks else ""
+    chosen = f"Stability chose K = {counts[best]}, and favours few components. {of_peaks}"
+    return f"{chosen}BIC is lowest for {structures[low]}, K = {counts[low]}."
 
 
 def rounding_sentence(mixture: Model) -> str | None:

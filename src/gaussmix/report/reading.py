@@ -25,6 +25,7 @@ from gaussmix.mixture.mixture import Mixture
 from gaussmix.mixture.shown import names_of, sketch
 from gaussmix.numerics.arrays import Array
 from gaussmix.numerics.frames import Frame, made_frame
+from gaussmix.report.messages import stability_sentence
 from gaussmix.report.summary import Summary
 from gaussmix.sources.array import ArraySource
 from gaussmix.sources.base import Source
@@ -181,6 +182,8 @@ def _warnings(fitted: Fitted) -> list[str]:
         reasons = ", ".join(f"{number} × {words}" for words, number in failed.most_common())
         n_begun = counted(sum(kind is None or kind.was_begun for kind in kinds), "candidate")
         found.append(f"{failed.total()} of {n_begun} could not be fitted: {reasons}. results_ has the reason of each.")
+    if fitted.results is not None and (sentence := stability_sentence(fitted.results, fitted.best_index or 0)):
+        found.append(sentence)
     return found
 
 

@@ -19,7 +19,7 @@ from gaussmix.cli.model_file import ModelFile
 from gaussmix.cli.outputs import json_value
 from gaussmix.cli.show.findings import covariances_of
 from gaussmix.cli.show.notices import in_options
-from gaussmix.door.parameters import HELD_OUT
+from gaussmix.door.parameters import HELD_OUT, HIGHER
 from gaussmix.errors import FailureKind, counted
 from gaussmix.estimators.bayesian_gaussian_mixture import components_used
 from gaussmix.estimators.gaussian_mixture_ic import GaussianMixtureIC
@@ -30,7 +30,7 @@ from gaussmix.mixture.digits import shorten
 from gaussmix.mixture.mixture import Mixture
 from gaussmix.mixture.mixtures import Mixtures
 from gaussmix.report.inference import OfMixture
-from gaussmix.report.messages import SearchWarning
+from gaussmix.report.messages import SearchWarning, stability_sentence
 from gaussmix.report.reading import summary_of
 from gaussmix.sources.tables.base import STANDARD
 
@@ -70,6 +70,8 @@ def show_fit(search: GaussianMixtureIC, about: Mapping[str, Any]) -> None:
     counts = search.results_["n_components"]
     if len(set(counts)) > 1 and mixture.n_components == max(counts):
         screen.print(f"K = {mixture.n_components} is the largest tried; a larger one may be better still.")
+    if (sentence := stability_sentence(search.results_, search.best_index_)) is not None:
+        screen.print(f"\n{sentence}", soft_wrap=True)
     screen.print(f"\nK = {mixture.n_components}, {covariances_of(mixture.family)}, mean ± sd:\n")
     screen.print(search.summary().table(screen.width), soft_wrap=True)
     ended = f"Ended after {counted(search.n_iter_, 'step')}. {in_options(search.outcome_.reason)}"
@@ -111,7 +113,7 @@ def structures(results: dict[str, list[Any]]) -> list[str]:
 def _best_first(search: GaussianMixtureIC) -> list[int]:
     """The candidates with the best values in order, and the chosen one even if it is not among them ("cv")."""
     values = np.array(search.results_[search.criterion])
-    order = np.argsort(-values if search.criterion == HELD_OUT else values, kind="stable")
+    order = np.argsort(-values if search.criterion in HIGHER else values, kind="stable")
     shown: list[int] = [place for place in order.tolist() if math.isfinite(values[place])][:_MOST_CANDIDATES]
     return shown if search.best_index_ in shown else [*shown[:-1], search.best_index_]
 
@@ -147,14 +149,16 @@ def show_matrix(console: Console, search: GaussianMixtureIC) -> None:
 
 
 def _mark(criterion: str) -> str:
-    return "simplest within an error of the highest" if criterion == HELD_OUT else f"lowest {criterion.upper()}"
+    if criterion == HELD_OUT:
+        return "simplest within an error of the highest"
+    return f"{'highest' if criterion in HIGHER else 'lowest'} {criterion.upper()}"
 
 
 def _value(value: float, criterion: str, decimals: int = 2) -> str:
     """A criterion in few digits: totals with one or two decimals, means over rows with four."""
     if math.isnan(value):
         return _FAILED
-    return f"{value:.{4 if criterion == HELD_OUT else decimals}f}"
+    return f"{value:.{4 if criterion in HIGHER else decimals}f}"
 
 
 def _written(what: str, model: str | None, example: str) -> str:

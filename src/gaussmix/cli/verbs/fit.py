@@ -21,13 +21,15 @@ from gaussmix.cli.outputs import check_target, open_target
 from gaussmix.cli.show.notices import collected_warnings, is_quiet, print_notices
 from gaussmix.cli.show.progress import progress
 from gaussmix.cli.show.reports import echo_json, fit_as_json, fit_notices, many_as_json, show_fit, show_many
-from gaussmix.door.parameters import HELD_OUT, check_candidates
+from gaussmix.door.parameters import HELD_OUT, HIGHER, STABILITY, check_candidates
 from gaussmix.door.restrictions import DEFAULT
 from gaussmix.em.criteria import CRITERIA
 from gaussmix.errors import listed
 from gaussmix.estimators.fit_many import fit_many
 from gaussmix.estimators.gaussian_mixture_ic import GaussianMixtureIC, fit_stepwise
 from gaussmix.families.factor_analyzer import NOISES
+from gaussmix.fit.candidates import Candidate
+from gaussmix.fit.stability import neighbours
 from gaussmix.mixture.mixtures import Mixtures
 from gaussmix.sources.base import Source
 from gaussmix.sources.files.base import FileSource
@@ -75,8 +77,9 @@ def parameter(name: str, metavar: str | None, help: str, flag: str = "", **check
 @parameter(
     "criterion",
     None,
-    "What decides: the lowest of these, or cv, the likelihood of held-out rows.",
-    type=click.Choice([*CRITERIA, HELD_OUT]),
+    "What decides: the lowest of these; the highest of cv, the likelihood of held-out rows, or of stability, the "
+    "agreement of labels of repeated fits.",
+    type=click.Choice([*CRITERIA, *HIGHER]),
 )
 @options.weights
 @options.weight_meaning
@@ -186,10 +189,11 @@ def fit(
 
 def run_search(search: GaussianMixtureIC, rows: Source, labels: list[Any] | None = None) -> None:
     """Fit the candidates of a search with a bar of progress, and print what was unusual."""
-    n_folds = search.n_folds if search.criterion == HELD_OUT else 0
+    candidates = [Candidate(*pair) for pair in check_candidates(search, rows.n_features)]
+    again = {HELD_OUT: len(candidates), STABILITY: len(neighbours(candidates))}.get(search.criterion, 0)
     fits = fit_stepwise(search, rows, labels=labels)
     with progress() as bars, collected_warnings() as collected, closing(fits):
-        advance = bars.fits(len(check_candidates(search, rows.n_features)) * (1 + n_folds))
+        advance = bars.fits(len(candidates) + search.n_folds * again)
         if isinstance(rows, FileSource):
             rows.watch = bars.rows(rows.n_rows, rows.reader.bytes_of(1))
         for _ in fits:

@@ -1,0 +1,156 @@
+"""The criterion "stability": how well labels of repeated fits agree with those of one component less and one more."""
+
+from copy import deepcopy
+
+import numpy as np
+import pytest
+from scipy.signal import find_peaks
+from sklearn.metrics import fowlkes_mallows_score
+from sklearn.metrics.cluster import contingency_matrix
+
+import gaussmix
+from gaussmix import GaussianMixture, GaussianMixtureIC, Noise
+from gaussmix.door.parameters import check_seed
+from gaussmix.fit import search as searches
+from gaussmix.fit.candidates import Candidate
+from gaussmix.fit.stability import fowlkes_mallows, peaks
+from gaussmix.plot import CriterionDisplay
+
+CENTRES = np.array([[0.0, 0], [5, 0], [0, 6], [9, 9], [16, 12]])
+USUAL = {"reg_covar": 0, "tol": 1e-6, "max_iter": 1000, "init_params": "kmeans"}
+CHOICE = {"covariance_type": ["full"], "criterion": "stability", "random_state": 0}
+
+
+@pytest.fixture(scope="module")
+def X():
+    rng = np.random.default_rng(0)
+    return np.concatenate([rng.normal(centre, 1.2, size=(60, 2)) for centre in CENTRES])
+
+
+def cellcharter(labels):
+    """Stability as CellCharter's `ClusterAutoK` computes it (its lines, shortened), from labels[run][K]."""
+    counts, stability = list(labels[0]), []
+    for i in range(1, len(labels)):
+        stability.extend(fowlkes_mallows_score(labels[i][k], labels[j][k + 1]) for j in range(i) for k in counts[:-1])
+    by_pair = [stability[i : i + len(counts) - 1] for i in range(0, len(stability), len(counts) - 1)]
+    by_step = list(map(list, zip(*by_pair, strict=True)))
+    return np.array([by_step[i] + by_step[i - 1] for i in range(1, len(by_step))])
+
+
+@pytest.mark.parametrize("sizes", [(3, 4), (1, 2), (6, 6)])
+def test_the_index_is_scikit_learns(sizes, rng):
+    labels = [rng.integers(size, size=200) for size in sizes]
+    table = contingency_matrix(*labels).astype(float)
+    assert fowlkes_mallows(table) == pytest.approx(fowlkes_mallows_score(*labels), rel=1e-12)
+    assert fowlkes_mallows(np.eye(5)) == 0 == fowlkes_mallows_score(range(5), range(5))
+
+
+def test_it_is_cellcharters_of_fits_one_by_one(X, monkeypatch):
+    found = GaussianMixtureIC(range(2, 7), **CHOICE).fit(X)
+    generator, labels = check_seed(0), []
+    for _ in range(5):
+        rng = np.random.default_rng(int(generator.integers(2**63)))
+        monkeypatch.setattr(GaussianMixture, "_rng", lambda self, rng=rng: deepcopy(rng))
+        labels.append({k: GaussianMixture(k, **USUAL).fit_predict(X) for k in range(1, 8)})
+    expected = cellcharter(labels)
+    np.testing.assert_allclose(found.results_["stability"], expected.mean(axis=1), rtol=1e-12)
+    np.testing.assert_allclose(found.results_["stability_sd"], expected.std(axis=1), rtol=1e-9)
+    assert found.best_index_ == expected.mean(axis=1).argmax()
+    assert np.flatnonzero(found.results_["is_peak"]).tolist() == find_peaks(expected.mean(axis=1))[0].tolist()
+    assert expected.std() > 0.01, "repeats differ"
+
+
+def test_the_other_criteria_are_those_of_a_search_by_bic(X):
+    found = GaussianMixtureIC(range(1, 4), **CHOICE, n_folds=2).fit(X).results_
+    by_bic = GaussianMixtureIC(range(1, 4), **CHOICE | {"criterion": "bic"}).fit(X).results_
+    assert {name: found[name] for name in by_bic if name != "seconds"} == {
+        name: column for name, column in by_bic.items() if name != "seconds"
+    }
+    assert np.isnan(found["stability"][0])
+    assert np.isfinite(found["stability"][1:]).all()
+
+
+def test_the_same_bits_for_any_threads_and_any_cut_of_the_rows(X, tmp_path):
+    how = {**CHOICE, "covariance_type": ["diag", "spherical"], "n_folds": 2}
+    rows = np.tile(X, (270, 1)) + np.random.default_rng(0).normal(size=(270 * len(X), 2))  # two leaves
+    np.save(tmp_path / "rows.npy", rows)
+    sources = [(rows, 1), (rows, 2), (gaussmix.open(tmp_path / "rows.npy", memory="1 MB"), None)]
+    tables = [GaussianMixtureIC(2, **how, n_jobs=jobs).fit(each).results_ for each, jobs in sources]
+    for table in tables[1:]:
+        assert table["stability"] == tables[0]["stability"]
+
+
+def test_a_weight_counts_rows(X):
+    weight = np.arange(len(X)) % 3
+    how = {**CHOICE, "n_folds": 3}
+    weighted = GaussianMixtureIC([2, 3], **how).fit(X, sample_weight=weight).results_
+    repeated = GaussianMixtureIC([2, 3], **how).fit(X.repeat(weight, axis=0)).results_
+    np.testing.assert_allclose(weighted["stability"], repeated["stability"], rtol=1e-9)
+
+
+def test_no_repeat_lacks_a_component_of_a_label(X):
+    labels = np.where(np.arange(len(X)) % 3, -1, np.arange(len(X)) % 2)
+    found = GaussianMixtureIC([2, 3], **CHOICE, n_folds=2).fit(X, labels=labels).results_["stability"]
+    np.testing.assert_array_equal(np.isnan(found), [True, False])  # one component has no place for label 1
+
+
+def test_noise_is_a_label(X):
+    rows = np.vstack([X, np.random.default_rng(1).uniform(-20, 30, size=(60, 2))])
+    found = GaussianMixtureIC([2, 3], **CHOICE, n_folds=2, noise=Noise()).fit(rows)
+    assert all(0 < value < 1 for value in found.results_["stability"])
+
+
+def test_fits_that_fail_are_not_compared(X, monkeypatch):
+    caught = {}
+
+    def without_some(candidates, repeats, *others):
+        caught["all"] = judge(candidates, repeats, *others)
+        first, last = Candidate(candidates[0].family, 2), Candidate(candidates[0].family, 5)
+        repeats[first][1] = None  # pairs without it are left
+        repeats[last] = [None] * 3  # nothing is left above 4
+        return judge(candidates, repeats, *others)
+
+    judge = searches.stability
+    monkeypatch.setattr(searches, "stability", without_some)
+    found = GaussianMixtureIC([2, 3, 4], **CHOICE, n_folds=3).fit(X).results_["stability"]
+    assert found[0] != caught["all"][0][0]
+    np.testing.assert_array_equal(np.isnan(found), [False, False, True])
+
+
+def test_a_peak_is_higher_than_both_neighbours():
+    values, candidates = np.array([np.nan, 0.4, 0.6, 0.5, 0.7]), [Candidate("f", k) for k in range(1, 6)]
+    assert peaks(candidates, values) == [False, False, True, False, False]
+    assert peaks([*candidates[2:], *candidates[:2]], np.roll(values, -2)) == [True, False, False, False, False]
+
+
+def test_what_was_chosen_is_told_beside_bic(X):
+    found = GaussianMixtureIC(range(2, 7), **CHOICE).fit(X)
+    sentence = found.summary().warnings[-1]
+    assert sentence.startswith(f"Stability chose K = {found.n_components_}, and favours few components. Peaks of")
+    assert sentence.endswith(f"BIC is lowest for full, K = {2 + int(np.argmin(found.results_['bic']))}.")
+
+
+def test_the_picture_marks_the_peaks(X):
+    found = GaussianMixtureIC(range(2, 7), **CHOICE).fit(X)
+    display = CriterionDisplay.from_estimator(found)
+    at = np.flatnonzero(found.results_["is_peak"])
+    assert len(at)
+    np.testing.assert_array_equal(display.peaks_.get_xdata(), 2 + at)
+    np.testing.assert_array_equal(display.peaks_.get_ydata(), np.array(found.results_["stability"])[at])
+    assert display.ax_.get_ylabel() == "STABILITY (higher is better)"
+    assert CriterionDisplay.from_estimator(found, criterion="bic").peaks_ is None
+
+
+@pytest.mark.parametrize(
+    ("how", "message"),
+    [
+        ({"n_components": 1}, "can't judge n_components=1. Give larger numbers"),
+        ({"init_params": "hierarchical"}, "needs a start that draws, and init_params='hierarchical' makes all repeats"),
+        ({"max_time": 9}, "criterion='stability' does not support max_time and callbacks"),
+        ({"trim": 0.1}, "criterion='stability' does not support trim"),
+        ({"n_folds": 1}, "n_folds=1 must be an integer ≥ 2"),
+    ],
+)
+def test_what_repeats_cannot_judge_is_refused(how, message, X):
+    with pytest.raises(ValueError, match=message):
+        GaussianMixtureIC(**{"n_components": [2, 3], **CHOICE, **how}).fit(X)

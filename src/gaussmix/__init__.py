@@ -77,7 +77,8 @@ _HOMES = {  # the module of each name, imported at its first use: so the command
     "n_components_test": "estimators.order_tests",
     "open": "sources.opening",
 }
-_MODULES = ("export", "plot", "spark", "testing")  # imported by name, since each needs more packages or is for tests
+# Imported by name: they need more packages, or are for tests.
+_MODULES = ("anndata", "export", "plot", "spark", "testing")
 _INSTEAD = {  # what people type first, and what does it here
     "Mclust": "GaussianMixtureIC",
     "MclustDA": "GaussianMixtureClassifier",

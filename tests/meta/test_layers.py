@@ -147,6 +147,7 @@ MAY_IMPORT = {
         "sources",
         "numerics",
     ],
+    "anndata": ["door", "estimators"],
     "spark": ["families", "estimators", "sources"],
     "__main__": ["cli"],
     "testing": [

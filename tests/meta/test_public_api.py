@@ -38,7 +38,7 @@ def test_an_import_of_everything_leaves_open_to_python() -> None:
 
 
 def test_only_what_is_public_is_shown() -> None:
-    assert set(dir(gaussmix)) - {"export", "plot", "spark", "testing"} == {
+    assert set(dir(gaussmix)) - {"anndata", "export", "plot", "spark", "testing"} == {
         *gaussmix.__all__,
         "__version__",
         "load",
@@ -56,6 +56,7 @@ def test_only_what_is_public_is_shown() -> None:
         ("Mclust", "Use GaussianMixtureIC."),
         ("PairDisplay", "import it from gaussmix.plot"),
         ("spark", "import gaussmix.spark"),
+        ("anndata", "import gaussmix.anndata"),
     ],
 )
 def test_names_that_people_type_first_lead_to_ours(name: str, hint: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -56,6 +56,7 @@ SOURCES: dict[str, Opener | str] = {
     "dask.Array": "gaussmix.sources.dask:open_dask",
     "dask.DataFrame": "gaussmix.sources.dask:open_dask",
     "dask.Series": "gaussmix.sources.dask:open_dask",
+    "h5py.Dataset": "gaussmix.sources.hdf5:open_hdf5",
     "pyspark.DataFrame": "gaussmix.sources.spark.cluster:open_spark",
 }
 _IN_MEMORY = {"builtins", "numpy", "pandas", "scipy"}  # libraries whose tables no other package opens
@@ -83,7 +84,7 @@ def open(
         read in the order of their names; a folder of such files; the same as a URL, such as
         ``"s3://bucket/rows/*.parquet"``; a `pyarrow.dataset.Dataset` or `RecordBatchReader`; a table of Delta or
         Iceberg; a polars `LazyFrame`; a DuckDB relation; a Dask array, whose columns are called x1, x2 …, or data
-        frame; a Spark data frame.
+        frame; a Spark data frame; an `h5py.Dataset`, whose columns are called so too.
     columns : the features; by default all columns that hold numbers.
     weights : the column of row weights, frequencies ≥ 0; None where all are 1.
     memory : bytes, or a text such as "512 MB": for rows and what is kept beside them. The libraries need about

@@ -1,0 +1,105 @@
+"""Clusters of the cells of an AnnData, with the results where scanpy, squidpy and CellCharter look for them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from gaussmix.door.parameters import names_several
+from gaussmix.estimators.gaussian_mixture import GaussianMixture
+from gaussmix.estimators.gaussian_mixture_ic import GaussianMixtureIC
+
+__all__ = ["cluster"]
+
+
+def cluster(
+    adata: Any,
+    n_components: int | Iterable[int] = tuple(range(1, 10)),
+    *,
+    use_rep: str | None = None,
+    key_added: str = "gaussmix",
+    **parameters: Any,
+) -> GaussianMixture | GaussianMixtureIC:
+    """Cluster the cells (or spots) of an AnnData, and write labels, probabilities and parameters into it.
+
+    The rows are in memory, on disk (``anndata.read_h5ad(path, backed="r")``), or a Dask array. They may be larger than
+    memory in both of these.
+
+    Parameters
+    ----------
+    adata : the `anndata.AnnData`. It is changed in place, in memory.
+    n_components : a number of clusters, or several, from which `criterion` chooses.
+    use_rep : the rows: a key of `obsm`, such as "X_pca", or else of `layers`; None or "X" for `X`.
+    key_added : the key of the results.
+    parameters : of `GaussianMixtureIC` where there are several numbers of clusters or several structures; otherwise of
+        `GaussianMixture`. For example ``criterion="stability"``, ``covariance_type="EEE"``, ``random_state=0``.
+
+    Returns
+    -------
+    fitted : the estimator, for all else that a mixture can tell. In `adata` it has written
+
+        - ``obs[key_added]``: the cluster of each cell, a categorical of "0", "1" …, and "-1" for noise and for cells
+          that `trim` left out;
+        - ``obsm[key_added + "_proba"]``: the probability of each cluster, (n_obs, n_components); of a Dask array it is
+          one too, which is computed when it is read;
+        - ``uns[key_added]``: "weights", "means", "covariances" and "covariance_type" as
+          `Mixture.from_parameters` takes them, "use_rep", and after a choice "criterion" and "results", a frame.
+
+    Raises
+    ------
+    KeyError : there is no such key in `obsm` or `layers`.
+    ValueError, TypeError : the rows are sparse, or can't be fitted, or a parameter can't be used.
+
+    Examples
+    --------
+    >>> import anndata, numpy as np
+    >>> from gaussmix.anndata import cluster
+    >>> rng = np.random.default_rng(0)
+    >>> adata = anndata.AnnData(rng.normal(np.repeat([0.0, 9.0], [60, 40])[:, None], size=(100, 3)))
+    >>> fitted = cluster(adata, range(1, 5), covariance_type="full", random_state=0)
+    >>> adata.obs["gaussmix"].value_counts().tolist(), adata.obsm["gaussmix_proba"].shape
+    ([60, 40], (100, 2))
+    """
+    from pandas import Categorical, DataFrame  # AnnData needs it
+
+    rows = _rows_of(adata, use_rep)
+    structures = parameters.get("covariance_type", "full")
+    is_choice = not isinstance(n_components, int | np.integer) or names_several(structures)
+    kind: Any = GaussianMixtureIC if is_choice else GaussianMixture
+    fitted = kind(n_components, **parameters)
+    labels = np.asarray(fitted.fit_predict(rows))
+    mixture = fitted.mixture_
+    names = [*(["-1"] if mixture.noise is not None or labels.min() < 0 else []), *map(str, range(mixture.n_components))]
+    adata.obs[key_added] = Categorical(labels.astype(str), categories=names)
+    adata.obsm[f"{key_added}_proba"] = fitted.predict_proba(rows)
+    found = {"weights": mixture.weights, "means": mixture.means, "covariances": fitted.covariances_}
+    found |= {"covariance_type": mixture.family.name, "use_rep": use_rep or "X"}
+    if is_choice:
+        results = {name: ["" if each is None else each for each in column] for name, column in fitted.results_.items()}
+        found |= {"criterion": fitted.criterion, "results": DataFrame(results)}
+    adata.uns[key_added] = found
+    done: GaussianMixture | GaussianMixtureIC = fitted
+    return done
+
+
+def _rows_of(adata: Any, use_rep: str | None) -> Any:
+    """The rows (n_obs, n_features) that a key names."""
+    if use_rep is None or use_rep == "X":
+        rows, name = adata.X, "adata.X"
+    elif use_rep in adata.obsm:
+        rows, name = adata.obsm[use_rep], f"adata.obsm[{use_rep!r}]"
+    elif use_rep in adata.layers:
+        rows, name = adata.layers[use_rep], f"adata.layers[{use_rep!r}]"
+    else:
+        known = ", ".join(map(repr, (*adata.obsm, *adata.layers))) or "no keys"
+        raise KeyError(f"use_rep={use_rep!r} is no key of obsm or layers, which have {known}.")
+    if rows is None:
+        raise ValueError(f"{name} is empty. Give use_rep=, a key of obsm.")
+    if hasattr(type(rows), "format"):  # sparse arrays, in memory and on disk
+        raise TypeError(
+            f"{name} is sparse, and a mixture needs dense columns, tens rather than thousands. Reduce it first, for "
+            "example by scanpy.pp.pca(adata), and give use_rep='X_pca'."
+        )
+    return rows

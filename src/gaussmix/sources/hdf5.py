@@ -1,0 +1,49 @@
+"""Rows of an HDF5 data set, such as X of an AnnData on disk: read in every pass where they do not fit into memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from gaussmix.numerics.arrays import Array, Rows
+from gaussmix.sources.base import Source
+from gaussmix.sources.files.base import Reader, check_columns, opened
+from gaussmix.sources.opening import Request
+from gaussmix.waist.block import Block
+from gaussmix.waist.leaves import LEAF_ROWS
+
+
+def open_hdf5(data: Any, asked: Request) -> Source:
+    """Open an `h5py.Dataset`, whose columns are called x1, x2 …; raises ValueError for what is no table of numbers."""
+    return opened(_DatasetReader(data, asked), asked.memory)
+
+
+class _DatasetReader(Reader):
+    """The rows of a data set, a leaf at a time."""
+
+    order = "C"
+    has_names = False
+
+    def __init__(self, data: Any, asked: Request) -> None:
+        self.name = f"data set {data.name!r} of {data.file.filename}"
+        if data.ndim != 2 or data.dtype.kind not in "biuf":
+            held = f"{data.dtype} of shape {data.shape}"
+            raise ValueError(f"The {self.name} holds {held}, not rows and columns of numbers.")
+        self._data, every = data, [f"x{1 + column}" for column in range(data.shape[1])]
+        check_columns(f"The {self.name}", every, asked.columns, asked.weights)
+        self.n_rows, self.weights, self.may_miss = len(data), asked.weights, asked.missing
+        self.names = list(asked.columns or (name for name in every if name != asked.weights))
+        self.dtype = np.dtype(np.float32 if data.dtype == np.float32 else np.float64)
+        self._places = None if self.names == every else [every.index(name) for name in self.names]
+        self._weight_place = None if asked.weights is None else every.index(asked.weights)
+
+    def parts(self) -> Iterator[Block]:
+        return (Block(first, self._data[first : first + LEAF_ROWS]) for first in range(0, self.n_rows, LEAF_ROWS))
+
+    def put_part(self, part: Block, first: int, rows: Rows, row_weight: Array | None) -> None:
+        taken = part.rows[first : first + len(rows)]
+        rows[...] = taken if self._places is None else taken[:, self._places]
+        if row_weight is not None:
+            row_weight[...] = taken[:, self._weight_place]

@@ -1,0 +1,87 @@
+"""`gaussmix.anndata.cluster`: rows from any place of an AnnData, results where its readers look for them."""
+
+import dask.array as da
+import numpy as np
+import pytest
+from scipy import sparse
+
+from gaussmix import GaussianMixture, GaussianMixtureIC, Mixture, Noise
+
+anndata = pytest.importorskip("anndata")
+cluster = pytest.importorskip("gaussmix.anndata").cluster
+
+
+@pytest.fixture
+def adata(rng):
+    rows = rng.normal(np.repeat([0.0, 7.0, 14.0], [60, 40, 50])[:, None], size=(150, 3))
+    made = anndata.AnnData(sparse.csr_array(rng.poisson(0.3, size=(150, 8)).astype(float)))
+    made.obsm["X_pca"], made.layers["dense"] = rows, np.hstack([rows, rng.normal(size=(150, 5))])
+    return made
+
+
+def test_a_number_of_clusters_is_one_fit(adata):
+    fitted = cluster(adata, 3, use_rep="X_pca", covariance_type="EEE", random_state=0)
+    alone = GaussianMixture(3, covariance_type="EEE", random_state=0).fit(adata.obsm["X_pca"])
+    assert type(fitted) is GaussianMixture
+    assert adata.obs["gaussmix"].tolist() == alone.predict(adata.obsm["X_pca"]).astype(str).tolist()
+    assert adata.obs["gaussmix"].cat.categories.tolist() == ["0", "1", "2"]
+    np.testing.assert_array_equal(adata.obsm["gaussmix_proba"], alone.predict_proba(adata.obsm["X_pca"]))
+
+
+def test_several_are_a_choice_by_the_criterion(adata):
+    how = {"covariance_type": "full", "criterion": "stability", "n_folds": 2, "random_state": 0}
+    fitted = cluster(adata, range(2, 5), use_rep="X_pca", key_added="niche", **how)
+    alone = GaussianMixtureIC(range(2, 5), **how).fit(adata.obsm["X_pca"])
+    assert fitted.n_components_ == alone.n_components_ == len(adata.obs["niche"].cat.categories)
+    found = adata.uns["niche"]
+    assert (found["criterion"], found["use_rep"]) == ("stability", "X_pca")
+    np.testing.assert_array_equal(found["results"]["stability"], alone.results_["stability"])
+
+
+def test_several_structures_are_a_choice(adata):
+    fitted = cluster(adata, 3, use_rep="X_pca", covariance_type=["EEE", "VVV"], random_state=0)
+    assert adata.uns["gaussmix"]["results"]["structure"].tolist() == ["tied", "full"]
+    assert adata.uns["gaussmix"]["covariance_type"] == fitted.covariance_type_
+
+
+@pytest.mark.parametrize("structure", ["full", "tied", "diag", "spherical", "VEV"])
+def test_a_file_has_the_mixture_and_rows_on_disk_are_fitted(adata, structure, tmp_path):
+    """The same bits from memory, from HDF5 and from Dask."""
+    how = {"covariance_type": structure, "random_state": 0}
+    del adata.layers["dense"]
+    adata.X = adata.obsm["X_pca"] @ np.ones((3, 8)) + np.arange(8) * np.random.default_rng(0).normal(size=(150, 8))
+    fitted = cluster(adata, range(2, 4), **how)
+    adata.write_h5ad(tmp_path / "cells.h5ad")
+    backed = anndata.read_h5ad(tmp_path / "cells.h5ad", backed="r")
+    found = backed.uns["gaussmix"]
+    same = Mixture.from_parameters(
+        **{name: found[name] for name in ("weights", "means", "covariances", "covariance_type")}
+    )
+    np.testing.assert_allclose(same.log_density(adata.X), fitted.score_samples(adata.X), rtol=1e-10)
+    assert backed.obs["gaussmix"].tolist() == adata.obs["gaussmix"].tolist()
+    lazy = anndata.AnnData(da.from_array(np.asarray(adata.X), chunks=(64, 8)))
+    for other in (backed, lazy):
+        cluster(other, range(2, 4), key_added="again", **how)
+        assert other.obs["again"].tolist() == adata.obs["gaussmix"].tolist()
+        np.testing.assert_array_equal(other.uns["again"]["means"], found["means"])
+    assert isinstance(lazy.obsm["again_proba"], da.Array)
+    np.testing.assert_array_equal(lazy.obsm["again_proba"].compute(), adata.obsm["gaussmix_proba"])
+    backed.file.close()
+
+
+def test_noise_and_what_trim_left_out_is_a_category(adata):
+    cluster(adata, 3, use_rep="X_pca", noise=Noise(), random_state=0)
+    assert adata.obs["gaussmix"].cat.categories.tolist() == ["-1", "0", "1", "2"]
+    cluster(adata, 3, use_rep="X_pca", trim=0.1, random_state=0)
+    assert (adata.obs["gaussmix"] == "-1").sum() == 15
+
+
+def test_rows_are_named(adata):
+    cluster(adata, 2, use_rep="dense", random_state=0)
+    assert adata.uns["gaussmix"]["means"].shape == (2, 8)
+    with pytest.raises(TypeError, match=r"adata.X is sparse, .* scanpy.pp.pca\(adata\), and give use_rep='X_pca'"):
+        cluster(adata, 2)
+    with pytest.raises(KeyError, match="use_rep='X_umap' is no key of obsm or layers, which have 'X_pca'"):
+        cluster(adata, 2, use_rep="X_umap")
+    with pytest.raises(ValueError, match=r"adata.X is empty. Give use_rep=, a key of obsm"):
+        cluster(anndata.AnnData(obsm={"X_pca": np.eye(9)}), 2)

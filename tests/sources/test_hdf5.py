@@ -1,0 +1,53 @@
+"""HDF5 data sets as rows."""
+
+import numpy as np
+import pytest
+
+import gaussmix
+from gaussmix import GaussianMixture
+from gaussmix.testing import check_source
+
+h5py = pytest.importorskip("h5py")
+
+
+@pytest.fixture
+def file(tmp_path):
+    with h5py.File(tmp_path / "rows.h5", "w") as made:
+        yield made
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32, np.int16])
+@pytest.mark.parametrize("memory", ["1 MB", "1 GB"])
+def test_rows_are_those_of_memory(file, memory, dtype, rng):
+    rows = (100 * rng.normal(size=(70_000, 3))).astype(dtype)
+    data = file.create_dataset("rows", data=rows, chunks=(999, 2), compression="gzip")
+    found = GaussianMixture(2, random_state=0, max_iter=3, tol=0.1).fit(gaussmix.open(data, memory=memory))
+    expected = GaussianMixture(2, random_state=0, max_iter=3, tol=0.1).fit(rows)
+    np.testing.assert_array_equal(found.mixture_.means, expected.mixture_.means)
+    np.testing.assert_array_equal(found.predict(data), expected.predict(rows))
+
+
+def test_columns_and_weights(file, rng):
+    rows, weight = rng.normal(size=(500, 2)), rng.integers(3, size=500)
+    data = file.create_dataset("rows", data=np.column_stack([weight, rows]))
+    found = GaussianMixture(2, random_state=0).fit(gaussmix.open(data, columns=["x2", "x3"], weights="x1"))
+    expected = GaussianMixture(2, random_state=0).fit(rows, sample_weight=weight)
+    np.testing.assert_array_equal(found.means_, expected.means_)
+
+
+def test_it_is_a_source(file, rng):
+    def made(rows, weight):
+        columns = rows if weight is None else np.column_stack([rows, weight])
+        data = file.create_dataset(f"rows {len(file)}", data=columns)
+        return gaussmix.open(data, weights=None if weight is None else "x4", memory="1 kB")
+
+    check_source(made, rng)
+
+
+def test_what_is_no_table_is_refused(file):
+    for wrong in (np.ones(4), np.ones((2, 2), dtype=complex)):
+        with pytest.raises(ValueError, match=r"The data set .* of .*rows.h5 holds .*, not rows and columns of"):
+            gaussmix.open(file.create_dataset(str(wrong.dtype), data=wrong))
+    data = file.create_dataset("holes", data=[[1.0, 2.0], [3.0, np.nan]])
+    with pytest.raises(ValueError, match="row 1, column 'x2'"):
+        gaussmix.open(data)

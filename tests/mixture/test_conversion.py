@@ -213,3 +213,38 @@ def test_the_distribution_does_not_import_sklearns_mixtures():
     """Only `to_sklearn` does."""
     code = "import sys, gaussmix.mixture.mixture; sys.exit('sklearn.mixture' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+class Module:
+    """The attributes of `GaussianMixtureModel` in torchgmm 0.1.4 and pycave 3.2.1, in the shapes that they document."""
+
+    def __init__(self, theirs):
+        self.covariance_type = theirs.covariance_type
+        self.component_probs, self.means = theirs.weights_.astype(np.float32), theirs.means_.astype(np.float32)
+        self.precisions_cholesky = theirs.precisions_cholesky_.astype(np.float32)
+
+
+@SKLEARN
+def test_mixtures_of_torch_and_cuvs_come_over(name, rng):
+    """The factors of torchgmm and pycave, and the buffers of cuVS, have scikit-learn's conventions."""
+    rows = rng.normal(np.repeat([0.0, 5.0], 50)[:, None], [1.0, 2.0, 0.1], size=(100, 3))
+    theirs = Theirs(2, covariance_type=name, random_state=0).fit(rows)
+    flat = theirs.covariances_.astype(np.float32).ravel()
+    found = [
+        Mixture.from_torch(Module(theirs)),
+        Mixture.from_torch(SimpleNamespace(model_=Module(theirs))),
+        Mixture.from_cuvs(theirs.weights_.astype(np.float32), theirs.means_, flat, covariance_type=name),
+        Mixture.from_cuvs(theirs.weights_, theirs.means_, theirs.covariances_, covariance_type=name),
+    ]
+    for each in found:
+        assert each.family.name == name
+        np.testing.assert_allclose(each.log_density(rows), theirs.score_samples(rows), rtol=1e-4)
+    np.testing.assert_allclose(found[-1].covariances, theirs.covariances_, rtol=1e-12)
+    np.testing.assert_array_equal(found[0].log_density(rows), found[1].log_density(rows))
+
+
+def test_what_is_no_mixture_of_torch_or_cuvs_is_refused():
+    with pytest.raises(TypeError, match=r"GaussianMixture has no component_probs: give a fitted .* of torchgmm"):
+        Mixture.from_torch(Theirs())
+    with pytest.raises(ValueError, match=r"means of shape \(2, 2\) and 3 numbers in covariances make no mixture with"):
+        Mixture.from_cuvs([0.5, 0.5], np.eye(2), [1.0, 2.0, 3.0])

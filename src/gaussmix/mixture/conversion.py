@@ -1,24 +1,28 @@
-"""A model from known parameters, and from and to scikit-learn."""
+"""A model from known parameters, from other libraries, and to scikit-learn."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
+from scipy.linalg import solve_triangular
 
 from gaussmix.checks import check_real
 from gaussmix.covariances import Covariances, Dense
 from gaussmix.families.base import Family, family_named, unconstrained
 from gaussmix.model import Model, flaw
 from gaussmix.numerics.arrays import Array
+from gaussmix.numerics.contract import contract
 from gaussmix.numerics.pieces import copied
 
 if TYPE_CHECKING:
     from sklearn.mixture import GaussianMixture
 
 _FITTED = ("covariance_type", "weights_", "means_", "covariances_")
+_OF_TORCH = ("covariance_type", "component_probs", "means", "precisions_cholesky")
 
 
 def from_parameters(
@@ -55,6 +59,39 @@ def from_sklearn(estimator: Any) -> tuple[Model, tuple[str, ...] | None]:
     model = from_parameters(estimator.weights_, estimator.means_, covariances, None, estimator.covariance_type)
     names = getattr(estimator, "feature_names_in_", None)
     return model, None if names is None else tuple(names)
+
+
+def from_torch(estimator: Any) -> Model:
+    """The model of torchgmm or pycave, in float64: they keep the factors U of the precisions U Uᵀ in float32."""
+    module = getattr(estimator, "model_", estimator)
+    missing = [name for name in _OF_TORCH if not hasattr(module, name)]
+    if missing:
+        what = f"{type(module).__name__} has no {missing[0]}"
+        raise TypeError(f"{what}: give a fitted GaussianMixture of torchgmm or pycave, or its model_.")
+    weights, means, factors = (_doubles(name, getattr(module, name)) for name in _OF_TORCH[1:])
+    family = family_named(module.covariance_type)
+    if not family.kind.is_matrix:
+        return from_parameters(weights / weights.sum(), means, factors**-2.0, None, family)
+    d = factors.shape[-1]
+    roots = np.array([solve_triangular(each, np.eye(d)) for each in factors.reshape(-1, d, d)])
+    covariances = contract("mki,mkj->mij", roots, roots).reshape(factors.shape)
+    return from_parameters(weights / weights.sum(), means, _symmetric(family, covariances), None, family)
+
+
+def from_cuvs(weights: ArrayLike, means: ArrayLike, covariances: ArrayLike, covariance_type: str) -> Model:
+    """The model in the buffers of cuVS, whose covariances are flat, and mostly of the precision of float32."""
+    family, shares, centres = family_named(covariance_type), _doubles("weights", weights), _doubles("means", means)
+    flat = _doubles("covariances", covariances)
+    if centres.ndim != 2 or flat.size != math.prod(shape := family.shape(*centres.shape)):
+        raise ValueError(
+            f"means of shape {centres.shape} and {flat.size} numbers in covariances make no mixture with "
+            f"covariance_type={covariance_type!r}."
+        )
+    return from_parameters(shares / shares.sum(), centres, _symmetric(family, flat.reshape(shape)), None, family)
+
+
+def _doubles(name: str, values: Any) -> Array:
+    return np.asarray(check_real(name, values), dtype=np.float64)
 
 
 def to_sklearn(model: Model, names: tuple[str, ...] | None) -> GaussianMixture:

@@ -13,7 +13,7 @@ from gaussmix.families.base import Family
 from gaussmix.formats import Details, Place, model_file
 from gaussmix.mixture.base import of_components
 from gaussmix.mixture.compare.comparisons import Comparisons
-from gaussmix.mixture.conversion import from_parameters, from_sklearn, to_sklearn
+from gaussmix.mixture.conversion import from_cuvs, from_parameters, from_sklearn, from_torch, to_sklearn
 from gaussmix.mixture.sampling import Labels, sample
 from gaussmix.mixture.scipy_names import SciPyNames
 from gaussmix.mixture.shown import Shown
@@ -127,6 +127,69 @@ class Mixture(Shown, SciPyNames, Comparisons):
         """
         model, names = from_sklearn(estimator)
         return cls.of(model, None if names is None else check_names(names, model.n_features))
+
+    @classmethod
+    def from_torch(cls, estimator: Any) -> Self:
+        """Take the distribution that an estimator of torchgmm or pycave has fitted.
+
+        Parameters
+        ----------
+        estimator : a fitted `GaussianMixture` of torchgmm (which CellCharter uses) or pycave, or its `model_`: an
+            object with `covariance_type`, `component_probs`, `means` and `precisions_cholesky`. Tensors of a GPU are
+            copied.
+
+        Raises
+        ------
+        TypeError : estimator is no fitted mixture.
+        ValueError : its numbers make no mixture.
+
+        Notes
+        -----
+        Both keep the upper factors U of precisions U Uᵀ in float32. The covariances are those of the factors in
+        float64, and the weights are scaled to sum to 1.
+
+        Examples
+        --------
+        >>> from types import SimpleNamespace
+        >>> import numpy as np
+        >>> from gaussmix import Mixture
+        >>> numbers = {"component_probs": np.ones(1), "means": np.zeros((1, 2)), "precisions_cholesky": np.full(1, 0.5)}
+        >>> Mixture.from_torch(SimpleNamespace(covariance_type="spherical", **numbers)).covariances
+        array([4.])
+        """
+        return cls.of(from_torch(estimator))
+
+    @classmethod
+    def from_cuvs(
+        cls, weights: ArrayLike, means: ArrayLike, covariances: ArrayLike, *, covariance_type: str = "full"
+    ) -> Self:
+        """Take the distribution that `cuvs::cluster::gmm::fit` of NVIDIA's cuVS has found.
+
+        Parameters
+        ----------
+        weights : (n_components,).
+        means : (n_components, n_features), data units.
+        covariances : data units², the flat buffer, or in the shape of the structure. Arrays of a GPU are copied.
+        covariance_type : as in the call: "full", "tied", "diag" or "spherical".
+
+        Raises
+        ------
+        TypeError : the numbers are not real.
+        ValueError : the numbers make no mixture.
+
+        Notes
+        -----
+        In float32 the two halves of a matrix differ by rounding, and weights do not sum to 1: the means of the halves
+        are taken, and the weights are scaled.
+
+        Examples
+        --------
+        >>> from gaussmix import Mixture
+        >>> Mixture.from_cuvs([1.0], [[0.0, 3.0]], [2.0, 0.5, 0.5, 1.0]).covariances
+        array([[[2. , 0.5],
+                [0.5, 1. ]]])
+        """
+        return cls.of(from_cuvs(weights, means, covariances, covariance_type))
 
     @classmethod
     def load(cls, path: Place) -> Self:

@@ -170,6 +170,17 @@ def test_an_error_ends_a_run_and_not_those_from_other_starts():
     assert fitted.diagnostics_ == []
 
 
+@pytest.mark.parametrize("as_frame", [True, False])
+def test_a_column_that_follows_from_others_is_named(as_frame, rng):
+    X = pd.DataFrame(rng.normal(size=(90, 3)), columns=["width", "height", "depth"])
+    X["inches"] = X["width"] / 2.54
+    which = "Column 'inches' follows from column 'width'" if as_frame else "Column 3 follows from column 0 "
+    with pytest.raises(SingularCovariance, match=f"scale the input data. {which}.*Leave it out, or .* Concerned: comp"):
+        GaussianMixture(2, reg_covar=0, random_state=0).fit(X if as_frame else X.to_numpy())
+    with pytest.raises(SingularCovariance, match="Columns? 'depth' .*constant.*Leave it out"):
+        GaussianMixture(2, covariance_type="diag", reg_covar=0, random_state=0).fit(X.assign(depth=1.0))
+
+
 @pytest.mark.parametrize("remedy", ["drop", "repair"])
 def test_a_start_may_have_components_on_too_few_rows(remedy):
     """Here k-means finds a cluster of the rows whose `wait` is the same: otherwise there is no start."""

@@ -33,7 +33,7 @@ from gaussmix.door.rows import as_meant, check_enough_rows, check_meaning, check
 from gaussmix.em.online import Rate
 from gaussmix.em.remedies import Remedy
 from gaussmix.em.stopping import Stopping
-from gaussmix.errors import DegenerateError, warn
+from gaussmix.errors import DegenerateError, SingularCovariance, warn
 from gaussmix.estimators.attributes import facts_of, parameters_of
 from gaussmix.estimators.base import unchanged_on_failure
 from gaussmix.estimators.docs import documented
@@ -41,7 +41,7 @@ from gaussmix.estimators.fitting import fitted_of, from_now, problem_of, watched
 from gaussmix.estimators.partial_fit import StreamingMixture
 from gaussmix.families import Family, Structure
 from gaussmix.families.one_feature import check_features
-from gaussmix.fit.diagnostics import named
+from gaussmix.fit.diagnostics import explained, named
 from gaussmix.fit.fit import fit
 from gaussmix.fit.fitted import Fitted, RowFacts
 from gaussmix.fit.plan import InitialParameters, Onward, Plan
@@ -378,6 +378,8 @@ class GaussianMixture(StreamingMixture):
                 run, ends = fit(problem, plan, watch)
             except DegenerateError as error:
                 raise named(error, data.original, names) from None
+            except SingularCovariance as error:
+                raise explained(error, data.original, problem.family, names) from None
         reached = run.trace.last if problem.is_plain and run.trace.n_steps else None
         facts = RowFacts.of(data.original, X, reached, began)
         of_fit = problem, plan.stopping, run, ends, facts, names, watch.left_out.get(None)

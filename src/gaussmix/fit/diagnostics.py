@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from gaussmix.em.trace import State
-from gaussmix.errors import DegenerateError, counted, listed
+from gaussmix.errors import DegenerateError, SingularCovariance, counted, listed
 from gaussmix.families.base import Family
 from gaussmix.model import Model
 from gaussmix.numerics.arrays import Array
@@ -208,6 +208,14 @@ def _most_determined(model: Model, component: int) -> int:
 def name_of(feature: int | None, names: Sequence[str] | None) -> str | int | None:
     """A feature by its name, if it has one."""
     return feature if feature is None or names is None else str(names[feature])
+
+
+def explained(
+    error: SingularCovariance, source: Source, family: Family, names: Sequence[str] | None
+) -> SingularCovariance:
+    """The same error with the columns that make covariances singular, if there are some."""
+    sentence = Faults.of(source, [family]).sentence(names)
+    return SingularCovariance(error.components, f"{error.sentence} {sentence}") if sentence else error
 
 
 def named(error: DegenerateError, source: Source, names: Sequence[str] | None) -> DegenerateError:

@@ -1,0 +1,140 @@
+"""Run other packages' own tests with classes of gaussmix in the place of scikit-learn's: docs/guide/other-tools.md.
+
+python tools/in_other_tools.py FOLDER
+
+FOLDER has a checkout of each package that is tried (RDT, pyod, scikit-lego, raptor). BERTopic, umap-learn, and what the
+packages need, must be installed. Each is tried with scikit-learn's classes and with ours. Nothing is downloaded.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import inspect
+import os
+import re
+import subprocess
+import sys
+import types
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+GM, BAYES = "GaussianMixture", "BayesianGaussianMixture"
+LEGO = [f"sklego.{module}:{name}" for module, name in (
+    ("mixture.gmm_classifier", GM), ("mixture.gmm_outlier_detector", GM), ("mixture.bayesian_gmm_classifier", BAYES),
+    ("mixture.bayesian_gmm_detector", BAYES), ("naive_bayes", GM), ("naive_bayes", BAYES),
+)]  # fmt: skip
+TESTS = {  # a checkout → the names that are replaced, by ours of the same name, and what pytest runs
+    "RDT": (
+        [f"sklearn.mixture:{BAYES}"],
+        [f"tests/{kind}/transformers/test_numerical.py" for kind in ("integration", "unit")] + ["-k", "ClusterBased"],
+    ),
+    "pyod": ([f"pyod.models.gmm:{GM}"], ["pyod/test/test_gmm.py"]),
+    "scikit-lego": (
+        LEGO,
+        [
+            "tests/test_estimators/test_gmm_naive_bayes.py",
+            "tests/test_estimators/test_mixture_classifier.py",
+            "tests/test_estimators/test_mixture_detector.py",
+        ],
+    ),
+}
+fits = 0  # by gaussmix, in this process
+
+
+def replace(names: str) -> None:
+    """Put classes of gaussmix into the places module:name, several by commas, and count their fits."""
+    import gaussmix
+
+    for module, name in (each.split(":") for each in names.split(",") if each):
+        ours: Any = getattr(gaussmix, name)
+        if "counted" not in ours.fit.__qualname__:
+            ours.fit = _counted(ours.fit)
+        setattr(importlib.import_module(module), name, ours)
+
+
+def _counted(fit: Any) -> Any:
+    @functools.wraps(fit)
+    def counted(self: Any, *arguments: Any, **options: Any) -> Any:
+        global fits
+        fits += 1
+        return fit(self, *arguments, **options)
+
+    counted.__qualname__ = "counted"
+    return counted
+
+
+def pytest_configure(config: Any) -> None:
+    """pytest calls this: the script is its plugin too."""
+    replace(os.environ.get("REPLACED", ""))
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Say whether ours were used at all."""
+    terminalreporter.write_line(f"{fits} fits by gaussmix")
+
+
+def run_tests(folder: Path, names: list[str], arguments: list[str]) -> str:
+    """The last lines of pytest in a checkout."""
+    here = [str(Path(__file__).parent), str(folder), *filter(None, [os.environ.get("PYTHONPATH")])]
+    environment = {**os.environ, "REPLACED": ",".join(names), "PYTHONPATH": os.pathsep.join(here)}
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "in_other_tools", "-p", "no:cacheprovider", *arguments]
+    run = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    return ", ".join(re.findall(r"^(\d+ fits by gaussmix|.* in [\d.]+s.*)$", run.stdout, flags=re.MULTILINE))
+
+
+def bertopic(model: Any) -> str:
+    """Topics of the docstrings of scikit-learn, embedded without a language model."""
+    from bertopic import BERTopic
+    from sklearn.decomposition import PCA, TruncatedSVD
+    from sklearn.feature_extraction.text import TfidfVectorizer
+    from sklearn.pipeline import make_pipeline
+    from sklearn.utils.discovery import all_estimators
+
+    texts = [inspect.getdoc(each) or "" for _, each in all_estimators()]
+    embeddings = make_pipeline(TfidfVectorizer(), TruncatedSVD(50, random_state=0)).fit_transform(texts)
+    topics = BERTopic(hdbscan_model=model, umap_model=PCA(5, random_state=0))
+    labels, _ = topics.fit_transform(texts, embeddings)
+    again, _ = topics.transform(texts, embeddings)
+    same = np.mean(np.asarray(labels) == np.asarray(again))
+    return f"{len(texts)} texts, {len(topics.get_topic_info())} topics; transform gives {same:.0%} of the labels again"
+
+
+def raptor(folder: Path, names: str) -> str:
+    """RAPTOR's two levels of clusters, of 300 embeddings in 12 groups."""
+    package: Any = types.ModuleType("raptor")  # the package's own __init__ imports language models
+    package.__path__ = [str(folder / "raptor")]
+    sys.modules["raptor"], tokens = package, types.ModuleType("tiktoken")
+    vars(tokens).update(get_encoding=lambda name: None, Encoding=object)  # the package downloads a vocabulary
+    sys.modules["tiktoken"] = tokens
+    for name in [each for each in sys.modules if each.startswith("raptor.")]:
+        del sys.modules[name]
+    utils = importlib.import_module("raptor.cluster_utils")
+    replace(names)
+    rng = np.random.default_rng(0)
+    rows = 3 * rng.normal(size=(12, 64))[np.arange(300) % 12] + rng.normal(size=(300, 64))
+    found = utils.perform_clustering(rows, dim=10, threshold=0.1)
+    n_clusters = len({int(each) for labels in found for each in labels})
+    pure = sum(len({row % 12 for row in range(300) if k in found[row]}) == 1 for k in range(n_clusters))
+    return f"{n_clusters} clusters, {pure} of one group"
+
+
+def main(folder: Path) -> None:
+    """Print what came of each, with scikit-learn's classes first."""
+    from sklearn.cluster import KMeans
+
+    import gaussmix
+
+    for name, (names, arguments) in TESTS.items():
+        for places in ([], names):
+            print(f"{name}, {'gaussmix' if places else 'scikit-learn'}: {run_tests(folder / name, places, arguments)}")
+    for model in (KMeans(10, random_state=0), gaussmix.GaussianMixture(10, covariance_type="EEE", random_state=0)):
+        print(f"BERTopic, {type(model).__name__}: {bertopic(model)}")
+    for places in ("", f"raptor.cluster_utils:{GM}"):
+        print(f"RAPTOR, {'gaussmix' if places else 'scikit-learn'}: {raptor(folder / 'raptor', places)}")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]).resolve())

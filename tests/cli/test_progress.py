@@ -3,15 +3,16 @@
 from threading import Thread
 from time import sleep
 
+import numpy as np
 import pytest
-from rich.progress import Progress
 
-from gaussmix.cli.show.progress import Bars
+from gaussmix import GaussianMixture
+from gaussmix.cli.show.progress import Bars, Shown
 
 
 @pytest.fixture
 def shown():
-    return Progress(disable=True)
+    return Shown(disable=True)
 
 
 @pytest.mark.parametrize("parts", [[40, 60, 40, 60], [40, 40, 60, 60], [100, 100], [40, 40, 40, 40, 40]])
@@ -57,3 +58,17 @@ def test_the_bar_of_fits_counts_structures_too(verb, cli, faithful, tmp_path, mo
     monkeypatch.setattr(Bars, "fits", lambda bars, total: totals.append(total) or fits(bars, total))
     assert cli(verb, faithful, "-k", "1:2", "-s", "spherical,diag", "-o", tmp_path / "out").exit_code == 0
     assert totals == [4]
+
+
+def test_a_line_tells_the_gain_beside_the_tolerance(shown, rng):
+    bars, steps, seen = Bars(shown), [], []
+    assert not bars.is_shown
+    rows = np.concatenate([rng.normal(size=(50, 2)), rng.normal(1, 2, size=(50, 2))])
+    calls = [steps.append, bars.steps(1e-4), lambda step: seen.append(shown.below)]
+    how = {"init_params": "random", "n_init": 2, "max_iter": 1000, "random_state": 0}
+    GaussianMixture(2, tol=1e-4, **how, callbacks=calls).fit(rows)
+    assert seen[0] == f"step 1: {steps[0].log_likelihood:.6g} nats a row"
+    gain = steps[2].log_likelihood - steps[1].log_likelihood
+    assert seen[2] == f"step 3: {steps[2].log_likelihood:.6g} nats a row, gained {gain:.1e} (--tol 0.0001)"
+    assert seen[[step.start for step in steps].index(1)].startswith("step 1: ")
+    assert [str(each) for each in shown.get_renderables()][-1] == seen[-1]

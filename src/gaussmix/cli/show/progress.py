@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from threading import Lock
 from time import monotonic
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.progress import (
     BarColumn,
     Progress,
@@ -22,14 +22,43 @@ from rich.progress import (
 from rich.text import Text
 
 from gaussmix.cli.show.notices import is_quiet
+from gaussmix.fit.watch import Step
 from gaussmix.sources.tables.base import STANDARD
+
+
+class Shown(Progress):
+    """Bars, and a line below them."""
+
+    below = ""
+
+    def get_renderables(self) -> Iterator[RenderableType]:
+        yield from super().get_renderables()
+        if self.below:
+            yield Text(self.below, no_wrap=True, overflow="ellipsis")
 
 
 class Bars:
     """What is shown while work is done."""
 
-    def __init__(self, shown: Progress) -> None:
+    def __init__(self, shown: Shown) -> None:
         self._shown = shown
+
+    @property
+    def is_shown(self) -> bool:
+        """Whether anybody sees them."""
+        return not self._shown.disable
+
+    def steps(self, tol: object) -> Callable[[Step], None]:
+        """A callback of a fit: a line below the bars tells the log-likelihood, and its last gain beside `tol`."""
+        before = 0.0
+
+        def tell(step: Step) -> None:
+            nonlocal before
+            now = step.log_likelihood
+            gain = f", gained {now - before:.1e} (--tol {tol})" if step.iteration > 1 else ""
+            self._shown.below, before = f"step {step.iteration}: {now:.6g} nats a row{gain}", now
+
+        return tell
 
     def fits(self, total: int) -> Callable[[], None]:
         """A bar of fits; call what is returned after each."""
@@ -77,5 +106,5 @@ def progress(output: str = "") -> Iterator[Bars]:
     hidden = is_quiet() or shows_rows or not console.is_terminal  # rich would leave an empty line in a log
     columns = SpinnerColumn(), TextColumn("{task.description}"), BarColumn(16), _Done(), TimeElapsedColumn()
     left = TextColumn("about"), TimeRemainingColumn(), TextColumn("left")
-    with Progress(*columns, *left, console=console, transient=True, disable=hidden) as shown:
+    with Shown(*columns, *left, console=console, transient=True, disable=hidden) as shown:
         yield Bars(shown)

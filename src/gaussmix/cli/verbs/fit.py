@@ -196,8 +196,11 @@ def run_search(search: GaussianMixtureIC, rows: Source, labels: list[Any] | None
         advance = bars.fits(len(candidates) + search.n_folds * again)
         if isinstance(rows, FileSource):
             rows.watch = bars.rows(rows.n_rows, rows.reader.bytes_of(1))
+            if bars.is_shown and search.criterion not in HIGHER:  # the others support no callbacks
+                search.callbacks = [bars.steps(search.tol)]
         for _ in fits:
             advance()
+    search.callbacks = None
     print_notices(fit_notices(search, collected))
 
 

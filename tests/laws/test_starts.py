@@ -6,15 +6,17 @@ import numpy as np
 import pytest
 
 from gaussmix.em import ridge as ridges
+from gaussmix.em.best_of import _gaps, _hopeful
 from gaussmix.em.initial import InitialMoments
 from gaussmix.em.loop import run_em
 from gaussmix.em.objective import Ridge
 from gaussmix.em.ridge import automatic_ridge
 from gaussmix.em.stopping import Stopping
-from gaussmix.em.trace import final
+from gaussmix.em.trace import State, Trace, final
 from gaussmix.errors import SingularCovariance
 from gaussmix.families import FAMILIES
 from gaussmix.families.full import Full
+from gaussmix.model import Model
 from gaussmix.numerics.core import native_target
 from gaussmix.sources.array import ArraySource
 from gaussmix.starts import STARTS, Partition, kmeans, sample
@@ -245,6 +247,46 @@ def test_em_starts_where_a_few_steps_go_highest(family, engine, rng):
     best = final(run_em(source, engine, first.model(FAMILIES["full"], objective), objective, settled)).trace.last
     found = final(run_em(source, engine, first.model(family(), objective), objective, few)).trace.last
     assert found == pytest.approx(best, abs=1e-5)  # where gains fall to 1e-6 and by a tenth from step to step
+
+
+def two_groups(rng, linear=None):
+    """A mixture of two components that all differ, mapped linearly."""
+    halves = rng.normal(size=(2, 3, 3))
+    covariances, means = halves @ halves.swapaxes(1, 2) + np.eye(3), rng.normal(size=(2, 3))
+    if linear is not None:
+        covariances, means = linear @ covariances @ linear.T, means @ linear.T
+    return Model(rng.dirichlet([5.0, 5.0]), means, FAMILIES["full"].covariances(covariances, 2, 3), FAMILIES["full"])
+
+
+def test_runs_are_as_far_apart_as_their_components_diverge(rng):
+    seeds, linear = rng.integers(2**31, size=3), rng.normal(size=(3, 3))
+    models = [two_groups(np.random.default_rng(seed)) for seed in seeds]
+    found = _gaps(models)
+
+    def kl(one, other, k):
+        change = np.linalg.solve(other.covariances.each[k], one.covariances.each[k])
+        offset = one.means[k] - other.means[k]
+        distance = offset @ np.linalg.solve(other.covariances.each[k], offset)
+        return 0.5 * (np.trace(change) - 3 - np.linalg.slogdet(change)[1] + distance)
+
+    for i, one in enumerate(models):
+        for j, other in enumerate(models):
+            weights = 0.5 * (one.weights + other.weights)
+            expected = sum(weights[k] * 0.5 * (kl(one, other, k) + kl(other, one, k)) for k in range(2))
+            assert found[i, j] == pytest.approx(expected, rel=1e-9, abs=1e-12)
+    mapped = _gaps([two_groups(np.random.default_rng(seed), linear) for seed in seeds])
+    np.testing.assert_allclose(mapped, found, rtol=1e-8, atol=1e-10)
+
+
+def test_of_runs_that_are_alike_the_highest_goes_on_and_others_as_high_do_too(rng):
+    one, other = (two_groups(np.random.default_rng(seed)) for seed in (1, 2))
+    near = replace(one, means=one.means + 1e-3)
+    heights = {"higher": (-3.0, -2.0, -1.0), "lower": (-3.0, -2.0, -1.001)}
+    runs = [
+        (model, State(model, Trace(heights[each], heights[each])))
+        for model, each in [(near, "lower"), (one, "higher"), (other, "lower")]
+    ]
+    assert [model for model, _ in _hopeful(runs)] == [one, other]
 
 
 class Flat(Hopeless):

@@ -3,22 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from typing import Any
 
-from gaussmix.em.loop import TOLERANCE_IN_SINGLE, run_em
+import numpy as np
+
+from gaussmix.em.loop import TOLERANCE_IN_SINGLE
+from gaussmix.em.many import copies, run_each
 from gaussmix.em.objective import Objective
 from gaussmix.em.stopping import Stopping
 from gaussmix.em.trace import State, Trace, final
 from gaussmix.engines.base import Engine
 from gaussmix.errors import NonFiniteLikelihood, Outcome, SingularCovariance
 from gaussmix.model import Model
+from gaussmix.numerics.arrays import Array
+from gaussmix.numerics.contract import contract
+from gaussmix.numerics.factorise import factorise
 from gaussmix.sources.base import Source
 
 # Relative, and nats for objectives below 1: runs that reach the same maximum differ by less, in any component order.
 ROUNDING = 1e-10
 FIRST_STEPS, MOST_STEPS = 4, 512  # runs are compared after 4, 8, 16, … 512 steps
-HOPE = 4.0  # a run may still gain this many times its gain in the second half of its steps
-SAME = 3e-3  # nats per unit of row weight: runs that differ by less, in height and in gain, lead to one maximum
+HOPE = 8.0  # a run may still gain this many times its gain in the second half of its steps
+SAME = 0.01  # nats: runs whose components differ by less on average lead to one maximum
 
 # A run of EM from a start, or from the state of an earlier run of the same start.
 Run = Callable[[State | None], Iterator[State]]
@@ -79,21 +86,31 @@ def highest(models: list[Model], source: Source, engine: Engine[Any], objective:
     returned, and the fit from it reports the collapse. After Maron & Moore (1997), Artificial Intelligence Review 11.
     """
     runs = [(model, State(model, Trace())) for model in models]
-    n_steps = FIRST_STEPS
-    while len(runs) > 1 and n_steps <= MOST_STEPS:
-        few = Stopping(max(tolerance, TOLERANCE_IN_SINGLE), n_steps)
-        runs = _hopeful([(model, _continued(state, source, engine, objective, few)) for model, state in runs])
-        n_steps *= 2
+    before, until = 0, FIRST_STEPS
+    while len(runs) > 1 and until <= MOST_STEPS:
+        few = Stopping(max(tolerance, TOLERANCE_IN_SINGLE), until - before)
+        runs = _hopeful(_continued(runs, source, engine, objective, few))
+        before, until = until, 2 * until
     model, end = runs[0]
     return model if end.trace.frozen else end.model
 
 
-def _continued(state: State, source: Source, engine: Engine[Any], objective: Objective, stopping: Stopping) -> State:
-    """The state after more steps, or when a component got stuck."""
-    if _has_ended(state):
-        return state
-    states = run_em(source, engine, state.model, objective, stopping, trace=state.trace)
-    return next((each for each in states if each.trace.frozen or each.outcome is not None), state)
+def _continued(
+    runs: list[tuple[Model, State]], source: Source, engine: Engine[Any], objective: Objective, stopping: Stopping
+) -> list[tuple[Model, State]]:
+    """The same runs after more steps, but those that had ended."""
+    going = [state for _, state in runs if not _has_ended(state)]
+    ends = run_each(
+        engine, [state.model for state in going], objective, stopping, lambda _: source, copies(source, len(going))
+    )
+    after = {id(state): _joined(state.trace, end) for state, end in zip(going, ends, strict=True)}
+    return [(model, after.get(id(state), state)) for model, state in runs]
+
+
+def _joined(before: Trace, end: State) -> State:
+    """The end of a run that went on after `before`."""
+    heights = (*before.log_likelihood, *end.trace.log_likelihood), (*before.objective, *end.trace.objective)
+    return end._replace(trace=replace(end.trace, log_likelihood=heights[0], objective=heights[1]))
 
 
 def _has_ended(state: State) -> bool:
@@ -102,18 +119,41 @@ def _has_ended(state: State) -> bool:
 
 def _hopeful(runs: list[tuple[Model, State]]) -> list[tuple[Model, State]]:
     """The highest run first, then the runs that may still end above it and do not follow another one."""
-    highest_first = sorted(runs, key=lambda run: rank(run[1]))
-    best = highest_first[0][1].trace.last
-    kept: list[tuple[Model, State]] = []
-    for model, state in highest_first:
-        last, gain = state.trace.last, _recent_gain(state.trace)
-        is_hopeless = rank(state)[0] or _has_ended(state) or last + HOPE * gain < best
-        is_same = any(
-            abs(last - other.trace.last) <= SAME and abs(gain - _recent_gain(other.trace)) <= SAME for _, other in kept
-        )
-        if not kept or not (is_hopeless or is_same):
-            kept.append((model, state))
-    return kept
+    first, *others = sorted(runs, key=lambda run: rank(run[1]))
+    best = first[1].trace.last
+    hopeful = [first, *(run for run in others if not _is_hopeless(run[1], best))]
+    gaps = _gaps([state.model for _, state in hopeful]) if len(hopeful) > 1 else np.zeros((1, 1))
+    kept = list[int]()
+    for i in range(len(hopeful)):
+        if not (gaps[i, kept] <= SAME).any():
+            kept.append(i)
+    return [hopeful[i] for i in kept]
+
+
+def _is_hopeless(state: State, best: float) -> bool:
+    """Whether a run cannot end above the highest any more."""
+    return rank(state)[0] or _has_ended(state) or state.trace.last + HOPE * _recent_gain(state.trace) < best
+
+
+def _gaps(models: list[Model]) -> Array:
+    """How unlike the components of models from one partition are, (n_models, n_models), nats.
+
+    The mean over components k of ½ (KL(k, k') + KL(k', k)), half of Jeffreys' divergence, weighted as in both models:
+    ¼ [tr(P Σ') + tr(P' Σ) − 2 d + δᵀ (P + P') δ] with P = Σ⁻¹ and δ the difference of the means.
+    """
+    weights, means = np.array([model.weights for model in models]), np.array([model.means for model in models])
+    covariances = np.array([model.covariances.dense() for model in models])
+    n, K, d = means.shape
+    factors = factorise(covariances.reshape(n * K, d, d))[0].reshape(n, K, d, d)
+    precisions = contract("rkji,rkjl->rkil", factors, factors)
+    means = means - means.mean(axis=0)
+    pulled = contract("rkij,rkj->rki", precisions, means)
+    rest = contract("rki,rki->rk", pulled, means) - d
+    # tr(P Σ') − d + δᵀ P δ is one product of the numbers of a model and those of another one.
+    own = np.concatenate((precisions.reshape(n, K, d * d), -2 * pulled, rest[:, :, None]), axis=2)
+    squares = (covariances + means[:, :, :, None] * means[:, :, None]).reshape(n, K, d * d)
+    one_way = contract("rka,ska->rsk", own, np.concatenate((squares, means, np.ones((n, K, 1))), axis=2))
+    return contract("rsk,rsk->rs", 0.25 * (one_way + one_way.swapaxes(0, 1)), 0.5 * (weights[:, None] + weights))
 
 
 def rank(state: State) -> tuple[bool, float]:

@@ -17,6 +17,9 @@ from gaussmix.engines.runner import Begun, Control, Groups, Recipe, Runner
 from gaussmix.errors import Outcome
 from gaussmix.model import Model
 from gaussmix.sources.base import Source
+from gaussmix.waist.leaves import LEAF_ROWS
+
+FEW = LEAF_ROWS // 8  # rows: with more, calls cost little beside the work, and several starts share a sort of the rows
 
 
 def run_each(
@@ -41,6 +44,17 @@ def run_each(
         if place not in ends:
             ends[place] = final(run_em(source_of(place), engine, model, objective, stopping))
     return [ends[place] for place in range(len(models))]
+
+
+def copies(source: Source, number: int) -> Groups | None:
+    """The rows of a source so many times, for runs from several models; None where one call would not be faster."""
+    block = source.whole
+    if block is None or block.n_rows > FEW or block.log_prior is not None:
+        return None
+    first, ones = np.zeros(number, np.int64), np.ones(number)
+    return Groups(
+        block.rows, block.row_weight, first, first + block.n_rows, block.total_weight * ones, ones, first_weight=first
+    )
 
 
 def _by_core(

@@ -13,7 +13,7 @@ from gaussmix.numerics.contract import contract
 from gaussmix.waist.moments import Scatter
 
 MOST_COMPONENTS = 8  # the number of largest components whose own axes are tried
-SHARP, SOFT = 0.5, 2.0  # times the variances, where EM begins with axes of the pooled scatter, of a component
+SHARP, SOFT = 0.5, 4.0  # times the variances, where EM begins with axes of the pooled scatter, of a component
 ACCURACY = 1e-6  # relative error of the covariances; the likelihood is flat there and loses at most 1e-12 of itself
 
 # The variances along the axes, (n_components, d), that suit the diagonals (n_components, d) of DᵀS_kD and masses best.

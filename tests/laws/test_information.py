@@ -253,6 +253,55 @@ def test_of_trimmed_rows_those_count_that_are_kept():
     np.testing.assert_allclose(found.gradient, expected.gradient, atol=1e-12)
 
 
+def trimmed_height(problem, model, share):
+    """The mean log density of the likeliest rows."""
+    log_density = np.sort(problem.engine.log_density(problem.data.source().whole, model.parameters))
+    return log_density[round(share * len(log_density)) :].mean()
+
+
+def with_outliers(rng, n_rows):
+    """Two groups, and a tenth of the rows far from both."""
+    rows = rng.normal(size=(n_rows, 2)) + 2.5 * (np.arange(n_rows) % 2)[:, None]
+    rows[: n_rows // 10] = 40.0 * rng.normal(size=(n_rows // 10, 2)) + 60.0
+    return rows
+
+
+def test_the_information_is_the_curvature_of_the_trimmed_log_likelihood():
+    """Where no row is near the cutoff it is smooth, though each of its values chooses rows anew."""
+    problem, run = begun(with_outliers(np.random.default_rng(1), N_ROWS), trim=0.1, reg_covar=0.0, n_steps=5)
+    run = pushed(problem, run)
+    found = information_of(problem, run)
+    at = found.coordinates
+
+    def height(point):
+        return trimmed_height(problem, at.at(point), 0.1)
+
+    np.testing.assert_allclose(found.gradient, slopes(height, at.size), atol=1e-9)
+    directions = np.random.default_rng(6).normal(size=(10, at.size)) / np.sqrt(at.size)
+    found_along = ((directions @ found.matrix) * directions).sum(axis=1)
+    np.testing.assert_allclose(found_along, -curvatures(height, directions), rtol=1e-6, atol=1e-7)
+    assert np.abs(found.gradient).max() > 1e-3
+
+
+def test_the_remaining_gain_of_a_trimmed_fit_is_what_further_steps_gain():
+    """Further steps may keep other rows."""
+    ratios = []
+    for seed in range(10):
+        rng = np.random.default_rng(seed)
+        rows = rng.standard_t(3, size=(300, 2)) + 3.0 * rng.integers(3, size=(300, 1))
+        rows = with_outliers(rng, 200) if seed % 2 else rows
+        problem, run = begun(rows, trim=0.1, n_steps=200, tol=1e-4)
+        standing = Standing.of(run.model, problem.objective, run.trace, problem.source, problem.engine)
+        if not standing.is_maximum:
+            continue
+        of_run = problem.source, problem.engine, run.model, problem.objective
+        end = final(run_em(*of_run, Stopping(1e-13, 20_000), trace=Trace(frozen=run.trace.frozen))).model
+        gain = trimmed_height(problem, end, 0.1) - trimmed_height(problem, run.model, 0.1)
+        ratios.append(max(standing.remaining_gain, 1e-9) / max(gain, 1e-9))
+    assert len(ratios) > 5
+    assert np.mean([0.5 <= ratio <= 2 for ratio in ratios]) >= 0.9
+
+
 def test_rows_in_single_precision_are_read_as_they_are():
     rows = rows_of(n_features=4).astype(np.float32)
     fits = [begun(each, covariance_type=FactorAnalyzer(1), reg_covar=0.1) for each in (rows, rows.astype(float))]

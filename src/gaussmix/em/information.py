@@ -87,7 +87,7 @@ class Information:
         `are_counts` says what row weights are, for `outer`. It costs one more pass where there are 2 p, in which each
         row is evaluated 2 p times. With None it is not made. Of trimmed rows those count that this model keeps.
         """
-        source = source.without(engine, model.parameters) if isinstance(source, Trimmed) else source
+        source = _kept(source, engine, model)
         at, row_weight = Coordinates.of(model, objective, trace), source.profile.total_weight
         has_squares = are_counts is False and source.profile.largest_weight is not None
         with np.errstate(over="ignore", invalid="ignore"):  # then the information is not positive definite
@@ -149,6 +149,10 @@ class Standing:
         The gain is ½ gᵀ I⁻¹ g, Newton's decrement. It counts only if a pass at the end of Newton's step finds as much,
         and if the next step promises little: where the objective is no parabola on the way there, as on a slow ridge,
         the decrement may be wrong by any factor.
+
+        The objective of trimmed rows is the highest that any choice of as many rows has. It has the derivatives of
+        that of the kept rows, unless rows tie at the cutoff. Both ends of Newton's step count with the rows that they
+        keep.
         """
         try:
             information = Information.of(model, objective, trace, source, engine, are_counts=None)
@@ -168,7 +172,9 @@ class Standing:
             task = _Compared(engine, model.parameters, end.parameters)
         except SingularCovariance:
             return cls(False)
-        before, after, changed, total = source.map_merge(task)
+        before, after, changed, total = _kept(source, engine, model).map_merge(task)
+        if isinstance(source, Trimmed):
+            after = _kept(source, engine, end).map_merge(task)[1]
         risen = after - before + objective.log_prior(end) - objective.log_prior(model)
         risen = risen / total - (objective.cost(end) - objective.cost(model))
         if abs(risen - gain) > TRUSTED * gain + ROUNDING:
@@ -220,6 +226,11 @@ class _Compared:
             changed = float(weight[labels[0] != labels[1]].sum())
             tree.add(Sums((*heights, changed, leaf.total_weight)))
         return tree.total
+
+
+def _kept(source: Source, engine: Engine[Any], model: Model) -> Source:
+    """The rows that a step from a model uses: all, unless they are trimmed."""
+    return source.without(engine, model.parameters) if isinstance(source, Trimmed) else source
 
 
 def is_one_pass(model: Model, source: Source) -> bool:

@@ -18,6 +18,7 @@ from gaussmix.em.guided import guided
 from gaussmix.em.information import Standing, is_cheap
 from gaussmix.em.initial import InitialMoments
 from gaussmix.em.loop import run_em
+from gaussmix.em.many import FEW
 from gaussmix.em.objective import Objective
 from gaussmix.em.remedies import Remedy, run_with
 from gaussmix.em.split_and_merge import split_and_merge
@@ -40,8 +41,6 @@ from gaussmix.waist.leaves import LEAF_ROWS
 
 MANY = 4 * LEAF_ROWS  # rows: with more, EM settles on the sample of the starts first
 STEPS_ON_FEW = 10  # times the limit on steps: on few rows that stand for all, steps take a twentieth of the time
-FEW = LEAF_ROWS // 8  # rows: with more, calls cost little beside the work, and several starts share a sort of the rows
-_LEAVES_OUT = "trim leaves out other rows at each step"
 
 
 class Fit(NamedTuple):
@@ -73,7 +72,7 @@ def fit(problem: Problem, plan: Plan, watch: Watch | None = None) -> Fit:
     """
     if plan.stopping.seeks_maximum:
         why = refusal(problem.family, problem.n_components, problem.source.n_features)
-        _check_certifiable(_LEAVES_OUT if problem.data.trim else why)
+        _check_certifiable(why)
     plan, ends = plan.named(problem), list[Trace]()
     runs = [partial(_run_from, problem, plan, number) for number in range(len(plan.starts))]
     return Fit(best_run((watch or Watch()).follow(runs, problem, plan), ends), tuple(ends))
@@ -187,10 +186,8 @@ def standing_of(problem: Problem, run: State, ends: Sequence[Trace] = (), *, is_
     if run.outcome in (Outcome.DEGENERATE, Outcome.NON_FINITE) or is_asked is False:
         return Standing()
     n_steps = sum(end.n_steps for end in ends)
-    if is_asked is None and (problem.data.trim or not is_cheap(run.model, problem.source, n_steps)):
+    if is_asked is None and not is_cheap(run.model, problem.source, n_steps):
         return Standing()
-    if problem.data.trim:
-        return Standing(why_not=_LEAVES_OUT)
     found = Standing.of(run.model, problem.objective, run.trace, problem.source, problem.engine)
     return found if is_asked else replace(found, why_not="")
 

@@ -311,3 +311,35 @@ def test_mclusts_intervals_are_read_in_the_order_of_ours(monkeypatch: pytest.Mon
             if design.is_mclust:
                 expected = {"design": str(design), "seed": 3, "mclust": [float(shift == 0)] * 3}
                 assert coverage.beside(design, [3]) == [expected]
+
+
+def rows_of_table(text: str, first: str) -> list[str]:
+    """The lines of the table whose header begins so."""
+    lines = text[text.index(first) :].splitlines()
+    return lines[: next((i for i, line in enumerate(lines) if not line.startswith("|")), len(lines))]
+
+
+def test_the_guide_shows_the_table_of_the_page_of_results() -> None:
+    pages = (ROOT / "docs/guide/choosing.md", ROOT / "bench/results/choosing.md")
+    guide, result = (rows_of_table(page.read_text(encoding="utf-8"), "| clusters | true |") for page in pages)
+    assert guide == result
+    assert len(guide) > 10
+
+
+def test_the_readme_shows_the_factors_of_the_page_of_results() -> None:
+    result = (ROOT / "bench/results/sklearn.md").read_text(encoding="utf-8")
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    factors: dict[str, list[float]] = {}
+    for section in result.split("\n## ")[1:5]:
+        for line in rows_of_table(section, "| n, d, K |")[2:]:
+            size, *_, ratio = line.strip("| ").split(" | ")
+            factors.setdefault(size, []).append(float(ratio.removeprefix("×")))
+    shown = {}
+    for line in rows_of_table(readme, "| rows, features, components |")[2:]:
+        size, *of_size = line.strip("| ").split(" | ")
+        shown[size] = [int(factor.removesuffix("×")) for factor in of_size]
+    assert list(shown) == list(factors)
+    rounding = 0.5 + 0.05  # of a number, and of the same number with a digit more
+    assert np.abs(np.array(list(shown.values())) - list(factors.values())).max() <= rounding
+    every = sorted(factor for of_size in shown.values() for factor in of_size)
+    assert f"{every[0]} to {every[-1]} times as fast as scikit-learn" in readme

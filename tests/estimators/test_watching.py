@@ -266,9 +266,15 @@ def test_a_limit_of_steps_ends_the_way_to_a_maximum():
     )
 
 
+class Opaque(Full):
+    """A structure that does not say what it is."""
+
+    algebra = None
+
+
 def test_what_has_no_certificate_is_said():
-    how = {"random_state": 0, "init_params": "kmeans", "tol": 0.1, "covariance_type": Full(1.01)}
-    fitted, why = GaussianMixture(2, certify=True, **how).fit(SLOW), "the structure Full"
+    how = {"random_state": 0, "init_params": "kmeans", "tol": 0.1, "covariance_type": Opaque()}
+    fitted, why = GaussianMixture(2, certify=True, **how).fit(SLOW), "the structure Opaque"
     assert fitted.outcome_.is_maximum is None
     assert f"It is not known whether the fit is near a maximum: {why}" in fitted.outcome_.reason
     assert "It is not known" not in GaussianMixture(2, **how).fit(SLOW).outcome_.reason
@@ -276,8 +282,9 @@ def test_what_has_no_certificate_is_said():
         GaussianMixture(2, **how | {"tol": "auto", "max_iter": 1000}).fit(SLOW)
 
 
-def test_a_trimmed_fit_goes_on_to_a_maximum():
-    how = {"trim": 0.1, "init_params": "kmeans", "random_state": 0, "max_iter": 1000}
+@pytest.mark.parametrize("how", [{"trim": 0.1}, {"covariance_type": Full(1.5)}], ids=["trim", "bound"])
+def test_trimmed_and_bounded_fits_go_on_to_a_maximum(how):
+    how = {"init_params": "kmeans", "random_state": 0, "max_iter": 1000} | how
     fitted = GaussianMixture(2, tol="auto", **how).fit(SLOW)
     assert fitted.outcome_.is_maximum
     assert fitted.outcome_.remaining_gain < 1e-4

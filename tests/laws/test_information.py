@@ -12,7 +12,6 @@ from many_blocks import ManyBlocks
 
 from gaussmix import Dirichlet, FactorAnalyzer, GaussianMixture, NormalInverseWishart, Restrictions
 from gaussmix.em import information
-from gaussmix.em.coordinates import NotSmooth
 from gaussmix.em.information import Information, Standing, is_cheap
 from gaussmix.em.loop import run_em
 from gaussmix.em.objective import Ridge
@@ -231,14 +230,57 @@ def test_so_they_do_for_one_structure(case, monkeypatch):
 def test_a_bound_that_no_variance_meets_changes_nothing():
     problem, run = begun(reg_covar=0.0)
     values = np.linalg.eigvalsh(run.model.covariances.each)
-    loose, met = (Full(max_condition=factor * values.max() / values.min()) for factor in (1.01, 1.0))
+    loose = Full(max_condition=1.01 * values.max() / values.min())
     expected, found = (
         information_of(problem, run._replace(model=replace(run.model, family=family)))
         for family in (run.model.family, loose)
     )
     assert (found.matrix == expected.matrix).all()
-    with pytest.raises(NotSmooth, match="bounds the variances"):
-        information_of(problem, run._replace(model=replace(run.model, family=met)))
+    assert found.coordinates.bounds is None
+
+
+BOUNDED = [(name, most) for name in ("full", "tied", "diag", "spherical") for most in (1.0, 1.5, 3.0)]
+
+
+@pytest.mark.parametrize(("name", "most"), BOUNDED)
+def test_so_it_is_among_variances_at_a_bound(name, most):
+    """What meets the bound moves together, and what does not freely; axes turn where their variances differ."""
+    family = replace(FAMILIES[name], max_condition=most)
+    rows = np.random.default_rng(3).normal(size=(N_ROWS, D)) * [1.0, 1.5, 3.0]
+    rows[::2] *= 2.0
+    problem, run = begun(rows + 4.0 * (np.arange(N_ROWS) % 2)[:, None], n_steps=20, covariance_type=family)
+    bounds = assert_right(problem, run).coordinates.bounds
+    assert bounds is not None or (name, most) == ("spherical", 3.0)
+
+
+@pytest.mark.parametrize(("name", "most"), BOUNDED)
+def test_the_remaining_gain_at_a_bound_is_what_further_steps_gain(name, most):
+    rows = np.random.default_rng(3).normal(size=(200, D)) * [1.0, 1.5, 3.0]
+    rows += 4.0 * (np.arange(200) % 2)[:, None] * [1.0, 1.0, 0.0]
+    problem, run = begun(rows, n_steps=200, tol=1e-5, covariance_type=replace(FAMILIES[name], max_condition=most))
+    standing = Standing.of(run.model, problem.objective, run.trace, problem.source, problem.engine)
+    assert standing.is_maximum
+    end = final(run_em(problem.source, problem.engine, run.model, problem.objective, Stopping(1e-14, 20_000))).model
+    before, after = (
+        problem.engine.log_density(problem.source.whole, each.parameters).mean() for each in (run.model, end)
+    )
+    assert standing.remaining_gain == pytest.approx(after - before, rel=0.2, abs=1e-9)
+
+
+@pytest.mark.parametrize(("spread", "is_held"), [((1.0, 1.0, 1.0), False), ((0.3, 0.4, 3.0), True)])
+def test_variances_are_held_at_a_bound_that_those_of_the_rows_exceed(spread, is_held):
+    """With the variances 0.5, 0.5 and 1.5, where a third is the bound; those of rows lie within or beyond."""
+    rows = np.random.default_rng(0).normal(size=(400, D)) * spread
+    axes = np.linalg.qr(np.random.default_rng(1).normal(size=(D, D)))[0]
+    family = Full(max_condition=3.0)
+    covariances = family.covariances(((axes * [0.5, 0.5, 1.5]) @ axes.T)[None], 1, D)
+    model = Model(np.ones(1), rows.mean(axis=0)[None] @ axes.T, covariances, family)
+    how = model, Ridge(np.zeros(D)), Trace(), ArraySource(rows @ axes.T), NativeEngine(1)
+    found = Information.of(*how)
+    assert found.coordinates.bounds is not None
+    assert found.is_held is is_held
+    if not is_held:
+        assert Standing.of(*how) == Standing(False)
 
 
 def test_of_trimmed_rows_those_count_that_are_kept():
@@ -462,9 +504,6 @@ def test_what_has_no_information_is_said():
     problem, run = begun(covariance_type=Opaque())
     how = run.model, problem.objective, run.trace, problem.source, problem.engine
     assert Standing.of(*how).why_not == "the structure Opaque() has no formula for it"
-    problem, run = begun(covariance_type=Full(max_condition=2.0))
-    how = run.model, problem.objective, run.trace, problem.source, problem.engine
-    assert Standing.of(*how).why_not == "the structure Full(max_condition=2.0) bounds the variances"
     problem, run = begun(covariance_type=FactorAnalyzer(2))
     how = run.model, problem.objective, run.trace, problem.source, problem.engine
     assert Standing.of(*how).why_not == "so many factors are not determined by the covariances"

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gaussmix.covariances import Dense, LowRank
 from gaussmix.covariances.dense import composed, squared
@@ -33,6 +34,9 @@ LEAST_SLOPE = 1e-6  # of what a rotation changes, as a unit; axes of equal varia
 AT_BOUND = 1 + 1e-9  # a weight at most so many times the least one that is allowed stays there
 MOST_COORDINATES = 4_000  # the information of more has 128 MB
 LEAST_SPREAD = 1e-3  # of rows along a factor, in units of the noise; a weaker factor has no direction
+
+
+Bounds = tuple[NDArray[np.bool_], NDArray[np.bool_]]
 
 
 class NotSmooth(ValueError):
@@ -85,6 +89,8 @@ class Coordinates:
     variances : (n_components, n_features), along these axes; None if B_k is linear in θ.
     factors : W_k = L_k⁻¹, in the form of the covariances: matrices, (…, n_features), or numbers.
     loadings : how factor analysers move by the last coordinates; B_k then is `jacobian` to first order only.
+    bounds : which variances along the axes are at the lower and at the upper bound, (n, n_values) each; they have one
+        coordinate together. None if no bound is met.
     """
 
     model: Model
@@ -94,6 +100,7 @@ class Coordinates:
     angles: Array | None = None
     variances: Array | None = None
     loadings: Loadings | None = None
+    bounds: Bounds | None = None
 
     @classmethod
     def of(cls, model: Model, objective: Objective, trace: Trace) -> Coordinates:
@@ -110,24 +117,29 @@ class Coordinates:
         of_means = np.eye(K * d)[:, np.repeat(moving, d)]
         stuck = set() if is_shared else {*trace.frozen, *objective.fixed_covariances}
         free = np.ones(1) if is_shared else np.array([float(k not in stuck) for k in range(K)])
-        algebra, second = model.family.algebra_near(model.covariances), model.covariances.second
-        if algebra is None:
-            why = "bounds the variances" if model.family.is_bounded else "has no formula for it"
-            raise NotSmooth(f"the structure {model.family!r} {why}")
+        algebra, second, bounds = model.family.free_algebra, model.covariances.second, bounds_met(model)
+        assert algebra is not None, "`refusal` says so"
+        if bounds is not None and trace.frozen:
+            raise NotSmooth(f"the structure {model.family!r} bounds the variances beside those of frozen components")
         if isinstance(algebra, FactorAlgebra):
             factors, loadings, blocks = _of_loadings(model, algebra, free)
             return cls(model, groups, _block_diagonal(of_weights, of_means, blocks), factors, loadings=loadings)
         of_diagonals = _of_diagonals(len(free), d, algebra.volume, algebra.shape, second)
         is_turned = second is Second.FULL and d > 1 and algebra.shape is not algebra.orientation
+        orientation = algebra.orientation
+        if bounds is not None:
+            of_diagonals = _of_bounded(bounds[0] | bounds[1])
+            is_turned, orientation = second is Second.FULL and d > 1, Across.OWN
         factors, angles, variances = _factors(model), None, None
         if second is not Second.FULL:
             blocks = free[:, None, None] * of_diagonals
         elif is_turned:
-            factors, variances = _turned_factors(model, is_common=algebra.orientation is Across.EQUAL)
-            of_pairs, turns = _of_turns(variances, free * model.weights, algebra.orientation)
+            factors, variances = _turned_factors(model, is_common=orientation is Across.EQUAL)
+            level = variances if bounds is None else _levelled(variances, bounds)
+            of_pairs, turns = _of_turns(level, free * model.weights if len(free) > 1 else free, orientation)
             blocks = free[:, None, None] * _beside(of_diagonals, of_pairs)
             angles = free[:, None, None] * np.concatenate(
-                (np.zeros((K, turns.shape[1], of_diagonals.shape[2])), turns), 2
+                (np.zeros((len(free), turns.shape[1], of_diagonals.shape[2])), turns), 2
             )
         else:
             blocks = free[:, None, None] * _beside(
@@ -140,7 +152,7 @@ class Coordinates:
         if angles is not None:
             before = jacobian.shape[1] - blocks.shape[2]
             angles = np.concatenate((np.zeros((*angles.shape[:2], before)), angles[:, :, kept]), axis=2)
-        return cls(model, groups, jacobian, factors, angles, variances)
+        return cls(model, groups, jacobian, factors, angles, variances, bounds=bounds)
 
     @property
     def size(self) -> int:
@@ -258,12 +270,27 @@ class Coordinates:
 
 def refusal(family: Family, n_components: int, n_features: int) -> str:
     """Why no mixture of a structure and size has coordinates, as the end of a sentence; empty if some have."""
-    if family.algebra is None and type(family).algebra_near is Family.algebra_near:
+    if family.free_algebra is None:
         return f"the structure {family!r} has no formula for it"
     n_numbers = (1 if family.is_shared else n_components) * family.kind.second.n_numbers(n_features)
     if n_components * (1 + n_features) + n_numbers > MOST_COORDINATES:
         return f"a mixture of this size has more than {MOST_COORDINATES:,} parameters"
     return ""
+
+
+def bounds_met(model: Model) -> Bounds | None:
+    """Which variances along the axes are at the lower and at the upper bound of a structure; None if none is."""
+    if not model.family.is_bounded:
+        return None
+    each = model.covariances.each
+    return model.family.at_bound(principal_axes(each)[0] if each.ndim == 3 else each.reshape(len(each), -1))
+
+
+def are_same(one: Bounds | None, other: Bounds | None) -> bool:
+    """Whether the same variances meet bounds."""
+    if one is None or other is None:
+        return one is other
+    return all(np.array_equal(mine, theirs) for mine, theirs in zip(one, other, strict=True))
 
 
 def pairs(n_features: int) -> tuple[Places, Places]:
@@ -302,6 +329,19 @@ def _of_diagonals(n: int, d: int, volume: Across, shape: Across, second: Second)
     if shape is Across.NOTHING or d == 1:
         return of_volume
     return np.concatenate((of_volume, _across(n, _complement(np.full(d, 1 / math.sqrt(d))), shape)), axis=2)
+
+
+def _of_bounded(is_met: NDArray[np.bool_]) -> Array:
+    """The same where variances (n, n_b) meet a bound: these move together, and all others freely."""
+    together = is_met[:, :, None] / math.sqrt(is_met.sum())
+    return np.concatenate((together, np.eye(is_met.size)[:, ~is_met.ravel()].reshape(*is_met.shape, -1)), axis=2)
+
+
+def _levelled(variances: Array, bounds: Bounds) -> Array:
+    """Variances with equal numbers at a bound, so that rotations among them have no direction."""
+    low, high = bounds
+    level = np.where(high, variances.max(), variances)
+    return np.where(low, variances.min(), level)
 
 
 def _of_turns(variances: Array, importance: Array, orientation: Across) -> tuple[Array, Array]:

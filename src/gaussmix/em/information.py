@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from gaussmix.em.accumulate import cost_of_step
-from gaussmix.em.coordinates import Coordinates, NotSmooth, first_order, pairs
+from gaussmix.em.coordinates import Coordinates, NotSmooth, are_same, bounds_met, first_order, pairs
 from gaussmix.em.objective import Objective, Ridge
 from gaussmix.em.posterior import Posterior
 from gaussmix.em.scores import Differences, Scores, expected, joined, slopes
@@ -64,12 +65,14 @@ class Information:
         Σ s² score scoreᵀ / Σ s where each weight belongs to one row. With the second, I⁻¹ outer I⁻¹ / Σ s is the
         covariance of θ for either meaning: White (1982), Econometrica 50, theorem 3.2. (0, 0) if it was not
         asked for.
+    forces : (n_all,), the gradient by the numbers that the rows of the Jacobian belong to, free or not.
     """
 
     coordinates: Coordinates
     gradient: Array
     matrix: Array
     outer: Array
+    forces: Array
 
     @classmethod
     def of(
@@ -101,12 +104,35 @@ class Information:
                 change = np.concatenate((np.zeros((at.n_weights, at.size)), np.eye(at.size)))
                 if are_counts is not None:
                     products = source.map_merge(Differences.of(at, engine, has_squares=has_squares))
-            matrix, slope = _complete(at, objective, own, row_weight)
+            matrix, slope, forces = _complete(at, objective, own, row_weight)
             outer = np.empty((0, 0))
             if are_counts is not None:
                 change = change + _shared(at, objective, own, slope, row_weight, len(change))
                 outer = _symmetric(_within(products[-1], change) / row_weight)
-            return cls(at, slope / row_weight, _symmetric(matrix - unknown) / row_weight, outer)
+            return cls(at, slope / row_weight, _symmetric(matrix - unknown) / row_weight, outer, forces / row_weight)
+
+    @property
+    def is_held(self) -> bool:
+        """Whether the objective rises beyond every bound that variances meet: then they stay at it near a maximum.
+
+        The gradient G by B_k is definite among the axes at a bound: negative at the lower one, positive at the upper.
+        """
+        at = self.coordinates
+        if at.bounds is None:
+            return True
+        low, high = at.bounds
+        (K, d), n_b = at.model.means.shape, len(at.basis)
+        rows, columns = pairs(d)
+        for i in range(at.n_covariances):
+            first = at.n_weights + K * d + i * n_b
+            own = self.forces[first : first + n_b]
+            slope = np.diag(own[: low.shape[1]])
+            if n_b > low.shape[1]:  # in the basis, what is on the diagonal has √2 times the size of what is not
+                slope[rows, columns] = slope[columns, rows] = own[d:] / math.sqrt(2)
+            for places, sign in (low[i] & ~high[i], -1.0), (high[i] & ~low[i], 1.0):
+                if places.any() and np.linalg.eigvalsh(sign * slope[np.ix_(places, places)]).min() <= 0:
+                    return False
+        return True
 
     @property
     def newton(self) -> tuple[Array, float] | None:
@@ -161,13 +187,15 @@ class Standing:
         except SingularCovariance:  # so near that differences of parameters reach it
             return cls(False)
         found = information.newton
-        if found is None:
+        if found is None or not information.is_held:
             return cls(False)
         step, gain = found
         changes = contract("ap,p->a", information.coordinates.jacobian, step)
         if np.abs(changes[information.coordinates.n_weights :]).max(initial=0.0) > FURTHEST:
             return cls(False)
         end = objective.feasible(information.coordinates.at(step))
+        if not are_same(bounds_met(end), information.coordinates.bounds):
+            return cls(False)
         try:
             task = _Compared(engine, model.parameters, end.parameters)
         except SingularCovariance:
@@ -181,10 +209,11 @@ class Standing:
             return cls(False)
         if gain > ROUNDING:
             try:
-                after_end = Information.of(end, objective, trace, source, engine, are_counts=None).newton
+                information = Information.of(end, objective, trace, source, engine, are_counts=None)
             except (NotSmooth, SingularCovariance):
                 return cls(False)
-            if after_end is None or after_end[1] > SETTLED * gain:
+            after_end = information.newton
+            if after_end is None or after_end[1] > SETTLED * gain or not information.is_held:
                 return cls(False)
         return cls(True, gain, changed / total)
 
@@ -267,8 +296,8 @@ def _blocks(at: Coordinates, within: Array, row_weight: float) -> Array:
     return found
 
 
-def _complete(at: Coordinates, objective: Objective, own: Array, row_weight: float) -> tuple[Array, Array]:
-    """The information (p, p) of rows with known components and cells, and the gradient (p,), for all rows."""
+def _complete(at: Coordinates, objective: Objective, own: Array, row_weight: float) -> tuple[Array, Array, Array]:
+    """The information (p, p) of rows with known components and cells, and the gradients (p,) and (n_all,)."""
     model, mass = at.model, own[:, 0]
     K = model.n_components
     of_all, gradient, of_turns = np.zeros((len(at.jacobian),) * 2), np.zeros(len(at.jacobian)), np.zeros((at.size,) * 2)
@@ -285,8 +314,9 @@ def _complete(at: Coordinates, objective: Objective, own: Array, row_weight: flo
         gradient[means] += scatter.first
         gradient[covariances] += scatter.pull(at.basis)
         if at.angles is not None and at.variances is not None:
-            turned = np.concatenate((at.jacobian[covariances[: model.n_features]], at.angles[k]))
-            of_turns += _within(_turned(scatter.second, at.variances[k]), turned)
+            place = k if at.n_covariances > 1 else 0
+            turned = np.concatenate((at.jacobian[covariances[: model.n_features]], at.angles[place]))
+            of_turns += _within(_turned(scatter.second, at.variances[place]), turned)
             continue
         of_all[covariances[:, None], covariances] += _straight(at.basis, scatter.second)
         if at.loadings is not None:
@@ -305,7 +335,7 @@ def _complete(at: Coordinates, objective: Objective, own: Array, row_weight: flo
         count = float(gradient[mine].sum() + believed.sum())
         matrix[columns, columns] += count * contract("kp,kq->pq", moved, moved * own_share[:, None])
         slope[columns] += contract("kp,k->p", moved, believed)
-    return matrix, slope
+    return matrix, slope, gradient
 
 
 def _shared(

@@ -86,8 +86,8 @@ class GaussianMixture(StreamingMixture):
         Whether `fit` finds out if it ended at a maximum, and what is left to gain: `outcome_`. It takes three passes
         over the rows, which cost the more the more parameters there are; four passes for each parameter where rows have
         missing cells or errors, and for factor analysers. "auto" finds it out where that costs at most a tenth of the
-        fit, by counting operations, and never in so many passes. With `trim` it is about the rows that are kept.
-        Variances at a bound, structures of your own and more than 4,000 parameters have no certificate.
+        fit, by counting operations, and never in so many passes. With `trim` it is about the rows that are kept, and
+        variances at a bound stay at it. Structures of your own and more than 4,000 parameters have no certificate.
         ``tol="auto"`` always makes one.
     reg_covar : "auto" or float, default "auto"
         Added to every variance, data units². "auto" is 1e-6 of a robust variance of each feature, so that

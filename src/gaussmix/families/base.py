@@ -7,6 +7,9 @@ from collections.abc import Callable
 from enum import Enum
 from typing import Any, ClassVar, Self, TypeVar
 
+import numpy as np
+from numpy.typing import NDArray
+
 from gaussmix import plugins
 from gaussmix.covariances import Covariances, Dense, Diagonal, Isotropic
 from gaussmix.errors import Failure, unknown_name
@@ -56,12 +59,17 @@ class Family(Value, ABC):
         """`update` in these terms, for engines that make whole steps by themselves; None where there are none."""
         return None
 
-    def algebra_near(self, covariances: Covariances) -> Algebra | FactorAlgebra | None:
-        """The terms in which covariances near these differ, for derivatives of the likelihood; None for none.
-
-        A bound that these do not meet changes nothing.
-        """
+    @property
+    def free_algebra(self) -> Algebra | FactorAlgebra | None:
+        """The terms in which covariances that meet no bound differ, for derivatives; None for none."""
         return self.algebra
+
+    def at_bound(self, variances: Array) -> tuple[NDArray[np.bool_], NDArray[np.bool_]] | None:
+        """Which variances along axes (n, n_values), data units², are the least and the largest that a bound allows.
+
+        None where no bound is met.
+        """
+        return None
 
     @property
     def is_bounded(self) -> bool:

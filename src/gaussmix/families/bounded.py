@@ -7,6 +7,7 @@ from math import inf
 from numbers import Real
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gaussmix.covariances import Covariances
 from gaussmix.covariances.dense import composed
@@ -56,12 +57,15 @@ class Boundable(Family):
         across = Across.EQUAL if self.is_shared else Across.OWN
         return Algebra(*_FORMS[self.kind.second][1] * [across]) if self.max_condition is None else None
 
-    def algebra_near(self, covariances: Covariances) -> Algebra | None:
-        if self.max_condition is None:
-            return self.algebra
-        values = principal_axes(covariances.each)[0] if covariances.is_matrix else covariances.each
-        meets = values.max() * AT_BOUND >= self.max_condition * values.min()
-        return None if meets else replace(self, max_condition=None).algebra
+    @property
+    def free_algebra(self) -> Algebra | None:
+        return replace(self, max_condition=None).algebra
+
+    def at_bound(self, variances: Array) -> tuple[NDArray[np.bool_], NDArray[np.bool_]] | None:
+        least, largest = variances.min(), variances.max()
+        if self.max_condition is None or largest * AT_BOUND < self.max_condition * least:
+            return None
+        return variances <= AT_BOUND * least, variances * AT_BOUND >= largest
 
     @property
     def equivariance(self) -> Equivariance:

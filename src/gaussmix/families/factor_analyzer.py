@@ -98,7 +98,8 @@ class FactorAnalyzer(Family):
     def equivariance(self) -> Equivariance:
         return Equivariance.SIMILARITY if self.noise == NOISES[1] else Equivariance.SCALING
 
-    def algebra_near(self, covariances: Covariances) -> FactorAlgebra:
+    @property
+    def free_algebra(self) -> FactorAlgebra:
         loadings, noise = (Across.EQUAL if each else Across.OWN for each in (self.shared_loadings, self.shared_noise))
         return FactorAlgebra(loadings, noise, self.noise == NOISES[1])
 

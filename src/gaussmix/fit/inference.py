@@ -9,7 +9,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from gaussmix.em.coordinates import AT_BOUND, NotSmooth
+from gaussmix.em.coordinates import AT_BOUND, NotSmooth, bounds_met
 from gaussmix.em.information import FURTHEST, Information
 from gaussmix.em.loop import run_em
 from gaussmix.em.natural import Kind, NaturalScale, Stacked
@@ -242,7 +242,9 @@ class Climb:
         return shares
 
     def information(self, state: State, are_counts: bool | None = None) -> Information:
-        problem = self.problem
+        problem, family = self.problem, state.model.family
+        if bounds_met(state.model) is not None:
+            raise NotSmooth(f"the structure {family!r} bounds the variances")
         of = state.model, problem.objective, state.trace, problem.source, problem.engine
         return Information.of(*of, are_counts=are_counts)
 

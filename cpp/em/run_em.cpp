@@ -82,7 +82,7 @@ public:
         const double* covariances = given.responsibilities == nullptr ? nullptr : nearby.covariances.data();
         return gather(kernels_, task_, execution_, n_components_, given, nearby.means.data(), mass_.data(),
                       first_.data(), second_.data()) &&
-               (has_one_matrix_ ? share(nearby, following) : maximise(nearby, covariances, following)) &&
+               (has_one_matrix_ ? share(nearby, following) : maximise(nearby.means.data(), covariances, following)) &&
                is_sound(following, nearby.means.data());
     }
 
@@ -90,14 +90,20 @@ public:
     bool step(const Mixture& current, Mixture& following, double& log_likelihood, double& objective) {
         if (has_one_matrix_ && !is_near(current)) return false;
         double n_far = 0, n_near;
-        if (!expect(current, {&log_likelihood, &n_far, &n_near, mass_.data(), first_.data(), second_.data()}))
-            return false;
+        const MomentsView sums{&log_likelihood, &n_far, &n_near, mass_.data(), first_.data(), second_.data()};
+        if (!expect(current, current.means.data(), sums)) return false;
         log_likelihood /= task_.total_weight;
         if (n_far > 0 || !std::isfinite(log_likelihood)) return false;
         objective = log_likelihood;
         if (posterior_) objective -= posterior_->divergence() / (task_.belief->unit * task_.total_weight);
-        return maximise(current, current.covariances.data(), following) &&
-               is_sound(following, has_one_matrix_ ? nullptr : current.means.data());
+        const double* covariances = current.covariances.data();
+        if (!maximise(current.means.data(), covariances, following)) return false;
+        if (is_sound(following, has_one_matrix_ ? nullptr : current.means.data())) return true;
+        if (has_one_matrix_) return false;
+        const Numbers nearby = following.means;  // sums about these lose no digits when they move to the new means
+        double again;
+        return expect(current, nearby.data(), {&again, &n_far, &n_near, mass_.data(), first_.data(), second_.data()}) &&
+               maximise(nearby.data(), covariances, following) && is_sound(following, nearby.data());
     }
 
     // Whether the step that was not made makes a component lose its rows or collapse.
@@ -109,7 +115,7 @@ private:
         return !has_collapsed_ && loss(mixture, anchor) <= task_.limits.loss;
     }
 
-    bool expect(const Mixture& mixture, MomentsView out) {
+    bool expect(const Mixture& mixture, const double* anchor, MomentsView out) {
         const Shape shape{n_components_,   d_,         algebra_.factor_shape(),
                           has_one_matrix_, Rule::soft, has_one_matrix_ ? Second::none : algebra_.second()};
         StepView step_task{shape, task_.rows, task_.row_weight, {}, {}};
@@ -130,7 +136,7 @@ private:
             means = origin_means_.data();
         }
         return gaussmix::step(kernels_, step_task,
-                              {log_scale_.data(), means, one_each(mixture), has_one_matrix_ ? nullptr : means},
+                              {log_scale_.data(), means, one_each(mixture), has_one_matrix_ ? nullptr : anchor},
                               Precision::widened, execution_, out);
     }
 
@@ -144,7 +150,7 @@ private:
     }
 
     // Weights, means and covariances; Bishop (2006) eq. 9.17, 9.22, 9.19. `covariances` are the last ones, or null.
-    bool maximise(const Mixture& current, const double* covariances, Mixture& following) {
+    bool maximise(const double* anchor, const double* covariances, Mixture& following) {
         const double total = sum(mass_.data(), n_components_);
         for (Index k = 0; k < n_components_; ++k) {
             following.weights[k] = mass_[k] / total;
@@ -154,7 +160,7 @@ private:
         if (has_one_matrix_) std::copy(task_.total.second, task_.total.second + d_ * d_, second_.begin());
         for (Index k = 0; k < n_components_; ++k) {
             double* second = second_.data() + (has_one_matrix_ ? 0 : k * algebra_.size(d_));
-            centre(k, has_one_matrix_ ? task_.total.centre : current.means.data() + k * d_, following, second);
+            centre(k, has_one_matrix_ ? task_.total.centre : anchor + k * d_, following, second);
             degrees_[k] = mass_[k];
             if (posterior_) believe(k, following.means.data() + k * d_, second);
             add_ridge(degrees_[k], second);

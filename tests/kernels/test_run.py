@@ -66,7 +66,7 @@ def test_float32_rows_are_read_as_they_are(target):
         {"covariances": np.zeros(27)},
         {"limits": (0.5, *LIMITS[1:])},
         {"limits": (LIMITS[0], 1e3, *LIMITS[2:])},
-        {"limits": (*LIMITS[:2], 1e-9, LIMITS[3])},
+        {"limits": (*LIMITS[:2], -1.0, LIMITS[3])},
     ],
     ids=["singular", "lost", "noise", "loss"],
 )
@@ -77,6 +77,15 @@ def test_a_step_beyond_the_limits_is_not_made(target, change):
     assert target.run_em(**values)[0].size == 0
     for part, was in zip(("weights", "means", "covariances"), before, strict=True):
         np.testing.assert_array_equal(values[part], was)
+
+
+def test_a_step_to_a_mean_far_away_costs_no_digit(target, rng):
+    """The first sums are about a mean 1e9 standard deviations away."""
+    rows = rng.normal(size=(500, 2)) @ [[1e-3, 0.0], [2e-3, 1e-3]] + 7.0
+    start = {"weights": np.ones(1), "means": np.full((1, 2), 1e6), "covariances": 1e12 * np.eye(2).ravel()}
+    values = arguments(FAMILIES["full"], rows, **start, ridge=np.zeros(2), max_steps=1)
+    assert target.run_em(**values)[0].size == 1
+    np.testing.assert_allclose(values["covariances"].reshape(2, 2), np.cov(rows.T, bias=True), rtol=1e-9)
 
 
 @pytest.mark.parametrize("where", [1e7, 1e170], ids=["far", "infinite"])

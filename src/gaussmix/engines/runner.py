@@ -60,7 +60,7 @@ class Control(NamedTuple):
     lost_share : leave a step that would give a component less than this share of the row weight.
     mean_rounding : leave a step after which a feature without a ridge has a standard deviation of less than this
         fraction of its mean.
-    loss : leave a step if second moments about the anchor exceed those about the new means by this factor.
+    loss : make sums again if second moments about the anchor exceed those about the new means by this factor.
     previous : the objective of the step that preceded this run (−inf if none); used for the first convergence test.
     belief : the prior, if the objective is the bound of variational Bayes; only `Runner.run_em` takes one.
     """

@@ -170,13 +170,25 @@ private:
     std::optional<double> gain_of(Candidate& candidate, const Execution& execution) const {
         const Part& part = candidate.moved.part;
         const double least = judgement_.gain / part.share, limit = part.log_likelihood + least;
-        auto end = ended(part.em, candidate.moved.mixture, judgement_.first, execution, candidate.is_unusual);
+        const auto go_on = [&](const Steps& steps) {
+            return ended(part.em, candidate.moved.mixture, steps, execution, candidate.is_unusual);
+        };
+        const auto is_promising = [&](const std::optional<End>& end) {
+            return end && end->last + judgement_.look_ahead * end->gain > limit;
+        };
+        auto end = go_on(judgement_.first);
         Index n_steps = judgement_.first.most;
-        if (!end || end->last + judgement_.look_ahead * end->gain <= limit) return std::nullopt;
+        if (!is_promising(end)) return std::nullopt;
         if (end->last <= limit || end->gain > least) {
-            end = ended(part.em, candidate.moved.mixture, judgement_.longer, execution, candidate.is_unusual);
-            n_steps += judgement_.longer.most;
-            if (!end || end->last <= limit) return std::nullopt;
+            Steps some = judgement_.longer;
+            n_steps += some.most;
+            for (Index left = some.most; left > 0; left -= some.most) {
+                some.most = std::min(judgement_.first.most, left);
+                end = go_on(some);
+                if (!is_promising(end)) return std::nullopt;
+                if (end->gain < some.tolerance) break;
+            }
+            if (end->last <= limit) return std::nullopt;
         }
         Mixture unmoved = part.mixture;
         const auto without =

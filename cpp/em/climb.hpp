@@ -9,8 +9,8 @@ struct Steps {  // of EM
     Index most;
 };
 
-struct Judgement {                    // when a move is accepted: em/split_and_merge.py
-    Steps first, longer;              // after a move, and after a promising one
+struct Judgement {        // when a move is accepted: em/split_and_merge.py
+    Steps first, longer;  // after a move, and after a promising one: as many at a time as first, while it is promising
     Steps settling, settling_longer;  // of all rows, and if the first do not suffice
     double gain, look_ahead;     // least gain of a move; it is promising if so many more gains like the last suffice
     Index most_moves, patience;  // in all, and in a row without success

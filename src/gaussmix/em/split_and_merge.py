@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 
@@ -41,7 +41,7 @@ ROWS_OF_KMEANS = 200  # per component, for further starts
 FIRST = Stopping(1e-4, 12)  # EM from the start
 SETTLING, SETTLING_LONGER = Stopping(1e-4, 15), Stopping(1e-5, 45)  # EM after moves, and more EM if that is not enough
 LAST = Stopping(1e-4, 30)  # EM on the larger sample
-JUDGING, LONGER = Stopping(1e-5, 4), Stopping(1e-5, 16)  # EM after a move, and more EM after a promising one
+JUDGING, LONGER = Stopping(1e-5, 4), Stopping(1e-5, 16)  # EM after a move, and more, as long as it is promising
 LOOK_AHEAD = 16  # a move is promising if so many more gains like the last suffice
 GAIN = 2e-5  # least gain of a move, nats per row
 LEAST_PATIENCE = 4  # moves in a row that do not help end a search
@@ -259,12 +259,19 @@ class _Climb:
         """The gain of a move, nats per row, and the model of its part, if EM ends higher with it than without it."""
         part = moved.part
         least = GAIN / part.share
-        after, n_steps = self._em.end(part.rows, moved.model, JUDGING), JUDGING.max_steps
-        if after is None or after.trace.last + LOOK_AHEAD * _last_gain(after) <= part.log_likelihood + least:
+        limit, n_steps = part.log_likelihood + least, JUDGING.max_steps
+        after = self._em.end(part.rows, moved.model, JUDGING)
+        if not _is_promising(after, limit):
             return 0.0, None
-        if after.trace.last <= part.log_likelihood + least or _last_gain(after) > least:
-            after, n_steps = self._em.end(part.rows, after.model, LONGER), n_steps + LONGER.max_steps
-            if after is None or after.trace.last <= part.log_likelihood + least:
+        if after.trace.last <= limit or _last_gain(after) > least:
+            n_steps += LONGER.max_steps
+            for _ in range(0, LONGER.max_steps, JUDGING.max_steps):
+                after = self._em.end(part.rows, after.model, JUDGING)
+                if not _is_promising(after, limit):
+                    return 0.0, None
+                if _last_gain(after) < LONGER.tolerance:
+                    break
+            if after.trace.last <= limit:
                 return 0.0, None
         unmoved = self._em.end(part.rows, part.model, Stopping(JUDGING.tolerance, n_steps))
         gain = after.trace.last - (part.log_likelihood if unmoved is None else unmoved.trace.last)
@@ -313,6 +320,11 @@ def _within(model: Model) -> Array:
         matrix: Array = contract("k,kij->ij", model.weights, model.covariances.dense())
         return matrix
     return contract("k,kj->j", model.weights, model.covariances.variances())
+
+
+def _is_promising(state: State | None, limit: float) -> TypeGuard[State]:
+    """Whether a state after a move may yet end above a limit, nats per row."""
+    return state is not None and state.trace.last + LOOK_AHEAD * _last_gain(state) > limit
 
 
 def _last_gain(state: State) -> float:

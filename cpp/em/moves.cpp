@@ -14,7 +14,7 @@ namespace gaussmix {
 namespace {
 
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
-constexpr double kLeastShare = 0.01, kNear = 0.02, kMoved = 0.03;
+constexpr double kLeastShare = 0.01, kNear = 0.02, kMoved = 0.03, kHopeless = 0.3;
 constexpr Index kLocalRows = 200, kLocalRowsPerFeature = 12, kNeighbours = 4, kTries = 2;
 
 }  // namespace
@@ -202,7 +202,13 @@ Ranking Moves::ranked() {
                      [&](Index a, Index b) { return splits_.at(a).gain > splits_.at(b).gain; });
     const auto most = static_cast<std::size_t>(std::max<Index>(8, n_components_ / 2));
     if (components.size() > most) components.resize(most);
-    return Ranking(removals(), components, splits_);
+    Ranking ranking(removals(), components, splits_);
+    if (const Ranking::Pair* best = ranking.best()) {
+        double mass = 0;
+        for (const Index k : best->touched()) mass += view_.mass[k];
+        if (best->gain < -kHopeless * mass) return {};
+    }
+    return ranking;
 }
 
 // Finds new splits of the components that have moved since their last split.

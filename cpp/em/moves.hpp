@@ -54,6 +54,8 @@ public:
     Ranking() = default;
     Ranking(const std::vector<Removal>& removals, const Places& components, const std::map<Index, Split>& splits);
 
+    const Pair* best() const { return pairs_.empty() ? nullptr : pairs_.data(); }  // at first; null if there is none
+
     // The next pair that touches none of some components.
     std::optional<Pair> next(const Places& touched);
 
@@ -92,7 +94,7 @@ public:
     double variance(const Mixture& mixture, Index k, Index j) const;
     Index most_around() const;  // components of a part
 
-    // Splits the components that have moved, and ranks the pairs.
+    // Splits the components that have moved, and ranks the pairs. None where the best is hopeless.
     Ranking ranked();
     // The next move that has an M-step; false if there is none.
     bool move(Ranking& ranking, const Places& touched, Moved& moved) const;

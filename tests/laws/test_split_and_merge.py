@@ -376,3 +376,13 @@ def test_columns_of_any_size_are_searched(structure, power):
         mixture = GaussianMixture(3, covariance_type=structure, init_params="search", max_iter=3, random_state=0)
         mixture.fit(X * [10.0**-power, 1.0, 10.0**power])
         assert np.isfinite(mixture.lower_bound_)
+
+
+def test_clear_groups_have_no_move_that_is_worth_a_try(rng):
+    labels = rng.integers(3, size=600)
+    for spread, n_moves in (12.0, 0), (2.0, 4):
+        rows = spread * np.eye(3)[labels][:, :2] + rng.normal(size=(600, 2))
+        sample, em = distinct_rows(ArraySource(rows)), LocalEM(FAMILIES["full"], choose(), Ridge(np.full(2, 1e-9)))
+        model = em.model_of(sample, np.eye(3)[labels][np.lexsort(rows.T[::-1])])
+        tried = islice(Moves(em, Draws(rng), np.ones(2)).ranked(View(sample, em, model), set()), 4)
+        assert len(list(tried)) == n_moves

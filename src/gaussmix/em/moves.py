@@ -39,6 +39,7 @@ LEAST_SHARE = 0.01  # least responsibility of a component for its own rows
 NEIGHBOURS, NEAR = 4, 0.02  # most components beside a move, and the least share of its rows that they take
 TRIES = 2  # of each split and of each removal in a round
 AT_A_TIME = 2**21  # limit on the numbers in rows that are split at a time, 16 MB
+HOPELESS = 0.3  # nats for each row of its components: where the first move loses as much by its bound, no move helps
 MOVED = 0.03  # standard deviations: a component that has moved less is not split again
 
 
@@ -195,6 +196,8 @@ class Moves:
     def ranked(self, view: View, touched: set[int]) -> Iterator[Moved]:
         """Yield moves, the largest bound first. After `TRIES` tries a split or removal waits for the next round.
 
+        Yields none if even the first loses `HOPELESS` nats for each row of its components by its bound.
+
         `touched` are components that need no other move, in the set's state when the next move is asked for.
         """
         n_components = view.model.n_components
@@ -204,6 +207,8 @@ class Moves:
         removals = self._removals(view)[: max(16, n_components)]
         pairs = [(removal, split) for removal in removals for split in splits if split.component not in removal[1:]]
         pairs.sort(key=lambda pair: -(pair[0].gain + pair[1].gain))
+        if pairs and self._is_hopeless(view, *pairs[0]):
+            return
         while pairs:
             uses, later = Counter[tuple[Any, ...]](), []
             for removal, split in pairs:
@@ -218,6 +223,10 @@ class Moves:
                 if moved is not None:
                     yield moved
             pairs = later
+
+    def _is_hopeless(self, view: View, removal: Removal, split: Split) -> bool:
+        mass = float((view.shares[self._touched(removal, split)] @ view.row_share).sum())
+        return removal.gain + split.gain < -HOPELESS * mass
 
     def swapped(self, view: View) -> Moved:
         """Move a random component to a random row."""

@@ -29,15 +29,15 @@ from gaussmix.numerics.core import native_target
 from gaussmix.numerics.threads import allowed
 from gaussmix.sources.array import ArraySource
 from gaussmix.starts.base import STARTS
-from gaussmix.starts.sample import NEARLY_ALL, Distinct
+from gaussmix.starts.sample import Distinct
 from gaussmix.waist.need import Second
 from gaussmix.waist.parameters import FARTHEST_MEAN
 
 SEARCHED = 2, 250  # rows per component on which moves are tried: for each parameter, and at least
 POLISHED = 40, 1_000  # the same for the second search
 OF_SHARED = 0.4  # part of the least numbers where components share a covariance: a move is judged on all rows there
-FEW = 2_000  # rows: with fewer, the search always begins from two starts
-ROWS_OF_KMEANS = 200  # per component, for further starts
+FEW = 2_000  # rows: with fewer, the search always begins from two starts, and takes all rows
+ROWS_OF_KMEANS = 200  # per component, for further starts where rows are many
 FIRST = Stopping(1e-4, 12)  # EM from the start
 SETTLING, SETTLING_LONGER = Stopping(1e-4, 15), Stopping(1e-5, 45)  # EM after moves, and more EM if that is not enough
 LAST = Stopping(1e-4, 30)  # EM on the larger sample
@@ -104,10 +104,8 @@ def search_by_core(
             if number:
                 uniform[fit, number - 1] = rng.random(n_uniform)
             draws[fit, number] = Draws(rng).numbers
-    least = min(ROWS_OF_KMEANS, _least(SEARCHED, family))
-    most_rows = min(FEW - 1, int(NEARLY_ALL * least * n_components))
     judged = judged_by_core(n_components, _patience(n_components))
-    return Search(0.0, most_rows, uniform, draws, _steps(FIRST), close, judged, _patience_of_swaps(n_components))
+    return Search(0.0, FEW - 1, uniform, draws, _steps(FIRST), close, judged, _patience_of_swaps(n_components))
 
 
 def judged_by_core(n_components: int, patience: int, most_moves: int | None = None) -> Judged:
@@ -131,7 +129,8 @@ def _patience_of_swaps(n_components: int) -> int:
 
 def _another_start(rows: Distinct, em: LocalEM, n_components: int, rng: np.random.Generator) -> Model | None:
     """The model of an M-step from k-means on some rows; None if a component has too few rows for a covariance."""
-    partition = STARTS["kmeans"](rows.part(ROWS_OF_KMEANS * n_components, rng), em.engine, n_components, rng)
+    few = rows if len(rows.rows) < FEW else rows.part(ROWS_OF_KMEANS * n_components, rng)
+    partition = STARTS["kmeans"](few, em.engine, n_components, rng)
     source = ArraySource(rows.rows, rows.weight)
     try:
         return InitialMoments(source, em.engine, n_components, partition).model(em.family, em.objective)
@@ -140,7 +139,9 @@ def _another_start(rows: Distinct, em: LocalEM, n_components: int, rng: np.rando
 
 
 def _part(sample: Distinct, model: Model, wanted: tuple[int, int], rng: np.random.Generator) -> Distinct:
-    """Draw rows: `wanted` says how many for each parameter, and the least number for each component."""
+    """Draw rows, all if they are few: `wanted` says how many for each parameter, and at least for each component."""
+    if len(sample.rows) < FEW:
+        return sample
     n_components, least = model.n_components, _least(wanted, model.family)
     return sample.part(n_components * max(least, wanted[0] * model.n_parameters // n_components), rng)
 

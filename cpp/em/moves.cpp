@@ -455,17 +455,20 @@ Part Moves::part_of(Places components) const {
     for (const Index k : components) {
         for (const Index row : view_.places[k]) is_there[row] = 1;
     }
-    Places places;
-    for (Index row = 0; row < n_rows_; ++row) {
-        if (is_there[row]) places.push_back(row);
+    Places places(static_cast<std::size_t>(n_rows_));
+    Index n_rows = 0;
+    for (Index row = 0; row < n_rows_; ++row) {  // without a branch, which nobody could foresee
+        places[n_rows] = row;
+        n_rows += is_there[row];
     }
-    const auto n_rows = static_cast<Index>(places.size());
     part.rows = room(n_rows * d_), part.weight = room(n_rows), part.shares = room(n_rows * count);
     Numbers totals = room(n_rows), logarithms = room(n_rows);
     for (Index i = 0; i < n_rows; ++i) {
         double* shares = part.shares.data() + i * count;
-        for (Index k = 0; k < count; ++k) totals[i] += shares[k] = share(view_, places[i], components[k]);
-        for (Index k = 0; k < count; ++k) shares[k] /= totals[i];
+        double total = 0;
+        for (Index k = 0; k < count; ++k) total += shares[k] = share(view_, places[i], components[k]);
+        for (Index k = 0; k < count; ++k) shares[k] /= total;
+        totals[i] = total;
         std::copy_n(rows_ + places[i] * d_, d_, part.rows.data() + i * d_);
     }
     kernels_.log(totals.data(), n_rows, logarithms.data());

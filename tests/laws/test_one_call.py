@@ -88,6 +88,13 @@ def test_every_structure(name, init, table, calls):
     assert calls == [True]
 
 
+@pytest.mark.parametrize("name", ["full", "tied"])
+def test_a_search_of_a_table_of_nearly_2000_rows(name, rng, calls):
+    rows = 2 * np.eye(3)[rng.integers(3, size=1_999)][:, :2] + rng.normal(size=(1_999, 2))
+    assert_law(rows, covariance_type=name, init_params="search")
+    assert calls == [True]
+
+
 @pytest.mark.parametrize(
     "parameters",
     [{"reg_covar": 0.0}, {"reg_covar": 0.1}, {"max_iter": 1}, {"n_init": 3}, {"tol": 1e-9, "max_iter": 500}, ALL_STEPS,

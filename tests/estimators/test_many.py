@@ -151,7 +151,7 @@ def test_the_highest_of_several_runs_is_kept(name, init, rng, alone):
 @pytest.mark.parametrize("name", BY_CORE)
 def test_a_search_of_few_rows_is_made_in_the_core(name, is_weighted, n_init, rng, alone):
     """Some groups have too few rows for a search by default, some for the core too many."""
-    groups = [rows for n_rows in (60, 150, 700) for rows in make_groups(rng, 2, n_rows, 2)]
+    groups = [rows for n_rows in (60, 150, 1_000) for rows in make_groups(rng, 2, n_rows, 2)]
     groups = [np.concatenate((rows, 0.2 * rows + [4.0, 0.0])) for rows in groups]
     weights = [rng.gamma(2.0, size=len(rows)) for rows in groups] if is_weighted else None
     assert_law(groups[2:4], 3, weights and weights[2:4], covariance_type=name, init_params="search", n_init=n_init)

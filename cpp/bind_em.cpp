@@ -154,6 +154,31 @@ EmResult bound_run_em(const Target& target, const Rows& rows, const RowWeight& r
 // The mean bound, weights, means, covariances.
 using ColumnResult = std::tuple<double, Result<double, 1>, Result<double, 2>, Result<double, 1>>;
 
+using HalvesResult =
+    std::tuple<double, Result<double, 1>, Result<double, 1>, Result<double, 1>, Result<double, 1>, Result<double, 1>>;
+
+HalvesResult bound_halved(const Target& target, const Contiguous<2>& rows, const Contiguous<1>& weight, bool is_full,
+                          const Contiguous<1>& scale, const Contiguous<1>& cuts) {
+    const auto n_rows = static_cast<Index>(rows.shape(0)), d = static_cast<Index>(rows.shape(1));
+    require(n_rows > 0 && d > 0 && weight.size() == rows.shape(0), "weight must have shape (n_rows,)");
+    require(scale.size() == rows.shape(1) && cuts.size() == 1 + rows.shape(1), "scale or cuts do not fit the rows");
+    const GroupView group{n_rows, d, rows.data(), weight.data()};
+    Interrupt interrupt(is_interrupted);
+    const Execution execution{1, interrupt};
+    Halves halves;
+    without_gil([&] {
+        halves = halved(*target.kernels, group, is_full, scale.data(), cuts.data(), execution);
+        return !interrupt.has_come();
+    });
+    const Mixture& mixture = halves.mixture;
+    return {halves.gain,
+            released(halves.middle),
+            released(halves.whitening),
+            released(mixture.weights),
+            released(mixture.means),
+            released(mixture.factors)};
+}
+
 ColumnResult bound_settle_column(const Target& target, const Rows& rows, const Contiguous<1>& row_weight,
                                  const std::tuple<int, int, int>& letters, const Contiguous<1>& weights,
                                  const Contiguous<2>& means, const Contiguous<1>& covariances,
@@ -532,6 +557,9 @@ constexpr const char* kColumnSignature =
     ", limits: tuple[float, float, float, float], tolerance: float, max_steps: int, seconds: float, gain: float, "
     "most: int, uniform: " FLOATS ", belief: " BELIEF ", n_threads: int) -> tuple[float, " FLOATS ", " FLOATS
     ", " FLOATS "]";
+constexpr const char* kHalvedSignature =
+    "def halved(self, rows: " FLOATS ", weight: " FLOATS ", is_full: bool, scale: " FLOATS ", cuts: " FLOATS
+    ") -> tuple[float, " FLOATS ", " FLOATS ", " FLOATS ", " FLOATS ", " FLOATS "]";
 constexpr const char* kGammasSignature = "def gammas(self, numbers: " FLOATS ") -> tuple[" FLOATS ", " FLOATS "]";
 constexpr const char* kClimbSignature =
     "def climb(self, rows: " FLOATS ", row_weight: " FLOATS ", algebra: tuple[int, int, int], weights: " FLOATS
@@ -579,6 +607,8 @@ void bind_em(nb::class_<Target>& type) {
              "algebra"_a, "weights"_a, "means"_a, "covariances"_a, "ridge"_a, "limits"_a, "tolerance"_a, "max_steps"_a,
              "seconds"_a, "gain"_a, "most"_a, "uniform"_a, "belief"_a, "n_threads"_a,
              "Raise the bound of a column by moves and EM: (bound, weights, means, covariances).")
+        .def("halved", bound_halved, nb::sig(kHalvedSignature), "rows"_a, "weight"_a, "is_full"_a, "scale"_a, "cuts"_a,
+             "Split rows into halves by EM from two cuts: (gain, middle, whitening, weights, means, factors).")
         .def("gammas", bound_gammas, nb::sig(kGammasSignature), "numbers"_a,
              "Logarithm of the gamma function of each positive number, and its derivative.")
         .def("climb", bound_climb, nb::sig(kClimbSignature), "rows"_a, "row_weight"_a, "algebra"_a,

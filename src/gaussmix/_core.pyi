@@ -241,6 +241,25 @@ class Target:
         Raise the bound of a column by moves and EM: (bound, weights, means, covariances).
         """
 
+    def halved(
+        self,
+        rows: numpy.typing.NDArray[numpy.float64],
+        weight: numpy.typing.NDArray[numpy.float64],
+        is_full: bool,
+        scale: numpy.typing.NDArray[numpy.float64],
+        cuts: numpy.typing.NDArray[numpy.float64],
+    ) -> tuple[
+        float,
+        numpy.typing.NDArray[numpy.float64],
+        numpy.typing.NDArray[numpy.float64],
+        numpy.typing.NDArray[numpy.float64],
+        numpy.typing.NDArray[numpy.float64],
+        numpy.typing.NDArray[numpy.float64],
+    ]:
+        """
+        Split rows into halves by EM from two cuts: (gain, middle, whitening, weights, means, factors).
+        """
+
     def gammas(
         self, numbers: numpy.typing.NDArray[numpy.float64]
     ) -> tuple[numpy.typing.NDArray[numpy.float64], numpy.typing.NDArray[numpy.float64]]:

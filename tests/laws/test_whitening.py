@@ -8,6 +8,7 @@ from gaussmix.numerics import factorise
 from gaussmix.numerics.core import native_target
 from gaussmix.testing import check_whitening
 from gaussmix.testing.engine_cases import FORMS, random_covariances
+from gaussmix.waist.whitening import triangular
 from gaussmix.waist.whitening.base import FactorShape
 from gaussmix.waist.whitening.triangular import TriangularWhitening
 
@@ -103,3 +104,13 @@ def test_a_feature_that_is_nearly_another_still_has_a_factor(n_features, rng):
     rows = rng.standard_normal((1000, n_features))
     rows[:, -1] = rows[:, 0] + 1e-6 * rows[:, -1]
     TriangularWhitening.of((rows.T @ rows / len(rows))[None])
+
+
+@pytest.mark.parametrize("n_features", [1, 3, 17])
+def test_squares_are_those_of_whitened_vectors(n_features, rng, monkeypatch):
+    whitening = TriangularWhitening.of(random_covariances(rng, 3, n_features, FactorShape.TRIANGULAR))
+    vectors = rng.normal(size=(5, n_features))
+    expected = [(whitening.whiten(k, vectors) ** 2).sum() for k in range(3)]
+    np.testing.assert_allclose(whitening.total_squares(vectors), expected, rtol=1e-12)
+    monkeypatch.setattr(triangular, "native_target", lambda: None)
+    np.testing.assert_allclose(whitening.total_squares(vectors), expected, rtol=1e-12)

@@ -13,6 +13,7 @@ import numpy as np
 from gaussmix.numerics.arrays import Array
 from gaussmix.numerics.axes import principal_axes
 from gaussmix.numerics.contract import contract
+from gaussmix.numerics.core import native_target
 
 STEPS = 5  # of EM, after a first M-step
 MIXED = 0.05  # first responsibility of a half for rows on the other side of the cut
@@ -98,6 +99,23 @@ def halved(rows: Array, weight: Array, scale: Array, cuts: Array, *, is_full: bo
         first = tuple(best)
     gain, weights, means, factors = first
     return Halves(gain, middle, whitening / scale, weights, means, factors)
+
+
+def halved_alone(
+    rows: Array, weight: Array, scale: Array, cuts: Array, *, is_full: bool, has_heavy: bool = False
+) -> Halves:
+    """Split one group, by the core where it can; the arguments are those of `halved` without the first axis."""
+    target, n_features = native_target(), rows.shape[1]
+    if target is None or has_heavy:
+        return halved(rows[None], weight[None], scale, cuts[None], is_full=is_full, has_heavy=has_heavy)
+    of_group = np.ascontiguousarray(rows), np.ascontiguousarray(weight), is_full, np.ascontiguousarray(scale), cuts
+    gain, middle, whitening, weights, means, factors = target.halved(*of_group)
+    if is_full:
+        whitening, factors = whitening.reshape(n_features, n_features), factors.reshape(2, n_features, n_features)
+    else:
+        whitening, factors = np.diag(whitening), np.eye(n_features) * factors.reshape(2, 1, n_features)
+    means = means.reshape(2, n_features)
+    return Halves(np.array([gain]), middle[None], whitening[None], weights[None], means[None], factors[None])
 
 
 def _quantiles(values: Array, weight: Array, part: Array) -> Array:

@@ -16,10 +16,9 @@ from gaussmix.em.objective import Ridge
 from gaussmix.model import Model
 from gaussmix.numerics.arrays import Array
 from gaussmix.numerics.axes import principal_axes
-from gaussmix.numerics.contract import contract
-from gaussmix.numerics.pieces import pieces
 from gaussmix.waist.moments import Scatter
 from gaussmix.waist.need import Second
+from gaussmix.waist.whitening.triangular import TriangularWhitening
 
 
 @dataclass(frozen=True, eq=False)
@@ -161,11 +160,9 @@ class Conjugate:
                 return np.asarray(self.scale * precisions.mean(axis=1))
             traces: Array = (self.scale * precisions).sum(axis=1)
             return traces
-        factors = covariances.whitening.factors
-        traces = np.empty(len(factors))
-        for part in pieces(factors.shape):  # without BLAS, which has bits of its own
-            traces[part] = (contract("kij,cj->kci", factors[part], self._roots) ** 2).sum(axis=(1, 2))
-        return traces
+        whitening = covariances.whitening
+        assert isinstance(whitening, TriangularWhitening), "as covariances that are matrices have"
+        return whitening.total_squares(self._roots)
 
     @cached_property
     def _roots(self) -> Array:

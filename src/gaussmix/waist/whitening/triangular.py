@@ -15,6 +15,8 @@ from gaussmix.numerics.factorise import factorise
 from gaussmix.numerics.pieces import pieces
 from gaussmix.waist.whitening.base import FactorShape, Whitening
 
+COMPONENTS = 2  # the output of `Target.evaluate`: weighted log densities
+
 
 class TriangularWhitening(Whitening):
     """Σ_k = L_k L_kᵀ (Cholesky), W_k = L_k⁻¹."""
@@ -46,6 +48,19 @@ class TriangularWhitening(Whitening):
             factors = self.factors if self.is_shared else self.factors[part]
             whitened[part] = contract("kij,kj->ki", factors, offsets[part])
         return whitened
+
+    def total_squares(self, vectors: Array) -> Array:
+        """Σ |W_k v|² over the rows v of `vectors` (n_vectors, n_features), for each factor."""
+        n_factors, n_features = self.factors.shape[:2]
+        target = native_target()
+        if target is not None:  # log densities without their constants are −½ |W_k v|²
+            arguments = np.zeros(n_factors), np.zeros((n_factors, n_features)), int(self.factor_shape)
+            joint = target.evaluate(vectors, None, *arguments, np.ascontiguousarray(self.factors), COMPONENTS, 1)
+            return np.asarray(-2.0 * joint.sum(axis=0))
+        totals = np.empty(n_factors)
+        for part in pieces(self.factors.shape):  # without BLAS, which has bits of its own
+            totals[part] = (contract("kij,cj->kci", self.factors[part], vectors) ** 2).sum(axis=(1, 2))
+        return totals
 
     def colour(self, component: int, whitened: Array) -> Array:
         solved: Array = solve_triangular(self.factor(component), whitened.T, lower=True).T

@@ -7,16 +7,23 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from gaussmix import BayesianGaussianMixture
+from gaussmix.em import fast_path
+from gaussmix.em.accumulate import StepTask
 from gaussmix.em.approximation import GaussWishart
+from gaussmix.em.births import Births
 from gaussmix.em.bound_moves import BoundMoves, Change, settled_column
 from gaussmix.em.concentration import DirichletWeights, StickWeights
+from gaussmix.em.halves import halved, halved_alone
 from gaussmix.em.initial import InitialMoments
 from gaussmix.em.loop import run_em
+from gaussmix.em.merges import deletions
 from gaussmix.em.stopping import Stopping
 from gaussmix.em.trace import final
 from gaussmix.em.variational import Variational
 from gaussmix.families import FAMILIES
 from gaussmix.families.base import has_conjugate_prior
+from gaussmix.fit import problem
 from gaussmix.sources.array import ArraySource
 from gaussmix.starts.base import Partition
 from gaussmix.starts.condensed import condensed
@@ -45,7 +52,7 @@ def moves_of(rows, family, engine, weights, shares, row_weight=None, unit=1.0):
     given = ArraySource(rows, row_weight, given=shares)
     model = InitialMoments(given, engine, shares.shape[1], Partition()).model(family, objective)
     rng = np.random.default_rng(0)
-    return BoundMoves(source, engine, objective, distinct_rows(source), source, 6, rng, lambda: False), model
+    return BoundMoves(source, engine, objective, distinct_rows(source), 6, rng, lambda: False), model
 
 
 def quarters(rows):
@@ -62,7 +69,7 @@ def quarters(rows):
 def test_halves_of_a_cluster_merge_again(rows, family, engine, weights) -> None:
     moves, model = moves_of(rows, family, engine, weights, quarters(rows))
     state = moves.judged(model)
-    changes = moves.changes(state)
+    changes = list(moves.changes(state))
     assert (0, 1) in changes[0].pairs
     assert all(2 not in pair or 3 in pair for change in changes for pair in change.pairs)
     assert moves.judged(changes[0].model).bound > state.bound
@@ -80,8 +87,8 @@ def test_a_deletion_gains_at_least_what_it_promises(rows, family, engine) -> Non
     moves, model = moves_of(rows, family, engine, DirichletWeights(0.5, 3), shares)
     before = moves.objective.approximation(model)
     state, small = moves.judged(model), np.array([2])
-    left = moves.survey(before, np.empty((0, 2), dtype=np.intp), small)[1]
-    promise = moves.deletions(before, moves.objective.approximation(state.following).mass, small, left)[0]
+    left = moves.survey(moves.source, before, np.empty((0, 2), dtype=np.intp), small)[1]
+    promise = deletions(before, moves.objective.approximation(state.following).mass, small, left)[0]
     without = moves.judged(moves.objective.model(before.take([0, 1])))
     assert promise > 0
     rounding = 1e-2 if family.is_shared else 1e-9  # the posterior of a shared covariance has fewer rows then
@@ -94,8 +101,9 @@ def test_what_lowers_the_bound_is_refused(rows, family, engine, monkeypatch) -> 
     moves, model = moves_of(rows, family, engine, StickWeights(1.0), shares)
     alone = moves.objective.model(moves.objective.approximation(model).take([0]))
     worse = Change(alone, np.array([0]), [(0, 1)])
-    monkeypatch.setattr(BoundMoves, "changes", lambda moves, state: [worse])
-    monkeypatch.setattr(BoundMoves, "_born", lambda moves, model, chosen: (alone, np.array([-1])))
+    monkeypatch.setattr(BoundMoves, "changes", lambda moves, state: iter([worse]))
+    q = moves.objective.approximation(alone)
+    monkeypatch.setattr(Births, "born", lambda births, q_before, labels, chosen: (q, np.array([-1])))
     assert moves.raised(model) is None
 
 
@@ -117,7 +125,7 @@ def test_a_column_settles_where_em_and_moves_raise_the_bound_no_more(family, wei
     assert found is not None
     model, bound = found
     most = model.n_components  # other cuts may find other births
-    moves = BoundMoves(source, engine, objective, sample, source, most, np.random.default_rng(0), lambda: False)
+    moves = BoundMoves(source, engine, objective, sample, most, np.random.default_rng(0), lambda: False)
     assert moves.judged(model).bound == pytest.approx(bound, rel=1e-13)
     assert model.n_components > 3
     np.testing.assert_allclose([6060 * model.weights.min(), 6060 * model.weights.max()], [60, 3000], atol=90)
@@ -143,3 +151,60 @@ def test_weights_in_another_unit_make_the_same_moves(rows, family, engine) -> No
     assert one is not None
     assert two is not None
     np.testing.assert_allclose(one.means, two.means, rtol=1e-9)
+
+
+def crowd(n_rows, n_features, n_clusters, spread, rng):
+    """Rows of clusters of other shapes and sizes, whose means are `spread` standard deviations apart or so."""
+    places = spread * rng.normal(size=(n_clusters, n_features))
+    shapes = rng.normal(size=(n_clusters, n_features, n_features)) / np.sqrt(n_features)
+    labels = rng.choice(n_clusters, size=n_rows, p=rng.dirichlet(np.full(n_clusters, 5.0)))
+    rows = rng.normal(size=(n_rows, n_features))
+    return np.concatenate([rows[labels == k] @ shapes[k].T + places[k] for k in range(n_clusters)])
+
+
+@pytest.mark.parametrize(("n_rows", "n_features", "spread"), [(6000, 8, 1.0), (3000, 40, 2.0)])
+def test_births_begin_where_clusters_overlap_and_where_features_are_many(n_rows, n_features, spread, rng) -> None:
+    rows = crowd(n_rows, n_features, 8, spread, rng)
+    found = BayesianGaussianMixture(20, random_state=0).fit(rows)
+    assert (found.mass_ > 1).sum() == 8
+
+
+def test_parts_of_the_rows_are_only_a_start(rng, monkeypatch) -> None:
+    """The bound of all rows decides; they are read less often than without parts, whichever source they come from."""
+    rows, passes = crowd(8000, 6, 6, 8.0, rng), list[int]()
+    over = StepTask.over
+
+    def counted(task, source):
+        passes.append(source.n_rows)
+        return over(task, source)
+
+    monkeypatch.setattr(StepTask, "over", counted)
+    monkeypatch.setattr(fast_path, "LEAF_ROWS", 100)  # so that each step of EM is a pass
+    found = []
+    for least in (1000, 10**9):
+        monkeypatch.setattr(problem, "LEAST_NUMBERS", least)
+        passes.clear()
+        found.append((BayesianGaussianMixture(12, random_state=0).fit(rows), passes.count(8000)))
+    (with_parts, n_passes), (without, n_more) = found
+    assert with_parts.lower_bound_ == pytest.approx(without.lower_bound_, abs=0.01)  # tol is 0.001
+    assert n_passes <= 10 < n_more, (n_passes, n_more)
+
+
+def test_parts_have_the_weight_of_their_rows(rng, monkeypatch) -> None:
+    monkeypatch.setattr(problem, "LEAST_NUMBERS", 100)
+    rows, weight = rng.normal(size=(4000, 2)), rng.integers(1, 5, 4000).astype(float)
+    data = problem.Data(ArraySource(rows, weight))
+    totals = [data.unit * part.weight.sum() for part in data.parts(np.random.default_rng(0))]
+    np.testing.assert_allclose(totals, weight.sum() / np.array([64, 16, 4]), rtol=0.02)
+    assert not list(problem.Data(ArraySource(rows[:100])).parts(np.random.default_rng(0)))
+
+
+@pytest.mark.parametrize("is_full", [True, False], ids=["covariances", "variances"])
+def test_the_core_halves_a_group_as_numpy_does(is_full, rng) -> None:
+    rows, weight = crowd(400, 3, 2, 2.0, rng), rng.random(400)
+    of_group = rows, weight / weight.sum(), rows.std(axis=0), rng.random(4)
+    alone, (group, share, scale, cut) = halved_alone(*of_group, is_full=is_full), of_group
+    beside = halved(group[None], share[None], scale, cut[None], is_full=is_full)
+    assert alone.gain[0] > 0
+    for one, other in zip(alone, beside, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-9, atol=1e-9)

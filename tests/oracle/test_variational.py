@@ -12,11 +12,11 @@ from scipy.special import gammaln, logsumexp, xlogy
 from sklearn.mixture import BayesianGaussianMixture as Theirs
 
 from gaussmix.em.approximation import GaussWishart
-from gaussmix.em.bound_moves import Survey, merges
 from gaussmix.em.concentration import DirichletWeights, StickWeights
 from gaussmix.em.fast_path import FastPath
 from gaussmix.em.initial import InitialMoments
 from gaussmix.em.loop import run_em
+from gaussmix.em.merges import Survey, merges
 from gaussmix.em.stopping import Stopping
 from gaussmix.em.trace import final
 from gaussmix.em.variational import Variational

@@ -99,7 +99,7 @@ def _to_the_end(problem: Problem, plan: Plan, begun: State, reached: float) -> I
     stopping: Stopping | None = plan.stopping
     moves = _moves_of_bound(problem, plan)
     if moves is not None and not begun.trace.n_steps and reached == float("-inf"):
-        begun = _settled_on_few_rows(problem, plan, moves, begun) or begun
+        begun = _settled_on_few_rows(problem, plan, moves, begun)
     if moves is not None and moves.tried_at == float("-inf"):
         begun = _after(moves, begun) or begun
     if plan.stopping.seeks_maximum:
@@ -130,35 +130,38 @@ def _moves_of_bound(problem: Problem, plan: Plan) -> BoundMoves | None:
         return plan.is_unwanted() or plan.stopping.is_over()
 
     sample = problem.data.sample.without_negligible
-    of_fit = problem.source, problem.engine, objective, sample, problem.source
+    of_fit = problem.source, problem.engine, objective, sample
     return BoundMoves(*of_fit, plan.most_components, plan.rng, is_unwanted)
 
 
-def _settled_on_few_rows(problem: Problem, plan: Plan, moves: BoundMoves, begun: State) -> State | None:
-    """The state that moves and EM reach on few rows that stand for all; None where there are none.
+def _settled_on_few_rows(problem: Problem, plan: Plan, moves: BoundMoves, begun: State) -> State:
+    """The state that moves reach on few rows, on more, and on all, which then need few passes; None where rows are few.
 
-    Births that failed on them need no other try, and they tell which merges pay.
+    Of one feature few rows stand for all, and the core makes steps of EM too: births that failed on them need no other
+    try, and they tell which merges pay.
     """
     few = problem.data.condensed
     if few is None:
-        return None
+        parts = [moves.on(rows) for rows in problem.data.parts(plan.rng)]
+        for each in (*parts, moves) if parts else ():
+            begun = _after(each, begun, is_new=True) or begun
+        return begun
     stopping = replace(plan.stopping, max_steps=STEPS_ON_FEW * plan.stopping.max_steps)
     found = settled_column(begun.model, few, moves.objective, moves.most_components, stopping, plan.rng)
     if found is None:
-        return None
+        return begun
     model, bound = found
     if problem.data.sample.rank is not None:
-        moves.sample, moves.surveyed, moves.tried_at = few, ArraySource(few.rows, few.weight), bound
-        moves.settled_at = bound
+        moves.sample, moves.tried_at, moves.settled_at = few, bound, bound
     return State(model, begun.trace)
 
 
-def _after(moves: BoundMoves | None, state: State) -> State | None:
+def _after(moves: BoundMoves | None, state: State, *, is_new: bool = False) -> State | None:
     """The state after moves, to go on from; None if no move raises the bound."""
     if moves is None or (state.trace.n_steps and moves.have_settled(state.trace.last)):
         return None
-    model = moves.raised(state.model)
-    return None if model is None else State(model, state.trace)
+    model = moves.raised(state.model, is_new=is_new)
+    return None if model is None else State(model, replace(state.trace, memory=moves.memory))
 
 
 def _is_at_maximum(problem: Problem, state: State, most_left: float) -> bool:

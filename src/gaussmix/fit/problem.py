@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -24,7 +25,11 @@ from gaussmix.numerics.rows import unit_of_weights
 from gaussmix.sources.base import Given, Source
 from gaussmix.starts.condensed import condensed
 from gaussmix.starts.sample import Distinct, distinct_rows
+from gaussmix.waist.leaves import LEAF_ROWS
 from gaussmix.waist.need import Second
+
+MORE = 4  # times the rows of a part has the next one
+LEAST_NUMBERS, LEAST_PER_FEATURE = 2**16, 20  # of a part: smaller ones save nothing; and rows for each feature
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,6 +90,22 @@ class Data:
         few = condensed(self.sample)
         total = source.profile.total_weight / self.unit
         return replace(few, weight=few.weight * (total / few.weight.sum()))
+
+    def parts(self, rng: np.random.Generator) -> Iterator[Distinct]:
+        """Parts of the sample, each with more rows than the one before, and weights that sum to a part of all weight.
+
+        There is none where rows are few, or have errors or known components.
+        """
+        source, d = self.original, self.original.n_features
+        least = max(-(-LEAST_NUMBERS // d), LEAST_PER_FEATURE * d)
+        sizes = [min(source.n_rows // MORE, LEAF_ROWS)]
+        while sizes[-1] // MORE >= least:
+            sizes.append(sizes[-1] // MORE)
+        for size in reversed(sizes):
+            if size >= least and self.is_plain and not source.has_errors:
+                few = self.sample.part(size, rng)
+                weight = size / source.n_rows * source.profile.total_weight / self.unit
+                yield replace(few, weight=few.weight * (weight / few.weight.sum()))
 
     @cached_property
     def ridge(self) -> Array:

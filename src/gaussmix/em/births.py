@@ -1,0 +1,127 @@
+"""Births of components: two halves in the place of one, found from rows of a sample."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gaussmix.em.approximation import Approximation
+from gaussmix.em.halves import halved_alone
+from gaussmix.numerics.arrays import Array, Places
+from gaussmix.numerics.axes import principal_axes
+from gaussmix.numerics.blas import one_blas_thread
+from gaussmix.starts.sample import Distinct
+from gaussmix.waist.need import Second
+
+AXES, LEAST_AXES = 32, 4  # most and fewest axes that halves are found along
+ROWS_PER_AXIS = 20  # rows of a half for each further axis
+LEAST_ROWS, ROWS_FOR_AXIS, HALF_SHARE = 100, 40, 8  # halves are found from so many rows, for each axis, of all rows
+FEWEST = 2  # distinct rows in the sample of a component that is split
+FEW = 8  # with fewer distinct rows, all make halves and none judges
+HEAVY = 5.0  # the same where a row has so many times the mean weight
+
+
+@dataclass(frozen=True, eq=False)
+class Births:
+    """Births from the rows of a sample; `rng` cuts components into halves."""
+
+    sample: Distinct
+    rng: np.random.Generator
+
+    @cached_property
+    def _scale(self) -> Array:
+        """Standard deviations of the sample, (n_features,), data units; not 0."""
+        scale: Array = np.sqrt(np.maximum(self.sample.filled.var(axis=0), np.finfo(np.float64).tiny))
+        return scale
+
+    @one_blas_thread()
+    def born(self, q: Approximation, labels: NDArray[np.int64], chosen: Places) -> tuple[Approximation, Places] | None:
+        """The posterior with two halves for each chosen component, and what each was a half of, or −1; None for none.
+
+        `labels`, (n_distinct,), are the likeliest components of the rows.
+        """
+        found = {k: halves for k in chosen.tolist() if (halves := self._halves(q, np.flatnonzero(labels == k)))}
+        if not found:
+            return None
+        of, prior = np.array(list(found)), q.prior
+        weights, places, forms = (np.array(each) for each in zip(*found.values(), strict=True))
+        masses, n_before = q.mass[of, None] * weights, len(q.mass)
+        mass, means = np.append(q.mass, masses[:, 1]), np.concatenate((q.means, places[:, 1]))
+        mass[of], means[of] = masses[:, 0], places[:, 0]
+        shape = (1,) * (forms.ndim - 2)
+        if q.covariances.is_shared:
+            within = np.repeat(q.covariances.each, n_before, axis=0)  # of the rows of each component
+            within[of] = (weights.reshape(*weights.shape, *shape) * forms).sum(axis=1)
+            each = prior.scale + (q.mass.reshape(-1, *shape) * within).sum(axis=0, keepdims=True)
+            each = each / q.dof[0]
+        else:
+            masses = masses.reshape(*masses.shape, *shape)
+            posterior = (prior.scale + masses * forms) / (prior.dof + masses)
+            each = np.concatenate((q.covariances.each, posterior[:, 1]))
+            each[of] = posterior[:, 0]
+        covariances = replace(q.covariances, each=each, n_components=len(mass))
+        parents = np.append(np.full(n_before, -1), of)
+        parents[of] = of
+        return replace(q, mass=mass, means=means, covariances=covariances), parents
+
+    def _halves(self, q: Approximation, every: Places) -> tuple[Array, Array, Array] | None:
+        """Weights (2,), means (2, n_features) and covariances (2, …) of two halves of rows; None if they are no better.
+
+        Halves are found from every other row, along the longest axes. They are no better where they lower the density
+        of the rows between. Of few rows, and where one has the weight of many, all are needed to find halves.
+        """
+        if len(every) < FEWEST:
+            return None
+        n_features, is_full = len(self._scale), q.prior.form is Second.FULL
+        most_axes = min(n_features, AXES)
+        places = _evenly(every, 2 * max(LEAST_ROWS, ROWS_FOR_AXIS * most_axes, len(every) // HALF_SHARE))
+        rows, weight = self.sample.filled[places], self.sample.weight[places]
+        is_judged = len(places) >= FEW and self._has_even_weights(places)
+        n_axes = min(most_axes, max(LEAST_AXES, len(places) // (2 * ROWS_PER_AXIS)))
+        along, scale = (rows, self._scale) if n_axes == n_features else self._along_axes(rows, weight, n_axes)
+        cuts, step = self.rng.random(1 + n_axes), 2 if is_judged else 1
+        some = along[::step], weight[::step] / weight[::step].sum()
+        halves = halved_alone(*some, scale, cuts, is_full=is_full, has_heavy=not is_judged)
+        if not np.isfinite(halves.gain[0]):
+            return None
+        if is_judged and len(places) > 8 * n_axes and weight[1::2] @ halves.gains(0, along[1::2]) <= 0:
+            return None
+        first = halves.first_share(0, along)
+        shares = weight * np.stack((first, 1.0 - first))
+        mass = shares.sum(axis=1)
+        if not mass.all():
+            return None
+        means = shares @ rows / mass[:, None]
+        offsets = rows - means[:, None]
+        if is_full:
+            covariances = (offsets * shares[:, :, None]).swapaxes(1, 2) @ offsets / mass[:, None, None]
+        else:
+            covariances = (shares[:, None] @ offsets**2)[:, 0] / mass[:, None]
+            covariances = covariances.mean(axis=1) if q.prior.form is Second.TRACE else covariances
+        return mass / mass.sum(), means, covariances
+
+    def _along_axes(self, rows: Array, weight: Array, n_axes: int) -> tuple[Array, Array]:
+        """Rows along their longest axes, (n_rows, n_axes), in standard deviations of the sample, and units of 1."""
+        offsets = (rows - (weight / weight.sum()) @ rows) / self._scale
+        axes = principal_axes(((offsets * weight[:, None]).T @ offsets)[None])[1][0]
+        return offsets @ axes[:, :n_axes], np.ones(n_axes)
+
+    def _has_even_weights(self, places: Places) -> bool:
+        """Whether no complete row has the weight of many; rows without a single cell are alike and say nothing."""
+        return bool(self._of_complete[places].max() <= HEAVY * self.sample.weight[places].mean())
+
+    @cached_property
+    def _of_complete(self) -> Array:
+        """Weights of the rows, (n_distinct,); 0 where a cell is missing."""
+        return np.where(np.isnan(self.sample.rows).any(axis=1), 0.0, self.sample.weight)
+
+
+def _evenly(places: Places, most: int) -> Places:
+    """At most so many of the places, at equal distances."""
+    if len(places) <= most:
+        return places
+    chosen: Places = places[(2 * np.arange(most) + 1) * len(places) // (2 * most)]
+    return chosen

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from gaussmix import BayesianGaussianMixture
-from gaussmix.em import fast_path
+from gaussmix.em import bound_moves, fast_path
 from gaussmix.em.accumulate import StepTask
 from gaussmix.em.approximation import GaussWishart
 from gaussmix.em.births import Births
@@ -162,11 +162,27 @@ def crowd(n_rows, n_features, n_clusters, spread, rng):
     return np.concatenate([rows[labels == k] @ shapes[k].T + places[k] for k in range(n_clusters)])
 
 
-@pytest.mark.parametrize(("n_rows", "n_features", "spread"), [(6000, 8, 1.0), (3000, 40, 2.0)])
-def test_births_begin_where_clusters_overlap_and_where_features_are_many(n_rows, n_features, spread, rng) -> None:
-    rows = crowd(n_rows, n_features, 8, spread, rng)
+@pytest.mark.parametrize(("n_rows", "n_features", "spread"), [(8000, 8, 0.8), (3000, 40, 2.0)])
+def test_births_begin_where_clusters_overlap_and_where_features_are_many(n_rows, n_features, spread) -> None:
+    rows = crowd(n_rows, n_features, 12, spread, np.random.default_rng(0))
     found = BayesianGaussianMixture(20, random_state=0).fit(rows)
-    assert (found.mass_ > 1).sum() == 8
+    assert (found.mass_ > 1).sum() == 12
+
+
+@families
+def test_halves_share_the_rows_of_their_component(rows, family, engine) -> None:
+    """At the start of EM they have its mass, and nearly its mean."""
+    moves, model = moves_of(rows, family, engine, StickWeights(0.5), np.repeat([[0.6, 0.4]], 200, axis=0))
+    q = moves.objective.approximation(model)
+    births, labels = Births(moves.sample, np.random.default_rng(0)), np.zeros(200, dtype=np.int64)
+    born = births.born(q, labels, np.array([0, 1]))  # the second is nobody's likeliest component
+    assert born is not None
+    after, parents = born
+    np.testing.assert_array_equal(parents, [0, -1, 0])
+    assert after.mass[[0, 2]].sum() == pytest.approx(q.mass[0])
+    assert after.mass[1] == q.mass[1]
+    np.testing.assert_allclose(after.mass[[0, 2]] @ after.means[[0, 2]] / q.mass[0], rows.mean(axis=0), atol=0.5)
+    assert np.sort(after.mass[[0, 2]] / q.mass[0]) == pytest.approx([0.4, 0.6], abs=0.02)
 
 
 def test_parts_of_the_rows_are_only_a_start(rng, monkeypatch) -> None:
@@ -179,6 +195,7 @@ def test_parts_of_the_rows_are_only_a_start(rng, monkeypatch) -> None:
         return over(task, source)
 
     monkeypatch.setattr(StepTask, "over", counted)
+    monkeypatch.setattr(bound_moves, "SURVEYED", 500)
     monkeypatch.setattr(fast_path, "LEAF_ROWS", 100)  # so that each step of EM is a pass
     found = []
     for least in (1000, 10**9):

@@ -61,6 +61,7 @@ MAY_IMPORT = {
         "sources.array",
         "sources.base",
         "sources.findings",
+        "sources.quantile",
         "starts.base",
         "starts.sample",
     ],

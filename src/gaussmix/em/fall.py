@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -43,14 +44,24 @@ def fall(before: Parameters, after: Parameters) -> Callable[[Array], Array] | No
     if not math.isfinite(quadratic + linear + constant):
         return None
 
-    def bounds(log_density: Array) -> Array:
-        with np.errstate(over="ignore", invalid="ignore"):
-            squares = np.maximum(2.0 * (highest - log_density), 0.0)
-            loss = 0.5 * (quadratic * squares + linear * np.sqrt(squares) + constant) + 2.0 * LEFT_OUT
-            found = log_density - np.maximum(loss, 0.0)
-        return np.where(np.isnan(found), -np.inf, found)
+    return _Bounds(highest, quadratic, linear, constant)
 
-    return bounds
+
+@dataclass(frozen=True)
+class _Bounds:
+    """Bounds after a step, by the largest log scale and the terms of D; it can be sent to other processes."""
+
+    highest: float
+    quadratic: float
+    linear: float
+    constant: float
+
+    def __call__(self, log_density: Array) -> Array:
+        with np.errstate(over="ignore", invalid="ignore"):
+            squares = np.maximum(2.0 * (self.highest - log_density), 0.0)
+            fallen = self.quadratic * squares + self.linear * np.sqrt(squares) + self.constant
+            found = log_density - np.maximum(0.5 * fallen + 2.0 * LEFT_OUT, 0.0)
+        return np.where(np.isnan(found), -np.inf, found)
 
 
 @one_blas_thread()

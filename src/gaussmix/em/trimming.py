@@ -8,9 +8,10 @@ keep the likeliest rows of the next mixture raises it again.
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable
-from dataclasses import dataclass, replace
-from functools import cached_property, partial
-from typing import Any, Generic, NamedTuple, Self
+from dataclasses import dataclass, field, replace
+from functools import partial
+from math import inf, isfinite
+from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
 
@@ -27,17 +28,19 @@ from gaussmix.engines.base import Engine
 from gaussmix.errors import Outcome, SingularCovariance
 from gaussmix.families.base import unconstrained
 from gaussmix.model import Model
-from gaussmix.numerics.arrays import Array, Places
+from gaussmix.numerics.arrays import Array
 from gaussmix.sources.array import ArraySource
-from gaussmix.sources.base import F, S, Source, Task, in_leaves
+from gaussmix.sources.base import F, S, Source, Task
+from gaussmix.sources.quantile import near_quantile
 from gaussmix.starts.base import Partition, Start, nearest_centre
 from gaussmix.starts.sample import Distinct, variances_of
 from gaussmix.waist.block import Block
+from gaussmix.waist.moments import Partial
 from gaussmix.waist.need import Rule
 from gaussmix.waist.parameters import Parameters
 
 AHEAD = 0.5  # nats above the last cutoff: rows that may be below that are looked at
-FEW = 0.5  # of all rows: with more to look at, all are
+FEW = 0.5  # of the rows of a leaf: with more to look at, all are
 TIE = 2.0**-40  # relative: log densities so near to the cutoff are equal to it, whatever rounding says
 N_TRIES = 20  # starts from random rows
 FIRST, SETTLING = Stopping(1e-3, 5), Stopping(1e-4, 50)  # EM from each start, and from the best
@@ -49,53 +52,40 @@ class Kept(NamedTuple):
 
     Parameters
     ----------
-    cutoff : rows with a lower log density, nats, are left out; rows at the cutoff are slightly above.
-    below : (n_below,), indices of the rows that are left out, rising.
-    tied : (n_tied,), indices of the rows at the cutoff, rising.
-    share : the share of its weight that each row at the cutoff keeps, equal for all so that their order does not
-        matter.
+    cutoff : rows with a lower log density, nats, are left out.
+    highest : rows with a log density from the cutoff to this one are tied.
+    share : the share of its weight that each tied row keeps, equal for all so that their order does not matter.
     """
 
     cutoff: float
-    below: Places
-    tied: Places
+    highest: float
     share: float
 
-    def weight(self, block: Block) -> Array:
-        """The row weights of a block in the pass, (n_rows,)."""
-        weight = np.ones(block.n_rows) if block.row_weight is None else np.array(block.row_weight)
-        for places, factor in ((self.below, 0.0), (self.tied, self.share)):
-            first, end = np.searchsorted(places, [block.places.start, block.places.stop])
-            weight[places[first:end] - block.first_row] *= factor
-        return weight
+    def weight(self, log_density: Array, row_weight: Array | None) -> Array:
+        """The row weights in the pass, (n_rows,), of rows with these log densities and weights."""
+        weight = np.where(log_density < self.cutoff, 0.0, np.where(log_density > self.highest, 1.0, self.share))
+        return weight if row_weight is None else weight * row_weight
 
 
-def kept(log_density: Array, row_weight: Array | None, left_out: float) -> Kept:
-    """Leave out the least likely rows, by their log densities (n_rows,), nats, up to a weight of `left_out`.
+def kept(
+    source: Source, log_density: Task[Array], left_out: float, between: tuple[float, float] = (-inf, inf)
+) -> Kept | None:
+    """Leave out the least likely rows, up to a weight of `left_out`, which is less than the sum of the weights.
 
-    That is less than the sum of the weights. The row at the cutoff keeps the part of its weight that is needed.
+    The row at the cutoff keeps the part of its weight that is needed. None if the cutoff is not `between` these log
+    densities; higher ones may be too low.
     """
-    cutoff = _cutoff(log_density, row_weight, left_out)
-    slack = TIE * max(1.0, abs(cutoff))
-    cutoff -= slack
-    is_below = log_density < cutoff
-    below, tied = np.flatnonzero(is_below), np.flatnonzero(~is_below & (log_density <= cutoff + 2 * slack))
-    lost, shared = (
-        float(len(places)) if row_weight is None else float(row_weight[places].sum()) for places in (below, tied)
-    )
-    return Kept(cutoff, below, tied, min(max(1.0 - (left_out - lost) / shared, 0.0), 1.0))
-
-
-def _cutoff(log_density: Array, row_weight: Array | None, left_out: float) -> float:
-    """Weighted quantile: the log density at which the least likely rows reach a total weight of `left_out`."""
-    if row_weight is None:
-        place = min(int(left_out), len(log_density) - 1)
-        return float(np.partition(log_density, place)[place])
-    present = np.flatnonzero(row_weight > 0)
-    order = present[np.argsort(log_density[present], kind="stable")]
-    reached = np.cumsum(row_weight[order])
-    place = int(np.searchsorted(reached, left_out, side="right"))
-    return float(log_density[order[min(place, len(order) - 1)]])
+    near = near_quantile(source, log_density, lambda total: left_out, between=between, tie=2 * TIE)
+    if near is None:
+        return None
+    cutoff = float(near.scores[near.place])
+    slack = TIE * max(1.0, abs(cutoff)) if isfinite(cutoff) else 0.0
+    if min(cutoff - between[0], between[1] - cutoff) <= 4 * slack:
+        return None
+    low, high = cutoff - slack, cutoff + slack
+    first, end = np.searchsorted(near.scores, low), np.searchsorted(near.scores, high, side="right")
+    lost, shared = near.below + float(near.weights[:first].sum()), float(near.weights[first:end].sum())
+    return Kept(low, high, min(max(1.0 - (left_out - lost) / shared, 0.0), 1.0))
 
 
 def trimmed(source: Source, share: float) -> Source:
@@ -132,58 +122,43 @@ class Trimmed(Source):
             return self._source.map_merge(task)
         if task.need.pooled and task.anchor is None:  # about an anchor, an engine reads no totals of all rows
             task = replace(task, anchor=task.parameters.means)
-        return self._source.map_merge(_Without(task, self.kept(task.engine, task.parameters)))
+        last = self._at(task.engine, task.parameters)
+        found: S = self._source.map_merge(_Without(task, last.log_density, last.kept))
+        return found
 
     def kept(self, engine: Engine[Any], parameters: Parameters) -> Kept:
-        """Which rows a pass with these parameters keeps; remembered for the next pass with them.
-
-        Only rows whose log density may have fallen below the cutoff since the last pass are evaluated (`em.fall`). The
-        other rows are kept.
-        """
-        last = self._last
-        if last is None or last.parameters is not parameters:
-            left_out = self._share * self._source.profile.total_weight
-            look = partial(_log_density, engine=engine, parameters=parameters)
-            last = None if last is None else self._among_few(last, look, parameters, left_out)
-            if last is None:
-                bounds = self._source.each_row(look)
-                last = _Last(parameters, bounds, kept(bounds, self._row_weight, left_out))
-            self._last = last
-        return last.kept
-
-    def _among_few(
-        self, last: _Last, look: Callable[..., Array], parameters: Parameters, left_out: float
-    ) -> _Last | None:
-        """The same from an evaluation of few rows; None if few rows do not suffice.
-
-        Rows with missing cells or with errors have no bounds.
-        """
-        if self.is_incomplete:
-            return None
-        bounds_after, limit = fall(last.parameters, parameters), last.kept.cutoff + AHEAD
-        if bounds_after is None:
-            return None
-        bounds = bounds_after(last.bounds)
-        chosen = np.flatnonzero(bounds < limit)
-        if len(chosen) > FEW * self.n_rows:
-            return None
-        found = np.concatenate(list(self._source.map_rows(partial(_of_some, look=look, places=chosen))))
-        weight = None if self._row_weight is None else self._row_weight[chosen]
-        is_sure = found < limit - 4 * TIE * max(1.0, abs(limit))  # so that all rows at the cutoff are among them
-        reached = np.count_nonzero(is_sure) if weight is None else float(weight[is_sure].sum())
-        if reached <= left_out:
-            return None
-        bounds[chosen] = found
-        among = kept(found, weight, left_out)
-        return _Last(parameters, bounds, among._replace(below=chosen[among.below], tied=chosen[among.tied]))
+        """Which rows a pass with these parameters keeps; remembered for the next pass with them."""
+        return self._at(engine, parameters).kept
 
     def without(self, engine: Engine[Any], parameters: Parameters) -> Source:
         """The rows that a pass with these parameters keeps, in any pass; the others have the weight 0."""
-        return self._source.changed(partial(_reweighted, kept=self.kept(engine, parameters)), self.n_rows)
+        change = partial(_reweighted, log_density=_LogDensity(engine, parameters), kept=self.kept(engine, parameters))
+        return self._source.changed(change, self.n_rows)
 
-    @cached_property
-    def _row_weight(self) -> Array | None:
-        return self._source.row_weight
+    def _at(self, engine: Engine[Any], parameters: Parameters) -> _Last:
+        """What a pass with these parameters finds.
+
+        Where log densities of the last parameters are kept beside blocks, only rows whose log density may have fallen
+        below the cutoff since then are evaluated (`em.fall`). The other rows are kept. Rows with missing cells or with
+        errors have no bounds.
+        """
+        last = self._last
+        if last is not None and last.log_density.parameters is parameters:
+            return last
+        left_out = self._share * self._source.profile.total_weight
+        log_density = _LogDensity(engine, parameters, 0 if last is None else last.log_density.number + 1)
+        bounds = None if last is None or self.is_incomplete else fall(last.log_density.parameters, parameters)
+        if last is not None and bounds is not None:
+            between = last.kept.cutoff - AHEAD, last.kept.highest + AHEAD
+            few = replace(log_density, top=between[1], bounds=bounds)
+            found = kept(self._source, few, left_out, between)
+            if found is not None:
+                self._last = _Last(few, found)
+                return self._last
+        found = kept(self._source, log_density, left_out)
+        assert found is not None, "some row has weight"
+        self._last = _Last(log_density, found)
+        return self._last
 
     def fresh(self) -> Self:
         twin = super().fresh()
@@ -191,47 +166,111 @@ class Trimmed(Source):
         return twin
 
 
-class _Last(NamedTuple):
-    """What a pass leaves: its parameters, lower bounds on log densities (n_rows,), nats, and the rows it kept."""
+@dataclass(frozen=True, eq=False)
+class _LogDensity:
+    """The task that returns the log densities of the rows of a leaf, nats, or lower bounds on them above `top`.
 
+    Parameters
+    ----------
+    engine, parameters : of the log densities.
+    number : of the parameters; the one before is that of the parameters from which bounds lead to these.
+    top : log densities above may be bounds.
+    bounds : makes bounds of log densities before, or of bounds on them.
+    """
+
+    engine: Engine[Any]
     parameters: Parameters
-    bounds: Array
+    number: int = 0
+    top: float = inf
+    bounds: Callable[[Array], Array] | None = None
+
+    key: ClassVar[str] = "trimmed rows"
+
+    def open(self, block: Block) -> _Beside:
+        return _Beside()
+
+    def call(self, leaf: Block, state: _Beside) -> Array:
+        known = state.looks.get(leaf.first_row)
+        if known is None or known.number != self.number or known.top < self.top:
+            state.looks[leaf.first_row] = known = _Look(self.number, self.top, self._look(leaf, known))
+        return known.log_density
+
+    def _look(self, leaf: Block, known: _Look | None) -> Array:
+        if known is None or known.number != self.number - 1 or self.bounds is None:
+            return self.engine.log_density(leaf, self.parameters)
+        found = self.bounds(known.log_density)
+        places = np.flatnonzero(found <= self.top)
+        if len(places) > FEW * leaf.n_rows:
+            return self.engine.log_density(leaf, self.parameters)
+        if len(places):
+            found[places] = self.engine.log_density(leaf.taken(places, leaf.first_row), self.parameters)
+        return found
+
+
+class _Look(NamedTuple):
+    """The log densities of a leaf, (n_rows,), nats; above `top` they may be lower bounds."""
+
+    number: int
+    top: float
+    log_density: Array
+
+
+@dataclass(eq=False)
+class _Beside:
+    """What is kept beside a block: log densities by the first row of their leaf, and the state of a task."""
+
+    looks: dict[int, _Look] = field(default_factory=dict)
+    key: Hashable = None
+    state: Any = None
+
+    @property
+    def n_bytes(self) -> int:
+        """Memory, about."""
+        return getattr(self.state, "n_bytes", 0) + sum(look.log_density.nbytes for look in self.looks.values())
+
+    def of(self, task: Task[Any], block: Block) -> Any:
+        """The state of a task."""
+        if self.key != task.key:
+            self.key, self.state = task.key, task.open(block)
+        return self.state
+
+
+class _Last(NamedTuple):
+    """What the last pass looked at, and the rows it kept."""
+
+    log_density: _LogDensity
     kept: Kept
 
 
 @dataclass(frozen=True, eq=False)
-class _Without(Generic[S]):
-    """A task for the rows that are kept."""
+class _Without:
+    """A step for the rows that are kept."""
 
-    task: Task[S]
+    task: StepTask
+    log_density: _LogDensity
     kept: Kept
 
     @property
     def key(self) -> Hashable:
-        return self.task.key
+        return self.log_density.key
 
-    def open(self, block: Block) -> Any:
-        return self.task.open(block)
+    def open(self, block: Block) -> _Beside:
+        return _Beside()
 
-    def call(self, block: Block, state: Any) -> S:
-        (part,) = _reweighted(block, self.kept)
-        return self.task.call(part, state)
+    def sizes(self, n_features: int) -> tuple[int, int]:
+        """As for the step; the parameters are sent twice."""
+        task, node = self.task.sizes(n_features)
+        return 2 * task, node
 
-
-def _reweighted(block: Block, kept: Kept) -> list[Block]:
-    return [replace(block, row_weight=kept.weight(block))]
-
-
-def _log_density(block: Block, engine: Engine[Any], parameters: Parameters) -> Array:
-    return in_leaves(block, partial(engine.log_density, parameters=parameters))
+    def call(self, block: Block, state: _Beside) -> Partial:
+        (part,) = _reweighted(block, self.log_density, self.kept, state)
+        return self.task.call(part, state.of(self.task, block))
 
 
-def _of_some(block: Block, look: Callable[[Block], Array], places: Places) -> Array:
-    """Log densities of the rows of a block at `places`, which are rising indices over all rows."""
-    first, end = np.searchsorted(places, [block.places.start, block.places.stop])
-    if first == end:
-        return np.empty(0)
-    return look(block.taken(places[first:end] - block.first_row, block.first_row))
+def _reweighted(block: Block, log_density: _LogDensity, kept: Kept, state: _Beside | None = None) -> list[Block]:
+    state = state or _Beside()
+    weights = [kept.weight(log_density.call(leaf, state), leaf.row_weight) for leaf in block.cut()]
+    return [replace(block, row_weight=np.concatenate(weights))]
 
 
 def cutoff_of(source: Source, engine: Engine[Any], model: Model) -> float | None:

@@ -2,64 +2,154 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import ClassVar
+import sys
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass, replace
+from math import inf, isfinite
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gaussmix.numerics.arrays import Array
-from gaussmix.sources.base import Source
+from gaussmix.sources.base import Source, Task
 from gaussmix.waist.block import Block
 from gaussmix.waist.leaves import Tree
 
-SHIFTS = 42, 21, 0  # the bits of a key that each pass leaves out
+COARSE = 42  # bits of keys that a first pass leaves out
+MOST = 1 << 14  # intervals or scores that come to this process; beyond, intervals are merged
+N_PASSES = 4  # the last one brings all scores of an interval; it is needed where many numbers near 0 almost tie
 SLACK = 1 + 1e-12  # in doubles 0.29 · 100 is less than 29, and so are sums of weights
 SIGN = np.uint64(1 << 63)
 
+Keys = NDArray[np.uint64]
+
+
+class Near(NamedTuple):
+    """The scores near a quantile.
+
+    Parameters
+    ----------
+    place : of the quantile among `scores`.
+    scores : (n_scores,), rising.
+    weights : (n_scores,), of the rows that have each score.
+    below : weight of the rows with lower scores than these.
+    """
+
+    place: int
+    scores: Array
+    weights: Array
+    below: float
+
 
 def lowest_inside(source: Source, score: Callable[[Block], Array], share: float) -> float | None:
-    """The lowest score such that rows with lower scores have at most a share of the weight.
+    """The lowest score such that rows with lower scores have at most a share of the weight; None if no row counts.
 
-    There are three passes. Each keeps the weights of at most 2²² intervals; the same bits however rows are cut.
+    The share is below 1. `score` is picklable. It returns a number for each row of a block, NaN for rows that do not
+    count.
+    """
+    near = near_quantile(source, _Stateless(score), lambda total: share * total * SLACK)
+    return None if near is None else float(near.scores[near.place])
+
+
+def near_quantile(
+    source: Source,
+    task: Task[Array],
+    limit: Callable[[float], float],
+    *,
+    between: tuple[float, float] = (-inf, inf),
+    tie: float = 0.0,
+) -> Near | None:
+    """The lowest score such that rows with scores up to it have more than some weight, and the scores near it.
+
+    Each pass counts the rows in at most `MOST` intervals, and the next one cuts the interval of the quantile, until
+    scores need no intervals: after two passes for most tables, after one if few scores are `between` the limits. The
+    same bits however rows are cut.
 
     Parameters
     ----------
     source : the rows and their weights.
-    score : picklable; a number for each row of a block, NaN for rows that do not count.
-    share : above 0, below 1.
+    task : returns a score for each row of a leaf, NaN for rows that do not count.
+    limit : the weight, given that of all rows that count.
+    between : the quantile should be here; rows with higher scores do not count.
+    tie : scores are near if they differ by at most this, relative to numbers above 1.
 
     Returns
     -------
-    score : of a row; None if none counts.
+    near : None if the quantile is not there, or no row counts.
     """
-    prefix, before, limit = 0, 0.0, np.inf
-    for number, shift in enumerate(SHIFTS):
-        found = source.map_merge(_Count(score, shift, None if number == 0 else (SHIFTS[number - 1], prefix)))
-        if not len(found.keys):
+    low, high = (_, highest) = _keys(np.array(between)).tolist()
+    shift, weight = 0 if isfinite(between[0]) else COARSE, -inf
+    for number in range(N_PASSES):
+        found = source.map_merge(_Count(task, shift, MOST if number < N_PASSES - 1 else sys.maxsize, low, high))
+        if number == 0:
+            weight = limit(found.below + float(found.weights.sum()))
+        reached = found.below + np.cumsum(found.weights)
+        if not len(reached) or (number == 0 and not found.below <= weight < reached[-1]):
             return None
-        reached = before + np.cumsum(found.weights)
-        limit = share * reached[-1] * SLACK if number == 0 else limit
-        place = min(int(np.searchsorted(reached, limit, side="right")), len(reached) - 1)
-        before, prefix = float(reached[place - 1]) if place else before, int(found.keys[place])
-    return float(_scores(np.array([prefix], dtype=np.uint64))[0])
+        place = min(int(np.searchsorted(reached, weight, side="right")), len(reached) - 1)
+        if found.shift == 0:
+            break
+        first, last = int(found.keys[place]) << found.shift, (int(found.keys[place]) + 1 << found.shift) - 1
+        low, high, shift = max(low, first), min(high, last), 0
+        ends = _scores(np.array([low, high], dtype=np.uint64))
+        if np.isfinite(ends).all():
+            width = tie * max(1.0, *np.abs(ends))
+            low, high = _keys(ends + np.array([-width, width])).tolist()
+            high = min(high, highest)
+    return Near(place, _scores(found.keys), found.weights, found.below)
 
 
 @dataclass(frozen=True, eq=False)
 class _Weights:
-    """The weight of rows whose keys, without some bits, are these; keys rise."""
+    """The weights of rows, by their keys without some bits.
 
-    keys: NDArray[np.uint64]
+    Parameters
+    ----------
+    below : of rows with lower keys than those that count.
+    keys : (n_keys,), rising.
+    weights : (n_keys,).
+    shift : how many bits the keys lack.
+    most : keys; with more of them they lose bits.
+    """
+
+    below: float
+    keys: Keys
     weights: Array
+    shift: int
+    most: int
 
     @classmethod
-    def of(cls, keys: NDArray[np.uint64], weights: Array) -> _Weights:
-        found, places = np.unique(keys, return_inverse=True)
-        return cls(found, np.bincount(places, weights, len(found)).astype(np.float64))
+    def of(cls, below: float, keys: Keys, weights: Array | None, shift: int, most: int) -> _Weights:
+        """Add up the weights of equal keys; each is 1 where there are none."""
+        if len(keys):
+            first = keys.min()
+            n_bins = int(keys.max() - first) + 1
+            if n_bins > len(keys):  # more bins than keys take longer than a sort
+                keys, places = np.unique(keys, return_inverse=True)
+                weights = np.bincount(places, weights)
+            else:
+                places = (keys - first).astype(np.intp)
+                present = np.flatnonzero(np.bincount(places))
+                keys, weights = present.astype(np.uint64) + first, np.bincount(places, weights)[present]
+        found = cls(below, keys, np.empty(0) if weights is None else weights.astype(np.float64), shift, most)
+        while len(found.keys) > most:
+            found = found.shifted(found.shift + 4)
+        return found
+
+    def shifted(self, shift: int) -> _Weights:
+        """The same with so many bits less."""
+        if shift == self.shift or not len(self.keys):
+            return replace(self, shift=shift)
+        keys = self.keys >> np.uint64(shift - self.shift)
+        firsts = np.flatnonzero(np.diff(keys, prepend=keys[0] ^ np.uint64(1)))
+        return replace(self, keys=keys[firsts], weights=np.add.reduceat(self.weights, firsts), shift=shift)
 
     def __add__(self, other: _Weights) -> _Weights:
-        return self.of(np.concatenate([self.keys, other.keys]), np.concatenate([self.weights, other.weights]))
+        shift = max(self.shift, other.shift)
+        one, another = self.shifted(shift), other.shifted(shift)
+        keys, weights = np.concatenate([one.keys, another.keys]), np.concatenate([one.weights, another.weights])
+        return self.of(self.below + other.below, keys, weights, shift, self.most)
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,43 +158,62 @@ class _Count:
 
     Parameters
     ----------
-    score : of rows.
-    shift : how many bits of the keys do not matter.
-    among : only rows whose keys, without so many bits, are this number.
+    task : returns the scores of a leaf.
+    shift, most : as for the weights of a leaf.
+    low, high : the keys of rows that count, with all their bits.
     """
 
-    score: Callable[[Block], Array]
+    task: Task[Array]
     shift: int
-    among: tuple[int, int] | None
+    most: int
+    low: int
+    high: int
 
-    key: ClassVar[str] = "rows by score"
+    @property
+    def key(self) -> Hashable:
+        return self.task.key
+
+    def open(self, block: Block) -> Any:
+        return self.task.open(block)
+
+    def call(self, block: Block, state: Any) -> _Weights:
+        tree = Tree[_Weights]()
+        for leaf in block.cut():
+            tree.add(self._of_leaf(self.task.call(leaf, state), leaf.row_weight))
+        return tree.total
+
+    def _of_leaf(self, scores: Array, weight: Array | None) -> _Weights:
+        (highest,) = _scores(np.array([self.high], dtype=np.uint64))
+        counts = scores <= highest if weight is None else (scores <= highest) & (weight > 0)
+        keys = _keys(scores[counts])
+        weight = None if weight is None else weight[counts]
+        is_below = keys < self.low
+        below = float(np.count_nonzero(is_below) if weight is None else weight[is_below].sum())
+        keys, weight = keys[~is_below], None if weight is None else weight[~is_below]
+        return _Weights.of(below, keys >> np.uint64(self.shift), weight, self.shift, self.most)
+
+
+@dataclass(frozen=True, eq=False)
+class _Stateless:
+    """A function as a task that keeps nothing beside blocks."""
+
+    score: Callable[[Block], Array]
+
+    key: ClassVar[str] = "scores"
 
     def open(self, block: Block) -> None:
         """Nothing is kept."""
 
-    def call(self, block: Block, state: None) -> _Weights:
-        tree = Tree[_Weights]()
-        for leaf in block.cut():
-            tree.add(self._of_leaf(leaf))
-        return tree.total
-
-    def _of_leaf(self, leaf: Block) -> _Weights:
-        scores = self.score(leaf)
-        weight = np.ones(leaf.n_rows) if leaf.row_weight is None else leaf.row_weight
-        counts = ~np.isnan(scores) & (weight > 0)
-        keys = _keys(scores)
-        if self.among is not None:
-            shift, number = self.among
-            counts &= keys >> np.uint64(shift) == number
-        return _Weights.of(keys[counts] >> np.uint64(self.shift), weight[counts])
+    def call(self, block: Block, state: None) -> Array:
+        return self.score(block)
 
 
-def _keys(scores: Array) -> NDArray[np.uint64]:
+def _keys(scores: Array) -> Keys:
     """Integers in the order of the numbers; of 0 and −0 the same."""
     bits = (scores.astype(np.float64) + 0.0).view(np.uint64)
     return np.where(bits & SIGN, ~bits, bits | SIGN)
 
 
-def _scores(keys: NDArray[np.uint64]) -> Array:
+def _scores(keys: Keys) -> Array:
     """The numbers that have these keys."""
     return np.where(keys & SIGN, keys & ~SIGN, ~keys).astype(np.uint64).view(np.float64)

@@ -137,7 +137,8 @@ class Remote(Source):
             return super().map_merge(task)
         sizes = getattr(task, "sizes", None)
         if sizes is not None:
-            self.found(("traffic", task.key), lambda: self.traffic(*sizes(self.n_features)).check())
+            sent = sizes(self.n_features)
+            self.found(("traffic", *sent), lambda: self.traffic(*sent).check())
         total: S = self.total(Held.sums, task, self._fit)
         return total
 

@@ -5,9 +5,10 @@ import pandas as pd
 import polars as pl
 import pytest
 from sklearn.exceptions import NotFittedError
-from sklearn.model_selection import KFold, cross_val_score
+from sklearn.model_selection import PredefinedSplit, cross_val_score
 
 from gaussmix import BayesianGaussianMixture, GaussianMixture, GaussianMixtureIC, compare
+from gaussmix.fit.candidates import Folds
 
 X = np.random.default_rng(0).normal(np.repeat([0.0, 9.0, 20.0], 40)[:, None], size=(120, 2))
 
@@ -33,9 +34,9 @@ def test_the_table_has_what_the_estimators_say():
     assert found.set_index("name")["agreement"][["3", "1"]].tolist() == [1.0, 0.0]
 
 
-def test_held_out_rows_are_those_of_scikit_learns_folds():
+def test_held_out_scores_are_those_of_scikit_learn():
     found = compare(fits(), X, cv=4).set_index("name")
-    folds = KFold(4, shuffle=True, random_state=0)
+    folds = PredefinedSplit(Folds(4, 0).of(slice(0, len(X))))
     for name in fits():
         scores = cross_val_score(GaussianMixture(int(name), random_state=0), X, cv=folds)
         assert found["cv"][name] == pytest.approx(scores.mean())
@@ -55,7 +56,7 @@ def test_weights_and_errors_count_as_in_the_fits():
     heavy = np.r_[np.full(10, 100.0), np.ones(50)]
     fit = {"a": GaussianMixture(1).fit(X[:60], sample_weight=heavy)}
     scores, weights = [], []
-    for others, fold in KFold(3, shuffle=True, random_state=0).split(X[:60]):
+    for others, fold in PredefinedSplit(Folds(3, 0).of(slice(0, 60))).split():
         again = GaussianMixture(1).fit(X[others], sample_weight=heavy[others])
         scores.append(again.score(X[fold], sample_weight=heavy[fold]))
         weights.append(heavy[fold].sum())
@@ -90,5 +91,7 @@ def test_what_cannot_be_compared_is_refused():
         compare(fits() | {"bayes": BayesianGaussianMixture(3, random_state=0).fit(X)}, X)
     with pytest.raises(ValueError, match="cv=1 must be an integer ≥ 2"):
         compare(fits(), X, cv=1)
+    with pytest.raises(ValueError, match="cv=121, but there are only 120 rows"):
+        compare(fits(), X, cv=121)
     with pytest.raises(NotFittedError):
         compare({"new": GaussianMixture(2)}, X)

@@ -1,9 +1,15 @@
 """Labels known for some rows: `fit(X, labels=…)`."""
 
+from functools import partial
+
 import numpy as np
 import pandas as pd
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from many_blocks import ManyBlocks
+from same_fit import assert_same_fit
 
 from gaussmix import GaussianMixture, GaussianMixtureIC
 from gaussmix.door.labels import check_labels
@@ -275,3 +281,56 @@ def test_a_masked_row_of_a_table_of_labels_allows_all(groups, rng):
     table.mask[5] = [True, False, False]
     with pytest.raises(ValueError, match=r"labels of row 5 is partly masked\. Mask the whole row"):
         masked.fit(rows, labels=table)
+
+
+@pytest.mark.parametrize("library", ["pandas", "polars", "pyarrow"])
+def test_a_column_of_a_frame_says_the_labels(library, groups, rng):
+    rows, truth = groups
+    known = [["left", "right", "top"][k] if k >= 0 else None for k in known_of(truth, rng)]
+    table = {"x": rows[:, 0], "expert": known, "y": rows[:, 1]}
+    frame = {"pandas": pd.DataFrame, "polars": pl.DataFrame, "pyarrow": pa.table}[library](table)
+    mixture = partial(GaussianMixture, 3, random_state=0, label_components={"left": [0], "right": [1], "top": [2]})
+    expected, found = mixture().fit(rows, labels=known), mixture().fit(frame, labels="expert")
+    assert_same_fit(found, expected)
+    assert list(found.feature_names_in_) == ["x", "y"]
+    np.testing.assert_array_equal(mixture().fit_predict(frame, labels="expert"), expected.predict(rows))
+    one = found.inference(frame, labels="expert", kind="hessian")
+    other = expected.inference(rows, labels=known, kind="hessian")
+    np.testing.assert_array_equal(one.covariance, other.covariance)
+
+
+def test_a_column_without_a_known_label_says_nothing(groups, tmp_path):
+    rows, _ = groups
+    table = pa.table({"x": rows[:, 0], "y": rows[:, 1], "expert": np.full(len(rows), -1)})
+    pq.write_table(table, tmp_path / "a.parquet")
+    found = GaussianMixture(3, random_state=0).fit(str(tmp_path / "a.parquet"), labels="expert")
+    assert_same_fit(found, GaussianMixture(3, random_state=0).fit(rows))
+
+
+@pytest.mark.parametrize(
+    ("cells", "how", "words"),
+    [
+        ([0.0, 1, 0.5], {}, r"column 'c' of X holds 0.5; a label is the number of a component, -1 or None"),
+        ([0.0, 1, -2], {}, r"column 'c' of X holds -2; a label is the number of a component, or -1"),
+        ([0.0, 1, 5], {}, r"labels name component 5; with n_components=2 they must lie in 0 … 1"),
+        (
+            [0.0, 1, 5],
+            {"label_components": {0: [0], 1: [1]}},
+            r"column 'c' of X holds 5, but label_components names '0', '1'",
+        ),
+        (np.arange(70_000.0), {}, r"labels='c': this column of X holds more than 65,536 different numbers"),
+    ],
+)
+def test_columns_that_are_no_labels_are_named(cells, how, words, tmp_path):
+    numbers = np.resize(cells, max(30, len(cells)))
+    pq.write_table(pa.table({"a": np.arange(len(numbers)) % 7.0, "c": numbers}), tmp_path / "a.parquet")
+    with pytest.raises(ValueError, match=words):
+        GaussianMixture(2, **how).fit(tmp_path / "a.parquet", labels="c")
+
+
+def test_a_name_needs_a_column(groups):
+    rows, _ = groups
+    with pytest.raises(ValueError, match="labels='c' should name a column of X, but the columns of X have no names"):
+        GaussianMixture(2).fit(rows, labels="c")
+    with pytest.raises(ValueError, match="labels='c' should name a column of X, whose columns are 'a', 'b'"):
+        GaussianMixture(2).fit(pd.DataFrame(rows, columns=["a", "b"]), labels="c")

@@ -42,13 +42,16 @@ def test_changed_sources_keep_them_too(make, rng):
         chosen = np.arange(2 * len(rows)) // 50 % 2 == 1
         more, weights = np.full((2 * len(rows), rows.shape[1]), 1e3), np.full(2 * len(rows), 1e3)
         more[chosen], weights[chosen] = rows, 0 if weight is None else weight * 2
-        return make(more, None if weight is None else weights).part(chosen).reweighted(0.5)
+        source = make(more, None if weight is None else weights)
+        return source.part(lambda block: chosen[block.places], len(rows)).reweighted(0.5)
 
     check_source(part_of_more, rng)
 
 
 def test_an_empty_part_of_an_array_can_be_changed_again(rng):
-    part = ArraySource(rng.standard_normal((5, 2)).astype(np.float32)).part(np.zeros(5, dtype=np.bool_))
+    part = ArraySource(rng.standard_normal((5, 2)).astype(np.float32)).part(
+        lambda block: np.zeros(5, dtype=np.bool_), 0
+    )
     again = part.with_given(np.empty(0, np.int32))
     assert (list(again.blocks()), again.n_rows, again.n_features, again.dtype) == ([], 0, 2, np.float32)
 

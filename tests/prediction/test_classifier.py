@@ -289,7 +289,7 @@ def test_a_class_loses_no_more_than_what_unknown_says(classes):
 def test_em_starts_from_what_is_known(classes):
     X, y = classes
     wrong = np.where(np.arange(180) % 2, -1, (y + 1) % 3).astype(np.int32)  # labels that no distance would give
-    known = LabelledRows(Data(ArraySource(X)), wrong, choose())
+    known = LabelledRows(Data(ArraySource(X).with_given(wrong)), 3, choose())
     shares = known._first_shares()(known._known(np.arange(3)).labelled(3).whole)
     np.testing.assert_array_equal(shares[::2], np.eye(3)[wrong[::2]])
     np.testing.assert_allclose(shares.sum(axis=1), 1, rtol=1e-12)
@@ -500,3 +500,13 @@ def test_masked_labels_are_of_no_known_class(kind, classes, rng):
     assert masked.classes_.tolist() == expected.classes_.tolist()
     assert masked.mixture_ == expected.mixture_
     assert masked.score(X, names) == expected.score(X, plain)
+
+
+def test_a_column_of_a_frame_says_the_classes(classes):
+    X, y = classes
+    names = np.array(["a", "b", None], dtype=object)[y]
+    frame = pd.DataFrame(X).add_prefix("x").assign(kind=names)
+    found, expected = GaussianMixtureClassifier().fit(frame, "kind"), GaussianMixtureClassifier().fit(X, names)
+    np.testing.assert_array_equal(found.mixture_.means, expected.mixture_.means)
+    assert found.score(frame, "kind") == expected.score(X, names)
+    assert "kind" not in found.feature_names_in_

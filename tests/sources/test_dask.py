@@ -9,6 +9,7 @@ import signal
 import threading
 from _thread import interrupt_main
 from contextlib import suppress
+from functools import partial
 from importlib import import_module, metadata
 from itertools import pairwise
 from time import monotonic, sleep
@@ -16,6 +17,7 @@ from time import monotonic, sleep
 import numpy as np
 import pandas as pd
 import pytest
+import streamed
 from same_fit import assert_same_fit
 from sklearn.base import clone
 
@@ -174,14 +176,19 @@ def test_dask_keeps_the_laws_of_sources(cluster, monkeypatch, rng):
     check_source(make_source, rng)
 
 
+def are_chosen(block, chosen):
+    return chosen[block.places]
+
+
 def test_parts_and_shares_have_the_bits_of_those_in_memory(table, cluster, rng):
     """What moves rows to other leaves: the folds of a cross-validation."""
     whole, path = table
     source, one = open(array_of(path, CUTS["ragged"])), ArraySource(whole[:, :N_FEATURES])
     chosen, labels = rng.random(N_ROWS) < 0.7, rng.integers(4, size=N_ROWS).astype(np.int32)
-    task = StepTask(choose(), 4, None, Need(Second.FULL), Rule.GIVEN)
+    task, choice = StepTask(choose(), 4, None, Need(Second.FULL), Rule.GIVEN), partial(are_chosen, chosen=chosen)
+    parts = [each.with_given(labels).part(choice, int(chosen.sum())) for each in (source, one)]
     for name in "mass", "first", "second":
-        found, expected = (getattr(task.over(each.with_given(labels).part(chosen)), name) for each in (source, one))
+        found, expected = (getattr(task.over(part), name) for part in parts)
         assert_same_bits(found, expected, name)
 
 
@@ -192,6 +199,14 @@ def test_a_choice_has_the_bits_of_one_in_memory(table, cluster):
     found = GaussianMixtureIC(**parameters).fit(array_of(path, CUTS["a few"]))
     assert found.results_["bic"] == expected.results_["bic"]
     assert_same_fit(found, expected)
+
+
+@pytest.mark.parametrize("cluster", ["cluster"], indirect=True)
+@pytest.mark.parametrize("call", streamed.CALLS)
+def test_calls_that_keep_nothing_for_each_row_have_the_bits_of_arrays(call, cluster, rng):
+    rows = streamed.rows_of(LEAF_ROWS + 9_000, rng)
+    frame = dd.from_pandas(pd.DataFrame(rows, columns=streamed.NAMES), npartitions=3)
+    streamed.check_same_bits(call, frame[streamed.NAMES[:2]], frame, rows)
 
 
 def test_results_of_rows_are_lazy_and_those_in_memory(table, cluster):

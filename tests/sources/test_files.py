@@ -18,6 +18,7 @@ import pyarrow.dataset
 import pyarrow.feather
 import pyarrow.parquet
 import pytest
+import streamed
 from same_fit import assert_same_fit
 
 import gaussmix
@@ -745,6 +746,19 @@ next(slow)
 """
     done = subprocess.run([sys.executable, "-W", "ignore", "-c", program], capture_output=True, text=True, timeout=60)
     assert (done.stdout, done.returncode) == ("fitted 2\n", 0), done.stderr
+
+
+@pytest.mark.parametrize("call", streamed.CALLS)
+def test_calls_that_keep_nothing_for_each_row_have_the_bits_of_arrays(call, tmp_path, monkeypatch, rng):
+    rows = streamed.rows_of(LEAF_ROWS + 9_000, rng)
+    path = tmp_path / "rows.parquet"
+    pa.parquet.write_table(pa.table(dict(zip(streamed.NAMES, rows.T, strict=True))), path)
+    with_labels = gaussmix.open(path, memory="1 MB")
+    X = gaussmix.open(path, columns=streamed.NAMES[:2], memory="1 MB")
+    for source in with_labels, X:
+        assert isinstance(source, FileSource)
+    monkeypatch.setattr(FileSource, "each_row", None)
+    streamed.check_same_bits(call, X, with_labels, rows)
 
 
 def test_open_is_public(folder):

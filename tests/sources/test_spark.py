@@ -189,12 +189,18 @@ def test_spark_keeps_the_laws_of_sources(spark, monkeypatch, rng):
     check_source(make_source, rng)
 
 
+def are_chosen(block, chosen):
+    return chosen[block.places]
+
+
 @pytest.mark.heavy
 def test_parts_of_many_leaves_are_those_in_memory(whole, ragged, rng):
     """What moves rows to other leaves: the folds of a cross-validation."""
     source, one = open(ragged.select(NAMES)), ArraySource(whole[:, :-1])
     chosen, labels = rng.random(N_ROWS) < 0.7, rng.integers(4, size=N_ROWS).astype(np.int32)
-    found, expected = (each.with_given(labels).part(chosen) for each in (source, one))
+    found, expected = (
+        each.with_given(labels).part(partial(are_chosen, chosen=chosen), int(chosen.sum())) for each in (source, one)
+    )
     for name in "rows", "given":
         joined = [np.concatenate([getattr(block, name) for block in each.blocks()]) for each in (found, expected)]
         assert_same_bits(*joined, name)
@@ -413,7 +419,7 @@ def test_a_frame_that_has_other_rows_when_it_is_computed_again_is_refused(spark,
             with refused():
                 mixture().fit(source)
         with refused():
-            source.part(chosen)
+            source.part(partial(are_chosen, chosen=chosen), int(chosen.sum()))
     np.save(path, whole)
     assert_same_bits(np.concatenate([block.rows for block in source.blocks()]), whole[:, :-1], "rows")
     np.save(path, whole[::-1])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from numbers import Integral
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,9 +14,70 @@ from gaussmix.door.parameters import check_start_names
 from gaussmix.em.known import UNKNOWN, Known
 from gaussmix.errors import listed
 from gaussmix.numerics.arrays import plain_array
+from gaussmix.numerics.frames import Frame
 from gaussmix.numerics.pieces import pieces
+from gaussmix.sources.base import Source
+from gaussmix.sources.labels import MOST, labelled, values_in
+from gaussmix.sources.opening import is_table, open
 
 SEARCH = "search"  # the start that moves components
+
+
+class Column(NamedTuple):
+    """A column of rows that are not in memory.
+
+    Parameters
+    ----------
+    place : of the column.
+    values : the different numbers in it, rising, without NaN; integers where all are whole.
+    """
+
+    place: int
+    values: NDArray[Any]
+
+
+def column_of(X: Any, name: str, called: str, *, may_miss: bool) -> tuple[Any, Any]:
+    """A frame in memory without a column, and the cells of this; or a source with the column, and a `Column`.
+
+    `called` says which argument names the column.
+
+    Raises ValueError: X has no such column, or one with too many different numbers for labels.
+    """
+    if is_table(X):
+        X = open(X, missing=may_miss)
+    frame = None if isinstance(X, Source) else Frame.of(X)
+    names = X.feature_names if isinstance(X, Source) else None if frame is None else frame.names
+    if names is None:
+        raise ValueError(f"{called}={name!r} should name a column of X, but the columns of X have no names.")
+    if name not in names:
+        kind = "columns of numbers" if frame is None else "columns"
+        raise ValueError(
+            f"{called}={name!r} should name a column of X, whose {kind} are {listed(list(map(str, names)))}."
+        )
+    if frame is not None:
+        return frame.only(each for each in names if each != name), frame.data[name].to_list()
+    values = values_in(X, names.index(name))
+    values = values[~np.isnan(values)]
+    if len(values) > MOST:
+        raise ValueError(f"{called}={name!r}: this column of X holds more than {MOST:,} different numbers: no labels.")
+    is_whole = (values == np.floor(values)).all() and (np.abs(values) < 2**53).all()
+    return X, Column(names.index(name), values.astype(np.int64) if is_whole else values)
+
+
+def without_labels(X: Any, labels: Any, label_components: Any, *, may_miss: bool) -> tuple[Any, Any]:
+    """X without the column that labels name, and what this says; both as they are where labels are no name.
+
+    Raises as `column_of` and `check_labels`.
+    """
+    if not isinstance(labels, str):
+        return X, labels
+    X, found = column_of(X, labels, "labels", may_miss=may_miss)
+    if not isinstance(found, Column):
+        return X, found
+    known = _of_labels(found.values, _check_groups(label_components), f"column {labels!r} of X holds")
+    assert known.places is not None, "they are labels"
+    is_known = bool((known.places != UNKNOWN).any())
+    return labelled(X, *found, known.places), Known(known.groups if is_known else [])
 
 
 def check_labels(labels: Any, label_components: Any, n_rows: int, most: int) -> Known | None:
@@ -28,6 +89,8 @@ def check_labels(labels: Any, label_components: Any, n_rows: int, most: int) -> 
 
     Raises ValueError, TypeError: the length or type is wrong, or a row has no possible component. The message names it.
     """
+    if isinstance(labels, Known):  # of a column
+        return labels
     groups = _check_groups(label_components)
     if labels is None:
         if groups is not None:
@@ -96,15 +159,17 @@ def _check_groups(label_components: Any) -> dict[Any, list[int]] | None:
     return groups
 
 
-def _of_labels(array: NDArray[Any], groups: Mapping[Any, list[int]] | None) -> Known:
-    """Labels (n_rows,) as numbers of groups."""
+def _of_labels(array: NDArray[Any], groups: Mapping[Any, list[int]] | None, where: str = "labels[{row}] is") -> Known:
+    """Labels (n_rows,) as numbers of groups; `where` begins the sentence about a wrong one."""
     if array.dtype.kind == "b":
         raise TypeError("labels holds True and False; give integers, or a table with a column for each component.")
     if array.dtype.kind in "iu" and groups is None:
         wrong = array < UNKNOWN
         if wrong.any():
             row = int(wrong.argmax())
-            raise ValueError(f"labels[{row}] is {array[row]}; a label is the number of a component, or {UNKNOWN}.")
+            raise ValueError(
+                f"{where.format(row=row)} {array[row]}; a label is the number of a component, or {UNKNOWN}."
+            )
         return _of_components(array)
     unknown = np.array([_is_unknown(label) for label in array.tolist()], dtype=bool)
     known = [_plain(label) for label in array[~unknown].tolist()]
@@ -114,8 +179,8 @@ def _of_labels(array: NDArray[Any], groups: Mapping[Any, list[int]] | None) -> K
         for row, label in zip(rows.tolist(), known, strict=True):
             if isinstance(label, bool) or not isinstance(label, Integral) or label < 0:
                 raise ValueError(
-                    f"labels[{row}] is {label!r:.60}; a label is the number of a component, {UNKNOWN} or None. Give "
-                    "label_components for labels of other kinds."
+                    f"{where.format(row=row)} {label!r:.60}; a label is the number of a component, {UNKNOWN} or None. "
+                    "Give label_components for labels of other kinds."
                 )
         components[rows] = known
         return _of_components(components)
@@ -124,7 +189,7 @@ def _of_labels(array: NDArray[Any], groups: Mapping[Any, list[int]] | None) -> K
     for row, label in zip(rows.tolist(), known, strict=True):
         if label not in number:
             named = listed([str(label) for label in number])
-            raise ValueError(f"labels[{row}] is {label!r:.60}, but label_components names {named}.")
+            raise ValueError(f"{where.format(row=row)} {label!r:.60}, but label_components names {named}.")
         places[row] = number[label]
     return Known(list(groups.values()), places)
 

@@ -15,6 +15,7 @@ from gaussmix.door.parameters import check_numbers
 from gaussmix.mixture.features import Features, places
 from gaussmix.numerics.arrays import Array, Places, plain_array
 from gaussmix.numerics.frames import Frame
+from gaussmix.numerics.pieces import pieces
 from gaussmix.numerics.rows import bad_cell
 from gaussmix.sources.base import Source
 from gaussmix.waist.block import Block
@@ -35,12 +36,13 @@ def check_classes(y: ArrayLike | None, n_rows: int) -> tuple[NDArray[Any], NDArr
     """
     if y is None:
         raise ValueError("A classifier requires y to be passed, but the target y is None.")
-    given = _labels(y, n_rows, warn=True)
-    _check_finite(given)
-    present = ~_is_missing(given)
-    known = present & ~_is_unlabelled(given)
+    column = _labels(y, n_rows, warn=True)
+    given = _different(column)
+    if any(isinstance(value, float) and np.isinf(value) for value in given.tolist()):
+        _check_finite(column)
+    known = ~_is_unlabelled(given)
     if len(set(given[known].tolist())) < 2:
-        known = present
+        known = np.ones(len(given), dtype=bool)
     _check_one_kind(given[known])
     named = np.asarray(given[known].tolist(), dtype=_type_of_numbers(y, given))  # objects become numbers or text
     if not named.size:
@@ -49,27 +51,68 @@ def check_classes(y: ArrayLike | None, n_rows: int) -> tuple[NDArray[Any], NDArr
     classes, numbers = np.unique(named, return_inverse=True)
     if len(classes) < 2:
         raise ValueError(f"y holds one class only, {classes.tolist()[0]!r}: a classifier needs two or more.")
-    labels = np.full(n_rows, UNLABELLED, dtype=np.int32)
-    labels[known] = numbers
-    return classes, labels
+    codes = np.full(len(given), UNLABELLED, dtype=np.int32)
+    codes[known] = numbers
+    return classes, _coded(column, given, codes)
 
 
-def known_classes(
-    y: ArrayLike, n_rows: int, classes: NDArray[Any], *, has_unknown: bool
-) -> tuple[NDArray[np.intp], NDArray[Any]]:
-    """The places of rows with a class in y, and these classes, as `check_classes` reads it.
+def known_classes(y: ArrayLike, n_rows: int, classes: NDArray[Any], *, has_unknown: bool) -> NDArray[np.int32]:
+    """The number of each row's class in y, (n_rows,), as `check_classes` reads it; −1 where it is not known.
 
-    −1 may be one of the `classes` that were learned, or say that a row has none of them (`has_unknown`).
+    −1 may be one of the `classes` that were learned, or say that a row has none of them (`has_unknown`). Classes that
+    were not learned have the number after theirs.
 
     Raises ValueError: y has another length than the rows, or holds no class.
     """
-    given = _labels(y, n_rows)
-    known = ~_is_missing(given)
+    column = _labels(y, n_rows)
+    given = _different(column)
+    return _coded(column, given, numbers_of(given, classes, has_unknown=has_unknown))
+
+
+def numbers_of(given: NDArray[Any], classes: NDArray[Any], *, has_unknown: bool) -> NDArray[np.int32]:
+    """The same of the different values in y, (n_values,)."""
+    known = np.ones(len(given), dtype=bool)
     if not (has_unknown or _is_unlabelled(classes).any()):
-        known &= ~_is_unlabelled(given)
+        known = ~_is_unlabelled(given)
     if not known.any():
         raise ValueError("y holds no class: every label is missing. Give the classes of some rows.")
-    return np.flatnonzero(known), np.asarray(given[known].tolist())
+    named = np.asarray(given[known].tolist())
+    codes = np.full(len(given), UNLABELLED, dtype=np.int32)
+    numbers = {name: number for number, name in enumerate(classes.tolist())}
+    codes[known] = [numbers.get(name, len(classes)) for name in named.tolist()]
+    return codes
+
+
+def _different(y: NDArray[Any]) -> NDArray[Any]:
+    """The different values in y, without missing ones; of numbers and text they rise."""
+    found = [_different_here(y[part]) for part in pieces(y.shape)]
+    if y.dtype.kind != "O":
+        return np.unique(np.concatenate(found)) if len(found) > 1 else found[0]
+    return _objects(list(dict.fromkeys(value for some in found for value in some)))
+
+
+def _different_here(y: NDArray[Any]) -> NDArray[Any]:
+    some = np.unique(y) if y.dtype.kind != "O" else _objects(list(dict.fromkeys(y.tolist())))
+    return some[~_is_missing(some)]
+
+
+def _objects(values: list[Any]) -> NDArray[Any]:
+    array = np.empty(len(values), object)
+    array[:] = values
+    return array
+
+
+def _coded(y: NDArray[Any], different: NDArray[Any], codes: NDArray[np.int32]) -> NDArray[np.int32]:
+    """The code of each value in y, (n_rows,), given those of different values; −1 where it is missing."""
+    found = np.full(len(y), UNLABELLED, dtype=np.int32)
+    code_of = dict(zip(different.tolist(), codes.tolist(), strict=True)) if y.dtype.kind == "O" else {}
+    for part in pieces(y.shape) if len(different) else ():
+        if code_of:
+            found[part] = [UNLABELLED if _is_no_value(value) else code_of[value] for value in y[part].tolist()]
+            continue
+        places = np.minimum(np.searchsorted(different, y[part]), len(different) - 1)
+        found[part] = np.where(different[places] == y[part], codes[places], UNLABELLED)
+    return found
 
 
 def _labels(y: ArrayLike, n_rows: int, *, warn: bool = False) -> NDArray[Any]:

@@ -23,7 +23,8 @@ class Known:
     Parameters
     ----------
     groups : for each label, the components that its rows may have; None with a table.
-    places : (n_rows,) int32, the index of each row's label in `groups`, −1 for an unknown label; None with a table.
+    places : (n_rows,) int32, the index of each row's label in `groups`, −1 for an unknown label; None with a table, and
+        where `Block.given` says it.
     table : (n_rows, n_columns), how possible each component is for a row, ≥ 0; None with labels.
     """
 
@@ -34,7 +35,9 @@ class Known:
     @property
     def is_empty(self) -> bool:
         """Whether the label of every row is unknown."""
-        return self.places is not None and not (self.places != UNKNOWN).any()
+        if self.places is None:
+            return self.groups is not None and not self.groups
+        return not (self.places != UNKNOWN).any()
 
     def least(self) -> int:
         """Least number of components that the labels need."""
@@ -81,7 +84,5 @@ class Known:
 
     def part(self, chosen: NDArray[np.bool_]) -> Known:
         """What is known about the chosen rows."""
-        if self.places is not None:
-            return Known(self.groups, self.places[chosen])
-        assert self.table is not None, "labels or a table"
-        return Known(table=self.table[chosen])
+        places, table = (None if each is None else each[chosen] for each in (self.places, self.table))
+        return Known(self.groups, places, table)

@@ -16,7 +16,7 @@ from sklearn.base import clone
 from gaussmix.checks import check_count
 from gaussmix.door.beliefs import TYPES, check_conjugate, check_prior
 from gaussmix.door.incomplete import check_pairs
-from gaussmix.door.labels import check_labels, check_suits_labels
+from gaussmix.door.labels import check_labels, check_suits_labels, without_labels
 from gaussmix.door.parameters import CHECKS, check_flag, check_name, check_ridge, check_start_names
 from gaussmix.door.rows import check_counts_of_rows, check_enough_rows, check_meaning, check_source
 from gaussmix.em.approximation import Approximation, GaussWishart
@@ -311,6 +311,7 @@ class BayesianGaussianMixture(MixtureEstimator):
         if labels is not None and has_moves:
             raise ValueError('labels name components by number. Set moves=False and init_params="kmeans".')
         names = ("kmeans",) if is_birth else check_start_names(self.init_params)
+        X, labels = without_labels(X, labels, None, may_miss=self._may_miss)
         source = check_source(self, X, sample_weight, reset=True, may_miss=self._may_miss, X_error=X_error)
         source = check_counts_of_rows(source, self.weight_meaning)
         check_enough_rows(source, 1 if is_birth else n_components)

@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
 
+from gaussmix.door.labels import Column, column_of
 from gaussmix.door.parameters import (
     check_certify,
     check_families,
@@ -24,7 +25,7 @@ from gaussmix.door.parameters import (
     one_feature_notes,
 )
 from gaussmix.door.rows import check_counts_of_rows, check_source
-from gaussmix.door.targets import check_classes, check_mass, check_priors, known_classes, no_class
+from gaussmix.door.targets import check_classes, check_mass, check_priors, known_classes, no_class, numbers_of
 from gaussmix.em.stopping import Stopping
 from gaussmix.em.trace import State
 from gaussmix.errors import SingularCovariance, about, counted, warn
@@ -32,7 +33,7 @@ from gaussmix.estimators.base import unchanged_on_failure
 from gaussmix.estimators.docs import documented
 from gaussmix.estimators.predictor import Counts, MixturePredictor, Structures
 from gaussmix.families.base import FAMILIES, shares_nothing
-from gaussmix.fit.classes import ClassFit, LabelledRows
+from gaussmix.fit.classes import ClassCount, ClassFit, LabelledRows
 from gaussmix.fit.fit import standing_of
 from gaussmix.fit.fitted import Ending, Fitted, RowFacts
 from gaussmix.fit.problem import Data
@@ -46,6 +47,7 @@ from gaussmix.numerics.arrays import Array
 from gaussmix.report.messages import constant_sentence, ridge_columns, warn_of
 from gaussmix.report.summary import Summary
 from gaussmix.sources.base import Source
+from gaussmix.sources.labels import labelled
 
 _MOST = 10  # classes that a summary shows
 
@@ -150,7 +152,8 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
         ----------
         X : (n_samples, n_features), numbers in data units, NaN or null where a value is missing; an array, a data
             frame, or rows that need not fit into memory (`gaussmix.open`).
-        y : (n_samples,), classes: numbers or text; -1 or missing where the class of a row is not known.
+        y : (n_samples,), classes: numbers or text; -1 or missing where the class of a row is not known. Or the name of
+            a column of X that has them, numbers if X does not fit into memory; nothing is then kept for each row.
         sample_weight : (n_samples,), weights ≥ 0, frequencies by default (see `weight_meaning`): a row of weight 2
             counts as two rows. Frequencies that sum to less than two rows are scaled to sum to the number of rows, for
             `bic_` counts rows.
@@ -170,10 +173,18 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
         """
         began = perf_counter()
         with unchanged_on_failure(self):
-            source = check_source(self, X, sample_weight, reset=True, may_miss=True)
-            self.classes_, labels = check_classes(y, source.n_rows)
+            rows: Any = X
+            if isinstance(y, str):
+                rows, y = column_of(X, y, "y", may_miss=True)
+            if isinstance(y, Column):
+                self.classes_, codes = check_classes(y.values, len(y.values))
+                rows = labelled(rows, y.place, y.values.astype(np.float64), codes)
+            source = check_source(self, rows, sample_weight, reset=True, may_miss=True)
+            if not isinstance(y, Column):
+                self.classes_, codes = check_classes(y, source.n_rows)
+                source = source.with_given(codes)
             source = check_counts_of_rows(source, self.weight_meaning, is_silent=not self._is_choice)
-            known = LabelledRows(Data(source), labels, self._engine(source))
+            known = LabelledRows(Data(source), len(self.classes_), self._engine(source))
             check_mass(known.mass, self.classes_)
             self._check_parameters(known.n_features, is_complete=known.is_complete)
             stopping = check_stopping(self).until(deadline_of(self.max_time))
@@ -181,7 +192,7 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
                 found = self._one_component_each(known, stopping)
             else:
                 found = self._several_components_each(known, stopping)
-            self._publish_classes(found, known, stopping, RowFacts.of(source, X, None, began))
+            self._publish_classes(found, known, stopping, RowFacts.of(source, rows, None, began))
             if found.run is not None:
                 warn_of(found.run)
         return self
@@ -218,15 +229,25 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
     def score(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
         """The share of rows, by weight, whose class `predict` finds; rows whose class y does not know do not count.
 
-        With `unknown` above 0, a y of -1 is what `predict` says of a row of no known class, and counts. Raises as
-        `predict`, and ValueError where y knows no class.
+        y may name a column, as in `fit`. With `unknown` above 0, a y of -1 is what `predict` says of a row of no known
+        class, and counts. Raises as `predict`, and ValueError where y knows no class.
         """
-        from sklearn.metrics import accuracy_score  # slow to import
-
-        source = self._source(X, sample_weight)
-        known, classes = known_classes(y, source.n_rows, self.classes_, has_unknown=self.unknown > 0)
-        weight = None if source.row_weight is None else source.row_weight[known]
-        return float(accuracy_score(classes, source.each_row(self._labels(source))[known], sample_weight=weight))
+        check_is_fitted(self)
+        rows: Any = X
+        if isinstance(y, str):
+            rows, y = column_of(X, y, "y", may_miss=True)
+        names, has_unknown = self._names_of_classes, self.unknown > 0
+        if isinstance(y, Column):
+            codes = numbers_of(y.values, names, has_unknown=has_unknown)
+            rows = labelled(rows, y.place, y.values.astype(np.float64), codes)
+        source = self._source(rows, sample_weight)
+        if not isinstance(y, Column):
+            source = source.with_given(known_classes(y, source.n_rows, names, has_unknown=has_unknown))
+        right = partial(self._labels(source), names=np.arange(len(names)))
+        wrong_and_right, _ = source.map_merge(ClassCount(2, right))
+        if not wrong_and_right.sum():
+            raise ValueError("No row with a class in y has a positive sample_weight.")
+        return float(wrong_and_right[1] / wrong_and_right.sum())
 
     def class_mixture(self, label: Any) -> Mixture:
         """The mixture p(x | c) of a class.
@@ -290,7 +311,7 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
     def _several_components_each(self, known: LabelledRows, stopping: Stopping) -> ClassFit:
         fits = []
         for number, label in enumerate(self.classes_.tolist()):
-            mine = known.data.original.part(known.labels == number)
+            mine = known.rows_of(number)
             with about(f"Class {label!r}"):
                 one = self._mixture_estimator(self._names).set_params(certify=False)  # `outcome_` is of all together
                 if self.max_time is not None:  # what is left of it
@@ -303,10 +324,16 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
 
     def _labels(self, source: Source) -> partial[NDArray[Any]]:
         """The task that names the class of each row of a source."""
-        names, level = self.classes_, check_share("unknown", self.unknown)
-        if level > 0:
-            names = np.append(names, np.where([True], no_class(names), names[:1]))
+        names, level = self._names_of_classes, check_share("unknown", self.unknown)
         return partial(self._classes.labels, engine=self._engine(source), names=names, level=level)
+
+    @property
+    def _names_of_classes(self) -> NDArray[Any]:
+        """What `predict` may say: the classes, and what rows of none are called where there are such."""
+        names = self.classes_
+        if not check_share("unknown", self.unknown):
+            return names
+        return np.append(names, np.where([True], no_class(names), names[:1]))
 
     def _for_each_class(self, source: Source, method: Callable[..., Array], **how: Any) -> Array:
         """What a method of `ClassMixtures` says of each row and class, (n_samples, n_classes)."""

@@ -6,15 +6,15 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from sklearn.base import clone
 from sklearn.metrics import adjusted_rand_score
-from sklearn.model_selection import KFold
 from sklearn.utils import _safe_indexing as rows_of
 
 from gaussmix.checks import check_count
 from gaussmix.errors import warn
 from gaussmix.estimators.mixture_estimator import MixtureEstimator
+from gaussmix.fit.candidates import Folds
 from gaussmix.numerics.frames import made_frame
 
 SHOWN = "structure", "n_components", "n_parameters", "log_likelihood", "bic", "icl"
@@ -36,8 +36,8 @@ def compare(
     X : (n_samples, n_features), data units: the rows that all were fitted to, in memory.
     sample_weight : (n_samples,), ≥ 0, of the rows. Rows of weight 0 count as absent.
     X_error : measurement errors of X, as for `fit`.
-    cv : number of folds, at least 2. Each estimator is fitted again to the rows outside each fold, with its own
-        parameters, but without labels. None for no cross-validation.
+    cv : number of folds, at least 2; their sizes differ by at most one row. Each estimator is fitted again to the rows
+        outside each fold, with its own parameters, but without labels. None for no cross-validation.
 
     Returns
     -------
@@ -91,8 +91,11 @@ def compare(
     columns["bic_above"] = [bic - columns["bic"][order[0]] for bic in columns["bic"]]
     columns["agreement"] = [adjusted_rand_score(labels[order[0]], each) for each in labels]
     if cv is not None:
-        folds = KFold(check_count("cv", cv, 2), shuffle=True, random_state=0)
-        found = [_held_out(fit, folds, rows, weight, error) for fit in fits.values()]
+        n_rows = summaries[0].facts["n_rows"]
+        if check_count("cv", cv, 2) > n_rows:
+            raise ValueError(f"cv={cv}, but there are only {n_rows} rows (of positive weight).")
+        fold = Folds(cv, 0).of(slice(0, n_rows))
+        found = [_held_out(fit, fold, rows, weight, error) for fit in fits.values()]
         columns["cv"], columns["cv_se"] = ([*part] for part in np.transpose(found))
     return made_frame({name: [values[i] for i in order] for name, values in columns.items()}, summaries[0].library)
 
@@ -120,14 +123,15 @@ def _warn_of_other_rows(name: str, fit: Any, n_rows: int, weight: Any, error: Ar
         warn(f"fits[{name!r}] had X_error, but these numbers treat X as exact. Give X_error as well.", RuntimeWarning)
 
 
-def _held_out(fit: Any, folds: KFold, X: Any, weight: Any, error: Any) -> tuple[float, float]:
+def _held_out(fit: Any, folds: NDArray[np.intp], X: Any, weight: Any, error: Any) -> tuple[float, float]:
     """Mean log density of the rows of each fold by a fit to all others, and its standard error over folds.
 
-    Folds are drawn alike for each estimator.
+    `folds` is the fold of each row, (n_samples,).
     """
     scores, weights = [], []
     alone = {name: None for name in ("checkpoint",) if name in fit.get_params()}  # a file of the fit to all rows
-    for others, fold in folds.split(X):
+    for number in range(folds.max() + 1):
+        others, fold = np.flatnonzero(folds != number), np.flatnonzero(folds == number)
         (w, e), (w_of_fold, e_of_fold) = (
             [None if each is None else each[some] for each in (weight, error)] for some in (others, fold)
         )

@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike
 from gaussmix.checks import check_count
 from gaussmix.covariances import LowRank
 from gaussmix.door.initial import check_covariances, check_means, check_weights
+from gaussmix.door.labels import without_labels
 from gaussmix.door.parameters import (
     CHECKS,
     check_acceleration,
@@ -332,7 +333,8 @@ class GaussianMixture(StreamingMixture):
         <rows>
         labels : what is known of the components of rows; None for nothing. (n_samples,): the number of its component,
             −1 or None if it is not known (see `label_components`). A table (n_samples, n_components): True where a
-            component is possible; or numbers ≥ 0, prior responsibilities; only the ratios within a row count.
+            component is possible; or numbers ≥ 0, prior responsibilities; only the ratios within a row count. Or the
+            name of a column of X that has the labels and is then no feature: numbers if X does not fit into memory.
         <error>
 
         Returns
@@ -402,6 +404,7 @@ class GaussianMixture(StreamingMixture):
         n_components, family, stopping, n_init, ridge, names = self._settings()
         stopping = from_now(stopping, self, is_stream=rng is not None)
         terms = check_terms(self, [family], n_components)
+        X, labels = without_labels(X, labels, self.label_components, may_miss=self._may_miss)
         source = check_source(self, X, sample_weight, reset=True, may_miss=self._may_miss, X_error=X_error)
         source = as_meant(source, self.weight_meaning)
         check_enough_rows(source, n_components)

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from gaussmix.checks import check_count
+from gaussmix.door.labels import without_labels
 from gaussmix.door.parameters import (
     CHECKS,
     HELD_OUT,
@@ -377,6 +378,7 @@ class GaussianMixtureIC(MixtureEstimator):
         stopping = from_now(check_stopping(self), self)
         if check_trim(self.trim, names) and (criterion := check_criterion(self.criterion)) in HIGHER:
             raise ValueError(f"criterion={criterion!r} does not support trim. Choose another criterion, or set trim=0.")
+        X, labels = without_labels(X, labels, self.label_components, may_miss=self._may_miss)
         source = check_source(self, X, sample_weight, reset=True, may_miss=self._may_miss, X_error=X_error)
         source = check_counts_of_rows(source, self.weight_meaning)
         candidates = [Candidate(*pair) for pair in check_candidates(self, source.n_features)]

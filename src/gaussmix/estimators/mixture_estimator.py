@@ -16,7 +16,7 @@ from sklearn.base import DensityMixin
 
 from gaussmix.background import NO_MARGINAL
 from gaussmix.checks import check_count, check_positive, check_within
-from gaussmix.door.labels import check_labels
+from gaussmix.door.labels import check_labels, without_labels
 from gaussmix.door.parameters import check_name, check_ridge, check_seed
 from gaussmix.door.restrictions import check_terms
 from gaussmix.door.rows import MIN_ROWS, check_counts_of_rows, check_meaning, counted_weight
@@ -109,6 +109,7 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
 
         Parameters and errors are those of `fit`. As in `predict`, known labels do not decide for their own rows.
         """
+        X, labels = without_labels(X, labels, getattr(self, "label_components", None), may_miss=self._may_miss)
         found: NDArray[np.int64] = self.fit(X, sample_weight=sample_weight, labels=labels, X_error=X_error).predict(
             X, X_error=X_error
         )
@@ -407,6 +408,7 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
         X_error: ArrayLike | None = None,
     ) -> Problem:
         """What was fitted, with these rows."""
+        X, labels = without_labels(X, labels, self.label_components, may_miss=self._may_miss)
         source = check_counts_of_rows(self._source(X, sample_weight, X_error), self.weight_meaning)
         if source.n_rows < MIN_ROWS:
             raise ValueError(f"X has {counted(source.n_rows, 'row')}, but needs all rows of the fit. Give them.")

@@ -18,7 +18,9 @@ from gaussmix.engines.base import Engine
 from gaussmix.errors import Failure, FailureKind, Outcome
 from gaussmix.families.base import FAMILIES, Family
 from gaussmix.numerics.arrays import Array
+from gaussmix.numerics.hashing import mix
 from gaussmix.sources.base import Source
+from gaussmix.waist.block import Block
 from gaussmix.waist.need import Need, Second
 
 
@@ -122,10 +124,42 @@ def reasons_and_advice(failed: Sequence[Result], columns: str = "") -> tuple[str
     return f"{reasons}.", " ".join(filter(None, [columns, sentence]))
 
 
-def folds(n_rows: int, n_folds: int, rng: np.random.Generator) -> NDArray[np.intp]:
-    """The random fold of each row, (n_rows,); sizes of folds differ by at most one."""
-    numbers: NDArray[np.intp] = rng.permutation(np.arange(n_rows) % n_folds)
-    return numbers
+@dataclass(frozen=True)
+class Folds:
+    """Random folds of rows by their numbers alone, so that no array of all rows is made.
+
+    Of the rows i n, …, i n + n − 1, n the number of folds, one is in each fold: that of smallest hash in the first.
+    So the sizes of folds differ by at most one.
+
+    Parameters
+    ----------
+    n_folds : n.
+    key : 63 bits; another one makes other folds.
+    """
+
+    n_folds: int
+    key: int
+
+    def of(self, places: slice) -> NDArray[np.intp]:
+        """The fold of each of some consecutive rows."""
+        first, end = places.start // self.n_folds, -(-places.stop // self.n_folds)
+        numbers = np.arange(first * self.n_folds, end * self.n_folds, dtype=np.uint64)
+        hashed = mix(mix(numbers) ^ np.uint64(self.key)).reshape(-1, self.n_folds)
+        ranks: NDArray[np.intp] = hashed.argsort(axis=1, kind="stable").argsort(axis=1).ravel()
+        return ranks[places.start - first * self.n_folds :][: places.stop - places.start]
+
+    def size(self, fold: int, n_rows: int) -> int:
+        """How many of the first rows are in a fold."""
+        n_whole = n_rows // self.n_folds
+        return n_whole + int(np.count_nonzero(self.of(slice(n_whole * self.n_folds, n_rows)) == fold))
+
+    def inside(self, block: Block, fold: int) -> NDArray[np.bool_]:
+        """Whether each row of a block is in a fold."""
+        return np.equal(self.of(block.places), fold)
+
+    def outside(self, block: Block, fold: int) -> NDArray[np.bool_]:
+        """Whether each row of a block is in another fold."""
+        return np.not_equal(self.of(block.places), fold)
 
 
 def held_out(results: Sequence[Result], source: Source, engine: Engine[Any]) -> Array:

@@ -6,10 +6,10 @@ section 4; Scrucca et al. (2023), chapter 4.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,9 +28,11 @@ from gaussmix.fit.problem import Data, Problem
 from gaussmix.mixture.class_mixtures import ClassMixtures
 from gaussmix.mixture.mixture import Mixture
 from gaussmix.numerics.arrays import Array
+from gaussmix.sources.base import Source
 from gaussmix.sources.findings import some_distinct
 from gaussmix.starts import Partition
 from gaussmix.waist.block import Block
+from gaussmix.waist.leaves import Sums, Tree
 from gaussmix.waist.need import Need, Second
 from gaussmix.waist.parameters import Parameters
 from gaussmix.waist.whitening.diagonal import DiagonalWhitening
@@ -80,18 +82,14 @@ class LabelledRows:
 
     Parameters
     ----------
-    data : the rows.
-    labels : (n_rows,), in 0 … n_classes − 1, and −1 where the class is not known.
+    data : the rows; `Block.given` is the class of each, in 0 … n_classes − 1, and −1 where it is not known.
+    n_classes : at least 2.
     engine : sums over them.
     """
 
     data: Data
-    labels: NDArray[np.int32]
+    n_classes: int
     engine: Engine[Any]
-
-    @property
-    def n_classes(self) -> int:
-        return int(self.labels.max()) + 1
 
     @property
     def n_features(self) -> int:
@@ -101,22 +99,31 @@ class LabelledRows:
     def total_weight(self) -> float:
         return self.data.original.profile.total_weight
 
-    @cached_property
+    @property
     def mass(self) -> Array:
         """Weight of the rows that are known to be of each class, (n_classes,)."""
-        known, weight = self.labels >= 0, self.data.original.row_weight
-        mass = np.bincount(self.labels[known], None if weight is None else weight[known], self.n_classes)
-        return mass.astype(np.float64, copy=False)
+        return self._counts[0]
 
     @property
     def is_complete(self) -> bool:
         """Every row has a class."""
-        return bool((self.labels >= 0).all())
+        return int(self._counts[1].sum()) == self.data.original.n_rows
+
+    @cached_property
+    def _counts(self) -> tuple[Array, Array]:
+        """Weight and number of the rows of each class, (n_classes,)."""
+        weights, n_rows = self.data.original.map_merge(ClassCount(self.n_classes))
+        return weights, n_rows
+
+    def rows_of(self, number: int) -> Source:
+        """The rows of a class."""
+        n_rows = int(self._counts[1][number])
+        return self.data.original.changed(partial(_of_class, number=number), n_rows)
 
     def without_spread(self) -> list[int]:
         """Classes whose rows are all equal; none if rows of unknown class may join them."""
         distinct: list[set[bytes]] = [set() for _ in range(self.n_classes if self.is_complete else 0)]
-        for some in self.data.original.map_rows(partial(_two_distinct, labels=self.labels, n_classes=len(distinct))):
+        for some in self.data.original.map_rows(partial(_two_distinct, n_classes=len(distinct))):
             for mine, more in zip(distinct, some, strict=True):
                 mine |= more
             if all(len(mine) > 1 for mine in distinct):
@@ -132,7 +139,7 @@ class LabelledRows:
         ------
         SingularCovariance : no family has covariances; it lists the classes that have too few distinct rows.
         """
-        start = self.labels if self.is_complete else Partition(share=self._first_shares())
+        start = Partition(share=None if self.is_complete else self._first_shares())
         shared, numbers, found = SharedStarts(), np.arange(self.n_classes), list[ClassFit]()
         failure: SingularCovariance | None = None
         for family in families:
@@ -174,17 +181,16 @@ class LabelledRows:
     def _known(self, component_class: NDArray[np.intp]) -> Data:
         """The rows, with the components that a row of known class may have."""
         groups = [np.flatnonzero(component_class == number).tolist() for number in range(self.n_classes)]
-        return replace(self.data, known=Known(groups, self.labels))
+        return replace(self.data, known=Known(groups))
 
     def _first_shares(self) -> Callable[[Block], Array]:
         """Makes responsibilities (n_rows, n_classes): 1 for a known class, else by distance in standard deviations."""
-        known = self.labels >= 0
-        source = self.data.part(known).source(self.labels[known])
-        first = InitialMoments(source, self.engine, self.n_classes, Partition())
+        first = InitialMoments(self.data.source(), self.engine, self.n_classes, Partition())
         moments, means = first.about_means(Need(Second.DIAGONAL, pooled=True))
         assert moments.second is not None
-        variances = moments.second / moments.row_weight + self.data.ridge
-        near = Parameters.of(moments.mass / moments.row_weight, means, DiagonalWhitening.of(variances[None]))
+        known = moments.mass.sum()
+        variances = moments.second / known + self.data.ridge
+        near = Parameters.of(moments.mass / known, means, DiagonalWhitening.of(variances[None]))
         return partial(_shares, engine=self.engine, near=near)
 
     def _judged(
@@ -222,8 +228,43 @@ def _shares(block: Block, engine: Engine[Any], near: Parameters) -> Array:
     return shares
 
 
-def _two_distinct(block: Block, labels: NDArray[np.int32], n_classes: int) -> list[set[bytes]]:
+@dataclass(frozen=True)
+class ClassCount:
+    """The task that adds up the weights and the numbers of rows by `Block.given`, where this is not −1.
+
+    Parameters
+    ----------
+    n_classes : of the numbers.
+    labels : labels of rows, which make the numbers 0 where they are wrong and 1 where they are right; None for none.
+    """
+
+    n_classes: int
+    labels: Callable[[Block], NDArray[Any]] | None = None
+
+    key: ClassVar[str] = "rows of classes"
+
+    def open(self, block: Block) -> None:
+        """Nothing is kept."""
+
+    def call(self, block: Block, state: None) -> Sums:
+        tree = Tree[Sums]()
+        for leaf in block.cut():
+            assert leaf.given is not None, "rows have labels"
+            known, weight = leaf.given >= 0, leaf.row_weight
+            numbers = leaf.given if self.labels is None else (leaf.given == self.labels(leaf)).astype(np.int32)
+            numbers = numbers[known]
+            counts = np.bincount(numbers, minlength=self.n_classes).astype(np.float64)
+            sums = counts if weight is None else np.bincount(numbers, weight[known], self.n_classes)
+            tree.add(Sums((sums, counts)))
+        return tree.total
+
+
+def _of_class(block: Block, number: int) -> Iterable[Block]:
+    places = np.flatnonzero(block.given == number)
+    return [replace(block.taken(places, block.first_row), given=None)] if places.size else []
+
+
+def _two_distinct(block: Block, n_classes: int) -> list[set[bytes]]:
     """Up to two distinct rows of positive weight of each class in a block."""
-    mine = labels[block.places]
-    places = (np.flatnonzero(mine == number) for number in range(n_classes))
+    places = (np.flatnonzero(block.given == number) for number in range(n_classes))
     return [some_distinct(block.taken(those, 0), 2) if those.size else set() for those in places]

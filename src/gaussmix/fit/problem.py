@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -25,6 +25,7 @@ from gaussmix.numerics.rows import unit_of_weights
 from gaussmix.sources.base import Given, Source
 from gaussmix.starts.condensed import condensed
 from gaussmix.starts.sample import Distinct, distinct_rows
+from gaussmix.waist.block import Block
 from gaussmix.waist.leaves import LEAF_ROWS
 from gaussmix.waist.need import Second
 
@@ -129,10 +130,12 @@ class Data:
         plain, moments = self.objective(ridge), self._moments.get(is_matrix)
         return terms.objective(plain.ridge, self.unit, n_components, family, moments)
 
-    def part(self, chosen: NDArray[np.bool_]) -> Data:
-        """Some of the rows."""
-        known = None if self.known is None else self.known.part(chosen)
-        return replace(self, original=self.original.part(chosen), known=known)
+    def part(self, choose: Callable[[Block], NDArray[np.bool_]], n_rows: int) -> Data:
+        """The `n_rows` rows for which a picklable function of their block is true."""
+        known = self.known
+        if known is not None and (known.places is not None or known.table is not None):
+            known = known.part(self.original.each_row(choose))
+        return replace(self, original=self.original.part(choose, n_rows), known=known)
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,7 +9,7 @@ from contextlib import closing
 from contextvars import copy_context
 from copy import deepcopy
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from threading import Event
 from time import perf_counter
 from typing import Any, TypeVar
@@ -24,7 +24,7 @@ from gaussmix.engines import engine_for, n_threads
 from gaussmix.engines.base import Engine
 from gaussmix.errors import Failure, FailureKind, NonFiniteLikelihood, Outcome, SingularCovariance
 from gaussmix.families.base import Family
-from gaussmix.fit.candidates import Candidate, Result, folds, held_out, mean_and_error
+from gaussmix.fit.candidates import Candidate, Folds, Result, held_out, mean_and_error
 from gaussmix.fit.fit import fit
 from gaussmix.fit.plan import Onward, Plan, SharedStarts
 from gaussmix.fit.problem import Data, Problem
@@ -32,6 +32,7 @@ from gaussmix.fit.stability import Repeats, neighbours, stability
 from gaussmix.fit.watch import Watch
 from gaussmix.numerics.arrays import Array
 from gaussmix.starts.base import AUTO
+from gaussmix.waist.block import Block
 
 SMALL = 2**13  # numbers in X: fits of fewer spend their time in Python, where threads wait for each other
 _NOT_BEGUN = {Outcome.TIME_LIMIT: FailureKind.NO_TIME, Outcome.STOPPED: FailureKind.STOPPED}
@@ -156,15 +157,17 @@ class Search:
         error : (n_candidates,), its standard error.
         """
         data = self.problem.data
-        weight = data.original.row_weight
-        if weight is not None and not weight.all():
-            data = data.part(weight > 0)
-        n_rows = data.original.n_rows
-        fold, by_fold, judged = folds(n_rows, n_folds, self.plan.rng), [], list(results)
+        n_rows = data.original.profile.n_positive
+        if n_rows < data.original.n_rows:
+            data = data.part(_has_weight, n_rows)
+        folds, by_fold, judged = Folds(n_folds, int(self.plan.rng.integers(2**63))), [], list(results)
         engine = engine_for(is_incomplete=data.original.is_incomplete, n_jobs=n_threads(self.n_jobs))
         for number in range(n_folds):
-            fitted = yield from self._without(data, fold == number, number).results()
-            by_fold.append(held_out(fitted, data.part(fold == number).source(), engine))
+            size = folds.size(number, n_rows)
+            others = data.part(partial(folds.outside, fold=number), n_rows - size)
+            fitted = yield from self._without(others, number).results()
+            fold = data.part(partial(folds.inside, fold=number), size)
+            by_fold.append(held_out(fitted, fold.source(), engine))
             for place, result in enumerate(fitted):
                 if result.failure is not None and judged[place].failure is None:
                     why = Failure(FailureKind.WITHOUT_A_FOLD, cause=result.failure)
@@ -200,9 +203,9 @@ class Search:
         engine = engine_for(is_incomplete=rows.is_incomplete, n_jobs=n_threads(self.n_jobs))
         return stability(self.candidates, repeats, rows, engine)
 
-    def _without(self, data: Data, fold: NDArray[np.bool_], number: int) -> Search:
+    def _without(self, others: Data, number: int) -> Search:
         """The same search on the rows outside a fold."""
-        problem = replace(self.problem, data=data.part(~fold))
+        problem = replace(self.problem, data=others)
         return replace(self, problem=problem, plan=replace(self.plan, stage=f"without fold {number} "))
 
 
@@ -302,6 +305,11 @@ class _Candidates:
             size -= problem.objective.n_fixed(run.model)
             evidence = evidence_of(run.model, size, problem.source, problem.engine, problem.data.unit)
         return Result(candidate, run, size, evidence, failure, perf_counter() - began, ends)
+
+
+def _has_weight(block: Block) -> NDArray[np.bool_]:
+    assert block.row_weight is not None, "some rows have no weight"
+    return block.row_weight > 0
 
 
 def _log_likelihood(result: Result) -> float:

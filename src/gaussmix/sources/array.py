@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 
 from gaussmix.numerics.arrays import Array, Rows
-from gaussmix.sources.base import Given, Source
+from gaussmix.sources.base import Given, Source, counted_anew
 from gaussmix.waist.block import Block
 
 
@@ -38,9 +38,12 @@ class ArraySource(Source):
     def whole(self) -> Block | None:
         return self._blocks[0] if len(self._blocks) == 1 else super().whole
 
-    def changed(self, change: Callable[[Block], Iterable[Block]], n_rows: int) -> ArraySource:
+    def changed(
+        self, change: Callable[[Block], Iterable[Block]], n_rows: int, columns: Sequence[int] | None = None
+    ) -> ArraySource:
         """As for every source, but the changed blocks are kept, and not made again in every pass."""
-        twin = ArraySource(np.empty((0, self.n_features), self.dtype))
-        twin._blocks, twin.n_rows = [changed for block in self._blocks for changed in change(block)], n_rows
+        twin = ArraySource(np.empty((0, self.n_features if columns is None else len(columns)), self.dtype))
+        twin._blocks = list(counted_anew(changed for block in self._blocks for changed in change(block)))
+        twin.n_rows = n_rows
         twin.may_miss, twin.has_errors, twin.has_log_prior = self.may_miss, self.has_errors, self.has_log_prior
         return twin

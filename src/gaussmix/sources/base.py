@@ -197,9 +197,14 @@ class Source(ABC):
         blocks, is_drawn = zip(*self.map_rows(partial(_drawn, fair=fair)), strict=True)
         return sampled(Block.joined(blocks), np.concatenate(is_drawn), fair)
 
-    def changed(self, change: Callable[[Block], Iterable[Block]], n_rows: int) -> Source:
-        """The `n_rows` rows in the blocks that a picklable function makes of each block."""
-        return _Changed(self, change, n_rows)
+    def changed(
+        self, change: Callable[[Block], Iterable[Block]], n_rows: int, columns: Sequence[int] | None = None
+    ) -> Source:
+        """The `n_rows` rows in the blocks that a picklable function makes of each block; they are counted anew.
+
+        `columns` are the places of those that are left; None for all.
+        """
+        return _Changed(self, change, n_rows, columns)
 
     def fresh(self) -> Self:
         """The same rows without the states of their blocks: fits at the same time need a source each."""
@@ -213,7 +218,10 @@ class Source(ABC):
         return self._with_origin(self.changed(partial(_with_given, given=given), self.n_rows))
 
     def with_log_prior(self, log_prior: Array, places: NDArray[np.int32] | None = None) -> Source:
-        """The same rows and what is known of their components; as in `Block`, with places (n_rows,) of all rows."""
+        """The same rows and what is known of their components; as in `Block`, with places (n_rows,) of all rows.
+
+        Without places, labels in `Block.given` are the places.
+        """
         change = partial(_with_log_prior, log_prior=log_prior, places=places)
         twin = self._with_origin(self.changed(change, self.n_rows))
         twin.has_log_prior = True
@@ -229,23 +237,37 @@ class Source(ABC):
         twin._origin = self, factor
         return twin
 
-    def part(self, chosen: NDArray[np.bool_]) -> Source:
-        """The rows for which `chosen` (n_rows,) is true, counted anew."""
-        places = chosen.nonzero()[0]
-        return self.changed(partial(_part, places=places), len(places))
+    def part(self, choose: Callable[[Block], NDArray[np.bool_]], n_rows: int) -> Source:
+        """The `n_rows` rows for which a picklable function of their block is true, counted anew."""
+        return self.changed(partial(_part, choose=choose), n_rows)
 
 
 class _Changed(Source):
     """The blocks of another source, changed in every pass."""
 
-    def __init__(self, source: Source, change: Callable[[Block], Iterable[Block]], n_rows: int) -> None:
-        self.n_rows, self.n_features, self.dtype = n_rows, source.n_features, source.dtype
+    def __init__(
+        self,
+        source: Source,
+        change: Callable[[Block], Iterable[Block]],
+        n_rows: int,
+        columns: Sequence[int] | None,
+    ) -> None:
+        self.n_rows, self.dtype = n_rows, source.dtype
+        self.n_features = source.n_features if columns is None else len(columns)
         self.memory, self.is_read_again, self.is_far = source.memory, source.is_read_again, source.is_far
         self.may_miss, self.has_errors, self.has_log_prior = source.may_miss, source.has_errors, source.has_log_prior
         self._source, self._change = source, change
 
     def blocks(self) -> Iterator[Block]:
-        return chain.from_iterable(map(self._change, self._source.blocks()))
+        return counted_anew(chain.from_iterable(map(self._change, self._source.blocks())))
+
+
+def counted_anew(blocks: Iterable[Block]) -> Iterator[Block]:
+    """Consecutive blocks, the first of which begins with row 0."""
+    n_rows = 0
+    for block in blocks:
+        yield replace(block, first_row=n_rows)
+        n_rows += block.n_rows
 
 
 def in_leaves(block: Block, task: Callable[[Block], NDArray[Number]]) -> NDArray[Number]:
@@ -289,9 +311,10 @@ def _with_given(block: Block, given: Given) -> Iterable[Block]:
 
 
 def _with_log_prior(block: Block, log_prior: Array, places: NDArray[np.int32] | None) -> Iterable[Block]:
-    if places is None:
+    if places is None and block.given is None:
         return [replace(block, log_prior=log_prior[block.places])]
-    return [replace(block, log_prior=log_prior, prior_places=places[block.places])]
+    places_here: Any = block.given if places is None else places[block.places]
+    return [replace(block, log_prior=log_prior, prior_places=places_here)]
 
 
 def _reweighted(block: Block, factor: float) -> Iterable[Block]:
@@ -303,7 +326,7 @@ def _times(block: Block, factor: float) -> Block:
     return block if block.row_weight is None else replace(block, row_weight=block.row_weight * factor)
 
 
-def _part(block: Block, places: NDArray[np.intp]) -> Iterable[Block]:
-    """The rows of a block at some places, which rise and count over all rows; no block where there are none."""
-    first, end = np.searchsorted(places, [block.places.start, block.places.stop])
-    return [block.taken(places[first:end] - block.first_row, int(first))] if first < end else []
+def _part(block: Block, choose: Callable[[Block], NDArray[np.bool_]]) -> Iterable[Block]:
+    """The chosen rows of a block; no block where there are none."""
+    places = choose(block).nonzero()[0]
+    return [block.taken(places, block.first_row)] if len(places) else []

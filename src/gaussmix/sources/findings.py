@@ -157,8 +157,8 @@ class Fingerprint:
 
 
 def checksum(block: Block, before: int = 0) -> int:
-    """The CRC-32 of the rows and weights of a block, after that of the blocks before it."""
-    for array in (block.rows.T, block.row_weight):
+    """The CRC-32 of the rows, weights and labels of a block, after that of the blocks before it."""
+    for array in (block.rows.T, block.row_weight, block.given):
         if array is not None:
             before = zlib.crc32(np.ascontiguousarray(array).data, before)
     return before

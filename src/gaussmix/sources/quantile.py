@@ -110,7 +110,7 @@ class _Weights:
     keys : (n_keys,), rising.
     weights : (n_keys,).
     shift : how many bits the keys lack.
-    most : keys; with more of them they lose bits.
+    most : the largest number of keys; with more they lose bits.
     """
 
     below: float
@@ -122,17 +122,15 @@ class _Weights:
     @classmethod
     def of(cls, below: float, keys: Keys, weights: Array | None, shift: int, most: int) -> _Weights:
         """Add up the weights of equal keys; each is 1 where there are none."""
-        if len(keys):
-            first = keys.min()
-            n_bins = int(keys.max() - first) + 1
-            if n_bins > len(keys):  # more bins than keys take longer than a sort
-                keys, places = np.unique(keys, return_inverse=True)
-                weights = np.bincount(places, weights)
-            else:
-                places = (keys - first).astype(np.intp)
-                present = np.flatnonzero(np.bincount(places))
-                keys, weights = present.astype(np.uint64) + first, np.bincount(places, weights)[present]
-        found = cls(below, keys, np.empty(0) if weights is None else weights.astype(np.float64), shift, most)
+        first, last = (int(keys.min()), int(keys.max())) if len(keys) else (1, 0)
+        if last - first >= len(keys):  # more bins than keys take longer than a sort
+            keys, places = np.unique(keys, return_inverse=True)
+            sums = np.bincount(places, weights)
+        else:
+            places = (keys - np.uint64(first)).astype(np.intp)
+            present = np.flatnonzero(np.bincount(places))
+            keys, sums = present.astype(np.uint64) + np.uint64(first), np.bincount(places, weights)[present]
+        found = cls(below, keys, sums.astype(np.float64), shift, most)
         while len(found.keys) > most:
             found = found.shifted(found.shift + 4)
         return found

@@ -70,8 +70,12 @@ class LazySource(Source):
     def sample(self, n_rows: int) -> Block:
         return self._rows.sample(n_rows)
 
-    def changed(self, change: Callable[[Block], Iterable[Block]], n_rows: int) -> Source:
-        return self._rows.changed(change, n_rows)
+    def changed(
+        self, change: Callable[[Block], Iterable[Block]], n_rows: int, columns: Sequence[int] | None = None
+    ) -> Source:
+        twin = self._rows.changed(change, n_rows, columns)
+        twin.may_miss = self.may_miss
+        return twin
 
     def fresh(self) -> Self:
         twin = super().fresh()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -162,13 +163,17 @@ def _check_changes(source: Source, block: Block, rng: np.random.Generator) -> No
     assert_same_bits(given.each_row(_given), labels, "the labels of rows")
     assert_same_bits(given.each_row(_rows), block.rows, "rows with labels")
     chosen = (rng.random(block.n_rows) < 0.2) & (np.arange(block.n_rows) // 100 % 3 > 0)
-    part = source.part(chosen)
+    part = source.part(partial(_are_chosen, chosen=chosen), int(chosen.sum()))
     for task, expected in ((_rows, block.rows), (_weights, _weights(block))):
         assert_same_bits(part.each_row(task), expected[chosen], "the rows of a part")
     assert_same_bits(part.each_row(_numbers), np.arange(chosen.sum()), "numbers of the rows of a part")
     assert_same_bits(part.with_given(labels[chosen]).each_row(_given), labels[chosen], "the labels of a part")
     factor = 1.0 if block.row_weight is None else 0.25
     assert_same_bits(source.reweighted(0.25).each_row(_weights), factor * _weights(block), "weights times a factor")
+
+
+def _are_chosen(block: Block, chosen: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    return chosen[block.places]
 
 
 def _rows(block: Block) -> Rows:

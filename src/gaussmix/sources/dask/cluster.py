@@ -206,11 +206,13 @@ class Cluster(Remote):
         n_leaves = leaves_of_target(self.n_rows, self.n_features * self.dtype.itemsize, n_tasks)
         self._held = _aligned(workers, parts, sizes, n_leaves * LEAF_ROWS)
 
-    def changed(self, change: Callable[[Block], Iterable[Block]], n_rows: int) -> Source:
+    def changed(
+        self, change: Callable[[Block], Iterable[Block]], n_rows: int, columns: Sequence[int] | None = None
+    ) -> Source:
         """As for every source, but the changed blocks are kept, and not made again in every pass."""
         sent = self._sent(change)
         parts = self._client.map(_changed, self._held, change=sent, key="gaussmix-change", pure=False)
-        return Cluster(self._workers, parts, self._about)
+        return Cluster(self._workers, parts, self._about.only(columns))
 
     def blocks(self) -> Iterator[Block]:
         """As for every source; a part at a time comes to this process."""

@@ -44,6 +44,10 @@ class About:
     may_miss: bool = False
     has_names: bool = True
 
+    def only(self, columns: Sequence[int] | None) -> About:
+        """Of the table with the columns at some places; None for all."""
+        return self if columns is None else replace(self, names=[self.names[column] for column in columns])
+
     def place(self, row: int) -> str:
         """Where a row is."""
         return f"{self.name}, row {row}"

@@ -93,11 +93,13 @@ class Cluster(Remote):
         self._digests = held["digest"].to_numpy()
         self.flaw = _first(held["flaw"])
 
-    def changed(self, change: Callable[[Block], Iterable[Block]], n_rows: int) -> Source:
+    def changed(
+        self, change: Callable[[Block], Iterable[Block]], n_rows: int, columns: Sequence[int] | None = None
+    ) -> Source:
         """As for every source, but the changed blocks are kept, and not made again in every pass."""
         most = pieces.rows_of_piece(self.n_features, self.dtype)
         change_all = partial(pieces.make_and_change, change=change, most=most, digests=self._digests)
-        source = Cluster(self._joined(change_all, pieces.PIECES), self._layout.about)
+        source = Cluster(self._joined(change_all, pieces.PIECES), self._layout.about.only(columns))
         if source.flaw == self._layout.changed or source.n_rows != n_rows:
             raise OSError(self._layout.changed)
         return source

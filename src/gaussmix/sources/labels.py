@@ -1,0 +1,74 @@
+"""Labels that a column of the rows says, so that no array of all rows is made."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable
+from dataclasses import dataclass, replace
+from functools import partial
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gaussmix.numerics.arrays import Array
+from gaussmix.sources.base import Source
+from gaussmix.waist.block import Block
+
+MOST = 2**16  # different labels
+
+
+def values_in(source: Source, place: int) -> Array:
+    """The different values of a column, rising, NaN where one is missing; the first `MOST` + 1 if there are more."""
+    return source.map_merge(_Find(place)).values
+
+
+def labelled(source: Source, place: int, values: Array, numbers: NDArray[np.int32]) -> Source:
+    """The rows without a column, in `Block.given` the number of its value; −1 for other values than these, which rise.
+
+    `numbers` is (n_values,).
+    """
+    kept = [each for each in range(source.n_features) if each != place]
+    change = partial(_labelled, place=place, values=values, numbers=numbers)
+    twin = source.changed(change, source.n_rows, kept)
+    names = source.feature_names
+    twin.feature_names = None if names is None else tuple(names[each] for each in kept)
+    return twin
+
+
+@dataclass(frozen=True, eq=False)
+class _Values:
+    values: Array
+
+    def __add__(self, other: _Values) -> _Values:
+        return _Values(np.unique(np.concatenate([self.values, other.values]))[: MOST + 1])
+
+
+@dataclass(frozen=True)
+class _Find:
+    """The task that finds the different values of a column."""
+
+    place: int
+
+    @property
+    def key(self) -> Hashable:
+        return "values", self.place
+
+    def open(self, block: Block) -> None:
+        """Nothing is kept."""
+
+    def call(self, block: Block, state: None) -> _Values:
+        found = _Values(np.empty(0))
+        for leaf in block.cut():
+            found += _Values(np.unique(leaf.rows[:, self.place].astype(np.float64)))
+        return found
+
+
+def _labelled(block: Block, place: int, values: Array, numbers: NDArray[np.int32]) -> Iterable[Block]:
+    rows, last = block.rows, block.rows.shape[1] - 1
+    cells = rows[:, place]
+    given = np.full(block.n_rows, -1, np.int32)
+    if len(values):
+        found = np.minimum(np.searchsorted(values, cells), len(values) - 1)
+        given[:] = np.where(values[found] == cells, numbers[found], -1)
+    at_an_end = {0: slice(1, None), last: slice(0, last)}  # then what is left need not be copied
+    kept = rows[:, at_an_end[place]] if place in at_an_end else np.delete(rows, place, axis=1)
+    return [replace(block, rows=kept, given=given)]

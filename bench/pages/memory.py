@@ -2,18 +2,22 @@
 
     python -m bench.pages.memory                     # some minutes; rewrites bench/results/memory.md
 
-Each call runs in a process of its own, over two files of different length. The peak of the one less that of the other,
-over the rows that it has more, is what a row takes. Calls that stream take about nothing.
+Each call runs in a process of its own, over two files of different length. What the peak rises in the call with the one
+more than with the other, over the rows that it has more, is what a row takes, beside arrays that are given. Calls that
+stream take about nothing.
 """
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from bench.pages.base import RESULTS, facts, head, parser_of
 
@@ -30,28 +34,42 @@ CALLS = {
     "GaussianMixtureIC, bic": "GaussianMixtureIC([1, 2], max_iter=2).fit(source)",
     "GaussianMixtureIC, cv": "GaussianMixtureIC([1, 2], criterion='cv', max_iter=2).fit(source)",
     "trim": f"{FIT}.set_params(trim=0.05).fit(source)",
-    "GaussianMixtureClassifier, classes as int64": "GaussianMixtureClassifier(max_iter=2).fit(source, classes)",
+    "labels= a column": f"{FIT}.fit(table, labels='label')",
+    "labels= an array": f"{FIT}.fit(source, labels=classes)",
+    "GaussianMixtureClassifier, y= a column": "GaussianMixtureClassifier(max_iter=2).fit(table, 'label')",
+    "GaussianMixtureClassifier, y= an array": "GaussianMixtureClassifier(max_iter=2).fit(source, classes)",
+    "the same, two components for each class": (
+        "GaussianMixtureClassifier(2, max_iter=2, init_params='kmeans', random_state=0).fit(source, classes)"
+    ),
+    "its score, y= a column": (
+        "GaussianMixtureClassifier().fit(few, (few[:, 0] > 0).astype(int)).score(table, 'label')"
+    ),
     "predict": f"{FITTED}.predict(source)",
     "score_samples": f"{FITTED}.score_samples(source)",
     "predict_proba": f"{FITTED}.predict_proba(source)",
 }
 
 
-def peak(call: str, path: Path, n_rows: int) -> float:
-    """Bytes of the peak of a process that makes a call."""
+def rise(call: str, path: Path, n_rows: int) -> float:
+    """Bytes by which the peak of a process rises in a call."""
     code = f"""
-from pathlib import Path
 import numpy as np
+import pyarrow.dataset
+from bench.peak import rise_of_peak
 from gaussmix import *
 from gaussmix import open
 few = np.load({str(path)!r}, mmap_mode="r")[:1000].copy()
 source = open({str(path)!r}, memory={MEMORY!r})
-classes = np.arange({n_rows if "classes" in call else 1}) % 2
-{call}
-(peak,) = (line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
-print(int(peak.split()[1]) * 1024)
+table = open({str(path.with_suffix(".parquet"))!r}, memory={MEMORY!r})
+classes = np.arange({n_rows}) % 2
+GaussianMixture(2, max_iter=2).fit(few)
+def call():
+    {call}
+print(rise_of_peak(call)[1] * 2**20)
 """
-    done = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, check=True)
+    one_arena = os.environ | {"MALLOC_ARENA_MAX": "1"}  # threads with memory of their own would blur the difference
+    command = [sys.executable, "-W", "ignore", "-c", code]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=one_arena)
     return float(done.stdout)
 
 
@@ -60,15 +78,19 @@ def main() -> None:
     few, many = N_ROWS
     how = f'`python -m bench.pages.memory`; {few:,} and {many:,} rows × {N_FEATURES} in .npy, memory="{MEMORY}"'
     lines = head("Memory of calls on files", how, facts())
-    lines += ["", f"K = {N_COMPONENTS}. Peaks are of whole processes.", ""]
-    lines += ["| call | bytes a row | peak, MB |", "|---|---:|---:|"]
+    lines += ["", f"K = {N_COMPONENTS}. By how much the peak of a process rises in the call, at {many:,} rows.", ""]
+    lines += ["| call | bytes a row | rise, MB |", "|---|---:|---:|"]
     rng = np.random.default_rng(0)
     with tempfile.TemporaryDirectory(prefix="gaussmix-bench-") as place:
         paths = [Path(place) / f"{n_rows}.npy" for n_rows in N_ROWS]
         for n_rows, path in zip(N_ROWS, paths, strict=True):
-            np.save(path, rng.normal(size=(n_rows, N_FEATURES)) + 3 * rng.integers(3, size=(n_rows, 1)))
+            rows = rng.normal(size=(n_rows, N_FEATURES)) + 3 * rng.integers(3, size=(n_rows, 1))
+            np.save(path, rows)
+            columns = {f"x{number}": column for number, column in enumerate(rows.T)}
+            table = pa.table({**columns, "label": np.arange(n_rows) % 2})
+            pq.write_table(table, path.with_suffix(".parquet"), compression="none", row_group_size=65_520)
         for name, call in CALLS.items():
-            small, large = (peak(call, path, n_rows) for path, n_rows in zip(paths, N_ROWS, strict=True))
+            small, large = (rise(call, path, n_rows) for path, n_rows in zip(paths, N_ROWS, strict=True))
             lines.append(f"| {name} | {(large - small) / (many - few):.1f} | {large / 1e6:.0f} |")
             print(lines[-1], flush=True)
     RESULT.write_text("\n".join(lines) + "\n")

@@ -21,6 +21,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import streamed
 from sklearn.base import clone
 
 from gaussmix import (
@@ -213,6 +214,14 @@ def test_a_posterior_has_the_bits_of_one_in_memory(whole, ragged):
     found = clone(bayesian).fit(source)
     assert_same_fit(found, expected)
     assert found.score(source) == expected.score(whole[:, :-1], sample_weight=whole[:, -1])
+
+
+@pytest.mark.parametrize("call", [pytest.param(c, marks=[pytest.mark.heavy] * (c != "trim")) for c in streamed.CALLS])
+def test_calls_that_keep_nothing_for_each_row_have_the_bits_of_arrays(call, spark, tmp_path, rng):
+    rows = streamed.rows_of(LEAF_ROWS + 9_000, rng)
+    pq.write_table(pa.table(dict(zip(streamed.NAMES, rows.T, strict=True))), tmp_path / "rows.parquet")
+    frame = spark.read.parquet(str(tmp_path / "rows.parquet"))
+    streamed.check_same_bits(call, frame.select(streamed.NAMES[:2]), frame, rows)
 
 
 def test_results_of_rows_are_columns(whole, spark, folder):

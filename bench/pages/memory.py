@@ -25,14 +25,15 @@ RESULT = RESULTS / "memory.md"
 N_ROWS, N_FEATURES, N_COMPONENTS, MEMORY = (1_000_000, 4_000_000), 4, 4, "16 MB"
 FIT = f"GaussianMixture({N_COMPONENTS}, max_iter=2, tol=0, random_state=0)"
 FITTED = f"{FIT}.fit(few)"
+SEARCH = "GaussianMixtureIC([1, 2], covariance_type='diag', init_params='kmeans', max_iter=2, random_state=0)"
 CALLS = {
     "fit": f"{FIT}.fit(source)",
     "score, bic": f"gm = {FITTED}; gm.score(source); gm.bic(source)",
     "partial_fit": f"{FIT}.partial_fit(source)",
     "merge": f"{FITTED}.merge(source)",
     "GaussianMixtureDetector, contamination": "GaussianMixtureDetector(2, contamination=0.1, max_iter=2).fit(source)",
-    "GaussianMixtureIC, bic": "GaussianMixtureIC([1, 2], max_iter=2).fit(source)",
-    "GaussianMixtureIC, cv": "GaussianMixtureIC([1, 2], criterion='cv', max_iter=2).fit(source)",
+    "GaussianMixtureIC, bic": f"{SEARCH}.fit(source)",
+    "GaussianMixtureIC, cv": f"{SEARCH}.set_params(criterion='cv', n_folds=2).fit(source)",
     "trim": f"{FIT}.set_params(trim=0.05).fit(source)",
     "labels= a column": f"{FIT}.fit(table, labels='label')",
     "labels= an array": f"{FIT}.fit(source, labels=classes)",

@@ -1,5 +1,6 @@
 """`GaussianMixtureClassifier`: its classes, known labels, and wrong input."""
 
+import tracemalloc
 from fractions import Fraction
 
 import numpy as np
@@ -15,6 +16,7 @@ from sklearn.model_selection import cross_val_score
 from sklearn.naive_bayes import GaussianNB
 
 from gaussmix import FAMILIES, GaussianMixture, GaussianMixtureClassifier, engines
+from gaussmix.door.targets import check_classes
 from gaussmix.engines import ENGINES, choose
 from gaussmix.fit.classes import LabelledRows
 from gaussmix.fit.problem import Data
@@ -510,3 +512,15 @@ def test_a_column_of_a_frame_says_the_classes(classes):
     np.testing.assert_array_equal(found.mixture_.means, expected.mixture_.means)
     assert found.score(frame, "kind") == expected.score(X, names)
     assert "kind" not in found.feature_names_in_
+
+
+@pytest.mark.parametrize("kind", ["i8", "f8", "U1"])
+def test_reading_classes_takes_few_bytes_a_row(kind):
+    y = (np.arange(600_000) % 3).astype(kind)
+    tracemalloc.start()
+    classes, numbers = check_classes(y, len(y))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert classes.tolist() == y[:3].tolist()
+    np.testing.assert_array_equal(numbers, np.arange(len(y)) % 3)
+    assert peak < 10 * len(y)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from gaussmix.checks import check_real
 from gaussmix.door.parameters import check_start_names
+from gaussmix.door.targets import coded, different
 from gaussmix.em.known import UNKNOWN, Known
 from gaussmix.errors import listed
 from gaussmix.numerics.arrays import plain_array
@@ -164,9 +165,8 @@ def _of_labels(array: NDArray[Any], groups: Mapping[Any, list[int]] | None, wher
     if array.dtype.kind == "b":
         raise TypeError("labels holds True and False; give integers, or a table with a column for each component.")
     if array.dtype.kind in "iu" and groups is None:
-        wrong = array < UNKNOWN
-        if wrong.any():
-            row = int(wrong.argmax())
+        if len(array) and array.min() < UNKNOWN:
+            row = int((array < UNKNOWN).argmax())
             raise ValueError(
                 f"{where.format(row=row)} {array[row]}; a label is the number of a component, or {UNKNOWN}."
             )
@@ -196,11 +196,11 @@ def _of_labels(array: NDArray[Any], groups: Mapping[Any, list[int]] | None, wher
 
 def _of_components(components: NDArray[Any]) -> Known:
     """Of rows whose labels are their components, −1 where unknown."""
-    is_known = components >= 0
-    named, number = np.unique(components[is_known], return_inverse=True)
-    places = np.full(len(components), UNKNOWN, np.int32)
-    places[is_known] = number
-    return Known(named[:, None].tolist(), places)
+    values = np.sort(different(components))
+    is_known = values >= 0
+    codes = np.full(len(values), UNKNOWN, np.int32)
+    codes[is_known] = np.arange(np.count_nonzero(is_known))
+    return Known(values[is_known][:, None].tolist(), coded(components, values, codes))
 
 
 def _check_table(array: NDArray[Any]) -> NDArray[Any]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from functools import partial
+from collections.abc import Iterator
+from functools import partial, reduce
 from numbers import Real
 from typing import Any
 
@@ -15,10 +16,10 @@ from gaussmix.door.parameters import check_numbers
 from gaussmix.mixture.features import Features, places
 from gaussmix.numerics.arrays import Array, Places, plain_array
 from gaussmix.numerics.frames import Frame
-from gaussmix.numerics.pieces import pieces
 from gaussmix.numerics.rows import bad_cell
 from gaussmix.sources.base import Source
 from gaussmix.waist.block import Block
+from gaussmix.waist.leaves import LEAF_ROWS
 
 UNLABELLED = -1
 _UNLABELLED_TEXT = ("-1", "-1.0", "nan")  # what NumPy makes of -1 and NaN in a list that holds text too
@@ -37,7 +38,7 @@ def check_classes(y: ArrayLike | None, n_rows: int) -> tuple[NDArray[Any], NDArr
     if y is None:
         raise ValueError("A classifier requires y to be passed, but the target y is None.")
     column = _labels(y, n_rows, warn=True)
-    given = _different(column)
+    given = different(column)
     if any(isinstance(value, float) and np.isinf(value) for value in given.tolist()):
         _check_finite(column)
     known = ~_is_unlabelled(given)
@@ -53,7 +54,7 @@ def check_classes(y: ArrayLike | None, n_rows: int) -> tuple[NDArray[Any], NDArr
         raise ValueError(f"y holds one class only, {classes.tolist()[0]!r}: a classifier needs two or more.")
     codes = np.full(len(given), UNLABELLED, dtype=np.int32)
     codes[known] = numbers
-    return classes, _coded(column, given, codes)
+    return classes, coded(column, given, codes)
 
 
 def known_classes(y: ArrayLike, n_rows: int, classes: NDArray[Any], *, has_unknown: bool) -> NDArray[np.int32]:
@@ -65,8 +66,8 @@ def known_classes(y: ArrayLike, n_rows: int, classes: NDArray[Any], *, has_unkno
     Raises ValueError: y has another length than the rows, or holds no class.
     """
     column = _labels(y, n_rows)
-    given = _different(column)
-    return _coded(column, given, numbers_of(given, classes, has_unknown=has_unknown))
+    given = different(column)
+    return coded(column, given, numbers_of(given, classes, has_unknown=has_unknown))
 
 
 def numbers_of(given: NDArray[Any], classes: NDArray[Any], *, has_unknown: bool) -> NDArray[np.int32]:
@@ -83,36 +84,37 @@ def numbers_of(given: NDArray[Any], classes: NDArray[Any], *, has_unknown: bool)
     return codes
 
 
-def _different(y: NDArray[Any]) -> NDArray[Any]:
+def different(y: NDArray[Any]) -> NDArray[Any]:
     """The different values in y, without missing ones; of numbers and text they rise."""
-    found = [_different_here(y[part]) for part in pieces(y.shape)]
-    if y.dtype.kind != "O":
-        return np.unique(np.concatenate(found)) if len(found) > 1 else found[0]
-    return _objects(list(dict.fromkeys(value for some in found for value in some)))
+    if y.dtype.kind == "O":
+        found = _objects(list(dict.fromkeys(value for part in _parts(y) for value in dict.fromkeys(y[part].tolist()))))
+    else:
+        found = reduce(lambda one, part: np.unique(np.concatenate([one, np.unique(y[part])])), _parts(y), y[:0])
+    return found[~_is_missing(found)]
 
 
-def _different_here(y: NDArray[Any]) -> NDArray[Any]:
-    some = np.unique(y) if y.dtype.kind != "O" else _objects(list(dict.fromkeys(y.tolist())))
-    return some[~_is_missing(some)]
+def coded(y: NDArray[Any], values: NDArray[Any], codes: NDArray[np.int32]) -> NDArray[np.int32]:
+    """The code of each value in y, (n_rows,), given those of the different ones; −1 where one is missing."""
+    found = np.full(len(y), UNLABELLED, dtype=np.int32)
+    code_of = dict(zip(values.tolist(), codes.tolist(), strict=True)) if y.dtype.kind == "O" else {}
+    for part in _parts(y) if len(values) else ():
+        if code_of:
+            found[part] = [UNLABELLED if _is_no_value(value) else code_of[value] for value in y[part].tolist()]
+            continue
+        places = np.minimum(np.searchsorted(values, y[part]), len(values) - 1)
+        found[part] = np.where(values[places] == y[part], codes[places], UNLABELLED)
+    return found
+
+
+def _parts(y: NDArray[Any]) -> Iterator[slice]:
+    """So few values at a time that work on them takes little memory."""
+    return (slice(first, first + LEAF_ROWS) for first in range(0, len(y), LEAF_ROWS))
 
 
 def _objects(values: list[Any]) -> NDArray[Any]:
     array = np.empty(len(values), object)
     array[:] = values
     return array
-
-
-def _coded(y: NDArray[Any], different: NDArray[Any], codes: NDArray[np.int32]) -> NDArray[np.int32]:
-    """The code of each value in y, (n_rows,), given those of different values; −1 where it is missing."""
-    found = np.full(len(y), UNLABELLED, dtype=np.int32)
-    code_of = dict(zip(different.tolist(), codes.tolist(), strict=True)) if y.dtype.kind == "O" else {}
-    for part in pieces(y.shape) if len(different) else ():
-        if code_of:
-            found[part] = [UNLABELLED if _is_no_value(value) else code_of[value] for value in y[part].tolist()]
-            continue
-        places = np.minimum(np.searchsorted(different, y[part]), len(different) - 1)
-        found[part] = np.where(different[places] == y[part], codes[places], UNLABELLED)
-    return found
 
 
 def _labels(y: ArrayLike, n_rows: int, *, warn: bool = False) -> NDArray[Any]:

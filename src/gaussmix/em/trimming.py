@@ -192,19 +192,18 @@ class _LogDensity:
     def call(self, leaf: Block, state: _Beside) -> Array:
         known = state.looks.get(leaf.first_row)
         if known is None or known.number != self.number or known.top < self.top:
-            state.looks[leaf.first_row] = known = _Look(self.number, self.top, self._look(leaf, known))
+            state.looks[leaf.first_row] = known = self._look(leaf, known)
         return known.log_density
 
-    def _look(self, leaf: Block, known: _Look | None) -> Array:
-        if known is None or known.number != self.number - 1 or self.bounds is None:
-            return self.engine.log_density(leaf, self.parameters)
-        found = self.bounds(known.log_density)
-        places = np.flatnonzero(found <= self.top)
-        if len(places) > FEW * leaf.n_rows:
-            return self.engine.log_density(leaf, self.parameters)
-        if len(places):
-            found[places] = self.engine.log_density(leaf.taken(places, leaf.first_row), self.parameters)
-        return found
+    def _look(self, leaf: Block, before: _Look | None) -> _Look:
+        if before is not None and before.number == self.number - 1 and self.bounds is not None:
+            found = self.bounds(before.log_density)
+            places = np.flatnonzero(found <= self.top)
+            if len(places) <= FEW * leaf.n_rows:
+                if len(places):
+                    found[places] = self.engine.log_density(leaf.taken(places, leaf.first_row), self.parameters)
+                return _Look(self.number, self.top, found)
+        return _Look(self.number, inf, self.engine.log_density(leaf, self.parameters))
 
 
 class _Look(NamedTuple):

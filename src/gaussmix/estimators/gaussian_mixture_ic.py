@@ -82,8 +82,8 @@ class GaussianMixtureIC(MixtureEstimator):
         of repeats with one component less and one more, from 0 to 1; the highest wins. It favours few components, and
         never takes one: see the peaks in `results_` too.
     n_folds : int, default 5
-        Parts that "cv" cuts the rows into, at random. For "stability", how often each candidate is fitted again, from
-        other draws of the starts, with k-means for "auto".
+        Parts that "cv" cuts the rows into, at random; their sizes differ by at most one row. For "stability", how often
+        each candidate is fitted again, from other draws of the starts, with k-means for "auto".
     tol : float or "auto", default 1e-6
         EM ends when a step changes the mean log-likelihood (nats per unit of sample weight) by less. Criteria
         compare totals, so the default is smaller than that of `GaussianMixture`. "auto" as for `GaussianMixture`.

@@ -263,7 +263,7 @@ class _Changed(Source):
 
 
 def counted_anew(blocks: Iterable[Block]) -> Iterator[Block]:
-    """Consecutive blocks, the first of which begins with row 0."""
+    """Consecutive blocks, counted from row 0."""
     n_rows = 0
     for block in blocks:
         yield replace(block, first_row=n_rows)

@@ -156,6 +156,14 @@ def spark(session: nox.Session) -> None:
 
 
 @nox.session
+def ray(session: nox.Session) -> None:
+    """Rows in Ray, which takes 300 MB to install."""
+    session.install(".[test,ray]")
+    session.run(*IMPORT_CORE)
+    session.run("pytest", "-n", "0", "tests/sources/test_ray.py", *session.posargs)
+
+
+@nox.session
 def formats(session: nox.Session) -> None:
     """Files of every release are still read."""
     session.install(".[test]")

@@ -71,7 +71,7 @@ myst_heading_anchors = 3
 SEARCH_WORDS = {
     "guide/checkpoints": ["resume"],
     "guide/choosing": ["aic", "bic", "number of clusters", "number of components"],
-    "guide/clusters": ["dask", "spark"],
+    "guide/clusters": ["dask", "ray", "spark"],
     "guide/command-line": ["csv"],
     "guide/distribution": ["kl divergence", "quantile", "sample"],
     "guide/from-scikit-learn": ["callbacks", "gpu", "progress bar"],

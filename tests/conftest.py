@@ -22,7 +22,7 @@ MANY = 16  # tests of one function: of larger products a plain run draws a few
 def pytest_addoption(parser):
     parser.addoption("--heavy", action="store_true", help="run what a plain run leaves out, and nothing else")
     parser.addoption("--many-blocks", action="store_true", help="cut all arrays in memory into many small blocks")
-    parser.addoption("--kills", type=int, default=4, help="how many workers of a Dask cluster are killed")
+    parser.addoption("--kills", type=int, default=4, help="how many workers of a Dask or Ray cluster are killed")
 
 
 def pytest_configure(config):

@@ -35,7 +35,7 @@ from gaussmix.engines import choose
 from gaussmix.sources import traffic, waiting
 from gaussmix.sources.array import ArraySource
 from gaussmix.sources.opening import open
-from gaussmix.sources.remote import Held
+from gaussmix.sources.remote import Held, owners
 from gaussmix.testing import check_source
 from gaussmix.testing.closeness import assert_same_bits
 from gaussmix.waist.leaves import LEAF_ROWS, Tree
@@ -293,7 +293,7 @@ def test_missing_values_are_filled_where_they_are(table, cluster):
         assert (filled.dtype, filled.ndim) == (np.float64, 2)
         assert_near(filled.compute(), expected.transform(holed))
     assert imputer.transform(frame.astype("f4")).dtype == np.float32
-    with pytest.raises(ValueError, match="Draws need the numbers of rows, which Dask and Spark do not give"):
+    with pytest.raises(ValueError, match="Draws need the numbers of rows, which clusters do not give"):
         imputer.set_params(sample_posterior=True).transform(lazy)
     with pytest.raises(ValueError, match=r"the value is missing \(NaN or null\)"):
         imputer.fit(open(lazy))
@@ -469,8 +469,8 @@ def test_sums_that_do_not_fit_are_refused_before_the_first_pass(table, cluster, 
 
 
 def test_neighbours_are_asked_for_on_one_worker():
-    assert "".join(dask_source._owners({"b": 1, "a": 2}, 9)) == "aaaaaabbb"
-    assert dask_source._owners({}, 2) == [None, None]
+    assert "".join(owners({"b": 1, "a": 2}, 9)) == "aaaaaabbb"
+    assert owners({}, 2) == [None, None]
 
 
 @pytest.mark.parametrize("cluster", ["cluster"], indirect=True)

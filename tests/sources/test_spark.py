@@ -273,7 +273,7 @@ def test_missing_values_are_filled_in_a_column(whole, spark, folder):
     filled, order = np.array(found["filled"].to_pylist()), np.argsort(found["a"].to_numpy())
     some = missing[rows[:, 0] > 4]
     np.testing.assert_allclose(filled[order], expected.transform(some)[np.argsort(some[:, 0])], rtol=1e-9)
-    with pytest.raises(ValueError, match="which Dask and Spark do not give"):
+    with pytest.raises(ValueError, match="which clusters do not give"):
         imputer.set_params(sample_posterior=True).transform(holed)
 
 

@@ -142,8 +142,8 @@ class BayesianGaussianMixture(MixtureEstimator):
 
     Notes
     -----
-    Missing cells, labels, weights, files, Dask and Spark rows leave the bound exact. With missing cells and with errors
-    the posterior has them too, independent of the parameters.
+    Missing cells, labels, weights, files and rows on a cluster leave the bound exact. With missing cells and with
+    errors the posterior has them too, independent of the parameters.
 
     References
     ----------

@@ -112,12 +112,13 @@ class GaussianMixtureImputer(OneToOneFeatureMixin, TransformerMixin, MixturePred
 
         Returns
         -------
-        X : (n_samples, n_features), a copy without NaN. Of Dask a lazy array, of Spark a column of arrays.
+        X : (n_samples, n_features), a copy without NaN. Of Dask a lazy array, of Spark a column of arrays, of Ray as
+            for `predict`.
 
         Raises
         ------
         NotFittedError : before `fit`.
-        ValueError, TypeError : X is not numbers or NaN of shape (n_samples, n_features), or X is of Dask or Spark and
+        ValueError, TypeError : X is not numbers or NaN of shape (n_samples, n_features), or X is on a cluster and
             `sample_posterior` is set: a draw depends on the number of its row.
         """
         source = self._source(X)
@@ -163,7 +164,7 @@ class GaussianMixtureImputer(OneToOneFeatureMixin, TransformerMixin, MixturePred
     def _drawn_seed(self, source: Source) -> int:
         if isinstance(source, LazySource):
             raise ValueError(
-                "Draws need the numbers of rows, which Dask and Spark do not give. Write X to files first, or set "
+                "Draws need the numbers of rows, which clusters do not give. Write X to files first, or set "
                 "sample_posterior=False."
             )
         return int(self._rng().integers(2**64, dtype=np.uint64))

@@ -58,6 +58,9 @@ SOURCES: dict[str, Opener | str] = {
     "dask.Series": "gaussmix.sources.dask:open_dask",
     "h5py.Dataset": "gaussmix.sources.hdf5:open_hdf5",
     "pyspark.DataFrame": "gaussmix.sources.spark.cluster:open_spark",
+    "ray.Dataset": "gaussmix.sources.ray:open_ray",
+    "ray.ObjectRef": "gaussmix.sources.ray:open_ray",
+    "list of ray.ObjectRef": "gaussmix.sources.ray:open_ray",
 }
 _IN_MEMORY = {"builtins", "numpy", "pandas", "scipy"}  # libraries whose tables no other package opens
 _UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
@@ -84,7 +87,8 @@ def open(
         read in the order of their names; a folder of such files; the same as a URL, such as
         ``"s3://bucket/rows/*.parquet"``; a `pyarrow.dataset.Dataset` or `RecordBatchReader`; a table of Delta or
         Iceberg; a polars `LazyFrame`; a DuckDB relation; a Dask array, whose columns are called x1, x2 …, or data
-        frame; a Spark data frame; an `h5py.Dataset`, whose columns are called so too.
+        frame; a Spark data frame; a Ray `Dataset`, or a list of Ray's references of arrays or tables; an
+        `h5py.Dataset`, whose columns are called x1, x2 … too.
     columns : the features; by default all columns that hold numbers.
     weights : the column of row weights, frequencies ≥ 0; None where all are 1.
     memory : bytes, or a text such as "512 MB": for rows and what is kept beside them. The libraries need about
@@ -145,6 +149,9 @@ def check_memory(memory: int | str) -> int:
 
 def _kind(data: Any) -> str:
     """The name that the library and class of a table are registered under; "" if none is. No library is imported."""
+    if isinstance(data, list | tuple) and data:
+        name = f"list of {_kind(data[0])}"
+        return name if name in SOURCES else ""
     names = [f"{each.__module__.partition('.')[0].strip('_')}.{each.__name__}" for each in type(data).__mro__]
     known = next((name for name in names if name in SOURCES), "")
     if known or names[0].partition(".")[0] in _IN_MEMORY:

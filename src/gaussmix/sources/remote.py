@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
+from itertools import accumulate
 from typing import Any, Self
 from uuid import uuid4
 
@@ -24,6 +26,30 @@ def leaves_of_target(n_rows: int, row_bytes: int, n_tasks: int) -> int:
     """How many leaves a target has: 2^m, at most `LARGEST_TARGET`, and few enough for so many tasks."""
     most = min(LARGEST_TARGET // (LEAF_ROWS * row_bytes), count_leaves(n_rows) // n_tasks)
     return 1 << (max(most, 1).bit_length() - 1)
+
+
+def targets(sizes: Sequence[int], n_rows: int) -> list[tuple[int, list[tuple[int, int, int]]]]:
+    """The first row of each target of `n_rows`, and where its rows are: numbers of partitions, first and end there.
+
+    `sizes` are the numbers of rows of the partitions.
+    """
+    ends = [*accumulate(sizes)]
+    found = []
+    for first in range(0, ends[-1] if ends else 0, n_rows):
+        end = min(first + n_rows, ends[-1])
+        some = range(bisect_right(ends, first), bisect_left(ends, end) + 1)
+        starts = {number: ends[number] - sizes[number] for number in some if sizes[number]}
+        found.append((first, [(part, max(first - start, 0), end - start) for part, start in starts.items()]))
+    return found
+
+
+def owners(n_threads: Mapping[str, int], n_targets: int) -> list[str] | list[None]:
+    """A worker for each target: the first ones for the first worker and so on, by numbers of threads."""
+    threads = sorted(n_threads.items())
+    if not threads:  # they died since the rows were counted
+        return [None] * n_targets
+    shares = list(accumulate(n for _, n in threads))
+    return [threads[bisect_right(shares, shares[-1] * target // n_targets)][0] for target in range(n_targets)]
 
 
 class LazySource(Source):

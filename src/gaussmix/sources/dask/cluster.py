@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import pickle
-from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
 from concurrent.futures import Future, wait
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial, reduce
 from importlib import metadata
-from itertools import accumulate, chain, groupby
+from itertools import chain, groupby, islice
 from operator import add, itemgetter
 from time import perf_counter, sleep
 from typing import Any
@@ -24,7 +23,7 @@ from gaussmix.numerics.threads import at_most
 from gaussmix.sources import waiting
 from gaussmix.sources.base import S, Source, T, log, log_pass
 from gaussmix.sources.files.base import About
-from gaussmix.sources.remote import Held, Remote, leaves_of_target
+from gaussmix.sources.remote import Held, Remote, leaves_of_target, owners, targets
 from gaussmix.sources.traffic import Traffic
 from gaussmix.sources.waiting import awaited
 from gaussmix.waist.block import Block, nodes
@@ -287,35 +286,19 @@ def _aligned(workers: Workers, parts: Sequence[Any], sizes: Sequence[int], targe
 
     Targets that are neighbours are asked for on the same worker, so that its sums make few nodes.
     """
-    ends = [*accumulate(sizes)]
-    n_rows = ends[-1] if ends else 0
-    taken: list[tuple[Any, int, int]] = []  # partitions, and which of their rows
-    targets = []  # the first row of each, and its places in `taken`
-    for first in range(0, n_rows, target_rows):
-        end, before = min(first + target_rows, n_rows), len(taken)
-        for number in range(bisect_right(ends, first), bisect_left(ends, end) + 1):
-            start = ends[number] - sizes[number]
-            if sizes[number]:
-                taken.append((parts[number], max(first - start, 0), end - start))
-        targets.append((first, slice(before, len(taken))))
+    cuts = targets(sizes, target_rows)
+    taken = [(parts[number], first, end) for _, places in cuts for number, first, end in places]
     cut, join, map_all = _unique("cut"), _unique("join"), workers.client.map
     names = [f"{cut}-{number}" for number in range(len(taken))]
     pieces = map_all(_piece, *zip(*taken, strict=True), key=names) if taken else []
     held: list[Any] = []
-    for owner, group in groupby(zip(_owners(workers.n_threads(), len(targets)), targets, strict=True), itemgetter(0)):
-        firsts, places = zip(*(target for _, target in group), strict=True)
-        whole, names = [pieces[place] for place in places], [f"{join}-{first}" for first in firsts]
-        held += map_all(_join, firsts, whole, workers=owner, allow_other_workers=owner is not None, key=names)
+    whole = iter(pieces)
+    every = [(first, list(islice(whole, len(places)))) for first, places in cuts]
+    for owner, group in groupby(zip(owners(workers.n_threads(), len(cuts)), every, strict=True), itemgetter(0)):
+        firsts, some = zip(*(target for _, target in group), strict=True)
+        names = [f"{join}-{first}" for first in firsts]
+        held += map_all(_join, firsts, some, workers=owner, allow_other_workers=owner is not None, key=names)
     return held
-
-
-def _owners(n_threads: Mapping[str, int], n_targets: int) -> list[str] | list[None]:
-    """A worker for each target: the first ones for the first worker and so on, by numbers of threads."""
-    threads = sorted(n_threads.items())
-    if not threads:  # they died since the rows were counted
-        return [None] * n_targets
-    shares = list(accumulate(n for _, n in threads))
-    return [threads[bisect_right(shares, shares[-1] * target // n_targets)][0] for target in range(n_targets)]
 
 
 def _bytes_of(block: Block) -> int:

@@ -1,0 +1,293 @@
+"""Rows in the object store of the nodes of a Ray cluster."""
+
+from __future__ import annotations
+
+import platform
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
+from functools import partial, reduce
+from itertools import groupby
+from operator import add, itemgetter
+from time import perf_counter
+from typing import Any
+from uuid import uuid4
+
+import ray
+from ray import exceptions
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+from gaussmix.numerics.threads import at_most
+from gaussmix.sources.base import S, Source, T, log, log_pass
+from gaussmix.sources.files.base import About
+from gaussmix.sources.remote import MOST_FITS, Held, Remote, States, leaves_of_target, owners, targets
+from gaussmix.sources.traffic import Traffic
+from gaussmix.sources.waiting import awaited
+from gaussmix.version import package_version
+from gaussmix.waist.block import Block, nodes
+from gaussmix.waist.leaves import LEAF_ROWS, Tree
+
+MOST_DEATHS = 3  # of workers in a task, or in a pass on one node
+TARGETS = 4  # for each node, if there are leaves enough
+FAN_IN = 8  # trees that are merged at once
+IN_CALLS = 100_000  # bytes: Ray sends smaller results through this process
+
+_OTHER_VERSION = re.compile(r"ImportError: (The Ray worker .* on all nodes\.)")
+_DEATHS = exceptions.RayActorError, exceptions.WorkerCrashedError, exceptions.NodeDiedError, exceptions.OutOfMemoryError
+
+
+def loaded(
+    parts: Sequence[Any], about: About, count: Callable[[Any, int], int], cut: Callable[[Any, int, int], Block]
+) -> Source:
+    """The rows of parts, which Ray references, on the nodes of its cluster, checked.
+
+    `count` finds the number of rows of a part, given its number too, and `cut` takes rows from one to before another.
+
+    Raises ValueError: there are no rows, or the first number or weight that no fit can use is named. ImportError: a
+    worker has no gaussmix, or another version of it.
+    """
+    began, workers = perf_counter(), Workers(about.name)
+    counts = [begun("count", count, part, number) for number, part in enumerate(parts)]
+    sizes = workers.results(counts, lambda number: f"with partition {number} of {about.name}")
+    if not sum(sizes):
+        raise ValueError(f"{about.name} has no rows.")
+    source = Cluster(workers, parts, sizes, about, cut)
+    flaw = next((flaw for flaw in source.flaws if flaw is not None), None)
+    if flaw is not None:
+        raise ValueError(flaw)
+    seconds = perf_counter() - began
+    log.info("loaded %s: %d rows in %d partitions, %.3g s", about.name, sum(sizes), len(parts), seconds)
+    return source
+
+
+class Workers:
+    """An actor on each node that has processors now. Actors keep states beside rows; Ray's object store has the rows.
+
+    They take no processor from Ray's count, so that they stand in the way of no other work while no pass runs. Ray
+    starts an actor that dies anew, on another node where its own is gone, and its work begins again.
+    """
+
+    def __init__(self, table: str) -> None:
+        self._table = table
+        self._where = f"The Ray cluster at {ray.get_runtime_context().gcs_address}"
+        self.results([begun("begin", bool)], is_there=lambda: False)  # a processor must be free
+        self.n_threads = _n_threads()
+        self._actors: dict[str, Any] = {}
+
+    def actor(self, node: str) -> Any:
+        """The actor of a node."""
+        if node not in self._actors:
+            self._actors[node] = _ACTOR.options(scheduling_strategy=_on(node)).remote(package_version())
+        return self._actors[node]
+
+    def results(
+        self,
+        futures: Sequence[Any],
+        where: Callable[[int], str] = lambda _: "in a pass",
+        is_there: Callable[[], bool] = lambda: bool(_n_threads()),
+    ) -> list[Any]:
+        """The results of tasks, which are called off where one fails.
+
+        Raises
+        ------
+        RuntimeError : workers died again and again, or rows are lost.
+        ImportError : a worker has no gaussmix, or another version.
+        TimeoutError : there is no worker, and `max_time` is over.
+        """
+        advice = "Add nodes, or see by the command `ray status` whether other work holds all processors."
+        found: list[Any] = []
+        try:
+            for future in futures:
+                found.append(awaited(future.future(), is_there, self._where, advice))
+        except exceptions.RayError as error:
+            raise self._told(error, where(len(found))) from error
+        finally:
+            for future in futures[len(found) :]:
+                ray.cancel(future)
+        return found
+
+    def _told(self, error: Exception, where: str) -> BaseException:
+        """An error of Ray in a sentence; the worker's own error where the work failed."""
+        cause = getattr(error, "cause", None) or error
+        version = _OTHER_VERSION.search(str(error))
+        if version is not None:
+            return ImportError(version[1])
+        if "No module named 'gaussmix'" in str(error):
+            return ImportError(f"A Ray worker has no gaussmix. Install gaussmix {package_version()} on all nodes.")
+        if isinstance(cause, exceptions.ObjectLostError):
+            return RuntimeError(
+                f"Rows of {self._table} are lost with a node, and Ray can't compute them again, because ray.put made "
+                "them or their owner has ended. Make them anew, by tasks or by ray.data."
+            )
+        if isinstance(cause, _DEATHS):
+            return RuntimeError(
+                f"Workers of the Ray cluster died again and again {where}. Mostly they lack memory: give smaller "
+                "partitions, or nodes with more memory. The logs of Ray say how they ended."
+            )
+        assert isinstance(cause, BaseException)
+        return cause
+
+
+class Cluster(Remote):
+    """Rows in the object store of Ray's nodes, in targets: 2^m leaves each, neighbours on one node.
+
+    Ray computes again what is lost with a node, by the tasks that made it. Each result is a named object, so none is
+    counted twice.
+
+    They come from `parts`: references, in the order of the rows, of which `cut` takes rows from one to before another.
+    """
+
+    def __init__(
+        self, workers: Workers, parts: Sequence[Any], sizes: Sequence[int], about: About, cut: Callable[..., Block]
+    ) -> None:
+        super().__init__()
+        self._workers, self._about, self._key = workers, replace(about, n_rows=sum(sizes)), uuid4().hex
+        self.n_rows, self.n_features, self.dtype = sum(sizes), len(about.names), about.dtype
+        n_tasks = TARGETS * len(workers.n_threads)
+        n_leaves = leaves_of_target(self.n_rows, self.n_features * self.dtype.itemsize, n_tasks)
+        cuts = targets(sizes, n_leaves * LEAF_ROWS)
+        self._nodes: Sequence[Any] = owners(workers.n_threads, len(cuts))
+        joined = []
+        for node, (first, places) in zip(self._nodes, cuts, strict=True):
+            some, bounds = [parts[number] for number, *_ in places], [(start, end) for _, start, end in places]
+            join = partial(_joined, first, bounds, self._about, cut)
+            joined.append(begun("join", join, *some, num_returns=2, scheduling_strategy=_on(node)))
+        self._blocks = [block for block, _ in joined]
+        name = [f"with the rows from {first:,} on of {about.name}" for first, _ in cuts]
+        self.flaws: list[str | None] = workers.results([flaw for _, flaw in joined], name.__getitem__)
+
+    @property
+    def _held(self) -> Sequence[Any]:
+        """A reference to the block of each target."""
+        if not ray.is_initialized():
+            raise ConnectionError(
+                f"Ray was shut down, and the rows of {self._about.name} are lost. Call ray.init, and make them anew."
+            )
+        return self._blocks
+
+    def changed(self, change: Callable[[Block], Iterable[Block]], n_rows: int) -> Source:
+        """As for every source, but the changed blocks are kept, and not made again in every pass."""
+        held, sent = self._held, ray.put(change)
+        made = [begun("change", _changed, block, sent, num_returns=2) for block in held]
+        sizes = self._workers.results([size for _, size in made])
+        return Cluster(self._workers, [block for block, _ in made], sizes, self._about, Block.between)
+
+    def blocks(self) -> Iterator[Block]:
+        """As for every source; a target at a time comes to this process."""
+        for block in self._held:
+            yield from nodes(self._workers.results([block]))
+
+    def each(self, work: Callable[..., T], *arguments: Any) -> list[T]:
+        began = perf_counter()
+        found = [result for some in self._workers.results(self._visits(work, arguments, list)) for result in some]
+        log_pass(self, began, found)
+        return found
+
+    def total(self, work: Callable[..., Tree[S]], *arguments: Any) -> S:
+        """As for all rows elsewhere; each actor merges its trees, and then some merge those of `FAN_IN` others."""
+        began, trees = perf_counter(), self._visits(work, arguments, _merged)
+        actors = [self._workers.actor(node) for node in dict.fromkeys(self._nodes)]
+        while len(trees) > FAN_IN:
+            some = [trees[first : first + FAN_IN] for first in range(0, len(trees), FAN_IN)]
+            trees = [actor.merge.remote(*each) for actor, each in zip(actors, some, strict=False)]
+        found: list[S] = self._workers.results([actors[0].total.remote(*trees)])
+        log_pass(self, began, found)
+        return found[0]
+
+    def traffic(self, task: int, node: int) -> Traffic:
+        n_workers = len(self._workers.n_threads)
+        return Traffic(task, node, n_workers, n_workers if node < IN_CALLS else 1)
+
+    def _visits(
+        self, work: Callable[..., Any], arguments: Sequence[Any], gather: Callable[[Iterable[Any]], Any]
+    ) -> list[Any]:
+        """Futures of what each actor gathers of its targets, in the order of the rows."""
+        groups, sent = groupby(zip(self._nodes, self._held, strict=True), itemgetter(0)), ray.put((work, arguments))
+        return [
+            self._workers.actor(node).visit.remote(
+                self._key, [block for _, block in group], sent, gather, self._workers.n_threads[node]
+            )
+            for node, group in groups
+        ]
+
+
+class GaussmixWorker:
+    """An actor: it works on the targets of sources, and keeps the states of the latest sources."""
+
+    def __init__(self, version: str) -> None:
+        _check_version(version)
+        self._states: dict[str, list[States]] = {}  # by source, for each of its targets here
+
+    def visit(
+        self, source: str, blocks: Sequence[Any], sent: Any, gather: Callable[[Iterable[Any]], Any], n_threads: int
+    ) -> Any:
+        """What a function of `Held` returns for each target, gathered."""
+        work, arguments = sent
+        states = self._states.pop(source, None) or [{} for _ in blocks]
+        self._states[source] = states
+        while len(self._states) > MOST_FITS:
+            del self._states[next(iter(self._states))]
+        with at_most(n_threads):
+            every = zip(blocks, states, strict=True)
+            return gather(work(Held(list(nodes([ray.get(block)])), state), *arguments) for block, state in every)
+
+    def merge(self, *trees: Tree[Any]) -> Tree[Any]:
+        """The tree of the nodes of all."""
+        return _merged(trees)
+
+    def total(self, *trees: Tree[Any]) -> Any:
+        """The sum of all nodes."""
+        return _merged(trees).total
+
+
+def _done(version: str, work: Callable[..., Any], *arguments: Any) -> Any:
+    _check_version(version)
+    return work(*arguments)
+
+
+_ACTOR = ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=MOST_DEATHS - 1)(GaussmixWorker)
+_TASK = ray.remote(max_retries=MOST_DEATHS - 1)(_done)
+
+
+def begun(doing: str, work: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
+    """References to what a task returns, which Ray's dashboard calls "gaussmix-" and what it does."""
+    return _TASK.options(name=f"gaussmix-{doing}", **options).remote(package_version(), work, *arguments)
+
+
+def _on(node: Any) -> Any:
+    """On a node, or elsewhere where it is gone."""
+    return NodeAffinitySchedulingStrategy(node, soft=True)
+
+
+def _n_threads() -> dict[str, int]:
+    """Processors of each node that has some."""
+    every = {node["NodeID"]: int(node["Resources"].get("CPU", 0)) for node in ray.nodes() if node["Alive"]}
+    return {node: n_threads for node, n_threads in sorted(every.items()) if n_threads}
+
+
+def _check_version(version: str) -> None:
+    if package_version() != version:
+        raise ImportError(
+            f"The Ray worker on {platform.node()} has gaussmix {package_version()}. Install {version}, as here, on all "
+            "nodes."
+        )
+
+
+def _merged(trees: Iterable[Tree[Any]]) -> Tree[Any]:
+    return reduce(add, trees)
+
+
+def _joined(
+    first_row: int, bounds: Sequence[tuple[int, int]], about: About, cut: Callable[..., Block], *parts: Any
+) -> tuple[Block, str | None]:
+    """A target, and the first number in it that no fit can use."""
+    block = Block.joined([cut(part, first, end) for part, (first, end) in zip(parts, bounds, strict=True)])
+    rows = block.rows if block.rows.flags.forc else block.rows.copy(order="F")  # else each worker would copy them
+    block = replace(block, first_row=first_row, rows=rows)
+    return block, about.flaw(block)
+
+
+def _changed(block: Block, change: Callable[[Block], Iterable[Block]]) -> tuple[Block | None, int]:
+    """The changed rows of a target, and how many there are."""
+    blocks = [changed for each in nodes([block]) for changed in change(each)]
+    return Block.joined(blocks) if blocks else None, sum(each.n_rows for each in blocks)

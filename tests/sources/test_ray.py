@@ -1,0 +1,442 @@
+"""Rows in Ray: the same fit to the bit as in memory, also when workers die."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import tempfile
+import threading
+from _thread import interrupt_main
+from contextlib import suppress
+from pathlib import Path
+from time import monotonic, sleep
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+from same_fit import assert_same_fit
+from sklearn.base import clone
+
+from gaussmix import (
+    BayesianGaussianMixture,
+    GaussianMixture,
+    GaussianMixtureClassifier,
+    GaussianMixtureIC,
+    GaussianMixtureImputer,
+    GaussianMixtureRegressor,
+)
+from gaussmix.em.accumulate import StepTask
+from gaussmix.engines import choose
+from gaussmix.sources import waiting
+from gaussmix.sources.array import ArraySource
+from gaussmix.sources.opening import open
+from gaussmix.testing import check_source
+from gaussmix.testing.closeness import assert_same_bits
+from gaussmix.version import package_version
+from gaussmix.waist.leaves import LEAF_ROWS, Tree
+from gaussmix.waist.moments import Partial
+from gaussmix.waist.need import Need, Rule, Second
+
+ray = pytest.importorskip("ray")
+pytest.importorskip("ray.data")
+cluster = pytest.importorskip("gaussmix.sources.ray.cluster")
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:Best performing initialization did not converge"),
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),  # files of Ray
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore::FutureWarning"),
+]
+
+N_ROWS, N_FEATURES = 3 * LEAF_ROWS + 4_321, 3
+NAMES = ["a", "b", "c"]
+RAGGED = [17, 17, LEAF_ROWS - 1, LEAF_ROWS + 5, 150_000, 150_001, N_ROWS - 1]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def local():
+    """A Ray of two processors, for all tests."""
+    folder = tempfile.mkdtemp(prefix="ray")  # a short path, because it is of sockets
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RAY_AUTH_MODE", "disabled")
+        patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+        ray.init(
+            num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="error",
+            object_store_memory=200_000_000, _temp_dir=folder,
+        )  # fmt: skip
+        context = ray.data.DataContext.get_current()
+        context.enable_progress_bars = False
+        yield
+        ray.shutdown()
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="module")
+def whole():
+    """Rows of overlapping clusters with weights in the last column."""
+    rng = np.random.default_rng(12)
+    centres = 3 * rng.normal(size=(4, N_FEATURES))
+    rows = centres[rng.integers(4, size=N_ROWS)] + rng.normal(size=(N_ROWS, N_FEATURES))
+    return np.column_stack([rows, rng.integers(0, 5, size=N_ROWS)])
+
+
+@pytest.fixture(scope="module")
+def ragged(whole):
+    """References of arrays of the features, of any sizes."""
+    return [ray.put(np.ascontiguousarray(rows)) for rows in np.split(whole[:, :-1], RAGGED)]
+
+
+@pytest.fixture(scope="module")
+def frames(whole):
+    """A data set of tables with names, weights and text."""
+    return ray.data.from_arrow([table_of(rows) for rows in np.split(whole, [70_000, 70_001])])
+
+
+@pytest.fixture
+def many(monkeypatch):
+    """Actors as on a cluster of five nodes."""
+    (node,) = cluster._n_threads()
+    monkeypatch.setattr(cluster, "_n_threads", lambda: dict.fromkeys([node, *("0123"[n] * 56 for n in range(4))], 1))
+    monkeypatch.setattr(cluster, "FAN_IN", 2)
+
+
+def table_of(whole):
+    columns = dict(zip([*NAMES, "weight"], whole.T, strict=True))
+    return pa.table(columns | {"name": np.full(len(whole), "x")})
+
+
+def mixture(**parameters):
+    return GaussianMixture(4, **{"random_state": 0, "max_iter": 3, "tol": 0.0} | parameters)
+
+
+@pytest.mark.parametrize(("structure", "dtype"), [("full", "f8"), ("tied", "f4")])
+def test_a_fit_to_arrays_has_the_bits_of_one_in_memory(structure, dtype, whole):
+    rows = whole[:, :-1].astype(dtype)
+    gm = mixture(covariance_type=structure).fit([ray.put(part) for part in np.split(rows, RAGGED)])
+    assert_same_fit(gm, mixture(covariance_type=structure).fit(rows))
+    assert not hasattr(gm, "feature_names_in_")
+
+
+def test_a_fit_to_a_data_set_with_weights_has_the_bits_of_one_in_memory(whole, frames):
+    expected = mixture(covariance_type="diag").fit(whole[:, :-1], sample_weight=whole[:, -1])
+    with pytest.warns(RuntimeWarning, match="the Ray data set: left out column 'name': it holds text"):
+        source = open(frames, weights="weight")
+    gm = mixture(covariance_type="diag").fit(source)
+    assert_same_fit(gm, expected)
+    assert list(gm.feature_names_in_) == NAMES
+    for name in "score", "bic":
+        assert getattr(gm, name)(source) == getattr(expected, name)(whole[:, :-1], sample_weight=whole[:, -1])
+
+
+def test_rows_of_a_data_set_are_in_its_order(whole):
+    """Whichever of its tasks is done first."""
+
+    def late(table, first):
+        sleep(0.5 * (table.column("data").to_pylist()[0][0] == first))
+        return table
+
+    parts = np.split(whole[:1000, :-1], [400])
+    lazy = ray.data.from_numpy(parts).map_batches(late, fn_args=(whole[0, 0],), batch_format="pyarrow", batch_size=None)
+    source = open(lazy)
+    assert_same_bits(np.concatenate([block.rows for block in source.blocks()]), whole[:1000, :-1], "rows")
+    assert source.feature_names == ("data[0]", "data[1]", "data[2]")
+    assert not lazy.context.execution_options.preserve_order
+
+
+def test_frames_with_holes_and_other_types_are_converted(whole):
+    values = pd.DataFrame({"a": np.arange(40) % 7, "b": np.linspace(0, 1, 40, dtype="f4"), "c": np.arange(40) % 3 > 1})
+    expected = GaussianMixture(2, random_state=0).fit(values.astype("f8"))
+    nullable = values.convert_dtypes()
+    parts = [nullable[:15], nullable[15:].reset_index(drop=True)]
+    assert_same_fit(GaussianMixture(2, random_state=0).fit([ray.put(part) for part in parts]), expected)
+    assert_same_fit(GaussianMixture(2, random_state=0).fit(ray.data.from_pandas([values[:15], values[15:]])), expected)
+    nullable.loc[31, "a"] = pd.NA
+    with pytest.raises(ValueError, match=r"row 31, column 'a': the value is missing"):
+        GaussianMixture(2, missing="error").fit(ray.put(nullable))
+    holed = np.where(np.random.default_rng(1).random((200, 3)) < 0.1, np.nan, whole[:200, :-1])
+    imputer = GaussianMixtureImputer(2, max_iter=2, random_state=0).fit([ray.put(holed[:50]), ray.put(holed[50:])])
+    expected = GaussianMixtureImputer(2, max_iter=2, random_state=0).fit(holed)
+    assert_same_bits(imputer.mixture_.means, expected.mixture_.means, "means")
+
+
+def test_ray_keeps_the_laws_of_sources(monkeypatch, rng):
+    monkeypatch.setattr(cluster.Cluster, "whole", None)  # else small tables come to this process
+
+    def make_source(rows, row_weight):
+        every = rows if row_weight is None else np.column_stack([rows, row_weight])
+        parts = [ray.put(part) for part in np.split(every, [7, 1000, 1000])]
+        return open(parts, weights=None if row_weight is None else "x4")
+
+    check_source(make_source, rng)
+
+
+def test_parts_and_shares_have_the_bits_of_those_in_memory(whole, ragged, rng):
+    """What moves rows to other leaves: the folds of a cross-validation."""
+    source, one = open(ragged), ArraySource(whole[:, :-1])
+    chosen, labels = rng.random(N_ROWS) < 0.7, rng.integers(4, size=N_ROWS).astype(np.int32)
+    task = StepTask(choose(), 4, None, Need(Second.FULL), Rule.GIVEN)
+    for name in "mass", "first", "second":
+        found, expected = (getattr(task.over(each.with_given(labels).part(chosen)), name) for each in (source, one))
+        assert_same_bits(found, expected, name)
+
+
+def test_workers_merge_sums(whole, ragged, many, monkeypatch):
+    """This process gets the sums of all rows once a pass, whoever has them."""
+    gather, n_sums = cluster.Workers.results, []
+
+    def results(*how, **names):
+        found = gather(*how, **names)
+        assert not any(isinstance(each, Tree) for each in found)
+        n_sums.append(sum(isinstance(each, Partial) for each in found))
+        return found
+
+    monkeypatch.setattr(cluster.Workers, "results", results)
+    source = open(ragged)
+    assert source.n_rows == N_ROWS
+    assert len(set(source._rows._nodes)) == len(source._rows._held) == 4
+    assert_same_fit(mixture().fit(source), mixture().fit(whole[:, :-1]))
+    assert n_sums.count(1) >= 3
+    assert max(n_sums) == 1
+
+
+def test_a_posterior_and_a_choice_have_the_bits_of_those_in_memory(whole, ragged):
+    bayesian = BayesianGaussianMixture(6, random_state=0, max_iter=3)
+    assert_same_fit(clone(bayesian).fit(ragged), clone(bayesian).fit(whole[:, :-1]))
+    choice = GaussianMixtureIC([1, 2], covariance_type=["diag"], max_iter=2, random_state=0)
+    found, expected = clone(choice).fit(ragged), clone(choice).fit(whole[:, :-1])
+    assert found.results_["bic"] == expected.results_["bic"]
+
+
+def test_a_stream_takes_a_part_at_a_time(whole, ragged):
+    assert_same_fit(mixture().partial_fit(open(ragged)), mixture().partial_fit(whole[:, :-1]))
+
+
+def test_results_of_rows_are_those_in_memory(whole, ragged, frames):
+    rows, gm = whole[:, :-1], mixture().fit(whole[:20_000, :-1])
+    chosen = frames.select_columns(NAMES)
+    for name in "predict", "predict_proba", "score_samples":
+        expected = getattr(gm, name)(rows)
+        assert_same_bits(np.concatenate(ray.get(getattr(gm, name)(ragged))), expected, name)
+        found = getattr(gm, name)(chosen)
+        assert found.columns() == [*NAMES, "result"]
+        table = pa.concat_tables(ray.get(found.to_arrow_refs()))
+        column = table["result"].combine_chunks()
+        flat = column.flatten() if name == "predict_proba" else column
+        order = np.argsort(rows[:, 0])[np.argsort(np.argsort(table["a"].to_numpy()))]  # where its rows are in memory
+        assert_same_bits(flat.to_numpy().reshape(expected.shape), expected[order], f"{name} of a data set")
+    with pytest.raises(ValueError, match="the Ray data set has a column 'result', which predictions add: rename it"):
+        gm.predict(open(gm.predict(chosen), columns=NAMES))
+
+
+def test_estimators_that_predict_give_those_in_memory(whole, ragged):
+    rows, settings = whole[:, :-1], {"max_iter": 2, "tol": 0.0, "random_state": 0}
+    y = np.where(rows[:, 0] > 0, "up", "down")
+    found = GaussianMixtureClassifier(unknown=0.01, **settings).fit(ragged, y)
+    expected = GaussianMixtureClassifier(unknown=0.01, **settings).fit(rows, y)
+    assert (np.concatenate(ray.get(found.predict(ragged))) == expected.predict(rows)).all()
+    regressor = GaussianMixtureRegressor(2, targets=[2, 0], **settings).fit(ragged)
+    quantiles = np.concatenate(ray.get(regressor.predict_quantiles(ragged)))
+    np.testing.assert_allclose(
+        quantiles,
+        GaussianMixtureRegressor(2, targets=[2, 0], **settings).fit(rows).predict_quantiles(rows),
+        rtol=1e-10,
+    )
+
+
+@pytest.mark.parametrize(
+    ("row", "column", "value", "sentence"),
+    [
+        (90_000, 1, np.nan, r"row 90000, column 'x2': the value is missing"),
+        (150_000, 0, -np.inf, r"row 150000, column 'x1': the value is infinite"),
+        (70_001, 3, -1, r"row 70001, column 'x4': the weight -1 is not"),
+    ],
+)
+def test_the_first_number_that_no_fit_can_use_is_named(row, column, value, sentence, whole):
+    damaged = whole.copy()
+    damaged[row, column] = value
+    gm = mixture()
+    with pytest.raises(ValueError, match=f"the Ray objects, {sentence}"):
+        gm.fit(open([ray.put(part) for part in np.split(damaged, RAGGED)], weights="x4"))
+    assert not hasattr(gm, "mixture_")
+
+
+def test_a_bad_number_in_a_prediction_is_named_by_its_partition(whole):
+    gm = mixture().fit(whole[:1000, :-1])
+    good, bad = gm.predict([ray.put(whole[:10, :-1]), ray.put(np.full((3, 3), np.inf))])
+    assert ray.get(good).shape == (10,)
+    with pytest.raises(ValueError, match=r"partition 1, row 0 of it, column 'x1': the value is infinite"):
+        ray.get(bad)
+
+
+def test_what_is_no_table_of_numbers_is_refused(whole, frames):
+    one, two = ray.put(whole[:10, :3]), ray.put(whole[:10, :2])
+    with pytest.raises(ValueError, match=r"partition 0 of the Ray objects is an array \(10,\) of float64, not of real"):
+        mixture().fit([ray.put(whole[:10, 0])])
+    with pytest.raises(TypeError, match="partition 0 of the Ray objects is a dict, not an array, an Arrow table or a"):
+        mixture().fit(ray.put({"a": 1}))
+    with pytest.raises(ValueError, match="partition 1 of the Ray objects has no column 'x3'; it has 'x1', 'x2'"):
+        mixture().fit([one, two])
+    with pytest.raises(
+        ValueError, match="partition 1 of the Ray objects is an array of 3 columns, and the first has 2"
+    ):
+        mixture().fit([two, one])
+    with pytest.raises(ValueError, match="partition 1 of the Ray objects has features of float64, and the first has f"):
+        mixture().fit([ray.put(whole[:10, :3].astype("f4")), one])
+    with pytest.raises(ValueError, match="the Ray objects has no rows"):
+        mixture().fit([ray.put(whole[:0, :3])])
+    with pytest.raises(ValueError, match="the Ray data set, column 'name': it holds text, not numbers"):
+        open(frames, columns=["a", "name"])
+    with pytest.raises(ValueError, match="X has 2 features, but GaussianMixture is expecting 3"):
+        mixture().fit(whole[:100, :3]).predict([two])
+    with pytest.raises(ValueError, match="Draws need the numbers of rows, which clusters do not give"):
+        GaussianMixtureImputer(2, sample_posterior=True, random_state=0).fit(whole[:100, :3]).transform([one])
+
+
+def test_passes_are_logged(ragged, caplog):
+    caplog.set_level("DEBUG", "gaussmix")
+    mixture().fit(open(ragged))
+    first, *passes = [each.getMessage() for each in caplog.records if each.name == "gaussmix"]
+    assert re.fullmatch(rf"loaded the Ray objects: {N_ROWS} rows in 8 partitions, [\d.]+ s", first)
+    for line in passes:
+        assert re.fullmatch(rf"pass: {N_ROWS} rows, 4.821 MB, [\d.]+ s, [\d.e+]+ rows/s, [\d.e-]+ MB received", line)
+
+
+def test_workers_with_another_gaussmix_are_named(monkeypatch, whole):
+    monkeypatch.setattr(cluster, "package_version", lambda: "0.0.2")
+    theirs = re.escape(package_version())
+    with pytest.raises(
+        ImportError, match=rf"The Ray worker on .* has gaussmix {theirs}. Install 0.0.2, as here, on all"
+    ):
+        mixture().fit([ray.put(whole[:100, :-1])])
+
+
+@pytest.fixture
+def busy(monkeypatch):
+    """Other work holds all processors, and fits say so soon."""
+    monkeypatch.setattr(waiting, "LOOK", 0.02)
+    monkeypatch.setattr(waiting, "PATIENCE", 0.1)
+
+    class Other:
+        def begin(self):
+            return True
+
+    other = ray.remote(num_cpus=2)(Other).remote()
+    ray.get(other.begin.remote())
+    yield other
+    ray.kill(other)
+
+
+IDLE = r"The Ray cluster at .* has had no worker for 0 s, and the work waits for one\. Add nodes, or see by"
+
+
+def test_a_fit_without_workers_says_so_and_goes_on_when_one_comes(busy, whole):
+    parts = [ray.put(rows) for rows in np.split(whole[:100, :-1], [30])]
+    threading.Timer(0.5, ray.kill, [busy]).start()
+    with pytest.warns(RuntimeWarning, match=IDLE):
+        gm = mixture().fit(parts)
+    assert_same_fit(gm, mixture().fit(whole[:100, :-1]))
+
+
+def test_max_time_ends_a_wait_for_workers(busy, whole):
+    gm = mixture(max_time=0.5)
+    with (
+        pytest.warns(RuntimeWarning, match=IDLE),
+        pytest.raises(TimeoutError, match=r"has had no worker for 0 s, and max_time is over\. Add nodes"),
+    ):
+        gm.fit([ray.put(whole[:100, :-1])])
+    assert not hasattr(gm, "mixture_")
+
+
+def test_an_interrupt_ends_a_wait_for_workers(busy, whole):
+    threading.Timer(0.5, interrupt_main).start()
+    with pytest.warns(RuntimeWarning, match=IDLE), pytest.raises(KeyboardInterrupt):
+        mixture().fit([ray.put(whole[:100, :-1])])
+
+
+def test_an_end_of_ray_is_told(ragged, monkeypatch):
+    source = open(ragged)
+    assert source.n_rows == N_ROWS
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    with pytest.raises(ConnectionError, match="Ray was shut down, and the rows of the Ray objects are lost"):
+        mixture().fit(source)
+
+
+def test_a_partition_that_kills_its_workers_is_given_up_by_name(tmp_path):
+    """After three deaths."""
+
+    @ray.remote(max_retries=0)
+    def read(number):
+        return DeadlyArray() if number == 3 else np.full((10, 2), number, float)
+
+    class DeadlyArray:
+        def __reduce__(self):
+            return die, (str(tmp_path),)
+
+    def die(folder):
+        with tempfile.NamedTemporaryFile(dir=folder, delete=False):
+            os._exit(1)
+
+    with pytest.raises(RuntimeError, match=r"died again and again with partition 3 of the Ray objects\. Mostly they"):
+        mixture().fit([read.remote(number) for number in range(5)])
+    assert len([*tmp_path.iterdir()]) == 3
+
+
+def test_a_pass_that_kills_its_workers_is_given_up(ragged, tmp_path):
+    """After three deaths."""
+
+    def die(held):
+        with tempfile.NamedTemporaryFile(dir=tmp_path, delete=False):
+            os._exit(1)
+
+    source = open(ragged)
+    assert source.n_rows == N_ROWS
+    with pytest.raises(RuntimeError, match=r"died again and again in a pass\. Mostly they lack memory"):
+        source._rows.each(die)
+    assert len([*tmp_path.iterdir()]) == 3
+
+
+def workers():
+    """Processes of actors of fits."""
+    found = []
+    for number in filter(str.isdigit, os.listdir("/proc")):
+        with suppress(OSError):
+            if Path(f"/proc/{number}/cmdline").read_bytes().startswith(b"ray::GaussmixWorker"):
+                found.append(int(number))
+    return found
+
+
+def test_a_worker_may_die_at_any_moment(whole, ragged, rng, request):
+    """Whatever it was doing is done again, and no row is counted twice: the same bits."""
+    expected = mixture(max_iter=60).fit(whole[:, :-1])
+    source = open(ragged)
+    for _ in range(request.config.getoption("kills")):
+        assert source.n_rows == N_ROWS
+
+        def kill():
+            until = monotonic() + 10
+            while not (victims := workers()) and monotonic() < until:
+                sleep(0.02)
+            sleep(rng.random() / 2)
+            for victim in victims:
+                os.kill(victim, signal.SIGKILL)
+
+        killer = threading.Thread(target=kill)
+        killer.start()
+        try:
+            assert_same_fit(mixture(max_iter=60).fit(source), expected)
+        finally:
+            killer.join()
+
+
+def test_actors_end_with_their_source(ragged):
+    source = open(ragged)
+    mixture().fit(source)
+    assert workers()
+    del source
+    until = monotonic() + 20
+    while workers() and monotonic() < until:
+        sleep(0.05)
+    assert not workers()

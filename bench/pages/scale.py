@@ -180,6 +180,9 @@ class Absent:
     def gathered(self, needed: Sequence[Any], submit: Callable[[], Sequence[Later]]) -> list[Any]:
         return self.gather(submit())
 
+    def watch(self, futures: Sequence[Any]) -> None:
+        self.sent += sum(len(future.key) for future in futures)
+
     def who_has(self, futures: Sequence[Later]) -> dict[str, list[str]]:
         self.sent += sum(len(future.key) for future in futures)
         found = {future.key: [self.owner[future.key]] for future in futures}

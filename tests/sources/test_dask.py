@@ -6,6 +6,7 @@ import gc
 import os
 import re
 import signal
+import tempfile
 import threading
 from _thread import interrupt_main
 from contextlib import suppress
@@ -583,9 +584,10 @@ def test_the_death_of_the_scheduler_is_told(empty, monkeypatch):
 
 
 @pytest.mark.heavy
-def test_a_partition_that_kills_its_workers_is_given_up_by_name():
+def test_a_partition_that_kills_its_workers_is_given_up_by_name_after_three_deaths(tmp_path):
     def read(number):
         if number == 3:
+            tempfile.mkstemp(dir=tmp_path)
             os._exit(1)
         return np.full((10, 2), number)
 
@@ -596,6 +598,7 @@ def test_a_partition_that_kills_its_workers_is_given_up_by_name():
         pytest.raises(RuntimeError, match=r"again and again with partition 3 of the Dask array \(the last was tcp"),
     ):
         mixture().fit(da.concatenate(parts))
+    assert len([*tmp_path.iterdir()]) == 3
 
 
 def kill(process):

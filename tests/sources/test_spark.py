@@ -455,6 +455,20 @@ def test_python_workers_may_die_at_any_moment(whole, spark, ragged, rng, request
             killer.join()
 
 
+def test_a_partition_that_kills_its_workers_is_given_up_by_name(spark):
+    def read(batches):
+        for batch in batches:
+            if batch.column(0).to_pylist() == [3]:
+                os._exit(1)
+            yield pa.RecordBatch.from_arrays([batch.column(0).cast(pa.float64())], ["a"])
+
+    frame = spark.range(0, 5, 1, 5).mapInArrow(read, "a double")
+    with pytest.raises(
+        RuntimeError, match=r"Partition 3 of a job of Spark killed its worker 4 times, as often as spark"
+    ):
+        mixture().fit(frame)
+
+
 def _pid(batch):
     sleep(0.1)  # so that each worker gets some
     return pa.RecordBatch.from_arrays([pa.array([os.getpid()])], ["pid"])

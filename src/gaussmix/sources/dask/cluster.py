@@ -144,6 +144,29 @@ class Workers:
             sleep(PAUSE)  # until the client has heard what else was lost
             lost = [future for future in needed if future.status == "error"]
 
+    def watch(self, futures: Sequence[Any]) -> None:
+        """Have the scheduler give tasks up, and what they need, when two workers died with them.
+
+        Then `gathered` tries them one by one, and a third death tells which one it is. Dask would wait for four.
+        """
+        keys = [future.key for future in futures]
+
+        async def watch(dask_scheduler: Any) -> None:  # here, because the scheduler may not have gaussmix
+            for _ in range(500):
+                if all(key in dask_scheduler.tasks for key in keys):
+                    break
+                await asyncio.sleep(0.01)
+            left, seen = [dask_scheduler.tasks[key] for key in keys if key in dask_scheduler.tasks], set()
+            while left:
+                task = left.pop()
+                if task not in seen and task.state != "memory":
+                    seen.add(task)
+                    task.suspicious = max(task.suspicious, dask_scheduler.allowed_failures - 1)
+                    left += task.dependencies
+
+        with suppress(ValueError):  # the scheduler takes no functions
+            self.client.run_on_scheduler(watch)
+
     def _retry(self, lost: Sequence[Any]) -> None:
         """Compute futures again, one by one, so that the one whose worker dies is known by name."""
         from distributed import KilledWorker
@@ -198,12 +221,14 @@ class Cluster(Remote):
         super().__init__()
         self._workers, self._client, self._about = workers, workers.client, about
         self.n_features, self.dtype = len(about.names), about.dtype
+        workers.watch(parts)
         count_rows = partial(self._client.map, _rows_of, parts, key="gaussmix-count", pure=False)
         sizes = workers.gathered(parts, count_rows)
         self.n_rows = sum(sizes)
         n_tasks = TARGETS * max(len(workers.n_threads()), 1)
         n_leaves = leaves_of_target(self.n_rows, self.n_features * self.dtype.itemsize, n_tasks)
         self._held = _aligned(workers, parts, sizes, n_leaves * LEAF_ROWS)
+        workers.watch(self._held)
 
     def changed(
         self, change: Callable[[Block], Iterable[Block]], n_rows: int, columns: Sequence[int] | None = None

@@ -134,7 +134,7 @@ class Cluster(Remote):
     Ray computes again what is lost with a node, by the tasks that made it. Each result is a named object, so none is
     counted twice.
 
-    They come from `parts`: references, in the order of the rows, of which `cut` takes rows from one to before another.
+    They come from `parts`: references, in the order of the rows. `cut` takes rows of a part from one to before another.
     """
 
     def __init__(

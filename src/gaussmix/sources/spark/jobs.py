@@ -18,6 +18,9 @@ from gaussmix.sources.waiting import awaited
 from gaussmix.version import package_version
 
 _OTHER_VERSION = re.compile(r"ImportError: (The executor .* on all executors\.)")
+_DEATHS = re.compile(
+    r"Task (\d+) in stage \S+ failed (\d+) times.*?(Python worker exited|ExecutorLostFailure)", re.DOTALL
+)
 Batches = Iterable[pa.RecordBatch]
 
 
@@ -44,6 +47,7 @@ def answered(frame: Any, doing: str) -> pa.Table:
     ------
     TimeoutError : there is no executor, and `max_time` is over.
     ImportError : an executor has no gaussmix, or another version.
+    RuntimeError : workers died again and again with a partition.
     MemoryError : the rows are more than `spark.driver.maxResultSize`.
     """
     session, tag, work = frame.sparkSession, f"gaussmix-{uuid4().hex}", Future[pa.Table]()
@@ -91,6 +95,12 @@ def _told(error: str) -> Exception | None:
     version = _OTHER_VERSION.search(error)
     if version is not None:
         return ImportError(version[1])
+    deaths = _DEATHS.search(error)
+    if deaths is not None:
+        return RuntimeError(
+            f"Partition {deaths[1]} of a job of Spark killed its worker {deaths[2]} times, as often as "
+            "spark.task.maxFailures allows. Mostly workers lack memory: give smaller partitions, or larger executors."
+        )
     if "No module named 'gaussmix'" in error:
         return ImportError(
             f"An executor of Spark has no gaussmix. Install gaussmix {package_version()} on all executors; Spark's UI "

@@ -185,15 +185,16 @@ def test_parts_and_shares_have_the_bits_of_those_in_memory(whole, ragged, rng):
 
 def test_workers_merge_sums(whole, ragged, many, monkeypatch):
     """This process gets the sums of all rows once a pass, whoever has them."""
-    gather, n_sums = cluster.Workers.results, []
+    gather, n_sums = cluster.Workers._awaited, []
 
-    def results(*how, **names):
-        found = gather(*how, **names)
-        assert not any(isinstance(each, Tree) for each in found)
-        n_sums.append(sum(isinstance(each, Partial) for each in found))
-        return found
+    def awaited(*how):
+        n_sums.append(0)
+        for each in gather(*how):
+            assert not isinstance(each, Tree)
+            n_sums[-1] += isinstance(each, Partial)
+            yield each
 
-    monkeypatch.setattr(cluster.Workers, "results", results)
+    monkeypatch.setattr(cluster.Workers, "_awaited", awaited)
     source = open(ragged)
     assert source.n_rows == N_ROWS
     assert len(set(source._rows._nodes)) == len(source._rows._held) == 4

@@ -64,13 +64,13 @@ class Workers:
     """An actor on each node that has processors now. Actors keep states beside rows; Ray's object store has the rows.
 
     They take no processor from Ray's count, so that they stand in the way of no other work while no pass runs. Ray
-    starts an actor that dies anew, on another node where its own is gone, and its work begins again.
+    starts an actor that dies anew, on another node where its own is gone.
     """
 
     def __init__(self, table: str) -> None:
         self._table = table
         self._where = f"The Ray cluster at {ray.get_runtime_context().gcs_address}"
-        self.results([begun("begin", bool)], is_there=lambda: False)  # a processor must be free
+        self.results([begun("begin", bool)], has_workers=lambda: False)  # a processor must be free
         self.n_threads = _n_threads()
         self._actors: dict[str, Any] = {}
 
@@ -80,13 +80,27 @@ class Workers:
             self._actors[node] = _ACTOR.options(scheduling_strategy=_on(node)).remote(package_version())
         return self._actors[node]
 
+    def passed(self, submit: Callable[[], Sequence[Any]]) -> list[Any]:
+        """The results of what `submit` sends to actors: all of it once more where one dies, until `MOST_DEATHS` have.
+
+        Ray's own repeats are no use: they are over before it knows that a node is gone. Raises as `results`.
+        """
+        for _ in range(MOST_DEATHS - 1):
+            try:
+                return list(self._awaited(submit()))
+            except exceptions.RayError as error:
+                if not isinstance(_cause(error), exceptions.RayActorError):
+                    raise self._told(error, "in a pass") from error
+            self.results([actor.begin.options(max_task_retries=-1).remote() for actor in self._actors.values()])
+        return self.results(submit())
+
     def results(
         self,
         futures: Sequence[Any],
         where: Callable[[int], str] = lambda _: "in a pass",
-        is_there: Callable[[], bool] = lambda: bool(_n_threads()),
+        has_workers: Callable[[], bool] = lambda: bool(_n_threads()),
     ) -> list[Any]:
-        """The results of tasks, which are called off where one fails.
+        """The results of tasks, which are called off where one fails; `where` says of a number what that one is.
 
         Raises
         ------
@@ -94,21 +108,30 @@ class Workers:
         ImportError : a worker has no gaussmix, or another version.
         TimeoutError : there is no worker, and `max_time` is over.
         """
-        advice = "Add nodes, or see by the command `ray status` whether other work holds all processors."
         found: list[Any] = []
         try:
-            for future in futures:
-                found.append(awaited(future.future(), is_there, self._where, advice))
+            for result in self._awaited(futures, has_workers):
+                found.append(result)
         except exceptions.RayError as error:
             raise self._told(error, where(len(found))) from error
-        finally:
-            for future in futures[len(found) :]:
-                ray.cancel(future)
         return found
+
+    def _awaited(
+        self, futures: Sequence[Any], has_workers: Callable[[], bool] = lambda: bool(_n_threads())
+    ) -> Iterator[Any]:
+        advice = "Add nodes, or see by the command `ray status` whether other work holds all processors."
+        n_done = 0
+        try:
+            for future in futures:
+                yield awaited(future.future(), has_workers, self._where, advice)
+                n_done += 1
+        finally:
+            for future in futures[n_done:]:
+                ray.cancel(future)
 
     def _told(self, error: Exception, where: str) -> BaseException:
         """An error of Ray in a sentence; the worker's own error where the work failed."""
-        cause = getattr(error, "cause", None) or error
+        cause = _cause(error)
         version = _OTHER_VERSION.search(str(error))
         if version is not None:
             return ImportError(version[1])
@@ -124,8 +147,8 @@ class Workers:
                 f"Workers of the Ray cluster died again and again {where}. Mostly they lack memory: give smaller "
                 "partitions, or nodes with more memory. The logs of Ray say how they ended."
             )
-        assert isinstance(cause, BaseException)
-        return cause
+        known: BaseException = cause
+        return known
 
 
 class Cluster(Remote):
@@ -179,18 +202,24 @@ class Cluster(Remote):
 
     def each(self, work: Callable[..., T], *arguments: Any) -> list[T]:
         began = perf_counter()
-        found = [result for some in self._workers.results(self._visits(work, arguments, list)) for result in some]
+        parts = self._workers.passed(lambda: self._visits(work, arguments, list))
+        found = [result for some in parts for result in some]
         log_pass(self, began, found)
         return found
 
     def total(self, work: Callable[..., Tree[S]], *arguments: Any) -> S:
         """As for all rows elsewhere; each actor merges its trees, and then some merge those of `FAN_IN` others."""
-        began, trees = perf_counter(), self._visits(work, arguments, _merged)
-        actors = [self._workers.actor(node) for node in dict.fromkeys(self._nodes)]
-        while len(trees) > FAN_IN:
-            some = [trees[first : first + FAN_IN] for first in range(0, len(trees), FAN_IN)]
-            trees = [actor.merge.remote(*each) for actor, each in zip(actors, some, strict=False)]
-        found: list[S] = self._workers.results([actors[0].total.remote(*trees)])
+
+        def submit() -> Sequence[Any]:
+            trees = self._visits(work, arguments, _merged)
+            actors = [self._workers.actor(node) for node in dict.fromkeys(self._nodes)]
+            while len(trees) > FAN_IN:
+                some = [trees[first : first + FAN_IN] for first in range(0, len(trees), FAN_IN)]
+                trees = [actor.merge.remote(*each) for actor, each in zip(actors, some, strict=False)]
+            return [actors[0].total.remote(*trees)]
+
+        began = perf_counter()
+        found: list[S] = self._workers.passed(submit)
         log_pass(self, began, found)
         return found[0]
 
@@ -217,6 +246,9 @@ class GaussmixWorker:
     def __init__(self, version: str) -> None:
         _check_version(version)
         self._states: dict[str, list[States]] = {}  # by source, for each of its targets here
+
+    def begin(self) -> None:
+        """Do nothing, when the actor has begun."""
 
     def visit(
         self, source: str, blocks: Sequence[Any], sent: Any, gather: Callable[[Iterable[Any]], Any], n_threads: int
@@ -245,7 +277,7 @@ def _done(version: str, work: Callable[..., Any], *arguments: Any) -> Any:
     return work(*arguments)
 
 
-_ACTOR = ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=MOST_DEATHS - 1)(GaussmixWorker)
+_ACTOR = ray.remote(num_cpus=0, max_restarts=-1)(GaussmixWorker)
 _TASK = ray.remote(max_retries=MOST_DEATHS - 1)(_done)
 
 
@@ -263,6 +295,11 @@ def _n_threads() -> dict[str, int]:
     """Processors of each node that has some."""
     every = {node["NodeID"]: int(node["Resources"].get("CPU", 0)) for node in ray.nodes() if node["Alive"]}
     return {node: n_threads for node, n_threads in sorted(every.items()) if n_threads}
+
+
+def _cause(error: Exception) -> Any:
+    """Why a task failed, itself or one whose result it needs."""
+    return getattr(error, "cause", None) or error
 
 
 def _check_version(version: str) -> None:

@@ -63,6 +63,7 @@ def local():
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RAY_AUTH_MODE", "disabled")
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+        patch.setenv("GAUSSMIX_TEST_OF", str(os.getpid()))
         ray.init(
             num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="error",
             object_store_memory=200_000_000, _temp_dir=folder,
@@ -400,11 +401,12 @@ def test_a_pass_that_kills_its_workers_is_given_up(ragged, tmp_path):
 
 
 def workers():
-    """Processes of actors of fits."""
-    found = []
+    """Processes of actors of fits, of the Ray of these tests."""
+    found, mark = [], f"GAUSSMIX_TEST_OF={os.getpid()}".encode()
     for number in filter(str.isdigit, os.listdir("/proc")):
         with suppress(OSError):
-            if Path(f"/proc/{number}/cmdline").read_bytes().startswith(b"ray::GaussmixWorker"):
+            is_actor = Path(f"/proc/{number}/cmdline").read_bytes().startswith(b"ray::GaussmixWorker")
+            if is_actor and mark in Path(f"/proc/{number}/environ").read_bytes().split(b"\0"):
                 found.append(int(number))
     return found
 

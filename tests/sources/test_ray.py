@@ -132,18 +132,20 @@ def test_a_fit_to_a_data_set_with_weights_has_the_bits_of_one_in_memory(whole, f
         assert getattr(gm, name)(source) == getattr(expected, name)(whole[:, :-1], sample_weight=whole[:, -1])
 
 
-def test_rows_of_a_data_set_are_in_its_order(whole):
-    """Whichever of its tasks is done first."""
+def test_rows_of_a_data_set_are_in_its_order(whole, monkeypatch):
+    """Ray is asked to keep it, while it computes the data set."""
+    kept, compute = [], ray.data.Dataset.to_arrow_refs
 
-    def late(table, first):
-        sleep(0.5 * (table.column("data").to_pylist()[0][0] == first))
-        return table
+    def to_arrow_refs(self):
+        kept.append(self.context.execution_options.preserve_order)
+        return compute(self)
 
-    parts = np.split(whole[:1000, :-1], [400])
-    lazy = ray.data.from_numpy(parts).map_batches(late, fn_args=(whole[0, 0],), batch_format="pyarrow", batch_size=None)
+    monkeypatch.setattr(ray.data.Dataset, "to_arrow_refs", to_arrow_refs)
+    lazy = ray.data.from_numpy(np.split(whole[:1000, :-1], [400])).map_batches(lambda batch: batch, batch_size=None)
     source = open(lazy)
     assert_same_bits(np.concatenate([block.rows for block in source.blocks()]), whole[:1000, :-1], "rows")
     assert source.feature_names == ("data[0]", "data[1]", "data[2]")
+    assert kept == [True]
     assert not lazy.context.execution_options.preserve_order
 
 

@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
+import streamed
 from same_fit import assert_same_fit
 from sklearn.base import clone
 
@@ -180,10 +181,19 @@ def test_parts_and_shares_have_the_bits_of_those_in_memory(whole, ragged, rng):
     """What moves rows to other leaves: the folds of a cross-validation."""
     source, one = open(ragged), ArraySource(whole[:, :-1])
     chosen, labels = rng.random(N_ROWS) < 0.7, rng.integers(4, size=N_ROWS).astype(np.int32)
-    task = StepTask(choose(), 4, None, Need(Second.FULL), Rule.GIVEN)
+    task, n_rows = StepTask(choose(), 4, None, Need(Second.FULL), Rule.GIVEN), int(chosen.sum())
+    parts = [each.with_given(labels).part(lambda block: chosen[block.places], n_rows) for each in (source, one)]
     for name in "mass", "first", "second":
-        found, expected = (getattr(task.over(each.with_given(labels).part(chosen)), name) for each in (source, one))
+        found, expected = (getattr(task.over(part), name) for part in parts)
         assert_same_bits(found, expected, name)
+
+
+@pytest.mark.parametrize("call", streamed.CALLS)
+def test_calls_that_keep_nothing_for_each_row_have_the_bits_of_arrays(call, rng):
+    rows = streamed.rows_of(LEAF_ROWS + 9_000, rng)
+    tables = [pa.table(dict(zip(streamed.NAMES, part.T, strict=True))) for part in np.split(rows, [9, LEAF_ROWS - 1])]
+    frame = ray.data.from_arrow(tables)
+    streamed.check_same_bits(call, frame.select_columns(streamed.NAMES[:2]), frame, rows)
 
 
 def test_workers_merge_sums(whole, ragged, many, monkeypatch):

@@ -188,12 +188,14 @@ class Cluster(Remote):
             )
         return self._blocks
 
-    def changed(self, change: Callable[[Block], Iterable[Block]], n_rows: int) -> Source:
+    def changed(
+        self, change: Callable[[Block], Iterable[Block]], n_rows: int, columns: Sequence[int] | None = None
+    ) -> Source:
         """As for every source, but the changed blocks are kept, and not made again in every pass."""
         held, sent = self._held, ray.put(change)
         made = [begun("change", _changed, block, sent, num_returns=2) for block in held]
         sizes = self._workers.results([size for _, size in made])
-        return Cluster(self._workers, [block for block, _ in made], sizes, self._about, Block.between)
+        return Cluster(self._workers, [block for block, _ in made], sizes, self._about.only(columns), Block.between)
 
     def blocks(self) -> Iterator[Block]:
         """As for every source; a target at a time comes to this process."""

@@ -65,8 +65,7 @@ def cluster(
     from pandas import Categorical, DataFrame  # AnnData needs it
 
     rows = _rows_of(adata, use_rep)
-    structures = parameters.get("covariance_type", "full")
-    is_choice = not isinstance(n_components, int | np.integer) or names_several(structures)
+    is_choice = not isinstance(n_components, int | np.integer) or names_several(parameters.get("covariance_type", ""))
     kind: Any = GaussianMixtureIC if is_choice else GaussianMixture
     fitted = kind(n_components, **parameters)
     labels = np.asarray(fitted.fit_predict(rows))

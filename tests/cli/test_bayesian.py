@@ -20,9 +20,14 @@ def fit(faithful, tmp_path):
     return found, rows, tmp_path / "b.gmm"
 
 
+def table_of(run):
+    """What a command printed, with the bits of its numbers."""
+    return pd.read_csv(io.StringIO(run.stdout), float_precision="round_trip")
+
+
 def test_predict_and_score_say_what_the_estimator_says(cli, fit, faithful):
     found, rows, path = fit
-    table = pd.read_csv(io.StringIO(cli("predict", path, faithful, "--probabilities").stdout))
+    table = table_of(cli("predict", path, faithful, "--probabilities"))
     shares = found.predict_proba(rows)
     np.testing.assert_array_equal(table["component"], found.predict(rows))
     np.testing.assert_array_equal(table["log_density"], found.score_samples(rows))
@@ -30,7 +35,7 @@ def test_predict_and_score_say_what_the_estimator_says(cli, fit, faithful):
     np.testing.assert_array_equal(table[["probability_0", "probability_1"]], shares[:, :2])
     assert "probability_2" not in table
     assert np.abs(table["log_density"] - found.mixture_.log_density(rows.to_numpy())).max() > 0.1
-    each = pd.read_csv(io.StringIO(cli("score", path, faithful, "--rows").stdout))
+    each = table_of(cli("score", path, faithful, "--rows"))
     np.testing.assert_array_equal(each["log_density"], found.score_samples(rows))
     scores = json.loads(cli("score", path, faithful, "--json").stdout)
     assert scores["mean_log_likelihood"] == found.score(rows)
@@ -40,7 +45,7 @@ def test_predict_and_score_say_what_the_estimator_says(cli, fit, faithful):
 
 def test_sample_draws_from_the_mixture_of_the_estimator(cli, fit):
     found, rows, path = fit
-    table = pd.read_csv(io.StringIO(cli("sample", path, "-n", 500, "--components", "--seed", 3).stdout))
+    table = table_of(cli("sample", path, "-n", 500, "--components", "--seed", 3))
     expected, labels = found.mixture_.sample(500, np.random.default_rng(3))
     np.testing.assert_array_equal(table[rows.columns], expected)
     np.testing.assert_array_equal(table["component"], labels)

@@ -46,7 +46,8 @@ READ_NONE = {
     *("cdf", "log_cdf", "probability", "log_probability", "quantile", "moments", "mean", "covariance"),
     *("distance", "entropy_bounds", "kl_bounds", "kl_variational", "match_to", "reduce", "sorted"),
     *("marginal", "transform", "convolve", "product", "concatenate", "with_feature_names"),
-    *("of", "from_dict", "from_parameters", "from_sklearn", "load", "save", "to_dict", "to_sklearn"),
+    *("of", "from_dict", "from_parameters", "from_sklearn", "from_torch", "from_cuvs"),
+    *("load", "save", "to_dict", "to_sklearn"),
     *("family", "feature_names", "model", "n_components", "n_features", "n_parameters", "parameters", "whitening"),
     *("noise", "without_noise", "std", "interval"),
 }

@@ -100,11 +100,18 @@ def _continued(
 ) -> list[tuple[Model, State]]:
     """The same runs after more steps, but those that had ended."""
     going = [state for _, state in runs if not _has_ended(state)]
-    ends = run_each(
-        engine, [state.model for state in going], objective, stopping, lambda _: source, copies(source, len(going))
-    )
+    models, groups = [state.model for state in going], copies(source, len(going))
+    ends = run_each(engine, models, objective, stopping, lambda _: source, groups, _stuck_or_last)
     after = {id(state): _joined(state.trace, end) for state, end in zip(going, ends, strict=True)}
     return [(model, after.get(id(state), state)) for model, state in runs]
+
+
+def _stuck_or_last(states: Iterable[State]) -> State:
+    """The first state with a component that got stuck, else the last one."""
+    for state in states:
+        if state.trace.frozen:
+            break
+    return state
 
 
 def _joined(before: Trace, end: State) -> State:

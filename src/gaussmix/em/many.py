@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -29,6 +29,7 @@ def run_each(
     stopping: Stopping,
     source_of: Callable[[int], Source],
     groups: Groups | None = None,
+    end_of: Callable[[Iterable[State]], State] = final,
 ) -> list[State]:
     """The end of a run of EM on each table, with the bits of `run_em`.
 
@@ -38,11 +39,12 @@ def run_each(
     models : where each run begins, of one structure and size.
     source_of : the rows of a table, by its number.
     groups : the same rows, for a call of the core; None where they are not in memory, or not usual.
+    end_of : chooses the end among the states of a run that the core does not make.
     """
     ends = {} if groups is None else _by_core(engine, models, objective, stopping, groups)
     for place, model in enumerate(models):
         if place not in ends:
-            ends[place] = final(run_em(source_of(place), engine, model, objective, stopping))
+            ends[place] = end_of(run_em(source_of(place), engine, model, objective, stopping))
     return [ends[place] for place in range(len(models))]
 
 

@@ -151,9 +151,7 @@ EmResult bound_run_em(const Target& target, const Rows& rows, const RowWeight& r
     return {released(log_likelihoods), released(objectives), mixture.factors.release(), mixture.log_abs_det.release()};
 }
 
-// The mean bound, weights, means, covariances.
-using ColumnResult = std::tuple<double, Result<double, 1>, Result<double, 2>, Result<double, 1>>;
-
+// Gain, middle, whitening, weights, means, factors.
 using HalvesResult =
     std::tuple<double, Result<double, 1>, Result<double, 1>, Result<double, 1>, Result<double, 1>, Result<double, 1>>;
 
@@ -178,6 +176,9 @@ HalvesResult bound_halved(const Target& target, const Contiguous<2>& rows, const
             released(mixture.means),
             released(mixture.factors)};
 }
+
+// The mean bound, weights, means, covariances.
+using ColumnResult = std::tuple<double, Result<double, 1>, Result<double, 2>, Result<double, 1>>;
 
 ColumnResult bound_settle_column(const Target& target, const Rows& rows, const Contiguous<1>& row_weight,
                                  const std::tuple<int, int, int>& letters, const Contiguous<1>& weights,

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from gaussmix import BayesianGaussianMixture
-from gaussmix.em import bound_moves, fast_path
+from gaussmix.em import births, bound_moves, fast_path
 from gaussmix.em.accumulate import StepTask
 from gaussmix.em.approximation import GaussWishart
 from gaussmix.em.births import Births
@@ -27,7 +27,7 @@ from gaussmix.fit import problem
 from gaussmix.sources.array import ArraySource
 from gaussmix.starts.base import Partition
 from gaussmix.starts.condensed import condensed
-from gaussmix.starts.sample import distinct_rows
+from gaussmix.starts.sample import Distinct, distinct_rows
 from gaussmix.testing.check_runner import Stepwise
 from gaussmix.waist.need import Second
 
@@ -225,3 +225,24 @@ def test_the_core_halves_a_group_as_numpy_does(is_full, rng) -> None:
     assert alone.gain[0] > 0
     for one, other in zip(alone, beside, strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("structure", ["full", "diag"])
+@pytest.mark.parametrize(("n_features", "apart"), [(1, 6.0), (10, 6.0), (40, 10.0)])
+def test_two_clusters_apart_along_one_of_many_features_are_found(structure, n_features, apart):
+    """In units of the sample, no feature is longer than the one that tells them apart."""
+    rng = np.random.default_rng(n_features)
+    X = rng.normal(size=(4_000, n_features))
+    X[::2, 0] += apart
+    X[:, n_features - 1] += 1e3
+    found = BayesianGaussianMixture(6, covariance_type=structure, random_state=0).fit(X)
+    assert (found.mass_ > 0).sum() == 2
+
+
+def test_a_constant_feature_is_no_axis_of_halves(rng):
+    """Only rounding differs in it, and one standard deviation of the sample is rounding too."""
+    rows, weight = rng.normal(size=(333, 40)), np.ones(333)
+    rows[:, 7] = 1234.5
+    scale = Births(Distinct(rows, weight), rng)._scale
+    assert np.abs(births._along_axes(rows, weight, 8, scale)[0]).max() < 10
+    assert len(births._units(rows, weight / 333, scale)) == 1

@@ -253,6 +253,16 @@ def test_so_it_is_among_variances_at_a_bound(name, most):
     assert bounds is not None or (name, most) == ("spherical", 3.0)
 
 
+def test_a_bound_that_only_rounding_passes_is_met():
+    """Where variances may differ 1e8-fold, the least ones are known to 1e-8 of themselves."""
+    rng = np.random.default_rng(0)
+    flat = rng.normal(size=(200, 2)) @ [[1.0, 0.9], [0.0, 1e-5]] + 5.0
+    rows = np.concatenate((rng.normal(size=(300, 2)), flat, 0.1 * rng.normal(size=(150, 2)) + [9.0, 0.0]))
+    family = replace(FAMILIES["full"], max_condition=1e8)
+    gm = GaussianMixture(3, covariance_type=family, certify=True, max_iter=500, random_state=0).fit(rows)
+    assert gm.outcome_.is_maximum
+
+
 @pytest.mark.parametrize(("name", "most"), BOUNDED)
 def test_the_remaining_gain_at_a_bound_is_what_further_steps_gain(name, most):
     rows = np.random.default_rng(3).normal(size=(200, D)) * [1.0, 1.5, 3.0]

@@ -24,7 +24,7 @@ from gaussmix.starts.base import DETERMINISTIC, repeated
 from gaussmix.starts.condensed import condensed
 from gaussmix.starts.kmeans import spread_centres
 from gaussmix.starts.random_shares import HashedShares
-from gaussmix.starts.sample import distinct_rows
+from gaussmix.starts.sample import Distinct, distinct_rows
 from gaussmix.testing import check_start
 from gaussmix.testing.closeness import assert_same_bits
 from gaussmix.waist.block import Block
@@ -136,6 +136,14 @@ def test_the_ridge_is_positive_where_nothing_is_left_of_the_weights(n_rows):
         rows, weight = rng.normal(size=(n_rows, 2)), rng.random(n_rows)
         ridge = automatic_ridge(distinct_rows(ArraySource(rows, weight * (4 / weight.sum()))))
         assert (ridge > 0).all()
+
+
+def test_rows_beside_a_heavy_one_are_condensed_too(rng):
+    values = np.sort(rng.normal(size=20_000))
+    weight = np.where(np.arange(20_000) == 7, 1e9, 1.0)
+    few = condensed(Distinct(values[:, None], weight))
+    assert len(few.rows) < 4_500
+    assert few.weight.sum() == pytest.approx(weight.sum(), rel=1e-12)
 
 
 @pytest.mark.parametrize("is_weighted", [False, True])

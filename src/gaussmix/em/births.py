@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -9,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gaussmix.em.approximation import Approximation
-from gaussmix.em.halves import halved_alone
+from gaussmix.em.halves import RESOLVED, Halves, halved_alone
 from gaussmix.numerics.arrays import Array, Places
 from gaussmix.numerics.axes import principal_axes
 from gaussmix.numerics.blas import one_blas_thread
@@ -18,10 +19,14 @@ from gaussmix.waist.need import Second
 
 AXES, LEAST_AXES = 32, 4  # most and fewest axes that halves are found along
 ROWS_PER_AXIS = 20  # rows of a half for each further axis
-LEAST_ROWS, ROWS_FOR_AXIS, HALF_SHARE = 100, 40, 8  # halves are found from so many rows, for each axis, of all rows
+LEAST_ROWS, ROWS_FOR_AXIS, HALF_SHARE = 100, 40, 8  # halves need 100 rows, 40 for each axis, and an eighth of all
 FEWEST = 2  # distinct rows in the sample of a component that is split
 FEW = 8  # with fewer distinct rows, all make halves and none judges
-HEAVY = 5.0  # the same where a row has so many times the mean weight
+HEAVY = 5.0  # all rows make halves also where one has so many times the mean weight
+APART = (
+    0.7  # (mean |x|)² / mean x² from the mean: 1 for two points, 3/4 for a uniform and 2/π for a normal distribution
+)
+SHORT = 1e-9  # of the largest variance: with less, a feature may be constant up to rounding
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,10 +86,12 @@ class Births:
         rows, weight = self.sample.filled[places], self.sample.weight[places]
         is_judged = len(places) >= FEW and self._has_even_weights(places)
         n_axes = min(most_axes, max(LEAST_AXES, len(places) // (2 * ROWS_PER_AXIS)))
-        along, scale = (rows, self._scale) if n_axes == n_features else self._along_axes(rows, weight, n_axes)
-        cuts, step = self.rng.random(1 + n_axes), 2 if is_judged else 1
-        some = along[::step], weight[::step] / weight[::step].sum()
-        halves = halved_alone(*some, scale, cuts, is_full=is_full, has_heavy=not is_judged)
+        step, found = 2 if is_judged else 1, list[tuple[Array, Halves]]()
+        for unit in _units(rows, weight / weight.sum(), self._scale):
+            along, scale = (rows, unit) if n_axes == n_features else _along_axes(rows, weight, n_axes, unit)
+            some, cuts = (along[::step], weight[::step] / weight[::step].sum()), self.rng.random(1 + n_axes)
+            found.append((along, halved_alone(*some, scale, cuts, is_full=is_full, has_heavy=not is_judged)))
+        along, halves = max(found, key=lambda each: float(each[1].gain[0]))
         if not np.isfinite(halves.gain[0]):
             return None
         if is_judged and len(places) > 8 * n_axes and weight[1::2] @ halves.gains(0, along[1::2]) <= 0:
@@ -103,12 +110,6 @@ class Births:
             covariances = covariances.mean(axis=1) if q.prior.form is Second.TRACE else covariances
         return mass / mass.sum(), means, covariances
 
-    def _along_axes(self, rows: Array, weight: Array, n_axes: int) -> tuple[Array, Array]:
-        """Rows along their longest axes, (n_rows, n_axes), in standard deviations of the sample, and units of 1."""
-        offsets = (rows - (weight / weight.sum()) @ rows) / self._scale
-        axes = principal_axes(((offsets * weight[:, None]).T @ offsets)[None])[1][0]
-        return offsets @ axes[:, :n_axes], np.ones(n_axes)
-
     def _has_even_weights(self, places: Places) -> bool:
         """Whether no complete row has the weight of many; rows without a single cell are alike and say nothing."""
         return bool(self._of_complete[places].max() <= HEAVY * self.sample.weight[places].mean())
@@ -117,6 +118,32 @@ class Births:
     def _of_complete(self) -> Array:
         """Weights of the rows, (n_distinct,); 0 where a cell is missing."""
         return np.where(np.isnan(self.sample.rows).any(axis=1), 0.0, self.sample.weight)
+
+
+def _along_axes(rows: Array, weight: Array, n_axes: int, scale: Array) -> tuple[Array, Array]:
+    """Rows along their longest axes, (n_rows, n_axes), in the unit `scale` of each feature, and units of 1."""
+    offsets = (rows - (weight / weight.sum()) @ rows) / np.maximum(scale, RESOLVED * np.abs(rows).max(axis=0))
+    axes = principal_axes(((offsets * weight[:, None]).T @ offsets)[None])[1][0]
+    return offsets @ axes[:, :n_axes], np.ones(n_axes)
+
+
+def _units(rows: Array, weight: Array, scale: Array) -> list[Array]:
+    """Units of the features, (n_features,), in which cuts across the longest axis differ: `scale`, and perhaps others.
+
+    In standard deviations of the sample, two groups are no longer along the feature that tells them apart than along
+    any other one. In the second units the feature is longest in which rows are most like two points. Geary (1935),
+    Biometrika 27, compares mean |x| with the standard deviation.
+    """
+    offsets = (rows - weight @ rows) / np.maximum(scale, RESOLVED * np.abs(rows).max(axis=0))
+    squares = weight @ offsets**2
+    is_long = squares > SHORT * squares.max()
+    likeness = np.where(is_long, (weight @ np.abs(offsets)) ** 2 / np.where(is_long, squares, 1.0), 0.0)
+    j = int(likeness.argmax())
+    if likeness[j] < APART:
+        return [scale]
+    changed = scale.copy()
+    changed[j] *= 0.5 * math.sqrt(squares[j] / squares.max())
+    return [scale, changed]
 
 
 def _evenly(places: Places, most: int) -> Places:

@@ -172,7 +172,8 @@ class BoundMoves:
             return None
         q, parents = born
         now = self._after_steps(self.objective.model(q))
-        # A component that was not split keeps its mark; halves have none, unless they merge again.
+        # A component that was not split keeps its mark: without halves it is tried again, from other cuts.
+        # Halves have no mark, unless they merge again.
         marks = np.array([parent < 0 and bool(is_tried[k]) for k, parent in enumerate(parents[: len(is_tried)])])
         marks = np.append(marks, np.zeros(len(parents) - len(marks), dtype=bool))
         now, marks = self._pruned(now, marks, parents)

@@ -1,4 +1,4 @@
-"""Splits of components: EM with two components on each of many groups of rows, in one NumPy call.
+"""Splits of components: EM with two components on many groups of rows in one NumPy call, or on one by the core.
 
 Groups are whitened first, so that their shapes do not decide the cuts. Halves have unconstrained covariances, or
 unconstrained variances if the structure of the mixture has variances only.

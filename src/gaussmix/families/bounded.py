@@ -63,9 +63,12 @@ class Boundable(Family):
 
     def at_bound(self, variances: Array) -> tuple[NDArray[np.bool_], NDArray[np.bool_]] | None:
         least, largest = variances.min(), variances.max()
-        if self.max_condition is None or largest * AT_BOUND < self.max_condition * least:
+        if self.max_condition is None:
             return None
-        return variances <= AT_BOUND * least, variances * AT_BOUND >= largest
+        near = max(AT_BOUND, 1 + 8 * float(np.finfo(np.float64).eps) * self.max_condition)  # the least are rounded most
+        if largest * near < self.max_condition * least:
+            return None
+        return variances <= near * least, variances * near >= largest
 
     @property
     def equivariance(self) -> Equivariance:

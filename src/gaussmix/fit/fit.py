@@ -135,7 +135,7 @@ def _moves_of_bound(problem: Problem, plan: Plan) -> BoundMoves | None:
 
 
 def _settled_on_few_rows(problem: Problem, plan: Plan, moves: BoundMoves, begun: State) -> State:
-    """The state that moves reach on few rows, on more, and on all, which then need few passes; None where rows are few.
+    """The state that moves reach on few rows, then on more, and then on all, which need few passes; else `begun`.
 
     Of one feature few rows stand for all, and the core makes steps of EM too: births that failed on them need no other
     try, and they tell which merges pay.

@@ -84,7 +84,7 @@ class Data:
 
     @cached_property
     def condensed(self) -> Distinct | None:
-        """Few rows of one feature that stand for all, with weights below 1; None where rows are more than numbers."""
+        """Few rows of one feature that stand for all, with their weights; None where rows are more than numbers."""
         source = self.original
         if source.n_features > 1 or source.is_incomplete or not self.is_plain or self.noise is not None:
             return None

@@ -26,8 +26,9 @@ def condensed(sample: Distinct) -> Distinct:
     first = _ends_of_runs(weight)
     mass, means, spread = _runs(values, weight, first)
     around = np.maximum(np.append(spread[1:], 0.0), np.append(0.0, spread[:-1]))
-    over_gaps = np.flatnonzero(spread > WIDE * around)[:MOST_GAPS]
     ends, apart = np.append(first, len(values)), np.empty(0, dtype=np.intp)
+    over_gaps = np.flatnonzero((spread > WIDE * around) & (np.diff(ends) <= FEW_VALUES // MOST_GAPS))
+    over_gaps = np.sort(over_gaps[np.argsort(-spread[over_gaps], kind="stable")[:MOST_GAPS]])
     if over_gaps.size:  # such runs are taken apart
         apart = np.concatenate([np.arange(ends[run], ends[run + 1]) for run in over_gaps])
         mass, means, spread = (np.delete(each, over_gaps) for each in (mass, means, spread))

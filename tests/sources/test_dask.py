@@ -210,6 +210,28 @@ def test_calls_that_keep_nothing_for_each_row_have_the_bits_of_arrays(call, clus
     streamed.check_same_bits(call, frame[streamed.NAMES[:2]], frame, rows)
 
 
+@pytest.mark.parametrize("cluster", ["cluster"], indirect=True)
+@pytest.mark.parametrize("call", ["labels", "mixtures of classes", "labels and cv", "weights and cv"])
+def test_changed_rows_may_miss_cells(call, cluster, rng):
+    """Also those that are changed once more: labelled or weighted, and then parted."""
+    rows = streamed.rows_of(3_000, rng)
+    rows[:, :2][rng.random((3_000, 2)) < 0.1] = np.nan
+    frame = dd.from_pandas(pd.DataFrame(rows, columns=streamed.NAMES), npartitions=3)
+    if "and cv" not in call:
+        streamed.check_same_bits(call, frame[streamed.NAMES[:2]], frame, rows)
+        return
+    search = partial(GaussianMixtureIC, [3], covariance_type="diag", criterion="cv", n_folds=3, **streamed.FEW)
+    if call == "labels and cv":
+        found, expected = search().fit(frame, labels="label"), search().fit(rows[:, :2], labels=rows[:, 2].astype(int))
+    else:
+        frame = frame.assign(label=frame["label"] + 1)
+        found = search().fit(open(frame, columns=streamed.NAMES[:2], weights="label", missing=True))
+        expected = search().fit(rows[:, :2], sample_weight=rows[:, 2] + 1)
+    assert expected.results_["failure"] == [None]
+    assert found.results_["cv"] == expected.results_["cv"]
+    assert_same_fit(found, expected)
+
+
 def test_results_of_rows_are_lazy_and_those_in_memory(table, cluster):
     whole, path = table
     rows, gm = whole[:, :N_FEATURES], mixture().fit(whole[:20_000, :N_FEATURES])

@@ -236,7 +236,9 @@ class Cluster(Remote):
         """As for every source, but the changed blocks are kept, and not made again in every pass."""
         sent = self._sent(change)
         parts = self._client.map(_changed, self._held, change=sent, key="gaussmix-change", pure=False)
-        return Cluster(self._workers, parts, self._about.only(columns))
+        source = Cluster(self._workers, parts, self._about.only(columns))
+        source.may_miss = self.may_miss
+        return source
 
     def blocks(self) -> Iterator[Block]:
         """As for every source; a part at a time comes to this process."""

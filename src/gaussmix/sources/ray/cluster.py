@@ -195,7 +195,10 @@ class Cluster(Remote):
         held, sent = self._held, ray.put(change)
         made = [begun("change", _changed, block, sent, num_returns=2) for block in held]
         sizes = self._workers.results([size for _, size in made])
-        return Cluster(self._workers, [block for block, _ in made], sizes, self._about.only(columns), Block.between)
+        blocks, about = [block for block, _ in made], self._about.only(columns)
+        source = Cluster(self._workers, blocks, sizes, about, Block.between)
+        source.may_miss = self.may_miss
+        return source
 
     def blocks(self) -> Iterator[Block]:
         """As for every source; a target at a time comes to this process."""

@@ -102,6 +102,7 @@ class Cluster(Remote):
         source = Cluster(self._joined(change_all, pieces.PIECES), self._layout.about.only(columns))
         if source.flaw == self._layout.changed or source.n_rows != n_rows:
             raise OSError(self._layout.changed)
+        source.may_miss = self.may_miss
         return source
 
     def blocks(self) -> Iterator[Block]:

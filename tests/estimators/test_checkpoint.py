@@ -214,6 +214,24 @@ def test_a_fit_is_stopped_again_and_again(rows, path, stop_at, rng):
     assert everything(estimator) == expected
 
 
+@pytest.mark.parametrize(("seed", "n_states"), [(1, 20), (1, 22), (3, 14), (3, 15)])
+def test_weights_of_any_size_are_trimmed_as_if_never_stopped(seed, n_states, path, stop_at):
+    """The first pass after a stop knows no cutoff and counts from below, and others count near the last cutoff."""
+    rng = np.random.default_rng(seed)
+    rows = np.concatenate([rng.normal(size=(200, 2)), rng.normal(size=(200, 2)) + 2.5])
+    rows[::3] += 10 * rng.normal(size=rows[::3].shape)
+    weights = rng.random(400)
+    settings = {"trim": 0.35, "init_params": np.arange(400) // 200, "random_state": 0, "tol": 0, "max_iter": 25}
+    expected = GaussianMixture(2, **settings).fit(rows, sample_weight=weights)
+    stop_at(n_states)
+    with pytest.raises(Stop):
+        GaussianMixture(2, **settings, checkpoint=path).fit(rows, sample_weight=weights)
+    stop_at(None)
+    found = GaussianMixture(2, **settings, checkpoint=path).fit(rows, sample_weight=weights)
+    assert everything(found) == everything(expected)
+    assert found.cutoff_ == expected.cutoff_
+
+
 def test_no_seed_is_needed(rows, path, stop_at):
     """What the first process drew is in the file: without one, the second would draw other starts."""
     parameters = {"tol": 1e-6, "max_iter": 10, "checkpoint": path, **STARTS}

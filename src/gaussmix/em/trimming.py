@@ -35,6 +35,7 @@ from gaussmix.sources.quantile import near_quantile
 from gaussmix.starts.base import Partition, Start, nearest_centre
 from gaussmix.starts.sample import Distinct, variances_of
 from gaussmix.waist.block import Block
+from gaussmix.waist.leaves import Sums, Tree
 from gaussmix.waist.moments import Partial
 from gaussmix.waist.need import Rule
 from gaussmix.waist.parameters import Parameters
@@ -83,9 +84,37 @@ def kept(
     if min(cutoff - between[0], between[1] - cutoff) <= 4 * slack:
         return None
     low, high = cutoff - slack, cutoff + slack
-    first, end = np.searchsorted(near.scores, low), np.searchsorted(near.scores, high, side="right")
-    lost, shared = near.below + float(near.weights[:first].sum()), float(near.weights[first:end].sum())
+    if source.profile.largest_weight is None:  # counts have no rounding
+        first, end = np.searchsorted(near.scores, low), np.searchsorted(near.scores, high, side="right")
+        lost, shared = near.below + float(near.weights[:first].sum()), float(near.weights[first:end].sum())
+    else:  # the bits of these sums must not tell how the cutoff was found: a fit that goes on later finds it otherwise
+        lost, shared = source.map_merge(_Lost(log_density, low, high))
     return Kept(low, high, min(max(1.0 - (left_out - lost) / shared, 0.0), 1.0))
+
+
+@dataclass(frozen=True, eq=False)
+class _Lost:
+    """The task that sums the weights of rows below a log density, and of those from there to another."""
+
+    log_density: Task[Array]
+    low: float
+    high: float
+
+    @property
+    def key(self) -> Hashable:
+        return self.log_density.key
+
+    def open(self, block: Block) -> Any:
+        return self.log_density.open(block)
+
+    def call(self, block: Block, state: Any) -> Sums:
+        tree = Tree[Sums]()
+        for leaf in block.cut():
+            found = self.log_density.call(leaf, state)
+            weight = np.ones(leaf.n_rows) if leaf.row_weight is None else leaf.row_weight
+            is_tied = (found >= self.low) & (found <= self.high)
+            tree.add(Sums(float(weight[some].sum()) for some in (found < self.low, is_tied)))
+        return tree.total
 
 
 def trimmed(source: Source, share: float) -> Source:

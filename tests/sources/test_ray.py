@@ -196,6 +196,20 @@ def test_calls_that_keep_nothing_for_each_row_have_the_bits_of_arrays(call, rng)
     streamed.check_same_bits(call, frame.select_columns(streamed.NAMES[:2]), frame, rows)
 
 
+@pytest.mark.filterwarnings("ignore:Use .expr. instead of .fn.:UserWarning")
+def test_a_block_may_lose_all_its_rows_to_a_filter(whole):
+    parts = np.split(whole[:3_000], [1_000, 2_000])
+    parts[1][:, 0] = -99.0
+    chosen = ray.data.from_arrow(list(map(table_of, parts))).select_columns(NAMES).filter(lambda row: row["a"] > -99)
+    rows = np.concatenate([parts[0], parts[2]])[:, :-1]
+    gm, expected = mixture().fit(chosen), mixture().fit(rows)
+    assert_same_fit(gm, expected)
+    found = gm.predict(chosen)
+    assert found.count() == 2_000
+    assert found.columns() == [*NAMES, "result"]
+    assert sorted(each["result"] for each in found.take_all()) == sorted(expected.predict(rows))
+
+
 def test_workers_merge_sums(whole, ragged, many, monkeypatch):
     """This process gets the sums of all rows once a pass, whoever has them."""
     gather, n_sums = cluster.Workers._awaited, []

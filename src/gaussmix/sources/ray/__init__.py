@@ -128,6 +128,8 @@ def _count(part: Any, number: int, columns: Columns, n_columns: int) -> int:
     """The number of rows of a part; ValueError where its columns are not those of the first."""
     where = f"partition {number} of {columns.name}"
     table = _table(part, where)
+    if not table.num_rows:  # then a filter of Ray has left no column either
+        return 0
     found = Columns(where, table.schema, columns.names, columns.weights)
     if found.dtype != columns.dtype:
         raise ValueError(f"{where} has features of {found.dtype}, and the first has {columns.dtype}: convert them.")
@@ -143,7 +145,8 @@ def _block(part: Any, first: int, end: int | None, columns: Columns) -> Block:
         table = table.slice(first, None if end is None else end - first)
     rows = np.empty((table.num_rows, len(columns.names)), columns.dtype, order="F")
     row_weight = None if columns.weights is None else np.empty(len(rows))
-    columns.put(table, rows, row_weight)
+    if len(rows):
+        columns.put(table, rows, row_weight)
     return Block(0, rows, row_weight)
 
 

@@ -6,6 +6,7 @@ import pytest
 import gaussmix
 from gaussmix import GaussianMixture
 from gaussmix.testing import check_source
+from gaussmix.testing.closeness import assert_same_bits
 
 h5py = pytest.importorskip("h5py")
 
@@ -25,6 +26,17 @@ def test_rows_are_those_of_memory(file, memory, dtype, rng):
     expected = GaussianMixture(2, random_state=0, max_iter=3, tol=0.1).fit(rows)
     np.testing.assert_array_equal(found.mixture_.means, expected.mixture_.means)
     np.testing.assert_array_equal(found.predict(data), expected.predict(rows))
+
+
+def test_few_columns_of_many_are_read_a_few_rows_at_a_time(file, rng):
+    """And chunks as a whole, where a leaf has room for them."""
+    rows = rng.normal(size=(70_000, 100)).astype("f4")
+    for name, chunks in ("plain", None), ("chunked", (30_000, 50)):
+        data = file.create_dataset(name, data=rows, chunks=chunks)
+        source = gaussmix.open(data, columns=["x2", "x1"], memory="1 MB")
+        sizes = [part.n_rows for part in source.reader.parts()]
+        assert sizes == ([30_000, 30_000, 10_000] if chunks else [20_971] * 3 + [7_087])
+        assert_same_bits(np.concatenate([block.rows for block in source.blocks()]), rows[:, [1, 0]], name)
 
 
 def test_columns_and_weights(file, rng):

@@ -9,7 +9,7 @@ import numpy as np
 
 from gaussmix.numerics.arrays import Array, Rows
 from gaussmix.sources.base import Source
-from gaussmix.sources.files.base import Reader, check_columns, opened
+from gaussmix.sources.files.base import LARGEST_CHUNK, Reader, check_columns, opened
 from gaussmix.sources.opening import Request
 from gaussmix.waist.block import Block
 from gaussmix.waist.leaves import LEAF_ROWS
@@ -21,7 +21,7 @@ def open_hdf5(data: Any, asked: Request) -> Source:
 
 
 class _DatasetReader(Reader):
-    """The rows of a data set, a leaf at a time."""
+    """The rows of a data set, up to a leaf at a time."""
 
     order = "C"
     has_names = False
@@ -40,7 +40,11 @@ class _DatasetReader(Reader):
         self._weight_place = None if asked.weights is None else every.index(asked.weights)
 
     def parts(self) -> Iterator[Block]:
-        return (Block(first, self._data[first : first + LEAF_ROWS]) for first in range(0, self.n_rows, LEAF_ROWS))
+        n_rows = max(LARGEST_CHUNK // max(self._data[:1].nbytes, 1), 1)  # of all columns
+        if self._data.chunks is not None:  # HDF5 reads whole chunks
+            n_rows = -(-n_rows // self._data.chunks[0]) * self._data.chunks[0]
+        n_rows = min(n_rows, LEAF_ROWS)
+        return (Block(first, self._data[first : first + n_rows]) for first in range(0, self.n_rows, n_rows))
 
     def put_part(self, part: Block, first: int, rows: Rows, row_weight: Array | None) -> None:
         taken = part.rows[first : first + len(rows)]

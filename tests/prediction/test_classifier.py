@@ -1,6 +1,7 @@
 """`GaussianMixtureClassifier`: its classes, known labels, and wrong input."""
 
 import tracemalloc
+import warnings
 from fractions import Fraction
 
 import numpy as np
@@ -386,6 +387,15 @@ def test_minus_one_is_a_class_beside_one_other(classes):
     X, y = classes
     classifier = GaussianMixtureClassifier().fit(X[y < 2], 2 * y[y < 2] - 1)
     assert classifier.classes_.tolist() == [-1, 1]
+
+
+def test_many_classes_are_no_surprise(rng):
+    """scikit-learn warns of more than 20 classes where the rows are few; each comes once where they are looked at."""
+    y = np.repeat(np.arange(30), 5)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = GaussianMixtureClassifier().fit(9 * y[:, None] + rng.normal(size=(150, 1)), y)
+    assert found.score(9 * y[:, None], y) == 1
 
 
 def test_a_class_keeps_its_type(classes):

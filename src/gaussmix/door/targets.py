@@ -48,7 +48,7 @@ def check_classes(y: ArrayLike | None, n_rows: int) -> tuple[NDArray[Any], NDArr
     named = np.asarray(given[known].tolist(), dtype=_type_of_numbers(y, given))  # objects become numbers or text
     if not named.size:
         raise ValueError("y holds no class: every label is missing. Give the classes of some rows.")
-    check_classification_targets(named)
+    check_classification_targets(np.repeat(named, 2))  # it warns of many classes for few rows, and these are one each
     classes, numbers = np.unique(named, return_inverse=True)
     if len(classes) < 2:
         raise ValueError(f"y holds one class only, {classes.tolist()[0]!r}: a classifier needs two or more.")

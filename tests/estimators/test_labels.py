@@ -328,9 +328,21 @@ def test_columns_that_are_no_labels_are_named(cells, how, words, tmp_path):
         GaussianMixture(2, **how).fit(tmp_path / "a.parquet", labels="c")
 
 
-def test_a_name_needs_a_column(groups):
+def test_a_name_needs_a_column(groups, tmp_path):
     rows, _ = groups
     with pytest.raises(ValueError, match="labels='c' should name a column of X, but the columns of X have no names"):
         GaussianMixture(2).fit(rows, labels="c")
     with pytest.raises(ValueError, match="labels='c' should name a column of X, whose columns are 'a', 'b'"):
         GaussianMixture(2).fit(pd.DataFrame(rows, columns=["a", "b"]), labels="c")
+    with pytest.raises(ValueError, match="labels='a' names the only column of X: give columns for features too"):
+        GaussianMixture(2).fit(pd.DataFrame({"a": rows[:, 0]}), labels="a")
+    path = tmp_path / "a.parquet"
+    pq.write_table(pa.table({"a": np.arange(3.0)}), path)
+    with pytest.raises(ValueError, match="labels='a' names the only column of X: give columns for features too"):
+        GaussianMixture(2).fit(path, labels="a")
+    pq.write_table(pa.table({"a": np.arange(3.0), "c": ["x", "y", "x"]}), path)
+    with (
+        pytest.warns(RuntimeWarning, match="left out column 'c': it holds text"),
+        pytest.raises(ValueError, match=r"columns of numbers are 'a'\. Labels in files and on clusters are numbers: w"),
+    ):
+        GaussianMixture(2).fit(path, labels="c")

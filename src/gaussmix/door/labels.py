@@ -42,19 +42,26 @@ def column_of(X: Any, name: str, called: str, *, may_miss: bool) -> tuple[Any, A
 
     `called` says which argument names the column.
 
-    Raises ValueError: X has no such column, or one with too many different numbers for labels.
+    Raises ValueError: X has no such column, or no other, or one with too many different numbers for labels.
     """
     if is_table(X):
         X = open(X, missing=may_miss)
     frame = None if isinstance(X, Source) else Frame.of(X)
     names = X.feature_names if isinstance(X, Source) else None if frame is None else frame.names
     if names is None:
-        raise ValueError(f"{called}={name!r} should name a column of X, but the columns of X have no names.")
-    if name not in names:
-        kind = "columns of numbers" if frame is None else "columns"
         raise ValueError(
-            f"{called}={name!r} should name a column of X, whose {kind} are {listed(list(map(str, names)))}."
+            f"{called}={name!r} should name a column of X, but the columns of X have no names. Make a frame of X, for "
+            "example by X.to_dask_dataframe(columns=[…])."
         )
+    if name not in names:
+        kind, advice = "columns", ""
+        if frame is None:
+            kind, advice = "columns of numbers", " Labels in files and on clusters are numbers: write text as numbers."
+        raise ValueError(
+            f"{called}={name!r} should name a column of X, whose {kind} are {listed(list(map(str, names)))}.{advice}"
+        )
+    if len(names) == 1:
+        raise ValueError(f"{called}={name!r} names the only column of X: give columns for features too.")
     if frame is not None:
         return frame.only(each for each in names if each != name), frame.data[name].to_list()
     values = values_in(X, names.index(name))

@@ -45,12 +45,15 @@ def cluster(
         - ``obsm[key_added + "_proba"]``: the probability of each cluster, (n_obs, n_components); of a Dask array it is
           one too, which is computed when it is read;
         - ``uns[key_added]``: "weights", "means", "covariances" and "covariance_type" as
-          `Mixture.from_parameters` takes them, "use_rep", and after a choice "criterion" and "results", a frame.
+          `Mixture.from_parameters` takes them, "use_rep", and after a choice "criterion" and "results", a frame. Factor
+          analysers have their matrices there, and the structure of these. With noise, divide the weights by their sum.
+          Neither noise nor `trim` is a part of that mixture: it puts every cell into a cluster.
 
     Raises
     ------
     KeyError : there is no such key in `obsm` or `layers`.
-    ValueError, TypeError : the rows are sparse, or can't be fitted, or a parameter can't be used.
+    ValueError, TypeError : the rows are sparse, or can't be fitted, or a parameter can't be used, or `adata` is a view
+        of a file.
 
     Examples
     --------
@@ -64,8 +67,15 @@ def cluster(
     """
     from pandas import Categorical, DataFrame  # AnnData needs it
 
+    if adata.isbacked and adata.is_view:
+        raise ValueError("adata is a view of a file, which can't keep results. Give adata.to_memory().")
     rows = _rows_of(adata, use_rep)
     is_choice = not isinstance(n_components, int | np.integer) or names_several(parameters.get("covariance_type", ""))
+    if "criterion" in parameters and not is_choice:
+        raise TypeError(
+            "criterion needs several numbers of clusters or structures. "
+            f"Give n_components=[{n_components}], or leave criterion out."
+        )
     kind: Any = GaussianMixtureIC if is_choice else GaussianMixture
     fitted = kind(n_components, **parameters)
     labels = np.asarray(fitted.fit_predict(rows))
@@ -73,10 +83,12 @@ def cluster(
     names = [*(["-1"] if mixture.noise is not None or labels.min() < 0 else []), *map(str, range(mixture.n_components))]
     adata.obs[key_added] = Categorical(labels.astype(str), categories=names)
     adata.obsm[f"{key_added}_proba"] = fitted.predict_proba(rows)
-    found = {"weights": mixture.weights, "means": mixture.means, "covariances": fitted.covariances_}
-    found |= {"covariance_type": mixture.family.name, "use_rep": use_rep or "X"}
+    covariances = mixture.model.covariances.simple()
+    family = mixture.family if isinstance(covariances, mixture.family.kind) else mixture.family.relaxed(covariances)
+    found = {"weights": mixture.weights, "means": mixture.means, "covariances": covariances.array}
+    found |= {"covariance_type": family.name, "use_rep": use_rep or "X"}
     if is_choice:
-        results = {name: ["" if each is None else each for each in column] for name, column in fitted.results_.items()}
+        results = fitted.results_ | {"failure": [each or "" for each in fitted.results_["failure"]]}
         found |= {"criterion": fitted.criterion, "results": DataFrame(results)}
     adata.uns[key_added] = found
     done: GaussianMixture | GaussianMixtureIC = fitted

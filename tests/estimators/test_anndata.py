@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from gaussmix import GaussianMixture, GaussianMixtureIC, Mixture, Noise
+from gaussmix import FAMILIES, FactorAnalyzer, GaussianMixture, GaussianMixtureIC, Mixture, Noise
 
 anndata = pytest.importorskip("anndata")
 cluster = pytest.importorskip("gaussmix.anndata").cluster
@@ -66,12 +66,55 @@ def test_a_file_has_the_mixture_and_rows_on_disk_are_fitted(adata, structure, tm
         np.testing.assert_array_equal(other.uns["again"]["means"], found["means"])
     assert isinstance(lazy.obsm["again_proba"], da.Array)
     np.testing.assert_array_equal(lazy.obsm["again_proba"].compute(), adata.obsm["gaussmix_proba"])
+    with pytest.raises(ValueError, match=r"a view of a file, .* Give adata.to_memory\(\)"):
+        cluster(backed[:50], 2)
     backed.file.close()
 
 
+def mixture_of(found, weights=None):
+    numbers = {name: found[name] for name in ("weights", "means", "covariances", "covariance_type")}
+    return Mixture.from_parameters(**numbers | ({} if weights is None else {"weights": weights}))
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.parametrize("structure", sorted(FAMILIES))
+def test_parameters_are_those_of_the_mixture_of_rows_in_float32(adata, structure):
+    """The bits of the covariances, which the estimator shows in float32; of factor analysers the matrices."""
+    if structure in ("E", "V"):
+        adata.obsm["X_pca"] = adata.obsm["X_pca"][:, :1]
+    adata.obsm["X_pca"] = adata.obsm["X_pca"].astype(np.float32)
+    fitted = cluster(adata, 2, use_rep="X_pca", covariance_type=structure, random_state=0, max_iter=5)
+    found = mixture_of(adata.uns["gaussmix"])
+    if isinstance(fitted.mixture_.family, FactorAnalyzer):
+        np.testing.assert_allclose(
+            found.log_density(adata.obsm["X_pca"]), fitted.mixture_.log_density(adata.obsm["X_pca"]), rtol=1e-10
+        )
+    else:
+        assert found == fitted.mixture_
+
+
+def test_a_choice_with_factors_is_written(adata, tmp_path):
+    del adata.layers["dense"]
+    structures = ["diag", FactorAnalyzer(1), FactorAnalyzer(1, shared_loadings=True, shared_noise=True)]
+    fitted = cluster(adata, [2, 200], use_rep="X_pca", covariance_type=structures, random_state=0)
+    adata.write_h5ad(tmp_path / "cells.h5ad")
+    results = anndata.read_h5ad(tmp_path / "cells.h5ad").uns["gaussmix"]["results"]
+    assert results["n_factors"].isna().sum() == 2
+    assert results["failure"].tolist() == [each or "" for each in fitted.results_["failure"]]
+    shared = anndata.AnnData(obsm={"rows": adata.obsm["X_pca"]})
+    fitted = cluster(shared, 2, use_rep="rows", covariance_type=structures[2], random_state=0)
+    found = mixture_of(shared.uns["gaussmix"])
+    rows = adata.obsm["X_pca"]
+    np.testing.assert_allclose(found.log_density(rows), fitted.score_samples(rows), rtol=1e-10)
+
+
 def test_noise_and_what_trim_left_out_is_a_category(adata):
-    cluster(adata, 3, use_rep="X_pca", noise=Noise(), random_state=0)
+    fitted = cluster(adata, 3, use_rep="X_pca", noise=Noise(), random_state=0)
     assert adata.obs["gaussmix"].cat.categories.tolist() == ["-1", "0", "1", "2"]
+    weights = adata.uns["gaussmix"]["weights"]
+    np.testing.assert_array_equal(
+        mixture_of(adata.uns["gaussmix"], weights / weights.sum()).means, fitted.mixture_.means
+    )
     cluster(adata, 3, use_rep="X_pca", trim=0.1, random_state=0)
     assert (adata.obs["gaussmix"] == "-1").sum() == 15
 
@@ -79,6 +122,8 @@ def test_noise_and_what_trim_left_out_is_a_category(adata):
 def test_rows_are_named(adata):
     cluster(adata, 2, use_rep="dense", random_state=0)
     assert adata.uns["gaussmix"]["means"].shape == (2, 8)
+    with pytest.raises(TypeError, match=r"needs several .* Give n_components=\[3\], or leave criterion out"):
+        cluster(adata, 3, use_rep="X_pca", criterion="stability")
     with pytest.raises(TypeError, match=r"adata.X is sparse, .* scanpy.pp.pca\(adata\), and give use_rep='X_pca'"):
         cluster(adata, 2)
     with pytest.raises(KeyError, match="use_rep='X_umap' is no key of obsm or layers, which have 'X_pca'"):

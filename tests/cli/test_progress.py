@@ -8,6 +8,7 @@ import pytest
 
 from gaussmix import GaussianMixture
 from gaussmix.cli.show.progress import Bars, Shown
+from gaussmix.fit.watch import Step
 
 
 @pytest.fixture
@@ -72,3 +73,33 @@ def test_a_line_tells_the_gain_beside_the_tolerance(shown, rng):
     assert seen[2] == f"step 3: {steps[2].log_likelihood:.6g} nats a row, gained {gain:.1e} (--tol 0.0001)"
     assert seen[[step.start for step in steps].index(1)].startswith("step 1: ")
     assert [str(each) for each in shown.get_renderables()][-1] == seen[-1]
+
+
+def test_a_line_tells_a_gain_only_after_the_step_before(shown):
+    """A resumed run begins with a later step; with a prior EM compares something else than the likelihood."""
+
+    def seen(tell, *where):
+        start, iteration, value, candidate = where
+        tell(Step(start, iteration, value, None, 0.0, 0.0, candidate))
+        return shown.below.partition(", gained ")[2]
+
+    tell = Bars(shown).steps(1e-3)
+    assert seen(tell, 0, 6, -5.0, None) == ""
+    assert seen(tell, 0, 7, -4.0, None) == "1.0e+00 (--tol 0.001)"
+    assert seen(tell, 1, 8, -3.0, None) == seen(tell, 1, 9, -3.0, 2) == seen(tell, 1, 12, -3.0, 2) == ""
+    assert seen(tell, 1, 13, -1.0, 2) == "2.0e+00 (--tol 0.001)"
+    without = Bars(shown).steps(None)
+    assert seen(without, 0, 1, -5.0, None) == seen(without, 0, 2, -4.0, None) == ""
+
+
+@pytest.mark.parametrize(("options", "tol"), [((), [1e-3]), (("--prior", "default"), [None])])
+def test_no_gain_of_the_likelihood_stands_beside_the_tolerance_of_the_objective(
+    options, tol, cli, tmp_path, monkeypatch, rng
+):
+    given, steps = [], Bars.steps
+    monkeypatch.setattr(Bars, "is_shown", True)
+    monkeypatch.setattr(Bars, "steps", lambda bars, tol: given.append(tol) or steps(bars, tol))
+    np.save(tmp_path / "rows.npy", rng.normal(size=(70_000, 1)))
+    how = "-k", 1, "-s", "full", "--tol", 1e-3, "--memory", "200kB"
+    assert cli("fit", tmp_path / "rows.npy", *how, *options).exit_code == 0
+    assert given == tol

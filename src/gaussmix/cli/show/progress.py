@@ -49,14 +49,19 @@ class Bars:
         return not self._shown.disable
 
     def steps(self, tol: object) -> Callable[[Step], None]:
-        """A callback of a fit: a line below the bars tells the log-likelihood, and its last gain beside `tol`."""
-        before = 0.0
+        """A callback of a fit: a line below the bars tells the log-likelihood, and its last gain beside `tol`.
+
+        Give None for `tol` where EM compares something else, such as the objective with a prior.
+        """
+        before: dict[tuple[int | None, ...], float] = {}  # the value of the last step
 
         def tell(step: Step) -> None:
             nonlocal before
-            now = step.log_likelihood
-            gain = f", gained {now - before:.1e} (--tol {tol})" if step.iteration > 1 else ""
-            self._shown.below, before = f"step {step.iteration}: {now:.6g} nats a row{gain}", now
+            now, *where = step.log_likelihood, step.candidate, step.start
+            last = before.get((*where, step.iteration - 1))  # a resumed run begins with a later step
+            gain = "" if last is None or tol is None else f", gained {now - last:.1e} (--tol {tol})"
+            self._shown.below = f"step {step.iteration}: {now:.6g} nats a row{gain}"
+            before = {(*where, step.iteration): now}
 
         return tell
 

@@ -26,7 +26,7 @@ def test_a_constant_column_is_named(two):
         search(np.c_[two, np.ones(80)])
     assert str(caught[0].message) == (
         "2 of 4 candidates could not be fitted: 2 × singular covariance. Column 2 (counted from 0) of X is constant. "
-        "Leave it out, or set reg_covar above 0. results_ has the reason of each."
+        "Leave it out, or raise reg_covar. results_ has the reason of each."
     )
 
 

@@ -163,7 +163,7 @@ def test_what_cannot_be_fitted_is_reported_and_never_wins(rng):
     rows = np.column_stack([rng.normal(size=40), np.full(40, 7.0)])
     said = (
         r"10 of 12 candidates could not be fitted: 6 × singular covariance, 4 × fewer rows than components\. "
-        r"Column 1 \(counted from 0\) of X is constant\. Leave it out, or set reg_covar above 0\. Lower n_components\."
+        r"Column 1 \(counted from 0\) of X is constant\. Leave it out, or raise reg_covar\. Lower n_components\."
     )
     with pytest.warns(RuntimeWarning, match=said) as caught:
         chosen = GaussianMixtureIC([1, 2, 41], covariance_type=FOUR, random_state=0).fit(rows)
@@ -195,7 +195,7 @@ def test_all_that_fail_are_one_error_with_reasons_counted(rng):
     rows = np.column_stack([rng.normal(size=20), np.zeros(20)])
     message = (
         r"None of 4 candidates could be fitted: 2 × singular covariance, 2 × fewer rows than components\. Column 1 "
-        r"\(counted from 0\) of X is constant\. Leave it out, or set reg_covar above 0\. Lower n_components\."
+        r"\(counted from 0\) of X is constant\. Leave it out, or raise reg_covar\. Lower n_components\."
     )
     estimator = GaussianMixtureIC([1, 30], covariance_type=["full", "diag"])
     with pytest.raises(ValueError, match=message):

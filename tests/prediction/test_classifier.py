@@ -480,6 +480,13 @@ def test_what_cannot_be_fitted_is_said_in_one_sentence_and_leaves_the_estimator(
     assert vars(classifier) == before
 
 
+def test_a_column_that_follows_from_others_is_named_for_the_classes():
+    said = r"class 0, 1 is singular\. Column 'twice' follows from column 'x0'\. Leave it out, or raise reg_covar\."
+    frame = pd.DataFrame(ROWS, columns=[f"x{place}" for place in range(ROWS.shape[1])])
+    with pytest.raises(ValueError, match=said):
+        GaussianMixtureClassifier(reg_covar=0).fit(frame.assign(twice=2 * frame["x0"]), LABELS)
+
+
 def test_a_class_of_one_row_may_share_its_covariance():
     y = np.array([0] * 19 + [1])
     with pytest.warns(

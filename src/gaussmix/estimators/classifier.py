@@ -34,6 +34,7 @@ from gaussmix.estimators.docs import documented
 from gaussmix.estimators.predictor import Counts, MixturePredictor, Structures
 from gaussmix.families.base import FAMILIES, shares_nothing
 from gaussmix.fit.classes import ClassCount, ClassFit, LabelledRows
+from gaussmix.fit.diagnostics import Faults
 from gaussmix.fit.fit import standing_of
 from gaussmix.fit.fitted import Ending, Fitted, RowFacts
 from gaussmix.fit.problem import Data
@@ -292,6 +293,9 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
             found = known.best_of_one_component_each(families, ridge, stopping)
         except SingularCovariance as error:
             classes = ", ".join(repr(self.classes_.tolist()[number]) for number in error.components)
+            faults = Faults.of(known.data.original, families).sentence(self._names)
+            if faults:
+                raise ValueError(f"The covariance of class {classes} is singular. {faults}") from None
             raise ValueError(
                 f"Too few distinct rows for the covariance of class {classes}: raise reg_covar, choose a "
                 "covariance_type that classes share, such as 'tied', or drop columns that are constant or follow from "

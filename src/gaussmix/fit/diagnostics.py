@@ -93,11 +93,11 @@ class Faults:
             said.append(f"{len(self.dependent) - _MOST} more follow from others.")
         if said:
             them = "it" if len(self.constant) + len(self.dependent) == 1 else "them"
-            said.append(f"Leave {them} out, or set reg_covar above 0.")
+            said.append(f"Leave {them} out, or raise reg_covar.")
         if self.few_rows is not None:
             said.append(
-                f"{counted(self.few_rows, 'row')} are too few for covariances between all features: set reg_covar "
-                "above 0 or a prior, or choose covariance_type='diag'."
+                f"{counted(self.few_rows, 'row')} are too few for covariances between all features: raise "
+                "reg_covar, set a prior, or choose covariance_type='diag'."
             )
         return " ".join(said)
 
@@ -213,9 +213,10 @@ def name_of(feature: int | None, names: Sequence[str] | None) -> str | int | Non
 def explained(
     error: SingularCovariance, source: Source, family: Family, names: Sequence[str] | None
 ) -> SingularCovariance:
-    """The same error with the columns that make covariances singular, if there are some."""
+    """The same error with the columns that make covariances singular, if there are some, in the place of its advice."""
     sentence = Faults.of(source, [family]).sentence(names)
-    return SingularCovariance(error.components, f"{error.sentence} {sentence}") if sentence else error
+    what = error.sentence.partition(" Try to ")[0]
+    return SingularCovariance(error.components, f"{what} {sentence}") if sentence else error
 
 
 def named(error: DegenerateError, source: Source, names: Sequence[str] | None) -> DegenerateError:

@@ -167,8 +167,8 @@ def matrix_flaw(covariances: Covariances, noun: str = "covariance") -> str | Non
     return None if usable else f"its {noun}s are beyond the range of float64"
 
 
-def is_symmetric(matrices: Array) -> bool:
-    """Whether matrices (…, d, d) are symmetric up to rounding and a few typed digits."""
+def is_symmetric(matrices: Array, digits: float = _ASYMMETRY) -> bool:
+    """Whether matrices (…, d, d) are symmetric up to rounding and a few typed digits, relative to the deviations."""
     scale = np.sqrt(np.abs(np.diagonal(matrices, axis1=-2, axis2=-1)))
-    allowed = _ASYMMETRY * scale[..., :, None] * scale[..., None, :]
+    allowed = digits * scale[..., :, None] * scale[..., None, :]
     return bool((np.abs(matrices - matrices.swapaxes(-1, -2)) <= allowed).all())

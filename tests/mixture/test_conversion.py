@@ -248,3 +248,30 @@ def test_what_is_no_mixture_of_torch_or_cuvs_is_refused():
         Mixture.from_torch(Theirs())
     with pytest.raises(ValueError, match=r"means of shape \(2, 2\) and 3 numbers in covariances make no mixture with"):
         Mixture.from_cuvs([0.5, 0.5], np.eye(2), [1.0, 2.0, 3.0])
+    with pytest.raises(ValueError, match=r"This is no mixture: a covariance is not symmetric\."):
+        Mixture.from_cuvs([1.0], [[0.0, 3.0]], [2.0, 0.5, 0.501, 1.0])
+    with pytest.raises(ValueError, match=r"This is no mixture: a weight is negative\."):
+        Mixture.from_cuvs([-1.0, -2.0], np.eye(2), [1.0, 2.0], covariance_type="spherical")
+
+
+@pytest.mark.parametrize("name", ["full", "diag"])
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"precisions_cholesky": np.zeros}, "a factor has a zero on its diagonal"),
+        ({"precisions_cholesky": lambda shape: np.full(shape, np.nan)}, "precisions_cholesky holds NaN or infinity"),
+        ({"precisions_cholesky": lambda shape: np.ones((2, 3))}, r"precisions_cholesky of shape \(2, 3\) doesn't go"),
+        ({"precisions_cholesky": lambda shape: np.ones((2, 3, 2))}, "precisions_cholesky of shape"),
+        ({"means": lambda shape: np.ones(2)}, r"doesn't go with means of shape \(2,\)"),
+        ({"component_probs": lambda shape: -np.ones(2)}, "a weight is negative"),
+        ({"component_probs": lambda shape: np.array([1.0, np.nan])}, "its weights hold NaN or infinity"),
+    ],
+)
+def test_numbers_of_torch_that_make_no_mixture_are_refused_in_a_sentence(name, change, said):
+    shape = FAMILIES[name].shape(2, 2)
+    factors = np.broadcast_to(np.eye(2), shape) if name == "full" else np.ones(shape)
+    numbers = {"component_probs": np.full(2, 0.5), "means": np.eye(2), "precisions_cholesky": factors}
+    Mixture.from_torch(SimpleNamespace(covariance_type=name, **numbers))
+    numbers |= {key: make(shape) for key, make in change.items()}
+    with pytest.raises(ValueError, match=f"This is no mixture: .*{said}"):
+        Mixture.from_torch(SimpleNamespace(covariance_type=name, **numbers))

@@ -13,7 +13,7 @@ from scipy.linalg import solve_triangular
 from gaussmix.checks import check_real
 from gaussmix.covariances import Covariances, Dense
 from gaussmix.families.base import Family, family_named, unconstrained
-from gaussmix.model import Model, flaw
+from gaussmix.model import Model, flaw, is_symmetric
 from gaussmix.numerics.arrays import Array
 from gaussmix.numerics.contract import contract
 from gaussmix.numerics.pieces import copied
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from sklearn.mixture import GaussianMixture
 
 _FITTED = ("covariance_type", "weights_", "means_", "covariances_")
+_OF_FLOAT32 = 1e-4  # of the standard deviations: how far halves of matrices differ, at most, after sums of many rows
 _OF_TORCH = ("covariance_type", "component_probs", "means", "precisions_cholesky")
 
 
@@ -70,12 +71,23 @@ def from_torch(estimator: Any) -> Model:
         raise TypeError(f"{what}: give a fitted GaussianMixture of torchgmm or pycave, or its model_.")
     weights, means, factors = (_doubles(name, getattr(module, name)) for name in _OF_TORCH[1:])
     family = family_named(module.covariance_type)
+    _check(_flaw_of_factors(means, factors, family))
     if not family.kind.is_matrix:
-        return from_parameters(weights / weights.sum(), means, factors**-2.0, None, family)
+        return from_parameters(_scaled(weights), means, factors**-2.0, None, family)
     d = factors.shape[-1]
     roots = np.array([solve_triangular(each, np.eye(d)) for each in factors.reshape(-1, d, d)])
     covariances = contract("mki,mkj->mij", roots, roots).reshape(factors.shape)
-    return from_parameters(weights / weights.sum(), means, _symmetric(family, covariances), None, family)
+    return from_parameters(_scaled(weights), means, _symmetric(family, covariances), None, family)
+
+
+def _flaw_of_factors(means: Array, factors: Array, family: Family) -> str | None:
+    """Say what keeps factors of precisions from being inverted, as the end of a sentence; None if nothing does."""
+    if means.ndim != 2 or factors.shape != family.shape(*means.shape):
+        return f"precisions_cholesky of shape {factors.shape} doesn't go with means of shape {means.shape}"
+    if not np.isfinite(factors).all():
+        return "precisions_cholesky holds NaN or infinity"
+    diagonals = np.diagonal(factors, axis1=-2, axis2=-1) if family.kind.is_matrix else factors
+    return None if (diagonals != 0).all() else "a factor has a zero on its diagonal"
 
 
 def from_cuvs(weights: ArrayLike, means: ArrayLike, covariances: ArrayLike, covariance_type: str) -> Model:
@@ -87,7 +99,18 @@ def from_cuvs(weights: ArrayLike, means: ArrayLike, covariances: ArrayLike, cova
             f"means of shape {centres.shape} and {flat.size} numbers in covariances make no mixture with "
             f"covariance_type={covariance_type!r}."
         )
-    return from_parameters(shares / shares.sum(), centres, _symmetric(family, flat.reshape(shape)), None, family)
+    matrices = flat.reshape(shape)
+    if family.kind.is_matrix and np.isfinite(matrices).all() and not is_symmetric(matrices, _OF_FLOAT32):
+        _check("a covariance is not symmetric")
+    return from_parameters(_scaled(shares), centres, _symmetric(family, matrices), None, family)
+
+
+def _scaled(weights: Array) -> Array:
+    """Weights that sum to 1 up to the rounding of float64."""
+    if (weights < 0).any():
+        _check("a weight is negative")
+    scaled: Array = weights / weights.sum()
+    return scaled
 
 
 def _doubles(name: str, values: Any) -> Array:

@@ -28,7 +28,7 @@ class _DatasetReader(Reader):
 
     def __init__(self, data: Any, asked: Request) -> None:
         self.name = f"data set {data.name!r} of {data.file.filename}"
-        if data.ndim != 2 or data.dtype.kind not in "biuf":
+        if data.ndim != 2 or data.shape[1] == 0 or data.dtype.kind not in "biuf":
             held = f"{data.dtype} of shape {data.shape}"
             raise ValueError(f"The {self.name} holds {held}, not rows and columns of numbers.")
         self._data, every = data, [f"x{1 + column}" for column in range(data.shape[1])]

@@ -161,7 +161,7 @@ STRUCTURES = ["full", "tied", "diag", "spherical"]
 MOST = 8  # clusters
 PAIRS = 5  # of bootstrap samples, for each number of clusters
 ALIKE = 0.95  # mean adjusted Rand index; the best of 0.8, 0.85, 0.9 and 0.95 on four other draws of each kind
-WAYS = ["BIC", "ICL", "AIC", "CV", "merging", "stability"]
+WAYS = ["BIC", "ICL", "AIC", "CV", "merging", "resampling"]
 
 
 def numbers_of(rows: NDArray[np.float64]) -> list[int]:
@@ -233,8 +233,8 @@ def numbers(options: Namespace) -> list[str]:
     made_by = (
         f"{COMMAND}: in how many of {options.repeats} repeats, each with new rows, each way finds the true number."
         f" The searches are over {len(STRUCTURES)} structures × K = 1 … {MOST}. Merging starts from the lowest BIC."
-        " Stability is the largest number of components with which two fits to bootstrap samples label the rows alike"
-        f" (full covariances; the adjusted Rand index, the mean of {PAIRS} pairs, is at least {ALIKE}), else 1."
+        " Resampling takes the largest number of components with which two fits to bootstrap samples label the rows"
+        f" alike (full covariances; the adjusted Rand index, the mean of {PAIRS} pairs, is at least {ALIKE}), else 1."
         " Searches start from Ward's hierarchy, fits to bootstrap samples from k-means"
     )
     lines = [

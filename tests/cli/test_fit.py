@@ -213,8 +213,9 @@ def test_the_rule_of_stopping_reaches_the_estimator_and_the_end_is_said(cli, fai
         (["--tol", "small"], "Invalid value for '--tol': --tol must be a number ≥ 0 or \"auto\", not 'small'."),
         (
             ["--criterion", "cv", "--max-time", 9],
-            "--criterion 'cv' does not support --max-time and callbacks",
+            "--criterion 'cv' does not support --max-time. Choose another --criterion, or leave it out.",
         ),
+        (["--criterion", "stability", "-k", "1"], "can't judge -k 1. Give larger numbers, such as -k 2:9, or"),
     ],
 )
 def test_options_that_end_a_fit_are_checked(options, said, cli, faithful):
@@ -299,7 +300,7 @@ def test_all_structures_are_tried_and_an_unknown_one_is_refused(cli, faithful):
 def test_stability_is_told_beside_bic(cli, faithful):
     result = cli("fit", faithful, "-k", "2:4", "-s", "full,tied", "--criterion", "stability")
     assert result.exit_code == 0
-    assert sum("highest STABILITY" in line for line in result.stdout.splitlines()) == 2  # in list and matrix
+    assert sum("highest stability" in line for line in result.stdout.splitlines()) == 2  # in list and matrix
     assert "Stability chose K = " in result.stdout
     assert "BIC is lowest for " in result.stdout
 

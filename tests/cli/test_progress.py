@@ -61,6 +61,17 @@ def test_the_bar_of_fits_counts_structures_too(verb, cli, faithful, tmp_path, mo
     assert totals == [4]
 
 
+@pytest.mark.parametrize("n_labels", [0, 2])
+def test_the_bar_of_stability_ends_with_the_last_repeat(n_labels, cli, tmp_path, rng, monkeypatch):
+    totals, done = [], []
+    monkeypatch.setattr(Bars, "fits", lambda bars, total: totals.append(total) or (lambda: done.append(1)))
+    rows = [f"{value},{number % 2 if number < n_labels else ''}" for number, value in enumerate(rng.normal(size=60))]
+    (tmp_path / "t.csv").write_text("\n".join(["x,kind", *rows]))
+    labels = ["--labels", "kind"] * (n_labels > 0)
+    assert cli("fit", tmp_path / "t.csv", "-k", "2:3", "-s", "full", "--criterion", "stability", *labels).exit_code == 0
+    assert totals == [len(done)]
+
+
 def test_a_line_tells_the_gain_beside_the_tolerance(shown, rng):
     bars, steps, seen = Bars(shown), [], []
     assert not bars.is_shown

@@ -1,5 +1,6 @@
 """The criterion "stability": how well labels of repeated fits agree with those of one component less and one more."""
 
+import re
 from copy import deepcopy
 
 import numpy as np
@@ -41,8 +42,8 @@ def cellcharter(labels):
 def test_the_index_is_scikit_learns(sizes, rng):
     labels = [rng.integers(size, size=200) for size in sizes]
     table = contingency_matrix(*labels).astype(float)
-    assert fowlkes_mallows(table) == pytest.approx(fowlkes_mallows_score(*labels), rel=1e-12)
-    assert fowlkes_mallows(np.eye(5)) == 0 == fowlkes_mallows_score(range(5), range(5))
+    assert fowlkes_mallows(table, 200) == pytest.approx(fowlkes_mallows_score(*labels), rel=1e-12)
+    assert fowlkes_mallows(np.eye(5), 5) == 0 == fowlkes_mallows_score(range(5), range(5))
 
 
 def test_it_is_cellcharters_of_fits_one_by_one(X, monkeypatch):
@@ -88,10 +89,30 @@ def test_a_weight_counts_rows(X):
     np.testing.assert_allclose(weighted["stability"], repeated["stability"], rtol=1e-9)
 
 
+def test_the_scale_of_weights_below_one_does_not_matter(X):
+    shares = 1 / (1 + np.arange(len(X)) % 3)
+    how = {**CHOICE, "n_folds": 3}
+    found = [GaussianMixtureIC([2, 3], **how).fit(X, sample_weight=scale * shares).results_ for scale in (1, 0.05)]
+    np.testing.assert_allclose(found[0]["stability"], found[1]["stability"], rtol=1e-9)
+
+
+def test_clear_groups_get_one_component_too_many():
+    rng = np.random.default_rng(0)
+    rows = np.concatenate([rng.normal(corner, size=(100, 2)) for corner in [(0, 0), (8, 0), (0, 8)]])
+    found = GaussianMixtureIC(range(2, 6), **CHOICE, reg_covar=1e-6).fit(rows)
+    assert found.n_components_ == 4
+    assert "that is often one too many" in found.summary().warnings[-1]
+    assert found.summary().warnings[-1].endswith("BIC is lowest for full, K = 3.")
+
+
 def test_no_repeat_lacks_a_component_of_a_label(X):
     labels = np.where(np.arange(len(X)) % 3, -1, np.arange(len(X)) % 2)
-    found = GaussianMixtureIC([2, 3], **CHOICE, n_folds=2).fit(X, labels=labels).results_["stability"]
-    np.testing.assert_array_equal(np.isnan(found), [True, False])  # one component has no place for label 1
+    found = GaussianMixtureIC([2, 3], **CHOICE, n_folds=2).fit(X, labels=labels)
+    np.testing.assert_array_equal(np.isnan(found.results_["stability"]), [True, False])  # label 1 is no only component
+    too_few = "Too few repeats with K − 1, K and K + 1 components could be fitted to judge"
+    assert found.summary().warnings[-1].endswith(f"{too_few} full 2.")
+    with pytest.raises(ValueError, match=f"{re.escape(too_few)} any candidate by stability. Choose another"):
+        GaussianMixtureIC(2, **CHOICE, n_folds=2).fit(X, labels=labels)
 
 
 def test_noise_is_a_label(X):
@@ -126,7 +147,8 @@ def test_a_peak_is_higher_than_both_neighbours():
 def test_what_was_chosen_is_told_beside_bic(X):
     found = GaussianMixtureIC(range(2, 7), **CHOICE).fit(X)
     sentence = found.summary().warnings[-1]
-    assert sentence.startswith(f"Stability chose K = {found.n_components_}, and favours few components. Peaks of")
+    assert sentence.startswith(f"Stability chose K = {found.n_components_}. ")
+    assert "one too many. Peaks of full: K = " in sentence
     assert sentence.endswith(f"BIC is lowest for full, K = {2 + int(np.argmin(found.results_['bic']))}.")
 
 
@@ -137,8 +159,10 @@ def test_the_picture_marks_the_peaks(X):
     assert len(at)
     np.testing.assert_array_equal(display.peaks_.get_xdata(), 2 + at)
     np.testing.assert_array_equal(display.peaks_.get_ydata(), np.array(found.results_["stability"])[at])
-    assert display.ax_.get_ylabel() == "STABILITY (higher is better)"
+    assert display.ax_.get_ylabel() == "stability (higher is better)"
     assert CriterionDisplay.from_estimator(found, criterion="bic").peaks_ is None
+    from_one = GaussianMixtureIC([1, 2], **CHOICE, n_folds=2).fit(X)
+    assert not CriterionDisplay.from_estimator(from_one).failures_, "one component is fitted, and not judged"
 
 
 @pytest.mark.parametrize(
@@ -146,7 +170,7 @@ def test_the_picture_marks_the_peaks(X):
     [
         ({"n_components": 1}, "can't judge n_components=1. Give larger numbers"),
         ({"init_params": "hierarchical"}, "needs a start that draws, and init_params='hierarchical' makes all repeats"),
-        ({"max_time": 9}, "criterion='stability' does not support max_time and callbacks"),
+        ({"max_time": 9}, "criterion='stability' does not support max_time. Choose"),
         ({"trim": 0.1}, "criterion='stability' does not support trim"),
         ({"n_folds": 1}, "n_folds=1 must be an integer ≥ 2"),
     ],

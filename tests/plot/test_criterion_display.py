@@ -57,6 +57,7 @@ def test_what_searched_for_nothing_is_refused(search):
 def test_the_ten_best_decide_the_axis(sign):
     bic = sign * np.array([3700.0 + 10 * k for k in range(12)] + [11_000.0, 10_500.0])
     results = {"n_components": [*range(1, 15)], "structure": ["full"] * 14, "bic": bic, "cv": bic}
+    results["failure"] = [None] * 14
     display = CriterionDisplay(results=results, best_index=0, criterion="bic" if sign > 0 else "cv").plot()
     low, high = sorted(sign * np.array(display.ax_.get_ylim()))
     assert low < 3700

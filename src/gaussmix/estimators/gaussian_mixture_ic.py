@@ -51,7 +51,7 @@ from gaussmix.fit.stability import peaks
 from gaussmix.fit.watch import Callback, with_teardown
 from gaussmix.noise import Noise
 from gaussmix.priors import Dirichlet, NormalInverseWishart
-from gaussmix.report.messages import SearchWarning, dropped_sentence, not_begun_sentence
+from gaussmix.report.messages import TOO_FEW_REPEATS, SearchWarning, dropped_sentence, not_begun_sentence
 from gaussmix.restrictions import Restrictions
 from gaussmix.sources.base import Source
 from gaussmix.starts.base import DETERMINISTIC
@@ -79,8 +79,8 @@ class GaussianMixtureIC(MixtureEstimator):
         "aicc" (Hurvich & Tsai 1989) the lowest wins; mclust's have the opposite sign. "cv" is the mean log-likelihood
         of held-out rows, nats per unit of sample weight. The candidate with the fewest parameters wins among those
         within one standard error of the highest. "stability" is how well the labels of repeated fits agree with those
-        of repeats with one component less and one more, from 0 to 1; the highest wins. It favours few components, and
-        never takes one: see the peaks in `results_` too.
+        of repeats with one component less and one more, from 0 to 1; the highest wins. Where groups are clear, it often
+        takes one too many, and it never takes one: see the peaks in `results_` too.
     n_folds : int, default 5
         Parts that "cv" cuts the rows into, at random; their sizes differ by at most one row. For "stability", how often
         each candidate is fitted again, from other draws of the starts, with k-means for "auto".
@@ -307,9 +307,9 @@ class GaussianMixtureIC(MixtureEstimator):
         candidates, problem, plan = self._checked(X, sample_weight, labels, X_error)
         stopping, source = plan.stopping, problem.data.original
         if stopping.is_watched and criterion in HIGHER:
+            unknown = "callbacks" if self.max_time is None else "max_time"
             raise ValueError(
-                f"criterion={criterion!r} does not support max_time and callbacks. Choose another criterion, or remove "
-                "them."
+                f"criterion={criterion!r} does not support {unknown}. Choose another criterion, or leave it out."
             )
         if criterion == STABILITY:
             _check_repeats(candidates, plan.starts)
@@ -335,6 +335,10 @@ class GaussianMixtureIC(MixtureEstimator):
             table |= {"cv": mean.tolist(), "cv_error": error.tolist()}
         elif criterion == STABILITY:
             mean[[result.failure is not None for result in results]] = np.nan
+            if np.isnan(mean).all():
+                raise ValueError(
+                    f"{TOO_FEW_REPEATS} any candidate by stability. Choose another criterion, or other n_components."
+                )
             number = lowest(results, -mean)
             of_pairs = {"stability": mean.tolist(), "stability_sd": error.tolist()}
             table |= of_pairs | {"is_peak": peaks(candidates, mean)}

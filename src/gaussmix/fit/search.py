@@ -190,9 +190,8 @@ class Search:
         mean, deviation : as for `stability`.
         """
         starts = ["kmeans" if isinstance(start, str) and start == AUTO else start for start in self.plan.starts]
-        is_known = self.problem.data.known is not None  # then fewer components may lack one that a label names
-        least = min(candidate.n_components for candidate in self.candidates) if is_known else 1
-        repeats: Repeats = {candidate: [] for candidate in neighbours(self.candidates, least)}
+        with_labels = self.problem.data.known is not None
+        repeats: Repeats = {candidate: [] for candidate in neighbours(self.candidates, with_labels=with_labels)}
         for number in range(n_repeats):
             rng = np.random.default_rng(int(self.plan.rng.integers(2**63)))
             plan = replace(self.plan, starts=starts, rng=rng, stage=f"repeat {number} ")

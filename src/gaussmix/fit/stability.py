@@ -20,11 +20,13 @@ from gaussmix.waist.parameters import Parameters
 Repeats = dict[Candidate, list[Parameters | None]]  # the mixture of each repeat; None where it could not be fitted
 
 
-def neighbours(candidates: Sequence[Candidate], least: int = 1) -> list[Candidate]:
-    """The candidates, and those of the same structures with one component less, down to `least`, and one more.
+def neighbours(candidates: Sequence[Candidate], *, with_labels: bool) -> list[Candidate]:
+    """The candidates, and those of the same structures with one component less and one more.
 
+    Where labels of rows are known, none has fewer components than all candidates: it may lack one that a label names.
     Structure by structure, fewest components first.
     """
+    least = min(candidate.n_components for candidate in candidates) if with_labels else 1
     around = (each._replace(n_components=each.n_components + more) for each in candidates for more in (-1, 0, 1))
     families = list(dict.fromkeys(each.family for each in candidates))
     found = dict.fromkeys(each for each in around if each.n_components >= least)
@@ -43,8 +45,8 @@ def stability(
     steps = [(low, high) for low in repeats if (high := low._replace(n_components=low.n_components + 1)) in repeats]
     places = {each: place for place, each in enumerate(repeats)}
     of_steps = tuple((places[low], places[high]) for low, high in steps)
-    tables = source.map_merge(_Crossed(engine, tuple(map(tuple, repeats.values())), of_steps))
-    found = {low: [*map(fowlkes_mallows, each)] for (low, _), each in zip(steps, tables, strict=True)}
+    own, *tables = source.map_merge(_Crossed(engine, tuple(map(tuple, repeats.values())), of_steps))
+    found = {low: [fowlkes_mallows(table, own) for table in each] for (low, _), each in zip(steps, tables, strict=True)}
     mean, deviation = np.full((2, len(candidates)), np.nan)
     for place, each in enumerate(candidates):
         sides = [found.get(each._replace(n_components=each.n_components - less), []) for less in (1, 0)]
@@ -63,20 +65,19 @@ def peaks(candidates: Sequence[Candidate], values: Array) -> list[bool]:
     return [known[each] > beside(each, -1) and known[each] > beside(each, 1) for each in candidates]
 
 
-def fowlkes_mallows(table: Array) -> float:
+def fowlkes_mallows(table: Array, own: float) -> float:
     """The index of a contingency table: of two rows with the same label in one fit, how often they have it in both.
 
     √(T/P) √(T/Q); T, P and Q count the pairs of rows with equal labels in both, the first and the second; Fowlkes &
-    Mallows (1983), JASA 78, section 2.
+    Mallows (1983), JASA 78, section 2. A pair counts the product of its weights; `own` are pairs of a row with itself.
     """
-    n = table.sum()
-    both, first, second = (float((sums**2).sum() - n) for sums in (table, table.sum(axis=1), table.sum(axis=0)))
-    return math.sqrt(both / first) * math.sqrt(both / second) if both > 0 else 0.0
+    both, first, second = (float((sums**2).sum() - own) for sums in (table, table.sum(axis=1), table.sum(axis=0)))
+    return math.sqrt(both / first) * math.sqrt(both / second) if min(both, first, second) > 0 else 0.0
 
 
 @dataclass(frozen=True, eq=False)
 class _Crossed:
-    """The task that counts the weight of rows by their labels in two fits.
+    """The task that counts the weight of pairs of a row with itself, and that of rows by their labels in two fits.
 
     Parameters
     ----------
@@ -98,7 +99,7 @@ class _Crossed:
     def call(self, block: Block, state: None) -> Sums:
         tree = Tree[Sums]()
         for leaf in block.cut():
-            tree.add(Sums(self._tables(leaf)))
+            tree.add(Sums((_own_pairs(leaf), *self._tables(leaf))))
         return tree.total
 
     def _tables(self, leaf: Block) -> Iterator[Sums]:
@@ -122,3 +123,9 @@ class _Crossed:
     def _labels(self, leaf: Block, place: int) -> list[Any]:
         """Labels of each repeat, counted from noise on; None where there is no fit."""
         return [None if each is None else self.engine.labels(leaf, each) - NOISE for each in self.fits[place]]
+
+
+def _own_pairs(leaf: Block) -> float:
+    """Σ w min(w, 1): a row of weight 2 is two rows, each in one pair with itself; one of weight 0.5 is no half row."""
+    weight = leaf.row_weight
+    return float(leaf.n_rows if weight is None else (weight * np.minimum(weight, 1)).sum())

@@ -92,12 +92,13 @@ class CriterionDisplay(Display):
         names = list(dict.fromkeys(structures.tolist()))
         looks = looks_of(len(names), colors, ax.get_facecolor())
         self.lines_, self.failures_ = {}, {}
+        is_failed = np.array([why is not None for why in self.results["failure"]])
         for nth, (name, look) in enumerate(zip(names, looks, strict=True)):
             mine = np.flatnonzero(structures == name)
             mine = mine[np.argsort(counts[mine], kind="stable")]
             style = {"color": look.color, "marker": look.marker, "linestyle": look.line_style}
             (self.lines_[name],) = ax.plot(counts[mine], values[mine], label=name, markersize=4, linewidth=1.2, **style)
-            failed = counts[mine[np.isnan(values[mine])]]
+            failed = counts[mine[is_failed[mine]]]
             if len(failed):
                 self.failures_[name] = self._cross(failed, nth, len(names), look.color)
         best = counts[self.best_index], values[self.best_index]
@@ -108,8 +109,9 @@ class CriterionDisplay(Display):
             at = np.flatnonzero(self.results["is_peak"])
             style = {"marker": "^", "linestyle": "", "markersize": 8, "markerfacecolor": "none", "color": "0.5"}
             (self.peaks_,) = ax.plot(counts[at], values[at], **style)
+        name = self.criterion if self.criterion == "stability" else self.criterion.upper()
         better = "higher is better" if self.criterion in _HIGHER else "lower is better"
-        ax.set(xlabel="number of components", ylabel=f"{self.criterion.upper()} ({better})")
+        ax.set(xlabel="number of components", ylabel=f"{name} ({better})")
         self._count_along_x(min_n_ticks=1)
         ax.set_xlim(counts.min() - 0.5, counts.max() + 0.5)
         self._show_the_best(values)

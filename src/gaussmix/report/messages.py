@@ -31,6 +31,9 @@ _NOT_CONVERGED = (
 )
 
 
+TOO_FEW_REPEATS = "Too few repeats with K − 1, K and K + 1 components could be fitted to judge"
+
+
 class SearchWarning(RuntimeWarning):
     """What the user should know of a search as a whole, and not of the mixture that it chose."""
 
@@ -128,7 +131,7 @@ def dropped_sentence(results: Sequence[Result], chosen: Result, columns: str) ->
 
 
 def stability_sentence(results: Table, best: int) -> str | None:
-    """Say what a choice by stability stands beside: the other peaks, and what BIC takes; None for another choice."""
+    """Say what a choice by stability stands beside: the peaks, what was not judged, and what BIC takes; else None."""
     if "stability" not in results:
         return None
     structures, counts = results["structure"], results["n_components"]
@@ -136,8 +139,11 @@ def stability_sentence(results: Table, best: int) -> str | None:
     peaks = [str(count) for structure, count, is_peak in found if is_peak and structure == structures[best]]
     low = min((bic, place) for place, bic in enumerate(results["bic"]) if bic == bic)[1]
     of_peaks = f"Peaks of {structures[best]}: K = {', '.join(peaks)}. " if peaks else ""
-    chosen = f"Stability chose K = {counts[best]}, and favours few components. {of_peaks}"
-    return f"{chosen}BIC is lowest for {structures[low]}, K = {counts[low]}."
+    judged = zip(structures, counts, results["stability"], results["failure"], strict=True)
+    missing = [f"{name} {count}" for name, count, value, why in judged if why is None and value != value and count > 1]
+    of_missing = f" {TOO_FEW_REPEATS} {', '.join(missing)}." if missing else ""
+    chosen = f"Stability chose K = {counts[best]}. Where groups are clear, that is often one too many. {of_peaks}"
+    return f"{chosen}BIC is lowest for {structures[low]}, K = {counts[low]}.{of_missing}"
 
 
 def rounding_sentence(mixture: Model) -> str | None:

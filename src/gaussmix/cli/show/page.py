@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from gaussmix.cli.show.findings import Findings, covariances_of
+from gaussmix.cli.show.reports import heading_of, mark
 from gaussmix.errors import counted
 from gaussmix.mixture.digits import mean_and_deviation, share
 from gaussmix.mixture.holes import tail_probability
@@ -144,7 +145,7 @@ def _criterion(findings: Findings) -> str:
         return ""
     drawn = CriterionDisplay.from_estimator(search)
     chosen = f"{findings.mixture.n_components} components, {findings.mixture.family.name} covariances"
-    alt = f"{search.criterion.upper()} of every candidate over the number of components; chosen: {chosen}."
+    alt = f"{heading_of(search.criterion)} of every candidate over the number of components; chosen: {chosen}."
     return f"<h2>How many components</h2>\n{_picture(drawn.figure_, alt, 'The ring is what was chosen.', 'svg')}"
 
 
@@ -192,8 +193,8 @@ def _fit(findings: Findings) -> str:
         lines.append(f"{counted(int((~findings.is_complete).sum()), 'row')} with empty cells, by what else they hold")
     if search is not None:
         values = search.results_[search.criterion]
-        best = f"{search.criterion.upper()} {values[search.best_index_]:.2f}"
-        lines.append(f"{best}, the lowest of {counted(len(values), 'candidate')}")
+        best = f"{heading_of(search.criterion)} {values[search.best_index_]:.2f}"
+        lines.append(f"{best}, the {mark(search.criterion)} of {counted(len(values), 'candidate')}")
         if mixture.noise is not None:
             lines.append("A uniform background beside the components, over the box of the rows")
         lines.append(f"EM from {search.init_params} starts, {counted(search.n_iter_, 'step')}")

@@ -19,7 +19,7 @@ from gaussmix.cli.model_file import ModelFile
 from gaussmix.cli.outputs import json_value
 from gaussmix.cli.show.findings import covariances_of
 from gaussmix.cli.show.notices import in_options
-from gaussmix.door.parameters import HELD_OUT, HIGHER
+from gaussmix.door.parameters import HELD_OUT, HIGHER, STABILITY
 from gaussmix.errors import FailureKind, counted
 from gaussmix.estimators.bayesian_gaussian_mixture import components_used
 from gaussmix.estimators.gaussian_mixture_ic import GaussianMixtureIC
@@ -86,7 +86,7 @@ def show_top(console: Console, search: GaussianMixtureIC) -> None:
     names = structures(results)
     several = len(set(names)) > 1
     table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False)
-    for heading in (*["structure"] * several, "K", "log-likelihood", criterion.upper(), "steps"):
+    for heading in (*["structure"] * several, "K", "log-likelihood", heading_of(criterion), "steps"):
         table.add_column(heading, justify="left" if heading == "structure" else "right", no_wrap=True)
     table.add_column("converged")  # the only one that may wrap: a reason can be long
     for place in _best_first(search) if several else range(len(names)):
@@ -97,7 +97,9 @@ def show_top(console: Console, search: GaussianMixtureIC) -> None:
             table.add_row(*begin, *[_FAILED] * 3, why, style="dim")
             continue
         is_best = place == search.best_index_
-        ended = ("yes" if row["converged"] else "no") + (f"  ← {_mark(criterion)}" if is_best else "")
+        ended = ("yes" if row["converged"] else "no") + (
+            f"  ← {mark(criterion)} {heading_of(criterion)}" if is_best else ""
+        )
         numbers = f"{row['log_likelihood']:.2f}", _value(row[criterion], criterion), str(row["n_iter"])
         table.add_row(*begin, *numbers, ended, style="bold" if is_best else None)
     console.print(table)
@@ -138,7 +140,11 @@ def show_matrix(console: Console, search: GaussianMixtureIC) -> None:
             table.add_column(f"K = {count}", justify="right", no_wrap=True)
         for name in names:
             table.add_row(name, *(cells[name, count] for count in shown))
-        console.print(f"\n{criterion.upper()} of each; * marks the {_mark(criterion)}:\n" if first == 0 else "")
+        console.print(
+            f"\n{heading_of(criterion)} of each; * marks the {mark(criterion)} {heading_of(criterion)}:\n"
+            if first == 0
+            else ""
+        )
         console.print(table)
     kinds = Counter(FailureKind.of_text(why) for why in results["failure"] if why is not None)
     failed = {kind.words: number for kind, number in kinds.items() if kind.was_begun}
@@ -148,10 +154,16 @@ def show_matrix(console: Console, search: GaussianMixtureIC) -> None:
         console.print("\n" + "\n".join(f"{_FAILED} {each}." for each in said), soft_wrap=True)
 
 
-def _mark(criterion: str) -> str:
+def heading_of(criterion: str) -> str:
+    """The name of a criterion: "BIC" and other acronyms in capitals."""
+    return criterion if criterion == STABILITY else criterion.upper()
+
+
+def mark(criterion: str) -> str:
+    """What the chosen candidate is among all."""
     if criterion == HELD_OUT:
         return "simplest within an error of the highest"
-    return f"{'highest' if criterion in HIGHER else 'lowest'} {criterion.upper()}"
+    return "highest" if criterion in HIGHER else "lowest"
 
 
 def _value(value: float, criterion: str, decimals: int = 2) -> str:

@@ -190,7 +190,8 @@ def fit(
 def run_search(search: GaussianMixtureIC, rows: Source, labels: list[Any] | None = None) -> None:
     """Fit the candidates of a search with a bar of progress, and print what was unusual."""
     candidates = [Candidate(*pair) for pair in check_candidates(search, rows.n_features)]
-    again = {HELD_OUT: len(candidates), STABILITY: len(neighbours(candidates))}.get(search.criterion, 0)
+    around = neighbours(candidates, with_labels=labels is not None)
+    again = {HELD_OUT: len(candidates), STABILITY: len(around)}.get(search.criterion, 0)
     fits = fit_stepwise(search, rows, labels=labels)
     with progress() as bars, collected_warnings() as collected, closing(fits):
         advance = bars.fits(len(candidates) + search.n_folds * again)

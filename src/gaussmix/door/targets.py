@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils import column_or_1d
-from sklearn.utils.multiclass import check_classification_targets
 
 from gaussmix.door.parameters import check_numbers
 from gaussmix.mixture.features import Features, places
@@ -48,6 +47,8 @@ def check_classes(y: ArrayLike | None, n_rows: int) -> tuple[NDArray[Any], NDArr
     named = np.asarray(given[known].tolist(), dtype=_type_of_numbers(y, given))  # objects become numbers or text
     if not named.size:
         raise ValueError("y holds no class: every label is missing. Give the classes of some rows.")
+    from sklearn.utils.multiclass import check_classification_targets  # slow to load, and only classes need it
+
     check_classification_targets(np.repeat(named, 2))  # it warns of many classes for few rows, and these are one each
     classes, numbers = np.unique(named, return_inverse=True)
     if len(classes) < 2:

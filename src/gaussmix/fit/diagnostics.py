@@ -213,10 +213,9 @@ def name_of(feature: int | None, names: Sequence[str] | None) -> str | int | Non
 def explained(
     error: SingularCovariance, source: Source, family: Family, names: Sequence[str] | None
 ) -> SingularCovariance:
-    """The same error with the columns that make covariances singular, if there are some, in the place of its advice."""
+    """The same error with the columns that make covariances singular, if there are some."""
     sentence = Faults.of(source, [family]).sentence(names)
-    what = error.sentence.partition(" Try to ")[0]
-    return SingularCovariance(error.components, f"{what} {sentence}") if sentence else error
+    return SingularCovariance(error.components, f"{error.sentence} {sentence}") if sentence else error
 
 
 def named(error: DegenerateError, source: Source, names: Sequence[str] | None) -> DegenerateError:

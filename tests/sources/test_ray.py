@@ -198,7 +198,7 @@ def test_calls_that_keep_nothing_for_each_row_have_the_bits_of_arrays(call, rng)
 
 @pytest.mark.filterwarnings("ignore:Use .expr. instead of .fn.:UserWarning")
 def test_a_block_may_lose_all_its_rows_to_a_filter(whole):
-    parts = np.split(whole[:3_000], [1_000, 2_000])
+    parts = np.split(whole[:3_000].copy(), [1_000, 2_000])
     parts[1][:, 0] = -99.0
     chosen = ray.data.from_arrow(list(map(table_of, parts))).select_columns(NAMES).filter(lambda row: row["a"] > -99)
     rows = np.concatenate([parts[0], parts[2]])[:, :-1]

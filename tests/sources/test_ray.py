@@ -450,7 +450,8 @@ def test_a_worker_may_die_at_any_moment(whole, ragged, rng, request):
                 sleep(0.02)
             sleep(rng.random() / 2)
             for victim in victims:
-                os.kill(victim, signal.SIGKILL)
+                with suppress(ProcessLookupError):  # the fit has ended before
+                    os.kill(victim, signal.SIGKILL)
 
         killer = threading.Thread(target=kill)
         killer.start()

@@ -8,7 +8,9 @@ import re
 import signal
 import tempfile
 import threading
+import weakref
 from _thread import interrupt_main
+from concurrent.futures import Future
 from contextlib import suppress
 from functools import partial
 from importlib import import_module, metadata
@@ -603,6 +605,30 @@ def test_the_death_of_the_scheduler_is_told(empty, monkeypatch):
     empty.close()
     with pytest.raises(ConnectionError, match=r"cluster at inproc://.* can't be reached: its scheduler has ended"):
         mixture().fit(source)
+
+
+def test_the_error_of_work_elsewhere_does_not_keep_who_waited_for_it():
+    class Rows:
+        pass
+
+    def failed():
+        work = Future()
+        work.set_exception(ValueError("as it should"))
+        return work
+
+    def wait():
+        rows = Rows()
+        kept.append(weakref.ref(rows))
+        waiting.awaited(failed(), lambda: True, "", "")
+
+    kept = []
+    gc.disable()
+    try:
+        with pytest.raises(ValueError, match="as it should"):
+            wait()
+        assert kept[0]() is None
+    finally:
+        gc.enable()
 
 
 @pytest.mark.heavy

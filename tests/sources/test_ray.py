@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import re
 import shutil
@@ -461,9 +462,24 @@ def test_a_worker_may_die_at_any_moment(whole, ragged, rng, request):
             killer.join()
 
 
-def test_actors_end_with_their_source(ragged):
+@pytest.fixture
+def no_collection():
+    """What goes in this test goes because nothing refers to it."""
+    gc.disable()
+    yield
+    gc.enable()
+
+
+@pytest.mark.usefixtures("no_collection")
+@pytest.mark.parametrize("n_deaths", [0, 1])
+def test_actors_end_with_their_source(n_deaths, ragged):
+    """Also after the error of one that died."""
     source = open(ragged)
     mixture().fit(source)
+    for _ in range(n_deaths):
+        for victim in workers():
+            os.kill(victim, signal.SIGKILL)
+        mixture().fit(source)
     assert workers()
     del source
     until = monotonic() + 20

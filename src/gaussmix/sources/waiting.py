@@ -62,7 +62,9 @@ def awaited(work: Future[T], has_workers: Callable[[], bool], cluster: str, advi
             if not was_told:
                 was_told = True
                 warn(f"{idle}, and the work waits for one. {advice}")
+        return work.result()
     except BaseException:
         work.cancel()
         raise
-    return work.result()
+    finally:
+        del work  # else its error would keep it, and it its error, whose traceback keeps the source

@@ -138,29 +138,32 @@ def sanitize(session: nox.Session) -> None:
     session.run("pytest", *only, *session.posargs, env=environment)
 
 
+CLUSTERS = {
+    "stores": ["tests/sources/test_stores.py", "tests/sources/test_lakes.py"],
+    "ray": ["tests/sources/test_ray.py"],
+    "spark": [
+        *("-k", "spark or Spark", "tests/sources/test_spark.py"),
+        *("tests/meta/test_docstrings.py", "tests/prediction/test_examples.py"),
+    ],
+}
+
+
 @nox.session
-def stores(session: nox.Session) -> None:
-    """Files in object stores, and tables of Delta and Iceberg; the libraries for their tests take 270 MB."""
-    session.install(".[test,stores]", "moto[s3]>=5", "flask>=3", "flask-cors>=5")
+def clusters(session: nox.Session) -> None:
+    """Rows in object stores, lakes, Ray and Spark: a gigabyte, and Java 17. `-- ray -k actors` for a part of them."""
+    session.install(".[test,stores,ray,spark]", "moto[s3]>=5", "flask>=3", "flask-cors>=5")
     session.install("deltalake>=1", "pyiceberg[sql-sqlite]>=0.9")
-    session.run("pytest", "-n", "0", "tests/sources/test_stores.py", "tests/sources/test_lakes.py", *session.posargs)
-
-
-@nox.session
-def spark(session: nox.Session) -> None:
-    """Rows in Spark; needs Java 17, and half a gigabyte to install. `-- --heavy` for the long tests."""
-    session.install(".[test,spark]")
     session.run(*IMPORT_CORE)
-    files = ["tests/sources/test_spark.py", "tests/meta/test_docstrings.py", "tests/prediction/test_examples.py"]
-    session.run("pytest", "-n", "0", "--session-timeout=900", "-k", "spark or Spark", *files, *session.posargs)
-
-
-@nox.session
-def ray(session: nox.Session) -> None:
-    """Rows in Ray, which takes 300 MB to install."""
-    session.install(".[test,ray]")
-    session.run(*IMPORT_CORE)
-    session.run("pytest", "-n", "0", "tests/sources/test_ray.py", *session.posargs)
+    asked = [name for name in session.posargs if name in CLUSTERS]
+    others = [argument for argument in session.posargs if argument not in CLUSTERS]
+    failed = []
+    for name in asked or CLUSTERS:
+        try:
+            session.run("pytest", "-n", "0", "--all", "--session-timeout=900", *CLUSTERS[name], *others)
+        except nox.command.CommandFailed:
+            failed.append(name)
+    if failed:
+        session.error(f"failed: {', '.join(failed)}")
 
 
 @nox.session

@@ -21,12 +21,13 @@ MANY = 16  # tests of one function: of larger products a plain run draws a few
 
 def pytest_addoption(parser):
     parser.addoption("--heavy", action="store_true", help="run what a plain run leaves out, and nothing else")
+    parser.addoption("--all", action="store_true", help="run every test")
     parser.addoption("--many-blocks", action="store_true", help="cut all arrays in memory into many small blocks")
     parser.addoption("--kills", type=int, default=4, help="how many workers of a Dask or Ray cluster are killed")
 
 
 def pytest_configure(config):
-    config.addinivalue_line("markers", "heavy: a test that takes long; only `--heavy` runs it")
+    config.addinivalue_line("markers", "heavy: a test that takes long; only `--heavy` and `--all` run it")
     config.addinivalue_line("markers", "pairwise: of all combinations of parameters a plain run tests a few")
     config.addinivalue_line("markers", "one_block: a test of what is done where all rows are one block")
     if config.getoption("many_blocks"):
@@ -34,15 +35,21 @@ def pytest_configure(config):
 
 
 def pytest_collection_modifyitems(config, items):
+    if not config.getoption("all"):
+        keep_a_part(config, items)
+    if config.getoption("many_blocks"):
+        for item in items:
+            if item.get_closest_marker("one_block"):
+                item.add_marker(pytest.mark.skip(reason="is about rows in one block"))
+
+
+def keep_a_part(config, items):
+    """Leave to `--heavy` what a plain run does not run, or nothing else."""
     heavy = {id(item) for item in items if item.get_closest_marker("heavy")}
     heavy |= not_drawn([item for item in items if id(item) not in heavy])
     parts = [item for item in items if id(item) not in heavy], [item for item in items if id(item) in heavy]
     items[:], dropped = reversed(parts) if config.getoption("heavy") else parts
     config.hook.pytest_deselected(items=dropped)
-    if config.getoption("many_blocks"):
-        for item in items:
-            if item.get_closest_marker("one_block"):
-                item.add_marker(pytest.mark.skip(reason="is about rows in one block"))
 
 
 def not_drawn(items):

@@ -41,6 +41,7 @@ from gaussmix.fit.problem import Problem
 from gaussmix.model import Model
 from gaussmix.numerics.arrays import Array
 from gaussmix.numerics.core import native_target
+from gaussmix.sources.base import OfLeaves
 
 RESULT = RESULTS / "certificates.md"
 N_FITS, LEAST, MOST_STEPS = 240, 1e-9, 50_000
@@ -153,7 +154,8 @@ def of_pass(distance: float) -> list[str]:
     problem, plan = GaussianMixture(n_components, **how)._checked(rows, None, None, None, None)
     model, engine = fit(problem, plan).run.model, NativeEngine(1)
     at = Coordinates.of(model, problem.objective, Trace())
-    tasks: list[Any] = [Scores(engine, at), StepTask(engine, n_components, model.parameters, model.family.need(None))]
+    of_step = StepTask(engine, n_components, model.parameters, model.family.need(None))
+    tasks: list[Any] = [OfLeaves(Scores(engine, at)), of_step]
     target = native_target()
     assert target is not None, "this page is about the core"
     best, peak = [np.inf, np.inf], 0.0

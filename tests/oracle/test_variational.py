@@ -16,7 +16,7 @@ from gaussmix.em.concentration import DirichletWeights, StickWeights
 from gaussmix.em.fast_path import FastPath
 from gaussmix.em.initial import InitialMoments
 from gaussmix.em.loop import run_em
-from gaussmix.em.merges import Survey, merges
+from gaussmix.em.merges import merges, survey
 from gaussmix.em.stopping import Stopping
 from gaussmix.em.trace import final
 from gaussmix.em.variational import Variational
@@ -282,9 +282,8 @@ def test_the_gain_of_a_merge_is_known_without_em(name, has_sticks) -> None:
     pairs, most, _ = merges(q)
     assert len(pairs)
     before = after_m_step(rows, shares, theirs)
-    survey = Survey(choose(), q.parameters, pairs, np.array([], dtype=np.intp))
     expected = shares_of(rows, objective.model(q), objective)
-    entropy = survey.call(Block(0, rows), None)[0]
+    entropy = survey(Block(0, rows), choose(), q.parameters, pairs, np.array([], dtype=np.intp))[0]
     for pair, gain, mixed in zip(pairs, most, entropy, strict=True):
         together = np.delete(shares, pair[1], axis=1)
         together[:, pair[0]] = shares[:, pair].sum(axis=1)

@@ -17,7 +17,6 @@ from gaussmix.numerics.arrays import Array
 from gaussmix.numerics.threads import at_most
 from gaussmix.sources.base import Source
 from gaussmix.waist.block import Block
-from gaussmix.waist.leaves import Tree
 from gaussmix.waist.moments import Moments, Partial
 from gaussmix.waist.need import Need, Rule, Second
 from gaussmix.waist.parameters import Parameters
@@ -79,11 +78,12 @@ class StepTask:
 
     def _share_and_call(self, block: Block, share: Callable[[Block], Array]) -> Partial:
         shared, n_rows = replace(self, share=None), max(1, SHARES // (TILE_ROWS * self.n_components)) * TILE_ROWS
-        tree = Tree[Partial]()
-        for leaf in block.cut():
+
+        def of_leaf(leaf: Block) -> Partial:
             parts = (replace(part, given=share(part)) for part in leaf.cut(n_rows))
-            tree.add(reduce(add, (shared.call(part, self.open(part)) for part in parts)))
-        return tree.total
+            return reduce(add, (shared.call(part, self.open(part)) for part in parts))
+
+        return block.sum_of(of_leaf)
 
 
 def _of_one(block: Block) -> Array | NDArray[np.int32]:

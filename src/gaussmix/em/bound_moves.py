@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,7 +18,7 @@ from gaussmix.em.births import Births
 from gaussmix.em.fast_path import FastPath
 from gaussmix.em.loop import em_step
 from gaussmix.em.maximise import LOST_SHARE, MAX_LOSS, MEAN_ROUNDING
-from gaussmix.em.merges import Survey, deletions, merged, merges
+from gaussmix.em.merges import deletions, merged, merges, survey
 from gaussmix.em.stopping import Stopping
 from gaussmix.em.variational import Variational
 from gaussmix.engines.base import Engine
@@ -238,8 +238,9 @@ class BoundMoves:
         return source
 
     def survey(self, rows: Source, q: Approximation, pairs: NDArray[np.intp], some: Places) -> tuple[Array, Array]:
-        """What `Survey` sums, nats."""
-        entropy, left = rows.map_merge(Survey(self.engine, q.parameters, pairs, some))
+        """What `survey` sums, nats."""
+        of_leaf = partial(survey, engine=self.engine, parameters=q.parameters, pairs=pairs, some=some)
+        entropy, left = rows.sum_of(of_leaf)
         return self.objective.unit * entropy, self.objective.unit * left
 
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import reduce
-from operator import add
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -18,7 +17,6 @@ from gaussmix.numerics.pieces import pieces
 from gaussmix.sources.base import Source
 from gaussmix.starts.base import Partition, centre_parameters, width_of
 from gaussmix.waist.block import Block
-from gaussmix.waist.leaves import Tree
 from gaussmix.waist.need import Need, Rule, Second
 from gaussmix.waist.parameters import Parameters
 from gaussmix.waist.whitening.base import Whitening
@@ -48,7 +46,7 @@ def guided(
     from scipy.optimize import linear_sum_assignment  # slow to import
 
     shares = _Shares(partition, engine)
-    agreement = source.map_merge(_Agreement(shares, n_components))
+    agreement = source.sum_of(partial(_agreement, shares=shares, n_components=n_components))
     _, order = linear_sum_assignment(-agreement)
     parameters, is_soft = partition.parameters, partition.rule is Rule.SOFT
     if parameters is None or not (is_soft or partition.centres is not None):
@@ -130,29 +128,13 @@ class _Guided:
         return np.asarray(shares / np.where(total > 0, total, 1.0))
 
 
-@dataclass(frozen=True, eq=False)
-class _Agreement:
-    """A task: for each component and part, the row weight of the part that the component may have."""
-
-    shares: _Shares
-    n_components: int
-    key: str = "agreement"
-
-    def open(self, block: Block) -> None:
-        """Keep nothing between passes."""
-
-    def call(self, block: Block, state: None) -> Array:
-        tree = Tree[Array]()
-        for leaf in block.cut():
-            tree.add(reduce(add, (self._sums(leaf.between(part.start, part.stop)) for part in self._parts(leaf))))
-        return tree.total
-
-    def _parts(self, leaf: Block) -> list[slice]:
-        return [slice(*part.indices(leaf.n_rows)[:2]) for part in pieces((leaf.n_rows, self.n_components))]
-
-    def _sums(self, part: Block) -> Array:
-        possible, shares = _possible(part, self.n_components), self.shares(part)
+def _agreement(leaf: Block, shares: _Shares, n_components: int) -> Array:
+    """For each component and part, the row weight of the part that the component may have."""
+    agreement = np.zeros(())
+    for piece in pieces((leaf.n_rows, n_components)):
+        part = leaf.between(*piece.indices(leaf.n_rows)[:2])
+        possible = _possible(part, n_components)
         if part.row_weight is not None:
             possible = possible * part.row_weight[:, None]
-        sums: Array = contract("ik,ij->kj", possible, shares)
-        return sums
+        agreement = agreement + contract("ik,ij->kj", possible, shares(part))
+    return agreement

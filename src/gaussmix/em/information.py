@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -24,7 +24,7 @@ from gaussmix.numerics.contract import contract
 from gaussmix.numerics.factorise import factorise
 from gaussmix.sources.base import Source
 from gaussmix.waist.block import Block
-from gaussmix.waist.leaves import Sums, Tree
+from gaussmix.waist.leaves import Sums
 from gaussmix.waist.need import Second
 from gaussmix.waist.parameters import Parameters
 
@@ -95,7 +95,7 @@ class Information:
         has_squares = are_counts is False and source.profile.largest_weight is not None
         with np.errstate(over="ignore", invalid="ignore"):  # then the information is not positive definite
             if is_one_pass(model, source):
-                between, within, *squared = source.map_merge(Scores(engine, at, has_squares))
+                between, within, *squared = source.sum_of(Scores(engine, at, has_squares))
                 own, products, change = within[:, 0], Sums((between, *squared)), at.jacobian
                 unknown = -_within(between - _blocks(at, within, row_weight), at.jacobian)
             else:
@@ -103,7 +103,7 @@ class Information:
                 unknown, products = contract("ap,aq->pq", at.jacobian, slopes(at, source, engine)), Sums()
                 change = np.concatenate((np.zeros((at.n_weights, at.size)), np.eye(at.size)))
                 if are_counts is not None:
-                    products = source.map_merge(Differences.of(at, engine, has_squares=has_squares))
+                    products = source.sum_of(Differences.of(at, engine, has_squares=has_squares))
             matrix, slope, forces = _complete(at, objective, own, row_weight)
             outer = np.empty((0, 0))
             if are_counts is not None:
@@ -197,12 +197,12 @@ class Standing:
         if not are_same(bounds_met(end), information.coordinates.bounds):
             return cls(False)
         try:
-            task = _Compared(engine, model.parameters, end.parameters)
+            compared = partial(_compared, engine=engine, sides=(model.parameters, end.parameters))
         except SingularCovariance:
             return cls(False)
-        before, after, changed, total = _kept(source, engine, model).map_merge(task)
+        before, after, changed, total = _kept(source, engine, model).sum_of(compared)
         if isinstance(source, Trimmed):
-            after = _kept(source, engine, end).map_merge(task)[1]
+            after = _kept(source, engine, end).sum_of(compared)[1]
         risen = after - before + objective.log_prior(end) - objective.log_prior(model)
         risen = risen / total - (objective.cost(end) - objective.cost(model))
         if abs(risen - gain) > TRUSTED * gain + ROUNDING:
@@ -230,31 +230,12 @@ def is_cheap(model: Model, source: Source, n_steps: int) -> bool:
     return bool(cost <= SHARE_OF_FIT * n_steps * source.n_rows * of_step)
 
 
-@dataclass(frozen=True)
-class _Compared:
-    """The task that compares two mixtures: Σ s log p(x) of both, and the weight of rows with another label."""
-
-    engine: Engine[Any]
-    first: Parameters
-    second: Parameters
-
-    @property
-    def key(self) -> Hashable:
-        return "compared", self.engine
-
-    def open(self, block: Block) -> None:
-        """Nothing is kept."""
-
-    def call(self, block: Block, state: None) -> Sums:
-        tree = Tree[Sums]()
-        for leaf in block.cut():
-            weight = np.ones(leaf.n_rows) if leaf.row_weight is None else leaf.row_weight
-            sides = self.first, self.second
-            heights = [float((weight * self.engine.log_density(leaf, side)).sum()) for side in sides]
-            labels = [self.engine.labels(leaf, side) for side in sides]
-            changed = float(weight[labels[0] != labels[1]].sum())
-            tree.add(Sums((*heights, changed, leaf.total_weight)))
-        return tree.total
+def _compared(leaf: Block, engine: Engine[Any], sides: tuple[Parameters, Parameters]) -> Sums:
+    """Compare two mixtures: Σ s log p(x) of both, the weight of rows with another label, and that of all rows."""
+    weight = np.ones(leaf.n_rows) if leaf.row_weight is None else leaf.row_weight
+    heights = [float((weight * engine.log_density(leaf, side)).sum()) for side in sides]
+    one, other = (engine.labels(leaf, side) for side in sides)
+    return Sums((*heights, float(weight[one != other].sum()), leaf.total_weight))
 
 
 def _kept(source: Source, engine: Engine[Any], model: Model) -> Source:

@@ -6,7 +6,7 @@ the pairs that may pay. Hughes & Sudderth (2013), NIPS 26.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,7 @@ from gaussmix.errors import SingularCovariance
 from gaussmix.numerics.arrays import Array, Places
 from gaussmix.numerics.elementary import log
 from gaussmix.waist.block import Block
-from gaussmix.waist.leaves import Sums, Tree
+from gaussmix.waist.leaves import Sums
 from gaussmix.waist.need import Need
 from gaussmix.waist.parameters import Parameters
 
@@ -159,41 +159,23 @@ def _log_dets(second: Array, dof: Array, q: Approximation) -> tuple[Array, NDArr
     return np.zeros(len(dof)), np.zeros(len(dof), dtype=bool)
 
 
-@dataclass(frozen=True, eq=False)
-class Survey:
-    """A task: for pairs (n_pairs, 2) Σ s [(r + r') log (r + r') − r log r − r' log r']; for some Σ s log (1 − r)."""
-
-    engine: Engine[Any]
-    parameters: Parameters
-    pairs: NDArray[np.intp]
-    some: Places
-    key: str = "survey"
-
-    def open(self, block: Block) -> None:
-        """Nothing is kept."""
-
-    def call(self, block: Block, state: None) -> Sums:
-        tree = Tree[Sums]()
-        for leaf in block.cut():
-            tree.add(self._of_leaf(leaf))
-        return tree.total
-
-    def _of_leaf(self, leaf: Block) -> Sums:
-        shares = np.ascontiguousarray(self.engine.responsibilities(leaf, self.parameters).T)
-        weight, entropy, left = leaf.row_weight, np.zeros(len(self.pairs)), np.zeros(len(self.some))
-        is_there = shares > SHARED
-        for i, (one, other) in enumerate(self.pairs):
-            places = np.flatnonzero(is_there[one] & is_there[other])
-            if places.size:
-                a, b = shares[one, places], shares[other, places]
-                terms = _x_log_x(a + b) - _x_log_x(a) - _x_log_x(b)
-                entropy[i] = (terms if weight is None else weight[places] * terms).sum()
-        for i, k in enumerate(self.some):
-            places = np.flatnonzero(is_there[k])
-            if places.size:
-                terms = log(1.0 - shares[k, places])
-                left[i] = (terms if weight is None else weight[places] * terms).sum()
-        return Sums([entropy, left])
+def survey(leaf: Block, engine: Engine[Any], parameters: Parameters, pairs: NDArray[np.intp], some: Places) -> Sums:
+    """For pairs (n_pairs, 2) Σ s [(r + r') log (r + r') − r log r − r' log r']; for some Σ s log (1 − r)."""
+    shares = np.ascontiguousarray(engine.responsibilities(leaf, parameters).T)
+    weight, entropy, left = leaf.row_weight, np.zeros(len(pairs)), np.zeros(len(some))
+    is_there = shares > SHARED
+    for i, (one, other) in enumerate(pairs):
+        places = np.flatnonzero(is_there[one] & is_there[other])
+        if places.size:
+            a, b = shares[one, places], shares[other, places]
+            terms = _x_log_x(a + b) - _x_log_x(a) - _x_log_x(b)
+            entropy[i] = (terms if weight is None else weight[places] * terms).sum()
+    for i, k in enumerate(some):
+        places = np.flatnonzero(is_there[k])
+        if places.size:
+            terms = log(1.0 - shares[k, places])
+            left[i] = (terms if weight is None else weight[places] * terms).sum()
+    return Sums([entropy, left])
 
 
 def _x_log_x(numbers: Array) -> Array:

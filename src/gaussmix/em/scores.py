@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import reduce
 from operator import add
@@ -17,7 +17,7 @@ from gaussmix.engines.runner import Runner
 from gaussmix.numerics.arrays import Array
 from gaussmix.sources.base import Source
 from gaussmix.waist.block import Block
-from gaussmix.waist.leaves import Sums, Tree
+from gaussmix.waist.leaves import Sums
 from gaussmix.waist.need import Need, Rule, Second
 from gaussmix.waist.parameters import Parameters
 
@@ -28,7 +28,7 @@ STEP = 1e-4  # of central differences: what they leave out is as small as the ro
 
 @dataclass(frozen=True, eq=False)
 class Scores:
-    """The task that sums products of scores: Σ s S_i S_iᵀ, and of each component Σ s γ_ik c_ik c_ikᵀ.
+    """Sums of products of scores over a leaf: Σ s S_i S_iᵀ, and of each component Σ s γ_ik c_ik c_ikᵀ.
 
     The scores of a component are c = (1, z, the products of z), z = W_k (x − μ_k), and S_i holds γ_ik c_ik of all. An
     engine sums their products as it sums the second moments of rows. With `has_squares` also Σ s² S_i S_iᵀ.
@@ -38,20 +38,9 @@ class Scores:
     coordinates: Coordinates
     has_squares: bool = False
 
-    @property
-    def key(self) -> Hashable:
-        return "information", self.engine
-
-    def open(self, block: Block) -> None:
-        """Nothing is kept."""
-
-    def call(self, block: Block, state: None) -> Sums:
-        tree, n_all = Tree[Sums](), len(self.coordinates.jacobian)
-        n_rows = max(1, MOST_NUMBERS // (TILE_ROWS * n_all)) * TILE_ROWS
-        for leaf in block.cut():
-            sums = self._by_engine(leaf, self.engine) if isinstance(self.engine, Runner) else None
-            tree.add(reduce(add, map(self._sums, leaf.cut(n_rows))) if sums is None else sums)
-        return tree.total
+    def __call__(self, leaf: Block) -> Sums:
+        sums = self._by_engine(leaf, self.engine) if isinstance(self.engine, Runner) else None
+        return _in_parts(leaf, self._sums, len(self.coordinates.jacobian)) if sums is None else sums
 
     def _by_engine(self, leaf: Block, engine: Runner) -> Sums | None:
         """The sums of a leaf by an engine that makes the scores too; None if it does not."""
@@ -175,7 +164,7 @@ def slopes(at: Coordinates, source: Source, engine: Engine[Any]) -> Array:
 
 @dataclass(frozen=True, eq=False)
 class Differences:
-    """The task that sums products of scores which are differences of log densities, for rows without formulas.
+    """Sums of products of scores over a leaf by differences of log densities, for rows without formulas.
 
     The numbers of a row are its responsibilities, that of the background, and its score (p,); Σ s of their products,
     and with `has_squares` Σ s² too.
@@ -202,20 +191,8 @@ class Differences:
         ends = [(at.at(step).parameters, at.at(-step).parameters) for step in steps]
         return cls(engine, model.parameters, ends, model.noise is not None, has_squares)
 
-    @property
-    def key(self) -> Hashable:
-        return "differences", self.engine
-
-    def open(self, block: Block) -> None:
-        """Nothing is kept."""
-
-    def call(self, block: Block, state: None) -> Sums:
-        tree = Tree[Sums]()
-        n_numbers = len(self.here.means) + self.has_noise + len(self.ends)
-        n_rows = max(1, MOST_NUMBERS // (TILE_ROWS * n_numbers)) * TILE_ROWS
-        for leaf in block.cut():
-            tree.add(reduce(add, map(self._sums, leaf.cut(n_rows))))
-        return tree.total
+    def __call__(self, leaf: Block) -> Sums:
+        return _in_parts(leaf, self._sums, len(self.here.means) + self.has_noise + len(self.ends))
 
     def _sums(self, part: Block) -> Sums:
         shares = self.engine.responsibilities(part, self.here).T
@@ -223,6 +200,11 @@ class Differences:
         log_density = self.engine.log_density
         scores = [(log_density(part, one) - log_density(part, other)) / (2 * STEP) for one, other in self.ends]
         return products(self.engine, np.array([*shares, *of_noise, *scores]), part, has_squares=self.has_squares)
+
+
+def _in_parts(leaf: Block, sums: Callable[[Block], Sums], n_numbers: int) -> Sums:
+    """Sums over a leaf of rows with so many scores each, made for a part of them at a time."""
+    return reduce(add, map(sums, leaf.cut(max(1, MOST_NUMBERS // (TILE_ROWS * n_numbers)) * TILE_ROWS)))
 
 
 def products(engine: Engine[Any], scores: Array, rows: Block, *, has_squares: bool) -> Sums:

@@ -31,11 +31,11 @@ from gaussmix.model import Model
 from gaussmix.numerics.arrays import Array
 from gaussmix.sources.array import ArraySource
 from gaussmix.sources.base import F, S, Source, Task
-from gaussmix.sources.quantile import near_quantile
+from gaussmix.sources.quantile import OfScores, near_quantile
 from gaussmix.starts.base import Partition, Start, nearest_centre
 from gaussmix.starts.sample import Distinct, variances_of
 from gaussmix.waist.block import Block
-from gaussmix.waist.leaves import Sums, Tree
+from gaussmix.waist.leaves import Sums
 from gaussmix.waist.moments import Partial
 from gaussmix.waist.need import Rule
 from gaussmix.waist.parameters import Parameters
@@ -88,33 +88,15 @@ def kept(
         first, end = np.searchsorted(near.scores, low), np.searchsorted(near.scores, high, side="right")
         lost, shared = near.below + float(near.weights[:first].sum()), float(near.weights[first:end].sum())
     else:  # the bits of these sums must not tell how the cutoff was found: a fit that goes on later finds it otherwise
-        lost, shared = source.map_merge(_Lost(log_density, low, high))
+        lost, shared = source.map_merge(OfScores(log_density, partial(_weights_up_to, low=low, high=high)))
     return Kept(low, high, min(max(1.0 - (left_out - lost) / shared, 0.0), 1.0))
 
 
-@dataclass(frozen=True, eq=False)
-class _Lost:
-    """The task that sums the weights of rows below a log density, and of those from there to another."""
-
-    log_density: Task[Array]
-    low: float
-    high: float
-
-    @property
-    def key(self) -> Hashable:
-        return self.log_density.key
-
-    def open(self, block: Block) -> Any:
-        return self.log_density.open(block)
-
-    def call(self, block: Block, state: Any) -> Sums:
-        tree = Tree[Sums]()
-        for leaf in block.cut():
-            found = self.log_density.call(leaf, state)
-            weight = np.ones(leaf.n_rows) if leaf.row_weight is None else leaf.row_weight
-            is_tied = (found >= self.low) & (found <= self.high)
-            tree.add(Sums(float(weight[some].sum()) for some in (found < self.low, is_tied)))
-        return tree.total
+def _weights_up_to(log_density: Array, row_weight: Array | None, low: float, high: float) -> Sums:
+    """The weights of rows below a log density, and of those from there to another."""
+    weight = np.ones(len(log_density)) if row_weight is None else row_weight
+    is_tied = (log_density >= low) & (log_density <= high)
+    return Sums(float(weight[some].sum()) for some in (log_density < low, is_tied))
 
 
 def trimmed(source: Source, share: float) -> Source:

@@ -34,7 +34,6 @@ from gaussmix.numerics.elementary import softmax
 from gaussmix.numerics.factorise import factorise
 from gaussmix.numerics.threads import allowed
 from gaussmix.waist.block import Block, Profile
-from gaussmix.waist.leaves import Tree
 from gaussmix.waist.moments import Moments, Partial
 from gaussmix.waist.need import Need, Rule, Second
 from gaussmix.waist.parameters import LOG_2PI, Parameters
@@ -78,13 +77,9 @@ class IncompleteEngine:
             core = self._core
             if core is not None:
                 return _in_core(core, _with_marginal_background(block, parameters), parameters, _summed(need))
-        tree = Tree[Partial]()
-        for leaf in block.cut():
-            if parameters is None or rule is not Rule.SOFT:
-                tree.add(self._shared(leaf, parameters, state, _summed(need), anchor))
-            else:
-                tree.add(_expected(leaf, parameters, _summed(need), anchor))
-        return tree.total
+        if parameters is None or rule is not Rule.SOFT:
+            return block.sum_of(lambda leaf: self._shared(leaf, parameters, state, _summed(need), anchor))
+        return block.sum_of(lambda leaf: _expected(leaf, parameters, _summed(need), anchor))
 
     def _shared(
         self, leaf: Block, parameters: Parameters | None, n_components: int, need: Need, anchor: Array

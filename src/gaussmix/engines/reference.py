@@ -14,7 +14,6 @@ from gaussmix.engines.randomness import label_uniforms, standard_normals
 from gaussmix.numerics.arrays import Array
 from gaussmix.numerics.pieces import pieces
 from gaussmix.waist.block import Block, Profile
-from gaussmix.waist.leaves import Tree
 from gaussmix.waist.moments import Moments, Partial
 from gaussmix.waist.need import Need, Rule, Second
 from gaussmix.waist.parameters import Parameters
@@ -46,10 +45,7 @@ class ReferenceEngine:
     ) -> Partial:
         if anchor is None:
             anchor = np.zeros((state, block.rows.shape[1])) if parameters is None else parameters.means
-        tree = Tree[Partial]()
-        for leaf in block.cut():
-            tree.add(self._sum_leaf(leaf, parameters, need, rule, anchor))
-        return tree.total
+        return block.sum_of(lambda leaf: self._sum_leaf(leaf, parameters, need, rule, anchor))
 
     def _sum_leaf(self, leaf: Block, parameters: Parameters | None, need: Need, rule: Rule, anchor: Array) -> Partial:
         n_components = len(anchor)

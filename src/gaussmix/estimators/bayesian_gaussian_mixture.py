@@ -27,7 +27,7 @@ from gaussmix.errors import warn
 from gaussmix.estimators.base import unchanged_on_failure
 from gaussmix.estimators.docs import documented
 from gaussmix.estimators.fitting import fitted_of, from_now, watched
-from gaussmix.estimators.mixture_estimator import LogLikelihood, MixtureEstimator
+from gaussmix.estimators.mixture_estimator import MixtureEstimator, log_likelihood_of
 from gaussmix.families.base import Family
 from gaussmix.families.one_feature import check_features
 from gaussmix.fit.fit import fit
@@ -597,7 +597,7 @@ class BayesianGaussianMixture(MixtureEstimator):
     ) -> float:
         """Mean log density, nats per unit of weight: of the next row, or another, as by `score_samples`."""
         source = self._source(X, sample_weight, X_error)
-        log_likelihood, total = source.map_merge(LogLikelihood(self._density(source, how)))
+        log_likelihood, total = source.sum_of(partial(log_likelihood_of, density=self._density(source, how)))
         return float(log_likelihood / total)
 
     def _density(self, source: Source, how: str = HOW[0]) -> Any:

@@ -33,7 +33,7 @@ from gaussmix.estimators.base import unchanged_on_failure
 from gaussmix.estimators.docs import documented
 from gaussmix.estimators.predictor import Counts, MixturePredictor, Structures
 from gaussmix.families.base import FAMILIES, shares_nothing
-from gaussmix.fit.classes import ClassCount, ClassFit, LabelledRows
+from gaussmix.fit.classes import ClassFit, LabelledRows, count_given
 from gaussmix.fit.diagnostics import Faults
 from gaussmix.fit.fit import standing_of
 from gaussmix.fit.fitted import Ending, Fitted, RowFacts
@@ -245,7 +245,7 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
         if not isinstance(y, Column):
             source = source.with_given(known_classes(y, source.n_rows, names, has_unknown=has_unknown))
         right = partial(self._labels(source), names=np.arange(len(names)))
-        wrong_and_right, _ = source.map_merge(ClassCount(2, right))
+        wrong_and_right, _ = source.sum_of(partial(count_given, n_classes=2, labels=right))
         if not wrong_and_right.sum():
             raise ValueError("No row with a class in y has a positive sample_weight.")
         return float(wrong_and_right[1] / wrong_and_right.sum())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from abc import ABC
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from numbers import Integral
 from typing import TYPE_CHECKING, Any, Literal, Self
@@ -46,7 +46,7 @@ from gaussmix.restrictions import Restrictions
 from gaussmix.sources.array import ArraySource
 from gaussmix.sources.base import Source, in_leaves
 from gaussmix.waist.block import Block
-from gaussmix.waist.leaves import Sums, Tree
+from gaussmix.waist.leaves import Sums
 from gaussmix.waist.parameters import Parameters
 
 if TYPE_CHECKING:
@@ -261,7 +261,7 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
         mixture = self._labelling
         check_alone("merge", [mixture])  # before the rows are read
         share = partial(self._engine(source).responsibilities, parameters=mixture.parameters)
-        return merge_by_sums(mixture, share, source.map_merge, min_overlap)
+        return merge_by_sums(mixture, share, source.sum_of, min_overlap)
 
     def inference(
         self,
@@ -661,7 +661,7 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
 
     def _log_likelihood(self, source: Source) -> tuple[float, float]:
         """Σ s log p(x), nats, and the total weight."""
-        log_likelihood, total = source.map_merge(LogLikelihood(self._density(source)))
+        log_likelihood, total = source.sum_of(partial(log_likelihood_of, density=self._density(source)))
         return log_likelihood, total
 
     def _deviance(
@@ -672,22 +672,10 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
         return -2.0 * self._log_likelihood(source)[0], counted_weight(source)
 
 
-@dataclass(frozen=True)
-class LogLikelihood:
-    """The task that sums s log p(x) and s, with the same bits however rows are cut; `density` gives log p."""
-
-    density: Callable[[Block], Array]
-    key: str = "log-likelihood"
-
-    def open(self, block: Block) -> None:
-        """Nothing is kept."""
-
-    def call(self, block: Block, state: None) -> Sums:
-        tree = Tree[float]()
-        for leaf in block.cut():
-            log_density, weight = self.density(leaf), leaf.row_weight
-            tree.add(float((log_density if weight is None else weight * log_density).sum()))
-        return Sums([tree.total, block.total_weight])
+def log_likelihood_of(leaf: Block, density: Callable[[Block], Array]) -> Sums:
+    """Σ s log p(x), nats, and Σ s of a leaf; `density` gives log p."""
+    log_density, weight = density(leaf), leaf.row_weight
+    return Sums((float((log_density if weight is None else weight * log_density).sum()), leaf.total_weight))
 
 
 def _is_kept(block: Block, parameters: Parameters, engine: Engine[Any], cutoff: float) -> NDArray[np.bool_]:

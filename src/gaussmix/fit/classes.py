@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,7 +32,7 @@ from gaussmix.sources.base import Source
 from gaussmix.sources.findings import some_distinct
 from gaussmix.starts import Partition
 from gaussmix.waist.block import Block
-from gaussmix.waist.leaves import Sums, Tree
+from gaussmix.waist.leaves import Sums
 from gaussmix.waist.need import Need, Second
 from gaussmix.waist.parameters import Parameters
 from gaussmix.waist.whitening.diagonal import DiagonalWhitening
@@ -112,7 +112,7 @@ class LabelledRows:
     @cached_property
     def _counts(self) -> tuple[Array, Array]:
         """Weight and number of the rows of each class, (n_classes,)."""
-        weights, n_rows = self.data.original.map_merge(ClassCount(self.n_classes))
+        weights, n_rows = self.data.original.sum_of(partial(count_given, n_classes=self.n_classes))
         return weights, n_rows
 
     def rows_of(self, number: int) -> Source:
@@ -228,35 +228,16 @@ def _shares(block: Block, engine: Engine[Any], near: Parameters) -> Array:
     return shares
 
 
-@dataclass(frozen=True)
-class ClassCount:
-    """The task that adds up the weights and the numbers of rows by `Block.given`, where this is not −1.
+def count_given(leaf: Block, n_classes: int, labels: Callable[[Block], NDArray[Any]] | None = None) -> Sums:
+    """The weights and the numbers of rows by `Block.given`, (n_classes,) each, where this is not −1.
 
-    Parameters
-    ----------
-    n_classes : of the numbers.
-    labels : labels of rows, which make the numbers 0 where they are wrong and 1 where they are right; None for none.
+    With labels of rows, these count by 0 where the labels are wrong and by 1 where they are right.
     """
-
-    n_classes: int
-    labels: Callable[[Block], NDArray[Any]] | None = None
-
-    key: ClassVar[str] = "rows of classes"
-
-    def open(self, block: Block) -> None:
-        """Nothing is kept."""
-
-    def call(self, block: Block, state: None) -> Sums:
-        tree = Tree[Sums]()
-        for leaf in block.cut():
-            assert leaf.given is not None, "rows have labels"
-            known, weight = leaf.given >= 0, leaf.row_weight
-            numbers = leaf.given if self.labels is None else (leaf.given == self.labels(leaf)).astype(np.int32)
-            numbers = numbers[known]
-            counts = np.bincount(numbers, minlength=self.n_classes).astype(np.float64)
-            sums = counts if weight is None else np.bincount(numbers, weight[known], self.n_classes)
-            tree.add(Sums((sums, counts)))
-        return tree.total
+    assert leaf.given is not None, "rows have labels"
+    known, weight = leaf.given >= 0, leaf.row_weight
+    numbers = (leaf.given if labels is None else (leaf.given == labels(leaf)).astype(np.int32))[known]
+    counts = np.bincount(numbers, minlength=n_classes).astype(np.float64)
+    return Sums((counts if weight is None else np.bincount(numbers, weight[known], n_classes), counts))
 
 
 def _of_class(block: Block, number: int) -> Iterable[Block]:

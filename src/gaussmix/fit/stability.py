@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +14,7 @@ from gaussmix.fit.candidates import Candidate
 from gaussmix.numerics.arrays import Array
 from gaussmix.sources.base import Source
 from gaussmix.waist.block import Block
-from gaussmix.waist.leaves import Sums, Tree
+from gaussmix.waist.leaves import Sums
 from gaussmix.waist.parameters import Parameters
 
 Repeats = dict[Candidate, list[Parameters | None]]  # the mixture of each repeat; None where it could not be fitted
@@ -45,7 +45,7 @@ def stability(
     steps = [(low, high) for low in repeats if (high := low._replace(n_components=low.n_components + 1)) in repeats]
     places = {each: place for place, each in enumerate(repeats)}
     of_steps = tuple((places[low], places[high]) for low, high in steps)
-    own, *tables = source.map_merge(_Crossed(engine, tuple(map(tuple, repeats.values())), of_steps))
+    own, *tables = source.sum_of(_Crossed(engine, tuple(map(tuple, repeats.values())), of_steps))
     found = {low: [fowlkes_mallows(table, own) for table in each] for (low, _), each in zip(steps, tables, strict=True)}
     mean, deviation = np.full((2, len(candidates)), np.nan)
     for place, each in enumerate(candidates):
@@ -77,7 +77,7 @@ def fowlkes_mallows(table: Array, own: float) -> float:
 
 @dataclass(frozen=True, eq=False)
 class _Crossed:
-    """The task that counts the weight of pairs of a row with itself, and that of rows by their labels in two fits.
+    """The weight of pairs of a row of a leaf with itself, and that of its rows by their labels in two fits.
 
     Parameters
     ----------
@@ -89,18 +89,8 @@ class _Crossed:
     fits: tuple[tuple[Parameters | None, ...], ...]
     steps: tuple[tuple[int, int], ...]
 
-    @property
-    def key(self) -> Hashable:
-        return "crossed", self.engine
-
-    def open(self, block: Block) -> None:
-        """Nothing is kept."""
-
-    def call(self, block: Block, state: None) -> Sums:
-        tree = Tree[Sums]()
-        for leaf in block.cut():
-            tree.add(Sums((_own_pairs(leaf), *self._tables(leaf))))
-        return tree.total
+    def __call__(self, leaf: Block) -> Sums:
+        return Sums((_own_pairs(leaf), *self._tables(leaf)))
 
     def _tables(self, leaf: Block) -> Iterator[Sums]:
         """For each step the tables of its pairs."""

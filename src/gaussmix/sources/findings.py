@@ -14,7 +14,7 @@ from gaussmix.numerics.arrays import Array
 from gaussmix.numerics.hashing import mix
 from gaussmix.numerics.rows import AT_A_TIME, extreme_rows
 from gaussmix.waist.block import Block, Profile
-from gaussmix.waist.leaves import LEAF_ROWS, Sums, Tree
+from gaussmix.waist.leaves import LEAF_ROWS, Sums
 from gaussmix.waist.spread import Spread
 
 NARROW = 64  # features: with more, matrices of them are found when they are needed, in a pass of their own
@@ -49,10 +49,7 @@ class Cells:
 
     @classmethod
     def of(cls, block: Block) -> Cells:
-        tree = Tree[Cells]()
-        for leaf in block.cut():
-            tree.add(cls._of_leaf(leaf))
-        return tree.total
+        return block.sum_of(cls._of_leaf)
 
     @classmethod
     def _of_leaf(cls, leaf: Block) -> Cells:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -18,7 +18,7 @@ MOST = 2**16  # different labels
 
 def values_in(source: Source, place: int) -> Array:
     """The different values of a column, rising, NaN where one is missing; the first `MOST` + 1 if there are more."""
-    return source.map_merge(_Find(place)).values
+    return source.sum_of(partial(_values, place=place)).values
 
 
 def labelled(source: Source, place: int, values: Array, numbers: NDArray[np.int32]) -> Source:
@@ -42,24 +42,8 @@ class _Values:
         return _Values(np.unique(np.concatenate([self.values, other.values]))[: MOST + 1])
 
 
-@dataclass(frozen=True)
-class _Find:
-    """The task that finds the different values of a column."""
-
-    place: int
-
-    @property
-    def key(self) -> Hashable:
-        return "values", self.place
-
-    def open(self, block: Block) -> None:
-        """Nothing is kept."""
-
-    def call(self, block: Block, state: None) -> _Values:
-        found = _Values(np.empty(0))
-        for leaf in block.cut():
-            found += _Values(np.unique(leaf.rows[:, self.place].astype(np.float64)))
-        return found
+def _values(leaf: Block, place: int) -> _Values:
+    return _Values(np.unique(leaf.rows[:, place].astype(np.float64))[: MOST + 1])
 
 
 def _labelled(block: Block, place: int, values: Array, numbers: NDArray[np.int32]) -> Iterable[Block]:

@@ -5,16 +5,16 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, replace
+from functools import partial
 from math import inf, isfinite
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, Generic, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gaussmix.numerics.arrays import Array
-from gaussmix.sources.base import Source, Task
+from gaussmix.sources.base import OfLeaves, S, Source, Task
 from gaussmix.waist.block import Block
-from gaussmix.waist.leaves import Tree
 
 COARSE = 42  # bits of keys that a first pass leaves out
 MOST = 1 << 14  # intervals or scores that come to this process; beyond, intervals are merged
@@ -48,7 +48,7 @@ def lowest_inside(source: Source, score: Callable[[Block], Array], share: float)
     The share is below 1. `score` is picklable. It returns a number for each row of a block, NaN for rows that do not
     count.
     """
-    near = near_quantile(source, _Stateless(score), lambda total: share * total * SLACK)
+    near = near_quantile(source, OfLeaves(score), lambda total: share * total * SLACK)
     return None if near is None else float(near.scores[near.place])
 
 
@@ -81,7 +81,8 @@ def near_quantile(
     low, high = (_, highest) = _keys(np.array(between)).tolist()
     shift, weight = 0 if isfinite(between[0]) else COARSE, -inf
     for number in range(N_PASSES):
-        found = source.map_merge(_Count(task, shift, MOST if number < N_PASSES - 1 else sys.maxsize, low, high))
+        most = MOST if number < N_PASSES - 1 else sys.maxsize
+        found = source.map_merge(OfScores(task, partial(_weights_between, shift=shift, most=most, low=low, high=high)))
         if number == 0:
             weight = limit(found.below + float(found.weights.sum()))
         reached = found.below + np.cumsum(found.weights)
@@ -151,21 +152,17 @@ class _Weights:
 
 
 @dataclass(frozen=True, eq=False)
-class _Count:
-    """The task that counts rows by their scores.
+class OfScores(Generic[S]):
+    """The task that adds up what a function makes of the scores and the weights of the rows of each leaf.
 
     Parameters
     ----------
     task : returns the scores of a leaf.
-    shift, most : as for the weights of a leaf.
-    low, high : the keys of rows that count, with all their bits.
+    of_leaf : the function; the weights are None where all are 1.
     """
 
     task: Task[Array]
-    shift: int
-    most: int
-    low: int
-    high: int
+    of_leaf: Callable[[Array, Array | None], S]
 
     @property
     def key(self) -> Hashable:
@@ -174,36 +171,20 @@ class _Count:
     def open(self, block: Block) -> Any:
         return self.task.open(block)
 
-    def call(self, block: Block, state: Any) -> _Weights:
-        tree = Tree[_Weights]()
-        for leaf in block.cut():
-            tree.add(self._of_leaf(self.task.call(leaf, state), leaf.row_weight))
-        return tree.total
-
-    def _of_leaf(self, scores: Array, weight: Array | None) -> _Weights:
-        (highest,) = _scores(np.array([self.high], dtype=np.uint64))
-        counts = scores <= highest if weight is None else (scores <= highest) & (weight > 0)
-        keys = _keys(scores[counts])
-        weight = None if weight is None else weight[counts]
-        is_below = keys < self.low
-        below = float(np.count_nonzero(is_below) if weight is None else weight[is_below].sum())
-        keys, weight = keys[~is_below], None if weight is None else weight[~is_below]
-        return _Weights.of(below, keys >> np.uint64(self.shift), weight, self.shift, self.most)
+    def call(self, block: Block, state: Any) -> S:
+        return block.sum_of(lambda leaf: self.of_leaf(self.task.call(leaf, state), leaf.row_weight))
 
 
-@dataclass(frozen=True, eq=False)
-class _Stateless:
-    """A function as a task that keeps nothing beside blocks."""
-
-    score: Callable[[Block], Array]
-
-    key: ClassVar[str] = "scores"
-
-    def open(self, block: Block) -> None:
-        """Nothing is kept."""
-
-    def call(self, block: Block, state: None) -> Array:
-        return self.score(block)
+def _weights_between(scores: Array, weight: Array | None, shift: int, most: int, low: int, high: int) -> _Weights:
+    """The weights of rows by their scores; `low` and `high` are the keys of rows that count, with all their bits."""
+    (highest,) = _scores(np.array([high], dtype=np.uint64))
+    counts = scores <= highest if weight is None else (scores <= highest) & (weight > 0)
+    keys = _keys(scores[counts])
+    weight = None if weight is None else weight[counts]
+    is_below = keys < low
+    below = float(np.count_nonzero(is_below) if weight is None else weight[is_below].sum())
+    keys, weight = keys[~is_below], None if weight is None else weight[~is_below]
+    return _Weights.of(below, keys >> np.uint64(shift), weight, shift, most)
 
 
 def _keys(scores: Array) -> Keys:

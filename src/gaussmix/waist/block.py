@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from gaussmix.numerics.arrays import Array, Places, Rows
 from gaussmix.numerics.pieces import taken
-from gaussmix.waist.leaves import LEAF_ROWS, Tree, count_leaves
+from gaussmix.waist.leaves import LEAF_ROWS, S, Tree, count_leaves
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,6 +79,13 @@ class Block:
         """Cut into blocks of at most `n_rows` rows, views of this one; at least one, which may be empty."""
         for start in range(0, max(self.n_rows, 1), n_rows):
             yield self if self.n_rows <= n_rows else self.between(start, start + n_rows)
+
+    def sum_of(self, of_leaf: Callable[[Block], S]) -> S:
+        """The sum of what a function returns for each leaf of the block, in the order of the tree."""
+        tree = Tree[S]()
+        for leaf in self.cut():
+            tree.add(of_leaf(leaf))
+        return tree.total
 
     def taken(self, places: Places, first_row: int) -> Block:
         """Copy the rows at some places (n_places,) of this block to a block that begins with row `first_row`."""

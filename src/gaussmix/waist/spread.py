@@ -11,7 +11,6 @@ from gaussmix.numerics.core import native_target
 from gaussmix.numerics.rows import unit_of_weights
 from gaussmix.numerics.threads import granted
 from gaussmix.waist.block import Block
-from gaussmix.waist.leaves import Tree
 from gaussmix.waist.need import Rule, Second
 
 
@@ -32,10 +31,7 @@ class Spread:
     @classmethod
     def of(cls, block: Block) -> Spread:
         """Sum the rows of a block, which begins with a leaf."""
-        tree = Tree[Spread]()
-        for leaf in block.cut():
-            tree.add(cls._of_leaf(leaf))
-        return tree.total
+        return block.sum_of(cls._of_leaf)
 
     @classmethod
     def _of_leaf(cls, leaf: Block) -> Spread:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import reduce
+from functools import partial, reduce
 from html import escape
 from itertools import combinations
 from operator import add, attrgetter
-from typing import ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -21,7 +20,6 @@ from gaussmix.mixture.shown import table_html
 from gaussmix.numerics.arrays import Array
 from gaussmix.numerics.elementary import log
 from gaussmix.waist.block import Block
-from gaussmix.waist.leaves import Tree
 
 MIN_OVERLAP = 0.025
 MOST_NUMBERS = 2**20  # of pairs of clusters and rows at a time
@@ -115,11 +113,14 @@ def merge_by_entropy(
 ) -> Merging:
     """`merge_by_sums` of rows whose responsibilities (n_rows, n_components) are in memory."""
     block = Block(0, responsibilities, row_weight)
-    return merge_by_sums(mixture, attrgetter("rows"), lambda task: task.call(block), min_overlap)
+    return merge_by_sums(mixture, attrgetter("rows"), block.sum_of, min_overlap)
 
 
 def merge_by_sums(
-    mixture: Mixture, share: Callable[[Block], Array], total: Callable[[PairSums], Array], min_overlap: float
+    mixture: Mixture,
+    share: Callable[[Block], Array],
+    total: Callable[[Callable[[Block], Array]], Array],
+    min_overlap: float,
 ) -> Merging:
     """Merge two clusters at a time until one is left, in the order that `Merging` describes.
 
@@ -129,7 +130,7 @@ def merge_by_sums(
     ----------
     mixture : the components.
     share : their responsibilities for the rows of a block, (n_rows, n_components); picklable where rows are elsewhere.
-    total : makes the sums of a task over all rows.
+    total : sums what a picklable function returns for leaves over all rows.
     min_overlap : from 0 to 1.
 
     Raises ValueError where the mixture has noise, whose part of the rows belongs to no cluster, and TypeError or
@@ -142,7 +143,7 @@ def merge_by_sums(
     entropy, overlap = np.empty(n_components), np.empty(n_components - 1)
     cluster_of[-1] = np.arange(n_components)
     pairs = list(combinations(range(n_components), 2))
-    found = _Pairs(total(PairSums(share, cluster_of[-1], pairs)), n_components, pairs)
+    found = _Pairs(total(partial(_sums, share=share, clusters=cluster_of[-1], pairs=pairs)), n_components, pairs)
     entropy[-1] = found.entropy()
     for n_clusters in range(n_components - 1, 0, -1):
         pairs = found.in_order()
@@ -154,37 +155,25 @@ def merge_by_sums(
         cluster_of[n_clusters - 1] = np.where(before == j, i, before - (before > j))
         new = [(min(i, other), max(i, other)) for other in range(n_clusters) if other != i]
         if new:
-            found.add(total(PairSums(share, cluster_of[n_clusters - 1], new)), new)
+            clusters = cluster_of[n_clusters - 1]
+            found.add(total(partial(_sums, share=share, clusters=clusters, pairs=new)), new)
     apart = np.flatnonzero(overlap < min_overlap)
     return Merging(mixture, cluster_of, entropy, overlap, int(apart[-1]) + 2 if apart.size else 1)
 
 
-@dataclass(frozen=True, eq=False)
-class PairSums:
-    """The task that sums over rows what `Merging` needs of clusters and of pairs of them.
+def _sums(
+    leaf: Block, share: Callable[[Block], Array], clusters: NDArray[np.intp], pairs: Sequence[tuple[int, int]]
+) -> Array:
+    """What `Merging` needs of clusters and of pairs of them, summed over the rows of a leaf.
 
     With n clusters and m pairs, (2 n + 3 m,): −Σ s t log t and Σ s t of each cluster; of each pair (j, l) −Σ s t log t
     of the union, Σ s t_j [t_l ≥ t_j] and Σ s t_l [t_j ≥ t_l].
     """
 
-    share: Callable[[Block], Array]
-    clusters: NDArray[np.intp]
-    pairs: Sequence[tuple[int, int]]
+    first, second = np.array(pairs, dtype=np.intp).reshape(-1, 2).T
 
-    key: ClassVar[str] = "pairs of clusters"
-
-    def open(self, block: Block) -> None:
-        """Nothing is kept."""
-
-    def call(self, block: Block, state: None = None) -> Array:
-        tree, n_rows = Tree[Array](), max(1, MOST_NUMBERS // (1 + len(self.pairs)))
-        for leaf in block.cut():
-            tree.add(reduce(add, map(self._sums, leaf.cut(n_rows))))
-        return tree.total
-
-    def _sums(self, part: Block) -> Array:
-        shares = merged(self.share(part), self.clusters)
-        first, second = np.array(self.pairs, dtype=np.intp).reshape(-1, 2).T
+    def of_part(part: Block) -> Array:
+        shares = merged(share(part), clusters)
         one, other = shares[:, first], shares[:, second]
         weight = np.ones((part.n_rows, 1)) if part.row_weight is None else part.row_weight[:, None]
         values = [
@@ -195,6 +184,8 @@ class PairSums:
             np.where(one >= other, other, 0.0),
         ]
         return np.concatenate([(weight * each).sum(axis=0) for each in values])
+
+    return reduce(add, map(of_part, leaf.cut(max(1, MOST_NUMBERS // (1 + len(pairs))))))
 
 
 def _entropy(shares: Array) -> Array:

@@ -111,8 +111,7 @@ def drawn(
         offsets = draw(rng, n_rows, n_features)
         for k in range(n_clusters):
             offsets[labels == k] = offsets[labels == k] @ ortho_group.rvs(n_features, random_state=rng)
-        found: NDArray[np.float64] = centres[labels] + offsets
-        return found
+        return centres[labels] + offsets
 
     return rows
 

@@ -46,8 +46,7 @@ def rows_of(part: int) -> Rows:
     """The rows of a partition."""
     first, end = [*pairwise(np.linspace(0, N_ROWS, N_PARTS + 1).astype(int))][part]
     rng = np.random.default_rng(part)
-    rows: Rows = rng.normal(size=(end - first, N_FEATURES)) + 3 * rng.integers(4, size=(end - first, 1))
-    return rows
+    return rng.normal(size=(end - first, N_FEATURES)) + 3 * rng.integers(4, size=(end - first, 1))
 
 
 @contextmanager

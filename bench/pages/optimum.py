@@ -86,8 +86,7 @@ def patches() -> Array:
     rng = np.random.default_rng(0)
     grey = load_sample_image("china.jpg").mean(axis=2)
     every = np.lib.stride_tricks.sliding_window_view(grey, (8, 8)).reshape(-1, 64)
-    rows: Array = every[rng.choice(len(every), N_ROWS, replace=False)] + rng.normal(scale=0.5, size=(N_ROWS, 64))
-    return rows
+    return every[rng.choice(len(every), N_ROWS, replace=False)] + rng.normal(scale=0.5, size=(N_ROWS, 64))
 
 
 def overlapping(

@@ -106,8 +106,7 @@ class Dense(Covariances):
 
 def squared(roots: Array) -> Array:
     """R Rᵀ of each (m, n), symmetric to the bit."""
-    product: Array = contract("kij,klj->kil", roots, roots)
-    return product
+    return contract("kij,klj->kil", roots, roots)
 
 
 def composed(axes: Array, variances: Array) -> Array:

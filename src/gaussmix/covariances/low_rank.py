@@ -115,5 +115,4 @@ class LowRank(Covariances):
 def symmetric_root(matrices: Array) -> Array:
     """The symmetric root of positive semidefinite matrices (n, n_factors, n_factors)."""
     values, axes = principal_axes(matrices)
-    root: Array = contract("kqs,krs->kqr", axes * np.sqrt(values)[:, None, :], axes)
-    return root
+    return contract("kqs,krs->kqr", axes * np.sqrt(values)[:, None, :], axes)

@@ -253,8 +253,7 @@ def _of_frame(frame: Frame, by: Any, sample_weight: Any, template: BaseEstimator
     first = np.cumsum(size) - size
 
     def places(place: int) -> Places:
-        found: Places = order[first[place] : first[place] + size[place]]
-        return found
+        return order[first[place] : first[place] + size[place]]
 
     text = getattr(template, "feature_names_in_", None)
     return Grouped(

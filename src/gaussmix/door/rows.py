@@ -150,8 +150,7 @@ def _check_rows(
 def as_rows(estimator: BaseEstimator, X: ArrayLike, least: int, *, reset: bool) -> Rows:
     """Rows of an array or frame, at least so many, with whatever numbers they hold; errors as for `check_source`."""
     is_plain = _is_plain(estimator, X, least, reset=reset)
-    rows: Rows = np.asarray(X) if is_plain else _validated(estimator, X, least, reset=reset)
-    return rows
+    return np.asarray(X) if is_plain else _validated(estimator, X, least, reset=reset)
 
 
 def _is_plain(estimator: BaseEstimator, X: Any, least: int, *, reset: bool) -> bool:

@@ -168,8 +168,7 @@ class Approximation:
     def log_shares(self) -> Array:
         """Logs of the numbers that stand for the weights in the E-step, (n_components,); they sum to less than 1."""
         constants = 0.5 * self._of_covariances[0] - 0.5 * self.prior.n_features / self.precisions
-        found: Array = self._of_weights[0] + constants
-        return found
+        return self._of_weights[0] + constants
 
     @cached_property
     def parameters(self) -> Parameters:
@@ -185,8 +184,7 @@ class Approximation:
         of_covariance = prior.log_normaliser - normalisers + 0.5 * (self.dof - prior.dof) * (expected - self._log_dets)
         of_covariance = of_covariance + 0.5 * (prior.as_sums.traces(self.covariances) - d * self.dof)
         of_means = self.divergences_of_means()
-        found: Array = of_covariance + (of_means.sum(keepdims=True) if prior.family.is_shared else of_means)
-        return found
+        return of_covariance + (of_means.sum(keepdims=True) if prior.family.is_shared else of_means)
 
     def divergences_of_means(self) -> Array:
         """The part of the means alone, given Λ, (n_components,), nats."""
@@ -250,8 +248,7 @@ class Approximation:
         d, dof = self.prior.n_features, self.dof
         lower = np.tril(rng.standard_normal((len(dof), d, d)), -1)
         lower[:, np.arange(d), np.arange(d)] = np.sqrt(rng.chisquare(dof[:, None] - np.arange(d)))
-        found: Array = np.sqrt(dof)[:, None, None] * self._roots @ np.linalg.inv(lower).swapaxes(-1, -2)
-        return found
+        return np.sqrt(dof)[:, None, None] * self._roots @ np.linalg.inv(lower).swapaxes(-1, -2)
 
     @cached_property
     def _roots(self) -> Array:

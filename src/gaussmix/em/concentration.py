@@ -62,8 +62,7 @@ class DirichletWeights(Concentration):
     def drawn(self, mass: Array, rng: np.random.Generator) -> Array:
         rest = (self.n_components - len(mass)) * self.alpha
         shape = np.append(self.alpha + mass, rest) if rest > 0 else self.alpha + mass
-        drawn: Array = rng.dirichlet(shape)[: len(mass)]
-        return drawn
+        return rng.dirichlet(shape)[: len(mass)]
 
 
 @dataclass(frozen=True)

@@ -81,8 +81,7 @@ def _around(centres: Array, whitening: Whitening | None) -> Parameters:
 def _possible(block: Block, n_components: int) -> Array:
     """How possible each component is for a row, (n_rows, n_components), from 0 to 1."""
     log_prior = block.row_log_prior(n_components)
-    possible: Array = np.ones((block.n_rows, n_components)) if log_prior is None else np.exp(log_prior)
-    return possible
+    return np.ones((block.n_rows, n_components)) if log_prior is None else np.exp(log_prior)
 
 
 @dataclass(frozen=True, eq=False)

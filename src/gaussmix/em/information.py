@@ -481,5 +481,4 @@ def _of_noise(at: Coordinates, component: int, ratios: Array) -> Array:
     """The gradient of −½ Σ_j r_j / ψ_j by the coordinates of loadings and noises, (n_b,)."""
     assert at.loadings is not None, "the noise is theirs"
     noise = at.loadings.noise[component if at.n_covariances > 1 else 0]
-    slope: Array = 0.5 * contract("jb,j->b", noise, ratios)
-    return slope
+    return 0.5 * contract("jb,j->b", noise, ratios)

@@ -109,8 +109,7 @@ def _of_weights(q: Approximation, one: Places, other: Places) -> Array:
     mass[rows, other] = 0.0
     mass = np.sort(mass, axis=1)[:, ::-1]
     concentration = q.prior.concentration
-    found: Array = concentration.moments(mass)[1] - concentration.moments(q.mass)[1]
-    return found
+    return concentration.moments(mass)[1] - concentration.moments(q.mass)[1]
 
 
 def _mean_of_both(q: Approximation, one: Places, other: Places) -> Array:
@@ -118,8 +117,7 @@ def _mean_of_both(q: Approximation, one: Places, other: Places) -> Array:
     prior, beta = q.prior, q.precisions[:, None]
     both = beta[one] + beta[other] - prior.precision
     shift = beta[other] * (q.means[other] - q.means[one]) - prior.precision * (prior.mean - q.means[one])
-    found: Array = q.means[one] + shift / both
-    return found
+    return q.means[one] + shift / both
 
 
 def _merged_scales(q: Approximation, one: Places, other: Places) -> Array:
@@ -179,5 +177,4 @@ def survey(leaf: Block, engine: Engine[Any], parameters: Parameters, pairs: NDAr
 
 
 def _x_log_x(numbers: Array) -> Array:
-    found: Array = numbers * log(numbers)
-    return found
+    return numbers * log(numbers)

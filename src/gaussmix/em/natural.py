@@ -120,8 +120,7 @@ class NaturalScale:
     def numbers(self, covariances: Covariances) -> Array:
         """The numbers of each covariance, (n, n_numbers)."""
         if self._is_matrix:
-            found: Array = covariances.dense()[:, *self._triangle]
-            return found
+            return covariances.dense()[:, *self._triangle]
         return covariances.variances()[:, : 1 if self.second is Second.TRACE else None]
 
     def model(self, values: Array, like: Model) -> Model:

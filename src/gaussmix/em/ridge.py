@@ -35,8 +35,7 @@ def _of_constants(size: Array, others: Array) -> Array:
     """Variances for constant columns of these absolute values, given the variances of the other columns."""
     typical = np.median(others) if others.size else 1.0
     least, most = ((share * size) ** 2 for share in CONSTANT)
-    found: Array = np.where(SHARE * most > 0, np.clip(typical, least, most), typical)  # the square of x may vanish
-    return found
+    return np.where(SHARE * most > 0, np.clip(typical, least, most), typical)  # the square of x may vanish
 
 
 def _trimmed_variances(sample: Distinct, share: float) -> Array:

@@ -318,8 +318,7 @@ class _Climb:
 def _within(model: Model) -> Array:
     """The mean covariance of the components: a matrix if the structure has matrices, else variances."""
     if model.family.kind.second is Second.FULL:
-        matrix: Array = contract("k,kij->ij", model.weights, model.covariances.dense())
-        return matrix
+        return contract("k,kij->ij", model.weights, model.covariances.dense())
     return contract("k,kj->j", model.weights, model.covariances.variances())
 
 

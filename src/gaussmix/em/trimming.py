@@ -134,8 +134,7 @@ class Trimmed(Source):
         if task.need.pooled and task.anchor is None:  # about an anchor, an engine reads no totals of all rows
             task = replace(task, anchor=task.parameters.means)
         last = self._at(task.engine, task.parameters)
-        found: S = self._source.map_merge(_Without(task, last.log_density, last.kept))
-        return found
+        return self._source.map_merge(_Without(task, last.log_density, last.kept))
 
     def kept(self, engine: Engine[Any], parameters: Parameters) -> Kept:
         """Which rows a pass with these parameters keeps; remembered for the next pass with them."""

@@ -133,8 +133,7 @@ def gaussians_for(block: Block, parameters: Parameters) -> Gaussians:
 def _errors(error: Array, seen: Places) -> Array:
     """Covariances (n_rows, n_seen, n_seen) of the errors of some features."""
     if error.ndim == 3:
-        matrices: Array = error[:, seen[:, None], seen]
-        return matrices
+        return error[:, seen[:, None], seen]
     errors = np.zeros((len(error), len(seen), len(seen)))
     errors[:, np.arange(len(seen)), np.arange(len(seen))] = error[:, seen]
     return errors
@@ -148,8 +147,7 @@ def _left(covariance: Array, seen: Places, gain: Array, errors: Array) -> Array:
     """
     kept = np.broadcast_to(np.eye(len(covariance)), (len(gain), *covariance.shape)).copy()
     kept[:, seen] -= gain
-    left: Array = kept.swapaxes(1, 2) @ covariance @ kept + gain.swapaxes(1, 2) @ errors @ gain
-    return left
+    return kept.swapaxes(1, 2) @ covariance @ kept + gain.swapaxes(1, 2) @ errors @ gain
 
 
 def _log_density(squared: Array, n_seen: Any) -> Array:

@@ -151,8 +151,7 @@ class IncompleteEngine:
         core = self._core
         if core is not None:
             target, n_threads = core
-            from_core: Array = target.evaluate_incomplete(*_known(block, parameters), n_threads)
-            return from_core
+            return target.evaluate_incomplete(*_known(block, parameters), n_threads)
         log_joint, gaussians = np.empty((block.n_rows, len(parameters.means))), gaussians_for(block, parameters)
         for places, part in gaussians.parts(block):
             log_joint[places] = gaussians.all_given(part)[1]
@@ -255,8 +254,7 @@ def _expected(leaf: Block, parameters: Parameters, need: Need, anchor: Array) ->
 
 def _squares(share: Array, offsets: Array, need: Need) -> Array:
     """Σ γ u uᵀ of offsets (n_rows, n_features), or its diagonal."""
-    found: Array = share @ offsets**2 if need.second is Second.DIAGONAL else (share[:, None] * offsets).T @ offsets
-    return found
+    return share @ offsets**2 if need.second is Second.DIAGONAL else (share[:, None] * offsets).T @ offsets
 
 
 def _spread(share: Array, covariance: Array, is_diagonal: bool, need: Need) -> Array:

@@ -42,8 +42,7 @@ def label_uniforms(key: int, first: int, last: int) -> Array:
     pairs = np.arange(first // 2, (last + 1) // 2, dtype=np.uint64)
     a, b, c, d = philox(_counter(pairs, 0, LABELS), key)
     both = np.stack([_uniform(a, b), _uniform(c, d)], axis=1).ravel()
-    uniforms: Array = both[first % 2 :][: last - first]
-    return uniforms
+    return both[first % 2 :][: last - first]
 
 
 def standard_normals(key: int, first: int, last: int, n_features: int) -> Array:

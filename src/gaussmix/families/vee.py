@@ -33,8 +33,7 @@ class VEE(Family):
             factors, _, failed = factorise(common(volumes)[None])
             if failed.any():
                 return np.full(len(degrees), np.nan)
-            found: Array = contract("ij,kij->k", contract("ji,jl->il", factors[0], factors[0]), second)
-            return found
+            return contract("ij,kij->k", contract("ji,jl->il", factors[0], factors[0]), second)
 
         start = second / degrees[:, None, None] if current is None else current.each
         volumes = np.trace(start, axis1=1, axis2=2) / scatter.n_features

@@ -22,8 +22,7 @@ def equal_volumes(roots: Array, degrees: Array) -> Array:
     Where a root |S_k|^(1/d), data units², is 0, the factor makes the plain covariance S_k / N_k, which is as singular.
     """
     usable = roots > 0
-    factors: Array = np.where(usable, roots.sum() / degrees.sum(), 1.0) / np.where(usable, roots, degrees)
-    return factors
+    return np.where(usable, roots.sum() / degrees.sum(), 1.0) / np.where(usable, roots, degrees)
 
 
 def settled_volumes(volumes: Array, degrees: Array, n_features: int, traces: Callable[[Array], Array]) -> Array:

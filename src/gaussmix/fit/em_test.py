@@ -57,15 +57,13 @@ def _joint(x: Array, shares: Array, means: Array, variances: Array) -> Array:
     """log p(x, k), (m, n, 2)."""
     parts = np.log(np.stack((1 - shares, shares), axis=1))[:, None, :]
     distances = (x[:, None] - means[:, None, :]) ** 2 / variances[:, None, :]
-    found: Array = parts - 0.5 * (distances + np.log(2 * np.pi * variances)[:, None, :])
-    return found
+    return parts - 0.5 * (distances + np.log(2 * np.pi * variances)[:, None, :])
 
 
 def _second(x: Array, shares: Array, means: Array, variances: Array) -> Array:
     """The responsibility of the second component, (m, n)."""
     joint = _joint(x, shares, means, variances)
-    found: Array = 1 / (1 + np.exp(joint[:, :, 0] - joint[:, :, 1]))
-    return found
+    return 1 / (1 + np.exp(joint[:, :, 0] - joint[:, :, 1]))
 
 
 def _maximised(x: Array, second: Array) -> tuple[Array, Array]:

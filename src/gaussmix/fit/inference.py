@@ -238,8 +238,7 @@ class Climb:
         floor = self.problem.objective.floor
         if found.like.covariances.is_shared or not floor.any():
             return np.zeros_like(found.means)
-        shares: Array = (found.covariances.ridge_precisions() * floor).reshape(found.means.shape)
-        return shares
+        return (found.covariances.ridge_precisions() * floor).reshape(found.means.shape)
 
     def information(self, state: State, are_counts: bool | None = None) -> Information:
         problem, family = self.problem, state.model.family

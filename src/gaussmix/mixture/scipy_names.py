@@ -31,8 +31,7 @@ class SciPyNames(Conditionals, Parts, Masses):
         >>> m.pdf([0.0, 2.0]).round(4)
         array([0.1995, 0.054 ])
         """
-        density: Array = np.exp(self.logpdf(x))[()]
-        return density
+        return np.exp(self.logpdf(x))[()]
 
     def logpdf(self, x: ArrayLike) -> Array:
         """log p(x), nats, at points in SciPy's shapes; `log_density` is the same for rows (n_rows, n_features).

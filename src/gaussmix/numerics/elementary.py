@@ -44,8 +44,7 @@ def exponential(numbers: Array) -> Array:
     series = np.ones_like(rest)
     for n in range(14, 0, -1):  # |rest| < 0.35: the remainder of the series is below 2⁻⁶²
         series = 1.0 + rest / n * series
-    grown: Array = np.ldexp(series, power.astype(np.intp))
-    return grown
+    return np.ldexp(series, power.astype(np.intp))
 
 
 def inverse_root(variances: Array) -> Array:

@@ -26,8 +26,7 @@ def hashes(block: Block) -> Array:
 
 def are_drawn(hashed: Array, row_weight: Array | None, fair: float) -> NDArray[np.bool_]:
     """Whether rows with these hashes are in a sample whose rows stand for `fair` of the total weight each."""
-    drawn: NDArray[np.bool_] = hashed * fair < (1.0 if row_weight is None else row_weight)
-    return drawn
+    return hashed * fair < (1.0 if row_weight is None else row_weight)
 
 
 def sampled(block: Block, drawn: NDArray[np.bool_], fair: float) -> Block:

@@ -44,8 +44,7 @@ class Gross:
 
     def outside(self, rows: Rows) -> NDArray[np.bool_]:
         """Whether each row is gross, (n_rows,)."""
-        outside: NDArray[np.bool_] = _distance(rows, self.low, self.high, self.reach) > 1
-        return outside
+        return _distance(rows, self.low, self.high, self.reach) > 1
 
     def nearest(self, rows: Rows) -> NDArray[np.intp]:
         """The nearest place of each row, (n_rows,); the first of equals."""

@@ -129,8 +129,7 @@ def random_map(equivariance: Equivariance, n_features: int, rng: np.random.Gener
         return np.asarray(-3.0 * np.eye(n_features))
     matrix = rng.normal(size=(n_features, n_features))
     if equivariance is Equivariance.SIMILARITY:
-        rotation: Array = 3.0 * np.linalg.qr(matrix)[0]
-        return rotation
+        return 3.0 * np.linalg.qr(matrix)[0]
     return matrix + 2 * np.eye(n_features)
 
 

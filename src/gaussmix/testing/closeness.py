@@ -81,5 +81,4 @@ def second_scale(need: Need, spread: Array) -> Array:
         scale = np.concatenate((roots[:, :, None] * projected[:, None, :], spread[:, :, None]), axis=2)
     else:
         scale = spread.sum(axis=1) if need.second is Second.TRACE else spread
-    pooled: Array = scale.sum(axis=0) if need.pooled else scale
-    return pooled
+    return scale.sum(axis=0) if need.pooled else scale

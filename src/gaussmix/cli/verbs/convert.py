@@ -123,8 +123,7 @@ def _compact(dense: Array, family: Family) -> Array:
         each = each[:, 0, 0]
     elif family.kind is Diagonal:
         each = np.diagonal(each, axis1=1, axis2=2)
-    found: Array = each[0] if family.is_shared else each
-    return found
+    return each[0] if family.is_shared else each
 
 
 def write_json(mixture: Mixture) -> bytes:

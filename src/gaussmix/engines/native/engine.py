@@ -278,8 +278,7 @@ class NativeEngine(Runner):
     def update(self, algebra: Algebra, scatter: Scatter, current: Array | None) -> Array:
         last = None if current is None else current.reshape(-1)
         found = self._target.update(algebra, scatter.degrees, scatter.second.reshape(-1), scatter.n_features, last)
-        covariances: Array = found.reshape(scatter.second.shape)
-        return covariances
+        return found.reshape(scatter.second.shape)
 
     def run_em(
         self, block: Block, facts: Facts, start: tuple[Array, Array, Array], algebra: Algebra, control: Control

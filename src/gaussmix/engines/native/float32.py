@@ -107,5 +107,4 @@ def _rounding_of_log_det(whitening: Whitening, n_features: int) -> Array:
 
 def _rounding(numbers: Array) -> Array:
     """The relative error of rounding to float32."""
-    relative: Array = (rounded(numbers) - numbers) / numbers
-    return relative
+    return (rounded(numbers) - numbers) / numbers

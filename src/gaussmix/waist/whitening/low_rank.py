@@ -58,8 +58,7 @@ class LowRankWhitening(Whitening):
         scaled = offsets * self.factors[..., -1]
         directions = np.broadcast_to(self.factors[..., :-1], (*scaled.shape, self.factors.shape[2] - 1))
         along = contract("kdq,kd->kq", directions, scaled)  # without BLAS, which has bits of its own
-        whitened: Array = scaled + sign * contract("kdq,kq->kd", directions, along)
-        return whitened
+        return scaled + sign * contract("kdq,kq->kd", directions, along)
 
     def whiten_change(self, component: int, reference: int, offsets: Array) -> Array:
         own, other = self.factor(component), self.factor(reference)
@@ -67,8 +66,7 @@ class LowRankWhitening(Whitening):
             return np.zeros(offsets.shape)
         scaled, change = offsets * other[:, -1], offsets * (own[:, -1] - other[:, -1])
         along = (offsets * own[:, -1]) @ own[:, :-1] @ own[:, :-1].T - scaled @ other[:, :-1] @ other[:, :-1].T
-        moved: Array = change - along
-        return moved
+        return change - along
 
     def whiten_at_most(self, offsets: Array) -> Array:
         bounds = LowRankWhitening(np.abs(self.factors), self.log_abs_det)
@@ -78,8 +76,7 @@ class LowRankWhitening(Whitening):
         factor = self.factor(component)
         directions = factor[:, :-1]
         along = contract("nd,dq->nq", whitened, directions) / (1.0 - (directions**2).sum(axis=0))  # without BLAS
-        coloured: Array = (whitened + contract("nq,dq->nd", along, directions)) / factor[:, -1]
-        return coloured
+        return (whitened + contract("nq,dq->nd", along, directions)) / factor[:, -1]
 
     def precision_times(self, component: int, offsets: Array) -> Array:
         factor = self.factor(component)
@@ -106,8 +103,7 @@ class LowRankWhitening(Whitening):
 
 def _shrunk(rows: Array, directions: Array) -> Array:
     """(I − F Fᵀ) z of each row z."""
-    shrunk: Array = rows - (rows @ directions) @ directions.T
-    return shrunk
+    return rows - (rows @ directions) @ directions.T
 
 
 def spectrum(loadings: Array, noise: Array) -> tuple[Array, Array, Array, Array]:

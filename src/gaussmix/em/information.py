@@ -232,7 +232,7 @@ def is_cheap(model: Model, source: Source, n_steps: int) -> bool:
 
 def _compared(leaf: Block, engine: Engine[Any], sides: tuple[Parameters, Parameters]) -> Sums:
     """Compare two mixtures: Σ s log p(x) of both, the weight of rows with another label, and that of all rows."""
-    weight = np.ones(leaf.n_rows) if leaf.row_weight is None else leaf.row_weight
+    weight = leaf.weight
     heights = [float((weight * engine.log_density(leaf, side)).sum()) for side in sides]
     one, other = (engine.labels(leaf, side) for side in sides)
     return Sums((*heights, float(weight[one != other].sum()), leaf.total_weight))

@@ -160,19 +160,19 @@ def _log_dets(second: Array, dof: Array, q: Approximation) -> tuple[Array, NDArr
 def survey(leaf: Block, engine: Engine[Any], parameters: Parameters, pairs: NDArray[np.intp], some: Places) -> Sums:
     """For pairs (n_pairs, 2) Σ s [(r + r') log (r + r') − r log r − r' log r']; for some Σ s log (1 − r)."""
     shares = np.ascontiguousarray(engine.responsibilities(leaf, parameters).T)
-    weight, entropy, left = leaf.row_weight, np.zeros(len(pairs)), np.zeros(len(some))
+    weight, entropy, left = leaf.weight, np.zeros(len(pairs)), np.zeros(len(some))
     is_there = shares > SHARED
     for i, (one, other) in enumerate(pairs):
         places = np.flatnonzero(is_there[one] & is_there[other])
         if places.size:
             a, b = shares[one, places], shares[other, places]
             terms = _x_log_x(a + b) - _x_log_x(a) - _x_log_x(b)
-            entropy[i] = (terms if weight is None else weight[places] * terms).sum()
+            entropy[i] = (weight[places] * terms).sum()
     for i, k in enumerate(some):
         places = np.flatnonzero(is_there[k])
         if places.size:
             terms = log(1.0 - shares[k, places])
-            left[i] = (terms if weight is None else weight[places] * terms).sum()
+            left[i] = (weight[places] * terms).sum()
     return Sums([entropy, left])
 
 

@@ -89,7 +89,7 @@ class Scores:
         scores[:K] = shares
         if model.noise is not None:
             scores[K] = np.maximum(0.0, 1 - shares.sum(axis=0))
-        weight = np.ones(part.n_rows) if part.row_weight is None else part.row_weight
+        weight = part.weight
         within = []
         for k, share in enumerate(shares):
             own = self._scores_of(k, np.where(share > 0, columns - model.means[k, :, None], 0.0))
@@ -209,7 +209,7 @@ def _in_parts(leaf: Block, sums: Callable[[Block], Sums], n_numbers: int) -> Sum
 
 def products(engine: Engine[Any], scores: Array, rows: Block, *, has_squares: bool) -> Sums:
     """Σ s x xᵀ of the columns of scores (n, n_rows), and Σ s² x xᵀ if asked for."""
-    weight = np.ones(rows.n_rows) if rows.row_weight is None else rows.row_weight
+    weight = rows.weight
     weights = [weight, weight**2] if has_squares else [weight]
     return Sums(squares(engine, scores, each) for each in weights)
 

@@ -89,7 +89,7 @@ class IncompleteEngine:
             assert leaf.given is not None
             return _observed(leaf, one_hot(leaf.given, n_components), need, anchor)
         log_joint = with_background(self.component_log_density(leaf, parameters), leaf, parameters)
-        weight = np.ones(leaf.n_rows) if leaf.row_weight is None else leaf.row_weight
+        weight = leaf.weight
         best = log_joint.argmax(axis=1)
         sums = _observed(leaf, one_hot(best, n_components), need, anchor)
         left, log_likelihood = float(weight[best == n_components].sum()), float((weight * log_joint.max(axis=1)).sum())
@@ -240,7 +240,7 @@ def _expected(leaf: Block, parameters: Parameters, need: Need, anchor: Array) ->
     for _, part in gaussians.parts(leaf):
         given, log_joint = gaussians.all_given(part)
         shared, log_density = step_shares(with_background(log_joint, part, parameters))
-        weight = np.ones(part.n_rows) if part.row_weight is None else part.row_weight
+        weight = part.weight
         log_likelihood += float(weight @ log_density)
         background += float(weight @ shared[:, n_components:].sum(axis=1))
         for k, each in enumerate(given):
@@ -282,7 +282,7 @@ def _reduced(second: Array | None, need: Need) -> Array | None:
 
 def _observed(leaf: Block, shared: Array, need: Need, anchor: Array) -> Partial:
     """Sums of the observed cells about an anchor; `counts` is the mass of each component that has the feature."""
-    weight = np.ones(leaf.n_rows) if leaf.row_weight is None else leaf.row_weight
+    weight = leaf.weight
     mass, first, counts, second = np.zeros(len(anchor)), np.zeros(anchor.shape), np.zeros(anchor.shape), []
     for k, mean in enumerate(anchor):  # neither BLAS nor einsum, whose bits depend on the processor
         places = np.flatnonzero(shared[:, k])

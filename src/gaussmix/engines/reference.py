@@ -52,7 +52,7 @@ class ReferenceEngine:
         total = _moments(np.zeros(anchor.shape), np.zeros((0, n_components)), (0.0, 0.0, 0.0), anchor, need)
         for part in leaf.cut(CHUNK_ROWS):
             shared, background, log_density = _share(part, parameters, rule, n_components)
-            weight = np.ones(part.n_rows) if part.row_weight is None else part.row_weight
+            weight = part.weight
             if rule is Rule.SOFT and parameters is not None and (log_density[weight > 0] < parameters.far_limit).any():
                 places = far_places(leaf, parameters, self.log_density)
                 if places.size:

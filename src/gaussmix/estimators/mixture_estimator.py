@@ -674,8 +674,7 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
 
 def log_likelihood_of(leaf: Block, density: Callable[[Block], Array]) -> Sums:
     """Σ s log p(x), nats, and Σ s of a leaf; `density` gives log p."""
-    log_density, weight = density(leaf), leaf.row_weight
-    return Sums((float((log_density if weight is None else weight * log_density).sum()), leaf.total_weight))
+    return Sums((float((leaf.weight * density(leaf)).sum()), leaf.total_weight))
 
 
 def _is_kept(block: Block, parameters: Parameters, engine: Engine[Any], cutoff: float) -> NDArray[np.bool_]:

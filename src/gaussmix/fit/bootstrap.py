@@ -273,7 +273,7 @@ class _Compared:
     @classmethod
     def of(cls, problem: Problem, model: Model) -> _Compared:
         rows = problem.data.original.sample(ROWS_TO_COMPARE)
-        weight = np.ones(rows.n_rows) if rows.row_weight is None else rows.row_weight
+        weight = rows.weight
         shares = Stacked.of([model]).responsibilities(rows, problem.engine)
         return cls(rows, problem.engine, weight, shares, problem.data.known is not None)
 

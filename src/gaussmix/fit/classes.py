@@ -234,10 +234,10 @@ def count_given(leaf: Block, n_classes: int, labels: Callable[[Block], NDArray[A
     With labels of rows, these count by 0 where the labels are wrong and by 1 where they are right.
     """
     assert leaf.given is not None, "rows have labels"
-    known, weight = leaf.given >= 0, leaf.row_weight
+    known = leaf.given >= 0
     numbers = (leaf.given if labels is None else (leaf.given == labels(leaf)).astype(np.int32))[known]
     counts = np.bincount(numbers, minlength=n_classes).astype(np.float64)
-    return Sums((counts if weight is None else np.bincount(numbers, weight[known], n_classes), counts))
+    return Sums((np.bincount(numbers, leaf.weight[known], n_classes), counts))
 
 
 def _of_class(block: Block, number: int) -> Iterable[Block]:

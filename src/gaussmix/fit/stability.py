@@ -117,5 +117,4 @@ class _Crossed:
 
 def _own_pairs(leaf: Block) -> float:
     """Σ w min(w, 1): a row of weight 2 is two rows, each in one pair with itself; one of weight 0.5 is no half row."""
-    weight = leaf.row_weight
-    return float(leaf.n_rows if weight is None else (weight * np.minimum(weight, 1)).sum())
+    return float((leaf.weight * np.minimum(leaf.weight, 1)).sum())

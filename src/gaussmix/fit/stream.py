@@ -68,7 +68,7 @@ class Stream:
     @property
     def row_weight(self) -> float:
         """The weight of all rows so far."""
-        waiting = sum(float(_weight(block).sum()) for block in self.held)
+        waiting = sum(float(block.weight.sum()) for block in self.held)
         if self.learned is None:
             return waiting
         return waiting + self.learned.unit * (LEAF_ROWS + (self.learned.seen - 1) * STEP_ROWS)
@@ -84,7 +84,7 @@ class Stream:
         """
         missing = (LEAF_ROWS if self.learned is None else STEP_ROWS) - self.n_held
         part, rest = block.between(0, missing), block.between(missing, max(missing, block.n_rows))
-        part = Block(0, part.rows.astype(self.dtype, copy=False), _weight(part))
+        part = Block(0, part.rows.astype(self.dtype, copy=False), part.weight)
         if part.n_rows == missing:
             return replace(self, held=()), _source([*self.held, part]), rest
         held = [*self.held, Block(0, np.array(part.rows, order="C"), np.array(part.row_weight))]
@@ -156,12 +156,7 @@ def counting(block: Block) -> Block:
     return block if weight is None or weight.all() else block.taken(weight.nonzero()[0], 0)
 
 
-def _weight(block: Block) -> Array:
-    """The weights of rows, (n_rows,), also where all are 1."""
-    return np.ones(block.n_rows) if block.row_weight is None else block.row_weight
-
-
 def _source(held: Sequence[Block]) -> ArraySource:
     """Rows for a fit, without weights if all are 1."""
     block = Block.joined(held)
-    return ArraySource(block.rows, None if (_weight(block) == 1).all() else block.row_weight)
+    return ArraySource(block.rows, None if (block.weight == 1).all() else block.row_weight)

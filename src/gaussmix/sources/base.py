@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from itertools import chain
 from math import frexp, inf
+from operator import attrgetter
 from time import perf_counter
 from typing import Any, ClassVar, Generic, Protocol, Self, TypeVar
 
@@ -194,7 +195,7 @@ class Source(ABC):
     @property
     def row_weight(self) -> Array | None:
         """The weights of all rows, (n_rows,), in memory; None where all are 1."""
-        return None if self.profile.largest_weight is None else self.each_row(_weights)
+        return None if self.profile.largest_weight is None else self.each_row(attrgetter("weight"))
 
     def sample(self, n_rows: int) -> Block:
         """All rows where there are at most `n_rows`, else about that many chosen by a hash of the row number.
@@ -305,11 +306,6 @@ def log_pass(source: Source, began: float, answers: Any = None) -> None:
     received = "" if answers is None else f", {len(pickle.dumps(answers, 5)) / 1e6:.3g} MB received"
     speed = source.n_rows / max(seconds, 1e-9)
     log.debug("pass: %d rows, %.4g MB, %.3f s, %.3g rows/s%s", source.n_rows, n_bytes / 1e6, seconds, speed, received)
-
-
-def _weights(block: Block) -> Array:
-    assert block.row_weight is not None, "all blocks have row weights, or none has"
-    return block.row_weight
 
 
 def _drawn(block: Block, fair: float) -> tuple[Block, NDArray[np.bool_]]:

@@ -126,7 +126,7 @@ def distinct_rows(source: Source) -> Distinct:
 
 def _distinct_rows(block: Block) -> Distinct:
     """The distinct rows of a block, without the core."""
-    weight = np.ones(block.n_rows) if block.row_weight is None else block.row_weight
+    weight = block.weight
     order = lexicographic_order(block.rows)
     order = order[np.argsort(weight[order] == 0, kind="stable")]  # rows of weight 0 last
     present = int(np.count_nonzero(weight))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,7 @@ from gaussmix.waist.whitening.base import FactorShape
 
 N_ROWS, N_COMPONENTS = 3_000, 3
 ENGINE = ReferenceEngine()
+_rows, _weights, _given = attrgetter("rows"), attrgetter("weight"), attrgetter("given")
 
 
 def check_source(make_source: Callable[[Rows, Array | None], Source], rng: np.random.Generator) -> None:
@@ -60,14 +62,14 @@ def _check_rows(source: Source, block: Block) -> None:
     for number in range(2):
         assert_same_bits(source.each_row(_rows), block.rows, f"rows of pass {number}")
         assert_same_bits(source.each_row(_numbers), np.arange(block.n_rows), f"numbers of rows of pass {number}")
-        assert_same_bits(source.each_row(_weights), _weights(block), f"weights of pass {number}")
+        assert_same_bits(source.each_row(_weights), block.weight, f"weights of pass {number}")
     if source.whole is not None:
         assert_same_bits(source.whole.rows, block.rows, "all rows as one block")
 
 
 def _check_profile(source: Source, block: Block) -> None:
     """The profile is that of the rows."""
-    weight, profile = _weights(block), source.profile
+    weight, profile = block.weight, source.profile
     assert_close(profile.total_weight, weight.sum(), N_ROWS * EPS, weight.sum(), "total_weight")
     expected: Any = (np.count_nonzero(weight), None if block.row_weight is None else weight.max())
     if (profile.n_positive, profile.largest_weight) != expected:
@@ -129,11 +131,11 @@ def _check_states(source: Source, rng: np.random.Generator) -> None:
 
 def _check_sample(source: Source, twin: Source, block: Block) -> None:
     """All rows where they fit; else rows by their weight, about as many as asked for, the same in every source."""
-    rows, row_weight, weight = block.rows, block.row_weight, _weights(block)
+    rows, row_weight, weight = block.rows, block.row_weight, block.weight
     for n_rows in (N_ROWS, N_ROWS + 1):
         whole = source.sample(n_rows)
         assert_same_bits(whole.rows, rows, "a sample of all rows")
-        assert_same_bits(_weights(whole), weight, "weights of a sample of all rows")
+        assert_same_bits(whole.weight, weight, "weights of a sample of all rows")
     some: Any = source.sample(N_ROWS // 3)
     assert_same_bits(twin.sample(N_ROWS // 3).rows, some.rows, "a sample of the same rows")
     in_memory = ArraySource(rows, row_weight).sample(N_ROWS // 3)
@@ -149,7 +151,7 @@ def _check_sample(source: Source, twin: Source, block: Block) -> None:
     found = np.array([places[row.tobytes()] for row in some.rows])
     assert_same_bits(found, np.unique(found), "rows of a sample, which keep their order")
     stands_for = np.ones(some.n_rows) if row_weight is None else np.maximum(weight[found], fair)
-    assert_close(_weights(some), stands_for, N_ROWS * EPS, fair, "weights of a sample")
+    assert_close(some.weight, stands_for, N_ROWS * EPS, fair, "weights of a sample")
     if not np.isin(np.flatnonzero(chance == 1.0), found).all():
         raise AssertionError("a row of more than the fair weight, or an extreme one, is missing in a sample")
     if (weight[found] == 0).any():
@@ -164,30 +166,17 @@ def _check_changes(source: Source, block: Block, rng: np.random.Generator) -> No
     assert_same_bits(given.each_row(_rows), block.rows, "rows with labels")
     chosen = (rng.random(block.n_rows) < 0.2) & (np.arange(block.n_rows) // 100 % 3 > 0)
     part = source.part(partial(_are_chosen, chosen=chosen), int(chosen.sum()))
-    for task, expected in ((_rows, block.rows), (_weights, _weights(block))):
+    for task, expected in ((_rows, block.rows), (_weights, block.weight)):
         assert_same_bits(part.each_row(task), expected[chosen], "the rows of a part")
     assert_same_bits(part.each_row(_numbers), np.arange(chosen.sum()), "numbers of the rows of a part")
     assert_same_bits(part.with_given(labels[chosen]).each_row(_given), labels[chosen], "the labels of a part")
     factor = 1.0 if block.row_weight is None else 0.25
-    assert_same_bits(source.reweighted(0.25).each_row(_weights), factor * _weights(block), "weights times a factor")
+    assert_same_bits(source.reweighted(0.25).each_row(_weights), factor * block.weight, "weights times a factor")
 
 
 def _are_chosen(block: Block, chosen: NDArray[np.bool_]) -> NDArray[np.bool_]:
     return chosen[block.places]
 
 
-def _rows(block: Block) -> Rows:
-    return block.rows
-
-
 def _numbers(block: Block) -> NDArray[np.intp]:
     return np.arange(block.places.start, block.places.stop)
-
-
-def _given(block: Block) -> NDArray[Any]:
-    assert block.given is not None
-    return block.given
-
-
-def _weights(block: Block) -> Array:
-    return np.ones(block.n_rows) if block.row_weight is None else block.row_weight

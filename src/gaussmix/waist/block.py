@@ -57,6 +57,11 @@ class Block:
         return slice(self.first_row, self.first_row + self.n_rows)
 
     @property
+    def weight(self) -> Array:
+        """The row weights, (n_rows,), also where all are 1."""
+        return np.ones(self.n_rows) if self.row_weight is None else self.row_weight
+
+    @property
     def total_weight(self) -> float:
         """Sum of the row weights, the number of rows where there are none."""
         if self.row_weight is None:

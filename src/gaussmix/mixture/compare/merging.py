@@ -175,7 +175,6 @@ def _sums(
     def of_part(part: Block) -> Array:
         shares = merged(share(part), clusters)
         one, other = shares[:, first], shares[:, second]
-        weight = np.ones((part.n_rows, 1)) if part.row_weight is None else part.row_weight[:, None]
         values = [
             _entropy(shares),
             shares,
@@ -183,7 +182,7 @@ def _sums(
             np.where(other >= one, one, 0.0),
             np.where(one >= other, other, 0.0),
         ]
-        return np.concatenate([(weight * each).sum(axis=0) for each in values])
+        return np.concatenate([(part.weight[:, None] * each).sum(axis=0) for each in values])
 
     return reduce(add, map(of_part, leaf.cut(max(1, MOST_NUMBERS // (1 + len(pairs))))))
 

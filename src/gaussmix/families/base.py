@@ -146,9 +146,12 @@ class Family(Value, ABC):
             of_covariance /= n_features
         return (of_mean, of_covariance) if self.is_shared else (of_mean + of_covariance, 0.0)
 
-    @abstractmethod
     def n_parameters(self, n_components: int, n_features: int) -> int:
         """Count the free parameters of the covariances; weights and means are counted elsewhere."""
+        algebra = self.free_algebra
+        if not isinstance(algebra, Algebra):
+            raise NotImplementedError(f"{type(self).__name__} needs n_parameters or algebra. Define one of them.")
+        return algebra.n_parameters(n_components, n_features)
 
     def shape(self, n_components: int, n_features: int) -> tuple[int, ...]:
         """The shape of `covariances_`."""

@@ -105,10 +105,7 @@ class Boundable(Family):
 
     def n_parameters(self, n_components: int, n_features: int) -> int:
         """Those of the structure without the bound, which is no equation; at c = 1 there is one variance."""
-        if self.max_condition == 1:
-            return 1
-        of_one = self.kind.second.n_numbers(n_features)
-        return of_one if self.is_shared else n_components * of_one
+        return 1 if self.max_condition == 1 else super().n_parameters(n_components, n_features)
 
 
 def _clamped(matrices: Array, degrees: Array, most: float) -> Array:

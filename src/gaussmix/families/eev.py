@@ -29,6 +29,3 @@ class EEV(Family):
     def prior_degrees(self, dof: float, n_features: int, of_mean: float) -> tuple[float, float]:
         """As in mclust, for the shared proportions alone; Fraley & Raftery (2007) give none for this structure."""
         return 0.0, dof + n_features + 1.0 + of_mean
-
-    def n_parameters(self, n_components: int, n_features: int) -> int:
-        return n_features + n_components * n_features * (n_features - 1) // 2

@@ -31,9 +31,6 @@ class EVE(Family):
     def other_initial_covariances(self, scatter: Scatter) -> list[Covariances]:
         return [self.covariances(each, *scatter.shape) for each in with_other_axes(scatter, _along)]
 
-    def n_parameters(self, n_components: int, n_features: int) -> int:
-        return 1 + n_components * (n_features - 1) + n_features * (n_features - 1) // 2
-
 
 def _along(spectra: Array, degrees: Array) -> Array:
     return spectra * equal_volumes(geometric_mean(spectra), degrees)[:, None]

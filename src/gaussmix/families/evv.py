@@ -27,6 +27,3 @@ class EVV(Family):
         roots = np.where(failed, 0.0, exponential(exponents))
         matrices = scatter.second * equal_volumes(roots, scatter.degrees)[:, None, None]
         return self.covariances(matrices, *scatter.shape)
-
-    def n_parameters(self, n_components: int, n_features: int) -> int:
-        return 1 + n_components * (n_features * (n_features + 1) // 2 - 1)

@@ -39,6 +39,3 @@ class VEE(Family):
         volumes = np.trace(start, axis1=1, axis2=2) / scatter.n_features
         volumes = settled_volumes(volumes, degrees, scatter.n_features, traces)
         return self.covariances(volumes[:, None, None] * common(volumes), *scatter.shape)
-
-    def n_parameters(self, n_components: int, n_features: int) -> int:
-        return n_components - 1 + n_features * (n_features + 1) // 2

@@ -25,6 +25,3 @@ class VEI(Family):
     def prior_degrees(self, dof: float, n_features: int, of_mean: float) -> tuple[float, float]:
         """Those of mclust; Fraley & Raftery (2007) have none. The volume has them, as one variance of d."""
         return (dof + 2.0 + of_mean) / n_features, 0.0
-
-    def n_parameters(self, n_components: int, n_features: int) -> int:
-        return n_components + n_features - 1

@@ -34,6 +34,3 @@ class VEV(Family):
     def prior_degrees(self, dof: float, n_features: int, of_mean: float) -> tuple[float, float]:
         """Those of mclust, none; Fraley & Raftery (2007) say nothing of them. The scale alone keeps it regular."""
         return 0.0, 0.0
-
-    def n_parameters(self, n_components: int, n_features: int) -> int:
-        return n_components + n_features - 1 + n_components * n_features * (n_features - 1) // 2

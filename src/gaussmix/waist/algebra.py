@@ -33,6 +33,12 @@ class Algebra(NamedTuple):
         """Whether all components have the same covariance."""
         return Across.OWN not in self
 
+    def n_parameters(self, n_components: int, n_features: int) -> int:
+        """Free numbers: a volume, n_features − 1 ratios of a shape, and the angles of an orientation."""
+        sizes = 1, n_features - 1, n_features * (n_features - 1) // 2
+        counts = {Across.NOTHING: 0, Across.EQUAL: 1, Across.OWN: n_components}
+        return sum(counts[across] * size for across, size in zip(self, sizes, strict=True))
+
 
 class FactorAlgebra(NamedTuple):
     """Σ_k = Λ_k Λ_kᵀ + Ψ_k; McNicholas & Murphy (2008), Statistics and Computing 18.

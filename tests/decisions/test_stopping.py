@@ -7,7 +7,7 @@ import math
 import pytest
 
 from gaussmix import GaussianMixture
-from gaussmix.em.information import Standing
+from gaussmix.em.standing import Standing
 from gaussmix.em.stopping import Stopping, outlook
 from gaussmix.em.trace import State, Trace
 from gaussmix.errors import Outcome

@@ -12,9 +12,10 @@ from many_blocks import ManyBlocks
 
 from gaussmix import Dirichlet, FactorAnalyzer, GaussianMixture, NormalInverseWishart, Restrictions
 from gaussmix.em import information
-from gaussmix.em.information import Information, Standing, is_cheap
+from gaussmix.em.information import Information
 from gaussmix.em.loop import run_em
 from gaussmix.em.objective import Ridge
+from gaussmix.em.standing import Standing, is_cheap
 from gaussmix.em.stopping import Stopping
 from gaussmix.em.trace import Frozen, Trace, final
 from gaussmix.engines.native import NativeEngine

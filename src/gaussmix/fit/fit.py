@@ -15,13 +15,13 @@ from gaussmix.em.bound_moves import BoundMoves, settled_column
 from gaussmix.em.coordinates import refusal
 from gaussmix.em.fast_path import model_of
 from gaussmix.em.guided import guided
-from gaussmix.em.information import Standing, is_cheap
 from gaussmix.em.initial import InitialMoments
 from gaussmix.em.loop import run_em
 from gaussmix.em.many import FEW
 from gaussmix.em.objective import Objective
 from gaussmix.em.remedies import Remedy, run_with
 from gaussmix.em.split_and_merge import split_and_merge
+from gaussmix.em.standing import Standing, is_cheap
 from gaussmix.em.stopping import Stopping
 from gaussmix.em.trace import Frozen, State, Trace, final
 from gaussmix.em.trimming import trimmed, trimmed_partition

@@ -13,7 +13,7 @@ import numpy as np
 
 from gaussmix.door.rows import counted_weight
 from gaussmix.em.best_of import ROUNDING
-from gaussmix.em.information import Standing
+from gaussmix.em.standing import Standing
 from gaussmix.em.stopping import Stopping, outlook
 from gaussmix.em.trace import State, Trace
 from gaussmix.errors import LIKELIHOOD, FailureKind, Outcome

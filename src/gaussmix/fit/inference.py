@@ -10,10 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gaussmix.em.coordinates import AT_BOUND, NotSmooth, bounds_met
-from gaussmix.em.information import FURTHEST, Information
+from gaussmix.em.information import Information
 from gaussmix.em.loop import run_em
 from gaussmix.em.natural import Kind, NaturalScale, Stacked
 from gaussmix.em.posterior import Posterior
+from gaussmix.em.standing import FURTHEST
 from gaussmix.em.stopping import FINEST, SETTLED, Stopping
 from gaussmix.em.trace import Frozen, State, Trace, final
 from gaussmix.errors import SingularCovariance

@@ -9,7 +9,7 @@ import sklearn.mixture
 from sklearn.exceptions import NotFittedError
 
 from gaussmix import GaussianMixture, GaussianMixtureIC
-from gaussmix.estimators.attributes import HOOKS, INSTEAD, PRIVATE
+from gaussmix.estimators.conversion import HOOKS, INSTEAD, PRIVATE
 
 THEIRS = [sklearn.mixture.GaussianMixture, sklearn.mixture.BayesianGaussianMixture]
 

@@ -35,8 +35,8 @@ from gaussmix.em.online import Rate
 from gaussmix.em.remedies import Remedy
 from gaussmix.em.stopping import Stopping
 from gaussmix.errors import DegenerateError, SingularCovariance, warn
-from gaussmix.estimators.attributes import facts_of, parameters_of
 from gaussmix.estimators.base import unchanged_on_failure
+from gaussmix.estimators.conversion import facts_of, parameters_of
 from gaussmix.estimators.docs import documented
 from gaussmix.estimators.fitting import fitted_of, from_now, problem_of, watched
 from gaussmix.estimators.partial_fit import StreamingMixture

@@ -24,8 +24,9 @@ from gaussmix.engines import check_jobs
 from gaussmix.engines.base import Engine
 from gaussmix.engines.incomplete import IncompleteEngine
 from gaussmix.errors import counted
-from gaussmix.estimators.attributes import MixtureAttributes, to_sklearn
+from gaussmix.estimators.attributes import MixtureAttributes
 from gaussmix.estimators.base import FittedValue
+from gaussmix.estimators.conversion import to_sklearn
 from gaussmix.fit.bootstrap import RESAMPLINGS, Resampling
 from gaussmix.fit.inference import KINDS
 from gaussmix.fit.problem import Data, Problem

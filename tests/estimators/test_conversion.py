@@ -47,6 +47,11 @@ def test_how_a_fit_went_comes_along(X):
     assert not hasattr(GaussianMixture.from_sklearn(bayesian), "lower_bound_")
 
 
+def test_parameters_that_only_we_have_do_not_go_along(X):
+    theirs = GaussianMixture(2, tol="auto", reg_covar="auto", max_iter=50, random_state=0).fit(X).to_sklearn()
+    assert (theirs.tol, theirs.reg_covar, theirs.max_iter) == (1e-3, 1e-6, 50)
+
+
 def test_a_search_goes_to_scikit_learn(X):
     search = GaussianMixtureIC(range(1, 4), covariance_type=["EEI", "VVV"]).fit(X)
     np.testing.assert_array_equal(search.to_sklearn().predict(X), search.predict(X))

@@ -93,11 +93,8 @@ def facts_of(estimator: Any) -> dict[str, Any]:
 def to_sklearn(estimator: Any, mixture: Mixture) -> SklearnMixture:
     """A fitted estimator of scikit-learn with the mixture, and with the parameters that both know."""
     made = mixture.to_sklearn()
-    made.set_params(**{name: getattr(estimator, name) for name in _PARAMETERS if hasattr(estimator, name)})
-    if isinstance(made.tol, str):
-        made.set_params(tol=SklearnMixture().tol)
-    if isinstance(estimator.reg_covar, float | int):
-        made.set_params(reg_covar=estimator.reg_covar)
+    given = {name: getattr(estimator, name) for name in ("reg_covar", *_PARAMETERS) if hasattr(estimator, name)}
+    made.set_params(**{name: value for name, value in given.items() if not isinstance(value, str)})  # "auto" is ours
     for name, value in facts_of(estimator).items():
         setattr(made, name, value)
     if estimator._fitted.dtype == np.float32:

@@ -163,7 +163,10 @@ class BayesianGaussianMixture(MixtureEstimator):
 
     label_components, checkpoint = None, None  # which a Bayesian fit has not
 
-    _instead: ClassVar[Mapping[str, str]] = dict.fromkeys(("aic_", "bic_"), "lower_bound_")
+    _instead: ClassVar[Mapping[str, str]] = {
+        **dict.fromkeys(("aic", "aic_", "bic", "bic_"), "lower_bound_, which compares fits"),
+        **dict.fromkeys(("bootstrap", "inference"), "posterior_, which says how sure it is"),
+    }
     _attributes: ClassVar[Mapping[str, Reader]] = {
         "mass_": array_of("f"),
         "weight_concentration_prior_type_": partial(check_name, "weight_concentration_prior_type_", known=TYPES),
@@ -511,22 +514,6 @@ class BayesianGaussianMixture(MixtureEstimator):
             "Arrays of a BayesianGaussianMixture can't be set: its posterior is more than a mixture. Set them in a "
             "GaussianMixture."
         )
-
-    @property
-    def bic(self) -> Any:
-        """A posterior has no BIC; raises AttributeError."""
-        raise AttributeError("BayesianGaussianMixture has no bic and no aic: compare fits by lower_bound_.")
-
-    aic = bic
-
-    @property
-    def inference(self) -> Any:
-        """A posterior says itself how sure it is; raises AttributeError."""
-        raise AttributeError(
-            "BayesianGaussianMixture has no inference and no bootstrap: posterior_ says how sure it is."
-        )
-
-    bootstrap = inference
 
     @property
     def _parameters(self) -> Parameters:

@@ -39,7 +39,7 @@ from gaussmix.estimators.base import FittedValue, unchanged_on_failure
 from gaussmix.estimators.docs import documented
 from gaussmix.estimators.fitting import fitted_of, from_now, problem_of, watched
 from gaussmix.estimators.gaussian_mixture import GaussianMixture
-from gaussmix.estimators.mixture_estimator import MixtureEstimator
+from gaussmix.estimators.likelihood_estimator import LikelihoodEstimator
 from gaussmix.families import Family, Structure
 from gaussmix.fit.candidates import Candidate, Result, highest_within_error, lowest, none_could_be_fitted, results_table
 from gaussmix.fit.diagnostics import Faults, of_columns
@@ -58,7 +58,7 @@ from gaussmix.starts.base import DETERMINISTIC
 
 
 @documented
-class GaussianMixtureIC(MixtureEstimator):
+class GaussianMixtureIC(LikelihoodEstimator):
     """Gaussian mixture whose structure and number of components are chosen by a criterion, as `LassoLarsIC` chooses.
 
     Every pair is fitted, from the same starts for all structures; after `fit` the estimator is the best mixture.

@@ -22,7 +22,7 @@ from gaussmix.em.trace import State, Trace
 from gaussmix.errors import counted, warn
 from gaussmix.estimators.base import unchanged_on_failure
 from gaussmix.estimators.docs import documented
-from gaussmix.estimators.mixture_estimator import MixtureEstimator
+from gaussmix.estimators.likelihood_estimator import LikelihoodEstimator
 from gaussmix.families.base import Family
 from gaussmix.fit.diagnostics import of_components
 from gaussmix.fit.fitted import Fitted, RowFacts
@@ -39,7 +39,7 @@ LARGEST_SHARE = 2.0**53  # of a step, whose weight may be beyond all doubles in 
 
 
 @documented
-class StreamingMixture(MixtureEstimator, ABC):
+class StreamingMixture(LikelihoodEstimator, ABC):
     """An estimator of a mixture that learns from rows as they come."""
 
     forgetting: float | Rate | None

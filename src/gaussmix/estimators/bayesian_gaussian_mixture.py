@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from time import perf_counter
@@ -44,6 +44,7 @@ from gaussmix.numerics.frames import made_frame
 from gaussmix.report.mixture_posterior import MixturePosterior
 from gaussmix.report.summary import Summary
 from gaussmix.sources.base import Source
+from gaussmix.waist.block import Block
 from gaussmix.waist.parameters import Parameters
 
 BIRTH = "birth"
@@ -142,6 +143,7 @@ class BayesianGaussianMixture(MixtureEstimator):
 
     Notes
     -----
+    `predict_proba` gives the responsibilities of the posterior, Bishop eq. 10.49: 0 for components without rows.
     Missing cells, labels, weights, files and rows on a cluster leave the bound exact. With missing cells and with
     errors the posterior has them too, independent of the parameters.
 
@@ -515,41 +517,10 @@ class BayesianGaussianMixture(MixtureEstimator):
             "GaussianMixture."
         )
 
-    @property
-    def _parameters(self) -> Parameters:
-        """The E-step of the posterior, of the components that have rows."""
-        return self._approximation.parameters
-
-    def predict(self, X: ArrayLike, *, X_error: ArrayLike | None = None) -> NDArray[np.int64]:
-        """The most probable component of each row, (n_samples,); the first of equals.
-
-        Parameters
-        ----------
-        X : (n_samples, n_features), data units; the cells that are missing (NaN) say nothing.
-        X_error : measurement errors of X, as for `fit`.
-
-        Raises
-        ------
-        NotFittedError : before `fit`.
-        ValueError, TypeError : X is not numbers of shape (n_samples, n_features).
-        """
-        source = self._source(X, X_error=X_error)
-        labelled = partial(_labels, engine=self._engine(source), parameters=self._parameters, places=self._places)
-        labels: NDArray[np.int64] = source.per_row(labelled, np.int64, ())
-        return labels
-
-    def predict_proba(self, X: ArrayLike, *, X_error: ArrayLike | None = None) -> NDArray[np.floating[Any]]:
-        """Responsibilities of the posterior, Bishop (2006) eq. 10.49: (n_samples, n_components); rows sum to 1.
-
-        Components without rows have 0. Parameters and errors as for `predict`.
-        """
-        source, n_components = self._source(X, X_error=X_error), len(self.mass_)
-        shared = partial(
-            _shares, engine=self._engine(source), parameters=self._parameters, places=self._places,
-            n_components=n_components,
-        )  # fmt: skip
-        found: NDArray[np.floating[Any]] = source.per_row(shared, source.dtype, (n_components,))
-        return found
+    def _per_row(self, source: Source, method: Callable[..., Any], dtype: Any, shape: tuple[int, ...] = ()) -> Any:
+        parameters = self._approximation.parameters  # of the components that have rows
+        method = partial(_among_all, method=method, parameters=parameters, places=self._places, shape=shape)
+        return source.per_row(method, dtype, shape)
 
     def score_samples(
         self, X: ArrayLike, *, how: str = HOW[0], X_error: ArrayLike | None = None
@@ -591,7 +562,7 @@ class BayesianGaussianMixture(MixtureEstimator):
         """The log density of the rows of a block."""
         engine = self._engine(source)
         if check_name("how", how, HOW) == HOW[1]:
-            return partial(engine.log_density, parameters=self._parameters)
+            return partial(engine.log_density, parameters=self._approximation.parameters)
         if source.has_errors:
             raise ValueError(
                 'The predictive density has no formula for X_error. Use score_samples or score with how="plugin".'
@@ -604,16 +575,13 @@ def components_used(estimator: BayesianGaussianMixture) -> str:
     return f"{len(estimator._told_places)} of at most {len(estimator.mass_)} have rows"
 
 
-def _labels(block: Any, engine: Any, parameters: Parameters, places: NDArray[np.intp]) -> NDArray[np.int64]:
-    """The components of the rows of a block, by their places among all."""
-    found: NDArray[np.int64] = places[engine.labels(block, parameters)].astype(np.int64)
-    return found
-
-
-def _shares(
-    block: Any, engine: Any, parameters: Parameters, places: NDArray[np.intp], n_components: int
-) -> NDArray[np.floating[Any]]:
-    """Responsibilities of all components, in the type of the rows."""
-    found = np.zeros((block.n_rows, n_components), dtype=block.rows.dtype)
-    found[:, places] = engine.responsibilities(block, parameters)
-    return found
+def _among_all(
+    block: Block, method: Callable[..., Any], parameters: Parameters, places: NDArray[np.intp], shape: tuple[int, ...]
+) -> Any:
+    """Labels, or responsibilities of so many components, from those of the components at some places."""
+    found = method(block, parameters=parameters)
+    if not shape:
+        return places[found].astype(np.int64)
+    every = np.zeros((block.n_rows, *shape), dtype=found.dtype)
+    every[:, places] = found
+    return every

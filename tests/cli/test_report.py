@@ -320,6 +320,22 @@ def test_one_group_is_found_only_where_more_were_tried(cli, tmp_path, csv_file):
     assert "there is no sign of groups" in several
 
 
+@pytest.mark.parametrize("criterion", ["stability", "cv"])
+def test_what_repeats_and_folds_say_stands_beside_bic(criterion, cli, faithful, tmp_path):
+    page = tmp_path / "page.html"
+    said = cli("report", faithful, "-k", "1:3", "--criterion", criterion, "-o", page).stdout
+    made, text = (
+        GaussianMixtureIC(range(1, 4), covariance_type="full", criterion=criterion, random_state=0),
+        page.read_text(),
+    )
+    made.fit(np.loadtxt(faithful, delimiter=",", skiprows=1))
+    best = f"{made.results_[criterion][made.best_index_]:.4f}"
+    assert (f"stability {best}, the highest" if criterion == "stability" else f"CV {best}, the simplest") in text
+    assert f"{made.n_components_} components, full covariances" in text
+    assert re.findall(r"(\w+) of every candidate", text) == [{"cv": "CV"}.get(criterion, criterion), "BIC"]
+    assert ("BIC is lowest for full, K = 2." in said) is (criterion == "stability")
+
+
 def test_columns_without_which_fits_would_not_fail_are_named(cli, tmp_path, csv_file):
     data = csv_file(FRAME.assign(always=1).to_csv(index=False))
     result = cli("report", data, "-k", "1:2", "-o", tmp_path / "page.html")

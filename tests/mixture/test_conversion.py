@@ -250,8 +250,35 @@ def test_what_is_no_mixture_of_torch_or_cuvs_is_refused():
         Mixture.from_cuvs([0.5, 0.5], np.eye(2), [1.0, 2.0, 3.0])
     with pytest.raises(ValueError, match=r"This is no mixture: a covariance is not symmetric\."):
         Mixture.from_cuvs([1.0], [[0.0, 3.0]], [2.0, 0.5, 0.501, 1.0])
-    with pytest.raises(ValueError, match=r"This is no mixture: a weight is negative\."):
-        Mixture.from_cuvs([-1.0, -2.0], np.eye(2), [1.0, 2.0], covariance_type="spherical")
+    with pytest.raises(ValueError, match=r"This is no mixture: weight 1 is negative\."):
+        Mixture.from_cuvs([3.0, -2.0], np.eye(2), [1.0, 2.0], covariance_type="spherical")
+    with pytest.raises(ValueError, match=r"This is no mixture: all of its weights are 0\."):
+        Mixture.from_cuvs([0.0, 0.0], np.eye(2), [1.0, 2.0], covariance_type="spherical")
+    with pytest.raises(ValueError, match=r"This is no mixture: weights of shape \(0,\) don't go with means of shape"):
+        Mixture.from_cuvs([], np.eye(2), [1.0, 2.0], covariance_type="spherical")
+
+
+@pytest.mark.parametrize(
+    ("covariances", "said"),
+    [
+        ([1.0, 2.0, 2.0, 1.0], "the covariance of component 0 is not positive definite"),
+        ([1.0, 1.0, 1.0, 1.0], "the covariance of component 0 is not positive definite"),
+        ([1.0, np.nan, np.nan, 1.0], "its covariances hold NaN or infinity"),
+        ([0.0, 0.0, 0.0, 0.0], "the covariance of component 0 is not positive definite"),
+    ],
+)
+def test_buffers_of_cuvs_without_a_density_are_refused_in_a_sentence(covariances, said):
+    with pytest.raises(ValueError, match=rf"^This is no mixture: {said}\.$"):
+        Mixture.from_cuvs([1.0], [[0.0, 3.0]], covariances)
+    with pytest.raises(ValueError, match=r"^This is no mixture: its means hold NaN or infinity\.$"):
+        Mixture.from_cuvs([1.0], [[0.0, np.inf]], [1.0, 0.0, 0.0, 1.0])
+
+
+@pytest.mark.parametrize("scale", [5e-324, 1.0, 8e307])
+def test_weights_of_any_scale_come_over(scale):
+    mixture = Mixture.from_cuvs([scale, 3 * min(scale, 5e307)], np.eye(2), [1.0, 2.0], covariance_type="spherical")
+    assert mixture.weights.sum() == pytest.approx(1.0, abs=1e-15)
+    assert (mixture.weights > 0).all()
 
 
 @pytest.mark.parametrize("name", ["full", "diag"])
@@ -263,7 +290,8 @@ def test_what_is_no_mixture_of_torch_or_cuvs_is_refused():
         ({"precisions_cholesky": lambda shape: np.ones((2, 3))}, r"precisions_cholesky of shape \(2, 3\) doesn't go"),
         ({"precisions_cholesky": lambda shape: np.ones((2, 3, 2))}, "precisions_cholesky of shape"),
         ({"means": lambda shape: np.ones(2)}, r"doesn't go with means of shape \(2,\)"),
-        ({"component_probs": lambda shape: -np.ones(2)}, "a weight is negative"),
+        ({"component_probs": lambda shape: -np.ones(2)}, "weight 0 is negative"),
+        ({"component_probs": lambda shape: np.zeros(2)}, "all of its weights are 0"),
         ({"component_probs": lambda shape: np.array([1.0, np.nan])}, "its weights hold NaN or infinity"),
     ],
 )

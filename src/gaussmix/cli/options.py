@@ -14,8 +14,9 @@ from click.core import ParameterSource
 from gaussmix.cli.model_file import ModelFile
 from gaussmix.cli.outputs import WRITERS, Writing, format_of
 from gaussmix.cli.show.notices import QUIET, check_engine, in_options, print_notices
-from gaussmix.door.parameters import CHECKS, EVERY
+from gaussmix.door.parameters import CHECKS, EVERY, HIGHER
 from gaussmix.door.rows import MEANINGS
+from gaussmix.em.criteria import CRITERIA
 from gaussmix.errors import counted, not_one_of
 from gaussmix.families.base import FAMILIES, family_named, is_known, known_names
 from gaussmix.families.factor_analyzer import NOISES
@@ -312,6 +313,13 @@ weight_meaning = click.option(
     help="Weights are frequencies, or precisions, which are scaled to a mean of 1.",
 )
 
+criterion = click.option(
+    "--criterion",
+    type=click.Choice([*CRITERIA, *HIGHER]),
+    default="bic",
+    help="What decides: the lowest of these; the highest of cv, the likelihood of held-out rows, or of stability, the "
+    "agreement of labels of repeated fits.",
+)
 memory = click.option(
     "--memory", callback=size, default=MEMORY.replace(" ", ""), metavar="SIZE", help="Larger tables are read in parts."
 )

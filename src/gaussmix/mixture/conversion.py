@@ -106,10 +106,15 @@ def from_cuvs(weights: ArrayLike, means: ArrayLike, covariances: ArrayLike, cova
 
 
 def _scaled(weights: Array) -> Array:
-    """Weights that sum to 1 up to the rounding of float64."""
+    """Weights that sum to 1 up to the rounding of float64; raises ValueError where none can be made of these."""
+    if not np.isfinite(weights).all():
+        _check("its weights hold NaN or infinity")
     if (weights < 0).any():
-        _check("a weight is negative")
-    scaled: Array = weights / weights.sum()
+        _check(f"weight {int((weights < 0).argmax())} is negative")
+    if weights.size and not weights.any():
+        _check("all of its weights are 0")
+    largest = weights / weights.max(initial=np.finfo(np.float64).tiny)  # whose sum is finite
+    scaled: Array = largest / largest.sum()
     return scaled
 
 

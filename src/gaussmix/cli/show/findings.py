@@ -19,6 +19,7 @@ from gaussmix.mixture.digits import mean_and_deviation
 from gaussmix.mixture.mixture import Mixture
 from gaussmix.numerics.arrays import Array
 from gaussmix.report.inference import OfMixture
+from gaussmix.report.messages import stability_sentence
 from gaussmix.sources.array import ArraySource
 
 _RARE = 0.001  # share of draws that lie farther out than what is called unusual
@@ -148,6 +149,8 @@ class Findings:
             word = next((word for limit, word in _EVIDENCE if gap < limit), "very clearly")
             name = search.criterion.upper()
             yield f"By {name} this is {word} better than the next of {len(values)} candidates (by {gap:.1f})."
+        if (sentence := stability_sentence(search.results_, search.best_index_)) is not None:
+            yield sentence
         if len(set(search.results_["n_components"])) > 1 and n_components == max(search.results_["n_components"]):
             yield f"{n_components} is the largest number of groups that was tried: a larger one may be better still."
         if not search.converged_:

@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 
 from gaussmix.cli.show.findings import Findings, covariances_of
-from gaussmix.cli.show.reports import heading_of, mark
+from gaussmix.cli.show.reports import heading_of, in_digits, mark
+from gaussmix.door.parameters import HIGHER
 from gaussmix.errors import counted
 from gaussmix.mixture.digits import mean_and_deviation, share
 from gaussmix.mixture.holes import tail_probability
@@ -143,10 +144,13 @@ def _criterion(findings: Findings) -> str:
     search = findings.search
     if search is None or len(search.results_["structure"]) < 2:
         return ""
-    drawn = CriterionDisplay.from_estimator(search)
     chosen = f"{findings.mixture.n_components} components, {findings.mixture.family.name} covariances"
-    alt = f"{heading_of(search.criterion)} of every candidate over the number of components; chosen: {chosen}."
-    return f"<h2>How many components</h2>\n{_picture(drawn.figure_, alt, 'The ring is what was chosen.', 'svg')}"
+    pictures = []
+    for criterion in [search.criterion, "bic"] if search.criterion in HIGHER else [search.criterion]:
+        drawn = CriterionDisplay.from_estimator(search, criterion=criterion)
+        alt = f"{heading_of(criterion)} of every candidate over the number of components; chosen: {chosen}."
+        pictures.append(_picture(drawn.figure_, alt, "The ring is what was chosen.", "svg"))
+    return "\n".join(["<h2>How many components</h2>", *pictures])
 
 
 def _uncertainty(findings: Findings) -> str:
@@ -193,7 +197,7 @@ def _fit(findings: Findings) -> str:
         lines.append(f"{counted(int((~findings.is_complete).sum()), 'row')} with empty cells, by what else they hold")
     if search is not None:
         values = search.results_[search.criterion]
-        best = f"{heading_of(search.criterion)} {values[search.best_index_]:.2f}"
+        best = f"{heading_of(search.criterion)} {in_digits(values[search.best_index_], search.criterion)}"
         lines.append(f"{best}, the {mark(search.criterion)} of {counted(len(values), 'candidate')}")
         if mixture.noise is not None:
             lines.append("A uniform background beside the components, over the box of the rows")

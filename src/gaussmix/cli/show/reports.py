@@ -100,7 +100,7 @@ def show_top(console: Console, search: GaussianMixtureIC) -> None:
         ended = ("yes" if row["converged"] else "no") + (
             f"  ← {mark(criterion)} {heading_of(criterion)}" if is_best else ""
         )
-        numbers = f"{row['log_likelihood']:.2f}", _value(row[criterion], criterion), str(row["n_iter"])
+        numbers = f"{row['log_likelihood']:.2f}", in_digits(row[criterion], criterion), str(row["n_iter"])
         table.add_row(*begin, *numbers, ended, style="bold" if is_best else None)
     console.print(table)
 
@@ -127,7 +127,7 @@ def show_matrix(console: Console, search: GaussianMixtureIC) -> None:
     names, counts = (list(dict.fromkeys(each)) for each in zip(*pairs, strict=True))
     if len(names) == 1:
         return
-    texts = [_value(value, criterion, 1) for value in results[criterion]]
+    texts = [in_digits(value, criterion, 1) for value in results[criterion]]
     texts[search.best_index_] += "*"
     cells = dict(zip(pairs, texts, strict=True))
     width = 3 + max(map(len, cells.values()))
@@ -166,7 +166,7 @@ def mark(criterion: str) -> str:
     return "highest" if criterion in HIGHER else "lowest"
 
 
-def _value(value: float, criterion: str, decimals: int = 2) -> str:
+def in_digits(value: float, criterion: str, decimals: int = 2) -> str:
     """A criterion in few digits: totals with one or two decimals, means over rows with four."""
     if math.isnan(value):
         return _FAILED

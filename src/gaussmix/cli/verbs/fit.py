@@ -23,7 +23,6 @@ from gaussmix.cli.show.progress import progress
 from gaussmix.cli.show.reports import echo_json, fit_as_json, fit_notices, many_as_json, show_fit, show_many
 from gaussmix.door.parameters import HELD_OUT, HIGHER, STABILITY, check_candidates
 from gaussmix.door.restrictions import DEFAULT
-from gaussmix.em.criteria import CRITERIA
 from gaussmix.errors import listed
 from gaussmix.estimators.fit_many import fit_many
 from gaussmix.estimators.gaussian_mixture_ic import GaussianMixtureIC, fit_stepwise
@@ -74,13 +73,7 @@ def parameter(name: str, metavar: str | None, help: str, flag: str = "", **check
     help="Largest ratio of two eigenvalues of the covariances, for structures that have this bound.",
 )
 @parameter("trim", "SHARE", "Share of the row weight that each step leaves out: the least likely rows.")
-@parameter(
-    "criterion",
-    None,
-    "What decides: the lowest of these; the highest of cv, the likelihood of held-out rows, or of stability, the "
-    "agreement of labels of repeated fits.",
-    type=click.Choice([*CRITERIA, *HIGHER]),
-)
+@options.criterion
 @options.weights
 @options.weight_meaning
 @options.noise

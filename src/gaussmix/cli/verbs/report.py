@@ -16,7 +16,6 @@ from gaussmix.cli.show.findings import Findings
 from gaussmix.cli.show.notices import collected_warnings, is_quiet, print_notices
 from gaussmix.cli.show.page import page
 from gaussmix.cli.verbs.fit import run_search
-from gaussmix.em.criteria import CRITERIA
 from gaussmix.errors import listed
 from gaussmix.estimators.gaussian_mixture_ic import GaussianMixtureIC
 from gaussmix.sources.array import ArraySource
@@ -31,7 +30,7 @@ _OF_A_FIT = ("counts", "covariance_type", "criterion", "random_state", "weight_m
 @click.option("-o", "--output", required=True, metavar="PAGE.html", help="Write the page to this file.")
 @click.option("-m", "--model", metavar="MODEL.gmm", help="Describe this model instead of fitting one.")
 @options.choosing
-@click.option("--criterion", type=click.Choice(list(CRITERIA)), default="bic", help="What decides: the lowest.")
+@options.criterion
 @options.seed
 @options.weights
 @options.weight_meaning

@@ -145,10 +145,14 @@ def test_describe_says_what_the_file_says(cli, model):
 
 
 def test_describe_a_saved_estimator_and_a_bare_mixture(cli, rng, tmp_path):
-    estimator = GaussianMixture(2, tol=0.1).fit(rng.normal(size=(40, 2)))
+    rows, weights = rng.normal(size=(40, 2)), rng.integers(1, 4, size=40)
+    estimator = GaussianMixture(2, tol=0.1, init_params="kmeans").fit(rows, sample_weight=weights)
     estimator.save(tmp_path / "e.gmm")
     said = cli("describe", tmp_path / "e.gmm").stdout
-    assert f"{estimator.n_iter_} steps, converged, float64" in said
+    assert f"fitted to   40 rows of total weight {weights.sum()}, float64" in said
+    total = weights.sum() * estimator.lower_bound_  # before the last step
+    assert f"log-lik.    {total:.2f} nats after {estimator.n_iter_} steps, converged" in said
+    assert "ended       The mean log-likelihood changed by less than tol." in said  # which Python calls it
     assert "tol=0.1" in said
     assert "The features have no names." in said
     estimator.mixture_.save(tmp_path / "m.gmm")

@@ -7,7 +7,7 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
-from typing import Any
+from typing import Any, TypeVar
 
 import click
 import numpy as np
@@ -23,7 +23,7 @@ from gaussmix.door.parameters import HELD_OUT, HIGHER, STABILITY
 from gaussmix.errors import FailureKind, counted
 from gaussmix.estimators.bayesian_gaussian_mixture import components_used
 from gaussmix.estimators.gaussian_mixture_ic import GaussianMixtureIC
-from gaussmix.fit.fitted import Ending, Fitted, records_of
+from gaussmix.fit.fitted import Ending, Fitted, RowFacts, records_of
 from gaussmix.formats import Damaged
 from gaussmix.formats.values import from_plain
 from gaussmix.mixture.digits import shorten
@@ -34,6 +34,7 @@ from gaussmix.report.messages import SearchWarning, stability_sentence
 from gaussmix.report.reading import summary_of
 from gaussmix.sources.tables.base import STANDARD
 
+_Record = TypeVar("_Record")
 _MOST_NAMES = 20
 _MOST_CANDIDATES = 10  # that are shown one by one, if several structures were tried
 _FAILED = "–"
@@ -330,20 +331,25 @@ def _headings(model: ModelFile) -> list[tuple[str, str]]:
         names = [shorten(name) for name in details.feature_names]
         more = f", … {len(names) - _MOST_NAMES:,} more" if len(names) > _MOST_NAMES else ""
         lines.append(("features", ", ".join(names[:_MOST_NAMES]) + more))
+    attributes = {} if estimator is None else estimator.attributes
+    facts = fit or _record(RowFacts, attributes, "_facts_table")
+    if facts is not None:
+        weighted = "" if facts.row_weight == facts.n_rows else f" of total weight {facts.row_weight:g}"
+        lines.append(("fitted to", f"{counted(facts.n_rows, 'row')}{weighted}, {details.dtype or 'unknown type'}"))
+    n_steps, has_converged = attributes.get("n_iter_", 0), attributes.get("converged_")
     if fit is not None:
-        weighted = "" if fit.row_weight == fit.n_rows else f" of total weight {fit.row_weight:g}"
-        lines.append(("fitted to", f"{counted(fit.n_rows, 'row')}{weighted}, {details.dtype or 'unknown type'}"))
-        steps = f"{counted(fit.n_steps, 'step')}, {_end(fit.has_converged)}"
-        lines.append(("log-lik.", f"{fit.log_likelihood:.2f} nats after {steps}"))
-    elif estimator is not None and "converged_" in estimator.attributes:
-        values = estimator.attributes
-        steps = f"{counted(values.get('n_iter_', 0), 'step')}, {_end(values['converged_'])}"
-        lines.append(("fitted", f"{steps}, {details.dtype}"))
+        n_steps, has_converged = fit.n_steps, fit.has_converged
+    if has_converged is not None:
+        steps = f"{counted(n_steps, 'step')}, {'' if has_converged else 'not '}converged"
+        known = None if facts is None else facts.log_likelihood
+        lines.append(("fitted in", steps) if known is None else ("log-lik.", f"{known:.2f} nats after {steps}"))
     if model.posterior is not None:
         lines.append(("components", components_used(model.posterior)))
         lines.append(("lower bound", f"{model.posterior.lower_bound_:.2f} nats"))
-    if estimator is not None and "_outcome_table" in estimator.attributes:
-        lines += [("ended", in_options(said)) for said in _said_of_the_end(estimator.attributes["_outcome_table"])]
+    if "_outcome_table" in attributes:
+        ending = _record(Ending, attributes, "_outcome_table")
+        said = ["unknown"] if ending is None else filter(None, [ending.reason, ending.standing])
+        lines += [("ended", each if fit is None else in_options(each)) for each in said]
     settings = fit.settings if fit is not None else estimator.parameters if estimator is not None else {}
     shown = [
         f"{name}={value}"
@@ -355,17 +361,12 @@ def _headings(model: ModelFile) -> list[tuple[str, str]]:
     return lines
 
 
-def _said_of_the_end(table: Any) -> list[str]:
-    """Read from the table in a file why the fit ended. If it is known whether that is a maximum, say so too."""
+def _record(cls: type[_Record], attributes: Mapping[str, Any], key: str) -> _Record | None:
+    """What an estimator in a file says under a key; None where it says nothing that can be read."""
     try:
-        ending = records_of(Ending, from_plain("_outcome_table", table))[0]
-    except (IndexError, TypeError, ValueError, Damaged):
-        return ["unknown"]
-    return [ending.reason] if ending.standing is None else [ending.reason, ending.standing]
-
-
-def _end(has_converged: bool) -> str:
-    return "converged" if has_converged else "not converged"
+        return records_of(cls, from_plain(key, attributes[key]))[0]
+    except (IndexError, KeyError, TypeError, ValueError, Damaged):
+        return None
 
 
 def show_scores(data: str, scores: dict[str, Any]) -> None:

@@ -1,0 +1,54 @@
+"""What names a version, a licence or a dependency outside pyproject.toml agrees with it."""
+
+import re
+import tomllib
+from pathlib import Path
+
+import yaml
+
+ROOT = Path(__file__).parents[2]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+OURS = PROJECT["project"]
+
+
+def read(name):
+    return yaml.safe_load((ROOT / name).read_text(encoding="utf-8"))
+
+
+def requirement(text):
+    """The name and the bounds of a requirement, of pip or of conda."""
+    name, bounds = re.fullmatch(r"([\w-]+)\s*(.*)", text).groups()
+    return name, bounds.replace(" ", "")
+
+
+def test_the_recipe_of_conda_has_our_version_dependencies_and_command():
+    recipe = read("packaging/conda/recipe.yaml")
+    assert recipe["context"]["version"] == OURS["version"]
+    needs = recipe["requirements"]
+    wanted = {requirement(text) for text in [*OURS["dependencies"], *OURS["optional-dependencies"]["cli"]]}
+    assert {requirement(text) for text in needs["run"]} == {*wanted, ("python", "")}
+    built = {requirement(text) for text in PROJECT["build-system"]["requires"]}
+    assert {requirement(text) for text in needs["host"]} == {*built, ("python", ""), ("pip", "")}
+    (command,) = recipe["build"]["python"]["entry_points"]
+    assert command == " = ".join(["gaussmix", OURS["scripts"]["gaussmix"]])
+    assert recipe["about"]["license"] == OURS["license"]
+    for file in recipe["tests"][1]["files"]["source"]:
+        assert (ROOT / file).exists()
+
+
+def test_the_citation_has_our_version_licence_and_addresses():
+    citation = read("CITATION.cff")
+    assert {"cff-version", "message", "title", "authors"} <= citation.keys()  # what the format requires
+    assert (citation["version"], citation["license"]) == (OURS["version"], OURS["license"])
+    assert (citation["repository-code"], citation["url"]) == (OURS["urls"]["Source"], OURS["urls"]["Documentation"])
+    assert [author["name"].lower() for author in citation["authors"]] == [
+        each["name"].lower() for each in OURS["authors"]
+    ]
+
+
+def test_actions_are_pinned_by_hash_and_each_workflow_may_only_read():
+    for path in sorted((ROOT / ".github/workflows").glob("*.yml")):
+        workflow = read(path)
+        used = [step["uses"] for job in workflow["jobs"].values() for step in job["steps"] if "uses" in step]
+        assert [name for name in used if not re.fullmatch(r"[\w/-]+@[0-9a-f]{40}", name)] == []
+        assert workflow["permissions"] in ({}, {"contents": "read"})

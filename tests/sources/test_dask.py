@@ -559,7 +559,7 @@ def test_max_time_ends_a_wait_for_workers(empty):
     assert not hasattr(gm, "mixture_")
 
 
-def test_an_interrupt_ends_a_wait_for_workers_and_leaves_nothing_behind(empty):
+def test_an_interrupt_ends_a_wait_for_workers_and_leaves_nothing_behind(empty, caplog):
     threading.Timer(0.5, interrupt_main).start()
     with pytest.warns(RuntimeWarning, match=IDLE), pytest.raises(KeyboardInterrupt):
         mixture().fit(da.zeros((50, 2)))
@@ -568,6 +568,18 @@ def test_an_interrupt_ends_a_wait_for_workers_and_leaves_nothing_behind(empty):
         gc.collect()
         sleep(0.02)
     assert not empty.scheduler.tasks
+    gc.collect()
+    assert "never retrieved" not in caplog.text  # errors of tasks that Dask's `gather` leaves behind
+
+
+def test_the_end_of_the_client_is_told(empty, monkeypatch):
+    monkeypatch.setattr(dask_source.Cluster, "whole", None)
+    empty.scale(1)
+    source = open(da.from_array(np.random.default_rng(0).normal(size=(100, 2)), chunks=30))
+    assert source.n_rows == 100
+    distributed.default_client().close()
+    with pytest.raises(ConnectionError, match=r"cluster at inproc://.* can't be reached: its scheduler has ended"):
+        mixture().fit(source)
 
 
 @pytest.mark.parametrize("empty", ["300ms"], indirect=True)

@@ -77,6 +77,8 @@ class Workers:
 
         Raises ImportError: a worker has no gaussmix, or another version of it. ConnectionError: there is no scheduler.
         """
+        if self.client.scheduler is None:  # it was closed
+            raise self._lost()
         found: dict[str, int] = self.answer(self.client.nthreads(asynchronous=True))
         self._asked &= found.keys()
         new = sorted(found.keys() - self._asked)
@@ -182,8 +184,20 @@ class Workers:
                 raise self._died(f"with {_named(future)} of {self._table}", error) from error
 
     def _awaited(self, futures: Sequence[Any]) -> list[Any]:
-        work = self._begun(self.client.gather(futures, asynchronous=True))
-        return list(awaited(work, lambda: bool(self.n_threads()), self._cluster, self._advice))
+        return list(
+            awaited(self._begun(self._got(futures)), lambda: bool(self.n_threads()), self._cluster, self._advice)
+        )
+
+    async def _got(self, futures: Sequence[Any]) -> Any:
+        """The results of futures, which are called off if this is: a `gather` that is called off itself complains."""
+        found = asyncio.ensure_future(self.client.gather(futures, asynchronous=True))
+        try:
+            return await asyncio.shield(found)
+        finally:
+            if not found.done():
+                with suppress(Exception):  # the client was closed, and with it they were
+                    await self.client.cancel(futures, asynchronous=True)
+                await asyncio.gather(found, return_exceptions=True)
 
     def _begun(self, call: Coroutine[Any, Any, T]) -> Future[T]:
         return asyncio.run_coroutine_threadsafe(call, self.client.loop.asyncio_loop)
@@ -194,8 +208,8 @@ class Workers:
 
     def _lost(self) -> ConnectionError:
         return ConnectionError(
-            f"{self._cluster} can't be reached: its scheduler has ended, or the network has failed, and what the "
-            "workers held is lost. Connect a Client to a cluster, and fit again."
+            f"{self._cluster} can't be reached: its scheduler has ended, the client was closed, or the network has "
+            "failed, and what the workers held is lost. Connect a Client to a cluster, and fit again."
         )
 
     def _died(self, where: str, error: BaseException) -> RuntimeError:

@@ -17,6 +17,7 @@ from time import monotonic, sleep
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import streamed
 from same_fit import assert_same_fit
@@ -331,6 +332,24 @@ def test_passes_are_logged(ragged, caplog):
     assert re.fullmatch(rf"loaded the Ray objects: {N_ROWS} rows in 8 partitions, [\d.]+ s", first)
     for line in passes:
         assert re.fullmatch(rf"pass: {N_ROWS} rows, 4.821 MB, [\d.]+ s, [\d.e+]+ rows/s, [\d.e-]+ MB received", line)
+
+
+def test_the_guide_runs(tmp_path):
+    rows = np.random.default_rng(0).normal(size=(5_000, 3)) + 4 * np.random.default_rng(1).integers(3, size=(5_000, 1))
+    for part in range(2):
+        columns = dict(zip("xyz", rows[part::2].T, strict=True)) | {"count": np.full(2_500, 2)}
+        pq.write_table(pa.table(columns), tmp_path / f"{part}.parquet")
+    page = Path(__file__).parents[2] / "docs" / "guide" / "clusters.md"
+    (code,) = re.findall(r"^## Ray$.*?^```py\n(.*?)^```$", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+    shown = {}
+    exec(compile(code.replace('"rows/"', repr(str(tmp_path))), str(page), "exec"), shown)
+    assert shown["labelled"].columns() == ["x", "y", "z", "count", "label"]
+    assert sum(len(each) for each in ray.get(shown["labels"])) == 5 * 30_000
+    ordered = np.concatenate([rows[::2], rows[1::2]])
+    expected = GaussianMixture(3, random_state=0).fit(ordered, sample_weight=np.full(len(rows), 2.0))
+    assert_same_fit(shown["gm"], expected)
+    labels = np.sort(shown["labelled"].to_pandas()["label"])
+    assert_same_bits(labels, np.sort(expected.predict(ordered)), "labels")
 
 
 def test_workers_with_another_gaussmix_are_named(monkeypatch, whole):

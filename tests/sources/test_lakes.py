@@ -1,6 +1,8 @@
 """Tables of Delta and Iceberg: the bits of the rows that their own libraries read."""
 
 import os
+import re
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -73,3 +75,23 @@ def test_a_table_of_iceberg_has_the_bits_of_its_rows(iceberg):
 def test_a_table_of_iceberg_without_rows(iceberg):
     with pytest.raises(ValueError, match="the table of Iceberg has no rows"):
         gaussmix.open(iceberg.scan(row_filter="a > 100"))
+
+
+def test_a_table_of_delta_that_others_write_to_stays_as_it_was(delta, parts, tmp_path):
+    source, rows = gaussmix.open(delta, memory=SMALL), delta.to_pyarrow_table().to_pandas().to_numpy()
+    pytest.importorskip("deltalake").write_deltalake(str(tmp_path), parts[0], mode="overwrite")
+    np.testing.assert_array_equal(np.concatenate([block.rows.copy() for block in source.blocks()]), rows)
+
+
+def test_the_guide_runs(delta, iceberg, parts, tmp_path, monkeypatch):
+    monkeypatch.setattr("pyiceberg.catalog.load_catalog", {"mine": iceberg.catalog}.get)
+    text = (Path(__file__).parents[2] / "docs/guide/files.md").read_text(encoding="utf-8")
+    section = re.search(r"^## Tables of Delta and Iceberg.*?(?=^## )", text, re.MULTILINE | re.DOTALL)[0]
+    (code,) = re.findall(r"^```python\n(.*?)^```$", section, re.MULTILINE | re.DOTALL)
+    shown = {"gaussmix": gaussmix}
+    exec(code.replace('"rows"', repr(str(tmp_path))), shown)
+    every = delta.to_pyarrow_table().to_pandas().to_numpy()
+    first = parts[0].to_pandas().to_numpy()
+    positive = iceberg.scan(row_filter="a > 0").to_arrow().to_pandas().to_numpy()
+    for name, rows in {"gm": every, "gm_of_first": first, "gm_of_positive": positive}.items():
+        assert_same_fit(shown[name], GaussianMixture(2, random_state=0).fit(rows))

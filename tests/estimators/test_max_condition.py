@@ -71,8 +71,8 @@ def test_other_structures_refuse_it(name):
         (0.5, ValueError, "max_condition=0.5 must be a finite number ≥ 1"),
         (np.nan, ValueError, "max_condition=nan must be"),
         (np.inf, ValueError, "max_condition=inf must be"),
-        ("3", TypeError, "max_condition must be a number ≥ 1 or None, not '3'"),
-        (True, TypeError, "max_condition must be a number"),
+        ("3", TypeError, "max_condition must be a finite number ≥ 1, or None, not '3'"),
+        (True, TypeError, "max_condition must be a finite number"),
     ],
 )
 def test_bad_bounds_are_refused(most, error, words):

@@ -6,13 +6,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from math import isfinite
-from numbers import Real
 from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import OutlierMixin
 
+from gaussmix.checks import check_within
 from gaussmix.door.rows import as_meant, check_source
 from gaussmix.errors import counted, warn
 from gaussmix.estimators.base import unchanged_on_failure
@@ -93,10 +93,7 @@ class GaussianMixtureDetector(OutlierMixin, MixturePredictor):
 
     @offset_.setter
     def offset_(self, value: Any) -> None:
-        if isinstance(value, bool) or not isinstance(value, Real):
-            raise TypeError(f"offset_ must be a number, a log density, not {value!r:.60}.")
-        if not isfinite(value):
-            raise ValueError(f"offset_={value!r} must be finite.")
+        check_within("offset_", value, "a finite number, a log density", isfinite)
         self.__dict__["offset_"] = float(value)
 
     def fit(self, X: ArrayLike, y: object = None, sample_weight: ArrayLike | None = None) -> Self:
@@ -236,10 +233,7 @@ def _few_rows_sentence(n_rows: int, n_parameters: int, share: float) -> str | No
 def _inside(name: str, value: Any, largest: float, hint: str = "") -> float:
     """A share above 0, at most `largest` and below 1, so that neither side is empty."""
     wanted = f"a number above 0 and {'below 1' if largest == 1 else f'at most {largest:g}'}{hint}"
-    if isinstance(value, bool) or not isinstance(value, Real):
-        raise TypeError(f"{name} must be {wanted}, not {value!r}.")
-    if value <= 0 or not value <= largest or value == 1:  # "not" for NaN
-        raise ValueError(f"{name}={value!r} must be {wanted}.")
+    check_within(name, value, wanted, lambda share: 0 < share <= largest and share < 1)
     return float(value)
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from math import inf
-from numbers import Real
 
 import numpy as np
 from numpy.typing import NDArray
 
+from gaussmix.checks import check_within
 from gaussmix.covariances import Covariances
 from gaussmix.covariances.dense import composed
 from gaussmix.families.base import Equivariance, Family
@@ -45,12 +45,9 @@ class Boundable(Family):
     max_condition: float | None = None
 
     def __post_init__(self) -> None:
-        if self.max_condition is None:
-            return
-        if isinstance(self.max_condition, bool) or not isinstance(self.max_condition, Real):
-            raise TypeError(f"max_condition must be a number ≥ 1 or None, not {self.max_condition!r}.")
-        if not 1 <= self.max_condition < inf:
-            raise ValueError(f"max_condition={self.max_condition!r} must be a finite number ≥ 1, or None.")
+        if self.max_condition is not None:
+            what = "a finite number ≥ 1, or None"
+            check_within("max_condition", self.max_condition, what, lambda number: 1 <= number < inf)
 
     @property
     def algebra(self) -> Algebra | None:

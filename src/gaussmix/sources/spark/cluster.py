@@ -108,14 +108,14 @@ class Cluster(Remote):
     def blocks(self) -> Iterator[Block]:
         """As for every source; a piece at a time comes to this process."""
         most = pieces.rows_of_piece(self.n_features, self.dtype)
-        take = partial(pieces.taken, digests=self._digests, most=most)
-        for found in self._in_order(take):
+        how = {"results": partial(pieces.taken, most=most), "digests": self._digests}
+        for found in self._in_order(partial(pieces.visit, **how)):
             self._check(found["number"], found["digest"])
             if found["result"] is not None:
                 yield pickle.loads(found["result"])
                 continue
-            make = partial(pieces.make_and_take, digests=self._digests, most=most)
-            again = jobs.answered(self._joined(make, pieces.RESULTS, [found["number"]]), "rows that were lost")
+            make = self._joined(partial(pieces.make_and_visit, **how), pieces.RESULTS, [found["number"]])
+            again = jobs.answered(make, "rows that were lost")
             for number, digest, result in zip(*again.columns, strict=True):
                 self._check(number.as_py(), digest.as_py())
                 yield pickle.loads(result.as_buffer())
@@ -164,12 +164,13 @@ class Cluster(Remote):
         self, work: Callable[..., T], arguments: Sequence[Any], change: Callable[[Any], Any]
     ) -> dict[int, bytes]:
         """What a function of `Held` returns for each target, from a frame of results that `change` changes."""
-        visit = partial(pieces.visit, work=(work, arguments), digests=self._digests, store=self._layout.store)
+        results = partial(pieces.done, work=(work, arguments), store=self._layout.store)
+        visit = partial(pieces.visit, results=results, digests=self._digests)
         began = perf_counter()
         found = self._answers(change(jobs.on_executors(self._held, visit, pieces.RESULTS)))
         missing = [number for number in range(self._layout.n_targets) if number not in found]
         if missing:
-            make = partial(pieces.make_and_visit, work=(work, arguments), digests=self._digests)
+            make = partial(pieces.make_and_visit, results=results, digests=self._digests)
             found |= self._answers(change(self._joined(make, pieces.RESULTS, missing)))
         if len(found) < self._layout.n_targets:
             raise OSError(self._layout.changed)

@@ -229,51 +229,42 @@ def hold(batches: Batches, layout: Layout) -> Iterator[pa.RecordBatch]:
 
 
 Work = tuple[Callable[..., Any], Sequence[Any]]  # on the `Held` of a target, and its other arguments
+Results = Callable[[int, list[Block]], Iterable[bytes]]  # of a target, from its number and its rows
 
 
-def visit(batches: Batches, work: Work, digests: NDArray[np.int64], store: Store) -> Iterator[pa.RecordBatch]:
-    """Do work on targets that are kept on this machine with the rows of these digests; no result for others."""
+def visit(batches: Batches, results: Results, digests: NDArray[np.int64]) -> Iterator[pa.RecordBatch]:
+    """The results of targets that are kept on this machine with the rows of these digests; none for others."""
     for batch in batches:
         for number, path, digest in zip(*(batch.column(place).to_pylist() for place in range(3)), strict=True):
-            kept = read(path, digests[number])
-            yield _record(RESULTS, number, digest, None if kept is None else _done(work, store, number, kept))
+            yield from _told(number, digest, read(path, digests[number]), results)
 
 
 def make_and_visit(
-    batches: Batches, layout: Layout, work: Work, digests: NDArray[np.int64]
+    batches: Batches, layout: Layout, results: Results, digests: NDArray[np.int64]
 ) -> Iterator[pa.RecordBatch]:
-    """Join targets again, keep them on this machine, and do work on them, except where rows have changed."""
-    for target in _joined(batches, layout):
-        result = None
-        if target.digest == digests[target.number]:
-            layout.store.write(target.number, target.nodes, target.digest)
-            result = _done(work, layout.store, target.number, target.nodes)
-        yield _record(RESULTS, target.number, target.digest, result)
-
-
-def taken(batches: Batches, digests: NDArray[np.int64], most: int) -> Iterator[pa.RecordBatch]:
-    """The rows of targets in blocks of at most so many; no result for targets that are not kept on this machine."""
-    for batch in batches:
-        for number, path, digest in zip(*(batch.column(place).to_pylist() for place in range(3)), strict=True):
-            yield from _cut(number, digest, read(path, digests[number]), most)
-
-
-def make_and_take(batches: Batches, layout: Layout, digests: NDArray[np.int64], most: int) -> Iterator[pa.RecordBatch]:
-    """Join targets again, keep them on this machine, and give their rows as `taken` does."""
+    """Join targets again, keep them on this machine, and give their results, except where rows have changed."""
     for target in _joined(batches, layout):
         kept = target.nodes if target.digest == digests[target.number] else None
         if kept is not None:
             layout.store.write(target.number, kept, target.digest)
-        yield from _cut(target.number, target.digest, kept, most)
+        yield from _told(target.number, target.digest, kept, results)
 
 
-def _cut(number: int, digest: int, nodes: list[Block] | None, most: int) -> Iterator[pa.RecordBatch]:
-    if nodes is None:
-        yield _record(RESULTS, number, digest, None)
-        return
-    for block in nodes:
-        for part in block.cut(most):
-            yield _record(RESULTS, number, digest, pickle.dumps(part, 5))
+def _told(number: int, digest: int, nodes: list[Block] | None, results: Results) -> Iterator[pa.RecordBatch]:
+    for result in [None] if nodes is None else results(number, nodes):
+        yield _record(RESULTS, number, digest, result)
+
+
+def done(number: int, nodes: list[Block], work: Work, store: Store) -> list[bytes]:
+    """What work on a target returns, as its only result."""
+    function, arguments = work
+    with at_most(TaskContext.get().cpus()):
+        return [pickle.dumps(function(Held(nodes, store.states(number)), *arguments), 5)]
+
+
+def taken(number: int, nodes: list[Block], most: int) -> Iterator[bytes]:
+    """The rows of a target, in blocks of at most so many."""
+    return (pickle.dumps(part, 5) for block in nodes for part in block.cut(most))
 
 
 def merge(batches: Batches, digests: NDArray[np.int64]) -> Iterator[pa.RecordBatch]:
@@ -290,12 +281,6 @@ def merge(batches: Batches, digests: NDArray[np.int64]) -> Iterator[pa.RecordBat
                 yield _record(RESULTS, number, digest, b"")
     if content:
         yield _record(RESULTS, first, digests[first], content if tree is None else pickle.dumps(tree, 5))
-
-
-def _done(work: Work, store: Store, number: int, nodes: list[Block]) -> bytes:
-    function, arguments = work
-    with at_most(TaskContext.get().cpus()):
-        return pickle.dumps(function(Held(nodes, store.states(number)), *arguments), 5)
 
 
 def make_and_change(

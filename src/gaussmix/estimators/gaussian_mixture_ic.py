@@ -428,10 +428,7 @@ def as_single(search: GaussianMixtureIC) -> GaussianMixture:
 
 
 def fit_stepwise(
-    search: GaussianMixtureIC,
-    X: ArrayLike | Source,
-    sample_weight: ArrayLike | None = None,
-    labels: ArrayLike | None = None,
+    search: GaussianMixtureIC, X: ArrayLike | Source, labels: ArrayLike | None
 ) -> Generator[Result, None, None]:
     """Fit as `GaussianMixtureIC.fit` does, and yield what became of each candidate when it is done.
 
@@ -439,4 +436,4 @@ def fit_stepwise(
     the estimator as it was.
     """
     with unchanged_on_failure(search):
-        yield from search._fits(X, sample_weight, labels)
+        yield from search._fits(X, None, labels)

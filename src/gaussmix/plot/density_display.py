@@ -91,7 +91,7 @@ class DensityDisplay(FeatureDisplay):
         return self._with_legend(_handles(shares, shades, color), legend)
 
     def _draw_plane(self, ax: Axes, color: Any, shades: list[Any]) -> None:
-        x, y, points = grid_of(self.mixture.means, self.mixture.model.covariances.dense(), self.rows)
+        x, y, points = grid_of(self.mixture, self.rows)
         density = self.mixture.log_density(points).reshape(len(y), len(x))
         levels = self.levels_ + np.arange(len(self.levels_)) * 1e-12  # ascending, also where two are equal
         top = max(float(density.max()), float(levels[-1])) + 1.0
@@ -114,7 +114,7 @@ class DensityDisplay(FeatureDisplay):
             getattr(self.ax_, f"set_{name}lim")(ends.min() - margin, ends.max() + margin)
 
     def _draw_line(self, ax: Axes, color: Any, shades: list[Any]) -> None:
-        x = grid_of(self.mixture.means, self.mixture.model.covariances.dense(), self.rows)[0]
+        x = grid_of(self.mixture, self.rows)[0]
         density = np.exp(self.mixture.log_density(x[:, None]))
         self.rows_ = draw_histogram(ax, self.rows[:, 0], {})
         self.regions_ = [

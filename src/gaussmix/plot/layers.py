@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gaussmix.mixture.mixture import Mixture
 from gaussmix.mixture.shown import ellipse_of
 from gaussmix.numerics.arrays import Array
 from gaussmix.plot.display import Axes
@@ -187,9 +188,9 @@ def points_for_curves(means: Array, deviations: Array, reach: float, n_each: int
     return np.asarray(np.unique(means[:, None] + deviations[:, None] * steps))
 
 
-def grid_axis(means: Array, deviations: Array, rows: Array, reach: float) -> Array:
+def grid_axis(means: Array, deviations: Array, rows: Array) -> Array:
     """Where to compute a picture along one feature: over all components and rows, finer where a component is narrow."""
-    own = points_for_curves(means, deviations, reach, max(9, _MOST_ON_AXIS // 2 // len(means) // 2 * 2 + 1))
+    own = points_for_curves(means, deviations, 4.5, max(9, _MOST_ON_AXIS // 2 // len(means) // 2 * 2 + 1))
     ends = np.concatenate([own[[0, -1]], rows])
     ends = ends[np.isfinite(ends)]
     low, high = ends.min(), ends.max()
@@ -197,13 +198,13 @@ def grid_axis(means: Array, deviations: Array, rows: Array, reach: float) -> Arr
     return np.asarray(np.unique(np.concatenate([own, np.linspace(low - margin, high + margin, _MOST_ON_AXIS // 2)])))
 
 
-def grid_of(means: Array, covariances: Array, rows: Array, reach: float = 4.5) -> tuple[Array, Array, Array]:
+def grid_of(mixture: Mixture, rows: Array) -> tuple[Array, Array, Array]:
     """A grid over all components and rows of one or two features, finer where a component is narrow.
 
     Its x and y, which is empty where there is one feature, and its points by rows, (n_y · n_x, 2) or (n_x, 1).
     """
-    deviations = np.sqrt(np.diagonal(covariances, axis1=1, axis2=2))
-    axes = [grid_axis(means[:, j], deviations[:, j], rows[:, j], reach) for j in range(means.shape[1])]
+    means, deviations = mixture.means, np.sqrt(np.diagonal(mixture.model.covariances.dense(), axis1=1, axis2=2))
+    axes = [grid_axis(means[:, j], deviations[:, j], rows[:, j]) for j in range(mixture.n_features)]
     if len(axes) == 1:
         return axes[0], np.empty(0), axes[0][:, None]
     x, y = axes

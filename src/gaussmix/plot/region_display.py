@@ -74,7 +74,7 @@ class RegionDisplay(FeatureDisplay):
         """Make the display of some features without drawing it."""
         is_all = shown == list(range(subject.mixture.n_features))
         mixture = subject.mixture if is_all else subject.mixture.marginal(shown)
-        x, y, points = grid_of(mixture.means, mixture.model.covariances.dense(), subject.shown(shown))
+        x, y, points = grid_of(mixture, subject.shown(shown))
         names, scores, labels = _decisions(subject, mixture, points)
         shape = (len(names), len(y), len(x)) if len(y) else (len(names), len(x))
         return cls(

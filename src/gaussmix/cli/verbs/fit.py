@@ -185,7 +185,7 @@ def run_search(search: GaussianMixtureIC, rows: Source, labels: list[Any] | None
     candidates = [Candidate(*pair) for pair in check_candidates(search, rows.n_features)]
     around = neighbours(candidates, with_labels=labels is not None)
     again = {HELD_OUT: len(candidates), STABILITY: len(around)}.get(search.criterion, 0)
-    fits = fit_stepwise(search, rows, labels=labels)
+    fits = fit_stepwise(search, rows, labels)
     with progress() as bars, collected_warnings() as collected, closing(fits):
         advance = bars.fits(len(candidates) + search.n_folds * again)
         if isinstance(rows, FileSource):

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from gaussmix.em.coordinates import Coordinates, first_order, pairs
+from gaussmix.em.coordinates import Coordinates
+from gaussmix.em.jacobian import first_order, pairs
 from gaussmix.em.objective import Objective, Ridge
 from gaussmix.em.posterior import Posterior
 from gaussmix.em.scores import Differences, Scores, expected, joined, slopes

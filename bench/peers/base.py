@@ -43,13 +43,6 @@ class Problem:
     def n_components(self) -> int:
         return len(self.weights)
 
-    @property
-    def dense_covariances(self) -> Array:
-        """(K, d, d), also for diag."""
-        if self.structure == "full":
-            return self.covariances
-        return np.stack([np.diag(variances) for variances in self.covariances])
-
     @cached_property
     def responsibilities(self) -> Array:
         """(n, K) of the start, for peers that take their start in this form. It must have unit covariances."""

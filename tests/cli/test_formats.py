@@ -121,7 +121,6 @@ def test_times_are_no_features_and_the_sentence_says_what_to_do(kind, csv_file, 
         numbers(open_table(path), ["x", "when"])
 
 
-NO_TABLE = "not rows and columns of numbers."
 BAD = {
     "no Parquet": ("a.parquet", b"x,y\n1,2\n", "can't be read as Parquet: "),
     "cut Parquet": ("a.parquet", FILES["parquet"][1][:-20], "can't be read as Parquet: "),

@@ -7,7 +7,6 @@ import gaussmix
 from gaussmix import Full, GaussianMixture, GaussianMixtureIC, fit_many
 
 MEANS = np.array([[0.0, 0.0], [6.0, 6.0], [6.0, -6.0]])
-N_OUTLIERS = 63
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy.stats import multivariate_normal, norm
 
-from gaussmix import Dirichlet, GaussianMixture, GaussianMixtureIC, Restrictions
+from gaussmix import Dirichlet, GaussianMixture, GaussianMixtureIC, Noise, Restrictions
 from gaussmix.em.natural import NaturalScale
 from gaussmix.fit import bootstrap
 from gaussmix.fit.inference import KINDS
@@ -347,6 +347,19 @@ def test_it_is_told_as_text_and_as_a_table():
     assert (table["conf_low"] < table["estimate"]).all()
     assert "<table" in found._repr_html_()
     assert isinstance(found.mixture, Mixture)
+
+
+def test_noise_that_takes_no_row_has_no_error_and_the_fit_is_at_a_maximum(rng):
+    """Its weight is on its way to 0, and steps in its log odds are huge."""
+    X = rng.normal(size=(100, 2))
+    X[:10, 0] = np.nan
+    far = Noise(volume=[[-1e3, -1e3], [1e3, 1e3]])
+    gm = GaussianMixture(1, noise=far, certify=True, random_state=0).fit(X)
+    assert gm.outcome_.is_maximum
+    found = gm.inference(X)
+    assert "Next to no row is noise" in str(found)
+    assert found.bse[found.names.index("weight[noise]")] == 0
+    assert (found.bse[2:] > 0).all()
 
 
 @pytest.mark.parametrize("noise", [False, True])

@@ -39,6 +39,8 @@ from gaussmix.waist.need import Second
 
 AT_BOUND = 1 + 1e-9  # a weight at most so many times the least one that is allowed stays there
 MOST_COORDINATES = 4_000  # the information of more has 128 MB
+LEAST_BACKGROUND = 1e-9  # a smaller weight is on its way to 0, and has no direction
+_FARTHEST_LOGIT = 600.0  # of the weight of a background: its odds still have all digits
 
 
 @dataclass(frozen=True, eq=False)
@@ -183,8 +185,9 @@ class Coordinates:
                 weights = np.array(weights)
                 weights[mine] = raised * (total / raised.sum())
             else:
-                odds = float(weights[-1] / (1 - weights[-1]) * math.exp(float(moved[-1] - moved[0])))
-                weights = weights * ((1 - odds / (1 + odds)) / (1 - weights[-1]))
+                logit = math.log(weights[-1] / (1 - weights[-1])) + float(moved[-1] - moved[0])
+                odds = float(exponential(np.clip(logit, -_FARTHEST_LOGIT, _FARTHEST_LOGIT)))
+                weights = weights / (1 - weights[-1]) / (1 + odds)
                 weights[-1] = odds / (1 + odds)
         noise = None if model.noise is None else model.noise.weighing(float(weights[-1]))
         colours, means = self.colours, np.array(model.means)
@@ -255,7 +258,7 @@ def _of_weights(model: Model, shares: Shares, lost: Collection[int]) -> tuple[Ar
     """The Jacobian of the log weights, and groups of weights with a sum of their own."""
     K, noise = model.n_components, model.noise
     columns, groups, shares_of_all = list[Array](), list[Group](), model.without_noise.weights
-    if noise is not None and 0 < noise.weight < 1:
+    if noise is not None and LEAST_BACKGROUND < noise.weight < 1:
         change = np.full(K + 1, -noise.weight)
         change[K] += 1.0
         groups.append(Group(np.arange(K + 1), slice(0, 1), False))

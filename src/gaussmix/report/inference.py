@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import expit, logit, ndtri
 
 from gaussmix.checks import Rng, check_count, check_within, generator
-from gaussmix.em.coordinates import NotSmooth
+from gaussmix.em.coordinates import LEAST_BACKGROUND, NotSmooth
 from gaussmix.em.natural import Kind, NaturalScale, Stacked, Term
 from gaussmix.em.posterior import Posterior
 from gaussmix.em.trace import Frozen
@@ -458,6 +458,8 @@ def _notes(found: Maximum, covariance: Array, at_ridge: Sequence[str]) -> list[s
         notes.append(f"{of_little(found)} Use bootstrap(X).")
     if found.model.noise is not None:
         notes.append(OF_NOISE)
+        if found.model.noise.weight <= LEAST_BACKGROUND:
+            notes.append("Next to no row is noise, so its weight counts as known too.")
     return notes
 
 

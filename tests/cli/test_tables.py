@@ -33,6 +33,7 @@ GOOD = {
     "semicolons": "x;y\n1;2\n3;4.5\n",
     "tabs": "x\ty\n1\t2\n3\t4.5\n",
     "exponents": "x,y\n1e0,20e-1\n+3,4.5\n",
+    "savetxt's header": "# x,y\n1,2\n3,4.5\n",
 }
 
 
@@ -97,6 +98,37 @@ def test_a_first_line_of_numbers_is_data_and_that_is_said(csv_file, numbers):
     assert table.notices == (f"{path} begins with numbers, so it is read as having no header; --header if it has.",)
     assert numbers(open_table(path, dialect=Dialect(has_header=True))).names == ("1", "2")
     assert open_table(path, dialect=Dialect(has_header=False)).notices == ()
+
+
+@pytest.mark.parametrize("missing", ["NA", "", "nan"])
+def test_a_missing_cell_in_the_first_line_makes_no_header(missing, csv_file):
+    table = open_table(str(csv_file(f"{missing},2.5\n0.1,-0.1\n")))
+    assert not table.has_names
+    np.testing.assert_array_equal(table.all_rows(table.names, may_miss=True), [[np.nan, 2.5], [0.1, -0.1]])
+
+
+def test_numbers_that_pandas_gives_to_columns_are_a_header(csv_file):
+    assert open_table(str(csv_file(",0,1\n0,1.5,2.5\n1,2.5,3\n"))).names == ("", "0", "1")
+
+
+@pytest.mark.parametrize("text", ['"len, cm";"w, h"\n1.5;2\n2.5;3\n', "len, cm\tw, h\n1.5\t2\n2.5\t3\n"])
+def test_marks_within_names_are_no_delimiters(text, csv_file):
+    table = open_table(str(csv_file(text)))
+    assert table.names == ("len, cm", "w, h")
+    assert table.all_rows(table.names).tolist() == [[1.5, 2.0], [2.5, 3.0]]
+
+
+def test_decimal_commas_without_a_header_are_told(csv_file):
+    path = str(csv_file("0,126;-0,132\n0,64;0,105\n-0,536;0,362\n"))
+    with pytest.raises(ValueError, match=re.escape("begins with '0,126;-0,132' (where the comma is a decimal mark")):
+        open_table(path)
+    table = open_table(path, dialect=Dialect(decimal=","))
+    assert table.all_rows(table.names).tolist() == [[0.126, -0.132], [0.64, 0.105], [-0.536, 0.362]]
+
+
+def test_a_comma_before_three_digits_may_mark_thousands(csv_file, numbers):
+    with pytest.raises(ValueError, match=r"where ',' marks thousands, say so.*; where it is a decimal mark"):
+        numbers(open_table(str(csv_file('x,y\n"1,000",1\n"1,001",2\n"1,002",3\n'))))
 
 
 def test_text_comes_back_as_it_was_written(csv_file):

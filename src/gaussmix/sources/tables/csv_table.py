@@ -36,18 +36,21 @@ _LOOKED_AT = 20_000  # rows in which cells that are no numbers are looked for
 _FEW = 0.1  # a share of the cells: a column with fewer that are no numbers was meant to hold numbers
 _SHOWN = 3
 _COMMA = " (where the comma is a decimal mark, say so: decimal ',')"
+_EITHER = " (where ',' marks thousands, say so: thousands ','; where it is a decimal mark: decimal ',')"
 _TRIED = 2**20  # bytes, in which letters that are not UTF-8 are looked for
 _MARKS = {b"\xef\xbb\xbf": "utf-8", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}  # at the beginning of text
 _WESTERN = "cp1252"  # what Excel writes as CSV in Western Europe and America
 _LONGEST_HEADER = 1000  # lines, of a header whose quoted names go on over several
+_TOLD_BY = 20  # records, which show what the delimiter is
 
 
 @dataclass(frozen=True, kw_only=True)
 class CsvTable(Table):
     """A CSV file, or a table of blanks.
 
-    If the user does not name the delimiter, it is the first of comma, semicolon, tab and bar in the first line; where
-    there is none, any run of blanks, if the first two lines have as many fields.
+    If the user does not name the delimiter, it is that of comma, semicolon, tab and bar which cuts the first lines into
+    as many fields each, most of them numbers; else the first of these in the first line. Where there is none, it is any
+    run of blanks, if the first two lines have as many fields.
     """
 
     source: Input  # its bytes
@@ -116,7 +119,7 @@ class CsvTable(Table):
             return None
         shown = ", ".join(f"{quoted(text)} in line {line}" for line, text in bad[:_SHOWN])
         more = f" and {len(bad) - _SHOWN:,} more" if len(bad) > _SHOWN else ""
-        return shown + more + ("" if "" in hints else max(hints, key=len))
+        return shown + more + ("" if "" in hints else max(hints - {_EITHER} or hints, key=len))
 
     def _stream(self, columns: Sequence[str], types: Mapping[str, pa.DataType] | None = None) -> Any:
         """Columns of these types, or of those of their first rows."""
@@ -188,7 +191,7 @@ class CsvTable(Table):
     def _hint(self, text: str) -> str:
         """What to do where text is a number with a decimal comma or with thousands; else nothing."""
         if self.decimal == "." and _is_number(text, ","):
-            return _COMMA
+            return _EITHER if self.thousands is None and _grouped(",", ".").fullmatch(text) else _COMMA
         for decimal, thousands in ((self.decimal, "," if self.decimal == "." else "."), (",", ".")):
             if self.thousands is None and _grouped(thousands, decimal).fullmatch(text):
                 comma = "" if decimal == self.decimal else "decimal ',' "
@@ -212,10 +215,12 @@ class CsvTable(Table):
 def read_csv(source: Input) -> CsvTable:
     """Read the first lines of a CSV file; the rest is read when columns are asked for.
 
-    If the user does not say whether the first line is a header, it is one unless it holds numbers only. R's
-    `write.table` names one column less than there are, and `numpy.savetxt` begins the header with "#".
+    If the user does not say whether the first line is a header, it is one unless it holds numbers, and nothing else but
+    missing cells. R's `write.table` names one column less than there are, `numpy.savetxt` begins the header with "#",
+    and pandas numbers columns without names.
 
-    Raises BadTable: the file is empty or not text, or two columns have the same name. OSError: it can't be opened.
+    Raises BadTable: the file is empty or not text, two columns have the same name, or the first line holds numbers with
+    decimal commas. OSError: it can't be opened.
     """
     encoding, notices = _encoding(source)
     source = replace(source, dialect=replace(source.dialect, encoding=encoding))
@@ -225,12 +230,16 @@ def read_csv(source: Input) -> CsvTable:
     n_columns = len(fields)
     if delimiter == _BLANKS:
         n_columns = len(_fields(first[1:2], delimiter, source.name)) if len(first) > 1 else n_columns
-        fields = [fields[0].removeprefix("#"), *fields[1:]] if fields[0] != "#" else fields[1:]
+        fields = fields[1:] if fields[0] == "#" else fields
+    missing = (*NULLS, *dialect.missing)
     has_header = dialect.has_header
     if has_header is None:
-        has_header = not all(_is_number(field, dialect.decimal) for field in fields)
+        has_header = not _are_numbers(fields, dialect.decimal, missing)
+        if has_header and dialect.decimal == "." and _are_numbers(fields, ",", missing):
+            raise BadTable(f"{source.name} begins with {quoted(first[0].strip())}{_COMMA}.")
         if not has_header:
             notices += [f"{source.name} begins with numbers, so it is read as having no header; --header if it has."]
+    fields[0] = fields[0].removeprefix("#").lstrip() or fields[0]
     names = tuple(fields) if has_header else invented_names(len(fields))
     if has_header and len(names) == n_columns - 1:
         names = ("", *names)
@@ -242,7 +251,7 @@ def read_csv(source: Input) -> CsvTable:
         notices=tuple(notices),
         delimiter=delimiter,
         decimal=dialect.decimal,
-        missing=(*NULLS, *dialect.missing),
+        missing=missing,
         thousands=dialect.thousands,
         encoding=encoding,
         files=source.files,
@@ -263,12 +272,39 @@ def _first_line(source: Input) -> tuple[int, list[str], str]:
             raise BadTable(f"{source.name} holds binary data, not CSV.")
         more = list(islice((line for line in lines if line.strip()), _LONGEST_HEADER))
     marks = _DELIMITERS.replace(dialect.decimal, "")
-    delimiter = dialect.delimiter or next((mark for mark in marks if mark in first), None)
+    delimiter = (
+        dialect.delimiter or _told([first, *more], marks) or next((mark for mark in marks if mark in first), None)
+    )
     if delimiter is None:
         counts = [len(line.split()) for line in (first.lstrip("# "), *more[:1])]
         is_blank = counts[0] > 1 and (len(counts) == 1 or counts[1] in (counts[0], counts[0] + 1))
         delimiter = _BLANKS if is_blank else ","
     return n_blank, [first, *more], delimiter
+
+
+def _told(lines: Sequence[str], marks: str) -> str | None:
+    """The mark that cuts lines into as many fields each, most of them numbers; None if none does."""
+    found: dict[str, int] = {}
+    for mark in marks:
+        try:
+            records = list(islice(filter(None, csv.reader(lines, delimiter=mark)), _TOLD_BY))
+        except csv.Error:
+            continue
+        n_names, *counts = map(len, records)
+        if n_names > 1 and all(count in (n_names, n_names + 1) and count == counts[0] for count in counts):
+            numbers = [
+                _is_number(text.strip(), ".") or _is_number(text.strip(), ",") for row in records for text in row
+            ]
+            found[mark] = sum(numbers) / len(numbers)
+    return max(found, key=found.__getitem__, default=None)
+
+
+def _are_numbers(fields: Sequence[str], decimal: str, missing: Sequence[str]) -> bool:
+    """Whether a line holds numbers, and nothing else but missing cells; not pandas's header of an index and 0, 1, …"""
+    if fields == ["", *map(str, range(len(fields) - 1))]:
+        return False
+    are = [_is_number(field, decimal) for field in fields]
+    return any(are) and all(one or field in missing for one, field in zip(are, fields, strict=True))
 
 
 def _encoding(source: Input) -> tuple[str, list[str]]:

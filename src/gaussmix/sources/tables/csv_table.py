@@ -284,7 +284,7 @@ def _first_line(source: Input) -> tuple[int, list[str], str]:
 
 def _told(lines: Sequence[str], marks: str) -> str | None:
     """The mark that cuts lines into as many fields each, most of them numbers; None if none does."""
-    found: dict[str, int] = {}
+    found: dict[str, float] = {}
     for mark in marks:
         try:
             records = list(islice(filter(None, csv.reader(lines, delimiter=mark)), _TOLD_BY))

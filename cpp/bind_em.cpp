@@ -414,9 +414,12 @@ using FitsResult =
     std::tuple<Result<double, 2>, Result<double, 3>, Result<double, 2>, Result<double, 2>, Result<double, 2>,
                Result<double, 2>, Result<std::int64_t, 1>, Result<bool, 1>, Result<double, 1>>;
 
+// The component of each row.
+using Components = nb::ndarray<const std::int32_t, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
+
 RecipeView view_recipe(std::size_t d, const std::tuple<int, int, int>& letters, Index n_components,
-                       const Maybe<2>& centres, Index n_candidates, const Maybe<2>& uniform,
-                       const std::tuple<Index, double>& kmeans, const Maybe<1>& ridge,
+                       const Maybe<2>& centres, const std::optional<Components>& given, Index n_candidates,
+                       const Maybe<2>& uniform, const std::tuple<Index, double>& kmeans, const Maybe<1>& ridge,
                        const std::tuple<double, double>& automatic, double smallest_spread,
                        const std::tuple<double, double, double, double>& limits, double tolerance, Index max_steps,
                        double seconds, bool is_begun) {
@@ -425,8 +428,10 @@ RecipeView view_recipe(std::size_t d, const std::tuple<int, int, int>& letters, 
     require(n_components > 0, "n_components is 0");
     require(!ridge || ridge->size() == d, "ridge must have shape (n_features,)");
     require(max_steps >= 0, "max_steps must be at least 0");
-    require(is_begun + centres.has_value() + uniform.has_value() == 1, "centres, uniform or begun must be given");
+    require(is_begun + centres.has_value() + given.has_value() + uniform.has_value() == 1,
+            "centres, given, uniform or begun must be there");
     require(!is_begun || (ridge && max_steps > 0), "begun must go with a ridge and steps");
+    require(!given || ridge, "given must go with a ridge");
     require(!centres || (centres->size() == static_cast<std::size_t>(n_components) * d && ridge),
             "centres must have shape (n_components, n_features), and go with a ridge");
     require(!uniform || uniform->shape(0) > 0, "uniform must have a row for each start");
@@ -434,6 +439,7 @@ RecipeView view_recipe(std::size_t d, const std::tuple<int, int, int>& letters, 
     recipe.n_components = n_components;
     recipe.is_begun = is_begun;
     recipe.centres = centres ? centres->data() : nullptr;
+    if (given) recipe.given = {given->data(), nullptr, 1, 0};
     recipe.n_starts = uniform ? static_cast<Index>(uniform->shape(0)) : 1;
     recipe.n_candidates = n_candidates;
     recipe.uniform = uniform ? uniform->data() : nullptr;
@@ -467,6 +473,20 @@ std::optional<SearchView> view_search(const std::optional<Searched>& searched, c
                       patience};
 }
 
+// Tolerance; the first steps and the most; hope, what is the same and what is rounding; the axes of how many components
+// are tried, and times the variances with which runs begin.
+using Rules = std::tuple<double, Index, Index, double, double, double, std::tuple<Index, double, double>>;
+
+std::optional<RaceView> view_race(const std::optional<Rules>& rules, const RecipeView& recipe) {
+    if (!rules) return std::nullopt;
+    const auto [tolerance, first_steps, most_steps, hope, same, rounding, axes] = *rules;
+    const auto [most_components, sharp, soft] = axes;
+    require((recipe.centres != nullptr || recipe.given.labels != nullptr) && recipe.algebra.has_common_axes(),
+            "a race must have common axes, and centres or given components");
+    require(first_steps > 0 && most_steps < 1 << 30 && rounding > 0, "a race must have steps and a rounding");
+    return RaceView{tolerance, first_steps, most_steps, hope, same, rounding, {most_components, sharp, soft}};
+}
+
 // Weights, means and covariances of each group.
 using Begun = std::tuple<Contiguous<2>, Contiguous<3>, Contiguous<2>>;
 
@@ -474,17 +494,23 @@ FitsResult bound_fit_many(const Target& target, const Rows& rows, const RowWeigh
                           const std::tuple<Integers, Integers>& ranges, const std::optional<Integers>& first_weight,
                           const std::tuple<Contiguous<1>, Contiguous<1>>& weights,
                           const std::tuple<int, int, int>& letters, Index n_components, const Maybe<2>& centres,
-                          Index n_candidates, const Maybe<2>& uniform, const std::tuple<Index, double>& kmeans,
-                          const Maybe<1>& ridge, const std::tuple<double, double>& automatic, double smallest_spread,
+                          const std::optional<Components>& given, Index n_candidates, const Maybe<2>& uniform,
+                          const std::tuple<Index, double>& kmeans, const Maybe<1>& ridge,
+                          const std::tuple<double, double>& automatic, double smallest_spread,
                           const std::tuple<double, double, double, double>& limits, double tolerance, Index max_steps,
                           double seconds, const std::optional<Searched>& searched, const std::optional<Begun>& begun,
-                          int n_threads) {
+                          const std::optional<Rules>& race, int n_threads) {
     const GroupsView groups = view_groups(rows, row_weight, ranges, first_weight, weights);
     const auto d = static_cast<std::size_t>(groups.rows.n_features);
-    RecipeView recipe = view_recipe(d, letters, n_components, centres, n_candidates, uniform, kmeans, ridge, automatic,
-                                    smallest_spread, limits, tolerance, max_steps, seconds, begun.has_value());
+    RecipeView recipe =
+        view_recipe(d, letters, n_components, centres, given, n_candidates, uniform, kmeans, ridge, automatic,
+                    smallest_spread, limits, tolerance, max_steps, seconds, begun.has_value());
+    require(!given || (groups.n_groups == 1 && groups.n_rows[0] == static_cast<Index>(given->size())),
+            "given must have the component of each row of a single group");
     const std::optional<SearchView> search = view_search(searched, recipe);
     recipe.search = search ? &*search : nullptr;
+    const std::optional<RaceView> rules = view_race(race, recipe);
+    recipe.race = rules ? &*rules : nullptr;
     const auto n_groups = static_cast<std::size_t>(groups.n_groups), k = static_cast<std::size_t>(n_components);
     const auto n_covariances = recipe.algebra.is_shared() ? 1 : k;
     const auto size = n_covariances * static_cast<std::size_t>(recipe.algebra.size(groups.rows.n_features));
@@ -585,12 +611,14 @@ constexpr const char* kManySignature =
     "def fit_many(self, rows: " FLOATS " | numpy.typing.NDArray[numpy.float32], row_weight: " FLOATS
     " | None, ranges: tuple[" INTEGERS ", " INTEGERS "], first_weight: " INTEGERS " | None, weights: tuple[" FLOATS
     ", " FLOATS "], algebra: tuple[int, int, int], n_components: int, centres: " FLOATS
-    " | None, n_candidates: int, uniform: " FLOATS " | None, kmeans: tuple[int, float], ridge: " FLOATS
+    " | None, given: numpy.typing.NDArray[numpy.int32] | None, n_candidates: int, uniform: " FLOATS
+    " | None, kmeans: tuple[int, float], ridge: " FLOATS
     " | None, automatic: tuple[float, float], smallest_spread: float, limits: tuple[float, float, float, float], "
     "tolerance: float, max_steps: int, seconds: float, searched: tuple[float, int, " FLOATS ", " FLOATS ", " STOP
     ", " STOP ", " JUDGED ", int] | None, begun: tuple[" FLOATS ", " FLOATS ", " FLOATS
-    "] | None, n_threads: int) -> tuple[" FLOATS ", " FLOATS ", " FLOATS ", " FLOATS ", " FLOATS ", " FLOATS
-    ", " INTEGERS ", numpy.typing.NDArray[numpy.bool_], " FLOATS "]";
+    "] | None, race: tuple[float, int, int, float, float, float, tuple[int, float, float]] | None, n_threads: int) -> "
+    "tuple[" FLOATS ", " FLOATS ", " FLOATS ", " FLOATS ", " FLOATS ", " FLOATS ", " INTEGERS
+    ", numpy.typing.NDArray[numpy.bool_], " FLOATS "]";
 #undef INTEGERS
 #undef JUDGED
 #undef STOP
@@ -630,9 +658,9 @@ void bind_em(nb::class_<Target>& type) {
              "Move centres by k-means, where they lie, until a limit or an empty centre: the number of passes left.")
         .def("fit_many", bound_fit_many, nb::sig(kManySignature), "rows"_a.noconvert(),
              "row_weight"_a.noconvert().none(), "ranges"_a, "first_weight"_a.none(), "weights"_a, "algebra"_a,
-             "n_components"_a, "centres"_a.none(), "n_candidates"_a, "uniform"_a.none(), "kmeans"_a, "ridge"_a.none(),
-             "automatic"_a, "smallest_spread"_a, "limits"_a, "tolerance"_a, "max_steps"_a, "seconds"_a,
-             "searched"_a.none(), "begun"_a.none(), "n_threads"_a,
+             "n_components"_a, "centres"_a.none(), "given"_a.none(), "n_candidates"_a, "uniform"_a.none(), "kmeans"_a,
+             "ridge"_a.none(), "automatic"_a, "smallest_spread"_a, "limits"_a, "tolerance"_a, "max_steps"_a,
+             "seconds"_a, "searched"_a.none(), "begun"_a.none(), "race"_a.none(), "n_threads"_a,
              "Fit a mixture to each of many groups: the numbers of engines.runner.Fits, and factors.")
         .def("update", bound_update, nb::sig(kUpdateSignature), "algebra"_a, "mass"_a, "second"_a, "n_features"_a,
              "current"_a.none(), "Covariances of a family from the scatter about the new means.");

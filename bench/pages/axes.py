@@ -34,7 +34,7 @@ from gaussmix.em.trace import State, final
 from gaussmix.engines import choose
 from gaussmix.errors import SingularCovariance
 from gaussmix.families import family_named
-from gaussmix.families.common_axes import SHARP, SOFT
+from gaussmix.families.common_axes import OTHER_AXES
 from gaussmix.model import Model
 from gaussmix.numerics.arrays import Array
 from gaussmix.sources.array import ArraySource
@@ -82,7 +82,7 @@ class Fit:
         moments, means = self.first.about_means(self.family.need(None))
         weights, means, scatter = self.objective.constrain(*maximise(moments, means))
         others = self.family.other_initial_covariances(scatter)
-        factors = [SHARP] + [SOFT] * (len(others) - 1)
+        factors = [OTHER_AXES.sharp] + [OTHER_AXES.soft] * (len(others) - 1)
         plain = [replace(other, each=other.each / factor) for other, factor in zip(others, factors, strict=True)]
         models = [Model(weights, means, c, self.family) for c in (self.family.update(scatter, None), *plain)]
         models = [model for model in models if not collapsed(model, self.objective)]

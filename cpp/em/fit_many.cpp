@@ -48,12 +48,12 @@ public:
             return find_total(em, total) && run_em(kernels_, em, execution_, mixture, log_likelihoods) &&
                    !log_likelihoods.empty();
         }
-        if (recipe_.centres != nullptr) {
-            std::copy_n(recipe_.centres, recipe_.n_components * d, mixture.means);
+        if (recipe_.centres != nullptr || recipe_.given.labels != nullptr) {
+            if (recipe_.centres != nullptr) std::copy_n(recipe_.centres, recipe_.n_components * d, mixture.means);
             std::copy_n(recipe_.ridge, d, ridge);
             EmView em = view(table, ridge);
             Total total;
-            return begin(em, mixture) &&
+            return (recipe_.race == nullptr ? begin(em, mixture) : begin_best(em, mixture)) &&
                    (recipe_.max_steps == 0 ||
                     (find_total(em, total) && run_em(kernels_, em, execution_, mixture, log_likelihoods)));
         }
@@ -117,10 +117,19 @@ private:
         return sum_all(kernels_, em, execution_, total.centre.data(), total.second.data());
     }
 
-    // The first M-step, from the centres in `mixture.means`.
+    // The first M-step, from the centres in `mixture.means`, or from labels.
     bool begin(const EmView& em, const MixtureView& mixture) const {
         bool is_found = false;
-        return begin_em(kernels_, em, execution_, {}, mixture, is_found) && is_found;
+        return begin_em(kernels_, em, execution_, recipe_.given, mixture, is_found) && is_found;
+    }
+
+    // The same, then a race from there and from other axes.
+    bool begin_best(const EmView& em, const MixtureView& mixture) const {
+        bool is_found = false;
+        std::vector<Mixture> beginnings;
+        const OtherAxes& other = recipe_.race->other;
+        return begin_em(kernels_, em, execution_, recipe_.given, mixture, is_found, &other, &beginnings) && is_found &&
+               race(kernels_, em, *recipe_.race, execution_, std::move(beginnings), mixture);
     }
 
     // EM until it ends; false where a step is unusual, and if interrupted.

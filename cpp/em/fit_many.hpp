@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "climb.hpp"
+#include "race.hpp"
 
 namespace gaussmix {
 
@@ -34,6 +35,7 @@ struct RecipeView {
     Algebra algebra;
     Index n_components;
     const double* centres;  // (n_components, n_features), the same in each group; null: k-means finds them
+    GivenView given;        // the component of each row of the only group; null labels: rows go to centres
     Index n_starts;         // k-means begins so often, and the highest run is kept
     Index n_candidates;
     const double* uniform;        // for `spread_centres`: (n_starts, ...), the same in each group
@@ -47,6 +49,7 @@ struct RecipeView {
     Index max_steps;
     double seconds;            // a group makes no further step after so long
     const SearchView* search;  // null: none
+    const RaceView* race;      // of runs from centres or given components; null: one run
     bool is_begun = false;     // EM begins at the mixtures in FitsView, with a ridge that is given
 };
 

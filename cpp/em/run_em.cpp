@@ -7,7 +7,6 @@
 #include <utility>
 
 #include "families/factorisation.hpp"
-#include "families/update.hpp"
 #include "kernels/poll.hpp"
 #include "passes.hpp"
 
@@ -84,6 +83,18 @@ public:
                       first_.data(), second_.data()) &&
                (has_one_matrix_ ? share(nearby, following) : maximise(nearby.means.data(), covariances, following)) &&
                is_sound(following, nearby.means.data());
+    }
+
+    // The mixture that `begin` found, and those with other axes.
+    std::vector<Mixture> beginnings(const Mixture& first, const OtherAxes& other) {
+        const SecondSumsView scatter{n_components_, d_, degrees_.data(), second_.data()};
+        std::vector<Mixture> found{first};
+        for (Numbers& covariances : other_covariances(kernels_, algebra_, scatter, other, listener_)) {
+            Mixture mixture = first;
+            mixture.covariances = std::move(covariances);
+            if (!is_noise(mixture) && factorise(mixture)) found.push_back(std::move(mixture));
+        }
+        return found;
     }
 
     // One E- and M-step; both numbers are means. False where one of the limits is passed, and if interrupted.
@@ -353,11 +364,12 @@ bool sum_all(const KernelTable& kernels, const EmView& task, const Execution& ex
 }
 
 bool begin_em(const KernelTable& kernels, const EmView& task, const Execution& execution, const GivenView& given,
-              MixtureView mixture, bool& is_found) {
+              MixtureView mixture, bool& is_found, const OtherAxes* other, std::vector<Mixture>* beginnings) {
     Loop loop(kernels, task, execution);
     Mixture start = loop.state(mixture);
     is_found = loop.begin(given, start);
     if (is_found) start.write(mixture);
+    if (is_found && other != nullptr) *beginnings = loop.beginnings(start, *other);
     return !execution.interrupt.has_come();
 }
 

@@ -1,7 +1,6 @@
 // EM on a small table without coming back to Python: the steps of em/loop.py once more, for families that are algebra.
 #pragma once
-#include "families/algebra.hpp"
-#include "families/volume.hpp"
+#include "families/update.hpp"
 #include "spans.hpp"
 #include "variational.hpp"
 
@@ -68,9 +67,11 @@ bool sum_all(const KernelTable& kernels, const EmView& task, const Execution& ex
 
 // Writes the mixture of an M-step on rows that have gone to the nearest of some centres, `mixture.means` at first, or
 // that components share as given. The update for given rows begins at the covariances of the mixture, if it needs some
-// to begin at. Finds none where a limit would be passed. False if interrupted.
+// to begin at. Finds none where a limit would be passed. False if interrupted. With `other` axes,
+// `beginnings` takes all mixtures of the step that EM may begin at, this one first.
 bool begin_em(const KernelTable& kernels, const EmView& task, const Execution& execution, const GivenView& given,
-              MixtureView mixture, bool& is_found);
+              MixtureView mixture, bool& is_found, const OtherAxes* other = nullptr,
+              std::vector<Mixture>* beginnings = nullptr);
 
 // Appends the mean log-likelihood before each step that it makes. It stops when the objective has settled, when time is
 // up, and before a step that would pass a limit; only then can it make no step at all. False if interrupted.

@@ -15,6 +15,8 @@ struct Algebra {
     bool is_shared() const { return volume != Across::own && shape != Across::own && orientation != Across::own; }
     // Whether all components share one full covariance.
     bool is_one_matrix() const { return is_shared() && second() == Second::full; }
+    // Whether components of shapes of their own share axes, so that EM has several beginnings.
+    bool has_common_axes() const { return shape == Across::own && orientation == Across::equal; }
     FactorShape factor_shape() const {
         return shape == Across::nothing         ? FactorShape::spherical
                : orientation == Across::nothing ? FactorShape::diagonal

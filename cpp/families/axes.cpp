@@ -62,9 +62,13 @@ Spectra own_axes(const KernelTable& kernels, const ScattersView& scatters, Liste
 }
 
 Spectra common_axes(const KernelTable& kernels, const ScattersView& scatters, Numbers axes, Listener listener) {
+    turn(kernels, scatters, listener, axes);
+    return along_axes(scatters, std::move(axes), listener);
+}
+
+Spectra along_axes(const ScattersView& scatters, Numbers axes, Listener listener) {
     const Index n_components = scatters.n_components, d = scatters.n_features;
     Spectra spectra{room(n_components * d), std::move(axes)};
-    turn(kernels, scatters, listener, spectra.axes);
     const Index size = d * d;
     baseline::Poll poll(listener);
     for (Index k = 0; k < n_components; ++k) {

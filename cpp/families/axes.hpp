@@ -23,6 +23,9 @@ Numbers pooled_axes(const KernelTable& kernels, const ScattersView& scatters, Li
 // Axes that scatters share best near some.
 Spectra common_axes(const KernelTable& kernels, const ScattersView& scatters, Numbers axes, Listener listener);
 
+// The variances of scatters along some axes.
+Spectra along_axes(const ScattersView& scatters, Numbers axes, Listener listener);
+
 // D_k diag(v_k) D_k', symmetric to the bit.
 void compose(Index n_components, Index n_features, const Numbers& axes, const Numbers& variances, Listener listener,
              double* covariances);

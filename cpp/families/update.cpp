@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <numeric>
 #include <utility>
 
 #include "axes.hpp"
@@ -198,6 +199,33 @@ void update(const KernelTable& kernels, const Algebra& algebra, const SecondSums
     if (algebra.shape == Across::equal) return update.share_matrix();
     if (algebra.volume == Across::own) return update.divide();
     update.scale(equal_volumes(update.roots(), scatter.mass));
+}
+
+std::vector<Numbers> other_covariances(const KernelTable& kernels, const Algebra& algebra,
+                                       const SecondSumsView& scatter, const OtherAxes& other, Listener listener) {
+    const Index n_components = scatter.n_components, d = scatter.n_features, size = d * d;
+    std::vector<Numbers> found;
+    if (n_components == 1 || d == 1) return found;
+    std::vector<Index> largest(static_cast<std::size_t>(n_components));
+    std::iota(largest.begin(), largest.end(), 0);
+    std::stable_sort(largest.begin(), largest.end(),
+                     [&](Index k, Index l) { return scatter.mass[k] > scatter.mass[l]; });
+    largest.resize(static_cast<std::size_t>(std::min(n_components, other.most)));
+    std::sort(largest.begin(), largest.end());
+    const auto add = [&](Numbers axes, double factor) {
+        Numbers covariances = room(n_components * size);
+        const Update update{kernels, algebra, scatter, nullptr, listener, covariances.data()};
+        const Spectra spectra = along_axes(update.scatters(), std::move(axes), listener);
+        compose(n_components, d, spectra.axes, update.variances_along(spectra), listener, covariances.data());
+        for (double& each : covariances) each *= factor;
+        found.push_back(std::move(covariances));
+    };
+    const ScattersView scatters{n_components, d, scatter.second, nullptr};
+    add(pooled_axes(kernels, scatters, listener), other.sharp);
+    for (const Index k : largest) {
+        add(own_axes(kernels, {1, d, scatter.second + k * size, nullptr}, listener).axes, other.soft);
+    }
+    return found;
 }
 
 }  // namespace gaussmix

@@ -1,6 +1,7 @@
 // Covariances of every family that volume, shape and orientation describe, from the scatter about the new means.
 #pragma once
 #include "algebra.hpp"
+#include "volume.hpp"
 
 namespace gaussmix {
 
@@ -19,5 +20,15 @@ bool is_known(const Algebra& algebra);
 // one for each family, have the formulas and their sources.
 void update(const KernelTable& kernels, const Algebra& algebra, const SecondSumsView& scatter, const double* current,
             Listener listener, double* covariances);
+
+struct OtherAxes {       // families/common_axes.py
+    Index most;          // components whose own axes are tried: the largest
+    double sharp, soft;  // times the variances that fit the scatter along pooled axes, and along a component's
+};
+
+// Covariances along the axes of the sum of all scatters, and along those of each of the largest components, for a family
+// whose components share axes.
+std::vector<Numbers> other_covariances(const KernelTable& kernels, const Algebra& algebra,
+                                       const SecondSumsView& scatter, const OtherAxes& other, Listener listener);
 
 }  // namespace gaussmix

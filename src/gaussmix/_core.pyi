@@ -345,6 +345,7 @@ class Target:
         algebra: tuple[int, int, int],
         n_components: int,
         centres: numpy.typing.NDArray[numpy.float64] | None,
+        given: numpy.typing.NDArray[numpy.int32] | None,
         n_candidates: int,
         uniform: numpy.typing.NDArray[numpy.float64] | None,
         kmeans: tuple[int, float],
@@ -380,6 +381,7 @@ class Target:
             numpy.typing.NDArray[numpy.float64],
         ]
         | None,
+        race: tuple[float, int, int, float, float, float, tuple[int, float, float]] | None,
         n_threads: int,
     ) -> tuple[
         numpy.typing.NDArray[numpy.float64],

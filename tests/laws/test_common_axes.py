@@ -8,7 +8,7 @@ import pytest
 
 from gaussmix.covariances.dense import composed
 from gaussmix.families import FAMILIES, family_named
-from gaussmix.families.common_axes import MOST_COMPONENTS, SHARP, SOFT, spectra_along, with_other_axes
+from gaussmix.families.common_axes import OTHER_AXES, spectra_along, with_other_axes
 from gaussmix.families.volume import RUNAWAY, equal_volumes, reciprocal, settled_volumes
 from gaussmix.numerics.axes import _rounds, principal_axes, shared_axes
 from gaussmix.numerics.core import native_target
@@ -104,11 +104,11 @@ def test_the_axes_of_the_largest_components_are_tried(rng):
     second = degrees[:, None, None] * composed(axes, np.tile([9.0, 4.0, 1.0], (10, 1)))
     scatter = Scatter(degrees, second, 3, FAMILIES["VVE"].need(None))
     tried = with_other_axes(scatter, lambda spectra, degrees: spectra / degrees[:, None])
-    assert len(tried) == 1 + MOST_COMPONENTS
+    assert len(tried) == 1 + OTHER_AXES.most_components
     for k, own in enumerate(second / degrees[:, None, None]):  # which a component keeps along its own axes
-        assert (min(np.abs(each[k] / SOFT - own).max() for each in tried) < 1e-9) == (degrees[k] > 5.0)
+        assert (min(np.abs(each[k] / OTHER_AXES.soft - own).max() for each in tried) < 1e-9) == (degrees[k] > 5.0)
     pooled = np.linalg.eigh(second.sum(axis=0))[1]
-    off = pooled.T @ (tried[0] / SHARP) @ pooled
+    off = pooled.T @ (tried[0] / OTHER_AXES.sharp) @ pooled
     np.testing.assert_allclose(np.einsum("kii->ki", off), spectra_along(second, pooled) / degrees[:, None], rtol=1e-9)
 
 

@@ -4,8 +4,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from sklearn.datasets import load_iris
 
 from gaussmix.em.fast_path import FastPath
+from gaussmix.em.initial import InitialMoments
 from gaussmix.em.loop import run_em
 from gaussmix.em.objective import Ridge
 from gaussmix.em.stopping import Stopping
@@ -19,6 +21,8 @@ from gaussmix.mixture.mixture import Mixture
 from gaussmix.model import Model
 from gaussmix.numerics.core import native_target
 from gaussmix.sources.array import ArraySource
+from gaussmix.starts import Partition
+from gaussmix.starts.hierarchical import LeafLabels
 from gaussmix.testing import PROBLEMS, check_runner
 from gaussmix.testing.check_family import updated
 from gaussmix.testing.check_fit import fit
@@ -65,6 +69,37 @@ def test_centres_are_spread_as_in_python(native, rng):
 @families
 def test_the_first_step_is_that_of_python(family, problem, ridge, native):
     check_first_step(native, family, problem, ridge)
+
+
+@pytest.mark.parametrize("n_components", [1, 2, 4, 7])
+@pytest.mark.parametrize("family", ["EVE", "VVE"])
+def test_a_race_ends_where_that_of_python_does(family, n_components, native, monkeypatch):
+    rows, family = load_iris().data, FAMILIES[family]
+    labels = np.argsort(np.argsort(rows[:, 2], kind="stable")) * n_components // len(rows)
+    partition = Partition(share=LeafLabels(labels, np.arange(len(rows)), n_components))
+    first = InitialMoments(ArraySource(rows), native, n_components, partition)
+    found = first.model(family, Ridge(np.zeros(4)), tolerance=1e-7)
+    alone = first.model(family, Ridge(np.zeros(4)), tolerance=1e-2)
+    monkeypatch.setattr(FastPath, "begin", lambda *arguments: None)
+    for model, tolerance in (found, 1e-7), (alone, 1e-2):
+        expected = first.model(family, Ridge(np.zeros(4)), tolerance=tolerance)
+        for each in "weights", "means":
+            np.testing.assert_allclose(getattr(model, each), getattr(expected, each), rtol=1e-9)
+        np.testing.assert_allclose(model.covariances.each, expected.covariances.each, atol=1e-9)
+
+
+def test_a_race_in_which_every_run_collapses_ends_where_it_began(native, rng):
+    """A component on five equal rows beside one: some run goes on where others fall onto the five."""
+    rows = np.concatenate([rng.normal(size=(30, 2)), np.full((5, 2), 9.0), rng.normal(size=(1, 2))])
+    labels = np.repeat([0, 1], [30, 6])
+    for family in FAMILIES["EVE"], FAMILIES["VVE"]:
+        ends = []
+        for engine in native, Stepwise(native):
+            partition = Partition(share=LeafLabels(labels, np.arange(len(rows)), 2))
+            first = InitialMoments(ArraySource(rows), engine, 2, partition)
+            ends.append(first.model(family, Ridge(np.zeros(2)), tolerance=1e-6))
+        np.testing.assert_allclose(ends[0].means, ends[1].means, rtol=1e-9)
+        np.testing.assert_allclose(ends[0].covariances.each, ends[1].covariances.each, rtol=1e-6, atol=1e-12)
 
 
 def test_a_first_step_that_has_no_covariances_is_left_to_python(native, rng):

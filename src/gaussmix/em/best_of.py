@@ -14,7 +14,9 @@ from gaussmix.em.objective import Objective
 from gaussmix.em.stopping import Stopping
 from gaussmix.em.trace import State, Trace, final
 from gaussmix.engines.base import Engine
+from gaussmix.engines.runner import Race
 from gaussmix.errors import NonFiniteLikelihood, Outcome, SingularCovariance
+from gaussmix.families.base import Family
 from gaussmix.model import Model
 from gaussmix.numerics.arrays import Array
 from gaussmix.numerics.contract import contract
@@ -82,8 +84,9 @@ def _is_better(one: Trace, other: Trace) -> bool:
 def highest(models: list[Model], source: Source, engine: Engine[Any], objective: Objective, tolerance: float) -> Model:
     """Run EM from several models and return the model that the best run reached; the first of equal runs.
 
-    Runs that cannot become the best any more drop out until one is left. If that run has collapsed, its first model is
-    returned, and the fit from it reports the collapse. After Maron & Moore (1997), Artificial Intelligence Review 11.
+    Runs that cannot become the best any more, or in which a component gets stuck, drop out until one is left. If that
+    run is stuck too, its first model is returned, and the fit from it reports what got stuck. After Maron & Moore
+    (1997), Artificial Intelligence Review 11.
     """
     runs = [(model, State(model, Trace())) for model in models]
     before, until = 0, FIRST_STEPS
@@ -93,6 +96,14 @@ def highest(models: list[Model], source: Source, engine: Engine[Any], objective:
         before, until = until, 2 * until
     model, end = runs[0]
     return model if end.trace.frozen else end.model
+
+
+def race_for(family: Family, tolerance: float) -> Race | None:
+    """The same as plain values, for an engine that makes the models too; None for a family without `other_axes`."""
+    if family.other_axes is None:
+        return None
+    rules = FIRST_STEPS, MOST_STEPS, HOPE, SAME, ROUNDING
+    return Race(max(tolerance, TOLERANCE_IN_SINGLE), *rules, family.other_axes)
 
 
 def _continued(
@@ -126,7 +137,7 @@ def _has_ended(state: State) -> bool:
 
 def _hopeful(runs: list[tuple[Model, State]]) -> list[tuple[Model, State]]:
     """The highest run first, then the runs that may still end above it and do not follow another one."""
-    first, *others = sorted(runs, key=lambda run: rank(run[1]))
+    first, *others = sorted(runs, key=lambda run: _rank_in_race(run[1]))
     best = first[1].trace.last
     hopeful = [first, *(run for run in others if not _is_hopeless(run[1], best))]
     gaps = _gaps([state.model for _, state in hopeful]) if len(hopeful) > 1 else np.zeros((1, 1))
@@ -139,7 +150,7 @@ def _hopeful(runs: list[tuple[Model, State]]) -> list[tuple[Model, State]]:
 
 def _is_hopeless(state: State, best: float) -> bool:
     """Whether a run cannot end above the highest any more."""
-    return rank(state)[0] or _has_ended(state) or state.trace.last + HOPE * _recent_gain(state.trace) < best
+    return _rank_in_race(state)[0] or _has_ended(state) or state.trace.last + HOPE * _recent_gain(state.trace) < best
 
 
 def _gaps(models: list[Model]) -> Array:
@@ -168,6 +179,11 @@ def rank(state: State) -> tuple[bool, float]:
     trace = state.trace
     is_lost = bool(trace.collapsed) or state.outcome is Outcome.NON_FINITE
     return is_lost, -round(trace.last / ROUNDING) if not is_lost else 0.0
+
+
+def _rank_in_race(state: State) -> tuple[bool, float]:
+    """As `rank`, with stuck runs last: where they go on is not known before Python makes their next step."""
+    return (True, 0.0) if state.trace.frozen else rank(state)
 
 
 def _recent_gain(trace: Trace) -> float:

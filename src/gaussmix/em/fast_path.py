@@ -7,13 +7,14 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gaussmix.em.accumulate import look
 from gaussmix.em.maximise import LOST_SHARE, MAX_LOSS, MEAN_ROUNDING
 from gaussmix.em.objective import Objective
 from gaussmix.em.stopping import Stopping
 from gaussmix.engines.base import Engine
-from gaussmix.engines.runner import Belief, Control, Course, Groups, Recipe, Runner
+from gaussmix.engines.runner import Belief, Control, Course, Groups, Race, Recipe, Runner
 from gaussmix.families.base import Family
 from gaussmix.model import Model
 from gaussmix.numerics.arrays import Array
@@ -58,15 +59,18 @@ class FastPath:
         """Whether the engine makes the usual steps from a model."""
         return self._task is not None and model.noise is None
 
-    def begin(self, centres: Array) -> Model | None:
-        """Make an M-step with each row in the component of its nearest centre (n_components, n_features).
+    def begin(self, start: Array | NDArray[np.int32], race: Race | None = None) -> Model | None:
+        """Make an M-step with each row in the component of its nearest centre, or in a given one.
 
-        Returns None if Python must make it.
+        `start` are the centres (n_components, n_features), or the components (n_rows,). After a race the model is where
+        the best run is. Returns None if Python must make the step.
         """
         if self._task is None or self._terms[1] is not None:
             return None
         runner, algebra, (block, _) = self._task
-        recipe = Recipe(algebra, len(centres), np.ascontiguousarray(centres), self._control(0), 0.0, 0.0, 0.0)
+        if not start.flags.c_contiguous:
+            return self.begin(start.copy(), race)
+        recipe = Recipe(algebra, self.n_components, start, self._control(0), 0.0, 0.0, 0.0, race=race)
         fits = runner.fit_many(Groups.of_one(block, 1.0), recipe)
         course = None if fits is None else fits.course
         return None if course is None else model_of(course, self.family)

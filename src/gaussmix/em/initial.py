@@ -11,9 +11,10 @@ import numpy as np
 
 from gaussmix.background import Background
 from gaussmix.em.accumulate import StepTask
-from gaussmix.em.best_of import highest
+from gaussmix.em.best_of import highest, race_for
 from gaussmix.em.fast_path import FastPath
 from gaussmix.em.loop import TOLERANCE_IN_SINGLE
+from gaussmix.em.many import FEW
 from gaussmix.em.maximise import initial_models
 from gaussmix.em.objective import Objective
 from gaussmix.em.stopping import Stopping
@@ -70,10 +71,12 @@ class InitialMoments:
         returned. These runs read `source`, the same rows, which is needed if other threads use these moments. They use
         no lower tolerance, nats per unit of row weight, than that of the fit.
         """
-        centres = self.partition.centres
-        if centres is not None and not family.has_alternatives:
-            fast = FastPath(source or self.source, self.engine, family, self.n_components, objective, Stopping())
-            found = fast.begin(centres)
+        rows = source or self.source
+        sharp = self.partition.sharp(rows.whole)
+        race = race_for(family, tolerance) if rows.n_rows <= FEW else None
+        if sharp is not None and (race is not None or not family.has_alternatives):
+            fast = FastPath(rows, self.engine, family, self.n_components, objective, Stopping())
+            found = fast.begin(sharp, race)
             if found is not None:
                 return found.beside(self.noise)
         moments, means = self.about_means(family.need(None))
@@ -83,7 +86,7 @@ class InitialMoments:
         models = [model.beside(noise) for model in initial_models(moments, family, self.engine, objective, means)]
         model = models[0]
         if len(models) > 1:
-            model = highest(models, source or self.source, self.engine, objective, tolerance)
+            model = highest(models, rows, self.engine, objective, tolerance)
         for _ in range(family.n_first_updates - 1):
             moments, means = self.about_means(family.need(model.covariances))
             updated = initial_models(moments, family, self.engine, objective, means, model.covariances)[0]

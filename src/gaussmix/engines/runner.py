@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gaussmix.numerics.arrays import Array, Places, Rows
-from gaussmix.waist.algebra import Algebra
+from gaussmix.waist.algebra import Algebra, OtherAxes
 from gaussmix.waist.block import Block
 from gaussmix.waist.moments import Scatter
 from gaussmix.waist.need import Second
@@ -201,6 +201,25 @@ class Search(NamedTuple):
     patience_of_swaps: int
 
 
+class Race(NamedTuple):
+    """A race of runs from several axes, which `em.best_of.highest` describes.
+
+    Parameters
+    ----------
+    tolerance : of the runs, nats per unit of row weight.
+    first_steps, most_steps, hope, same, rounding : when runs drop out.
+    axes : where runs begin.
+    """
+
+    tolerance: float
+    first_steps: int
+    most_steps: int
+    hope: float
+    same: float
+    rounding: float
+    axes: OtherAxes
+
+
 class Recipe(NamedTuple):
     """How to fit a mixture to a table, or to each of many: what a default fit does, as plain values.
 
@@ -209,22 +228,24 @@ class Recipe(NamedTuple):
     algebra : which covariances the family makes.
     n_components : K.
     start : how to find centres, or centres (n_components, n_features), data units: rows begin at the nearest. Or the
-        mixtures at which EM begins. With given centres or mixtures rows are taken as they are, and `control` has a
-        ridge.
+        component of each row of a single group, (n_rows,), int32, or the mixtures at which EM begins. With all but
+        seeds rows are taken as they are, and `control` has a ridge.
     control : when EM ends. Without steps there is the first M-step alone.
     ridge_share, trimmed : of the automatic ridge; see `em.ridge`.
     smallest_spread : a group in which a column varies by less is unusual, data units.
     search : between the start and EM; None for none.
+    race : from centres or given components, where a family has several beginnings; None for one run.
     """
 
     algebra: Algebra
     n_components: int
-    start: Seeds | Array | Begun
+    start: Seeds | Array | NDArray[np.int32] | Begun
     control: Control
     ridge_share: float
     trimmed: float
     smallest_spread: float
     search: Search | None = None
+    race: Race | None = None
 
 
 class Fits(NamedTuple):

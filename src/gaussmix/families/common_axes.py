@@ -10,10 +10,10 @@ from gaussmix.covariances.dense import composed
 from gaussmix.numerics.arrays import Array
 from gaussmix.numerics.axes import common_axes, principal_axes, shared_axes
 from gaussmix.numerics.contract import contract
+from gaussmix.waist.algebra import OtherAxes
 from gaussmix.waist.moments import Scatter
 
-MOST_COMPONENTS = 8  # the number of largest components whose own axes are tried
-SHARP, SOFT = 0.5, 4.0  # times the variances, where EM begins with axes of the pooled scatter, of a component
+OTHER_AXES = OtherAxes(most_components=8, sharp=0.5, soft=4.0)
 ACCURACY = 1e-6  # relative error of the covariances; the likelihood is flat there and loses at most 1e-12 of itself
 
 # The variances along the axes, (n_components, d), that suit the diagonals (n_components, d) of DᵀS_kD and masses best.
@@ -38,9 +38,9 @@ def with_other_axes(scatter: Scatter, along: Along) -> list[Array]:
     """
     if len(scatter.degrees) == 1 or scatter.n_features == 1:
         return []
-    largest = np.argsort(-scatter.degrees, kind="stable")[:MOST_COMPONENTS]
+    largest = np.argsort(-scatter.degrees, kind="stable")[: OTHER_AXES.most_components]
     matrices = np.concatenate((_pooled(scatter), scatter.second[np.sort(largest)]))
-    factors = [SHARP] + [SOFT] * len(largest)
+    factors = [OTHER_AXES.sharp] + [OTHER_AXES.soft] * len(largest)
     found = principal_axes(matrices)[1]
     return [factor * _with_axes(axes, scatter, along) for factor, axes in zip(factors, found, strict=True)]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from gaussmix.covariances import Covariances, Dense
 from gaussmix.families.base import Equivariance, Family, register
-from gaussmix.families.common_axes import ACCURACY, with_best_axes, with_other_axes
+from gaussmix.families.common_axes import ACCURACY, OTHER_AXES, with_best_axes, with_other_axes
 from gaussmix.families.volume import equal_volumes
 from gaussmix.numerics.arrays import Array
 from gaussmix.numerics.elementary import geometric_mean
@@ -23,6 +23,7 @@ class EVE(Family):
     equivariance = Equivariance.SIMILARITY
     algebra = Algebra(Across.EQUAL, Across.OWN, Across.EQUAL)
     accuracy = ACCURACY
+    other_axes = OTHER_AXES
 
     def update(self, scatter: Scatter, current: Covariances | None) -> Covariances:
         last = None if current is None else current.each

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from gaussmix.covariances import Covariances, Dense
 from gaussmix.families.base import Equivariance, Family, register
-from gaussmix.families.common_axes import ACCURACY, with_best_axes, with_other_axes
+from gaussmix.families.common_axes import ACCURACY, OTHER_AXES, with_best_axes, with_other_axes
 from gaussmix.numerics.arrays import Array
 from gaussmix.waist.algebra import Across, Algebra
 from gaussmix.waist.moments import Scatter
@@ -21,6 +21,7 @@ class VVE(Family):
     equivariance = Equivariance.SIMILARITY
     algebra = Algebra(Across.OWN, Across.OWN, Across.EQUAL)
     accuracy = ACCURACY
+    other_axes = OTHER_AXES
 
     def update(self, scatter: Scatter, current: Covariances | None) -> Covariances:
         last = None if current is None else current.each

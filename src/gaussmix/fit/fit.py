@@ -28,7 +28,7 @@ from gaussmix.em.trimming import trimmed, trimmed_partition
 from gaussmix.em.variational import Variational
 from gaussmix.engines.runner import Groups, Runner
 from gaussmix.errors import Outcome, SingularCovariance
-from gaussmix.fit.plan import Drawn, Onward, Plan, Start, close_after_search, recipe_of
+from gaussmix.fit.plan import Drawn, Onward, Plan, Start, close_after_search, recipe_from, recipe_of
 from gaussmix.fit.problem import Problem
 from gaussmix.fit.watch import Watch
 from gaussmix.model import Model
@@ -36,7 +36,7 @@ from gaussmix.numerics.arrays import Rows
 from gaussmix.sources.array import ArraySource
 from gaussmix.sources.base import Source
 from gaussmix.starts import STARTS, Partition
-from gaussmix.starts.base import nearest_centre
+from gaussmix.starts.base import DETERMINISTIC, nearest_centre
 from gaussmix.waist.leaves import LEAF_ROWS
 
 MANY = 4 * LEAF_ROWS  # rows: with more, EM settles on the sample of the starts first
@@ -201,7 +201,7 @@ def _begun(problem: Problem, plan: Plan, start: Start, number: int) -> State:
         is_carried = problem.objective.floor.all()
         trace = Trace(frozen={} if is_carried else dict.fromkeys(start.collapsed, Frozen.COLLAPSED))
         return State(problem.objective.feasible(start.model), trace)
-    made = _made_by_engine(problem, plan, start) if plan.given.is_empty else None
+    made = _made_by_engine(problem, plan, start, number) if plan.given.is_empty else None
     if made is not None:
         return made
     try:
@@ -213,7 +213,7 @@ def _begun(problem: Problem, plan: Plan, start: Start, number: int) -> State:
     return State(problem.objective.feasible(model), Trace())
 
 
-def _made_by_engine(problem: Problem, plan: Plan, start: Start) -> State | None:
+def _made_by_engine(problem: Problem, plan: Plan, start: Start, number: int) -> State | None:
     """The state that one call of the engine reaches from the start; None if Python has to begin.
 
     The bits are those of the usual way, and the generator ends in the same state.
@@ -223,8 +223,12 @@ def _made_by_engine(problem: Problem, plan: Plan, start: Start) -> State | None:
     if not is_usual or block is None or block.n_rows > FEW or not isinstance(engine, Runner):
         return None
     before = plan.rng.bit_generator.state
-    of_mixture = problem.family, problem.n_components, problem.source.n_features
-    recipe = recipe_of(start, *of_mixture, problem.ridge, plan.stopping, plan.rng)
+    of_mixture = problem.family, problem.n_components
+    if isinstance(start, str) and start in DETERMINISTIC:
+        sharp = _drawn(problem, plan, start, number).moments.partition.sharp(block)
+        recipe = recipe_from(sharp, *of_mixture, problem.objective.ridge, plan.stopping)
+    else:
+        recipe = recipe_of(start, *of_mixture, problem.source.n_features, problem.ridge, plan.stopping, plan.rng)
     fits = None if recipe is None else engine.fit_many(Groups.of_one(block, data.unit), recipe)
     course = None if fits is None else fits.course
     if fits is None or course is None:

@@ -9,8 +9,10 @@ from threading import Lock
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gaussmix.covariances import Covariances
+from gaussmix.em.best_of import race_for
 from gaussmix.em.initial import InitialMoments
 from gaussmix.em.maximise import LOST_SHARE, MAX_LOSS, MEAN_ROUNDING
 from gaussmix.em.ridge import SHARE, TRIMMED
@@ -222,9 +224,9 @@ def recipe_of(
     n_passes = _PASSES.get(init) if isinstance(init, str) else None
     if n_passes is None or family.algebra is None or family.has_alternatives:
         return None
-    is_usual = type(stopping) is Stopping and not (stopping.is_watched or stopping.seeks_maximum)
-    max_steps = stopping.max_steps if is_usual else 0
-    if may_search and (n_components == 1 or not max_steps or (init == AUTO and n_starts > 1)):
+    every = None if ridge is None else np.full(n_features, ridge)
+    control = _control(every, stopping)
+    if may_search and (n_components == 1 or not control.max_steps or (init == AUTO and n_starts > 1)):
         return None
     n_candidates = count_candidates(n_components)
     uniform, rngs = np.empty((n_starts, 1 + (n_components - 1) * n_candidates)), []
@@ -233,8 +235,6 @@ def recipe_of(
         if may_search:
             rngs.append(np.random.default_rng(int(rng.integers(2**63))))
     seeds = Seeds(n_candidates, uniform, n_passes, TOLERANCE)
-    every = None if ridge is None else np.full(n_features, ridge)
-    control = Control(every, stopping.tolerance, max_steps, LOST_SHARE, MEAN_ROUNDING, MAX_LOSS)
     search = None
     if may_search:
         close = close_after_search(stopping)
@@ -243,3 +243,20 @@ def recipe_of(
             least_weight=weight_for_search(n_features, stopping.max_steps) if init == AUTO else 0.0
         )
     return Recipe(family.algebra, n_components, seeds, control, SHARE, TRIMMED, SMALLEST_SPREAD, search)
+
+
+def recipe_from(
+    sharp: Array | NDArray[np.int32] | None, family: Family, n_components: int, ridge: Array, stopping: Stopping
+) -> Recipe | None:
+    """The same from what `Partition.sharp` says of all rows, with a ridge (n_features,), data units²."""
+    control, race = _control(ridge, stopping), race_for(family, stopping.tolerance)
+    if sharp is None or family.algebra is None or (race is None and family.has_alternatives):
+        return None
+    return Recipe(family.algebra, n_components, sharp, control, SHARE, TRIMMED, SMALLEST_SPREAD, race=race)
+
+
+def _control(ridge: Array | None, stopping: Stopping) -> Control:
+    """When engines end a fit; after the first M-step where Python makes the steps."""
+    is_usual = type(stopping) is Stopping and not (stopping.is_watched or stopping.seeks_maximum)
+    max_steps = stopping.max_steps if is_usual else 0
+    return Control(ridge, stopping.tolerance, max_steps, LOST_SHARE, MEAN_ROUNDING, MAX_LOSS)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gaussmix.engines.base import Engine
 from gaussmix.numerics.arrays import Array
@@ -53,6 +54,11 @@ class Partition:
         if self.rule is not Rule.HARD or self.parameters is None:
             return None
         return self.parameters.means if isinstance(self.parameters.whitening, SphericalWhitening) else None
+
+    def sharp(self, block: Block | None) -> Array | NDArray[np.int32] | None:
+        """What gives each row of a block one component: centres, or its number (n_rows,); None where nothing does."""
+        centres, numbers = self.centres, getattr(self.share, "numbers", None)
+        return centres if block is None or numbers is None else numbers(block)
 
 
 class Start(Protocol):

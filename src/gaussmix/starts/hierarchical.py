@@ -104,9 +104,13 @@ class LeafLabels:
     n_components: int
 
     def __call__(self, block: Block) -> Array:
-        rank = self.rank[block.first_row : block.first_row + block.n_rows]
-        one_hot: Array = (self.labels[rank, None] == np.arange(self.n_components)).astype(np.float64)
+        one_hot: Array = (self.numbers(block)[:, None] == np.arange(self.n_components)).astype(np.float64)
         return one_hot
+
+    def numbers(self, block: Block) -> NDArray[np.int32]:
+        """The component of each row, (n_rows,)."""
+        rank = self.rank[block.first_row : block.first_row + block.n_rows]
+        return self.labels[rank].astype(np.int32)
 
 
 def _leaves(weight: Array) -> NDArray[np.intp]:

@@ -21,7 +21,7 @@ from gaussmix.families.base import Family
 from gaussmix.model import Model
 from gaussmix.numerics.arrays import Array
 from gaussmix.sources.array import ArraySource
-from gaussmix.starts.base import nearest_centre
+from gaussmix.starts.base import centre_parameters, nearest_centre
 from gaussmix.starts.kmeans import spread_centres
 from gaussmix.starts.sample import distinct_rows
 from gaussmix.testing.check_family import SHAPES, as_needed, random_scatters
@@ -92,6 +92,8 @@ def check_spread(engine: Engine[Any], rng: np.random.Generator) -> None:
 def check_first_step(engine: Engine[Any], family: Family, problem: str, ridge: float) -> None:
     """Let an engine and Python make the first M-step, of rows that go to the nearest of some centres.
 
+    The engine makes it again, to the bit, where it is told which component is nearest.
+
     Parameters and errors are those of `check_runner`.
     """
     given = PROBLEMS[problem]
@@ -99,9 +101,16 @@ def check_first_step(engine: Engine[Any], family: Family, problem: str, ridge: f
     centres, slow = np.array(given.start(family).means), Stepwise(engine)
     moments, means = InitialMoments(source, slow, len(centres), nearest_centre(centres)).about_means(family.need(None))
     expected = initial_models(moments, family, slow, objective, means)[0]
-    found = FastPath(source, engine, family, len(centres), objective, Stopping()).begin(centres)
-    if found is None:
+    fast = FastPath(source, engine, family, len(centres), objective, Stopping())
+    block = source.whole
+    assert block is not None, "few rows"
+    nearest = engine.labels(block, centre_parameters(centres)).astype(np.int32)
+    found, again = fast.begin(centres), fast.begin(nearest)
+    if found is None or again is None:
         raise AssertionError(f"{problem}: the engine left the first step to Python")
+    for each in "weights", "means":
+        assert_same_bits(getattr(again, each), getattr(found, each), f"{problem}: {each}")
+    assert_same_bits(again.covariances.array, found.covariances.array, f"{problem}: covariances")
     _assert_same_mixture(found, expected, _rounding(given.rows), f"{problem}, first step")
     assert_same_bits(found.whitening.factors, replace(found.covariances).whitening.factors, f"{problem}: factors")
 

@@ -40,6 +40,21 @@ class Algebra(NamedTuple):
         return sum(counts[across] * size for across, size in zip(self, sizes, strict=True))
 
 
+class OtherAxes(NamedTuple):
+    """Axes of scatters from which EM begins too, where components share axes.
+
+    Parameters
+    ----------
+    most_components : components whose own axes are tried: the largest.
+    sharp : times the variances that suit the axes of the pooled scatter.
+    soft : times those that suit the axes of a component.
+    """
+
+    most_components: int
+    sharp: float
+    soft: float
+
+
 class FactorAlgebra(NamedTuple):
     """Σ_k = Λ_k Λ_kᵀ + Ψ_k; McNicholas & Murphy (2008), Statistics and Computing 18.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -92,14 +92,15 @@ def fit_many(target: Target, n_threads: int, groups: Groups, recipe: Recipe) -> 
     ]
     suited = np.flatnonzero(~np.isin(groups.size, unsuited)) if unsuited else slice(None)
     begun = start.of(suited) if isinstance(start, Begun) else None
+    arrays: dict[str, Any] = {start.dtype.kind: start} if isinstance(start, np.ndarray) else {}
     found = target.fit_many(
         groups.rows, groups.row_weight, (groups.first[suited], groups.size[suited]),
         None if groups.first_weight is None else groups.first_weight[suited],
         (groups.total_weight[suited], groups.unit[suited]), algebra, recipe.n_components,
-        start if isinstance(start, np.ndarray) else None, seeds.n_candidates, seeds.uniform,
+        arrays.get("f"), arrays.get("i"), seeds.n_candidates, seeds.uniform,
         (seeds.max_passes, seeds.settled), control.ridge, (recipe.ridge_share, recipe.trimmed), recipe.smallest_spread,
         _limits(control), control.tolerance, min(control.max_steps, MOST_STEPS),
-        SECONDS if len(groups.size) == 1 else FOREVER, recipe.search, begun, n_threads,
+        SECONDS if len(groups.size) == 1 else FOREVER, recipe.search, begun, recipe.race, n_threads,
     )  # fmt: skip
     weights, means, covariances, factors, log_abs_det, ridge, n_steps, has_settled, log_likelihood = found
     whitening = None

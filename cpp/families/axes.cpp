@@ -12,17 +12,27 @@ namespace gaussmix {
 namespace {
 
 constexpr int kMostSweeps = 100;
+constexpr double kClear = 1e-3;  // of the largest variance, between one and the next
 
 void turn(const KernelTable& kernels, const ScattersView& scatters, Listener listener, Numbers& axes) {
     const Buffer scratch = Buffer::of_doubles(shared_axes_scratch(scatters.n_components, scatters.n_features));
     kernels.shared_axes(scatters, kMostSweeps, listener, scratch.doubles(), axes.data());
 }
 
-Numbers principal(const KernelTable& kernels, Index n_features, const double* matrix, Listener listener) {
+Spectra principal(const KernelTable& kernels, Index n_features, const double* matrix, Listener listener) {
     const Buffer scratch = Buffer::of_doubles(principal_axes_scratch(n_features));
-    Numbers spectrum = room(n_features), axes = room(n_features * n_features);
-    kernels.principal_axes(n_features, matrix, listener, scratch.doubles(), spectrum.data(), axes.data());
-    return axes;
+    Spectra spectra{room(n_features), room(n_features * n_features)};
+    kernels.principal_axes(n_features, matrix, listener, scratch.doubles(), spectra.variances.data(),
+                           spectra.axes.data());
+    return spectra;
+}
+
+// Whether rounding changes the axes of a matrix by less than rotations could mend.
+bool has_clear_axes(const Numbers& spectrum) {
+    for (std::size_t j = 1; j < spectrum.size(); ++j) {
+        if (!(spectrum[j - 1] - spectrum[j] > kClear * spectrum[0])) return false;
+    }
+    return true;
 }
 
 }  // namespace
@@ -38,16 +48,18 @@ Numbers axes_of(const KernelTable& kernels, Index n_components, Index n_features
         for (Index j = 0; j < d; ++j) trace += covariances[k * size + j * (d + 1)];
         for (Index i = 0; i < size; ++i) mixed[i] += covariances[k * size + i] * (importance.back() / trace);
     }
-    Numbers axes = principal(kernels, d, mixed.data(), listener);
-    turn(kernels, {n_components, d, covariances, importance.data()}, listener, axes);
-    return axes;
+    Spectra found = principal(kernels, d, mixed.data(), listener);
+    if (!has_clear_axes(found.variances)) {
+        turn(kernels, {n_components, d, covariances, importance.data()}, listener, found.axes);
+    }
+    return std::move(found.axes);
 }
 
 Numbers pooled_axes(const KernelTable& kernels, const ScattersView& scatters, Listener listener) {
     const Index size = scatters.n_features * scatters.n_features;
     Numbers pooled = room(size);
     for (Index i = 0; i < scatters.n_components * size; ++i) pooled[i % size] += scatters.data[i];
-    return principal(kernels, scatters.n_features, pooled.data(), listener);
+    return principal(kernels, scatters.n_features, pooled.data(), listener).axes;
 }
 
 Spectra own_axes(const KernelTable& kernels, const ScattersView& scatters, Listener listener) {

@@ -17,7 +17,7 @@ GAUSSMIX_INLINE void add_multiple(double factor, const double* __restrict from, 
 
 // Writes L by columns: column j at out + j * d, from its diagonal on at out[j * d + j]. False where a pivot is not a
 // positive number, and where poll is over.
-inline bool cholesky(Index d, const double* covariance, Poll& poll, double* out) {
+GAUSSMIX_INLINE bool cholesky(Index d, const double* covariance, Poll& poll, double* out) {
     for (Index j = 0; j < d; ++j) {
         if (poll.is_cancelled((j + 1) * (d - j))) return false;
         double* column = out + j * d + j;
@@ -33,7 +33,7 @@ inline bool cholesky(Index d, const double* covariance, Poll& poll, double* out)
 }
 
 // W by rows from L by columns: row i of W is (e_i - sum_{p < i} L_ip row p) / L_ii.
-inline void invert_triangle(Index d, const double* columns, Poll& poll, double* out) {
+GAUSSMIX_INLINE void invert_triangle(Index d, const double* columns, Poll& poll, double* out) {
     for (Index i = 0; i < d && !poll.is_cancelled((i + 1) * (i + 1) / 2); ++i) {
         double* row = out + i * d;
         const double diagonal = columns[i * d + i];
@@ -57,7 +57,7 @@ inline double log_abs_det_of_inverse(Index d, const double* columns) {
 // Whether rounding decides the inverse. S_jj (S^-1)_jj = sum_i (sqrt(S_jj) W_ij)^2 is how many times the variance of
 // feature j exceeds what the other features leave of it, whatever the units. Pivots alone do not tell: the error of the
 // last ones grows with the condition of the block before them. Singular matrices came out above 0.7 / (d eps).
-inline bool is_singular(Index d, const double* covariance, const double* factor, double* inflation) {
+GAUSSMIX_INLINE bool is_singular(Index d, const double* covariance, const double* factor, double* inflation) {
     const double limit = kMostInflation / static_cast<double>(d);
     double* deviation = inflation + d;
     for (Index j = 0; j < d; ++j) {
@@ -76,10 +76,8 @@ inline bool is_singular(Index d, const double* covariance, const double* factor,
     return false;
 }
 
-// `scratch` has room for d * (d + 2).
-inline bool factorise(Index d, const double* covariance, Listener listener, double* scratch, double* factor,
-                      double* log_abs_det) noexcept {
-    Poll poll(listener);
+GAUSSMIX_INLINE bool factorise_of(Index d, const double* covariance, Poll& poll, double* scratch, double* factor,
+                                  double* log_abs_det) {
     if (cholesky(d, covariance, poll, scratch)) {
         invert_triangle(d, scratch, poll, factor);
         *log_abs_det = log_abs_det_of_inverse(d, scratch);
@@ -88,6 +86,18 @@ inline bool factorise(Index d, const double* covariance, Listener listener, doub
     for (Index i = 0; i < d * d; ++i) factor[i] = __builtin_nan("");
     *log_abs_det = __builtin_nan("");
     return false;
+}
+
+// `scratch` has room for d * (d + 2). The compiler unrolls the loops of small d.
+inline bool factorise(Index d, const double* covariance, Listener listener, double* scratch, double* factor,
+                      double* log_abs_det) noexcept {
+    Poll poll(listener);
+    switch (d) {
+        case 2: return factorise_of(2, covariance, poll, scratch, factor, log_abs_det);
+        case 3: return factorise_of(3, covariance, poll, scratch, factor, log_abs_det);
+        case 4: return factorise_of(4, covariance, poll, scratch, factor, log_abs_det);
+        default: return factorise_of(d, covariance, poll, scratch, factor, log_abs_det);
+    }
 }
 
 }  // namespace gaussmix::GAUSSMIX_ISA

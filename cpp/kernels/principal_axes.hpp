@@ -84,7 +84,7 @@ GAUSSMIX_INLINE bool orthogonalise(const Columns& g, Index p, Index q, double li
     return true;
 }
 
-inline void diagonalise(const Columns& g, Index rank, Poll& poll) {
+GAUSSMIX_INLINE void diagonalise(const Columns& g, Index rank, Poll& poll) {
     const double limit = __builtin_sqrt(static_cast<double>(g.d)) * __DBL_EPSILON__;  // of a cosine: its rounding
     for (Index j = 0; j < rank; ++j) g.measure(j);
     const Index n_seats = round_up(rank, 2);
@@ -152,7 +152,11 @@ inline void principal_axes(Index d, const double* matrix, Listener listener, dou
     const double largest = principal::largest_variance(d, matrix);
     const double scale = power_of_two_near_reciprocal(largest);
     if (largest > 0) rank = principal::cholesky_with_pivots(g, matrix, scale, rest, poll);
-    principal::diagonalise(g, rank, poll);
+    if (stride == kLanes) {  // a constant for the compiler
+        principal::diagonalise({d, kLanes, g.data, g.squared}, rank, poll);
+    } else {
+        principal::diagonalise(g, rank, poll);
+    }
     for (Index j = 0; j < rank; ++j) {
         const double length = __builtin_sqrt(g.squared[j]);
         for (Index i = 0; i < d; ++i) g.at(j)[i] = g.at(j)[i] / length;

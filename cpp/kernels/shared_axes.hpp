@@ -40,7 +40,7 @@ inline Rotation halved(Rotation angle) {
 
 // The rotation by which sum_k c_k r_k^2 / (v_p v_q) grows most; by nothing where it hardly would. The largest of a form
 // A cos^2 + 2 B cos sin + E sin^2 of the angle 2 t is at half the angle of (A - E, 2 B).
-inline Rotation best_rotation(const Turned& turned, Index p, Index q, double total) {
+GAUSSMIX_INLINE Rotation best_rotation(const Turned& turned, Index p, Index q, double total) {
     Vec level = Vec::zero(), slope = Vec::zero();
     const double *first = turned.at(p, p), *second = turned.at(q, q), *off = turned.at(p, q);
     for (Index i = 0; i < turned.n_lanes; i += kLanes) {
@@ -59,7 +59,7 @@ inline Rotation best_rotation(const Turned& turned, Index p, Index q, double tot
     return halved(halved({x / length, y / length}));
 }
 
-inline void turn_pair(const Turned& turned, Index p, Index q, Rotation by) {
+GAUSSMIX_INLINE void turn_pair(const Turned& turned, Index p, Index q, Rotation by) {
     for (Index j = 0; j < turned.d; ++j) {
         if (j != p && j != q) rotate(turned.at(p, j), turned.at(q, j), turned.n_lanes, by);
     }
@@ -77,7 +77,7 @@ inline void turn_pair(const Turned& turned, Index p, Index q, Rotation by) {
 }
 
 // prod_j v_kj^(1/d) for all k; 0 where a variance is not positive. Variances are at most 1 on the average over j.
-inline void take_geometric_means(const Turned& turned) {
+GAUSSMIX_INLINE void take_geometric_means(const Turned& turned) {
     for (Index i = 0; i < turned.n_lanes; i += kLanes) {
         Vec sum = Vec::zero();
         for (Index j = 0; j < turned.d; ++j) {
@@ -89,7 +89,7 @@ inline void take_geometric_means(const Turned& turned) {
 }
 
 // Turns every pair once; false if nothing moved.
-inline bool sweep(const Turned& turned, bool by_volumes, Poll& poll) {
+GAUSSMIX_INLINE bool sweep(const Turned& turned, bool by_volumes, Poll& poll) {
     const Index n_seats = round_up(turned.d, 2);
     bool moves = false;
     for (Index round = 0; round < n_seats - 1; ++round) {
@@ -110,7 +110,7 @@ inline bool sweep(const Turned& turned, bool by_volumes, Poll& poll) {
 }
 
 // D' S_k D into lane k. `product` has room for d.
-inline void load_scatter(const Turned& turned, Index k, const double* scatter, double scale, double* product) {
+GAUSSMIX_INLINE void load_scatter(const Turned& turned, Index k, const double* scatter, double scale, double* product) {
     const Index d = turned.d;
     for (Index j = 0; j < d; ++j) {
         const double* axis = turned.axes + j * turned.stride;
@@ -138,24 +138,42 @@ inline double largest_variance(const ScattersView& scatters) {
 
 namespace gaussmix::GAUSSMIX_ISA {
 
+namespace shared {
+
+// Sizes are arguments, so that the compiler knows them where they are constants.
+GAUSSMIX_INLINE void turn_all(const ScattersView& scatters, Index d, Index n_lanes, Index stride, int most_sweeps,
+                              Poll& poll, double* scratch, double* axes) {
+    double* const importance = scratch + d * d * n_lanes;
+    const Turned turned{d, n_lanes, stride, scratch, importance, importance + n_lanes};
+    for (Index i = 0; i < d * d * n_lanes + n_lanes + d * stride; ++i) scratch[i] = 0;
+    for (Index i = 0; i < d * d; ++i) turned.axes[i % d * stride + i / d] = axes[i];
+    const double scale = power_of_two_near_reciprocal(largest_variance(scatters));
+    for (Index k = 0; k < scatters.n_components; ++k) {
+        if (scatters.importance != nullptr) importance[k] = scatters.importance[k];
+        if (poll.is_cancelled(2 * d * d * d)) return;
+        load_scatter(turned, k, scatters.data + k * d * d, scale, turned.axes + d * stride);
+    }
+    for (int i = 0; i < most_sweeps && sweep(turned, scatters.importance == nullptr, poll); ++i) {}
+    for (Index i = 0; i < d * d; ++i) axes[i] = turned.axes[i % d * stride + i / d];
+}
+
+}  // namespace shared
+
 // Turns `axes` (d, d), in columns. `scratch` has room for shared_axes_scratch(n_components, d).
 inline void shared_axes(const ScattersView& scatters, int most_sweeps, Listener listener, double* scratch,
                         double* axes) noexcept {
     Poll poll(listener);
     const Index d = scatters.n_features;
-    const Index n_lanes = round_up(scatters.n_components, kLanes), stride = round_up(d, kLanes);
-    double* const importance = scratch + d * d * n_lanes;
-    const shared::Turned turned{d, n_lanes, stride, scratch, importance, importance + n_lanes};
-    for (Index i = 0; i < d * d * n_lanes + n_lanes + d * stride; ++i) scratch[i] = 0;
-    for (Index i = 0; i < d * d; ++i) turned.axes[i % d * stride + i / d] = axes[i];
-    const double scale = power_of_two_near_reciprocal(shared::largest_variance(scatters));
-    for (Index k = 0; k < scatters.n_components; ++k) {
-        if (scatters.importance != nullptr) importance[k] = scatters.importance[k];
-        if (poll.is_cancelled(2 * d * d * d)) return;
-        shared::load_scatter(turned, k, scatters.data + k * d * d, scale, turned.axes + d * stride);
+    if (scatters.n_components <= kLanes && d <= kLanes) {
+        switch (d) {
+            case 2: return shared::turn_all(scatters, 2, kLanes, kLanes, most_sweeps, poll, scratch, axes);
+            case 3: return shared::turn_all(scatters, 3, kLanes, kLanes, most_sweeps, poll, scratch, axes);
+            case 4: return shared::turn_all(scatters, 4, kLanes, kLanes, most_sweeps, poll, scratch, axes);
+            default: return shared::turn_all(scatters, d, kLanes, kLanes, most_sweeps, poll, scratch, axes);
+        }
     }
-    for (int i = 0; i < most_sweeps && shared::sweep(turned, scatters.importance == nullptr, poll); ++i) {}
-    for (Index i = 0; i < d * d; ++i) axes[i] = turned.axes[i % d * stride + i / d];
+    const Index n_lanes = round_up(scatters.n_components, kLanes), stride = round_up(d, kLanes);
+    shared::turn_all(scatters, d, n_lanes, stride, most_sweeps, poll, scratch, axes);
 }
 
 }  // namespace gaussmix::GAUSSMIX_ISA

@@ -13,6 +13,7 @@ N_COMPONENTS, N_CANDIDATES = 3, 3
 N_STEPS = 6  # the place of these in what is returned
 LOST = 0.9, 1e-15, 1e3, 1e3
 JUDGED = (1e-5, 4), (1e-5, 16), (1e-4, 15), (1e-5, 45), (2e-5, 16.0), (15, 4), (2.0, 10.0, 5e-6)
+RACE = 1e-6, 4, 512, 8.0, 0.01, 1e-10, (8, 0.5, 4.0)
 LATER = (1e-4, 30), (1e-5, 300), JUDGED, 20  # of what a search takes, after the draws
 
 
@@ -27,10 +28,11 @@ def arguments(rng, **changes):
     values = {
         "rows": rows, "row_weight": None, "ranges": (first, size), "first_weight": None,
         "weights": (size.astype(float), np.ones(7)),
-        "algebra": FULL, "n_components": N_COMPONENTS, "centres": None, "n_candidates": N_CANDIDATES,
+        "algebra": FULL, "n_components": N_COMPONENTS, "centres": None, "given": None, "n_candidates": N_CANDIDATES,
         "uniform": rng.random((2, 1 + (N_COMPONENTS - 1) * N_CANDIDATES)), "kmeans": (100, 1e-4), "ridge": None,
         "automatic": (1e-6, 0.01), "smallest_spread": 1e-152, "limits": (2.0**-40, 1e-15, 1e3, 1e3),
-        "tolerance": 1e-3, "max_steps": 100, "seconds": 1e9, "searched": None, "begun": None, "n_threads": 2,
+        "tolerance": 1e-3, "max_steps": 100, "seconds": 1e9, "searched": None, "begun": None, "race": None,
+        "n_threads": 2,
     }  # fmt: skip
     return values | changes
 
@@ -170,6 +172,22 @@ def test_from_given_centres(targets, name, rng):
         np.testing.assert_array_equal(then[-1], steps)
 
 
+@pytest.mark.parametrize("name", ["EVE", "VVE"])
+def test_a_race_from_given_components(targets, name, rng):
+    """The same bits on every target, and for one thread and two; the race ends no lower than its first run alone."""
+    n_rows = 3000
+    rows = rng.normal(size=(n_rows, 3)) @ rng.normal(size=(3, 3)) + rng.integers(4, size=(n_rows, 1))
+    values = arguments(rng, rows=rows, algebra=FAMILIES[name].algebra, ridge=np.zeros(3), uniform=None, race=RACE)
+    values |= {"ranges": (np.array([0]), np.array([n_rows])), "weights": (np.full(1, float(n_rows)), np.ones(1))}
+    thirds = np.digitize(rows[:, 0], np.quantile(rows[:, 0], [1 / 3, 2 / 3])).astype(np.int32)
+    values |= {"given": thirds, "tolerance": 1e-6, "max_steps": 1000}
+    ends = [target.fit_many(**values | {"n_threads": n}) for target in targets for n in (1, 2)]
+    for end in ends:
+        assert [part.tobytes() for part in end] == [part.tobytes() for part in ends[0]]
+    alone = targets[0].fit_many(**values | {"race": None})
+    assert ends[0][-1][-1] > alone[-1][-1] - 1e-5
+
+
 def test_the_ridge_is_a_part_of_the_variances(target, rng):
     values = one(arguments(rng, automatic=(1e-3, 0.01)))
     rows, weight, _ = target.distinct_rows(values["rows"], None)
@@ -205,6 +223,8 @@ WRONG = {
         (0.0, 50, np.ones((2, 2, 7)), np.ones((2, 3, 0)), *LATER),
     ],
     "centres": [np.ones((3, 2))],
+    "given": [np.zeros(143, np.int32)],  # beside uniform
+    "race": [RACE],  # without given components
     "n_components": [0, 2],
     "n_candidates": [0],
     "ridge": [np.ones(3)],
@@ -226,6 +246,24 @@ def test_wrong_centres(target, change, rng):
     given = {"centres": np.ones((3, 2)), "uniform": None, "ridge": np.ones(2)}
     with pytest.raises(ValueError, match="centres must"):
         target.fit_many(**arguments(rng, **given | change))
+
+
+GIVEN = {"given": np.zeros(60, np.int32), "uniform": None, "ridge": np.ones(2)}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"ridge": None},
+        {"given": np.zeros(59, np.int32)},
+        {"race": RACE},  # of a structure without common axes
+        {"race": (*RACE[:5], 0.0, RACE[-1]), "algebra": FAMILIES["EVE"].algebra},
+        {"race": (1e-6, 0, *RACE[2:]), "algebra": FAMILIES["EVE"].algebra},
+    ],
+)
+def test_wrong_components_and_races(target, change, rng):
+    with pytest.raises(ValueError, match=r"given must|race must"):
+        target.fit_many(**one(arguments(rng), 0) | GIVEN | change)
 
 
 @pytest.mark.parametrize("change", [{"rows": np.zeros((143, 2), int)}, {"ranges": 7}])

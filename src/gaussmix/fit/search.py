@@ -34,7 +34,7 @@ from gaussmix.numerics.arrays import Array
 from gaussmix.starts.base import AUTO
 from gaussmix.waist.block import Block
 
-SMALL = 2**13  # numbers in X: fits of fewer spend their time in Python, where threads wait for each other
+SMALL = 2**13  # numbers in X for all candidates: with fewer, beginning threads takes as long as fits
 _NOT_BEGUN = {Outcome.TIME_LIMIT: FailureKind.NO_TIME, Outcome.STOPPED: FailureKind.STOPPED}
 Item = TypeVar("Item")
 Found = TypeVar("Found")
@@ -99,7 +99,8 @@ class Search:
     def _n_threads(self) -> tuple[int, int]:
         """How many candidates are fitted at a time, and threads for each."""
         threads, rows = n_threads(self.n_jobs), self.problem.data.original
-        is_one_by_one = rows.n_rows * rows.n_features < SMALL or rows.is_read_again or self.watch.wants_one_at_a_time
+        is_few = rows.n_rows * rows.n_features * len(self.candidates) < SMALL
+        is_one_by_one = is_few or rows.is_read_again or self.watch.wants_one_at_a_time
         at_a_time = 1 if is_one_by_one else min(threads, len(self.candidates))
         return at_a_time, threads // at_a_time
 

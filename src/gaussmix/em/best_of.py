@@ -26,7 +26,7 @@ from gaussmix.sources.base import Source
 # Relative, and nats for objectives below 1: runs that reach the same maximum differ by less, in any component order.
 ROUNDING = 1e-10
 FIRST_STEPS, MOST_STEPS = 4, 512  # runs are compared after 4, 8, 16, … 512 steps
-HOPE = 8.0  # a run may still gain this many times its gain in the second half of its steps
+HOPE = 32.0  # a run may still gain this many times its gain in the second half of its steps
 SAME = 0.01  # nats: runs whose components differ by less on average lead to one maximum
 
 # A run of EM from a start, or from the state of an earlier run of the same start.

@@ -609,7 +609,11 @@ def test_max_time_ends_a_wait_for_executors(spark, ragged, monkeypatch):
 
 CONNECT = """
 import sys
+import threading
+import time
+import warnings
 import gaussmix
+from gaussmix.sources import waiting
 from pyspark.sql import SparkSession
 
 folder, model, *settings = sys.argv[1:]
@@ -623,6 +627,23 @@ gm = gaussmix.GaussianMixture(4, random_state=0, max_iter=3, tol=0.0).fit(frame)
 gm.save(model)
 rows = frame.select(gm.predict(frame).alias("label")).groupBy("label").count().orderBy("label").toArrow()
 print(rows["count"].to_pylist())
+
+def hold(batches):  # all cores, so that no other task runs
+    time.sleep(15)
+    yield from batches
+
+def job():
+    spark.range(0, 4, 1, 4).mapInArrow(hold, "id long").toArrow()
+
+waiting.PATIENCE = 2.0
+other = threading.Thread(target=job)
+other.start()
+time.sleep(5)
+with warnings.catch_warnings(record=True) as found:
+    warnings.simplefilter("always")
+    source = gaussmix.open(frame.limit(1000).coalesce(1))
+    print(source.n_rows, *[str(each.message) for each in found if "no worker" in str(each.message)])
+other.join()
 spark.stop()
 """
 
@@ -633,6 +654,7 @@ def test_spark_connect_gives_the_same_bits(whole, folder, tmp_path):
     pytest.importorskip("grpc")
     model = tmp_path / "model.gmm"
     settings = [f"{name}={value}" for name, value in SETTINGS.items()]
+    settings.append("spark.connect.progress.reportInterval=100ms")
     command = [sys.executable, "-W", "ignore", "-c", CONNECT, folder, str(model), *settings]
     environment = {
         name: value for name, value in os.environ.items() if not name.startswith(("SPARK_", "PYSPARK_GATEWAY"))
@@ -642,4 +664,8 @@ def test_spark_connect_gives_the_same_bits(whole, folder, tmp_path):
     assert done.returncode == 0, done.stderr[-4000:]
     expected = mixture().fit(whole[:, :-1])
     assert_same_fit(GaussianMixture.load(model), expected)
-    assert done.stdout.splitlines()[-1] == str(np.bincount(expected.predict(whole[:, :-1])).tolist())
+    counts, told = done.stdout.splitlines()[-2:]
+    assert counts == str(np.bincount(expected.predict(whole[:, :-1])).tolist())
+    assert re.fullmatch(
+        r"1000 The Spark application has had no worker for \d s, and the work waits for one\. See at .*", told
+    )

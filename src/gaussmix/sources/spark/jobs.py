@@ -6,8 +6,9 @@ import platform
 import re
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
+from contextlib import suppress
 from functools import partial
-from threading import Thread
+from threading import Thread, get_ident
 from typing import Any
 from uuid import uuid4
 
@@ -52,6 +53,7 @@ def answered(frame: Any, doing: str) -> pa.Table:
     """
     session, tag, work = frame.sparkSession, f"gaussmix-{uuid4().hex}", Future[pa.Table]()
     context = getattr(session, "sparkContext", None)  # which Spark Connect has not
+    progress = _Progress()
 
     @inheritable_thread_target(session)  # type: ignore[untyped-decorator]
     def run() -> None:
@@ -59,15 +61,23 @@ def answered(frame: Any, doing: str) -> pa.Table:
             return
         try:
             session.addTag(tag)
-            if context is not None:
+            if context is None:
+                progress.thread = get_ident()
+                session.registerProgressHandler(progress)
+            else:
                 context.setJobDescription(f"gaussmix: {doing}")
             work.set_result(frame.toArrow())
         except BaseException as error:
             work.set_exception(error)
+        finally:
+            if context is None:
+                with suppress(ValueError):  # somebody has removed all
+                    session.removeProgressHandler(progress)
 
     Thread(target=run, name="gaussmix-job", daemon=True).start()
     try:
-        return awaited(work, partial(_has_executors, context), "The Spark application", _advice(context))
+        has_workers = progress.has_workers if context is None else partial(_has_executors, context)
+        return awaited(work, has_workers, "The Spark application", _advice(context))
     except Exception as error:
         known = _told(str(error))
         if known is None:
@@ -78,9 +88,22 @@ def answered(frame: Any, doing: str) -> pa.Table:
             session.interruptTag(tag)
 
 
+class _Progress:
+    """What the server of Spark Connect tells of the query of a thread."""
+
+    thread = 0
+    waits = False  # none of its tasks runs, and some are not done
+
+    def __call__(self, stages: Iterable[Any], inflight_tasks: int, operation_id: str | None, done: bool) -> None:
+        if get_ident() == self.thread:
+            self.waits = not inflight_tasks and any(each.num_completed_tasks < each.num_tasks for each in stages)
+
+    def has_workers(self) -> bool:
+        return not self.waits
+
+
 def _has_executors(context: Any) -> bool:
-    """Whether there are any; a client of Spark Connect can't know."""
-    if context is None or re.fullmatch(r"local(\[.*\])?", context.master):
+    if re.fullmatch(r"local(\[.*\])?", context.master):
         return True
     return len(context._jsc.sc().statusTracker().getExecutorInfos()) > 1  # one is the driver
 

@@ -125,6 +125,17 @@ def test_what_pyarrow_polars_and_duckdb_hold_is_a_table(folder, table, expected)
     assert_same_fit(fitted(open(relation, columns=NAMES, weights="w", memory=SMALL)), expected[True])
 
 
+def test_a_model_file_does_not_depend_on_what_the_rows_came_in(tmp_path, rng):
+    import polars
+
+    arrow, saved = pa.table({name: rng.normal(size=100) for name in "ab"}), set()
+    pyarrow.parquet.write_table(arrow, tmp_path / "rows.parquet")
+    for rows in (arrow, arrow.to_pandas(), polars.from_arrow(arrow), tmp_path / "rows.parquet"):
+        GaussianMixture(2, random_state=0).fit(rows).save(tmp_path / "model.gmm")
+        saved.add((tmp_path / "model.gmm").read_bytes())
+    assert len(saved) == 1
+
+
 @pytest.mark.filterwarnings("ignore::RuntimeWarning", "ignore::sklearn.exceptions.ConvergenceWarning")
 def test_a_path_is_X(folder, expected):
     """Text columns are left out with a warning; names of the columns are those of the fit."""

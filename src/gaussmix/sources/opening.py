@@ -92,7 +92,7 @@ def open(
     columns : the features; by default all columns that hold numbers.
     weights : the column of row weights, frequencies ≥ 0; None where all are 1.
     memory : bytes, or a text such as "512 MB": for rows and what is kept beside them. The libraries need about
-        150 MB more.
+        200 MB more.
     missing : whether cells of features may be missing (NaN or null). Else the first such cell is an error, which names
         it.
     cache : a folder in which the numbers of files are kept as .npy: the files are read once, every pass reads the copy,

@@ -2,9 +2,9 @@
 
 python tools/in_other_tools.py FOLDER
 
-FOLDER has a checkout of each package that is tried (RDT, pyod, scikit-lego, raptor). BERTopic, CellCharter, umap-learn,
-and what the packages need, must be installed. Each is tried with scikit-learn's classes and with ours. Nothing is
-downloaded.
+FOLDER has a checkout of each package that is tried (RDT, CTGAN, pyod, scikit-lego, raptor). BERTopic, CellCharter,
+hmmlearn, umap-learn, and what the packages need, must be installed. Each is tried with its own classes and with ours.
+Nothing is downloaded.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import subprocess
 import sys
 import time
 import types
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,18 @@ TESTS = {  # a checkout → the names that are replaced, by ours of the same nam
         [f"sklearn.mixture:{BAYES}"],
         [f"tests/{kind}/transformers/test_numerical.py" for kind in ("integration", "unit")] + ["-k", "ClusterBased"],
     ),
+    "CTGAN": (
+        [f"sklearn.mixture:{BAYES}"],
+        [
+            "tests/integration/test_data_transformer.py",
+            "tests/unit/test_data_transformer.py",
+            "tests/unit/synthesizer",
+        ],
+    ),
+    ".": (
+        ["hmmlearn.hmm:GMMHMM"],
+        ["--pyargs", *(f"hmmlearn.tests.test_gmm_hmm_{name}" for name in ("new", "multisequence"))],
+    ),
     "pyod": ([f"pyod.models.gmm:{GM}"], ["pyod/test/test_gmm.py"]),
     "scikit-lego": (
         LEGO,
@@ -47,14 +60,26 @@ fits = 0  # by gaussmix, in this process
 
 
 def replace(names: str) -> None:
-    """Put classes of gaussmix into the places module:name, several by commas, and count their fits."""
+    """Put classes of gaussmix, or of the guide, into the places module:name, and count their fits."""
     import gaussmix
 
     for module, name in (each.split(":") for each in names.split(",") if each):
-        ours: Any = getattr(gaussmix, name)
+        ours: Any = hidden_markov() if name == "GMMHMM" else getattr(gaussmix, name)
         if "counted" not in ours.fit.__qualname__:
             ours.fit = _counted(ours.fit)
         setattr(importlib.import_module(module), name, ours)
+
+
+@functools.cache
+def hidden_markov() -> Any:
+    """The class of the guide for hmmlearn."""
+    text = (Path(__file__).parents[1] / "docs/guide/other-tools.md").read_text(encoding="utf-8")
+    (program,) = (
+        each for each in re.findall(r"^```py\n(.*?)^```$", text, re.MULTILINE | re.DOTALL) if "MixtureHMM" in each
+    )
+    defined: dict[str, Any] = {}
+    exec(program, defined)
+    return defined["MixtureHMM"]
 
 
 def _counted(fit: Any) -> Any:
@@ -150,6 +175,31 @@ def cellcharter(n_rows: int = 50_000, n_features: int = 20) -> str:
     return f"{between - began:.1f} s of processor, and {time.process_time() - between:.1f} s here"
 
 
+def hmmlearn() -> Iterator[str]:
+    """Log-likelihoods of hmmlearn's hidden Markov models and of the guide's, and what becomes of equal rows."""
+    from hmmlearn.hmm import GMMHMM
+
+    rng = np.random.default_rng(0)
+    moves, states = np.array([[0.95, 0.05, 0.0], [0.0, 0.9, 0.1], [0.1, 0.0, 0.9]]), [0]
+    means, factors = rng.normal(scale=4, size=(3, 2, 2)), rng.normal(size=(3, 2, 2, 2))
+    for _ in range(1_999):
+        states.append(int(rng.choice(3, p=moves[states[-1]])))
+    kinds = rng.integers(2, size=2_000)
+    rows = means[states, kinds] + np.einsum("nij,nj->ni", factors[states, kinds], rng.normal(size=(2_000, 2)))
+    equal = np.concatenate([rng.normal(size=(300, 2)), np.full((40, 2), 7.0), rng.normal(5, 1, size=(300, 2))])
+    for structure in ("full", "diag"):
+        for cls in (GMMHMM, hidden_markov()):
+            began, how = time.process_time(), {"covariance_type": structure, "n_iter": 200, "tol": 1e-3}
+            fits = [cls(3, 2, random_state=seed, **how).fit(rows) for seed in range(5)]
+            took = time.process_time() - began
+            yield f"{cls.__name__}, {structure}: {[round(fit.score(rows), 2) for fit in fits]}, {took:.1f} s"
+            try:
+                found = cls(3, 2, random_state=0, **how).fit(equal).predict(equal)
+                yield f"  of equal rows: {np.bincount(found, minlength=3)}"
+            except ValueError as error:
+                yield f"  of equal rows: {error}"
+
+
 def main(folder: Path) -> None:
     """Print what came of each, with scikit-learn's classes first."""
     from sklearn.cluster import KMeans
@@ -163,6 +213,8 @@ def main(folder: Path) -> None:
         print(f"BERTopic, {type(model).__name__}: {bertopic(model)}")
     for places in ("", f"raptor.cluster_utils:{GM}"):
         print(f"RAPTOR, {'gaussmix' if places else 'scikit-learn'}: {raptor(folder / 'raptor', places)}")
+    for said in hmmlearn():
+        print(f"hmmlearn: {said}")
     print(f"CellCharter's ClusterAutoK: {cellcharter()}")
 
 

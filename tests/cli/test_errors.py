@@ -335,11 +335,29 @@ def test_names_of_files_stay_as_they_are(name, text, cli, tmp_path, monkeypatch)
     [
         (("fit", "x.csv", "--memory", "3"), "'3' is 3 bytes; write 512MB or 3GB."),
         (("fit", "x.csv", "--clusters", "3"), "No such option '--clusters'. Did you mean '-k'?"),
+        (
+            ("fit", "x.csv", "--covariance-type", "full"),
+            "Did you mean '--structure'?",
+        ),
+        (("x.csv",), "x.csv is a file: say first what to do with it, as in 'gaussmix fit FILE'."),
+        (("fit", "x.csv", "--exclude", "x,y"), "x.csv has no column besides 'x', 'y', which are left out."),
+        (("fit", "x.csv", "--criterion", "BIC", "-k", "9"), "fewer rows than components."),
+        (("fit", "folder"), "folder: the folder holds no file."),
+        (
+            ("fit", "kinds"),
+            "'.b' and '.c' and '.csv' and 2 more: name one kind, as in 'kinds/*.csv'.",
+        ),
         (("predict", "x.csv", "m.gmm"), "x.csv is a table, not a model. Name the model first, and then the table."),
         (("predict", "m.gmm", "x.csv", "--threshold", "3"), "'3' is not a number between 0 and 1; write 0.01."),
     ],
 )
-def test_a_slip_is_answered_with_what_was_meant(words, said, cli):
+def test_a_slip_is_answered_with_what_was_meant(words, said, cli, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "x.csv").write_text("x,y\n1,2\n3,4.5\n")
+    for folder, endings in (("folder", ()), ("kinds", ("a", "b", "c", "csv", "d", "e"))):
+        (tmp_path / folder).mkdir()
+        for ending in endings:
+            (tmp_path / folder / f"part.{ending}").touch()
     result = cli(*words)
     assert result.exit_code in (1, 2)
     assert said in result.stderr

@@ -117,7 +117,12 @@ BAD_ROWS = {
     "a number": (3.0, ValueError, "Expected 2D array, got scalar array instead"),
     "nothing": (None, ValueError, "Expected 2D array, got scalar array instead"),
     "a word": ("rows", FileNotFoundError, "No such file or directory: 'rows'"),
-    "rows of unequal length": ([[1.0, 2.0], [3.0]], ValueError, "inhomogeneous shape"),
+    "rows of unequal length": (
+        [[1.0, 2.0], [3.0]],
+        ValueError,
+        "rows of different lengths: 2 in row 0 and 1 in row 1.",
+    ),
+    "a dictionary": ({"a": [1.0, 2.0]}, TypeError, "a dictionary. Make a table of its columns: pandas.DataFrame(X)."),
 }
 
 

@@ -315,7 +315,7 @@ weight_meaning = click.option(
 
 criterion = click.option(
     "--criterion",
-    type=click.Choice([*CRITERIA, *HIGHER]),
+    type=click.Choice([*CRITERIA, *HIGHER], case_sensitive=False),
     default="bic",
     help="What decides: the lowest of these; the highest of cv, the likelihood of held-out rows, or of stability, the "
     "agreement of labels of repeated fits.",

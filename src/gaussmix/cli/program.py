@@ -67,6 +67,10 @@ class Program(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Import the verb that is to run: so help, version and a wrong name wait for no library."""
+        if args[0] not in self.commands and os.path.isfile(args[0]):
+            raise click.UsageError(
+                f"{args[0]} is a file: say first what to do with it, as in 'gaussmix fit FILE'.", ctx
+            )
         name, verb, rest = super().resolve_command(ctx, args)
         if name is not None:
             import_later()
@@ -85,8 +89,11 @@ class Program(click.Group):
             raise
 
 
-# What other programs call the number of components.
-_COUNTS = ("--clusters", "--n-clusters", "--components", "--n-components", "--n_components", "--K")
+# What other programs call the number of components, and the structure.
+_OTHERS = dict.fromkeys(
+    ("--clusters", "--n-clusters", "--components", "--n-components", "--n_components", "--K", "-K"), "-k"
+)
+_OTHERS |= dict.fromkeys(("--covariance", "--covariance-type", "--covariance_type", "--model-names"), "--structure")
 
 
 class _Closed(RawIOBase):
@@ -125,8 +132,9 @@ def _report(error: BaseException, verb: click.Command | None) -> int:
         return USAGE
     if isinstance(error, click.UsageError):
         name = error.ctx.command_path if error.ctx else "gaussmix"
-        if isinstance(error, click.NoSuchOption) and error.option_name in _COUNTS:
-            error = click.UsageError(f"No such option {error.option_name!r}. Did you mean '-k'?", error.ctx)
+        if isinstance(error, click.NoSuchOption) and error.option_name in _OTHERS:
+            meant = _OTHERS[error.option_name]
+            error = click.UsageError(f"No such option {error.option_name!r}. Did you mean {meant!r}?", error.ctx)
         click.echo(f"gaussmix: {' '.join(error.format_message().split())} See '{name} --help'.", err=True)
         return USAGE
     if isinstance(error, OSError) and error.errno == errno.EPIPE:

@@ -217,11 +217,18 @@ def _as_doubles(X: Any) -> Any:
 
 def _check_cells(X: ArrayLike, names: Any) -> None:
     """Raise an error that names the first cell without a number; scikit-learn refuses other things than tables."""
+    if isinstance(X, Mapping):
+        raise TypeError("Input X is a dictionary. Make a table of its columns: pandas.DataFrame(X).") from None
     if _converts(X, np.float64) or not _converts(X, object):
         return
     cells = np.asarray(X, dtype=object)
     if cells.ndim == 1 and len(cells) and isinstance(cells[0], np.ndarray):
         raise ValueError("Input X is a column whose cells are arrays. Give one table: numpy.stack(X).") from None
+    lengths = [len(row) for row in cells if isinstance(row, list | tuple)] if cells.ndim == 1 else []
+    if len(set(lengths)) > 1 and len(lengths) == len(cells):
+        other = next(at for at, length in enumerate(lengths) if length != lengths[0])
+        counts = f"{lengths[0]} in row 0 and {lengths[other]} in row {other}"
+        raise ValueError(f"Input X has rows of different lengths: {counts}. Fill them up with NaN.") from None
     for (row, column), cell in np.ndenumerate(cells) if cells.ndim == 2 else ():
         try:
             float(cell)

@@ -22,6 +22,7 @@ EXTENSIONS = {
     "arrow": (".arrow", ".arrows", ".ipc", ".feather"),
     "npy": (".npy",),
 }
+_MOST_KINDS = 4  # that an error names
 CHANGED = "changed while it was read; leave files as they are until the work has ended"
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]+:/", re.IGNORECASE)  # two letters at least: C: is a disk
 
@@ -35,16 +36,21 @@ def files_of(name: str) -> list[Path] | list[StoredFile]:
         raise FileNotFoundError(ENOENT, "the path is empty: name a file", name)
     found: list[Path] | list[StoredFile] = _stored(name) if is_url(name) else _found(name)
     if not found:
-        is_one = not glob.has_magic(name) and not os.path.isdir(name)
-        reason = os.strerror(ENOENT) if is_one and not is_url(name) else "no file has such a name"
+        reason = os.strerror(ENOENT)
+        if is_url(name) or glob.has_magic(name):
+            reason = "no file has such a name"
+        elif os.path.isdir(name):
+            reason = "the folder holds no file"
         if _SCHEME.match(name) and "://" not in name:
             reason += "; give a URL as text, since a Path leaves out one of its slashes"
         raise FileNotFoundError(ENOENT, reason, name)
     kinds = sorted({each.suffix.lower() for each in found})
     if len(kinds) > 1:
+        readable = [kind for kind in kinds if any(kind in each for each in EXTENSIONS.values())]
+        others = f" and {len(kinds) - _MOST_KINDS} more" if len(kinds) > _MOST_KINDS else ""
         raise ValueError(
-            f"{name} names files of several kinds, {' and '.join(map(repr, kinds))}: name one kind, as in "
-            f"'{name.rstrip('/') + '/*' if is_url(name) else Path(name) / '*'}{kinds[-1]}'."
+            f"{name} names files of several kinds, {' and '.join(map(repr, kinds[:_MOST_KINDS]))}{others}: name one "
+            f"kind, as in '{name.rstrip('/') + '/*' if is_url(name) else Path(name) / '*'}{(readable or kinds)[-1]}'."
         )
     return found
 

@@ -123,7 +123,7 @@ class Files(Table):
             self.check_has(name)
         names = tuple(name for name in self.names if name not in columns)
         if not names:
-            raise BadTable(f"{self.name} has no column but {listed(sorted(columns))}.")
+            raise BadTable(f"{self.name} has no column besides {listed(sorted(columns))}, which are left out.")
         return replace(self, names=names)
 
     def complete_in(self, columns: Sequence[str]) -> Files:

@@ -473,6 +473,7 @@ private:
         const RecipeView recipe{algebra,
                                 K,
                                 nullptr,
+                                {},
                                 2,
                                 4,
                                 uniform.data(),
@@ -486,7 +487,8 @@ private:
                                 1e-7,
                                 60,
                                 1e9,
-                                is_searched ? &search : nullptr};
+                                is_searched ? &search : nullptr,
+                                nullptr};
         const std::int64_t first = 0, n_rows = n;
         const double total = static_cast<double>(n), unit = 1;
         const Index n_factors = algebra.is_shared() ? 1 : K;

@@ -20,8 +20,8 @@ public:
 private:
     static constexpr std::align_val_t kLine{64};
     static constexpr Index kLeast = 1 << 10, kMost = 1 << 16;  // bytes of the pieces that are kept
-#if defined(__SANITIZE_ADDRESS__) || defined(GAUSSMIX_KEEPS_NO_MEMORY)
-    static constexpr Index kKept = 0;  // so that every access outside is seen
+#ifdef GAUSSMIX_KEEPS_NO_MEMORY
+    static constexpr Index kKept = 0;  // so that sanitizers see every access outside
 #else
     static constexpr Index kKept = 16;
 #endif

@@ -67,26 +67,59 @@ autodoc_mock_imports = ["pyspark"]
 myst_enable_extensions = ["colon_fence", "dollarmath"]
 myst_heading_anchors = 3
 
-# Words that people search for: Sphinx's search then shows the page first, whatever other pages say.
+# Words that people search for: Sphinx's search then shows the page, or its section, first, whatever other pages say.
 SEARCH_WORDS = {
-    "guide/checkpoints": ["resume"],
-    "guide/choosing": ["aic", "bic", "number of clusters", "number of components"],
-    "guide/clusters": ["dask", "ray", "spark"],
-    "guide/command-line": ["csv"],
-    "guide/distribution": ["kl divergence", "quantile", "sample"],
-    "guide/from-scikit-learn": ["callbacks", "gpu", "progress bar"],
-    "guide/getting-started": ["covariance_type", "install", "sample_weight"],
-    "guide/inference": ["bootstrap", "confidence interval", "standard error"],
-    "guide/labels": ["semi-supervised"],
-    "guide/missing": ["imputation", "missing values", "nan"],
-    "guide/model-files": ["load model", "pickle", "save"],
-    "guide/numbers": ["convergence", "tol"],
-    "guide/outliers": ["anomaly", "outlier threshold"],
-    "guide/pictures": ["plot"],
-    "guide/prediction": ["classification", "regression"],
-    "guide/reading": ["summary", "tidy"],
-    "guide/streams": ["online", "partial_fit"],
-    "reference/estimator": ["predict_proba", "random_state"],
+    "answered/not-yet#Heavy tails": "heavy tails, student t, t distribution",
+    "answered/starts#Cluster labels are switched when the analysis is rerun": "label switching, relabel",
+    "guide/bayesian": "bayesian mixture, dirichlet process, variational",
+    "guide/checkpoints": "checkpoint, resume",
+    "guide/choosing": (
+        "aic, bic, choose k, how many clusters, how many components, model selection, number of clusters, "
+        "number of components"
+    ),
+    "guide/choosing#What decides": "cross-validation, icl, stability",
+    "guide/choosing#When it takes long": "max_time, time limit, timeout",
+    "guide/choosing#More components than clusters": "merge clusters",
+    "guide/clusters": "dask, ray, spark",
+    "guide/command-line": "csv, shell",
+    "guide/distribution": "cdf, kl divergence, quantile",
+    "guide/distribution#Predict features from known ones": "conditional, conditional distribution",
+    "guide/export": "deploy, export, onnx, sql",
+    "guide/factor-analysers": "high-dimensional data, many features",
+    "guide/files": "big data, large csv, large files, larger than memory, memory usage, out of memory",
+    "guide/files#Object stores and web servers": "s3",
+    "guide/from-mclust": "from r, mclust, r",
+    "guide/from-scikit-learn#GPUs": "cuda, gpu",
+    "guide/from-scikit-learn#Watch a fit while it runs": "callbacks, progress bar, verbose",
+    "guide/from-scikit-learn#What differs": "n_jobs, parallel, threads",
+    "guide/from-scikit-learn#What is the same": "float32",
+    "guide/getting-started#Install": "install, macos, pip install, windows",
+    "guide/getting-started#Use": "draw samples, generate samples, probabilities, sample, score_samples, synthetic data",
+    "guide/getting-started#Which covariances?": "covariance types, covariance_type, spherical, tied, vvv",
+    "guide/getting-started#A better maximum": "init_params, initialization, local maximum, n_init",
+    "guide/getting-started#When a fit is not what you hoped": (
+        "convergence warning, convergencewarning, did not converge, feature scaling, random seed, reproducibility, "
+        "reproducible, scaling, sample weights, sample_weight, standardize, weights"
+    ),
+    "guide/getting-started#Components that collapse": "collapse, not positive definite, singular, singular covariance",
+    "guide/inference": "bootstrap, confidence interval, standard errors",
+    "guide/labels": "known labels, semi-supervised",
+    "guide/missing": "imputation, missing data, missing values, nan",
+    "guide/model-files": "joblib, load a model, load model, pickle, save, save a model, save and load",
+    "guide/numbers": "convergence, log-likelihood, tol",
+    "guide/numbers#The ridge": "reg_covar",
+    "guide/other-tools#AnnData": "anndata, scanpy, single cell",
+    "guide/other-tools#Hidden Markov models: hmmlearn": "hidden markov model, hmm, time series",
+    "guide/outliers": "anomaly, anomaly detection, outlier detection, outlier threshold",
+    "guide/pictures": "plot, plot ellipses, visualization",
+    "guide/prediction": "classification, regression",
+    "guide/priors": "prior",
+    "guide/reading": "summary, tidy",
+    "guide/streams": "incremental, online, partial_fit, streaming",
+    "guide/tables": "categorical data, data frame, one-hot, pandas, polars",
+    "index#How fast": "benchmark, speed",
+    "index#License and citation": "citation, cite, licence, license",
+    "reference/estimator": "predict_proba, random_state",
 }
 
 autodoc_member_order = "bysource"
@@ -108,11 +141,13 @@ class RegisteredFamilies(SphinxDirective):
 
 
 def add_search_words(app: Sphinx, page: str, source: list[str]) -> None:
-    """Make the words of a page main entries of the index, below its title: the search ranks these above all text."""
-    if page in SEARCH_WORDS:
-        title, _, text = source[0].partition("\n")
-        words = ", ".join(f"! {word}" for word in SEARCH_WORDS[page])
-        source[0] = f"{title}\n\n```{{index}} {words}\n```\n{text}"
+    """Make words main entries of the index, below their page's title or a heading: these rank above all text."""
+    for place, words in SEARCH_WORDS.items():
+        name, _, heading = place.partition("#")
+        if name == page:
+            line = f"## {heading}\n" if heading else source[0].partition("\n")[0] + "\n"
+            entries = ", ".join(f"! {word}" for word in words.split(", "))
+            source[0] = source[0].replace(line, f"{line}\n```{{index}} {entries}\n```\n", 1)
 
 
 def setup(app: Sphinx) -> None:

@@ -135,11 +135,17 @@ def test_each_answer_is_in_the_table() -> None:
 def test_a_word_that_people_search_for_leads_to_one_page() -> None:
     (words,) = re.findall(r"^SEARCH_WORDS = (\{.*?^\})", (ROOT / "docs/conf.py").read_text(), re.MULTILINE | re.DOTALL)
     pages = ast.literal_eval(words)
-    assert [page for page in pages if not (ROOT / f"docs/{page}.md").read_text(encoding="utf-8").startswith("# ")] == []
-    every = [word for found in pages.values() for word in found]
+    for name, _, heading in (place.partition("#") for place in pages):
+        lines = (ROOT / f"docs/{name}.md").read_text(encoding="utf-8").splitlines()
+        assert lines[0].startswith("# ")
+        assert lines.count(f"## {heading}") == bool(heading)
+    every = [word for found in pages.values() for word in found.split(", ")]
     assert len(set(every)) == len(every)
-    for word in "load model", "plot", "outlier threshold", "resume", "progress bar", "predict_proba", "gpu":
-        assert word in every
+    questions = """missing values, sample_weight, load model, generate samples, conditional distribution, outlier threshold,
+        how many components, out of memory, large files, reproducible, covariance types, mclust, plot, predict_proba,
+        did not converge, singular covariance, prior, standard errors, gpu, export, from r, streaming, dask, resume,
+        progress bar, anndata, standardize, categorical data, time limit, citation"""
+    assert [word for word in re.split(r",\s+", questions) if word not in every] == []
 
 
 def test_files_that_a_page_names_exist() -> None:

@@ -3,8 +3,8 @@
 python tools/in_other_tools.py FOLDER
 
 FOLDER has a checkout of each package that is tried (RDT, CTGAN, pyod, scikit-lego, raptor). BERTopic, CellCharter,
-hmmlearn, umap-learn, and what the packages need, must be installed. Each is tried with its own classes and with ours.
-Nothing is downloaded.
+hmmlearn, torchgmm, umap-learn, and what the packages need, must be installed. Each is tried with its own classes and
+with ours. Nothing is downloaded.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ TESTS = {  # a checkout → the names that are replaced, by ours of the same nam
             "tests/unit/synthesizer",
         ],
     ),
-    ".": (
+    ".": (  # hmmlearn installs its tests
         ["hmmlearn.hmm:GMMHMM"],
         ["--pyargs", *(f"hmmlearn.tests.test_gmm_hmm_{name}" for name in ("new", "multisequence"))],
     ),
@@ -175,6 +175,22 @@ def cellcharter(n_rows: int = 50_000, n_features: int = 20) -> str:
     return f"{between - began:.1f} s of processor, and {time.process_time() - between:.1f} s here"
 
 
+def torchgmm() -> float:
+    """By how many nats log densities of `Mixture.from_torch` differ from torchgmm's own, at most."""
+    import torch
+    from torchgmm.bayes import GaussianMixture
+
+    from gaussmix import Mixture
+
+    rng, largest, how = np.random.default_rng(0), 0.0, {"accelerator": "cpu", "enable_progress_bar": False}
+    rows = rng.normal(np.repeat([0.0, 5.0], 200)[:, None], [1.0, 2.0, 0.5], size=(400, 3)).astype(np.float32)
+    for name in ("full", "tied", "diag", "spherical"):
+        theirs = GaussianMixture(2, covariance_type=name, trainer_params=how).fit(torch.from_numpy(rows))
+        negative = theirs.score_samples(torch.from_numpy(rows)).numpy().ravel()
+        largest = max(largest, float(np.abs(Mixture.from_torch(theirs).log_density(rows) + negative).max()))
+    return largest
+
+
 def hmmlearn() -> Iterator[str]:
     """Log-likelihoods of hmmlearn's hidden Markov models and of the guide's, and what becomes of equal rows."""
     from hmmlearn.hmm import GMMHMM
@@ -213,6 +229,7 @@ def main(folder: Path) -> None:
         print(f"BERTopic, {type(model).__name__}: {bertopic(model)}")
     for places in ("", f"raptor.cluster_utils:{GM}"):
         print(f"RAPTOR, {'gaussmix' if places else 'scikit-learn'}: {raptor(folder / 'raptor', places)}")
+    print(f"torchgmm: log densities differ by {torchgmm():.1g} nats at most")
     for said in hmmlearn():
         print(f"hmmlearn: {said}")
     print(f"CellCharter's ClusterAutoK: {cellcharter()}")

@@ -142,10 +142,9 @@ def test_a_word_that_people_search_for_leads_to_one_page() -> None:
     every = [word for found in pages.values() for word in found.split(", ")]
     assert len(set(every)) == len(every)
     questions = """missing values, sample_weight, load model, generate samples, conditional distribution,
-        outlier threshold, how many components, out of memory, large files, reproducible, covariance types,
-        mclust, plot, predict_proba,
-        did not converge, singular covariance, prior, standard errors, gpu, export, from r, streaming, dask, resume,
-        progress bar, anndata, standardize, categorical data, time limit, citation"""
+        outlier threshold, how many components, out of memory, large files, reproducible, covariance types, mclust,
+        plot, predict_proba, did not converge, singular covariance, prior, standard errors, gpu, export, from r,
+        streaming, dask, resume, progress bar, anndata, standardize, categorical data, time limit, citation"""
     assert [word for word in re.split(r",\s+", questions) if word not in every] == []
 
 

@@ -40,7 +40,7 @@ RESULT = RESULTS / "scale.md"
 SHAPES = [(16, 8), (16, 32), (100, 64), (1024, 32)]  # K, d
 N_ROWS = [10**9, 10**12]
 N_WORKERS = [1, 10, 100, 1_000, 10_000]
-FAN_IN, IN_GRAPH = 8, 100_000  # as in gaussmix.sources.dask.cluster
+FAN_IN, IN_GRAPH = 8, 100_000  # as in gaussmix.sources.remote and .dask.cluster
 COUNTED = (10**10, 1_000, 16, 32)  # rows, workers, K, d of the workers that are not there
 PARTITIONS = [1_000, 10_000]
 CHECKED, CHECKED_PARTITIONS = (2_000_000, 16, 32), [50, 500]  # rows, K, d and partitions on real workers
@@ -224,7 +224,7 @@ class Absent:
                 first, n_rows = future.value
                 tree.add(Size(), count_leaves(n_rows), first // LEAF_ROWS)
             return tree
-        if name == "_merge":
+        if name == "merged":
             trees = [future.value for future in values[0]]
             return sum(trees[1:], trees[0])
         return self._sums

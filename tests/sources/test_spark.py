@@ -37,6 +37,7 @@ from gaussmix.sources.files.base import About
 from gaussmix.sources.opening import open
 from gaussmix.testing import check_source
 from gaussmix.testing.closeness import assert_same_bits
+from gaussmix.version import package_version
 from gaussmix.waist.leaves import LEAF_ROWS, Tree
 
 pytest.importorskip("pyspark")
@@ -576,13 +577,15 @@ def test_jobs_are_called_by_what_they_do(spark, ragged):
 def test_executors_without_this_gaussmix_are_named(spark, monkeypatch):
     frame = spark.createDataFrame([(1.0, 2.0), (2.0, 2.0)], ["a", "b"])
     monkeypatch.setattr(jobs, "package_version", lambda: "0.0.2")
-    with pytest.raises(ImportError, match=r"^The executor on \S+ has gaussmix \S+\. Install 0.0.2, as on the driver"):
+    with pytest.raises(ImportError, match=r"^The Spark executor on \S+ has gaussmix \S+\. Install 0.0.2, as here"):
         mixture().fit(frame)
 
     def lack(batches):
         raise ModuleNotFoundError("No module named 'gaussmix'")
 
-    with pytest.raises(ImportError, match=r"^An executor of Spark has no gaussmix\. Install gaussmix 0.0.2 on all"):
+    with pytest.raises(
+        ImportError, match=rf"^A Spark executor has no gaussmix\. Install gaussmix {package_version()} on all exec"
+    ):
         jobs.answered(frame.mapInArrow(lack, "a double"), "fail")
 
 

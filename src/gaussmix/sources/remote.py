@@ -2,24 +2,32 @@
 
 from __future__ import annotations
 
+import platform
+import re
 from abc import abstractmethod
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
-from functools import cached_property
+from functools import cached_property, reduce
 from itertools import accumulate
+from operator import add
+from time import perf_counter
 from typing import Any, Self
 from uuid import uuid4
 
 from numpy.typing import NDArray
 
-from gaussmix.sources.base import F, Number, S, Source, T, Task
+from gaussmix.sources.base import F, Number, S, Source, T, Task, log
 from gaussmix.sources.files.base import About
 from gaussmix.sources.traffic import Traffic
+from gaussmix.version import package_version
 from gaussmix.waist.block import Block
 from gaussmix.waist.leaves import LEAF_ROWS, Tree, count_leaves
 
 MOST_FITS = 4  # whose states are kept beside the same rows
 LARGEST_TARGET = 2**27  # bytes of rows that a worker holds at a time while it joins them
+TARGETS = 4  # for each worker, if there are leaves enough, so that workers have about as much to do
+FAN_IN = 8  # trees that are merged at once
+_OTHER_VERSION = re.compile(r"ImportError: (The .* has gaussmix .*, as here, on all \w+\.)")
 
 
 def leaves_of_target(n_rows: int, row_bytes: int, n_tasks: int) -> int:
@@ -52,8 +60,37 @@ def owners(n_threads: Mapping[str, int], n_targets: int) -> list[str] | list[Non
     return [threads[bisect_right(shares, shares[-1] * target // n_targets)][0] for target in range(n_targets)]
 
 
+def by_few(trees: Sequence[T]) -> list[Sequence[T]]:
+    """The trees that are merged at once, or what stands for them elsewhere."""
+    return [trees[first : first + FAN_IN] for first in range(0, len(trees), FAN_IN)]
+
+
+def merged(trees: Iterable[Tree[S]]) -> Tree[S]:
+    """The tree of the nodes of all."""
+    return reduce(add, trees)
+
+
+def check_version(version: str, worker: str, places: str) -> None:
+    """Raise ImportError, in a worker, where gaussmix is of another version."""
+    if package_version() != version:
+        raise ImportError(
+            f"The {worker} on {platform.node()} has gaussmix {package_version()}. Install {version}, as here, on all "
+            f"{places}."
+        )
+
+
+def version_error(error: str, worker: str, places: str) -> ImportError | None:
+    """What the text of a worker's error says of its gaussmix: it has none, or as `check_version`. None if nothing."""
+    other = _OTHER_VERSION.search(error)
+    if other is not None:
+        return ImportError(other[1])
+    if "No module named 'gaussmix'" in error:
+        return ImportError(f"A {worker} has no gaussmix. Install gaussmix {package_version()} on all {places}.")
+    return None
+
+
 class LazySource(Source):
-    """The rows of a table. Nothing is computed before the first pass, which calls `read`.
+    """The rows of a table. Nothing is computed before the first pass, which calls `read` and checks them.
 
     What a task returns for rows, in the kind of thing that the table is, is made by `results` of the task, and of the
     type and shape of the result for a row.
@@ -67,11 +104,17 @@ class LazySource(Source):
     ) -> None:
         self.n_features, self.dtype, self.may_miss = len(about.names), about.dtype, about.may_miss
         self.feature_names = tuple(about.names) if about.has_names else None
-        self._results, self._read = results, read
+        self._name, self._results, self._read = about.name, results, read
 
     @cached_property
     def _rows(self) -> Source:
-        return self._read()
+        began, rows = perf_counter(), self._read()
+        if isinstance(rows, Remote):
+            flaw = rows.flaw if rows.n_rows else f"{self._name} has no rows."
+            if flaw is not None:
+                raise ValueError(flaw)
+            log.info("loaded %s: %d rows, %.3g s", self._name, rows.n_rows, perf_counter() - began)
+        return rows
 
     @cached_property
     def n_rows(self) -> int:  # type: ignore[override]
@@ -146,6 +189,7 @@ class Remote(Source):
     """Rows that other processes have, in parts of whole leaves."""
 
     is_far = True
+    flaw: str | None  # the first number or weight that no fit can use, in a sentence
 
     def __init__(self) -> None:
         self._fit = uuid4().hex  # under which states are kept there

@@ -8,10 +8,10 @@ from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
 from concurrent.futures import Future, wait
 from contextlib import suppress
 from dataclasses import replace
-from functools import partial, reduce
+from functools import partial
 from importlib import metadata
 from itertools import chain, groupby, islice
-from operator import add, itemgetter
+from operator import itemgetter
 from time import perf_counter, sleep
 from typing import Any
 from uuid import uuid4
@@ -21,9 +21,9 @@ from dask.sizeof import sizeof
 
 from gaussmix.numerics.threads import at_most
 from gaussmix.sources import waiting
-from gaussmix.sources.base import S, Source, T, log, log_pass
+from gaussmix.sources.base import S, Source, T, log_pass
 from gaussmix.sources.files.base import About
-from gaussmix.sources.remote import Held, Remote, leaves_of_target, owners, targets
+from gaussmix.sources.remote import TARGETS, Held, Remote, by_few, leaves_of_target, merged, owners, targets
 from gaussmix.sources.traffic import Traffic
 from gaussmix.sources.waiting import awaited
 from gaussmix.waist.block import Block, nodes
@@ -33,31 +33,19 @@ IN_GRAPH = 100_000  # bytes of a task; a larger one goes to each worker once, be
 MOST_ATTEMPTS = 10  # passes begun again after what they need was lost
 MOST_KILLED = 3  # passes in which Dask gave up because workers died
 PAUSE = 0.5  # seconds before that
-TARGETS = 4  # for each worker, if there are leaves enough, so that workers have about as much to do
-FAN_IN = 8  # trees that a task merges
 
 
 def loaded(client: Any, parts: Sequence[Any], about: About) -> Source:
-    """The rows on the workers of a cluster, checked.
+    """The rows on the workers of a cluster.
 
-    Raises ValueError: there are no rows, or the first number or weight that no fit can use is named. ImportError: a
-    worker has no gaussmix, or another version of it.
+    Raises ImportError: a worker has no gaussmix, or another version of it.
     """
-    began, workers, name = perf_counter(), Workers(client, about.name), _unique("load")
+    workers, name = Workers(client, about.name), _unique("load")
     workers.n_threads()
     lists = [
         dask.delayed(list, pure=False)([part], dask_key_name=f"{name}-{number}") for number, part in enumerate(parts)
     ]
-    source = Cluster(workers, client.compute(lists), about)
-    if source.n_rows == 0:
-        raise ValueError(f"{about.name} has no rows.")
-    about = replace(about, n_rows=source.n_rows)
-    flaw = next((flaw for flaw in source.map_rows(about.flaw) if flaw is not None), None)
-    if flaw is not None:
-        raise ValueError(flaw)
-    seconds = perf_counter() - began
-    log.info("loaded %s: %d rows in %d partitions, %.3g s", about.name, source.n_rows, len(parts), seconds)
-    return source
+    return Cluster(workers, client.compute(lists), about)
 
 
 class Workers:
@@ -244,6 +232,11 @@ class Cluster(Remote):
         self._held = _aligned(workers, parts, sizes, n_leaves * LEAF_ROWS)
         workers.watch(self._held)
 
+    @property
+    def flaw(self) -> str | None:  # type: ignore[override]
+        about = replace(self._about, n_rows=self.n_rows)
+        return next((flaw for flaw in self.map_rows(about.flaw) if flaw is not None), None)
+
     def changed(
         self, change: Callable[[Block], Iterable[Block]], n_rows: int, columns: Sequence[int] | None = None
     ) -> Source:
@@ -267,13 +260,12 @@ class Cluster(Remote):
         return [found[number] for number in range(len(self._held))]
 
     def total(self, work: Callable[..., Tree[S]], *arguments: Any) -> S:
-        """As for all rows elsewhere; each worker merges its trees, and then some merge those of `FAN_IN` others."""
+        """As for all rows elsewhere; each worker merges its trees, and then some merge those of a few others."""
 
         def submit() -> list[Any]:
             trees = self._each_worker(_work_and_merge, work, arguments)
-            while len(trees) > FAN_IN:
-                some = [trees[first : first + FAN_IN] for first in range(0, len(trees), FAN_IN)]
-                trees = self._client.map(_merge, some, key="gaussmix-merge", pure=False)
+            while len(some := by_few(trees)) > 1:
+                trees = self._client.map(merged, some, key="gaussmix-merge", pure=False)
             return [self._client.submit(_total, trees, key=_unique("merge"))]
 
         began = perf_counter()
@@ -380,15 +372,11 @@ def _work(numbers: Sequence[int], parts: Sequence[Held], n_threads: int, sent: b
 def _work_and_merge(numbers: Sequence[int], parts: Sequence[Held], n_threads: int, sent: bytes) -> Tree[Any]:
     work, arguments = pickle.loads(sent)
     with at_most(n_threads):
-        return _merge(work(held, *arguments) for held in parts)
-
-
-def _merge(trees: Iterable[Tree[Any]]) -> Tree[Any]:
-    return reduce(add, trees)
+        return merged(work(held, *arguments) for held in parts)
 
 
 def _total(trees: Iterable[Tree[Any]]) -> Any:
-    return _merge(trees).total
+    return merged(trees).total
 
 
 def _changed(held: Held, change: Any) -> list[Block]:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from gaussmix.numerics.arrays import Array, Rows
 from gaussmix.numerics.rows import check_integers
@@ -22,6 +23,7 @@ from gaussmix.sources.tables import Files
 from gaussmix.sources.tables.arrow_table import ZSTD, codec_of
 from gaussmix.sources.tables.base import INDEX, batch_rows, first_line, is_numeric, kind_of, whole
 from gaussmix.sources.tables.typed_table import is_slow
+from gaussmix.waist.block import Block
 
 
 class Columns:
@@ -68,9 +70,25 @@ class Columns:
                     column = pc.cast(column, pa.float64(), safe=False)
             target[...] = whole(column)
 
+    def block(self, table: pa.Table | pa.RecordBatch) -> Block:
+        """The rows of a table, and their weights where it has them."""
+        rows = np.empty((table.num_rows, len(self.names)), self.dtype, order="F")
+        row_weight = np.empty(len(rows)) if self.weights in table.schema.names else None
+        if len(rows):
+            self.put(table, rows, row_weight)
+        return Block(0, rows, row_weight)
+
     def why_not_numeric(self, field: pa.Field) -> str:
         """What a column holds that is not numbers, as the end of a sentence."""
         return kind_of(field.type)
+
+
+def column_of_results(results: NDArray[Any]) -> pa.Array:
+    """An array with an entry for each row as a column: of lists where a row has several numbers."""
+    column = pa.array(results.ravel())
+    for width in reversed(results.shape[1:]):
+        column = pa.FixedSizeListArray.from_arrays(column, width)
+    return column
 
 
 class BatchReader(Columns, Reader):

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from gaussmix.errors import warn
 from gaussmix.sources.base import Source
-from gaussmix.sources.files.arrow import Columns
+from gaussmix.sources.files.arrow import Columns, column_of_results
 from gaussmix.sources.files.base import About
 from gaussmix.sources.opening import Request
 from gaussmix.sources.ray.cluster import Workers, begun, loaded
@@ -143,11 +143,7 @@ def _block(part: Any, first: int, end: int | None, columns: Columns) -> Block:
     table = _table(part[first:end], columns.name) if isinstance(part, np.ndarray) else _table(part, columns.name)
     if not isinstance(part, np.ndarray):
         table = table.slice(first, None if end is None else end - first)
-    rows = np.empty((table.num_rows, len(columns.names)), columns.dtype, order="F")
-    row_weight = None if columns.weights is None else np.empty(len(rows))
-    if len(rows):
-        columns.put(table, rows, row_weight)
-    return Block(0, rows, row_weight)
+    return columns.block(table)
 
 
 def _answers(
@@ -161,8 +157,4 @@ def _answers(
 
 def _widened(table: pa.Table, answer: Callable[..., NDArray[Any]]) -> pa.Table:
     """The table with a column of answers, which are lists where a row has several."""
-    found = answer(table, None)
-    results = pa.array(found.ravel())
-    for width in reversed(found.shape[1:]):
-        results = pa.FixedSizeListArray.from_arrays(results, width)
-    return table.append_column(RESULT, results)
+    return table.append_column(RESULT, column_of_results(answer(table, None)))

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import platform
-import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
-from functools import partial, reduce
+from functools import partial
 from itertools import groupby
-from operator import add, itemgetter
+from operator import itemgetter
 from time import perf_counter
 from typing import Any
 from uuid import uuid4
@@ -18,9 +16,22 @@ from ray import exceptions
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from gaussmix.numerics.threads import at_most
-from gaussmix.sources.base import S, Source, T, log, log_pass
+from gaussmix.sources.base import S, Source, T, log_pass
 from gaussmix.sources.files.base import About
-from gaussmix.sources.remote import MOST_FITS, Held, Remote, States, leaves_of_target, owners, targets
+from gaussmix.sources.remote import (
+    MOST_FITS,
+    TARGETS,
+    Held,
+    Remote,
+    States,
+    by_few,
+    check_version,
+    leaves_of_target,
+    merged,
+    owners,
+    targets,
+    version_error,
+)
 from gaussmix.sources.traffic import Traffic
 from gaussmix.sources.waiting import awaited
 from gaussmix.version import package_version
@@ -28,36 +39,25 @@ from gaussmix.waist.block import Block, nodes
 from gaussmix.waist.leaves import LEAF_ROWS, Tree
 
 MOST_DEATHS = 3  # of workers in a task, or in a pass on one node
-TARGETS = 4  # for each node, if there are leaves enough
-FAN_IN = 8  # trees that are merged at once
+WHO = "Ray worker", "nodes"  # and where gaussmix is needed, in messages
 IN_CALLS = 100_000  # bytes: Ray sends smaller results through this process
 
-_OTHER_VERSION = re.compile(r"ImportError: (The Ray worker .* on all nodes\.)")
 _DEATHS = exceptions.RayActorError, exceptions.WorkerCrashedError, exceptions.NodeDiedError, exceptions.OutOfMemoryError
 
 
 def loaded(
     parts: Sequence[Any], about: About, count: Callable[[Any, int], int], cut: Callable[[Any, int, int], Block]
 ) -> Source:
-    """The rows of parts, which Ray references, on the nodes of its cluster, checked.
+    """The rows of parts, which Ray references, on the nodes of its cluster.
 
     `count` finds the number of rows of a part, given its number too, and `cut` takes rows from one to before another.
 
-    Raises ValueError: there are no rows, or the first number or weight that no fit can use is named. ImportError: a
-    worker has no gaussmix, or another version of it.
+    Raises ImportError: a worker has no gaussmix, or another version of it.
     """
-    began, workers = perf_counter(), Workers(about.name)
+    workers = Workers(about.name)
     counts = [begun("count", count, part, number) for number, part in enumerate(parts)]
     sizes = workers.results(counts, lambda number: f"with partition {number} of {about.name}")
-    if not sum(sizes):
-        raise ValueError(f"{about.name} has no rows.")
-    source = Cluster(workers, parts, sizes, about, cut)
-    flaw = next((flaw for flaw in source.flaws if flaw is not None), None)
-    if flaw is not None:
-        raise ValueError(flaw)
-    seconds = perf_counter() - began
-    log.info("loaded %s: %d rows in %d partitions, %.3g s", about.name, sum(sizes), len(parts), seconds)
-    return source
+    return Cluster(workers, parts, sizes, about, cut)
 
 
 class Workers:
@@ -132,11 +132,9 @@ class Workers:
     def _told(self, error: Exception, where: str) -> BaseException:
         """An error of Ray in a sentence; the worker's own error where the work failed."""
         cause = _cause(error)
-        version = _OTHER_VERSION.search(str(error))
+        version = version_error(str(error), *WHO)
         if version is not None:
-            return ImportError(version[1])
-        if "No module named 'gaussmix'" in str(error):
-            return ImportError(f"A Ray worker has no gaussmix. Install gaussmix {package_version()} on all nodes.")
+            return version
         if isinstance(cause, exceptions.ObjectLostError):
             return RuntimeError(
                 f"Rows of {self._table} are lost with a node, and Ray can't compute them again, because ray.put made "
@@ -177,7 +175,8 @@ class Cluster(Remote):
             joined.append(begun("join", join, *some, num_returns=2, scheduling_strategy=_on(node)))
         self._blocks = [block for block, _ in joined]
         name = [f"with the rows from {first:,} on of {about.name}" for first, _ in cuts]
-        self.flaws: list[str | None] = workers.results([flaw for _, flaw in joined], name.__getitem__)
+        flaws = workers.results([flaw for _, flaw in joined], name.__getitem__)
+        self.flaw = next((flaw for flaw in flaws if flaw is not None), None)
 
     @property
     def _held(self) -> Sequence[Any]:
@@ -213,13 +212,12 @@ class Cluster(Remote):
         return found
 
     def total(self, work: Callable[..., Tree[S]], *arguments: Any) -> S:
-        """As for all rows elsewhere; each actor merges its trees, and then some merge those of `FAN_IN` others."""
+        """As for all rows elsewhere; each actor merges its trees, and then some merge those of a few others."""
 
         def submit() -> Sequence[Any]:
-            trees = self._visits(work, arguments, _merged)
+            trees = self._visits(work, arguments, merged)
             actors = [self._workers.actor(node) for node in dict.fromkeys(self._nodes)]
-            while len(trees) > FAN_IN:
-                some = [trees[first : first + FAN_IN] for first in range(0, len(trees), FAN_IN)]
+            while len(some := by_few(trees)) > 1:
                 trees = [actor.merge.remote(*each) for actor, each in zip(actors, some, strict=False)]
             return [actors[0].total.remote(*trees)]
 
@@ -249,7 +247,7 @@ class GaussmixWorker:
     """An actor: it works on the targets of sources, and keeps the states of the latest sources."""
 
     def __init__(self, version: str) -> None:
-        _check_version(version)
+        check_version(version, *WHO)
         self._states: dict[str, list[States]] = {}  # by source, for each of its targets here
 
     def begin(self) -> None:
@@ -270,15 +268,15 @@ class GaussmixWorker:
 
     def merge(self, *trees: Tree[Any]) -> Tree[Any]:
         """The tree of the nodes of all."""
-        return _merged(trees)
+        return merged(trees)
 
     def total(self, *trees: Tree[Any]) -> Any:
         """The sum of all nodes."""
-        return _merged(trees).total
+        return merged(trees).total
 
 
 def _done(version: str, work: Callable[..., Any], *arguments: Any) -> Any:
-    _check_version(version)
+    check_version(version, *WHO)
     return work(*arguments)
 
 
@@ -305,18 +303,6 @@ def _n_threads() -> dict[str, int]:
 def _cause(error: Exception) -> Any:
     """Why a task failed, itself or one whose result it needs."""
     return getattr(error, "cause", None) or error
-
-
-def _check_version(version: str) -> None:
-    if package_version() != version:
-        raise ImportError(
-            f"The Ray worker on {platform.node()} has gaussmix {package_version()}. Install {version}, as here, on all "
-            "nodes."
-        )
-
-
-def _merged(trees: Iterable[Tree[Any]]) -> Tree[Any]:
-    return reduce(add, trees)
 
 
 def _joined(

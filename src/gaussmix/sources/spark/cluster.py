@@ -8,10 +8,9 @@ import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from functools import partial, reduce
+from functools import partial
 from itertools import chain
 from math import inf
-from operator import add
 from pathlib import PurePosixPath
 from threading import Thread
 from time import perf_counter
@@ -25,10 +24,10 @@ from pyspark import StorageLevel
 from pyspark.sql import functions
 
 from gaussmix.errors import warn
-from gaussmix.sources.base import S, Source, T, log, log_pass
+from gaussmix.sources.base import S, Source, T, log_pass
 from gaussmix.sources.files.base import About
 from gaussmix.sources.opening import Request
-from gaussmix.sources.remote import LazySource, Remote, leaves_of_target
+from gaussmix.sources.remote import LazySource, Remote, leaves_of_target, merged
 from gaussmix.sources.spark import jobs, pieces
 from gaussmix.sources.spark.pieces import Layout
 from gaussmix.sources.spark.store import Store
@@ -52,17 +51,9 @@ def open_spark(data: Any, asked: Request) -> Source:
 
 
 def loaded(table: Table) -> Source:
-    """The rows of a frame, checked and kept by the executors.
-
-    Raises ValueError: there are no rows, or the first number or weight that no fit can use is named.
-    """
-    began = perf_counter()
+    """The rows of a frame, kept by the executors."""
     frame = jobs.on_executors(table.numbers, partial(pieces.pieces, columns=table.columns), pieces.PIECES)
-    source = Cluster(frame, table.about)
-    if source.flaw is not None:
-        raise ValueError(source.flaw)
-    log.info("loaded %s: %d rows, %.3g s", table.about.name, source.n_rows, perf_counter() - began)
-    return source
+    return Cluster(frame, table.about)
 
 
 class Cluster(Remote):
@@ -85,7 +76,7 @@ class Cluster(Remote):
         self._layout, self.flaw = _laid_out(
             found, replace(about, n_rows=self.n_rows), _count_cores(frame.sparkSession), store
         )
-        if self.flaw is not None:
+        if self.flaw is not None or not self.n_rows:
             self._pieces.unpersist()
             return
         self._held = self._life.keep(self._joined(pieces.hold, pieces.HELD), StorageLevel.MEMORY_AND_DISK)
@@ -138,7 +129,7 @@ class Cluster(Remote):
         """As for all rows elsewhere; each task merges its trees, and where there are many tasks, some merge others'."""
         found = self._results(work, arguments, self._merge)
         trees: Iterator[Tree[S]] = (pickle.loads(tree) for tree in found.values() if tree)
-        return reduce(add, trees).total
+        return merged(trees).total
 
     def traffic(self, task: int, node: int) -> Traffic:
         n_trees = -(-self._layout.n_targets // self._layout.n_merged(MOST_TREES))
@@ -239,7 +230,7 @@ def _laid_out(found: pa.Table, about: About, n_cores: int, store: Store) -> tupl
     while n_targets > MOST_TASKS * n_cores * n_together:
         n_together *= 2
     layout = Layout(about, places[by_place], starts[by_place], n_leaves, n_together, store)
-    return layout, _first(found["flaw"].take(order)) if len(found) else f"{about.name} has no rows."
+    return layout, _first(found["flaw"].take(order))
 
 
 def _bytes_of(size: str) -> float:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import platform
 import re
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
@@ -15,10 +14,11 @@ from uuid import uuid4
 import pyarrow as pa
 from pyspark.util import inheritable_thread_target
 
+from gaussmix.sources.remote import check_version, version_error
 from gaussmix.sources.waiting import awaited
 from gaussmix.version import package_version
 
-_OTHER_VERSION = re.compile(r"ImportError: (The executor .* on all executors\.)")
+WHO = "Spark executor", "executors"  # and where gaussmix is needed, in messages
 _DEATHS = re.compile(
     r"Task (\d+) in stage \S+ failed (\d+) times.*?(Python worker exited|ExecutorLostFailure)", re.DOTALL
 )
@@ -33,11 +33,7 @@ def on_executors(frame: Any, work: Callable[..., Iterator[pa.RecordBatch]], sche
 def _checked(
     batches: Batches, work: Callable[[Batches], Iterator[pa.RecordBatch]], version: str
 ) -> Iterator[pa.RecordBatch]:
-    if package_version() != version:
-        raise ImportError(
-            f"The executor on {platform.node()} has gaussmix {package_version()}. Install {version}, as on the driver, "
-            "on all executors."
-        )
+    check_version(version, *WHO)
     return work(batches)
 
 
@@ -115,19 +111,14 @@ def _advice(context: Any) -> str:
 
 def _told(error: str) -> Exception | None:
     """What the text of an error of Spark says, in a sentence; None if that is not known."""
-    version = _OTHER_VERSION.search(error)
+    version = version_error(error, *WHO)
     if version is not None:
-        return ImportError(version[1])
+        return version
     deaths = _DEATHS.search(error)
     if deaths is not None:
         return RuntimeError(
             f"Partition {deaths[1]} of a job of Spark killed its worker {deaths[2]} times, as often as "
             "spark.task.maxFailures allows. Mostly workers lack memory: give smaller partitions, or larger executors."
-        )
-    if "No module named 'gaussmix'" in error:
-        return ImportError(
-            f"An executor of Spark has no gaussmix. Install gaussmix {package_version()} on all executors; Spark's UI "
-            "names those whose tasks failed."
         )
     if "spark.driver.maxResultSize" in error:
         return MemoryError(

@@ -15,7 +15,7 @@ from pyspark.sql import DataFrame, functions
 from pyspark.sql.pandas.types import from_arrow_type, to_arrow_type
 from pyspark.sql.types import ArrayType
 
-from gaussmix.sources.files.arrow import Columns
+from gaussmix.sources.files.arrow import Columns, column_of_results
 from gaussmix.sources.files.base import About
 from gaussmix.sources.opening import Request
 from gaussmix.waist.block import Block
@@ -95,10 +95,6 @@ def _answers(
     """What a task returns for rows that nobody has looked at."""
     for structure in structures:
         batch = pa.RecordBatch.from_struct_array(structure)
-        rows = np.empty((batch.num_rows, len(columns.names)), columns.dtype, order="F")
-        columns.put(batch, rows, None)
-        found = about.answer(task, rows, lambda _: f"{about.name}, one of its rows")
-        results = pa.array(found.ravel())
-        for width in reversed(found.shape[1:]):
-            results = pa.FixedSizeListArray.from_arrays(results, width)
-        yield results
+        yield column_of_results(
+            about.answer(task, columns.block(batch).rows, lambda _: f"{about.name}, one of its rows")
+        )

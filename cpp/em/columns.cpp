@@ -20,8 +20,9 @@ namespace {
 
 constexpr Index kSteps = 6, kNeighbours = 6, kPairs = 2, kHalfRows = 400, kFewest = 2;
 constexpr double kGain = 1e-9, kSmall = 9, kShared = 1e-10;  // em/bound_moves.py; kSmall of three parameters
-constexpr double kCoarse = 1e-6;  // nats per row: the tolerance of EM at first, so that moves come before EM creeps
-constexpr double kEmpty = 1;      // rows
+constexpr double kCoarse = 1e-6;      // nats per row: the tolerance of EM at first, so that moves come before EM creeps
+constexpr double kNegligible = 1e-3;  // nats: NEGLIGIBLE of em/bound_moves.py
+constexpr double kEmpty = 1;          // rows
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 constexpr double kLongest = 4, kGrowth = 4;  // of extrapolations, relative to two steps
 
@@ -405,13 +406,13 @@ private:
             if (!(belief_.row_weight * state.model.weights[k] < kSmall)) continue;
             std::vector<bool> is_left(state.model.weights.size(), true);
             is_left[k] = false;
-            if (accept(state, marked, state.model, is_left, marked.is_tried)) return true;
+            if (accept(state, marked, state.model, is_left, marked.is_tried, kNegligible)) return true;
         }
         return false;
     }
 
     bool accept(State& state, Marked& marked, const Mixture& model, const std::vector<bool>& is_left,
-                std::vector<bool> is_tried) {
+                std::vector<bool> is_tried, double allowed = 0) {
         Places kept;
         Marked after;
         for (std::size_t k = 0; k < is_left.size(); ++k) {
@@ -421,7 +422,8 @@ private:
             after.parents.push_back(marked.parents[k]);
         }
         std::optional<State> found = judge(taken(model, kept));
-        if (!found || !(found->bound > state.bound)) return false;  // by however little: there are fewer components
+        if (!found || !(found->bound > state.bound - allowed))
+            return false;  // by however little: there are fewer components
         state = std::move(*found);
         marked = std::move(after);
         return true;

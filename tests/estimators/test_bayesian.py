@@ -390,6 +390,8 @@ def test_a_file_whose_posterior_is_damaged_is_refused(near, tmp_path) -> None:
         ({"weight_concentration_prior": 0.0}, "weight_concentration_prior=0.0 must be a finite number above 0"),
         ({"mean_precision_prior": -1}, "mean_precision_prior=-1 must be a finite number above 0"),
         ({"weight_concentration_prior_type": "sticks"}, "weight_concentration_prior_type"),
+        ({"weight_concentration_prior": 1e12}, r"weight_concentration_prior=1e\+12 must be at most 1e\+09"),
+        ({"degrees_of_freedom_prior": 1e12}, r"degrees_of_freedom_prior=1e\+12 must be at most 1e\+09"),
         ({"degrees_of_freedom_prior": 2.0}, "'degrees_of_freedom_prior' should be greater than 2, but got 2.000"),
         ({"mean_prior": [0.0]}, r"mean_prior has shape \(1,\), but covariance_type and X need shape \(3,\)"),
         ({"mean_prior": [0.0, np.nan, 1.0]}, "mean_prior holds NaN or infinity"),
@@ -422,6 +424,20 @@ def test_a_constant_column_has_no_prior(near) -> None:
         BayesianGaussianMixture(2).fit(constant)
     with pytest.raises(ValueError, match=r"the same number in column 'b'"):
         BayesianGaussianMixture(2).fit(pd.DataFrame(constant, columns=list("abcd")))
+
+
+@pytest.mark.parametrize("structure", ["full", "tied", "diag", "EEI"])
+@pytest.mark.parametrize("number", [0.1, 7.0, 1e9 / 3])
+def test_rounding_is_no_spread_of_a_constant_column(near, structure, number) -> None:
+    """The variance of 0.1 a hundred times is 2e-34 by its sums."""
+    constant = np.insert(near, 1, number, axis=1)
+    with pytest.raises(ValueError, match=r"the same number in column 1 \(counted from 0\)"):
+        BayesianGaussianMixture(2, covariance_type=structure).fit(constant)
+    scale = np.ones(constant.shape[1]) if structure in ("diag", "EEI") else np.eye(constant.shape[1])
+    found = BayesianGaussianMixture(2, covariance_type=structure, covariance_prior=scale, random_state=0).fit(constant)
+    np.testing.assert_allclose(found.means_[:, 1], number, rtol=1e-12)
+    found = BayesianGaussianMixture(2, covariance_type="spherical", random_state=0).fit(constant)
+    assert np.isfinite(found.lower_bound_)
 
 
 def test_arrays_cannot_be_set(near) -> None:
@@ -550,9 +566,11 @@ def test_a_summary_says_what_the_prior_does(three) -> None:
 
 
 def test_components_with_next_to_no_row_are_not_told() -> None:
-    found = BayesianGaussianMixture(8, random_state=0).fit([[0.0], [1.0]])
-    assert (found.mass_ > 0).sum() > 1
-    assert "1 of at most 8 have rows" in str(found.summary())
+    """They can remain without moves, which would delete them."""
+    shares = np.array([[1 - 1e-5, 1e-5]] * 2)
+    found = BayesianGaussianMixture(2, init_params=shares, moves=False, max_iter=0).fit([[0.0], [1.0]])
+    assert (found.mass_ > 0).all()
+    assert "1 of at most 2 have rows" in str(found.summary())
     assert len(found.tidy()) == 1
     assert found.posterior_.estimates(10, rng=0).names == ("weight[0]", "mean[0, x0]", "variance[0, x0]")
     assert len(found.tidy(found.posterior_.estimates(10, rng=0))) == 1

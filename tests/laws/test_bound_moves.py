@@ -12,7 +12,7 @@ from gaussmix.em import births, bound_moves, fast_path
 from gaussmix.em.accumulate import StepTask
 from gaussmix.em.approximation import GaussWishart
 from gaussmix.em.births import Births
-from gaussmix.em.bound_moves import BoundMoves, Change, settled_column
+from gaussmix.em.bound_moves import BoundMoves, Change, Judged, settled_column
 from gaussmix.em.concentration import DirichletWeights, StickWeights
 from gaussmix.em.halves import halved, halved_alone
 from gaussmix.em.initial import InitialMoments
@@ -105,6 +105,18 @@ def test_what_lowers_the_bound_is_refused(rows, family, engine, monkeypatch) -> 
     q = moves.objective.approximation(alone)
     monkeypatch.setattr(Births, "born", lambda births, q_before, labels, chosen: (q, np.array([-1])))
     assert moves.raised(model) is None
+
+
+@pytest.mark.parametrize(("lost", "pairs", "is_made"), [(5e-4, [], True), (2e-3, [], False), (5e-4, [(0, 1)], False)])
+def test_a_deletion_may_lower_the_bound_by_next_to_nothing(rows, engine, monkeypatch, lost, pairs, is_made) -> None:
+    shares = np.repeat(np.eye(2), [120, 80], axis=0)
+    moves, model = moves_of(rows, FAMILIES["full"], engine, StickWeights(1.0), shares)
+    state = moves.judged(model)
+    alone = moves.objective.model(moves.objective.approximation(model).take([0]))
+    monkeypatch.setattr(BoundMoves, "changes", lambda moves, state: iter([Change(alone, np.array([0]), pairs)]))
+    monkeypatch.setattr(BoundMoves, "judged", lambda moves, model: Judged(model, state.bound - lost, model))
+    found = moves._pruned(state, np.zeros(2, dtype=bool))[0].model
+    assert (found is alone) == is_made
 
 
 @pytest.mark.parametrize("family", [family for family in conjugate if not family.is_shared], ids=lambda each: each.name)

@@ -20,6 +20,7 @@ from gaussmix.numerics.arrays import Array
 from gaussmix.waist.need import Second
 
 TYPES = ("dirichlet_process", "dirichlet_distribution")
+MOST = 1e9  # rows: of more, the logarithms of gamma functions have no digits left for the bound
 
 
 def check_conjugate(estimator: Any) -> Family:
@@ -35,13 +36,13 @@ def check_conjugate(estimator: Any) -> Family:
 
 def check_prior(estimator: Any, family: Family, n_components: int, n_features: int) -> Bayesian:
     """The prior of an estimator for data with so many features; raises ValueError or TypeError."""
-    of_weights = _positive("weight_concentration_prior", estimator.weight_concentration_prior, 1.0 / n_components)
+    of_weights = _positive("weight_concentration_prior", estimator.weight_concentration_prior, 1.0 / n_components, MOST)
     kind = check_name("weight_concentration_prior_type", estimator.weight_concentration_prior_type, TYPES)
     concentration: Concentration = DirichletWeights(of_weights, n_components)
     if kind == TYPES[0]:
         concentration = StickWeights(of_weights)
     precision = _positive("mean_precision_prior", estimator.mean_precision_prior, 1.0)
-    dof = _positive("degrees_of_freedom_prior", estimator.degrees_of_freedom_prior, float(n_features))
+    dof = _positive("degrees_of_freedom_prior", estimator.degrees_of_freedom_prior, float(n_features), MOST)
     least = n_features - 1 if family.kind.second is Second.FULL else 0
     if dof <= least:  # the sentence begins as scikit-learn's does
         raise ValueError(
@@ -91,8 +92,12 @@ def _of_constant(moments: OverallMoments, names: Sequence[str] | None) -> str:
 _NOT_POSITIVE = "covariance_prior must be positive definite: give a covariance that some rows could have."
 
 
-def _positive(name: str, value: Any, otherwise: float) -> float:
-    return otherwise if value is None else check_positive(name, value)
+def _positive(name: str, value: Any, otherwise: float, most: float = np.inf) -> float:
+    if value is None:
+        return otherwise
+    if (found := check_positive(name, value)) > most:
+        raise ValueError(f"{name}={found:g} must be at most {most:g}: of larger numbers the bound would be rounding.")
+    return found
 
 
 def _mean(value: Any, n_features: int) -> Array | None:

@@ -1,6 +1,7 @@
-"""Births, merges and deletions of components in variational Bayes, accepted only if the bound rises.
+"""Births, merges and deletions of components in variational Bayes, accepted if the bound rises.
 
-Hughes & Sudderth (2013), NIPS 26. `em.births` and `em.merges` propose; here the bound of all rows decides.
+A deletion may also lower it, by next to nothing: then the rows say nothing of the component. Hughes & Sudderth (2013),
+NIPS 26. `em.births` and `em.merges` propose; here the bound of all rows decides.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ STEPS = 6  # of EM after births
 SETTLED = 1e-4  # nats per row: after a smaller gain no more steps follow a birth
 SAME = 1e-6  # nats per row: so near are bounds of few rows and of all rows that they end alike
 GAIN = 1e-9  # relative to the bound: a smaller gain is rounding
+NEGLIGIBLE = 1e-3  # nats, of all rows: a component that the bound loses less without is deleted
 SMALL = 3.0  # rows for each parameter of a component: one with more is merged, never deleted
 N_CUTS = 256  # random numbers that the core cuts components of a column by
 MOST_STEPS = 2**31  # the core counts in 64 bits, Python without a limit
@@ -158,8 +160,8 @@ class BoundMoves:
             state, last = self.judged(state.following), bound
         return state
 
-    def _is_higher(self, one: Judged, other: Judged) -> bool:
-        return one.bound > other.bound + GAIN * max(1.0, abs(other.bound))
+    def _is_higher(self, one: Judged, other: Judged, by: float = 0.0) -> bool:
+        return one.bound > other.bound + max(by, GAIN * max(1.0, abs(other.bound)))
 
     def _after_births(
         self, state: Judged, chosen: Places, is_tried: NDArray[np.bool_]
@@ -187,7 +189,11 @@ class BoundMoves:
         while state.model.n_components > 1 and not self.is_unwanted():
             tried = ((change, self.judged(change.model)) for change in self.changes(state))
             # Rounding is no reason to keep more components.
-            kept = ((change, each) for change, each in tried if not self._is_higher(state, each))
+            kept = (
+                (change, each)
+                for change, each in tried
+                if not self._is_higher(state, each, 0.0 if change.pairs else NEGLIGIBLE)
+            )
             change, found = next(kept, (None, None))
             if change is None or found is None:
                 break
@@ -217,7 +223,8 @@ class BoundMoves:
                 yield Change(self.objective.model(q), kept, both)
             if chosen:
                 continue
-            of_deletions = deletions(before, after.mass, small, left) + GAIN * max(1.0, abs(state.bound))
+            allowed = max(NEGLIGIBLE, GAIN * max(1.0, abs(state.bound)))
+            of_deletions = deletions(before, after.mass, small, left) + allowed
             order = np.argsort(-of_deletions, kind="stable")
             wanted = order[of_deletions[order] > 0]
             for some in _sets(wanted.tolist()):

@@ -19,7 +19,7 @@ from gaussmix.families.base import Family
 from gaussmix.numerics.arrays import Array
 from gaussmix.priors import NormalInverseWishart
 from gaussmix.sources.base import Source
-from gaussmix.sources.findings import NARROW
+from gaussmix.sources.findings import NARROW, Cells
 from gaussmix.starts.base import Partition
 from gaussmix.waist.need import Need, Second
 from gaussmix.waist.spread import Spread
@@ -112,18 +112,26 @@ class OverallMoments:
 
     @classmethod
     def of(cls, source: Source, unit: float, engine: Engine[Any], *, is_matrix: bool) -> OverallMoments:
-        """Compute them, with Bessel's correction, for rows whose weights were divided by `unit`."""
+        """Compute them, with Bessel's correction, for rows whose weights were divided by `unit`.
+
+        A column with the same number in every row has a variance of exactly 0: the rest of the sums is rounding.
+        """
+        low, high = source.of_all(Cells).ends
+        is_varied = np.where(low == high, 0.0, 1.0)
+        if is_matrix:
+            is_varied = is_varied[:, None] * is_varied
         if not source.is_incomplete and (is_matrix or source.n_features <= NARROW):
             spread = source.of_all(Spread)
             covariance = spread.covariance if is_matrix else np.diagonal(spread.covariance)
             weight = spread.weight * unit
-            return cls(spread.mean, covariance * _correction(weight, source), weight)
+            return cls(spread.mean, is_varied * covariance * _correction(weight, source), weight)
         need = Need(Second.FULL if is_matrix else Second.DIAGONAL)
         sums, means = InitialMoments(source, engine, 1, Partition()).about_means(need)
         about = sums.about(means)
         assert about.second is not None, "it was asked for"
         weight = sums.row_weight * unit
-        return cls(means[0], about.second[0] / sums.row_weight * _correction(weight, source), weight)
+        covariance = is_varied * about.second[0] / sums.row_weight
+        return cls(means[0], covariance * _correction(weight, source), weight)
 
     @property
     def variances(self) -> Array:

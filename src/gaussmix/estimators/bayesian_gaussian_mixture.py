@@ -82,18 +82,19 @@ class BayesianGaussianMixture(MixtureEstimator):
     init_params : str, list of str, array or callable, default "birth"
         "birth" begins with one component. Others are the starts of `GaussianMixture`, such as scikit-learn's "kmeans".
     moves : bool, default True
-        Whether components are split, merged and deleted where that raises the bound (Hughes & Sudderth 2013). False is
-        scikit-learn's course; `init_params` must then be another than "birth".
+        Whether components are split, merged and deleted where that raises the bound (Hughes & Sudderth 2013); one that
+        the bound loses less than 0.001 nats without is deleted too. False is scikit-learn's course; `init_params` must
+        then be another than "birth".
     weight_concentration_prior_type : {"dirichlet_process", "dirichlet_distribution"}, default "dirichlet_process"
         The prior of the weights: sticks, or a Dirichlet distribution.
     weight_concentration_prior : float or None, default None
-        α, in rows: the concentration of the process, or of each component. 1 / n_components by default.
+        α, in rows, at most 1e9: the concentration of the process, or of each component. 1 / n_components by default.
     mean_precision_prior : float or None, default None
         β, in rows: μ | Σ ~ N(m, Σ / β). 1 by default.
     mean_prior : array-like (n_features,) or None, default None
         m, data units; the mean of X by default.
     degrees_of_freedom_prior : float or None, default None
-        ν, in rows; above n_features − 1 for matrices. n_features by default.
+        ν, in rows, at most 1e9; above n_features − 1 for matrices. n_features by default.
     covariance_prior : float, array-like or None, default None
         S, data units²: Σ⁻¹ ~ W(ν, S⁻¹). (n_features, n_features) for matrices, (n_features,) for variances, a number
         for one variance. The covariance of X by default, or its diagonal, or the mean of that; for matrices

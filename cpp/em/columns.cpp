@@ -24,7 +24,8 @@ constexpr double kCoarse = 1e-6;      // nats per row: the tolerance of EM at fi
 constexpr double kNegligible = 1e-3;  // nats: NEGLIGIBLE of em/bound_moves.py
 constexpr double kEmpty = 1;          // rows
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
-constexpr double kLongest = 4, kGrowth = 4;  // of extrapolations, relative to two steps
+constexpr double kTailed = 0.1, kAnyWeight = 1e-9;  // em/births.py
+constexpr double kLongest = 4, kGrowth = 4;         // of extrapolations, relative to two steps
 
 using Places = std::vector<Index>;
 
@@ -284,7 +285,18 @@ private:
         const GroupView view{n_used, 1, rows.data(), weight.data()};
         const Halves halves = halved(kernels_, view, true, &scale_, cut, execution_);
         Mixture parts = empty(2);
-        const bool is_apart = apart(view, at, parts) > halves.gain;
+        const double gain = apart(view, at, kLeastWeight, parts);
+        bool is_apart = gain > halves.gain;
+        Numbers every, of_every;
+        for (const Index place : group) every.push_back(rows_[place]), of_every.push_back(weight_[place]);
+        const double whole = sum(of_every.data(), n_own);
+        for (double& part : of_every) part /= whole;
+        if (const GroupView all{n_own, 1, every.data(), of_every.data()}; has_tails(all)) {
+            Mixture tails = empty(2);
+            const auto of_heaviest = std::lower_bound(group.begin(), group.end(), heaviest) - group.begin();
+            const double of_tails = apart(all, of_heaviest, kAnyWeight, tails);
+            if (of_tails > std::max({0.0, gain, halves.gain})) is_apart = true, parts = std::move(tails);
+        }
         if (!is_apart) {
             const double unit = halves.whitening[0];
             for (int i = 0; i < 2; ++i) {
@@ -318,11 +330,10 @@ private:
 
     // Two components of other kinds than halves side by side: a narrow one within a wide one, for heavy tails, and the
     // heaviest row apart from the others. The gain of the better over one component, nats per unit of weight.
-    double apart(const GroupView& group, Index heaviest, Mixture& parts) const {
-        double mean = 0, variance = 0, log_variance;
-        for (Index i = 0; i < group.n_rows; ++i) mean += group.weight[i] * group.rows[i];
-        const auto square = [&](Index i) { return (group.rows[i] - mean) * (group.rows[i] - mean); };
-        for (Index i = 0; i < group.n_rows; ++i) variance += group.weight[i] * square(i);
+    double apart(const GroupView& group, Index heaviest, double least, Mixture& parts) const {
+        const auto [mean, variance] = moments(group);
+        double log_variance;
+        const auto square = [&group, mean = mean](Index i) { return (group.rows[i] - mean) * (group.rows[i] - mean); };
         if (!(variance > 0)) return -kInfinity;
         kernels_.log(&variance, 1, &log_variance);
         std::vector<bool> is_outer, is_other;
@@ -332,10 +343,29 @@ private:
         }
         const double ridge = kRidge * variance;
         Mixture other = parts;
-        const double nested = settled(kernels_, group, task_.em.algebra, &ridge, is_outer, execution_, parts);
-        const double alone = settled(kernels_, group, task_.em.algebra, &ridge, is_other, execution_, other);
+        const double nested = settled(kernels_, group, task_.em.algebra, &ridge, is_outer, execution_, parts, least);
+        const double alone = settled(kernels_, group, task_.em.algebra, &ridge, is_other, execution_, other, least);
         if (alone > nested) parts = other;
         return std::max(nested, alone) + 0.5 * (kLog2Pi + log_variance + 1);
+    }
+
+    static std::pair<double, double> moments(const GroupView& group) {
+        double mean = 0, variance = 0;
+        for (Index i = 0; i < group.n_rows; ++i) mean += group.weight[i] * group.rows[i];
+        for (Index i = 0; i < group.n_rows; ++i) {
+            variance += group.weight[i] * ((group.rows[i] - mean) * (group.rows[i] - mean));
+        }
+        return {mean, variance};
+    }
+
+    // Whether a few rows far away make most of the variance.
+    static bool has_tails(const GroupView& group) {
+        const auto [mean, variance] = moments(group);
+        double near = 0;
+        for (Index i = 0; i < group.n_rows; ++i) {
+            if ((group.rows[i] - mean) * (group.rows[i] - mean) < kTailed * variance) near += group.weight[i];
+        }
+        return near > 0.5;
     }
 
     double draw() { return task_.uniform[cursor_++ % task_.n_uniform]; }

@@ -13,7 +13,7 @@ namespace gaussmix {
 namespace {
 
 constexpr Index kSteps = 5;
-constexpr double kMixed = 0.05, kLeastWeight = 0.02;
+constexpr double kMixed = 0.05;
 constexpr double kShortestCut = 0.2;
 constexpr double kFlattest = 1e-12, kResolved = 0x1p-26;
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
@@ -95,7 +95,7 @@ double of_one(const KernelTable& kernels, const GroupView& group, const Numbers&
 }  // namespace
 
 double settled(const KernelTable& kernels, const GroupView& group, const Algebra& algebra, const double* ridge,
-               const std::vector<bool>& is_second, const Execution& execution, Mixture& mixture) {
+               const std::vector<bool>& is_second, const Execution& execution, Mixture& mixture, double least) {
     EmView task{};
     task.rows = view_of(group.rows, group.n_rows, group.n_features);
     task.row_weight = {group.weight, 1};
@@ -103,7 +103,7 @@ double settled(const KernelTable& kernels, const GroupView& group, const Algebra
     task.total_weight = 1;
     task.n_components = 2;
     task.ridge = ridge;
-    task.limits = {kLeastWeight, 0, kInfinity, kInfinity};
+    task.limits = {least, 0, kInfinity, kInfinity};
     task.tolerance = -1;  // all steps
     task.previous = -kInfinity;
     task.max_steps = kSteps;

@@ -6,7 +6,8 @@
 
 namespace gaussmix {
 
-constexpr double kRidge = 1e-9;  // of a mean variance, as in em/halves.py
+constexpr double kRidge = 1e-9;        // of a mean variance, as in em/halves.py
+constexpr double kLeastWeight = 0.02;  // of a half
 
 struct GroupView {  // the rows of a component, in C order
     Index n_rows, n_features;
@@ -23,9 +24,10 @@ struct Halves {
 };
 
 // EM with two components from a cut; (n_rows,) says which rows are of the second. Gives the log-likelihood; -inf where a
-// half has hardly any rows.
+// half has less than the least weight.
 double settled(const KernelTable& kernels, const GroupView& group, const Algebra& algebra, const double* ridge,
-               const std::vector<bool>& is_second, const Execution& execution, Mixture& mixture);
+               const std::vector<bool>& is_second, const Execution& execution, Mixture& mixture,
+               double least = kLeastWeight);
 
 // Splits a group from a cut across its longest axis and from another cut, and gives the better split. `scale`,
 // (n_features,), are units in which axes are compared; `cut`, (1 + n_features,), are numbers from [0, 1): where the

@@ -440,6 +440,41 @@ def test_rounding_is_no_spread_of_a_constant_column(near, structure, number) -> 
     assert np.isfinite(found.lower_bound_)
 
 
+@pytest.mark.parametrize("structure", ["full", "diag", "spherical"])
+@pytest.mark.parametrize("distance", [1e2, 1e4])
+def test_a_few_rows_far_away_get_a_component(structure, distance) -> None:
+    rows = np.random.default_rng(0).normal(size=(2000, 2))
+    rows[:5] += distance
+    found = BayesianGaussianMixture(10, covariance_type=structure, random_state=0).fit(rows)
+    np.testing.assert_allclose(found.mass_[:2], [1995, 5], atol=0.1)
+    assert not found.mass_[2:].any()
+
+
+def test_a_few_rows_far_away_hide_no_clusters_if_the_prior_does_not() -> None:
+    rows = np.random.default_rng(0).normal(size=(2000, 2))
+    rows[1000:] += 8.0
+    rows[:5] += 1e4
+    found = BayesianGaussianMixture(10, covariance_prior=np.eye(2), random_state=0).fit(rows)
+    np.testing.assert_allclose(found.mass_[:3], [1000, 995, 5], atol=1)
+
+
+def test_a_row_that_stands_for_most_gets_a_component(near) -> None:
+    weight = np.ones(len(near))
+    weight[0] = 1e6
+    found = BayesianGaussianMixture(10, random_state=0).fit(near, sample_weight=weight)
+    np.testing.assert_allclose(found.mass_[0], 1e6, atol=1)
+    assert (found.mass_ > 0).sum() > 1
+
+
+@pytest.mark.parametrize("seed", [5, 11])
+def test_columns_with_long_tails_get_components(seed) -> None:
+    column = np.random.default_rng(seed).standard_cauchy((2000, 1))
+    found = BayesianGaussianMixture(10, random_state=0).fit(column)
+    other = BayesianGaussianMixture(10, init_params="kmeans", random_state=0).fit(column)
+    assert found.lower_bound_ > other.lower_bound_ - 10
+    assert (found.mass_ > 0).sum() > 2
+
+
 def test_arrays_cannot_be_set(near) -> None:
     with pytest.raises(NotFittedError):
         BayesianGaussianMixture().predict(near)

@@ -22,6 +22,9 @@ ROWS_PER_AXIS = 20  # rows of a half for each further axis
 LEAST_ROWS, ROWS_FOR_AXIS, HALF_SHARE = 100, 40, 8  # halves need 100 rows, 40 for each axis, and an eighth of all
 FEWEST = 2  # distinct rows in the sample of a component that is split
 FEW = 8  # with fewer distinct rows, all make halves and none judges
+TAILED = 0.1  # of the variance: smaller squares that most rows have say that others are far away; 0.45 in a normal one
+ANY_WEIGHT = 1e-9  # of a half where rows are far away
+FARTHEST = 256  # rows that are all looked at there; of the others 8 times as many
 HEAVY = 5.0  # all rows make halves also where one has so many times the mean weight
 APART = (
     0.7  # (mean |x|)² / mean x² from the mean: 1 for two points, 3/4 for a uniform and 2/π for a normal distribution
@@ -92,10 +95,21 @@ class Births:
             some, cuts = (along[::step], weight[::step] / weight[::step].sum()), self.rng.random(1 + n_axes)
             found.append((along, halved_alone(*some, scale, cuts, is_full=is_full, has_heavy=not is_judged)))
         along, halves = max(found, key=lambda each: float(each[1].gain[0]))
-        if not np.isfinite(halves.gain[0]):
-            return None
-        if is_judged and len(places) > 8 * n_axes and weight[1::2] @ halves.gains(0, along[1::2]) <= 0:
-            return None
+        is_found = bool(np.isfinite(halves.gain[0]))
+        if is_found and is_judged and len(places) > 8 * n_axes:
+            is_found = weight[1::2] @ halves.gains(0, along[1::2]) > 0
+        if not is_found:
+            some = self._with_tails(every)
+            if some is None:
+                return None
+            along, weight = some
+            rows, cuts = along, self.rng.random(1 + n_features)
+            share = weight / weight.sum()
+            halves = halved_alone(
+                rows, share, self._scale, cuts, is_full=is_full, has_heavy=True, has_tails=True, least=ANY_WEIGHT
+            )
+            if not halves.gain[0] > 0 or not np.isfinite(halves.gain[0]):
+                return None
         first = halves.first_share(0, along)
         shares = weight * np.stack((first, 1.0 - first))
         mass = shares.sum(axis=1)
@@ -109,6 +123,27 @@ class Births:
             covariances = (shares[:, None] @ offsets**2)[:, 0] / mass[:, None]
             covariances = covariances.mean(axis=1) if q.prior.form is Second.TRACE else covariances
         return mass / mass.sum(), means, covariances
+
+    def _with_tails(self, every: Places) -> tuple[Array, Array] | None:
+        """Rows and weights of a group in which a few rows make most of the variance; None where none do.
+
+        The farthest rows are all among them, and the others stand for more.
+        """
+        rows, weight = self.sample.filled[every], self.sample.weight[every]
+        share = weight / weight.sum()
+        squares = (rows - share @ rows) ** 2
+        variances = np.maximum(share @ squares, np.finfo(np.float64).tiny)
+        if not (share @ (squares < TAILED * variances) > 0.5).any() and weight.max() <= HEAVY * weight.mean():
+            return None
+        order = np.argsort((squares / variances).max(axis=1) * weight, kind="stable")
+        near, far = order[:-FARTHEST], order[-FARTHEST:]
+        near = near[_evenly(np.arange(len(near)), FARTHEST * 8)]
+        rest = weight[order[:-FARTHEST]].sum()
+        chosen = np.concatenate((near, far))
+        weights = np.array(weight[chosen])
+        if near.size:
+            weights[: len(near)] *= rest / weight[near].sum()
+        return rows[chosen], weights
 
     def _has_even_weights(self, places: Places) -> bool:
         """Whether no complete row has the weight of many; rows without a single cell are alike and say nothing."""

@@ -6,7 +6,7 @@ unconstrained variances if the structure of the mixture has variances only.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -61,13 +61,25 @@ class Halves(NamedTuple):
         return share
 
 
-def halved(rows: Array, weight: Array, scale: Array, cuts: Array, *, is_full: bool, has_heavy: bool = False) -> Halves:
+def halved(
+    rows: Array,
+    weight: Array,
+    scale: Array,
+    cuts: Array,
+    *,
+    is_full: bool,
+    has_heavy: bool = False,
+    has_tails: bool = False,
+    least: float = LEAST_WEIGHT,
+) -> Halves:
     """Split each group from a cut across its longest axis and from another cut; return the better splits.
 
     Rows are (n_groups, n_rows, n_features), data units. Weights (n_groups, n_rows) sum to 1 in each group, and to 0 in
     a group without rows. Axes are compared on `scale` (n_features,), data units. `cuts`, (n_groups, 1 + n_features),
     are numbers from [0, 1): where the other cut of a group lies, and its direction. With `has_heavy` a third cut parts
-    the heaviest row from the others. Halves have covariances if `is_full`, else variances.
+    the heaviest row from the others, and with `has_tails` a cut parts rows that are far from the mean from those near
+    it, along the axis where most rows are nearest. Halves have covariances if `is_full`, else variances, and at least
+    the weight `least` each.
     """
     n_features = rows.shape[2]
     middle = contract("gn,gnd->gd", weight, rows)
@@ -92,7 +104,12 @@ def halved(rows: Array, weight: Array, scale: Array, cuts: Array, *, is_full: bo
     if has_heavy:
         heaviest = np.take_along_axis(rows, weight.argmax(axis=1)[:, None, None], axis=1)
         sides.append((rows == heaviest).all(axis=2))
-    first, *others = (_settled(whitened, weight, np.where(side, MIXED, 1 - MIXED), is_full) for side in sides)
+    if has_tails:
+        squares = whitened**2
+        nearest = np.median(squares, axis=1).argmin(axis=1)
+        sides.append(np.take_along_axis(squares, nearest[:, None, None], axis=2)[:, :, 0] > 1)
+    starts = (np.where(side, MIXED, 1 - MIXED) for side in sides)
+    first, *others = (_settled(whitened, weight, start, is_full, least) for start in starts)
     for other in others:
         is_better = other[0] > first[0]
         best = (np.where(is_better.reshape(-1, *[1] * (b.ndim - 1)), b, a) for a, b in zip(first, other, strict=True))
@@ -101,13 +118,11 @@ def halved(rows: Array, weight: Array, scale: Array, cuts: Array, *, is_full: bo
     return Halves(gain, middle, whitening / scale, weights, means, factors)
 
 
-def halved_alone(
-    rows: Array, weight: Array, scale: Array, cuts: Array, *, is_full: bool, has_heavy: bool = False
-) -> Halves:
+def halved_alone(rows: Array, weight: Array, scale: Array, cuts: Array, *, is_full: bool, **others: Any) -> Halves:
     """Split one group, by the core where it can; the arguments are those of `halved` without the first axis."""
     target, n_features = native_target(), rows.shape[1]
-    if target is None or has_heavy:
-        return halved(rows[None], weight[None], scale, cuts[None], is_full=is_full, has_heavy=has_heavy)
+    if target is None or any(others.values()):
+        return halved(rows[None], weight[None], scale, cuts[None], is_full=is_full, **others)
     of_group = np.ascontiguousarray(rows), np.ascontiguousarray(weight), is_full, np.ascontiguousarray(scale), cuts
     gain, middle, whitening, weights, means, factors = target.halved(*of_group)
     if is_full:
@@ -126,7 +141,7 @@ def _quantiles(values: Array, weight: Array, part: Array) -> Array:
     return np.take_along_axis(values, place, axis=1)
 
 
-def _settled(rows: Array, weight: Array, first: Array, is_full: bool) -> tuple[Array, ...]:
+def _settled(rows: Array, weight: Array, first: Array, is_full: bool, least: float) -> tuple[Array, ...]:
     """Make steps of EM from responsibilities (n_groups, n_rows) of the first half: gain, weights, means and factors.
 
     The gain is that before the last M-step.
@@ -135,7 +150,7 @@ def _settled(rows: Array, weight: Array, first: Array, is_full: bool) -> tuple[A
     for step in range(STEPS + 1):
         shares = shares * weight[:, None]
         weights = shares.sum(axis=2)
-        has_rows &= (weights > LEAST_WEIGHT).all(axis=1)
+        has_rows &= (weights > least).all(axis=1)
         shares = shares / np.maximum(weights, TINY)[:, :, None]
         means = shares @ rows
         if is_full:

@@ -124,7 +124,7 @@ public:
 private:
     bool is_sound(Mixture& mixture, const double* anchor) {
         has_collapsed_ = (!posterior_ && is_noise(mixture)) || !factorise(mixture);
-        return !has_collapsed_ && loss(mixture, anchor) <= task_.limits.loss;
+        return !has_collapsed_ && (loss_ = loss(mixture, anchor)) <= task_.limits.loss;
     }
 
     bool expect(const Mixture& mixture, const double* anchor, MomentsView out) {
@@ -355,12 +355,13 @@ private:
         return largest;
     }
 
-    // Whether rows may be whitened once for all, and moments taken about one centre.
+    // Whether rows may be whitened once for all, and moments taken about one centre. The mixture is that of the last step.
     bool is_near(const Mixture& mixture) {
         const Numbers& whitened = whiten_offsets(mixture, nullptr);
         double farthest = 0;
         for (Index k = 0; k < n_components_; ++k) farthest = std::max(farthest, product(whitened, k, k));
-        return farthest <= task_.limits.distance * task_.limits.distance && loss(mixture, nullptr) <= task_.limits.loss;
+        const double squared = task_.limits.distance * task_.limits.distance;
+        return farthest <= squared && (loss_ ? *loss_ : loss(mixture, nullptr)) <= task_.limits.loss;
     }
 
     const KernelTable& kernels_;
@@ -371,6 +372,7 @@ private:
     const Index n_components_, d_, n_covariances_;
     const bool has_one_matrix_;
     bool has_collapsed_ = false;
+    std::optional<double> loss_;  // of the mixture that the last step made
     Numbers log_scale_, origin_means_, mass_, first_, second_, offsets_, degrees_, repeated_, triangles_, variances_;
     std::optional<Approximation> posterior_;
 };

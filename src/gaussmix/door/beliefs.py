@@ -20,6 +20,7 @@ from gaussmix.numerics.arrays import Array
 from gaussmix.waist.need import Second
 
 TYPES = ("dirichlet_process", "dirichlet_distribution")
+FARTHEST = 1e150  # data units
 MOST = 1e9  # rows: of more, the logarithms of gamma functions have no digits left for the bound
 
 
@@ -101,7 +102,12 @@ def _positive(name: str, value: Any, otherwise: float, most: float = np.inf) -> 
 
 
 def _mean(value: Any, n_features: int) -> Array | None:
-    return None if value is None else _numbers("mean_prior", value, (n_features,))
+    if value is None:
+        return None
+    mean = _numbers("mean_prior", value, (n_features,))
+    if np.abs(mean).max() > FARTHEST:
+        raise ValueError(f"mean_prior must be within ±{FARTHEST:g}: squares of larger numbers overflow.")
+    return mean
 
 
 def _scale(value: Any, family: Family, n_features: int) -> Array | None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gaussmix.em.approximation import Approximation
-from gaussmix.em.halves import RESOLVED, Halves, halved_alone
+from gaussmix.em.halves import RESOLVED, TINY, Halves, halved_alone
 from gaussmix.numerics.arrays import Array, Places
 from gaussmix.numerics.axes import principal_axes
 from gaussmix.numerics.blas import one_blas_thread
@@ -24,12 +25,21 @@ FEWEST = 2  # distinct rows in the sample of a component that is split
 FEW = 8  # with fewer distinct rows, all make halves and none judges
 TAILED = 0.1  # of the variance: smaller squares that most rows have say that others are far away; 0.45 in a normal one
 ANY_WEIGHT = 1e-9  # of a half where rows are far away
-FARTHEST = 256  # rows that are all looked at there; of the others 8 times as many
+FARTHEST, NEAR = 256, 2048  # rows that are looked at there: the farthest, and so many of the others
 HEAVY = 5.0  # all rows make halves also where one has so many times the mean weight
 APART = (
     0.7  # (mean |x|)² / mean x² from the mean: 1 for two points, 3/4 for a uniform and 2/π for a normal distribution
 )
 SHORT = 1e-9  # of the largest variance: with less, a feature may be constant up to rounding
+
+
+class Cut(NamedTuple):
+    """Rows of a component with their weights, the same along the axes of its halves, and the halves."""
+
+    rows: Array
+    weight: Array
+    along: Array
+    halves: Halves
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,37 +89,16 @@ class Births:
         """Weights (2,), means (2, n_features) and covariances (2, …) of two halves of rows; None if they are no better.
 
         Halves are found from every other row, along the longest axes. They are no better where they lower the density
-        of the rows between. Of few rows, and where one has the weight of many, all are needed to find halves.
+        of the rows between. Of few rows, and where one has the weight of many, all are needed to find halves. Where
+        there are none, a few rows may be far from the others.
         """
         if len(every) < FEWEST:
             return None
-        n_features, is_full = len(self._scale), q.prior.form is Second.FULL
-        most_axes = min(n_features, AXES)
-        places = _evenly(every, 2 * max(LEAST_ROWS, ROWS_FOR_AXIS * most_axes, len(every) // HALF_SHARE))
-        rows, weight = self.sample.filled[places], self.sample.weight[places]
-        is_judged = len(places) >= FEW and self._has_even_weights(places)
-        n_axes = min(most_axes, max(LEAST_AXES, len(places) // (2 * ROWS_PER_AXIS)))
-        step, found = 2 if is_judged else 1, list[tuple[Array, Halves]]()
-        for unit in _units(rows, weight / weight.sum(), self._scale):
-            along, scale = (rows, unit) if n_axes == n_features else _along_axes(rows, weight, n_axes, unit)
-            some, cuts = (along[::step], weight[::step] / weight[::step].sum()), self.rng.random(1 + n_axes)
-            found.append((along, halved_alone(*some, scale, cuts, is_full=is_full, has_heavy=not is_judged)))
-        along, halves = max(found, key=lambda each: float(each[1].gain[0]))
-        is_found = bool(np.isfinite(halves.gain[0]))
-        if is_found and is_judged and len(places) > 8 * n_axes:
-            is_found = weight[1::2] @ halves.gains(0, along[1::2]) > 0
-        if not is_found:
-            some = self._with_tails(every)
-            if some is None:
-                return None
-            along, weight = some
-            rows, cuts = along, self.rng.random(1 + n_features)
-            share = weight / weight.sum()
-            halves = halved_alone(
-                rows, share, self._scale, cuts, is_full=is_full, has_heavy=True, has_tails=True, least=ANY_WEIGHT
-            )
-            if not halves.gain[0] > 0 or not np.isfinite(halves.gain[0]):
-                return None
+        is_full = q.prior.form is Second.FULL
+        found = self._cut(every, is_full) or self._cut_tails(every, is_full)
+        if found is None:
+            return None
+        rows, weight, along, halves = found
         first = halves.first_share(0, along)
         shares = weight * np.stack((first, 1.0 - first))
         mass = shares.sum(axis=1)
@@ -124,26 +113,51 @@ class Births:
             covariances = covariances.mean(axis=1) if q.prior.form is Second.TRACE else covariances
         return mass / mass.sum(), means, covariances
 
-    def _with_tails(self, every: Places) -> tuple[Array, Array] | None:
-        """Rows and weights of a group in which a few rows make most of the variance; None where none do.
+    def _cut(self, every: Places, is_full: bool) -> Cut | None:
+        """Halves of a group; None if they are no better than one component."""
+        n_features = len(self._scale)
+        most_axes = min(n_features, AXES)
+        places = _evenly(every, 2 * max(LEAST_ROWS, ROWS_FOR_AXIS * most_axes, len(every) // HALF_SHARE))
+        rows, weight = self.sample.filled[places], self.sample.weight[places]
+        is_judged = len(places) >= FEW and self._has_even_weights(places)
+        n_axes = min(most_axes, max(LEAST_AXES, len(places) // (2 * ROWS_PER_AXIS)))
+        step, found = 2 if is_judged else 1, list[Cut]()
+        for unit in _units(rows, weight / weight.sum(), self._scale):
+            along, scale = (rows, unit) if n_axes == n_features else _along_axes(rows, weight, n_axes, unit)
+            some, cuts = (along[::step], weight[::step] / weight[::step].sum()), self.rng.random(1 + n_axes)
+            halves = halved_alone(*some, scale, cuts, is_full=is_full, has_heavy=not is_judged)
+            found.append(Cut(rows, weight, along, halves))
+        best = max(found, key=lambda each: float(each.halves.gain[0]))
+        if not np.isfinite(best.halves.gain[0]):
+            return None
+        if is_judged and len(places) > 8 * n_axes and weight[1::2] @ best.halves.gains(0, best.along[1::2]) <= 0:
+            return None
+        return best
 
-        The farthest rows are all among them, and the others stand for more.
+    def _cut_tails(self, every: Places, is_full: bool) -> Cut | None:
+        """Halves of a group in which a few rows make most of the variance or of the weight; None where none do.
+
+        Such rows are too few for halves of the usual weight. The farthest are all looked at, and the others stand for
+        more.
         """
         rows, weight = self.sample.filled[every], self.sample.weight[every]
         share = weight / weight.sum()
         squares = (rows - share @ rows) ** 2
-        variances = np.maximum(share @ squares, np.finfo(np.float64).tiny)
-        if not (share @ (squares < TAILED * variances) > 0.5).any() and weight.max() <= HEAVY * weight.mean():
+        variances = np.maximum(share @ squares, (RESOLVED * np.abs(rows).max(axis=0)) ** 2 + TINY)
+        is_tailed = (share @ (squares < TAILED * variances) > 0.5) & (share @ squares >= variances)
+        if not is_tailed.any() and self._has_even_weights(every):
             return None
         order = np.argsort((squares / variances).max(axis=1) * weight, kind="stable")
-        near, far = order[:-FARTHEST], order[-FARTHEST:]
-        near = near[_evenly(np.arange(len(near)), FARTHEST * 8)]
-        rest = weight[order[:-FARTHEST]].sum()
-        chosen = np.concatenate((near, far))
-        weights = np.array(weight[chosen])
-        if near.size:
-            weights[: len(near)] *= rest / weight[near].sum()
-        return rows[chosen], weights
+        near = order[:-FARTHEST]
+        some = near[_evenly(np.arange(len(near)), NEAR)]
+        places = np.concatenate((some, order[-FARTHEST:]))
+        rows, kept = rows[places], weight[places]
+        if some.size:
+            kept[: len(some)] *= weight[near].sum() / weight[some].sum()
+        cuts = self.rng.random(1 + len(self._scale))
+        how = {"has_heavy": True, "has_tails": True, "least": ANY_WEIGHT}
+        halves = halved_alone(rows, kept / kept.sum(), self._scale, cuts, is_full=is_full, **how)
+        return Cut(rows, kept, rows, halves) if 0 < halves.gain[0] < np.inf else None
 
     def _has_even_weights(self, places: Places) -> bool:
         """Whether no complete row has the weight of many; rows without a single cell are alike and say nothing."""

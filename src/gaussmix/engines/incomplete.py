@@ -105,8 +105,8 @@ class IncompleteEngine(Stepper):
     def run_em(
         self, block: Block, facts: None, start: tuple[Array, Array, Array], algebra: Algebra, control: Control
     ) -> Course | None:
-        core, shape = self._core, start[1].shape
-        if core is None or block.log_prior is not None or not has_short_m_steps(*shape, algebra):
+        core, (n_components, n_features) = self._core, start[1].shape
+        if core is None or block.log_prior is not None or not has_short_m_steps(n_components, n_features, algebra):
             return None
         return run_em(*core, block, None, start, algebra, control, is_incomplete=True)
 

@@ -24,8 +24,8 @@ constexpr double kCoarse = 1e-6;      // nats per row: the tolerance of EM at fi
 constexpr double kNegligible = 1e-3;  // nats: NEGLIGIBLE of em/bound_moves.py
 constexpr double kEmpty = 1;          // rows
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
-constexpr double kTailed = 0.1, kAnyWeight = 1e-9;  // em/births.py
-constexpr double kLongest = 4, kGrowth = 4;         // of extrapolations, relative to two steps
+constexpr double kAnyWeight = 1e-9;          // em/births.py
+constexpr double kLongest = 4, kGrowth = 4;  // of extrapolations, relative to two steps
 
 using Places = std::vector<Index>;
 
@@ -358,14 +358,13 @@ private:
         return {mean, variance};
     }
 
-    // Whether a few rows far away make most of the variance.
+    // Whether a row is farther away than a half of the least weight could be.
     static bool has_tails(const GroupView& group) {
         const auto [mean, variance] = moments(group);
-        double near = 0;
         for (Index i = 0; i < group.n_rows; ++i) {
-            if ((group.rows[i] - mean) * (group.rows[i] - mean) < kTailed * variance) near += group.weight[i];
+            if ((group.rows[i] - mean) * (group.rows[i] - mean) * kLeastWeight > variance) return true;
         }
-        return near > 0.5;
+        return false;
     }
 
     double draw() { return task_.uniform[cursor_++ % task_.n_uniform]; }

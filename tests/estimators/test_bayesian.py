@@ -451,12 +451,14 @@ def test_a_few_rows_far_away_get_a_component(structure, distance) -> None:
     assert not found.mass_[2:].any()
 
 
-def test_a_few_rows_far_away_hide_no_clusters_if_the_prior_does_not() -> None:
-    rows = np.random.default_rng(0).normal(size=(2000, 2))
-    rows[1000:] += 8.0
-    rows[:5] += 1e4
-    found = BayesianGaussianMixture(10, covariance_prior=np.eye(2), random_state=0).fit(rows)
-    np.testing.assert_allclose(found.mass_[:3], [1000, 995, 5], atol=1)
+@pytest.mark.parametrize("distance", [500, 1e4])
+@pytest.mark.parametrize("missing", [0.0, 0.1])
+def test_a_few_rows_far_away_hide_no_clusters_if_the_prior_does_not(distance, missing, rng) -> None:
+    rows = rng.normal(size=(3000, 3)) + np.repeat([0.0, 6.0, 12.0], 1000)[:, None]
+    rows[:3] += distance
+    rows[rng.random(rows.shape) < missing] = np.nan
+    found = BayesianGaussianMixture(10, covariance_prior=np.eye(3), random_state=0).fit(rows)
+    np.testing.assert_allclose(found.mass_[:4], [1000, 1000, 997, 3], atol=2)
 
 
 def test_a_row_that_stands_for_most_gets_a_component(near) -> None:

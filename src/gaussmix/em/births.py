@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gaussmix.em.approximation import Approximation
-from gaussmix.em.halves import RESOLVED, TINY, Halves, halved_alone
+from gaussmix.em.halves import LEAST_WEIGHT, RESOLVED, TINY, Halves, halved_alone
 from gaussmix.numerics.arrays import Array, Places
 from gaussmix.numerics.axes import principal_axes
 from gaussmix.numerics.blas import one_blas_thread
@@ -23,9 +23,9 @@ ROWS_PER_AXIS = 20  # rows of a half for each further axis
 LEAST_ROWS, ROWS_FOR_AXIS, HALF_SHARE = 100, 40, 8  # halves need 100 rows, 40 for each axis, and an eighth of all
 FEWEST = 2  # distinct rows in the sample of a component that is split
 FEW = 8  # with fewer distinct rows, all make halves and none judges
-TAILED = 0.1  # of the variance: smaller squares that most rows have say that others are far away; 0.45 in a normal one
 ANY_WEIGHT = 1e-9  # of a half where rows are far away
 FARTHEST, NEAR = 256, 2048  # rows that are looked at there: the farthest, and so many of the others
+COMPLETE = 0.25  # of the weight: with more of it in complete rows, the others make no halves
 HEAVY = 5.0  # all rows make halves also where one has so many times the mean weight
 APART = (
     0.7  # (mean |x|)² / mean x² from the mean: 1 for two points, 3/4 for a uniform and 2/π for a normal distribution
@@ -94,7 +94,9 @@ class Births:
         """
         if len(every) < FEWEST:
             return None
-        is_full = q.prior.form is Second.FULL
+        is_full, complete = q.prior.form is Second.FULL, every[self._of_complete[every] > 0]
+        if self._of_complete[complete].sum() > COMPLETE * self.sample.weight[every].sum():
+            every = complete  # others would be cut by which cells they miss
         found = self._cut(every, is_full) or self._cut_tails(every, is_full)
         if found is None:
             return None
@@ -135,17 +137,16 @@ class Births:
         return best
 
     def _cut_tails(self, every: Places, is_full: bool) -> Cut | None:
-        """Halves of a group in which a few rows make most of the variance or of the weight; None where none do.
+        """Halves of a group in which a few rows are far from the others, or have most of the weight; None otherwise.
 
-        Such rows are too few for halves of the usual weight. The farthest are all looked at, and the others stand for
-        more.
+        A row is far if no half of the least usual weight could be: a half with a share p of the rows is at most
+        (1 − p) / p variances from the mean. The farthest are all looked at, and the others stand for more.
         """
         rows, weight = self.sample.filled[every], self.sample.weight[every]
         share = weight / weight.sum()
         squares = (rows - share @ rows) ** 2
         variances = np.maximum(share @ squares, (RESOLVED * np.abs(rows).max(axis=0)) ** 2 + TINY)
-        is_tailed = (share @ (squares < TAILED * variances) > 0.5) & (share @ squares >= variances)
-        if not is_tailed.any() and self._has_even_weights(every):
+        if (squares * LEAST_WEIGHT <= variances).all() and self._has_even_weights(every):
             return None
         order = np.argsort((squares / variances).max(axis=1) * weight, kind="stable")
         near = order[:-FARTHEST]

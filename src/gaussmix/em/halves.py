@@ -78,7 +78,7 @@ def halved(
     a group without rows. Axes are compared on `scale` (n_features,), data units. `cuts`, (n_groups, 1 + n_features),
     are numbers from [0, 1): where the other cut of a group lies, and its direction. With `has_heavy` a third cut parts
     the heaviest row from the others, and with `has_tails` a cut parts rows that are far from the mean from those near
-    it, along the axis where most rows are nearest. Halves have covariances if `is_full`, else variances, and at least
+    it, along the axis with the farthest row. Halves have covariances if `is_full`, else variances, and at least
     the weight `least` each.
     """
     n_features = rows.shape[2]
@@ -106,8 +106,8 @@ def halved(
         sides.append((rows == heaviest).all(axis=2))
     if has_tails:
         squares = whitened**2
-        nearest = np.median(squares, axis=1).argmin(axis=1)
-        sides.append(np.take_along_axis(squares, nearest[:, None, None], axis=2)[:, :, 0] > 1)
+        farthest = squares.max(axis=1).argmax(axis=1)
+        sides.append(np.take_along_axis(squares, farthest[:, None, None], axis=2)[:, :, 0] > 1)
     starts = (np.where(side, MIXED, 1 - MIXED) for side in sides)
     first, *others = (_settled(whitened, weight, start, is_full, least) for start in starts)
     for other in others:

@@ -12,7 +12,8 @@ from gaussmix.covariances.base import Covariances
 from gaussmix.errors import SingularCovariance
 from gaussmix.numerics.arrays import Array, Places
 from gaussmix.numerics.contract import contract
-from gaussmix.numerics.factorise import factorise
+from gaussmix.numerics.elementary import exponential, log
+from gaussmix.numerics.factorise import factorise, lower_roots
 from gaussmix.waist.need import Second
 from gaussmix.waist.whitening.triangular import TriangularWhitening
 
@@ -38,21 +39,21 @@ class Dense(Covariances):
         An affine combination of covariances with one volume has it too, and so have those with one shape and
         orientation.
         """
-        lower = np.linalg.cholesky(self.each)
+        lower = lower_roots(self.each)
         roots = np.einsum("kii->ki", lower)
         below = (lower / roots[:, None, :])[:, *self._below]
-        return np.concatenate((below, 2 * np.log(roots)), axis=1)
+        return np.concatenate((below, 2 * log(roots)), axis=1)
 
     def at(self, coordinates: Array) -> Dense:
         below, logarithms = self._parted(coordinates)
         np.einsum("kii->ki", below)[...] = 1.0
-        return replace(self, each=squared(below * np.exp(0.5 * logarithms)[:, None, :]))
+        return replace(self, each=squared(below * exponential(0.5 * logarithms)[:, None, :]))
 
     def lengths(self, changes: Array) -> Array:
         """With W = D^(−½) M⁻¹, these are W dM D^½ and ½ dlog D times √2."""
         below, logarithms = self._parted(changes)
         factors = self.whitening.factors
-        relative = factors @ below / np.einsum("kii->ki", factors)[:, None, :]
+        relative = contract("kij,mkjl->mkil", factors, below) / np.einsum("kii->ki", factors)[:, None, :]
         return np.concatenate((relative[..., *self._below], math.sqrt(0.5) * logarithms), axis=-1)
 
     @property

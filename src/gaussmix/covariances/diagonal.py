@@ -10,6 +10,7 @@ import numpy as np
 from gaussmix.covariances.base import Covariances
 from gaussmix.covariances.dense import Dense, squared
 from gaussmix.numerics.arrays import Array, Places
+from gaussmix.numerics.elementary import exponential, log
 from gaussmix.waist.need import Second
 from gaussmix.waist.whitening.diagonal import DiagonalWhitening
 
@@ -24,10 +25,10 @@ class Diagonal(Covariances):
         return (n_features,)
 
     def coordinates(self) -> Array:
-        return np.log(self.each)
+        return log(self.each)
 
     def at(self, coordinates: Array) -> Diagonal:
-        return replace(self, each=np.exp(coordinates))
+        return replace(self, each=exponential(coordinates))
 
     def lengths(self, changes: Array) -> Array:
         return changes * math.sqrt(0.5)

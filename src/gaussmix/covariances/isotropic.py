@@ -10,6 +10,7 @@ import numpy as np
 from gaussmix.covariances.base import Covariances
 from gaussmix.covariances.diagonal import Diagonal, is_scaled_selection
 from gaussmix.numerics.arrays import Array, Places
+from gaussmix.numerics.elementary import exponential, log
 from gaussmix.waist.need import Second
 from gaussmix.waist.whitening.spherical import SphericalWhitening
 
@@ -24,10 +25,10 @@ class Isotropic(Covariances):
         return ()
 
     def coordinates(self) -> Array:
-        return np.log(self.each)[:, None]
+        return log(self.each)[:, None]
 
     def at(self, coordinates: Array) -> Isotropic:
-        return replace(self, each=np.exp(coordinates[:, 0]))
+        return replace(self, each=exponential(coordinates[:, 0]))
 
     def lengths(self, changes: Array) -> Array:
         return changes * math.sqrt(0.5 * self.n_features)

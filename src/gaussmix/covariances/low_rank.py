@@ -12,6 +12,7 @@ from gaussmix.covariances.dense import Dense
 from gaussmix.numerics.arrays import Array, Places
 from gaussmix.numerics.axes import principal_axes
 from gaussmix.numerics.contract import contract
+from gaussmix.numerics.elementary import exponential, log
 from gaussmix.waist.need import Second
 from gaussmix.waist.whitening.low_rank import LowRankWhitening, spectrum
 
@@ -53,12 +54,12 @@ class LowRank(Covariances):
 
     def coordinates(self) -> Array:
         """Λ and log ψ."""
-        return np.concatenate((self.loadings.reshape(len(self.each), -1), np.log(self.noise)), axis=1)
+        return np.concatenate((self.loadings.reshape(len(self.each), -1), log(self.noise)), axis=1)
 
     def at(self, coordinates: Array) -> LowRank:
         n_loadings = self.n_features * (self.each.shape[2] - 1)
         loadings = coordinates[:, :n_loadings].reshape(self.loadings.shape)
-        noise = np.exp(coordinates[:, n_loadings:])
+        noise = exponential(coordinates[:, n_loadings:])
         return LowRank.joined(loadings, noise, self.n_components, self.is_shared)
 
     def lengths(self, changes: Array) -> Array:
@@ -69,10 +70,9 @@ class LowRank(Covariances):
         n, n_loadings = len(self.each), self.n_features * (self.each.shape[2] - 1)
         whitening = LowRankWhitening.of(math.sqrt(0.5) * self.loadings, self.noise)
         moved = np.array(changes)
-        for k in range(n):
-            loadings = changes[:, k, :n_loadings].reshape(len(changes), self.n_features, -1).swapaxes(1, 2)
-            rows = whitening.whiten(k, loadings.reshape(-1, self.n_features))
-            moved[:, k, :n_loadings] = rows.reshape(len(changes), -1)
+        for one in moved:
+            loadings = one[:, :n_loadings].reshape(n, self.n_features, -1).transpose(2, 0, 1)
+            one[:, :n_loadings] = np.concatenate([whitening.whiten_each(each) for each in loadings], axis=1)
         moved[..., n_loadings:] *= math.sqrt(0.5)
         return moved
 

@@ -23,7 +23,8 @@ from gaussmix.errors import Outcome
 from gaussmix.families.base import Family
 from gaussmix.model import Model
 from gaussmix.numerics.arrays import Array
-from gaussmix.numerics.blas import one_blas_thread
+from gaussmix.numerics.contract import contract
+from gaussmix.numerics.elementary import exponential, log
 from gaussmix.waist.moments import Scatter
 from gaussmix.waist.need import Second
 
@@ -131,11 +132,12 @@ class Proposal:
         residuals = path.images - path.points
         basis = np.concatenate((np.diff(path.points, axis=0), np.diff(residuals, axis=0), residuals[-1:]))
         lengths = _lengths(basis, path.after)
-        gram = lengths @ lengths.T
+        gram = contract("ix,jx->ij", lengths, lengths)
         shares = _newton_step(gram)
-        length = math.sqrt(max(0.0, float(shares @ gram @ shares)))
+        length = math.sqrt(max(0.0, float(contract("i,i->", contract("ij,j->i", gram, shares), shares))))
         part = min(1.0, path.longest / length) if length else 1.0
-        return cls(part * (shares @ basis), part * length, 0.5 * float(shares @ gram[-1]))
+        gain = 0.5 * float(contract("i,i->", shares, gram[-1]))
+        return cls(part * contract("i,ix->x", shares, basis), part * length, gain)
 
 
 def has_path(trace: Trace) -> bool:
@@ -171,8 +173,7 @@ class Acceleration:
             return self._refused(path, before.trace, state)
         if trace.frozen or state.outcome is Outcome.NON_FINITE or _has_lost(state.model):
             return state
-        with one_blas_thread():
-            return self._gone_on(path, before.model, state, height)
+        return self._gone_on(path, before.model, state, height)
 
     def _begun(self, state: State) -> State:
         """Accelerate from the next step on, if the run is slow."""
@@ -230,7 +231,7 @@ class Acceleration:
         """The model with these coordinates; None if no model has them."""
         n_weights, n_means = like.all_weights.size, like.means.size
         with np.errstate(over="ignore", invalid="ignore"):
-            shares = np.exp(coordinates[:n_weights] - coordinates[:n_weights].max())
+            shares = exponential(coordinates[:n_weights] - coordinates[:n_weights].max())
             means = coordinates[n_weights:][:n_means].reshape(like.means.shape)
             rest = coordinates[n_weights + n_means :].reshape(len(like.covariances.each), -1)
             covariances = like.covariances.at(rest)
@@ -242,7 +243,7 @@ class Acceleration:
             noise = noise.weighing(float(shares[-1]))
         if not like.family.is_step:  # a structure may constrain covariances beyond their coordinates
             need = like.family.need(None)
-            second = covariances.each[0] if need.pooled else np.einsum("k,k...->k...", weights, covariances.each)
+            second = covariances.each[0] if need.pooled else (weights * covariances.each.T).T
             if need.second is Second.TRACE:
                 second = second * like.n_features
             scatter = Scatter(weights, second, like.n_features, need)
@@ -263,7 +264,7 @@ def _on(state: State, path: Path) -> State:
 def _coordinates(model: Model) -> Array:
     """Log weights, means and coordinates of the covariances. Only the structure constrains these numbers."""
     shares = np.maximum(model.all_weights, np.finfo(np.float64).tiny)  # noise may have lost its weight
-    parts = np.log(shares), model.means.ravel(), model.covariances.coordinates().ravel()
+    parts = log(shares), model.means.ravel(), model.covariances.coordinates().ravel()
     return np.concatenate(parts)
 
 
@@ -277,7 +278,7 @@ def _lengths(changes: Array, model: Model) -> Array:
     ends = [len(shares), len(shares) + n_components * n_features]
     of_weights, of_means, rest = np.split(changes, ends, axis=1)
     offsets = of_means.reshape(-1, n_components, n_features)
-    whitened = np.stack([model.whitening.whiten(k, offsets[:, k]) for k in range(n_components)], axis=1)
+    whitened = np.array([model.whitening.whiten_each(each) for each in offsets])
     covariances = model.covariances
     of_covariances = covariances.lengths(rest.reshape(len(changes), len(covariances.each), -1))
     importance = np.ones(1) if covariances.is_shared else roots
@@ -298,8 +299,8 @@ def _newton_step(gram: Array) -> Array:
     step, taken = np.zeros(len(gram)), np.zeros(m)
     step[-1] = 1.0
     for i in usable[::-1]:
-        taken[i] = gram[i] @ step / curvature[i]
+        taken[i] = contract("j,j->", gram[i], step) / curvature[i]
         step[m + i] += taken[i]
     for i in usable:
-        step[i] += taken[i] + gram[m + i] @ step / curvature[i]
+        step[i] += taken[i] + contract("j,j->", gram[m + i], step) / curvature[i]
     return step

@@ -15,6 +15,7 @@ from gaussmix.em.halves import LEAST_WEIGHT, RESOLVED, TINY, Halves, halved_alon
 from gaussmix.numerics.arrays import Array, Places
 from gaussmix.numerics.axes import principal_axes
 from gaussmix.numerics.blas import one_blas_thread
+from gaussmix.numerics.contract import contract
 from gaussmix.starts.sample import Distinct
 from gaussmix.waist.need import Second
 
@@ -106,12 +107,12 @@ class Births:
         mass = shares.sum(axis=1)
         if not mass.all():
             return None
-        means = shares @ rows / mass[:, None]
+        means = contract("hn,nd->hd", shares, rows) / mass[:, None]
         offsets = rows - means[:, None]
         if is_full:
-            covariances = (offsets * shares[:, :, None]).swapaxes(1, 2) @ offsets / mass[:, None, None]
+            covariances = contract("hni,hnj->hij", offsets * shares[:, :, None], offsets) / mass[:, None, None]
         else:
-            covariances = (shares[:, None] @ offsets**2)[:, 0] / mass[:, None]
+            covariances = contract("hn,hnj->hj", shares, offsets**2) / mass[:, None]
             covariances = covariances.mean(axis=1) if q.prior.form is Second.TRACE else covariances
         return mass / mass.sum(), means, covariances
 
@@ -132,9 +133,9 @@ class Births:
         best = max(found, key=lambda each: float(each.halves.gain[0]))
         if not np.isfinite(best.halves.gain[0]):
             return None
-        if is_judged and len(places) > 8 * n_axes and weight[1::2] @ best.halves.gains(0, best.along[1::2]) <= 0:
-            return None
-        return best
+        if not is_judged or len(places) <= 8 * n_axes:
+            return best
+        return best if (weight[1::2] * best.halves.gains(0, best.along[1::2])).sum() > 0 else None
 
     def _cut_tails(self, every: Places, is_full: bool) -> Cut | None:
         """Halves of a group in which a few rows are far from the others, or have most of the weight; None otherwise.
@@ -144,8 +145,8 @@ class Births:
         """
         rows, weight = self.sample.filled[every], self.sample.weight[every]
         share = weight / weight.sum()
-        squares = (rows - share @ rows) ** 2
-        variances = np.maximum(share @ squares, (RESOLVED * np.abs(rows).max(axis=0)) ** 2 + TINY)
+        squares = (rows - contract("n,nj->j", share, rows)) ** 2
+        variances = np.maximum(contract("n,nj->j", share, squares), (RESOLVED * np.abs(rows).max(axis=0)) ** 2 + TINY)
         if (squares * LEAST_WEIGHT <= variances).all() and self._has_even_weights(every):
             return None
         order = np.argsort((squares / variances).max(axis=1) * weight, kind="stable")
@@ -172,9 +173,10 @@ class Births:
 
 def _along_axes(rows: Array, weight: Array, n_axes: int, scale: Array) -> tuple[Array, Array]:
     """Rows along their longest axes, (n_rows, n_axes), in the unit `scale` of each feature, and units of 1."""
-    offsets = (rows - (weight / weight.sum()) @ rows) / np.maximum(scale, RESOLVED * np.abs(rows).max(axis=0))
-    axes = principal_axes(((offsets * weight[:, None]).T @ offsets)[None])[1][0]
-    return offsets @ axes[:, :n_axes], np.ones(n_axes)
+    centre = contract("n,nj->j", weight / weight.sum(), rows)
+    offsets = (rows - centre) / np.maximum(scale, RESOLVED * np.abs(rows).max(axis=0))
+    axes = principal_axes(contract("ni,nj->ij", offsets * weight[:, None], offsets)[None])[1][0]
+    return contract("ni,ij->nj", offsets, axes[:, :n_axes]), np.ones(n_axes)
 
 
 def _units(rows: Array, weight: Array, scale: Array) -> list[Array]:
@@ -184,10 +186,11 @@ def _units(rows: Array, weight: Array, scale: Array) -> list[Array]:
     any other one. In the second units the feature is longest in which rows are most like two points. Geary (1935),
     Biometrika 27, compares mean |x| with the standard deviation.
     """
-    offsets = (rows - weight @ rows) / np.maximum(scale, RESOLVED * np.abs(rows).max(axis=0))
-    squares = weight @ offsets**2
+    offsets = (rows - contract("n,nj->j", weight, rows)) / np.maximum(scale, RESOLVED * np.abs(rows).max(axis=0))
+    squares = contract("n,nj->j", weight, offsets**2)
     is_long = squares > SHORT * squares.max()
-    likeness = np.where(is_long, (weight @ np.abs(offsets)) ** 2 / np.where(is_long, squares, 1.0), 0.0)
+    lengths = contract("n,nj->j", weight, np.abs(offsets))
+    likeness = np.where(is_long, lengths**2 / np.where(is_long, squares, 1.0), 0.0)
     j = int(likeness.argmax())
     if likeness[j] < APART:
         return [scale]

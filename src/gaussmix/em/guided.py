@@ -13,6 +13,7 @@ from gaussmix.em.accumulate import StepTask
 from gaussmix.engines.base import Engine
 from gaussmix.numerics.arrays import Array
 from gaussmix.numerics.contract import contract
+from gaussmix.numerics.elementary import exponential
 from gaussmix.numerics.pieces import pieces
 from gaussmix.sources.base import Source
 from gaussmix.starts.base import Partition, centre_parameters, width_of
@@ -64,10 +65,10 @@ def _moved(centres: Array, whitening: Whitening | None, source: Source, engine: 
     around = _around(first.over(source).means(centres), whitening)
     for _ in range(MOST_PASSES):
         moments = StepTask(engine, len(centres), around, Need(Second.NONE), Rule.HARD).over(source)
-        centres, whiten = around.means, around.whitening.whiten
+        centres, whiten = around.means, around.whitening.whiten_each
         around = _around(moments.means(centres), whitening)
         shift, offsets = around.means - centres, around.means - around.means.mean(axis=0)
-        if float((whiten(0, shift) ** 2).sum()) <= SETTLED * float((whiten(0, offsets) ** 2).sum()):
+        if float((whiten(shift) ** 2).sum()) <= SETTLED * float((whiten(offsets) ** 2).sum()):
             break
     return around
 
@@ -81,7 +82,7 @@ def _around(centres: Array, whitening: Whitening | None) -> Parameters:
 def _possible(block: Block, n_components: int) -> Array:
     """How possible each component is for a row, (n_rows, n_components), from 0 to 1."""
     log_prior = block.row_log_prior(n_components)
-    return np.ones((block.n_rows, n_components)) if log_prior is None else np.exp(log_prior)
+    return np.ones((block.n_rows, n_components)) if log_prior is None else exponential(log_prior)
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,6 +14,8 @@ from gaussmix.numerics.arrays import Array
 from gaussmix.numerics.axes import principal_axes
 from gaussmix.numerics.contract import contract
 from gaussmix.numerics.core import native_target
+from gaussmix.numerics.elementary import log, softmax_and_log_sum
+from gaussmix.numerics.factorise import factorise
 
 STEPS = 5  # of EM, after a first M-step
 MIXED = 0.05  # first responsibility of a half for rows on the other side of the cut
@@ -48,17 +50,22 @@ class Halves(NamedTuple):
 
     def gains(self, group: int, rows: Array) -> Array:
         """Gains of log density over one component, nats, for rows in data units that were not split, (n_rows,)."""
-        whitened = (rows - self.middle[group]) @ self.whitening[group].T
-        joint = _log_joint(whitened, self.weights[group], self.means[group], self.factors[group])
-        found: Array = np.logaddexp(joint[0], joint[1]) + 0.5 * (whitened**2).sum(axis=1)
+        whitened = self._whitened(group, rows)
+        found: Array = self._shares(group, whitened)[1] + 0.5 * (whitened**2).sum(axis=1)
         return found
 
     def first_share(self, group: int, rows: Array) -> Array:
         """Responsibilities (n_rows,) of the first half of a group for rows in data units."""
-        whitened = (rows - self.middle[group]) @ self.whitening[group].T
-        joint = _log_joint(whitened, self.weights[group], self.means[group], self.factors[group])
-        share: Array = np.exp(joint[0] - np.logaddexp(joint[0], joint[1]))
+        share: Array = self._shares(group, self._whitened(group, rows))[0][0]
         return share
+
+    def _whitened(self, group: int, rows: Array) -> Array:
+        return contract("nd,ed->ne", rows - self.middle[group], self.whitening[group])
+
+    def _shares(self, group: int, whitened: Array) -> tuple[Array, Array]:
+        """Responsibilities (2, n_rows) of the halves of a group for whitened rows, and log densities (n_rows,)."""
+        of_group = (part[group : group + 1] for part in (self.weights, self.means, self.factors))
+        return softmax_and_log_sum(_log_joint(whitened[None], *of_group)[0], axis=0)
 
 
 def halved(
@@ -88,19 +95,19 @@ def halved(
     offset -= contract("gn,gnd->gd", weight, offset)[:, None]  # of a constant feature only rounding is left
     offset[weight == 0] = 0.0
     if is_full:
-        values, axes = principal_axes((offset * weight[:, :, None]).transpose(0, 2, 1) @ offset)
+        values, axes = principal_axes(contract("gnd,gne->gde", offset * weight[:, :, None], offset))
         axes = axes.transpose(0, 2, 1)
     else:
         values = contract("gn,gnd->gd", weight, offset**2)
         axes = np.broadcast_to(np.eye(n_features), (len(rows), n_features, n_features))
     values = np.maximum(values, np.maximum(FLATTEST * values.max(axis=1, keepdims=True), FLATTEST))
     whitening = axes / np.sqrt(values)[:, :, None]
-    whitened = offset @ whitening.transpose(0, 2, 1)
+    whitened = contract("gnd,ged->gne", offset, whitening)
     longest = np.eye(n_features)[values.argmax(axis=1)]
     direction = 2 * cuts[:, 1:] - 1
     part = SHORTEST_CUT + (1 - 2 * SHORTEST_CUT) * cuts[:, :1]
-    along = (whitened @ direction[:, :, None])[:, :, 0]
-    sides = [(whitened @ longest[:, :, None])[:, :, 0] > 0, along > _quantiles(along, weight, part)]
+    along = contract("gnd,gd->gn", whitened, direction)
+    sides = [contract("gnd,gd->gn", whitened, longest) > 0, along > _quantiles(along, weight, part)]
     if has_heavy:
         heaviest = np.take_along_axis(rows, weight.argmax(axis=1)[:, None, None], axis=1)
         sides.append((rows == heaviest).all(axis=2))
@@ -152,29 +159,27 @@ def _settled(rows: Array, weight: Array, first: Array, is_full: bool, least: flo
         weights = shares.sum(axis=2)
         has_rows &= (weights > least).all(axis=1)
         shares = shares / np.maximum(weights, TINY)[:, :, None]
-        means = shares @ rows
+        means = contract("ghn,gnd->ghd", shares, rows)
         if is_full:
             offset = rows[:, None] - means[:, :, None]
-            covariances = (offset * shares[..., None]).transpose(0, 1, 3, 2) @ offset
-            factors = np.linalg.inv(np.linalg.cholesky(covariances + RIDGE * np.eye(n_features)))
+            covariances = contract("ghnd,ghne->ghde", offset * shares[..., None], offset) + RIDGE * np.eye(n_features)
+            factors = factorise(covariances.reshape(-1, n_features, n_features))[0].reshape(covariances.shape)
         else:
-            variances = np.maximum(shares @ rows**2 - means**2, 0.0) + RIDGE
+            variances = np.maximum(contract("ghn,gnd->ghd", shares, rows**2) - means**2, 0.0) + RIDGE
             factors = np.eye(n_features) / np.sqrt(variances)[:, :, None]
         if step == STEPS:
             break
-        joint = _log_joint(rows[:, None], weights, means, factors)
-        log_density = np.logaddexp(joint[:, 0], joint[:, 1])
-        shares = np.exp(joint - log_density[:, None])
-    variances = (weight[:, None] @ rows**2)[:, 0]  # of the whole: 1, and less where it is flat
-    whole = -0.5 * (np.log(variances + RIDGE) + variances / (variances + RIDGE)).sum(axis=1)
+        shares, log_density = softmax_and_log_sum(_log_joint(rows, weights, means, factors), axis=1)
+    variances = contract("gn,gnd->gd", weight, rows**2)  # of the whole: 1, and less where it is flat
+    whole = -0.5 * (log(variances + RIDGE) + variances / (variances + RIDGE)).sum(axis=1)
     gain = (weight * log_density).sum(axis=1) - whole
     return np.where(has_rows, gain, -np.inf), weights, means, factors
 
 
 def _log_joint(rows: Array, weights: Array, means: Array, factors: Array) -> Array:
-    """log π_k N(x | μ_k, Σ_k) without −½ d log 2π: (…, 2, n_rows) of rows (…, n_rows, n_features)."""
-    log_scale = np.log(np.maximum(weights, TINY)) + np.log(np.diagonal(factors, axis1=-2, axis2=-1)).sum(axis=-1)
-    at_means = factors @ means[..., None]
-    distances = ((rows @ factors.swapaxes(-1, -2) - at_means.swapaxes(-1, -2)) ** 2).sum(axis=-1)
+    """log π_k N(x | μ_k, Σ_k) without −½ d log 2π: (n_groups, 2, n_rows) of rows (n_groups, n_rows, n_features)."""
+    log_scale = log(np.maximum(weights, TINY)) + log(np.diagonal(factors, axis1=2, axis2=3)).sum(axis=2)
+    at_means = contract("ghed,ghd->ghe", factors, means)
+    distances = ((contract("gnd,ghed->ghne", rows, factors) - at_means[:, :, None]) ** 2).sum(axis=3)
     joint: Array = log_scale[..., None] - 0.5 * distances
     return joint

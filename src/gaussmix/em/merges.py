@@ -92,7 +92,7 @@ def _near(q: Approximation) -> NDArray[np.intp]:
         return np.column_stack(np.triu_indices(n_components, 1))
     whitening, distances = q.covariances.whitening, np.zeros((n_components, n_components))
     for k in range(n_components):
-        distances[k] = (whitening.whiten(k, q.means - q.means[k]) ** 2).sum(axis=1)
+        distances[:, k] = (whitening.whiten_each(q.means - q.means[k]) ** 2).sum(axis=1)
     distances = np.minimum(distances, distances.T)
     np.fill_diagonal(distances, np.inf)
     near = np.argsort(distances, axis=1, kind="stable")[:, :NEIGHBOURS]

@@ -26,12 +26,16 @@ from gaussmix.errors import Outcome, SingularCovariance
 from gaussmix.families.base import Family
 from gaussmix.model import Model
 from gaussmix.numerics.arrays import Array, Places
+from gaussmix.numerics.contract import contract
+from gaussmix.numerics.elementary import log, softmax_and_log_sum
+from gaussmix.numerics.factorise import factorise
 from gaussmix.sources.array import ArraySource
 from gaussmix.starts.base import Partition
 from gaussmix.starts.sample import Distinct
 from gaussmix.waist.algebra import Across
 from gaussmix.waist.block import Block
 from gaussmix.waist.need import Second
+from gaussmix.waist.parameters import LOG_2PI
 
 LOCAL_ROWS, LOCAL_ROWS_PER_FEATURE = 200, 12  # most rows for a split: the larger of the two
 N_DRAWS = 4093  # a prime, so that what is drawn again falls to other uses
@@ -117,21 +121,17 @@ class View:
 
     def __init__(self, rows: Distinct, em: LocalEM, model: Model) -> None:
         self.rows, self.em, self.model = rows, em, model
-        joint = em.engine.component_log_density(Block(0, rows.rows), model.parameters).T
-        largest = joint.max(axis=0)
-        self.shares = np.exp(np.subtract(joint, largest, order="C"))  # (n_components, n_rows)
-        total = self.shares.sum(axis=0)
-        self.shares /= total
-        self.log_density = np.log(total) + largest
+        joint = em.engine.component_log_density(Block(0, rows.rows), model.parameters)
+        self.shares, self.log_density = softmax_and_log_sum(np.ascontiguousarray(joint.T), axis=0)
         self.row_share = rows.weight / rows.weight.sum()
         self.places = [np.flatnonzero(share > LEAST_SHARE) for share in self.shares]  # of each component's own rows
 
     @cached_property
     def overlap(self) -> Array:
         """Share of each component's rows that each other component takes, (n_components, n_components)."""
-        mass = np.maximum(self.shares @ self.row_share, np.finfo(np.float64).tiny)
+        mass = np.maximum(contract("kn,n->k", self.shares, self.row_share), np.finfo(np.float64).tiny)
         own = np.where(self.shares > LEAST_SHARE, self.shares, 0.0)
-        overlap: Array = (own * self.row_share) @ own.T / mass[:, None]
+        overlap: Array = contract("kn,jn->kj", own * self.row_share, own) / mass[:, None]
         return overlap
 
     def part(self, components: Places) -> tuple[Part, Array]:
@@ -144,7 +144,8 @@ class View:
         weight = self.row_share[places] * total
         share, model = float(weight.sum()), self.model.take(components)
         weight_of_components = model.weights.sum()
-        own = float(weight @ (self.log_density[places] + np.log(total))) / share - np.log(weight_of_components)
+        own = float((weight * (self.log_density[places] + log(total))).sum()) / share
+        own -= float(log(np.array([weight_of_components]))[0])
         model = replace(model, weights=model.weights / weight_of_components)
         rows = Distinct(self.rows.rows[places], self.rows.weight[places] * total)
         return Part(components, rows, model, share, own), (shares / total).T
@@ -225,7 +226,7 @@ class Moves:
             pairs = later
 
     def _is_hopeless(self, view: View, removal: Removal, split: Split) -> bool:
-        mass = float((view.shares[self._touched(removal, split)] @ view.row_share).sum())
+        mass = float((view.shares[self._touched(removal, split)] * view.row_share).sum())
         return removal.gain + split.gain < -HOPELESS * mass
 
     def swapped(self, view: View) -> Moved:
@@ -305,7 +306,7 @@ class Moves:
             weight[group, : len(places)] = own / own.sum()
             rows[group, : len(places)] = view.rows.rows[places]
         halves = halved(rows, weight, self._scale, drawn[:, 1:], is_full=self._em.family.kind.second is Second.FULL)
-        gains = halves.gain * (view.shares[components] @ view.row_share)
+        gains = halves.gain * contract("kn,n->k", view.shares[components], view.row_share)
         gains[(weight > 0).sum(axis=1) < 4 * (n_features + 1)] = -np.inf
         return [
             Split(gain, k, halves, group) if np.isfinite(gain) else None
@@ -319,7 +320,7 @@ class Moves:
     def _removals(self, view: View) -> list[Removal]:
         """Removals, the cheapest first. A merged pair has the moments of both."""
         model, shares, row_share = view.model, view.shares, view.row_share
-        own = shares @ (row_share * view.log_density)
+        own = contract("kn,n->k", shares, row_share * view.log_density)
         apart = np.array([_entropy(shares[k, places], row_share[places]) for k, places in enumerate(view.places)])
         heirs, freed = np.triu_indices(model.n_components, 1)
         merged = _merged(model) - (own + apart)[heirs] - (own + apart)[freed]
@@ -330,9 +331,10 @@ class Moves:
             places = np.union1d(view.places[heir], view.places[k])
             mixed = _entropy(both[places], row_share[places]) - apart[heir] - apart[k]
             found.append(Removal(float(merged[pair]) - mixed, k, heir))
-        for k, weight in enumerate(model.weights.tolist()):  # what the density of all loses with the component
-            rest = row_share[view.places[k]] @ np.log(np.maximum(1 - shares[k, view.places[k]], 1e-30))
-            found.append(Removal(float(rest - np.log1p(-min(weight, 1 - 1e-9))), k, None))
+        for k, log_rest in enumerate(log(1 - np.minimum(model.weights, 1 - 1e-9)).tolist()):
+            # what the density of all loses with the component
+            rest = row_share[view.places[k]] * log(np.maximum(1 - shares[k, view.places[k]], 1e-30))
+            found.append(Removal(float(rest.sum()) - log_rest, k, None))
         return _best_first(found)
 
 
@@ -349,18 +351,19 @@ def _merged(model: Model) -> Array:
         squares = between[:, :, None] * between[:, None, :] if is_dense else between**2
         pooled = share * spread[k] + (1 - share) * spread[k + 1 :] + share * (1 - share) * squares
         if is_dense:
-            log_det = np.linalg.slogdet(pooled)[1]
+            log_abs_det, failed = factorise(pooled)[1:]
+            log_det = np.where(failed, np.inf, -2 * log_abs_det)
         elif model.family.kind.second is Second.TRACE:
-            log_det = model.n_features * np.log(pooled.mean(axis=1))
+            log_det = model.n_features * log(pooled.mean(axis=1))
         else:
-            log_det = np.log(pooled).sum(axis=1)
-        found.append(total * (np.log(total) - 0.5 * (model.n_features * (np.log(2 * np.pi) + 1) + log_det)))
+            log_det = log(pooled).sum(axis=1)
+        found.append(total * (log(total) - 0.5 * (model.n_features * (LOG_2PI + 1) + log_det)))
     return np.concatenate(found)
 
 
 def _entropy(shares: Array, row_share: Array) -> float:
     """Σ r log r."""
-    return float(row_share @ (shares * np.log(shares)))
+    return float((row_share * shares * log(shares)).sum())
 
 
 def _best_first(moves: Iterable[Move]) -> list[Move]:

@@ -18,7 +18,6 @@ from gaussmix.engines.base import NOISE, Engine
 from gaussmix.model import Model
 from gaussmix.numerics.arrays import Array, Places
 from gaussmix.numerics.contract import contract
-from gaussmix.numerics.elementary import softmax
 from gaussmix.waist.block import Block
 from gaussmix.waist.need import Second
 from gaussmix.waist.parameters import Parameters
@@ -238,10 +237,10 @@ class Stacked:
         of_all = self.weights.ravel(), self.means.reshape(n * K, d), covariances.whitening
         parameters = Parameters.of(*of_all, np.sqrt(covariances.variances()))
         heights = engine.component_log_density(rows, parameters).reshape(-1, n, K)
-        if self.like.noise is None:
-            return softmax(heights).reshape(-1, n * K)
-        with np.errstate(divide="ignore"):
-            background = np.log(self.noise) - self.like.noise.log_volume
+        background = np.full(n, -np.inf)
+        if self.like.noise is not None:
+            with np.errstate(divide="ignore"):
+                background = np.log(self.noise) - self.like.noise.log_volume
         top = np.maximum(heights.max(axis=2), background)
         shares = np.exp(heights - top[:, :, None])
         total = shares.sum(axis=2) + np.exp(background - top)

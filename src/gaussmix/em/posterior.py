@@ -17,6 +17,7 @@ from gaussmix.engines.runner import Belief
 from gaussmix.model import Model
 from gaussmix.numerics.arrays import Array
 from gaussmix.numerics.axes import principal_axes
+from gaussmix.numerics.elementary import log
 from gaussmix.waist.moments import Scatter
 from gaussmix.waist.need import Second
 from gaussmix.waist.whitening.triangular import TriangularWhitening
@@ -84,7 +85,7 @@ class Shares:
         """Σ_k (α_k − 1) log π_k, nats."""
         added = np.broadcast_to(self.concentration, weights.shape)
         counts = added > 0
-        return float((added[counts] * np.log(weights[counts])).sum())
+        return float((added[counts] * log(weights[counts])).sum())
 
     def n_fixed(self, n_components: int) -> int:
         """Number of the K − 1 free weights that are fixed."""

@@ -23,6 +23,7 @@ from gaussmix.errors import SingularCovariance
 from gaussmix.families.base import Family
 from gaussmix.model import Model
 from gaussmix.numerics.arrays import Array
+from gaussmix.numerics.axes import principal_axes
 from gaussmix.numerics.blas import one_blas_thread
 from gaussmix.numerics.contract import contract
 from gaussmix.numerics.core import native_target
@@ -306,10 +307,10 @@ class _Climb:
         if self._within.ndim == 2 and few.size:
             scale = np.sqrt(np.diagonal(self._within))
             scales = scale[:, None] * scale  # features in units of their own, so that none is lost beside a large one
-            values, axes = np.linalg.eigh(self._within / scales)
+            values, axes = (found[0] for found in principal_axes((self._within / scales)[None]))
             axes = axes / np.sqrt(np.maximum(values, np.finfo(np.float64).eps))
-            relative = axes.T @ (model.covariances.take(few).dense() / scales) @ axes
-            is_unsound[few] = np.linalg.eigvalsh(relative)[:, 0] < FLAT
+            relative = contract("kij,jl->kil", model.covariances.take(few).dense() / scales, axes)
+            is_unsound[few] = principal_axes(contract("im,kil->kml", axes, relative))[0][:, -1] < FLAT
         elif few.size:
             is_unsound[few] = (model.covariances.take(few).variances() < FLAT * self._within).any(axis=1)
         return int(is_unsound.sum())

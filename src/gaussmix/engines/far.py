@@ -186,9 +186,11 @@ def _log_odds(rows: Array, reference: int, parameters: Parameters) -> Array:
     for k, mean in enumerate(means):
         apart = means[reference] - mean
         size = np.frexp(np.abs(apart).max())[1]
-        moved = whitening.whiten(k, np.ldexp(apart, -size)[None])
+        own = whitening.alone(k)
+        moved = own.whiten_each(np.ldexp(apart, -size)[None])
         difference = whitening.whiten_change(k, reference, offsets) + np.ldexp(moved, size - exponent[:, None])
-        total = whitening.whiten(k, rows - np.ldexp(mean, -exponent[:, None])) + whitening.whiten(reference, offsets)
+        total = own.whiten_each(rows - np.ldexp(mean, -exponent[:, None]))
+        total += whitening.alone(reference).whiten_each(offsets)
         (difference, low), (total, high) = _scaled(difference), _scaled(total)
         with np.errstate(over="ignore"):
             gap = np.ldexp((difference * total).sum(axis=1), low + high + 2 * exponent - 1)

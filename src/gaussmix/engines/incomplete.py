@@ -76,12 +76,14 @@ class IncompleteEngine(Stepper):
     ) -> Partial:
         if anchor is None:
             anchor = np.zeros((state, block.rows.shape[1])) if parameters is None else parameters.means
-        if parameters is not None and rule is Rule.SOFT and np.array_equal(anchor, parameters.means):
-            core = self._core
-            if core is not None:
-                return _in_core(core, _with_marginal_background(block, parameters), parameters, _summed(need))
         if parameters is None or rule is not Rule.SOFT:
             return block.sum_of(lambda leaf: self._shared(leaf, parameters, state, _summed(need), anchor))
+        core = self._core
+        if core is not None:
+            block = _with_marginal_background(block, parameters)
+            if np.array_equal(anchor, parameters.means):
+                return _in_core(core, block, parameters, _summed(need))
+            return block.sum_of(lambda leaf: _in_core(core, leaf, parameters, _summed(need)).about(anchor))
         return block.sum_of(lambda leaf: _expected(leaf, parameters, _summed(need), anchor))
 
     def _shared(

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from gaussmix.engines.base import NEGLIGIBLE, NOISE
 from gaussmix.numerics.arrays import Array
-from gaussmix.numerics.elementary import log_sum, softmax
+from gaussmix.numerics.elementary import exponential, log, softmax, softmax_and_log_sum
 from gaussmix.waist.block import Block
 from gaussmix.waist.parameters import Parameters
 
@@ -32,7 +32,7 @@ def background_of(block: Block, parameters: Parameters) -> Array:
 
 def log_density_of(log_joint: Array, block: Block, parameters: Parameters) -> Array:
     """log p(x), (n_rows,)."""
-    return log_sum(with_background(log_joint, block, parameters))
+    return softmax_and_log_sum(with_background(log_joint, block, parameters))[1]
 
 
 def responsibilities_of(log_joint: Array, block: Block, parameters: Parameters) -> Array:
@@ -51,9 +51,9 @@ def step_shares(log_joint: Array) -> tuple[Array, Array]:
     """Responsibilities as `step` defines them (`NEGLIGIBLE` ones are 0), and log p(x) of each row."""
     largest = log_joint.max(axis=1, keepdims=True)
     relative = log_joint - largest
-    kept = np.where(relative > -NEGLIGIBLE, np.exp(relative), 0.0)
+    kept = np.where(relative > -NEGLIGIBLE, exponential(relative), 0.0)
     total = kept.sum(axis=1, keepdims=True)
-    return kept / total, (largest + np.log(total))[:, 0]
+    return kept / total, (largest + log(total))[:, 0]
 
 
 def one_hot(given: NDArray[Any], n_components: int) -> Array:

@@ -9,6 +9,8 @@ from gaussmix.numerics.arrays import Array
 from gaussmix.numerics.core import native_target
 from gaussmix.numerics.pieces import pieces
 
+_AT_ONCE = 2**13  # numbers of which all steps of `exponential` are in the cache
+_LEAST = -746.0  # e^x is 0 from here down
 _LN2_HIGH, _LN2_LOW = 0.693147180369123816490, 1.90821492927058770002e-10  # their sum is ln 2; n · high is exact
 
 
@@ -38,7 +40,14 @@ def geometric_mean(variances: Array) -> Array:
 
 
 def exponential(numbers: Array) -> Array:
-    """e^x for |x| < 700, by sums and products alone, because the last bit of NumPy's exp depends on the processor."""
+    """e^x for x < 700, by sums and products alone, because the last bit of NumPy's exp depends on the processor."""
+    if numbers.size > _AT_ONCE:
+        found = np.empty(numbers.shape)
+        flat, every = found.reshape(-1), numbers.reshape(-1)
+        for first in range(0, len(flat), _AT_ONCE):
+            flat[first : first + _AT_ONCE] = exponential(every[first : first + _AT_ONCE])
+        return found
+    numbers = np.maximum(numbers, _LEAST)
     power = np.rint(numbers / (_LN2_HIGH + _LN2_LOW))
     rest = (numbers - power * _LN2_HIGH) - power * _LN2_LOW
     series = np.ones_like(rest)
@@ -66,7 +75,10 @@ def inverse_root(variances: Array) -> Array:
 
 
 def log_sum(log_terms: Array, axis: int = -1) -> Array:
-    """log Σ exp(t) along an axis, −inf where every t is −inf; five times as fast as SciPy's `logsumexp`."""
+    """log Σ exp(t) along an axis, −inf where every t is −inf; five times as fast as SciPy's `logsumexp`.
+
+    It is for reports. The bits of a fit need `softmax_and_log_sum`.
+    """
     largest = log_terms.max(axis=axis, keepdims=True)
     largest[largest == -np.inf] = 0.0
     with np.errstate(divide="ignore"):
@@ -76,6 +88,15 @@ def log_sum(log_terms: Array, axis: int = -1) -> Array:
 
 def softmax(log_terms: Array, axis: int = -1) -> Array:
     """exp(t) / Σ exp(t) along an axis, where at least one t is finite."""
-    terms = np.exp(log_terms - log_terms.max(axis=axis, keepdims=True))
-    shares: Array = terms / terms.sum(axis=axis, keepdims=True)
-    return shares
+    return softmax_and_log_sum(log_terms, axis)[0]
+
+
+def softmax_and_log_sum(log_terms: Array, axis: int = -1) -> tuple[Array, Array]:
+    """exp(t) / Σ exp(t) and log Σ exp(t) along an axis; NaN and −inf where every t is −inf."""
+    largest = log_terms.max(axis=axis, keepdims=True)
+    largest[largest == -np.inf] = 0.0
+    terms = exponential(log_terms - largest)
+    total = terms.sum(axis=axis, keepdims=True)
+    with np.errstate(invalid="ignore"):
+        shares = terms / total
+    return shares, (log(total) + largest).squeeze(axis)

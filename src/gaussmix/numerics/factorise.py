@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 from scipy.linalg import LinAlgError, cholesky, solve_triangular
 
 from gaussmix.numerics.arrays import Array
+from gaussmix.numerics.contract import contract
 from gaussmix.numerics.core import native_target
 
 # A covariance is singular to working precision where Σ_jj (Σ⁻¹)_jj reaches this many over the number of features: there
@@ -28,6 +29,15 @@ def factorise(covariances: Array) -> tuple[Array, Array, NDArray[np.bool_]]:
         _invert_factor(covariance, factor)
     diagonals = np.diagonal(factors, axis1=1, axis2=2)
     return factors, np.log(diagonals).sum(axis=1), np.isnan(diagonals).any(axis=1)
+
+
+def lower_roots(covariances: Array) -> Array:
+    """The Cholesky factors L of covariances (n, d, d) that `factorise` takes, without LAPACK, whose bits differ."""
+    roots = np.zeros(covariances.shape)
+    for j in range(covariances.shape[1]):
+        left = covariances[:, j:, j] - contract("kil,kl->ki", roots[:, j:, :j], roots[:, j, :j])
+        roots[:, j:, j] = left / np.sqrt(left[:, :1])
+    return roots
 
 
 def _invert_factor(covariance: Array, out: Array) -> None:

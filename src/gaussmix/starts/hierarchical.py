@@ -12,6 +12,9 @@ from numpy.typing import NDArray
 
 from gaussmix.engines.base import Engine
 from gaussmix.numerics.arrays import Array
+from gaussmix.numerics.axes import principal_axes
+from gaussmix.numerics.contract import contract
+from gaussmix.numerics.factorise import factorise
 from gaussmix.numerics.hashing import mix, uniform
 from gaussmix.starts.base import Partition, register
 from gaussmix.starts.gross import gross_rows_apart
@@ -72,7 +75,7 @@ def tree_of(sample: Distinct) -> Hierarchy:
             axes, whitening = _scaling(sample)
             leaves = _leaves(sample.weight)
             offsets = sample.filled[leaves] - sample.filled[0]
-            merges = np.empty((0, 2)) if len(leaves) == 1 else ward(offsets @ axes)[:, :2]
+            merges = np.empty((0, 2)) if len(leaves) == 1 else ward(contract("ni,ij->nj", offsets, axes))[:, :2]
             is_whole = len(np.unique(leaves)) == len(sample.weight)
             _TREES[sample] = Hierarchy(leaves, merges.astype(np.intp), whitening, is_whole)
         return _TREES[sample]
@@ -140,10 +143,9 @@ def _scaling(sample: Distinct) -> tuple[Array, TriangularWhitening]:
     deviations = np.sqrt(variances_of(sample.filled, sample.weight))
     scale = 1.0 / np.where(deviations > 0, deviations, 1.0)
     offsets = (sample.filled - (share * sample.filled).sum(axis=0)) * scale
-    eigenvalues, vectors = np.linalg.eigh((share * offsets).T @ offsets)
-    seen = eigenvalues > FLAT * max(eigenvalues[-1], np.finfo(np.float64).tiny)
-    quarter = np.where(seen, np.maximum(eigenvalues, 0.0), 1.0) ** 0.25
-    axes = scale[:, None] * vectors / quarter
-    # R of the QR of axesᵀ is triangular from above, and RᵀR = axes axesᵀ; reversing rows and columns turns it over.
-    upper: Array = np.asarray(np.linalg.qr(axes.T[:, ::-1], mode="r"))
-    return axes, TriangularWhitening(upper[None, ::-1, ::-1].copy(), np.zeros(1))
+    eigenvalues, vectors = (found[0] for found in principal_axes(contract("ni,nj->ij", share * offsets, offsets)[None]))
+    seen = eigenvalues > FLAT * max(eigenvalues[0], np.finfo(np.float64).tiny)
+    quarter = np.sqrt(np.sqrt(np.where(seen, eigenvalues, 1.0)))
+    roots = vectors * quarter / scale[:, None]
+    inverse = contract("ij,kj->ik", roots, roots)
+    return scale[:, None] * vectors / quarter, TriangularWhitening(factorise(inverse[None])[0], np.zeros(1))

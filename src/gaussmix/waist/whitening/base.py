@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
 from enum import IntEnum
-from typing import ClassVar
+from typing import ClassVar, Self
 
 import numpy as np
 
@@ -61,7 +61,11 @@ class Whitening(ABC):
     def whiten_change(self, component: int, reference: int, offsets: Array) -> Array:
         """(W_k − W_r) u for each row u of `offsets` (n_rows, n_features): 0 where the two are equal."""
         difference: Array = self.factor(component) - self.factor(reference)
-        return replace(self, factors=difference[None]).whiten(0, offsets)
+        return replace(self, factors=difference[None]).whiten_each(offsets)
+
+    def alone(self, component: int) -> Self:
+        """The factor of a component for all; `whiten_each` is then `whiten` without BLAS, which has bits of its own."""
+        return replace(self, factors=self.factor(component)[None])
 
     def whiten_at_most(self, offsets: Array) -> Array:
         """Bounds on |W_k u| for every |u| ≤ `offsets` (n_components, n_features), element by element."""

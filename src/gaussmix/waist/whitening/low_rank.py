@@ -55,18 +55,20 @@ class LowRankWhitening(Whitening):
         return self._whiten_each(offsets, -1.0)
 
     def _whiten_each(self, offsets: Array, sign: float) -> Array:
+        return offsets * self.factors[..., -1] + sign * self._along(offsets)
+
+    def _along(self, offsets: Array) -> Array:
         scaled = offsets * self.factors[..., -1]
         directions = np.broadcast_to(self.factors[..., :-1], (*scaled.shape, self.factors.shape[2] - 1))
         along = contract("kdq,kd->kq", directions, scaled)  # without BLAS, which has bits of its own
-        return scaled + sign * contract("kdq,kq->kd", directions, along)
+        return contract("kdq,kq->kd", directions, along)
 
     def whiten_change(self, component: int, reference: int, offsets: Array) -> Array:
         own, other = self.factor(component), self.factor(reference)
         if np.array_equal(own, other):
             return np.zeros(offsets.shape)
-        scaled, change = offsets * other[:, -1], offsets * (own[:, -1] - other[:, -1])
-        along = (offsets * own[:, -1]) @ own[:, :-1] @ own[:, :-1].T - scaled @ other[:, :-1] @ other[:, :-1].T
-        return change - along
+        along = self.alone(component)._along(offsets) - self.alone(reference)._along(offsets)
+        return offsets * (own[:, -1] - other[:, -1]) - along
 
     def whiten_at_most(self, offsets: Array) -> Array:
         bounds = LowRankWhitening(np.abs(self.factors), self.log_abs_det)

@@ -172,3 +172,22 @@ def test_the_automatic_ridge_does_not_see_what_may_be_left_out(rng):
         found = estimator.set_params(trim=0.08, random_state=0).fit(rows)
         assert np.abs(in_order(found.means_) - MEANS[[0, 2, 1]]).max() < 0.35
         assert found.covariances_.max() < 2
+
+
+@pytest.mark.parametrize("has_errors", [False, True])
+def test_no_layout_of_incomplete_rows_changes_a_bit(has_errors, rng, tmp_path):
+    """Nor does a file of them."""
+    rows, fit = rng.normal(size=(400, 3)) + 3 * rng.integers(2, size=(400, 1)), {}
+    if has_errors:
+        fit = {"X_error": rng.uniform(0, 0.5, size=rows.shape)}
+    else:
+        rows[rng.random(rows.shape) < 0.1] = np.nan
+    layouts = [rows, np.asfortranarray(rows), np.repeat(rows, 2, axis=1)[:, ::2]]
+    if not has_errors:
+        np.save(tmp_path / "rows.npy", rows)
+        layouts.append(tmp_path / "rows.npy")
+    first, *others = (GaussianMixture(2, trim=0.05, random_state=0).fit(X, **fit) for X in layouts)
+    for other in others:
+        np.testing.assert_array_equal(other.means_, first.means_)
+        np.testing.assert_array_equal(other.covariances_, first.covariances_)
+        np.testing.assert_array_equal(other.lower_bounds_, first.lower_bounds_)

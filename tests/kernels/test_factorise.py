@@ -3,6 +3,8 @@
 import numpy as np
 import pytest
 
+from gaussmix.numerics.factorise import lower_roots
+
 EPS = np.finfo(float).eps
 
 
@@ -86,3 +88,9 @@ def test_products_of_factors_are_their_definition(targets, count, n_features, rn
 def test_products_of_wrong_factors(target):
     with pytest.raises(ValueError, match="factors must have shape"):
         target.gram(np.zeros((2, 3, 4)))
+
+
+def test_roots_are_lapack_s(rng):
+    halves = rng.normal(size=(4, 7, 9))
+    covariances = halves @ halves.swapaxes(1, 2)
+    np.testing.assert_allclose(lower_roots(covariances), np.linalg.cholesky(covariances), rtol=0, atol=1e-13)

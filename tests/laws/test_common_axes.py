@@ -154,7 +154,13 @@ def test_the_exponential_is_one(rng):
     numbers = np.concatenate([rng.uniform(-700, 700, 2000), rng.normal(size=2000), [0.0]])
     expected = np.array([exp(x) for x in numbers])
     assert (np.abs(exponential(numbers) - expected) <= 2 * np.spacing(expected)).all()
-    assert exponential(np.zeros(1)) == 1.0
+    assert exponential(np.array([0.0, -np.inf])).tolist() == [1.0, 0.0]
+
+
+def test_the_exponential_of_a_number_is_that_of_many(rng):
+    numbers = rng.normal(size=(300, 90))[::2].T
+    alone = [exponential(row) for row in numbers]
+    np.testing.assert_array_equal(exponential(numbers), alone)
 
 
 def test_a_geometric_mean_of_any_size():

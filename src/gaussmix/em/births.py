@@ -14,7 +14,6 @@ from gaussmix.em.approximation import Approximation
 from gaussmix.em.halves import LEAST_WEIGHT, RESOLVED, TINY, Halves, halved_alone
 from gaussmix.numerics.arrays import Array, Places
 from gaussmix.numerics.axes import principal_axes
-from gaussmix.numerics.blas import one_blas_thread
 from gaussmix.numerics.contract import contract
 from gaussmix.starts.sample import Distinct
 from gaussmix.waist.need import Second
@@ -56,7 +55,6 @@ class Births:
         scale: Array = np.sqrt(np.maximum(self.sample.filled.var(axis=0), np.finfo(np.float64).tiny))
         return scale
 
-    @one_blas_thread()
     def born(self, q: Approximation, labels: NDArray[np.int64], chosen: Places) -> tuple[Approximation, Places] | None:
         """The posterior with two halves for each chosen component, and what each was a half of, or −1; None for none.
 

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from gaussmix.covariances import LowRank
+from gaussmix.estimators.bayesian_gaussian_mixture import BayesianGaussianMixture
 from gaussmix.estimators.gaussian_mixture import GaussianMixture
 from gaussmix.estimators.gaussian_mixture_ic import GaussianMixtureIC
 from gaussmix.families import FAMILIES
@@ -25,7 +26,9 @@ from gaussmix.noise import Noise
 from gaussmix.numerics.arrays import Array
 from gaussmix.priors import NormalInverseWishart
 
-STARTS = ["kmeans", "k-means++", "random", "random_from_data"]
+STARTS = ["kmeans", "k-means++", "random", "random_from_data", "hierarchical"]
+FREQUENT = ["full", "tied", "diag", "spherical", "VEV", "factor_analyzer"]  # of the structures, these have all options
+BAYESIAN = ["full", "tied", "diag", "spherical", "EEI", "EII"]
 SIZES = [(3000, 2, 3), (3000, 9, 12)]  # rows, features, components
 
 
@@ -45,7 +48,7 @@ def digest(*arrays: Any) -> str:
     return sha.hexdigest()[:16]
 
 
-def of_fit(estimator: GaussianMixture | GaussianMixtureIC) -> str:
+def of_fit(estimator: GaussianMixture | GaussianMixtureIC | BayesianGaussianMixture) -> str:
     """A digest of all that a fit found."""
     mixture = estimator.mixture_
     return digest(mixture.weights, mixture.means, mixture.covariances, np.array(estimator.lower_bounds_))
@@ -60,7 +63,7 @@ def cases() -> Iterator[tuple[str, Callable[[], str]]]:
         if FAMILIES[structure].kind is not LowRank:  # whose precisions start no fit
             yield f"{structure} from precisions", partial(_from_precisions, structure)
     for name, make in OPTIONS.items():
-        for structure in "full", "tied", "diag", "spherical", "VEV", "factor_analyzer":
+        for structure in BAYESIAN if name.startswith("Bayesian") else FREQUENT:
             yield f"options {name} {structure}", partial(make, structure)
 
 
@@ -86,15 +89,26 @@ def _fitted(structure: str, X: Any = None, *, fit: dict[str, Any] | None = None,
     return estimator.fit(rows_of(2000, 5) if X is None else X, **(fit or {}))
 
 
-def _with_holes(structure: str) -> str:
-    rows = rows_of(2000, 5)
+def _with_holes(structure: str, size: tuple[int, ...] = (2000, 5), **parameters: Any) -> str:
+    rows = rows_of(*size)
     rows[np.random.default_rng(1).integers(0, 4, size=rows.shape) == 0] = np.nan
-    return of_fit(_fitted(structure, rows, missing="allow"))
+    return of_fit(_fitted(structure, rows, missing="allow", **parameters))
 
 
-def _with_errors(structure: str) -> str:
-    errors = np.random.default_rng(2).integers(0, 8, size=(2000, 5)) / 16
-    return of_fit(_fitted(structure, fit={"X_error": errors}))
+def _with_errors(structure: str, n_rows: int = 2000, **parameters: Any) -> str:
+    errors = np.random.default_rng(2).integers(0, 8, size=(n_rows, 5)) / 16
+    return of_fit(_fitted(structure, rows_of(n_rows, 5), fit={"X_error": errors}, **parameters))
+
+
+def _bayesian(structure: str) -> str:
+    return of_fit(BayesianGaussianMixture(9, covariance_type=structure, random_state=0).fit(rows_of(600, 5)))
+
+
+def _with_far_rows(structure: str) -> str:
+    rows = rows_of(600, 5)
+    fitted = _fitted(structure, rows, warm_start=True)
+    rows[::60] *= 2.0**20
+    return of_fit(fitted.fit(rows))
 
 
 def _weighted(structure: str) -> str:
@@ -139,6 +153,14 @@ OPTIONS: dict[str, Callable[[str], str]] = {
     "float32": lambda structure: of_fit(_fitted(structure, rows_of(200_000, 5).astype(np.float32), tol=1e-3)),
     "many rows": lambda structure: of_fit(_fitted(structure, rows_of(200_000, 5), max_iter=5)),
     "draws": _drawn,
+    "trim holes": lambda structure: _with_holes(structure, (500, 5), trim=0.05),
+    "trim errors": lambda structure: _with_errors(structure, 500, trim=0.05),
+    "far rows": _with_far_rows,
+    "acceleration": lambda structure: of_fit(
+        _fitted(structure, rows_of(700, 4, 2), init_params="random", acceleration="auto", tol=1e-9, max_iter=150)
+    ),
+    "Bayesian": _bayesian,
+    "search holes": lambda structure: _with_holes(structure, (500, 2, 1), init_params="search", tol=1e-3),
     "search": lambda structure: of_fit(_fitted(structure, init_params="search", tol=1e-3)),
     "choice": _chosen,
     "file": _from_file,

@@ -242,8 +242,8 @@ class Posterior(Ridge):
     def as_belief(self) -> tuple[Array, Belief] | None:
         prior, shares = self.prior, self.shares
         is_fixed = not shares.is_free or self.fixed_means or self.fixed_covariances
-        if type(prior) is not Conjugate or is_fixed or np.ndim(shares.concentration) or not (self.floor > 0).all():
-            return None  # a subclass may have other rules
+        if prior is None or is_fixed or np.ndim(shares.concentration) or not (self.floor > 0).all():
+            return None
         scale = prior.scale if prior.scale.ndim else prior.scale / len(prior.mean)
         roots = np.ascontiguousarray(prior.roots(len(prior.mean))) if scale.ndim == 2 else None
         of_prior = prior.mean, prior.shrinkage, prior.each, np.ascontiguousarray(scale).ravel(), roots

@@ -7,7 +7,6 @@ import pytest
 
 from gaussmix import GaussianMixture, Mixture, Restrictions
 from gaussmix.em import many
-from gaussmix.em.fast_path import FastPath
 from gaussmix.em.natural import NaturalScale, Stacked
 from gaussmix.families import FAMILIES
 from gaussmix.fit import bootstrap as module
@@ -77,19 +76,6 @@ def test_a_refit_to_the_rows_themselves_is_the_fit(case, monkeypatch):
     drawn = gm.bootstrap(X, 6, random_state=0, **how)
     assert (drawn.bse[~np.isin(drawn.links, ["logit"])] > 0).any()
     assert np.isfinite(drawn.draws).all()
-
-
-@pytest.mark.parametrize("family", ["full", "tied", "diag", "EII"])
-@pytest.mark.parametrize("case", [{"prior": "default"}, {"X": MISSING}, {"X": MISSING, "prior": "default"}])
-def test_refits_by_the_core_are_those_by_python(case, family, monkeypatch):
-    """With a prior, and where cells are missing."""
-    gm = fitted(covariance_type=family, reg_covar=1e-6, **case)
-    X = case.get("X", rows())
-    expected = gm.bootstrap(X, n=5, random_state=5)
-    monkeypatch.setattr(FastPath, "run", lambda path, model, *given: (model, [], []))
-    found = gm.bootstrap(X, n=5, random_state=5)
-    np.testing.assert_allclose(found.cov_params(), expected.cov_params(), rtol=1e-8, atol=1e-12)
-    np.testing.assert_allclose(found.params, expected.params, rtol=1e-8, atol=1e-12)
 
 
 def test_components_are_found_again_by_their_rows():

@@ -27,7 +27,7 @@ from gaussmix.engines.joint import (
     with_background,
 )
 from gaussmix.engines.native.engine import NativeEngine
-from gaussmix.engines.native.run import has_short_m_steps, run_em
+from gaussmix.engines.native.run import run_em
 from gaussmix.engines.runner import Control, Course, Stepper
 from gaussmix.numerics.arrays import Array, Rows
 from gaussmix.numerics.contract import contract
@@ -107,8 +107,8 @@ class IncompleteEngine(Stepper):
     def run_em(
         self, block: Block, facts: None, start: tuple[Array, Array, Array], algebra: Algebra, control: Control
     ) -> Course | None:
-        core, (n_components, n_features) = self._core, start[1].shape
-        if core is None or block.log_prior is not None or not has_short_m_steps(n_components, n_features, algebra):
+        core = self._core
+        if core is None or block.log_prior is not None:
             return None
         return run_em(*core, block, None, start, algebra, control, is_incomplete=True)
 

@@ -35,17 +35,11 @@ def suits_core(block: Block, n_components: int, algebra: Algebra) -> bool:
     Between steps the engine decides about float32 and about the order of the rows. Neither pays on a short pass.
     """
     n_features, factor_shape = block.rows.shape[1], _factor_shape(algebra)
-    if not has_short_m_steps(n_components, n_features, algebra):
+    if n_components * n_features ** (2 if factor_shape is FactorShape.TRIANGULAR else 1) > MOST_NUMBERS:
         return False
     if block.rows.dtype != np.float64 and is_long(block.n_rows, factor_shape, n_components, n_features):
         return False
     return algebra.is_shared or not could_pay(block.n_rows, factor_shape, n_components, n_features)
-
-
-def has_short_m_steps(n_components: int, n_features: int, algebra: Algebra) -> bool:
-    """Whether the covariances have few numbers."""
-    power = 2 if _factor_shape(algebra) is FactorShape.TRIANGULAR else 1
-    return bool(n_components * n_features**power <= MOST_NUMBERS)
 
 
 def _factor_shape(algebra: Algebra) -> FactorShape:

@@ -67,9 +67,9 @@ EmView view_em(const Rows& rows, const RowWeight& row_weight, const std::tuple<i
 
 TotalView view_total(const EmView& task, const Maybe<1>& centre, const Maybe<2>& total) {
     const auto features = static_cast<std::size_t>(task.rows.n_features);
-    const bool has_one_matrix = task.algebra.is_one_matrix() && !task.is_incomplete;
+    const bool has_one_matrix = task.algebra.is_one_matrix();
     require(centre.has_value() == has_one_matrix && total.has_value() == has_one_matrix,
-            "centre and total go with one full covariance for all of complete rows, and only with it");
+            "centre and total go with one full covariance for all, and only with it");
     require(!centre || (centre->size() == features && total->size() == features * features),
             "centre must have shape (n_features,), and total (n_features, n_features)");
     return centre ? TotalView{centre->data(), total->data()} : TotalView{};
@@ -105,14 +105,13 @@ Result<double, 1> released(const Numbers& numbers) {
 }
 
 // Whether it has sticks, alpha, the limit on components; the mean, precision and degrees of freedom; the scale and its
-// roots; the log normaliser, the weight of all rows, the unit of weights; whether the mode is wanted, and its dof.
+// roots; the log normaliser, the weight of all rows, the unit of weights.
 using Belief = std::tuple<std::tuple<bool, double, Index>, Contiguous<1>, double, double, Contiguous<1>, Maybe<2>,
-                          double, double, double, bool, double>;
+                          double, double, double>;
 
 std::optional<BeliefView> view_belief(const std::optional<Belief>& belief, const EmView& task) {
     if (!belief) return std::nullopt;
-    const auto& [concentration, mean, precision, dof, scale, roots, log_normaliser, row_weight, unit, is_mode,
-                 divided_dof] = *belief;
+    const auto& [concentration, mean, precision, dof, scale, roots, log_normaliser, row_weight, unit] = *belief;
     const auto d = static_cast<std::size_t>(task.rows.n_features);
     require(mean.size() == d, "the mean of a belief must have shape (n_features,)");
     require(scale.size() == static_cast<std::size_t>(task.algebra.size(task.rows.n_features)),
@@ -120,9 +119,9 @@ std::optional<BeliefView> view_belief(const std::optional<Belief>& belief, const
     require((task.algebra.second() == Second::full) == roots.has_value() && (!roots || roots->size() == d * d),
             "the roots of a belief must have shape (n_features, n_features), and go with a matrix");
     const auto [has_sticks, alpha, most] = concentration;
-    return BeliefView{
-        has_sticks,     alpha,      most, mean.data(), precision,  dof, scale.data(), roots ? roots->data() : nullptr,
-        log_normaliser, row_weight, unit, is_mode,     divided_dof};
+    return BeliefView{has_sticks,     alpha,      most,         mean.data(),
+                      precision,      dof,        scale.data(), roots ? roots->data() : nullptr,
+                      log_normaliser, row_weight, unit};
 }
 
 // Log-likelihoods, bounds, factors, log |det|.
@@ -133,14 +132,8 @@ EmResult bound_run_em(const Target& target, const Rows& rows, const RowWeight& r
                       const Writable<double, 2>& means, const Writable<double, 1>& covariances, const Maybe<1>& centre,
                       const Maybe<2>& total, const Contiguous<1>& ridge,
                       const std::tuple<double, double, double, double>& limits, double tolerance, double previous,
-                      Index max_steps, double seconds, const std::optional<Belief>& belief, bool is_incomplete,
-                      const Error& error, int n_threads) {
+                      Index max_steps, double seconds, const std::optional<Belief>& belief, int n_threads) {
     EmView task = view_em(rows, row_weight, letters, weights, ridge, limits);
-    task.is_incomplete = is_incomplete;
-    require(is_incomplete || !error, "only incomplete rows have errors");
-    const Shape shape{task.n_components, task.rows.n_features, FactorShape::triangular, false,
-                      Rule::soft,        Second::none};
-    task.error = view_error(error, shape, task.rows.n_rows);
     task.total = view_total(task, centre, total);
     task.total_weight = total_weight;
     task.tolerance = tolerance;
@@ -574,9 +567,8 @@ Result<double, 1> bound_update(const Target& target, const std::tuple<int, int, 
 
 #define FLOATS "numpy.typing.NDArray[numpy.float64]"
 #define STOP "tuple[float, int]"
-#define BELIEF                                                                     \
-    "tuple[tuple[bool, float, int], " FLOATS ", float, float, " FLOATS ", " FLOATS \
-    " | None, float, float, float, bool, float]"
+#define BELIEF \
+    "tuple[tuple[bool, float, int], " FLOATS ", float, float, " FLOATS ", " FLOATS " | None, float, float, float]"
 #define JUDGED \
     "tuple[" STOP ", " STOP ", " STOP ", " STOP ", tuple[float, float], tuple[int, int], tuple[float, float, float]]"
 #define INTEGERS "numpy.typing.NDArray[numpy.int64]"
@@ -585,8 +577,7 @@ constexpr const char* kEmSignature =
     " | None, total_weight: float, algebra: tuple[int, int, int], weights: " FLOATS ", means: " FLOATS
     ", covariances: " FLOATS ", centre: " FLOATS " | None, total: " FLOATS " | None, ridge: " FLOATS
     ", limits: tuple[float, float, float, float], tolerance: float, previous: float, max_steps: int, seconds: float, "
-    "belief: " BELIEF " | None, is_incomplete: bool, error: " FLOATS " | None, n_threads: int) -> tuple[" FLOATS
-    ", " FLOATS ", " FLOATS ", " FLOATS "]";
+    "belief: " BELIEF " | None, n_threads: int) -> tuple[" FLOATS ", " FLOATS ", " FLOATS ", " FLOATS "]";
 constexpr const char* kColumnSignature =
     "def settle_column(self, rows: " FLOATS ", row_weight: " FLOATS ", algebra: tuple[int, int, int], weights: " FLOATS
     ", means: " FLOATS ", covariances: " FLOATS ", ridge: " FLOATS
@@ -639,7 +630,7 @@ void bind_em(nb::class_<Target>& type) {
     type.def("run_em", bound_run_em, nb::sig(kEmSignature), "rows"_a.noconvert(), "row_weight"_a.noconvert().none(),
              "total_weight"_a, "algebra"_a, "weights"_a.noconvert(), "means"_a.noconvert(), "covariances"_a.noconvert(),
              "centre"_a.none(), "total"_a.none(), "ridge"_a, "limits"_a, "tolerance"_a, "previous"_a, "max_steps"_a,
-             "seconds"_a, "belief"_a.none(), "is_incomplete"_a, "error"_a.noconvert().none(), "n_threads"_a,
+             "seconds"_a, "belief"_a.none(), "n_threads"_a,
              "Make steps of EM and write the mixture where it lies: (log_likelihood, bound, factors, log_abs_det).")
         .def("settle_column", bound_settle_column, nb::sig(kColumnSignature), "rows"_a.noconvert(), "row_weight"_a,
              "algebra"_a, "weights"_a, "means"_a, "covariances"_a, "ridge"_a, "limits"_a, "tolerance"_a, "max_steps"_a,

@@ -7,7 +7,6 @@
 #include <utility>
 
 #include "families/factorisation.hpp"
-#include "incomplete.hpp"
 #include "kernels/poll.hpp"
 #include "passes.hpp"
 
@@ -52,7 +51,7 @@ public:
           n_components_(task.n_components),
           d_(task.rows.n_features),
           n_covariances_(algebra_.is_shared() ? 1 : n_components_),
-          has_one_matrix_(algebra_.is_one_matrix() && !task.is_incomplete),
+          has_one_matrix_(algebra_.is_one_matrix()),
           log_scale_(room(n_components_)),
           origin_means_(room(n_components_ * d_)),
           mass_(room(n_components_)),
@@ -111,7 +110,7 @@ public:
         const double* covariances = current.covariances.data();
         if (!maximise(current.means.data(), covariances, following)) return false;
         if (is_sound(following, has_one_matrix_ ? nullptr : current.means.data())) return true;
-        if (has_one_matrix_ || task_.is_incomplete) return false;
+        if (has_one_matrix_) return false;
         const Numbers nearby = following.means;  // sums about these lose no digits when they move to the new means
         double again;
         return expect(current, nearby.data(), {&again, &n_far, &n_near, mass_.data(), first_.data(), second_.data()}) &&
@@ -138,7 +137,6 @@ private:
         } else {
             kernels_.log(mixture.weights.data(), n_components_, log_scale_.data());
         }
-        if (task_.is_incomplete) return complete(mixture, out);
         for (Index k = 0; k < n_components_; ++k) {
             log_scale_[k] += mixture.log_abs_det[n_covariances_ == 1 ? 0 : k] - 0.5 * static_cast<double>(d_) * kLog2Pi;
         }
@@ -151,35 +149,6 @@ private:
         return gaussmix::step(kernels_, step_task,
                               {log_scale_.data(), means, one_each(mixture), has_one_matrix_ ? nullptr : anchor},
                               Precision::widened, execution_, out);
-    }
-
-    // Expected sums about the means of the mixture, of rows that are known in part.
-    bool complete(const Mixture& mixture, MomentsView out) {
-        const bool is_full = algebra_.second() == Second::full;
-        const Shape shape{n_components_, d_,         FactorShape::triangular,
-                          false,         Rule::soft, is_full ? Second::full : Second::diagonal};
-        const IncompleteView incomplete{shape, task_.rows, task_.row_weight, {}, task_.error, nullptr};
-        const Index size = algebra_.size(d_);
-        triangles_.assign(static_cast<std::size_t>(n_components_ * d_ * d_), 0);
-        for (Index k = 0; k < n_components_; ++k) {
-            const double* factor = mixture.factors.data() + (n_covariances_ == 1 ? 0 : k * size);
-            double* triangle = triangles_.data() + k * d_ * d_;
-            for (Index i = 0; i < (is_full ? d_ * d_ : d_); ++i) {
-                triangle[is_full ? i : i * (d_ + 1)] = factor[size == 1 ? 0 : i];
-            }
-        }
-        double background;
-        out.background = &background;
-        variances_.resize(static_cast<std::size_t>(algebra_.second() == Second::trace ? n_components_ * d_ : 0));
-        double* second = std::exchange(out.second, variances_.empty() ? out.second : variances_.data());
-        const double* means = mixture.means.data();
-        if (!step_incomplete(kernels_, incomplete, {log_scale_.data(), means, triangles_.data(), means}, execution_,
-                             out)) {
-            return false;
-        }
-        for (Index k = 0; !variances_.empty() && k < n_components_; ++k)
-            second[k] = sum(variances_.data() + k * d_, d_);
-        return true;
     }
 
     // Factors as the kernels take them: one for each component, unless rows are whitened once for all.
@@ -198,12 +167,6 @@ private:
             following.weights[k] = mass_[k] / total;
             has_collapsed_ = !(following.weights[k] > (posterior_ ? kLeastMass : task_.limits.lost_share));
             if (has_collapsed_) return false;
-        }
-        if (posterior_ && task_.belief->is_mode) {
-            const double alpha = task_.belief->alpha;
-            for (Index k = 0; k < n_components_; ++k) {
-                following.weights[k] = (mass_[k] + alpha) / (total + static_cast<double>(n_components_) * alpha);
-            }
         }
         if (has_one_matrix_) std::copy(task_.total.second, task_.total.second + d_ * d_, second_.begin());
         for (Index k = 0; k < n_components_; ++k) {
@@ -271,7 +234,7 @@ private:
         for (Index i = 0; i < size && (k == 0 || !algebra_.is_shared()); ++i) {
             second[i] += times * belief.scale[i] / belief.unit;
         }
-        degrees_[k] += posterior_->added_dof();
+        degrees_[k] += belief.dof / belief.unit / (algebra_.is_shared() ? static_cast<double>(n_components_) : 1);
     }
 
     // The sum over components, in the place of the first.
@@ -373,7 +336,7 @@ private:
     const bool has_one_matrix_;
     bool has_collapsed_ = false;
     std::optional<double> loss_;  // of the mixture that the last step made
-    Numbers log_scale_, origin_means_, mass_, first_, second_, offsets_, degrees_, repeated_, triangles_, variances_;
+    Numbers log_scale_, origin_means_, mass_, first_, second_, offsets_, degrees_, repeated_;
     std::optional<Approximation> posterior_;
 };
 

@@ -26,15 +26,13 @@ struct EmView {
     double total_weight;
     Algebra algebra;
     Index n_components;
-    TotalView total;      // null unless the algebra shares a full covariance, and rows are complete
+    TotalView total;      // null unless the algebra shares a full covariance
     const double* ridge;  // (n_features,), data units^2
     Limits limits;
     double tolerance, previous;  // nats per unit of row weight; the objective of the step before
     Index max_steps;
     double seconds;                      // it makes no further step after so long
-    const BeliefView* belief = nullptr;  // null: maximum likelihood; otherwise `Variational` or `Posterior`
-    bool is_incomplete = false;          // cells are missing, or rows have errors
-    ErrorView error = {};
+    const BeliefView* belief = nullptr;  // null: maximum likelihood; otherwise `Variational` of em/variational.py
 };
 
 struct MixtureView {      // where EM starts, and where it ends

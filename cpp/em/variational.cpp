@@ -128,22 +128,9 @@ void Approximation::look(const double* weights, const double* means, const doubl
         dof_[i] = belief_.dof + (algebra_.is_shared() ? all : mass_[i]);
         log_dets_[i] = -2 * log_abs_det[i];
     }
-    const Index size = algebra_.size(d_);
-    if (belief_.is_mode) {
-        kernels_.log(weights, n_components_, log_shares_.data());
-        divergence_ = belief_.alpha > 0 ? -belief_.alpha * sum(log_shares_.data(), n_components_) : 0;
-        const double times = added_dof() * static_cast<double>(n_components_ / n_covariances_);
-        for (Index i = 0; i < n_covariances_; ++i) {
-            divergence_ += 0.5 * (times * log_dets_[i] + trace(factors + i * size));
-        }
-        for (Index k = 0; k < n_components_; ++k) {
-            const Index own = algebra_.is_shared() ? 0 : k;
-            divergence_ += 0.5 * belief_.precision * distance(factors + own * size, means + k * d_);
-        }
-        return;
-    }
     moments(dof_.data(), log_dets_.data(), n_covariances_, expected_.data(), normalisers_.data());
     divergence_ = -weigh(mass_.data(), n_components_, log_shares_.data());
+    const Index size = algebra_.size(d_);
     for (Index i = 0; i < n_covariances_; ++i) {
         divergence_ += belief_.log_normaliser - normalisers_[i] +
                        0.5 * (dof_[i] - belief_.dof) * (expected_[i] - log_dets_[i]) +
@@ -159,12 +146,6 @@ void Approximation::look(const double* weights, const double* means, const doubl
             mass_[k] * log_shares_[k] + 0.5 * (features * (ratios[k] - 1 - of_ratios[k]) + belief_.precision * apart);
         log_shares_[k] += 0.5 * expected_[own] - 0.5 * features / (belief_.precision + mass_[k]);
     }
-}
-
-double Approximation::added_dof() const {
-    const double n = static_cast<double>(n_components_);
-    if (belief_.is_mode) return belief_.dof + belief_.divided_dof / n;
-    return belief_.dof / belief_.unit / (algebra_.is_shared() ? n : 1);
 }
 
 // tr S (W'W); of one variance d S / sigma^2.

@@ -1,14 +1,12 @@
-// Priors: of variational Bayes, the E-step's scale and the divergence of a posterior; of maximum a posteriori, the log
-// density. em/approximation.py and em/posterior.py say the same at length, and numerics/gamma.py has the gamma functions.
+// Variational Bayes: the E-step's scale and the divergence of a posterior. em/approximation.py and em/posterior.py say the
+// same at length, and numerics/gamma.py has the gamma functions.
 #pragma once
 #include "families/algebra.hpp"
 #include "families/volume.hpp"
 
 namespace gaussmix {
 
-// The prior of a mixture, in rows: `GaussWishart`, or `Conjugate` where the mode of the posterior is wanted. That has no
-// sticks, its alpha is the exponent of each weight, and degrees of freedom that all components divide.
-struct BeliefView {
+struct BeliefView {      // the prior of a mixture, `GaussWishart`, in rows
     bool has_sticks;     // of a Dirichlet process; otherwise a Dirichlet distribution
     double alpha;        // concentration
     Index most;          // components of the Dirichlet distribution
@@ -18,8 +16,6 @@ struct BeliefView {
     const double* roots;  // (n_features, n_features), the rows r of S = sum r r'; null unless S is a matrix
     double log_normaliser;
     double row_weight, unit;  // of all rows; what weights were divided by
-    bool is_mode;
-    double divided_dof;  // with `is_mode` only
 };
 
 // log Gamma(x) and its derivative, of positive numbers.
@@ -36,7 +32,7 @@ public:
 
     // (n_components,): logs of the numbers that stand for the weights in the E-step.
     const double* log_shares() const { return log_shares_.data(); }
-    // KL(q || p), nats; with `is_mode` minus the log density of the prior, up to a constant.
+    // KL(q || p), nats.
     double divergence() const { return divergence_; }
 
     // Of the weights, from rows in each component: E log pi, (n,), and the log normaliser of q(pi) less that of p(pi).
@@ -45,9 +41,6 @@ public:
     // Of covariances with these degrees of freedom and log |S / nu|, (n,): E log |Lambda| + log |S / nu|, and the log
     // normalisers of Lambda up to a constant.
     void moments(const double* dof, const double* log_dets, Index n, double* expected, double* normalisers);
-
-    // What the prior adds to the mass of a component, where a covariance is divided by it, in the unit of weights.
-    double added_dof() const;
 
 private:
     double trace(const double* factor) const;

@@ -190,12 +190,8 @@ class Target:
             float,
             float,
             float,
-            bool,
-            float,
         ]
         | None,
-        is_incomplete: bool,
-        error: numpy.typing.NDArray[numpy.float64] | None,
         n_threads: int,
     ) -> tuple[
         numpy.typing.NDArray[numpy.float64],
@@ -232,8 +228,6 @@ class Target:
             numpy.typing.NDArray[numpy.float64] | None,
             float,
             float,
-            float,
-            bool,
             float,
         ],
         n_threads: int,

@@ -9,12 +9,10 @@ from sklearn.datasets import load_iris
 from gaussmix.em.fast_path import FastPath
 from gaussmix.em.initial import InitialMoments
 from gaussmix.em.loop import run_em
-from gaussmix.em.objective import Objective, Ridge
-from gaussmix.em.posterior import Conjugate, Posterior
+from gaussmix.em.objective import Ridge
 from gaussmix.em.stopping import Stopping
 from gaussmix.em.trace import Frozen, final
 from gaussmix.engines import ENGINES
-from gaussmix.engines.incomplete import IncompleteEngine
 from gaussmix.engines.native import run as fast_path
 from gaussmix.errors import Outcome
 from gaussmix.families import FAMILIES
@@ -33,10 +31,8 @@ from gaussmix.testing.check_runner import (
     check_first_step,
     check_singular_update,
     check_spread,
-    check_steps,
     check_update,
 )
-from gaussmix.waist.need import Second
 
 pytestmark = pytest.mark.skipif(
     native_target() is None, reason="the C++ core is not built, or this processor cannot run it"
@@ -122,28 +118,6 @@ def test_a_first_step_that_has_no_covariances_is_left_to_python(native, rng):
 @families
 def test_a_step_is_that_of_the_loop(family, problem, ridge, native):
     check_runner(native, family, problem, ridge)
-
-
-@pytest.mark.parametrize("known", ["holes", "weighted holes", "errors", "full errors", "prior"])
-@families
-def test_a_step_of_incomplete_rows_is_that_of_the_loop(family, known, native, rng):
-    given = PROBLEMS["overlapping"]
-    n_rows, d = given.rows.shape
-    rows = np.where(rng.random(given.rows.shape) < 0.2, np.nan, given.rows)
-    objective: Objective = Ridge(np.full(d, 1e-3))
-    error = rng.random((n_rows, d)) if known.endswith("errors") else None
-    if error is not None and known == "full errors":
-        error = error[:, :, None] * np.eye(d) + 0.1
-    source = ArraySource(rows, rng.random(n_rows) if known == "weighted holes" else None, error=error)
-    if known == "prior":
-        prior = Conjugate(np.zeros(d), 2.0, np.asarray(family_scale(family, d)), 3.0, 4.0)
-        objective = Posterior(np.zeros(d), prior)
-    check_steps(IncompleteEngine(native), source, given.start(family), objective, known)
-
-
-def family_scale(family, d):
-    """The scale of a prior in the form of a structure."""
-    return {Second.FULL: np.eye(d) + 0.5, Second.DIAGONAL: np.arange(1.0, d + 1)}.get(family.kind.second, 2.0)
 
 
 @problems

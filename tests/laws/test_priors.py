@@ -16,10 +16,8 @@ from gaussmix.engines import ENGINES, choose
 from gaussmix.engines.reference import ReferenceEngine
 from gaussmix.families import FAMILIES
 from gaussmix.families.base import shares_nothing
-from gaussmix.numerics.core import native_target
 from gaussmix.starts.base import Partition
 from gaussmix.testing import PROBLEMS
-from gaussmix.testing.check_runner import Stepwise, check_steps
 from gaussmix.waist.need import Second
 
 STEPS = 30
@@ -31,7 +29,6 @@ CASES = {
     "default": Terms(NormalInverseWishart()),
     "strong": Terms(NormalInverseWishart([3.0, -1.0, 0.0], 20.0, SPREAD, 30.0)),
     "no prior of means": Terms(NormalInverseWishart(shrinkage=0.0, scale=[1.0, 2.0, 3.0])),
-    "prior of weights": Terms(NormalInverseWishart(), Shares(concentration=2.5)),
     "weights": Terms(None, Shares(concentration=np.arange(3.0) * 10)),
     "equal weights": Terms(None, Shares(is_equal=True)),
     "least weight": Terms(NormalInverseWishart(), Shares(least=0.3, concentration=2.0)),
@@ -67,7 +64,7 @@ def ended(given, family, engine, case, *, is_accelerated=False, stopping=None):
 @cases
 @families
 def test_no_step_lowers_the_posterior_density(family, case):
-    objective, start, states = ended(PROBLEMS["overlapping"], family, Stepwise(choose(1)), case)
+    objective, start, states = ended(PROBLEMS["overlapping"], family, choose(1), case)
     assert_kept_and_raised(objective, start, states)
     end = states[-1].trace
     added = (end.objective[-1] - end.log_likelihood[-1]) * len(PROBLEMS["overlapping"].rows)
@@ -220,25 +217,10 @@ def test_weights_that_have_no_rows_share_what_is_left():
 
 
 @pytest.mark.one_block
-@pytest.mark.skipif(native_target() is None, reason="the C++ core is not built, or this processor cannot run it")
-@pytest.mark.parametrize(
-    ("problem", "case"),
-    [("overlapping", case) for case in ("default", "strong", "no prior of means", "prior of weights")]
-    + [("weighted", "prior of weights"), ("one feature", "default"), ("unlike units", "prior of weights")],
-)
-@pytest.mark.parametrize("family", [each for each in FAMILIES.values() if each.algebra is not None])
-def test_a_step_of_the_core_is_that_of_the_loop(family, case, problem):
-    given, engine = PROBLEMS[problem], ENGINES["native"](1)
-    objective, start = objective_and_start(given, family, case)
-    check_steps(engine, given.source, start, objective, problem)
-
-
-@pytest.mark.one_block
-@pytest.mark.skipif(native_target() is None, reason="the C++ core is not built, or this processor cannot run it")
-@pytest.mark.parametrize(
-    "case", ["weights", "equal weights", "least weight", "fixed means", "prior and fixed means", "fixed covariances"]
-)
-def test_other_terms_are_left_to_the_loop(case):
-    """An objective that the core ignored would be a silent error."""
-    states = ended(PROBLEMS["overlapping"], FAMILIES["full"], ENGINES["native"](1), case)[2]
-    assert len(states) == STEPS + 1  # a state after each step
+def test_the_core_makes_no_steps_for_a_prior():
+    """It knows of ridges only: an objective that it ignored would be a silent error."""
+    given, native = PROBLEMS["overlapping"], ENGINES["native"](1)
+    plain = final(run_em(given.source, native, given.start(FAMILIES["full"]), given.objective, Stopping(0.0, STEPS)))
+    with_prior = ended(given, FAMILIES["full"], native, "strong")[2]
+    assert len(with_prior) == STEPS + 1  # a state after each step
+    assert not np.allclose(with_prior[-1].model.means, plain.model.means, atol=1e-2)

@@ -14,7 +14,7 @@ from gaussmix.em.maximise import LOST_SHARE, MAX_LOSS, MEAN_ROUNDING
 from gaussmix.em.objective import Objective
 from gaussmix.em.stopping import Stopping
 from gaussmix.engines.base import Engine
-from gaussmix.engines.runner import Belief, Control, Course, Groups, Race, Recipe, Runner, Stepper
+from gaussmix.engines.runner import Belief, Control, Course, Groups, Race, Recipe, Runner
 from gaussmix.families.base import Family
 from gaussmix.model import Model
 from gaussmix.numerics.arrays import Array
@@ -68,8 +68,6 @@ class FastPath:
         if self._task is None or self._terms[1] is not None:
             return None
         runner, algebra, (block, _) = self._task
-        if not isinstance(runner, Runner):
-            return None
         if not start.flags.c_contiguous:
             return self.begin(start.copy(), race)
         recipe = Recipe(algebra, self.n_components, start, self._control(0), 0.0, 0.0, 0.0, race=race)
@@ -84,19 +82,19 @@ class FastPath:
 
     @cached_property
     def _terms(self) -> tuple[Array | None, Belief | None]:
-        """The ridge and the prior of the objective; no ridge if engines do not support its terms or the rule."""
+        """The ridge and the prior of the objective; None if engines do not support it or the rule."""
         if type(self.stopping) is not Stopping:
             return None, None
         return self.objective.as_belief() or (self.objective.as_ridge(), None)
 
     @cached_property
-    def _task(self) -> tuple[Stepper, Algebra, tuple[Block, Any]] | None:
+    def _task(self) -> tuple[Runner, Algebra, tuple[Block, Any]] | None:
         """The engine, the algebra of the family, and all rows with the engine's facts about them.
 
         None if the engine makes no steps by itself, if there are many rows, or if rows have known labels.
         """
         engine, algebra, block = self.engine, self.family.algebra, self.source.whole
-        if algebra is None or self._terms[0] is None or not isinstance(engine, Stepper):
+        if algebra is None or self._terms[0] is None or not isinstance(engine, Runner):
             return None
         if block is None or block.n_rows > LEAF_ROWS or block.log_prior is not None:
             return None

@@ -79,7 +79,7 @@ class Objective(ABC):
         return None
 
     def as_belief(self) -> tuple[Array, Belief] | None:
-        """The ridge (n_features,) and the prior, if the objective has these terms and no other, else None."""
+        """The ridge (n_features,) and the prior, if the objective is the bound of variational Bayes, else None."""
         return None
 
 

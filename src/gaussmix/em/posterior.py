@@ -13,7 +13,6 @@ import numpy as np
 
 from gaussmix.covariances import Covariances
 from gaussmix.em.objective import Ridge
-from gaussmix.engines.runner import Belief
 from gaussmix.model import Model
 from gaussmix.numerics.arrays import Array
 from gaussmix.numerics.axes import principal_axes
@@ -236,19 +235,8 @@ class Posterior(Ridge):
         return of_weights if self.prior is None else of_weights + self.prior.log_density(model)
 
     def as_ridge(self) -> Array | None:
-        """None: there is a prior, or fixed parameters."""
+        """None: fast paths support neither priors nor fixed parameters."""
         return None
-
-    def as_belief(self) -> tuple[Array, Belief] | None:
-        prior, shares = self.prior, self.shares
-        is_fixed = not shares.is_free or self.fixed_means or self.fixed_covariances
-        if prior is None or is_fixed or np.ndim(shares.concentration) or not (self.floor > 0).all():
-            return None
-        scale = prior.scale if prior.scale.ndim else prior.scale / len(prior.mean)
-        roots = np.ascontiguousarray(prior.roots(len(prior.mean))) if scale.ndim == 2 else None
-        of_prior = prior.mean, prior.shrinkage, prior.each, np.ascontiguousarray(scale).ravel(), roots
-        weights = False, float(shares.concentration), 0
-        return self.ridge, Belief(weights, *of_prior, 0.0, 1.0, 1.0, is_mode=True, divided_dof=prior.once)
 
     def feasible(self, model: Model) -> Model:
         found = model.without_noise

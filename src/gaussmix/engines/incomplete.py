@@ -27,15 +27,12 @@ from gaussmix.engines.joint import (
     with_background,
 )
 from gaussmix.engines.native.engine import NativeEngine
-from gaussmix.engines.native.run import run_em
-from gaussmix.engines.runner import Control, Course, Stepper
 from gaussmix.numerics.arrays import Array, Rows
 from gaussmix.numerics.contract import contract
 from gaussmix.numerics.core import native_target
 from gaussmix.numerics.elementary import softmax
 from gaussmix.numerics.factorise import factorise
 from gaussmix.numerics.threads import allowed
-from gaussmix.waist.algebra import Algebra
 from gaussmix.waist.block import Block, Profile
 from gaussmix.waist.moments import Moments, Partial
 from gaussmix.waist.need import Need, Rule, Second
@@ -48,7 +45,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class IncompleteEngine(Stepper):
+class IncompleteEngine:
     """Sums and densities of rows that are known in part only. NaN is a missing cell.
 
     Parameters
@@ -103,14 +100,6 @@ class IncompleteEngine(Stepper):
     def finish(self, sums: Partial, parameters: Parameters | None, need: Need, facts: None = None) -> Moments:
         complete = sums if sums.counts is None else _completed(sums)
         return Moments.of(replace(complete, second=_reduced(complete.second, need), need=need))
-
-    def run_em(
-        self, block: Block, facts: None, start: tuple[Array, Array, Array], algebra: Algebra, control: Control
-    ) -> Course | None:
-        core = self._core
-        if core is None or block.log_prior is not None:
-            return None
-        return run_em(*core, block, None, start, algebra, control, is_incomplete=True)
 
     def suits_single(self, parameters: Parameters) -> bool:
         return False

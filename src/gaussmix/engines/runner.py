@@ -25,21 +25,16 @@ from gaussmix.waist.whitening.base import Whitening
 
 
 class Belief(NamedTuple):
-    """The prior of a mixture as plain values in rows: in variational Bayes `em.approximation.GaussWishart`.
-
-    Where the mode of the posterior is wanted, it is `em.posterior.Conjugate`, and the weights have a Dirichlet prior.
+    """The prior of a mixture in variational Bayes, `em.approximation.GaussWishart`, as plain values in rows.
 
     Parameters
     ----------
-    concentration : whether the weights are sticks, α, and the number of components of a Dirichlet distribution. For the
-        mode, α − 1 in the place of α.
+    concentration : whether the weights are sticks, α, and the number of components of a Dirichlet distribution.
     mean, precision, dof : m (n_features,), data units; β; ν.
     scale : S in compact form, data units².
     roots : (n_features, n_features), the rows r of S = Σ r rᵀ; None unless S is a matrix.
     log_normaliser : of the distribution of a precision, nats, up to a constant.
     row_weight, unit : of all rows, and what the weights of rows were divided by.
-    is_mode : whether the mode of the posterior is wanted; then `log_normaliser` and `row_weight` mean nothing.
-    divided_dof : for the mode, degrees of freedom that all components divide; each has `dof` besides.
     """
 
     concentration: tuple[bool, float, int]
@@ -51,8 +46,6 @@ class Belief(NamedTuple):
     log_normaliser: float
     row_weight: float
     unit: float
-    is_mode: bool = False
-    divided_dof: float = 0.0
 
 
 class Control(NamedTuple):
@@ -69,7 +62,7 @@ class Control(NamedTuple):
         fraction of its mean.
     loss : make sums again if second moments about the anchor exceed those about the new means by this factor.
     previous : the objective of the step that preceded this run (−inf if none); used for the first convergence test.
-    belief : the prior, if there is one; only `run_em` takes it.
+    belief : the prior, if the objective is the bound of variational Bayes; only `Runner.run_em` takes one.
     """
 
     ridge: Array | None
@@ -301,31 +294,7 @@ class Fits(NamedTuple):
         return Course(*mixture, self.whitening, log_likelihood, log_likelihood)
 
 
-class Stepper(ABC):
-    """What an engine can do that makes steps by itself."""
-
-    @abstractmethod
-    def run_em(
-        self, block: Block, facts: Any, start: tuple[Array, Array, Array], algebra: Algebra, control: Control
-    ) -> Course | None:
-        """Make steps of EM until the log-likelihood settles, time is up, or the next step is unusual.
-
-        Parameters
-        ----------
-        block : all rows.
-        facts : what `Engine.look` found out.
-        start : weights, means and covariances in compact form.
-        algebra : which covariances the family makes.
-        control : when to stop.
-
-        Returns
-        -------
-        course : the mixture reached and the log-likelihoods on the way; None if this problem does not suit the fast
-            path. Its bits depend neither on the number of threads nor on when time is up.
-        """
-
-
-class Runner(Stepper):
+class Runner(ABC):
     """What an engine with a fast path can do besides the `Engine` protocol."""
 
     @abstractmethod
@@ -358,6 +327,26 @@ class Runner(Stepper):
         algebra : which covariances the family makes.
         scatter : mass and second sums about the new means.
         current : covariances before the step, in compact form; None at the first step.
+        """
+
+    @abstractmethod
+    def run_em(
+        self, block: Block, facts: Any, start: tuple[Array, Array, Array], algebra: Algebra, control: Control
+    ) -> Course | None:
+        """Make steps of EM until the log-likelihood settles, time is up, or the next step is unusual.
+
+        Parameters
+        ----------
+        block : all rows.
+        facts : what `Engine.look` found out.
+        start : weights, means and covariances in compact form.
+        algebra : which covariances the family makes.
+        control : when to stop.
+
+        Returns
+        -------
+        course : the mixture reached and the log-likelihoods on the way; None if this problem does not suit the fast
+            path. Its bits depend neither on the number of threads nor on when time is up.
         """
 
     @abstractmethod

@@ -40,7 +40,6 @@ LEAST_PART = 1e-9  # of the largest weight: rows with less move nothing, and rou
 MOST_COLLAPSED = 1 / 3  # of the refits
 MOST_WORK = 1_000_000  # rows · components · (features² + 8) with which 200 refits by the core take at most some seconds
 SLOWER = 40  # times, refits that are not the core's, of few rows
-INCOMPLETE = 8  # times, refits by the core of rows that are known in part
 
 
 class Refits(NamedTuple):
@@ -100,12 +99,9 @@ Made = Iterator[tuple[list[State], Array]]
 
 def are_quick(problem: Problem, model: Model) -> bool:
     """Whether 200 refits to weighted rows take seconds, by their number and by who makes them."""
-    source, objective = problem.source, problem.objective
-    is_usual = objective.as_ridge() is not None or objective.as_belief() is not None
-    is_by_core = is_usual and model.family.algebra is not None and model.noise is None and problem.data.is_plain
+    source, is_usual = problem.source, problem.objective.as_ridge() is not None and model.family.algebra is not None
+    is_by_core = is_usual and model.noise is None and problem.data.is_plain and not source.is_incomplete
     work = source.n_rows * model.n_components * (model.n_features**2 + 8)
-    if source.is_incomplete:
-        work *= INCOMPLETE
     return source.whole is not None and work * (1 if is_by_core else SLOWER) <= MOST_WORK
 
 

@@ -56,15 +56,12 @@ def run_em(
     start: tuple[Array, Array, Array],
     algebra: Algebra,
     control: Control,
-    *,
-    is_incomplete: bool = False,
 ) -> Course:
     """Make steps of EM in the core; see `Runner.run_em`.
 
     Parameters
     ----------
-    total : mean and scatter of the block if rows are complete and all components have one full covariance, else None.
-    is_incomplete : whether rows miss cells or have errors.
+    total : mean and scatter of the block if all components have one full covariance, None otherwise.
     """
     assert control.ridge is not None, "only the beginning of a fit looks for one"
     weights, means, covariances = (np.array(each, order="C") for each in start)
@@ -73,7 +70,7 @@ def run_em(
     log_likelihood, bound, factors, log_abs_det = target.run_em(
         block.rows, block.row_weight, block.total_weight, algebra, weights, means, covariances.reshape(-1),
         centre, scatter, control.ridge, _limits(control), control.tolerance, control.previous, n_steps, SECONDS,
-        control.belief, is_incomplete, block.error, n_threads,
+        control.belief, n_threads,
     )  # fmt: skip
     whitening = None
     if log_likelihood.size:

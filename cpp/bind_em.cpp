@@ -67,9 +67,9 @@ EmView view_em(const Rows& rows, const RowWeight& row_weight, const std::tuple<i
 
 TotalView view_total(const EmView& task, const Maybe<1>& centre, const Maybe<2>& total) {
     const auto features = static_cast<std::size_t>(task.rows.n_features);
-    const bool has_one_matrix = task.algebra.is_one_matrix();
+    const bool has_one_matrix = task.algebra.is_one_matrix() && !task.is_incomplete;
     require(centre.has_value() == has_one_matrix && total.has_value() == has_one_matrix,
-            "centre and total go with one full covariance for all, and only with it");
+            "centre and total go with one full covariance for all and complete rows, and only with them");
     require(!centre || (centre->size() == features && total->size() == features * features),
             "centre must have shape (n_features,), and total (n_features, n_features)");
     return centre ? TotalView{centre->data(), total->data()} : TotalView{};
@@ -104,24 +104,42 @@ Result<double, 1> released(const Numbers& numbers) {
     return out.release();
 }
 
-// Whether it has sticks, alpha, the limit on components; the mean, precision and degrees of freedom; the scale and its
-// roots; the log normaliser, the weight of all rows, the unit of weights.
-using Belief = std::tuple<std::tuple<bool, double, Index>, Contiguous<1>, double, double, Contiguous<1>, Maybe<2>,
-                          double, double, double>;
+// One after the other.
+Result<double, 1> joined(const std::vector<Numbers>& each) {
+    Numbers all;
+    for (const Numbers& numbers : each) all.insert(all.end(), numbers.begin(), numbers.end());
+    return released(all);
+}
 
-std::optional<BeliefView> view_belief(const std::optional<Belief>& belief, const EmView& task) {
+// Whether it has sticks, alpha, the limit on components; the mean, precision and degrees of freedom; the scale and its
+// roots; the log normaliser, the weight of all rows, the unit of weights; whether it is of a point.
+using Belief = std::tuple<std::tuple<bool, double, Index>, Contiguous<1>, double, double, Contiguous<1>, Maybe<2>,
+                          double, double, double, bool>;
+
+std::optional<BeliefView> view_belief(const std::optional<Belief>& belief, const Algebra& algebra, Index n_features) {
     if (!belief) return std::nullopt;
-    const auto& [concentration, mean, precision, dof, scale, roots, log_normaliser, row_weight, unit] = *belief;
-    const auto d = static_cast<std::size_t>(task.rows.n_features);
+    const auto& [concentration, mean, precision, dof, scale, roots, log_normaliser, row_weight, unit, is_of_point] =
+        *belief;
+    const auto d = static_cast<std::size_t>(n_features);
     require(mean.size() == d, "the mean of a belief must have shape (n_features,)");
-    require(scale.size() == static_cast<std::size_t>(task.algebra.size(task.rows.n_features)),
+    require(scale.size() == static_cast<std::size_t>(algebra.size(n_features)),
             "the scale of a belief must be of the algebra's size");
-    require((task.algebra.second() == Second::full) == roots.has_value() && (!roots || roots->size() == d * d),
+    require((algebra.second() == Second::full) == roots.has_value() && (!roots || roots->size() == d * d),
             "the roots of a belief must have shape (n_features, n_features), and go with a matrix");
     const auto [has_sticks, alpha, most] = concentration;
     return BeliefView{has_sticks,     alpha,      most,         mean.data(),
                       precision,      dof,        scale.data(), roots ? roots->data() : nullptr,
-                      log_normaliser, row_weight, unit};
+                      log_normaliser, row_weight, unit,         is_of_point};
+}
+
+// Whether rows may be known in part, and their errors.
+using Known = std::tuple<bool, Error>;
+
+ErrorView view_known(const Known& known, const RowsView& rows) {
+    const auto& [is_incomplete, error] = known;
+    require(is_incomplete || !error, "rows with errors are known in part");
+    return view_error(error, {1, rows.n_features, FactorShape::triangular, false, Rule::soft, Second::none},
+                      rows.n_rows);
 }
 
 // Log-likelihoods, bounds, factors, log |det|.
@@ -132,15 +150,18 @@ EmResult bound_run_em(const Target& target, const Rows& rows, const RowWeight& r
                       const Writable<double, 2>& means, const Writable<double, 1>& covariances, const Maybe<1>& centre,
                       const Maybe<2>& total, const Contiguous<1>& ridge,
                       const std::tuple<double, double, double, double>& limits, double tolerance, double previous,
-                      Index max_steps, double seconds, const std::optional<Belief>& belief, int n_threads) {
+                      Index max_steps, double seconds, const std::optional<Belief>& belief, const Known& known,
+                      int n_threads) {
     EmView task = view_em(rows, row_weight, letters, weights, ridge, limits);
+    task.is_incomplete = std::get<0>(known);
+    task.error = view_known(known, task.rows);
     task.total = view_total(task, centre, total);
     task.total_weight = total_weight;
     task.tolerance = tolerance;
     task.previous = previous;
     task.max_steps = max_steps;
     task.seconds = seconds;
-    const std::optional<BeliefView> prior = view_belief(belief, task);
+    const std::optional<BeliefView> prior = view_belief(belief, task.algebra, task.rows.n_features);
     task.belief = prior ? &*prior : nullptr;
     Written mixture(task, weights, means, covariances);
     Interrupt interrupt(is_interrupted);
@@ -207,7 +228,7 @@ ColumnResult bound_settle_column(const Target& target, const Rows& rows, const C
     em.tolerance = tolerance;
     em.max_steps = max_steps;
     em.seconds = seconds;
-    const std::optional<BeliefView> prior = view_belief(belief, em);
+    const std::optional<BeliefView> prior = view_belief(belief, em.algebra, em.rows.n_features);
     em.belief = &*prior;
     task.most = most;
     task.gain = gain;
@@ -409,10 +430,11 @@ GroupsView view_groups(const Rows& rows, const RowWeight& row_weight, const std:
     return groups;
 }
 
-// Weights, means, covariances, factors, log |det|, ridges, numbers of steps, which have settled, log-likelihoods.
+// Weights, means, covariances, factors, log |det|, ridges, numbers of steps, which have settled, log-likelihoods,
+// objectives.
 using FitsResult =
     std::tuple<Result<double, 2>, Result<double, 3>, Result<double, 2>, Result<double, 2>, Result<double, 2>,
-               Result<double, 2>, Result<std::int64_t, 1>, Result<bool, 1>, Result<double, 1>>;
+               Result<double, 2>, Result<std::int64_t, 1>, Result<bool, 1>, Result<double, 1>, Result<double, 1>>;
 
 // The component of each row.
 using Components = nb::ndarray<const std::int32_t, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
@@ -499,8 +521,12 @@ FitsResult bound_fit_many(const Target& target, const Rows& rows, const RowWeigh
                           const std::tuple<double, double>& automatic, double smallest_spread,
                           const std::tuple<double, double, double, double>& limits, double tolerance, Index max_steps,
                           double seconds, const std::optional<Searched>& searched, const std::optional<Begun>& begun,
-                          const std::optional<Rules>& race, int n_threads) {
-    const GroupsView groups = view_groups(rows, row_weight, ranges, first_weight, weights);
+                          const std::optional<Rules>& race, const std::optional<Belief>& belief, const Known& known,
+                          int n_threads) {
+    GroupsView groups = view_groups(rows, row_weight, ranges, first_weight, weights);
+    groups.is_incomplete = std::get<0>(known);
+    groups.error = view_known(known, groups.rows);
+    require(begun || !(belief || groups.is_incomplete), "a belief, and rows known in part, go with begun");
     const auto d = static_cast<std::size_t>(groups.rows.n_features);
     RecipeView recipe =
         view_recipe(d, letters, n_components, centres, given, n_candidates, uniform, kmeans, ridge, automatic,
@@ -511,6 +537,8 @@ FitsResult bound_fit_many(const Target& target, const Rows& rows, const RowWeigh
     recipe.search = search ? &*search : nullptr;
     const std::optional<RaceView> rules = view_race(race, recipe);
     recipe.race = rules ? &*rules : nullptr;
+    const std::optional<BeliefView> prior = view_belief(belief, recipe.algebra, groups.rows.n_features);
+    recipe.belief = prior ? &*prior : nullptr;
     const auto n_groups = static_cast<std::size_t>(groups.n_groups), k = static_cast<std::size_t>(n_components);
     const auto n_covariances = recipe.algebra.is_shared() ? 1 : k;
     const auto size = n_covariances * static_cast<std::size_t>(recipe.algebra.size(groups.rows.n_features));
@@ -528,19 +556,14 @@ FitsResult bound_fit_many(const Target& target, const Rows& rows, const RowWeigh
         std::copy_n(means_of.data(), means_of.size(), means.data());
         std::copy_n(covariances_of.data(), covariances_of.size(), covariances.data());
     }
-    std::vector<Numbers> courses(n_groups);
+    std::vector<Numbers> courses(n_groups), objectives(n_groups);
     const FitsView out{found.data(),  means.data(),   covariances.data(), factors.data(), log_abs_det.data(),
-                       ridges.data(), n_steps.data(), has_settled.data(), courses};
+                       ridges.data(), n_steps.data(), has_settled.data(), courses,        objectives};
     Interrupt interrupt(is_interrupted);
     const Execution execution{check_threads(n_threads), interrupt};
     without_gil([&] { return fit_many(*target.kernels, groups, recipe, execution, out); });
-    std::size_t n_all = 0;
-    for (const Numbers& course : courses) n_all += course.size();
-    NewArray<double, 1> log_likelihood({n_all});
-    double* end = log_likelihood.data();
-    for (const Numbers& course : courses) end = std::copy(course.begin(), course.end(), end);
-    return {found.release(),  means.release(),   covariances.release(), factors.release(),       log_abs_det.release(),
-            ridges.release(), n_steps.release(), has_settled.release(), log_likelihood.release()};
+    return {found.release(),  means.release(),   covariances.release(), factors.release(), log_abs_det.release(),
+            ridges.release(), n_steps.release(), has_settled.release(), joined(courses),   joined(objectives)};
 }
 
 Result<double, 1> bound_update(const Target& target, const std::tuple<int, int, int>& letters,
@@ -567,8 +590,10 @@ Result<double, 1> bound_update(const Target& target, const std::tuple<int, int, 
 
 #define FLOATS "numpy.typing.NDArray[numpy.float64]"
 #define STOP "tuple[float, int]"
-#define BELIEF \
-    "tuple[tuple[bool, float, int], " FLOATS ", float, float, " FLOATS ", " FLOATS " | None, float, float, float]"
+#define BELIEF                                                                                                      \
+    "tuple[tuple[bool, float, int], " FLOATS ", float, float, " FLOATS ", " FLOATS " | None, float, float, float, " \
+                                                                                   "bool]"
+#define KNOWN "tuple[bool, " FLOATS " | None]"
 #define JUDGED \
     "tuple[" STOP ", " STOP ", " STOP ", " STOP ", tuple[float, float], tuple[int, int], tuple[float, float, float]]"
 #define INTEGERS "numpy.typing.NDArray[numpy.int64]"
@@ -577,7 +602,8 @@ constexpr const char* kEmSignature =
     " | None, total_weight: float, algebra: tuple[int, int, int], weights: " FLOATS ", means: " FLOATS
     ", covariances: " FLOATS ", centre: " FLOATS " | None, total: " FLOATS " | None, ridge: " FLOATS
     ", limits: tuple[float, float, float, float], tolerance: float, previous: float, max_steps: int, seconds: float, "
-    "belief: " BELIEF " | None, n_threads: int) -> tuple[" FLOATS ", " FLOATS ", " FLOATS ", " FLOATS "]";
+    "belief: " BELIEF " | None, known: " KNOWN ", n_threads: int) -> tuple[" FLOATS ", " FLOATS ", " FLOATS ", " FLOATS
+    "]";
 constexpr const char* kColumnSignature =
     "def settle_column(self, rows: " FLOATS ", row_weight: " FLOATS ", algebra: tuple[int, int, int], weights: " FLOATS
     ", means: " FLOATS ", covariances: " FLOATS ", ridge: " FLOATS
@@ -616,11 +642,12 @@ constexpr const char* kManySignature =
     " | None, automatic: tuple[float, float], smallest_spread: float, limits: tuple[float, float, float, float], "
     "tolerance: float, max_steps: int, seconds: float, searched: tuple[float, int, " FLOATS ", " FLOATS ", " STOP
     ", " STOP ", " JUDGED ", int] | None, begun: tuple[" FLOATS ", " FLOATS ", " FLOATS
-    "] | None, race: tuple[float, int, int, float, float, float, tuple[int, float, float]] | None, n_threads: int) -> "
-    "tuple[" FLOATS ", " FLOATS ", " FLOATS ", " FLOATS ", " FLOATS ", " FLOATS ", " INTEGERS
-    ", numpy.typing.NDArray[numpy.bool_], " FLOATS "]";
+    "] | None, race: tuple[float, int, int, float, float, float, tuple[int, float, float]] | None, belief: " BELIEF
+    " | None, known: " KNOWN ", n_threads: int) -> tuple[" FLOATS ", " FLOATS ", " FLOATS ", " FLOATS ", " FLOATS
+    ", " FLOATS ", " INTEGERS ", numpy.typing.NDArray[numpy.bool_], " FLOATS ", " FLOATS "]";
 #undef INTEGERS
 #undef JUDGED
+#undef KNOWN
 #undef STOP
 #undef BELIEF
 #undef FLOATS
@@ -630,8 +657,8 @@ void bind_em(nb::class_<Target>& type) {
     type.def("run_em", bound_run_em, nb::sig(kEmSignature), "rows"_a.noconvert(), "row_weight"_a.noconvert().none(),
              "total_weight"_a, "algebra"_a, "weights"_a.noconvert(), "means"_a.noconvert(), "covariances"_a.noconvert(),
              "centre"_a.none(), "total"_a.none(), "ridge"_a, "limits"_a, "tolerance"_a, "previous"_a, "max_steps"_a,
-             "seconds"_a, "belief"_a.none(), "n_threads"_a,
-             "Make steps of EM and write the mixture where it lies: (log_likelihood, bound, factors, log_abs_det).")
+             "seconds"_a, "belief"_a.none(), "known"_a, "n_threads"_a,
+             "Make steps of EM and write the mixture where it lies: (log_likelihood, objective, factors, log_abs_det).")
         .def("settle_column", bound_settle_column, nb::sig(kColumnSignature), "rows"_a.noconvert(), "row_weight"_a,
              "algebra"_a, "weights"_a, "means"_a, "covariances"_a, "ridge"_a, "limits"_a, "tolerance"_a, "max_steps"_a,
              "seconds"_a, "gain"_a, "most"_a, "uniform"_a, "belief"_a, "n_threads"_a,
@@ -660,7 +687,8 @@ void bind_em(nb::class_<Target>& type) {
              "row_weight"_a.noconvert().none(), "ranges"_a, "first_weight"_a.none(), "weights"_a, "algebra"_a,
              "n_components"_a, "centres"_a.none(), "given"_a.none(), "n_candidates"_a, "uniform"_a.none(), "kmeans"_a,
              "ridge"_a.none(), "automatic"_a, "smallest_spread"_a, "limits"_a, "tolerance"_a, "max_steps"_a,
-             "seconds"_a, "searched"_a.none(), "begun"_a.none(), "race"_a.none(), "n_threads"_a,
+             "seconds"_a, "searched"_a.none(), "begun"_a.none(), "race"_a.none(), "belief"_a.none(),
+             "known"_a, "n_threads"_a,
              "Fit a mixture to each of many groups: the numbers of engines.runner.Fits, and factors.")
         .def("update", bound_update, nb::sig(kUpdateSignature), "algebra"_a, "mass"_a, "second"_a, "n_features"_a,
              "current"_a.none(), "Covariances of a family from the scatter about the new means.");

@@ -23,45 +23,36 @@ SpanJob job_of(const IncompleteView& task) {
     return {task.rows.n_rows, std::max(span_rows(task.shape), kLeastRows), 2 * work_per_row(task.shape), {}, {}};
 }
 
-// The order of the rows by their patterns, as the kernels for missing cells need it.
-class Ordered {
-public:
-    Ordered(const IncompleteKernels& kernels, const IncompleteView& task)
-        : kernels_(kernels), n_rows_(task.rows.n_rows), places_(2 * n_rows_), pattern_(2 * n_rows_) {}
-
-    // False if interrupted.
-    bool order(IncompleteView& task, const Execution& execution) {
-        SpanJob job{n_rows_, kLeafRows, 8 * static_cast<double>(task.rows.n_features), {}, {}};
-        const Index leaf_rows = std::min(n_rows_, kLeafRows);
+// Puts the rows into the order of their patterns, as the kernels for missing cells need it. False if interrupted.
+bool order(const IncompleteKernels& kernels, IncompleteView& task, const Execution& execution, Patterns& found) {
+    const Index n_rows = task.rows.n_rows;
+    if (found.places.empty()) {
+        found.places.resize(static_cast<std::size_t>(n_rows));
+        found.pattern.resize(static_cast<std::size_t>(n_rows));
+        SpanJob job{n_rows, kLeafRows, 8 * static_cast<double>(task.rows.n_features), {}, {}};
+        const Index leaf_rows = std::min(n_rows, kLeafRows);
         const std::vector<Buffer> scratch = make_buffers(count_workers(job, execution.n_threads),
-                                                         kernels_.order_scratch(task.rows.n_features, leaf_rows));
-        const auto places = static_cast<std::uint16_t*>(places_.get()),
-                   pattern = static_cast<std::uint16_t*>(pattern_.get());
+                                                         kernels.order_scratch(task.rows.n_features, leaf_rows));
         job.process = [&](int worker, Index first, Index last, Listener listener) {
-            kernels_.order(task.rows, first, last, listener, scratch[static_cast<std::size_t>(worker)].get(),
-                           places + first, pattern + first);
+            kernels.order(task.rows, first, last, listener, scratch[static_cast<std::size_t>(worker)].get(),
+                          found.places.data() + first, found.pattern.data() + first);
         };
         if (!process_spans(job, execution)) return false;
-        task.rows.order = places;
-        task.pattern = pattern;
-        return true;
     }
-
-private:
-    const IncompleteKernels& kernels_;
-    const Index n_rows_;
-    Buffer places_, pattern_;
-};
+    task.rows.order = found.places.data();
+    task.pattern = found.pattern.data();
+    return true;
+}
 
 }  // namespace
 
 bool step_incomplete(const KernelTable& table, IncompleteView task, const ParametersView& parameters,
-                     const Execution& execution, MomentsView out) {
+                     const Execution& execution, MomentsView out, Patterns* patterns) {
     const IncompleteKernels& kernels = *table.incomplete;
     const bool has_errors = task.error.data != nullptr;
     const Listener own = execution.interrupt.listener();
-    Ordered ordered(kernels, task);
-    if (!has_errors && !ordered.order(task, execution)) return false;
+    Patterns of_pass;
+    if (!has_errors && !order(kernels, task, execution, patterns == nullptr ? of_pass : *patterns)) return false;
     SpanJob job = job_of(task);
     const int n_workers = count_workers(job, execution.n_threads);
     const Sizes sizes = kernels.sizes(task.shape, has_errors);
@@ -92,8 +83,8 @@ bool evaluate_incomplete(const KernelTable& table, IncompleteView task, const Pa
                          const Execution& execution, double* out) {
     const IncompleteKernels& kernels = *table.incomplete;
     const bool has_errors = task.error.data != nullptr;
-    Ordered ordered(kernels, task);
-    if (!has_errors && !ordered.order(task, execution)) return false;
+    Patterns patterns;
+    if (!has_errors && !order(kernels, task, execution, patterns)) return false;
     SpanJob job = job_of(task);
     const Buffer operands = pack(kernels, task.shape, parameters, execution.interrupt.listener());
     const std::vector<Buffer> scratch =

@@ -1,12 +1,21 @@
 // Passes over rows with missing cells and errors. Of the parameters, log_scale are the logarithms of the weights.
 #pragma once
+#include <cstdint>
+#include <vector>
+
 #include "spans.hpp"
 
 namespace gaussmix {
 
-// Sums moments of the true rows: their means and covariances given what is seen. False if interrupted.
+// The rows in the order of their missing cells, and the number of each pattern in its leaf; empty at first.
+struct Patterns {
+    std::vector<std::uint16_t> places, pattern;
+};
+
+// Sums moments of the true rows: their means and covariances given what is seen. False if interrupted. Passes over the
+// same rows may share the patterns, which the first one finds.
 bool step_incomplete(const KernelTable& kernels, IncompleteView task, const ParametersView& parameters,
-                     const Execution& execution, MomentsView out);
+                     const Execution& execution, MomentsView out, Patterns* patterns = nullptr);
 
 // Writes log p(x, k), (n_rows, n_components). False if interrupted.
 bool evaluate_incomplete(const KernelTable& kernels, IncompleteView task, const ParametersView& parameters,

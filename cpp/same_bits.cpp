@@ -496,12 +496,12 @@ private:
         Doubles factors(covariances.size()), log_abs_det(size_of(n_factors)), ridge(size_of(d));
         std::int64_t n_steps = 0;
         bool has_settled = false;
-        std::vector<Numbers> log_likelihood(1);
+        std::vector<Numbers> log_likelihood(1), objective(1);
         fit_many(kernels_,
                  {{rows.data(), false, n, d, d, 1, nullptr, nullptr}, {}, 1, &first, &first, &n_rows, &total, &unit},
                  recipe, execution_,
                  {weights.data(), means.data(), covariances.data(), factors.data(), log_abs_det.data(), ridge.data(),
-                  &n_steps, &has_settled, log_likelihood});
+                  &n_steps, &has_settled, log_likelihood, objective});
         Hash hash;
         hash.add(weights), hash.add(means), hash.add(covariances), hash.add(factors), hash.add(log_abs_det),
             hash.add(ridge);

@@ -26,6 +26,8 @@ struct TableView {
     RowsView rows;
     RowWeightView row_weight;
     double total_weight, unit;
+    bool is_incomplete = false;
+    ErrorView error = {};
 };
 
 // What starts share: distinct rows, their weights, and the variances of columns.
@@ -39,13 +41,21 @@ public:
         : kernels_(kernels), recipe_(recipe), execution_(execution), listener_(execution.interrupt.listener()) {}
 
     // False where the table is unusual, and if interrupted.
-    bool make(const TableView& table, const MixtureView& mixture, double* ridge, Numbers& log_likelihoods) const {
+    bool make(const TableView& table, const MixtureView& mixture, double* ridge, Numbers& log_likelihoods,
+              Numbers& objectives) const {
         const Index d = table.rows.n_features;
         if (recipe_.is_begun) {
             std::copy_n(recipe_.ridge, d, ridge);
             EmView em = view(table, ridge);
             Total total;
-            return find_total(em, total) && run_em(kernels_, em, execution_, mixture, log_likelihoods) &&
+            BeliefView belief;
+            if (recipe_.belief != nullptr) {
+                belief = *recipe_.belief;
+                belief.unit *= table.unit;
+                em.belief = &belief;
+            }
+            return find_total(em, total) &&
+                   run_em(kernels_, em, execution_, mixture, log_likelihoods, nullptr, &objectives) &&
                    !log_likelihoods.empty();
         }
         if (recipe_.centres != nullptr || recipe_.given.labels != nullptr) {
@@ -106,11 +116,13 @@ private:
         em.previous = -std::numeric_limits<double>::infinity();
         em.max_steps = recipe_.max_steps;
         em.seconds = recipe_.seconds;
+        em.is_incomplete = table.is_incomplete;
+        em.error = table.error;
         return em;
     }
 
     bool find_total(EmView& em, Total& total) const {
-        if (!em.algebra.is_one_matrix()) return true;
+        if (!em.algebra.is_one_matrix() || em.is_incomplete) return true;
         const Index d = em.rows.n_features;
         total = {room(d), room(d * d)};
         em.total = {total.centre.data(), total.second.data()};
@@ -293,7 +305,8 @@ private:
 };
 
 TableView table_of(const GroupsView& groups, Index group) {
-    TableView table{groups.rows, groups.row_weight, groups.total_weight[group], groups.unit[group]};
+    TableView table{groups.rows,        groups.row_weight,    groups.total_weight[group],
+                    groups.unit[group], groups.is_incomplete, groups.error};
     RowsView& rows = table.rows;
     const Index offset = groups.first[group] * rows.row_stride;
     if (rows.is_float32) {
@@ -302,6 +315,7 @@ TableView table_of(const GroupsView& groups, Index group) {
         rows.data = static_cast<const double*>(rows.data) + offset;
     }
     rows.n_rows = groups.n_rows[group];
+    if (table.error.data != nullptr) table.error.data += groups.first[group] * table.error.row_stride;
     if (table.row_weight.data != nullptr) table.row_weight.data += groups.first_weight[group] * table.row_weight.stride;
     return table;
 }
@@ -318,17 +332,21 @@ bool fit_many(const KernelTable& kernels, const GroupsView& groups, const Recipe
                                   out.covariances + group * size, out.factors + group * size,
                                   out.log_abs_det + group * n_covariances};
         Numbers& course = out.log_likelihood[static_cast<std::size_t>(group)];
+        Numbers& objectives = out.objective[static_cast<std::size_t>(group)];
+        const auto leave_out = [&] {
+            course.clear();
+            objectives.clear();
+        };
         try {
-            if (!Fit(kernels, recipe, alone).make(table_of(groups, group), mixture, out.ridge + group * d, course)) {
-                course.clear();
-                return;
+            if (!Fit(kernels, recipe, alone)
+                     .make(table_of(groups, group), mixture, out.ridge + group * d, course, objectives)) {
+                return leave_out();
             }
         } catch (const std::bad_alloc&) {  // the group counts as unusual
-            course.clear();
-            return;
+            return leave_out();
         }
         out.n_steps[group] = static_cast<Index>(course.size());
-        out.has_settled[group] = has_settled(course, recipe.tolerance);
+        out.has_settled[group] = has_settled(recipe.belief == nullptr ? course : objectives, recipe.tolerance);
     };
     std::fill_n(out.n_steps, groups.n_groups, -1);
     std::fill_n(out.has_settled, groups.n_groups, false);

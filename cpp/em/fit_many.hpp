@@ -17,6 +17,8 @@ struct GroupsView {
     const std::int64_t* n_rows;
     const double* total_weight;
     const double* unit;  // what the weights of each group were divided by
+    bool is_incomplete = false;
+    ErrorView error = {};  // of all rows
 };
 
 struct SearchView {       // from each start, as fit/fit.py and em/split_and_merge.py make it where no rows are left out
@@ -51,6 +53,8 @@ struct RecipeView {
     const SearchView* search;  // null: none
     const RaceView* race;      // of runs from centres or given components; null: one run
     bool is_begun = false;     // EM begins at the mixtures in FitsView, with a ridge that is given
+    const BeliefView* belief =
+        nullptr;  // with its unit for weights that are not divided; null: none, as unless it begins so
 };
 
 struct FitsView {                           // of all groups, one after the other
@@ -60,6 +64,7 @@ struct FitsView {                           // of all groups, one after the othe
     std::int64_t* n_steps;  // (n_groups,); -1 where the group is unusual: the others hold no numbers of it then
     bool* has_settled;      // (n_groups,)
     std::vector<Numbers>& log_likelihood;  // means before each step, of each group
+    std::vector<Numbers>& objective;       // the same with the part of a belief; empty without one
 };
 
 // Begins a fit of each group and makes steps of EM as `run_em` does. A group is unusual where its numbers can't be used or

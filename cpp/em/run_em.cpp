@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "families/factorisation.hpp"
+#include "incomplete.hpp"
 #include "kernels/poll.hpp"
 #include "passes.hpp"
 
@@ -51,7 +52,7 @@ public:
           n_components_(task.n_components),
           d_(task.rows.n_features),
           n_covariances_(algebra_.is_shared() ? 1 : n_components_),
-          has_one_matrix_(algebra_.is_one_matrix()),
+          has_one_matrix_(algebra_.is_one_matrix() && !task.is_incomplete),
           log_scale_(room(n_components_)),
           origin_means_(room(n_components_ * d_)),
           mass_(room(n_components_)),
@@ -59,7 +60,9 @@ public:
           second_(room((has_one_matrix_ ? 1 : n_components_) * algebra_.size(d_))),
           offsets_(room(n_components_ * d_)),
           degrees_(mass_) {
-        if (task.belief != nullptr) posterior_.emplace(kernels, *task.belief, algebra_, n_components_, d_);
+        if (task.belief != nullptr && !task.belief->is_of_point) {
+            posterior_.emplace(kernels, *task.belief, algebra_, n_components_, d_);
+        }
     }
 
     Mixture state(const MixtureView& mixture) const {
@@ -106,11 +109,11 @@ public:
         log_likelihood /= task_.total_weight;
         if (n_far > 0 || !std::isfinite(log_likelihood)) return false;
         objective = log_likelihood;
-        if (posterior_) objective -= posterior_->divergence() / (task_.belief->unit * task_.total_weight);
+        if (task_.belief != nullptr) objective += added_by_belief(current) / (task_.belief->unit * task_.total_weight);
         const double* covariances = current.covariances.data();
         if (!maximise(current.means.data(), covariances, following)) return false;
         if (is_sound(following, has_one_matrix_ ? nullptr : current.means.data())) return true;
-        if (has_one_matrix_) return false;
+        if (has_one_matrix_ || task_.is_incomplete) return false;
         const Numbers nearby = following.means;  // sums about these lose no digits when they move to the new means
         double again;
         return expect(current, nearby.data(), {&again, &n_far, &n_near, mass_.data(), first_.data(), second_.data()}) &&
@@ -126,7 +129,15 @@ private:
         return !has_collapsed_ && (loss_ = loss(mixture, anchor)) <= task_.limits.loss;
     }
 
+    // The part of the objective that is not the log-likelihood, nats.
+    double added_by_belief(const Mixture& mixture) const {
+        if (posterior_) return -posterior_->divergence();
+        return log_density(kernels_, *task_.belief, algebra_, n_components_, d_, mixture.weights.data(),
+                           mixture.means.data(), mixture.factors.data(), mixture.log_abs_det.data());
+    }
+
     bool expect(const Mixture& mixture, const double* anchor, MomentsView out) {
+        if (task_.is_incomplete) return expect_true_rows(mixture, out);
         const Shape shape{n_components_,   d_,         algebra_.factor_shape(),
                           has_one_matrix_, Rule::soft, has_one_matrix_ ? Second::none : algebra_.second()};
         StepView step_task{shape, task_.rows, task_.row_weight, {}, {}};
@@ -151,6 +162,50 @@ private:
                               Precision::widened, execution_, out);
     }
 
+    // The sums of rows that are known in part, about the means.
+    bool expect_true_rows(const Mixture& mixture, const MomentsView& out) {
+        const bool is_full = algebra_.second() == Second::full;
+        IncompleteView task{};
+        task.shape = {n_components_, d_,         FactorShape::triangular,
+                      false,         Rule::soft, is_full ? Second::full : Second::diagonal};
+        task.rows = task_.rows;
+        task.row_weight = task_.row_weight;
+        task.error = task_.error;
+        kernels_.log(mixture.weights.data(), n_components_, log_scale_.data());
+        squares_.resize(static_cast<std::size_t>(is_full ? 0 : n_components_ * d_));
+        MomentsView sums = out;
+        if (!is_full) sums.second = squares_.data();
+        double background;
+        sums.background = &background;
+        if (!patterns_) patterns_.emplace();
+        const double* means = mixture.means.data();
+        if (!step_incomplete(kernels_, task, {log_scale_.data(), means, triangles(mixture), means}, execution_, sums,
+                             &*patterns_)) {
+            return false;
+        }
+        const bool is_trace = algebra_.second() == Second::trace;
+        for (Index k = 0; k < n_components_ && !is_full; ++k) {
+            if (is_trace) out.second[k] = 0;
+            for (Index j = 0; j < d_; ++j) {
+                double& second = out.second[is_trace ? k : k * d_ + j];
+                second = squares_[k * d_ + j] + (is_trace ? second : 0);
+            }
+        }
+        return true;
+    }
+
+    // A triangular factor for each component.
+    const double* triangles(const Mixture& mixture) {
+        if (algebra_.factor_shape() == FactorShape::triangular) return one_each(mixture);
+        repeated_.assign(static_cast<std::size_t>(n_components_ * d_ * d_), 0.0);
+        const Index size = algebra_.size(d_);
+        for (Index k = 0; k < n_components_; ++k) {
+            const double* factor = mixture.factors.data() + (n_covariances_ == 1 ? 0 : k * size);
+            for (Index j = 0; j < d_; ++j) repeated_[(k * d_ + j) * d_ + j] = factor[size == 1 ? 0 : j];
+        }
+        return repeated_.data();
+    }
+
     // Factors as the kernels take them: one for each component, unless rows are whitened once for all.
     const double* one_each(const Mixture& mixture) {
         if (n_covariances_ == n_components_ || has_one_matrix_) return mixture.factors.data();
@@ -162,10 +217,12 @@ private:
 
     // Weights, means and covariances; Bishop (2006) eq. 9.17, 9.22, 9.19. `covariances` are the last ones, or null.
     bool maximise(const double* anchor, const double* covariances, Mixture& following) {
-        const double total = sum(mass_.data(), n_components_);
+        const BeliefView* belief = task_.belief;
+        const double added = belief != nullptr && belief->is_of_point ? belief->alpha / belief->unit : 0;
+        const double total = sum(mass_.data(), n_components_), all = total + static_cast<double>(n_components_) * added;
         for (Index k = 0; k < n_components_; ++k) {
-            following.weights[k] = mass_[k] / total;
-            has_collapsed_ = !(following.weights[k] > (posterior_ ? kLeastMass : task_.limits.lost_share));
+            following.weights[k] = (mass_[k] + added) / all;
+            has_collapsed_ = !(mass_[k] / total > (posterior_ ? kLeastMass : task_.limits.lost_share));
             if (has_collapsed_) return false;
         }
         if (has_one_matrix_) std::copy(task_.total.second, task_.total.second + d_ * d_, second_.begin());
@@ -173,7 +230,7 @@ private:
             double* second = second_.data() + (has_one_matrix_ ? 0 : k * algebra_.size(d_));
             centre(k, has_one_matrix_ ? task_.total.centre : anchor + k * d_, following, second);
             degrees_[k] = mass_[k];
-            if (posterior_) believe(k, following.means.data() + k * d_, second);
+            if (belief != nullptr) believe(k, following.means.data() + k * d_, second);
             add_ridge(degrees_[k], second);
         }
         if (algebra_.is_shared() && !has_one_matrix_) pool();
@@ -216,7 +273,7 @@ private:
     }
 
     // The mean, the second sums about it and the degrees of freedom with a prior: `Posterior.constrain` of
-    // em/posterior.py.
+    // em/posterior.py. Of a point, the degrees of freedom are those of each component.
     void believe(Index k, double* mean, double* second) {
         const BeliefView& belief = *task_.belief;
         const double shrinkage = belief.precision / belief.unit, part = shrinkage / (mass_[k] + shrinkage);
@@ -234,7 +291,8 @@ private:
         for (Index i = 0; i < size && (k == 0 || !algebra_.is_shared()); ++i) {
             second[i] += times * belief.scale[i] / belief.unit;
         }
-        degrees_[k] += belief.dof / belief.unit / (algebra_.is_shared() ? static_cast<double>(n_components_) : 1);
+        const bool is_divided = algebra_.is_shared() && !belief.is_of_point;
+        degrees_[k] += belief.dof / belief.unit / (is_divided ? static_cast<double>(n_components_) : 1);
     }
 
     // The sum over components, in the place of the first.
@@ -336,7 +394,8 @@ private:
     const bool has_one_matrix_;
     bool has_collapsed_ = false;
     std::optional<double> loss_;  // of the mixture that the last step made
-    Numbers log_scale_, origin_means_, mass_, first_, second_, offsets_, degrees_, repeated_;
+    Numbers log_scale_, origin_means_, mass_, first_, second_, offsets_, degrees_, repeated_, squares_;
+    std::optional<Patterns> patterns_;
     std::optional<Approximation> posterior_;
 };
 

@@ -31,8 +31,11 @@ struct EmView {
     Limits limits;
     double tolerance, previous;  // nats per unit of row weight; the objective of the step before
     Index max_steps;
-    double seconds;                      // it makes no further step after so long
-    const BeliefView* belief = nullptr;  // null: maximum likelihood; otherwise `Variational` of em/variational.py
+    double seconds;  // it makes no further step after so long
+    // Null: maximum likelihood. Of a point: `Posterior` of em/posterior.py; otherwise `Variational` of em/variational.py.
+    const BeliefView* belief = nullptr;
+    bool is_incomplete = false;  // cells may be missing (NaN), or rows have errors; there is no total then
+    ErrorView error = {};
 };
 
 struct MixtureView {      // where EM starts, and where it ends
@@ -76,7 +79,7 @@ bool begin_em(const KernelTable& kernels, const EmView& task, const Execution& e
 // Appends the mean log-likelihood before each step that it makes. It stops when the objective has settled, when time is
 // up, and before a step that would pass a limit; only then can it make no step at all. False if interrupted.
 // `has_collapsed`, unless it is null, says whether it stopped because a component loses its rows or collapses.
-// `objectives` takes the mean bound before each step, where there is a belief; otherwise it stays empty.
+// `objectives` takes the mean objective before each step, where there is a belief; otherwise it stays empty.
 bool run_em(const KernelTable& kernels, const EmView& task, const Execution& execution, MixtureView mixture,
             Numbers& log_likelihoods, bool* has_collapsed = nullptr, Numbers* objectives = nullptr);
 

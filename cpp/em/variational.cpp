@@ -22,7 +22,64 @@ double series(const double (&coefficients)[8], double x) {
     return total;
 }
 
+// tr S (W'W); of one variance d S / sigma^2.
+double trace(const BeliefView& belief, const Algebra& algebra, Index d, const double* factor) {
+    double total = 0;
+    switch (algebra.factor_shape()) {
+        case FactorShape::spherical: return static_cast<double>(d) * belief.scale[0] * (factor[0] * factor[0]);
+        case FactorShape::diagonal:
+            for (Index j = 0; j < d; ++j) total += belief.scale[j] * (factor[j] * factor[j]);
+            return total;
+        default:
+            for (Index c = 0; c < d; ++c) {
+                for (Index i = 0; i < d; ++i) {
+                    double whitened = 0;
+                    for (Index j = 0; j <= i; ++j) whitened += factor[i * d + j] * belief.roots[c * d + j];
+                    total += whitened * whitened;
+                }
+            }
+            return total;
+    }
+}
+
+// |W (mean - m)|^2.
+double distance(const BeliefView& belief, const Algebra& algebra, Index d, const double* factor, const double* mean) {
+    double total = 0;
+    for (Index i = 0; i < d; ++i) {
+        double whitened = 0;
+        switch (algebra.factor_shape()) {
+            case FactorShape::spherical: whitened = factor[0] * (mean[i] - belief.mean[i]); break;
+            case FactorShape::diagonal: whitened = factor[i] * (mean[i] - belief.mean[i]); break;
+            default:
+                for (Index j = 0; j <= i; ++j) whitened += factor[i * d + j] * (mean[j] - belief.mean[j]);
+        }
+        total += whitened * whitened;
+    }
+    return total;
+}
+
 }  // namespace
+
+double log_density(const KernelTable& kernels, const BeliefView& belief, const Algebra& algebra, Index n_components,
+                   Index n_features, const double* weights, const double* means, const double* factors,
+                   const double* log_abs_det) {
+    const Index n_covariances = algebra.is_shared() ? 1 : n_components, size = algebra.size(n_features);
+    const double n_each = static_cast<double>(n_components / n_covariances);
+    double total = 0, of_weights = 0;
+    for (Index i = 0; i < n_covariances; ++i) {
+        total += trace(belief, algebra, n_features, factors + i * size) - 2 * n_each * belief.dof * log_abs_det[i];
+    }
+    for (Index k = 0; k < n_components; ++k) {
+        const double* factor = factors + (algebra.is_shared() ? 0 : k) * size;
+        total += belief.precision * distance(belief, algebra, n_features, factor, means + k * n_features);
+    }
+    if (belief.alpha != 0) {
+        Numbers logs = room(n_components);
+        kernels.log(weights, n_components, logs.data());
+        of_weights = belief.alpha * sum(logs.data(), n_components);
+    }
+    return of_weights - 0.5 * total;
+}
 
 void gammas(const KernelTable& kernels, const double* numbers, Index count, double* logs, double* derivatives) {
     Numbers large = room(2 * count), found = room(2 * count);
@@ -134,54 +191,18 @@ void Approximation::look(const double* weights, const double* means, const doubl
     for (Index i = 0; i < n_covariances_; ++i) {
         divergence_ += belief_.log_normaliser - normalisers_[i] +
                        0.5 * (dof_[i] - belief_.dof) * (expected_[i] - log_dets_[i]) +
-                       0.5 * (trace(factors + i * size) - features * dof_[i]);
+                       0.5 * (trace(belief_, algebra_, d_, factors + i * size) - features * dof_[i]);
     }
     Numbers ratios = room(n_components_), of_ratios = room(n_components_);
     for (Index k = 0; k < n_components_; ++k) ratios[k] = belief_.precision / (belief_.precision + mass_[k]);
     kernels_.log(ratios.data(), n_components_, of_ratios.data());
     for (Index k = 0; k < n_components_; ++k) {
         const Index own = algebra_.is_shared() ? 0 : k;
-        const double apart = distance(factors + own * size, means + k * d_);
+        const double apart = distance(belief_, algebra_, d_, factors + own * size, means + k * d_);
         divergence_ +=
             mass_[k] * log_shares_[k] + 0.5 * (features * (ratios[k] - 1 - of_ratios[k]) + belief_.precision * apart);
         log_shares_[k] += 0.5 * expected_[own] - 0.5 * features / (belief_.precision + mass_[k]);
     }
-}
-
-// tr S (W'W); of one variance d S / sigma^2.
-double Approximation::trace(const double* factor) const {
-    double total = 0;
-    switch (algebra_.factor_shape()) {
-        case FactorShape::spherical: return static_cast<double>(d_) * belief_.scale[0] * (factor[0] * factor[0]);
-        case FactorShape::diagonal:
-            for (Index j = 0; j < d_; ++j) total += belief_.scale[j] * (factor[j] * factor[j]);
-            return total;
-        default:
-            for (Index c = 0; c < d_; ++c) {
-                for (Index i = 0; i < d_; ++i) {
-                    double whitened = 0;
-                    for (Index j = 0; j <= i; ++j) whitened += factor[i * d_ + j] * belief_.roots[c * d_ + j];
-                    total += whitened * whitened;
-                }
-            }
-            return total;
-    }
-}
-
-// |W (mean - m)|^2.
-double Approximation::distance(const double* factor, const double* mean) const {
-    double total = 0;
-    for (Index i = 0; i < d_; ++i) {
-        double whitened = 0;
-        switch (algebra_.factor_shape()) {
-            case FactorShape::spherical: whitened = factor[0] * (mean[i] - belief_.mean[i]); break;
-            case FactorShape::diagonal: whitened = factor[i] * (mean[i] - belief_.mean[i]); break;
-            default:
-                for (Index j = 0; j <= i; ++j) whitened += factor[i * d_ + j] * (mean[j] - belief_.mean[j]);
-        }
-        total += whitened * whitened;
-    }
-    return total;
 }
 
 }  // namespace gaussmix

@@ -6,7 +6,7 @@
 
 namespace gaussmix {
 
-struct BeliefView {      // the prior of a mixture, `GaussWishart`, in rows
+struct BeliefView {      // the prior of a mixture, `engines.runner.Belief`, in rows
     bool has_sticks;     // of a Dirichlet process; otherwise a Dirichlet distribution
     double alpha;        // concentration
     Index most;          // components of the Dirichlet distribution
@@ -16,10 +16,16 @@ struct BeliefView {      // the prior of a mixture, `GaussWishart`, in rows
     const double* roots;  // (n_features, n_features), the rows r of S = sum r r'; null unless S is a matrix
     double log_normaliser;
     double row_weight, unit;  // of all rows; what weights were divided by
+    bool is_of_point;         // EM looks for the mixture of highest density, and for no posterior
 };
 
 // log Gamma(x) and its derivative, of positive numbers.
 void gammas(const KernelTable& kernels, const double* numbers, Index count, double* logs, double* derivatives);
+
+// The log density of a mixture, as `Posterior.log_prior` of em/posterior.py; the arrays are those of a `Mixture`.
+double log_density(const KernelTable& kernels, const BeliefView& belief, const Algebra& algebra, Index n_components,
+                   Index n_features, const double* weights, const double* means, const double* factors,
+                   const double* log_abs_det);
 
 // What a posterior of so many components gives: those that share a covariance share the posterior of its inverse.
 class Approximation {
@@ -43,8 +49,6 @@ public:
     void moments(const double* dof, const double* log_dets, Index n, double* expected, double* normalisers);
 
 private:
-    double trace(const double* factor) const;
-    double distance(const double* factor, const double* mean) const;
     void find_gammas(Index count);
 
     const KernelTable& kernels_;

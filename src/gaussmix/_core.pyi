@@ -190,8 +190,10 @@ class Target:
             float,
             float,
             float,
+            bool,
         ]
         | None,
+        known: tuple[bool, numpy.typing.NDArray[numpy.float64] | None],
         n_threads: int,
     ) -> tuple[
         numpy.typing.NDArray[numpy.float64],
@@ -200,7 +202,7 @@ class Target:
         numpy.typing.NDArray[numpy.float64],
     ]:
         """
-        Make steps of EM and write the mixture where it lies: (log_likelihood, bound, factors, log_abs_det).
+        Make steps of EM and write the mixture where it lies: (log_likelihood, objective, factors, log_abs_det).
         """
 
     def settle_column(
@@ -229,6 +231,7 @@ class Target:
             float,
             float,
             float,
+            bool,
         ],
         n_threads: int,
     ) -> tuple[
@@ -382,6 +385,20 @@ class Target:
         ]
         | None,
         race: tuple[float, int, int, float, float, float, tuple[int, float, float]] | None,
+        belief: tuple[
+            tuple[bool, float, int],
+            numpy.typing.NDArray[numpy.float64],
+            float,
+            float,
+            numpy.typing.NDArray[numpy.float64],
+            numpy.typing.NDArray[numpy.float64] | None,
+            float,
+            float,
+            float,
+            bool,
+        ]
+        | None,
+        known: tuple[bool, numpy.typing.NDArray[numpy.float64] | None],
         n_threads: int,
     ) -> tuple[
         numpy.typing.NDArray[numpy.float64],
@@ -392,6 +409,7 @@ class Target:
         numpy.typing.NDArray[numpy.float64],
         numpy.typing.NDArray[numpy.int64],
         numpy.typing.NDArray[numpy.bool_],
+        numpy.typing.NDArray[numpy.float64],
         numpy.typing.NDArray[numpy.float64],
     ]:
         """

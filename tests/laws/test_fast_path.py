@@ -1,11 +1,13 @@
 """Steps that an engine makes by itself: those of the loop in Python, as far as they go."""
 
+import warnings
 from dataclasses import replace
 
 import numpy as np
 import pytest
 from sklearn.datasets import load_iris
 
+from gaussmix import GaussianMixture, NormalInverseWishart
 from gaussmix.em.fast_path import FastPath
 from gaussmix.em.initial import InitialMoments
 from gaussmix.em.loop import run_em
@@ -13,10 +15,13 @@ from gaussmix.em.objective import Ridge
 from gaussmix.em.stopping import Stopping
 from gaussmix.em.trace import Frozen, final
 from gaussmix.engines import ENGINES
+from gaussmix.engines.incomplete import IncompleteEngine
 from gaussmix.engines.native import run as fast_path
+from gaussmix.engines.reference import ReferenceEngine
 from gaussmix.errors import Outcome
 from gaussmix.families import FAMILIES
 from gaussmix.families.full import Full
+from gaussmix.fit.fit import fit as fit_of
 from gaussmix.mixture.mixture import Mixture
 from gaussmix.model import Model
 from gaussmix.numerics.core import native_target
@@ -31,6 +36,7 @@ from gaussmix.testing.check_runner import (
     check_first_step,
     check_singular_update,
     check_spread,
+    check_steps,
     check_update,
 )
 
@@ -118,6 +124,47 @@ def test_a_first_step_that_has_no_covariances_is_left_to_python(native, rng):
 @families
 def test_a_step_is_that_of_the_loop(family, problem, ridge, native):
     check_runner(native, family, problem, ridge)
+
+
+def with_holes(rows, rng):
+    found = np.array(rows)
+    found[rng.random(rows.shape) < 0.1] = np.nan
+    return found
+
+
+# A prior, or rows that are known in part: what the estimator and its `fit` are given.
+OTHERS = {
+    "prior": ({"prior": "default"}, {}),
+    "prior of weights": ({"prior": NormalInverseWishart(weights=3.0, shrinkage=2.0)}, {}),
+    "missing": ({}, {"is_missing": True}),
+    "errors": ({}, {"error": np.full((150, 3), 0.2)}),
+    "matrices": ({}, {"error": np.broadcast_to(np.diag([0.3, 0.2, 0.1]) + 0.05, (150, 3, 3))}),
+    "all": ({"prior": "default"}, {"is_missing": True, "error": np.full((150, 3), 0.2)}),
+}
+
+
+@pytest.mark.parametrize("case", OTHERS)
+@families
+def test_a_step_with_a_prior_or_of_incomplete_rows_is_that_of_the_loop(family, case, rng):
+    parameters, given = OTHERS[case]
+    rows = rng.normal(size=(150, 3)) + 2.5 * rng.integers(2, size=150)[:, None]
+    rows = with_holes(rows, rng) if "is_missing" in given else rows
+    estimator = GaussianMixture(2, covariance_type=family, max_iter=1, random_state=0, reg_covar=1e-3, **parameters)
+    problem, plan = estimator._checked(rows, 30 * rng.random(150), None, given.get("error"), None)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        start = fit_of(problem, plan).run.model
+    assert problem.source.is_incomplete is bool(given)
+    assert problem.engine.makes_steps(None) is True
+    check_steps(problem.source, problem.engine, start, problem.objective, case)
+
+
+def test_without_the_core_incomplete_rows_are_left_to_the_loop(rng):
+    engine, rows = IncompleteEngine(ReferenceEngine()), with_holes(rng.normal(size=(40, 2)), rng)
+    start = round_mixture(Full(), [[0.0, 0.0], [1.0, 1.0]], [0.5, 0.5])
+    fast = FastPath(ArraySource(rows), engine, Full(), 2, Ridge(np.zeros(2)), UNTIL_SETTLED)
+    assert not fast.makes_steps_of(start)
+    assert fast.run(start, 0, -np.inf)[1] == []
 
 
 @problems

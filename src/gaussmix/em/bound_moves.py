@@ -266,7 +266,7 @@ def settled_column(
     target, family = native_target(), objective.belief.family
     if target is None or family.algebra is None or family.is_shared:
         return None
-    ridge, belief = objective.as_belief()
+    ridge, belief = objective.as_belief(model.n_components)
     covariances = np.ascontiguousarray(model.covariances.array).ravel()
     limits = LOST_SHARE, MEAN_ROUNDING, MAX_LOSS, FARTHEST_MEAN
     how = stopping.tolerance, min(stopping.max_steps, MOST_STEPS), stopping.seconds_left

@@ -14,7 +14,7 @@ from gaussmix.em.maximise import LOST_SHARE, MAX_LOSS, MEAN_ROUNDING
 from gaussmix.em.objective import Objective
 from gaussmix.em.stopping import Stopping
 from gaussmix.engines.base import Engine
-from gaussmix.engines.runner import Belief, Control, Course, Groups, Race, Recipe, Runner
+from gaussmix.engines.runner import Belief, Control, Course, Groups, Race, Recipe, Stepper
 from gaussmix.families.base import Family
 from gaussmix.model import Model
 from gaussmix.numerics.arrays import Array
@@ -57,7 +57,7 @@ class FastPath:
 
     def makes_steps_of(self, model: Model) -> bool:
         """Whether the engine makes the usual steps from a model."""
-        return self._task is not None and model.noise is None
+        return self._task is not None and model.noise is None and self._task[0].makes_steps(self._terms[1])
 
     def begin(self, start: Array | NDArray[np.int32], race: Race | None = None) -> Model | None:
         """Make an M-step with each row in the component of its nearest centre, or in a given one.
@@ -85,16 +85,16 @@ class FastPath:
         """The ridge and the prior of the objective; None if engines do not support it or the rule."""
         if type(self.stopping) is not Stopping:
             return None, None
-        return self.objective.as_belief() or (self.objective.as_ridge(), None)
+        return self.objective.as_belief(self.n_components) or (self.objective.as_ridge(), None)
 
     @cached_property
-    def _task(self) -> tuple[Runner, Algebra, tuple[Block, Any]] | None:
+    def _task(self) -> tuple[Stepper, Algebra, tuple[Block, Any]] | None:
         """The engine, the algebra of the family, and all rows with the engine's facts about them.
 
         None if the engine makes no steps by itself, if there are many rows, or if rows have known labels.
         """
         engine, algebra, block = self.engine, self.family.algebra, self.source.whole
-        if algebra is None or self._terms[0] is None or not isinstance(engine, Runner):
+        if algebra is None or self._terms[0] is None or not isinstance(engine, Stepper):
             return None
         if block is None or block.n_rows > LEAF_ROWS or block.log_prior is not None:
             return None

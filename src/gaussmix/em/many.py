@@ -13,7 +13,7 @@ from gaussmix.em.objective import Objective
 from gaussmix.em.stopping import Stopping
 from gaussmix.em.trace import State, Trace, final
 from gaussmix.engines.base import Engine
-from gaussmix.engines.runner import Begun, Control, Groups, Recipe, Runner
+from gaussmix.engines.runner import Begun, Control, Groups, Recipe, Stepper
 from gaussmix.errors import Outcome
 from gaussmix.model import Model
 from gaussmix.sources.base import Source
@@ -63,13 +63,16 @@ def _by_core(
     engine: Engine[Any], models: Sequence[Model], objective: Objective, stopping: Stopping, groups: Groups
 ) -> dict[int, State]:
     """The ends of the runs that the core makes to the end."""
-    ridge, algebra = objective.as_ridge(), models[0].family.algebra
-    if ridge is None or algebra is None or models[0].noise is not None or not isinstance(engine, Runner):
+    algebra, n_components = models[0].family.algebra, models[0].n_components
+    ridge, belief = objective.as_belief(n_components) or (objective.as_ridge(), None)
+    if ridge is None or algebra is None or models[0].noise is not None or not isinstance(engine, Stepper):
+        return {}
+    if not engine.makes_steps(belief) or (belief is not None and not belief.is_of_point):
         return {}
     limits = LOST_SHARE, MEAN_ROUNDING, MAX_LOSS
     begun = Begun(*(np.array(each) for each in zip(*map(_arrays, models), strict=True)))
-    control = Control(ridge, stopping.tolerance, stopping.max_steps, *limits)
-    fits = engine.fit_many(groups, Recipe(algebra, models[0].n_components, begun, control, 0.0, 0.0, 0.0))
+    control = Control(ridge, stopping.tolerance, stopping.max_steps, *limits, belief=belief)
+    fits = engine.fit_many(groups, Recipe(algebra, n_components, begun, control, 0.0, 0.0, 0.0))
     if fits is None:
         return {}
     ends, found = np.cumsum(np.maximum(fits.n_steps, 0)), {}
@@ -77,10 +80,11 @@ def _by_core(
     is_made = fits.has_settled | (fits.n_steps == stopping.max_steps)
     for place in np.flatnonzero(is_made & (fits.n_steps > 0)).tolist():
         covariances = family.covariances(fits.covariances[place].reshape(family.shape(*shape)), *shape)
-        heights = tuple(fits.log_likelihood[ends[place] - fits.n_steps[place] : ends[place]].tolist())
+        steps = slice(ends[place] - fits.n_steps[place], ends[place])
+        trace = Trace(tuple(fits.log_likelihood[steps].tolist()), tuple(fits.objective[steps].tolist()))
         outcome = Outcome.CONVERGED if fits.has_settled[place] else Outcome.STEP_LIMIT
         model = Model(np.array(fits.weights[place]), np.array(fits.means[place]), covariances, family)
-        found[place] = State(model, Trace(heights, heights), outcome)
+        found[place] = State(model, trace, outcome)
     return found
 
 

@@ -75,11 +75,11 @@ class Objective(ABC):
         return 0.0
 
     def as_ridge(self) -> Array | None:
-        """The ridge (n_features,) if the objective has no other term, else None. Fast paths support ridges only."""
+        """The ridge (n_features,) if the objective has no other term, else None."""
         return None
 
-    def as_belief(self) -> tuple[Array, Belief] | None:
-        """The ridge (n_features,) and the prior, if the objective is the bound of variational Bayes, else None."""
+    def as_belief(self, n_components: int) -> tuple[Array, Belief] | None:
+        """The ridge (n_features,) and the prior of so many components, else None. Fast paths support no other terms."""
         return None
 
 

@@ -64,7 +64,7 @@ class Variational(Posterior):
         """−KL(q ‖ p), which the bound has beside the sum over rows."""
         return -self.approximation(model).divergence / self.unit
 
-    def as_belief(self) -> tuple[Array, Belief]:
+    def as_belief(self, n_components: int) -> tuple[Array, Belief]:
         return self.ridge, self.belief.as_values(self.row_weight, self.unit)
 
     @property

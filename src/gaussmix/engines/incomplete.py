@@ -27,12 +27,15 @@ from gaussmix.engines.joint import (
     with_background,
 )
 from gaussmix.engines.native.engine import NativeEngine
+from gaussmix.engines.native.run import fit_many, run_em, suits_core
+from gaussmix.engines.runner import Begun, Belief, Control, Course, Fits, Groups, Recipe, Stepper
 from gaussmix.numerics.arrays import Array, Rows
 from gaussmix.numerics.contract import contract
 from gaussmix.numerics.core import native_target
 from gaussmix.numerics.elementary import softmax
 from gaussmix.numerics.factorise import factorise
 from gaussmix.numerics.threads import allowed
+from gaussmix.waist.algebra import Algebra
 from gaussmix.waist.block import Block, Profile
 from gaussmix.waist.moments import Moments, Partial
 from gaussmix.waist.need import Need, Rule, Second
@@ -45,7 +48,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class IncompleteEngine:
+class IncompleteEngine(Stepper):
     """Sums and densities of rows that are known in part only. NaN is a missing cell.
 
     Parameters
@@ -100,6 +103,23 @@ class IncompleteEngine:
     def finish(self, sums: Partial, parameters: Parameters | None, need: Need, facts: None = None) -> Moments:
         complete = sums if sums.counts is None else _completed(sums)
         return Moments.of(replace(complete, second=_reduced(complete.second, need), need=need))
+
+    def makes_steps(self, belief: Belief | None) -> bool:
+        return self._core is not None and (belief is None or belief.is_of_point)
+
+    def run_em(
+        self, block: Block, facts: None, start: tuple[Array, Array, Array], algebra: Algebra, control: Control
+    ) -> Course | None:
+        core = self._core
+        if core is None or block.log_prior is not None or not suits_core(block, len(start[0]), algebra):
+            return None
+        return run_em(*core, block, None, start, algebra, control, is_incomplete=True)
+
+    def fit_many(self, groups: Groups, recipe: Recipe) -> Fits | None:
+        core = self._core
+        if core is None or not isinstance(recipe.start, Begun):
+            return None
+        return fit_many(*core, groups, recipe, is_incomplete=True)
 
     def suits_single(self, parameters: Parameters) -> bool:
         return False

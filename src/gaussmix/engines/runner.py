@@ -25,16 +25,18 @@ from gaussmix.waist.whitening.base import Whitening
 
 
 class Belief(NamedTuple):
-    """The prior of a mixture in variational Bayes, `em.approximation.GaussWishart`, as plain values in rows.
+    """The prior of a mixture as plain values in rows: `em.approximation.GaussWishart`, or `em.posterior.Conjugate`.
 
     Parameters
     ----------
-    concentration : whether the weights are sticks, α, and the number of components of a Dirichlet distribution.
-    mean, precision, dof : m (n_features,), data units; β; ν.
+    concentration : whether the weights are sticks, α, and the number of components of a Dirichlet distribution. Of a
+        point: False, α − 1, and 0.
+    mean, precision, dof : m (n_features,), data units; β; ν. Of a point ν is what each component has of it.
     scale : S in compact form, data units².
     roots : (n_features, n_features), the rows r of S = Σ r rᵀ; None unless S is a matrix.
     log_normaliser : of the distribution of a precision, nats, up to a constant.
     row_weight, unit : of all rows, and what the weights of rows were divided by.
+    is_of_point : whether EM looks for the mixture of highest density, and for no posterior.
     """
 
     concentration: tuple[bool, float, int]
@@ -46,6 +48,7 @@ class Belief(NamedTuple):
     log_normaliser: float
     row_weight: float
     unit: float
+    is_of_point: bool = False
 
 
 class Control(NamedTuple):
@@ -54,7 +57,7 @@ class Control(NamedTuple):
     Parameters
     ----------
     ridge : (n_features,), added to every variance at each step, data units². None for the automatic one of each group,
-        which only `Runner.fit_many` takes.
+        which only `Stepper.fit_many` takes.
     tolerance : stop when the objective, a mean, changes by less, nats per unit of row weight.
     max_steps : limit on the number of steps.
     lost_share : leave a step that would give a component less than this share of the row weight.
@@ -62,7 +65,7 @@ class Control(NamedTuple):
         fraction of its mean.
     loss : make sums again if second moments about the anchor exceed those about the new means by this factor.
     previous : the objective of the step that preceded this run (−inf if none); used for the first convergence test.
-    belief : the prior, if the objective is the bound of variational Bayes; only `Runner.run_em` takes one.
+    belief : the prior, if the objective has one; `Stepper.fit_many` takes only that of a point.
     """
 
     ridge: Array | None
@@ -108,6 +111,7 @@ class Groups(NamedTuple):
     unit : (n_groups,), what the weights of each group were divided by: a power of 2.
     first_weight : (n_groups,), int64: where the weights of each group begin, so that groups may share rows, each with
         weights of its own; None where they begin with the rows.
+    error : as in `Block`, of all rows.
     """
 
     rows: Rows
@@ -117,6 +121,7 @@ class Groups(NamedTuple):
     total_weight: Array
     unit: Array
     first_weight: NDArray[np.int64] | None = None
+    error: Array | None = None
 
     @classmethod
     def of_one(cls, block: Block, unit: float) -> Groups:
@@ -262,6 +267,7 @@ class Fits(NamedTuple):
         before EM does is unusual.
     has_settled : (n_groups,), whether the last step changed the log-likelihood by less than the tolerance.
     log_likelihood : mean before each step, nats per unit of row weight, one group after the other.
+    objective : the same with the part of a belief; without one the log-likelihoods.
     whitening : factors of the covariances of a single group, with the bits of the family's own; None for several.
     """
 
@@ -272,6 +278,7 @@ class Fits(NamedTuple):
     n_steps: NDArray[np.int64]
     has_settled: NDArray[np.bool_]
     log_likelihood: Array
+    objective: Array
     whitening: Whitening | None = None
 
     def among(self, places: Places, n_groups: int) -> Fits:
@@ -282,7 +289,7 @@ class Fits(NamedTuple):
         every[self._fields.index("n_steps")][:] = -1
         for whole, some in zip(every, self[:6], strict=True):
             whole[places] = some
-        return Fits(*[*every, self.log_likelihood])
+        return Fits(*[*every, self.log_likelihood, self.objective])
 
     @property
     def course(self) -> Course | None:
@@ -294,40 +301,12 @@ class Fits(NamedTuple):
         return Course(*mixture, self.whitening, log_likelihood, log_likelihood)
 
 
-class Runner(ABC):
-    """What an engine with a fast path can do besides the `Engine` protocol."""
+class Stepper(ABC):
+    """An engine that makes several steps of EM in one call."""
 
-    @abstractmethod
-    def score_products(
-        self, block: Block, parameters: Parameters, whitening: Array, second: Second
-    ) -> tuple[Array, Array] | None:
-        """Sum products of the scores of rows, as `em.scores` defines them.
-
-        Parameters
-        ----------
-        block : rows.
-        parameters : of the mixture.
-        whitening : W, (n_components or 1, n_features or 1, n_features): matrices, or factors of each feature.
-        second : which products of z = W (x − μ) are scores.
-
-        Returns
-        -------
-        between : Σ s S_i S_iᵀ, (n_numbers, n_numbers): of each component its share, the means, and the products; where
-            there is a single W, the sums of the products come last.
-        within : Σ s γ_ik c_ik c_ikᵀ, (n_components, n_own, n_own).
-            None instead of both if the fast path does not suit the rows.
-        """
-
-    @abstractmethod
-    def update(self, algebra: Algebra, scatter: Scatter, current: Array | None) -> Array:
-        """Make covariances of a scatter, as `Family.update` does, to rounding.
-
-        Parameters
-        ----------
-        algebra : which covariances the family makes.
-        scatter : mass and second sums about the new means.
-        current : covariances before the step, in compact form; None at the first step.
-        """
+    def makes_steps(self, belief: Belief | None) -> bool:
+        """Whether it makes the usual steps with a prior, or without one."""
+        return True
 
     @abstractmethod
     def run_em(
@@ -362,4 +341,40 @@ class Runner(ABC):
         -------
         fits : with the bits of a fit of each group alone, and of its parts one by one; None if the recipe does not suit
             the fast path. A single group may end before EM does: when time is up.
+        """
+
+
+class Runner(Stepper):
+    """What an engine with a fast path can do besides the `Engine` protocol, on complete rows."""
+
+    @abstractmethod
+    def score_products(
+        self, block: Block, parameters: Parameters, whitening: Array, second: Second
+    ) -> tuple[Array, Array] | None:
+        """Sum products of the scores of rows, as `em.scores` defines them.
+
+        Parameters
+        ----------
+        block : rows.
+        parameters : of the mixture.
+        whitening : W, (n_components or 1, n_features or 1, n_features): matrices, or factors of each feature.
+        second : which products of z = W (x − μ) are scores.
+
+        Returns
+        -------
+        between : Σ s S_i S_iᵀ, (n_numbers, n_numbers): of each component its share, the means, and the products; where
+            there is a single W, the sums of the products come last.
+        within : Σ s γ_ik c_ik c_ikᵀ, (n_components, n_own, n_own).
+            None instead of both if the fast path does not suit the rows.
+        """
+
+    @abstractmethod
+    def update(self, algebra: Algebra, scatter: Scatter, current: Array | None) -> Array:
+        """Make covariances of a scatter, as `Family.update` does, to rounding.
+
+        Parameters
+        ----------
+        algebra : which covariances the family makes.
+        scatter : mass and second sums about the new means.
+        current : covariances before the step, in compact form; None at the first step.
         """

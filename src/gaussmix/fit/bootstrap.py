@@ -40,6 +40,7 @@ LEAST_PART = 1e-9  # of the largest weight: rows with less move nothing, and rou
 MOST_COLLAPSED = 1 / 3  # of the refits
 MOST_WORK = 1_000_000  # rows · components · (features² + 8) with which 200 refits by the core take at most some seconds
 SLOWER = 40  # times, refits that are not the core's, of few rows
+INCOMPLETE = 8  # times, those of rows that are known in part
 
 
 class Refits(NamedTuple):
@@ -99,10 +100,12 @@ Made = Iterator[tuple[list[State], Array]]
 
 def are_quick(problem: Problem, model: Model) -> bool:
     """Whether 200 refits to weighted rows take seconds, by their number and by who makes them."""
-    source, is_usual = problem.source, problem.objective.as_ridge() is not None and model.family.algebra is not None
-    is_by_core = is_usual and model.noise is None and problem.data.is_plain and not source.is_incomplete
+    source, objective = problem.source, problem.objective
+    is_usual = objective.as_ridge() is not None or objective.as_belief(model.n_components) is not None
+    is_by_core = is_usual and model.family.algebra is not None and model.noise is None and problem.data.is_plain
     work = source.n_rows * model.n_components * (model.n_features**2 + 8)
-    return source.whole is not None and work * (1 if is_by_core else SLOWER) <= MOST_WORK
+    work *= SLOWER if not is_by_core else INCOMPLETE if source.is_incomplete else 1
+    return source.whole is not None and work <= MOST_WORK
 
 
 def refits(
@@ -197,11 +200,12 @@ def _on_weights(problem: Problem, model: Model, how: Resampling, weights: Array)
     source, n_rows = problem.source, problem.source.n_rows
     block, groups = source.whole, None
     known = problem.data.known
-    if block is not None and problem.data.is_plain and not source.is_incomplete:
+    if block is not None and problem.data.is_plain:
         nothing, each = np.zeros(len(weights), np.int64), np.arange(len(weights)) * n_rows
-        below_1 = weights / unit_of_weights(float(weights.max()))
-        totals = below_1.sum(axis=1), np.ones(len(weights))
-        groups = Groups(block.rows, below_1.ravel(), nothing, nothing + n_rows, *totals, each)
+        unit = unit_of_weights(float(weights.max()))
+        below_1 = weights / unit
+        totals = below_1.sum(axis=1), np.full(len(weights), unit / problem.data.unit)  # priors count in this unit
+        groups = Groups(block.rows, below_1.ravel(), nothing, nothing + n_rows, *totals, each, block.error)
 
     log_prior = None if known is None else known.log_prior(problem.n_components, model.noise is not None)
 

@@ -12,15 +12,15 @@ from gaussmix.em.fast_path import FastPath
 from gaussmix.em.initial import InitialMoments
 from gaussmix.em.loop import em_step
 from gaussmix.em.maximise import initial_models
-from gaussmix.em.objective import Ridge
+from gaussmix.em.objective import Objective, Ridge
 from gaussmix.em.stopping import Stopping
 from gaussmix.engines.base import Engine
 from gaussmix.engines.runner import Runner
 from gaussmix.errors import SingularCovariance
 from gaussmix.families.base import Family
 from gaussmix.model import Model
-from gaussmix.numerics.arrays import Array
 from gaussmix.sources.array import ArraySource
+from gaussmix.sources.base import Source
 from gaussmix.starts.base import centre_parameters, nearest_centre
 from gaussmix.starts.kmeans import spread_centres
 from gaussmix.starts.sample import distinct_rows
@@ -60,18 +60,37 @@ def check_runner(engine: Engine[Any], family: Family, problem: str, ridge: float
     AssertionError : the engine leaves a step to Python, or makes another one; the message says which.
     """
     given = PROBLEMS[problem]
-    source, mixture = given.source, given.start(family)
-    objective = Ridge(ridge * given.rows.var(axis=0))
-    fast = FastPath(source, engine, family, given.n_components, objective, Stopping(0.0, 1))
+    check_steps(given.source, engine, given.start(family), Ridge(ridge * given.rows.var(axis=0)), problem)
+
+
+def check_steps(source: Source, engine: Engine[Any], mixture: Model, objective: Objective, problem: str) -> None:
+    """Let an engine and the loop in Python make the same steps of any objective, each from where the loop is.
+
+    Parameters
+    ----------
+    source : few rows.
+    engine : one that makes steps.
+    mixture : where to begin, of a family with an algebra.
+    objective : what EM raises.
+    problem : how to name the rows.
+
+    Raises
+    ------
+    AssertionError : as `check_runner`.
+    """
+    fast = FastPath(source, engine, mixture.family, mixture.n_components, objective, Stopping(0.0, 1))
+    rounding = _rounding(source.n_rows)
     for number in range(N_STEPS):
         moments, following, _ = em_step(source, engine, mixture, objective, {})
-        found, course, _ = fast.run(mixture, 0, -np.inf)
+        found, course, objectives = fast.run(mixture, 0, -np.inf)
         what = f"{problem}, step {number + 1}"
         if len(course) != 1:
             raise AssertionError(f"{what}: the engine made {len(course)} steps, not 1")
         expected = moments.log_likelihood / moments.row_weight
-        assert_close(course[0], expected, _rounding(given.rows), 10 + abs(expected), f"{what}: log-likelihood")
-        _assert_same_mixture(found, following, _rounding(given.rows), what)
+        assert_close(course[0], expected, rounding, 10 + abs(expected), f"{what}: log-likelihood")
+        expected += objective.log_prior(mixture) / moments.row_weight
+        assert_close(objectives[0], expected, rounding, 10 + abs(expected), f"{what}: objective")
+        _assert_same_mixture(found, following, rounding, what)
         expected_factors = replace(found.covariances).whitening
         assert_same_bits(found.whitening.factors, expected_factors.factors, f"{what}: factors")
         assert_same_bits(found.whitening.log_abs_det, expected_factors.log_abs_det, f"{what}: log |det| of factors")
@@ -111,7 +130,7 @@ def check_first_step(engine: Engine[Any], family: Family, problem: str, ridge: f
     for each in "weights", "means":
         assert_same_bits(getattr(again, each), getattr(found, each), f"{problem}: {each}")
     assert_same_bits(again.covariances.array, found.covariances.array, f"{problem}: covariances")
-    _assert_same_mixture(found, expected, _rounding(given.rows), f"{problem}, first step")
+    _assert_same_mixture(found, expected, _rounding(len(given.rows)), f"{problem}, first step")
     assert_same_bits(found.whitening.factors, replace(found.covariances).whitening.factors, f"{problem}: factors")
 
 
@@ -159,6 +178,6 @@ def _assert_same_mixture(found: Model, expected: Model, rounding: float, what: s
     assert_close(dense, other, max(rounding, expected.family.accuracy), scale, f"{what}: covariances")
 
 
-def _rounding(rows: Array) -> float:
+def _rounding(n_rows: int) -> float:
     """Sums of n numbers differ by √n ε, and some operations more are made with them."""
-    return 8 * float(np.sqrt(len(rows))) * EPS
+    return 8 * float(np.sqrt(n_rows)) * EPS

@@ -56,33 +56,39 @@ def run_em(
     start: tuple[Array, Array, Array],
     algebra: Algebra,
     control: Control,
+    *,
+    is_incomplete: bool = False,
 ) -> Course:
-    """Make steps of EM in the core; see `Runner.run_em`.
+    """Make steps of EM in the core; see `Stepper.run_em`.
 
     Parameters
     ----------
-    total : mean and scatter of the block if all components have one full covariance, None otherwise.
+    total : mean and scatter of the block if all components have one full covariance, None otherwise, and of rows that
+        are known in part.
+    is_incomplete : whether rows may be known in part.
     """
     assert control.ridge is not None, "only the beginning of a fit looks for one"
     weights, means, covariances = (np.array(each, order="C") for each in start)
     n_steps = min(control.max_steps, MOST_STEPS)
     centre, scatter = (None, None) if total is None else (total.mean, total.scatter)
-    log_likelihood, bound, factors, log_abs_det = target.run_em(
+    log_likelihood, objective, factors, log_abs_det = target.run_em(
         block.rows, block.row_weight, block.total_weight, algebra, weights, means, covariances.reshape(-1),
         centre, scatter, control.ridge, _limits(control), control.tolerance, control.previous, n_steps, SECONDS,
-        control.belief, n_threads,
+        control.belief, (is_incomplete, block.error), n_threads,
     )  # fmt: skip
     whitening = None
     if log_likelihood.size:
         whitening = _whitening(algebra, factors, log_abs_det, means.shape[1])
     of_steps = log_likelihood.tolist()
     return Course(
-        weights, means, covariances, whitening, of_steps, of_steps if control.belief is None else bound.tolist()
+        weights, means, covariances, whitening, of_steps, of_steps if control.belief is None else objective.tolist()
     )
 
 
-def fit_many(target: Target, n_threads: int, groups: Groups, recipe: Recipe) -> Fits | None:
-    """Fit each group in the core; see `Runner.fit_many`."""
+def fit_many(
+    target: Target, n_threads: int, groups: Groups, recipe: Recipe, *, is_incomplete: bool = False
+) -> Fits | None:
+    """Fit each group in the core; see `Stepper.fit_many`."""
     algebra, start, control = recipe.algebra, recipe.start, recipe.control
     seeds = start if isinstance(start, Seeds) else Seeds(1, None, 0, 0.0)
     unsuited = [
@@ -100,13 +106,15 @@ def fit_many(target: Target, n_threads: int, groups: Groups, recipe: Recipe) -> 
         arrays.get("f"), arrays.get("i"), seeds.n_candidates, seeds.uniform,
         (seeds.max_passes, seeds.settled), control.ridge, (recipe.ridge_share, recipe.trimmed), recipe.smallest_spread,
         _limits(control), control.tolerance, min(control.max_steps, MOST_STEPS),
-        SECONDS if len(groups.size) == 1 else FOREVER, recipe.search, begun, recipe.race, n_threads,
+        SECONDS if len(groups.size) == 1 else FOREVER, recipe.search, begun, recipe.race,
+        control.belief, (is_incomplete, groups.error), n_threads,
     )  # fmt: skip
-    weights, means, covariances, factors, log_abs_det, ridge, n_steps, has_settled, log_likelihood = found
+    weights, means, covariances, factors, log_abs_det, ridge, n_steps, has_settled, log_likelihood, objective = found
+    objective = log_likelihood if control.belief is None else objective
     whitening = None
     if len(n_steps) == len(groups.size) == 1 and n_steps[0] >= 0:
         whitening = _whitening(algebra, factors[0], log_abs_det[0], groups.rows.shape[1])
-    fits = Fits(weights, means, covariances, ridge, n_steps, has_settled, log_likelihood, whitening)
+    fits = Fits(weights, means, covariances, ridge, n_steps, has_settled, log_likelihood, objective, whitening)
     return fits if isinstance(suited, slice) else fits.among(suited, len(groups.size))
 
 

@@ -1,12 +1,14 @@
 """How often 95 % intervals hold the truth: forty designs, each kind of interval, and mclust's beside them.
 
-    python -m bench.pages.coverage                              # 1,000 data sets of each design: 7 hours of a processor
-    python -m bench.pages.coverage --sets 100 --keep sets.jsonl # as many as are asked for; again with more, it goes on
-    python -m bench.pages.coverage --small                      # minutes: 8 designs, 200 data sets each
+    python -m bench.pages.coverage                               # 1,000 data sets of each design: 6 hours of a processor
+    python -m bench.pages.coverage --sets 100 --keep sets.jsonl  # as many as are asked for; again with more, it goes on
+    python -m bench.pages.coverage --columns 'inference|hessian' # only columns with this pattern in their title
+    python -m bench.pages.coverage --small                       # minutes: 8 designs, 200 data sets each
 
 Each prints the table and writes bench/results/coverage.md. A file given by `--keep` has a line for each data set that
-is finished; those in it are not made again, and all of them are in the table. `--few` leaves out the kinds that are
-there for comparison. `--mclust 50` adds mclust to the first 50 data sets, with R.
+is finished; columns in it are not made again, and all of them are in the table. `inference(X)` and the formulas take
+half an hour of a processor, because refits are made only where `inference` takes them. `--mclust 50` adds mclust to the
+first 50 data sets, with R.
 
 Rows are drawn from a known mixture, and each fit begins at its responsibilities, so that components keep their order. A
 data set counts as failed for a kind of interval where gaussmix refuses it, or some number has no interval.
@@ -20,10 +22,10 @@ import shutil
 import subprocess
 import tempfile
 import warnings
-from collections import Counter
-from collections.abc import Sequence
+from collections import Counter, defaultdict
+from collections.abc import Collection, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from os import sched_getaffinity
 from pathlib import Path
@@ -68,7 +70,7 @@ RESAMPLED = {  # by the title of the column
     "parametric": Refitted("parametric", "percentile"),
     "jackknife": Refitted("jackknife", "wald"),
 }
-OURS, THEIRS = "`inference(X)`", "mclust"
+OURS, THEIRS, CHOICE = "`inference(X)`", "mclust", "chosen"
 TITLES = OURS, *FORMULAS, *RESAMPLED, THEIRS
 
 
@@ -110,9 +112,15 @@ class Design:
         return Mixture(weights / weights.sum(), means, _covariances(self.family, d, turns), family)
 
     @property
-    def is_slow(self) -> bool:
-        """Whether EM of a refit is not that of the core's loop."""
-        return self.family == "factor_analyzer" or self.case in ("missing", "errors", "prior")
+    def titles(self) -> list[str]:
+        """The columns that it has without mclust: fewer where each refit takes long."""
+        is_slow = self.family == "factor_analyzer" or self.case in ("missing", "errors", "prior")
+        left_out = {
+            title
+            for title, how in RESAMPLED.items()
+            if how.is_beside and (is_slow or (how.kind == "jackknife" and self.n_rows > 300))
+        }
+        return [title for title in TITLES[:-1] if title not in left_out]
 
     @property
     def is_mclust(self) -> bool:
@@ -198,13 +206,15 @@ def drawn(design: Design, seed: int) -> Drawn:
     return Drawn(rows, shares, given, parameters)
 
 
-def held(design: Design, seed: int, is_few: bool = False) -> dict[str, Any]:
-    """By the title of a column: the shares of intervals that hold the truth, by part; or why there are none."""
-    chosen, intervals = _intervals(design, seed, is_few)
-    found: dict[str, Any] = {"design": str(design), "seed": seed, "chosen": chosen}
-    for title, ends in intervals.items():
-        found[title] = ends if isinstance(ends, str) else shares_held(design, ends)
-    return found | {OURS: found[chosen]}
+def held(design: Design, seed: int, titles: Collection[str]) -> dict[str, Any]:
+    """By the title of a column: the shares of intervals that hold the truth, by part; or why there are none.
+
+    Also "chosen", the kind that `inference(X)` takes, if it is among the titles.
+    """
+    found: dict[str, Any] = {"design": str(design), "seed": seed}
+    for title, ends in _intervals(design, seed, titles).items():
+        found[title] = ends if title == CHOICE or isinstance(ends, str) else shares_held(design, ends)
+    return found
 
 
 def shares_held(design: Design, ends: Numbers) -> list[float] | str:
@@ -217,10 +227,11 @@ def shares_held(design: Design, ends: Numbers) -> list[float] | str:
     return [round(float(is_held[each].mean()), 4) for each in of_parts]
 
 
-def _intervals(design: Design, seed: int, is_few: bool) -> tuple[str, dict[str, Numbers | str]]:
-    """The column that `inference(X)` chooses, and the intervals of all columns, or why there are none.
+def _intervals(design: Design, seed: int, titles: Collection[str]) -> dict[str, Numbers | str]:
+    """The intervals of columns, or why there are none; also what `inference(X)` chooses.
 
-    `inference(X)` itself has the same seed each time; here refits are drawn anew for each data set.
+    All formulas are those of one maximum. `inference(X)` itself has the same seed each time; here refits are drawn anew
+    for each data set.
     """
     rows, shares, given, parameters = drawn(design, seed)
     truth = design.mixture
@@ -229,28 +240,35 @@ def _intervals(design: Design, seed: int, is_few: bool) -> tuple[str, dict[str, 
         **parameters,
     )  # fmt: skip
     gm.fit(rows, **given)
-    found = dict[str, Numbers | str]()
-    chosen = "sandwich" if design.case == "precision" else "hessian"
-    for kind in FORMULAS:
-        try:
-            formula = gm.inference(rows, kind=kind, **given)
-        except ValueError as error:
-            found[kind] = str(error)
-        else:
-            found[kind] = formula.conf_int(LEVEL)
-            if kind == chosen and isinstance(formula, Inference) and not formula.maximum.frozen:
-                chosen = DIRICHLET if says_little(formula.maximum) else chosen
-    for title, how in RESAMPLED.items():
-        if how.is_beside and (is_few or design.is_slow or (how.kind == "jackknife" and design.n_rows > 300)):
-            continue
-        try:
-            n = None if how.kind == "jackknife" else CHOSEN.n
-            refits = gm.bootstrap(rows, n, how.kind, concentration=how.concentration, random_state=seed, **given)
-        except ValueError as error:
-            found[title] = str(error)
-        else:
-            found[title] = refits.conf_int(LEVEL, how.method)
-    return chosen, found
+    found, wanted, has_precisions = dict[str, Numbers | str](), {*titles}, design.case == "precision"
+    chosen = "sandwich" if has_precisions else "hessian"
+    if wanted & {OURS, *FORMULAS}:
+        at_maximum = gm.inference(rows, kind="sandwich", **given)
+        assert isinstance(at_maximum, Inference), "as with every kind that is named"
+        maximum = at_maximum.maximum
+        for kind in FORMULAS:
+            try:
+                if kind == "outer" and has_precisions:  # the squares of weights are in the sandwich only
+                    of_kind = gm.inference(rows, kind=kind, **given)
+                else:
+                    of_kind = replace(at_maximum, covariance=maximum.natural_covariance(kind, None))
+                found[kind] = of_kind.conf_int(LEVEL)
+            except ValueError as error:
+                found[kind] = str(error)
+        if OURS in wanted and not maximum.frozen and says_little(maximum):
+            chosen = DIRICHLET
+            wanted |= {DIRICHLET}
+    for title, (kind, method, concentration, _) in RESAMPLED.items():
+        if title in wanted:
+            n = None if kind == "jackknife" else CHOSEN.n
+            try:
+                refits = gm.bootstrap(rows, n, kind, concentration=concentration, random_state=seed, **given)
+                found[title] = refits.conf_int(LEVEL, method)
+            except ValueError as error:
+                found[title] = str(error)
+    if OURS in wanted:
+        found |= {CHOICE: chosen, OURS: found[chosen]}
+    return {title: ends for title, ends in found.items() if title in (CHOICE, *titles)}
 
 
 def beside(design: Design, seeds: Sequence[int]) -> list[dict[str, Any]]:
@@ -278,12 +296,12 @@ def beside(design: Design, seeds: Sequence[int]) -> list[dict[str, Any]]:
     return results
 
 
-def covered(task: tuple[Design, list[int], str]) -> list[dict[str, Any]]:
-    """The results of some data sets, with the warnings of single ones silenced; `what` is "all", "few" or "mclust"."""
-    design, seeds, what = task
+def covered(task: tuple[Design, list[int], tuple[str, ...]]) -> list[dict[str, Any]]:
+    """Columns of the results of some data sets, with the warnings of single ones silenced."""
+    design, seeds, titles = task
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return beside(design, seeds) if what == "mclust" else [held(design, seed, what == "few") for seed in seeds]
+        return beside(design, seeds) if titles == (THEIRS,) else [held(design, seed, titles) for seed in seeds]
 
 
 def is_right(shares: Numbers, n_numbers: int) -> bool:
@@ -319,7 +337,7 @@ def main() -> None:
     parser.add_argument("--small", action="store_true", help="8 designs and 200 data sets")
     parser.add_argument("--sets", type=int, help="data sets of each design")
     parser.add_argument("--design", default="", help="make only designs with this pattern in their name")
-    parser.add_argument("--few", action="store_true", help="without the kinds that are there for comparison")
+    parser.add_argument("--columns", default="", help="make only columns with this pattern in their title")
     parser.add_argument("--mclust", type=int, default=0, help="data sets beside mclust's intervals")
     parser.add_argument("--keep", type=Path, help="the file with a line for each data set")
     parser.add_argument("--processes", type=int, default=len(sched_getaffinity(0)))
@@ -334,11 +352,16 @@ def main() -> None:
         for each in map(json.loads, options.keep.read_text().splitlines()):
             results.setdefault((each["design"], each["seed"]), {}).update(each)
     tasks = []
-    for number, what, title in ((n_sets, "few" if options.few else "all", OURS), (options.mclust, "mclust", THEIRS)):
-        for first, design in product(range(0, number, 10), designs):
-            seeds = [s for s in range(first, min(first + 10, number)) if title not in results.get((str(design), s), {})]
-            if seeds and re.search(options.design, str(design)) and (what != "mclust" or design.is_mclust):
-                tasks.append((design, seeds, what))
+    for first, design in product(range(0, max(n_sets, options.mclust), 10), designs):
+        lacking = defaultdict[tuple[str, ...], list[int]](list)
+        for seed in range(first, first + 10):
+            titles = design.titles if seed < n_sets and re.search(options.design, str(design)) else []
+            titles = [title for title in titles if re.search(options.columns, title)]
+            known = results.get((str(design), seed), {})
+            lacking[tuple(title for title in titles if title not in known)].append(seed)
+            if seed < options.mclust and design.is_mclust and THEIRS not in known:
+                lacking[(THEIRS,)].append(seed)
+        tasks += [(design, seeds, titles) for titles, seeds in lacking.items() if titles]
     with ProcessPoolExecutor(options.processes) as pool:
         for found in pool.map(covered, tasks):
             for each in found:

@@ -1,6 +1,6 @@
 """How often 95 % intervals hold the truth: forty designs, each kind of interval, and mclust's beside them.
 
-    python -m bench.pages.coverage                               # 1,000 data sets of each design: 6 hours of a processor
+    python -m bench.pages.coverage                               # 1,000 data sets of each design: 6 hours of processor
     python -m bench.pages.coverage --sets 100 --keep sets.jsonl  # as many as are asked for; again with more, it goes on
     python -m bench.pages.coverage --columns 'inference|hessian' # only columns with this pattern in their title
     python -m bench.pages.coverage --small                       # minutes: 8 designs, 200 data sets each

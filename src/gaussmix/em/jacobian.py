@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,6 +46,7 @@ class Loadings:
     noise: Array
 
 
+@cache
 def pairs(n_features: int) -> tuple[Places, Places]:
     """The places i > j below a diagonal."""
     rows, columns = np.tril_indices(n_features, -1)

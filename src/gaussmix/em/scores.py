@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 
 from gaussmix.em.accumulate import TILE_ROWS, StepTask
-from gaussmix.em.coordinates import Coordinates
+from gaussmix.em.coordinates import Coordinates, pairs
 from gaussmix.engines.base import NEGLIGIBLE, Engine
 from gaussmix.engines.runner import Runner
 from gaussmix.numerics.arrays import Array
+from gaussmix.numerics.contract import contract
 from gaussmix.sources.base import Source
 from gaussmix.waist.block import Block
 from gaussmix.waist.leaves import Sums
@@ -129,18 +130,16 @@ def expected(at: Coordinates, source: Source, engine: Engine[Any], parameters: P
     task = StepTask(engine, K, parameters, need, anchor=anchor)
     moments = task.over(source).about(model.means)
     assert moments.second is not None, "they were asked for"
-    found = []
-    for k, (mass, first, square) in enumerate(zip(moments.mass, moments.first, moments.second, strict=True)):
-        factor = at.factors[k if at.n_covariances > 1 else 0]
-        if second is Second.FULL:
-            whitened = at.whiten(k, at.whiten(k, square).T)
-            off = whitened[np.tril_indices(d, -1)]
-            rest = np.concatenate(((np.diagonal(whitened) - mass) / np.sqrt(2), off))
-        else:
-            n_squares = d if second is Second.TRACE else 1
-            rest = np.reshape((factor**2 * square - n_squares * mass) / np.sqrt(2 * n_squares), -1)
-        found.append(np.concatenate(([mass], at.whiten(k, first[None])[0], rest)))
-    return np.array(found)
+    mass, squares = moments.mass[:, None], moments.second
+    factors = np.broadcast_to(at.factors, (K, *at.factors.shape[1:]))
+    if second is Second.FULL:
+        first = contract("kij,kj->ki", factors, moments.first)
+        whitened = contract("kil,kjl->kij", contract("kij,kjl->kil", factors, squares), factors)
+        rest = (np.diagonal(whitened, axis1=1, axis2=2) - mass) / np.sqrt(2)
+        return np.concatenate((mass, first, rest, whitened[:, *pairs(d)]), axis=1)
+    n_squares = d if second is Second.TRACE else 1
+    rest = (factors**2 * squares.reshape(K, -1) - n_squares * mass) / np.sqrt(2 * n_squares)
+    return np.concatenate((mass, factors * moments.first, rest), axis=1)
 
 
 def joined(at: Coordinates, own: Array, row_weight: float) -> Array:

@@ -313,6 +313,9 @@ def test_mclusts_intervals_are_read_in_the_order_of_ours(monkeypatch: pytest.Mon
                 assert coverage.beside(design, [3]) == [expected]
 
 
+COVERAGE = "docs/guide/inference.md", "bench/results/coverage.md"
+
+
 def rows_of_table(text: str, first: str) -> list[str]:
     """The lines of the table whose header begins so."""
     lines = text[text.index(first) :].splitlines()
@@ -324,6 +327,53 @@ def test_the_guide_shows_the_table_of_the_page_of_results() -> None:
     guide, result = (rows_of_table(page.read_text(encoding="utf-8"), "| clusters | true |") for page in pages)
     assert guide == result
     assert len(guide) > 10
+
+
+def cells_of(lines: list[str]) -> dict[str, dict[str, str]]:
+    """The cells of a table by the beginning of their line and the title of their column, without asides and bold."""
+    rows = [[re.sub(r"\*\*| \(.*?\)", "", cell).strip() for cell in line.split("|")[1:-1]] for line in lines]
+    return {row[0]: dict(zip(rows[0], row, strict=True)) for row in rows[2:]}
+
+
+def test_the_guide_shows_the_coverage_of_the_page_of_results() -> None:
+    guide, page = ((ROOT / name).read_text(encoding="utf-8") for name in COVERAGE)
+    found = cells_of(rows_of_table(page, "| design |"))
+    first = re.search(r"\| ([\d,]+) data sets \|", guide)
+    assert first is not None
+    shown = cells_of(rows_of_table(guide, first[0]))
+    taken = found["all that take formulas"], found["all that take refits"]
+    counts = [int(row["sets"].replace(",", "")) for row in taken]
+    assert first[1] == f"{sum(counts):,}"
+    words = "formulas suffice", "it takes refits"
+    assert list(shown) == [f"{100 * n / sum(counts):.0f} %: {what}" for n, what in zip(counts, words, strict=True)]
+    titles = {"Hessian": "hessian", "mclust, nonparametric": "mclust"}
+    for row, expected in zip(shown.values(), taken, strict=True):
+        for title, cell in list(row.items())[1:]:
+            assert cell == expected[titles.get(title, title)], title
+    for design, title in (
+        ("full, K=3, n=300, 2.5 apart, plain", "hessian"),
+        ("full, K=3, n=300, 2.5 apart, plain", "`inference(X)`"),
+        ("full, K=2, n=300, 4 apart, precision", "hessian"),
+        ("full, K=2, n=300, 4 apart, precision", "`inference(X)`"),
+        ("full, K=2, n=300, 2.5 apart, prior", "`inference(X)`"),
+    ):
+        assert found[design][title] in guide, (design, title)
+
+
+def test_the_words_of_inference_say_what_the_page_of_results_does() -> None:
+    """What the notes of a result tell of simulated cases, in whole percent."""
+    from gaussmix.report.bootstrap import _HELD_BY_REFITS
+    from gaussmix.report.inference import _HELD, _OF_PRIOR
+
+    found = cells_of(rows_of_table((ROOT / COVERAGE[1]).read_text(encoding="utf-8"), "| design |"))
+    for words, title in ((_HELD, "hessian"), (_HELD_BY_REFITS, "`inference(X)`")):
+        number = re.search(r"(\d+) %$", words)
+        assert number is not None
+        assert number[1] in found["all that take refits"][title].split(" / ")
+    said = re.search(r"in (\d+) to (\d+) %", _OF_PRIOR)
+    assert said is not None
+    of_prior = sorted(map(int, found["full, K=2, n=300, 2.5 apart, prior"]["`inference(X)`"].split(" / ")))
+    assert [int(each) for each in said.groups()] == [of_prior[0], of_prior[-1]]
 
 
 def test_the_readme_shows_the_factors_of_the_page_of_results() -> None:

@@ -37,6 +37,7 @@ from gaussmix.report.inference import (
 )
 
 CHOSEN = Resampling("weighted", 199, concentration=0.8137)  # with it intervals held best where formulas fall short
+_HELD_BY_REFITS = ", those of these refits 97 %"
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -127,7 +128,7 @@ def chosen_of(fitted: Fitted, problem: Problem, rng: np.random.Generator, *, are
         except ValueError as error:
             found = replace(found, notes=(*found.notes, str(error)))
         else:
-            why = of_little(found.maximum, ", those of these refits 97 %")
+            why = of_little(found.maximum, _HELD_BY_REFITS)
             notes = [why if note.startswith(LITTLE) else note for note in found.notes]
             return replace(refitted, notes=tuple(dict.fromkeys((*notes, *refitted.notes))))
     if has_precisions:

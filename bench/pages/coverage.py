@@ -113,12 +113,14 @@ class Design:
 
     @property
     def titles(self) -> list[str]:
-        """The columns that it has without mclust: fewer where each refit takes long."""
-        is_slow = self.family == "factor_analyzer" or self.case in ("missing", "errors", "prior")
+        """The columns that it has without mclust: fewer where refits take long, or rows can't be drawn."""
+        is_slow, is_incomplete = self.family == "factor_analyzer", self.case in ("missing", "errors")
         left_out = {
             title
             for title, how in RESAMPLED.items()
-            if how.is_beside and (is_slow or (how.kind == "jackknife" and self.n_rows > 300))
+            if (how.is_beside and is_slow)
+            or (how.kind == "parametric" and is_incomplete)
+            or (how.kind == "jackknife" and self.n_rows > 300)
         }
         return [title for title in TITLES[:-1] if title not in left_out]
 

@@ -9,6 +9,7 @@ import pytest
 from scipy.stats import multivariate_normal, norm
 
 from gaussmix import Dirichlet, GaussianMixture, GaussianMixtureIC, Noise, Restrictions
+from gaussmix.em import many
 from gaussmix.em.natural import NaturalScale
 from gaussmix.fit import bootstrap
 from gaussmix.fit.inference import KINDS
@@ -492,6 +493,26 @@ def test_with_fewer_rows_than_were_simulated_it_tells_no_shares():
     assert isinstance(found, Bootstrap)
     assert found.notes[0] == "The rows say little about some of the parameters."
     assert formula.notes[0] == f"{found.notes[0]} Use bootstrap(X)."
+
+
+@pytest.mark.parametrize("case", ["plain", "prior", "holes", "errors"])
+def test_refits_in_one_call_of_the_core_are_those_one_by_one(case, rng, monkeypatch):
+    """Also a prior counts for as many rows, whatever the weights are divided by."""
+    X, weight = rows(), 37.0 * rng.random(N)
+    given = {"X_error": np.full(X.shape, 0.3)} if case == "errors" else {}
+    if case == "holes":
+        X[rng.random(X.shape) < 0.1] = np.nan
+    gm = GaussianMixture(K, random_state=0, prior="default" if case == "prior" else None)
+    gm.fit(X, sample_weight=weight, **given)
+
+    def found():
+        return gm.bootstrap(X, 5, sample_weight=weight, random_state=0, **given).draws
+
+    with monkeypatch.context() as patch:
+        patch.setattr(many, "run_em", None)  # which one call has no need of
+        at_once = found()
+    monkeypatch.setattr(many, "_by_core", lambda *_: {})
+    np.testing.assert_array_equal(at_once, found())
 
 
 def test_refits_that_the_core_does_not_make_count_as_slower():

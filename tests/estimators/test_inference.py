@@ -506,7 +506,7 @@ def test_refits_in_one_call_of_the_core_are_those_one_by_one(case, rng, monkeypa
     gm.fit(X, sample_weight=weight, **given)
 
     def found():
-        return gm.bootstrap(X, 5, sample_weight=weight, random_state=0, **given).draws
+        return gm.bootstrap(X, 5, concentration=0.1, sample_weight=weight, random_state=0, **given).draws
 
     with monkeypatch.context() as patch:
         patch.setattr(many, "run_em", None)  # which one call has no need of

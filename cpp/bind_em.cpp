@@ -590,9 +590,10 @@ Result<double, 1> bound_update(const Target& target, const std::tuple<int, int, 
 
 #define FLOATS "numpy.typing.NDArray[numpy.float64]"
 #define STOP "tuple[float, int]"
-#define BELIEF                                                                                                      \
-    "tuple[tuple[bool, float, int], " FLOATS ", float, float, " FLOATS ", " FLOATS " | None, float, float, float, " \
-                                                                                   "bool]"
+#define BELIEF                                                                     \
+    "tuple[tuple[bool, float, int], " FLOATS ", float, float, " FLOATS ", " FLOATS \
+    " | None, float, float, float, "                                               \
+    "bool]"
 #define KNOWN "tuple[bool, " FLOATS " | None]"
 #define JUDGED \
     "tuple[" STOP ", " STOP ", " STOP ", " STOP ", tuple[float, float], tuple[int, int], tuple[float, float, float]]"
@@ -687,9 +688,8 @@ void bind_em(nb::class_<Target>& type) {
              "row_weight"_a.noconvert().none(), "ranges"_a, "first_weight"_a.none(), "weights"_a, "algebra"_a,
              "n_components"_a, "centres"_a.none(), "given"_a.none(), "n_candidates"_a, "uniform"_a.none(), "kmeans"_a,
              "ridge"_a.none(), "automatic"_a, "smallest_spread"_a, "limits"_a, "tolerance"_a, "max_steps"_a,
-             "seconds"_a, "searched"_a.none(), "begun"_a.none(), "race"_a.none(), "belief"_a.none(),
-             "known"_a, "n_threads"_a,
-             "Fit a mixture to each of many groups: the numbers of engines.runner.Fits, and factors.")
+             "seconds"_a, "searched"_a.none(), "begun"_a.none(), "race"_a.none(), "belief"_a.none(), "known"_a,
+             "n_threads"_a, "Fit a mixture to each of many groups: the numbers of engines.runner.Fits, and factors.")
         .def("update", bound_update, nb::sig(kUpdateSignature), "algebra"_a, "mass"_a, "second"_a, "n_features"_a,
              "current"_a.none(), "Covariances of a family from the scatter about the new means.");
 }

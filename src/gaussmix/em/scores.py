@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from gaussmix.em.accumulate import TILE_ROWS, StepTask
-from gaussmix.em.coordinates import Coordinates, pairs
+from gaussmix.em.coordinates import Coordinates
+from gaussmix.em.jacobian import pairs
 from gaussmix.engines.base import NEGLIGIBLE, Engine
 from gaussmix.engines.runner import Runner
 from gaussmix.numerics.arrays import Array

@@ -451,13 +451,13 @@ def test_where_formulas_fall_short_it_takes_refits_and_says_why(meaning):
     assert isinstance(found, Bootstrap)
     np.testing.assert_array_equal(found.draws, refits.draws)
     assert found.notes[0].startswith("The rows say little about some of the parameters. ")
-    assert found.notes[0].endswith(" those of these refits 97 %.")
+    assert found.notes[0].endswith(" those of these refits 96 %.")
     assert found.notes[1:] == refits.notes
     assert "mean[1, x1]" in found.tidy()["term"].to_list()
     assert len(gm.tidy(found)) == K
     formula = gm.inference(X, kind="hessian", **given)
     assert isinstance(formula, Inference)
-    assert formula.notes == (found.notes[0].replace(", those of these refits 97 %.", ". Use bootstrap(X)."),)
+    assert formula.notes == (found.notes[0].replace(", those of these refits 96 %.", ". Use bootstrap(X)."),)
     assert formula.maximum.least_curvature < 15
 
 

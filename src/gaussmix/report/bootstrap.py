@@ -37,7 +37,7 @@ from gaussmix.report.inference import (
 )
 
 CHOSEN = Resampling("weighted", 199, concentration=0.8137)  # with it intervals held best where formulas fall short
-_HELD_BY_REFITS = ", those of these refits 97 %"
+_HELD_BY_REFITS = ", those of these refits 96 %"
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -39,7 +39,7 @@ MOST_BESIDE = 3.0  # standard errors between a fit and the errors beside its num
 WEAK = 15.0  # nats of all rows: least curvature along any direction with which intervals by formula can be trusted
 SIMULATED = 100.0  # rows: the fewest of the simulated cases
 LITTLE = "The rows say little about some of the parameters."
-_HELD = " In simulated cases, 95 % intervals by formula held 91 %"
+_HELD = " In simulated cases, 95 % intervals by formula held 90 %"
 _METHODS = {
     "hessian": "the Hessian of the objective",
     "outer": "the outer product of the scores",
@@ -411,7 +411,7 @@ _OTHERS = "These numbers are of a fit to this X that begins at the mixture."
 
 _OF_PRIOR = (
     "The prior moves the estimates. Where components overlapped, 95 % intervals of fits with prior='default' held the "
-    "truth in 83 to 93 % of simulated cases."
+    "truth in 88 to 91 % of simulated cases."
 )
 
 

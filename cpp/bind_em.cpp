@@ -258,7 +258,7 @@ GammasResult bound_gammas(const Target& target, const Contiguous<1>& numbers) {
 
 // Tolerance and most steps of EM, four times; gains; limits on moves; what is unsound.
 using Stop = std::tuple<double, Index>;
-using Judged = std::tuple<Stop, Stop, Stop, Stop, std::tuple<double, double>, std::tuple<Index, Index>,
+using Judged = std::tuple<Stop, Stop, Stop, Stop, std::tuple<double, double, double>, std::tuple<Index, Index, Index>,
                           std::tuple<double, double, double>>;
 
 Steps to_steps(const Stop& stop) {
@@ -268,8 +268,8 @@ Steps to_steps(const Stop& stop) {
 
 Judgement to_judgement(const Judged& judged) {
     const auto& [first, longer, settling, settling_longer, gains, counts, unsound] = judged;
-    const auto [gain, look_ahead] = gains;
-    const auto [most, patience] = counts;
+    const auto [gain, look_ahead, little] = gains;
+    const auto [most, patience, less_patience] = counts;
     const auto [few, some, flat] = unsound;
     return {to_steps(first),
             to_steps(longer),
@@ -277,15 +277,18 @@ Judgement to_judgement(const Judged& judged) {
             to_steps(settling_longer),
             gain,
             look_ahead,
+            little,
             most,
             patience,
+            less_patience,
             few,
             some,
             flat};
 }
 
-// How often moves helped, the log-likelihood, how many components are unsound, the next number that is drawn.
-using ClimbResult = std::tuple<Index, double, Index, Index>;
+// How often moves helped, the log-likelihood, how many components are unsound, the next number that is drawn, whether
+// no move has hope, and whether one was refused because it adds an unsound component.
+using ClimbResult = std::tuple<Index, double, Index, Index, bool, bool>;
 
 ClimbResult bound_climb(const Target& target, const Rows& rows, const RowWeight& row_weight,
                         const std::tuple<int, int, int>& letters, const Writable<double, 1>& weights,
@@ -316,9 +319,10 @@ ClimbResult bound_climb(const Target& target, const Rows& rows, const RowWeight&
         return PyErr_CheckSignals() != 0 || (is_stopped = nb::cast<bool>(is_unwanted()));
     });
     const Execution execution{check_threads(n_threads), interrupt};
-    Climbed climbed{-1, log_likelihood, 0, cursor};
+    Climbed climbed{-1, log_likelihood, 0, cursor, false, false};
     without_gil([&] { return climb(*target.kernels, task, execution, mixture.view, climbed) || is_stopped; });
-    return {climbed.n_moves, climbed.log_likelihood, climbed.n_unsound, climbed.cursor};
+    return {climbed.n_moves, climbed.log_likelihood, climbed.n_unsound,
+            climbed.cursor,  climbed.is_hopeless,    climbed.has_refused};
 }
 
 // Distinct rows, their weights, and the rank of each row.
@@ -595,8 +599,10 @@ Result<double, 1> bound_update(const Target& target, const std::tuple<int, int, 
     " | None, float, float, float, "                                               \
     "bool]"
 #define KNOWN "tuple[bool, " FLOATS " | None]"
-#define JUDGED \
-    "tuple[" STOP ", " STOP ", " STOP ", " STOP ", tuple[float, float], tuple[int, int], tuple[float, float, float]]"
+#define JUDGED                                             \
+    "tuple[" STOP ", " STOP ", " STOP ", " STOP            \
+    ", tuple[float, float, float], tuple[int, int, int], " \
+    "tuple[float, float, float]]"
 #define INTEGERS "numpy.typing.NDArray[numpy.int64]"
 constexpr const char* kEmSignature =
     "def run_em(self, rows: " FLOATS " | numpy.typing.NDArray[numpy.float32], row_weight: " FLOATS
@@ -620,7 +626,8 @@ constexpr const char* kClimbSignature =
     ", means: " FLOATS ", covariances: " FLOATS ", ridge: " FLOATS
     ", limits: tuple[float, float, float, float], log_likelihood: float, within: " FLOATS ", judged: " JUDGED
     ", has_swaps: bool, uniform: " FLOATS
-    ", cursor: int, is_unwanted: collections.abc.Callable[[], bool], n_threads: int) -> tuple[int, float, int, int]";
+    ", cursor: int, is_unwanted: collections.abc.Callable[[], bool], n_threads: int) "
+    "-> tuple[int, float, int, int, bool, bool]";
 constexpr const char* kDistinctSignature =
     "def distinct_rows(self, rows: " FLOATS " | numpy.typing.NDArray[numpy.float32], row_weight: " FLOATS
     " | None) -> tuple[" FLOATS ", " FLOATS ", numpy.typing.NDArray[numpy.int64]]";
@@ -668,12 +675,12 @@ void bind_em(nb::class_<Target>& type) {
              "Split rows into halves by EM from two cuts: (gain, middle, whitening, weights, means, factors).")
         .def("gammas", bound_gammas, nb::sig(kGammasSignature), "numbers"_a,
              "Logarithm of the gamma function of each positive number, and its derivative.")
-        .def("climb", bound_climb, nb::sig(kClimbSignature), "rows"_a, "row_weight"_a, "algebra"_a,
-             "weights"_a.noconvert(), "means"_a.noconvert(), "covariances"_a.noconvert(), "ridge"_a, "limits"_a,
-             "log_likelihood"_a, "within"_a, "judged"_a, "has_swaps"_a, "uniform"_a, "cursor"_a, "is_unwanted"_a,
-             "n_threads"_a,
-             "Move components of a mixture, where it lies, while that helps: (n_moves, log_likelihood, n_unsound, "
-             "cursor).")
+        .def(
+            "climb", bound_climb, nb::sig(kClimbSignature), "rows"_a, "row_weight"_a, "algebra"_a,
+            "weights"_a.noconvert(), "means"_a.noconvert(), "covariances"_a.noconvert(), "ridge"_a, "limits"_a,
+            "log_likelihood"_a, "within"_a, "judged"_a, "has_swaps"_a, "uniform"_a, "cursor"_a, "is_unwanted"_a,
+            "n_threads"_a,
+            "Move components while that helps: (n_moves, log_likelihood, n_unsound, cursor, is_hopeless, has_refused).")
         .def("distinct_rows", bound_distinct_rows, nb::sig(kDistinctSignature), "rows"_a.noconvert(),
              "row_weight"_a.noconvert().none(), "Distinct rows in lexicographic order: (rows, weight, rank).")
         .def("trimmed_variances", bound_trimmed_variances, nb::sig(kTrimmedSignature), "rows"_a, "weight"_a,

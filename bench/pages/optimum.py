@@ -187,6 +187,9 @@ SETS: dict[str, tuple[Callable[[], Array] | str, int, str]] = {  # rows, or thei
     "small patches, K=16": (small_patches, 16, "full"),
     "digits, K=8": (digits, 8, "full"),
 }
+FEW_OF_ALL = "k-means is kept, since rows are fewer than 20 for each number in a component's mean and covariance"
+WHOLE = "many features of a component are one whole number, and each axis that is as flat as the ridge is worth nats"
+REASONS = {"patches, K=32": FEW_OF_ALL, "wine, K=5": FEW_OF_ALL, "Shuttle, K=10": WHOLE, "Letter, K=26": WHOLE}
 # Seconds of the processor and of the clock, the mean log-likelihood, and how many components are unsound, if known.
 Fitted = tuple[float, float, float, int]
 Method = Callable[[Array, int, str, int], Fitted]  # of rows, a number of components, a structure and a seed
@@ -333,6 +336,9 @@ def bars(results: dict[str, Any]) -> list[str]:
         f"{n_untouched} of the {len(untouched)} that the search was not tuned on. Not on "
         f"{'; '.join(name for name in results if name not in hits)}."
     )
+    for why in dict.fromkeys(REASONS.values()):
+        if named := [name for name in results if name not in hits and REASONS.get(name) == why]:
+            lines.append(f"  On {' and on '.join(named)}, {why}.")
     n_fits = n_below = n_compared = n_below_theirs = 0
     for fits in every.values():
         default, kmeans, theirs = (fits[method] for method in ("default", "kmeans", OTHER))

@@ -51,25 +51,28 @@ public:
     Climbed climb(const MixtureView& out) {
         while (left_ > 0 && !execution_.interrupt.has_come()) {
             std::vector<Candidate> found = judged();
-            if (is_unusual_) return {-1, reached_, n_unsound_, moves_.cursor()};
+            if (is_unusual_) return end(-1);
             if (found.empty()) break;
             bool helps = accept(found);
-            if (!helps && found.size() > 1) {
-                found.erase(found.begin() + 1, found.end());
-                helps = accept(found);
+            for (std::size_t i = 0; i < found.size() && found.size() > 1 && !helps && !is_unusual_; ++i) {
+                helps = accept({found[i]});
             }
-            if (is_unusual_) return {-1, reached_, n_unsound_, moves_.cursor()};
+            if (is_unusual_) return end(-1);
             if (!helps) break;
             ++n_moves_;
         }
         moves_.mixture().write(out);
-        return {n_moves_, reached_, n_unsound_, moves_.cursor()};
+        return end(n_moves_);
     }
 
 private:
     struct End {
         double last, gain;  // the log-likelihood before the last step, and what that step gained over the one before
     };
+
+    Climbed end(Index n_moves) const {
+        return {n_moves, reached_, n_unsound_, moves_.cursor(), moves_.is_hopeless(), has_refused_};
+    }
 
     // Moves that help on their own parts and touch different components, until so many in a row do not help. The one
     // that gains most comes first.
@@ -78,11 +81,13 @@ private:
         Places touched;
         Ranking ranking;
         if (!task_.has_swaps) ranking = moves_.ranked();
+        const bool is_little = !task_.has_swaps && moves_.best_split() < judgement_.little;
+        const Index patience = is_little ? judgement_.less_patience : judgement_.patience;
         const Index at_once = count_workers(job(execution_.n_threads), execution_.n_threads);
         bool is_over = false;
         for (Index n_failures = 0; !is_over;) {
             std::vector<Candidate> tried;
-            while (static_cast<Index>(tried.size()) < std::min({at_once, left_, judgement_.patience - n_failures})) {
+            while (static_cast<Index>(tried.size()) < std::min({at_once, left_, patience - n_failures})) {
                 Candidate candidate;
                 if (!propose(ranking, touched, candidate.moved)) break;
                 if (at_once > 1) candidate.ranking = ranking;
@@ -102,7 +107,7 @@ private:
                     touched.insert(touched.end(), candidate.moved.touched.begin(), candidate.moved.touched.end());
                     found.push_back(std::move(candidate));
                 }
-                is_over = n_failures == judgement_.patience || left_ <= 0 || (!found.empty() && is_whole);
+                is_over = n_failures == patience || left_ <= 0 || (!found.empty() && is_whole);
                 if (helps || is_over) break;
             }
         }
@@ -129,7 +134,10 @@ private:
         View view;
         if (!end || end->last <= aim || !moves_.look(settled, view)) return false;
         const Index n_unsound = count_unsound(settled, view);
-        if (n_unsound > n_unsound_) return false;
+        if (n_unsound > n_unsound_) {
+            has_refused_ = true;
+            return false;
+        }
         moves_.replace(std::move(settled), std::move(view));
         reached_ = end->last;
         n_unsound_ = n_unsound;
@@ -272,7 +280,7 @@ private:
     Moves moves_;
     double reached_;
     Index n_unsound_ = 0, n_moves_ = 0, left_;
-    bool is_unusual_ = false;
+    bool is_unusual_ = false, has_refused_ = false;
 };
 
 }  // namespace

@@ -13,7 +13,9 @@ struct Judgement {        // when a move is accepted: em/split_and_merge.py
     Steps first, longer;  // after a move, and after a promising one: as many at a time as first, while it is promising
     Steps settling, settling_longer;  // of all rows, and if the first do not suffice
     double gain, look_ahead;     // least gain of a move; it is promising if so many more gains like the last suffice
+    double little;               // where the best split gains less by its bound, less patience is enough
     Index most_moves, patience;  // in all, and in a row without success
+    Index less_patience;
     double few_rows, some_rows, flat;  // what is unsound
 };
 
@@ -31,6 +33,8 @@ struct Climbed {
     double log_likelihood;  // mean before the last step of EM
     Index n_unsound;        // components
     Index cursor;           // of the next number that is drawn
+    bool is_hopeless;       // by its bound, the best move that is left loses much
+    bool has_refused;       // moves that raise the likelihood, but add an unsound component
 };
 
 // Of the components by their weights, with NumPy's bits: (n_features, n_features), or variances without covariances.

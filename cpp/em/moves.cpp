@@ -14,7 +14,7 @@ namespace gaussmix {
 namespace {
 
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
-constexpr double kLeastShare = 0.01, kNear = 0.02, kMoved = 0.03, kHopeless = 0.3;
+constexpr double kLeastShare = 0.01, kNear = 0.02, kMoved = 0.03, kHopeless = 0.3, kOverfit = 0.5;
 constexpr Index kLocalRows = 200, kLocalRowsPerFeature = 12, kNeighbours = 4, kTries = 2;
 
 }  // namespace
@@ -202,11 +202,13 @@ Ranking Moves::ranked() {
                      [&](Index a, Index b) { return splits_.at(a).gain > splits_.at(b).gain; });
     const auto most = static_cast<std::size_t>(std::max<Index>(8, n_components_ / 2));
     if (components.size() > most) components.resize(most);
+    best_split_ = components.empty() ? 0 : splits_.at(components[0]).gain;
     Ranking ranking(removals(), components, splits_);
     if (const Ranking::Pair* best = ranking.best()) {
         double mass = 0;
         for (const Index k : best->touched()) mass += view_.mass[k];
-        if (best->gain < -kHopeless * mass) return {};
+        is_hopeless_ = best->gain < -kHopeless * mass;
+        if (is_hopeless_) return {};
     }
     return ranking;
 }
@@ -250,7 +252,9 @@ Split Moves::split(Index k, Numbers place) {
     for (double& each : weight) each /= total;
     found.halves = halved(kernels_, {static_cast<Index>(places.size()), d_, rows.data(), weight.data()}, is_full_,
                           scale_.data(), drawn.data() + 1, execution_);
-    found.gain = found.halves.gain * view_.mass[k];
+    const Index more = 1 + d_ + (is_full_ ? d_ * (d_ + 1) / 2 : d_);
+    const double of_few = 1 / static_cast<double>(places.size()) - 1 / static_cast<double>(n_own);
+    found.gain = (found.halves.gain - kOverfit * static_cast<double>(more) * of_few) * view_.mass[k];
     return found;
 }
 

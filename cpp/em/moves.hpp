@@ -96,6 +96,8 @@ public:
 
     // Splits the components that have moved, and ranks the pairs. None where the best is hopeless.
     Ranking ranked();
+    bool is_hopeless() const { return is_hopeless_; }  // of the last ranking
+    double best_split() const { return best_split_; }  // its gain, in the last ranking
     // The next move that has an M-step; false if there is none.
     bool move(Ranking& ranking, const Places& touched, Moved& moved) const;
     // A random component goes to a random row.
@@ -131,6 +133,8 @@ private:
     Numbers scale_, centre_, second_;  // the last two: mean and scatter of all rows, for one covariance
     std::map<Index, Split> splits_;
     Index cursor_;
+    bool is_hopeless_ = false;
+    double best_split_ = 0;
 };
 
 }  // namespace gaussmix

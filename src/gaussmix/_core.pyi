@@ -287,8 +287,8 @@ class Target:
             tuple[float, int],
             tuple[float, int],
             tuple[float, int],
-            tuple[float, float],
-            tuple[int, int],
+            tuple[float, float, float],
+            tuple[int, int, int],
             tuple[float, float, float],
         ],
         has_swaps: bool,
@@ -296,9 +296,9 @@ class Target:
         cursor: int,
         is_unwanted: Callable[[], bool],
         n_threads: int,
-    ) -> tuple[int, float, int, int]:
+    ) -> tuple[int, float, int, int, bool, bool]:
         """
-        Move components of a mixture, where it lies, while that helps: (n_moves, log_likelihood, n_unsound, cursor).
+        Move components while that helps: (n_moves, log_likelihood, n_unsound, cursor, is_hopeless, has_refused).
         """
 
     def distinct_rows(
@@ -371,8 +371,8 @@ class Target:
                 tuple[float, int],
                 tuple[float, int],
                 tuple[float, int],
-                tuple[float, float],
-                tuple[int, int],
+                tuple[float, float, float],
+                tuple[int, int, int],
                 tuple[float, float, float],
             ],
             int,

@@ -44,6 +44,7 @@ NEIGHBOURS, NEAR = 4, 0.02  # most components beside a move, and the least share
 TRIES = 2  # of each split and of each removal in a round
 AT_A_TIME = 2**21  # limit on the numbers in rows that are split at a time, 16 MB
 HOPELESS = 0.3  # nats for each row of its components: where the first move loses as much by its bound, no move helps
+OVERFIT = 0.5  # nats that each further parameter of a split gains on the rows that it is fitted to
 MOVED = 0.03  # standard deviations: a component that has moved less is not split again
 
 
@@ -185,8 +186,11 @@ class Moved(NamedTuple):
 class Moves:
     """Ranks moves on some rows.
 
-    `scale` (n_features,), data units, are typical standard deviations within a component.
+    `scale` (n_features,), data units, are typical standard deviations within a component. Of the last ranking,
+    `best_split` is the largest gain of a split, and `is_hopeless` says whether even the first move loses much.
     """
+
+    best_split, is_hopeless = 0.0, False
 
     def __init__(self, em: LocalEM, draws: Draws, scale: Array) -> None:
         self._em, self._draws, self._scale = em, draws, scale
@@ -208,7 +212,9 @@ class Moves:
         removals = self._removals(view)[: max(16, n_components)]
         pairs = [(removal, split) for removal in removals for split in splits if split.component not in removal[1:]]
         pairs.sort(key=lambda pair: -(pair[0].gain + pair[1].gain))
-        if pairs and self._is_hopeless(view, *pairs[0]):
+        self.best_split = splits[0].gain if splits else 0.0
+        self.is_hopeless = bool(pairs) and self._is_hopeless(view, *pairs[0])
+        if self.is_hopeless:
             return
         while pairs:
             uses, later = Counter[tuple[Any, ...]](), []
@@ -292,7 +298,10 @@ class Moves:
                 known[k] = here[k], split
 
     def _split(self, view: View, components: list[int]) -> list[Split | None]:
-        """The split of each component on its own rows; None for too few rows."""
+        """The split of each component on its own rows; None for too few rows.
+
+        Its gain is that of all own rows: on a few of them its parameters gain more.
+        """
         n_features = view.model.n_features
         shape = len(components), self._most_rows(n_features)
         weight, rows = np.zeros(shape), np.zeros((*shape, n_features))
@@ -305,8 +314,12 @@ class Moves:
             own = view.row_share[places] * view.shares[k, places]
             weight[group, : len(places)] = own / own.sum()
             rows[group, : len(places)] = view.rows.rows[places]
-        halves = halved(rows, weight, self._scale, drawn[:, 1:], is_full=self._em.family.kind.second is Second.FULL)
-        gains = halves.gain * contract("kn,n->k", view.shares[components], view.row_share)
+        is_full = self._em.family.kind.second is Second.FULL
+        halves = halved(rows, weight, self._scale, drawn[:, 1:], is_full=is_full)
+        n_more = 1 + n_features + (n_features * (n_features + 1) // 2 if is_full else n_features)
+        n_own = np.array([max(1, len(view.places[k])) for k in components])
+        overfit = OVERFIT * n_more * (1 / np.minimum(n_own, shape[1]) - 1 / n_own)
+        gains = (halves.gain - overfit) * contract("kn,n->k", view.shares[components], view.row_share)
         gains[(weight > 0).sum(axis=1) < 4 * (n_features + 1)] = -np.inf
         return [
             Split(gain, k, halves, group) if np.isfinite(gain) else None

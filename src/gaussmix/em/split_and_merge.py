@@ -46,6 +46,7 @@ JUDGING, LONGER = Stopping(1e-5, 4), Stopping(1e-5, 16)  # EM after a move, and 
 LOOK_AHEAD = 16  # a move is promising if so many more gains like the last suffice
 GAIN = 2e-5  # least gain of a move, nats per row
 LEAST_PATIENCE = 4  # moves in a row that do not help end a search
+LITTLE = 0.0025  # nats per row: where the best split gains less by its bound, half the patience is enough
 MOST_MOVES = 5  # for each component
 FEW_ROWS, SOME_ROWS = 2, 10  # distinct rows for each number in a mean and its variance
 FLAT = 5e-6  # relative to the mean covariance of the components at the start
@@ -63,8 +64,10 @@ def split_and_merge(
     """Move components until no move has helped for some time, on a part of a sample that suffices.
 
     The search begins from the model. Where rows are few, or EM from there freezes a component, it begins from another
-    k-means start too. The better one goes on with more rows. A move is refused if it adds a component with almost no
-    distinct rows, or a nearly flat one with few: maxima of the likelihood there say nothing about the data.
+    k-means start too. The better one goes on with more rows, unless moves have no hope. A move is refused if it adds a
+    component with almost no distinct rows, or a nearly flat one with few: maxima of the likelihood there say nothing
+    about the data. Components that have too few rows of a part may have enough of all: where moves were refused, the
+    search goes on with the whole sample.
     `is_unwanted` is asked before each move whether to stop. Gives the model after the last move that helped, after EM;
     `model` itself if EM from each start freezes a component.
     """
@@ -86,8 +89,15 @@ def split_and_merge(
     if found is None:
         return model
     found.swap()
-    if len(more.rows) > len(rows.rows) and (polished := em.end(more, found.model, LAST)) is not None:
-        found = _Climb(more, em, rng, polished, is_unwanted).go(max(LEAST_PATIENCE, model.n_components))
+    has_refused = False
+    for larger in more, sample:
+        has_refused |= found.has_refused
+        is_done = found.is_done if larger is more else not has_refused
+        if is_done or len(larger.rows) == len(found.rows.rows):
+            continue
+        if (polished := em.end(larger, found.model, LAST)) is None:
+            break
+        found = _Climb(larger, em, rng, polished, is_unwanted).go(max(LEAST_PATIENCE, model.n_components))
     return found.model
 
 
@@ -112,8 +122,8 @@ def search_by_core(
 def judged_by_core(n_components: int, patience: int, most_moves: int | None = None) -> Judged:
     """When the core accepts moves: in all at most `most_moves`, or `MOST_MOVES` for each component."""
     steps = _steps(JUDGING), _steps(LONGER), _steps(SETTLING), _steps(SETTLING_LONGER)
-    limits = MOST_MOVES * n_components if most_moves is None else most_moves, patience
-    return Judged(*steps, (GAIN, LOOK_AHEAD), limits, (FEW_ROWS, SOME_ROWS, FLAT))
+    limits = MOST_MOVES * n_components if most_moves is None else most_moves, patience, _less(patience)
+    return Judged(*steps, (GAIN, LOOK_AHEAD, LITTLE), limits, (FEW_ROWS, SOME_ROWS, FLAT))
 
 
 def _steps(stopping: Stopping) -> Steps:
@@ -122,6 +132,10 @@ def _steps(stopping: Stopping) -> Steps:
 
 def _patience(n_components: int) -> int:
     return max(LEAST_PATIENCE, n_components // 4)
+
+
+def _less(patience: int) -> int:
+    return max(LEAST_PATIENCE, patience // 2)
 
 
 def _patience_of_swaps(n_components: int) -> int:
@@ -162,17 +176,18 @@ class _Climb:
         settled: State,
         is_unwanted: Callable[[], bool],
     ) -> None:
-        self._rows, self._em, self._state, self._is_unwanted = rows, em, settled, is_unwanted
+        self.rows, self._em, self._state, self._is_unwanted = rows, em, settled, is_unwanted
         self._start = settled.trace.last
         self._within = _within(settled.model)
         variances = np.diagonal(self._within) if self._within.ndim == 2 else self._within
         self._draws = Draws(rng)
         self._moves = Moves(em, self._draws, np.sqrt(np.maximum(variances, np.finfo(np.float64).tiny)))
         self._left = MOST_MOVES * settled.model.n_components
+        self.has_refused = False  # a move that raises the likelihood, because it adds an unsound component
 
     @cached_property
     def _view(self) -> View:
-        return View(self._rows, self._em, self._state.model)
+        return View(self.rows, self._em, self._state.model)
 
     @cached_property
     def _n_unsound(self) -> int:
@@ -182,6 +197,11 @@ class _Climb:
     def model(self) -> Model:
         """The best model so far."""
         return self._state.model
+
+    @property
+    def is_done(self) -> bool:
+        """Whether all components are sound, and the best move that is left loses much by its bound."""
+        return self._moves.is_hopeless and self._n_unsound == 0
 
     def is_better(self, other: _Climb) -> bool:
         """Whether this climb has fewer unsound components and is not below the other's start, or is just higher."""
@@ -205,14 +225,14 @@ class _Climb:
 
     def _by_core(self, patience: int, *, swaps: bool) -> bool:
         """Let the core try the moves (cpp/em/climb.cpp), to rounding as `_try`; false if Python must try them."""
-        em, rows, model = self._em, self._rows, self.model
+        em, rows, model = self._em, self.rows, self.model
         target, algebra, ridge = native_target(), em.family.algebra, em.objective.as_ridge()
         if target is None or algebra is None or ridge is None or not isinstance(em.engine, Runner):
             return False
         weights, means, covariances = (
             np.array(each, order="C") for each in (model.weights, model.means, model.covariances.array)
         )
-        n_moves, reached, n_unsound, place = target.climb(
+        n_moves, reached, n_unsound, place, is_hopeless, has_refused = target.climb(
             rows.rows, rows.weight, algebra, weights, means, covariances.reshape(-1), ridge,
             (LOST_SHARE, MEAN_ROUNDING, MAX_LOSS, FARTHEST_MEAN), self._state.trace.last, self._within.reshape(-1),
             judged_by_core(model.n_components, patience, self._left), swaps, self._draws.numbers, self._draws.place,
@@ -224,6 +244,7 @@ class _Climb:
             vars(self).pop("_view", None)
         if n_moves >= 0:
             self._n_unsound, self._draws.place = n_unsound, place
+            self._moves.is_hopeless, self.has_refused = is_hopeless, has_refused
         return n_moves >= 0
 
     def _swaps(self, view: View, _: set[int]) -> Iterator[Moved]:
@@ -234,7 +255,9 @@ class _Climb:
         """Make rounds of moves until one does not help."""
         while self._left > 0 and not self._is_unwanted():
             found = self._judged(moves, patience)
-            if not (found and (self._accept(found) or (len(found) > 1 and self._accept(found[:1])))):
+            if not found:
+                return
+            if not (self._accept(found) or (len(found) > 1 and any(self._accept([moved]) for moved in found))):
                 return
 
     def _judged(self, moves: Callable[[View, set[int]], Iterator[Moved]], patience: int) -> list[Moved]:
@@ -253,7 +276,13 @@ class _Climb:
                 touched.update(moved.touched)
                 found.append((gain, moved._replace(model=after)))
             is_whole = len(moved.part.components) == self._state.model.n_components
-            if n_failures == patience or self._left <= 0 or (found and is_whole) or self._is_unwanted():
+            is_little = moves == self._moves.ranked and self._moves.best_split < LITTLE
+            if (
+                n_failures == (_less(patience) if is_little else patience)
+                or self._left <= 0
+                or (found and is_whole)
+                or self._is_unwanted()
+            ):
                 break
         return [moved for _, moved in sorted(found, key=lambda each: -each[0])]
 
@@ -285,14 +314,15 @@ class _Climb:
         for moved in found:
             model = moved.part.within(model, moved.model)
         aim = self._state.trace.last + GAIN
-        settled = self._em.end(self._rows, model, SETTLING)
+        settled = self._em.end(self.rows, model, SETTLING)
         if settled is not None and settled.trace.last <= aim:
-            settled = self._em.end(self._rows, settled.model, SETTLING_LONGER)
+            settled = self._em.end(self.rows, settled.model, SETTLING_LONGER)
         if settled is None or settled.trace.last <= aim:
             return False
-        view = View(self._rows, self._em, settled.model)
+        view = View(self.rows, self._em, settled.model)
         n_unsound = self._count_unsound(view)
         if n_unsound > self._n_unsound:
+            self.has_refused = True
             return False
         self._state, self._view, self._n_unsound = settled, view, n_unsound
         return True

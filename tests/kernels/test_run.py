@@ -24,7 +24,7 @@ def arguments(family, rows=None, **changes):
         "rows": rows, "row_weight": None, "total_weight": float(len(rows)), "algebra": family.algebra,
         "weights": mixture[0], "means": mixture[1], "covariances": mixture[2], "centre": centre, "total": total,
         "ridge": np.zeros(3), "limits": LIMITS, "tolerance": 0.0, "previous": -np.inf, "max_steps": 5, "seconds": 10.0,
-        "belief": None, "n_threads": 1,
+        "belief": None, "known": (False, None), "n_threads": 1,
     }  # fmt: skip
     return values | changes
 

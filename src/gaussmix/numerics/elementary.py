@@ -9,7 +9,7 @@ from gaussmix.numerics.arrays import Array
 from gaussmix.numerics.core import native_target
 from gaussmix.numerics.pieces import pieces
 
-_AT_ONCE = 2**13  # numbers of which all steps of `exponential` are in the cache
+_AT_ONCE = 2**13  # numbers: all steps of `exponential` for so many stay in the cache
 _LEAST = -746.0  # e^x is 0 from here down
 _LN2_HIGH, _LN2_LOW = 0.693147180369123816490, 1.90821492927058770002e-10  # their sum is ln 2; n · high is exact
 

@@ -5,9 +5,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from same_fit import assert_same_fit
+from sklearn.base import clone
 from sklearn.datasets import load_iris
 
-from gaussmix import GaussianMixture, NormalInverseWishart
+from gaussmix import BayesianGaussianMixture, GaussianMixture, NormalInverseWishart
 from gaussmix.em.fast_path import FastPath
 from gaussmix.em.initial import InitialMoments
 from gaussmix.em.loop import run_em
@@ -191,6 +193,28 @@ def test_coming_back_after_every_step_changes_no_bit(family, native, monkeypatch
     assert trace.log_likelihood == other.log_likelihood
     for one, other in zip(numbers(at_once), numbers(piecewise), strict=True):
         assert (one == other).all()
+
+
+@pytest.mark.filterwarnings("ignore:.*did not converge")
+@pytest.mark.parametrize("missing", [0.0, 0.1], ids=["complete", "incomplete"])
+@pytest.mark.parametrize(
+    "estimator",
+    [
+        *(BayesianGaussianMixture(6, covariance_type=each) for each in ("full", "tied", "diag", "spherical")),
+        *(GaussianMixture(4, covariance_type=each, max_iter=20) for each in ("full", "tied", "VVE")),
+        GaussianMixture(4, init_params="kmeans", n_init=3, max_iter=20),
+        GaussianMixture(5, init_params="kmeans", acceleration="auto", tol=1e-9, max_iter=60),
+    ],
+)
+def test_when_the_core_comes_back_decides_no_bit_of_a_fit(estimator, missing, rng, monkeypatch):
+    """It comes back earlier, after fewer steps, where others use the processor too."""
+    rows = np.concatenate([rng.normal(place, 1.0, size=(200, 3)) for place in (0.0, 3.0, 9.0)])
+    rows[rng.random(rows.shape) < missing] = np.nan
+    found = []
+    for seconds in (0.0, 1e9):
+        monkeypatch.setattr(fast_path, "SECONDS", seconds)
+        found.append(clone(estimator).set_params(random_state=0).fit(rows))
+    assert_same_fit(*found)
 
 
 def numbers(model):

@@ -150,9 +150,15 @@ class BoundMoves:
         return Judged(model, bound, following)
 
     def _after_steps(self, model: Model) -> Judged:
-        """The last of at most `STEPS` steps from a model."""
-        model, _, bounds = self._fast.run(model, 0, -np.inf)
-        state, last = self.judged(model), bounds[-1] if bounds else -np.inf
+        """The last of at most `STEPS` steps from a model, however often the engine comes back in between."""
+        bounds, last, outcome = list[float](), -np.inf, None
+        while outcome is None and not self.is_unwanted():
+            model, _, more = self._fast.run(model, len(bounds), last)
+            if not more:
+                break
+            bounds, last = bounds + more, more[-1]
+            outcome = self._fast.stopping.after(bounds, -np.inf)
+        state = self.judged(model)
         for _ in range(len(bounds) + 1, STEPS):
             bound = state.bound / self.objective.row_weight
             if bound - last < SETTLED or self.is_unwanted():

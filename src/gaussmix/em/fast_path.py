@@ -41,8 +41,9 @@ class FastPath:
         """Continue from a model, `n_steps` steps into a run, for as many steps as the engine makes by itself.
 
         These are at most `most`, and as many as the stopping rule allows; `previous` is the objective before the last
-        step. Gives the model after them, and the mean log-likelihood and the objective before each; no number if Python
-        must make the next step.
+        step. On a busy processor they are fewer, so a caller goes on from the model until the rule ends the run. Gives
+        the model after them, and the mean log-likelihood and the objective before each; no number if Python must make
+        the next step.
         """
         if not self.makes_steps_of(model) or self._task is None:
             return model, [], []

@@ -40,6 +40,7 @@ from gaussmix.formats.values import Reader, array_of, of_type
 from gaussmix.mixture.mixture import Mixture
 from gaussmix.model import Model
 from gaussmix.numerics.arrays import Array, narrowed
+from gaussmix.numerics.elementary import exponential
 from gaussmix.numerics.frames import made_frame
 from gaussmix.report.mixture_posterior import MixturePosterior
 from gaussmix.report.summary import Summary
@@ -429,7 +430,7 @@ class BayesianGaussianMixture(MixtureEstimator):
     def _labelling(self) -> Mixture:
         """The mixture that has the responsibilities of the posterior; 0 for components without rows."""
         shares = np.zeros(self._places[-1] + 1)
-        shares[self._places] = np.exp(self._approximation.log_shares)
+        shares[self._places] = exponential(self._approximation.log_shares)
         return self._with_weights(shares)
 
     def _with_weights(self, weights: Array) -> Mixture:

@@ -25,7 +25,8 @@ def contract(subscripts: str, first: Array, second: Array) -> Array:
     elif left.size * right.size <= MOST_AT_ONCE:  # as for most M-steps
         found = np.add.reduce(np.multiply(left, right, order="C"), axis=axes)
     else:
-        left, right = np.broadcast_arrays(left, right)
+        # Products are made quickest where the numbers of a sum lie side by side.
+        left, right = np.broadcast_arrays(np.ascontiguousarray(left), np.ascontiguousarray(right))
         found = np.empty(left.shape[: axes[0]])
         _sum_into(found, left, right, axes)
     return found

@@ -16,7 +16,9 @@ from gaussmix.numerics.arrays import Array, Places
 from gaussmix.numerics.axes import principal_axes
 from gaussmix.numerics.contract import contract
 from gaussmix.starts.sample import Distinct
+from gaussmix.waist.block import Block
 from gaussmix.waist.need import Second
+from gaussmix.waist.spread import Spread
 
 AXES, LEAST_AXES = 32, 4  # most and fewest axes that halves are found along
 ROWS_PER_AXIS = 20  # rows of a half for each further axis
@@ -105,13 +107,15 @@ class Births:
         mass = shares.sum(axis=1)
         if not mass.all():
             return None
-        means = contract("hn,nd->hd", shares, rows) / mass[:, None]
-        offsets = rows - means[:, None]
         if is_full:
-            covariances = contract("hni,hnj->hij", offsets * shares[:, :, None], offsets) / mass[:, None, None]
-        else:
-            covariances = contract("hn,hnj->hj", shares, offsets**2) / mass[:, None]
-            covariances = covariances.mean(axis=1) if q.prior.form is Second.TRACE else covariances
+            spreads = [Spread.of(Block(0, rows, share)) for share in shares]
+            means, covariances = (
+                np.array([getattr(each, name) for each in spreads]) for name in ("mean", "covariance")
+            )
+            return mass / mass.sum(), means, covariances
+        means = contract("hn,nd->hd", shares, rows) / mass[:, None]
+        covariances = contract("hn,hnj->hj", shares, (rows - means[:, None]) ** 2) / mass[:, None]
+        covariances = covariances.mean(axis=1) if q.prior.form is Second.TRACE else covariances
         return mass / mass.sum(), means, covariances
 
     def _cut(self, every: Places, is_full: bool) -> Cut | None:
@@ -173,7 +177,7 @@ def _along_axes(rows: Array, weight: Array, n_axes: int, scale: Array) -> tuple[
     """Rows along their longest axes, (n_rows, n_axes), in the unit `scale` of each feature, and units of 1."""
     centre = contract("n,nj->j", weight / weight.sum(), rows)
     offsets = (rows - centre) / np.maximum(scale, RESOLVED * np.abs(rows).max(axis=0))
-    axes = principal_axes(contract("ni,nj->ij", offsets * weight[:, None], offsets)[None])[1][0]
+    axes = principal_axes(Spread.of(Block(0, offsets, weight)).covariance[None])[1][0]
     return contract("ni,ij->nj", offsets, axes[:, :n_axes]), np.ones(n_axes)
 
 

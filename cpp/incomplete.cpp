@@ -70,12 +70,12 @@ bool step_incomplete(const KernelTable& table, IncompleteView task, const Parame
     const Index spans_in_leaf = kLeafRows / job.rows_in_span;
     Index n_merged = 0;
     job.merge = [&](int worker, Listener listener) {
-        if (n_merged > 0 && n_merged % spans_in_leaf == 0) tree.close_leaf();
+        if (n_merged > 0 && n_merged % spans_in_leaf == 0) tree.close_leaf(listener);
         ++n_merged;
         kernels.merge(task.shape, listener, sums_of(worker), tree.leaf());
     };
     if (own.ask(own.self) || !process_spans(job, execution)) return false;
-    kernels.unpack(task.shape, tree.total(), own, out);
+    kernels.unpack(task.shape, tree.total(own), own, out);
     return !own.ask(own.self);
 }
 

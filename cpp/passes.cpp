@@ -106,12 +106,12 @@ bool step(const KernelTable& kernels, StepView task, const ParametersView& param
     const Index spans_in_leaf = kLeafRows / job.rows_in_span;
     Index n_merged = 0;
     job.merge = [&](int worker, Listener listener) {
-        if (n_merged > 0 && n_merged % spans_in_leaf == 0) tree.close_leaf();
+        if (n_merged > 0 && n_merged % spans_in_leaf == 0) tree.close_leaf(listener);
         ++n_merged;
         kernels.in_double.merge(task.shape, listener, sums_of(worker), tree.leaf());
     };
     if (own.ask(own.self) || !process_spans(job, execution)) return false;
-    kernels.in_double.unpack(task.shape, tree.total(), own, out);
+    kernels.in_double.unpack(task.shape, tree.total(own), own, out);
     if (task.row_weight.scale != 1) unscale(task.shape, task.row_weight.scale, own, out);
     return !own.ask(own.self);
 }

@@ -28,49 +28,47 @@ inline void clear(double* sums, Index size, const Listener& listener) {
 
 // Sums of leaves, merged in pairs of neighbours: a node of a binary tree over the numbers of leaves has 2^l of them, and
 // the right end, where there are fewer, is merged from the right. So the sums of all rows do not depend on how rows are
-// cut into calls that begin and end with nodes.
+// cut into calls that begin and end with nodes. Listeners are those of the thread that calls.
 class Tree {
 public:
     using Merge = decltype(StepKernels::merge);
 
-    Tree(Merge merge, const Shape& shape, Index size, Listener listener)
-        : merge_(merge), shape_(shape), listener_(listener), size_(size) {
-        open_leaf();
+    Tree(Merge merge, const Shape& shape, Index size, Listener listener) : merge_(merge), shape_(shape), size_(size) {
+        open_leaf(listener);
     }
 
     // Where the sums of the current leaf are added up.
     double* leaf() { return sums_[n_leaves_.size()].doubles(); }
 
-    void close_leaf() {
+    void close_leaf(Listener listener) {
         n_leaves_.push_back(1);
-        while (n_leaves_.size() > 1 && n_leaves_.end()[-2] == n_leaves_.back()) merge_last();
-        open_leaf();
+        while (n_leaves_.size() > 1 && n_leaves_.end()[-2] == n_leaves_.back()) merge_last(listener);
+        open_leaf(listener);
     }
 
     // The sums of all leaves; the current one is complete.
-    const double* total() {
+    const double* total(Listener listener) {
         n_leaves_.push_back(1);
-        while (n_leaves_.size() > 1) merge_last();
+        while (n_leaves_.size() > 1) merge_last(listener);
         return sums_.front().doubles();
     }
 
 private:
-    void open_leaf() {
+    void open_leaf(Listener listener) {
         if (sums_.size() > n_leaves_.size()) return;  // `merge` cleared it
         sums_.push_back(Buffer::of_doubles(size_));
-        clear(leaf(), size_, listener_);
+        clear(leaf(), size_, listener);
     }
 
-    void merge_last() {
+    void merge_last(Listener listener) {
         const std::size_t last = n_leaves_.size() - 1;
-        merge_(shape_, listener_, sums_[last].doubles(), sums_[last - 1].doubles());
+        merge_(shape_, listener, sums_[last].doubles(), sums_[last - 1].doubles());
         n_leaves_.pop_back();
         n_leaves_.back() *= 2;
     }
 
     const Merge merge_;
     const Shape& shape_;
-    const Listener listener_;
     const Index size_;
     std::vector<Buffer> sums_;     // of the nodes that are not merged yet, then of the current leaf, then cleared ones
     std::vector<Index> n_leaves_;  // of these nodes

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tarfile
 import tempfile
+from itertools import takewhile
 from pathlib import Path
 
 import nox
@@ -154,12 +155,12 @@ def clusters(session: nox.Session) -> None:
     session.install(".[test,stores,ray,spark]", "moto[s3]>=5", "flask>=3", "flask-cors>=5")
     session.install("deltalake>=1", "pyiceberg[sql-sqlite]>=0.9")
     session.run(*IMPORT_CORE)
-    asked = [name for name in session.posargs if name in CLUSTERS]
-    others = [argument for argument in session.posargs if argument not in CLUSTERS]
+    asked = [*takewhile(CLUSTERS.__contains__, session.posargs)]
+    others = session.posargs[len(asked) :]
     failed = []
     for name in asked or CLUSTERS:
         try:
-            session.run("pytest", "-n", "0", "--all", "--session-timeout=900", *CLUSTERS[name], *others)
+            session.run("pytest", "-n", "0", "--all", "--session-timeout=1500", *CLUSTERS[name], *others)
         except nox.command.CommandFailed:
             failed.append(name)
     if failed:

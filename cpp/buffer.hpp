@@ -8,8 +8,8 @@
 
 namespace gaussmix {
 
-// Memory on a cache line's boundary, not initialised: the thread that uses it touches it first. A thread keeps a few
-// small pieces: a step of EM on few rows takes five, and would spend a tenth of its time in the allocator.
+// Memory on a cache line's boundary, not initialised: the thread that uses a large piece touches it first. A thread
+// keeps a few small pieces: a step of EM on few rows takes five, and would spend a tenth of its time in the allocator.
 class Buffer {
 public:
     explicit Buffer(Index bytes) : data_(kept().take(bytes), Delete{room_for(bytes)}) {}

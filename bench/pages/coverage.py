@@ -245,7 +245,10 @@ def _intervals(design: Design, seed: int, titles: Collection[str]) -> dict[str, 
     found, wanted, has_precisions = dict[str, Numbers | str](), {*titles}, design.case == "precision"
     chosen = "sandwich" if has_precisions else "hessian"
     if wanted & {OURS, *FORMULAS}:
-        at_maximum = gm.inference(rows, kind="sandwich", **given)
+        try:
+            at_maximum = gm.inference(rows, kind="sandwich", **given)
+        except ValueError as error:
+            return found | dict.fromkeys(wanted, str(error))
         assert isinstance(at_maximum, Inference), "as with every kind that is named"
         maximum = at_maximum.maximum
         for kind in FORMULAS:

@@ -394,7 +394,7 @@ private:
         return groups;
     }
 
-    // Merges and deletes components while the bound rises.
+    // Merges components while the bound rises, and deletes those that it hardly needs.
     void prune(State& state, Marked& marked) {
         while (size(state.model) > 1 && !is_over()) {
             const std::vector<Merge> merges = merges_that_pay(state);
@@ -451,8 +451,7 @@ private:
             after.parents.push_back(marked.parents[k]);
         }
         std::optional<State> found = judge(taken(model, kept));
-        if (!found || !(found->bound > state.bound - allowed))
-            return false;  // by however little: there are fewer components
+        if (!found || !(found->bound > state.bound - allowed)) return false;
         state = std::move(*found);
         marked = std::move(after);
         return true;

@@ -281,12 +281,12 @@ private:
         double* offset = offsets_.data() + k * d_;
         for (Index j = 0; j < d_; ++j) {
             const double found = mean[j] + part * (belief.mean[j] - mean[j]);
-            offset[j] = std::sqrt(mass_[k]) * (mean[j] - found);
+            offset[j] = mean[j] - found;
             mean[j] = found;
         }
-        add_squares(offset, 1, second);
-        for (Index j = 0; j < d_; ++j) offset[j] = std::sqrt(shrinkage) * (mean[j] - belief.mean[j]);
-        add_squares(offset, 1, second);
+        add_squares(offset, mass_[k], second);  // a root of the mass would have other digits in another unit
+        for (Index j = 0; j < d_; ++j) offset[j] = mean[j] - belief.mean[j];
+        add_squares(offset, shrinkage, second);
         const double times = algebra_.shape == Across::nothing ? static_cast<double>(d_) : 1;
         for (Index i = 0; i < size && (k == 0 || !algebra_.is_shared()); ++i) {
             second[i] += times * belief.scale[i] / belief.unit;

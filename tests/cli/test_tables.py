@@ -126,6 +126,36 @@ def test_decimal_commas_without_a_header_are_told(csv_file):
     assert table.all_rows(table.names).tolist() == [[0.126, -0.132], [0.64, 0.105], [-0.536, 0.362]]
 
 
+DECIMAL_COMMAS = {
+    "texts first": ("S0;13,45\nS1;-0,13\nS2;0,64\n", ";"),
+    "dates": ("01.02.2024;1,5\n02.02.2024;2,5\n", ";"),
+    "two texts": ("A;Rome;1,5\nB;Bonn;2,5\n", ";"),
+    "a comma in a name": ("Station, ID;Temp\nS1;12,5\nS2;13,5\n", ";"),
+    "two numbers, not one": ("1,5\n2,5\n", ","),
+    "semicolons in a text": ("id,tags;x\n1,a;b\n2,c;d\n", ","),
+}
+
+
+@pytest.mark.parametrize("name", DECIMAL_COMMAS)
+def test_decimal_commas_beside_text_are_no_delimiters(name, csv_file):
+    text, delimiter = DECIMAL_COMMAS[name]
+    assert open_table(str(csv_file(text)), dialect=Dialect(has_header=True)).delimiter == delimiter
+
+
+def test_numbers_beside_text_in_the_first_line_are_names_and_that_is_said(csv_file):
+    table = open_table(str(csv_file("5.1,3.5,Iris-setosa\n4.9,3.0,Iris-setosa\n")))
+    assert table.names == ("5.1", "3.5", "Iris-setosa")
+    assert "--no-header if these are values" in table.notices[0]
+
+
+def test_thousands_in_the_first_line_are_numbers(csv_file):
+    path = str(csv_file("1,500;2\n1,600;3\n"))
+    with pytest.raises(ValueError, match=r"begins with '1,500;2' \(where ',' marks thousands"):
+        open_table(path)
+    table = open_table(path, dialect=Dialect(thousands=","))
+    assert table.all_rows(table.names).tolist() == [[1500.0, 2.0], [1600.0, 3.0]]
+
+
 def test_a_comma_before_three_digits_may_mark_thousands(csv_file, numbers):
     with pytest.raises(ValueError, match=r"where ',' marks thousands, say so.*; where it is a decimal mark"):
         numbers(open_table(str(csv_file('x,y\n"1,000",1\n"1,001",2\n"1,002",3\n'))))

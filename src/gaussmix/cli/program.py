@@ -132,8 +132,9 @@ def _report(error: BaseException, verb: click.Command | None) -> int:
         return USAGE
     if isinstance(error, click.UsageError):
         name = error.ctx.command_path if error.ctx else "gaussmix"
-        if isinstance(error, click.NoSuchOption) and error.option_name in _OTHERS:
-            meant = _OTHERS[error.option_name]
+        meant = _OTHERS.get(error.option_name) if isinstance(error, click.NoSuchOption) else None
+        known = [name for each in error.ctx.command.params for name in each.opts] if error.ctx else []
+        if isinstance(error, click.NoSuchOption) and meant in known:
             error = click.UsageError(f"No such option {error.option_name!r}. Did you mean {meant!r}?", error.ctx)
         click.echo(f"gaussmix: {' '.join(error.format_message().split())} See '{name} --help'.", err=True)
         return USAGE

@@ -182,7 +182,7 @@ def rank(state: State) -> tuple[bool, float]:
 
 
 def _rank_in_race(state: State) -> tuple[bool, float]:
-    """As `rank`, with stuck runs last: where they go on is not known before Python makes their next step."""
+    """As `rank`, with stuck runs last: the core does not make their next step."""
     return (True, 0.0) if state.trace.frozen else rank(state)
 
 

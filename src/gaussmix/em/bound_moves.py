@@ -190,7 +190,10 @@ class BoundMoves:
     def _pruned(
         self, state: Judged, marks: NDArray[np.bool_], parents: Places | None = None
     ) -> tuple[Judged, NDArray[np.bool_]]:
-        """Merge and delete components while the bound rises; also gives which components need not be split again."""
+        """Merge components while the bound rises, and delete those that it hardly needs.
+
+        Also gives which components need not be split again.
+        """
         parents = np.full(len(marks), -1) if parents is None else parents
         while state.model.n_components > 1 and not self.is_unwanted():
             tried = ((change, self.judged(change.model)) for change in self.changes(state))

@@ -54,9 +54,8 @@ def copies(source: Source, number: int) -> Groups | None:
     if block is None or block.n_rows > FEW or block.log_prior is not None:
         return None
     first, ones = np.zeros(number, np.int64), np.ones(number)
-    return Groups(
-        block.rows, block.row_weight, first, first + block.n_rows, block.total_weight * ones, ones, first_weight=first
-    )
+    totals = block.total_weight * ones, ones
+    return Groups(block.rows, block.row_weight, first, first + block.n_rows, *totals, first, block.error)
 
 
 def _by_core(

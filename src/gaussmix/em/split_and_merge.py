@@ -244,7 +244,9 @@ class _Climb:
             vars(self).pop("_view", None)
         if n_moves >= 0:
             self._n_unsound, self._draws.place = n_unsound, place
-            self._moves.is_hopeless, self.has_refused = is_hopeless, has_refused
+            self.has_refused |= has_refused
+            if not swaps:  # which rank no splits
+                self._moves.is_hopeless = is_hopeless
         return n_moves >= 0
 
     def _swaps(self, view: View, _: set[int]) -> Iterator[Moved]:

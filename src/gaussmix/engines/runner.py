@@ -127,7 +127,7 @@ class Groups(NamedTuple):
     def of_one(cls, block: Block, unit: float) -> Groups:
         """A block as the only group, its weights divided by `unit`."""
         ends, weights = np.array([[0], [block.n_rows]]), np.array([[block.total_weight], [unit]])
-        return cls(block.rows, block.row_weight, ends[0], ends[1], weights[0], weights[1])
+        return cls(block.rows, block.row_weight, ends[0], ends[1], weights[0], weights[1], error=block.error)
 
 
 class Seeds(NamedTuple):

@@ -83,9 +83,9 @@ class BayesianGaussianMixture(MixtureEstimator):
     init_params : str, list of str, array or callable, default "birth"
         "birth" begins with one component. Others are the starts of `GaussianMixture`, such as scikit-learn's "kmeans".
     moves : bool, default True
-        Whether components are split, merged and deleted where that raises the bound (Hughes & Sudderth 2013); one that
-        the bound loses less than 0.001 nats without is deleted too. False is scikit-learn's course; `init_params` must
-        then be another than "birth".
+        Whether components are split, merged and deleted where that raises the bound (Hughes & Sudderth 2013). A
+        component is also deleted where the bound without it is less than 0.001 nats lower. False is scikit-learn's
+        course; `init_params` must then be another than "birth".
     weight_concentration_prior_type : {"dirichlet_process", "dirichlet_distribution"}, default "dirichlet_process"
         The prior of the weights: sticks, or a Dirichlet distribution.
     weight_concentration_prior : float or None, default None

@@ -113,8 +113,8 @@ def _scaled(weights: Array) -> Array:
         _check(f"weight {int((weights < 0).argmax())} is negative")
     if weights.size and not weights.any():
         _check("all of its weights are 0")
-    largest = weights / weights.max(initial=np.finfo(np.float64).tiny)  # whose sum is finite
-    scaled: Array = largest / largest.sum()
+    near_one = np.ldexp(weights, -int(np.frexp(weights.max(initial=0.0))[1]))  # exact, and its sum is finite
+    scaled: Array = near_one / near_one.sum()
     return scaled
 
 

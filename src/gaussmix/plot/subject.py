@@ -109,9 +109,9 @@ def mixture_of(estimator: Any) -> Mixture:
     if isinstance(estimator, Mixture):
         return estimator
     if isinstance(estimator, type) or not hasattr(estimator, "fit"):
-        given = "rows" if hasattr(estimator, "shape") else f"{estimator!r:.60}"
-        advice = "give a gaussmix estimator or a gaussmix.Mixture" + ", and the rows second" * (given == "rows")
-        raise TypeError(f"{given} {'are' if given == 'rows' else 'is'} not drawn: {advice}.")
+        if hasattr(estimator, "shape"):
+            raise TypeError("Rows come second. Give a gaussmix estimator or a gaussmix.Mixture first.")
+        raise TypeError(f"{estimator!r:.60} is not drawn: give a gaussmix estimator or a gaussmix.Mixture.")
     check_is_fitted(estimator)
     if hasattr(estimator, "_exported"):
         mixture, _ = estimator._exported()

@@ -27,7 +27,7 @@ MOST_FITS = 4  # whose states are kept beside the same rows
 LARGEST_TARGET = 2**27  # bytes of rows that a worker holds at a time while it joins them
 TARGETS = 4  # for each worker, if there are leaves enough, so that workers have about as much to do
 FAN_IN = 8  # trees that are merged at once
-_OTHER_VERSION = re.compile(r"ImportError: (The .* has gaussmix .*, as here, on all \w+\.)")
+_OTHER_VERSION = re.compile(r"ImportError: (The .*? has gaussmix .*?, as here, on all \w+\.)")
 
 
 def leaves_of_target(n_rows: int, row_bytes: int, n_tasks: int) -> int:

@@ -67,4 +67,4 @@ def awaited(work: Future[T], has_workers: Callable[[], bool], cluster: str, advi
         work.cancel()
         raise
     finally:
-        del work  # else its error would keep it, and it its error, whose traceback keeps the source
+        del work  # the error's traceback would keep `work`, `work` the error, and both the source

@@ -20,6 +20,7 @@ from pyarrow import csv as arrow_csv
 from gaussmix.errors import counted, quoted
 from gaussmix.sources.tables.base import (
     BadTable,
+    Dialect,
     Input,
     Table,
     check_names,
@@ -49,8 +50,8 @@ class CsvTable(Table):
     """A CSV file, or a table of blanks.
 
     If the user does not name the delimiter, it is that of comma, semicolon, tab and bar which cuts the first lines into
-    as many fields each, most of them numbers; else the first of these in the first line. Where there is none, it is any
-    run of blanks, if the first two lines have as many fields.
+    as many fields each, best into numbers and texts without other marks; else the first of these in the first line.
+    Where there is none, it is any run of blanks, if the first two lines have as many fields.
     """
 
     source: Input  # its bytes
@@ -167,9 +168,7 @@ class CsvTable(Table):
 
     def _is_number(self, text: str) -> bool:
         """Whether a cell is a number as this table writes them."""
-        if self.thousands and _grouped(self.thousands, self.decimal).fullmatch(text.strip()):
-            text = text.replace(self.thousands, "")
-        return _is_number(text, self.decimal)
+        return _is_number(text, self.decimal, self.thousands)
 
     def _is_grouped(self, column: int) -> bool:
         """Whether all cells of the first rows are numbers, some with thousands, or missing."""
@@ -234,9 +233,13 @@ def read_csv(source: Input) -> CsvTable:
     missing = (*NULLS, *dialect.missing)
     has_header = dialect.has_header
     if has_header is None:
-        has_header = not _are_numbers(fields, dialect.decimal, missing)
-        if has_header and dialect.decimal == "." and _are_numbers(fields, ",", missing):
-            raise BadTable(f"{source.name} begins with {quoted(first[0].strip())}{_COMMA}.")
+        has_header = not _are_numbers(fields, dialect, missing)
+        begins = f"{source.name} begins with {quoted(first[0].strip())}"
+        if has_header and dialect.decimal == "." and _are_numbers(fields, replace(dialect, decimal=","), missing):
+            is_grouped = dialect.thousands is None and any(map(_grouped(",", ".").fullmatch, fields))
+            raise BadTable(f"{begins}{_EITHER if is_grouped else _COMMA}; --header if these are names.")
+        if has_header and fields[0] and any(_is_number(field, dialect.decimal, dialect.thousands) for field in fields):
+            notices += [f"{begins}, which is read as names of columns; --no-header if these are values."]
         if not has_header:
             notices += [f"{source.name} begins with numbers, so it is read as having no header; --header if it has."]
     fields[0] = fields[0].removeprefix("#").lstrip() or fields[0]
@@ -283,8 +286,8 @@ def _first_line(source: Input) -> tuple[int, list[str], str]:
 
 
 def _told(lines: Sequence[str], marks: str) -> str | None:
-    """The mark that cuts lines into as many fields each, most of them numbers; None if none does."""
-    found: dict[str, float] = {}
+    """The mark that cuts lines into as many fields each, best into numbers and texts without other marks; or None."""
+    found: dict[str, tuple[float, float]] = {}
     for mark in marks:
         try:
             records = list(islice(filter(None, csv.reader(lines, delimiter=mark)), _TOLD_BY))
@@ -292,18 +295,18 @@ def _told(lines: Sequence[str], marks: str) -> str | None:
             continue
         n_names, *counts = map(len, records)
         if n_names > 1 and all(count in (n_names, n_names + 1) and count == counts[0] for count in counts):
-            numbers = [
-                _is_number(text.strip(), ".") or _is_number(text.strip(), ",") for row in records for text in row
-            ]
-            found[mark] = sum(numbers) / len(numbers)
+            cells = [text.strip() for record in records[1:] or records for text in record]
+            are = [_is_number(text, ".") or _is_number(text, ",") for text in cells]
+            whole = [one or not any(other in text for other in marks) for one, text in zip(are, cells, strict=True)]
+            found[mark] = sum(whole) / len(whole), sum(are) / len(are)
     return max(found, key=found.__getitem__, default=None)
 
 
-def _are_numbers(fields: Sequence[str], decimal: str, missing: Sequence[str]) -> bool:
+def _are_numbers(fields: Sequence[str], dialect: Dialect, missing: Sequence[str]) -> bool:
     """Whether a line holds numbers, and nothing else but missing cells; not pandas's header of an index and 0, 1, …"""
     if fields == ["", *map(str, range(len(fields) - 1))]:
         return False
-    are = [_is_number(field, decimal) for field in fields]
+    are = [_is_number(field, dialect.decimal, dialect.thousands) for field in fields]
     return any(are) and all(one or field in missing for one, field in zip(are, fields, strict=True))
 
 
@@ -403,11 +406,13 @@ def _fields(lines: Sequence[str], delimiter: str, path: str) -> list[str]:
 
 def _grouped(thousands: str, decimal: str) -> re.Pattern[str]:
     """Numbers whose digits are in groups of three."""
-    return re.compile(rf"[+-]?[0-9]{{1,3}}(?:{re.escape(thousands)}[0-9]{{3}})+(?:{re.escape(decimal)}[0-9]*)?")
+    return re.compile(rf"[+-]?[1-9][0-9]{{0,2}}(?:{re.escape(thousands)}[0-9]{{3}})+(?:{re.escape(decimal)}[0-9]*)?")
 
 
-def _is_number(text: str, decimal: str) -> bool:
+def _is_number(text: str, decimal: str, thousands: str | None = None) -> bool:
     """Whether text is a number in CSV too: Python also takes 1_000, and digits of other scripts."""
+    if thousands and _grouped(thousands, decimal).fullmatch(text.strip()):
+        text = text.replace(thousands, "")
     if decimal != ".":
         text = text.replace(".", "?").replace(decimal, ".")
     try:

@@ -188,7 +188,7 @@ SETS: dict[str, tuple[Callable[[], Array] | str, int, str]] = {  # rows, or thei
     "digits, K=8": (digits, 8, "full"),
 }
 FEW_OF_ALL = "k-means is kept, since rows are fewer than 20 for each number in a component's mean and covariance"
-WHOLE = "many features of a component are one whole number, and each axis that is as flat as the ridge is worth nats"
+WHOLE = "many features of a component are one whole number, so that it has axes as flat as the ridge"
 REASONS = {"patches, K=32": FEW_OF_ALL, "wine, K=5": FEW_OF_ALL, "Shuttle, K=10": WHOLE, "Letter, K=26": WHOLE}
 # Seconds of the processor and of the clock, the mean log-likelihood, and how many components are unsound, if known.
 Fitted = tuple[float, float, float, int]

@@ -10,6 +10,7 @@ from sklearn.base import clone
 from sklearn.datasets import load_iris
 
 from gaussmix import BayesianGaussianMixture, GaussianMixture, NormalInverseWishart
+from gaussmix.em import many
 from gaussmix.em.fast_path import FastPath
 from gaussmix.em.initial import InitialMoments
 from gaussmix.em.loop import run_em
@@ -329,3 +330,24 @@ def test_what_is_decided_between_passes_is_not_left_to_the_engine(
         objective, stopping = Ridge(np.zeros(n_features)), Stopping(0.0, 2)
         fast = FastPath(ArraySource(rows), engine, family, n_components, objective, stopping)
         assert len(fast.run(start, 0, -np.inf)[1]) == (2 if is_left else 0)
+
+
+def test_a_race_of_rows_with_errors_is_about_their_own_likelihood(monkeypatch, rng):
+    """Runs of EVE and VVE in one call of the core know the errors of the rows: Python's end where they do."""
+    n, axes = 200, np.linalg.qr(rng.normal(size=(3, 3)))[0]
+    labels, sizes = rng.integers(3, size=n), np.array([[2, 1, 0.3], [0.3, 1, 1.5], [1, 0.4, 2]])
+    X = 3.0 * np.eye(3)[labels] + (rng.normal(size=(n, 3)) * sizes[labels]) @ axes.T
+    errors = np.exp(1.2 * rng.normal(size=(n, 3)))
+    X += errors * rng.normal(size=(n, 3))
+    gm = GaussianMixture(3, covariance_type="VVE", init_params="kmeans", random_state=0, max_iter=30)
+    by_core = clone(gm).fit(X, X_error=errors)
+    monkeypatch.setattr(many, "_by_core", lambda *arguments: {})
+    np.testing.assert_allclose(by_core.lower_bounds_, clone(gm).fit(X, X_error=errors).lower_bounds_, rtol=1e-9)
+
+
+def test_refits_with_a_prior_have_the_same_bits_in_any_unit_of_their_weights(monkeypatch, rng):
+    X = rng.normal(size=(200, 2)) + 2 * rng.integers(2, size=(200, 1))
+    gm = GaussianMixture(2, prior="default", random_state=0).fit(X)
+    together = gm.bootstrap(X, 20, concentration=40, random_state=0).draws
+    monkeypatch.setattr(many, "_by_core", lambda *arguments: {})
+    np.testing.assert_array_equal(gm.bootstrap(X, 20, concentration=40, random_state=0).draws, together)

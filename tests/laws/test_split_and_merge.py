@@ -428,3 +428,16 @@ def test_clear_groups_have_no_move_that_is_worth_a_try(rng):
         model = em.model_of(sample, np.eye(3)[labels][np.lexsort(rows.T[::-1])])
         tried = islice(Moves(em, Draws(rng), np.ones(2)).ranked(View(sample, em, model), set()), 4)
         assert len(list(tried)) == n_moves
+
+
+def test_swaps_forget_no_move_that_was_refused():
+    """Four groups and two of a few rows far away: the search of some rows refuses them, and that of all finds them."""
+    rng = np.random.default_rng(23)
+    groups = [rng.normal(size=(2500, 2)) + centre for centre in ([0, 0], [6, 0], [0, 6], [6, 6])]
+    groups += [0.3 * rng.normal(size=(n, 2)) + centre for n, centre in ((4, [40, 40]), (3, [-40, 30]))]
+    X, labels = np.concatenate(groups), np.minimum(np.repeat(np.arange(6), [2500] * 4 + [4, 3]), 4)
+    fits = [
+        GaussianMixture(5, covariance_type="tied", init_params=init, tol=1e-6, random_state=23).fit(X).lower_bound_
+        for init in ("search", np.eye(5)[labels])
+    ]
+    assert fits[0] > fits[1] - 0.005

@@ -105,7 +105,9 @@ def _has_executors(context: Any) -> bool:
 
 
 def _advice(context: Any) -> str:
-    place = "its UI" if context is None or context.uiWebUrl is None else context.uiWebUrl
+    if context is None:  # the server tells of tasks alone
+        return "See in its UI whether it gets executors, and whether other work holds all of them."
+    place = context.uiWebUrl or "its UI"
     return f"See at {place} and in the logs of the cluster manager why it gets no executors."
 
 

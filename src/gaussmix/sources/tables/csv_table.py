@@ -215,8 +215,8 @@ def read_csv(source: Input) -> CsvTable:
     """Read the first lines of a CSV file; the rest is read when columns are asked for.
 
     If the user does not say whether the first line is a header, it is one unless it holds numbers, and nothing else but
-    missing cells. R's `write.table` names one column less than there are, `numpy.savetxt` begins the header with "#",
-    and pandas numbers columns without names.
+    missing cells. In tables of blanks, R's `write.table` names one column less than there are. `numpy.savetxt` begins
+    the header with "#", and pandas numbers columns without names.
 
     Raises BadTable: the file is empty or not text, two columns have the same name, or the first line holds numbers with
     decimal commas. OSError: it can't be opened.

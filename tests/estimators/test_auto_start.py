@@ -80,3 +80,24 @@ def test_it_is_one_of_several_starts(rows):
 @pytest.mark.filterwarnings("ignore:Best performing initialization did not converge")
 def test_few_steps_are_not_searched_for(max_iter, start, rows):
     assert fitted(rows, max_iter=max_iter, tol=0) == fitted(rows, start, max_iter=max_iter, tol=0)
+
+
+@pytest.mark.parametrize("criterion", ["bic", "aic"])
+def test_a_choice_searches_for_the_candidates_that_can_win(criterion, rng):
+    """Ward's hierarchy misses the best number of groups that overlap; other structures stay as they are."""
+    rows = rng.normal(size=(1500, 2)) + 3 * rng.normal(size=(12, 2))[rng.integers(12, size=1500)]
+    structures = ["full", "spherical", "tied"]
+    how = {"covariance_type": structures, "criterion": criterion, "random_state": 0}
+    tables = {
+        start: GaussianMixtureIC(range(7, 14), init_params=start, **how).fit(rows).results_
+        for start in ("auto", "hierarchical", "search")
+    }
+    found, ward, search = (np.array(table[criterion]).reshape(3, -1) for table in tables.values())
+    best, _ = np.unravel_index(found.argmin(), found.shape)
+    assert found.min() == min(ward.min(), search.min()) < ward.min()
+    np.testing.assert_array_equal(found[best], np.minimum(ward, search)[best])
+    assert (found <= ward).all()
+    is_left = found > search
+    assert is_left.any()
+    largest = (ward - found).max()
+    assert (ward[is_left] - largest >= found.min()).all()

@@ -106,7 +106,9 @@ class GaussianMixtureIC(LikelihoodEstimator):
     init_params : str or list of str, default "auto"
         Starts, as for `GaussianMixture`; the run with the largest likelihood is kept. A second start,
         ``["auto", "kmeans"]``, takes longer and sometimes finds a better mixture. "auto" is as for `GaussianMixture`,
-        with "hierarchical" instead of "kmeans".
+        with "hierarchical" instead of "kmeans". Where a criterion of information chooses, every candidate starts from
+        "hierarchical", and "search" follows for those that can win: all of the best structure, and those that would be
+        the best if a search lowered their criterion as much as the largest fall so far. "search" searches for all.
     noise : bool, float or Noise, default False
         A uniform background beside each candidate, as for `GaussianMixture`.
     label_components : dict, default None
@@ -169,7 +171,8 @@ class GaussianMixtureIC(LikelihoodEstimator):
     Notes
     -----
     With an integer `random_state`, every row of the table is the mixture that `GaussianMixture` fits with the same
-    parameters, and the order of the candidates does not change it. The exception is a row that ends with a lower
+    parameters, where "auto" stands for "hierarchical", or for the better of it and "search" where the candidate could
+    win; the order of the candidates does not change it. The exception is a row that ends with a lower
     likelihood than one of the same structure with fewer components. EM then starts once more from that mixture, with
     its heaviest component split in two. Among equal criteria, fewer parameters win.
 
@@ -319,7 +322,7 @@ class GaussianMixtureIC(LikelihoodEstimator):
         most = {"fit": len(candidates), "candidate": len(plan.starts), "start": stopping.max_steps}
         with watched(self, problem, plan, given, most, is_stream=False) as watch:
             search = Search(candidates, problem, plan, self.n_jobs, watch)
-            results = yield from search.results()
+            results = yield from search.results(criterion)
             begun = [result for result in results if result.was_begun]
             failed = [result.candidate.family for result in begun if result.failure is not None]
             faults, has_fit = Faults.of(source, failed), any(result.evidence is not None for result in results)

@@ -152,16 +152,21 @@ class Plan:
 
     def named(self, problem: Problem) -> Plan:
         """The same plan with the starts that "auto" stands for."""
+        name = "kmeans" if self.candidate is None else "hierarchical"
+        plan = self.with_auto(name)
+        if plan is not self and self.given.is_empty and search_pays(problem, self.stopping):
+            return replace(self.with_auto("search"), instead=name)
+        return plan
+
+    def with_auto(self, name: str) -> Plan:
+        """The same plan with a start in place of "auto", once if it draws nothing."""
         if not any(isinstance(start, str) and start == AUTO for start in self.starts):
             return self
-        name, instead = "kmeans" if self.candidate is None else "hierarchical", None
-        if self.given.is_empty and search_pays(problem, self.stopping):
-            name, instead = "search", name
         starts = [name if isinstance(start, str) and start == AUTO else start for start in self.starts]
         if name in DETERMINISTIC:
             is_again = [isinstance(start, str) and start in starts[:i] for i, start in enumerate(starts)]
             starts = [start for start, again in zip(starts, is_again, strict=True) if start != name or not again]
-        return replace(self, starts=starts, instead=instead)
+        return replace(self, starts=starts)
 
     @staticmethod
     def starts_of(init: Init, names: Sequence[str], n_init: int, given: InitialParameters) -> list[Any]:

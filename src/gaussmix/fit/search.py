@@ -17,16 +17,16 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from gaussmix.em.criteria import evidence_of
+from gaussmix.em.criteria import CRITERIA, evidence_of
 from gaussmix.em.initial import split
 from gaussmix.em.trace import State, Trace
 from gaussmix.engines import engine_for, n_threads
 from gaussmix.engines.base import Engine
 from gaussmix.errors import Failure, FailureKind, NonFiniteLikelihood, Outcome, SingularCovariance
 from gaussmix.families.base import Family
-from gaussmix.fit.candidates import Candidate, Folds, Result, held_out, mean_and_error
+from gaussmix.fit.candidates import Candidate, Folds, Result, held_out, lowest, mean_and_error
 from gaussmix.fit.fit import fit
-from gaussmix.fit.plan import Onward, Plan, SharedStarts
+from gaussmix.fit.plan import Onward, Plan, SharedStarts, never
 from gaussmix.fit.problem import Data, Problem
 from gaussmix.fit.stability import Repeats, neighbours, stability
 from gaussmix.fit.watch import Watch
@@ -104,11 +104,16 @@ class Search:
         at_a_time = 1 if is_one_by_one else min(threads, len(self.candidates))
         return at_a_time, threads // at_a_time
 
-    def results(self) -> Generator[Result, None, list[Result]]:
+    def results(self, criterion: str = "") -> Generator[Result, None, list[Result]]:
         """Fit every candidate.
 
         With callbacks or `max_time`, candidates with the fewest components come first. If time is up before one is
         fitted, the search goes on until one is.
+
+        Parameters
+        ----------
+        criterion : of information, to choose by: the start "search" that "auto" stands for is then left to candidates
+            that can win. Another one, or none, leaves it to all.
 
         Yields
         ------
@@ -121,7 +126,10 @@ class Search:
         at_a_time, threads = self._n_threads
         if not self.plan.stage:  # fits without a fold belong to a search that has begun
             self.watch.restore(self.plan.rng)
-        fits = _Candidates(self, engine_for(is_incomplete=self.problem.data.original.is_incomplete, n_jobs=threads))
+        engine = engine_for(is_incomplete=self.problem.data.original.is_incomplete, n_jobs=threads)
+        is_choice = criterion in CRITERIA and len(self.candidates) > 1
+        plan = self.plan.with_auto("hierarchical") if is_choice else self.plan
+        fits = _Candidates(replace(self, plan=plan), engine)
         sign = 1 if self.plan.stopping.is_watched else -1  # the largest first, so that no thread is left alone with one
         ordered = sorted(self.candidates, key=lambda candidate: sign * candidate.n_components)
         results: dict[Candidate, Result] = {}
@@ -129,13 +137,56 @@ class Search:
             for result in fitted:
                 results[result.candidate] = result
                 yield result
+        self._raise(results, fits)
+        if plan is not self.plan:
+            self._search_winners(results, criterion, engine)
+        return [results[candidate] for candidate in self.candidates]
+
+    def _raise(self, results: dict[Candidate, Result], fits: _Candidates) -> None:
+        """Let more components of a structure fit no worse than fewer."""
         by_family: dict[Family, list[Result]] = {}
         for result in sorted(results.values(), key=lambda result: result.candidate.n_components):
             by_family.setdefault(result.candidate.family, []).append(result)
-        with closing(mapped(fits.in_order, list(by_family.values()), at_a_time)) as raised:
+        with closing(mapped(fits.in_order, list(by_family.values()), self._n_threads[0])) as raised:
             for found in raised:
                 results |= {result.candidate: result for result in found}
-        return [results[candidate] for candidate in self.candidates]
+
+    def _search_winners(self, results: dict[Candidate, Result], criterion: str, engine: Engine[Any]) -> None:
+        """Search for higher maxima of the candidates that can win, until no other can.
+
+        These are all candidates of the best structure, and those that would be the best if a search lowered their
+        criterion as much as the largest fall so far.
+        """
+        searched, largest = set[Candidate](), 0.0
+        searches = [start for start in self.plan.starts if start == AUTO]
+        while self.watch.ended() is None:
+            can_win = self._can_win(results, criterion, largest) - searched
+            stage = f"{self.plan.stage}search {len(searched)} "
+            fits = _Candidates(replace(self, plan=replace(self.plan, starts=searches, stage=stage)), engine)
+            worth = [candidate for candidate in self.candidates if candidate in can_win and fits.searches(candidate)]
+            if not worth:
+                return
+            searched |= can_win
+            with closing(mapped(fits.fit, worth, self._n_threads[0])) as found:
+                for result in found:
+                    before = results[result.candidate]
+                    higher = _higher(result, before, self.problem_of(result.candidate))
+                    largest = max(largest, _value(before, criterion) - _value(higher, criterion))
+                    results[result.candidate] = higher
+            self._raise(results, fits)
+
+    def _can_win(self, results: dict[Candidate, Result], criterion: str, largest: float) -> set[Candidate]:
+        """All candidates of the best structure, and those whose criterion is higher by less than the largest fall."""
+        values = [_value(results[candidate], criterion) for candidate in self.candidates]
+        if not np.isfinite(values).any():
+            return set(self.candidates)
+        place = lowest([results[candidate] for candidate in self.candidates], np.array(values))
+        best, limit = self.candidates[place], values[place] + largest
+        return {
+            candidate
+            for candidate, value in zip(self.candidates, values, strict=True)
+            if candidate.family == best.family or value < limit
+        }
 
     def cross_validated(
         self, results: Sequence[Result], n_folds: int
@@ -190,12 +241,11 @@ class Search:
         -------
         mean, deviation : as for `stability`.
         """
-        starts = ["kmeans" if isinstance(start, str) and start == AUTO else start for start in self.plan.starts]
         with_labels = self.problem.data.known is not None
         repeats: Repeats = {candidate: [] for candidate in neighbours(self.candidates, with_labels=with_labels)}
         for number in range(n_repeats):
             rng = np.random.default_rng(int(self.plan.rng.integers(2**63)))
-            plan = replace(self.plan, starts=starts, rng=rng, stage=f"repeat {number} ")
+            plan = replace(self.plan.with_auto("kmeans"), rng=rng, stage=f"repeat {number} ")
             for result in (yield from replace(self, candidates=[*repeats], plan=plan).results()):
                 run = result.run if result.failure is None else None
                 repeats[result.candidate].append(None if run is None else run.model.parameters)
@@ -276,9 +326,11 @@ class _Candidates:
         stage = f"{self._plan.stage}from fewer "
         plan = self._plan_of(result.candidate, is_unwanted, starts=[start], stage=stage)
         again = self._ended(problem, plan, result.candidate, began)
-        if _objective(again, problem) > _objective(result, problem):
-            result = replace(again, ends=(*result.ends, *again.ends), seconds=result.seconds)
-        return replace(result, seconds=result.seconds + perf_counter() - began)
+        return _higher(again, result, problem)
+
+    def searches(self, candidate: Candidate) -> bool:
+        """Whether a start is a search, of those that "auto" stands for."""
+        return "search" in self._plan_of(candidate, never).named(self._problem(candidate)).starts
 
     def _problem(self, candidate: Candidate) -> Problem:
         return self._search.problem_of(candidate, engine=self._engine)
@@ -315,6 +367,18 @@ def _has_weight(block: Block) -> NDArray[np.bool_]:
 def _log_likelihood(result: Result) -> float:
     """Of all rows, nats; NaN without one, so that comparisons are false."""
     return math.nan if result.evidence is None else result.evidence.log_likelihood
+
+
+def _value(result: Result, criterion: str) -> float:
+    """The criterion of a result; NaN without one, so that comparisons are false."""
+    return math.nan if result.evidence is None else CRITERIA[criterion](result.evidence)
+
+
+def _higher(again: Result, before: Result, problem: Problem) -> Result:
+    """The result with the higher objective, and the ends and seconds of both; the one before if they are equal."""
+    is_higher = _objective(again, problem) > _objective(before, problem)
+    ends, seconds = (*before.ends, *again.ends), before.seconds + again.seconds
+    return replace(again if is_higher else before, ends=ends if is_higher else before.ends, seconds=seconds)
 
 
 def _objective(result: Result, problem: Problem) -> float:

@@ -79,15 +79,6 @@ _HOMES = {  # the module of each name, imported at its first use: so the command
 }
 # Imported by name: they need more packages, or are for tests.
 _MODULES = ("anndata", "export", "plot", "spark", "testing")
-_INSTEAD = {  # what people type first, and what does it here
-    "Mclust": "GaussianMixtureIC",
-    "MclustDA": "GaussianMixtureClassifier",
-    "MclustDR": "GaussianMixtureReducer",
-    "densityMclust": "GaussianMixtureIC",
-    "fit": "GaussianMixture(n_components).fit(X)",
-    "read_csv": "open(path)",
-    "save": "the method save of a fitted estimator or mixture",
-}
 __all__ = [name for name in _HOMES if name not in ("load", "open")]  # an import of * would replace those of others
 
 if not TYPE_CHECKING:
@@ -109,8 +100,11 @@ if not TYPE_CHECKING:
             return f" yet: import gaussmix.{name}"
         if name.endswith("Display"):
             return ": import it from gaussmix.plot"
-        if name in _INSTEAD or name.startswith("_"):  # programs ask for names that begin so
-            return f". Use {_INSTEAD[name]}." if name in _INSTEAD else ""
+        if name.startswith("_"):  # programs ask for names that begin so
+            return ""
+        other = import_module("gaussmix.other_names").OF_PACKAGE.get(name)
+        if other is not None:
+            return f". Use {other}."
         names, full = {each.lower(): each for each in _HOMES}, name.lower().replace("gmm", "gaussianmixture")
         return "".join(f". Use {names[near]}." for near in import_module("difflib").get_close_matches(full, names, 1))
 

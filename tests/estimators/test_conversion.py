@@ -9,7 +9,7 @@ import sklearn.mixture
 from sklearn.exceptions import NotFittedError
 
 from gaussmix import GaussianMixture, GaussianMixtureIC
-from gaussmix.estimators.conversion import HOOKS, INSTEAD, PRIVATE
+from gaussmix.other_names import HOOKS, OF_FITTED, PRIVATE
 
 THEIRS = [sklearn.mixture.GaussianMixture, sklearn.mixture.BayesianGaussianMixture]
 
@@ -70,13 +70,13 @@ def test_a_private_method_of_scikit_learn_names_the_public_call(estimator, name)
         getattr(estimator, name)
 
 
-@pytest.mark.parametrize("name", sorted(INSTEAD))
+@pytest.mark.parametrize("name", sorted(OF_FITTED))
 def test_a_name_of_other_packages_names_ours(X, name):
     gm = GaussianMixture(1).fit(X)
     assert not hasattr(gm, name)
     with pytest.raises(AttributeError, match=f"^GaussianMixture has no {name}. Use "):
         getattr(gm, name)
-    first = INSTEAD[name].partition("(")[0].partition(",")[0].split()[0]
+    first = OF_FITTED[name].partition("(")[0].partition(",")[0].split()[0]
     assert first == "GaussianMixtureIC" or operator.attrgetter(first)(gm) is not None
 
 

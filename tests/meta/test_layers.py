@@ -15,6 +15,7 @@ MAY_IMPORT = {
     "errors": [],
     "version": [],
     "plugins": [],
+    "other_names": [],
     "numerics": ["_core"],
     "checks": ["numerics"],
     "value": [],
@@ -106,6 +107,7 @@ MAY_IMPORT = {
         "fit",
     ],
     "estimators": [
+        "other_names",
         "noise",
         "restrictions",
         "priors",

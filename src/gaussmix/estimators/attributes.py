@@ -20,11 +20,11 @@ from gaussmix.em.objective import Ridge
 from gaussmix.engines import choose
 from gaussmix.errors import listed
 from gaussmix.estimators.base import Estimator
-from gaussmix.estimators.conversion import HOOKS, INSTEAD, PRIVATE, instead_of
 from gaussmix.estimators.fitted_array import MATRICES, FittedArray, Floats, Kept, lacking, mixture_of
 from gaussmix.fit.fitted import Fitted
 from gaussmix.mixture.mixture import Mixture
 from gaussmix.numerics.arrays import narrowed
+from gaussmix.other_names import HOOKS, OF_FITTED, PRIVATE
 from gaussmix.sources.array import ArraySource
 from gaussmix.sources.base import Source
 from gaussmix.starts import Partition
@@ -75,7 +75,7 @@ class MixtureAttributes(Estimator):
     )
     noise_variances_ = FittedArray(_noise_variances, is_settable=False)
 
-    _instead: ClassVar[Mapping[str, str]] = {}  # its own answers where those of INSTEAD do not fit
+    _instead: ClassVar[Mapping[str, str]] = {}  # its own answers where those of OF_FITTED do not fit
     precisions_init: ArrayLike | None
     _rows: ref[Any] | NDArray[np.int64] | str  # of the fit, or their labels once these were made, or why there are none
     labels_: NDArray[np.int64]  # no property: notebooks read all of those to show an estimator
@@ -125,11 +125,11 @@ class MixtureAttributes(Estimator):
         def __getattr__(self, name: str) -> Any:
             if name == "labels_":
                 return self._labels()
+            kind, other = type(self).__name__, self._instead.get(name) or OF_FITTED.get(name)
             if name in PRIVATE:
-                raise instead_of(type(self).__name__, name)
-            other = self._instead.get(name) or INSTEAD.get(name)
+                raise AttributeError(f"{kind} has no {name}, which is private in scikit-learn: use {PRIVATE[name]}.")
             if other is not None and not hasattr(type(self), name):
-                raise AttributeError(f"{type(self).__name__} has no {name}. Use {other}.")
+                raise AttributeError(f"{kind} has no {name}. Use {other}.")
             return object.__getattribute__(self, name)  # raises, in Python's words or those of an attribute
 
     def _stored(self) -> Fitted | None:

@@ -7,6 +7,7 @@
 #include <limits>
 #include <numeric>
 #include <optional>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -37,6 +38,12 @@ struct State {  // a mixture, the one after a step, and the bound of the first, 
 struct Marked {  // which components need not be split again, and which each was a half of, or -1
     std::vector<bool> is_tried;
     Places parents;
+};
+
+struct Group {  // rows, and weights that sum to 1
+    Numbers rows, weight;
+    Index heaviest;  // the place of the heaviest row
+    GroupView view() const { return {static_cast<Index>(rows.size()), 1, rows.data(), weight.data()}; }
 };
 
 class Column {
@@ -119,9 +126,10 @@ private:
     // False where a step is unusual.
     bool converge(State& state, double tolerance) const {
         const std::ptrdiff_t n_empty = count_empty(state.model);
-        Mixture current = state.model;
-        Numbers known;  // bounds of the two last steps
+        Mixture current = state.model, after = current;  // what EM itself has reached
+        Numbers known;                                   // bounds of the two steps before an extrapolation
         double longest = kLongest;
+        bool is_longest = false;
         for (Index n_steps = 0; n_steps < task_.em.max_steps; n_steps += 2) {
             Mixture first = current;
             Numbers bounds = run(first, 1, -1);
@@ -129,25 +137,21 @@ private:
             const bool is_extrapolated = !known.empty();
             const bool is_usable = !bounds.empty() && (!is_extrapolated || bounds[0] >= known[1]);
             const Numbers more = is_usable ? run(second, 1, -1) : Numbers();
-            if (more.empty()) {
-                if (!is_extrapolated) {
-                    after_ = bounds.empty() ? current : first;
-                    break;
-                }
-                current = after_;  // go on without
+            if (more.empty() && is_extrapolated) {
+                current = after;  // go on without
                 known.clear();
                 longest = std::max(1.0, longest / kGrowth);
                 continue;
             }
-            bounds.push_back(more[0]);
-            if (is_extrapolated && is_longest_) longest *= kGrowth;
-            after_ = second;
-            if (std::fabs(bounds[1] - bounds[0]) < tolerance || count_empty(second) > n_empty || is_over()) break;
-            known = bounds;
-            current = extrapolated(current, first, second, longest);
+            after = more.empty() ? (bounds.empty() ? current : first) : second;
+            if (more.empty()) break;
+            if (is_extrapolated && is_longest) longest *= kGrowth;
+            if (std::fabs(more[0] - bounds[0]) < tolerance || count_empty(second) > n_empty || is_over()) break;
+            known = {bounds[0], more[0]};
+            std::tie(current, is_longest) = extrapolated(current, first, second, longest);
         }
-        std::optional<State> found = judge(after_);
-        if (!found) found = judge(without_smallest(after_));  // a component has just lost its rows
+        std::optional<State> found = judge(after);
+        if (!found) found = judge(without_smallest(after));  // a component has just lost its rows
         if (found && found->bound >= state.bound) state = std::move(*found);
         return found.has_value();
     }
@@ -164,38 +168,38 @@ private:
         return taken(mixture, places);
     }
 
-    Mixture extrapolated(const Mixture& start, const Mixture& first, const Mixture& second, double longest) const {
+    // A mixture on the way of two steps, and whether it is as far as `longest` allows.
+    std::pair<Mixture, bool> extrapolated(const Mixture& start, const Mixture& first, const Mixture& second,
+                                          double longest) const {
         const Index n = size(start);
         const Numbers a = coordinates(start), b = coordinates(first), c = coordinates(second);
+        const auto change = [&](Index i) { return b[i] - a[i]; };
+        const auto curvature = [&](Index i) { return c[i] - b[i] - change(i); };
         double of_change = 0, of_curvature = 0;
         for (Index k = 0; k < n; ++k) {
             const double w = second.weights[k];
             const double units[] = {w, w / second.covariances[k], 0.5 * w};
             for (Index i = 0; i < 3; ++i) {
                 const Index at = i * n + k;
-                const double change = b[at] - a[at], curvature = c[at] - b[at] - change;
-                of_change += units[i] * change * change;
-                of_curvature += units[i] * curvature * curvature;
+                of_change += units[i] * change(at) * change(at);
+                of_curvature += units[i] * curvature(at) * curvature(at);
             }
         }
         const double wanted = of_curvature > 0 ? std::sqrt(of_change / of_curvature) : 1;
-        is_longest_ = wanted >= longest;
+        const bool is_longest = wanted >= longest;
         const double step = std::max(1.0, std::min(wanted, longest));
+        const auto reached = [&](Index i) { return a[i] + 2 * step * change(i) + step * step * curvature(i); };
         Mixture found = second;
-        Numbers at = room(3 * n);
-        for (Index i = 0; i < 3 * n; ++i) {
-            const double change = b[i] - a[i], curvature = c[i] - b[i] - change;
-            at[i] = a[i] + 2 * step * change + step * step * curvature;
-        }
         for (Index k = 0; k < n; ++k) {
-            if (!(std::fabs(at[k]) < 700 && std::fabs(at[2 * n + k]) < 700)) return second;
-            found.weights[k] = exponential(at[k]);
-            found.means[k] = at[n + k];
-            found.covariances[k] = exponential(at[2 * n + k]);
+            const double log_weight = reached(k), log_variance = reached(2 * n + k);
+            if (!(std::fabs(log_weight) < 700 && std::fabs(log_variance) < 700)) return {second, is_longest};
+            found.weights[k] = exponential(log_weight);
+            found.means[k] = reached(n + k);
+            found.covariances[k] = exponential(log_variance);
         }
         const double total = sum(found.weights.data(), n);
         for (double& weight : found.weights) weight /= total;
-        return found;
+        return {found, is_longest};
     }
 
     Numbers coordinates(const Mixture& mixture) const {
@@ -268,69 +272,69 @@ private:
     }
 
     void split(Index k, const Places& group, Mixture& model, Marked& marked) {
-        const Index n_own = static_cast<Index>(group.size()), n_used = std::min(n_own, kHalfRows);
         const double cut[] = {draw(), draw()};
-        if (n_own < kFewest) return;
-        Places places(static_cast<std::size_t>(n_used));  // in ascending order, as the group is
-        for (Index i = 0; i < n_used; ++i) places[i] = group[(2 * i + 1) * n_own / (2 * n_used)];
-        const Index heaviest =
-            *std::max_element(group.begin(), group.end(), [&](Index a, Index b) { return weight_[a] < weight_[b]; });
-        const Index next = std::lower_bound(places.begin(), places.end(), heaviest) - places.begin();
-        const Index at = std::min(n_used - 1, next);
-        places[at] = heaviest;  // where it was, or in the place of a neighbour
-        Numbers rows = room(n_used), weight = room(n_used);
-        for (Index i = 0; i < n_used; ++i) rows[i] = rows_[places[i]], weight[i] = weight_[places[i]];
-        const double total = sum(weight.data(), n_used), mass = belief_.row_weight * model.weights[k];
-        for (double& part : weight) part /= total;
-        const GroupView view{n_used, 1, rows.data(), weight.data()};
-        const Halves halves = halved(kernels_, view, true, &scale_, cut, execution_);
-        Mixture parts = empty(2);
-        const double gain = apart(view, at, kLeastWeight, parts);
-        bool is_apart = gain > halves.gain;
-        Numbers every, of_every;
-        for (const Index place : group) every.push_back(rows_[place]), of_every.push_back(weight_[place]);
-        const double whole = sum(of_every.data(), n_own);
-        for (double& part : of_every) part /= whole;
-        if (const GroupView all{n_own, 1, every.data(), of_every.data()}; has_tails(all)) {
-            Mixture tails = empty(2);
-            const auto of_heaviest = std::lower_bound(group.begin(), group.end(), heaviest) - group.begin();
-            const double of_tails = apart(all, of_heaviest, kAnyWeight, tails);
-            if (of_tails > std::max({0.0, gain, halves.gain})) is_apart = true, parts = std::move(tails);
-        }
-        if (!is_apart) {
-            const double unit = halves.whitening[0];
-            for (int i = 0; i < 2; ++i) {
-                parts.weights[i] = halves.mixture.weights[i];
-                parts.means[i] = halves.middle[0] + halves.mixture.means[i] / unit;
-                parts.covariances[i] = halves.mixture.covariances[i] / (unit * unit);
-            }
-            if (!(halves.gain > 0 && halves.gain < kInfinity)) return;
-        }
-        const double all = parts.weights[0] + parts.weights[1];
-        double masses[2], variances[2];
-        const Numbers& means = parts.means;
+        if (static_cast<Index>(group.size()) < kFewest) return;
+        const std::optional<Mixture> parts = parts_of(group, cut);
+        if (!parts) return;
+        const double mass = belief_.row_weight * model.weights[k], whole = parts->weights[0] + parts->weights[1];
+        Places all(model.weights.size());
+        std::iota(all.begin(), all.end(), Index{0});
+        all.push_back(k);
+        model = taken(model, all);
+        const Index places[] = {k, size(model) - 1};
         for (int i = 0; i < 2; ++i) {
-            masses[i] = mass * parts.weights[i] / all;
-            variances[i] = (belief_.scale[0] + masses[i] * parts.covariances[i]) / (belief_.dof + masses[i]);
+            const double part = mass * parts->weights[i] / whole;
+            model.weights[places[i]] = part / belief_.row_weight;
+            model.means[places[i]] = parts->means[i];
+            model.covariances[places[i]] = (belief_.scale[0] + part * parts->covariances[i]) / (belief_.dof + part);
         }
-        model.weights[k] = masses[0] / belief_.row_weight;
-        model.means[k] = means[0];
-        model.covariances[k] = variances[0];
-        Mixture more = empty(size(model) + 1);
-        std::copy(model.weights.begin(), model.weights.end(), more.weights.begin());
-        std::copy(model.means.begin(), model.means.end(), more.means.begin());
-        std::copy(model.covariances.begin(), model.covariances.end(), more.covariances.begin());
-        more.weights.back() = masses[1] / belief_.row_weight;
-        more.means.back() = means[1];
-        more.covariances.back() = variances[1];
-        model = std::move(more);
         marked.is_tried[k] = false, marked.parents[k] = k;
         marked.is_tried.push_back(false), marked.parents.push_back(k);
     }
 
+    // The best of two halves and of the two kinds of `apart`; none where halves are the best and gain nothing.
+    std::optional<Mixture> parts_of(const Places& places, const double* cut) const {
+        const Index heaviest =
+            *std::max_element(places.begin(), places.end(), [&](Index a, Index b) { return weight_[a] < weight_[b]; });
+        const Group some = gathered(some_of(places, heaviest), heaviest), all = gathered(places, heaviest);
+        const Halves halves = halved(kernels_, some.view(), true, &scale_, cut, execution_);
+        Mixture parts = empty(2), tails = empty(2);
+        const double of_some = apart(some, kLeastWeight, parts);
+        const double of_tails = has_tails(all.view()) ? apart(all, kAnyWeight, tails) : -kInfinity;
+        if (of_tails > std::max({0.0, of_some, halves.gain})) return tails;
+        if (of_some > halves.gain) return parts;
+        if (!(halves.gain > 0 && halves.gain < kInfinity)) return std::nullopt;
+        const double unit = halves.whitening[0];
+        for (int i = 0; i < 2; ++i) {
+            parts.weights[i] = halves.mixture.weights[i];
+            parts.means[i] = halves.middle[0] + halves.mixture.means[i] / unit;
+            parts.covariances[i] = halves.mixture.covariances[i] / (unit * unit);
+        }
+        return parts;
+    }
+
+    // At most kHalfRows of ascending places, evenly spaced, the heaviest row among them.
+    static Places some_of(const Places& places, Index heaviest) {
+        const Index n_all = static_cast<Index>(places.size()), n_used = std::min(n_all, kHalfRows);
+        Places some(static_cast<std::size_t>(n_used));
+        for (Index i = 0; i < n_used; ++i) some[i] = places[(2 * i + 1) * n_all / (2 * n_used)];
+        const Index next = std::lower_bound(some.begin(), some.end(), heaviest) - some.begin();
+        some[std::min(n_used - 1, next)] = heaviest;  // where it was, or in the place of a neighbour
+        return some;
+    }
+
+    Group gathered(const Places& places, Index heaviest) const {
+        Group group{{}, {}, std::lower_bound(places.begin(), places.end(), heaviest) - places.begin()};
+        for (const Index place : places) group.rows.push_back(rows_[place]), group.weight.push_back(weight_[place]);
+        const double total = sum(group.weight.data(), static_cast<Index>(places.size()));
+        for (double& weight : group.weight) weight /= total;
+        return group;
+    }
+
     // Two components of other kinds than halves side by side: a narrow one within a wide one, for heavy tails, and the
     // heaviest row apart from the others. The gain of the better over one component, nats per unit of weight.
-    double apart(const GroupView& group, Index heaviest, double least, Mixture& parts) const {
+    double apart(const Group& rows, double least, Mixture& parts) const {
+        const GroupView group = rows.view();
         const auto [mean, variance] = moments(group);
         double log_variance;
         const auto square = [&group, mean = mean](Index i) { return (group.rows[i] - mean) * (group.rows[i] - mean); };
@@ -339,7 +343,7 @@ private:
         std::vector<bool> is_outer, is_other;
         for (Index i = 0; i < group.n_rows; ++i) {
             is_outer.push_back(!(square(i) < variance));
-            is_other.push_back(group.rows[i] != group.rows[heaviest]);
+            is_other.push_back(group.rows[i] != group.rows[rows.heaviest]);
         }
         const double ridge = kRidge * variance;
         Mixture other = parts;
@@ -586,8 +590,6 @@ private:
     const std::chrono::time_point<Clock, std::chrono::duration<double>> end_;
     double scale_ = 1;
     Index cursor_ = 0;
-    mutable bool is_longest_ = false;
-    mutable Mixture after_;
     Approximation tool_;
 };
 

@@ -26,42 +26,39 @@ Enum to_enum(int value, Enum last, const char* message) {
     return static_cast<Enum>(value);
 }
 
-// Checks a factor against its shape; returns its data, and whether one serves all components.
+// Checks a factor against its shape; returns its data, and finds out whether one serves all components.
 const double* view_factors(const Factors& factors, Shape& shape) {
     require(factors.has_value(), "factors are missing");
-    const Index components = shape.n_components, features = shape.n_features;
-    if (const auto* array = std::get_if<Contiguous<1>>(&*factors);
-        array && shape.factor_shape == FactorShape::spherical) {
-        require(extent(*array, 0) == components, "spherical factors must have shape (n_components,)");
-        return array->data();
+    constexpr std::size_t kDimensions[] = {1, 2, 3, 3};
+    require(factors->ndim() == kDimensions[static_cast<int>(shape.factor_shape)],
+            "factors must have 1, 2, 3 or 3 dimensions for factor_shape 0, 1, 2, 3 (spherical, diagonal, triangular, "
+            "low rank)");
+    const Index count = extent(*factors, 0), features = shape.n_features;
+    const bool is_whole = count == shape.n_components;
+    switch (shape.factor_shape) {
+        case FactorShape::spherical: require(is_whole, "spherical factors must have shape (n_components,)"); break;
+        case FactorShape::diagonal:
+            require(is_whole && extent(*factors, 1) == features,
+                    "diagonal factors must have shape (n_components, n_features)");
+            break;
+        case FactorShape::triangular:
+            require((is_whole || count == 1) && extent(*factors, 1) == features && extent(*factors, 2) == features,
+                    "triangular factors must have shape (n_components or 1, n_features, n_features)");
+            shape.is_shared = !is_whole;
+            break;
+        case FactorShape::low_rank:
+            shape.n_factors = extent(*factors, 2) - 1;
+            require(is_whole && extent(*factors, 1) == features && shape.n_factors >= 0,
+                    "low-rank factors must have shape (n_components, n_features, n_factors + 1)");
     }
-    if (const auto* array = std::get_if<Contiguous<2>>(&*factors);
-        array && shape.factor_shape == FactorShape::diagonal) {
-        require(extent(*array, 0) == components && extent(*array, 1) == features,
-                "diagonal factors must have shape (n_components, n_features)");
-        return array->data();
-    }
-    if (const auto* array = std::get_if<Contiguous<3>>(&*factors);
-        array && shape.factor_shape == FactorShape::triangular) {
-        const Index count = extent(*array, 0);
-        require((count == components || count == 1) && extent(*array, 1) == features && extent(*array, 2) == features,
-                "triangular factors must have shape (n_components or 1, n_features, n_features)");
-        shape.is_shared = count < components;
-        return array->data();
-    }
-    if (const auto* array = std::get_if<Contiguous<3>>(&*factors);
-        array && shape.factor_shape == FactorShape::low_rank) {
-        shape.n_factors = extent(*array, 2) - 1;
-        require(extent(*array, 0) == components && extent(*array, 1) == features && shape.n_factors >= 0,
-                "low-rank factors must have shape (n_components, n_features, n_factors + 1)");
-        return array->data();
-    }
-    throw nb::value_error(
-        "factors must have 1, 2, 3 or 3 dimensions for factor_shape 0, 1, 2, 3 (spherical, diagonal, triangular, low "
-        "rank)");
+    return factors->data();
 }
 
 }  // namespace
+
+Shape shape_of(Index n_components, Index n_features, int factor_shape, Rule rule, Second second) {
+    return {n_components, n_features, to_factor_shape(factor_shape), false, rule, second};
+}
 
 FactorShape to_factor_shape(int value) {
     return to_enum(value, FactorShape::low_rank,
@@ -135,15 +132,12 @@ PriorView view_prior(const Prior& log_prior, const PriorPlaces& places, const Sh
 ErrorView view_error(const Error& error, const Shape& shape, Index n_rows) {
     if (!error) return {};
     const Index d = shape.n_features;
-    if (const auto* variances = std::get_if<Strided<double, 2>>(&*error)) {
-        require(extent(*variances, 0) == n_rows && extent(*variances, 1) == d,
-                "error variances must have shape (n_rows, n_features)");
-        return {variances->data(), false, variances->stride(0), variances->stride(1), 0};
-    }
-    const auto& full = std::get<Strided<double, 3>>(*error);
-    require(extent(full, 0) == n_rows && extent(full, 1) == d && extent(full, 2) == d,
-            "error covariances must have shape (n_rows, n_features, n_features)");
-    return {full.data(), true, full.stride(0), full.stride(1), full.stride(2)};
+    const bool is_full = error->ndim() == 3;
+    require((is_full || error->ndim() == 2) && extent(*error, 0) == n_rows && extent(*error, 1) == d &&
+                (!is_full || extent(*error, 2) == d),
+            is_full ? "error covariances must have shape (n_rows, n_features, n_features)"
+                    : "error variances must have shape (n_rows, n_features)");
+    return {error->data(), is_full, error->stride(0), error->stride(1), is_full ? error->stride(2) : 0};
 }
 
 ParametersView view_gaussians(const Maybe<2>& means, const Factors& factors, Shape& shape) {

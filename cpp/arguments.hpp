@@ -15,17 +15,21 @@ using RowWeight = std::optional<Strided<double, 1>>;
 using Given = std::optional<std::variant<Strided<std::int32_t, 1>, Strided<double, 2>>>;
 using Prior = std::optional<Strided<double, 2>>;
 using PriorPlaces = std::optional<Strided<std::int32_t, 1>>;
-using Error = std::optional<std::variant<Strided<double, 2>, Strided<double, 3>>>;
-using Factors = std::optional<std::variant<Contiguous<1>, Contiguous<2>, Contiguous<3>>>;
+using Error = std::optional<Strided<double>>;
+using Factors = std::optional<Contiguous<double>>;
 template <int kDimensions>
-using Maybe = std::optional<Contiguous<kDimensions>>;
-using Order = std::optional<nb::ndarray<const std::uint16_t, nb::ndim<1>, nb::c_contig, nb::device::cpu>>;
+using Maybe = std::optional<Contiguous<double, kDimensions>>;
+using Order = std::optional<Contiguous<std::uint16_t, 1>>;
 using Labels = std::optional<Writable<std::uint16_t, 1>>;
 using Bounds = std::optional<Writable<float, 2>>;
-using Motion = std::optional<nb::ndarray<const float, nb::ndim<2>, nb::c_contig, nb::device::cpu>>;
+using Motion = std::optional<Contiguous<float, 2>>;
 
 // Throws ValueError unless the claim holds.
 void require(bool claim, const char* message);
+
+// Of components that do not share a factor, as far as is known yet.
+Shape shape_of(Index n_components, Index n_features, int factor_shape, Rule rule = Rule::soft,
+               Second second = Second::none);
 
 FactorShape to_factor_shape(int value);
 Rule to_rule(int value);

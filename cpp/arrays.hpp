@@ -2,6 +2,7 @@
 #pragma once
 #include <nanobind/ndarray.h>
 
+#include <algorithm>
 #include <initializer_list>
 #include <memory>
 
@@ -11,40 +12,73 @@ namespace gaussmix {
 
 namespace nb = nanobind;
 
-// Data: read where it lies, with any strides, never copied (bound with noconvert).
-template <class T, int kDimensions>
-using Strided = nb::ndarray<const T, nb::ndim<kDimensions>, nb::device::cpu>;
+// An array that signatures show by its type alone: nanobind would spell out device, order and flags.
+template <class... Config>
+struct Array : nb::ndarray<Config...> {
+    using Base = nb::ndarray<Config...>;
+    using Base::Base;
+    Array() = default;
+    Array(const Base& array) : Base(array) {}
+};
 
-// Parameters: small, C-contiguous.
-template <int kDimensions>
-using Contiguous = nb::ndarray<const double, nb::ndim<kDimensions>, nb::c_contig, nb::device::cpu>;
+// Without dimensions, an array of any number of them.
+template <class T, int... kDimensions>
+using Strided = Array<const T, nb::ndim<kDimensions>..., nb::device::cpu>;
+
+template <class T, int... kDimensions>
+using Contiguous = Array<const T, nb::ndim<kDimensions>..., nb::c_contig, nb::device::cpu>;
 
 // Written where they lie.
-template <class T, int kDimensions>
-using Writable = nb::ndarray<T, nb::ndim<kDimensions>, nb::c_contig, nb::device::cpu>;
+template <class T, int... kDimensions>
+using Writable = Array<T, nb::ndim<kDimensions>..., nb::c_contig, nb::device::cpu>;
 
-template <class T, int kDimensions>
-using Result = nb::ndarray<nb::numpy, T, nb::ndim<kDimensions>, nb::c_contig>;
+template <class T>
+using Result = Array<nb::numpy, T, nb::c_contig>;
 
 // A result and where to write it; `release` hands it to Python. The GIL is needed only for that.
-template <class T, int kDimensions>
+template <class T>
 class NewArray {
 public:
-    explicit NewArray(const std::size_t (&shape)[kDimensions]) {
+    explicit NewArray(std::initializer_list<std::size_t> shape) : n_dimensions_(shape.size()) {
+        std::copy(shape.begin(), shape.end(), shape_);
         std::size_t size = 1;
-        for (int i = 0; i < kDimensions; ++i) size *= shape_[i] = shape[i];
+        for (const std::size_t extent : shape) size *= extent;
         data_.reset(new T[size]);  // not cleared; older libc++ has no make_unique_for_overwrite
     }
     T* data() { return data_.get(); }
-    Result<T, kDimensions> release() {
+    Result<T> release() {
         T* data = data_.release();
         nb::capsule owner(data, [](void* p) noexcept { delete[] static_cast<T*>(p); });
-        return Result<T, kDimensions>(data, kDimensions, shape_, owner);
+        return Result<T>(data, n_dimensions_, shape_, owner);
     }
 
 private:
-    std::size_t shape_[kDimensions];
+    std::size_t n_dimensions_, shape_[3];
     std::unique_ptr<T[]> data_;
 };
 
 }  // namespace gaussmix
+
+namespace nanobind::detail {
+
+template <class... Config>
+struct type_caster<gaussmix::Array<Config...>> {
+    using Caster = make_caster<ndarray<Config...>>;
+    using Scalar = typename Caster::Scalar;
+    static constexpr auto kEnd = const_name<std::is_same_v<Scalar, bool>>("_]", "]");  // numpy.bool_
+    NB_TYPE_CASTER(gaussmix::Array<Config...>,
+                   const_name("numpy.typing.NDArray[numpy.") + dtype_traits<Scalar>::name + kEnd)
+
+    template <class Flags>
+    bool from_python(handle source, Flags flags, cleanup_list* cleanup) noexcept {
+        Caster caster;
+        if (!caster.from_python(source, flags, cleanup)) return false;
+        value = caster.value;
+        return true;
+    }
+    static handle from_cpp(const gaussmix::Array<Config...>& array, rv_policy policy, cleanup_list* cleanup) noexcept {
+        return Caster::from_cpp(array, policy, cleanup);
+    }
+};
+
+}  // namespace nanobind::detail

@@ -19,38 +19,8 @@ namespace gaussmix {
 
 namespace {
 
-using StepResult = std::tuple<double, Result<double, 1>, Result<double, 2>,
-                              std::optional<std::variant<Result<double, 1>, Result<double, 2>, Result<double, 3>>>,
-                              Index, Index, double>;
-
-// The second moments in the shape that `second` gives them.
-class NewSecond {
-public:
-    NewSecond(const Shape& shape) {
-        const auto count = static_cast<std::size_t>(shape.n_components),
-                   features = static_cast<std::size_t>(shape.n_features);
-        switch (shape.second) {
-            case Second::none: break;
-            case Second::trace: trace_.emplace(NewArray<double, 1>({count})); break;
-            case Second::diagonal: diagonal_.emplace(NewArray<double, 2>({count, features})); break;
-            case Second::full: full_.emplace(NewArray<double, 3>({count, features, features})); break;
-            case Second::projected:
-                full_.emplace(NewArray<double, 3>({count, features, static_cast<std::size_t>(shape.n_projected) + 1}));
-        }
-    }
-    double* data() { return trace_ ? trace_->data() : diagonal_ ? diagonal_->data() : full_ ? full_->data() : nullptr; }
-    std::tuple_element_t<3, StepResult> release() {
-        if (trace_) return trace_->release();
-        if (diagonal_) return diagonal_->release();
-        if (full_) return full_->release();
-        return std::nullopt;
-    }
-
-private:
-    std::optional<NewArray<double, 1>> trace_;
-    std::optional<NewArray<double, 2>> diagonal_;
-    std::optional<NewArray<double, 3>> full_;
-};
+using StepResult =
+    std::tuple<double, Result<double>, Result<double>, std::optional<Result<double>>, Index, Index, double>;
 
 StepResult bound_step(const Target& target, const Rows& rows, const RowWeight& row_weight, const Given& given,
                       const Maybe<1>& origin, const Maybe<1>& log_scale, const Maybe<2>& means, int factor_shape,
@@ -61,12 +31,8 @@ StepResult bound_step(const Target& target, const Rows& rows, const RowWeight& r
     StepView task{};
     task.rows = view_rows(rows, origin);
     Shape& shape = task.shape;
-    shape = {count_components(log_scale, means, anchor, given),
-             task.rows.n_features,
-             to_factor_shape(factor_shape),
-             false,
-             to_rule(rule),
-             to_second(second)};
+    shape = shape_of(count_components(log_scale, means, anchor, given), task.rows.n_features, factor_shape,
+                     to_rule(rule), to_second(second));
     task.row_weight = view_row_weight(row_weight, task.rows.n_rows);
     task.row_weight.scale = weight_scale;
     task.given = view_given(given, shape, task.rows.n_rows);
@@ -85,77 +51,61 @@ StepResult bound_step(const Target& target, const Rows& rows, const RowWeight& r
         "in_single goes with float32 rows without an origin, a factor for each component of factor_shape 0, 1, 2, rule "
         "0 (soft) and second 1, 2, 3");
     const Precision precision = in_single ? Precision::single : Precision::widened;
-    Interrupt interrupt(is_interrupted);
-    const Execution execution{check_threads(n_threads), interrupt};
-
     const auto count = static_cast<std::size_t>(shape.n_components),
                features = static_cast<std::size_t>(shape.n_features);
-    NewArray<double, 1> mass({count});
-    NewArray<double, 2> first({count, features});
-    NewSecond second_moments(shape);
+    NewArray<double> mass({count});
+    NewArray<double> first({count, features});
+    std::optional<NewArray<double>> second_moments = new_second(shape);
     double log_likelihood = 0, n_far = 0, n_near = 0, background = 0;
-    const MomentsView out{&log_likelihood,       &n_far,     &n_near, mass.data(), first.data(),
-                          second_moments.data(), &background};
-    without_gil([&] { return step(*target.kernels, task, parameters, precision, execution, out); });
+    const MomentsView out{&log_likelihood, &n_far,       &n_near,
+                          mass.data(),     first.data(), second_moments ? second_moments->data() : nullptr,
+                          &background};
+    without_gil(n_threads, [&](const Execution& execution) {
+        return step(*target.kernels, task, parameters, precision, execution, out);
+    });
     return {log_likelihood,
             mass.release(),
             first.release(),
-            second_moments.release(),
+            released(second_moments),
             static_cast<Index>(n_far),
             static_cast<Index>(n_near),
             background};
 }
 
-using EvaluateResult = std::variant<Result<double, 1>, Result<double, 2>, Result<std::int64_t, 1>>;
-
-template <class T, int kDimensions, class Pass>
-EvaluateResult evaluate_into(NewArray<T, kDimensions> out, Pass&& pass) {
-    without_gil([&] { return pass(out.data()); });
-    return out.release();
-}
+using EvaluateResult = std::variant<Result<double>, Result<std::int64_t>>;
 
 EvaluateResult bound_evaluate(const Target& target, const Rows& rows, const Maybe<1>& origin,
-                              const Contiguous<1>& log_scale, const Contiguous<2>& means, int factor_shape,
-                              const Factors& factors, int output, int n_threads, double log_background) {
+                              const Contiguous<double, 1>& log_scale, const Contiguous<double, 2>& means,
+                              int factor_shape, const Factors& factors, int output, int n_threads,
+                              double log_background) {
     const RowsView view = view_rows(rows, origin);
-    Shape shape{count_components(log_scale, means, {}, {}),
-                view.n_features,
-                to_factor_shape(factor_shape),
-                false,
-                Rule::soft,
-                Second::none};
+    Shape shape = shape_of(count_components(log_scale, means, {}, {}), view.n_features, factor_shape);
     ParametersView parameters = view_parameters(log_scale, means, factors, shape);
     parameters.log_background = log_background;
     const Output what = to_output(output);
-    Interrupt interrupt(is_interrupted);
-    const Execution execution{check_threads(n_threads), interrupt};
-    const auto pass = [&](void* out) {
-        return evaluate(*target.kernels, shape, view, parameters, what, execution, out);
+    const auto n_rows = static_cast<std::size_t>(view.n_rows), count = static_cast<std::size_t>(shape.n_components);
+    const auto evaluated = [&](auto out) -> EvaluateResult {
+        without_gil(n_threads, [&](const Execution& execution) {
+            return evaluate(*target.kernels, shape, view, parameters, what, execution, out.data());
+        });
+        return out.release();
     };
-
-    const auto n_rows = static_cast<std::size_t>(view.n_rows);
     switch (what) {
-        case Output::log_density: return evaluate_into(NewArray<double, 1>({n_rows}), pass);
-        case Output::labels: return evaluate_into(NewArray<std::int64_t, 1>({n_rows}), pass);
-        default:
-            return evaluate_into(NewArray<double, 2>({n_rows, static_cast<std::size_t>(shape.n_components)}), pass);
+        case Output::log_density: return evaluated(NewArray<double>({n_rows}));
+        case Output::labels: return evaluated(NewArray<std::int64_t>({n_rows}));
+        default: return evaluated(NewArray<double>({n_rows, count}));
     }
 }
 
-std::tuple<Result<double, 2>, Result<double, 3>, Index> bound_score_products(
-    const Target& target, const Rows& rows, const RowWeight& row_weight, const Contiguous<1>& log_scale,
-    const Contiguous<2>& means, int factor_shape, const Factors& factors, const Prior& log_prior,
-    const PriorPlaces& prior_places, double log_background, const Contiguous<3>& whitening, int second,
+std::tuple<Result<double>, Result<double>, Index> bound_score_products(
+    const Target& target, const Rows& rows, const RowWeight& row_weight, const Contiguous<double, 1>& log_scale,
+    const Contiguous<double, 2>& means, int factor_shape, const Factors& factors, const Prior& log_prior,
+    const PriorPlaces& prior_places, double log_background, const Contiguous<double, 3>& whitening, int second,
     const Order& order, int n_threads) {
     ScoresView task{};
     task.step.rows = view_rows(rows, {});
     Shape& shape = task.step.shape;
-    shape = {count_components(log_scale, means, {}, {}),
-             task.step.rows.n_features,
-             to_factor_shape(factor_shape),
-             false,
-             Rule::soft,
-             Second::none};
+    shape = shape_of(count_components(log_scale, means, {}, {}), task.step.rows.n_features, factor_shape);
     task.step.row_weight = view_row_weight(row_weight, task.step.rows.n_rows);
     ParametersView parameters = view_parameters(log_scale, means, factors, shape);
     parameters.log_background = log_background;
@@ -175,62 +125,54 @@ std::tuple<Result<double, 2>, Result<double, 3>, Index> bound_score_products(
     count_scores(task);
     const auto n_all = static_cast<std::size_t>(task.n_all * kPanelNumbers),
                n_own = static_cast<std::size_t>(task.n_own * kPanelNumbers);
-    NewArray<double, 2> all({n_all, n_all});
-    NewArray<double, 3> own({count, n_own, n_own});
+    NewArray<double> all({n_all, n_all});
+    NewArray<double> own({count, n_own, n_own});
     double n_far = 0;
-    Interrupt interrupt(is_interrupted);
-    const Execution execution{check_threads(n_threads), interrupt};
-    without_gil(
-        [&] { return add_scores(*target.kernels, task, parameters, execution, &n_far, all.data(), own.data()); });
+    without_gil(n_threads, [&](const Execution& execution) {
+        return add_scores(*target.kernels, task, parameters, execution, &n_far, all.data(), own.data());
+    });
     return {all.release(), own.release(), static_cast<Index>(n_far)};
 }
 
-Result<float, 2> bound_measure_motion(const Target& target, int factor_shape, const Contiguous<2>& means_before,
-                                      const Factors& factors_before, const Contiguous<2>& means_after,
-                                      const Factors& factors_after) {
+Result<float> bound_measure_motion(const Target& target, int factor_shape, const Contiguous<double, 2>& means_before,
+                                   const Factors& factors_before, const Contiguous<double, 2>& means_after,
+                                   const Factors& factors_after) {
     const std::size_t count = means_before.shape(0);
-    Shape shape{static_cast<Index>(count),
-                static_cast<Index>(means_before.shape(1)),
-                to_factor_shape(factor_shape),
-                false,
-                Rule::soft,
-                Second::none};
+    Shape shape = shape_of(static_cast<Index>(count), static_cast<Index>(means_before.shape(1)), factor_shape);
     const ParametersView before = view_gaussians(means_before, factors_before, shape);
     require(!shape.is_shared && shape.factor_shape != FactorShape::low_rank,
             "motion is measured with one factor for each component, and not of factor_shape 3 (low rank)");
     const ParametersView after = view_gaussians(means_after, factors_after, shape);
     require(!shape.is_shared, "motion is measured with one factor for each component");
-    NewArray<float, 2> motion({2, count});
-    Interrupt interrupt(is_interrupted);
-    without_gil([&] {
-        return measure_motion(*target.kernels, shape, before, after, motion.data(), motion.data() + count, interrupt);
+    NewArray<float> motion({2, count});
+    without_gil(1, [&](const Execution& execution) {
+        return measure_motion(*target.kernels, shape, before, after, motion.data(), motion.data() + count,
+                              execution.interrupt);
     });
     return motion.release();
 }
 
-std::tuple<Result<double, 3>, Result<double, 1>, Result<bool, 1>> bound_factorise(const Target& target,
-                                                                                  const Contiguous<3>& covariances) {
+std::tuple<Result<double>, Result<double>, Result<bool>> bound_factorise(const Target& target,
+                                                                         const Contiguous<double, 3>& covariances) {
     const std::size_t count = covariances.shape(0), features = covariances.shape(1);
     require(covariances.shape(2) == features, "covariances must have shape (n_components, n_features, n_features)");
-    NewArray<double, 3> factors({count, features, features});
-    NewArray<double, 1> log_abs_det({count});
-    NewArray<bool, 1> failed({count});
-    Interrupt interrupt(is_interrupted);
-    without_gil([&] {
+    NewArray<double> factors({count, features, features});
+    NewArray<double> log_abs_det({count});
+    NewArray<bool> failed({count});
+    without_gil(1, [&](const Execution& execution) {
         return factorise(*target.kernels, static_cast<Index>(count), static_cast<Index>(features), covariances.data(),
-                         factors.data(), log_abs_det.data(), failed.data(), interrupt);
+                         factors.data(), log_abs_det.data(), failed.data(), execution.interrupt);
     });
     return {factors.release(), log_abs_det.release(), failed.release()};
 }
 
-Result<double, 3> bound_gram(const Target& target, const Contiguous<3>& factors) {
+Result<double> bound_gram(const Target& target, const Contiguous<double, 3>& factors) {
     const std::size_t count = factors.shape(0), features = factors.shape(1);
     require(features > 0 && factors.shape(2) == features, "factors must have shape (n, n_features, n_features)");
-    NewArray<double, 3> products({count, features, features});
-    Interrupt interrupt(is_interrupted);
-    without_gil([&] {
+    NewArray<double> products({count, features, features});
+    without_gil(1, [&](const Execution& execution) {
         return gram(*target.kernels, static_cast<Index>(count), static_cast<Index>(features), factors.data(),
-                    products.data(), interrupt);
+                    products.data(), execution.interrupt);
     });
     return products.release();
 }
@@ -242,8 +184,8 @@ double bound_work_per_row(const Target&, int factor_shape, Index n_components, I
                          n_factors, n_factors});
 }
 
-Result<double, 1> bound_log(const Target& target, const Contiguous<1>& numbers) {
-    NewArray<double, 1> out({numbers.shape(0)});
+Result<double> bound_log(const Target& target, const Contiguous<double, 1>& numbers) {
+    NewArray<double> out({numbers.shape(0)});
     target.kernels->log(numbers.data(), static_cast<Index>(numbers.shape(0)), out.data());
     return out.release();
 }
@@ -262,82 +204,39 @@ std::optional<Target> active() {
 
 }  // namespace
 
-// What the stub shows: nanobind would spell out every array's device, order and flags.
-#define FLOATS "numpy.typing.NDArray[numpy.float64]"
-#define SINGLES "numpy.typing.NDArray[numpy.float32]"
-#define PLACES "numpy.typing.NDArray[numpy.uint16]"
-constexpr const char* kStepSignature =
-    "def step(self, rows: " FLOATS " | numpy.typing.NDArray[numpy.float32], row_weight: " FLOATS
-    " | None, "
-    "given: numpy.typing.NDArray[numpy.int32] | " FLOATS " | None, origin: " FLOATS " | None, log_scale: " FLOATS
-    " | None, "
-    "means: " FLOATS " | None, factor_shape: int, factors: " FLOATS " | None, anchor: " FLOATS
-    " | None, rule: int, second: int, "
-    "n_threads: int, order: " PLACES " | None = None, labels: " PLACES " | None = None, bounds: " SINGLES
-    " | None = None, motion: " SINGLES " | None = None, in_single: bool = False, projection: " FLOATS
-    " | None = None, weight_scale: float = 1.0, log_prior: " FLOATS
-    " | None = None, prior_places: numpy.typing.NDArray[numpy.int32] | None = None, log_background: float = ...) "
-    "-> tuple[float, " FLOATS ", " FLOATS ", " FLOATS " | None, int, int, float]";
-constexpr const char* kEvaluateSignature =
-    "def evaluate(self, rows: " FLOATS " | numpy.typing.NDArray[numpy.float32], origin: " FLOATS
-    " | None, log_scale: " FLOATS
-    ", "
-    "means: " FLOATS ", factor_shape: int, factors: " FLOATS
-    ", output: int, n_threads: int, log_background: float = ...) "
-    "-> " FLOATS " | numpy.typing.NDArray[numpy.int64]";
-constexpr const char* kScoresSignature =
-    "def score_products(self, rows: " FLOATS " | numpy.typing.NDArray[numpy.float32], row_weight: " FLOATS
-    " | None, log_scale: " FLOATS ", means: " FLOATS ", factor_shape: int, factors: " FLOATS ", log_prior: " FLOATS
-    " | None, prior_places: numpy.typing.NDArray[numpy.int32] | None, log_background: float, whitening: " FLOATS
-    ", second: int, order: " PLACES " | None, n_threads: int) -> tuple[" FLOATS ", " FLOATS ", int]";
-constexpr const char* kFactoriseSignature =
-    "def factorise(self, covariances: " FLOATS ") -> tuple[" FLOATS ", " FLOATS ", numpy.typing.NDArray[numpy.bool_]]";
-constexpr const char* kGramSignature = "def gram(self, factors: " FLOATS ") -> " FLOATS;
-constexpr const char* kLogSignature = "def log(self, numbers: " FLOATS ") -> " FLOATS;
-constexpr const char* kMotionSignature =
-    "def measure_motion(self, factor_shape: int, means_before: " FLOATS ", factors_before: " FLOATS
-    ", means_after: " FLOATS ", factors_after: " FLOATS ") -> " SINGLES;
-#undef FLOATS
-#undef SINGLES
-#undef PLACES
-
 void bind_targets(nb::module_& module) {
     using namespace nb::literals;
     nb::class_<Target> type(module, "Target", "The kernels compiled for one instruction set.");
     type.def_prop_ro(
             "isa", [](const Target& target) { return target.kernels->isa; },
             "Name of the instruction set, as GAUSSMIX_ISA takes it.")
-        .def("step", bound_step, nb::sig(kStepSignature), "rows"_a.noconvert(), "row_weight"_a.noconvert().none(),
-             "given"_a.noconvert().none(), "origin"_a.none(), "log_scale"_a.none(), "means"_a.none(), "factor_shape"_a,
-             "factors"_a.none(), "anchor"_a.none(), "rule"_a, "second"_a, "n_threads"_a,
-             "order"_a.noconvert().none() = nb::none(), "labels"_a.noconvert().none() = nb::none(),
-             "bounds"_a.noconvert().none() = nb::none(), "motion"_a.noconvert().none() = nb::none(),
-             "in_single"_a = false, "projection"_a.none() = nb::none(), "weight_scale"_a = 1.0,
-             "log_prior"_a.noconvert().none() = nb::none(), "prior_places"_a.noconvert().none() = nb::none(),
-             "log_background"_a = -__builtin_inf(),
+        .def("step", bound_step, "rows"_a.noconvert(), "row_weight"_a.noconvert().none(), "given"_a.noconvert().none(),
+             "origin"_a.none(), "log_scale"_a.none(), "means"_a.none(), "factor_shape"_a, "factors"_a.none(),
+             "anchor"_a.none(), "rule"_a, "second"_a, "n_threads"_a, "order"_a.noconvert().none() = nb::none(),
+             "labels"_a.noconvert().none() = nb::none(), "bounds"_a.noconvert().none() = nb::none(),
+             "motion"_a.noconvert().none() = nb::none(), "in_single"_a = false, "projection"_a.none() = nb::none(),
+             "weight_scale"_a = 1.0, "log_prior"_a.noconvert().none() = nb::none(),
+             "prior_places"_a.noconvert().none() = nb::none(), "log_background"_a = -__builtin_inf(),
              "Sum responsibility-weighted moments: (log_likelihood, mass, first, second, n_far, n_near, background's "
              "mass).")
-        .def("evaluate", bound_evaluate, nb::sig(kEvaluateSignature), "rows"_a.noconvert(), "origin"_a.none(),
-             "log_scale"_a, "means"_a, "factor_shape"_a, "factors"_a, "output"_a, "n_threads"_a,
-             "log_background"_a = -__builtin_inf(),
+        .def("evaluate", bound_evaluate, "rows"_a.noconvert(), "origin"_a.none(), "log_scale"_a, "means"_a,
+             "factor_shape"_a, "factors"_a, "output"_a, "n_threads"_a, "log_background"_a = -__builtin_inf(),
              "Log density, responsibilities, weighted log densities or label of each row.")
-        .def("score_products", bound_score_products, nb::sig(kScoresSignature), "rows"_a.noconvert(),
-             "row_weight"_a.noconvert().none(), "log_scale"_a, "means"_a, "factor_shape"_a, "factors"_a,
-             "log_prior"_a.noconvert().none(), "prior_places"_a.noconvert().none(), "log_background"_a, "whitening"_a,
-             "second"_a, "order"_a.noconvert().none(), "n_threads"_a,
+        .def("score_products", bound_score_products, "rows"_a.noconvert(), "row_weight"_a.noconvert().none(),
+             "log_scale"_a, "means"_a, "factor_shape"_a, "factors"_a, "log_prior"_a.noconvert().none(),
+             "prior_places"_a.noconvert().none(), "log_background"_a, "whitening"_a, "second"_a,
+             "order"_a.noconvert().none(), "n_threads"_a,
              "Products of the scores of rows, in panels of four numbers: (of all, of each component, n_far).")
-        .def("measure_motion", bound_measure_motion, nb::sig(kMotionSignature), "factor_shape"_a, "means_before"_a,
-             "factors_before"_a.noconvert(), "means_after"_a, "factors_after"_a.noconvert(),
+        .def("measure_motion", bound_measure_motion, "factor_shape"_a, "means_before"_a, "factors_before"_a.noconvert(),
+             "means_after"_a, "factors_after"_a.noconvert(),
              "How components moved between two steps, as the second takes it to move `bounds`: (2, n_components).")
-        .def("factorise", bound_factorise, nb::sig(kFactoriseSignature), "covariances"_a,
+        .def("factorise", bound_factorise, "covariances"_a,
              "Whitening factors W with W' W the inverse, log |det W|, and which covariances are not positive "
              "definite.")
-        .def("gram", bound_gram, nb::sig(kGramSignature), "factors"_a,
-             "W' W of each factor W, (n, n_features, n_features).")
+        .def("gram", bound_gram, "factors"_a, "W' W of each factor W, (n, n_features, n_features).")
         .def("work_per_row", bound_work_per_row, "factor_shape"_a, "n_components"_a, "n_features"_a, "n_factors"_a = 0,
              "Multiply-adds of a step for each row, about: an exponential counts as 20.")
-        .def("log", bound_log, nb::sig(kLogSignature), "numbers"_a,
-             "Natural logarithm of each number, the same bits on every processor.");
+        .def("log", bound_log, "numbers"_a, "Natural logarithm of each number, the same bits on every processor.");
     bind_axes(type);
     bind_draws(type);
     bind_em(type);

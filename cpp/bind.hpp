@@ -2,7 +2,13 @@
 #pragma once
 #include <nanobind/nanobind.h>
 
+#include <functional>
+#include <optional>
+#include <type_traits>
+#include <utility>
+
 #include "arguments.hpp"
+#include "spans.hpp"
 
 namespace gaussmix {
 
@@ -15,20 +21,43 @@ inline bool is_interrupted() {
     return PyErr_CheckSignals() != 0;
 }
 
-inline int check_threads(int n_threads) {
-    require(n_threads >= 1, "n_threads must be at least 1");
-    return n_threads;
-}
-
-// Runs a pass without the GIL; an interrupt's exception goes on to the caller.
+// Makes a pass without the GIL. Where it is interrupted, or says that it is not complete, the exception goes on to the
+// caller.
 template <class Pass>
-void without_gil(Pass&& pass) {
+void without_gil(int n_threads, Pass&& pass, std::function<bool()> is_over = is_interrupted) {
+    require(n_threads >= 1, "n_threads must be at least 1");
+    Interrupt interrupt(std::move(is_over));
+    const Execution execution{n_threads, interrupt};
     bool is_complete;
     {
         const nb::gil_scoped_release release;
-        is_complete = pass();
+        if constexpr (std::is_void_v<decltype(pass(execution))>) {
+            pass(execution);
+            is_complete = !interrupt.has_come();
+        } else {
+            is_complete = pass(execution);
+        }
     }
     if (!is_complete) throw nb::python_error();
+}
+
+// Room for second moments, in the shape that `second` gives them.
+inline std::optional<NewArray<double>> new_second(const Shape& shape) {
+    const auto count = static_cast<std::size_t>(shape.n_components),
+               features = static_cast<std::size_t>(shape.n_features),
+               projected = static_cast<std::size_t>(shape.n_projected);
+    switch (shape.second) {
+        case Second::trace: return NewArray<double>({count});
+        case Second::diagonal: return NewArray<double>({count, features});
+        case Second::full: return NewArray<double>({count, features, features});
+        case Second::projected: return NewArray<double>({count, features, projected + 1});
+        default: return std::nullopt;
+    }
+}
+
+inline std::optional<Result<double>> released(std::optional<NewArray<double>>& array) {
+    if (!array) return std::nullopt;
+    return array->release();
 }
 
 // Methods of one file each.

@@ -12,50 +12,42 @@ namespace gaussmix {
 
 namespace {
 
-std::tuple<Result<double, 2>, Result<double, 3>> bound_principal_axes(const Target& target,
-                                                                      const Contiguous<3>& matrices) {
+std::tuple<Result<double>, Result<double>> bound_principal_axes(const Target& target,
+                                                                const Contiguous<double, 3>& matrices) {
     const std::size_t count = matrices.shape(0), features = matrices.shape(1);
     require(matrices.shape(2) == features, "matrices must have shape (n, n_features, n_features)");
-    NewArray<double, 2> spectra({count, features});
-    NewArray<double, 3> axes({count, features, features});
-    Interrupt interrupt(is_interrupted);
-    without_gil([&] {
+    NewArray<double> spectra({count, features});
+    NewArray<double> axes({count, features, features});
+    without_gil(1, [&](const Execution& execution) {
         return principal_axes(*target.kernels, static_cast<Index>(count), static_cast<Index>(features), matrices.data(),
-                              spectra.data(), axes.data(), interrupt);
+                              spectra.data(), axes.data(), execution.interrupt);
     });
     return {spectra.release(), axes.release()};
 }
 
-Result<double, 2> bound_shared_axes(const Target& target, const Contiguous<3>& scatters, const Contiguous<2>& start,
-                                    const Maybe<1>& importance, int most_sweeps) {
+Result<double> bound_shared_axes(const Target& target, const Contiguous<double, 3>& scatters,
+                                 const Contiguous<double, 2>& start, const Maybe<1>& importance, int most_sweeps) {
     const std::size_t count = scatters.shape(0), features = scatters.shape(1);
     require(scatters.shape(2) == features, "scatters must have shape (n_components, n_features, n_features)");
     require(start.shape(0) == features && start.shape(1) == features, "start must have shape (n_features, n_features)");
     require(!importance || importance->shape(0) == count, "importance must have shape (n_components,)");
-    NewArray<double, 2> axes({features, features});
+    NewArray<double> axes({features, features});
     std::copy_n(start.data(), features * features, axes.data());
     const ScattersView view{static_cast<Index>(count), static_cast<Index>(features), scatters.data(),
                             importance ? importance->data() : nullptr};
-    Interrupt interrupt(is_interrupted);
-    without_gil([&] { return shared_axes(*target.kernels, view, most_sweeps, axes.data(), interrupt); });
+    without_gil(1, [&](const Execution& execution) {
+        return shared_axes(*target.kernels, view, most_sweeps, axes.data(), execution.interrupt);
+    });
     return axes.release();
 }
 
 }  // namespace
 
-#define FLOATS "numpy.typing.NDArray[numpy.float64]"
-constexpr const char* kPrincipalSignature =
-    "def principal_axes(self, matrices: " FLOATS ") -> tuple[" FLOATS ", " FLOATS "]";
-constexpr const char* kSharedSignature = "def shared_axes(self, scatters: " FLOATS ", start: " FLOATS
-                                         ", importance: " FLOATS " | None, most_sweeps: int) -> " FLOATS;
-#undef FLOATS
-
 void bind_axes(nb::class_<Target>& type) {
     using namespace nb::literals;
-    type.def("principal_axes", bound_principal_axes, nb::sig(kPrincipalSignature), "matrices"_a,
+    type.def("principal_axes", bound_principal_axes, "matrices"_a,
              "Eigenvalues of positive semidefinite matrices, largest first, and eigenvectors in columns.")
-        .def("shared_axes", bound_shared_axes, nb::sig(kSharedSignature), "scatters"_a, "start"_a,
-             "importance"_a.none(), "most_sweeps"_a,
+        .def("shared_axes", bound_shared_axes, "scatters"_a, "start"_a, "importance"_a.none(), "most_sweeps"_a,
              "Axes near `start`, in columns, that scatters share best; None weighs them by their volumes.");
 }
 

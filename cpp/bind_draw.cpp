@@ -9,19 +9,15 @@ namespace gaussmix {
 
 namespace {
 
-using Words = nb::ndarray<const std::uint32_t, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
+using Words = Contiguous<std::uint32_t, 2>;
 
-void bound_draw(const Target& target, const Contiguous<1>& cumulative, const Contiguous<2>& means, int factor_shape,
-                const Factors& factors, std::uint64_t key, const Writable<double, 2>& rows,
+void bound_draw(const Target& target, const Contiguous<double, 1>& cumulative, const Contiguous<double, 2>& means,
+                int factor_shape, const Factors& factors, std::uint64_t key, const Writable<double, 2>& rows,
                 const Writable<std::int64_t, 1>& labels, int n_threads) {
     require(means.shape(1) > 0, "means must have features");
     DrawView view{};
-    view.shape = {count_components(cumulative, means, {}, {}),
-                  static_cast<Index>(means.shape(1)),
-                  to_factor_shape(factor_shape),
-                  false,
-                  Rule::soft,
-                  Second::none};
+    view.shape =
+        shape_of(count_components(cumulative, means, {}, {}), static_cast<Index>(means.shape(1)), factor_shape);
     require(means.shape(0) == cumulative.shape(0), "cumulative and means must be of as many components");
     const ParametersView parameters = view_gaussians(means, factors, view.shape);
     require(rows.shape(1) == means.shape(1) && rows.shape(0) == labels.shape(0),
@@ -33,33 +29,26 @@ void bound_draw(const Target& target, const Contiguous<1>& cumulative, const Con
     view.key = key;
     view.rows = rows.data();
     view.labels = labels.data();
-    Interrupt interrupt(is_interrupted);
-    const Execution execution{check_threads(n_threads), interrupt};
-    without_gil([&] { return draw(*target.kernels, view, static_cast<Index>(rows.shape(0)), execution); });
+    without_gil(n_threads, [&](const Execution& execution) {
+        return draw(*target.kernels, view, static_cast<Index>(rows.shape(0)), execution);
+    });
 }
 
-Result<double, 2> bound_normals(const Target& target, const Words& words) {
+Result<double> bound_normals(const Target& target, const Words& words) {
     require(words.shape(1) == 4, "words must have shape (n, 4)");
-    NewArray<double, 2> out({words.shape(0), 2});
+    NewArray<double> out({words.shape(0), 2});
     target.kernels->normals(words.data(), static_cast<Index>(words.shape(0)), out.data());
     return out.release();
 }
 
 }  // namespace
 
-#define FLOATS "numpy.typing.NDArray[numpy.float64]"
-constexpr const char* kDrawSignature =
-    "def draw(self, cumulative: " FLOATS ", means: " FLOATS ", factor_shape: int, factors: " FLOATS
-    ", key: int, rows: " FLOATS ", labels: numpy.typing.NDArray[numpy.int64], n_threads: int) -> None";
-constexpr const char* kNormalsSignature = "def normals(self, words: numpy.typing.NDArray[numpy.uint32]) -> " FLOATS;
-#undef FLOATS
-
 void bind_draws(nb::class_<Target>& type) {
     using namespace nb::literals;
-    type.def("draw", bound_draw, nb::sig(kDrawSignature), "cumulative"_a, "means"_a, "factor_shape"_a, "factors"_a,
-             "key"_a, "rows"_a.noconvert(), "labels"_a.noconvert(), "n_threads"_a,
+    type.def("draw", bound_draw, "cumulative"_a, "means"_a, "factor_shape"_a, "factors"_a, "key"_a,
+             "rows"_a.noconvert(), "labels"_a.noconvert(), "n_threads"_a,
              "Fill rows and labels with draws of a mixture: each row a function of the key and its number.")
-        .def("normals", bound_normals, nb::sig(kNormalsSignature), "words"_a.noconvert(),
+        .def("normals", bound_normals, "words"_a.noconvert(),
              "Two standard normal numbers of each four words of random bits (n, 4), by Box and Muller.");
 }
 

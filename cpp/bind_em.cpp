@@ -21,19 +21,22 @@ namespace gaussmix {
 
 namespace {
 
+using Letters = std::tuple<int, int, int>;  // volume, shape and orientation of an algebra
+using LimitNumbers = std::tuple<double, double, double, double>;
+
 Across to_across(int value) {
     require(value >= 0 && value <= static_cast<int>(Across::own), "an algebra's parts are 0, 1 or 2");
     return static_cast<Across>(value);
 }
 
-Algebra to_algebra(const std::tuple<int, int, int>& letters) {
+Algebra to_algebra(const Letters& letters) {
     const auto [volume, shape, orientation] = letters;
     const Algebra algebra{to_across(volume), to_across(shape), to_across(orientation)};
     require(is_known(algebra), "no family has such an algebra");
     return algebra;
 }
 
-Limits to_limits(const std::tuple<double, double, double, double>& limits) {
+Limits to_limits(const LimitNumbers& limits) {
     return {std::get<0>(limits), std::get<1>(limits), std::get<2>(limits), std::get<3>(limits)};
 }
 
@@ -49,9 +52,8 @@ double* written(const Array& array, std::size_t size, const char* message) {
     return array.data();
 }
 
-EmView view_em(const Rows& rows, const RowWeight& row_weight, const std::tuple<int, int, int>& letters,
-               const Writable<double, 1>& weights, const Contiguous<1>& ridge,
-               const std::tuple<double, double, double, double>& limits) {
+EmView view_em(const Rows& rows, const RowWeight& row_weight, const Letters& letters,
+               const Writable<double, 1>& weights, const Contiguous<double, 1>& ridge, const LimitNumbers& limits) {
     EmView task{};
     task.rows = view_rows(rows, {});
     task.row_weight = view_row_weight(row_weight, task.rows.n_rows);
@@ -77,7 +79,7 @@ TotalView view_total(const EmView& task, const Maybe<1>& centre, const Maybe<2>&
 
 // A mixture that is written where it lies, and the factors of its covariances.
 struct Written {
-    NewArray<double, 1> factors, log_abs_det;
+    NewArray<double> factors, log_abs_det;
     MixtureView view;
 
     Written(const EmView& task, const Writable<double, 1>& weights, const Writable<double, 2>& means,
@@ -98,14 +100,14 @@ private:
     }
 };
 
-Result<double, 1> released(const Numbers& numbers) {
-    NewArray<double, 1> out({numbers.size()});
+Result<double> released(const Numbers& numbers) {
+    NewArray<double> out({numbers.size()});
     std::copy(numbers.begin(), numbers.end(), out.data());
     return out.release();
 }
 
 // One after the other.
-Result<double, 1> joined(const std::vector<Numbers>& each) {
+Result<double> joined(const std::vector<Numbers>& each) {
     Numbers all;
     for (const Numbers& numbers : each) all.insert(all.end(), numbers.begin(), numbers.end());
     return released(all);
@@ -113,8 +115,8 @@ Result<double, 1> joined(const std::vector<Numbers>& each) {
 
 // Whether it has sticks, alpha, the limit on components; the mean, precision and degrees of freedom; the scale and its
 // roots; the log normaliser, the weight of all rows, the unit of weights; whether it is of a point.
-using Belief = std::tuple<std::tuple<bool, double, Index>, Contiguous<1>, double, double, Contiguous<1>, Maybe<2>,
-                          double, double, double, bool>;
+using Belief = std::tuple<std::tuple<bool, double, Index>, Contiguous<double, 1>, double, double, Contiguous<double, 1>,
+                          Maybe<2>, double, double, double, bool>;
 
 std::optional<BeliefView> view_belief(const std::optional<Belief>& belief, const Algebra& algebra, Index n_features) {
     if (!belief) return std::nullopt;
@@ -143,13 +145,12 @@ ErrorView view_known(const Known& known, const RowsView& rows) {
 }
 
 // Log-likelihoods, bounds, factors, log |det|.
-using EmResult = std::tuple<Result<double, 1>, Result<double, 1>, Result<double, 1>, Result<double, 1>>;
+using EmResult = std::tuple<Result<double>, Result<double>, Result<double>, Result<double>>;
 
 EmResult bound_run_em(const Target& target, const Rows& rows, const RowWeight& row_weight, double total_weight,
-                      const std::tuple<int, int, int>& letters, const Writable<double, 1>& weights,
-                      const Writable<double, 2>& means, const Writable<double, 1>& covariances, const Maybe<1>& centre,
-                      const Maybe<2>& total, const Contiguous<1>& ridge,
-                      const std::tuple<double, double, double, double>& limits, double tolerance, double previous,
+                      const Letters& letters, const Writable<double, 1>& weights, const Writable<double, 2>& means,
+                      const Writable<double, 1>& covariances, const Maybe<1>& centre, const Maybe<2>& total,
+                      const Contiguous<double, 1>& ridge, const LimitNumbers& limits, double tolerance, double previous,
                       Index max_steps, double seconds, const std::optional<Belief>& belief, const Known& known,
                       int n_threads) {
     EmView task = view_em(rows, row_weight, letters, weights, ridge, limits);
@@ -164,30 +165,25 @@ EmResult bound_run_em(const Target& target, const Rows& rows, const RowWeight& r
     const std::optional<BeliefView> prior = view_belief(belief, task.algebra, task.rows.n_features);
     task.belief = prior ? &*prior : nullptr;
     Written mixture(task, weights, means, covariances);
-    Interrupt interrupt(is_interrupted);
-    const Execution execution{check_threads(n_threads), interrupt};
     Numbers log_likelihoods, objectives;
-    without_gil(
-        [&] { return run_em(*target.kernels, task, execution, mixture.view, log_likelihoods, nullptr, &objectives); });
+    without_gil(n_threads, [&](const Execution& execution) {
+        return run_em(*target.kernels, task, execution, mixture.view, log_likelihoods, nullptr, &objectives);
+    });
     return {released(log_likelihoods), released(objectives), mixture.factors.release(), mixture.log_abs_det.release()};
 }
 
 // Gain, middle, whitening, weights, means, factors.
-using HalvesResult =
-    std::tuple<double, Result<double, 1>, Result<double, 1>, Result<double, 1>, Result<double, 1>, Result<double, 1>>;
+using HalvesResult = std::tuple<double, Result<double>, Result<double>, Result<double>, Result<double>, Result<double>>;
 
-HalvesResult bound_halved(const Target& target, const Contiguous<2>& rows, const Contiguous<1>& weight, bool is_full,
-                          const Contiguous<1>& scale, const Contiguous<1>& cuts) {
+HalvesResult bound_halved(const Target& target, const Contiguous<double, 2>& rows, const Contiguous<double, 1>& weight,
+                          bool is_full, const Contiguous<double, 1>& scale, const Contiguous<double, 1>& cuts) {
     const auto n_rows = static_cast<Index>(rows.shape(0)), d = static_cast<Index>(rows.shape(1));
     require(n_rows > 0 && d > 0 && weight.size() == rows.shape(0), "weight must have shape (n_rows,)");
     require(scale.size() == rows.shape(1) && cuts.size() == 1 + rows.shape(1), "scale or cuts do not fit the rows");
     const GroupView group{n_rows, d, rows.data(), weight.data()};
-    Interrupt interrupt(is_interrupted);
-    const Execution execution{1, interrupt};
     Halves halves;
-    without_gil([&] {
+    without_gil(1, [&](const Execution& execution) {
         halves = halved(*target.kernels, group, is_full, scale.data(), cuts.data(), execution);
-        return !interrupt.has_come();
     });
     const Mixture& mixture = halves.mixture;
     return {halves.gain,
@@ -199,14 +195,14 @@ HalvesResult bound_halved(const Target& target, const Contiguous<2>& rows, const
 }
 
 // The mean bound, weights, means, covariances.
-using ColumnResult = std::tuple<double, Result<double, 1>, Result<double, 2>, Result<double, 1>>;
+using ColumnResult = std::tuple<double, Result<double>, Result<double>, Result<double>>;
 
-ColumnResult bound_settle_column(const Target& target, const Rows& rows, const Contiguous<1>& row_weight,
-                                 const std::tuple<int, int, int>& letters, const Contiguous<1>& weights,
-                                 const Contiguous<2>& means, const Contiguous<1>& covariances,
-                                 const Contiguous<1>& ridge, const std::tuple<double, double, double, double>& limits,
-                                 double tolerance, Index max_steps, double seconds, double gain, Index most,
-                                 const Contiguous<1>& uniform, const Belief& belief, int n_threads) {
+ColumnResult bound_settle_column(const Target& target, const Rows& rows, const Contiguous<double, 1>& row_weight,
+                                 const Letters& letters, const Contiguous<double, 1>& weights,
+                                 const Contiguous<double, 2>& means, const Contiguous<double, 1>& covariances,
+                                 const Contiguous<double, 1>& ridge, const LimitNumbers& limits, double tolerance,
+                                 Index max_steps, double seconds, double gain, Index most,
+                                 const Contiguous<double, 1>& uniform, const Belief& belief, int n_threads) {
     ColumnView task{};
     EmView& em = task.em;
     em.rows = view_rows(rows, {});
@@ -239,19 +235,19 @@ ColumnResult bound_settle_column(const Target& target, const Rows& rows, const C
     std::copy_n(means.data(), n_components, mixture.means.begin());
     std::copy_n(covariances.data(), n_components, mixture.covariances.begin());
     double objective = 0;
-    Interrupt interrupt(is_interrupted);
-    const Execution execution{check_threads(n_threads), interrupt};
-    without_gil([&] { return settle_column(*target.kernels, task, execution, mixture, objective); });
-    NewArray<double, 2> places({mixture.means.size(), 1});
+    without_gil(n_threads, [&](const Execution& execution) {
+        return settle_column(*target.kernels, task, execution, mixture, objective);
+    });
+    NewArray<double> places({mixture.means.size(), 1});
     std::copy(mixture.means.begin(), mixture.means.end(), places.data());
     return {objective, released(mixture.weights), places.release(), released(mixture.covariances)};
 }
 
 // log Gamma and its derivative.
-using GammasResult = std::tuple<Result<double, 1>, Result<double, 1>>;
+using GammasResult = std::tuple<Result<double>, Result<double>>;
 
-GammasResult bound_gammas(const Target& target, const Contiguous<1>& numbers) {
-    NewArray<double, 1> logs({numbers.size()}), derivatives({numbers.size()});
+GammasResult bound_gammas(const Target& target, const Contiguous<double, 1>& numbers) {
+    NewArray<double> logs({numbers.size()}), derivatives({numbers.size()});
     gammas(*target.kernels, numbers.data(), static_cast<Index>(numbers.size()), logs.data(), derivatives.data());
     return {logs.release(), derivatives.release()};
 }
@@ -290,12 +286,12 @@ Judgement to_judgement(const Judged& judged) {
 // no move has hope, and whether one was refused because it adds an unsound component.
 using ClimbResult = std::tuple<Index, double, Index, Index, bool, bool>;
 
-ClimbResult bound_climb(const Target& target, const Rows& rows, const RowWeight& row_weight,
-                        const std::tuple<int, int, int>& letters, const Writable<double, 1>& weights,
-                        const Writable<double, 2>& means, const Writable<double, 1>& covariances,
-                        const Contiguous<1>& ridge, const std::tuple<double, double, double, double>& limits,
-                        double log_likelihood, const Contiguous<1>& within, const Judged& judged, bool has_swaps,
-                        const Contiguous<1>& uniform, Index cursor, const nb::callable& is_unwanted, int n_threads) {
+ClimbResult bound_climb(const Target& target, const Rows& rows, const RowWeight& row_weight, const Letters& letters,
+                        const Writable<double, 1>& weights, const Writable<double, 2>& means,
+                        const Writable<double, 1>& covariances, const Contiguous<double, 1>& ridge,
+                        const LimitNumbers& limits, double log_likelihood, const Contiguous<double, 1>& within,
+                        const Judged& judged, bool has_swaps, const Contiguous<double, 1>& uniform, Index cursor,
+                        const nb::typed<nb::callable, bool()>& is_unwanted, int n_threads) {
     ClimbView task{};
     task.em = view_em(rows, row_weight, letters, weights, ridge, limits);
     const RowsView& view = task.em.rows;
@@ -314,58 +310,58 @@ ClimbResult bound_climb(const Target& target, const Rows& rows, const RowWeight&
     task.n_uniform = static_cast<Index>(uniform.size());
     const Written mixture(task.em, weights, means, covariances);
     bool is_stopped = false;
-    Interrupt interrupt([&] {
+    const auto is_over = [&] {
         const nb::gil_scoped_acquire acquire;
         return PyErr_CheckSignals() != 0 || (is_stopped = nb::cast<bool>(is_unwanted()));
-    });
-    const Execution execution{check_threads(n_threads), interrupt};
+    };
     Climbed climbed{-1, log_likelihood, 0, cursor, false, false};
-    without_gil([&] { return climb(*target.kernels, task, execution, mixture.view, climbed) || is_stopped; });
+    without_gil(
+        n_threads,
+        [&](const Execution& execution) {
+            return climb(*target.kernels, task, execution, mixture.view, climbed) || is_stopped;
+        },
+        is_over);
     return {climbed.n_moves, climbed.log_likelihood, climbed.n_unsound,
             climbed.cursor,  climbed.is_hopeless,    climbed.has_refused};
 }
 
 // Distinct rows, their weights, and the rank of each row.
-using DistinctResult = std::tuple<Result<double, 2>, Result<double, 1>, Result<std::int64_t, 1>>;
+using DistinctResult = std::tuple<Result<double>, Result<double>, Result<std::int64_t>>;
 
 DistinctResult bound_distinct_rows(const Target&, const Rows& rows, const RowWeight& row_weight) {
     const RowsView view = view_rows(rows, {});
     const RowWeightView weight = view_row_weight(row_weight, view.n_rows);
-    Interrupt interrupt(is_interrupted);
     DistinctRows found;
-    without_gil([&] {
-        found = distinct_rows(view, weight, interrupt.listener());
-        return !interrupt.has_come();
-    });
+    without_gil(
+        1, [&](const Execution& execution) { found = distinct_rows(view, weight, execution.interrupt.listener()); });
     const std::size_t n_rows = found.places.size();
-    NewArray<double, 2> distinct({n_rows, static_cast<std::size_t>(view.n_features)});
-    NewArray<double, 1> weights({n_rows});
-    NewArray<std::int64_t, 1> rank({found.rank.size()});
-    without_gil([&] {
-        copy_rows(view, found.places, interrupt.listener(), distinct.data());
-        return !interrupt.has_come();
+    NewArray<double> distinct({n_rows, static_cast<std::size_t>(view.n_features)});
+    NewArray<double> weights({n_rows});
+    NewArray<std::int64_t> rank({found.rank.size()});
+    without_gil(1, [&](const Execution& execution) {
+        copy_rows(view, found.places, execution.interrupt.listener(), distinct.data());
     });
     std::copy(found.weight.begin(), found.weight.end(), weights.data());
     std::copy(found.rank.begin(), found.rank.end(), rank.data());
     return {distinct.release(), weights.release(), rank.release()};
 }
 
-Result<double, 1> bound_trimmed_variances(const Target&, const Contiguous<2>& rows, const Contiguous<1>& weight,
-                                          double dropped) {
+Result<double> bound_trimmed_variances(const Target&, const Contiguous<double, 2>& rows,
+                                       const Contiguous<double, 1>& weight, double dropped) {
     require(weight.size() == rows.shape(0), "weight must have shape (n_rows,)");
     const auto n_rows = static_cast<Index>(rows.shape(0)), n_features = static_cast<Index>(rows.shape(1));
     require(dropped >= 0, "dropped must be at least 0");
-    NewArray<double, 1> out({rows.shape(1)});
-    Interrupt interrupt(is_interrupted);
-    without_gil([&] {
-        trimmed_variances(rows.data(), weight.data(), n_rows, n_features, dropped, interrupt.listener(), out.data());
-        return !interrupt.has_come();
+    NewArray<double> out({rows.shape(1)});
+    without_gil(1, [&](const Execution& execution) {
+        trimmed_variances(rows.data(), weight.data(), n_rows, n_features, dropped, execution.interrupt.listener(),
+                          out.data());
     });
     return out.release();
 }
 
-Result<std::int64_t, 1> bound_spread_centres(const Target& target, const Rows& rows, const Contiguous<1>& row_weight,
-                                             Index n_components, Index n_candidates, const Contiguous<1>& uniform) {
+Result<std::int64_t> bound_spread_centres(const Target& target, const Rows& rows,
+                                          const Contiguous<double, 1>& row_weight, Index n_components,
+                                          Index n_candidates, const Contiguous<double, 1>& uniform) {
     SpreadView task{};
     task.rows = view_rows(rows, {});
     require(!task.rows.is_float32, "rows must be float64");
@@ -376,11 +372,12 @@ Result<std::int64_t, 1> bound_spread_centres(const Target& target, const Rows& r
     task.n_components = n_components;
     task.n_candidates = n_candidates;
     task.uniform = uniform.data();
-    Interrupt interrupt(is_interrupted);
-    const Execution execution{1, interrupt};  // more threads are hardly faster
     std::vector<Index> places(static_cast<std::size_t>(n_components));
-    without_gil([&] { return spread_centres(*target.kernels, task, execution, places.data()); });
-    NewArray<std::int64_t, 1> out({places.size()});
+    constexpr int kThreads = 1;  // more are hardly faster
+    without_gil(kThreads, [&](const Execution& execution) {
+        return spread_centres(*target.kernels, task, execution, places.data());
+    });
+    NewArray<std::int64_t> out({places.size()});
     std::copy(places.begin(), places.end(), out.data());
     return out.release();
 }
@@ -396,18 +393,17 @@ Index bound_move_centres(const Target& target, const Rows& rows, const RowWeight
     task.settled = settled;
     task.max_passes = max_passes;
     task.centres = centres.data();
-    Interrupt interrupt(is_interrupted);
-    const Execution execution{check_threads(n_threads), interrupt};
     Index n_left = 0;
-    without_gil([&] { return move_centres(*target.kernels, task, execution, n_left); });
+    without_gil(n_threads,
+                [&](const Execution& execution) { return move_centres(*target.kernels, task, execution, n_left); });
     return n_left;
 }
 
-using Integers = nb::ndarray<const std::int64_t, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
+using Integers = Contiguous<std::int64_t, 1>;
 
 GroupsView view_groups(const Rows& rows, const RowWeight& row_weight, const std::tuple<Integers, Integers>& ranges,
                        const std::optional<Integers>& starts_of_weights,
-                       const std::tuple<Contiguous<1>, Contiguous<1>>& weights) {
+                       const std::tuple<Contiguous<double, 1>, Contiguous<double, 1>>& weights) {
     const auto& [first, n_rows] = ranges;
     const Integers& first_weight = starts_of_weights ? *starts_of_weights : first;
     const auto& [total, unit] = weights;
@@ -436,19 +432,17 @@ GroupsView view_groups(const Rows& rows, const RowWeight& row_weight, const std:
 
 // Weights, means, covariances, factors, log |det|, ridges, numbers of steps, which have settled, log-likelihoods,
 // objectives.
-using FitsResult =
-    std::tuple<Result<double, 2>, Result<double, 3>, Result<double, 2>, Result<double, 2>, Result<double, 2>,
-               Result<double, 2>, Result<std::int64_t, 1>, Result<bool, 1>, Result<double, 1>, Result<double, 1>>;
+using FitsResult = std::tuple<Result<double>, Result<double>, Result<double>, Result<double>, Result<double>,
+                              Result<double>, Result<std::int64_t>, Result<bool>, Result<double>, Result<double>>;
 
 // The component of each row.
-using Components = nb::ndarray<const std::int32_t, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
+using Components = Contiguous<std::int32_t, 1>;
 
-RecipeView view_recipe(std::size_t d, const std::tuple<int, int, int>& letters, Index n_components,
-                       const Maybe<2>& centres, const std::optional<Components>& given, Index n_candidates,
-                       const Maybe<2>& uniform, const std::tuple<Index, double>& kmeans, const Maybe<1>& ridge,
-                       const std::tuple<double, double>& automatic, double smallest_spread,
-                       const std::tuple<double, double, double, double>& limits, double tolerance, Index max_steps,
-                       double seconds, bool is_begun) {
+RecipeView view_recipe(std::size_t d, const Letters& letters, Index n_components, const Maybe<2>& centres,
+                       const std::optional<Components>& given, Index n_candidates, const Maybe<2>& uniform,
+                       const std::tuple<Index, double>& kmeans, const Maybe<1>& ridge,
+                       const std::tuple<double, double>& automatic, double smallest_spread, const LimitNumbers& limits,
+                       double tolerance, Index max_steps, double seconds, bool is_begun) {
     RecipeView recipe{};
     recipe.algebra = to_algebra(letters);
     require(n_components > 0, "n_components is 0");
@@ -482,7 +476,7 @@ RecipeView view_recipe(std::size_t d, const std::tuple<int, int, int>& letters, 
 
 // The least weight and the most rows of a group; uniform numbers and draws; EM before and after; how moves are judged, and
 // the patience of swaps.
-using Searched = std::tuple<double, Index, Contiguous<3>, Contiguous<3>, Stop, Stop, Judged, Index>;
+using Searched = std::tuple<double, Index, Contiguous<double, 3>, Contiguous<double, 3>, Stop, Stop, Judged, Index>;
 
 std::optional<SearchView> view_search(const std::optional<Searched>& searched, const RecipeView& recipe) {
     if (!searched) return std::nullopt;
@@ -514,17 +508,17 @@ std::optional<RaceView> view_race(const std::optional<Rules>& rules, const Recip
 }
 
 // Weights, means and covariances of each group.
-using Begun = std::tuple<Contiguous<2>, Contiguous<3>, Contiguous<2>>;
+using Begun = std::tuple<Contiguous<double, 2>, Contiguous<double, 3>, Contiguous<double, 2>>;
 
 FitsResult bound_fit_many(const Target& target, const Rows& rows, const RowWeight& row_weight,
                           const std::tuple<Integers, Integers>& ranges, const std::optional<Integers>& first_weight,
-                          const std::tuple<Contiguous<1>, Contiguous<1>>& weights,
-                          const std::tuple<int, int, int>& letters, Index n_components, const Maybe<2>& centres,
+                          const std::tuple<Contiguous<double, 1>, Contiguous<double, 1>>& weights,
+                          const Letters& letters, Index n_components, const Maybe<2>& centres,
                           const std::optional<Components>& given, Index n_candidates, const Maybe<2>& uniform,
                           const std::tuple<Index, double>& kmeans, const Maybe<1>& ridge,
                           const std::tuple<double, double>& automatic, double smallest_spread,
-                          const std::tuple<double, double, double, double>& limits, double tolerance, Index max_steps,
-                          double seconds, const std::optional<Searched>& searched, const std::optional<Begun>& begun,
+                          const LimitNumbers& limits, double tolerance, Index max_steps, double seconds,
+                          const std::optional<Searched>& searched, const std::optional<Begun>& begun,
                           const std::optional<Rules>& race, const std::optional<Belief>& belief, const Known& known,
                           int n_threads) {
     GroupsView groups = view_groups(rows, row_weight, ranges, first_weight, weights);
@@ -546,11 +540,11 @@ FitsResult bound_fit_many(const Target& target, const Rows& rows, const RowWeigh
     const auto n_groups = static_cast<std::size_t>(groups.n_groups), k = static_cast<std::size_t>(n_components);
     const auto n_covariances = recipe.algebra.is_shared() ? 1 : k;
     const auto size = n_covariances * static_cast<std::size_t>(recipe.algebra.size(groups.rows.n_features));
-    NewArray<double, 2> found({n_groups, k}), covariances({n_groups, size}), factors({n_groups, size});
-    NewArray<double, 2> log_abs_det({n_groups, n_covariances}), ridges({n_groups, d});
-    NewArray<double, 3> means({n_groups, k, d});
-    NewArray<std::int64_t, 1> n_steps({n_groups});
-    NewArray<bool, 1> has_settled({n_groups});
+    NewArray<double> found({n_groups, k}), covariances({n_groups, size}), factors({n_groups, size});
+    NewArray<double> log_abs_det({n_groups, n_covariances}), ridges({n_groups, d});
+    NewArray<double> means({n_groups, k, d});
+    NewArray<std::int64_t> n_steps({n_groups});
+    NewArray<bool> has_settled({n_groups});
     if (begun) {
         const auto& [weights_of, means_of, covariances_of] = *begun;
         require(weights_of.size() == n_groups * k && means_of.size() == n_groups * k * d &&
@@ -563,142 +557,68 @@ FitsResult bound_fit_many(const Target& target, const Rows& rows, const RowWeigh
     std::vector<Numbers> courses(n_groups), objectives(n_groups);
     const FitsView out{found.data(),  means.data(),   covariances.data(), factors.data(), log_abs_det.data(),
                        ridges.data(), n_steps.data(), has_settled.data(), courses,        objectives};
-    Interrupt interrupt(is_interrupted);
-    const Execution execution{check_threads(n_threads), interrupt};
-    without_gil([&] { return fit_many(*target.kernels, groups, recipe, execution, out); });
+    without_gil(n_threads,
+                [&](const Execution& execution) { return fit_many(*target.kernels, groups, recipe, execution, out); });
     return {found.release(),  means.release(),   covariances.release(), factors.release(), log_abs_det.release(),
             ridges.release(), n_steps.release(), has_settled.release(), joined(courses),   joined(objectives)};
 }
 
-Result<double, 1> bound_update(const Target& target, const std::tuple<int, int, int>& letters,
-                               const Contiguous<1>& mass, const Contiguous<1>& second, Index n_features,
-                               const Maybe<1>& current) {
+Result<double> bound_update(const Target& target, const Letters& letters, const Contiguous<double, 1>& mass,
+                            const Contiguous<double, 1>& second, Index n_features, const Maybe<1>& current) {
     const Algebra algebra = to_algebra(letters);
     require(n_features > 0 && mass.size() > 0, "n_features or n_components is 0");
     const std::size_t size =
         (algebra.is_shared() ? 1 : mass.size()) * static_cast<std::size_t>(algebra.size(n_features));
     require(second.size() == size, "second must be of the algebra's size");
     require(!current || current->size() == size, "current must be of the algebra's size");
-    NewArray<double, 1> covariances({size});
+    NewArray<double> covariances({size});
     const SecondSumsView scatter{static_cast<Index>(mass.size()), n_features, mass.data(), second.data()};
-    Interrupt interrupt(is_interrupted);
-    without_gil([&] {
-        update(*target.kernels, algebra, scatter, current ? current->data() : nullptr, interrupt.listener(),
+    without_gil(1, [&](const Execution& execution) {
+        update(*target.kernels, algebra, scatter, current ? current->data() : nullptr, execution.interrupt.listener(),
                covariances.data());
-        return !interrupt.has_come();
     });
     return covariances.release();
 }
 
 }  // namespace
 
-#define FLOATS "numpy.typing.NDArray[numpy.float64]"
-#define STOP "tuple[float, int]"
-#define BELIEF                                                                     \
-    "tuple[tuple[bool, float, int], " FLOATS ", float, float, " FLOATS ", " FLOATS \
-    " | None, float, float, float, "                                               \
-    "bool]"
-#define KNOWN "tuple[bool, " FLOATS " | None]"
-#define JUDGED                                             \
-    "tuple[" STOP ", " STOP ", " STOP ", " STOP            \
-    ", tuple[float, float, float], tuple[int, int, int], " \
-    "tuple[float, float, float]]"
-#define INTEGERS "numpy.typing.NDArray[numpy.int64]"
-constexpr const char* kEmSignature =
-    "def run_em(self, rows: " FLOATS " | numpy.typing.NDArray[numpy.float32], row_weight: " FLOATS
-    " | None, total_weight: float, algebra: tuple[int, int, int], weights: " FLOATS ", means: " FLOATS
-    ", covariances: " FLOATS ", centre: " FLOATS " | None, total: " FLOATS " | None, ridge: " FLOATS
-    ", limits: tuple[float, float, float, float], tolerance: float, previous: float, max_steps: int, seconds: float, "
-    "belief: " BELIEF " | None, known: " KNOWN ", n_threads: int) -> tuple[" FLOATS ", " FLOATS ", " FLOATS ", " FLOATS
-    "]";
-constexpr const char* kColumnSignature =
-    "def settle_column(self, rows: " FLOATS ", row_weight: " FLOATS ", algebra: tuple[int, int, int], weights: " FLOATS
-    ", means: " FLOATS ", covariances: " FLOATS ", ridge: " FLOATS
-    ", limits: tuple[float, float, float, float], tolerance: float, max_steps: int, seconds: float, gain: float, "
-    "most: int, uniform: " FLOATS ", belief: " BELIEF ", n_threads: int) -> tuple[float, " FLOATS ", " FLOATS
-    ", " FLOATS "]";
-constexpr const char* kHalvedSignature =
-    "def halved(self, rows: " FLOATS ", weight: " FLOATS ", is_full: bool, scale: " FLOATS ", cuts: " FLOATS
-    ") -> tuple[float, " FLOATS ", " FLOATS ", " FLOATS ", " FLOATS ", " FLOATS "]";
-constexpr const char* kGammasSignature = "def gammas(self, numbers: " FLOATS ") -> tuple[" FLOATS ", " FLOATS "]";
-constexpr const char* kClimbSignature =
-    "def climb(self, rows: " FLOATS ", row_weight: " FLOATS ", algebra: tuple[int, int, int], weights: " FLOATS
-    ", means: " FLOATS ", covariances: " FLOATS ", ridge: " FLOATS
-    ", limits: tuple[float, float, float, float], log_likelihood: float, within: " FLOATS ", judged: " JUDGED
-    ", has_swaps: bool, uniform: " FLOATS
-    ", cursor: int, is_unwanted: collections.abc.Callable[[], bool], n_threads: int) "
-    "-> tuple[int, float, int, int, bool, bool]";
-constexpr const char* kDistinctSignature =
-    "def distinct_rows(self, rows: " FLOATS " | numpy.typing.NDArray[numpy.float32], row_weight: " FLOATS
-    " | None) -> tuple[" FLOATS ", " FLOATS ", numpy.typing.NDArray[numpy.int64]]";
-constexpr const char* kTrimmedSignature =
-    "def trimmed_variances(self, rows: " FLOATS ", weight: " FLOATS ", dropped: float) -> " FLOATS;
-constexpr const char* kSpreadSignature = "def spread_centres(self, rows: " FLOATS ", row_weight: " FLOATS
-                                         ", n_components: int, n_candidates: int, uniform: " FLOATS ") -> " INTEGERS;
-constexpr const char* kCentresSignature =
-    "def move_centres(self, rows: " FLOATS " | numpy.typing.NDArray[numpy.float32], row_weight: " FLOATS
-    " | None, centres: " FLOATS ", settled: float, max_passes: int, n_threads: int) -> int";
-constexpr const char* kUpdateSignature =
-    "def update(self, algebra: tuple[int, int, int], mass: " FLOATS ", second: " FLOATS
-    ", n_features: int, current: " FLOATS " | None) -> " FLOATS;
-constexpr const char* kManySignature =
-    "def fit_many(self, rows: " FLOATS " | numpy.typing.NDArray[numpy.float32], row_weight: " FLOATS
-    " | None, ranges: tuple[" INTEGERS ", " INTEGERS "], first_weight: " INTEGERS " | None, weights: tuple[" FLOATS
-    ", " FLOATS "], algebra: tuple[int, int, int], n_components: int, centres: " FLOATS
-    " | None, given: numpy.typing.NDArray[numpy.int32] | None, n_candidates: int, uniform: " FLOATS
-    " | None, kmeans: tuple[int, float], ridge: " FLOATS
-    " | None, automatic: tuple[float, float], smallest_spread: float, limits: tuple[float, float, float, float], "
-    "tolerance: float, max_steps: int, seconds: float, searched: tuple[float, int, " FLOATS ", " FLOATS ", " STOP
-    ", " STOP ", " JUDGED ", int] | None, begun: tuple[" FLOATS ", " FLOATS ", " FLOATS
-    "] | None, race: tuple[float, int, int, float, float, float, tuple[int, float, float]] | None, belief: " BELIEF
-    " | None, known: " KNOWN ", n_threads: int) -> tuple[" FLOATS ", " FLOATS ", " FLOATS ", " FLOATS ", " FLOATS
-    ", " FLOATS ", " INTEGERS ", numpy.typing.NDArray[numpy.bool_], " FLOATS ", " FLOATS "]";
-#undef INTEGERS
-#undef JUDGED
-#undef KNOWN
-#undef STOP
-#undef BELIEF
-#undef FLOATS
-
 void bind_em(nb::class_<Target>& type) {
     using namespace nb::literals;
-    type.def("run_em", bound_run_em, nb::sig(kEmSignature), "rows"_a.noconvert(), "row_weight"_a.noconvert().none(),
-             "total_weight"_a, "algebra"_a, "weights"_a.noconvert(), "means"_a.noconvert(), "covariances"_a.noconvert(),
+    type.def("run_em", bound_run_em, "rows"_a.noconvert(), "row_weight"_a.noconvert().none(), "total_weight"_a,
+             "algebra"_a, "weights"_a.noconvert(), "means"_a.noconvert(), "covariances"_a.noconvert(),
              "centre"_a.none(), "total"_a.none(), "ridge"_a, "limits"_a, "tolerance"_a, "previous"_a, "max_steps"_a,
              "seconds"_a, "belief"_a.none(), "known"_a, "n_threads"_a,
              "Make steps of EM and write the mixture where it lies: (log_likelihood, objective, factors, log_abs_det).")
-        .def("settle_column", bound_settle_column, nb::sig(kColumnSignature), "rows"_a.noconvert(), "row_weight"_a,
-             "algebra"_a, "weights"_a, "means"_a, "covariances"_a, "ridge"_a, "limits"_a, "tolerance"_a, "max_steps"_a,
-             "seconds"_a, "gain"_a, "most"_a, "uniform"_a, "belief"_a, "n_threads"_a,
+        .def("settle_column", bound_settle_column, "rows"_a.noconvert(), "row_weight"_a, "algebra"_a, "weights"_a,
+             "means"_a, "covariances"_a, "ridge"_a, "limits"_a, "tolerance"_a, "max_steps"_a, "seconds"_a, "gain"_a,
+             "most"_a, "uniform"_a, "belief"_a, "n_threads"_a,
              "Raise the bound of a column by moves and EM: (bound, weights, means, covariances).")
-        .def("halved", bound_halved, nb::sig(kHalvedSignature), "rows"_a, "weight"_a, "is_full"_a, "scale"_a, "cuts"_a,
+        .def("halved", bound_halved, "rows"_a, "weight"_a, "is_full"_a, "scale"_a, "cuts"_a,
              "Split rows into halves by EM from two cuts: (gain, middle, whitening, weights, means, factors).")
-        .def("gammas", bound_gammas, nb::sig(kGammasSignature), "numbers"_a,
+        .def("gammas", bound_gammas, "numbers"_a,
              "Logarithm of the gamma function of each positive number, and its derivative.")
         .def(
-            "climb", bound_climb, nb::sig(kClimbSignature), "rows"_a, "row_weight"_a, "algebra"_a,
-            "weights"_a.noconvert(), "means"_a.noconvert(), "covariances"_a.noconvert(), "ridge"_a, "limits"_a,
-            "log_likelihood"_a, "within"_a, "judged"_a, "has_swaps"_a, "uniform"_a, "cursor"_a, "is_unwanted"_a,
-            "n_threads"_a,
+            "climb", bound_climb, "rows"_a, "row_weight"_a, "algebra"_a, "weights"_a.noconvert(), "means"_a.noconvert(),
+            "covariances"_a.noconvert(), "ridge"_a, "limits"_a, "log_likelihood"_a, "within"_a, "judged"_a,
+            "has_swaps"_a, "uniform"_a, "cursor"_a, "is_unwanted"_a, "n_threads"_a,
             "Move components while that helps: (n_moves, log_likelihood, n_unsound, cursor, is_hopeless, has_refused).")
-        .def("distinct_rows", bound_distinct_rows, nb::sig(kDistinctSignature), "rows"_a.noconvert(),
-             "row_weight"_a.noconvert().none(), "Distinct rows in lexicographic order: (rows, weight, rank).")
-        .def("trimmed_variances", bound_trimmed_variances, nb::sig(kTrimmedSignature), "rows"_a, "weight"_a,
-             "dropped"_a, "Variances of columns without some weight at each end.")
-        .def("spread_centres", bound_spread_centres, nb::sig(kSpreadSignature), "rows"_a.noconvert(), "row_weight"_a,
-             "n_components"_a, "n_candidates"_a, "uniform"_a,
-             "Places of rows far from each other, as greedy k-means++ draws them.")
-        .def("move_centres", bound_move_centres, nb::sig(kCentresSignature), "rows"_a.noconvert(),
-             "row_weight"_a.noconvert().none(), "centres"_a.noconvert(), "settled"_a, "max_passes"_a, "n_threads"_a,
+        .def("distinct_rows", bound_distinct_rows, "rows"_a.noconvert(), "row_weight"_a.noconvert().none(),
+             "Distinct rows in lexicographic order: (rows, weight, rank).")
+        .def("trimmed_variances", bound_trimmed_variances, "rows"_a, "weight"_a, "dropped"_a,
+             "Variances of columns without some weight at each end.")
+        .def("spread_centres", bound_spread_centres, "rows"_a.noconvert(), "row_weight"_a, "n_components"_a,
+             "n_candidates"_a, "uniform"_a, "Places of rows far from each other, as greedy k-means++ draws them.")
+        .def("move_centres", bound_move_centres, "rows"_a.noconvert(), "row_weight"_a.noconvert().none(),
+             "centres"_a.noconvert(), "settled"_a, "max_passes"_a, "n_threads"_a,
              "Move centres by k-means, where they lie, until a limit or an empty centre: the number of passes left.")
-        .def("fit_many", bound_fit_many, nb::sig(kManySignature), "rows"_a.noconvert(),
-             "row_weight"_a.noconvert().none(), "ranges"_a, "first_weight"_a.none(), "weights"_a, "algebra"_a,
-             "n_components"_a, "centres"_a.none(), "given"_a.none(), "n_candidates"_a, "uniform"_a.none(), "kmeans"_a,
-             "ridge"_a.none(), "automatic"_a, "smallest_spread"_a, "limits"_a, "tolerance"_a, "max_steps"_a,
-             "seconds"_a, "searched"_a.none(), "begun"_a.none(), "race"_a.none(), "belief"_a.none(), "known"_a,
-             "n_threads"_a, "Fit a mixture to each of many groups: the numbers of engines.runner.Fits, and factors.")
-        .def("update", bound_update, nb::sig(kUpdateSignature), "algebra"_a, "mass"_a, "second"_a, "n_features"_a,
-             "current"_a.none(), "Covariances of a family from the scatter about the new means.");
+        .def("fit_many", bound_fit_many, "rows"_a.noconvert(), "row_weight"_a.noconvert().none(), "ranges"_a,
+             "first_weight"_a.none(), "weights"_a, "algebra"_a, "n_components"_a, "centres"_a.none(), "given"_a.none(),
+             "n_candidates"_a, "uniform"_a.none(), "kmeans"_a, "ridge"_a.none(), "automatic"_a, "smallest_spread"_a,
+             "limits"_a, "tolerance"_a, "max_steps"_a, "seconds"_a, "searched"_a.none(), "begun"_a.none(),
+             "race"_a.none(), "belief"_a.none(), "known"_a, "n_threads"_a,
+             "Fit a mixture to each of many groups: the numbers of engines.runner.Fits, and factors.")
+        .def("update", bound_update, "algebra"_a, "mass"_a, "second"_a, "n_features"_a, "current"_a.none(),
+             "Covariances of a family from the scatter about the new means.");
 }
 
 }  // namespace gaussmix

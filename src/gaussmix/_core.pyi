@@ -43,7 +43,7 @@ class Target:
         weight_scale: float = 1.0,
         log_prior: numpy.typing.NDArray[numpy.float64] | None = None,
         prior_places: numpy.typing.NDArray[numpy.int32] | None = None,
-        log_background: float = ...,
+        log_background: float = float("-inf"),
     ) -> tuple[
         float,
         numpy.typing.NDArray[numpy.float64],
@@ -64,10 +64,10 @@ class Target:
         log_scale: numpy.typing.NDArray[numpy.float64],
         means: numpy.typing.NDArray[numpy.float64],
         factor_shape: int,
-        factors: numpy.typing.NDArray[numpy.float64],
+        factors: numpy.typing.NDArray[numpy.float64] | None,
         output: int,
         n_threads: int,
-        log_background: float = ...,
+        log_background: float = float("-inf"),
     ) -> numpy.typing.NDArray[numpy.float64] | numpy.typing.NDArray[numpy.int64]:
         """
         Log density, responsibilities, weighted log densities or label of each row.
@@ -80,7 +80,7 @@ class Target:
         log_scale: numpy.typing.NDArray[numpy.float64],
         means: numpy.typing.NDArray[numpy.float64],
         factor_shape: int,
-        factors: numpy.typing.NDArray[numpy.float64],
+        factors: numpy.typing.NDArray[numpy.float64] | None,
         log_prior: numpy.typing.NDArray[numpy.float64] | None,
         prior_places: numpy.typing.NDArray[numpy.int32] | None,
         log_background: float,
@@ -97,9 +97,9 @@ class Target:
         self,
         factor_shape: int,
         means_before: numpy.typing.NDArray[numpy.float64],
-        factors_before: numpy.typing.NDArray[numpy.float64],
+        factors_before: numpy.typing.NDArray[numpy.float64] | None,
         means_after: numpy.typing.NDArray[numpy.float64],
-        factors_after: numpy.typing.NDArray[numpy.float64],
+        factors_after: numpy.typing.NDArray[numpy.float64] | None,
     ) -> numpy.typing.NDArray[numpy.float32]:
         """
         How components moved between two steps, as the second takes it to move `bounds`: (2, n_components).
@@ -148,7 +148,7 @@ class Target:
         cumulative: numpy.typing.NDArray[numpy.float64],
         means: numpy.typing.NDArray[numpy.float64],
         factor_shape: int,
-        factors: numpy.typing.NDArray[numpy.float64],
+        factors: numpy.typing.NDArray[numpy.float64] | None,
         key: int,
         rows: numpy.typing.NDArray[numpy.float64],
         labels: numpy.typing.NDArray[numpy.int64],
@@ -207,7 +207,7 @@ class Target:
 
     def settle_column(
         self,
-        rows: numpy.typing.NDArray[numpy.float64],
+        rows: numpy.typing.NDArray[numpy.float64] | numpy.typing.NDArray[numpy.float32],
         row_weight: numpy.typing.NDArray[numpy.float64],
         algebra: tuple[int, int, int],
         weights: numpy.typing.NDArray[numpy.float64],
@@ -272,8 +272,8 @@ class Target:
 
     def climb(
         self,
-        rows: numpy.typing.NDArray[numpy.float64],
-        row_weight: numpy.typing.NDArray[numpy.float64],
+        rows: numpy.typing.NDArray[numpy.float64] | numpy.typing.NDArray[numpy.float32],
+        row_weight: numpy.typing.NDArray[numpy.float64] | None,
         algebra: tuple[int, int, int],
         weights: numpy.typing.NDArray[numpy.float64],
         means: numpy.typing.NDArray[numpy.float64],
@@ -317,7 +317,7 @@ class Target:
 
     def spread_centres(
         self,
-        rows: numpy.typing.NDArray[numpy.float64],
+        rows: numpy.typing.NDArray[numpy.float64] | numpy.typing.NDArray[numpy.float32],
         row_weight: numpy.typing.NDArray[numpy.float64],
         n_components: int,
         n_candidates: int,

@@ -4,17 +4,13 @@ import sys
 import zlib
 from collections import defaultdict
 from itertools import combinations
-from pathlib import Path
 
+import many_blocks
 import numpy as np
 import pytest
 
 from gaussmix.engines import ENGINES
 from gaussmix.numerics.core import native_target
-
-sys.path.insert(0, str(Path(__file__).parent))  # for the modules beside this one
-
-import many_blocks
 
 MANY = 16  # tests of one function: of larger products a plain run draws a few
 
@@ -30,6 +26,7 @@ def pytest_configure(config):
     config.addinivalue_line("markers", "heavy: a test that takes long; only `--heavy` and `--all` run it")
     config.addinivalue_line("markers", "pairwise: of all combinations of parameters a plain run tests a few")
     config.addinivalue_line("markers", "one_block: a test of what is done where all rows are one block")
+    config.addinivalue_line("markers", "needs_core: a test of the C++ core, or of what only it decides")
     if config.getoption("many_blocks"):
         many_blocks.cut_all_arrays()
 
@@ -37,10 +34,11 @@ def pytest_configure(config):
 def pytest_collection_modifyitems(config, items):
     if not config.getoption("all"):
         keep_a_part(config, items)
-    if config.getoption("many_blocks"):
-        for item in items:
-            if item.get_closest_marker("one_block"):
-                item.add_marker(pytest.mark.skip(reason="is about rows in one block"))
+    for item in items:
+        if config.getoption("many_blocks") and item.get_closest_marker("one_block"):
+            item.add_marker(pytest.mark.skip(reason="is about rows in one block"))
+        if native_target() is None and item.get_closest_marker("needs_core"):
+            item.add_marker(pytest.mark.skip(reason="the C++ core is not built, or this processor cannot run it"))
 
 
 def keep_a_part(config, items):
@@ -84,11 +82,9 @@ def pytest_runtest_teardown():
         sys.modules["matplotlib.pyplot"].close("all")
 
 
-@pytest.fixture(params=sorted(ENGINES))
+@pytest.fixture(params=[pytest.param("native", marks=pytest.mark.needs_core), *sorted({*ENGINES} - {"native"})])
 def engine(request):
     """Each engine in turn, on two threads where it has threads."""
-    if request.param == "native" and native_target() is None:
-        pytest.skip("the C++ core is not built, or this processor cannot run it")
     return ENGINES[request.param](2)
 
 

@@ -33,7 +33,7 @@ from gaussmix.waist.leaves import LEAF_ROWS
 from gaussmix.waist.need import Need, Rule, Second
 from gaussmix.waist.whitening.base import FactorShape
 
-pytestmark = pytest.mark.skipif(native_target() is None, reason="the C++ core is not built, or cannot run here")
+pytestmark = pytest.mark.needs_core
 
 OWN = {"full": FactorShape.TRIANGULAR, "diag": FactorShape.DIAGONAL, "spherical": FactorShape.SPHERICAL}
 SECOND = {"full": Second.FULL, "diag": Second.DIAGONAL, "spherical": Second.TRACE}

@@ -26,11 +26,9 @@ def _an_engine_that_runs(monkeypatch):
     engines._engine_name.cache_clear()
 
 
-@pytest.fixture(params=sorted(engines.ENGINES))
+@pytest.fixture(params=[pytest.param("native", marks=pytest.mark.needs_core), "numpy"])
 def each_engine(request, monkeypatch):
     """Run the test on each engine."""
-    if request.param == "native" and native_target() is None:
-        pytest.skip("the C++ core is not built, or this processor cannot run it")
     _choose(request.param, monkeypatch)
 
 

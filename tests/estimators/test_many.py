@@ -86,11 +86,6 @@ def assert_law(groups, n_components, weights=None, **parameters):
     return mixtures
 
 
-def needs_core():
-    if native_target() is None:
-        pytest.skip("the C++ core is not built, or this processor cannot run it")
-
-
 @pytest.mark.parametrize("n_features", [1, 3])
 @pytest.mark.parametrize("name", FAMILIES)
 def test_each_mixture_is_that_of_the_group_alone(name, n_features, rng, alone):
@@ -200,8 +195,8 @@ def test_wrong_weights_are_those_of_a_group(rng):
     assert sorted(mixtures.errors) == [0, 1, 2, 3, 4]
 
 
+@pytest.mark.needs_core
 def test_the_number_of_threads_changes_no_bit(rng):
-    needs_core()
     groups = make_groups(rng, 300, 200, 2)
     ends = [fit_many(groups, 2, random_state=0, n_jobs=n_jobs, **PLAIN) for n_jobs in (1, 2, 5)]
     for end in ends[1:]:
@@ -222,8 +217,8 @@ def test_without_the_core_groups_are_fitted_one_by_one(each_engine, rng):
     assert_law(make_groups(rng, 3, 50, 2), 2)
 
 
+@pytest.mark.needs_core
 def test_what_the_engine_leaves_is_made_by_the_estimator(rng, alone, monkeypatch):
-    needs_core()
     fit = NativeEngine.fit_many
 
     def without_some(self, groups, recipe):

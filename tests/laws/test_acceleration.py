@@ -17,11 +17,9 @@ from gaussmix.errors import Outcome
 from gaussmix.families import FAMILIES
 from gaussmix.families.base import family_named
 from gaussmix.model import Model
-from gaussmix.numerics.core import native_target
 from gaussmix.testing import PROBLEMS, Problem
 from gaussmix.testing.problems import groups
 
-needs_core = pytest.mark.skipif(native_target() is None, reason="the C++ core is not built")
 families = pytest.mark.parametrize("family", FAMILIES.values(), ids=FAMILIES)
 # Structures of which every change of the coordinates is one.
 free = pytest.mark.parametrize("name", ["full", "tied", "diag", "EEI", "spherical", "EII", "factor_analyzer"])
@@ -78,7 +76,7 @@ def test_proposals_keep_a_bound_on_the_eigenvalues(name, engine):
 
 
 @pytest.mark.heavy
-@needs_core
+@pytest.mark.needs_core
 @pytest.mark.parametrize("case", SLOW)
 def test_a_slow_run_ends_as_high_as_em_in_far_fewer_passes(case):
     given, family, ratio = SLOW[case]
@@ -103,7 +101,7 @@ def test_a_run_that_is_not_slow_has_the_bits_of_em(family, engine):
     assert fast.model.covariances.array.tobytes() == plain.model.covariances.array.tobytes()
 
 
-@needs_core
+@pytest.mark.needs_core
 @pytest.mark.parametrize(("n_rows", "is_slow"), [(2000, False), (60_000, True)])
 def test_no_proposal_takes_longer_than_the_steps_that_it_saves(n_rows, is_slow):
     """The core makes a step on few rows in less time than NumPy makes a proposal."""
@@ -137,7 +135,7 @@ def test_the_first_steps_are_em(engine):
     assert fast.model.means.tobytes() == plain.model.means.tobytes()
 
 
-@needs_core
+@pytest.mark.needs_core
 @pytest.mark.parametrize("name", ["full", "diag", "VEE", "factor_analyzer"])
 def test_units_do_not_matter(name):
     given = groups("units", 600, 4, 3, apart=1.2, strangers=0.4)
@@ -149,7 +147,7 @@ def test_units_do_not_matter(name):
     np.testing.assert_allclose(np.array(others[-1].trace.objective) + shift, course[-1].trace.objective, rtol=1e-8)
 
 
-@needs_core
+@pytest.mark.needs_core
 def test_threads_change_no_bit():
     given, family, _ = SLOW["factors"]
     first, second = (states(given, family, ENGINES["native"](n), Stopping(1e-8, 2000))[-1] for n in (1, 3))

@@ -11,20 +11,17 @@ from gaussmix.families import FAMILIES, family_named
 from gaussmix.families.common_axes import OTHER_AXES, spectra_along, with_other_axes
 from gaussmix.families.volume import RUNAWAY, equal_volumes, reciprocal, settled_volumes
 from gaussmix.numerics.axes import _rounds, principal_axes, shared_axes
-from gaussmix.numerics.core import native_target
 from gaussmix.numerics.elementary import exponential, geometric_mean
 from gaussmix.testing.check_family import random_scatters
 from gaussmix.testing.closeness import EPS
 from gaussmix.waist.moments import Scatter
 
 
-@pytest.fixture(params=["core", "numpy"])
+@pytest.fixture(params=[pytest.param("core", marks=pytest.mark.needs_core), "numpy"])
 def axes_by(request, monkeypatch):
     """Axes by each implementation in turn."""
     if request.param == "numpy":
         monkeypatch.setattr("gaussmix.numerics.axes.native_target", lambda: None)
-    elif native_target() is None:
-        pytest.skip("the C++ core is not built, or this processor cannot run it")
 
 
 @pytest.mark.parametrize("n_features", range(1, 9))
@@ -82,7 +79,7 @@ def test_principal_axes_are_in_order_and_survive_infinity(rng):
 
 
 @pytest.mark.parametrize("name", ["EEV", "VEV", "EVE", "VVE"])
-@pytest.mark.skipif(native_target() is None, reason="the C++ core is not built, or this processor cannot run it")
+@pytest.mark.needs_core
 def test_families_find_the_same_covariances_with_and_without_the_core(name, rng, monkeypatch):
     """To what a family says of itself, or to the rounding of eigenvectors: ε over the gaps between variances."""
     family = family_named(name)

@@ -12,7 +12,6 @@ from gaussmix.errors import Outcome, SingularCovariance
 from gaussmix.families import FAMILIES
 from gaussmix.families.base import Equivariance
 from gaussmix.mixture.mixture import Mixture
-from gaussmix.numerics.core import native_target
 from gaussmix.sources.array import ArraySource
 from gaussmix.testing import PROBLEMS, Problem, check_monotone, check_relabelling
 from gaussmix.testing.check_family import updated
@@ -21,9 +20,6 @@ from gaussmix.testing.closeness import EPS
 
 families = pytest.mark.parametrize("family", FAMILIES.values(), ids=FAMILIES)
 problems = pytest.mark.parametrize("problem", PROBLEMS)
-needs_core = pytest.mark.skipif(
-    native_target() is None, reason="the C++ core is not built, or this processor cannot run it"
-)
 
 
 @pytest.mark.pairwise
@@ -74,7 +70,7 @@ def test_a_weight_is_a_number_of_rows(family, engine, rng):
         np.testing.assert_allclose(mixture.covariances.each, first.covariances.each, atol=1e-9)
 
 
-@needs_core
+@pytest.mark.needs_core
 @families
 def test_a_whole_fit_has_the_same_bits_on_any_number_of_threads(family):
     fits = [fit(PROBLEMS["wide"], family, ENGINES["native"](n_threads))[0] for n_threads in (1, 2, 8)]
@@ -83,7 +79,7 @@ def test_a_whole_fit_has_the_same_bits_on_any_number_of_threads(family):
         assert (mixture.covariances.each == fits[0].covariances.each).all()
 
 
-@needs_core
+@pytest.mark.needs_core
 @problems
 @families
 def test_engines_agree_on_a_whole_fit(family, problem):

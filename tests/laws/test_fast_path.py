@@ -27,7 +27,6 @@ from gaussmix.families.full import Full
 from gaussmix.fit.fit import fit as fit_of
 from gaussmix.mixture.mixture import Mixture
 from gaussmix.model import Model
-from gaussmix.numerics.core import native_target
 from gaussmix.sources.array import ArraySource
 from gaussmix.starts import Partition
 from gaussmix.starts.hierarchical import LeafLabels
@@ -43,9 +42,7 @@ from gaussmix.testing.check_runner import (
     check_update,
 )
 
-pytestmark = pytest.mark.skipif(
-    native_target() is None, reason="the C++ core is not built, or this processor cannot run it"
-)
+pytestmark = pytest.mark.needs_core
 
 KNOWN = {name: family for name, family in FAMILIES.items() if family.algebra is not None}
 families = pytest.mark.parametrize("family", KNOWN.values(), ids=KNOWN)

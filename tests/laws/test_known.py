@@ -9,7 +9,6 @@ from many_blocks import ManyBlocks
 from gaussmix.em.accumulate import StepTask
 from gaussmix.engines import ENGINES
 from gaussmix.families import FAMILIES
-from gaussmix.numerics.core import native_target
 from gaussmix.sources.array import ArraySource
 from gaussmix.testing import PROBLEMS
 from gaussmix.testing.closeness import assert_same_bits
@@ -18,7 +17,6 @@ from gaussmix.waist.leaves import LEAF_ROWS
 from gaussmix.waist.need import Need, Rule, Second
 
 NEEDS = [Need(Second.FULL), Need(Second.DIAGONAL), Need(Second.NONE)]
-needs_core = pytest.mark.skipif(native_target() is None, reason="there are no kernels for this processor")
 
 
 def prior_of(rng, n_rows, n_components):
@@ -71,7 +69,7 @@ def test_places_in_a_table_say_the_same_as_a_row_for_each(engine, rng):
         assert_same_bits(getattr(found, name), getattr(expected, name), name)
 
 
-@needs_core
+@pytest.mark.needs_core
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("background", [-np.inf, -30.0])
 def test_the_bits_do_not_depend_on_threads_or_on_how_rows_are_cut(background, dtype, rng):

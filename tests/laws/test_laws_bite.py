@@ -15,16 +15,11 @@ from gaussmix.families.diag import Diag
 from gaussmix.families.eev import EEV
 from gaussmix.families.full import Full
 from gaussmix.families.tied import Tied
-from gaussmix.numerics.core import native_target
 from gaussmix.sources.array import ArraySource
 from gaussmix.starts.base import nearest_centre
 from gaussmix.testing import check_engine, check_family, check_moments, check_source, check_start, check_whitening
 from gaussmix.waist.need import Need, Rule, Second
 from gaussmix.waist.whitening.diagonal import DiagonalWhitening
-
-needs_core = pytest.mark.skipif(
-    native_target() is None, reason="the C++ core is not built, or this processor cannot run it"
-)
 
 
 class UnbiasedVariances(Diag):
@@ -143,7 +138,7 @@ class WithAnothersAlgebra(Full):
         (BoastfulDiagonal, "under any invertible matrix"),
         (WrongVariances, "variances"),
         (WrongDeterminant, "log_abs_det"),
-        pytest.param(WithAnothersAlgebra, "algebra", marks=needs_core),
+        pytest.param(WithAnothersAlgebra, "algebra", marks=pytest.mark.needs_core),
     ],
 )
 def test_a_wrong_family_is_found_out(family, said, rng):

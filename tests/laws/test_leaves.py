@@ -14,7 +14,6 @@ from gaussmix.em.stopping import Stopping
 from gaussmix.engines import ENGINES
 from gaussmix.families import FAMILIES
 from gaussmix.mixture.mixture import Mixture
-from gaussmix.numerics.core import native_target
 from gaussmix.sources.array import ArraySource
 from gaussmix.sources.base import Source
 from gaussmix.waist.block import Block, Profile, nodes
@@ -23,7 +22,6 @@ from gaussmix.waist.need import Rule
 
 N_LEAVES, N_FEATURES, N_COMPONENTS = 6, 3, 4
 N_ROWS = (N_LEAVES - 1) * LEAF_ROWS + 4_321
-needs_core = pytest.mark.skipif(native_target() is None, reason="a decision of the C++ core")
 
 
 class Scattered(Source):
@@ -96,7 +94,7 @@ def forms(rows, dtype="f8", is_far=True):
     return rows
 
 
-@needs_core
+@pytest.mark.needs_core
 @pytest.mark.pairwise
 @pytest.mark.parametrize("is_far", [False, True])
 @pytest.mark.parametrize("dtype", ["f8", "f4"])
@@ -119,7 +117,7 @@ def test_the_reference_adds_up_in_the_same_tree(name, table, rng):
     assert_same_course(one, cut, ENGINES["numpy"](1), FAMILIES[name], rows, n_steps=2)
 
 
-@needs_core
+@pytest.mark.needs_core
 @pytest.mark.parametrize("rule", [Rule.HARD, Rule.GIVEN])
 def test_only_soft_steps_set_far_rows_apart(rule, table, rng):
     """Also where the same state has set rows apart before."""
@@ -140,7 +138,7 @@ def test_only_soft_steps_set_far_rows_apart(rule, table, rng):
         np.testing.assert_array_equal(getattr(found, name), getattr(expected, name))
 
 
-@needs_core
+@pytest.mark.needs_core
 @pytest.mark.parametrize("name", list(FAMILIES))
 def test_every_structure_has_the_same_bits_from_two_blocks(name, table, rng):
     rows, _ = table
@@ -149,7 +147,7 @@ def test_every_structure_has_the_same_bits_from_two_blocks(name, table, rng):
 
 
 @pytest.mark.heavy
-@needs_core
+@pytest.mark.needs_core
 @pytest.mark.pairwise
 @pytest.mark.parametrize("is_far", [False, True])
 @pytest.mark.parametrize("dtype", ["f8", "f4"])
@@ -186,7 +184,7 @@ def test_orders_that_are_lost_are_made_again(name, dtype, is_far, rng):
         assert orders, "rows were visited in order"
 
 
-@needs_core
+@pytest.mark.needs_core
 @pytest.mark.parametrize("name", ["full", "tied", "diag"])
 def test_labels_known_for_some_rows_keep_the_bits(name, table, rng):
     rows, weights = table

@@ -10,11 +10,8 @@ from gaussmix import FAMILIES, Full, GaussianMixture, Restrictions
 from gaussmix.engines.native.engine import NativeEngine
 from gaussmix.engines.runner import Seeds
 from gaussmix.fit.fit import FEW
-from gaussmix.numerics.core import native_target
 
-pytestmark = pytest.mark.skipif(
-    native_target() is None, reason="the C++ core is not built, or this processor cannot run it"
-)
+pytestmark = pytest.mark.needs_core
 BY_CORE = [name for name, family in FAMILIES.items() if family.algebra and name not in ("EVE", "VVE")]
 ALL_STEPS = {"tol": 0.0, "max_iter": 40}
 

@@ -15,12 +15,9 @@ from gaussmix.engines import ENGINES
 from gaussmix.families import FAMILIES
 from gaussmix.mixture.mixture import Mixture
 from gaussmix.model import Model
-from gaussmix.numerics.core import native_target
 from gaussmix.sources.array import ArraySource
 from gaussmix.testing.problems import groups
 from gaussmix.waist.leaves import LEAF_ROWS
-
-needs_core = pytest.mark.skipif(native_target() is None, reason="a decision of the C++ core")
 
 
 def through_numbers(state):
@@ -78,7 +75,7 @@ def test_an_accelerated_run_goes_on_between_any_two_passes(name, engine, monkeyp
     assert sum(has_path(state.trace) for state in states) > 10
 
 
-@needs_core
+@pytest.mark.needs_core
 def test_an_accelerated_run_goes_on_with_what_the_engine_remembers(rng, monkeypatch):
     monkeypatch.setattr(Acceleration, "_is_slow", lambda _, state: state.trace.n_steps >= FIRST)
     rows, means = clusters(rng, 60, 6, "f8")
@@ -105,7 +102,7 @@ def clusters(rng, n_components, n_features, dtype):
     return rows.astype(dtype), centres + 0.3 * rng.normal(size=centres.shape)
 
 
-@needs_core
+@pytest.mark.needs_core
 @pytest.mark.parametrize(
     ("name", "dtype"), [("full", "f8"), ("full", "f4"), ("diag", "f4"), ("spherical", "f8"), ("tied", "f8")]
 )

@@ -22,7 +22,6 @@ from gaussmix.engines.native.engine import NativeEngine
 from gaussmix.families import FAMILIES
 from gaussmix.fit.problem import Data
 from gaussmix.model import Model
-from gaussmix.numerics.core import native_target
 from gaussmix.sources.array import ArraySource
 from gaussmix.starts.sample import distinct_rows
 from gaussmix.testing.closeness import assert_same_bits
@@ -80,7 +79,7 @@ def climbs(monkeypatch):
     return found
 
 
-@pytest.mark.skipif(native_target() is None, reason="the C++ core is not built, or this processor cannot run it")
+@pytest.mark.needs_core
 @pytest.mark.parametrize("is_weighted", [False, True])
 @pytest.mark.parametrize("family", [name for name, family in FAMILIES.items() if family.algebra])
 def test_the_core_makes_the_moves_that_python_makes(family, is_weighted, climbs):
@@ -104,7 +103,7 @@ def test_the_core_makes_the_moves_that_python_makes(family, is_weighted, climbs)
     np.testing.assert_allclose(found.covariances.array, expected.covariances.array, rtol=1e-9, atol=1e-9)
 
 
-@pytest.mark.skipif(native_target() is None, reason="the C++ core is not built, or this processor cannot run it")
+@pytest.mark.needs_core
 @pytest.mark.parametrize(
     "family", ["full", "VEV", *(pytest.param(name, marks=pytest.mark.heavy) for name in ("EVE", "tied", "diag"))]
 )

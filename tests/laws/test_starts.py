@@ -17,7 +17,6 @@ from gaussmix.errors import SingularCovariance
 from gaussmix.families import FAMILIES
 from gaussmix.families.full import Full
 from gaussmix.model import Model
-from gaussmix.numerics.core import native_target
 from gaussmix.sources.array import ArraySource
 from gaussmix.starts import STARTS, Partition, kmeans, sample
 from gaussmix.starts.base import DETERMINISTIC, repeated
@@ -109,7 +108,7 @@ def test_random_rows_are_those_of_the_largest_root_of_a_uniform_number(numbers, 
     assert partition.parameters.means[:, 0].tolist() == chosen
 
 
-@pytest.mark.skipif(native_target() is None, reason="the C++ core cannot run here")
+@pytest.mark.needs_core
 @pytest.mark.parametrize("digits", [0, 1, 9])  # of many, few and no rows that are equal
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
 @pytest.mark.parametrize("is_weighted", [False, True])

@@ -12,12 +12,11 @@ from gaussmix.engines.native import visits
 from gaussmix.engines.native.visits import Ordering
 from gaussmix.families import FAMILIES
 from gaussmix.mixture.mixture import Mixture
-from gaussmix.numerics.core import native_target
 from gaussmix.sources.array import ArraySource
 from gaussmix.testing.closeness import assert_same_moments
 from gaussmix.waist.need import Need, Second
 
-pytestmark = pytest.mark.skipif(native_target() is None, reason="only the C++ core visits rows in an order of its own")
+pytestmark = pytest.mark.needs_core
 
 STRUCTURES = "full", "diag", "spherical"
 N_ROWS, N_FEATURES, N_COMPONENTS = 70_000, 6, 60

@@ -5,7 +5,6 @@ import pytest
 
 from gaussmix.errors import SingularCovariance
 from gaussmix.numerics import factorise
-from gaussmix.numerics.core import native_target
 from gaussmix.testing import check_whitening
 from gaussmix.testing.engine_cases import FORMS, random_covariances
 from gaussmix.waist.whitening import triangular
@@ -13,13 +12,11 @@ from gaussmix.waist.whitening.base import FactorShape
 from gaussmix.waist.whitening.triangular import TriangularWhitening
 
 
-@pytest.fixture(params=["core", "scipy"], autouse=True)
+@pytest.fixture(params=[pytest.param("core", marks=pytest.mark.needs_core), "scipy"], autouse=True)
 def factors_by(request, monkeypatch):
     """Factors of covariances by each implementation in turn."""
     if request.param == "scipy":
         monkeypatch.setattr(factorise, "native_target", lambda: None)
-    elif native_target() is None:
-        pytest.skip("the C++ core is not built, or this processor cannot run it")
 
 
 def dense(covariances, factor_shape, n_features):

@@ -1,14 +1,9 @@
-"""What tests of one oracle share lies in this folder. A plain run asks the core alone: laws compare the engines."""
-
-import sys
-from pathlib import Path
+"""A plain run asks the core alone: laws compare the engines."""
 
 import pytest
 
 from gaussmix.engines import ENGINES
 from gaussmix.numerics.core import native_target
-
-sys.path.insert(0, str(Path(__file__).parent))
 
 HAS_CORE = native_target() is not None
 

@@ -7,9 +7,8 @@ import sys
 import pytest
 
 from gaussmix import FAMILIES
-from gaussmix.numerics.core import native_target
 
-pytestmark = pytest.mark.skipif(native_target() is None, reason="the NumPy engine is the same to rounding only")
+pytestmark = pytest.mark.needs_core
 
 
 def digests(names, **environment):

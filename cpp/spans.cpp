@@ -22,20 +22,20 @@ public:
     SpanWorkers(const SpanJob& job, Interrupt& interrupt)
         : job_(job), interrupt_(interrupt), n_spans_((job.n_rows + job.rows_in_span - 1) / job.rows_in_span) {}
 
-    // False if interrupted.
+    // False if interrupted. Throws what a worker threw, once all of them have ended.
     bool process(int n_workers) {
         Threads threads;
         threads.reserve(static_cast<std::size_t>(n_workers));
         for (int worker = 1; worker < n_workers; ++worker) {
             try {
-                threads.emplace_back([this, worker] { take_spans(worker); });
+                threads.emplace_back([this, worker] { work(worker); });
             } catch (const std::exception&) {  // no more threads, or no memory for them: those there are do the work
                 break;
             }
         }
-        take_spans(0);
-        if (job_.merge) wait_for_turn(n_spans_, 0);
+        work(0);
         threads.join();
+        if (failure_) std::rethrow_exception(failure_);
         return !is_stopped_;
     }
 
@@ -49,6 +49,16 @@ private:
             }
         }
     };
+
+    // An exception that leaves a thread ends the process, and the other threads would wait for its span.
+    void work(int worker) {
+        try {
+            take_spans(worker);
+            if (worker == 0 && job_.merge) wait_for_turn(n_spans_, 0);
+        } catch (...) {
+            stop(std::current_exception());
+        }
+    }
 
     void take_spans(int worker) {
         Worker self{this, worker};
@@ -85,13 +95,17 @@ private:
 
     // Worker 0 is the calling thread. Only it can see an interrupt; it stops the others.
     bool is_stopped_by(int worker) {
-        if (worker != 0 || is_stopped_ || !interrupt_.has_come()) return is_stopped_;
+        if (worker == 0 && !is_stopped_ && interrupt_.has_come()) stop(nullptr);
+        return is_stopped_;
+    }
+
+    void stop(const std::exception_ptr& failure) {
         {
             const std::lock_guard lock(mutex_);
             is_stopped_ = true;
+            if (!failure_) failure_ = failure;
         }
         turn_passed_.notify_all();
-        return true;
     }
 
     struct Worker {
@@ -106,7 +120,8 @@ private:
     const Index n_spans_;
     std::atomic<Index> next_ = 0;
     std::atomic<bool> is_stopped_ = false;
-    Index merged_ = 0;  // guarded by mutex_
+    Index merged_ = 0;            // guarded by mutex_
+    std::exception_ptr failure_;  // of the first worker that threw; guarded by mutex_
     std::mutex mutex_;
     std::condition_variable turn_passed_;
 };

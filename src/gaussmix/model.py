@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -14,6 +13,7 @@ from gaussmix.covariances import Covariances
 from gaussmix.errors import SingularCovariance, name_components
 from gaussmix.families.base import Family
 from gaussmix.numerics.arrays import Array, Places, frozen
+from gaussmix.numerics.threads import cached_property
 from gaussmix.waist.parameters import Parameters
 from gaussmix.waist.whitening.base import Whitening
 

@@ -1,14 +1,18 @@
 """Threads of one call: an interrupt ends all of them, and other Python threads go on meanwhile."""
 
+import re
+import shutil
 import signal
 import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
-from gaussmix.numerics.threads import allowed, at_most, granted
+import gaussmix
+from gaussmix.numerics.threads import allowed, at_most, cached_property, granted
 
 core = pytest.importorskip("gaussmix._core", reason="the C++ core is not built")
 
@@ -92,6 +96,54 @@ def test_calls_at_the_same_time(target, make_problem, same_bits):
         same_bits(result, expected)
 
 
+THROWING = """
+#include <atomic>
+#include <cstdio>
+#include <new>
+#include <string>
+#include <thread>
+#include "spans.hpp"
+
+using namespace gaussmix;
+
+int main(int, char** arguments) {
+    const int thrower = arguments[1][0] - '0';
+    const bool in_merge = arguments[2] == std::string("merge");
+    const auto fail = [&](int worker) { if (worker == thrower) throw std::bad_alloc(); };
+    Interrupt interrupt([] { return false; });
+    SpanJob job{1'000'000, 144, 100, {}, {}};
+    std::atomic<int> n_begun = 0;  // spans
+    job.process = [&](int worker, Index, Index, Listener) {
+        ++n_begun;
+        while (n_begun < 3) std::this_thread::yield();  // so that each of the three has one
+        if (!in_merge) fail(worker);
+    };
+    job.merge = [&](int worker, Listener) { if (in_merge) fail(worker); };
+    try {
+        process_spans(job, {3, interrupt});
+    } catch (const std::bad_alloc&) {
+        std::puts("caught");
+    }
+}
+"""
+
+
+@pytest.mark.heavy
+def test_what_a_thread_throws_reaches_the_caller(tmp_path):
+    """Memory may end in any of them; the others may not wait for it, and the process may not end."""
+    root, compiler = Path(__file__).parents[2], shutil.which("g++") or shutil.which("clang++")
+    if compiler is None or not (root / "cpp").exists():
+        pytest.skip("needs a C++ compiler and the repository")
+    program = tmp_path / "throwing"
+    (tmp_path / "throwing.cpp").write_text(THROWING)
+    sources = tmp_path / "throwing.cpp", root / "cpp" / "spans.cpp"
+    subprocess.run([compiler, "-std=c++20", "-pthread", f"-I{root / 'cpp'}", *sources, "-o", program], check=True)
+    for thrower in "012":
+        for where in "process", "merge":
+            done = subprocess.run([program, thrower, where], capture_output=True, text=True, timeout=60, check=True)
+            assert done.stdout == "caught\n", (thrower, where)
+
+
 def test_a_limit_on_threads_ends_with_its_block():
     with at_most(2):
         with at_most(3):
@@ -99,3 +151,41 @@ def test_a_limit_on_threads_ends_with_its_block():
         assert allowed(8) == granted() == 2
     assert allowed(8) == 8
     assert granted() == 1
+
+
+def test_no_thread_waits_for_a_property_of_another_object():
+    """Python 3.11 has a lock for all objects of a class. A process that is forked meanwhile waits for ever."""
+    has_begun, may_end = threading.Event(), threading.Event()
+
+    class Named:
+        def __init__(self, name):
+            self.name = name
+
+        @cached_property
+        def value(self):
+            if self.name == "slow":
+                has_begun.set()
+                may_end.wait(60)
+            return self.name
+
+    slow, quick = Named("slow"), Named("quick")
+    threads = [threading.Thread(target=getattr, args=(each, "value")) for each in (slow, quick)]
+    threads[0].start()
+    assert has_begun.wait(60)
+    threads[1].start()
+    threads[1].join(5)
+    was_found = "value" in vars(quick)
+    may_end.set()
+    for thread in threads:
+        thread.join()
+    assert was_found
+    assert slow.value == "slow"
+
+
+def test_properties_of_the_package_have_no_lock():
+    package = Path(gaussmix.__file__).parent
+    named = re.compile(
+        r"^ *(from functools import .*\bcached_property\b|.*\bfunctools\.cached_property\b)", re.MULTILINE
+    )
+    users = {path.relative_to(package).as_posix() for path in package.rglob("*.py") if named.search(path.read_text())}
+    assert users == {"numerics/threads.py"}

@@ -5,12 +5,12 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import Any, ClassVar, Self
 
 import numpy as np
 
 from gaussmix.numerics.arrays import Array, Places, frozen
+from gaussmix.numerics.threads import cached_property
 from gaussmix.waist.need import Second
 from gaussmix.waist.whitening.base import Whitening
 

@@ -7,7 +7,6 @@ Attias (2000), NIPS 12. Components that share a covariance share Λ, and its pos
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -22,6 +21,7 @@ from gaussmix.model import Model
 from gaussmix.numerics.arrays import Array
 from gaussmix.numerics.elementary import log
 from gaussmix.numerics.gamma import gammas
+from gaussmix.numerics.threads import cached_property
 from gaussmix.waist.need import Second
 from gaussmix.waist.parameters import LOG_2PI, Parameters
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -15,6 +14,7 @@ from gaussmix.em.halves import LEAST_WEIGHT, RESOLVED, TINY, Halves, halved_alon
 from gaussmix.numerics.arrays import Array, Places
 from gaussmix.numerics.axes import principal_axes
 from gaussmix.numerics.contract import contract
+from gaussmix.numerics.threads import cached_property
 from gaussmix.starts.sample import Distinct
 from gaussmix.waist.block import Block
 from gaussmix.waist.need import Second

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from functools import cached_property, partial
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -26,6 +26,7 @@ from gaussmix.engines.base import Engine
 from gaussmix.model import Model
 from gaussmix.numerics.arrays import Array, Places
 from gaussmix.numerics.core import native_target
+from gaussmix.numerics.threads import cached_property
 from gaussmix.sources.array import ArraySource
 from gaussmix.sources.base import Source
 from gaussmix.starts.sample import Distinct

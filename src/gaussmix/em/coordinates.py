@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 from collections.abc import Collection
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 
@@ -34,6 +33,7 @@ from gaussmix.model import Model
 from gaussmix.numerics.arrays import Array, Places
 from gaussmix.numerics.axes import principal_axes
 from gaussmix.numerics.elementary import exponential
+from gaussmix.numerics.threads import cached_property
 from gaussmix.waist.algebra import FactorAlgebra
 from gaussmix.waist.need import Second
 

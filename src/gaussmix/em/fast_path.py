@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -18,6 +17,7 @@ from gaussmix.engines.runner import Belief, Control, Course, Groups, Race, Recip
 from gaussmix.families.base import Family
 from gaussmix.model import Model
 from gaussmix.numerics.arrays import Array
+from gaussmix.numerics.threads import cached_property
 from gaussmix.sources.base import Source
 from gaussmix.waist.algebra import Algebra
 from gaussmix.waist.block import Block

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from functools import cached_property
 from threading import Lock
 from typing import Any
 
@@ -22,6 +21,7 @@ from gaussmix.engines.base import Engine
 from gaussmix.families.base import Family
 from gaussmix.model import Model
 from gaussmix.numerics.arrays import Array
+from gaussmix.numerics.threads import cached_property
 from gaussmix.sources.base import Source
 from gaussmix.starts.base import Partition
 from gaussmix.waist.moments import Moments

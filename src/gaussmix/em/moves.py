@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
@@ -29,6 +28,7 @@ from gaussmix.numerics.arrays import Array, Places
 from gaussmix.numerics.contract import contract
 from gaussmix.numerics.elementary import log, softmax_and_log_sum
 from gaussmix.numerics.factorise import factorise
+from gaussmix.numerics.threads import cached_property
 from gaussmix.sources.array import ArraySource
 from gaussmix.starts.base import Partition
 from gaussmix.starts.sample import Distinct

@@ -6,7 +6,6 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from functools import cached_property
 from itertools import product
 from typing import Any
 
@@ -18,6 +17,7 @@ from gaussmix.engines.base import NOISE, Engine
 from gaussmix.model import Model
 from gaussmix.numerics.arrays import Array, Places
 from gaussmix.numerics.contract import contract
+from gaussmix.numerics.threads import cached_property
 from gaussmix.waist.block import Block
 from gaussmix.waist.need import Second
 from gaussmix.waist.parameters import Parameters

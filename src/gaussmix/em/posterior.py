@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 
 import numpy as np
 
@@ -18,6 +17,7 @@ from gaussmix.model import Model
 from gaussmix.numerics.arrays import Array
 from gaussmix.numerics.axes import principal_axes
 from gaussmix.numerics.elementary import log
+from gaussmix.numerics.threads import cached_property
 from gaussmix.waist.moments import Scatter
 from gaussmix.waist.need import Second
 from gaussmix.waist.whitening.triangular import TriangularWhitening

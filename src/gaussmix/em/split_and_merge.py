@@ -6,7 +6,6 @@ Ueda, Nakano, Ghahramani & Hinton (2000), Neural Computation 12.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from functools import cached_property
 from typing import Any, TypeGuard
 
 import numpy as np
@@ -27,7 +26,7 @@ from gaussmix.numerics.axes import principal_axes
 from gaussmix.numerics.blas import one_blas_thread
 from gaussmix.numerics.contract import contract
 from gaussmix.numerics.core import native_target
-from gaussmix.numerics.threads import allowed
+from gaussmix.numerics.threads import allowed, cached_property
 from gaussmix.sources.array import ArraySource
 from gaussmix.starts.base import STARTS
 from gaussmix.starts.sample import Distinct

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -17,6 +16,7 @@ from gaussmix.engines.base import Engine
 from gaussmix.errors import name_components
 from gaussmix.families.base import Family
 from gaussmix.numerics.arrays import Array
+from gaussmix.numerics.threads import cached_property
 from gaussmix.priors import NormalInverseWishart
 from gaussmix.sources.base import Source
 from gaussmix.sources.findings import NARROW, Cells

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -28,6 +28,7 @@ from gaussmix.fit.problem import Data, Problem
 from gaussmix.mixture.class_mixtures import ClassMixtures
 from gaussmix.mixture.mixture import Mixture
 from gaussmix.numerics.arrays import Array
+from gaussmix.numerics.threads import cached_property
 from gaussmix.sources.base import Source
 from gaussmix.sources.findings import some_distinct
 from gaussmix.starts import Partition

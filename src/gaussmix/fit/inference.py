@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +23,7 @@ from gaussmix.numerics.arrays import Array
 from gaussmix.numerics.blas import one_blas_thread
 from gaussmix.numerics.contract import contract
 from gaussmix.numerics.factorise import factorise
+from gaussmix.numerics.threads import cached_property
 
 KINDS = "hessian", "outer", "sandwich"
 MOST_STEPS = 10_000  # of EM, each time that it goes on

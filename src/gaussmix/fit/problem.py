@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -22,6 +21,7 @@ from gaussmix.families.base import Family
 from gaussmix.model import Model, free_parameters
 from gaussmix.numerics.arrays import Array
 from gaussmix.numerics.rows import unit_of_weights
+from gaussmix.numerics.threads import cached_property
 from gaussmix.sources.base import Given, Source
 from gaussmix.starts.condensed import condensed
 from gaussmix.starts.sample import Distinct, distinct_rows

@@ -9,7 +9,7 @@ from contextlib import closing
 from contextvars import copy_context
 from copy import deepcopy
 from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from functools import partial
 from threading import Event
 from time import perf_counter
 from typing import Any, TypeVar
@@ -31,6 +31,7 @@ from gaussmix.fit.problem import Data, Problem
 from gaussmix.fit.stability import Repeats, neighbours, stability
 from gaussmix.fit.watch import Watch
 from gaussmix.numerics.arrays import Array
+from gaussmix.numerics.threads import cached_property
 from gaussmix.starts.base import AUTO
 from gaussmix.waist.block import Block
 

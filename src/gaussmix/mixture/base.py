@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property, wraps
+from functools import wraps
 from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 
 import numpy as np
@@ -21,6 +21,7 @@ from gaussmix.mixture.line.line import Line
 from gaussmix.model import Model, flaw
 from gaussmix.numerics.arrays import Array, Places, frozen
 from gaussmix.numerics.pieces import copied
+from gaussmix.numerics.threads import cached_property
 from gaussmix.waist.block import Block
 from gaussmix.waist.parameters import Parameters
 from gaussmix.waist.whitening.base import Whitening

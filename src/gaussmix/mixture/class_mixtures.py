@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -17,6 +16,7 @@ from gaussmix.mixture.holes import tail_probability
 from gaussmix.mixture.mixture import Mixture
 from gaussmix.numerics.arrays import Array
 from gaussmix.numerics.elementary import log
+from gaussmix.numerics.threads import cached_property
 from gaussmix.waist.block import Block
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from operator import index
 from typing import Any, overload
 
@@ -18,6 +17,7 @@ from gaussmix.formats.many_file import ManyRecord
 from gaussmix.mixture.mixture import Mixture
 from gaussmix.model import Model
 from gaussmix.numerics.arrays import Array, frozen
+from gaussmix.numerics.threads import cached_property
 
 _ARRAYS = ("weights", "means", "covariances", "converged", "n_iter", "lower_bound")
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 from operator import index
 
 import numpy as np
@@ -23,6 +22,7 @@ from gaussmix.mixture.parts.conditioning import Conditional
 from gaussmix.mixture.parts.expectations import MOST_NUMBERS
 from gaussmix.numerics.arrays import Array, Places, Rows
 from gaussmix.numerics.elementary import log
+from gaussmix.numerics.threads import cached_property
 from gaussmix.waist.block import Block
 from gaussmix.waist.parameters import LOG_2PI
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
-from functools import cached_property
 from importlib.util import find_spec
 from numbers import Real
 from typing import Any
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 
 from gaussmix.errors import quoted
 from gaussmix.numerics.arrays import Rows
+from gaussmix.numerics.threads import cached_property
 
 _TIMES = (
     "holds dates, times or durations{where}. Give numbers: divide durations by a unit, such as "

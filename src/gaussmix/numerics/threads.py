@@ -1,12 +1,30 @@
-"""How many threads a call of the core may have where others run beside it, such as other tasks of a worker."""
+"""Threads beside others: how many a call of the core may have, and properties that none of them waits for."""
 
 from __future__ import annotations
 
+import functools
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from threading import local
+from typing import TYPE_CHECKING, Any
 
 _limit = local()
+
+if TYPE_CHECKING or sys.version_info >= (3, 12):
+    from functools import cached_property as cached_property
+else:
+
+    class cached_property(functools.cached_property):
+        """Without the lock that Python 3.11 has for all instances: a forked process would wait for it for ever."""
+
+        def __get__(self, instance: Any, owner: type | None = None) -> Any:
+            if instance is None:
+                return self
+            known = vars(instance)
+            if self.attrname not in known:
+                known[self.attrname] = self.func(instance)
+            return known[self.attrname]
 
 
 @contextmanager

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from functools import cached_property
 
 import numpy as np
 
 from gaussmix.numerics.arrays import Array, Rows
+from gaussmix.numerics.threads import cached_property
 from gaussmix.sources.base import Given, Source, counted_anew
 from gaussmix.waist.block import Block
 

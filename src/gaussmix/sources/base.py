@@ -7,7 +7,7 @@ import pickle
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from functools import partial
 from itertools import chain
 from math import frexp, inf
 from operator import attrgetter
@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from gaussmix.numerics.arrays import Array
 from gaussmix.numerics.rows import extreme_rows
+from gaussmix.numerics.threads import cached_property
 from gaussmix.sources.findings import Find, Finding, kinds_for
 from gaussmix.sources.survey import are_drawn, hashes, sampled
 from gaussmix.waist.block import Block, Profile, nodes

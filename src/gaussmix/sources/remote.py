@@ -7,7 +7,7 @@ import re
 from abc import abstractmethod
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
-from functools import cached_property, reduce
+from functools import reduce
 from itertools import accumulate
 from operator import add
 from time import perf_counter
@@ -16,6 +16,7 @@ from uuid import uuid4
 
 from numpy.typing import NDArray
 
+from gaussmix.numerics.threads import cached_property
 from gaussmix.sources.base import F, Number, S, Source, T, Task, log
 from gaussmix.sources.files.base import About
 from gaussmix.sources.traffic import Traffic

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +12,7 @@ from gaussmix.numerics.arrays import Array, Rows
 from gaussmix.numerics.core import native_target
 from gaussmix.numerics.pieces import pieces, taken
 from gaussmix.numerics.rows import extreme_rows
+from gaussmix.numerics.threads import cached_property
 from gaussmix.sources.base import Source
 from gaussmix.waist.block import Block
 from gaussmix.waist.leaves import LEAF_ROWS

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 
 from gaussmix.numerics.arrays import Array
 from gaussmix.numerics.elementary import log
+from gaussmix.numerics.threads import cached_property
 from gaussmix.waist.whitening.base import Whitening
 
 LOG_2PI = 1.8378770664093456

@@ -5,7 +5,6 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -18,6 +17,7 @@ from gaussmix.families.base import Family
 from gaussmix.mixture.digits import mean_and_deviation
 from gaussmix.mixture.mixture import Mixture
 from gaussmix.numerics.arrays import Array
+from gaussmix.numerics.threads import cached_property
 from gaussmix.report.inference import OfMixture
 from gaussmix.report.messages import stability_sentence
 from gaussmix.sources.array import ArraySource

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 
@@ -16,6 +15,7 @@ from gaussmix.covariances import Diagonal, Isotropic
 from gaussmix.model import Model
 from gaussmix.numerics.arrays import Array, Places
 from gaussmix.numerics.blas import one_blas_thread
+from gaussmix.numerics.threads import cached_property
 from gaussmix.waist.parameters import LOG_2PI
 from gaussmix.waist.whitening.base import Whitening
 from gaussmix.waist.whitening.diagonal import DiagonalWhitening

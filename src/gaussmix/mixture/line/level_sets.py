@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +13,7 @@ from gaussmix.mixture.line.line import Line, lower_quantile
 from gaussmix.numerics.arrays import Array
 from gaussmix.numerics.elementary import log_sum
 from gaussmix.numerics.pieces import pieces
+from gaussmix.numerics.threads import cached_property
 
 _MANY = 1024  # crossings
 # In smallest deviations: a rise and a fall within this length change the density by less than its rounding.

@@ -6,7 +6,6 @@ Quantiles are right to rounding also between components that lie far apart.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -19,6 +18,7 @@ from gaussmix.model import Model
 from gaussmix.numerics.arrays import Array
 from gaussmix.numerics.elementary import log_sum
 from gaussmix.numerics.pieces import pieces
+from gaussmix.numerics.threads import cached_property
 from gaussmix.waist.parameters import LOG_2PI
 
 _MANY = 1024  # quantiles

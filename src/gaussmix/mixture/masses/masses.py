@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import cached_property
 from typing import Literal, overload
 
 import numpy as np
@@ -16,6 +15,7 @@ from gaussmix.mixture.line.level_sets import LevelSets
 from gaussmix.mixture.line.line import quantile
 from gaussmix.mixture.masses.rectangles import check_rectangles, check_upper, log_masses
 from gaussmix.numerics.arrays import Array
+from gaussmix.numerics.threads import cached_property
 
 N_POINTS = 2**13
 N_LEVEL_POINTS = 2**16

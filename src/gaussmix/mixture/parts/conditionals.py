@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from typing import Self
 
 import numpy as np
@@ -14,6 +14,7 @@ from gaussmix.mixture.base import MixtureBase, of_components
 from gaussmix.mixture.features import Feature, Features, check_order, names_at
 from gaussmix.mixture.parts.conditioning import Conditional, known_values
 from gaussmix.numerics.arrays import Array
+from gaussmix.numerics.threads import cached_property
 
 KEPT_SPLITS = 8  # into known and unknown features, with their factors
 

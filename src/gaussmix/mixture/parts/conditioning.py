@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -20,6 +20,7 @@ from gaussmix.mixture.parts.expectations import few_rows, mean_and_spread, weigh
 from gaussmix.model import Model
 from gaussmix.numerics.arrays import Array, Places, Rows
 from gaussmix.numerics.blas import one_blas_thread
+from gaussmix.numerics.threads import cached_property
 from gaussmix.waist.block import Block
 from gaussmix.waist.whitening.base import Whitening
 from gaussmix.waist.whitening.spherical import SphericalWhitening

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from functools import cached_property
 from typing import Self
 
 from numpy.typing import ArrayLike
@@ -12,6 +11,7 @@ from gaussmix.mixture.base import MixtureBase, check_alone, common_names, of_com
 from gaussmix.mixture.parts import combining, expectations, modality
 from gaussmix.mixture.parts.modality import Modes
 from gaussmix.numerics.arrays import Array, frozen
+from gaussmix.numerics.threads import cached_property
 
 
 class Parts(MixtureBase):

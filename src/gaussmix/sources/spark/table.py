@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from pyspark.sql import DataFrame, functions
 from pyspark.sql.pandas.types import from_arrow_type, to_arrow_type
 from pyspark.sql.types import ArrayType
 
+from gaussmix.numerics.threads import cached_property
 from gaussmix.sources.files.arrow import Columns, column_of_results
 from gaussmix.sources.files.base import About
 from gaussmix.sources.opening import Request

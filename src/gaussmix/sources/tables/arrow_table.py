@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 
 import pyarrow as pa
 
+from gaussmix.numerics.threads import cached_property
 from gaussmix.sources.tables.base import Input, batch_rows, is_numeric, reading
 from gaussmix.sources.tables.typed_table import TypedTable
 

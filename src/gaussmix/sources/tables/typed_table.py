@@ -8,7 +8,6 @@ from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from errno import EIO
-from functools import cached_property
 from itertools import accumulate
 from typing import Any
 
@@ -16,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from gaussmix.numerics.threads import cached_property
 from gaussmix.sources.files.npy import NpyFile
 from gaussmix.sources.tables.base import (
     BadTable,

@@ -51,6 +51,16 @@ def test_shares_of_a_cluster_are_the_sums_over_its_components(merging, crossed):
     assert (merged.predict(crossed, 3) == gm.predict(crossed)).all()
 
 
+def test_rows_with_holes_have_shares_too(merging, crossed):
+    gm, merged = merging
+    holed = crossed.copy()
+    holed[::3, 1] = np.nan
+    holed[5] = np.nan
+    onto = merged.cluster_of[1][:, None] == np.arange(2)
+    np.testing.assert_allclose(merged.responsibilities(holed), gm.predict_proba(holed) @ onto, atol=1e-15)
+    assert (merged.predict(holed) == (gm.predict_proba(holed) @ onto).argmax(axis=1)).all()
+
+
 def naive_overlap(shares, i, j, weight):
     """The larger of the two misclassification probabilities, row by row."""
     lost, mass = {i: 0.0, j: 0.0}, {i: 0.0, j: 0.0}

@@ -56,15 +56,25 @@ def check_order(rows: object, names: tuple[str, ...] | None, called: str) -> Non
             )
 
 
-def block_of(rows: ArrayLike, n_features: int, names: tuple[str, ...] | None = None, called: str = "rows") -> Block:
-    """Rows (n_rows, n_features) as engines take them; raises ValueError or TypeError. Parameters: `check_order`."""
+def block_of(
+    rows: ArrayLike,
+    n_features: int,
+    names: tuple[str, ...] | None = None,
+    called: str = "rows",
+    *,
+    may_miss: bool = False,
+) -> Block:
+    """Rows (n_rows, n_features) as engines take them; raises ValueError or TypeError. Parameters: `check_order`.
+
+    NaN passes where cells `may_miss`.
+    """
     check_order(rows, names, called)
     array: Rows = check_real(called, rows)
     if array.dtype not in (np.float32, np.float64) or not array.dtype.isnative:
         array = array.astype(np.float64)
     if array.ndim != 2 or array.shape[1] != n_features:
         raise ValueError(f"{called} must have shape (n_rows, {n_features}), not {array.shape}.")
-    cell = bad_cell(array)
+    cell = bad_cell(array, may_miss=may_miss)
     if cell is not None:
         raise ValueError(f"{called} contains {cell.name}: row {cell.row}, column {cell.column}. {cell.advice}")
     return Block(0, in_whole_steps(array))

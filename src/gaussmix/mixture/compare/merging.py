@@ -13,8 +13,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from gaussmix.checks import check_count, check_within
+from gaussmix.engines.incomplete import IncompleteEngine
 from gaussmix.errors import counted
 from gaussmix.mixture.base import check_alone
+from gaussmix.mixture.features import block_of
 from gaussmix.mixture.mixture import Mixture
 from gaussmix.mixture.shown import table_html
 from gaussmix.numerics.arrays import Array
@@ -88,14 +90,18 @@ class Merging:
 
         Parameters
         ----------
-        rows : (n_rows, n_features), data units.
+        rows : (n_rows, n_features), data units; the cells that are missing (NaN) say nothing.
         n_clusters : 1 … n_components; those that do not overlap by default.
 
         Raises
         ------
         ValueError : rows or n_clusters can't be used.
         """
-        return merged(self.mixture.responsibilities(rows), self._clusters(n_clusters))
+        mixture, clusters = self.mixture, self._clusters(n_clusters)
+        block, engine = block_of(rows, mixture.n_features, mixture.feature_names, may_miss=True), mixture._engine()
+        if np.isnan(block.rows).any():
+            engine = IncompleteEngine(engine)
+        return merged(engine.responsibilities(block, mixture.parameters), clusters)
 
     def predict(self, rows: ArrayLike, n_clusters: int | None = None) -> NDArray[np.int64]:
         """The most probable cluster of each row, (n_rows,); the first of equals. Parameters and errors as above."""

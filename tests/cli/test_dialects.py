@@ -32,6 +32,13 @@ TEXTS = {
         ["a", "b"],
         [],
     ),
+    "write.table with tabs": (
+        '"a"\t"b"\n' + "".join(f'"{1 + at}"\t{x}\t{y}\n' for at, (x, y) in enumerate(ROWS)),
+        ["a", "b"],
+        [],
+    ),
+    "Excel's first line": ("sep=;\r\na;b\r\n" + "".join(f"{x};{y}\r\n" for x, y in ROWS), ["a", "b"], []),
+    "Excel's first line without names": ("\nSEP=|\n" + "".join(f"{x}|{y}\n" for x, y in ROWS), ["x1", "x2"], []),
     "an unusual delimiter": ("a:b\n" + "".join(f"{x}:{y}\n" for x, y in ROWS), ["a", "b"], ["--delimiter", ":"]),
     "tab by name": ("a\tb,c\n" + "".join(f"{x}\t{y}\n" for x, y in ROWS), ["a", "b,c"], ["--delimiter", "tab"]),
     "decimal comma": (

@@ -403,16 +403,27 @@ class TestColumns:
         frame.to_parquet(tmp_path / "frame.parquet")
         assert open(tmp_path / "frame.parquet").feature_names == ("a", "b")
 
-    @pytest.mark.parametrize("suffix", ["parquet", "C.npy", "F.npy"])
+    @pytest.mark.parametrize("suffix", ["csv", "parquet", "C.npy", "F.npy"])
     def test_integers_that_merge_in_a_double(self, suffix, tmp_path):
         path, integers = tmp_path / f"a.{suffix}", np.array([[1, 2**60], [2, 2**60 + 1], [3, 2**60 + 3]])
-        if suffix == "parquet":
+        if suffix == "csv":
+            path.write_text("x1,x2\n" + "".join(f"{one},{other}\n" for one, other in integers.tolist()))
+        elif suffix == "parquet":
             pa.parquet.write_table(pa.table({"x1": integers[:, 0], "x2": integers[:, 1]}), path)
         else:
             np.save(path, np.asarray(integers, order=suffix[0]))
         sentence = r"column 'x2' holds integers of size 1.15e\+18 that differ by at most 3: a double can't"
         with pytest.raises(ValueError, match=sentence):
             open(path)
+
+    def test_large_integers_of_text_that_a_double_tells_apart(self, tmp_path):
+        """By all rows: the first batch of this file alone spans too little."""
+        path, times = tmp_path / "a.csv", 17 * 10**17 + 5 * np.arange(150_000)
+        last = times[-1] + 10**12  # nanoseconds of a quarter of an hour
+        path.write_text("time,x\n" + "".join(f"{time},{time % 7}\n" for time in times) + f"{last},NA\n")
+        found = open(path, missing=True).sample(200_000).rows
+        np.testing.assert_array_equal(found[:, 0], [*times, last])
+        assert np.isnan(found[-1, 1])
 
     def test_large_integers_beside_a_null_are_missing_values(self, tmp_path):
         pa.parquet.write_table(pa.table({"a": [2**60, None, 1]}), tmp_path / "a.parquet")

@@ -99,6 +99,15 @@ def check_integers(column: str, integers: NDArray[Any]) -> None:
         )
 
 
+def deciding(integers: NDArray[np.int64]) -> list[int]:
+    """At most three of some integers, by which `check_integers` decides as by all: the ends, and one to be rounded."""
+    if not integers.size:
+        return []
+    ends = [int(integers.min()), int(integers.max())]
+    step = int(np.spacing(float(max(map(abs, ends)))))
+    return ends if step <= 1 else [*ends, *integers[integers % step != 0][:1].tolist()]
+
+
 def extreme_rows(rows: Rows, row_weight: Array | None = None) -> NDArray[np.intp]:
     """The rows with the smallest and the largest number of each feature, (2, n_features); the first of equals.
 

@@ -8,22 +8,26 @@ import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import cached_property
 from io import BufferedReader, RawIOBase, TextIOWrapper
 from itertools import islice
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 from pyarrow import csv as arrow_csv
 
 from gaussmix.errors import counted, quoted
+from gaussmix.numerics.rows import MERGED_FROM, check_integers, deciding
+from gaussmix.numerics.threads import cached_property
 from gaussmix.sources.tables.base import (
     BadTable,
     Dialect,
     Input,
     Table,
     check_names,
+    doubles,
     first_line,
     invented_names,
     kind_of,
@@ -43,6 +47,8 @@ _MARKS = {b"\xef\xbb\xbf": "utf-8", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"
 _WESTERN = "cp1252"  # what Excel writes as CSV in Western Europe and America
 _LONGEST_HEADER = 1000  # lines, of a header whose quoted names go on over several
 _TOLD_BY = 20  # records, which show what the delimiter is
+_INTEGER = "^-?([0-9]{1,18}|[0-8][0-9]{18}|9[01][0-9]{17})$"  # in 64 bits, but for the very largest
+_NAMED = re.compile(r'"?sep=(.)"?', re.IGNORECASE)  # Excel's first line
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,11 +57,12 @@ class CsvTable(Table):
 
     If the user does not name the delimiter, it is that of comma, semicolon, tab and bar which cuts the first lines into
     as many fields each, best into numbers and texts without other marks; else the first of these in the first line.
-    Where there is none, it is any run of blanks, if the first two lines have as many fields.
+    Where there is none, it is any run of blanks, if the first two lines have as many fields. Excel's first line "sep=;"
+    names it.
     """
 
     source: Input  # its bytes
-    n_blank: int  # blank lines at its beginning
+    n_blank: int  # lines at its beginning that are blank or name the delimiter
 
     @cached_property
     def schema(self) -> pa.Schema:
@@ -74,13 +81,29 @@ class CsvTable(Table):
             kind = self.schema.field(name).type
             types[name] = kind if pa.types.is_boolean(kind) else pa.float64()
         grouped = [name for name in numbers if self.thousands and pa.types.is_floating(types[name])]
-        types |= dict.fromkeys(grouped, pa.string())
+        large = {name: list[int]() for name in numbers if name in self._large}
+        types |= dict.fromkeys((*grouped, *large), pa.string())
         with self._reading(numbers), self._stream(columns, types) as batches:
             for batch in batches:
-                for name in grouped:
+                for name in (*grouped, *large):
                     place = columns.index(name)
-                    batch = batch.set_column(place, name, self._ungrouped(batch.column(place)))
+                    cells = batch.column(place)
+                    if name in large:
+                        large[name] += deciding(self._integers(cells))
+                    batch = batch.set_column(place, name, self._ungrouped(cells))
                 yield batch
+        for name, values in large.items():
+            check_integers(f"{self.name}, column {name!r}", np.array(values, np.int64))
+
+    @cached_property
+    def _large(self) -> list[str]:
+        """The columns whose first rows hold integers that may merge in a double."""
+        names = [field.name for field in self.schema if pa.types.is_integer(field.type)]
+        if not names:
+            return []
+        with self._reading(), self._stream(names) as batches:
+            first = next(iter(batches))
+        return [name for name in names if np.abs(doubles(first.column(name))).max(initial=0.0) >= MERGED_FROM]
 
     def unlike(self, other: Table) -> str | None:
         """Types of text are guesses."""
@@ -176,10 +199,19 @@ class CsvTable(Table):
         cells = [text for _, fields in rows if (text := fields[column].strip()) not in self.missing]
         return bool(cells) and all(map(self._is_number, cells))
 
+    def _present(self, cells: pa.Array) -> pa.Array:
+        """Text without blanks around it; null where a number is missing."""
+        text = pc.utf8_trim_whitespace(cells)
+        return pc.if_else(pc.is_in(text, value_set=pa.array(self.missing)), pa.scalar(None, pa.string()), text)
+
+    def _integers(self, cells: pa.Array) -> NDArray[np.int64]:
+        """The integers among texts."""
+        text = self._present(cells).drop_null()
+        return np.array(pc.cast(text.filter(pc.match_substring_regex(text, _INTEGER)), pa.int64()))
+
     def _ungrouped(self, cells: pa.Array) -> pa.Array:
         """Text as numbers; raises ArrowInvalid where it is none."""
-        text = pc.utf8_trim_whitespace(cells)
-        text = pc.if_else(pc.is_in(text, value_set=pa.array(self.missing)), pa.scalar(None, pa.string()), text)
+        text = self._present(cells)
         mark, pattern = re.escape(self.thousands or ""), _grouped(self.thousands or "", self.decimal).pattern
         is_grouped = pc.fill_null(pc.match_substring_regex(text, f"^(?:{pattern})$"), False)
         text = pc.if_else(is_grouped, pc.replace_substring_regex(text, mark, ""), text)
@@ -215,7 +247,7 @@ def read_csv(source: Input) -> CsvTable:
     """Read the first lines of a CSV file; the rest is read when columns are asked for.
 
     If the user does not say whether the first line is a header, it is one unless it holds numbers, and nothing else but
-    missing cells. In tables of blanks, R's `write.table` names one column less than there are. `numpy.savetxt` begins
+    missing cells. With blanks or tabs, R's `write.table` names one column less than there are. `numpy.savetxt` begins
     the header with "#", and pandas numbers columns without names.
 
     Raises BadTable: the file is empty or not text, two columns have the same name, or the first line holds numbers with
@@ -227,9 +259,11 @@ def read_csv(source: Input) -> CsvTable:
     n_blank, first, delimiter = _first_line(source)
     fields = _fields(first, delimiter, source.name)
     n_columns = len(fields)
-    if delimiter == _BLANKS:
-        n_columns = len(_fields(first[1:2], delimiter, source.name)) if len(first) > 1 else n_columns
-        fields = fields[1:] if fields[0] == "#" else fields
+    if delimiter in (_BLANKS, "\t") and len(first) > 1:
+        values = _fields(first[1:2], delimiter, source.name)
+        n_columns = len(values) if values[-1] else n_columns  # else the line ends with a delimiter
+    if delimiter == _BLANKS and fields[0] == "#":
+        fields = fields[1:]
     missing = (*NULLS, *dialect.missing)
     has_header = dialect.has_header
     if has_header is None:
@@ -267,17 +301,19 @@ def _first_line(source: Input) -> tuple[int, list[str], str]:
     """The number of blank lines before the first, this and following ones, and the delimiter. Raises BadTable."""
     dialect = source.dialect
     with _text(source, dialect.delimiter or ",") as text:
-        lines = _decoded(text, source)
-        n_blank, first = next(((at, line) for at, line in enumerate(lines) if line.strip()), (0, ""))
+        lines = ((at, line) for at, line in enumerate(_decoded(text, source)) if line.strip())
+        n_blank, first = next(lines, (0, ""))
+        named = _NAMED.fullmatch(first.rstrip("\r\n"))
+        if named:
+            n_blank, first = next(lines, (0, ""))
         if not first:
             raise BadTable(f"{source.name} is empty.")
         if "\0" in first:
             raise BadTable(f"{source.name} holds binary data, not CSV.")
-        more = list(islice((line for line in lines if line.strip()), _LONGEST_HEADER))
+        more = [line for _, line in islice(lines, _LONGEST_HEADER)]
     marks = _DELIMITERS.replace(dialect.decimal, "")
-    delimiter = (
-        dialect.delimiter or _told([first, *more], marks) or next((mark for mark in marks if mark in first), None)
-    )
+    delimiter = dialect.delimiter or (named and named[1]) or _told([first, *more], marks)
+    delimiter = delimiter or next((mark for mark in marks if mark in first), None)
     if delimiter is None:
         counts = [len(line.split()) for line in (first.lstrip("# "), *more[:1])]
         is_blank = counts[0] > 1 and (len(counts) == 1 or counts[1] in (counts[0], counts[0] + 1))

@@ -71,6 +71,21 @@ class Problem:
         """The same problem with some arguments changed."""
         return replace(self, **changes)
 
+    def single(self):
+        """The same with rows in float32, and with the anchor of a step in single precision."""
+        anchor = (self.anchor + self.origin).astype(np.float32).astype(float)
+        return self.but(rows=self.rows.astype(np.float32), origin=None, means=self.means + self.origin, anchor=anchor)
+
+    def with_component(self, place, mean):
+        """The same with a component more, of triangular factors, that stands first or later."""
+        return self.but(
+            log_scale=np.insert(self.log_scale, place, 0),
+            means=np.insert(self.means, place, mean, axis=0),
+            factors=np.insert(self.factors, place, np.eye(len(mean)), axis=0),
+            anchor=None if self.anchor is None else np.insert(self.anchor, place, mean, axis=0),
+            projection=None if self.projection is None else np.insert(self.projection, place, 1.0, axis=0),
+        )
+
 
 @pytest.fixture
 def make_problem(rng):
@@ -102,6 +117,22 @@ def make_problem(rng):
             second=second,
             projection=rng.normal(size=(*shape, int(rng.integers(11)))) if second == PROJECTED else None,
         )
+
+    return make
+
+
+@pytest.fixture
+def apart(make_problem, rng):
+    """Clusters so far apart that most components are hopeless for most rows; rows sorted by cluster, or not."""
+
+    def make(n_rows, n_features, n_components, factor_shape, is_sorted=True, in_single=False):
+        problem = make_problem(n_rows, n_features, n_components, factor_shape)
+        means = 12 * rng.normal(size=problem.means.shape)
+        labels = rng.integers(n_components, size=n_rows)
+        labels = np.sort(labels) if is_sorted else labels
+        rows = problem.origin + means[labels] + rng.normal(size=(n_rows, n_features))
+        problem = problem.but(rows=rows, means=means, anchor=means + 0.1)
+        return problem.single() if in_single else problem
 
     return make
 
@@ -210,6 +241,18 @@ def same_bits():
             one, other = [one], [other]
         for a, b in zip(one, other, strict=True):
             np.testing.assert_array_equal(a, b)
+
+    return check
+
+
+@pytest.fixture
+def agree(targets, same_bits):
+    """Asserts that a call has the same bits on every target."""
+
+    def check(call):
+        expected = call(targets[0])
+        for target in targets[1:]:
+            same_bits(call(target), expected)
 
     return check
 

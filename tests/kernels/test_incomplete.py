@@ -261,15 +261,12 @@ def test_more_than_64_features(target, make_problem):
 
 
 @pytest.mark.parametrize("error", ERRORS)
-def test_instruction_sets_agree(targets, make_problem, same_bits, error):
+def test_instruction_sets_agree(agree, make_problem, error):
     for n_features in (1, 2, 4, 5, 8, 9, 13):
         problem = make_problem(150, n_features, 9, 0.15, error)
         problem.rows[50:] = np.where(np.isnan(problem.rows[3]), np.nan, np.nan_to_num(problem.rows[50:]))
-        expected = problem.step(targets[0]), problem.denoise(targets[0])
-        for target in targets[1:]:
-            for found, other in zip((problem.step(target), problem.denoise(target)), expected, strict=True):
-                same_bits(found, other)
-            same_bits([problem.evaluate(target)], [problem.evaluate(targets[0])])
+        for method in (problem.step, problem.denoise, problem.evaluate):
+            agree(method)
 
 
 def patterned(problem, rng, n_patterns=40):

@@ -1,6 +1,8 @@
 """No bit depends on the instruction set or on the number of threads."""
 
 import itertools
+from functools import partial
+from operator import methodcaller
 
 import numpy as np
 import pytest
@@ -10,29 +12,21 @@ FACTOR_SHAPES, SECONDS, RULES = range(5), range(5), range(3)
 
 
 @pytest.mark.parametrize("n_features", [1, 2, 3, 4, 5, 6, 7, 8, 9, 11, 16, 17, 33, 64])
-def test_instruction_sets_agree(targets, make_problem, same_bits, n_features):
+def test_instruction_sets_agree(agree, make_problem, n_features):
     for factor_shape, rule, second in itertools.product(FACTOR_SHAPES, RULES, SECONDS):
-        problem = make_problem(333, n_features, 6, factor_shape, rule, second)
-        expected = problem.step(targets[0])
-        for target in targets[1:]:
-            same_bits(problem.step(target), expected)
+        agree(make_problem(333, n_features, 6, factor_shape, rule, second).step)
 
 
-def test_instruction_sets_agree_in_evaluations(targets, make_problem, same_bits):
+def test_instruction_sets_agree_in_evaluations(agree, make_problem):
     for factor_shape, n_features, output in itertools.product(FACTOR_SHAPES, [1, 3, 8, 10, 33], range(4)):
-        problem = make_problem(333, n_features, 9, factor_shape)
-        expected = problem.evaluate(targets[0], output)
-        for target in targets[1:]:
-            same_bits(problem.evaluate(target, output), expected)
+        agree(partial(make_problem(333, n_features, 9, factor_shape).evaluate, output=output))
 
 
-def test_instruction_sets_agree_in_factors(targets, rng, same_bits):
+def test_instruction_sets_agree_in_factors(agree, rng):
     for n_features in [1, 2, 7, 8, 9, 40]:
         roots = rng.normal(size=(3, n_features, n_features))
         covariances = roots @ roots.transpose(0, 2, 1)
-        expected = targets[0].factorise(covariances)
-        for target in targets[1:]:
-            same_bits(target.factorise(covariances), expected)
+        agree(methodcaller("factorise", covariances))
 
 
 @pytest.mark.pairwise

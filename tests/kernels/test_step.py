@@ -85,14 +85,7 @@ def test_a_hopeless_component_changes_no_bit(target, make_problem, same_bits, ru
     """Elimination and skipping are exact: the others' sums are what they are without it, wherever it stands."""
     problem = make_problem(500, n_features, 4, TRIANGULAR, rule, second)
     for far, place in itertools.product([40, 1e4, 1e160], [0, 2, 4]):
-        where = np.full((1, n_features), float(far))
-        crowd = problem.but(
-            log_scale=np.insert(problem.log_scale, place, 0),
-            means=np.insert(problem.means, place, where, axis=0),
-            factors=np.insert(problem.factors, place, np.eye(n_features), axis=0),
-            anchor=None if second == NONE else np.insert(problem.anchor, place, where, axis=0),
-            projection=None if second != PROJECTED else np.insert(problem.projection, place, 1.0, axis=0),
-        )
+        crowd = problem.with_component(place, np.full(n_features, float(far)))
         log_likelihood, *sums = crowd.step(target)
         assert sums[0][place] == 0
         others = [None if a is None else np.delete(a, place, axis=0) for a in sums]

@@ -1,6 +1,4 @@
-"""What scikit-learn's tools do with an estimator: copies, pickles, frames, routing, pipelines and searches."""
-
-import pickle
+"""What scikit-learn's tools do with an estimator: copies, frames, routing, pipelines and searches."""
 
 import numpy as np
 import pandas as pd
@@ -33,17 +31,6 @@ def test_a_clone_has_the_parameters_and_nothing_fitted(X):
     assert not hasattr(copied, "weights_")
     for name, value in parameters.items():
         np.testing.assert_array_equal(copied.get_params()[name], value)
-
-
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_a_pickle_predicts_the_same_bits(X, covariance_type, dtype):
-    X = X.astype(dtype)
-    mixture = fitted(X, covariance_type=covariance_type)
-    again = pickle.loads(pickle.dumps(mixture))
-    assert (again.score_samples(X) == mixture.score_samples(X)).all()
-    assert again.covariances_.dtype == dtype
-    assert (again.covariances_ == mixture.covariances_).all()
-    assert again.set_params(warm_start=True).fit(X).n_iter_ == 1  # it goes on from where it converged
 
 
 @pytest.mark.parametrize("frame", [lambda X: pd.DataFrame(X, columns=NAMES), lambda X: pl.DataFrame(X, schema=NAMES)])

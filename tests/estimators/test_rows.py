@@ -1,4 +1,4 @@
-"""Any memory layout and type of X gives the right answer, and X is never written to; weights count rows."""
+"""X of unusual layouts and types gives the right answer and is never written to; weights count rows."""
 
 import warnings
 
@@ -13,17 +13,6 @@ from gaussmix import GaussianMixture
 ROUNDING = 200 * np.finfo(np.float64).eps
 
 
-def swapped(X):
-    return X.astype(X.dtype.newbyteorder())
-
-
-def every_other(X):
-    """Rows and columns with gaps of NaN between them."""
-    wide = np.full((2 * len(X), 2 * X.shape[1]), np.nan, dtype=X.dtype)
-    wide[::2, 1::2] = X
-    return wide[::2, 1::2]
-
-
 def unaligned(X):
     buffer = np.zeros(X.nbytes + 1, dtype=np.uint8)[1:]
     rows = buffer.view(X.dtype).reshape(X.shape)
@@ -31,19 +20,8 @@ def unaligned(X):
     return rows
 
 
-def read_only(X):
-    X = X.copy()
-    X.flags.writeable = False
-    return X
-
-
-LAYOUTS = {
-    "C": np.ascontiguousarray,
+LAYOUTS = {  # beside those of tests/trust
     "Fortran": np.asfortranarray,
-    "strided": every_other,
-    "negative strides": lambda X: np.ascontiguousarray(X[::-1, ::-1])[::-1, ::-1],
-    "read-only": read_only,
-    "big-endian": swapped,
     "unaligned": unaligned,
     "lists": lambda X: X.tolist(),
     "array subclass": lambda X: np.ma.masked_array(X, mask=False),
@@ -85,7 +63,7 @@ def test_the_layout_of_X_does_not_matter(X, labels, layout, dtype, covariance_ty
     mixture = fit(laid_out, labels, covariance_type)
     assert_close(mixture, expected)
     assert (np.asarray(laid_out, dtype=dtype) == X).all()
-    is_single = dtype == np.float32 and layout not in ("lists", "big-endian", "objects")  # which are converted
+    is_single = dtype == np.float32 and layout not in ("lists", "objects")  # which are converted
     for name in ("weights_", "means_", "covariances_", "precisions_", "precisions_cholesky_"):
         assert getattr(mixture, name).dtype == (np.float32 if is_single else np.float64)
     # Log densities of −5 or so, in float32 rounded to that.
@@ -96,7 +74,7 @@ def test_the_layout_of_X_does_not_matter(X, labels, layout, dtype, covariance_ty
 
 
 @pytest.mark.usefixtures("each_engine")
-@pytest.mark.parametrize("dtype", ["i1", "u1", ">i2", "i4", "u8", "f2", ">f2", ">f4", "g"])
+@pytest.mark.parametrize("dtype", [">i2", ">f2", ">f4", "g"])
 def test_other_types_are_taken_at_their_value(X, labels, dtype, covariance_type):
     rows = (X.round() + 4).clip(0)
     mixture = fit(rows.astype(dtype), labels, covariance_type)
@@ -104,7 +82,6 @@ def test_other_types_are_taken_at_their_value(X, labels, dtype, covariance_type)
     assert mixture.means_.dtype == np.float64
 
 
-@pytest.mark.usefixtures("each_engine")
 class OnDevice:
     """An array on a GPU, as far as DLPack tells: NumPy may not convert it, and may ask for a copy of it."""
 
@@ -133,10 +110,6 @@ def test_arrays_on_other_devices_are_copied(X, labels):
         TypeError, match=r"is on another device and can't be copied .*Copy it first, such as X\.cpu\(\)"
     ):
         fit.predict(OnDevice(X, has_copies=False))
-
-
-def test_truth_values_are_0_and_1(X):
-    assert_close(GaussianMixture(1).fit(X > 2.5), GaussianMixture(1).fit((X > 2.5).astype(float)))
 
 
 @pytest.mark.usefixtures("each_engine")
@@ -190,16 +163,6 @@ def test_weights_of_any_kind_and_unit(X, labels):
     assert (
         fit(X, labels, sample_weight=3.0).lower_bounds_ == fit(X, labels, sample_weight=np.full(180, 3)).lower_bounds_
     )
-
-
-@pytest.mark.parametrize("scale", [1e-150, 1e-100, 1e100, 1e150])
-@pytest.mark.parametrize("covariance_type", ["full", "tied", "diag", "spherical"])
-@pytest.mark.parametrize("init", ["kmeans", "k-means++", "random", "random_from_data"])
-def test_units_change_the_density_by_their_jacobian_only(X, init, covariance_type, scale):
-    model = GaussianMixture(3, covariance_type=covariance_type, init_params=init, random_state=0, max_iter=500)
-    plain = model.fit(X).score_samples(X)
-    scaled = model.fit(X * scale).score_samples(X * scale) + X.shape[1] * np.log(scale)
-    np.testing.assert_allclose(scaled, plain, rtol=0, atol=1e-9)
 
 
 def test_a_field_of_packed_records_is_taken_as_it_is(X):

@@ -71,9 +71,11 @@ def test_matrices_that_rounding_left_uneven_are_made_even():
         ({"precisions": PAIR["covariances"]}, "Give covariances or precisions, one of the two"),
         ({"covariance_type": "ful"}, "covariance_type='ful' is not one of .* Did you mean 'full'"),
         ({"weights": [0.5, 0.6]}, "its weights sum to 1.1, not to 1"),
+        ({"weights": [-0.5, 1.5]}, "weight 0 is negative"),
         ({"weights": [1.0]}, "don't go with means"),
         ({"means": [[0.0, 1.0], [2.0]]}, "means must be an array of real numbers, whose rows have one length"),
         ({"means": [[0.0, 1.0], [2.0, np.nan]]}, "its means hold NaN or infinity"),
+        ({"covariances": [np.eye(2), np.diag([1.0, np.inf])]}, "its covariances hold NaN or infinity"),
         ({"covariances": np.eye(2)}, r"its covariances have shape \(2, 2\), not \(2, 2, 2\)"),
         ({"covariances": [np.eye(2), -np.eye(2)]}, "the covariance of component 1 is not positive definite"),
         ({"covariances": [np.eye(2), [[1.0, 0.5], [0.0, 1.0]]]}, "a covariance matrix is not symmetric"),
@@ -88,6 +90,20 @@ def test_matrices_that_rounding_left_uneven_are_made_even():
 def test_numbers_that_make_no_mixture_are_refused_at_once(change, said):
     with pytest.raises(ValueError, match=said):
         Mixture.from_parameters(**{**PAIR, **change})
+
+
+def test_a_family_is_not_its_name():
+    with pytest.raises(TypeError, match=r"family must be a covariance structure, such as FAMILIES\[\"full\"\]"):
+        Mixture(**PAIR, family="full")
+
+
+def test_a_mixture_holds_copies_that_cannot_be_written_to():
+    given = {name: np.array(value) for name, value in PAIR.items()}
+    mixture = Mixture(**given, family=FAMILIES["full"])
+    for name, array in given.items():
+        array[...] = 7.0
+        np.testing.assert_array_equal(getattr(mixture, name), PAIR[name])
+        assert not getattr(mixture, name).flags.writeable
 
 
 @pytest.mark.parametrize(

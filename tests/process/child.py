@@ -4,12 +4,9 @@ Run as a script, away from pytest, whose own threads and handlers would take par
 function of this file and its arguments; so is the answer.
 """
 
-import copy
-import io
 import json
 import multiprocessing
 import os
-import pickle
 import select
 import signal
 import sys
@@ -32,7 +29,7 @@ import gaussmix.fit.fit
 import gaussmix.fit.problem
 import gaussmix.starts.gross
 import gaussmix.starts.kmeans
-from gaussmix import FAMILIES, GaussianMixture, fit_many
+from gaussmix import GaussianMixture, fit_many
 from gaussmix.estimators.fit_many import _Many
 from gaussmix.sources.array import ArraySource
 from gaussmix.starts import sample as distinct
@@ -378,33 +375,6 @@ def fit_in_a_fork(name, path, rows, seconds):
         found = answer.read()
     os.waitpid(child, 0)
     return found or None
-
-
-def round_trip(how, covariance_type):
-    """Whether a copy of an estimator has its bits, scores and family."""
-    rows = rows_of(300, 3)
-    fitted = fit_small(covariance_type).fit(rows)
-    stream = io.BytesIO()
-    ways = {
-        "pickle": lambda: pickle.loads(pickle.dumps(fitted)),
-        "deepcopy": lambda: copy.deepcopy(fitted),
-        "joblib": lambda: (joblib.dump(fitted, stream), stream.seek(0), joblib.load(stream))[2],
-        "clone": lambda: clone(fitted).fit(rows),
-    }
-    again = ways[how]()
-    return {
-        "same": digest(again) == digest(fitted),
-        "scores": again.score_samples(rows).tobytes() == fitted.score_samples(rows).tobytes(),
-        "family": again.mixture_.family == FAMILIES[covariance_type],
-        "read-only": not again.mixture_.means.flags.writeable,
-    }
-
-
-def family_travels(covariance_type):
-    """Whether a family equals the registered one after each way of copying it, and within a mixture."""
-    family, mixture = FAMILIES[covariance_type], fit_small(covariance_type).fit(rows_of(300, 3)).mixture_
-    copies = pickle.loads(pickle.dumps(family)), copy.copy(family), copy.deepcopy(family)
-    return [*(other == family for other in copies), pickle.loads(pickle.dumps(mixture)).family == family]
 
 
 if __name__ == "__main__":

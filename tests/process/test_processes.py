@@ -39,12 +39,6 @@ def test_fits_in_other_processes_give_the_same_bits(child, method):
     assert answer["there"] == [answer["here"]] * 2
 
 
-@pytest.mark.parametrize("covariance_type", FAMILIES)
-def test_n_jobs_changes_no_bit(child, covariance_type):
-    digests = {child("fit_digest", covariance_type=covariance_type, n_jobs=n_jobs) for n_jobs in (1, 2, 3, 8, -1, None)}
-    assert len(digests) == 1
-
-
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="needs sched_setaffinity")
 def test_affinity_changes_no_bit(child):
     answer = child("fit_with_affinity")
@@ -71,18 +65,6 @@ def test_no_memory_is_a_memory_error(child, what, megabytes):
         assert answer["raised"] in ("MemoryError", "nothing")
     assert answer["unchanged"], "the estimator is what it was"
     assert answer["same"], "the process goes on"
-
-
-@pytest.mark.parametrize("covariance_type", FAMILIES)
-@pytest.mark.parametrize("how", ["pickle", "deepcopy", "joblib", "clone"])
-def test_a_copy_has_the_same_bits(child, how, covariance_type):
-    answer = child("round_trip", how=how, covariance_type=covariance_type)
-    assert answer == {"same": True, "scores": True, "family": True, "read-only": True}
-
-
-@pytest.mark.parametrize("covariance_type", FAMILIES)
-def test_a_family_equals_the_one_of_the_registry_wherever_it_went(child, covariance_type):
-    assert child("family_travels", covariance_type=covariance_type) == [True] * 4
 
 
 def test_joblib_hashes_what_a_fit_leaves():

@@ -63,56 +63,61 @@ def check_source(
         raise TypeError(f"X must be a table, not {X!r:.60}. Give the path of a file as text.")
     if type(X) is not np.ndarray and is_table(X):
         X = open(X, missing=may_miss)
-    if not isinstance(X, Source):
-        rows, is_missing = _check_rows(estimator, X, reset=reset, may_miss=may_miss, is_stream=is_stream)
-        error = None
+    if isinstance(X, Source):
         if X_error is not None:
-            names = getattr(estimator, "feature_names_in_", None)
-            rows, error, is_missing = check_errors(X_error, rows, is_missing, names)
-        source = ArraySource(rows, check_row_weight(sample_weight, len(rows), may_vanish=is_stream), error=error)
-        source.may_miss = is_missing
-        if reset and is_missing:
-            check_columns(source, getattr(estimator, "feature_names_in_", None))
-        return source
+            raise ValueError("X_error needs X to be an array or a data frame, not a source of rows.")
+        if X.may_miss and not may_miss:
+            raise ValueError(
+                f"X was opened with missing=True, but this {type(estimator).__name__} does not support missing values. "
+                "Open it without, or fill them by GaussianMixtureImputer first."
+            )
+        if sample_weight is not None:
+            raise ValueError(
+                "A source of rows has its own row weights. Remove sample_weight, and name the column of weights: "
+                "gaussmix.open(…, weights=…)."
+            )
+        return _fitted_to(estimator, X, is_stream=is_stream) if reset else _known_to(estimator, X)
+    rows, is_missing = _check_rows(estimator, X, reset=reset, may_miss=may_miss, is_stream=is_stream)
+    error, names = None, getattr(estimator, "feature_names_in_", None)
     if X_error is not None:
-        raise ValueError("X_error needs X to be an array or a data frame, not a source of rows.")
-    if X.may_miss and not may_miss:
-        raise ValueError(
-            f"X was opened with missing=True, but this {type(estimator).__name__} does not support missing values. "
-            "Open it without, or fill them by GaussianMixtureImputer first."
-        )
-    if sample_weight is not None:
-        raise ValueError(
-            "A source of rows has its own row weights. Remove sample_weight, and name the column of weights: "
-            "gaussmix.open(…, weights=…)."
-        )
-    before = getattr(estimator, "feature_names_in_", None)
-    if not reset and before is not None and X.feature_names is not None and list(before) != list(X.feature_names):
-        raise ValueError(
-            f"The columns of X are {listed(X.feature_names)}; {type(estimator).__name__} was fitted with "
-            f"{listed(before)}. Open it with these: gaussmix.open(…, columns=list(estimator.feature_names_in_))."
-        )
-    if reset:
-        vars(estimator).pop("feature_names_in_", None)
-        if X.feature_names is not None:
-            estimator.feature_names_in_ = np.array(X.feature_names, dtype=object)
-        estimator.n_features_in_ = X.n_features
-        if not is_stream and X.n_rows < MIN_ROWS:  # scikit-learn's sentence
+        rows, error, is_missing = check_errors(X_error, rows, is_missing, names)
+    source = ArraySource(rows, check_row_weight(sample_weight, len(rows), may_vanish=is_stream), error=error)
+    source.may_miss = is_missing
+    if reset and is_missing:
+        check_columns(source, names)
+    return source
+
+
+def _fitted_to(estimator: BaseEstimator, X: Source, *, is_stream: bool) -> Source:
+    """A source that an estimator is fitted to, whose features it notes; raises ValueError."""
+    vars(estimator).pop("feature_names_in_", None)
+    if X.feature_names is not None:
+        estimator.feature_names_in_ = np.array(X.feature_names, dtype=object)
+    estimator.n_features_in_ = X.n_features
+    if not is_stream:
+        if X.n_rows < MIN_ROWS:  # scikit-learn's sentence
             raise ValueError(
                 f"Found array with {X.n_rows} sample(s) (shape={(X.n_rows, X.n_features)}) while a minimum of "
                 f"{MIN_ROWS} is required by {type(estimator).__name__}."
             )
-        if not is_stream:
-            if getattr(estimator, "checkpoint", None) is not None:
-                X.of_all(Fingerprint)  # by the pass that finds all else, and not by one of its own
-            low, high = X.of_all(Cells).ends
-            _check_ends(low, high, X.feature_names)
-        if X.may_miss:
-            X = check_columns(X, X.feature_names)
-    elif X.n_features != getattr(estimator, "n_features_in_", X.n_features):  # scikit-learn's sentence
+        if getattr(estimator, "checkpoint", None) is not None:
+            X.of_all(Fingerprint)  # by the pass that finds all else, and not by one of its own
+        low, high = X.of_all(Cells).ends
+        _check_ends(low, high, X.feature_names)
+    return check_columns(X, X.feature_names) if X.may_miss else X
+
+
+def _known_to(estimator: BaseEstimator, X: Source) -> Source:
+    """A source with the features that an estimator was fitted to; raises ValueError for others."""
+    before, name = getattr(estimator, "feature_names_in_", None), type(estimator).__name__
+    if before is not None and X.feature_names is not None and list(before) != list(X.feature_names):
         raise ValueError(
-            f"X has {X.n_features} features, but {type(estimator).__name__} is expecting {estimator.n_features_in_} "
-            "features as input."
+            f"The columns of X are {listed(X.feature_names)}; {name} was fitted with {listed(before)}. Open it with "
+            "these: gaussmix.open(…, columns=list(estimator.feature_names_in_))."
+        )
+    if X.n_features != getattr(estimator, "n_features_in_", X.n_features):  # scikit-learn's sentence
+        raise ValueError(
+            f"X has {X.n_features} features, but {name} is expecting {estimator.n_features_in_} features as input."
         )
     return X
 

@@ -50,6 +50,7 @@ from gaussmix.fit.search import Search
 from gaussmix.fit.stability import peaks
 from gaussmix.fit.watch import Callback, with_teardown
 from gaussmix.noise import Noise
+from gaussmix.numerics.arrays import Array
 from gaussmix.priors import Dirichlet, NormalInverseWishart
 from gaussmix.report.messages import TOO_FEW_REPEATS, SearchWarning, dropped_sentence, not_begun_sentence
 from gaussmix.restrictions import Restrictions
@@ -332,20 +333,12 @@ class GaussianMixtureIC(LikelihoodEstimator):
                 mean, error = yield from search.repeated(n_folds)
         if not has_fit:  # the checkpoint is gone: the search would fail again
             raise none_could_be_fitted(results, faults.sentence(self._names))
-        table = results_table(results)
         if criterion == HELD_OUT:
-            number = highest_within_error(results, mean, error)
-            table |= {"cv": mean.tolist(), "cv_error": error.tolist()}
+            number, table = _chosen_by_folds(results, mean, error)
         elif criterion == STABILITY:
-            mean[[result.failure is not None for result in results]] = np.nan
-            if np.isnan(mean).all():
-                raise ValueError(
-                    f"{TOO_FEW_REPEATS} any candidate by stability. Choose another criterion, or other n_components."
-                )
-            number = lowest(results, -mean)
-            of_pairs = {"stability": mean.tolist(), "stability_sd": error.tolist()}
-            table |= of_pairs | {"is_peak": peaks(candidates, mean)}
+            number, table = _chosen_by_repeats(results, mean, error)
         else:
+            table = results_table(results)
             number = lowest(results, np.array(table[criterion]))
         best, not_begun = results[number], not_begun_sentence(results)
         assert best.run is not None, "what failed is never chosen"
@@ -418,6 +411,24 @@ def _check_repeats(candidates: Sequence[Candidate], starts: Sequence[Any]) -> No
             f"criterion={STABILITY!r} needs a start that draws, and init_params={starts[0]!r} makes all repeats equal. "
             "Give 'auto', 'kmeans' or 'search'."
         )
+
+
+def _chosen_by_folds(results: Sequence[Result], mean: Array, error: Array) -> tuple[int, dict[str, list[Any]]]:
+    """The best by held-out rows, and the table; `mean` and `error` (n_results,) are nats per unit of weight."""
+    of_folds = {"cv": mean.tolist(), "cv_error": error.tolist()}
+    return highest_within_error(results, mean, error), results_table(results) | of_folds
+
+
+def _chosen_by_repeats(results: Sequence[Result], mean: Array, error: Array) -> tuple[int, dict[str, list[Any]]]:
+    """The most stable, and the table; `mean` and `error` (n_results,) are of pairs of repeats."""
+    mean = np.where([result.failure is None for result in results], mean, np.nan)
+    if np.isnan(mean).all():
+        raise ValueError(
+            f"{TOO_FEW_REPEATS} any candidate by stability. Choose another criterion, or other n_components."
+        )
+    is_peak = peaks([result.candidate for result in results], mean)
+    of_pairs = {"stability": mean.tolist(), "stability_sd": error.tolist(), "is_peak": is_peak}
+    return lowest(results, -mean), results_table(results) | of_pairs
 
 
 def as_single(search: GaussianMixtureIC) -> GaussianMixture:

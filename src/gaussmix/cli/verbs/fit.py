@@ -32,7 +32,7 @@ from gaussmix.fit.stability import neighbours
 from gaussmix.mixture.mixtures import Mixtures
 from gaussmix.sources.base import Source
 from gaussmix.sources.files.base import FileSource
-from gaussmix.sources.tables import FORMATS, is_own
+from gaussmix.sources.tables import FORMATS, Files, is_own
 from gaussmix.sources.tables.base import STANDARD, BadTable, doubles, invented_names
 from gaussmix.starts import AUTO, STARTS
 
@@ -141,23 +141,10 @@ def fit(
             show_many(groups, about)
         return
     with collected_warnings() as collected:
-        known, others = None, [name for name in (labels, weights) if name is not None]
-        table = reading.open(data) if data == STANDARD or is_own(data) else None
-        counting = [] if table is None else reading.counting(table, others)
-        if data != STANDARD and labels is None and reading.is_plain and not counting:
-            table = None  # any reader of rows will do
-        elif table is None:
-            table = reading.open(data)
-        if table is not None:
-            features = reading.columns or table.without([*reading.exclude, *counting]).numeric_names(others)
-            table = reading.of_features(table, features, weights)
+        table, kept = _table_of(data, reading, labels, weights)
+        known = None
         if table is not None and labels is not None:
             known, parameters["label_components"] = read_labels(table, labels, min(counts))
-        kept = (
-            data
-            if table is None
-            else table.without([*reading.exclude, *counting, *([] if labels is None else [labels])])
-        )
         rows = reading.rows(kept, reading.columns, weights)
         collected += [] if table is None else map(RuntimeWarning, table.left_out_notices)
     names, n_rows = rows.feature_names, rows.n_rows
@@ -178,6 +165,20 @@ def fit(
         echo_json(fit_as_json(search, about))
     elif not is_quiet():
         show_fit(search, about)
+
+
+def _table_of(data: str, reading: options.Reading, labels: str | None, weights: str | None) -> tuple[Files | None, Any]:
+    """The table where only one of ours can be read so, and where rows are: columns of it, or the path."""
+    others = [name for name in (labels, weights) if name is not None]
+    table = reading.open(data) if data == STANDARD or is_own(data) else None
+    counting = [] if table is None else reading.counting(table, others)
+    if data != STANDARD and labels is None and reading.is_plain and not counting:
+        return None, data  # any reader of rows will do
+    left_out = [*reading.exclude, *counting]
+    table = reading.open(data) if table is None else table
+    features = reading.columns or table.without(left_out).numeric_names(others)
+    table = reading.of_features(table, features, weights)
+    return table, table.without(left_out if labels is None else [*left_out, labels])
 
 
 def run_search(search: GaussianMixtureIC, rows: Source, labels: list[Any] | None = None) -> None:

@@ -466,12 +466,17 @@ private:
         std::vector<Merge> all = promising(state.following);
         if (all.empty()) return {};
         survey(state.model, all);
-        std::stable_sort(all.begin(), all.end(), [](const Merge& a, const Merge& b) { return a.gain > b.gain; });
+        return best_of(std::move(all), size(state.model), 1);
+    }
+
+    // Merges with a gain, the best first; each component is in at most so many.
+    static std::vector<Merge> best_of(std::vector<Merge> merges, Index n_components, Index most) {
+        std::stable_sort(merges.begin(), merges.end(), [](const Merge& a, const Merge& b) { return a.gain > b.gain; });
+        std::vector<Index> n_chosen(static_cast<std::size_t>(n_components), 0);
         std::vector<Merge> chosen;
-        std::vector<bool> is_used(state.model.weights.size(), false);
-        for (const Merge& merge : all) {
-            if (!(merge.gain > 0) || is_used[merge.one] || is_used[merge.other]) continue;
-            is_used[merge.one] = is_used[merge.other] = true;
+        for (const Merge& merge : merges) {
+            if (!(merge.gain > 0) || n_chosen[merge.one] >= most || n_chosen[merge.other] >= most) continue;
+            ++n_chosen[merge.one], ++n_chosen[merge.other];
             chosen.push_back(merge);
         }
         return chosen;
@@ -480,10 +485,9 @@ private:
     // Pairs whose merge would raise the bound if it did not lose Σ r log r: `merges` of em/bound_moves.py.
     std::vector<Merge> promising(const Mixture& after) {
         const Index n = size(after);
-        Numbers mass = room(n), beta = room(n), dof = room(n), log_dets = room(n), unused = room(n), of_one = room(n);
+        Numbers mass = room(n), dof = room(n), log_dets = room(n), unused = room(n), of_one = room(n);
         for (Index k = 0; k < n; ++k) {
             mass[k] = belief_.row_weight * after.weights[k];
-            beta[k] = belief_.precision + mass[k];
             dof[k] = belief_.dof + mass[k];
         }
         kernels_.log(after.covariances.data(), n, log_dets.data());
@@ -491,37 +495,39 @@ private:
         const double of_weights = tool_.weigh(mass.data(), n, unused.data());
         std::vector<Merge> found;
         for (const auto& [one, other] : near(after)) {
-            const double precision = beta[one] + beta[other] - belief_.precision;
-            const double shift = beta[other] * (after.means[other] - after.means[one]) -
-                                 belief_.precision * (belief_.mean[0] - after.means[one]);
-            const double mean = after.means[one] + shift / precision;
-            const auto apart = [&](double place) { return (place - mean) * (place - mean); };
-            const double scale = dof[one] * after.covariances[one] + dof[other] * after.covariances[other] -
-                                 belief_.scale[0] + beta[one] * apart(after.means[one]) +
-                                 beta[other] * apart(after.means[other]) - belief_.precision * apart(belief_.mean[0]);
-            const double of_both = dof[one] + mass[other], variance = scale / of_both;
-            if (!(variance > 0)) continue;
-            const double numbers[] = {variance, beta[one], beta[other], beta[one] + mass[other], belief_.precision};
-            double logs[5], expected, normaliser;
-            kernels_.log(numbers, 5, logs);
-            tool_.moments(&of_both, logs, 1, &expected, &normaliser);
+            std::optional<Merge> merge = joined(after, one, other, mass[one], mass[other]);
+            if (!merge) continue;
             Numbers merged = mass;
             merged[one] += merged[other];
             merged[other] = 0;
             std::sort(merged.begin(), merged.end(), std::greater<>());
-            const double gain = 0.5 * (logs[1] + logs[2] - logs[3] - logs[4]) + normaliser + belief_.log_normaliser -
-                                of_one[one] - of_one[other] + tool_.weigh(merged.data(), n, unused.data()) - of_weights;
-            if (gain > 0) found.push_back({one, other, gain, mean, scale});
+            const double of_merged = tool_.weigh(merged.data(), n, unused.data());
+            merge->gain = merge->gain - of_one[one] - of_one[other] + of_merged - of_weights;
+            if (merge->gain > 0) found.push_back(*merge);
         }
-        std::stable_sort(found.begin(), found.end(), [](const Merge& a, const Merge& b) { return a.gain > b.gain; });
-        std::vector<Index> n_pairs(static_cast<std::size_t>(n), 0);
-        std::vector<Merge> chosen;
-        for (const Merge& merge : found) {
-            if (n_pairs[merge.one] >= kPairs || n_pairs[merge.other] >= kPairs) continue;
-            ++n_pairs[merge.one], ++n_pairs[merge.other];
-            chosen.push_back(merge);
-        }
-        return chosen;
+        return best_of(std::move(found), n, kPairs);
+    }
+
+    // Two components as one. Its gain is the part of the bound that its mean and covariance have.
+    std::optional<Merge> joined(const Mixture& mixture, Index one, Index other, double mass, double more) {
+        const double beta[] = {belief_.precision + mass, belief_.precision + more};
+        const double dof[] = {belief_.dof + mass, belief_.dof + more}, of_both = dof[0] + more;
+        const double first = mixture.means[one], second = mixture.means[other], prior = belief_.mean[0];
+        const double precision = beta[0] + beta[1] - belief_.precision;
+        const double shift = beta[1] * (second - first) - belief_.precision * (prior - first);
+        const double mean = first + shift / precision;
+        const auto apart = [&](double place) { return (place - mean) * (place - mean); };
+        const double scale = dof[0] * mixture.covariances[one] + dof[1] * mixture.covariances[other] -
+                             belief_.scale[0] + beta[0] * apart(first) + beta[1] * apart(second) -
+                             belief_.precision * apart(prior);
+        const double variance = scale / of_both;
+        if (!(variance > 0)) return std::nullopt;
+        const double numbers[] = {variance, beta[0], beta[1], beta[0] + more, belief_.precision};
+        double logs[5], expected, normaliser;
+        kernels_.log(numbers, 5, logs);
+        tool_.moments(&of_both, logs, 1, &expected, &normaliser);
+        const double gain = 0.5 * (logs[1] + logs[2] - logs[3] - logs[4]) + normaliser + belief_.log_normaliser;
+        return Merge{one, other, gain, mean, scale};
     }
 
     // Pairs of components, each with its nearest.

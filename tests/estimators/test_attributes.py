@@ -9,7 +9,7 @@ import sklearn.mixture
 from sklearn.exceptions import NotFittedError
 from sklearn.utils.validation import check_is_fitted
 
-from gaussmix import GaussianMixture, GaussianMixtureIC, Mixture
+from gaussmix import BayesianGaussianMixture, GaussianMixture, GaussianMixtureIC, Mixture
 
 ATTRIBUTES = ["weights_", "means_", "covariances_", "precisions_", "precisions_cholesky_"]
 
@@ -17,6 +17,17 @@ ATTRIBUTES = ["weights_", "means_", "covariances_", "precisions_", "precisions_c
 @pytest.mark.parametrize("name", ATTRIBUTES)
 def test_an_attribute_is_not_there_before_fit(name):
     assert not hasattr(GaussianMixture(), name)
+
+
+@pytest.mark.parametrize("kind", [GaussianMixture, BayesianGaussianMixture])
+def test_what_only_a_fit_knows_says_that_there_was_none(kind):
+    public = [name for name in (*dir(kind), *kind._attributes) if name.endswith("_") and not name.startswith("_")]
+    for name in (*public, "labels_"):
+        with pytest.raises(NotFittedError, match=f"This {kind.__name__} instance is not fitted yet"):
+            getattr(kind(), name)
+    for name in "summary", "tidy", "glance", "sample":
+        with pytest.raises(NotFittedError, match="is not fitted yet"):
+            getattr(kind(), name)()
 
 
 def test_a_mixture_is_read_only_when_it_wakes(X):

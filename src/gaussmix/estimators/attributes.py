@@ -125,6 +125,8 @@ class MixtureAttributes(Estimator):
         def __getattr__(self, name: str) -> Any:
             if name == "labels_":
                 return self._labels()
+if name in self._attributes:  # which `fit` sets
+                self._check_fitted()
             kind, other = type(self).__name__, self._instead.get(name) or OF_FITTED.get(name)
             if name in PRIVATE:
                 raise AttributeError(f"{kind} has no {name}, which is private in scikit-learn: use {PRIVATE[name]}.")

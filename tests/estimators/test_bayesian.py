@@ -421,10 +421,26 @@ def test_wrong_types(near, settings) -> None:
 
 def test_a_constant_column_has_no_prior(near) -> None:
     constant = np.insert(near, 1, 7.0, axis=1)
-    with pytest.raises(ValueError, match=r"the same number in column 1 \(counted from 0\)\. Give covariance_prior, or"):
+    with pytest.raises(ValueError, match=r"the same number in column 1 \(counted from 0\)\. Set reg_covar above 0"):
         BayesianGaussianMixture(2).fit(constant)
     with pytest.raises(ValueError, match=r"the same number in column 'b'"):
         BayesianGaussianMixture(2).fit(pd.DataFrame(constant, columns=list("abcd")))
+
+
+@structures
+@pytest.mark.parametrize("course", [{}, COURSE], ids=["birth", "kmeans"])
+def test_a_ridge_is_the_variance_of_a_constant_column(three, covariance_type, course) -> None:
+    """CTGAN fits constant columns, with scikit-learn's `reg_covar`; the other columns keep their clusters."""
+    settings = {"covariance_type": covariance_type, "reg_covar": 1e-6, "random_state": 0, **course}
+    alone = BayesianGaussianMixture(1 if course else 10, **settings).fit(np.full((100, 2), 7.0))
+    assert np.isfinite(alone.lower_bound_)
+    np.testing.assert_allclose(alone.means_, 7.0)
+    found = BayesianGaussianMixture(3, **settings).fit(np.insert(three, 1, 7.0, axis=1))
+    np.testing.assert_allclose(np.sort(found.mass_), 150, atol=1)
+    if covariance_type not in ("spherical", "EII"):
+        prior = found.covariance_prior_
+        assert (prior if prior.ndim == 1 else np.diag(prior))[1] == 1e-6
+        assert (found.mixture_.model.covariances.variances()[:, 1] < 3e-6).all()
 
 
 @pytest.mark.parametrize("structure", ["full", "tied", "diag", "EEI"])

@@ -35,8 +35,11 @@ def check_conjugate(estimator: Any) -> Family:
     return family
 
 
-def check_prior(estimator: Any, family: Family, n_components: int, n_features: int) -> Bayesian:
-    """The prior of an estimator for data with so many features; raises ValueError or TypeError."""
+def check_prior(estimator: Any, family: Family, n_components: int, n_features: int, ridge: float) -> Bayesian:
+    """The prior of an estimator for data with so many features; raises ValueError or TypeError.
+
+    The ridge, data units², is what the variance of a constant column is believed to be.
+    """
     of_weights = _positive("weight_concentration_prior", estimator.weight_concentration_prior, 1.0 / n_components, MOST)
     kind = check_name("weight_concentration_prior_type", estimator.weight_concentration_prior_type, TYPES)
     concentration: Concentration = DirichletWeights(of_weights, n_components)
@@ -51,7 +54,8 @@ def check_prior(estimator: Any, family: Family, n_components: int, n_features: i
             "there is no such prior of a covariance matrix."
         )
     mean, scale = _mean(estimator.mean_prior, n_features), _scale(estimator.covariance_prior, family, n_features)
-    return Bayesian(belief=partial(_belief, family, concentration, precision, dof, mean, scale, estimator._names))
+    of_prior = family, concentration, precision, dof, mean, scale
+    return Bayesian(belief=partial(_belief, *of_prior, ridge, estimator._names))
 
 
 def _belief(
@@ -61,6 +65,7 @@ def _belief(
     dof: float,
     mean: Array | None,
     scale: Array | None,
+    ridge: float,
     names: Sequence[str] | None,
     moments: OverallMoments,
 ) -> GaussWishart:
@@ -69,9 +74,12 @@ def _belief(
     if scale is not None:
         candidates, sentence = [scale], _NOT_POSITIVE
     else:
-        variances, sentence = moments.variances, _of_constant(moments, names)
-        of_form = {Second.FULL: [moments.covariance, np.diag(variances)], Second.TRACE: [np.array(variances.mean())]}
-        candidates = of_form.get(family.kind.second, [np.array(variances)])
+        variances, sentence, form = np.array(moments.variances), _of_constant(moments, names), family.kind.second
+        candidates = [variances, variances + ridge]
+        if form is Second.FULL:
+            candidates = [moments.covariance, *map(np.diag, candidates)]
+        elif form is Second.TRACE:
+            candidates = [np.array(each.mean()) for each in candidates]
     for candidate in candidates:
         found = GaussWishart(*of_prior, candidate)
         try:
@@ -86,7 +94,8 @@ def _of_constant(moments: OverallMoments, names: Sequence[str] | None) -> str:
     """Say that the covariance of X is no prior, and name the column, which is the one that varies least."""
     return (
         "covariance_prior is the covariance of X by default, but X has the same number in "
-        f"{column_named(int(moments.variances.argmin()), names)}. Give covariance_prior, or remove the column."
+        f"{column_named(int(moments.variances.argmin()), names)}. Set reg_covar above 0 (scikit-learn's is 1e-6), give "
+        "covariance_prior, or remove the column."
     )
 
 

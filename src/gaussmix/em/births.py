@@ -123,7 +123,7 @@ class Births:
         n_features = len(self._scale)
         most_axes = min(n_features, AXES)
         places = _evenly(every, 2 * max(LEAST_ROWS, ROWS_FOR_AXIS * most_axes, len(every) // HALF_SHARE))
-        rows, weight = self.sample.filled[places], self.sample.weight[places]
+        rows, weight = _without_rounding(self.sample.filled[places]), self.sample.weight[places]
         is_judged = len(places) >= FEW and self._has_even_weights(places)
         n_axes = min(most_axes, max(LEAST_AXES, len(places) // (2 * ROWS_PER_AXIS)))
         step, found = 2 if is_judged else 1, list[Cut]()
@@ -131,7 +131,7 @@ class Births:
             along, scale = (rows, unit) if n_axes == n_features else _along_axes(rows, weight, n_axes, unit)
             some, cuts = (along[::step], weight[::step] / weight[::step].sum()), self.rng.random(1 + n_axes)
             halves = halved_alone(*some, scale, cuts, is_full=is_full, has_heavy=not is_judged)
-            found.append(Cut(rows, weight, along, halves))
+            found.append(Cut(self.sample.filled[places], weight, along, halves))
         best = max(found, key=lambda each: float(each.halves.gain[0]))
         if not np.isfinite(best.halves.gain[0]):
             return None
@@ -145,7 +145,7 @@ class Births:
         A row is far if no half of the least usual weight could be: a half with a share p of the rows is at most
         (1 − p) / p variances from the mean. The farthest are all looked at, and the others stand for more.
         """
-        rows, weight = self.sample.filled[every], self.sample.weight[every]
+        rows, weight = _without_rounding(self.sample.filled[every]), self.sample.weight[every]
         share = weight / weight.sum()
         squares = (rows - contract("n,nj->j", share, rows)) ** 2
         variances = np.maximum(contract("n,nj->j", share, squares), (RESOLVED * np.abs(rows).max(axis=0)) ** 2 + TINY)
@@ -161,7 +161,7 @@ class Births:
         cuts = self.rng.random(1 + len(self._scale))
         how = {"has_heavy": True, "has_tails": True, "least": ANY_WEIGHT}
         halves = halved_alone(rows, kept / kept.sum(), self._scale, cuts, is_full=is_full, **how)
-        return Cut(rows, kept, rows, halves) if 0 < halves.gain[0] < np.inf else None
+        return Cut(self.sample.filled[every[places]], kept, rows, halves) if 0 < halves.gain[0] < np.inf else None
 
     def _has_even_weights(self, places: Places) -> bool:
         """Whether no complete row has the weight of many; rows without a single cell are alike and say nothing."""
@@ -171,6 +171,12 @@ class Births:
     def _of_complete(self) -> Array:
         """Weights of the rows, (n_distinct,); 0 where a cell is missing."""
         return np.where(np.isnan(self.sample.rows).any(axis=1), 0.0, self.sample.weight)
+
+
+def _without_rounding(rows: Array) -> Array:
+    """The rows with constant features at 0, where their mean is exact: its rounding would be a large distance."""
+    is_constant = (rows == rows[0]).all(axis=0)
+    return np.where(is_constant, 0.0, rows) if is_constant.any() else rows
 
 
 def _along_axes(rows: Array, weight: Array, n_axes: int, scale: Array) -> tuple[Array, Array]:

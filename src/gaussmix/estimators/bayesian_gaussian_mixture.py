@@ -99,7 +99,7 @@ class BayesianGaussianMixture(MixtureEstimator):
     covariance_prior : float, array-like or None, default None
         S, data units²: Σ⁻¹ ~ W(ν, S⁻¹). (n_features, n_features) for matrices, (n_features,) for variances, a number
         for one variance. The covariance of X by default, or its diagonal, or the mean of that; for matrices
-        the diagonal where the covariance is not positive definite.
+        the diagonal where the covariance is not positive definite, with `reg_covar` where a column is constant.
     weight_meaning : {"frequency", "precision"}, default "frequency"
         What `sample_weight` says, as for `GaussianMixture`.
     random_state : int, RandomState or None, default None
@@ -322,7 +322,7 @@ class BayesianGaussianMixture(MixtureEstimator):
         source = check_source(self, X, sample_weight, reset=True, may_miss=self._may_miss, X_error=X_error)
         source = check_counts_of_rows(source, self.weight_meaning)
         check_enough_rows(source, 1 if is_birth else n_components)
-        terms = check_prior(self, family, n_components, source.n_features)
+        terms = check_prior(self, family, n_components, source.n_features, ridge)
         candidate = family, 1 if is_birth else n_components
         check_pairs(source, [family], self._names)
         known = check_labels(labels, None, source.n_rows, n_components)

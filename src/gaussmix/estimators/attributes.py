@@ -125,7 +125,7 @@ class MixtureAttributes(Estimator):
         def __getattr__(self, name: str) -> Any:
             if name == "labels_":
                 return self._labels()
-if name in self._attributes:  # which `fit` sets
+            if name in self._attributes:  # which `fit` sets
                 self._check_fitted()
             kind, other = type(self).__name__, self._instead.get(name) or OF_FITTED.get(name)
             if name in PRIVATE:

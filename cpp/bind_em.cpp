@@ -5,6 +5,7 @@
 #include <nanobind/stl/variant.h>
 
 #include <algorithm>
+#include <limits>
 #include <optional>
 #include <tuple>
 
@@ -23,6 +24,8 @@ namespace {
 
 using Letters = std::tuple<int, int, int>;  // volume, shape and orientation of an algebra
 using LimitNumbers = std::tuple<double, double, double, double>;
+constexpr double kNoVolume = std::numeric_limits<double>::infinity();
+constexpr const char* kAlone = "a background must go with neither a belief nor rows that are known in part";
 
 Across to_across(int value) {
     require(value >= 0 && value <= static_cast<int>(Across::own), "an algebra's parts are 0, 1 or 2");
@@ -53,13 +56,15 @@ double* written(const Array& array, std::size_t size, const char* message) {
 }
 
 EmView view_em(const Rows& rows, const RowWeight& row_weight, const Letters& letters,
-               const Writable<double, 1>& weights, const Contiguous<double, 1>& ridge, const LimitNumbers& limits) {
+               const Writable<double, 1>& weights, const Contiguous<double, 1>& ridge, const LimitNumbers& limits,
+               double log_volume = kNoVolume) {
     EmView task{};
+    task.log_volume = log_volume;
     task.rows = view_rows(rows, {});
     task.row_weight = view_row_weight(row_weight, task.rows.n_rows);
     task.algebra = to_algebra(letters);
-    task.n_components = static_cast<Index>(weights.size());
-    require(weights.size() > 0, "n_components is 0");
+    task.n_components = static_cast<Index>(weights.size()) - task.has_background();
+    require(task.n_components > 0, "n_components is 0");
     const auto features = static_cast<std::size_t>(task.rows.n_features);
     require(ridge.size() == features, "ridge must have shape (n_features,)");
     task.ridge = ridge.data();
@@ -69,9 +74,9 @@ EmView view_em(const Rows& rows, const RowWeight& row_weight, const Letters& let
 
 TotalView view_total(const EmView& task, const Maybe<1>& centre, const Maybe<2>& total) {
     const auto features = static_cast<std::size_t>(task.rows.n_features);
-    const bool has_one_matrix = task.algebra.is_one_matrix() && !task.is_incomplete;
-    require(centre.has_value() == has_one_matrix && total.has_value() == has_one_matrix,
-            "centre and total go with one full covariance for all and complete rows, and only with them");
+    require(
+        centre.has_value() == task.has_one_matrix() && total.has_value() == task.has_one_matrix(),
+        "centre and total go with one full covariance for all, complete rows and no background, and only with them");
     require(!centre || (centre->size() == features && total->size() == features * features),
             "centre must have shape (n_features,), and total (n_features, n_features)");
     return centre ? TotalView{centre->data(), total->data()} : TotalView{};
@@ -85,7 +90,7 @@ struct Written {
     Written(const EmView& task, const Writable<double, 1>& weights, const Writable<double, 2>& means,
             const Writable<double, 1>& covariances)
         : factors({n_covariances(task) * size(task)}), log_abs_det({n_covariances(task)}) {
-        const std::size_t n_means = weights.size() * static_cast<std::size_t>(task.rows.n_features);
+        const auto n_means = static_cast<std::size_t>(task.n_components * task.rows.n_features);
         view = {weights.data(), written(means, n_means, "means must have shape (n_components, n_features)"),
                 written(covariances, n_covariances(task) * size(task), "covariances must be of the algebra's size"),
                 factors.data(), log_abs_det.data()};
@@ -152,9 +157,10 @@ EmResult bound_run_em(const Target& target, const Rows& rows, const RowWeight& r
                       const Writable<double, 1>& covariances, const Maybe<1>& centre, const Maybe<2>& total,
                       const Contiguous<double, 1>& ridge, const LimitNumbers& limits, double tolerance, double previous,
                       Index max_steps, double seconds, const std::optional<Belief>& belief, const Known& known,
-                      int n_threads) {
-    EmView task = view_em(rows, row_weight, letters, weights, ridge, limits);
+                      int n_threads, double log_volume) {
+    EmView task = view_em(rows, row_weight, letters, weights, ridge, limits, log_volume);
     task.is_incomplete = std::get<0>(known);
+    require(!task.has_background() || !(belief || task.is_incomplete), kAlone);
     task.error = view_known(known, task.rows);
     task.total = view_total(task, centre, total);
     task.total_weight = total_weight;
@@ -520,11 +526,14 @@ FitsResult bound_fit_many(const Target& target, const Rows& rows, const RowWeigh
                           const LimitNumbers& limits, double tolerance, Index max_steps, double seconds,
                           const std::optional<Searched>& searched, const std::optional<Begun>& begun,
                           const std::optional<Rules>& race, const std::optional<Belief>& belief, const Known& known,
-                          int n_threads) {
+                          int n_threads, double log_volume) {
     GroupsView groups = view_groups(rows, row_weight, ranges, first_weight, weights);
     groups.is_incomplete = std::get<0>(known);
     groups.error = view_known(known, groups.rows);
-    require(begun || !(belief || groups.is_incomplete), "a belief, and rows known in part, go with begun");
+    const bool has_background = log_volume < kNoVolume;
+    require(begun || !(belief || groups.is_incomplete || has_background),
+            "a belief, a background, and rows known in part, must go with begun");
+    require(!has_background || !(belief || groups.is_incomplete), kAlone);
     const auto d = static_cast<std::size_t>(groups.rows.n_features);
     RecipeView recipe =
         view_recipe(d, letters, n_components, centres, given, n_candidates, uniform, kmeans, ridge, automatic,
@@ -538,16 +547,17 @@ FitsResult bound_fit_many(const Target& target, const Rows& rows, const RowWeigh
     const std::optional<BeliefView> prior = view_belief(belief, recipe.algebra, groups.rows.n_features);
     recipe.belief = prior ? &*prior : nullptr;
     const auto n_groups = static_cast<std::size_t>(groups.n_groups), k = static_cast<std::size_t>(n_components);
-    const auto n_covariances = recipe.algebra.is_shared() ? 1 : k;
+    recipe.log_volume = log_volume;
+    const auto n_covariances = recipe.algebra.is_shared() ? 1 : k, n_weights = k + has_background;
     const auto size = n_covariances * static_cast<std::size_t>(recipe.algebra.size(groups.rows.n_features));
-    NewArray<double> found({n_groups, k}), covariances({n_groups, size}), factors({n_groups, size});
+    NewArray<double> found({n_groups, n_weights}), covariances({n_groups, size}), factors({n_groups, size});
     NewArray<double> log_abs_det({n_groups, n_covariances}), ridges({n_groups, d});
     NewArray<double> means({n_groups, k, d});
     NewArray<std::int64_t> n_steps({n_groups});
     NewArray<bool> has_settled({n_groups});
     if (begun) {
         const auto& [weights_of, means_of, covariances_of] = *begun;
-        require(weights_of.size() == n_groups * k && means_of.size() == n_groups * k * d &&
+        require(weights_of.size() == n_groups * n_weights && means_of.size() == n_groups * k * d &&
                     covariances_of.size() == n_groups * size,
                 "begun must have the mixture of each group");
         std::copy_n(weights_of.data(), weights_of.size(), found.data());
@@ -587,7 +597,7 @@ void bind_em(nb::class_<Target>& type) {
     type.def("run_em", bound_run_em, "rows"_a.noconvert(), "row_weight"_a.noconvert().none(), "total_weight"_a,
              "algebra"_a, "weights"_a.noconvert(), "means"_a.noconvert(), "covariances"_a.noconvert(),
              "centre"_a.none(), "total"_a.none(), "ridge"_a, "limits"_a, "tolerance"_a, "previous"_a, "max_steps"_a,
-             "seconds"_a, "belief"_a.none(), "known"_a, "n_threads"_a,
+             "seconds"_a, "belief"_a.none(), "known"_a, "n_threads"_a, "log_volume"_a = kNoVolume,
              "Make steps of EM and write the mixture where it lies: (log_likelihood, objective, factors, log_abs_det).")
         .def("settle_column", bound_settle_column, "rows"_a.noconvert(), "row_weight"_a, "algebra"_a, "weights"_a,
              "means"_a, "covariances"_a, "ridge"_a, "limits"_a, "tolerance"_a, "max_steps"_a, "seconds"_a, "gain"_a,
@@ -615,7 +625,7 @@ void bind_em(nb::class_<Target>& type) {
              "first_weight"_a.none(), "weights"_a, "algebra"_a, "n_components"_a, "centres"_a.none(), "given"_a.none(),
              "n_candidates"_a, "uniform"_a.none(), "kmeans"_a, "ridge"_a.none(), "automatic"_a, "smallest_spread"_a,
              "limits"_a, "tolerance"_a, "max_steps"_a, "seconds"_a, "searched"_a.none(), "begun"_a.none(),
-             "race"_a.none(), "belief"_a.none(), "known"_a, "n_threads"_a,
+             "race"_a.none(), "belief"_a.none(), "known"_a, "n_threads"_a, "log_volume"_a = kNoVolume,
              "Fit a mixture to each of many groups: the numbers of engines.runner.Fits, and factors.")
         .def("update", bound_update, "algebra"_a, "mass"_a, "second"_a, "n_features"_a, "current"_a.none(),
              "Covariances of a family from the scatter about the new means.");

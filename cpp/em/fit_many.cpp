@@ -118,11 +118,12 @@ private:
         em.seconds = recipe_.seconds;
         em.is_incomplete = table.is_incomplete;
         em.error = table.error;
+        em.log_volume = recipe_.log_volume;
         return em;
     }
 
     bool find_total(EmView& em, Total& total) const {
-        if (!em.algebra.is_one_matrix() || em.is_incomplete) return true;
+        if (!em.has_one_matrix()) return true;
         const Index d = em.rows.n_features;
         total = {room(d), room(d * d)};
         em.total = {total.centre.data(), total.second.data()};
@@ -327,8 +328,9 @@ bool fit_many(const KernelTable& kernels, const GroupsView& groups, const Recipe
     const Index d = groups.rows.n_features, n_components = recipe.n_components;
     const Index n_covariances = recipe.algebra.is_shared() ? 1 : n_components;
     const Index size = n_covariances * recipe.algebra.size(d);
+    const Index n_weights = n_components + (recipe.log_volume < std::numeric_limits<double>::infinity());
     const auto fit = [&](Index group, const Execution& alone) {
-        const MixtureView mixture{out.weights + group * n_components, out.means + group * n_components * d,
+        const MixtureView mixture{out.weights + group * n_weights, out.means + group * n_components * d,
                                   out.covariances + group * size, out.factors + group * size,
                                   out.log_abs_det + group * n_covariances};
         Numbers& course = out.log_likelihood[static_cast<std::size_t>(group)];

@@ -52,8 +52,8 @@ public:
           n_components_(task.n_components),
           d_(task.rows.n_features),
           n_covariances_(algebra_.is_shared() ? 1 : n_components_),
-          has_one_matrix_(algebra_.is_one_matrix() && !task.is_incomplete),
-          log_scale_(room(n_components_)),
+          has_one_matrix_(task.has_one_matrix()),
+          log_scale_(room(n_components_ + task.has_background())),
           origin_means_(room(n_components_ * d_)),
           mass_(room(n_components_)),
           first_(room(n_components_ * d_)),
@@ -66,7 +66,7 @@ public:
     }
 
     Mixture state(const MixtureView& mixture) const {
-        Mixture found(algebra_, n_components_, d_);
+        Mixture found(algebra_, n_components_, d_, task_.has_background());
         found.read(mixture);
         return found;
     }
@@ -146,7 +146,7 @@ private:
                              mixture.log_abs_det.data());
             std::copy_n(posterior_->log_shares(), n_components_, log_scale_.begin());
         } else {
-            kernels_.log(mixture.weights.data(), n_components_, log_scale_.data());
+            kernels_.log(mixture.weights.data(), static_cast<Index>(log_scale_.size()), log_scale_.data());
         }
         for (Index k = 0; k < n_components_; ++k) {
             log_scale_[k] += mixture.log_abs_det[n_covariances_ == 1 ? 0 : k] - 0.5 * static_cast<double>(d_) * kLog2Pi;
@@ -157,9 +157,11 @@ private:
             for (Index i = 0; i < n_components_ * d_; ++i) origin_means_[i] = means[i] - task_.total.centre[i % d_];
             means = origin_means_.data();
         }
-        return gaussmix::step(kernels_, step_task,
-                              {log_scale_.data(), means, one_each(mixture), has_one_matrix_ ? nullptr : anchor},
-                              Precision::widened, execution_, out);
+        ParametersView parameters{log_scale_.data(), means, one_each(mixture), has_one_matrix_ ? nullptr : anchor};
+        if (task_.has_background()) parameters.log_background = log_scale_.back() - task_.log_volume;
+        MomentsView sums = out;
+        sums.background = &background_;
+        return gaussmix::step(kernels_, step_task, parameters, Precision::widened, execution_, sums);
     }
 
     // The sums of rows that are known in part, about the means.
@@ -224,6 +226,11 @@ private:
             following.weights[k] = (mass_[k] + added) / all;
             has_collapsed_ = !(mass_[k] / total > (posterior_ ? kLeastMass : task_.limits.lost_share));
             if (has_collapsed_) return false;
+        }
+        if (task_.has_background()) {
+            const double share = background_ / (background_ + total);
+            for (double& weight : following.weights) weight *= 1 - share;
+            following.weights.back() = share;
         }
         if (has_one_matrix_) std::copy(task_.total.second, task_.total.second + d_ * d_, second_.begin());
         for (Index k = 0; k < n_components_; ++k) {
@@ -393,6 +400,7 @@ private:
     const Index n_components_, d_, n_covariances_;
     const bool has_one_matrix_;
     bool has_collapsed_ = false;
+    double background_ = 0;       // its mass
     std::optional<double> loss_;  // of the mixture that the last step made
     Numbers log_scale_, origin_means_, mass_, first_, second_, offsets_, degrees_, repeated_, squares_;
     std::optional<Patterns> patterns_;

@@ -1,5 +1,7 @@
 // EM on a small table without coming back to Python: the steps of em/loop.py once more, for families that are algebra.
 #pragma once
+#include <limits>
+
 #include "families/update.hpp"
 #include "spans.hpp"
 #include "variational.hpp"
@@ -26,7 +28,7 @@ struct EmView {
     double total_weight;
     Algebra algebra;
     Index n_components;
-    TotalView total;      // null unless the algebra shares a full covariance
+    TotalView total;      // null unless components share a full covariance, without a background
     const double* ridge;  // (n_features,), data units^2
     Limits limits;
     double tolerance, previous;  // nats per unit of row weight; the objective of the step before
@@ -36,10 +38,16 @@ struct EmView {
     const BeliefView* belief = nullptr;
     bool is_incomplete = false;  // cells may be missing (NaN), or rows have errors; there is no total then
     ErrorView error = {};
+    // log V of a uniform background, whose weight comes after those of the components; infinite: there is none. It goes
+    // with neither a belief nor rows that are known in part.
+    double log_volume = std::numeric_limits<double>::infinity();
+
+    bool has_background() const { return log_volume < std::numeric_limits<double>::infinity(); }
+    bool has_one_matrix() const { return algebra.is_one_matrix() && !is_incomplete && !has_background(); }
 };
 
 struct MixtureView {      // where EM starts, and where it ends
-    double* weights;      // (n_components,)
+    double* weights;      // (n_components,), and that of a background
     double* means;        // (n_components, n_features)
     double* covariances;  // in compact form
     double* factors;      // written only: the whitening factors of the covariances, of their size
@@ -50,8 +58,8 @@ struct Mixture {  // in memory of its own
     Numbers weights, means, covariances, factors, log_abs_det;
 
     Mixture() = default;
-    Mixture(const Algebra& algebra, Index n_components, Index n_features)
-        : weights(room(n_components)),
+    Mixture(const Algebra& algebra, Index n_components, Index n_features, bool has_background = false)
+        : weights(room(n_components + has_background)),
           means(room(n_components * n_features)),
           covariances(room((algebra.is_shared() ? 1 : n_components) * algebra.size(n_features))),
           factors(room(static_cast<Index>(covariances.size()))),

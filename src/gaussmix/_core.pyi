@@ -195,6 +195,7 @@ class Target:
         | None,
         known: tuple[bool, numpy.typing.NDArray[numpy.float64] | None],
         n_threads: int,
+        log_volume: float = float("inf"),
     ) -> tuple[
         numpy.typing.NDArray[numpy.float64],
         numpy.typing.NDArray[numpy.float64],
@@ -400,6 +401,7 @@ class Target:
         | None,
         known: tuple[bool, numpy.typing.NDArray[numpy.float64] | None],
         n_threads: int,
+        log_volume: float = float("inf"),
     ) -> tuple[
         numpy.typing.NDArray[numpy.float64],
         numpy.typing.NDArray[numpy.float64],

@@ -27,14 +27,15 @@ def fitted(X=None, weight=None, error=None, **parameters):
 
 @pytest.mark.parametrize("kind", RESAMPLINGS)
 @pytest.mark.parametrize("family", ["full", "tied", "diag", "EII"])
-def test_the_bits_depend_neither_on_threads_nor_on_the_path_nor_on_the_pieces(family, kind, monkeypatch):
+@pytest.mark.parametrize("noise", [False, True], ids=["", "noise"])
+def test_the_bits_depend_neither_on_threads_nor_on_the_path_nor_on_the_pieces(family, kind, noise, monkeypatch):
     X, weight = rows(), np.random.default_rng(0).integers(1, 3, N).astype(float)
     how = {"n": None if kind == "jackknife" else 7, "kind": kind, "sample_weight": weight, "random_state": 5}
-    expected = fitted(X, weight, covariance_type=family, n_jobs=1).bootstrap(X, **how)
+    expected = fitted(X, weight, covariance_type=family, noise=noise, n_jobs=1).bootstrap(X, **how)
     for patch in (None, (module, "MOST_NUMBERS", 3 * N * D), (many, "_by_core", lambda *given: {})):
         if patch is not None:
             monkeypatch.setattr(*patch)
-        found = fitted(X, weight, covariance_type=family, n_jobs=2).bootstrap(X, **how)
+        found = fitted(X, weight, covariance_type=family, noise=noise, n_jobs=2).bootstrap(X, **how)
         np.testing.assert_array_equal(found.cov_params(), expected.cov_params())
         np.testing.assert_array_equal(found.params, expected.params)
     assert expected.n == (N if kind == "jackknife" else 7)

@@ -231,6 +231,7 @@ WRONG = {
     "max_steps": [-1],
     "n_threads": [0],
     "rows": [np.zeros((143, 0))],
+    "log_volume": [1.0],  # beside uniform
 }
 CASES = [pytest.param({name: value}, id=f"{name}-{i}") for name in WRONG for i, value in enumerate(WRONG[name])]
 

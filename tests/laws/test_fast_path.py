@@ -132,10 +132,11 @@ def with_holes(rows, rng):
     return found
 
 
-# A prior, or rows that are known in part: what the estimator and its `fit` are given.
+# A prior, noise, or rows that are known in part: what the estimator and its `fit` are given.
 OTHERS = {
     "prior": ({"prior": "default"}, {}),
     "prior of weights": ({"prior": NormalInverseWishart(weights=3.0, shrinkage=2.0)}, {}),
+    "noise": ({"noise": 0.3}, {}),
     "missing": ({}, {"is_missing": True}),
     "errors": ({}, {"error": np.full((150, 3), 0.2)}),
     "matrices": ({}, {"error": np.broadcast_to(np.diag([0.3, 0.2, 0.1]) + 0.05, (150, 3, 3))}),
@@ -145,7 +146,7 @@ OTHERS = {
 
 @pytest.mark.parametrize("case", OTHERS)
 @families
-def test_a_step_with_a_prior_or_of_incomplete_rows_is_that_of_the_loop(family, case, rng):
+def test_a_step_with_a_prior_or_noise_or_of_incomplete_rows_is_that_of_the_loop(family, case, rng):
     parameters, given = OTHERS[case]
     rows = rng.normal(size=(150, 3)) + 2.5 * rng.integers(2, size=150)[:, None]
     rows = with_holes(rows, rng) if "is_missing" in given else rows

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gaussmix.background import Background
 from gaussmix.em.accumulate import look
 from gaussmix.em.maximise import LOST_SHARE, MAX_LOSS, MEAN_ROUNDING
 from gaussmix.em.objective import Objective
@@ -50,15 +51,18 @@ class FastPath:
         runner, algebra, rows = self._task
         left = self.stopping.max_steps - n_steps
         control = self._control(left if most is None else min(left, most), previous)
-        start = model.weights, model.means, model.covariances.array
+        if model.noise is not None:
+            control = control._replace(log_volume=model.noise.log_volume)
+        start = model.all_weights, model.means, model.covariances.array
         course = runner.run_em(*rows, start, algebra, control)
         if course is None or not course.log_likelihood:
             return model, [], []
-        return model_of(course, self.family), course.log_likelihood, course.objective
+        return model_of(course, self.family, model.noise), course.log_likelihood, course.objective
 
     def makes_steps_of(self, model: Model) -> bool:
         """Whether the engine makes the usual steps from a model."""
-        return self._task is not None and model.noise is None and self._task[0].makes_steps(self._terms[1])
+        has_background = model.noise is not None
+        return self._task is not None and self._task[0].makes_steps(self._terms[1], has_background=has_background)
 
     def begin(self, start: Array | NDArray[np.int32], race: Race | None = None) -> Model | None:
         """Make an M-step with each row in the component of its nearest centre, or in a given one.
@@ -102,10 +106,12 @@ class FastPath:
         return engine, algebra, (block, look(self.source, self.engine, self.family.need(None)))
 
 
-def model_of(course: Course, family: Family) -> Model:
-    """The model at the end of a course."""
+def model_of(course: Course, family: Family, noise: Background | None = None) -> Model:
+    """The model at the end of a course, beside noise if it began so."""
     shape = course.means.shape
     found = family.covariances(course.covariances.reshape(family.shape(*shape)), *shape)
     if course.whitening is not None:
         vars(found)["whitening"] = course.whitening  # so that these covariances are not factored again
-    return Model(course.weights, course.means, found, family)
+    if noise is None:
+        return Model(course.weights, course.means, found, family)
+    return Model(course.weights[:-1], course.means, found, family, noise.weighing(float(course.weights[-1])))

@@ -7,13 +7,14 @@ from typing import Any
 
 import numpy as np
 
+from gaussmix.em.fast_path import model_of
 from gaussmix.em.loop import run_em
 from gaussmix.em.maximise import LOST_SHARE, MAX_LOSS, MEAN_ROUNDING
 from gaussmix.em.objective import Objective
 from gaussmix.em.stopping import Stopping
 from gaussmix.em.trace import State, Trace, final
 from gaussmix.engines.base import Engine
-from gaussmix.engines.runner import Begun, Control, Groups, Recipe, Stepper
+from gaussmix.engines.runner import Begun, Control, Course, Groups, Recipe, Stepper
 from gaussmix.errors import Outcome
 from gaussmix.model import Model
 from gaussmix.sources.base import Source
@@ -64,28 +65,32 @@ def _by_core(
     """The ends of the runs that the core makes to the end."""
     algebra, n_components = models[0].family.algebra, models[0].n_components
     ridge, belief = objective.as_belief(n_components) or (objective.as_ridge(), None)
-    if ridge is None or algebra is None or models[0].noise is not None or not isinstance(engine, Stepper):
+    if ridge is None or algebra is None or not isinstance(engine, Stepper):
         return {}
-    if not engine.makes_steps(belief) or (belief is not None and not belief.is_of_point):
+    volumes = {np.inf if model.noise is None else model.noise.log_volume for model in models}
+    log_volume = volumes.pop()
+    if volumes or not engine.makes_steps(belief, has_background=log_volume < np.inf):
+        return {}
+    if belief is not None and not belief.is_of_point:
         return {}
     limits = LOST_SHARE, MEAN_ROUNDING, MAX_LOSS
     begun = Begun(*(np.array(each) for each in zip(*map(_arrays, models), strict=True)))
-    control = Control(ridge, stopping.tolerance, stopping.max_steps, *limits, belief=belief)
+    control = Control(ridge, stopping.tolerance, stopping.max_steps, *limits, belief=belief, log_volume=log_volume)
     fits = engine.fit_many(groups, Recipe(algebra, n_components, begun, control, 0.0, 0.0, 0.0))
     if fits is None:
         return {}
     ends, found = np.cumsum(np.maximum(fits.n_steps, 0)), {}
-    family, shape = models[0].family, models[0].means.shape
     is_made = fits.has_settled | (fits.n_steps == stopping.max_steps)
     for place in np.flatnonzero(is_made & (fits.n_steps > 0)).tolist():
-        covariances = family.covariances(fits.covariances[place].reshape(family.shape(*shape)), *shape)
         steps = slice(ends[place] - fits.n_steps[place], ends[place])
-        trace = Trace(tuple(fits.log_likelihood[steps].tolist()), tuple(fits.objective[steps].tolist()))
+        log_likelihood, values = fits.log_likelihood[steps].tolist(), fits.objective[steps].tolist()
+        weights, means = np.array(fits.weights[place]), np.array(fits.means[place])
+        course = Course(weights, means, fits.covariances[place], None, log_likelihood, values)
         outcome = Outcome.CONVERGED if fits.has_settled[place] else Outcome.STEP_LIMIT
-        model = Model(np.array(fits.weights[place]), np.array(fits.means[place]), covariances, family)
-        found[place] = State(model, trace, outcome)
+        model = model_of(course, models[place].family, models[place].noise)
+        found[place] = State(model, Trace(tuple(log_likelihood), tuple(values)), outcome)
     return found
 
 
 def _arrays(model: Model) -> tuple[Any, Any, Any]:
-    return model.weights, model.means, model.covariances.array
+    return model.all_weights, model.means, model.covariances.array

@@ -104,8 +104,8 @@ class IncompleteEngine(Stepper):
         complete = sums if sums.counts is None else _completed(sums)
         return Moments.of(replace(complete, second=_reduced(complete.second, need), need=need))
 
-    def makes_steps(self, belief: Belief | None) -> bool:
-        return self._core is not None and (belief is None or belief.is_of_point)
+    def makes_steps(self, belief: Belief | None, *, has_background: bool = False) -> bool:
+        return self._core is not None and not has_background and (belief is None or belief.is_of_point)
 
     def run_em(
         self, block: Block, facts: None, start: tuple[Array, Array, Array], algebra: Algebra, control: Control

@@ -66,6 +66,8 @@ class Control(NamedTuple):
     loss : make sums again if second moments about the anchor exceed those about the new means by this factor.
     previous : the objective of the step that preceded this run (−inf if none); used for the first convergence test.
     belief : the prior, if the objective has one; `Stepper.fit_many` takes only that of a point.
+    log_volume : log V of a uniform background, data units to the power of d; infinite for none. Its weight then comes
+        after those of the components. `Stepper.fit_many` takes it only where the mixtures are begun.
     """
 
     ridge: Array | None
@@ -76,6 +78,7 @@ class Control(NamedTuple):
     loss: float
     previous: float = float("-inf")
     belief: Belief | None = None
+    log_volume: float = float("inf")
 
 
 class Course(NamedTuple):
@@ -83,7 +86,7 @@ class Course(NamedTuple):
 
     Parameters
     ----------
-    weights : (n_components,), after the last step.
+    weights : (n_components,), after the last step, and that of a background.
     means : (n_components, n_features), after the last step, data units.
     covariances : after the last step, in compact form, data units².
     whitening : factors of these covariances, with the bits of the family's own; None if no M-step was made.
@@ -152,7 +155,7 @@ class Begun(NamedTuple):
 
     Parameters
     ----------
-    weights : (n_groups, n_components).
+    weights : (n_groups, n_components), or with a column for a background.
     means : (n_groups, n_components, n_features), data units.
     covariances : (n_groups, …), each in compact form, data units².
     """
@@ -258,7 +261,7 @@ class Fits(NamedTuple):
 
     Parameters
     ----------
-    weights : (n_groups, n_components).
+    weights : (n_groups, n_components), or with a column for a background.
     means : (n_groups, n_components, n_features), data units.
     covariances : (n_groups, …), each in compact form, data units².
     ridge : (n_groups, n_features), data units².
@@ -304,9 +307,9 @@ class Fits(NamedTuple):
 class Stepper(ABC):
     """An engine that makes several steps of EM in one call."""
 
-    def makes_steps(self, belief: Belief | None) -> bool:
-        """Whether it makes the usual steps with a prior, or without one."""
-        return True
+    def makes_steps(self, belief: Belief | None, *, has_background: bool = False) -> bool:
+        """Whether it makes the usual steps with a prior, or without one, and beside a background."""
+        return belief is None or not has_background
 
     @abstractmethod
     def run_em(

@@ -102,7 +102,9 @@ def are_quick(problem: Problem, model: Model) -> bool:
     """Whether 200 refits to weighted rows take seconds, by their number and by who makes them."""
     source, objective = problem.source, problem.objective
     is_usual = objective.as_ridge() is not None or objective.as_belief(model.n_components) is not None
-    is_by_core = is_usual and model.family.algebra is not None and model.noise is None and problem.data.is_plain
+    if model.noise is not None:
+        is_usual = objective.as_ridge() is not None and not source.is_incomplete
+    is_by_core = is_usual and model.family.algebra is not None and problem.data.is_plain
     work = source.n_rows * model.n_components * (model.n_features**2 + 8)
     work *= SLOWER if not is_by_core else INCOMPLETE if source.is_incomplete else 1
     return source.whole is not None and work <= MOST_WORK

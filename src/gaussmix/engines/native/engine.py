@@ -283,9 +283,10 @@ class NativeEngine(Runner):
     def run_em(
         self, block: Block, facts: Facts, start: tuple[Array, Array, Array], algebra: Algebra, control: Control
     ) -> Course | None:
-        if block.log_prior is not None or not suits_core(block, len(start[0]), algebra):
+        if block.log_prior is not None or not suits_core(block, len(start[1]), algebra):
             return None
-        return run_em(self._target, allowed(self.n_threads), block, facts.total, start, algebra, control)
+        total = facts.total if control.log_volume == np.inf else None
+        return run_em(self._target, allowed(self.n_threads), block, total, start, algebra, control)
 
     def fit_many(self, groups: Groups, recipe: Recipe) -> Fits | None:
         return fit_many(self._target, allowed(self.n_threads), groups, recipe)

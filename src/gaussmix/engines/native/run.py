@@ -63,8 +63,8 @@ def run_em(
 
     Parameters
     ----------
-    total : mean and scatter of the block if all components have one full covariance, None otherwise, and of rows that
-        are known in part.
+    total : mean and scatter of the block if all components have one full covariance; None otherwise, of rows that are
+        known in part, and beside a background, which has a part of the scatter.
     is_incomplete : whether rows may be known in part.
     """
     assert control.ridge is not None, "only the beginning of a fit looks for one"
@@ -74,7 +74,7 @@ def run_em(
     log_likelihood, objective, factors, log_abs_det = target.run_em(
         block.rows, block.row_weight, block.total_weight, algebra, weights, means, covariances.reshape(-1),
         centre, scatter, control.ridge, _limits(control), control.tolerance, control.previous, n_steps, SECONDS,
-        control.belief, (is_incomplete, block.error), n_threads,
+        control.belief, (is_incomplete, block.error), n_threads, control.log_volume,
     )  # fmt: skip
     whitening = None
     if log_likelihood.size:
@@ -107,7 +107,7 @@ def fit_many(
         (seeds.max_passes, seeds.settled), control.ridge, (recipe.ridge_share, recipe.trimmed), recipe.smallest_spread,
         _limits(control), control.tolerance, min(control.max_steps, MOST_STEPS),
         SECONDS if len(groups.size) == 1 else FOREVER, recipe.search, begun, recipe.race,
-        control.belief, (is_incomplete, groups.error), n_threads,
+        control.belief, (is_incomplete, groups.error), n_threads, control.log_volume,
     )  # fmt: skip
     weights, means, covariances, factors, log_abs_det, ridge, n_steps, has_settled, log_likelihood, objective = found
     objective = log_likelihood if control.belief is None else objective

@@ -414,6 +414,51 @@ def test_columns_of_other_types_are_converted_and_null_is_missing(cluster):
         GaussianMixture(2, missing="error").fit(dd.from_pandas(nullable, npartitions=3))
 
 
+@pytest.mark.parametrize(
+    ("values", "kind"),
+    [
+        (["1.5"] * 5, "string"),
+        ([1j] * 5, "complex"),
+        (pd.to_datetime(["2026"] * 5), "datetime64"),
+        ([0.5, None, 2, True, "many"], "string"),  # which Dask makes of it
+    ],
+)
+@pytest.mark.parametrize("chosen", [{"columns": ["a", "b"]}, {"columns": ["a"], "weights": "b"}])
+def test_a_partition_without_numbers_is_named(values, kind, chosen, cluster):
+    rows = pd.DataFrame({"a": np.arange(5.0), "b": np.arange(5.0) ** 2})
+    frame = dd.from_map(lambda number: rows.assign(b=values) if number == 3 else rows, range(5), meta=rows)
+    with pytest.raises(ValueError, match=f"partition 3 of the Dask frame, column 'b': it holds {kind}"):
+        mixture().fit(open(frame, **chosen))
+
+
+def test_a_partition_of_nulls_alone_misses_cells(cluster):
+    rows = pd.DataFrame({"a": np.arange(50.0) % 7, "b": np.arange(50.0) % 5})
+    frame = dd.from_map(lambda number: rows.assign(b=None) if number == 1 else rows, range(3), meta=rows)
+    whole = pd.concat([rows, rows.assign(b=np.nan), rows])
+    found, expected = (GaussianMixture(2, random_state=0, max_iter=3, tol=0).fit(each) for each in (frame, whole))
+    assert_same_fit(found, expected)
+
+
+@pytest.mark.parametrize("chunk", [np.ones((5, 4)), np.ones(5), np.ones((5, 3), dtype=complex)])
+def test_a_chunk_of_another_shape_or_type_is_named(chunk, cluster):
+    chunks = [np.ones((5, 3)), np.ones((5, 3)), chunk]
+    lazy = da.concatenate([da.from_delayed(dask.delayed(each), (5, 3), float) for each in chunks])
+    with pytest.raises(ValueError, match="partition 2 of the Dask array has the shape"):
+        mixture().fit(lazy)
+
+
+@pytest.mark.parametrize("cluster", ["cluster"], indirect=True)
+def test_a_partition_that_cannot_be_computed_is_named(cluster):
+    def read(number):
+        if number == 2:
+            raise OSError("the disk is gone")
+        return pd.DataFrame({"a": np.arange(5.0)})
+
+    with pytest.raises(OSError, match="the disk is gone") as failed:
+        mixture().fit(dd.from_map(read, range(4), meta=pd.DataFrame({"a": [0.0]})))
+    assert failed.value.__notes__ == ["It happened in partition 2 of the Dask frame."]
+
+
 @pytest.mark.parametrize("cluster", ["cluster"], indirect=True)
 def test_a_stream_takes_a_part_at_a_time(table, cluster, monkeypatch):
     """The bits of the same rows in memory, and never all rows in this process."""

@@ -22,6 +22,9 @@ from gaussmix.sources.opening import Request
 from gaussmix.sources.remote import LazySource
 from gaussmix.waist.block import Block
 
+# What objects in a column may be, by pandas, so that they are numbers.
+_NUMBERS = {"boolean", "decimal", "floating", "integer", "mixed-integer-float"}
+
 
 def open_dask(data: Any, asked: Request) -> Source:
     """Open a Dask array, frame or series.
@@ -115,10 +118,11 @@ def _of_array(data: Any, asked: Request) -> Table:
         places=None if names == every else [every.index(name) for name in names],
         weight_place=None if weights is None else every.index(weights),
         dtype=dtype,
+        n_columns=len(every),
     )
     chunks = data.rechunk({1: -1}).to_delayed().ravel()
     sizes = None if np.isnan(data.chunks[0]).any() else list(data.chunks[0])
-    parts = [dask.delayed(numbers, pure=False)(chunk) for chunk in chunks]
+    parts = [dask.delayed(numbers, pure=False)(chunk, number) for number, chunk in enumerate(chunks)]
     return Table(About("the Dask array", names, weights, dtype, 0, asked.missing, has_names=False), parts, sizes)
 
 
@@ -137,7 +141,7 @@ def _of_frame(data: Any, asked: Request) -> Table:
     dtype = np.dtype(np.float32 if is_single else np.float64)
     numbers = partial(_numbers_of_frame, names=names, weights=weights, dtype=dtype)
     kept = data[[*names, *([weights] if weights and weights not in names else [])]]
-    parts = [dask.delayed(numbers, pure=False)(part) for part in kept.to_delayed()]
+    parts = [dask.delayed(numbers, pure=False)(part, number) for number, part in enumerate(kept.to_delayed())]
     has_names = all(isinstance(name, str) for name in names)
     left_out = [] if columns else [str(name) for name in every if name not in (*numeric, weights)]
     about = About("the Dask frame", names, weights, dtype, 0, asked.missing, has_names)
@@ -153,14 +157,31 @@ def _kind(dtype: Any) -> str:
     return str(getattr(_numpy_type(dtype), "kind", "O"))
 
 
-def _numbers_of_array(chunk: Any, places: Sequence[int] | None, weight_place: int | None, dtype: Any) -> Block:
+def _numbers_of_array(
+    chunk: Any, number: int, places: Sequence[int] | None, weight_place: int | None, dtype: Any, n_columns: int
+) -> Block:
     every = np.asarray(chunk)
+    if every.ndim != 2 or every.shape[1] != n_columns or every.dtype.kind not in "biuf":
+        raise ValueError(
+            f"partition {number} of the Dask array has the shape {every.shape} and holds {every.dtype}, not real "
+            f"numbers in {n_columns} columns. Make all partitions alike."
+        )
     rows = every if places is None else every[:, places]
     weight = None if weight_place is None else every[:, weight_place].astype(np.float64)
     return Block(0, rows.astype(dtype, copy=False), weight)
 
 
-def _numbers_of_frame(frame: Any, names: Sequence[Any], weights: Any, dtype: Any) -> Block:
+def _numbers_of_frame(frame: Any, number: int, names: Sequence[Any], weights: Any, dtype: Any) -> Block:
+    from pandas.api.types import infer_dtype  # which arrays do without
+
+    for name in (*names, *([weights] if weights is not None else ())):
+        if _kind(frame[name].dtype) in "biuf":
+            continue
+        values = frame[name].dropna()
+        if len(values) and (kind := infer_dtype(values)) not in _NUMBERS:
+            raise ValueError(
+                f"partition {number} of the Dask frame, column {name!r}: it holds {kind}, not real numbers. Convert it."
+            )
     rows = np.empty((len(frame), len(names)), dtype, order="F")
     for column, name in enumerate(names):
         rows[:, column] = frame[name].to_numpy(dtype, na_value=np.nan)

@@ -131,6 +131,11 @@ class Workers:
                 n_attempts, n_killed = n_attempts + 1, n_killed + isinstance(error, KilledWorker)
                 if n_attempts == MOST_ATTEMPTS or n_killed == MOST_KILLED:
                     raise self._died("in a pass", error) from error
+            except Exception as error:
+                failed = next((_named(future) for future in needed if future.status == "error"), None)
+                if failed is not None and failed not in str(error):
+                    error.add_note(f"It happened in {failed} of {self._table}.")
+                raise
             sleep(PAUSE)  # until the client has heard what else was lost
             lost = [future for future in needed if future.status == "error"]
 

@@ -288,7 +288,7 @@ def test_the_first_number_that_no_fit_can_use_is_named(row, column, value, sente
     damaged = whole.copy()
     damaged[row, column] = value
     gm = mixture()
-    with pytest.raises(ValueError, match=f"the Ray objects, {sentence}"):
+    with pytest.raises(ValueError, match=f"the Ray list, {sentence}"):
         gm.fit(open([ray.put(part) for part in np.split(damaged, RAGGED)], weights="x4"))
     assert not hasattr(gm, "mixture_")
 
@@ -303,19 +303,17 @@ def test_a_bad_number_in_a_prediction_is_named_by_its_partition(whole):
 
 def test_what_is_no_table_of_numbers_is_refused(whole, frames):
     one, two = ray.put(whole[:10, :3]), ray.put(whole[:10, :2])
-    with pytest.raises(ValueError, match=r"partition 0 of the Ray objects is an array \(10,\) of float64, not of real"):
+    with pytest.raises(ValueError, match=r"partition 0 of the Ray list is an array \(10,\) of float64, not of real"):
         mixture().fit([ray.put(whole[:10, 0])])
-    with pytest.raises(TypeError, match="partition 0 of the Ray objects is a dict, not an array, an Arrow table or a"):
+    with pytest.raises(TypeError, match="partition 0 of the Ray list is a dict, not an array, an Arrow table or a"):
         mixture().fit(ray.put({"a": 1}))
-    with pytest.raises(ValueError, match="partition 1 of the Ray objects has no column 'x3'; it has 'x1', 'x2'"):
+    with pytest.raises(ValueError, match="partition 1 of the Ray list has no column 'x3'; it has 'x1', 'x2'"):
         mixture().fit([one, two])
-    with pytest.raises(
-        ValueError, match="partition 1 of the Ray objects is an array of 3 columns, and the first has 2"
-    ):
+    with pytest.raises(ValueError, match="partition 1 of the Ray list is an array of 3 columns, and the first has 2"):
         mixture().fit([two, one])
-    with pytest.raises(ValueError, match="partition 1 of the Ray objects has features of float64, and the first has f"):
+    with pytest.raises(ValueError, match="partition 1 of the Ray list has features of float64, and the first has f"):
         mixture().fit([ray.put(whole[:10, :3].astype("f4")), one])
-    with pytest.raises(ValueError, match="the Ray objects has no rows"):
+    with pytest.raises(ValueError, match="the Ray list has no rows"):
         mixture().fit([ray.put(whole[:0, :3])])
     with pytest.raises(ValueError, match="the Ray data set, column 'name': it holds text, not numbers"):
         open(frames, columns=["a", "name"])
@@ -325,11 +323,57 @@ def test_what_is_no_table_of_numbers_is_refused(whole, frames):
         GaussianMixtureImputer(2, sample_posterior=True, random_state=0).fit(whole[:100, :3]).transform([one])
 
 
+def test_a_part_that_no_table_can_be_made_of_is_named():
+    rows = pd.DataFrame({"a": [0.0, 1.0], "b": [1.0, 2.0]})
+    for values, sentence in [([1j, 2j], "Unsupported numpy type .* for column b"), ([1.0, "x"], "x.* for column b")]:
+        parts = [ray.put(rows), ray.put(rows.assign(b=np.array(values, complex if 1j in values else object)))]
+        with pytest.raises(ValueError, match=rf"^partition 1 of the Ray list can't be made .*: .*{sentence}"):
+            mixture().fit(parts)
+
+
+def test_a_part_that_cannot_be_computed_is_named():
+    @ray.remote
+    def read(number):
+        if number == 1:
+            raise OSError("the disk is gone")
+        return np.zeros((5, 2))
+
+    with pytest.raises(OSError, match="the disk is gone") as failed:
+        mixture().fit([read.remote(number) for number in range(3)])
+    assert failed.value.__notes__ == ["It happened in partition 1 of the Ray list."]
+
+
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+def test_a_part_of_nulls_alone_misses_cells(dtype):
+    rows = pd.DataFrame({"a": np.arange(50) % 7, "b": np.arange(50) % 5}, dtype=dtype).assign(weight=1.0)
+    parts = [rows, rows.assign(b=None), rows]
+    whole = pd.concat([rows, rows.assign(b=np.nan), rows])[["a", "b"]].astype(dtype)
+    how = {"columns": ["a", "b"], "weights": "weight"}
+    found = mixture().fit(open([*map(ray.put, parts)], **how, missing=True))
+    assert_same_fit(found, mixture().fit(whole, sample_weight=np.ones(150)))
+    with pytest.raises(ValueError, match="row 50, column 'b': the value is missing"):
+        mixture().fit(open([*map(ray.put, parts)], **how))
+    parts[1] = rows.assign(weight=None)
+    with pytest.raises(ValueError, match="row 50, column 'weight': the weight is missing"):
+        mixture().fit(open([*map(ray.put, parts)], **how))
+
+
+def test_parts_before_the_first_row_are_left_out(whole):
+    """Of those without rows the columns may have no types."""
+    rows = pd.DataFrame(whole[:100, :3], columns=NAMES)
+    expected = mixture().fit(rows)
+    empty = pd.DataFrame({name: [] for name in NAMES}, dtype=object)
+    assert_same_fit(mixture().fit([ray.put(empty), ray.put(empty), ray.put(rows)]), expected)
+    many = ray.data.range(3, override_num_blocks=3)
+    data = many.map_batches(lambda part: rows if part["id"][0] == 2 else empty, batch_format="pandas", batch_size=None)
+    assert_same_fit(mixture().fit(data), expected)
+
+
 def test_passes_are_logged(ragged, caplog):
     caplog.set_level("DEBUG", "gaussmix")
     mixture().fit(open(ragged))
     first, *passes = [each.getMessage() for each in caplog.records if each.name == "gaussmix"]
-    assert re.fullmatch(rf"loaded the Ray objects: {N_ROWS} rows, [\d.]+ s", first)
+    assert re.fullmatch(rf"loaded the Ray list: {N_ROWS} rows, [\d.]+ s", first)
     for line in passes:
         assert re.fullmatch(rf"pass: {N_ROWS} rows, 4.821 MB, [\d.]+ s, [\d.e+]+ rows/s, [\d.e-]+ MB received", line)
 
@@ -408,7 +452,7 @@ def test_an_end_of_ray_is_told(ragged, monkeypatch):
     source = open(ragged)
     assert source.n_rows == N_ROWS
     monkeypatch.setattr(ray, "is_initialized", lambda: False)
-    with pytest.raises(ConnectionError, match="Ray was shut down, and the rows of the Ray objects are lost"):
+    with pytest.raises(ConnectionError, match="Ray was shut down, and the rows of the Ray list are lost"):
         mixture().fit(source)
 
 
@@ -427,7 +471,7 @@ def test_a_partition_that_kills_its_workers_is_given_up_by_name(tmp_path):
         with tempfile.NamedTemporaryFile(dir=folder, delete=False):
             os._exit(1)
 
-    with pytest.raises(RuntimeError, match=r"died again and again with partition 3 of the Ray objects\. Mostly they"):
+    with pytest.raises(RuntimeError, match=r"died again and again with partition 3 of the Ray list\. Mostly they"):
         mixture().fit([read.remote(number) for number in range(5)])
     assert len([*tmp_path.iterdir()]) == 3
 

@@ -50,15 +50,12 @@ class Table:
         """
         is_set = _is_set(data)
         data = data if is_set else [data] if isinstance(data, ray.ObjectRef) else list(data)
-        name = "the Ray data set" if is_set else "the Ray objects"
+        name = "the Ray data set" if is_set else "the Ray list"
         schema, has_names = getattr(data.schema(), "base_schema", None) if is_set else None, True
-        if isinstance(schema, pa.Schema):
+        if isinstance(schema, pa.Schema) and pa.null() not in schema.types:
             schema = _flat(schema.empty_table()).schema
-        else:  # of references, or of frames of pandas
-            first = data.limit(1).to_arrow_refs() if is_set else data
-            if not first:
-                raise ValueError(f"{name} has no rows.")
-            ((schema, has_names),) = Workers(name).results([begun("look", _schema, first[0], name)])
+        else:  # of references, of frames of pandas, or of a block without rows
+            schema, has_names = _schema_of_first(data.limit(1).to_arrow_refs() if is_set else data, name)
         found = Columns(name, schema, asked.columns, asked.weights)
         about = About(name, found.names, found.weights, found.dtype, 0, asked.missing, has_names)
         return cls(data, found, about, len(schema))
@@ -101,6 +98,8 @@ def _table(part: Any, where: str) -> pa.Table:
         return pa.table(list(map(np.ascontiguousarray, part.T)), names=invented_names(part.shape[1]))
     try:
         return _flat(pa.table(part))
+    except pa.ArrowException as error:
+        raise ValueError(f"{where} can't be made an Arrow table: {': '.join(map(str, error.args))}.") from None
     except TypeError:
         raise TypeError(f"{where} is a {type(part).__name__}, not an array, an Arrow table or a data frame.") from None
 
@@ -119,15 +118,37 @@ def _flat(table: pa.Table) -> pa.Table:
     return pa.table(columns)
 
 
-def _schema(part: Any, name: str) -> tuple[pa.Schema, bool]:
-    """The schema of a part, and whether its columns have names of their own."""
-    return _table(part, f"partition 0 of {name}").schema, not isinstance(part, np.ndarray)
+def _schema_of_first(parts: Sequence[Any], name: str) -> tuple[pa.Schema, bool]:
+    """The schema of the first part that has rows, and whether its columns have names of their own."""
+    if not parts:
+        raise ValueError(f"{name} has no rows.")
+    workers, found = Workers(name), []
+    for number, part in enumerate(parts):
+        found += workers.results([begun("look", _schema, part, number, name)])
+        if found[-1][-1]:
+            return found[-1][:2]
+    return found[0][:2]
+
+
+def _schema(part: Any, number: int, name: str) -> tuple[pa.Schema, bool, int]:
+    """The schema of a part, whether its columns have names of their own, and its number of rows."""
+    table = _table(part, f"partition {number} of {name}")
+    return table.schema, not isinstance(part, np.ndarray), table.num_rows
+
+
+def _like_first(table: pa.Table, columns: Columns) -> pa.Table:
+    """The table with numbers for columns of nulls alone, whose type is not known."""
+    for place, name in enumerate(table.column_names):
+        if name in columns.read_columns and pa.types.is_null(table[name].type):
+            kind = pa.float64() if name == columns.weights else pa.from_numpy_dtype(columns.dtype)
+            table = table.set_column(place, name, table[name].cast(kind))
+    return table
 
 
 def _count(part: Any, number: int, columns: Columns, n_columns: int) -> int:
     """The number of rows of a part; ValueError where its columns are not those of the first."""
     where = f"partition {number} of {columns.name}"
-    table = _table(part, where)
+    table = _like_first(_table(part, where), columns)
     if not table.num_rows:  # then a filter of Ray has left no column either
         return 0
     found = Columns(where, table.schema, columns.names, columns.weights)
@@ -140,7 +161,7 @@ def _count(part: Any, number: int, columns: Columns, n_columns: int) -> int:
 
 def _block(part: Any, first: int, end: int | None, columns: Columns) -> Block:
     """Rows first … end − 1 of a part."""
-    table = _table(part[first:end], columns.name) if isinstance(part, np.ndarray) else _table(part, columns.name)
+    table = _like_first(_table(part[first:end] if isinstance(part, np.ndarray) else part, columns.name), columns)
     if not isinstance(part, np.ndarray):
         table = table.slice(first, None if end is None else end - first)
     return columns.block(table)

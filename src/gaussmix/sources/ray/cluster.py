@@ -146,6 +146,9 @@ class Workers:
                 "partitions, or nodes with more memory. The logs of Ray say how they ended."
             )
         known: BaseException = cause
+        place = where.removeprefix("with ")
+        if place != where and place not in str(known):
+            known.add_note(f"It happened in {place}.")
         return known
 
 

@@ -44,6 +44,7 @@ pytest.importorskip("pyspark")
 if shutil.which("java") is None:
     pytest.skip("Spark needs Java", allow_module_level=True)
 
+from pyspark.errors import PythonException
 from pyspark.ml.linalg import Vectors, VectorUDT
 from pyspark.sql import SparkSession, functions
 from pyspark.sql.types import ArrayType, DoubleType, StructField, StructType
@@ -580,13 +581,26 @@ def test_executors_without_this_gaussmix_are_named(spark, monkeypatch):
     with pytest.raises(ImportError, match=r"^The Spark executor on \S+ has gaussmix \S+\. Install 0.0.2, as here"):
         mixture().fit(frame)
 
-    def lack(batches):
-        raise ModuleNotFoundError("No module named 'gaussmix'")
+    def lack(batches, module):
+        raise ModuleNotFoundError(f"No module named '{module}'")
 
-    with pytest.raises(
-        ImportError, match=rf"^A Spark executor has no gaussmix\. Install gaussmix {package_version()} on all exec"
-    ):
-        jobs.answered(frame.mapInArrow(lack, "a double"), "fail")
+    for module in "gaussmix", "pyarrow":
+        with pytest.raises(
+            ImportError,
+            match=rf"^A Spark executor has no {module}\. Install gaussmix {package_version()} and what it needs on all "
+            r"executors\. If they have it, .* set PYSPARK_PYTHON before the session begins, on this machine to sys",
+        ):
+            jobs.answered(frame.mapInArrow(partial(lack, module=module), "a double"), "fail")
+    with pytest.raises(PythonException, match="No module named 'of_the_user'"):
+        jobs.answered(frame.mapInArrow(partial(lack, module="of_the_user"), "a double"), "fail")
+
+
+def test_a_file_that_is_gone_is_named(spark, whole, tmp_path):
+    folder = Path(written(whole, tmp_path / "rows of today"))
+    frame = spark.read.parquet(str(folder)).select(NAMES)
+    (folder / "part 1.parquet").unlink()
+    with pytest.raises(FileNotFoundError, match=r"is gone or was written anew; read the frame again: 'file:.*part.*1\.p"):
+        mixture().fit(frame)
 
 
 def test_results_beyond_the_limit_of_spark_are_told(spark):

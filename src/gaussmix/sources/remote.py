@@ -28,6 +28,8 @@ MOST_FITS = 4  # whose states are kept beside the same rows
 LARGEST_TARGET = 2**27  # bytes of rows that a worker holds at a time while it joins them
 TARGETS = 4  # for each worker, if there are leaves enough, so that workers have about as much to do
 FAN_IN = 8  # trees that are merged at once
+# What gaussmix imports, and what Spark does to call it: a module of other work says nothing of gaussmix.
+_LACKS = re.compile(r"No module named '(gaussmix|joblib|narwhals|numpy|pyarrow|safetensors|scipy|sklearn)\b")
 _OTHER_VERSION = re.compile(r"ImportError: (The .*? has gaussmix .*?, as here, on all \w+\.)")
 
 
@@ -80,14 +82,19 @@ def check_version(version: str, worker: str, places: str) -> None:
         )
 
 
-def version_error(error: str, worker: str, places: str) -> ImportError | None:
-    """What the text of a worker's error says of its gaussmix: it has none, or as `check_version`. None if nothing."""
+def version_error(error: str, worker: str, places: str, advice: str = "") -> ImportError | None:
+    """What the text of a worker's error says of its gaussmix: it lacks modules, or as `check_version`; None if nothing.
+
+    `advice` is one more sentence for a worker that lacks modules.
+    """
     other = _OTHER_VERSION.search(error)
     if other is not None:
         return ImportError(other[1])
-    if "No module named 'gaussmix'" in error:
-        return ImportError(f"A {worker} has no gaussmix. Install gaussmix {package_version()} on all {places}.")
-    return None
+    lacks = _LACKS.search(error)
+    if lacks is None:
+        return None
+    install = f"Install gaussmix {package_version()} and what it needs on all {places}."
+    return ImportError(f"A {worker} has no {lacks[1]}. {install}{advice}")
 
 
 class LazySource(Source):

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
 from contextlib import suppress
+from errno import ENOENT
 from functools import partial
 from threading import Thread, get_ident
 from typing import Any
@@ -19,9 +20,14 @@ from gaussmix.sources.waiting import awaited
 from gaussmix.version import package_version
 
 WHO = "Spark executor", "executors"  # and where gaussmix is needed, in messages
+PYTHON = (
+    " If they have it, Spark runs another Python there, by default the python3 of PATH: set PYSPARK_PYTHON before the "
+    "session begins, on this machine to sys.executable."
+)
 _DEATHS = re.compile(
     r"Task (\d+) in stage \S+ failed (\d+) times.*?(Python worker exited|ExecutorLostFailure)", re.DOTALL
 )
+_GONE = re.compile(r"FILE_NOT_EXIST\] Encountered error while reading file (\S+?)\.? ")
 Batches = Iterable[pa.RecordBatch]
 
 
@@ -45,6 +51,7 @@ def answered(frame: Any, doing: str) -> pa.Table:
     TimeoutError : there is no executor, and `max_time` is over.
     ImportError : an executor has no gaussmix, or another version.
     RuntimeError : workers died again and again with a partition.
+    FileNotFoundError : a file of the frame is gone.
     MemoryError : the rows are more than `spark.driver.maxResultSize`.
     """
     session, tag, work = frame.sparkSession, f"gaussmix-{uuid4().hex}", Future[pa.Table]()
@@ -113,7 +120,7 @@ def _advice(context: Any) -> str:
 
 def _told(error: str) -> Exception | None:
     """What the text of an error of Spark says, in a sentence; None if that is not known."""
-    version = version_error(error, *WHO)
+    version = version_error(error, *WHO, PYTHON)
     if version is not None:
         return version
     deaths = _DEATHS.search(error)
@@ -122,6 +129,10 @@ def _told(error: str) -> Exception | None:
             f"Partition {deaths[1]} of a job of Spark killed its worker {deaths[2]} times, as often as "
             "spark.task.maxFailures allows. Mostly workers lack memory: give smaller partitions, or larger executors."
         )
+    gone = _GONE.search(error)
+    if gone is not None:
+        reason = "a file of the Spark frame is gone or was written anew; read the frame again"
+        return FileNotFoundError(ENOENT, reason, gone[1])
     if "spark.driver.maxResultSize" in error:
         return MemoryError(
             "The results of a pass are more than spark.driver.maxResultSize allows. Set it higher or to 0, which is no "

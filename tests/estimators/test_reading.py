@@ -20,6 +20,7 @@ from sklearn.pipeline import make_pipeline
 import gaussmix
 from gaussmix import Dirichlet, GaussianMixture, GaussianMixtureDetector, GaussianMixtureIC, Mixture, Restrictions
 from gaussmix.em.online import STEP_ROWS
+from gaussmix.estimators.gaussian_mixture import estimator_of
 from gaussmix.families import FAMILIES
 from gaussmix.fit.fitted import Ending
 from gaussmix.waist.leaves import LEAF_ROWS
@@ -419,3 +420,13 @@ def test_a_notebook_shows_the_parameters_alone_where_there_is_no_mixture(gm):
 def test_who_wants_text_in_notebooks_gets_it(gm):
     with config_context(display="text"):
         assert gm._repr_mimebundle_() == {"text/plain": repr(gm)}
+
+
+def test_components_whose_sum_is_singular_are_summarised():
+    """Each is positive definite to rounding; of the sum rounding leaves too little."""
+    flat = [[[7.0, 35.0], [35.0, 175.00000000000063]], [[38.0, 190.0], [190.0, 950.0000000000185]]]
+    mixture = Mixture([0.5, 0.5], np.zeros((2, 2)), flat, FAMILIES["full"])
+    assert np.isfinite(mixture.log_density([[1.0, 5.0]])).all()
+    found = estimator_of(mixture).summary()
+    assert found.components["nearest"].tolist() == [-1, -1]
+    assert "± 30.8" in str(found)

@@ -12,6 +12,7 @@ import numpy as np
 
 from gaussmix.checks import check_range
 from gaussmix.covariances import Diagonal, Isotropic
+from gaussmix.errors import SingularCovariance
 from gaussmix.model import Model
 from gaussmix.numerics.arrays import Array, Places
 from gaussmix.numerics.blas import one_blas_thread
@@ -183,7 +184,8 @@ def nearest(model: Model) -> tuple[Places, Array]:
 
     Returns
     -------
-    neighbour : (n_components,); −1 where there is none: for a single component, and for those of weight 0.
+    neighbour : (n_components,); −1 where there is none: for a single component, for those of weight 0, and where
+        covariances are so nearly singular that rounding makes a sum of two singular.
     overlap : (n_components,), from 0, apart, to 1, the same Gaussian; NaN where there is no neighbour. Weights do not
         count, nor do units. Two components misclassify at most √(π_i π_j) times their overlap (Kailath 1967).
     """
@@ -192,7 +194,10 @@ def nearest(model: Model) -> tuple[Places, Array]:
     if len(there) < 2:
         return neighbour, overlap
     gaussians = Gaussians.of(model)
-    distances = bhattacharyya_distances(gaussians, gaussians)
+    try:
+        distances = bhattacharyya_distances(gaussians, gaussians)
+    except SingularCovariance:
+        return neighbour, overlap
     np.fill_diagonal(distances, np.inf)
     neighbour[there] = there[distances.argmin(axis=1)]
     overlap[there] = np.exp(-np.maximum(distances.min(axis=1), 0.0))

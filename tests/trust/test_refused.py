@@ -6,7 +6,7 @@ import polars as pl
 import pytest
 from trust_cases.case import CENTRES, STRUCTURES, blobs, given, identity
 
-from gaussmix import GaussianMixture
+from gaussmix import GaussianMixture, GaussianMixtureRegressor
 
 LABELS = np.repeat([0, 1, 2], [200, 150, 100])
 
@@ -39,6 +39,15 @@ def test_times_are_no_numbers(kind, frame):
     X[3, 1] = "NaT"
     with pytest.raises(TypeError, match=r"Input X holds dates, times or durations.*\. Give numbers"):
         GaussianMixture(3).fit(frame(X))
+
+
+@pytest.mark.parametrize("kind", ["datetime64[s]", "timedelta64[s]"])
+@pytest.mark.parametrize("frame", [np.asarray, pd.Series])
+def test_times_are_neither_targets_nor_weights(kind, frame):
+    times = frame(np.arange(len(blobs())).astype(kind))
+    for name, fit in (("y", GaussianMixtureRegressor().fit), ("sample_weight", GaussianMixture(3).fit)):
+        with pytest.raises(TypeError, match=f"^{name} holds dates, times or durations"):
+            fit(blobs(), times) if name == "y" else fit(blobs(), sample_weight=times)
 
 
 @pytest.mark.filterwarnings("ignore:Column .* constant:RuntimeWarning")

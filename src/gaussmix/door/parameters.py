@@ -21,7 +21,7 @@ from gaussmix.errors import listed, unknown_name
 from gaussmix.families.base import ALIASES, FAMILIES, Family, family_named, is_known, known_names
 from gaussmix.families.one_feature import check_features
 from gaussmix.numerics.arrays import Array, plain_array
-from gaussmix.numerics.frames import Frame
+from gaussmix.numerics.frames import Frame, times_sentence
 from gaussmix.priors import Dirichlet
 from gaussmix.starts import AUTO, STARTS
 
@@ -197,15 +197,17 @@ def check_numbers(parameter: str, values: ArrayLike) -> Array:
     Masked cells, and nulls of a data frame, become NaN.
 
     Raises ValueError: text, complex numbers, lists of unequal length. TypeError: a column of a data frame holds neither
-    numbers nor text.
+    numbers nor text; dates, times or durations.
     """
     frame = Frame.of(values)
     try:
         array = np.asarray(plain_array(values)) if frame is None else frame.rows(parameter)
-        if array.dtype.kind != "c":
+        if array.dtype.kind not in "cmM":
             return array.astype(np.float64, copy=False)
     except (TypeError, ValueError, OverflowError) as error:
         raise ValueError(f"{parameter} must be an array of numbers: {error}") from None
+    if array.dtype.kind != "c":  # NumPy would count units since 1970, and take a missing time for −9.2e18
+        raise TypeError(times_sentence(parameter))
     raise ValueError(f"{parameter} must be real numbers, not complex ones.")
 
 

@@ -53,20 +53,27 @@ def test_a_regressor_is_fitted_to_rows_with_holes(rows, holed):
     assert regressor.score(rows, y) > 0.99
 
 
+@pytest.mark.parametrize("offset", [None, -3.0, -8.0])
 @pytest.mark.parametrize("parameters", [{"mass": 0.9}, {"contamination": 0.1}], ids=str)
-def test_a_detector_compares_rows_with_holes_by_what_they_have(parameters, holed):
+def test_a_detector_compares_rows_with_holes_by_what_they_have(parameters, offset, holed):
     detector = GaussianMixtureDetector(2, random_state=0, **parameters).fit(holed)
+    if offset is not None:
+        detector.offset_ = offset
+    drawn = detector.mixture_.sample(200_000, rng=1)[0]
+    mass = (detector.score_samples(drawn) > detector.offset_).mean()
     sides, p_values, excess = detector.predict(holed), detector.p_values(holed[:20]), detector.decision_function(holed)
     assert (sides[0], p_values[0], excess[0]) == (1, 1.0, pytest.approx(0.0, abs=1e-12))
     for i in np.flatnonzero(~np.isnan(holed).all(axis=1))[:12]:
         seen = np.flatnonzero(~np.isnan(holed[i]))
         part = detector.mixture_.marginal(seen)
         assert p_values[i] == pytest.approx(part.tail_probability(holed[i : i + 1, seen])[0], rel=1e-9)
-        if seen.size < 3:
-            level = part.highest_density_level(0.9)
-            assert excess[i] == pytest.approx(part.log_density(holed[i : i + 1, seen])[0] - level, abs=1e-9)
+        level = part.log_density(holed[i : i + 1, seen])[0] - excess[i]
+        assert (part.log_density(drawn[:, seen]) > level).mean() == pytest.approx(mass, abs=5 * 200_000**-0.5)
     np.testing.assert_array_equal(sides, np.where(excess < 0, -1, 1))
-    assert np.mean(sides < 0) == pytest.approx(0.1, abs=0.05)
+    detector.set_params(mass=0.5, contamination="auto")
+    np.testing.assert_array_equal(detector.decision_function(holed), excess)
+    if offset is None:
+        assert np.mean(sides < 0) == pytest.approx(0.1, abs=0.05)
 
 
 @pytest.mark.parametrize("seed", range(4))  # weights whose sum rounds to 1 or below it

@@ -137,7 +137,7 @@ class GaussianMixtureDetector(OutlierMixin, MixturePredictor):
         """log p(x) − `offset_`, (n_samples,), nats: negative for outliers. Raises as `score_samples`.
 
         Of a row with missing cells, the density of the others is compared with the level that has as much of their
-        distribution inside.
+        distribution inside as `offset_` has of the mixture.
         """
         source = self._source(X)
         excess: Array = source.per_row(self._excess(source), np.float64)
@@ -192,11 +192,9 @@ class GaussianMixtureDetector(OutlierMixin, MixturePredictor):
         return partial(self._engine(source).log_density, parameters=self.mixture_.parameters)
 
     def _excess(self, source: Source) -> Callable[[Block], Array]:
-        share = self._contamination()
-        mass = _inside("mass", self.mass, 1.0) if share is None else 1.0 - share
-        return partial(
-            _excess, log_density=self._log_density(source), offset=self.offset_, mixture=self.mixture_, mass=mass
-        )
+        mixture, offset = self.mixture_, self.offset_
+        mass = mixture._mass_above(offset) if source.may_miss else 1.0
+        return partial(_excess, log_density=self._log_density(source), offset=offset, mixture=mixture, mass=mass)
 
     def _lowest_of_complete_rows(self, source: Source, share: float) -> float:
         """The lowest log density that is no outlier; those of rows with missing cells are not comparable."""

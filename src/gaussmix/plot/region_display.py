@@ -158,9 +158,8 @@ def _decisions(subject: Subject, mixture: Mixture, points: Array) -> tuple[list[
 
 
 def _level(subject: Subject, mixture: Mixture) -> float:
-    """The log density at the edge of a detector's region, which has the mass given to it or the level that it found."""
+    """The log density at the edge of a detector's region; of some features, with as much mass inside."""
     detector = subject.estimator
     if mixture.n_features == subject.mixture.n_features:
         return float(detector.offset_)
-    mass = detector.mass if detector.contamination == "auto" else 1.0 - detector.contamination
-    return float(mixture.highest_density_level(mass))
+    return float(mixture.highest_density_level(detector.mixture_._mass_above(detector.offset_)))

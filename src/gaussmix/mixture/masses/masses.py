@@ -306,6 +306,11 @@ class Masses(MixtureBase):
         log_levels = self._log_levels(rows)
         return levels.log_tails(self._levels(n_points, rng), log_levels)
 
+    def _mass_above(self, log_level: float) -> float:
+        """The mass where the log density is above a level: `highest_density_level` gives the level back."""
+        log_mass, _ = levels.log_tails(self._levels(N_LEVEL_POINTS, None), np.array([log_level]))
+        return float(-np.expm1(np.minimum(log_mass[0], 0.0)))
+
     def _log_levels(self, rows: ArrayLike) -> Array:
         return self._engine().log_density(self._block(rows), self.parameters)
 

@@ -114,3 +114,14 @@ def test_what_cannot_be_written_is_a_sentence():
         to_onnx(fitted("full", rows), dtype=np.float16)
     with pytest.raises(ValueError, match="not fitted"):
         to_onnx(GaussianMixture(2))
+
+
+@pytest.mark.parametrize("unit", [1e-42, 1e42])
+def test_numbers_beyond_float32_are_refused(unit):
+    means, variances = np.array([[0.0, 0.0], [3.0, 3.0]]) * unit, np.full((2, 2), unit**2)
+    mixture = Mixture([0.5, 0.5], means, variances, FAMILIES["diag"])
+    with pytest.raises(ValueError, match="beyond the range of float32: set dtype to float64"):
+        to_onnx(mixture)
+    rows = means + unit
+    found = run(to_onnx(mixture, dtype=np.float64), rows, np.float64)
+    np.testing.assert_allclose(found["log_density"], mixture.log_density(rows), rtol=1e-12)

@@ -123,3 +123,16 @@ def test_a_limit_that_was_set_is_a_plain_number(rng):
         assert repr(float(detector.offset_)) in text
         assert "np." not in text
     assert run(to_sql(detector), data=table_of(rows))["outlier"] == (detector.predict(rows) == -1).tolist()
+
+
+@pytest.mark.parametrize("structure", ["full", "tied"])
+def test_nan_and_infinity_have_no_component(structure):
+    covariances = np.eye(2) if structure == "tied" else np.array([np.eye(2), 2 * np.eye(2)])
+    mixture = Mixture.from_parameters([0.5, 0.5], [[0.0, 0.0], [3.0, 3.0]], covariances, covariance_type=structure)
+    detector = GaussianMixtureDetector(2, random_state=0).fit(mixture.sample(500, rng=0)[0])
+    rows = np.array([[0.0, 0.0], [np.nan, 1.0], [np.inf, 1.0]])
+    found = run(to_sql(mixture), data=table_of(rows))
+    assert found["component"] == [0, None, None]
+    assert np.isnan(found["log_density"]).tolist() == [False, True, False]
+    assert found["log_density"][2] == -np.inf
+    assert run(to_sql(detector), data=table_of(rows))["outlier"] == [False, False, True]

@@ -41,6 +41,7 @@ class Graph:
     def of(cls, model: Any, dtype: np.dtype[Any]) -> Graph:
         """The graph of a mixture or a fitted estimator; raises as `to_onnx`."""
         numbers = Numbers.of(model)
+        numbers.check_range(dtype)
         graph = cls(dtype, numbers.mixture.n_features)
         centre = numbers.mixture.means.mean(axis=0).astype(dtype)
         centred = graph.add("Sub", "X", graph.number(centre))

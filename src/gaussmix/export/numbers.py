@@ -89,6 +89,16 @@ class Numbers:
         limit = float(self.constants.max()) - 0.5 * float(np.finfo(dtype).eps) ** -0.5
         return Linear(centre, slopes, self.constants - 0.5 * squares, limit)
 
+    def check_range(self, dtype: np.dtype[Any]) -> None:
+        """Raise ValueError where a type has no numbers as large as the means, or as large or small as the factors."""
+        scales = np.diagonal(self.factors, axis1=1, axis2=2) if self.is_matrix else self.factors
+        largest = max(np.abs(self.mixture.means).max(), np.abs(self.factors).max())
+        if largest > np.finfo(dtype).max or np.abs(scales).min() < np.finfo(dtype).tiny:
+            raise ValueError(
+                f"The means or covariances are beyond the range of {dtype}: set dtype to float64, or rescale the "
+                "features."
+            )
+
     @property
     def is_matrix(self) -> bool:
         """Whether the factors are matrices."""

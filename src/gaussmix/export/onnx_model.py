@@ -45,7 +45,8 @@ def to_onnx(model: Any, path: str | PathLike[str] | None = None, *, dtype: DType
     ------
     ImportError : onnx, or for a pipeline skl2onnx, is not installed.
     NotFittedError, TypeError : the model is not fitted, or of another kind.
-    ValueError : dtype is neither float32 nor float64, or p-values of a mixture with noise are asked for.
+    ValueError : dtype is neither float32 nor float64, or has no numbers as large or small as the mixture's; or p-values
+        of a mixture with noise are asked for.
 
     Notes
     -----

@@ -28,11 +28,12 @@ WITH joint AS (
     FROM compared
 )
 SELECT "row".*,
-    CASE {cases} END AS "component",
+    CASE WHEN NOT isfinite("top") THEN NULL {cases} END AS "component",
 {probabilities},
-    "largest" + ln("total") AS "log_density"{outlier}
+    {log_density} AS "log_density"{outlier}
 FROM shares
 """
+_LOG_DENSITY = '"largest" + ln(CASE WHEN isfinite("top") THEN "total" ELSE 1 END)'
 _ROW = '"one row of gaussmix"'  # a struct; beside it no column of the table is in scope, so no name can clash
 
 
@@ -40,7 +41,8 @@ def to_sql(model: Any, table: str = "data", columns: Sequence[str] | None = None
     """Write a mixture as a SELECT for DuckDB that adds columns to a table.
 
     The columns are component (−1 for noise), probability_0, probability_1 …, and log_density; of a detector also
-    outlier. A row with a NULL among the features has NULL in them.
+    outlier. A row with a NULL among the features has NULL in them. With NaN, or so far away that its density is 0 in
+    double precision, the component is NULL, probabilities are NaN, and the log density is NaN or −inf.
 
     Parameters
     ----------
@@ -85,7 +87,7 @@ def to_sql(model: Any, table: str = "data", columns: Sequence[str] | None = None
     shares = [f'exp({column} - "top")' for column in joint]
     labels = [*range(n_components), -1][: len(joint)]
     cases = " ".join(f'WHEN {column} = "top" THEN {label}' for column, label in zip(joint, labels, strict=True))
-    is_low = "" if numbers.offset is None else f'"largest" + ln("total") < {_number(numbers.offset)} AS "outlier"'
+    is_low = "" if numbers.offset is None else f'{_LOG_DENSITY} < {_number(numbers.offset)} AS "outlier"'
     lines = [f"{value} AS {column}" for value, column in zip(values, joint, strict=True)]
     lines += [f'{value} AS "linear_{k}"' for k, value in enumerate(forms)]
     return _QUERY.format(
@@ -98,6 +100,7 @@ def to_sql(model: Any, table: str = "data", columns: Sequence[str] | None = None
         exponentials=" + ".join(shares),
         cases=cases,
         probabilities=",\n".join(f'    {shares[k]} / "total" AS "probability_{k}"' for k in range(n_components)),
+        log_density=_LOG_DENSITY,
         outlier=is_low and f",\n    {is_low}",
     )
 

@@ -74,7 +74,8 @@ def _by_core(
     if belief is not None and not belief.is_of_point:
         return {}
     limits = LOST_SHARE, MEAN_ROUNDING, MAX_LOSS
-    begun = Begun(*(np.array(each) for each in zip(*map(_arrays, models), strict=True)))
+    arrays = ((model.all_weights, model.means, model.covariances.array) for model in models)
+    begun = Begun(*map(np.array, zip(*arrays, strict=True)))
     control = Control(ridge, stopping.tolerance, stopping.max_steps, *limits, belief=belief, log_volume=log_volume)
     fits = engine.fit_many(groups, Recipe(algebra, n_components, begun, control, 0.0, 0.0, 0.0))
     if fits is None:
@@ -90,7 +91,3 @@ def _by_core(
         model = model_of(course, models[place].family, models[place].noise)
         found[place] = State(model, Trace(tuple(log_likelihood), tuple(values)), outcome)
     return found
-
-
-def _arrays(model: Model) -> tuple[Any, Any, Any]:
-    return model.all_weights, model.means, model.covariances.array

@@ -156,12 +156,9 @@ def _part(sample: Distinct, model: Model, wanted: tuple[int, int], rng: np.rando
     """Draw rows, all if they are few: `wanted` says how many for each parameter, and at least for each component."""
     if len(sample.rows) < FEW:
         return sample
-    n_components, least = model.n_components, _least(wanted, model.family)
+    n_components = model.n_components
+    least = int(OF_SHARED * wanted[1]) if model.family.is_shared else wanted[1]
     return sample.part(n_components * max(least, wanted[0] * model.n_parameters // n_components), rng)
-
-
-def _least(wanted: tuple[int, int], family: Family) -> int:
-    return int(OF_SHARED * wanted[1]) if family.is_shared else wanted[1]
 
 
 class _Climb:

@@ -9,7 +9,7 @@ import numpy as np
 
 from gaussmix.covariances import Covariances
 from gaussmix.engines.base import Engine
-from gaussmix.numerics.arrays import Array, Places
+from gaussmix.numerics.arrays import Array
 from gaussmix.numerics.elementary import log, log_sum
 from gaussmix.numerics.gamma import log_gamma
 from gaussmix.numerics.pieces import pieces
@@ -51,11 +51,9 @@ class StudentMixture:
             seen, places = np.flatnonzero(~pattern), np.flatnonzero(which.ravel() == number)
             if seen.size:
                 rows = block.rows[places][:, seen].astype(np.float64)
-                found[places] = self._marginal(seen)._of_complete(rows, engine)
+                marginal = replace(self, means=self.means[:, seen], covariances=self.covariances.marginal(seen))
+                found[places] = marginal._of_complete(rows, engine)
         return found
-
-    def _marginal(self, places: Places) -> StudentMixture:
-        return replace(self, means=self.means[:, places], covariances=self.covariances.marginal(places))
 
     def _of_complete(self, rows: Array, engine: Engine[Any]) -> Array:
         d, df, spread = rows.shape[1], self.df, self.factor * self.df

@@ -145,7 +145,7 @@ class Checkpoint:
         try:
             self._set_state(generator, record.generator)
             state, best = (None if run is None else _state_of(run, family) for run in (record.state, record.best))
-            ends = () if best is None else tuple(_end_of(run, best) for run in record.ends)
+            ends = () if best is None else tuple(_state_at(run, best.model) for run in record.ends)
         except Damaged as damage:
             raise self._unusable(damage) from None
         return Standing(record.number, record.generator, state, best, ends)
@@ -310,25 +310,13 @@ def _state_of(run: RunRecord, family: Family) -> State:
     if any(k not in range(len(means)) for k in run.frozen):
         raise Damaged("it names a frozen component that it does not have")
     model = Model(weights, means, family.covariances(covariances, *means.shape), family, noise)
-    return State(model, _trace_of(run), _outcome_of(run))
+    return _state_at(run, model)
 
 
-def _end_of(run: RunRecord, best: State) -> State:
-    """The end of a run, with the model of the best run: nobody reads another."""
-    return State(best.model, _trace_of(run), _outcome_of(run))
-
-
-def _outcome_of(run: RunRecord) -> Outcome | None:
-    """Why a run ended; raises `Damaged`."""
+def _state_at(run: RunRecord, model: Model) -> State:
+    """Where a run stands, at a model; of a run that has ended that of the best does. Raises `Damaged`."""
     try:
-        return None if run.outcome is None else Outcome[run.outcome]
-    except KeyError:
-        raise Damaged("its header is damaged") from None
-
-
-def _trace_of(run: RunRecord) -> Trace:
-    """What the steps of a run recorded; raises `Damaged`."""
-    try:
+        outcome = None if run.outcome is None else Outcome[run.outcome]
         frozen = {k: Frozen[why] for k, why in run.frozen.items()}
         events = tuple(Event(k, feature, step, Frozen[why], did) for k, feature, step, why, did in run.events)
     except KeyError:
@@ -336,7 +324,7 @@ def _trace_of(run: RunRecord) -> Trace:
     log_likelihood, objective = run.arrays["log_likelihood"], run.arrays["objective"]
     if log_likelihood.ndim != 1 or objective.ndim != 1:
         raise Damaged("its steps are of the wrong shape")
-    return Trace(log_likelihood.tolist(), objective.tolist(), frozen, run.memory, events)
+    return State(model, Trace(log_likelihood.tolist(), objective.tolist(), frozen, run.memory, events), outcome)
 
 
 # Parameters that change no bit of a fit.

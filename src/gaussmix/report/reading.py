@@ -116,7 +116,7 @@ def line_of(fitted: Fitted) -> str:
     if fitted.outcome is not None and fitted.outcome.is_maximum is not None:
         parts.append("near a maximum" if fitted.outcome.is_maximum else "not near a maximum")
     if facts is not None and facts.seconds is not None:
-        parts.append(_time(facts.seconds))
+        parts.append(f"{1e3 * facts.seconds:.0f} ms" if facts.seconds < 0.9995 else f"{facts.seconds:.3g} s")
     return ", ".join(parts)
 
 
@@ -132,10 +132,6 @@ def described(estimator: BaseEstimator, n_char_max: int) -> str:
     same: Any = object.__new__(plain)
     vars(same).update(estimator.get_params(deep=False))
     return str(BaseEstimator.__repr__(same, n_char_max))
-
-
-def _time(seconds: float) -> str:
-    return f"{1e3 * seconds:.0f} ms" if seconds < 0.9995 else f"{seconds:.3g} s"
 
 
 def _with_noise(mixture: Mixture, sizes: Array, total: float) -> Array:

@@ -31,11 +31,11 @@ bool order(const IncompleteKernels& kernels, IncompleteView& task, const Executi
         found.pattern.resize(static_cast<std::size_t>(n_rows));
         SpanJob job{n_rows, kLeafRows, 8 * static_cast<double>(task.rows.n_features), {}, {}};
         const Index leaf_rows = std::min(n_rows, kLeafRows);
-        const std::vector<Buffer> scratch = make_buffers(count_workers(job, execution.n_threads),
-                                                         kernels.order_scratch(task.rows.n_features, leaf_rows));
+        const Rooms scratch(count_workers(job, execution.n_threads),
+                            kernels.order_scratch(task.rows.n_features, leaf_rows));
         job.process = [&](int worker, Index first, Index last, Listener listener) {
-            kernels.order(task.rows, first, last, listener, scratch[static_cast<std::size_t>(worker)].get(),
-                          found.places.data() + first, found.pattern.data() + first);
+            kernels.order(task.rows, first, last, listener, scratch.of(worker), found.places.data() + first,
+                          found.pattern.data() + first);
         };
         if (!process_spans(job, execution)) return false;
     }
@@ -50,33 +50,18 @@ bool step_incomplete(const KernelTable& table, IncompleteView task, const Parame
                      const Execution& execution, MomentsView out, Patterns* patterns) {
     const IncompleteKernels& kernels = *table.incomplete;
     const bool has_errors = task.error.data != nullptr;
-    const Listener own = execution.interrupt.listener();
     Patterns of_pass;
     if (!has_errors && !order(kernels, task, execution, patterns == nullptr ? of_pass : *patterns)) return false;
     SpanJob job = job_of(task);
     const int n_workers = count_workers(job, execution.n_threads);
     const Sizes sizes = kernels.sizes(task.shape, has_errors);
-    const Buffer operands = pack(kernels, task.shape, parameters, own);
-    const std::vector<Buffer> scratch = make_buffers(n_workers, sizes.scratch);
-    const std::vector<Buffer> partial = make_buffers(n_workers, sizes.sums * static_cast<Index>(sizeof(double)));
-    Tree tree(kernels.merge, task.shape, sizes.sums, own);
-    const auto sums_of = [&](int worker) { return partial[static_cast<std::size_t>(worker)].doubles(); };
-
-    for (int worker = 0; worker < n_workers; ++worker) clear(sums_of(worker), sizes.sums, own);
-    job.process = [&](int worker, Index first, Index last, Listener listener) {
-        kernels.step(task, operands.get(), first, last, listener, scratch[static_cast<std::size_t>(worker)].get(),
-                     sums_of(worker));
+    const Buffer operands = pack(kernels, task.shape, parameters, execution.interrupt.listener());
+    const Rooms scratch(n_workers, sizes.scratch);
+    const auto add = [&](int worker, Index first, Index last, Listener listener, double* sums) {
+        kernels.step(task, operands.get(), first, last, listener, scratch.of(worker), sums);
     };
-    const Index spans_in_leaf = kLeafRows / job.rows_in_span;
-    Index n_merged = 0;
-    job.merge = [&](int worker, Listener listener) {
-        if (n_merged > 0 && n_merged % spans_in_leaf == 0) tree.close_leaf(listener);
-        ++n_merged;
-        kernels.merge(task.shape, listener, sums_of(worker), tree.leaf());
-    };
-    if (own.ask(own.self) || !process_spans(job, execution)) return false;
-    kernels.unpack(task.shape, tree.total(own), own, out);
-    return !own.ask(own.self);
+    const auto unpack = [&](const double* sums, Listener own) { kernels.unpack(task.shape, sums, own, out); };
+    return sum_leaves(job, n_workers, execution, kernels.merge, task.shape, sizes.sums, add, unpack);
 }
 
 bool evaluate_incomplete(const KernelTable& table, IncompleteView task, const ParametersView& parameters,
@@ -87,11 +72,9 @@ bool evaluate_incomplete(const KernelTable& table, IncompleteView task, const Pa
     if (!has_errors && !order(kernels, task, execution, patterns)) return false;
     SpanJob job = job_of(task);
     const Buffer operands = pack(kernels, task.shape, parameters, execution.interrupt.listener());
-    const std::vector<Buffer> scratch =
-        make_buffers(count_workers(job, execution.n_threads), kernels.sizes(task.shape, has_errors).scratch);
+    const Rooms scratch(count_workers(job, execution.n_threads), kernels.sizes(task.shape, has_errors).scratch);
     job.process = [&](int worker, Index first, Index last, Listener listener) {
-        kernels.evaluate(task, operands.get(), first, last, listener, scratch[static_cast<std::size_t>(worker)].get(),
-                         out);
+        kernels.evaluate(task, operands.get(), first, last, listener, scratch.of(worker), out);
     };
     return !execution.interrupt.has_come() && process_spans(job, execution);
 }
@@ -101,11 +84,9 @@ bool denoise(const KernelTable& table, const IncompleteView& task, const Paramet
     const IncompleteKernels& kernels = *table.incomplete;
     SpanJob job = job_of(task);
     const Buffer operands = pack(kernels, task.shape, parameters, execution.interrupt.listener());
-    const std::vector<Buffer> scratch =
-        make_buffers(count_workers(job, execution.n_threads), kernels.sizes(task.shape, true).scratch);
+    const Rooms scratch(count_workers(job, execution.n_threads), kernels.sizes(task.shape, true).scratch);
     job.process = [&](int worker, Index first, Index last, Listener listener) {
-        kernels.denoise(task, operands.get(), first, last, listener, scratch[static_cast<std::size_t>(worker)].get(),
-                        means, covariances);
+        kernels.denoise(task, operands.get(), first, last, listener, scratch.of(worker), means, covariances);
     };
     return !execution.interrupt.has_come() && process_spans(job, execution);
 }

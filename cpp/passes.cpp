@@ -24,17 +24,16 @@ Buffer pack(const StepKernels& kernels, const Shape& shape, const ParametersView
 struct Stepper {
     const StepKernels& kernels;
     Buffer operands;
-    std::vector<Buffer> scratch;
+    Rooms scratch;
 
     Stepper(const StepKernels& step_kernels, const Shape& shape, const ParametersView& parameters, int n_workers,
             Listener listener)
         : kernels(step_kernels),
           operands(pack(kernels, shape, parameters, listener)),
-          scratch(make_buffers(n_workers, kernels.sizes(shape).scratch)) {}
+          scratch(n_workers, kernels.sizes(shape).scratch) {}
 
     Index step(const StepView& task, int worker, Index first, Index last, Listener listener, double* sums) const {
-        void* room = scratch[static_cast<std::size_t>(worker)].get();
-        return kernels.step(task, operands.get(), first, last, listener, room, sums);
+        return kernels.step(task, operands.get(), first, last, listener, scratch.of(worker), sums);
     }
 };
 
@@ -86,13 +85,7 @@ bool step(const KernelTable& kernels, StepView task, const ParametersView& param
         in_double_task.visit.labels = nullptr;  // labels are those that float finds, also of tiles that need double
         in_single.emplace(*kernels.in_single, task.shape, parameters, n_workers, own);
     }
-    const std::vector<Buffer> partial = make_buffers(n_workers, n_sums * static_cast<Index>(sizeof(double)));
-    Tree tree(kernels.in_double.merge, task.shape, n_sums, own);
-    const auto sums_of = [&](int worker) { return partial[static_cast<std::size_t>(worker)].doubles(); };
-
-    for (int worker = 0; worker < n_workers; ++worker) clear(sums_of(worker), n_sums, own);
-    job.process = [&](int worker, Index first, Index last, Listener listener) {
-        double* sums = sums_of(worker);
+    const auto add = [&](int worker, Index first, Index last, Listener listener, double* sums) {
         // Where one tile after another needs double, float is tried more and more seldom, unless it writes labels.
         for (Index tiles = 1; in_single && first < last; tiles *= task.visit.labels == nullptr ? 2 : 1) {
             const Index stop = in_single->step(task, worker, first, last, listener, sums);
@@ -103,29 +96,20 @@ bool step(const KernelTable& kernels, StepView task, const ParametersView& param
         }
         in_double.step(in_double_task, worker, first, last, listener, sums);
     };
-    const Index spans_in_leaf = kLeafRows / job.rows_in_span;
-    Index n_merged = 0;
-    job.merge = [&](int worker, Listener listener) {
-        if (n_merged > 0 && n_merged % spans_in_leaf == 0) tree.close_leaf(listener);
-        ++n_merged;
-        kernels.in_double.merge(task.shape, listener, sums_of(worker), tree.leaf());
+    const auto unpack = [&](const double* sums, Listener listener) {
+        kernels.in_double.unpack(task.shape, sums, listener, out);
+        if (task.row_weight.scale != 1) unscale(task.shape, task.row_weight.scale, listener, out);
     };
-    if (own.ask(own.self) || !process_spans(job, execution)) return false;
-    kernels.in_double.unpack(task.shape, tree.total(own), own, out);
-    if (task.row_weight.scale != 1) unscale(task.shape, task.row_weight.scale, own, out);
-    return !own.ask(own.self);
+    return sum_leaves(job, n_workers, execution, kernels.in_double.merge, task.shape, n_sums, add, unpack);
 }
 
 bool evaluate(const KernelTable& kernels, const Shape& shape, const RowsView& rows, const ParametersView& parameters,
               Output output, const Execution& execution, void* out) {
     SpanJob job{rows.n_rows, span_rows(shape), work_per_row(shape), {}, {}};
     const Buffer operands = pack(kernels.in_double, shape, parameters, execution.interrupt.listener());
-    const std::vector<Buffer> scratch =
-        make_buffers(count_workers(job, execution.n_threads), kernels.in_double.sizes(shape).scratch);
-
+    const Rooms scratch(count_workers(job, execution.n_threads), kernels.in_double.sizes(shape).scratch);
     job.process = [&](int worker, Index first, Index last, Listener listener) {
-        void* room = scratch[static_cast<std::size_t>(worker)].get();
-        kernels.evaluate(shape, rows, output, operands.get(), first, last, listener, room, out);
+        kernels.evaluate(shape, rows, output, operands.get(), first, last, listener, scratch.of(worker), out);
     };
     return !execution.interrupt.has_come() && process_spans(job, execution);
 }
@@ -150,18 +134,16 @@ bool add_scores(const KernelTable& kernels, const ScoresView& task, const Parame
     const Sizes sizes = kernels.scores.sizes(task);
     const Buffer operands = pack(kernels.in_double, task.step.shape, parameters, listener);
     const int n_workers = count_workers(job, execution.n_threads);
-    const std::vector<Buffer> scratch = make_buffers(n_workers, sizes.scratch);
-    const std::vector<Buffer> partial = make_buffers(n_workers, sizes.sums * static_cast<Index>(sizeof(double)));
+    const Rooms scratch(n_workers, sizes.scratch), partial(n_workers, sizes.sums * static_cast<Index>(sizeof(double)));
     const Buffer total = Buffer::of_doubles(sizes.sums);
     clear(total.doubles(), sizes.sums, listener);
-    const auto sums_of = [&](int worker) { return partial[static_cast<std::size_t>(worker)].doubles(); };
     job.process = [&](int worker, Index first, Index last, Listener of_worker) {
-        clear(sums_of(worker), sizes.sums, of_worker);
-        void* room = scratch[static_cast<std::size_t>(worker)].get();
-        kernels.scores.add(task, operands.get(), first, last, of_worker, room, sums_of(worker));
+        double* sums = partial.doubles(worker);
+        clear(sums, sizes.sums, of_worker);
+        kernels.scores.add(task, operands.get(), first, last, of_worker, scratch.of(worker), sums);
     };
     job.merge = [&](int worker, Listener of_worker) {
-        const double* from = sums_of(worker);
+        const double* from = partial.doubles(worker);
         double* to = total.doubles();
         in_pieces(sizes.sums, of_worker, [&](Index first, Index last) {
             std::transform(from + first, from + last, to + first, to + first, std::plus<double>());

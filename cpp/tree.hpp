@@ -4,14 +4,22 @@
 #include <vector>
 
 #include "buffer.hpp"
+#include "spans.hpp"
 
 namespace gaussmix {
 
-inline std::vector<Buffer> make_buffers(int count, Index bytes) {
-    std::vector<Buffer> buffers;
-    for (int i = 0; i < count; ++i) buffers.emplace_back(bytes);
-    return buffers;
-}
+// Memory for each worker of a job.
+class Rooms {
+public:
+    Rooms(int n_workers, Index bytes) {
+        for (int i = 0; i < n_workers; ++i) buffers_.emplace_back(bytes);
+    }
+    void* of(int worker) const { return buffers_[static_cast<std::size_t>(worker)].get(); }
+    double* doubles(int worker) const { return static_cast<double*>(of(worker)); }
+
+private:
+    std::vector<Buffer> buffers_;
+};
 
 // Calls body(first, last) for pieces of 0 .. size - 1 one after another, until it is to be given up.
 template <class Body>
@@ -73,5 +81,29 @@ private:
     std::vector<Buffer> sums_;     // of the nodes that are not merged yet, then of the current leaf, then cleared ones
     std::vector<Index> n_leaves_;  // of these nodes
 };
+
+// Adds up the rows of each span by add(worker, first, last, listener, sums), merges the sums in the tree, and hands the
+// total to unpack(sums, listener). False if interrupted.
+template <class Add, class Unpack>
+bool sum_leaves(SpanJob& job, int n_workers, const Execution& execution, Tree::Merge merge, const Shape& shape,
+                Index n_sums, Add&& add, Unpack&& unpack) {
+    const Listener own = execution.interrupt.listener();
+    const Rooms partial(n_workers, n_sums * static_cast<Index>(sizeof(double)));
+    Tree tree(merge, shape, n_sums, own);
+    for (int worker = 0; worker < n_workers; ++worker) clear(partial.doubles(worker), n_sums, own);
+    job.process = [&](int worker, Index first, Index last, Listener listener) {
+        add(worker, first, last, listener, partial.doubles(worker));
+    };
+    const Index spans_in_leaf = kLeafRows / job.rows_in_span;
+    Index n_merged = 0;
+    job.merge = [&](int worker, Listener listener) {
+        if (n_merged > 0 && n_merged % spans_in_leaf == 0) tree.close_leaf(listener);
+        ++n_merged;
+        merge(shape, listener, partial.doubles(worker), tree.leaf());
+    };
+    if (own.ask(own.self) || !process_spans(job, execution)) return false;
+    unpack(tree.total(own), own);
+    return !own.ask(own.self);
+}
 
 }  // namespace gaussmix

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
-
 import numpy as np
 import pytest
 from scipy.stats import multivariate_normal, norm
@@ -472,13 +470,12 @@ def test_without_refits_it_says_what_formulas_are_worth(why, monkeypatch):
     assert any("components that refits keep" in note for note in found.notes) == (why == "refits collapse")
 
 
+@pytest.mark.filterwarnings("ignore")
 def test_after_a_collapse_it_stays_with_the_formula():
     rng = np.random.default_rng(0)
     X = np.concatenate([rng.normal(size=(150, 2)), rng.normal(4.0, 1.0, size=(150, 2))])[:3]
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        gm = GaussianMixture(2, random_state=0).fit(X)
-        found, formula = gm.inference(X), gm.inference(X, kind="hessian")
+    gm = GaussianMixture(2, random_state=0).fit(X)
+    found, formula = gm.inference(X), gm.inference(X, kind="hessian")
     assert isinstance(found, Inference)
     assert found.notes == formula.notes
     np.testing.assert_array_equal(found.bse, formula.bse)

@@ -2,7 +2,6 @@
 
 import copy
 import pickle
-import warnings
 
 import numpy as np
 import pytest
@@ -323,6 +322,7 @@ def test_all_covariances_of_any_structure_can_be_fixed():
 
 
 @pytest.mark.parametrize("init_params", ["kmeans", "search", "random", ["kmeans", "hierarchical"]])
+@pytest.mark.filterwarnings("ignore")
 def test_every_start_obeys(init_params):
     """Also where nothing moves after it."""
     for max_iter in (0, 50):
@@ -330,15 +330,11 @@ def test_every_start_obeys(init_params):
             3, weights_init=[0.2, 0.3, 0.5], restrictions=Restrictions(fixed_weights=[1], min_weight=0.1),
             prior="default", max_iter=max_iter, init_params=init_params, random_state=0, tol=1e-6,
         )  # fmt: skip
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            gm.fit(ROWS)
+        gm.fit(ROWS)
         assert gm.weights_[1] == pytest.approx(0.3, rel=1e-15)
         assert gm.weights_.min() >= 0.1
         even = gm.set_params(weights_init=None, restrictions=EQUAL)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            even.fit(ROWS)
+        even.fit(ROWS)
         assert np.array_equal(even.weights_, np.full(3, 1 / 3))
 
 
@@ -361,15 +357,14 @@ def test_acceleration_ends_as_high_with_fixed_values_in_place():
     assert np.array_equal(fast.weights_, np.full(3, 1 / 3))
 
 
+@pytest.mark.filterwarnings("ignore")
 def test_a_warm_start_goes_on_with_a_prior():
     gm = GaussianMixture(3, prior="default", max_iter=5, tol=0, warm_start=True, random_state=0)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        gm.fit(ROWS)
-        first = gm.lower_bound_
-        gm.fit(ROWS)
-        assert gm.lower_bound_ > first
-        gm.set_params(restrictions=EQUAL).fit(ROWS)
+    gm.fit(ROWS)
+    first = gm.lower_bound_
+    gm.fit(ROWS)
+    assert gm.lower_bound_ > first
+    gm.set_params(restrictions=EQUAL).fit(ROWS)
     assert np.array_equal(gm.weights_, np.full(3, 1 / 3))
 
 
@@ -412,14 +407,13 @@ def test_many_fits_have_the_bits_of_one():
         fit_many(groups, 2, restrictions=Restrictions(min_weight=0.9))
 
 
+@pytest.mark.filterwarnings("ignore")
 def test_a_search_has_the_prior_of_each_candidate():
     """Every row is the single fit; with few rows no candidate fails, of which many do without a prior."""
     few = FEW[:12]
     how = {"criterion": "bic", "random_state": 0, "max_iter": 2000}
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        plain = GaussianMixtureIC(range(1, 6), **how).fit(few)
-        search = GaussianMixtureIC(range(1, 6), prior="default", restrictions=EQUAL, **how).fit(few)
+    plain = GaussianMixtureIC(range(1, 6), **how).fit(few)
+    search = GaussianMixtureIC(range(1, 6), prior="default", restrictions=EQUAL, **how).fit(few)
     assert sum(failure is not None for failure in plain.results_["failure"]) > 10
     assert not any(search.results_["failure"])
     single = as_single(search)
@@ -481,6 +475,7 @@ def test_a_trimmed_fit_may_have_a_prior(covariance_type):
     assert np.array_equal(gm.weights_, [0.5, 0.5])
 
 
+@pytest.mark.filterwarnings("ignore")
 def test_the_default_prior_of_rows_with_holes_is_made_of_what_is_observed():
     """Its variances are the observed ones, and it is a covariance, so that EM with it is an ascent."""
     holed = np.where(np.random.default_rng(5).random(ROWS.shape) < 0.2, np.nan, ROWS)
@@ -489,9 +484,7 @@ def test_the_default_prior_of_rows_with_holes_is_made_of_what_is_observed():
         for structure in ("full", "diag")
     )
     for gm in (full, diag):
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            raised = gm.set_params(max_iter=30).fit(holed).lower_bounds_
+        raised = gm.set_params(max_iter=30).fit(holed).lower_bounds_
         assert (np.diff(raised) >= -1e-12).all()
     source = ArraySource(holed)
     source.may_miss = True

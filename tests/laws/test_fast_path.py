@@ -1,6 +1,5 @@
 """Steps that an engine makes by itself: those of the loop in Python, as far as they go."""
 
-import warnings
 from dataclasses import replace
 
 import numpy as np
@@ -146,15 +145,14 @@ OTHERS = {
 
 @pytest.mark.parametrize("case", OTHERS)
 @families
+@pytest.mark.filterwarnings("ignore")
 def test_a_step_with_a_prior_or_noise_or_of_incomplete_rows_is_that_of_the_loop(family, case, rng):
     parameters, given = OTHERS[case]
     rows = rng.normal(size=(150, 3)) + 2.5 * rng.integers(2, size=150)[:, None]
     rows = with_holes(rows, rng) if "is_missing" in given else rows
     estimator = GaussianMixture(2, covariance_type=family, max_iter=1, random_state=0, reg_covar=1e-3, **parameters)
     problem, plan = estimator._checked(rows, 30 * rng.random(150), None, given.get("error"), None)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        start = fit_of(problem, plan).run.model
+    start = fit_of(problem, plan).run.model
     assert problem.source.is_incomplete is bool(given)
     assert problem.engine.makes_steps(None) is True
     check_steps(problem.source, problem.engine, start, problem.objective, case)

@@ -122,7 +122,7 @@ def _schema_of_first(parts: Sequence[Any], name: str) -> tuple[pa.Schema, bool]:
     """The schema of the first part that has rows, and whether its columns have names of their own."""
     if not parts:
         raise ValueError(f"{name} has no rows.")
-    workers, found = Workers(name), []
+    workers, found = Workers(name), list[tuple[pa.Schema, bool, int]]()
     for number, part in enumerate(parts):
         found += workers.results([begun("look", _schema, part, number, name)])
         if found[-1][-1]:

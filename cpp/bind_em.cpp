@@ -182,14 +182,15 @@ EmResult bound_run_em(const Target& target, const Rows& rows, const RowWeight& r
 using HalvesResult = std::tuple<double, Result<double>, Result<double>, Result<double>, Result<double>, Result<double>>;
 
 HalvesResult bound_halved(const Target& target, const Contiguous<double, 2>& rows, const Contiguous<double, 1>& weight,
-                          bool is_full, const Contiguous<double, 1>& scale, const Contiguous<double, 1>& cuts) {
+                          bool is_full, const Contiguous<double, 1>& scale, const Maybe<1>& cuts) {
     const auto n_rows = static_cast<Index>(rows.shape(0)), d = static_cast<Index>(rows.shape(1));
     require(n_rows > 0 && d > 0 && weight.size() == rows.shape(0), "weight must have shape (n_rows,)");
-    require(scale.size() == rows.shape(1) && cuts.size() == 1 + rows.shape(1), "scale or cuts do not fit the rows");
+    require(scale.size() == rows.shape(1) && (!cuts || cuts->size() == 1 + rows.shape(1)),
+            "scale or cuts do not fit the rows");
     const GroupView group{n_rows, d, rows.data(), weight.data()};
     Halves halves;
     without_gil(1, [&](const Execution& execution) {
-        halves = halved(*target.kernels, group, is_full, scale.data(), cuts.data(), execution);
+        halves = halved(*target.kernels, group, is_full, scale.data(), cuts ? cuts->data() : nullptr, execution);
     });
     const Mixture& mixture = halves.mixture;
     return {halves.gain,
@@ -603,7 +604,7 @@ void bind_em(nb::class_<Target>& type) {
              "means"_a, "covariances"_a, "ridge"_a, "limits"_a, "tolerance"_a, "max_steps"_a, "seconds"_a, "gain"_a,
              "most"_a, "uniform"_a, "belief"_a, "n_threads"_a,
              "Raise the bound of a column by moves and EM: (bound, weights, means, covariances).")
-        .def("halved", bound_halved, "rows"_a, "weight"_a, "is_full"_a, "scale"_a, "cuts"_a,
+        .def("halved", bound_halved, "rows"_a, "weight"_a, "is_full"_a, "scale"_a, "cuts"_a.none(),
              "Split rows into halves by EM from two cuts: (gain, middle, whitening, weights, means, factors).")
         .def("gammas", bound_gammas, "numbers"_a,
              "Logarithm of the gamma function of each positive number, and its derivative.")

@@ -140,21 +140,29 @@ Halves halved(const KernelTable& kernels, const GroupView& group, bool is_full, 
     for (Index i = 0; i < n * d; ++i) means[i % d] += group.weight[i / d] * rows[i];
     for (Index i = 0; i < n * d; ++i) rows[i] -= means[i % d];  // of a constant feature only rounding is left
 
-    std::vector<bool> across(static_cast<std::size_t>(n)), beyond(across);
-    Numbers along = room(n);
+    std::vector<bool> first(static_cast<std::size_t>(n)), beyond;
+    Numbers along = room(n), squares = room(n);
+    double spread = 0;
     for (Index row = 0; row < n; ++row) {
-        across[row] = rows[row * d + longest] > 0;
-        for (Index j = 0; j < d; ++j) along[row] += rows[row * d + j] * (2 * cut[1 + j] - 1);
+        for (Index j = 0; j < d; ++j) {
+            squares[row] += rows[row * d + j] * rows[row * d + j];
+            if (cut != nullptr) along[row] += rows[row * d + j] * (2 * cut[1 + j] - 1);
+        }
+        spread += group.weight[row] * squares[row];
     }
-    const double place = quantile(along, group.weight, kShortestCut + (1 - 2 * kShortestCut) * cut[0]);
-    for (Index row = 0; row < n; ++row) beyond[row] = along[row] > place;
+    for (Index row = 0; row < n; ++row)
+        first[row] = cut == nullptr ? squares[row] > spread : rows[row * d + longest] > 0;
 
     const GroupView white{n, d, rows.data(), group.weight};
-    Mixture other(algebra, 2, d);
-    halves.mixture = other;
-    halves.gain = settled(kernels, white, algebra, ridge.data(), across, execution, halves.mixture);
-    const double gain = settled(kernels, white, algebra, ridge.data(), beyond, execution, other);
-    if (gain > halves.gain) halves.gain = gain, halves.mixture = other;
+    halves.mixture = Mixture(algebra, 2, d);
+    halves.gain = settled(kernels, white, algebra, ridge.data(), first, execution, halves.mixture);
+    if (cut != nullptr) {
+        const double place = quantile(along, group.weight, kShortestCut + (1 - 2 * kShortestCut) * cut[0]);
+        for (Index row = 0; row < n; ++row) beyond.push_back(along[row] > place);
+        Mixture other(algebra, 2, d);
+        const double gain = settled(kernels, white, algebra, ridge.data(), beyond, execution, other);
+        if (gain > halves.gain) halves.gain = gain, halves.mixture = other;
+    }
     halves.gain -= of_one(kernels, group, rows);
     return halves;
 }

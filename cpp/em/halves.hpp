@@ -31,7 +31,7 @@ double settled(const KernelTable& kernels, const GroupView& group, const Algebra
 
 // Splits a group from a cut across its longest axis and from another cut, and gives the better split. `scale`,
 // (n_features,), are units in which axes are compared; `cut`, (1 + n_features,), are numbers from [0, 1): where the
-// other cut lies, and its direction.
+// other cut lies, and its direction; null for one cut instead, of rows far from the mean from those near it.
 Halves halved(const KernelTable& kernels, const GroupView& group, bool is_full, const double* scale, const double* cut,
               const Execution& execution);
 

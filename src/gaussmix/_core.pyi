@@ -251,7 +251,7 @@ class Target:
         weight: numpy.typing.NDArray[numpy.float64],
         is_full: bool,
         scale: numpy.typing.NDArray[numpy.float64],
-        cuts: numpy.typing.NDArray[numpy.float64],
+        cuts: numpy.typing.NDArray[numpy.float64] | None,
     ) -> tuple[
         float,
         numpy.typing.NDArray[numpy.float64],

@@ -21,6 +21,7 @@ from gaussmix.em.merges import deletions
 from gaussmix.em.stopping import Stopping
 from gaussmix.em.trace import final
 from gaussmix.em.variational import Variational
+from gaussmix.estimators.bayesian_gaussian_mixture import LEAST_ROWS
 from gaussmix.families import FAMILIES
 from gaussmix.families.base import has_conjugate_prior
 from gaussmix.fit import problem
@@ -229,11 +230,12 @@ def test_parts_have_the_weight_of_their_rows(rng, monkeypatch) -> None:
 
 
 @pytest.mark.parametrize("is_full", [True, False], ids=["covariances", "variances"])
-def test_the_core_halves_a_group_as_numpy_does(is_full, rng) -> None:
+@pytest.mark.parametrize("is_within", [True, False], ids=["within", "across"])
+def test_the_core_halves_a_group_as_numpy_does(is_full, is_within, rng) -> None:
     rows, weight = crowd(400, 3, 2, 2.0, rng), rng.random(400)
-    of_group = rows, weight / weight.sum(), rows.std(axis=0), rng.random(4)
+    of_group = rows, weight / weight.sum(), rows.std(axis=0), None if is_within else rng.random(4)
     alone, (group, share, scale, cut) = halved_alone(*of_group, is_full=is_full), of_group
-    beside = halved(group[None], share[None], scale, cut[None], is_full=is_full)
+    beside = halved(group[None], share[None], scale, None if cut is None else cut[None], is_full=is_full)
     assert alone.gain[0] > 0
     for one, other in zip(alone, beside, strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-9, atol=1e-9)
@@ -249,6 +251,15 @@ def test_two_clusters_apart_along_one_of_many_features_are_found(structure, n_fe
     X[:, n_features - 1] += 1e3
     found = BayesianGaussianMixture(6, covariance_type=structure, random_state=0).fit(X)
     assert (found.mass_ > 0).sum() == 2
+
+
+@pytest.mark.parametrize(("n_features", "deviations", "seed"), [(2, (1.0, 4.0, 16.0), 2), (3, (1.0, 2.5), 0)])
+def test_a_narrow_cluster_within_a_wide_one_is_found(n_features, deviations, seed):
+    rng = np.random.default_rng(seed)
+    size = 600 // len(deviations), n_features
+    X = np.concatenate([deviation * rng.normal(size=size) for deviation in deviations])
+    found = BayesianGaussianMixture(10, random_state=seed).fit(X)
+    assert (found.mass_ > LEAST_ROWS).sum() == len(deviations)
 
 
 def test_a_constant_feature_is_no_axis_of_halves(rng):

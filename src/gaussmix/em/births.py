@@ -43,6 +43,17 @@ class Cut(NamedTuple):
     along: Array
     halves: Halves
 
+    @property
+    def gain(self) -> float:
+        return float(self.halves.gain[0])
+
+    @property
+    def is_no_chance(self) -> bool:
+        """Whether halves that were found from every other row raise the density of the rows between."""
+        if not np.isfinite(self.gain):
+            return False
+        return bool((self.weight[1::2] * self.halves.gains(0, self.along[1::2])).sum() > 0)
+
 
 @dataclass(frozen=True, eq=False)
 class Births:
@@ -90,8 +101,9 @@ class Births:
         """Weights (2,), means (2, n_features) and covariances (2, …) of two halves of rows; None if they are no better.
 
         Halves are found from every other row, along the longest axes. They are no better where they lower the density
-        of the rows between. Of few rows, and where one has the weight of many, all are needed to find halves. Where
-        there are none, a few rows may be far from the others.
+        of the rows between; then a narrow half within a wide one is tried, as tails are long. Of few rows, and where
+        one has the weight of many, all are needed to find halves. Where there are none, a few rows may be far from the
+        others.
         """
         if len(every) < FEWEST:
             return None
@@ -126,18 +138,21 @@ class Births:
         rows, weight = _without_rounding(self.sample.filled[places]), self.sample.weight[places]
         is_judged = len(places) >= FEW and self._has_even_weights(places)
         n_axes = min(most_axes, max(LEAST_AXES, len(places) // (2 * ROWS_PER_AXIS)))
-        step, found = 2 if is_judged else 1, list[Cut]()
-        for unit in _units(rows, weight / weight.sum(), self._scale):
-            along, scale = (rows, unit) if n_axes == n_features else _along_axes(rows, weight, n_axes, unit)
-            some, cuts = (along[::step], weight[::step] / weight[::step].sum()), self.rng.random(1 + n_axes)
-            halves = halved_alone(*some, scale, cuts, is_full=is_full, has_heavy=not is_judged)
-            found.append(Cut(self.sample.filled[places], weight, along, halves))
-        best = max(found, key=lambda each: float(each.halves.gain[0]))
-        if not np.isfinite(best.halves.gain[0]):
-            return None
+        units, step = _units(rows, weight / weight.sum(), self._scale), 2 if is_judged else 1
+        ways = [(rows, u) if n_axes == n_features else _along_axes(rows, weight, n_axes, u) for u in units]
+        share = weight[::step] / weight[::step].sum()
+
+        def cut(along: Array, scale: Array, cuts: Array | None) -> Cut:
+            halves = halved_alone(along[::step], share, scale, cuts, is_full=is_full, has_heavy=not is_judged)
+            return Cut(self.sample.filled[places], weight, along, halves)
+
+        across = max((cut(*way, self.rng.random(1 + n_axes)) for way in ways), key=lambda each: each.gain)
         if not is_judged or len(places) <= 8 * n_axes:
-            return best
-        return best if (weight[1::2] * best.halves.gains(0, best.along[1::2])).sum() > 0 else None
+            return across if np.isfinite(across.gain) else None
+        if across.is_no_chance:
+            return across
+        within = cut(*ways[0], None)
+        return within if within.is_no_chance else None
 
     def _cut_tails(self, every: Places, is_full: bool) -> Cut | None:
         """Halves of a group in which a few rows are far from the others, or have most of the weight; None otherwise.
@@ -161,7 +176,8 @@ class Births:
         cuts = self.rng.random(1 + len(self._scale))
         how = {"has_heavy": True, "has_tails": True, "least": ANY_WEIGHT}
         halves = halved_alone(rows, kept / kept.sum(), self._scale, cuts, is_full=is_full, **how)
-        return Cut(self.sample.filled[every[places]], kept, rows, halves) if 0 < halves.gain[0] < np.inf else None
+        found = Cut(self.sample.filled[every[places]], kept, rows, halves)
+        return found if 0 < found.gain < np.inf else None
 
     def _has_even_weights(self, places: Places) -> bool:
         """Whether no complete row has the weight of many; rows without a single cell are alike and say nothing."""

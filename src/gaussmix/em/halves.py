@@ -72,7 +72,7 @@ def halved(
     rows: Array,
     weight: Array,
     scale: Array,
-    cuts: Array,
+    cuts: Array | None,
     *,
     is_full: bool,
     has_heavy: bool = False,
@@ -83,7 +83,8 @@ def halved(
 
     Rows are (n_groups, n_rows, n_features), data units. Weights (n_groups, n_rows) sum to 1 in each group, and to 0 in
     a group without rows. Axes are compared on `scale` (n_features,), data units. `cuts`, (n_groups, 1 + n_features),
-    are numbers from [0, 1): where the other cut of a group lies, and its direction. With `has_heavy` a third cut parts
+    are numbers from [0, 1): where the other cut of a group lies, and its direction. With None there is one cut instead,
+    of rows that are far from the mean, in any direction, from those near it. With `has_heavy` a third cut parts
     the heaviest row from the others, and with `has_tails` a cut parts rows that are far from the mean from those near
     it, along the axis with the farthest row. Halves have covariances if `is_full`, else variances, and at least
     the weight `least` each.
@@ -103,11 +104,15 @@ def halved(
     values = np.maximum(values, np.maximum(FLATTEST * values.max(axis=1, keepdims=True), FLATTEST))
     whitening = axes / np.sqrt(values)[:, :, None]
     whitened = contract("gnd,ged->gne", offset, whitening)
-    longest = np.eye(n_features)[values.argmax(axis=1)]
-    direction = 2 * cuts[:, 1:] - 1
-    part = SHORTEST_CUT + (1 - 2 * SHORTEST_CUT) * cuts[:, :1]
-    along = contract("gnd,gd->gn", whitened, direction)
-    sides = [contract("gnd,gd->gn", whitened, longest) > 0, along > _quantiles(along, weight, part)]
+    if cuts is None:
+        squares = (whitened**2).sum(axis=2)
+        sides = [squares > contract("gn,gn->g", weight, squares)[:, None]]
+    else:
+        longest = np.eye(n_features)[values.argmax(axis=1)]
+        direction = 2 * cuts[:, 1:] - 1
+        part = SHORTEST_CUT + (1 - 2 * SHORTEST_CUT) * cuts[:, :1]
+        along = contract("gnd,gd->gn", whitened, direction)
+        sides = [contract("gnd,gd->gn", whitened, longest) > 0, along > _quantiles(along, weight, part)]
     if has_heavy:
         heaviest = np.take_along_axis(rows, weight.argmax(axis=1)[:, None, None], axis=1)
         sides.append((rows == heaviest).all(axis=2))
@@ -125,11 +130,14 @@ def halved(
     return Halves(gain, middle, whitening / scale, weights, means, factors)
 
 
-def halved_alone(rows: Array, weight: Array, scale: Array, cuts: Array, *, is_full: bool, **others: Any) -> Halves:
+def halved_alone(
+    rows: Array, weight: Array, scale: Array, cuts: Array | None, *, is_full: bool, **others: Any
+) -> Halves:
     """Split one group, by the core where it can; the arguments are those of `halved` without the first axis."""
     target, n_features = native_target(), rows.shape[1]
     if target is None or any(others.values()):
-        return halved(rows[None], weight[None], scale, cuts[None], is_full=is_full, **others)
+        each = None if cuts is None else cuts[None]
+        return halved(rows[None], weight[None], scale, each, is_full=is_full, **others)
     of_group = np.ascontiguousarray(rows), np.ascontiguousarray(weight), is_full, np.ascontiguousarray(scale), cuts
     gain, middle, whitening, weights, means, factors = target.halved(*of_group)
     if is_full:

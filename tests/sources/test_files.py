@@ -311,8 +311,12 @@ class TestSentences:
         with pytest.raises(ValueError, match=r"b.npy has 3 columns .* all files must have the same columns"):
             open(tmp_path / "*.npy")
         (tmp_path / "c.csv").write_text("a\n1\n")
-        with pytest.raises(ValueError, match=r"several kinds, '\.csv' and '\.npy': name one kind, as in"):
-            open(tmp_path)
+        for name in "", "*", "**":
+            offered = re.escape(str(tmp_path / ("**" if name == "**" else "") / "*.npy"))
+            with pytest.raises(
+                ValueError, match=rf"several kinds, '\.csv' and '\.npy': name one kind, as in '{offered}'"
+            ):
+                open(tmp_path / name)
 
     @pytest.mark.parametrize(
         ("second", "what"),

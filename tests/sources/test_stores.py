@@ -226,6 +226,20 @@ class TestFailures:
 
         assert stores.patiently("s3://bucket/a", ask) == b"at last"
 
+    def test_a_store_that_is_asked_again_for_long_is_said_once(self, monkeypatch):
+        """The library of a store may try for ten seconds by itself before it says that no server is there."""
+        monkeypatch.setattr(stores, "SILENCE", 0.0)
+
+        def fail():
+            raise TimeoutError("no answer")
+
+        with (
+            pytest.warns(RuntimeWarning, match=r"^s3://b/a: the store fails, and is asked again \(no answer\)\.$") as said,
+            pytest.raises(OSError, match=r"the store failed 3 times"),
+        ):
+            stores.patiently("s3://b/a", fail)
+        assert len(said) == 1
+
     def test_a_store_that_fails_for_good(self, bucket):
         name = f"{bucket.url}/bucket/by-rows.npy"
         bucket.n_failures = 10**6
@@ -273,6 +287,8 @@ class TestFailures:
         [
             ("s3://", ValueError, "s3:// names no bucket or server: give one, as in 's3://bucket/rows"),
             ("nothing://a/b", ValueError, "nothing://a/b can't be opened: Protocol not known"),
+            ("hdfs://nowhere/a.npy", OSError, "the libraries of Hadoop are needed, and ARROW_LIBHDFS_DIR set"),
+            ("ftp://127.0.0.1:1/a.npy", OSError, "the store failed 3 times; try again later ([Errno"),
             (Path("s3://bucket/a.npy"), FileNotFoundError, "give a URL as text, since a Path leaves out one"),
         ],
     )

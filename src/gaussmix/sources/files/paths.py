@@ -50,9 +50,18 @@ def files_of(name: str) -> list[Path] | list[StoredFile]:
         others = f" and {len(kinds) - _MOST_KINDS} more" if len(kinds) > _MOST_KINDS else ""
         raise ValueError(
             f"{name} names files of several kinds, {' and '.join(map(repr, kinds[:_MOST_KINDS]))}{others}: name one "
-            f"kind, as in '{name.rstrip('/') + '/*' if is_url(name) else Path(name) / '*'}{(readable or kinds)[-1]}'."
+            f"kind, as in '{_of_one_kind(name, (readable or kinds)[-1])}'."
         )
     return found
+
+
+def _of_one_kind(name: str, kind: str) -> str:
+    """A pattern for those files of a folder, a URL or a pattern that have an extension."""
+    base = (name.partition("?")[0] if is_url(name) else name).rstrip("/")
+    folder, last = os.path.split(base)
+    if glob.has_magic(last) and last != "**":
+        base = folder
+    return f"{base}/*{kind}" if is_url(name) else str(Path(base) / f"*{kind}")
 
 
 def is_url(name: str) -> bool:

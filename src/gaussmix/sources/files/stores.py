@@ -12,6 +12,7 @@ from errno import EACCES, EINVAL, EIO, ENOENT
 from fnmatch import fnmatchcase
 from functools import partial
 from io import SEEK_CUR, SEEK_SET
+from math import inf
 from pathlib import PurePosixPath
 from threading import Thread
 from typing import Any, Generic, TypeVar
@@ -19,12 +20,14 @@ from urllib.parse import quote
 
 import pyarrow as pa
 
+from gaussmix.errors import warn
 from gaussmix.sources.files.paths import CHANGED
 
 T = TypeVar("T")
 AT_ONCE = 16  # requests
 LARGEST, LEAST = 2**22, 2**16  # bytes that one request asks for, if more are needed and if fewer
 WAITS = (0.1, 0.4, 1.6, 6.4)  # seconds before a request is made again
+SILENCE = 5.0  # seconds of failures after which a warning says that a store is asked again
 _MAGIC = re.compile(r"[*\[]")
 # How the libraries of stores say so, where they raise nothing better.
 _REFUSED = re.compile(r"\b40[13]\b|ACCESS_DENIED|PERMISSION_?DENIED|UNAUTH|FORBIDDEN|INVALID_ACCESS|SIGNATURE", re.I)
@@ -141,8 +144,10 @@ class StoredFile:
 def patiently(url: str, call: Callable[[], T]) -> T:
     """What a request to a store returns. It is made again, after longer and longer waits, until it succeeds.
 
-    Raises OSError: nothing is there, the store refuses access, or does not answer.
+    A warning says so where that takes longer than moments: the library of a store may try for seconds by itself. Raises
+    OSError: nothing is there, the store refuses access, or does not answer.
     """
+    began = time.monotonic()
     for wait in (*WAITS, None):
         try:
             return call()
@@ -152,25 +157,35 @@ def patiently(url: str, call: Callable[[], T]) -> T:
             final = _final(error, url, is_last=wait is None)
             if final is not None:
                 raise final from None
+            if time.monotonic() - began > SILENCE:
+                began = inf
+                warn(f"{url}: the store fails, and is asked again ({_reason(error)}).")
         time.sleep(wait or 0.0)
     raise AssertionError("the last turn returns or raises")
 
 
 def _final(error: Exception, url: str, *, is_last: bool) -> OSError | None:
     """A failure in a sentence; None where the request may succeed later, unless this was the last."""
-    status, errno = getattr(error, "status", None), getattr(error, "errno", None)
-    text = str(error) if status is None else f"{status} {getattr(error, 'message', '')}"
-    reason = " ".join(text.split()).rstrip(".") or type(error).__name__
+    errno, reason = getattr(error, "errno", None), _reason(error)
     said = _NAMES.sub("", reason)
     if isinstance(error, FileNotFoundError) or _ABSENT.search(said):
         return FileNotFoundError(ENOENT, "there is no such file, bucket or container", url)
     if isinstance(error, PermissionError) or _REFUSED.search(said):
         return PermissionError(EACCES, f"the store refuses access; check its credentials and region ({reason})", url)
+    if "libhdfs" in reason:
+        return OSError(EINVAL, f"the libraries of Hadoop are needed, and ARROW_LIBHDFS_DIR set ({reason})", url)
     if errno == EINVAL:
         return OSError(EINVAL, getattr(error, "strerror", reason), url)
     if is_last:
         return OSError(EIO, f"the store failed {len(WAITS) + 1} times; try again later ({reason})", url)
     return None
+
+
+def _reason(error: Exception) -> str:
+    """What an error says, in a line."""
+    status = getattr(error, "status", None)
+    text = str(error) if status is None else f"{status} {getattr(error, 'message', '')}"
+    return " ".join(text.split()).rstrip(".") or type(error).__name__
 
 
 def stored_in(system: Any, path: str) -> StoredFile:
@@ -244,7 +259,7 @@ def _store(scheme: str, base: str, query: str) -> tuple[Store, str, Callable[[st
     try:
         from fsspec.core import url_to_fs
 
-        system, path = url_to_fs(f"{scheme}://{base}{query}")
+        system, path = patiently(shown, partial(url_to_fs, f"{scheme}://{base}{query}"))
     except ImportError as error:
         advice = "pip install 'fsspec[http]'" if error.name == "fsspec" else str(error).rstrip(".")
         raise ImportError(f"{shown} needs another library: {advice}.") from None

@@ -318,6 +318,17 @@ class TestSentences:
             ):
                 open(tmp_path / name)
 
+    @pytest.mark.parametrize("name", ["", "*.parquet", "**/*.parquet"])
+    def test_a_table_of_delta_is_not_its_files(self, name, tmp_path):
+        """Some may be of rows that were deleted."""
+        (tmp_path / "_delta_log").mkdir()
+        (tmp_path / "day=1").mkdir()
+        for file in tmp_path / "1.parquet", tmp_path / "day=1" / "2.parquet":
+            pa.parquet.write_table(pa.table({"a": [1.0]}), file)
+        with pytest.raises(ValueError, match=re.escape(f"give deltalake.DeltaTable({str(tmp_path)!r}) instead")):
+            open(tmp_path / name)
+        assert open(file).n_rows == 1
+
     @pytest.mark.parametrize(
         ("second", "what"),
         [

@@ -22,6 +22,7 @@ EXTENSIONS = {
     "arrow": (".arrow", ".arrows", ".ipc", ".feather"),
     "npy": (".npy",),
 }
+DELTA = "_delta_log"  # the folder that a table of Delta has
 _MOST_KINDS = 4  # that an error names
 CHANGED = "changed while it was read; leave files as they are until the work has ended"
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]+:/", re.IGNORECASE)  # two letters at least: C: is a disk
@@ -30,7 +31,8 @@ _SCHEME = re.compile(r"[a-z][a-z0-9+.-]+:/", re.IGNORECASE)  # two letters at le
 def files_of(name: str) -> list[Path] | list[StoredFile]:
     """The files of a path, a pattern, a folder or a URL, in the order of their names.
 
-    Raises FileNotFoundError: there is none. ValueError: they have several extensions. Of URLs also as `stored`.
+    Raises FileNotFoundError: there is none. ValueError: they have several extensions, or are of a table of Delta. Of
+    URLs also as `stored`.
     """
     if not name:
         raise FileNotFoundError(ENOENT, "the path is empty: name a file", name)
@@ -44,6 +46,9 @@ def files_of(name: str) -> list[Path] | list[StoredFile]:
         if _SCHEME.match(name) and "://" not in name:
             reason += "; give a URL as text, since a Path leaves out one of its slashes"
         raise FileNotFoundError(ENOENT, reason, name)
+    if not is_url(name) and not Path(_local(name)).is_file():
+        folders = {Path(_local(name)), *(folder for file in found if isinstance(file, Path) for folder in file.parents)}
+        check_versions(next((str(folder) for folder in folders if (folder / DELTA).is_dir()), None))
     kinds = sorted({each.suffix.lower() for each in found})
     if len(kinds) > 1:
         readable = [kind for kind in kinds if any(kind in each for each in EXTENSIONS.values())]
@@ -53,6 +58,15 @@ def files_of(name: str) -> list[Path] | list[StoredFile]:
             f"kind, as in '{_of_one_kind(name, (readable or kinds)[-1])}'."
         )
     return found
+
+
+def check_versions(name: str | None) -> None:
+    """Raise ValueError for a table of Delta, whose files may be those of other versions."""
+    if name is not None:
+        raise ValueError(
+            f"{name} is a table of Delta, and its files may hold rows that were deleted: give "
+            f"deltalake.DeltaTable({name!r}) instead."
+        )
 
 
 def _of_one_kind(name: str, kind: str) -> str:

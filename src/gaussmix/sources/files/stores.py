@@ -21,7 +21,7 @@ from urllib.parse import quote
 import pyarrow as pa
 
 from gaussmix.errors import warn
-from gaussmix.sources.files.paths import CHANGED
+from gaussmix.sources.files.paths import CHANGED, DELTA, check_versions
 
 T = TypeVar("T")
 AT_ONCE = 16  # requests
@@ -218,6 +218,7 @@ def stored(url: str) -> list[StoredFile]:
     chosen = []
     for path in found:
         parts = PurePosixPath(path.removeprefix(base).lstrip("/")).parts
+        check_versions(shown if parts[:1] == (DELTA,) else None)
         if _matches(parts, wanted) if wanted else not any(part.startswith((".", "_")) for part in parts):
             chosen.append(path)
     return [StoredFile(store, path, name(path)) for path in sorted(chosen, key=lambda path: PurePosixPath(path).parts)]

@@ -1,5 +1,6 @@
 """What a plain run leaves to `--heavy`, and fixtures of every test: an engine of each kind, and its own randomness."""
 
+import signal
 import sys
 import zlib
 from collections import defaultdict
@@ -23,6 +24,8 @@ def pytest_addoption(parser):
 
 
 def pytest_configure(config):
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as behind "&" in a script; tests interrupt themselves
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     config.addinivalue_line("markers", "heavy: a test that takes long; only `--heavy` and `--all` run it")
     config.addinivalue_line("markers", "pairwise: of all combinations of parameters a plain run tests a few")
     config.addinivalue_line("markers", "one_block: a test of what is done where all rows are one block")

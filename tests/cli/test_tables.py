@@ -142,6 +142,11 @@ def test_decimal_commas_beside_text_are_no_delimiters(name, csv_file):
     assert open_table(str(csv_file(text)), dialect=Dialect(has_header=True)).delimiter == delimiter
 
 
+def test_one_column_of_decimal_commas(csv_file):
+    table = open_table(str(csv_file("length\n1,5\n2,25\n")), dialect=Dialect(decimal=","))
+    assert table.all_rows(table.names).tolist() == [[1.5], [2.25]]
+
+
 def test_numbers_beside_text_in_the_first_line_are_names_and_that_is_said(csv_file):
     table = open_table(str(csv_file("5.1,3.5,Iris-setosa\n4.9,3.0,Iris-setosa\n")))
     assert table.names == ("5.1", "3.5", "Iris-setosa")

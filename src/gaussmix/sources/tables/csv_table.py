@@ -317,7 +317,7 @@ def _first_line(source: Input) -> tuple[int, list[str], str]:
     if delimiter is None:
         counts = [len(line.split()) for line in (first.lstrip("# "), *more[:1])]
         is_blank = counts[0] > 1 and (len(counts) == 1 or counts[1] in (counts[0], counts[0] + 1))
-        delimiter = _BLANKS if is_blank else ","
+        delimiter = _BLANKS if is_blank else marks[0]
     return n_blank, [first, *more], delimiter
 
 

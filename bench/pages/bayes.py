@@ -10,6 +10,7 @@ ours, right after the M-step of their responsibilities: scikit-learn's own leave
 
 from __future__ import annotations
 
+import json
 import os
 import warnings
 from collections.abc import Callable, Sequence
@@ -115,7 +116,19 @@ def steps_page() -> list[str]:
             f"| {on_all[0]:.1f} | {on_all[1]:.0f} | ×{on_all[1] / on_all[0]:.0f} |"
         )
         print(lines[-1], flush=True)
-    return [*lines, "", "The first figures are processor time; those on all processors are time that passes."]
+    lines += ["", "The first figures are processor time; those on all processors are time that passes."]
+    return [*lines, "", *passes()]
+
+
+def passes() -> list[str]:
+    """What the pass of the kernel takes of these steps, by bench/results/roofline.json."""
+    report = json.loads((RESULTS / "roofline.json").read_text(encoding="utf-8"))
+    rows = [row for row in report["bounded"] if (row["d"], row["K"]) == (16, 16)]
+    said = [f"{row['structure']} {3.2 * row['ns']:.1f} ms ({row['share']:.0f} %)" for row in rows]  # 3.2 million pairs
+    return [
+        "Nearly all of a step of ours is the pass of the kernel. Its time by `roofline.md`, and the share that its "
+        f"instructions need: {', '.join(said)}."
+    ]
 
 
 def births_page(n_seeds: int) -> list[str]:

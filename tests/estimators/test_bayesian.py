@@ -18,7 +18,7 @@ from sklearn.utils.estimator_checks import check_estimator
 import gaussmix
 from gaussmix import BayesianGaussianMixture
 from gaussmix.cli.program import program
-from gaussmix.estimators.bayesian_gaussian_mixture import LEAST_ROWS
+from gaussmix.estimators.posterior_estimator import LEAST_ROWS
 from gaussmix.export.numbers import Numbers
 from gaussmix.plot.subject import mixture_of
 

@@ -21,7 +21,7 @@ from gaussmix.em.merges import deletions
 from gaussmix.em.stopping import Stopping
 from gaussmix.em.trace import final
 from gaussmix.em.variational import Variational
-from gaussmix.estimators.bayesian_gaussian_mixture import LEAST_ROWS
+from gaussmix.estimators.posterior_estimator import LEAST_ROWS
 from gaussmix.families import FAMILIES
 from gaussmix.families.base import has_conjugate_prior
 from gaussmix.fit import problem

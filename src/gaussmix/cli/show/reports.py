@@ -21,8 +21,8 @@ from gaussmix.cli.show.findings import covariances_of
 from gaussmix.cli.show.notices import in_options
 from gaussmix.door.parameters import HELD_OUT, HIGHER, STABILITY
 from gaussmix.errors import FailureKind, counted
-from gaussmix.estimators.bayesian_gaussian_mixture import components_used
 from gaussmix.estimators.gaussian_mixture_ic import GaussianMixtureIC
+from gaussmix.estimators.posterior_estimator import components_used
 from gaussmix.fit.fitted import Ending, Fitted, RowFacts, records_of
 from gaussmix.formats import Damaged
 from gaussmix.formats.values import from_plain

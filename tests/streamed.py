@@ -13,7 +13,7 @@ from gaussmix.testing.closeness import assert_same_bits
 
 FEW = {"max_iter": 3, "tol": 0, "random_state": 0}
 NAMES = ["a", "b", "label"]
-CALLS = ["trim", "cv", "labels", "groups of components", "classes", "mixtures of classes"]
+CALLS = ["merge", "trim", "cv", "labels", "groups of components", "classes", "mixtures of classes"]
 
 
 def rows_of(n_rows: int, rng: np.random.Generator) -> np.ndarray:
@@ -25,6 +25,9 @@ def rows_of(n_rows: int, rng: np.random.Generator) -> np.ndarray:
 
 def fitted(call: str, X: Any, labels: Any) -> Any:
     """A call with labels in an array or, where `labels` is their name, in a column of X."""
+    if call == "merge":
+        gm = GaussianMixture(3, means_init=[[0, 0], [4, 4], [8, 8]], **FEW).fit(X)
+        return gm.merge(X)
     if call == "trim":
         return GaussianMixture(2, trim=0.1, means_init=[[0, 0], [6, 6]], **FEW).fit(X)
     if call == "cv":
@@ -40,11 +43,15 @@ def fitted(call: str, X: Any, labels: Any) -> Any:
 
 def check_same_bits(call: str, X: Any, with_labels: Any, rows: np.ndarray) -> None:
     """Fit to X and to arrays of its rows; `with_labels` is X with the column "label"."""
-    needs_labels = call not in ("trim", "cv")
+    needs_labels = call not in ("merge", "trim", "cv")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         found = fitted(call, with_labels if needs_labels else X, "label")
         expected = fitted(call, np.ascontiguousarray(rows[:, :2]), rows[:, 2].astype(int))
+    if call == "merge":
+        assert_same_bits(found.entropy, expected.entropy, "entropy")
+        assert_same_bits(found.cluster_of, expected.cluster_of, "clusters")
+        return
     for name in "weights", "means", "covariances":
         assert_same_bits(getattr(found.mixture_, name), getattr(expected.mixture_, name), name)
     if call == "trim":

@@ -5,6 +5,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from many_blocks import ManyBlocks
+from sklearn.exceptions import UndefinedMetricWarning
+from sklearn.metrics import r2_score
 
 import gaussmix
 from gaussmix import (
@@ -123,6 +125,28 @@ def test_a_regressor_of_a_file_has_the_bits_of_one_in_memory(targets, is_weighte
     np.testing.assert_allclose(one.weights, other.weights, rtol=1e-10, atol=1e-12)
     np.testing.assert_allclose(one.means, other.means, rtol=1e-10, atol=1e-10)
     assert len(one) == len(some)
+
+
+@pytest.mark.parametrize("targets", ["b", ["c", "a"]])
+def test_the_score_of_a_regressor_keeps_nothing_for_each_row(targets, table, folder, monkeypatch):
+    rows, source = table[0], opened(folder, "rows", True)
+    regressor = GaussianMixtureRegressor(2, targets=targets, **FEW).fit(source)
+    told, found = rows[:, [NAMES.index(name) for name in targets]], regressor.predict(source)
+    monkeypatch.setattr(type(source), "each_row", None)
+    expected = r2_score(told, found, **weight_of(table, True))
+    assert regressor.score(source) == pytest.approx(expected, rel=1e-9)
+
+
+def test_the_score_of_a_regressor_whose_target_is_constant_or_of_one_row(table):
+    rows = table[0][:500].copy()
+    regressor = GaussianMixtureRegressor(2, targets=1, **FEW).fit(rows)
+    rows[:, 1] = 3.0
+    assert regressor.score(rows) == r2_score(rows[:, 1], regressor.predict(rows)) == 0.0
+    with pytest.warns(UndefinedMetricWarning, match="R² of fewer than two rows is not defined"):
+        assert np.isnan(regressor.score(rows[:1]))
+    rows[7, 1] = np.nan
+    with pytest.raises(ValueError, match="contains NaN"):
+        regressor.score(rows)
 
 
 def test_quantiles_of_a_file_have_the_bits_of_those_in_memory(table, folder):

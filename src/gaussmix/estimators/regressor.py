@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Literal, Self, overload
 import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.base import RegressorMixin
+from sklearn.exceptions import UndefinedMetricWarning
 from sklearn.utils import Tags, _safe_indexing
 from sklearn.utils.validation import check_is_fitted
 
@@ -18,7 +19,7 @@ from gaussmix.door.parameters import check_flag, check_numbers
 from gaussmix.door.rows import as_meant, check_source
 from gaussmix.door.targets import check_target, check_targets, copied_column, target_names
 from gaussmix.engines import check_jobs
-from gaussmix.errors import SingularCovariance
+from gaussmix.errors import SingularCovariance, warn
 from gaussmix.estimators.base import unchanged_on_failure
 from gaussmix.estimators.docs import documented
 from gaussmix.estimators.mixture_estimator import MixtureEstimator
@@ -184,13 +185,16 @@ class GaussianMixtureRegressor(RegressorMixin, MixturePredictor):
         if y is not None or self.targets is None:
             _check_beside(X, y)
             return float(super().score(X, y, sample_weight))
-        from sklearn.metrics import r2_score  # slow to import
-
         source = check_source(self._of_all_columns(), X, sample_weight, reset=False)
-        told, found = np.split(
-            np.ascontiguousarray(source.each_row(partial(_told_and_mean, task=self._task))), 2, axis=1
-        )
-        return float(r2_score(told, found, sample_weight=source.row_weight))
+        if source.n_rows < 2:
+            warn("R² of fewer than two rows is not defined.", UndefinedMetricWarning)
+            return float("nan")
+        weight, *sums = source.sum_of(partial(_sums, targets=self._task.targets))
+        around = np.array(sums) / weight
+        unexplained, total = source.sum_of(partial(_squares, task=self._task, around=around))
+        with np.errstate(divide="ignore", invalid="ignore"):
+            shares = 1 - unexplained / total
+        return float(np.where(total > 0, shares, unexplained == 0).mean())  # of a constant target as scikit-learn says
 
     def _with_its_own(self, found: Summary) -> Summary:
         targets = [found.names[place] for place in self._places.tolist()]
@@ -278,9 +282,18 @@ class GaussianMixtureRegressor(RegressorMixin, MixturePredictor):
         return found
 
 
-def _told_and_mean(block: Block, task: Regression) -> Array:
-    """The targets in a block of all columns, and E[y | x], side by side."""
-    return np.column_stack([block.rows[:, task.targets], in_leaves(block, task.mean)])
+def _sums(block: Block, targets: Places) -> Array:
+    """The sum of the weights of rows, and those of their targets times their weights."""
+    told = block.rows[:, targets].astype(np.float64)
+    if np.isnan(told).any():
+        raise ValueError("Input contains NaN: score needs the target of every row.")
+    return np.array([block.weight.sum(), *(told * block.weight[:, None]).sum(axis=0)])
+
+
+def _squares(block: Block, task: Regression, around: Array) -> Array:
+    """The weighted sums of squares of targets about E[y | x], and about a point."""
+    told, weight = block.rows[:, task.targets].astype(np.float64), block.weight[:, None]
+    return np.stack([(weight * (told - each) ** 2).sum(axis=0) for each in (in_leaves(block, task.mean), around)])
 
 
 def _first_target(block: Block, method: Callable[[Block], Array]) -> Array:

@@ -47,7 +47,7 @@ _MARKS = {b"\xef\xbb\xbf": "utf-8", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"
 _WESTERN = "cp1252"  # what Excel writes as CSV in Western Europe and America
 _LONGEST_HEADER = 1000  # lines, of a header whose quoted names go on over several
 _TOLD_BY = 20  # records, which show what the delimiter is
-_INTEGER = "^-?([0-9]{1,18}|[0-8][0-9]{18}|9[01][0-9]{17})$"  # in 64 bits, but for the very largest
+_INTEGER = "^-?([0-9]{1,18}|[0-8][0-9]{18}|9[01][0-9]{17})$"  # in 64 bits, without the very largest
 _NAMED = re.compile(r'"?sep=(.)"?', re.IGNORECASE)  # Excel's first line
 
 

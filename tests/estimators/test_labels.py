@@ -283,6 +283,20 @@ def test_a_masked_row_of_a_table_of_labels_allows_all(groups, rng):
         masked.fit(rows, labels=table)
 
 
+@pytest.mark.parametrize("kind", ["boolean", "Int64", "Float64"])
+def test_a_table_may_be_a_nullable_frame(kind, groups, rng):
+    rows, truth = groups
+    known = known_of(truth, rng)[:, None]
+    allowed = (known == np.arange(3)) | (known < 0)
+    mixture = partial(GaussianMixture, 3, random_state=0)
+    found = mixture().fit(rows, labels=pd.DataFrame(allowed).astype(kind))
+    assert_same_fit(found, mixture().fit(rows, labels=allowed))
+    holed = pd.DataFrame(allowed).astype(kind)
+    holed.iloc[5, 1] = None
+    with pytest.raises(ValueError, match=r"labels of row 5 must be numbers ≥ 0, not \[.*nan"):
+        mixture().fit(rows, labels=holed)
+
+
 @pytest.mark.parametrize("library", ["pandas", "polars", "pyarrow"])
 def test_a_column_of_a_frame_says_the_labels(library, groups, rng):
     rows, truth = groups

@@ -118,7 +118,7 @@ def check_labels(labels: Any, label_components: Any, n_rows: int, most: int) -> 
     if array.ndim == 2:
         if groups is not None:
             raise ValueError("label_components needs one label for each row, not a table.")
-        return Known(table=_check_table(array))
+        return Known(table=_check_table(labels if array.dtype == object else array))  # as frames with nulls are
     return _of_labels(array, groups)
 
 
@@ -210,9 +210,9 @@ def _of_components(components: NDArray[Any]) -> Known:
     return Known(values[is_known][:, None].tolist(), coded(components, values, codes))
 
 
-def _check_table(array: NDArray[Any]) -> NDArray[Any]:
+def _check_table(table: Any) -> NDArray[Any]:
     """A table (n_rows, n_columns) that leaves each row a component."""
-    numbers = check_real("labels", array)
+    numbers = check_real("labels", table)
     for part in pieces(numbers.shape):
         some = numbers[part]
         wrong = ~((some >= 0) & (some < np.inf)).all(axis=1)

@@ -295,6 +295,15 @@ def test_what_no_class_of_ours_wrote_is_refused(rng, tmp_path):
 
 
 # What a well-sealed file may still say wrongly of an estimator.
+ENDING = {
+    "reason": ["settled"],
+    "is_maximum": [True],
+    "remaining_gain": [0.0],
+    "changing_labels": [0.0],
+    "rate": [0.5],
+    "n_starts": [1],
+    "n_agreed": [1],
+}
 FALSE = {
     "a later parameter": ("parameters", {"colour": "blue"}, "no parameter 'colour'; a newer one may"),
     "no value": ("parameters", {"tol": {"numpy": "tol"}}, "'tol' in its header is not a value"),
@@ -310,6 +319,11 @@ FALSE = {
     ),
     "steps that are text": ("attributes", {"n_iter_": "3"}, "'n_iter_' in its header is of the wrong type"),
     "steps that are a truth": ("attributes", {"n_iter_": True}, "'n_iter_' in its header is of the wrong type"),
+    "more starts than a double holds": (
+        "attributes",
+        {"_outcome_table": {"table": [*(ENDING | {"n_starts": [10**400]}).items()]}},
+        "'_outcome_table' in its header is of the wrong type",
+    ),
     "bounds that are none": ("attributes", {"lower_bounds_": 3.0}, "'lower_bounds_' in its header"),
 }
 

@@ -257,25 +257,23 @@ def read_values(readers: Mapping[str, Reader], saved: Mapping[str, Any]) -> dict
 
 
 def records_of(cls: type[Record], table: Any) -> list[Record]:
-    """Records from a model file, where each field is a column; raises TypeError or ValueError for another table."""
+    """Records from a model file, each field a column, integers counts; raises TypeError or ValueError for others."""
     kinds = {name: get_args(kind) or (kind,) for name, kind in get_type_hints(cls).items() if name not in _NOT_SAVED}
     if not isinstance(table, dict) or table.keys() != kinds.keys():
         raise TypeError
     rows = list(zip(*(table[name] for name in kinds), strict=True))
-    if any(type(value) not in kind for row in rows for value, kind in zip(row, kinds.values(), strict=True)):
-        raise TypeError
+    for row in rows:
+        for value, kind in zip(row, kinds.values(), strict=True):
+            if type(value) not in kind:
+                raise TypeError
+            if type(value) is int:
+                count(value)
     return [cls(**dict(zip(kinds, row, strict=True))) for row in rows]
 
 
 def _record_of(cls: type[Record], table: Any) -> Record:
     (found,) = records_of(cls, table)
     return found
-
-
-def _facts_of(table: Any) -> RowFacts:
-    facts = _record_of(RowFacts, table)
-    count(facts.n_rows)
-    return facts
 
 
 def _table_of(records: Sequence[Any], cls: type) -> dict[str, list[Any]]:
@@ -300,7 +298,7 @@ _COLUMNS: dict[str, tuple[str, Callable[[Any], Any], Reader]] = {
     "results_": ("results", _same, of_type(dict)),
     "best_index_": ("best_index", _same, of_type(int)),
     "_diagnostics_table": ("diagnostics", partial(_table_of, cls=Diagnosis), partial(records_of, Diagnosis)),
-    "_facts_table": ("facts", lambda facts: _table_of([facts], RowFacts), _facts_of),
+    "_facts_table": ("facts", lambda facts: _table_of([facts], RowFacts), partial(_record_of, RowFacts)),
     "_outcome_table": ("outcome", lambda ending: _table_of([ending], Ending), partial(_record_of, Ending)),
     "_traces_table": (
         "traces",

@@ -29,11 +29,18 @@ def arguments(family, rows=None, **changes):
     return values | changes
 
 
+def beside_background(family):
+    """The same with a uniform background, whose weight is 0.1 at first."""
+    values = arguments(family, centre=None, total=None, log_volume=9.0)
+    return values | {"weights": np.append(0.9 * values["weights"], 0.1)}
+
+
+@pytest.mark.parametrize("made", [arguments, beside_background])
 @pytest.mark.parametrize("name", ALGEBRAS)
-def test_every_target_gives_the_same_bits(targets, name):
+def test_every_target_gives_the_same_bits(targets, name, made):
     ends = []
     for target in targets:
-        values = arguments(FAMILIES[name])
+        values = made(FAMILIES[name])
         course = target.run_em(**values)[0]
         assert len(course) == 5
         ends.append([course.tobytes(), *(values[part].tobytes() for part in ("weights", "means", "covariances"))])
@@ -86,6 +93,16 @@ def test_a_step_to_a_mean_far_away_costs_no_digit(target, rng):
     values = arguments(FAMILIES["full"], rows, **start, ridge=np.zeros(2), max_steps=1)
     assert target.run_em(**values)[0].size == 1
     np.testing.assert_allclose(values["covariances"].reshape(2, 2), np.cov(rows.T, bias=True), rtol=1e-9)
+
+
+def test_weights_sum_to_1_with_that_of_the_background(target):
+    values = beside_background(FAMILIES["tied"])
+    target.run_em(**values)
+    assert values["weights"].sum() == pytest.approx(1.0)
+    assert 0 < values["weights"][-1] != 0.1
+    for change in {"known": (True, None)}, {"centre": np.zeros(3), "total": np.eye(3)}:
+        with pytest.raises(ValueError, match="background"):
+            target.run_em(**beside_background(FAMILIES["tied"]) | change)
 
 
 @pytest.mark.parametrize("where", [1e7, 1e170], ids=["far", "infinite"])

@@ -512,6 +512,15 @@ def test_the_estimator_works_in_a_pipeline_and_is_saved_with_it(whole, spark, tm
         assert_same_bits(found["log p(x)"].to_numpy(), expected.score_samples(rows), "log densities")
 
 
+def test_a_column_of_vectors_is_for_the_estimator_of_spark(spark):
+    frame = spark.createDataFrame([(1.0, Vectors.dense([1.0, 2.0]))], ["a", "features"])
+    advice = r"it holds vectors; fit them by gaussmix\.spark\.GaussianMixture, or give the columns they came from\.$"
+    with pytest.raises(ValueError, match=rf"^the Spark frame, column 'features': {advice}"):
+        open(frame.select("features"))
+    with pytest.warns(RuntimeWarning, match=rf"left out column 'features': {advice}"):
+        assert open(frame).n_features == 1
+
+
 def test_vectors_of_several_sizes_are_refused(spark):
     from gaussmix.spark import GaussianMixture as SparkMixture
 

@@ -26,6 +26,20 @@ _STEP = re.compile(r"[\s:+-]*(Project|Filter) ")
 _FILES = re.compile(r"[\s:+-]*Relation .*\] parquet")
 
 
+class _Columns(Columns):
+    """Columns of a frame, some of which may be those of Spark's own vectors."""
+
+    def why_not_numeric(self, field: pa.Field) -> str:
+        if pa.types.is_struct(field.type) and [each.name for each in field.type] == [
+            "type",
+            "size",
+            "indices",
+            "values",
+        ]:
+            return "it holds vectors; fit them by gaussmix.spark.GaussianMixture, or give the columns they came from"
+        return super().why_not_numeric(field)
+
+
 @dataclass(frozen=True)
 class Table:
     """A Spark frame and its columns that are features."""
@@ -43,7 +57,7 @@ class Table:
         if not isinstance(frame, DataFrame):
             raise TypeError("A frame of pandas on Spark takes no columns of results: call to_spark() first.")
         schema = pa.schema([(field.name, to_arrow_type(field.dataType)) for field in frame.schema.fields])
-        found = Columns("the Spark frame", schema, asked.columns, asked.weights)
+        found = _Columns("the Spark frame", schema, asked.columns, asked.weights)
         return cls(frame, found, About(found.name, found.names, found.weights, found.dtype, 0, asked.missing))
 
     @cached_property

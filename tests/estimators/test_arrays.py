@@ -1,13 +1,13 @@
 """Fitted arrays may be written into: every use then gives what a new estimator of these numbers gives."""
 
 import copy
-import io
 import pickle
 import re
 import sys
 
 import numpy as np
 import pytest
+from same_fit import reloaded
 from sklearn.exceptions import ConvergenceWarning
 
 from gaussmix import GaussianMixture, GaussianMixtureIC, Mixture, Restrictions
@@ -95,12 +95,6 @@ CHANGES = {
 }
 
 
-def saved(gm):
-    file = io.BytesIO()
-    gm.save(file)
-    return GaussianMixture.load(io.BytesIO(file.getvalue())).means_
-
-
 def numbers_in(text):
     return np.array(re.findall(r"-?\d\.\d+(?:e-?\d+)?", text), dtype=float)
 
@@ -122,7 +116,7 @@ USES = {
     "explain": lambda gm, X: gm.explain(X).contributions,
     "mixture_": lambda gm, X: gm.mixture_.log_density(X),
     "n_parameters_": lambda gm, X: gm.n_parameters_,
-    "save": lambda gm, X: saved(gm),
+    "save": lambda gm, X: reloaded(gm).means_,
     "pickle": lambda gm, X: pickle.loads(pickle.dumps(gm)).score_samples(X),
     "copy": lambda gm, X: copy.copy(gm).score_samples(X),
     "deepcopy": lambda gm, X: copy.deepcopy(gm).covariances_,

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from many_blocks import ManyBlocks
+from same_fit import reloaded
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
 
@@ -36,14 +37,6 @@ def streamed(**parameters):
 def rows_of(rng, n_rows=N_ROWS, dtype=np.float64):
     centres = np.array([[-2.0, 0.0], [2.0, 1.0]])
     return (centres[rng.integers(2, size=n_rows)] + rng.normal(size=(n_rows, 2))).astype(dtype)
-
-
-def again(estimator):
-    """The estimator after `save` and `load`."""
-    file = io.BytesIO()
-    estimator.save(file)
-    file.seek(0)
-    return type(estimator).load(file)
 
 
 def assert_same(one, other):
@@ -74,7 +67,7 @@ def test_cuts_looks_and_files_change_no_bit(name, dtype, weighted, rng):
         cut.partial_fit(part, sample_weight=None if weight is None else weight[first:end])
         part[:] = np.nan  # what is held is a copy
         if number in (1, 6):
-            cut = again(cut)
+            cut = reloaded(cut)
     assert cut.means_.dtype == dtype
     assert_same(cut, whole)
 
@@ -200,7 +193,7 @@ def test_fit_forgets_the_stream(rng):
     assert not hasattr(stream, "n_samples_seen_")
     np.testing.assert_array_equal(stream.means_, streamed().fit(rows[:100]).means_)
     assert_same(stream.partial_fit(rows[:400]), streamed().partial_fit(rows[:400]))
-    np.testing.assert_array_equal(again(streamed().fit(rows)).partial_fit(rows[:90]).n_samples_seen_, 90)
+    np.testing.assert_array_equal(reloaded(streamed().fit(rows)).partial_fit(rows[:90]).n_samples_seen_, 90)
     assert not hasattr(clone(stream), "n_samples_seen_")
 
 

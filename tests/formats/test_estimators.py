@@ -294,6 +294,13 @@ def test_what_no_class_of_ours_wrote_is_refused(rng, tmp_path):
             gaussmix.load(place)
 
 
+def loaded_with(details, mixture):
+    """The estimator in a file that says these details."""
+    file = io.BytesIO()
+    model_file.write(file, mixture.model, details)
+    return GaussianMixture.load(io.BytesIO(file.getvalue()))
+
+
 # What a well-sealed file may still say wrongly of an estimator.
 ENDING = {
     "reason": ["settled"],
@@ -335,10 +342,8 @@ def test_false_contents_are_named(name, rng):
     details = details_of(estimator)
     values = {**getattr(details.estimator, part), **changes}
     details = replace(details, estimator=replace(details.estimator, **{part: values}))
-    mixture, file = estimator.mixture_, io.BytesIO()
-    model_file.write(file, mixture.model, details)
     with pytest.raises(NotAModelFile, match=complaint):
-        GaussianMixture.load(io.BytesIO(file.getvalue()))
+        loaded_with(details, estimator.mixture_)
 
 
 def test_unknown_attributes_are_ignored(rng):
@@ -346,19 +351,15 @@ def test_unknown_attributes_are_ignored(rng):
     details = details_of(estimator)
     more = {**details.estimator.attributes, "predict": 1, "colour_": 2}
     details = replace(details, estimator=replace(details.estimator, attributes=more))
-    mixture, file = estimator.mixture_, io.BytesIO()
-    model_file.write(file, mixture.model, details)
-    again = GaussianMixture.load(io.BytesIO(file.getvalue()))
+    again = loaded_with(details, estimator.mixture_)
     assert callable(again.predict)
     assert not hasattr(again, "colour_")
 
 
 def test_a_type_no_estimator_reads_is_named(rng):
     estimator = GaussianMixture(2).fit(rng.normal(size=(40, 2)))
-    mixture, file = estimator.mixture_, io.BytesIO()
-    model_file.write(file, mixture.model, replace(details_of(estimator), dtype="int8"))
     with pytest.raises(NotAModelFile, match="its data were 'int8'"):
-        GaussianMixture.load(io.BytesIO(file.getvalue()))
+        loaded_with(replace(details_of(estimator), dtype="int8"), estimator.mixture_)
 
 
 @pytest.mark.parametrize("name", sorted(FAMILIES))

@@ -1,6 +1,5 @@
 """What scikit-learn's tools do with estimators that predict: copies, pickles, files, frames, pipelines, searches."""
 
-import io
 import pickle
 import typing
 
@@ -10,6 +9,7 @@ import polars as pl
 import pytest
 import sklearn
 from cases import ESTIMATORS, answers, table
+from same_fit import reloaded
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import GridSearchCV
@@ -43,7 +43,7 @@ def assert_same(found, expected):
 
 
 @every
-@pytest.mark.parametrize("again", [lambda e: pickle.loads(pickle.dumps(e)), lambda e: there_and_back(e)])
+@pytest.mark.parametrize("again", [lambda e: pickle.loads(pickle.dumps(e)), reloaded])
 def test_what_wakes_up_answers_with_the_same_bits(name, again, rng):
     estimator, X = fitted(name, rng)
     woken = again(estimator)
@@ -52,12 +52,6 @@ def test_what_wakes_up_answers_with_the_same_bits(name, again, rng):
     assert_same(answers(woken, X), answers(estimator, X))
     assert woken.n_features_in_ == 3
     clone(woken).fit(*table(rng))
-
-
-def there_and_back(estimator):
-    file = io.BytesIO()
-    estimator.save(file)
-    return type(estimator).load(io.BytesIO(file.getvalue()))
 
 
 def attributes_of(estimator):
@@ -87,7 +81,7 @@ def test_a_file_keeps_every_attribute(name, rng, tmp_path):
 def test_classes_of_every_type_wake_up(labels, rng):
     X, y = table(rng)
     classifier = GaussianMixtureClassifier().fit(X, np.array(labels)[y] if labels != [1.5, 2.0] else y + 1.0)
-    woken = there_and_back(classifier)
+    woken = reloaded(classifier)
     assert woken.classes_.dtype == classifier.classes_.dtype
     np.testing.assert_array_equal(woken.predict(X), classifier.predict(X))
 
@@ -97,7 +91,7 @@ def test_a_regressor_of_columns_wakes_up(rng):
     frame = pd.DataFrame(X, columns=NAMES)
     for targets in ("width", ["depth", "height"]):
         regressor = GaussianMixtureRegressor(2, targets=targets, random_state=0).fit(frame)
-        woken = there_and_back(regressor)
+        woken = reloaded(regressor)
         assert list(woken.feature_names_in_) == list(regressor.feature_names_in_)
         np.testing.assert_array_equal(woken.predict(frame), regressor.predict(frame))
         np.testing.assert_array_equal(woken.predict_quantiles(frame), regressor.predict_quantiles(frame))
@@ -107,7 +101,7 @@ def test_a_regressor_of_columns_wakes_up(rng):
 def test_factor_analysers_serve_and_wake_up(name, rng):
     estimator, X = fitted(name, rng, covariance_type=FactorAnalyzer(2), max_iter=2000)
     assert estimator.mixture_.family.n_factors == 2
-    assert_same(answers(there_and_back(estimator), X), answers(estimator, X))
+    assert_same(answers(reloaded(estimator), X), answers(estimator, X))
 
 
 def test_an_attribute_of_the_wrong_type_is_named(rng, tmp_path):
@@ -145,7 +139,7 @@ def test_they_work_in_pipelines_and_searches(name, rng):
 def test_several_numbers_of_components_are_a_parameter_of_files(rng):
     X, y = table(rng)
     regressor = GaussianMixtureRegressor(range(1, 3), covariance_type=["full", "tied"]).fit(X, y.astype(float))
-    assert list(there_and_back(regressor).n_components) == [1, 2]
+    assert list(reloaded(regressor).n_components) == [1, 2]
 
 
 @every

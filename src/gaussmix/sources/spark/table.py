@@ -27,7 +27,7 @@ _FILES = re.compile(r"[\s:+-]*Relation .*\] parquet")
 
 
 class _Columns(Columns):
-    """Columns of a frame, some of which may be those of Spark's own vectors."""
+    """Columns of a frame. Some may be those of Spark's own vectors."""
 
     def why_not_numeric(self, field: pa.Field) -> str:
         if pa.types.is_struct(field.type) and [each.name for each in field.type] == [

@@ -155,17 +155,26 @@ inline void read_row_weight(const RowWeightView& weight, const RowsView& rows, I
 // Given responsibilities of a group, [component][vector][lane]. Marks the components that have any.
 inline void read_given(const GivenView& given, Index n_rows, Index first, Index n_components, Real* out,
                        unsigned char* active, unsigned char group_bit) {
-    const Elements<std::int32_t> labels{reinterpret_cast<const char*>(given.labels)};
-    const Elements<double> responsibilities{reinterpret_cast<const char*>(given.responsibilities)};
-    Index row[kGroupRows];
-    for (int i = 0; i < kGroupRows; ++i) row[i] = smaller(first + i, n_rows - 1) * given.row_stride;
+    if (given.labels == nullptr) {
+        const double* shares = given.responsibilities;
+        read_group({shares, false, n_rows, n_components, given.row_stride, given.column_stride, nullptr, nullptr},
+                   first, out);
+    }
+    alignas(64) Real label[kGroupRows];
+    for (int i = 0; i < kGroupRows && given.labels != nullptr; ++i) {
+        const Elements<std::int32_t> labels{reinterpret_cast<const char*>(given.labels)};
+        label[i] = static_cast<Real>(labels[smaller(first + i, n_rows - 1) * given.row_stride]);
+    }
     for (Index k = 0; k < n_components; ++k, out += kGroupRows) {
         bool is_active = false;
-        for (int i = 0; i < kGroupRows; ++i) {
-            const double value = given.labels != nullptr ? static_cast<double>(labels[row[i]] == static_cast<double>(k))
-                                                         : responsibilities[row[i] + k * given.column_stride];
-            out[i] = static_cast<Real>(value);
-            is_active |= out[i] != 0;
+        GAUSSMIX_UNROLL for (int v = 0; v < kGroupVectors; ++v) {
+            Real* lanes = out + v * kLanes;
+            if (given.labels != nullptr) {
+                const Mask is_own = equal(Vec::load(label + v * kLanes), Vec::broadcast(static_cast<Real>(k)));
+                keep(is_own, Vec::broadcast(1)).store(lanes);
+            }
+            const Vec share = Vec::load(lanes);
+            is_active |= any(less(share, Vec::zero())) || any(less(Vec::zero(), share));
         }
         if (is_active) active[k] |= group_bit;
     }

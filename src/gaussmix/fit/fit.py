@@ -20,6 +20,7 @@ from gaussmix.em.loop import run_em
 from gaussmix.em.many import FEW
 from gaussmix.em.objective import Objective
 from gaussmix.em.remedies import Remedy, run_with
+from gaussmix.em.split_and_merge import FEW as FEW_OF_SEARCH
 from gaussmix.em.split_and_merge import split_and_merge
 from gaussmix.em.standing import Standing, is_cheap
 from gaussmix.em.stopping import Stopping
@@ -220,7 +221,8 @@ def _made_by_engine(problem: Problem, plan: Plan, start: Start, number: int) -> 
     """
     data, block, engine = problem.data, problem.source.whole, problem.engine
     is_usual = problem.is_plain and data.noise is None and not plan.is_accelerated
-    if not is_usual or block is None or block.n_rows > FEW or not isinstance(engine, Runner):
+    most = FEW_OF_SEARCH - 1 if isinstance(start, str) and start == "search" else FEW  # a larger search draws parts
+    if not is_usual or block is None or block.n_rows > most or not isinstance(engine, Runner):
         return None
     before = plan.rng.bit_generator.state
     of_mixture = problem.family, problem.n_components

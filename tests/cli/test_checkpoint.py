@@ -13,7 +13,7 @@ import pytest
 def test_a_terminated_fit_goes_on(cli, shell, tmp_path, rng, counts):
     data, path = tmp_path / "rows.npy", tmp_path / "fit.ckpt"
     np.save(data, rng.normal(size=(50_000, 4)))
-    command = ["fit", data, "-k", counts, "-s", "full", "--tol", "0", "--max-iter", "100", "--checkpoint", path]
+    command = ["fit", data, "-k", counts, "-s", "full", "--tol", "0", "--max-iter", "300", "--checkpoint", path]
     # A short interval, so that the test knows when the fit is on its way.
     prelude = "import gaussmix.fit.checkpoint as checkpoint; checkpoint.SECONDS = 0.05"
     process = shell(*command, "-o", tmp_path / "never.gmm", prelude=prelude)

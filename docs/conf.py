@@ -67,56 +67,72 @@ autodoc_mock_imports = ["pyspark"]
 myst_enable_extensions = ["colon_fence", "dollarmath"]
 myst_heading_anchors = 3
 
-# Words that people search for: Sphinx's search then shows the page, or its section, first, whatever other pages say.
+# Words that people search for: the search then shows the page, or its section, first, whatever other pages say. The
+# words of an entry count in any order and form, also beside other words (`_static/search_scorer.js`).
 SEARCH_WORDS = {
+    "answered/large#Unexpected keyword argument n_jobs": "cores, jobs, n_jobs, parallel, threads",
     "answered/not-yet#Heavy tails": "heavy tails, student t, t distribution",
-    "answered/starts#Cluster labels are switched when the analysis is rerun": "label switching, relabel",
+    "answered/known#Feed the covariances of one fit into the next": "continue fit, warm start, warm_start",
+    "answered/known#Soft labels": "fuzzy labels, soft labels, uncertain labels",
+    "answered/missing-weights#Fit a mixture to an image of intensities": "histogram, image intensities",
+    "answered/starts#Cluster labels are switched when the analysis is rerun": "label order, label switching, relabel",
     "guide/bayesian": "bayesian mixture, dirichlet process, variational",
-    "guide/checkpoints": "checkpoint, resume",
+    "guide/checkpoints": "checkpoint, crash, resume",
     "guide/choosing": (
-        "aic, bic, choose k, how many clusters, how many components, model selection, number of clusters, "
-        "number of components"
+        "aic, bic, elbow, k, many clusters, many components, model selection, number clusters, number components"
     ),
     "guide/choosing#What decides": "cross-validation, icl, stability",
     "guide/choosing#When it takes long": "max_time, time limit, timeout",
-    "guide/choosing#More components than clusters": "merge clusters",
+    "guide/choosing#More components than clusters": "merge clusters, merge components",
     "guide/clusters": "dask, ray, spark",
-    "guide/command-line": "csv, shell",
-    "guide/distribution": "cdf, kl divergence, quantile",
-    "guide/distribution#Predict features from known ones": "conditional, conditional distribution",
+    "guide/command-line": "cli, command line, csv, shell, terminal",
+    "guide/distribution": "cdf, kl divergence",
+    "guide/distribution#From numbers, draws, and other libraries": "convert sklearn, from_parameters, from_sklearn",
+    "guide/distribution#Predict features from known ones": "conditional",
+    "guide/distribution#Probabilities and quantiles": "quantile, tail probability, value at risk",
     "guide/export": "deploy, export, onnx, sql",
-    "guide/factor-analysers": "high-dimensional data, many features",
-    "guide/files": "big data, large csv, large files, larger than memory, memory usage, out of memory",
+    "guide/factor-analysers": "high dimensional, high-dimensional data, many features",
+    "guide/files": (
+        "big data, csv gb, huge csv, large csv, large files, memory, memory error, memory usage, memoryerror"
+    ),
     "guide/files#Object stores and web servers": "s3",
-    "guide/from-mclust": "from r, mclust, r",
+    "guide/from-mclust": "mclust, r",
     "guide/from-scikit-learn#GPUs": "cuda, gpu",
     "guide/from-scikit-learn#Watch a fit while it runs": "callbacks, progress bar, verbose",
-    "guide/from-scikit-learn#What differs": "n_jobs, parallel, threads",
     "guide/from-scikit-learn#What is the same": "float32",
     "guide/getting-started#Install": "install, macos, pip install, windows",
-    "guide/getting-started#Use": "draw samples, generate samples, probabilities, sample, score_samples, synthetic data",
+    "guide/getting-started#Use": (
+        "draw, generate samples, new rows, probabilities, sample, sample rows, score_samples, synthetic data"
+    ),
     "guide/getting-started#Which covariances?": "covariance types, covariance_type, spherical, tied, vvv",
     "guide/getting-started#A better maximum": "init_params, initialization, local maximum, n_init",
-    "guide/getting-started#When a fit is not what you hoped": (
-        "convergence warning, convergencewarning, did not converge, feature scaling, random seed, reproducibility, "
-        "reproducible, scaling, sample weights, sample_weight, standardize, weights"
+    "guide/getting-started#When a fit is not what you hoped": "convergence, convergencewarning",
+    "guide/getting-started#Seeds, units and weights": (
+        "feature scaling, random seed, reproducibility, reproducible, sample weights, sample_weight, scale features, "
+        "scaling, standardize, weights"
     ),
     "guide/getting-started#Components that collapse": "collapse, not positive definite, singular, singular covariance",
     "guide/inference": "bootstrap, confidence interval, standard errors",
     "guide/labels": "known labels, semi-supervised",
     "guide/missing": "imputation, missing data, missing values, nan",
-    "guide/model-files": "joblib, load a model, load model, pickle, save, save a model, save and load",
-    "guide/numbers": "convergence, log-likelihood, tol",
+    "guide/missing#Measurement errors": "deconvolution, error bars, measurement errors, x_error",
+    "guide/model-files": "joblib, json, load model, pickle, save",
+    "guide/numbers": "log-likelihood, nats, tol",
     "guide/numbers#The ridge": "reg_covar",
     "guide/other-tools#AnnData": "anndata, scanpy, single cell",
     "guide/other-tools#Hidden Markov models: hmmlearn": "hidden markov model, hmm, time series",
-    "guide/outliers": "anomaly, anomaly detection, outlier detection, outlier threshold",
+    "guide/outliers": "anomaly, outlier, outlier detection, outlier threshold",
     "guide/pictures": "plot, plot ellipses, visualization",
     "guide/prediction": "classification, regression",
     "guide/priors": "prior",
+    "guide/priors#Parameters that keep their values": "fix means, fix parameters, fix weights, fixed_means, hold means",
+    "guide/priors#Weights": "equal weights, min_weight, minimum cluster size",
     "guide/reading": "summary, tidy",
-    "guide/streams": "incremental, online, partial_fit, streaming",
-    "guide/tables": "categorical data, data frame, one-hot, pandas, polars",
+    "guide/reading#Several fits side by side": "compare fits, compare models",
+    "guide/reading#Why this component?": "explain, feature importance",
+    "guide/streams": "incremental, online, online update, partial_fit, streaming",
+    "guide/tables": "data frame, pandas, polars",
+    "guide/tables#Columns that hold no numbers": "categorical, one-hot, text column",
     "index#How fast": "benchmark, speed",
     "index#License and citation": "citation, cite, licence, license",
     "reference/estimator": "predict_proba, random_state",

@@ -3,9 +3,10 @@
     python -m bench.pages.files                 # minutes, 2 GB in TMPDIR; rewrites bench/results/files.md
     python -m bench.pages.files --rows 130000000    # a file of 8.3 GB
 
-Each pass is a step of EM (full, K = 16, d = 8). The bound of a pass is the longer of two times: reading every row
-without work, and the step over rows in memory. The three are measured in turn, because a shared machine is faster and
-slower by turns. The peak of memory is that of a process of its own.
+Each pass is a step of EM (full, K = 16, d = 8). The bound of a pass is the longest of three times: reading every row
+without work, the step over rows in memory, and the processor time of both, shared by all processors. They are measured
+in turn with the pass, because a shared machine is faster and slower by turns. The peak of memory is that of a process
+of its own.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import tempfile
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from time import perf_counter, process_time
 
 import numpy as np
 import pyarrow as pa
@@ -88,6 +90,13 @@ def look(path: Path) -> Profile:
     return open(path, memory=MEMORY).profile
 
 
+def timed(call: Callable[[], object]) -> tuple[float, float]:
+    """Seconds of a call, and of the processor."""
+    began = perf_counter(), process_time()
+    call()
+    return perf_counter() - began[0], process_time() - began[1]
+
+
 def peak(path: Path) -> float:
     """Megabytes of the peak of a process that fits a file."""
     code = f"""
@@ -124,10 +133,11 @@ def main() -> None:
             megabytes = peak(path)
             for n in (1, n_threads):
                 calls = partial(read, path), step(in_memory, n), step(open(path, memory=MEMORY), n)
-                turns = np.array([[least_seconds(call, 1) for call in calls] for _ in range(1 + arguments.repeats)])[1:]
+                turns = np.array([[timed(call) for call in calls] for _ in range(1 + arguments.repeats)])[1:]
                 turns[:, 1] *= scale
-                reading, compute, found = np.median(turns, axis=0)
-                ratio = float(np.median(turns[:, 2] / turns[:, :2].max(axis=1)))
+                bounds = *turns[:, :2, 0].T, turns[:, :2, 1].sum(axis=1) / n_threads
+                reading, compute, found = np.median(turns[:, :, 0], axis=0)
+                ratio = float(np.median(turns[:, 2, 0] / np.max(bounds, axis=0)))
                 share = least_seconds(partial(look, path), 1) / found
                 shown = " | ".join(f"{each:.2f}" for each in (found, reading, compute, ratio, share))
                 lines.append(f"| {name} | {n} | {shown} | {megabytes:.0f} |")

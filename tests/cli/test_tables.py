@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 
 from gaussmix.sources.tables import open_table
-from gaussmix.sources.tables.base import Dialect
+from gaussmix.sources.tables.base import BadTable, Dialect
 
 LONG = np.arange(2000.0).reshape(1000, 2) ** 2 % 97
 TEXT = b"x,y\n" + b"".join(b"%d,%d\n" % tuple(row) for row in LONG)
@@ -145,6 +145,25 @@ def test_decimal_commas_beside_text_are_no_delimiters(name, csv_file):
 def test_one_column_of_decimal_commas(csv_file):
     table = open_table(str(csv_file("length\n1,5\n2,25\n")), dialect=Dialect(decimal=","))
     assert table.all_rows(table.names).tolist() == [[1.5], [2.25]]
+
+
+@pytest.mark.parametrize("names", ["", "x,y\n"])
+def test_quoted_decimal_commas_between_commas(names, csv_file):
+    table = open_table(str(csv_file(f'{names}"1,5","2,25"\n"3,5","4,0"\n')), dialect=Dialect(decimal=","))
+    assert table.all_rows(table.names).tolist() == [[1.5, 2.25], [3.5, 4.0]]
+
+
+@pytest.mark.parametrize("end", [' ""', '\t""', "\t"])
+def test_a_first_row_of_r_may_end_with_an_empty_value(end, csv_file):
+    rows = f'"a" "s"\n"1" 1.5{end}\n"2" 2.5 "u"\n'
+    table = open_table(str(csv_file(rows if end[0] == " " else rows.replace(" ", "\t"))))
+    assert table.names == ("", "a", "s")
+    assert table.all_rows(["a"]).tolist() == [[1.5], [2.5]]
+
+
+def test_lines_that_all_end_with_a_tab_have_no_more_columns_than_names(csv_file):
+    with pytest.raises(BadTable, match="3 values for 2 columns"):
+        open_table(str(csv_file("a\tb\n1\t2\t\n3\t4\t\n"))).all_rows(["a"])
 
 
 def test_numbers_beside_text_in_the_first_line_are_names_and_that_is_said(csv_file):

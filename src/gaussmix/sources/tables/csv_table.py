@@ -259,9 +259,9 @@ def read_csv(source: Input) -> CsvTable:
     n_blank, first, delimiter = _first_line(source)
     fields = _fields(first, delimiter, source.name)
     n_columns = len(fields)
-    if delimiter in (_BLANKS, "\t") and len(first) > 1:
-        values = _fields(first[1:2], delimiter, source.name)
-        n_columns = len(values) if values[-1] else n_columns  # else the line ends with a delimiter
+    ends_in_delimiters = delimiter == "\t" and all(line.rstrip("\r\n").endswith("\t") for line in first[1:])
+    if delimiter in (_BLANKS, "\t") and len(first) > 1 and not ends_in_delimiters:
+        n_columns = len(_fields(first[1:2], delimiter, source.name))
     if delimiter == _BLANKS and fields[0] == "#":
         fields = fields[1:]
     missing = (*NULLS, *dialect.missing)
@@ -317,7 +317,8 @@ def _first_line(source: Input) -> tuple[int, list[str], str]:
     if delimiter is None:
         counts = [len(line.split()) for line in (first.lstrip("# "), *more[:1])]
         is_blank = counts[0] > 1 and (len(counts) == 1 or counts[1] in (counts[0], counts[0] + 1))
-        delimiter = _BLANKS if is_blank else marks[0]
+        is_cut = len(_fields([first], ",", source.name)) > 1 and not _is_number(first, ",", dialect.thousands)
+        delimiter = _BLANKS if is_blank else "," if is_cut else marks[0]
     return n_blank, [first, *more], delimiter
 
 

@@ -329,6 +329,16 @@ class TestSentences:
             open(tmp_path / name)
         assert open(file).n_rows == 1
 
+    def test_the_working_folder_may_be_part_of_a_table_of_delta(self, tmp_path, monkeypatch):
+        for folder in "delta/_delta_log", "delta/day=1", "other":
+            (tmp_path / folder).mkdir(parents=True)
+        for folder in "delta/day=1", "other":
+            pa.parquet.write_table(pa.table({"a": [1.0]}), tmp_path / folder / "1.parquet")
+        monkeypatch.chdir(tmp_path / "delta" / "day=1")
+        with pytest.raises(ValueError, match="is a table of Delta"):
+            open("*.parquet")
+        assert open("../../other/*.parquet").n_rows == 1
+
     @pytest.mark.parametrize(
         ("second", "what"),
         [

@@ -47,8 +47,9 @@ def files_of(name: str) -> list[Path] | list[StoredFile]:
             reason += "; give a URL as text, since a Path leaves out one of its slashes"
         raise FileNotFoundError(ENOENT, reason, name)
     if not is_url(name) and not Path(_local(name)).is_file():
-        folders = {Path(_local(name)), *(folder for file in found if isinstance(file, Path) for folder in file.parents)}
-        check_versions(next((str(folder) for folder in folders if (folder / DELTA).is_dir()), None))
+        folders = {file.parent for file in found if isinstance(file, Path)}
+        logs = (each / DELTA for folder in folders for each in (folder.resolve() / DELTA).parents)
+        check_versions(next((str(log.parent) for log in logs if log.is_dir()), None))
     kinds = sorted({each.suffix.lower() for each in found})
     if len(kinds) > 1:
         readable = [kind for kind in kinds if any(kind in each for each in EXTENSIONS.values())]

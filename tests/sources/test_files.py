@@ -450,6 +450,14 @@ class TestColumns:
         np.testing.assert_array_equal(found[:, 0], [*times, last])
         assert np.isnan(found[-1, 1])
 
+    @pytest.mark.parametrize("suffix", ["csv", "parquet"])
+    def test_integers_that_merge_in_a_double_beside_a_null(self, suffix, tmp_path):
+        path = tmp_path / f"a.{suffix}"
+        table = pa.table({"a": [2**60, None, 2**60 + 1], "b": [1.0, 2.0, 3.0]})
+        (pa.parquet.write_table if suffix == "parquet" else pa.csv.write_csv)(table, path)
+        with pytest.raises(ValueError, match=r"column 'a' holds integers of size 1\.15e"):
+            open(path, missing=True)
+
     def test_large_integers_beside_a_null_are_missing_values(self, tmp_path):
         pa.parquet.write_table(pa.table({"a": [2**60, None, 1]}), tmp_path / "a.parquet")
         with pytest.raises(ValueError, match="row 1, column 'a': the value is missing"):

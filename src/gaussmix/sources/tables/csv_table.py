@@ -103,7 +103,8 @@ class CsvTable(Table):
             return []
         with self._reading(), self._stream(names) as batches:
             first = next(iter(batches))
-        return [name for name in names if np.abs(doubles(first.column(name))).max(initial=0.0) >= MERGED_FROM]
+        sizes = {name: np.abs(doubles(first.column(name).drop_null())) for name in names}
+        return [name for name, each in sizes.items() if each.max(initial=0.0) >= MERGED_FROM]
 
     def unlike(self, other: Table) -> str | None:
         """Types of text are guesses."""

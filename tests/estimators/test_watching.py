@@ -375,6 +375,7 @@ def test_a_stream_says_how_its_first_fit_ended(X):
 
 CHOICE = {"n_components": [2, 1, 3], "covariance_type": ["full", "EII"], "random_state": 0, "max_iter": 50}
 NOT_BEGUN = "not begun when a callback ended the search"
+CHOOSES = {"covariance_type": "full", "random_state": 0, "n_jobs": 1}
 
 
 def _table(search):
@@ -439,6 +440,45 @@ def test_time_that_is_up_ends_a_search_with_the_best_of_the_candidates_that_were
     )
     unhurried = GaussianMixtureIC(**CHOICE, max_time=1e6).fit(SLOW)
     assert _table(unhurried) == _table(GaussianMixtureIC(**CHOICE).fit(SLOW))
+
+
+def _overlapping(rng):
+    """Groups that overlap, so that "auto" goes on from Ward's hierarchy with searches."""
+    return rng.normal(size=(600, 2)) + 3 * rng.normal(size=(8, 2))[rng.integers(8, size=600)]
+
+
+def test_searches_without_time_are_named(rng, monkeypatch):
+    """Every candidate has a fit when time is up, but not every search for a better one is made."""
+    searches = []
+
+    def watched(step):
+        if step.start == 1:
+            searches.append(step.candidate)
+
+    monkeypatch.setattr("gaussmix.fit.watch.monotonic", lambda: math.inf if searches else 0.0)
+    with pytest.warns(ConvergenceWarning, match="max_time seconds were over before the other starts were made"):
+        chosen = GaussianMixtureIC([6, 7, 8], **CHOOSES, max_time=1e6, callbacks=[watched]).fit(_overlapping(rng))
+    assert chosen.converged_
+    assert len(set(searches)) == 1  # that begun before, to its end
+    assert set(chosen.results_["failure"]) == {None}
+    assert "max_time seconds were over before the other starts" in chosen.outcome_.reason
+
+
+def test_searches_that_a_callback_prevents_are_named(rng, recwarn):
+    ended = GaussianMixtureIC([6, 7, 8], **CHOOSES, callbacks=[lambda step: step.start == 1]).fit(_overlapping(rng))
+    assert set(ended.results_["failure"]) == {None}
+    assert ended.outcome_.reason.endswith("A callback ended the fit before the other starts were done.")
+    assert not recwarn.list
+
+
+def test_a_choice_counts_the_starts_that_end_lower_too(rng):
+    steps = []
+    chosen = GaussianMixtureIC([1, 3], **CHOOSES, callbacks=[steps.append]).fit(
+        rng.normal(size=(300, 2)) + 9 * rng.integers(3, size=300)[:, None]
+    )
+    starts = {step.start for step in steps if step.candidate == chosen.best_index_}
+    assert chosen.outcome_.n_starts == len(starts) == 2
+    assert chosen.outcome_.n_agreed == 2
 
 
 def test_a_search_without_time_goes_on_until_a_candidate_is_fitted(X):

@@ -97,9 +97,9 @@ class GaussianMixtureIC(LikelihoodEstimator):
         Limit on EM steps.
     max_time : float or None, default None
         Seconds after which no more candidates are begun, and those that are being fitted end after a step. The best of
-        the candidates that were fitted is chosen, with a SearchWarning if some were not; the search goes on until there
-        is one. Those with the fewest components come first. Not for "cv" and "stability", which fit every candidate
-        several times.
+        the candidates that were fitted is chosen, with a SearchWarning if some were not, and a ConvergenceWarning if
+        only searches that "auto" adds were left out; the search goes on until there is one. Those with the fewest
+        components come first. Not for "cv" and "stability", which fit every candidate several times.
     acceleration : {"auto"} or None, default None
         As for `GaussianMixture`.
     n_init : int, default 1

@@ -156,25 +156,30 @@ class Search:
         """Search for higher maxima of the candidates that can win, until no other can.
 
         These are all candidates of the best structure, and those that would be the best if a search lowered their
-        criterion as much as the largest fall so far.
+        criterion as much as the largest fall so far. Where the time or a callback ends that, the watch knows.
         """
-        searched, largest = set[Candidate](), 0.0
+        searched, largest, is_cut_short = set[Candidate](), 0.0, False
         searches = [start for start in self.plan.starts if start == AUTO]
-        while self.watch.ended() is None:
+        has_fit = any(result.evidence is not None for result in results.values())
+        while not is_cut_short:
             can_win = self._can_win(results, criterion, largest) - searched
             stage = f"{self.plan.stage}search {len(searched)} "
-            fits = _Candidates(replace(self, plan=replace(self.plan, starts=searches, stage=stage)), engine)
+            search = replace(self, plan=replace(self.plan, starts=searches, stage=stage))
+            fits = _Candidates(search, engine, has_fit=has_fit)
             worth = [candidate for candidate in self.candidates if candidate in can_win and fits.searches(candidate)]
             if not worth:
                 return
             searched |= can_win
             with closing(mapped(fits.fit, worth, self._n_threads[0])) as found:
                 for result in found:
+                    is_cut_short |= _is_cut_short(result)
                     before = results[result.candidate]
                     higher = _higher(result, before, self.problem_of(result.candidate))
                     largest = max(largest, _value(before, criterion) - _value(higher, criterion))
                     results[result.candidate] = higher
             self._raise(results, fits)
+        why = self.watch.ended() or Outcome.TIME_LIMIT
+        self.watch.left_out |= dict.fromkeys(range(len(self.candidates)), why)
 
     def _can_win(self, results: dict[Candidate, Result], criterion: str, largest: float) -> set[Candidate]:
         """All candidates of the best structure, and those whose criterion is higher by less than the largest fall."""
@@ -261,15 +266,17 @@ class Search:
 
 
 class _Candidates:
-    """The fits of a search, several at a time; parameters as for `Search`, and the engine of each."""
+    """The fits of a search, several at a time; parameters as for `Search`, the engine, and whether there is a fit."""
 
-    def __init__(self, search: Search, engine: Engine[Any]) -> None:
+    def __init__(self, search: Search, engine: Engine[Any], *, has_fit: bool = False) -> None:
         self._search, self._watch, self._plan = search, search.watch, search.plan
         self._engine = engine
         self._begun = search.plan.rng.bit_generator.state
         self._idle = [deepcopy(search.plan.rng) for _ in range(search._n_threads[0])]  # each takes 40 µs
         self._shared = {candidate.n_components: SharedStarts() for candidate in search.candidates}
         self._has_fit = Event()
+        if has_fit:
+            self._has_fit.set()
         self._numbers = {candidate: number for number, candidate in enumerate(search.candidates)}
 
     def fit(self, candidate: Candidate, is_unwanted: Callable[[], bool]) -> Result:
@@ -365,6 +372,11 @@ def _has_weight(block: Block) -> NDArray[np.bool_]:
     return block.row_weight > 0
 
 
+def _is_cut_short(result: Result) -> bool:
+    """Whether the time, or a callback, left a fit out or ended it."""
+    return not result.was_begun or (result.run is not None and result.run.outcome in _NOT_BEGUN)
+
+
 def _log_likelihood(result: Result) -> float:
     """Of all rows, nats; NaN without one, so that comparisons are false."""
     return math.nan if result.evidence is None else result.evidence.log_likelihood
@@ -377,9 +389,8 @@ def _value(result: Result, criterion: str) -> float:
 
 def _higher(again: Result, before: Result, problem: Problem) -> Result:
     """The result with the higher objective, and the ends and seconds of both; the one before if they are equal."""
-    is_higher = _objective(again, problem) > _objective(before, problem)
-    ends, seconds = (*before.ends, *again.ends), before.seconds + again.seconds
-    return replace(again if is_higher else before, ends=ends if is_higher else before.ends, seconds=seconds)
+    higher = again if _objective(again, problem) > _objective(before, problem) else before
+    return replace(higher, ends=(*before.ends, *again.ends), seconds=before.seconds + again.seconds)
 
 
 def _objective(result: Result, problem: Problem) -> float:

@@ -5,6 +5,8 @@ import time
 
 import pytest
 
+from gaussmix import GaussianMixtureIC
+from gaussmix.fit import problem
 from gaussmix.fit.search import mapped
 
 
@@ -57,3 +59,18 @@ def test_who_stops_iterating_ends_the_work():
     assert next(results) is None
     results.close()
     assert ended.is_set()
+
+
+def test_threads_share_the_rows_of_the_starts(rng, monkeypatch):
+    """Sorting rows takes longer than some fits, and each thread would do it."""
+    threads, distinct_rows = [], problem.distinct_rows
+
+    def noted(source):
+        threads.append(threading.get_ident())
+        time.sleep(0.05)  # so that all threads come before it is done
+        return distinct_rows(source)
+
+    monkeypatch.setattr(problem, "distinct_rows", noted)
+    how = {"covariance_type": "full", "init_params": "hierarchical", "n_jobs": 3}
+    GaussianMixtureIC([1, 2, 3], **how).fit(rng.normal(size=(1000, 3)))
+    assert len(threads) == 1

@@ -127,6 +127,8 @@ class Search:
         at_a_time, threads = self._n_threads
         if not self.plan.stage:  # fits without a fold belong to a search that has begun
             self.watch.restore(self.plan.rng)
+        if at_a_time > 1:
+            _ = self.problem.data.sample  # every start needs it, and each thread would make it
         engine = engine_for(is_incomplete=self.problem.data.original.is_incomplete, n_jobs=threads)
         is_choice = criterion in CRITERIA and len(self.candidates) > 1
         plan = self.plan.with_auto("hierarchical") if is_choice else self.plan

@@ -93,7 +93,7 @@ def whole_fits() -> list[str]:
         centres = 5 * rng.normal(size=(n_components, n_features))
         rows = centres[rng.integers(n_components, size=n_rows)] + rng.normal(size=(n_rows, n_features))
         for structure in "full", "tied", "diag":
-            options = {"covariance_type": structure, "random_state": 0}
+            options: dict[str, Any] = {"covariance_type": structure, "random_state": 0}
             ours = partial(GaussianMixture, n_components, n_jobs=1, **options)
             theirs = sklearn.mixture.GaussianMixture(n_components, **options)
             single, plain, default = in_turns(

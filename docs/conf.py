@@ -76,7 +76,8 @@ SEARCH_WORDS = {
     "answered/known#Soft labels": "fuzzy labels, soft labels, uncertain labels",
     "answered/missing-weights#Fit a mixture to an image of intensities": "histogram, image intensities",
     "answered/starts#Cluster labels are switched when the analysis is rerun": "label order, label switching, relabel",
-    "guide/bayesian": "bayesian mixture, dirichlet process, variational",
+    "guide/bayesian": "bayesian mixture, dirichlet process, dirichlet process clusters, variational",
+    "guide/bayesian#A normaliser of many columns": "ctgan normalization, mode-specific normalization",
     "guide/checkpoints": "checkpoint, crash, resume",
     "guide/choosing": (
         "aic, bic, elbow, k, many clusters, many components, model selection, number clusters, number components"
@@ -87,7 +88,9 @@ SEARCH_WORDS = {
     "guide/clusters": "dask, ray, spark",
     "guide/command-line": "cli, command line, csv, shell, terminal",
     "guide/distribution": "cdf, kl divergence",
-    "guide/distribution#From numbers, draws, and other libraries": "convert sklearn, from_parameters, from_sklearn",
+    "guide/distribution#From numbers, draws, and other libraries": (
+        "convert scikit-learn, convert sklearn, from_parameters, from_sklearn"
+    ),
     "guide/distribution#Predict features from known ones": "conditional",
     "guide/distribution#Probabilities and quantiles": "quantile, tail probability, value at risk",
     "guide/export": "deploy, export, onnx, sql",
@@ -96,33 +99,38 @@ SEARCH_WORDS = {
         "big data, csv gb, huge csv, large csv, large files, memory, memory error, memory usage, memoryerror"
     ),
     "guide/files#Object stores and web servers": "s3",
-    "guide/from-mclust": "mclust, r",
+    "guide/from-mclust": "mclust, mclust model names, r",
     "guide/from-scikit-learn#GPUs": "cuda, gpu",
     "guide/from-scikit-learn#Watch a fit while it runs": "callbacks, progress bar, verbose",
     "guide/from-scikit-learn#What is the same": "float32",
     "guide/getting-started#Install": "install, macos, pip install, windows",
     "guide/getting-started#Use": (
-        "draw, generate samples, new rows, probabilities, sample, sample rows, score_samples, synthetic data"
+        "certain assignment, cluster assignment, cluster probabilities, draw, generate samples, membership, new rows, "
+        "probabilities, sample, sample rows, score_samples, synthetic data"
     ),
     "guide/getting-started#Which covariances?": "covariance types, covariance_type, spherical, tied, vvv",
     "guide/getting-started#A better maximum": "init_params, initialization, local maximum, n_init",
+    "guide/getting-started#Fewer steps": "fit faster, make faster, slow convergence, slow fit, speed fit",
     "guide/getting-started#When a fit is not what you hoped": "convergence, convergencewarning",
     "guide/getting-started#Seeds, units and weights": (
         "feature scaling, random seed, reproducibility, reproducible, sample weights, sample_weight, scale features, "
         "scaling, standardize, weights"
     ),
     "guide/getting-started#Components that collapse": "collapse, not positive definite, singular, singular covariance",
-    "guide/inference": "bootstrap, confidence interval, standard errors",
+    "guide/inference": "bootstrap, confidence interval, parameter uncertainty, standard errors",
     "guide/labels": "known labels, semi-supervised",
     "guide/missing": "imputation, missing data, missing values, nan",
     "guide/missing#Measurement errors": "deconvolution, error bars, measurement errors, x_error",
-    "guide/model-files": "joblib, json, load model, pickle, save",
+    "guide/model-files": "joblib, json, load model, pickle, save, save model",
+    "guide/noise": "background noise, noise, noise component",
     "guide/numbers": "log-likelihood, nats, tol",
     "guide/numbers#The ridge": "reg_covar",
     "guide/other-tools#AnnData": "anndata, scanpy, single cell",
     "guide/other-tools#Hidden Markov models: hmmlearn": "hidden markov model, hmm, time series",
     "guide/outliers": "anomaly, outlier, outlier detection, outlier threshold",
     "guide/pictures": "plot, plot ellipses, visualization",
+    "guide/pictures#Components": "density histogram, histogram fit",
+    "guide/pictures#Density": "plot density",
     "guide/prediction": "classification, regression",
     "guide/priors": "prior",
     "guide/priors#Parameters that keep their values": "fix means, fix parameters, fix weights, fixed_means, hold means",
@@ -138,6 +146,7 @@ SEARCH_WORDS = {
     "reference/estimator": "predict_proba, random_state",
 }
 
+toc_object_entries_show_parents = "hide"  # beside a class is no room for `GaussianMixture.` in each line
 autodoc_member_order = "bysource"
 autodoc_typehints = "none"  # docstrings say more: shapes and units
 numpydoc_show_class_members = False

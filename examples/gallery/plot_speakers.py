@@ -2,11 +2,12 @@
 Whose voice is it? A background model and its adaptation
 ========================================================
 
-Speaker recognition cuts speech into frames of some 20 milliseconds and describes each by a few numbers. A large
-mixture, the *universal background model*, is fitted to the frames of many people. Two uses of it follow. *MAP
-adaptation* (Reynolds, Quatieri & Dunn 2000) moves its means towards the few frames of one speaker: a new recording
-belongs to the speaker whose adapted mixture makes it most likely. *Fisher vectors* (Perronnin & Dance 2007) turn a
-recording of any length into one row of numbers, the gradient of its log-likelihood, which any classifier can take.
+Speaker verification cuts speech into frames of some 20 milliseconds and describes each by a few numbers (MFCC). A
+large mixture with diagonal covariances, the *universal background model* (UBM), is fitted to the frames of many
+people. Two uses of it follow. *MAP adaptation* (Reynolds, Quatieri & Dunn 2000) moves its means towards the few frames
+of one speaker: a new recording belongs to the speaker whose adapted mixture makes it most likely. *Fisher vectors*
+(Perronnin & Dance 2007) turn a recording of any length into one row of numbers, the gradient of its log-likelihood,
+which any classifier can take.
 The frames are drawn by the program: speakers share sounds, and each one pronounces them a little differently.
 """
 

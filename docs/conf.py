@@ -70,6 +70,7 @@ myst_heading_anchors = 3
 # Words that people search for: the search then shows the page, or its section, first, whatever other pages say. The
 # words of an entry count in any order and form, also beside other words (`_static/search_scorer.js`).
 SEARCH_WORDS = {
+    "answered/collapse#Expected n_samples >= n_components": "fewer rows components, number samples components",
     "answered/large#Unexpected keyword argument n_jobs": "cores, jobs, n_jobs, parallel, threads",
     "answered/not-yet#Heavy tails": "heavy tails, student t, t distribution",
     "answered/known#Feed the covariances of one fit into the next": "continue fit, warm start, warm_start",
@@ -78,6 +79,7 @@ SEARCH_WORDS = {
     "answered/starts#Cluster labels are switched when the analysis is rerun": "label order, label switching, relabel",
     "guide/bayesian": "bayesian mixture, dirichlet process, dirichlet process clusters, variational",
     "guide/bayesian#A normaliser of many columns": "ctgan normalization, mode-specific normalization",
+    "guide/bayesian#How sure": "credible interval, posterior draws, posterior samples",
     "guide/checkpoints": "checkpoint, crash, resume",
     "guide/choosing": (
         "aic, bic, elbow, k, many clusters, many components, model selection, number clusters, number components"
@@ -87,13 +89,19 @@ SEARCH_WORDS = {
     "guide/choosing#More components than clusters": "merge clusters, merge components",
     "guide/clusters": "dask, ray, spark",
     "guide/command-line": "cli, command line, csv, shell, terminal",
-    "guide/distribution": "cdf, kl divergence",
+    "guide/distribution": "cdf",
+    "guide/distribution#Fewer components, and their order": (
+        "fewer components, mixture reduction, reduce components, reduce number components"
+    ),
     "guide/distribution#From numbers, draws, and other libraries": (
         "convert scikit-learn, convert sklearn, from_parameters, from_sklearn"
     ),
-    "guide/distribution#Predict features from known ones": "conditional",
+    "guide/distribution#How far apart two mixtures are": (
+        "distance mixtures, divergence, kl divergence, kullback-leibler"
+    ),
+    "guide/distribution#Predict features from known ones": "conditional, predict columns",
     "guide/distribution#Probabilities and quantiles": "quantile, tail probability, value at risk",
-    "guide/export": "deploy, export, onnx, sql",
+    "guide/export": "convert code, deploy, export, microcontroller, onnx, sql",
     "guide/factor-analysers": "high dimensional, high-dimensional data, many features",
     "guide/files": (
         "big data, csv gb, huge csv, large csv, large files, memory, memory error, memory usage, memoryerror"
@@ -105,32 +113,44 @@ SEARCH_WORDS = {
     "guide/from-scikit-learn#What is the same": "float32",
     "guide/getting-started#Install": "install, macos, pip install, windows",
     "guide/getting-started#Use": (
-        "certain assignment, cluster assignment, cluster probabilities, draw, generate samples, membership, new rows, "
-        "probabilities, sample, sample rows, score_samples, synthetic data"
+        "certain assignment, cluster assignment, cluster probabilities, draw, generate samples, "
+        "get labels, membership, new rows, "
+        "predict labels, training labels, probabilities, sample, sample rows, score_samples, synthetic data"
     ),
-    "guide/getting-started#Which covariances?": "covariance types, covariance_type, spherical, tied, vvv",
-    "guide/getting-started#A better maximum": "init_params, initialization, local maximum, n_init",
+    "guide/getting-started#Which covariances?": (
+        "covariance types, covariance_type, equal variances, spherical, tied, vvv"
+    ),
+    "guide/getting-started#A better maximum": (
+        "init_params, initialization, kmeans initialization, local maximum, n_init"
+    ),
     "guide/getting-started#Fewer steps": "fit faster, make faster, slow convergence, slow fit, speed fit",
     "guide/getting-started#When a fit is not what you hoped": "convergence, convergencewarning",
     "guide/getting-started#Seeds, units and weights": (
-        "feature scaling, random seed, reproducibility, reproducible, sample weights, sample_weight, scale features, "
-        "scaling, standardize, weights"
+        "feature scaling, random seed, reproducibility, reproducible, same result, sample weights, sample_weight, "
+        "scale features, scaling, standardize, weights"
     ),
     "guide/getting-started#Components that collapse": "collapse, not positive definite, singular, singular covariance",
     "guide/inference": "bootstrap, confidence interval, parameter uncertainty, standard errors",
+    "guide/inference#How many components?": "bootstrap likelihood ratio, likelihood ratio test, test number components",
     "guide/labels": "known labels, semi-supervised",
+    "guide/many": "fit_many, groups, many fits, many small, mixture group, small mixtures",
     "guide/missing": "imputation, missing data, missing values, nan",
     "guide/missing#Measurement errors": "deconvolution, error bars, measurement errors, x_error",
     "guide/model-files": "joblib, json, load model, pickle, save, save model",
-    "guide/noise": "background noise, noise, noise component",
+    "guide/noise": "background, background contamination, background noise, noise, noise component",
     "guide/numbers": "log-likelihood, nats, tol",
+    "guide/numbers#In short": "bic lower, lower better",
     "guide/numbers#The ridge": "reg_covar",
     "guide/other-tools#AnnData": "anndata, scanpy, single cell",
     "guide/other-tools#Hidden Markov models: hmmlearn": "hidden markov model, hmm, time series",
     "guide/outliers": "anomaly, outlier, outlier detection, outlier threshold",
+    "guide/outliers#Fit in spite of outliers": (
+        "robust clustering, robust fit, trim, trimmed clustering, trimmed mixture"
+    ),
     "guide/pictures": "plot, plot ellipses, visualization",
     "guide/pictures#Components": "density histogram, histogram fit",
     "guide/pictures#Density": "plot density",
+    "guide/pictures#Number of components": "bic curve, plot bic",
     "guide/prediction": "classification, regression",
     "guide/priors": "prior",
     "guide/priors#Parameters that keep their values": "fix means, fix parameters, fix weights, fixed_means, hold means",
@@ -138,8 +158,8 @@ SEARCH_WORDS = {
     "guide/reading": "summary, tidy",
     "guide/reading#Several fits side by side": "compare fits, compare models",
     "guide/reading#Why this component?": "explain, feature importance",
-    "guide/streams": "incremental, online, online update, partial_fit, streaming",
-    "guide/tables": "data frame, pandas, polars",
+    "guide/streams": "incremental, new batch, online, online update, partial_fit, streaming, update model",
+    "guide/tables": "column names, data frame, dataframe, pandas, pandas dataframe, polars",
     "guide/tables#Columns that hold no numbers": "categorical, one-hot, text column",
     "index#How fast": "benchmark, speed",
     "index#License and citation": "citation, cite, licence, license",

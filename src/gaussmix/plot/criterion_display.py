@@ -137,6 +137,7 @@ class CriterionDisplay(Display):
             "x": 0.99,
             "y": 0.01 if is_below else 0.99,
             "va": "bottom" if is_below else "top",
+            "bbox": {"facecolor": self.ax_.get_facecolor(), "edgecolor": "none", "pad": 1},  # over the lines
         }
         text = f"{'↓' if is_below else '↑'} {counted(beyond, 'worse candidate')}"
         self.note_ = self.ax_.text(s=text, transform=self.ax_.transAxes, fontsize="small", ha="right", **where)

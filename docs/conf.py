@@ -99,6 +99,7 @@ SEARCH_WORDS = {
     "guide/distribution#How far apart two mixtures are": (
         "distance mixtures, divergence, kl divergence, kullback-leibler"
     ),
+    "guide/distribution#Modes and thresholds": "find modes, modes, peaks",
     "guide/distribution#Predict features from known ones": "conditional, predict columns",
     "guide/distribution#Probabilities and quantiles": "quantile, tail probability, value at risk",
     "guide/export": "convert code, deploy, export, microcontroller, onnx, sql",
@@ -126,8 +127,8 @@ SEARCH_WORDS = {
     "guide/getting-started#Fewer steps": "fit faster, make faster, slow convergence, slow fit, speed fit",
     "guide/getting-started#When a fit is not what you hoped": "convergence, convergencewarning",
     "guide/getting-started#Seeds, units and weights": (
-        "feature scaling, random seed, reproducibility, reproducible, same result, sample weights, sample_weight, "
-        "scale features, scaling, standardize, weights"
+        "feature scaling, random seed, reproducibility, reproducible, same result, sample weights, "
+        "sample_weight, seed, scale features, scaling, standardize, weights"
     ),
     "guide/getting-started#Components that collapse": "collapse, not positive definite, singular, singular covariance",
     "guide/inference": "bootstrap, confidence interval, parameter uncertainty, standard errors",
@@ -135,13 +136,16 @@ SEARCH_WORDS = {
     "guide/labels": "known labels, semi-supervised",
     "guide/many": "fit_many, groups, many fits, many small, mixture group, small mixtures",
     "guide/missing": "imputation, missing data, missing values, nan",
-    "guide/missing#Measurement errors": "deconvolution, error bars, measurement errors, x_error",
+    "guide/missing#Measurement errors": (
+        "correlated errors, covariance errors, deconvolution, error bars, measurement errors, x_error"
+    ),
     "guide/model-files": "joblib, json, load model, pickle, save, save model",
     "guide/noise": "background, background contamination, background noise, noise, noise component",
     "guide/numbers": "log-likelihood, nats, tol",
     "guide/numbers#In short": "bic lower, lower better",
+    "guide/numbers#Log density and units": "log density",
     "guide/numbers#The ridge": "reg_covar",
-    "guide/other-tools#AnnData": "anndata, scanpy, single cell",
+    "guide/other-tools#AnnData": "anndata, h5ad file, scanpy, single cell",
     "guide/other-tools#Hidden Markov models: hmmlearn": "hidden markov model, hmm, time series",
     "guide/outliers": "anomaly, outlier, outlier detection, outlier threshold",
     "guide/outliers#Fit in spite of outliers": (
@@ -157,7 +161,7 @@ SEARCH_WORDS = {
     "guide/priors#Weights": "equal weights, min_weight, minimum cluster size",
     "guide/reading": "summary, tidy",
     "guide/reading#Several fits side by side": "compare fits, compare models",
-    "guide/reading#Why this component?": "explain, feature importance",
+    "guide/reading#Why this component?": "explain, feature importance, features separate",
     "guide/streams": "incremental, new batch, online, online update, partial_fit, streaming, update model",
     "guide/tables": "column names, data frame, dataframe, pandas, pandas dataframe, polars",
     "guide/tables#Columns that hold no numbers": "categorical, one-hot, text column",

@@ -10,7 +10,7 @@ vm.runInContext("const _ = String;\n" + scripts.map(read).join("\n") + "\nvar as
 // The section of an anchor is the last that begins before it.
 function section(name, anchor) {
   const html = read(name + ".html");
-  const above = html.slice(0, html.search(new RegExp(`id="${anchor.slice(1)}"`)) + 1);
+  const above = html.slice(0, html.search(new RegExp(`id="${anchor.slice(1)}"`)) + anchor.length + 4);
   return ([...above.matchAll(/<section id="([^"]*)"/g)].pop() || [])[1];
 }
 

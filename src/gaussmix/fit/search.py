@@ -133,10 +133,8 @@ class Search:
         is_choice = criterion in CRITERIA and len(self.candidates) > 1
         plan = self.plan.with_auto("hierarchical") if is_choice else self.plan
         fits = _Candidates(replace(self, plan=plan), engine)
-        sign = 1 if self.plan.stopping.is_watched else -1  # the largest first, so that no thread is left alone with one
-        ordered = sorted(self.candidates, key=lambda candidate: sign * candidate.n_components)
         results: dict[Candidate, Result] = {}
-        with closing(mapped(fits.fit, ordered, at_a_time)) as fitted:
+        with closing(mapped(fits.fit, self._ordered(), at_a_time)) as fitted:
             for result in fitted:
                 results[result.candidate] = result
                 yield result
@@ -144,6 +142,11 @@ class Search:
         if plan is not self.plan:
             self._search_winners(results, criterion, engine)
         return [results[candidate] for candidate in self.candidates]
+
+    def _ordered(self) -> list[Candidate]:
+        """The candidates with most components first, so that no thread is left alone with one; or last, if watched."""
+        sign = 1 if self.plan.stopping.is_watched else -1
+        return sorted(self.candidates, key=lambda candidate: sign * candidate.n_components)
 
     def _raise(self, results: dict[Candidate, Result], fits: _Candidates) -> None:
         """Let more components of a structure fit no worse than fewer."""
@@ -168,7 +171,7 @@ class Search:
             stage = f"{self.plan.stage}search {len(searched)} "
             search = replace(self, plan=replace(self.plan, starts=searches, stage=stage))
             fits = _Candidates(search, engine, has_fit=has_fit)
-            worth = [candidate for candidate in self.candidates if candidate in can_win and fits.searches(candidate)]
+            worth = [candidate for candidate in self._ordered() if candidate in can_win and fits.searches(candidate)]
             if not worth:
                 return
             searched |= can_win

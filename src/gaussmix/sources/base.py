@@ -311,15 +311,14 @@ def log_pass(source: Source, began: float, answers: Any = None) -> None:
 
 def _drawn(block: Block, fair: float) -> tuple[Block, NDArray[np.bool_]]:
     """The rows of a block that a sample may have, and whether each was drawn (n_drawn,): others are extreme here."""
-    weight, drawn = block.row_weight, np.zeros(block.n_rows, dtype=np.bool_)
+    weight, drawn = block.row_weight, [np.zeros(0, dtype=np.intp)]
     for part in block.cut():  # for the sake of memory
-        first = part.first_row - block.first_row
-        drawn[first : first + part.n_rows] = are_drawn(hashes(part), part.row_weight, fair)
-    candidates = drawn.copy()
+        places = are_drawn(hashes(part), part.row_weight, fair).nonzero()[0]
+        drawn.append(places + (part.first_row - block.first_row))
+    places = found = np.concatenate(drawn)
     if weight is None or weight.any():
-        candidates[extreme_rows(block.rows, weight)] = True
-    places = candidates.nonzero()[0]
-    return replace(block.taken(places, block.first_row), given=None), drawn[places]
+        places = np.union1d(found, extreme_rows(block.rows, weight))
+    return replace(block.taken(places, block.first_row), given=None), np.isin(places, found)
 
 
 def _with_given(block: Block, given: Given) -> Iterable[Block]:

@@ -76,6 +76,24 @@ def test_a_detector_compares_rows_with_holes_by_what_they_have(parameters, offse
         assert np.mean(sides < 0) == pytest.approx(0.1, abs=0.05)
 
 
+@pytest.mark.parametrize("offset", [-60.0, -600.0])  # the mass above rounds to 1
+@pytest.mark.parametrize("n_components", [1, 2])
+def test_a_limit_far_out_counts_for_rows_with_holes(n_components, offset, rows):
+    detector = GaussianMixtureDetector(n_components, random_state=0).fit(rows)
+    detector.offset_ = offset
+    nan, mixture = np.nan, detector.mixture_
+    far = mixture.mean + 100 * np.sqrt(mixture.covariance.diagonal())
+    holed = np.array([[far[0], nan, nan], [nan, far[1], -far[2]], [rows[0, 0], nan, nan]])
+    excess = detector.decision_function(holed)
+    assert np.sign(excess).tolist() == [-1, -1, 1]
+    wanted = mixture._log_mass_below(offset)
+    for row, each in zip(holed, excess, strict=True):
+        seen = np.flatnonzero(~np.isnan(row))
+        part = mixture.marginal(seen)
+        level = part.log_density(row[None, seen])[0] - each
+        assert part._log_mass_below(level) == pytest.approx(wanted, rel=1e-2 if len(seen) > 1 else 1e-9)
+
+
 @pytest.mark.parametrize("seed", range(4))  # weights whose sum rounds to 1 or below it
 def test_a_row_without_any_value_is_no_outlier(seed, rows):
     detector, nothing = GaussianMixtureDetector(3, random_state=seed).fit(rows), np.full((1, 3), np.nan)

@@ -193,8 +193,9 @@ class GaussianMixtureDetector(OutlierMixin, MixturePredictor):
 
     def _excess(self, source: Source) -> Callable[[Block], Array]:
         mixture, offset = self.mixture_, self.offset_
-        mass = mixture._mass_above(offset) if source.may_miss else 1.0
-        return partial(_excess, log_density=self._log_density(source), offset=offset, mixture=mixture, mass=mass)
+        log_mass = mixture._log_mass_below(offset) if source.may_miss else 0.0
+        of_rows = self._log_density(source)
+        return partial(_excess, log_density=of_rows, offset=offset, mixture=mixture, log_mass=log_mass)
 
     def _lowest_of_complete_rows(self, source: Source, share: float) -> float:
         """The lowest log density that is no outlier; those of rows with missing cells are not comparable."""
@@ -239,11 +240,13 @@ def _sides(block: Block, excess: Callable[[Block], Array]) -> NDArray[np.int64]:
     return np.where(excess(block) < 0, -1, 1)
 
 
-def _excess(block: Block, log_density: Callable[[Block], Array], offset: float, mixture: Mixture, mass: float) -> Array:
-    """log p(x) less the level that has `mass` of the distribution of what is observed inside."""
+def _excess(
+    block: Block, log_density: Callable[[Block], Array], offset: float, mixture: Mixture, log_mass: float
+) -> Array:
+    """log p(x) less the level that leaves a mass of the distribution of what is observed outside."""
     found, levels = log_density(block), np.full(block.n_rows, offset)
     for places, seen in patterns(np.isnan(block.rows)):  # rows without any value are equally probable
-        levels[places] = mixture.marginal(seen).highest_density_level(mass) if seen.size else found[places]
+        levels[places] = mixture.marginal(seen)._level_above(log_mass) if seen.size else found[places]
     excess: Array = found - levels
     return excess
 

@@ -44,10 +44,10 @@ class LevelEllipsoid:
         """Log of the mass where the log density is below each of (n,), nats, and its error: 0."""
         return log_tail(np.maximum(self.highest - log_levels, 0.0), self.n_features), np.zeros_like(log_levels)
 
-    def level(self, p: Array) -> tuple[Array, Array]:
-        """Log density above which lies the mass p, (n,), nats, and its error: 0."""
-        with np.errstate(divide="ignore"):
-            outside = half_square(np.log1p(-p), self.n_features)
+    def level(self, log_masses: Array) -> tuple[Array, Array]:
+        """Log density below which lies a mass whose log is given, (n,), nats, and its error: 0."""
+        p = -np.expm1(log_masses)
+        outside = half_square(log_masses, self.n_features)
         inside: Array = gammaincinv(0.5 * self.n_features, np.minimum(p, 0.5))
         return self.highest - np.where(p > 0.5, outside, inside), np.zeros_like(p)
 
@@ -60,16 +60,20 @@ def log_tails(levels: LevelSets | LevelEllipsoid | LevelSample, log_levels: Arra
     return logs, errors
 
 
-def highest_density_level(
-    levels: LevelSets | LevelEllipsoid | LevelSample, p: Array, model: Model, line: Line | None, engine: Engine[Any]
+def level_above(
+    levels: LevelSets | LevelEllipsoid | LevelSample,
+    log_masses: Array,
+    model: Model,
+    line: Line | None,
+    engine: Engine[Any],
 ) -> tuple[Array, Array]:
-    """Log density above which lies the mass p, in the shape of p, nats, and its standard error."""
-    wanted = p.ravel()
+    """Log density below which lies a mass whose log is given, in the shape of that, nats, and its standard error."""
+    wanted = log_masses.ravel()
     level, error = levels.level(wanted)
     if isinstance(levels, LevelSample) and (wanted == 0).any():  # points lie beside the highest mode, not on it
         top = wanted == 0
         level[top], error[top] = np.maximum(level[top], modes(model, line, engine).log_density[0]), 0.0
-    return level.reshape(p.shape)[()], error.reshape(p.shape)[()]
+    return level.reshape(log_masses.shape)[()], error.reshape(log_masses.shape)[()]
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,13 +129,12 @@ class LevelSample:
         too_deep = error > 0.5
         return np.where(too_deep, bound, np.minimum(log_mass, bound)), np.where(too_deep, 1.0, error)
 
-    def level(self, p: Array) -> tuple[Array, Array]:
-        """The log density above which the mass is p, (n,), nats, and its standard error."""
-        level, error, part = np.full(len(p), -np.inf), np.zeros(len(p)), p < 1
-        log_rest = np.log1p(-p[part])
+    def level(self, log_masses: Array) -> tuple[Array, Array]:
+        """The log density below which lies a mass whose log is given, (n,), nats, and its standard error."""
+        level, error, part = np.full(len(log_masses), -np.inf), np.zeros(len(log_masses)), log_masses > -np.inf
         levels = np.array(
             [
-                levels[np.minimum(np.searchsorted(masses[1:], log_rest), len(levels) - 1)]
+                levels[np.minimum(np.searchsorted(masses[1:], log_masses[part]), len(levels) - 1)]
                 for levels, masses in zip(self.log_levels, self.log_masses, strict=True)
             ]
         )

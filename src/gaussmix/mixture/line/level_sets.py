@@ -9,11 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gaussmix.mixture.line.bracketing import increasing_roots
-from gaussmix.mixture.line.line import Line, lower_quantile
+from gaussmix.mixture.line.line import Line
 from gaussmix.numerics.arrays import Array
 from gaussmix.numerics.elementary import log_sum
 from gaussmix.numerics.pieces import pieces
 from gaussmix.numerics.threads import cached_property
+from gaussmix.waist.parameters import LOG_2PI
 
 _MANY = 1024  # crossings
 # In smallest deviations: a rise and a fall within this length change the density by less than its rounding.
@@ -57,19 +58,18 @@ class LevelSets:
         with np.errstate(invalid="ignore", over="ignore"):
             return np.minimum(total, 0.0), np.exp(log_levels - total) * lengths
 
-    def level(self, p: Array) -> tuple[Array, Array]:
-        """Log density above which lies the mass p, (n,), nats, and its error: 0."""
-        levels = np.where(p > 0, -np.inf, self.highest)
-        inner = (p > 0) & (p < 1)
-        log_rest = np.log1p(-p[inner])
+    def level(self, log_masses: Array) -> tuple[Array, Array]:
+        """Log density below which lies a mass whose log is given, (n,), nats, and its error: 0."""
+        levels = np.where(log_masses < 0, -np.inf, self.highest)
+        inner = (log_masses < 0) & (log_masses > -np.inf)
+        wanted = log_masses[inner]
 
         def excess(log_levels: Array, numbers: NDArray[np.intp]) -> tuple[Array, Array]:
             log_mass, slope = self._log_mass_and_slope(log_levels)
-            return log_mass - log_rest[numbers], slope
+            return log_mass - wanted[numbers], slope
 
-        beyond = 0.5 * (1 - p[inner])  # outside either end: p lies between the ends, where the density is above `low`
-        at_ends = (line.log_density(lower_quantile(line, beyond)) for line in (self.line, self.line.mirrored))
-        low = np.minimum(np.minimum(*at_ends), self.line.log_density(self.turns).min())
+        # Below a level l lies at most Σ_k π_k P(π_k N_k < l), and P(½χ² > y) ≤ exp(−y): at most exp(l) Σ_k √(2π) σ_k.
+        low = wanted - np.log(self.line.deviations.sum()) - 0.5 * LOG_2PI
         levels[inner] = increasing_roots(excess, low, np.full(len(low), self.highest), 1.0)
         return levels, np.zeros_like(levels)
 

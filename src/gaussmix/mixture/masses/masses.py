@@ -269,9 +269,10 @@ class Masses(MixtureBase):
         >>> m.highest_density_level(0.95).round(4), m.log_density([[1.96]]).round(4)
         (np.float64(-2.8397), array([-2.8397]))
         """
-        wanted = check_probabilities("p", p)
-        found = self._levels(n_points, rng), wanted, self.model, self._line, self._engine()
-        level, error = levels.highest_density_level(*found)
+        with np.errstate(divide="ignore"):
+            log_masses = np.log1p(-check_probabilities("p", p))
+        found = self._levels(n_points, rng), log_masses, self.model, self._line, self._engine()
+        level, error = levels.level_above(*found)
         return Estimate(level, error) if return_error else level
 
     @of_components
@@ -306,10 +307,15 @@ class Masses(MixtureBase):
         log_levels = self._log_levels(rows)
         return levels.log_tails(self._levels(n_points, rng), log_levels)
 
-    def _mass_above(self, log_level: float) -> float:
-        """The mass where the log density is above a level: `highest_density_level` gives the level back."""
+    def _log_mass_below(self, log_level: float) -> float:
+        """Log of the mass where the log density is below a level, nats; `_level_above` gives the level back."""
         log_mass, _ = levels.log_tails(self._levels(N_LEVEL_POINTS, None), np.array([log_level]))
-        return float(-np.expm1(np.minimum(log_mass[0], 0.0)))
+        return min(float(log_mass[0]), 0.0)
+
+    def _level_above(self, log_mass: float) -> float:
+        """The log density below which lies a mass whose log is given: it has digits where the rest rounds to 1."""
+        found = self._levels(N_LEVEL_POINTS, None), np.array(log_mass), self.model, self._line, self._engine()
+        return float(levels.level_above(*found)[0])
 
     def _log_levels(self, rows: ArrayLike) -> Array:
         return self._engine().log_density(self._block(rows), self.parameters)

@@ -63,8 +63,8 @@ def mapped(
         yield from (work(item, is_unwanted.is_set) for item in items)
         return
     with ThreadPoolExecutor(n_threads, "gaussmix") as pool:
-        futures = [pool.submit(copy_context().run, work, item, is_unwanted.is_set) for item in items]
         try:
+            futures = [pool.submit(copy_context().run, work, item, is_unwanted.is_set) for item in items]
             for future in as_completed(futures):
                 yield future.result()
         except BaseException:

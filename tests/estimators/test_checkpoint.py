@@ -199,6 +199,22 @@ def test_callbacks_hear_no_more_of_starts_that_had_ended(rows, path, stop_at):
     assert set(heard) == {2, 3}
 
 
+@pytest.mark.parametrize("how", [{"tol": 1e-3}, {"tol": 0, "max_iter": 3}])
+def test_an_interrupt_in_the_last_step_loses_no_step(how, rows, path):
+    expected = GaussianMixture(4, random_state=3, **how).fit(rows)
+    told = []
+
+    def stop(step):
+        if step.iteration == expected.n_iter_:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        GaussianMixture(4, random_state=3, callbacks=[stop], checkpoint=path, **how).fit(rows)
+    found = GaussianMixture(4, random_state=3, callbacks=[told.append], checkpoint=path, **how).fit(rows)
+    assert everything(found) == everything(expected)
+    assert told == []
+
+
 def test_a_fit_is_stopped_again_and_again(rows, path, stop_at, rng):
     parameters = {"tol": 1e-6, "max_iter": 30, "random_state": 3, **STARTS}
     expected = everything(GaussianMixture(4, **parameters).fit(rows))

@@ -37,6 +37,7 @@ from gaussmix.waist.leaves import LEAF_ROWS
 
 SECONDS = 5.0  # between two checkpoints of a run
 _SEARCH = "search"  # the key of the state that the generator has when a search begins
+_LASTING = None, Outcome.CONVERGED, Outcome.STEP_LIMIT  # other ends of a run are not those of the fit that goes on
 Place = str | os.PathLike[str]
 
 
@@ -180,8 +181,8 @@ class Checkpoint:
         """Write a checkpoint if the fit has gone on since the last one."""
         self._wait()
         stand = self._stands.get(self._current)
-        is_between_steps = stand is None or stand.state is None or stand.state.outcome is None
-        if self._place != self._written and is_between_steps:
+        outcome = None if stand is None or stand.state is None else stand.state.outcome
+        if self._place != self._written and outcome in _LASTING:
             self._write(self._record(), self._place)
 
     @property

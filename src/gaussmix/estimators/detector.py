@@ -24,7 +24,7 @@ from gaussmix.mixture.explaining import Explanation
 from gaussmix.mixture.holes import patterns, tail_probability
 from gaussmix.mixture.levels import MASS
 from gaussmix.mixture.mixture import Mixture
-from gaussmix.numerics.arrays import Array
+from gaussmix.numerics.arrays import Array, Places
 from gaussmix.report.summary import Summary
 from gaussmix.sources.base import Source
 from gaussmix.sources.quantile import lowest_inside
@@ -194,8 +194,7 @@ class GaussianMixtureDetector(OutlierMixin, MixturePredictor):
     def _excess(self, source: Source) -> Callable[[Block], Array]:
         mixture, offset = self.mixture_, self.offset_
         log_mass = mixture._log_mass_below(offset) if source.may_miss else 0.0
-        of_rows = self._log_density(source)
-        return partial(_excess, log_density=of_rows, offset=offset, mixture=mixture, log_mass=log_mass)
+        return _Excess(self._log_density(source), offset, mixture, log_mass)
 
     def _lowest_of_complete_rows(self, source: Source, share: float) -> float:
         """The lowest log density that is no outlier; those of rows with missing cells are not comparable."""
@@ -240,15 +239,29 @@ def _sides(block: Block, excess: Callable[[Block], Array]) -> NDArray[np.int64]:
     return np.where(excess(block) < 0, -1, 1)
 
 
-def _excess(
-    block: Block, log_density: Callable[[Block], Array], offset: float, mixture: Mixture, log_mass: float
-) -> Array:
-    """log p(x) less the level that leaves a mass of the distribution of what is observed outside."""
-    found, levels = log_density(block), np.full(block.n_rows, offset)
-    for places, seen in patterns(np.isnan(block.rows)):  # rows without any value are equally probable
-        levels[places] = mixture.marginal(seen)._level_above(log_mass) if seen.size else found[places]
-    excess: Array = found - levels
-    return excess
+@dataclass(frozen=True, eq=False)
+class _Excess:
+    """The task of log p(x) less the level that leaves a mass of the distribution of what is observed outside."""
+
+    log_density: Callable[[Block], Array]
+    offset: float
+    mixture: Mixture
+    log_mass: float
+    _levels: dict[bytes, float] = field(default_factory=dict, init=False)  # by the features observed
+
+    def __call__(self, block: Block) -> Array:
+        found, levels = self.log_density(block), np.full(block.n_rows, self.offset)
+        for places, seen in patterns(np.isnan(block.rows)):  # rows without any value are equally probable
+            levels[places] = self._level(seen) if seen.size else found[places]
+        excess: Array = found - levels
+        return excess
+
+    def _level(self, seen: Places) -> float:
+        """Found once for all blocks: that takes as long as thousands of rows."""
+        key = seen.tobytes()
+        if key not in self._levels:
+            self._levels[key] = self.mixture.marginal(seen)._level_above(self.log_mass)
+        return self._levels[key]
 
 
 def _tail_probability(block: Block, mixture: Mixture) -> Array:

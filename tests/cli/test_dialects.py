@@ -37,6 +37,16 @@ TEXTS = {
         ["a", "b"],
         [],
     ),
+    "write.table with commas": (
+        '"a","b"\n' + "".join(f'"{1 + at}",{x},{y}\n' for at, (x, y) in enumerate(ROWS)),
+        ["a", "b"],
+        [],
+    ),
+    "write.csv": (
+        '"","a","b"\n' + "".join(f'"{1 + at}",{x},{y}\n' for at, (x, y) in enumerate(ROWS)),
+        ["a", "b"],
+        [],
+    ),
     "Excel's first line": ("sep=;\r\na;b\r\n" + "".join(f"{x};{y}\r\n" for x, y in ROWS), ["a", "b"], []),
     "Excel's first line without names": ("\nSEP=|\n" + "".join(f"{x}|{y}\n" for x, y in ROWS), ["x1", "x2"], []),
     "an unusual delimiter": ("a:b\n" + "".join(f"{x}:{y}\n" for x, y in ROWS), ["a", "b"], ["--delimiter", ":"]),

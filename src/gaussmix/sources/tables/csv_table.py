@@ -248,8 +248,8 @@ def read_csv(source: Input) -> CsvTable:
     """Read the first lines of a CSV file; the rest is read when columns are asked for.
 
     If the user does not say whether the first line is a header, it is one unless it holds numbers, and nothing else but
-    missing cells. With blanks or tabs, R's `write.table` names one column less than there are. `numpy.savetxt` begins
-    the header with "#", and pandas numbers columns without names.
+    missing cells. R's `write.table` names one column less than there are. `numpy.savetxt` begins the header with "#",
+    and pandas numbers columns without names.
 
     Raises BadTable: the file is empty or not text, two columns have the same name, or the first line holds numbers with
     decimal commas. OSError: it can't be opened.
@@ -259,10 +259,6 @@ def read_csv(source: Input) -> CsvTable:
     dialect = source.dialect
     n_blank, first, delimiter = _first_line(source)
     fields = _fields(first, delimiter, source.name)
-    n_columns = len(fields)
-    ends_in_delimiters = delimiter == "\t" and all(line.rstrip("\r\n").endswith("\t") for line in first[1:])
-    if delimiter in (_BLANKS, "\t") and len(first) > 1 and not ends_in_delimiters:
-        n_columns = len(_fields(first[1:2], delimiter, source.name))
     if delimiter == _BLANKS and fields[0] == "#":
         fields = fields[1:]
     missing = (*NULLS, *dialect.missing)
@@ -279,7 +275,7 @@ def read_csv(source: Input) -> CsvTable:
             notices += [f"{source.name} begins with numbers, so it is read as having no header; --header if it has."]
     fields[0] = fields[0].removeprefix("#").lstrip() or fields[0]
     names = tuple(fields) if has_header else invented_names(len(fields))
-    if has_header and len(names) == n_columns - 1:
+    if has_header and _has_row_names(len(names), first[1:], delimiter, source.name):
         names = ("", *names)
     check_names(source.name, names)
     return CsvTable(
@@ -321,6 +317,19 @@ def _first_line(source: Input) -> tuple[int, list[str], str]:
         is_cut = len(_fields([first], ",", source.name)) > 1 and not _is_number(first, ",", dialect.thousands)
         delimiter = _BLANKS if is_blank else "," if is_cut else marks[0]
     return n_blank, [first, *more], delimiter
+
+
+def _has_row_names(n_names: int, lines: Sequence[str], delimiter: str, path: str) -> bool:
+    """Whether the first records have one value more than there are names, and do not just end with a delimiter."""
+    if delimiter == _BLANKS:
+        return bool(lines) and len(_fields(lines, delimiter, path)) == n_names + 1
+    if all(line.rstrip("\r\n").endswith(delimiter) for line in lines):
+        return False
+    try:
+        records = islice(filter(None, csv.reader(lines, delimiter=delimiter)), _TOLD_BY)
+        return {len(record) for record in records} == {n_names + 1}
+    except csv.Error:
+        return False
 
 
 def _told(lines: Sequence[str], marks: str) -> str | None:

@@ -38,7 +38,7 @@ from gaussmix.engines import choose
 from gaussmix.sources import remote, traffic, waiting
 from gaussmix.sources.array import ArraySource
 from gaussmix.sources.opening import open
-from gaussmix.sources.remote import Held, owners
+from gaussmix.sources.remote import Held, by_few, owners
 from gaussmix.testing import check_source
 from gaussmix.testing.closeness import assert_same_bits
 from gaussmix.waist.leaves import LEAF_ROWS, Tree
@@ -541,6 +541,11 @@ def test_sums_that_do_not_fit_are_refused_before_the_first_pass(table, cluster, 
 def test_neighbours_are_asked_for_on_one_worker():
     assert "".join(owners({"b": 1, "a": 2}, 9)) == "aaaaaabbb"
     assert owners({}, 2) == [None, None]
+
+
+def test_few_large_sums_are_merged_at_once():
+    for node, sizes in (0, [8, 8, 3]), (30 * 10**6, [8, 8, 3]), (53 * 10**6, [5, 5, 5, 4]), (10**9, [2] * 9 + [1]):
+        assert [len(trees) for trees in by_few(range(19), node)] == sizes
 
 
 @pytest.mark.parametrize("cluster", ["cluster"], indirect=True)

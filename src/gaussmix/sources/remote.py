@@ -11,7 +11,7 @@ from functools import reduce
 from itertools import accumulate
 from operator import add
 from time import perf_counter
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 from uuid import uuid4
 
 from numpy.typing import NDArray
@@ -27,10 +27,33 @@ from gaussmix.waist.leaves import LEAF_ROWS, Tree, count_leaves
 MOST_FITS = 4  # whose states are kept beside the same rows
 LARGEST_TARGET = 2**27  # bytes of rows that a worker holds at a time while it joins them
 TARGETS = 4  # for each worker, if there are leaves enough, so that workers have about as much to do
-FAN_IN = 8  # trees that are merged at once
+FAN_IN = 8  # trees that are merged at once, each of about as many nodes
+LARGEST_MERGE = 2**31  # bytes of them, unless two are more
 # What gaussmix imports, and what Spark does to call it: a module of other work says nothing of gaussmix.
 _LACKS = re.compile(r"No module named '(gaussmix|joblib|narwhals|numpy|pyarrow|safetensors|scipy|sklearn)\b")
 _OTHER_VERSION = re.compile(r"ImportError: (The .*? has gaussmix .*?, as here, on all \w+\.)")
+
+
+class Target(NamedTuple):
+    """Where the rows of a target come from.
+
+    Parameters
+    ----------
+    owner : the worker that is to have it; None where there is none.
+    first_row : of the target.
+    places : numbers of partitions, and the first row and the one behind the last in each.
+    """
+
+    owner: str | None
+    first_row: int
+    places: Sequence[tuple[int, int, int]]
+
+
+def laid_out(sizes: Sequence[int], row_bytes: int, n_threads: Mapping[str, int]) -> list[Target]:
+    """The targets of partitions of so many rows, neighbours on one worker; workers have these numbers of threads."""
+    n_leaves = leaves_of_target(sum(sizes), row_bytes, TARGETS * max(len(n_threads), 1))
+    cuts = targets(sizes, n_leaves * LEAF_ROWS)
+    return [Target(owner, *cut) for owner, cut in zip(owners(n_threads, len(cuts)), cuts, strict=True)]
 
 
 def leaves_of_target(n_rows: int, row_bytes: int, n_tasks: int) -> int:
@@ -63,9 +86,10 @@ def owners(n_threads: Mapping[str, int], n_targets: int) -> list[str] | list[Non
     return [threads[bisect_right(shares, shares[-1] * target // n_targets)][0] for target in range(n_targets)]
 
 
-def by_few(trees: Sequence[T]) -> list[Sequence[T]]:
-    """The trees that are merged at once, or what stands for them elsewhere."""
-    return [trees[first : first + FAN_IN] for first in range(0, len(trees), FAN_IN)]
+def by_few(trees: Sequence[T], node: int) -> list[Sequence[T]]:
+    """The trees that are merged at once, or what stands for them elsewhere; their nodes have so many bytes."""
+    few = max(2, min(FAN_IN, LARGEST_MERGE // (FAN_IN * max(node, 1))))
+    return [trees[first : first + few] for first in range(0, len(trees), few)]
 
 
 def merged(trees: Iterable[Tree[S]]) -> Tree[S]:
@@ -198,6 +222,7 @@ class Remote(Source):
 
     is_far = True
     flaw: str | None  # the first number or weight that no fit can use, in a sentence
+    _node = 0  # bytes of a node of the sums of EM
 
     def __init__(self) -> None:
         self._fit = uuid4().hex  # under which states are kept there
@@ -221,6 +246,7 @@ class Remote(Source):
         if sizes is not None:
             sent = sizes(self.n_features)
             self.found(("traffic", *sent), lambda: self.traffic(*sent).check())
+            self._node = sent[1]
         total: S = self.total(Held.sums, task, self._fit)
         return total
 

@@ -23,11 +23,11 @@ from gaussmix.numerics.threads import at_most
 from gaussmix.sources import waiting
 from gaussmix.sources.base import S, Source, T, log_pass
 from gaussmix.sources.files.base import About
-from gaussmix.sources.remote import TARGETS, Held, Remote, by_few, leaves_of_target, merged, owners, targets
+from gaussmix.sources.remote import Held, Remote, Target, by_few, laid_out, merged
 from gaussmix.sources.traffic import Traffic
 from gaussmix.sources.waiting import awaited
 from gaussmix.waist.block import Block, nodes
-from gaussmix.waist.leaves import LEAF_ROWS, Tree
+from gaussmix.waist.leaves import Tree
 
 IN_GRAPH = 100_000  # bytes of a task; a larger one goes to each worker once, before the pass
 MOST_ATTEMPTS = 10  # passes begun again after what they need was lost
@@ -232,9 +232,9 @@ class Cluster(Remote):
         count_rows = partial(self._client.map, _rows_of, parts, key="gaussmix-count", pure=False)
         sizes = workers.gathered(parts, count_rows)
         self.n_rows = sum(sizes)
-        n_tasks = TARGETS * max(len(workers.n_threads()), 1)
-        n_leaves = leaves_of_target(self.n_rows, self.n_features * self.dtype.itemsize, n_tasks)
-        self._held = _aligned(workers, parts, sizes, n_leaves * LEAF_ROWS)
+        self._held = _aligned(
+            workers.client, parts, laid_out(sizes, self.n_features * self.dtype.itemsize, workers.n_threads())
+        )
         workers.watch(self._held)
 
     @property
@@ -269,7 +269,7 @@ class Cluster(Remote):
 
         def submit() -> list[Any]:
             trees = self._each_worker(_work_and_merge, work, arguments)
-            while len(some := by_few(trees)) > 1:
+            while len(some := by_few(trees, self._node)) > 1:
                 trees = self._client.map(merged, some, key="gaussmix-merge", pure=False)
             return [self._client.submit(_total, trees, key=_unique("merge"))]
 
@@ -319,21 +319,20 @@ def _named(future: Any) -> str:
     return f"the rows from {int(number):,} on" if key.startswith("gaussmix-join") else f"partition {number}"
 
 
-def _aligned(workers: Workers, parts: Sequence[Any], sizes: Sequence[int], target_rows: int) -> list[Any]:
+def _aligned(client: Any, parts: Sequence[Any], cuts: Sequence[Target]) -> list[Any]:
     """Futures of `Held`, one for each target. Rows move to it once, from the partitions that have them.
 
     Targets that are neighbours are asked for on the same worker, so that its sums make few nodes.
     """
-    cuts = targets(sizes, target_rows)
-    taken = [(parts[number], first, end) for _, places in cuts for number, first, end in places]
-    cut, join, map_all = _unique("cut"), _unique("join"), workers.client.map
+    taken = [(parts[number], first, end) for _, _, places in cuts for number, first, end in places]
+    cut, join, map_all = _unique("cut"), _unique("join"), client.map
     names = [f"{cut}-{number}" for number in range(len(taken))]
     pieces = map_all(_piece, *zip(*taken, strict=True), key=names) if taken else []
     held: list[Any] = []
     whole = iter(pieces)
-    every = [(first, list(islice(whole, len(places)))) for first, places in cuts]
-    for owner, group in groupby(zip(owners(workers.n_threads(), len(cuts)), every, strict=True), itemgetter(0)):
-        firsts, some = zip(*(target for _, target in group), strict=True)
+    every = [(owner, first, list(islice(whole, len(places)))) for owner, first, places in cuts]
+    for owner, group in groupby(every, itemgetter(0)):
+        _, firsts, some = zip(*group, strict=True)
         names = [f"{join}-{first}" for first in firsts]
         held += map_all(_join, firsts, some, workers=owner, allow_other_workers=owner is not None, key=names)
     return held

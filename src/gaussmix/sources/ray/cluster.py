@@ -20,23 +20,20 @@ from gaussmix.sources.base import S, Source, T, log_pass
 from gaussmix.sources.files.base import About
 from gaussmix.sources.remote import (
     MOST_FITS,
-    TARGETS,
     Held,
     Remote,
     States,
     by_few,
     check_version,
-    leaves_of_target,
+    laid_out,
     merged,
-    owners,
-    targets,
     version_error,
 )
 from gaussmix.sources.traffic import Traffic
 from gaussmix.sources.waiting import awaited
 from gaussmix.version import package_version
 from gaussmix.waist.block import Block, nodes
-from gaussmix.waist.leaves import LEAF_ROWS, Tree
+from gaussmix.waist.leaves import Tree
 
 MOST_DEATHS = 3  # of workers in a task, or in a pass on one node
 WHO = "Ray worker", "nodes"  # and where gaussmix is needed, in messages
@@ -167,17 +164,15 @@ class Cluster(Remote):
         super().__init__()
         self._workers, self._about, self._key = workers, replace(about, n_rows=sum(sizes)), uuid4().hex
         self.n_rows, self.n_features, self.dtype = sum(sizes), len(about.names), about.dtype
-        n_tasks = TARGETS * len(workers.n_threads)
-        n_leaves = leaves_of_target(self.n_rows, self.n_features * self.dtype.itemsize, n_tasks)
-        cuts = targets(sizes, n_leaves * LEAF_ROWS)
-        self._nodes: Sequence[Any] = owners(workers.n_threads, len(cuts))
+        cuts = laid_out(sizes, self.n_features * self.dtype.itemsize, workers.n_threads)
+        self._nodes: Sequence[Any] = [node for node, *_ in cuts]
         joined = []
-        for node, (first, places) in zip(self._nodes, cuts, strict=True):
+        for node, first, places in cuts:
             some, bounds = [parts[number] for number, *_ in places], [(start, end) for _, start, end in places]
             join = partial(_joined, first, bounds, self._about, cut)
             joined.append(begun("join", join, *some, num_returns=2, scheduling_strategy=_on(node)))
         self._blocks = [block for block, _ in joined]
-        name = [f"with the rows from {first:,} on of {about.name}" for first, _ in cuts]
+        name = [f"with the rows from {first:,} on of {about.name}" for _, first, _ in cuts]
         flaws = workers.results([flaw for _, flaw in joined], name.__getitem__)
         self.flaw = next((flaw for flaw in flaws if flaw is not None), None)
 
@@ -220,7 +215,7 @@ class Cluster(Remote):
         def submit() -> Sequence[Any]:
             trees = self._visits(work, arguments, merged)
             actors = [self._workers.actor(node) for node in dict.fromkeys(self._nodes)]
-            while len(some := by_few(trees)) > 1:
+            while len(some := by_few(trees, self._node)) > 1:
                 trees = [actor.merge.remote(*each) for actor, each in zip(actors, some, strict=False)]
             return [actors[0].total.remote(*trees)]
 

@@ -431,6 +431,13 @@ def test_a_partition_without_numbers_is_named(values, kind, chosen, cluster):
         mixture().fit(open(frame, **chosen))
 
 
+def test_a_partition_that_lacks_a_column_is_named():
+    rows = pd.DataFrame({"a": np.arange(5.0), "b": np.arange(5.0) ** 2})
+    parts = [dask.delayed(rows if number != 3 else rows[["a"]]) for number in range(5)]
+    with pytest.raises(ValueError, match="partition 3 of the Dask frame has no column 'b'; it has 'a'"):
+        mixture().fit(dd.from_delayed(parts, meta=rows, verify_meta=False))
+
+
 def test_a_partition_of_nulls_alone_misses_cells(cluster):
     rows = pd.DataFrame({"a": np.arange(50.0) % 7, "b": np.arange(50.0) % 5})
     frame = dd.from_map(lambda number: rows.assign(b=None) if number == 1 else rows, range(3), meta=rows)
@@ -536,6 +543,19 @@ def test_sums_that_do_not_fit_are_refused_before_the_first_pass(table, cluster, 
     source = open(array_of(table[1], CUTS["a few"]))
     with pytest.raises(MemoryError, match=r"A pass brings 0.\d+ kB of sums .* This machine has 2 kB"):
         mixture().fit(source)
+
+
+def test_integers_that_merge_in_a_double_are_judged_by_all_rows():
+    """Each partition alone spans too little."""
+    frame = pd.DataFrame({"time": 17 * 10**17 + 5 * np.arange(1_000), "x": np.arange(1_000) % 7})
+    with pytest.raises(
+        ValueError, match=r"'time' .*holds integers of size 1.7e\+18 that differ by at most \d+: a double"
+    ):
+        GaussianMixture().fit(dd.from_pandas(frame, npartitions=3))
+    frame.loc[999, "time"] += 10**12
+    gm = GaussianMixture().fit(dd.from_pandas(frame, npartitions=3))
+    assert_same_fit(gm, GaussianMixture().fit(frame))
+    assert len(gm.predict(dd.from_pandas(frame[:9], npartitions=2)).compute()) == 9
 
 
 def test_neighbours_are_asked_for_on_one_worker():

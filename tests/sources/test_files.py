@@ -437,26 +437,64 @@ class TestColumns:
             pa.parquet.write_table(pa.table({"x1": integers[:, 0], "x2": integers[:, 1]}), path)
         else:
             np.save(path, np.asarray(integers, order=suffix[0]))
-        sentence = r"column 'x2' holds integers of size 1.15e\+18 that differ by at most 3: a double can't"
+        sentence = (
+            r"column ('x2'|1) \(counted from 0\), holds integers of size 1.15e\+18 that differ by at most 256: a d"
+        )
         with pytest.raises(ValueError, match=sentence):
-            open(path)
+            GaussianMixture().fit(path)
 
-    def test_large_integers_of_text_that_a_double_tells_apart(self, tmp_path):
-        """By all rows: the first batch of this file alone spans too little."""
-        path, times = tmp_path / "a.csv", 17 * 10**17 + 5 * np.arange(150_000)
-        last = times[-1] + 10**12  # nanoseconds of a quarter of an hour
-        path.write_text("time,x\n" + "".join(f"{time},{time % 7}\n" for time in times) + f"{last},NA\n")
-        found = open(path, missing=True).sample(200_000).rows
-        np.testing.assert_array_equal(found[:, 0], [*times, last])
+    @pytest.mark.filterwarnings("ignore:Best performing", "ignore:.* is slow to read")
+    @pytest.mark.parametrize("suffix", ["csv", "parquet"])
+    @pytest.mark.parametrize("memory", ["64 MB", SMALL])
+    def test_large_integers_that_a_double_tells_apart(self, suffix, memory, tmp_path):
+        """By all rows: the first batch of this file alone spans too little, and so do few rows that are predicted."""
+        path, times = tmp_path / f"a.{suffix}", 17 * 10**17 + 5 * np.arange(150_000)
+        times[-1] += 10**12  # nanoseconds of a quarter of an hour
+        table = pa.table({"time": times, "x": np.where(np.arange(150_000) == 149_999, np.nan, times % 7)})
+        (pa.parquet.write_table if suffix == "parquet" else pa.csv.write_csv)(table, path)
+        source = open(path, missing=True, memory=memory)
+        gm = GaussianMixture(max_iter=1, random_state=0).fit(source)
+        found = np.concatenate([block.rows.copy() for block in source.blocks()])
+        np.testing.assert_array_equal(found[:, 0], times)
         assert np.isnan(found[-1, 1])
+        pa.parquet.write_table(table.slice(0, 9), tmp_path / "few.parquet")
+        assert len(gm.predict(tmp_path / "few.parquet")) == 9
+
+    def test_large_integers_that_a_double_holds_exactly(self, tmp_path):
+        seconds = 10**9 * (17 * 10**8 + np.arange(5))  # in nanoseconds, multiples of 2**9
+        pa.parquet.write_table(pa.table({"a": seconds, "b": np.arange(5) % 3}), tmp_path / "a.parquet")
+        np.testing.assert_allclose(GaussianMixture().fit(tmp_path / "a.parquet").means_[0], [seconds[2], 0.8])
 
     @pytest.mark.parametrize("suffix", ["csv", "parquet"])
     def test_integers_that_merge_in_a_double_beside_a_null(self, suffix, tmp_path):
         path = tmp_path / f"a.{suffix}"
         table = pa.table({"a": [2**60, None, 2**60 + 1], "b": [1.0, 2.0, 3.0]})
         (pa.parquet.write_table if suffix == "parquet" else pa.csv.write_csv)(table, path)
-        with pytest.raises(ValueError, match=r"column 'a' holds integers of size 1\.15e"):
-            open(path, missing=True)
+        with pytest.raises(ValueError, match=r"column 'a' \(counted from 0\), holds integers of size 1\.15e"):
+            GaussianMixture().fit(path)
+
+    def test_columns_that_begin_empty(self, tmp_path):
+        """All rows tell what a column is, and not the first ones or the first file."""
+        rows = [f"{at % 7},,\n" for at in range(400_000)]
+        (tmp_path / "1.csv").write_text("a,b,c\n" + "".join(rows))
+        with pytest.warns(RuntimeWarning, match="left out column '[bc]': it is empty"):
+            assert open(tmp_path / "1.csv").feature_names == ("a",)
+        (tmp_path / "2.csv").write_text("a,b,c\n" + "".join(rows) + "3, 2.5,x\n")
+        for name in "2.csv", "*.csv":
+            with pytest.warns(RuntimeWarning, match="left out column 'c'"):
+                source = open(tmp_path / name, missing=True)
+            assert source.feature_names == ("a", "b")
+            *_, last = source.blocks()
+            assert last.rows[-1].tolist() == [3.0, 2.5]
+
+    def test_a_column_without_values_in_the_first_file_of_a_data_set(self, tmp_path):
+        tables = [pa.table({"a": [1.0, 2.0], "b": pa.nulls(2)}), pa.table({"a": [3.0, 5.0], "b": [2.0, 3.0]})]
+        for number, each in enumerate(tables):
+            pa.parquet.write_table(each, tmp_path / f"{number}.parquet")
+        assert open(pyarrow.dataset.dataset(tmp_path), missing=True).feature_names == ("a", "b")
+        pa.parquet.write_table(pa.table({"a": [1.0], "b": ["x"]}), tmp_path / "2.parquet")
+        with pytest.raises(ValueError, match=r"2.parquet, column 'b' of string, can't be read: Failed to parse"):
+            open(pyarrow.dataset.dataset(tmp_path), missing=True)
 
     def test_large_integers_beside_a_null_are_missing_values(self, tmp_path):
         pa.parquet.write_table(pa.table({"a": [2**60, None, 1]}), tmp_path / "a.parquet")

@@ -358,6 +358,18 @@ def test_a_part_of_nulls_alone_misses_cells(dtype):
         mixture().fit(open([*map(ray.put, parts)], **how))
 
 
+def test_nulls_alone_in_the_first_part_tell_no_type():
+    """All parts decide what a column is."""
+    rows = pd.DataFrame({"a": np.arange(50.0) % 7, "b": np.arange(50.0) % 5, "c": ["x"] * 50})
+    parts = [rows.assign(b=None, c=None), rows, rows]
+    expected = mixture().fit(pd.concat([rows.assign(b=np.nan), rows, rows])[["a", "b"]])
+    for data in ray.data.from_pandas(parts), [*map(ray.put, parts)]:
+        with pytest.warns(RuntimeWarning, match="left out column 'c': it holds text"):
+            assert_same_fit(mixture().fit(data), expected)
+    with pytest.warns(RuntimeWarning, match="left out column 'b': it is empty"):
+        assert mixture().fit([ray.put(part.assign(b=None)[["a", "b"]]) for part in parts]).n_features_in_ == 1
+
+
 def test_parts_before_the_first_row_are_left_out(whole):
     """Of those without rows the columns may have no types."""
     rows = pd.DataFrame(whole[:100, :3], columns=NAMES)

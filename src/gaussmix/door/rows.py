@@ -22,16 +22,19 @@ from gaussmix.numerics.rows import (
     LARGEST_WEIGHT,
     MERGED_FROM,
     SMALLEST_SPREAD,
+    UNMERGED,
     bad_cell,
     check_integers,
     extreme_rows,
     in_whole_steps,
     largest_of,
+    steps_of,
 )
 from gaussmix.sources.array import ArraySource
 from gaussmix.sources.base import Source
 from gaussmix.sources.findings import Cells, Fingerprint
 from gaussmix.sources.opening import is_table, open
+from gaussmix.waist.block import Block
 from gaussmix.waist.leaves import LEAF_ROWS
 
 MIN_ROWS = 2  # of a fit
@@ -104,6 +107,8 @@ def _fitted_to(estimator: BaseEstimator, X: Source, *, is_stream: bool) -> Sourc
             X.of_all(Fingerprint)  # by the pass that finds all else, and not by one of its own
         low, high = X.of_all(Cells).ends
         _check_ends(low, high, X.feature_names)
+        for column in X.integers:
+            _check_long(X, column, float(low[column]), float(high[column]))
     return check_columns(X, X.feature_names) if X.may_miss else X
 
 
@@ -275,6 +280,26 @@ def _check_spread(rows: Rows, integers: Mapping[int, NDArray[np.integer[Any]]], 
     for column, values in integers.items():
         if max(abs(low[column]), abs(high[column])) >= MERGED_FROM:
             check_integers(f"Input X, {column_named(column, names)},", values)
+
+
+def _check_long(source: Source, column: int, low: float, high: float) -> None:
+    """Raise ValueError where integers of a column, which lie between two doubles, may have merged in doubles.
+
+    Doubles that all are multiples of twice their distance were not rounded to get there.
+    """
+    step = steps_of(low, high)
+    if step and (low == high or source.sum_of(partial(_was_rounded, column=column, step=step))):
+        name, size = column_named(column, source.feature_names), max(abs(low), abs(high))
+        raise ValueError(
+            f"Input X, {name}, holds integers of size {size:.3g} that differ by at most {high - low + step:.0f}: a "
+            f"double can't tell them apart. {UNMERGED}"
+        )
+
+
+def _was_rounded(leaf: Block, column: int, step: float) -> np.bool_:
+    values = leaf.rows[:, column].astype(np.float64)
+    was_rounded: np.bool_ = (np.fmod(values[~np.isnan(values)], 2 * step) != 0).any()
+    return was_rounded
 
 
 def _integers(X: Any) -> Mapping[int, NDArray[np.integer[Any]]]:

@@ -19,6 +19,7 @@ LARGEST_WEIGHT = 1e150  # of all rows together
 SMALLEST_SPREAD = 1e-152  # a thousandth of its square still has all its digits
 MERGED_SHARE = 1e-8  # of a column's range: rounding integers by less leaves log densities good to about 1e-7
 MERGED_FROM = 2.0**53  # integers of this size may merge in a double
+UNMERGED = "Leave the column out if it only names rows, or subtract a constant from it first."
 
 
 def in_whole_steps(array: AnyArray) -> AnyArray:
@@ -95,17 +96,17 @@ def check_integers(column: str, integers: NDArray[Any]) -> None:
     if any((integers[part] % step).any() for part in pieces(integers.shape)):
         raise ValueError(
             f"{column} holds integers of size {largest:.3g} that differ by at most {high - low}: a double can't tell "
-            "them apart. Subtract a constant from the column first."
+            f"them apart. {UNMERGED}"
         )
 
 
-def deciding(integers: NDArray[np.int64]) -> list[int]:
-    """At most three of some integers, by which `check_integers` decides as by all: the ends, and one to be rounded."""
-    if not integers.size:
-        return []
-    ends = [int(integers.min()), int(integers.max())]
-    step = int(np.spacing(float(max(map(abs, ends)))))
-    return ends if step <= 1 else [*ends, *integers[integers % step != 0][:1].tolist()]
+def steps_of(low: float, high: float) -> float:
+    """The distance of doubles of the size of integers between two doubles; 0 where they may be taken for these."""
+    largest = max(abs(low), abs(high))
+    if not largest >= MERGED_FROM:
+        return 0.0
+    step = float(np.spacing(largest))
+    return step if step > MERGED_SHARE * (high - low) else 0.0
 
 
 def extreme_rows(rows: Rows, row_weight: Array | None = None) -> NDArray[np.intp]:

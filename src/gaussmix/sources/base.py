@@ -76,6 +76,7 @@ class Source(ABC):
     dtype : float32 or float64, the type of the rows in every block.
     feature_names : of the columns; None where they have none.
     may_miss : cells may be missing: NaN.
+    integers : places of the columns whose numbers were integers of 64 bits, which may have merged in a double.
     has_errors : blocks say how large measurement errors are.
     has_log_prior : blocks say what is known of the components of their rows.
     memory : bytes for the states beside blocks; those for which there is no room are made anew in every pass.
@@ -88,6 +89,7 @@ class Source(ABC):
     dtype: np.dtype[Any]
     feature_names: tuple[str, ...] | None = None
     may_miss: bool = False
+    integers: Sequence[int] = ()
     has_errors: bool = False
     has_log_prior: bool = False
     memory: float = inf

@@ -9,7 +9,7 @@ import numpy as np
 
 from gaussmix.numerics.arrays import Array, Rows
 from gaussmix.sources.base import Source
-from gaussmix.sources.files.base import LARGEST_CHUNK, Reader, check_columns, opened
+from gaussmix.sources.files.base import LARGEST_CHUNK, Reader, check_columns, long_integers, opened
 from gaussmix.sources.opening import Request
 from gaussmix.waist.block import Block
 from gaussmix.waist.leaves import LEAF_ROWS
@@ -36,6 +36,7 @@ class _DatasetReader(Reader):
         self.n_rows, self.weights, self.may_miss = len(data), asked.weights, asked.missing
         self.names = list(asked.columns or (name for name in every if name != asked.weights))
         self.dtype = np.dtype(np.float32 if data.dtype == np.float32 else np.float64)
+        self.integers = long_integers([data.dtype] * len(self.names))
         self._places = None if self.names == every else [every.index(name) for name in self.names]
         self._weight_place = None if asked.weights is None else every.index(asked.weights)
 

@@ -135,7 +135,7 @@ class LazySource(Source):
         read: Callable[[], Source],
     ) -> None:
         self.n_features, self.dtype, self.may_miss = len(about.names), about.dtype, about.may_miss
-        self.feature_names = tuple(about.names) if about.has_names else None
+        self.feature_names, self.integers = tuple(about.names) if about.has_names else None, about.integers
         self._name, self._results, self._read = about.name, results, read
 
     @cached_property

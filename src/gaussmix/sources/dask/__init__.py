@@ -17,7 +17,7 @@ from gaussmix.errors import listed, warn
 from gaussmix.numerics.arrays import Array, Rows
 from gaussmix.sources.base import Source
 from gaussmix.sources.dask.cluster import loaded
-from gaussmix.sources.files.base import About, Reader, check_columns, opened
+from gaussmix.sources.files.base import About, Reader, check_columns, long_integers, opened
 from gaussmix.sources.opening import Request
 from gaussmix.sources.remote import LazySource
 from gaussmix.waist.block import Block
@@ -92,7 +92,7 @@ class PartReader(Reader):
     def __init__(self, table: Table) -> None:
         about, self._table = table.about, table
         self.name, self.names, self.dtype, self.weights = about.name, about.names, about.dtype, about.weights
-        self.has_names, self.may_miss = about.has_names, about.may_miss
+        self.has_names, self.may_miss, self.integers = about.has_names, about.may_miss, about.integers
         self.n_rows = sum(table.sizes or dask.compute(*[part.n_rows for part in table.parts]))
 
     def parts(self) -> Iterator[Block]:
@@ -123,7 +123,8 @@ def _of_array(data: Any, asked: Request) -> Table:
     chunks = data.rechunk({1: -1}).to_delayed().ravel()
     sizes = None if np.isnan(data.chunks[0]).any() else list(data.chunks[0])
     parts = [dask.delayed(numbers, pure=False)(chunk, number) for number, chunk in enumerate(chunks)]
-    return Table(About("the Dask array", names, weights, dtype, 0, asked.missing, has_names=False), parts, sizes)
+    integers = long_integers([data.dtype] * len(names))
+    return Table(About("the Dask array", names, weights, dtype, 0, asked.missing, False, integers), parts, sizes)
 
 
 def _of_frame(data: Any, asked: Request) -> Table:
@@ -144,7 +145,8 @@ def _of_frame(data: Any, asked: Request) -> Table:
     parts = [dask.delayed(numbers, pure=False)(part, number) for number, part in enumerate(kept.to_delayed())]
     has_names = all(isinstance(name, str) for name in names)
     left_out = [] if columns else [str(name) for name in every if name not in (*numeric, weights)]
-    about = About("the Dask frame", names, weights, dtype, 0, asked.missing, has_names)
+    integers = long_integers(_numpy_type(data.dtypes[name]) for name in names)
+    about = About("the Dask frame", names, weights, dtype, 0, asked.missing, has_names, integers)
     return Table(about, parts, None, left_out)
 
 
@@ -174,6 +176,7 @@ def _numbers_of_array(
 def _numbers_of_frame(frame: Any, number: int, names: Sequence[Any], weights: Any, dtype: Any) -> Block:
     from pandas.api.types import infer_dtype  # which arrays do without
 
+    check_columns(f"partition {number} of the Dask frame", list(frame.columns), names, weights)
     for name in (*names, *([weights] if weights is not None else ())):
         if _kind(frame[name].dtype) in "biuf":
             continue

@@ -15,15 +15,16 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from gaussmix.numerics.arrays import Array, Rows
-from gaussmix.numerics.rows import check_integers
-from gaussmix.sources.files.base import Reader, check_columns
+from gaussmix.sources.files.base import About, Reader, check_columns
 from gaussmix.sources.files.paths import Stamps
 from gaussmix.sources.files.stores import AT_ONCE, at_once, stored_in
 from gaussmix.sources.tables import Files
 from gaussmix.sources.tables.arrow_table import ZSTD, codec_of
-from gaussmix.sources.tables.base import INDEX, batch_rows, first_line, is_numeric, kind_of, whole
+from gaussmix.sources.tables.base import INDEX, batch_rows, first_line, is_numeric, kind_of, typed, whole
 from gaussmix.sources.tables.typed_table import is_slow
 from gaussmix.waist.block import Block
+
+_LONG = pa.int64(), pa.uint64()
 
 
 class Columns:
@@ -51,6 +52,11 @@ class Columns:
         self.notices = unfit + [f"left out {why}" for why in whys]
         is_single = all(schema.field(column).type in (pa.float32(), pa.float16()) for column in self.names)
         self.dtype = np.dtype(np.float32 if is_single else np.float64)
+        self.integers: Sequence[int] = [at for at, name in enumerate(self.names) if schema.field(name).type in _LONG]
+
+    def about(self, *, may_miss: bool, has_names: bool = True) -> About:
+        """The same as is sent to other processes."""
+        return About(self.name, self.names, self.weights, self.dtype, 0, may_miss, has_names, self.integers)
 
     @property
     def read_columns(self) -> list[str]:
@@ -64,10 +70,8 @@ class Columns:
             column = batch.column(name)
             if pa.types.is_decimal(column.type) or pa.types.is_boolean(column.type):
                 column = pc.cast(column, pa.float64())
-            if pa.types.is_integer(column.type):
-                check_integers(f"{self.name}, column {name!r}", whole(column.drop_null()))
-                if column.null_count:
-                    column = pc.cast(column, pa.float64(), safe=False)
+            if pa.types.is_integer(column.type) and column.null_count:
+                column = pc.cast(column, pa.float64(), safe=False)
             target[...] = whole(column)
 
     def block(self, table: pa.Table | pa.RecordBatch) -> Block:
@@ -142,8 +146,11 @@ class DatasetReader(BatchReader):
         files = getattr(dataset, "files", ())
         self.stamps = Stamps([Path(file) for file in files if Path(file).exists()])
         self._stored = [] if self.stamps.identity else [stored_in(dataset.filesystem, file) for file in files]
-        super().__init__(name, dataset.schema, columns, weights)
         fragments = self._fragments()
+        schema = typed(dataset.schema, (fragment.physical_schema for fragment in fragments))
+        if schema is not dataset.schema:
+            self._dataset = dataset = dataset.replace_schema(schema)
+        super().__init__(name, schema, columns, weights)
         self.is_slow = any(at_once(partial(_is_slow, fragment, self.read_columns) for fragment in fragments))
         self._at_once = 1
         if self._stored:
@@ -161,6 +168,8 @@ class DatasetReader(BatchReader):
         scanner = self._dataset.scanner(fragment_readahead=self._at_once, batch_readahead=n_batches, **how)
         try:
             yield from scanner.to_batches()
+        except pa.ArrowInvalid as error:
+            raise ValueError(f"{self._unlike() or self.name} can't be read: {first_line(error)}.") from None
         except OSError as error:
             number = ENOENT if isinstance(error, FileNotFoundError) else error.errno or EIO
             raise OSError(number, f"can't be read: {first_line(error)}", self.name) from None
@@ -172,6 +181,14 @@ class DatasetReader(BatchReader):
                 return f"{getattr(fragment, 'path', '') or self.name}, row {row}"
             row -= n_rows
         return super().place(row)
+
+    def _unlike(self) -> str | None:
+        """The first file with a column that holds no numbers, and this column, where there is one."""
+        for fragment in self._fragments():
+            for field in fragment.physical_schema:
+                if field.name in self.read_columns and not (is_numeric(field.type) or pa.types.is_null(field.type)):
+                    return f"{getattr(fragment, 'path', '') or self.name}, column {field.name!r} of {field.type},"
+        return None
 
     def _fragments(self) -> list[Any]:
         """The parts of the data set; none where rows are filtered, so that theirs are others."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from errno import EIO
@@ -43,6 +43,7 @@ class About:
     n_rows: int = 0
     may_miss: bool = False
     has_names: bool = True
+    integers: Sequence[int] = ()
 
     def only(self, columns: Sequence[int] | None) -> About:
         """Of the table with the columns at some places; None for all."""
@@ -78,6 +79,7 @@ class Reader(ABC):
     order: str = "F"  # "C" or "F", how rows lie in the buffers that cursors fill fastest
     has_names: bool = True  # whether the names are the table's own
     may_miss: bool = False  # cells of features may be missing
+    integers: Sequence[int] = ()  # as for `Source`
     stamps: Stamps = Stamps(())  # of the files, which may not change; none for other tables
 
     @abstractmethod
@@ -158,6 +160,7 @@ class FileSource(Source):
         self.n_rows, self.n_features, self.dtype = reader.n_rows, len(reader.names), reader.dtype
         self.feature_names = tuple(reader.names) if reader.has_names else None
         self.reader, self.memory, self.may_miss = reader, memory // 4, reader.may_miss
+        self.integers = reader.integers
         most = max(min(LARGEST_CHUNK, memory // (4 * N_BUFFERS)) // reader.bytes_of(LEAF_ROWS), 1)
         self._chunk_rows = min(1 << (most.bit_length() - 1), count_leaves(self.n_rows)) * LEAF_ROWS
 
@@ -255,8 +258,13 @@ def opened(reader: Reader, memory: int) -> Source:
     source = ArraySource(block.rows, block.row_weight)
     _check_some_weight(reader, source.profile)
     source.feature_names = tuple(reader.names) if reader.has_names else None
-    source.may_miss = reader.may_miss
+    source.may_miss, source.integers = reader.may_miss, reader.integers
     return source
+
+
+def long_integers(dtypes: Iterable[Any]) -> list[int]:
+    """The places of columns, of types of NumPy, whose integers may merge in a double."""
+    return [place for place, dtype in enumerate(dtypes) if dtype.kind in "iu" and dtype.itemsize == 8]
 
 
 def _check_some_weight(reader: Reader, profile: Profile) -> None:

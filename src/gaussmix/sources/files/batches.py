@@ -136,6 +136,7 @@ def _copied(table: BatchReader, path: Path) -> NpyReader:
     """A reader of the numbers of a table that a file is a copy of."""
     reader = NpyReader([path], table.read_columns, table.names, table.weights, table.dtype)
     reader.name, reader.origin, reader.has_names = table.name, table, table.has_names
+    reader.integers = table.integers
     return reader
 
 

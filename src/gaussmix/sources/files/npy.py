@@ -14,8 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gaussmix.numerics.arrays import Array, Rows
-from gaussmix.numerics.rows import check_integers
-from gaussmix.sources.files.base import Reader, check_columns, opened
+from gaussmix.sources.files.base import Reader, check_columns, long_integers, opened
 from gaussmix.sources.files.paths import Stamps, files_of
 
 if TYPE_CHECKING:
@@ -112,6 +111,7 @@ class NpyReader(Reader):
         self.weight_place = None if weights is None else every.index(weights)
         self.n_rows = sum(file.n_rows for file in self.files)
         self.dtype = dtype or np.dtype(np.float32 if first.dtype == np.float32 else np.float64)
+        self.integers = long_integers([first.dtype] * len(self.names))
         self.is_whole = self.places == list(range(first.n_columns)) and first.dtype == self.dtype
         self.order = "F" if first.is_by_columns or not self.is_whole else "C"
         self.stamps = Stamps([file.path for file in self.files])
@@ -124,11 +124,11 @@ class NpyReader(Reader):
     def put_part(self, part: _Open, first: int, rows: Rows, row_weight: Array | None) -> None:
         file, size = part.file, part.file.dtype.itemsize
         if file.is_by_columns:
-            wanted = [*zip(self.names, self.places, rows.T, strict=True)]
-            if row_weight is not None and self.weights is not None and self.weight_place is not None:
-                wanted.append((self.weights, self.weight_place, row_weight))
-            for name, place, column in wanted:
-                part.read((place * file.n_rows + first) * size, column, name)
+            wanted = [*zip(self.places, rows.T, strict=True)]
+            if row_weight is not None and self.weight_place is not None:
+                wanted.append((self.weight_place, row_weight))
+            for place, column in wanted:
+                part.read((place * file.n_rows + first) * size, column)
             return None
         width = file.n_columns * size
         if self.is_whole:
@@ -138,8 +138,6 @@ class NpyReader(Reader):
         for start in range(0, len(rows), step):
             piece = buffer[: min(step, len(rows) - start)]
             part.read((first + start) * width, piece)
-            for name, place in zip(self.names, self.places, strict=True):
-                check_integers(f"{file.path}, column {name!r}", piece[:, place])
             rows[start : start + len(piece)] = piece[:, self.places]
             if row_weight is not None:
                 row_weight[start : start + len(piece)] = piece[:, self.weight_place]
@@ -167,13 +165,12 @@ class _Open(NamedTuple):
     stream: FileIO
     n_rows: int
 
-    def read(self, at: int, target: NDArray[Any], column: str | None = None) -> None:
-        """Read numbers from a place on into an array; those of one column are converted where their type is another."""
+    def read(self, at: int, target: NDArray[Any]) -> None:
+        """Read numbers from a place on into an array, converted where their type is another."""
         file, stream = self.file, self.stream
         if target.dtype != file.dtype or not target.flags.c_contiguous:
             numbers = np.empty(target.shape, file.dtype)
             self.read(at, numbers)
-            check_integers(f"{file.path}, column {column!r}", numbers)
             target[...] = numbers
             return
         stream.seek(file.start + at)

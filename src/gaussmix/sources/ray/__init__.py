@@ -19,7 +19,7 @@ from gaussmix.sources.files.base import About
 from gaussmix.sources.opening import Request
 from gaussmix.sources.ray.cluster import Workers, begun, loaded
 from gaussmix.sources.remote import LazySource
-from gaussmix.sources.tables.base import invented_names
+from gaussmix.sources.tables.base import invented_names, typed
 from gaussmix.waist.block import Block
 
 RESULT = "result"  # the column that predictions add to a data set
@@ -54,27 +54,15 @@ class Table:
         schema, has_names = getattr(data.schema(), "base_schema", None) if is_set else None, True
         if isinstance(schema, pa.Schema) and pa.null() not in schema.types:
             schema = _flat(schema.empty_table()).schema
-        else:  # of references, of frames of pandas, or of a block without rows
-            schema, has_names = _schema_of_first(data.limit(1).to_arrow_refs() if is_set else data, name)
+        else:  # of references, of frames of pandas, of nulls alone, or of a block without rows
+            schema, has_names = _schema_of(data, name)
         found = Columns(name, schema, asked.columns, asked.weights)
-        about = About(name, found.names, found.weights, found.dtype, 0, asked.missing, has_names)
-        return cls(data, found, about, len(schema))
+        return cls(data, found, found.about(may_miss=asked.missing, has_names=has_names), len(schema))
 
     def load(self) -> Source:
         """The rows, checked, on the nodes."""
         count = partial(_count, columns=self.columns, n_columns=self.n_columns)
-        return loaded(self._parts(), self.about, count, partial(_block, columns=self.columns))
-
-    def _parts(self) -> Sequence[Any]:
-        """References of arrays or tables, in the order of the rows."""
-        if not _is_set(self.data):
-            return list(self.data)
-        options = self.data.context.execution_options
-        before, options.preserve_order = options.preserve_order, True
-        try:
-            return list(type(self.data).copy(self.data).to_arrow_refs())  # the copy does not keep what is computed
-        finally:
-            options.preserve_order = before
+        return loaded(_parts(self.data), self.about, count, partial(_block, columns=self.columns))
 
     def per_row(self, task: Callable[[Block], NDArray[Any]], dtype: Any, shape: tuple[int, ...]) -> Any:
         """What a task returns for rows: a data set with a column more, or a reference for each part."""
@@ -88,6 +76,18 @@ class Table:
 
 def _is_set(data: Any) -> bool:
     return hasattr(data, "to_arrow_refs")
+
+
+def _parts(data: Any) -> Sequence[Any]:
+    """References of arrays or tables, in the order of the rows."""
+    if not _is_set(data):
+        return list(data)
+    options = data.context.execution_options
+    before, options.preserve_order = options.preserve_order, True
+    try:
+        return list(type(data).copy(data).to_arrow_refs())  # the copy does not keep what is computed
+    finally:
+        options.preserve_order = before
 
 
 def _table(part: Any, where: str) -> pa.Table:
@@ -118,16 +118,29 @@ def _flat(table: pa.Table) -> pa.Table:
     return pa.table(columns)
 
 
-def _schema_of_first(parts: Sequence[Any], name: str) -> tuple[pa.Schema, bool]:
-    """The schema of the first part that has rows, and whether its columns have names of their own."""
+def _schema_of(data: Any, name: str) -> tuple[pa.Schema, bool]:
+    """The schema of the first part that has rows, and whether its columns have names of their own.
+
+    Columns of nulls alone have the type that they have in the next part with values. All parts are looked at where
+    there are such columns.
+    """
+    parts = data.limit(1).to_arrow_refs() if _is_set(data) else data
     if not parts:
         raise ValueError(f"{name} has no rows.")
     workers, found = Workers(name), list[tuple[pa.Schema, bool, int]]()
     for number, part in enumerate(parts):
-        found += workers.results([begun("look", _schema, part, number, name)])
+        found += workers.results(
+            [begun("look", _schema, part, number, name)], f"with partition {number} of {name}".format
+        )
         if found[-1][-1]:
-            return found[-1][:2]
-    return found[0][:2]
+            break
+    schema, has_names, n_rows = found[-1] if found[-1][-1] else found[0]
+    if n_rows and pa.null() in schema.types:
+        every = [begun("look", _schema, part, number, name) for number, part in enumerate(_parts(data))]
+        schema = typed(
+            schema, (other for other, _, _ in workers.results(every, f"with partition {{}} of {name}".format))
+        )
+    return schema, has_names
 
 
 def _schema(part: Any, number: int, name: str) -> tuple[pa.Schema, bool, int]:

@@ -58,7 +58,7 @@ class Table:
             raise TypeError("A frame of pandas on Spark takes no columns of results: call to_spark() first.")
         schema = pa.schema([(field.name, to_arrow_type(field.dataType)) for field in frame.schema.fields])
         found = _Columns("the Spark frame", schema, asked.columns, asked.weights)
-        return cls(frame, found, About(found.name, found.names, found.weights, found.dtype, 0, asked.missing))
+        return cls(frame, found, found.about(may_miss=asked.missing))
 
     @cached_property
     def is_of_files(self) -> bool:

@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 from gaussmix.errors import counted, listed
 from gaussmix.sources.files.paths import EXTENSIONS, Stamps, files_of
 from gaussmix.sources.tables.arrow_table import read_arrow
-from gaussmix.sources.tables.base import STANDARD, BadTable, Dialect, Input, Table
+from gaussmix.sources.tables.base import STANDARD, BadTable, Dialect, Input, Table, typed
 from gaussmix.sources.tables.csv_table import read_csv
 from gaussmix.sources.tables.typed_table import read_npy, read_parquet
 
@@ -132,7 +132,7 @@ class Files(Table):
 
     @property
     def schema(self) -> pa.Schema:
-        schema = self.tables[0].schema
+        schema = typed(self.tables[0].schema, (table.schema for table in self.tables[1:]))
         return schema if self.names == tuple(schema.names) else pa.schema([schema.field(name) for name in self.names])
 
     @property

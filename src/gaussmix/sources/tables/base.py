@@ -322,6 +322,17 @@ def is_numeric(kind: Any) -> bool:
     return any(is_kind(kind) for is_kind in (types.is_integer, types.is_floating, types.is_decimal, types.is_boolean))
 
 
+def typed(schema: pa.Schema, others: Iterable[pa.Schema]) -> pa.Schema:
+    """The schema with a type for columns of nulls alone: that of the first other schema that has one."""
+    for other in others if any(map(pa.types.is_null, schema.types)) else ():
+        for place, field in enumerate(schema):
+            if pa.types.is_null(field.type) and field.name in other.names:
+                schema = schema.set(place, other.field(field.name))
+        if not any(map(pa.types.is_null, schema.types)):
+            break
+    return schema
+
+
 def kind_of(kind: Any) -> str:
     """What the values of a type that is not numeric are, as the end of a sentence."""
     if pa.types.is_null(kind):

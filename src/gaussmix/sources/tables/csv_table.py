@@ -12,14 +12,11 @@ from io import BufferedReader, RawIOBase, TextIOWrapper
 from itertools import islice
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from numpy.typing import NDArray
 from pyarrow import csv as arrow_csv
 
 from gaussmix.errors import counted, quoted
-from gaussmix.numerics.rows import MERGED_FROM, check_integers, deciding
 from gaussmix.numerics.threads import cached_property
 from gaussmix.sources.tables.base import (
     BadTable,
@@ -27,11 +24,11 @@ from gaussmix.sources.tables.base import (
     Input,
     Table,
     check_names,
-    doubles,
     first_line,
     invented_names,
     kind_of,
     reading,
+    typed,
 )
 
 _DELIMITERS = ",;\t|"
@@ -47,7 +44,6 @@ _MARKS = {b"\xef\xbb\xbf": "utf-8", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"
 _WESTERN = "cp1252"  # what Excel writes as CSV in Western Europe and America
 _LONGEST_HEADER = 1000  # lines, of a header whose quoted names go on over several
 _TOLD_BY = 20  # records, which show what the delimiter is
-_INTEGER = "^-?([0-9]{1,18}|[0-8][0-9]{18}|9[01][0-9]{17})$"  # in 64 bits, without the very largest
 _NAMED = re.compile(r'"?sep=(.)"?', re.IGNORECASE)  # Excel's first line
 
 
@@ -73,7 +69,7 @@ class CsvTable(Table):
                 schema = schema.set(place, field.with_type(pa.float64()))
         if all(pa.types.is_null(kind) for kind in schema.types) and next(self._data(), None) is None:
             raise BadTable(f"{self.name} has a header but no rows.")
-        return schema
+        return typed(schema, self._later_types([field.name for field in schema if pa.types.is_null(field.type)]))
 
     def batches(self, columns: Sequence[str], numbers: Collection[str] = ()) -> Iterator[pa.RecordBatch]:
         types = dict.fromkeys(columns, pa.string())
@@ -81,30 +77,23 @@ class CsvTable(Table):
             kind = self.schema.field(name).type
             types[name] = kind if pa.types.is_boolean(kind) else pa.float64()
         grouped = [name for name in numbers if self.thousands and pa.types.is_floating(types[name])]
-        large = {name: list[int]() for name in numbers if name in self._large}
-        types |= dict.fromkeys((*grouped, *large), pa.string())
+        types |= dict.fromkeys(grouped, pa.string())
         with self._reading(numbers), self._stream(columns, types) as batches:
             for batch in batches:
-                for name in (*grouped, *large):
+                for name in grouped:
                     place = columns.index(name)
-                    cells = batch.column(place)
-                    if name in large:
-                        large[name] += deciding(self._integers(cells))
-                    batch = batch.set_column(place, name, self._ungrouped(cells))
+                    batch = batch.set_column(place, name, self._ungrouped(batch.column(place)))
                 yield batch
-        for name, values in large.items():
-            check_integers(f"{self.name}, column {name!r}", np.array(values, np.int64))
 
-    @cached_property
-    def _large(self) -> list[str]:
-        """The columns whose first rows hold integers that may merge in a double."""
-        names = [field.name for field in self.schema if pa.types.is_integer(field.type)]
-        if not names:
-            return []
-        with self._reading(), self._stream(names) as batches:
-            first = next(iter(batches))
-        sizes = {name: np.abs(doubles(first.column(name).drop_null())) for name in names}
-        return [name for name, each in sizes.items() if each.max(initial=0.0) >= MERGED_FROM]
+    def _later_types(self, names: Sequence[str]) -> Iterator[pa.Schema]:
+        """What columns that begin empty hold where they have their first values."""
+        with self._reading(), self._stream(names, dict.fromkeys(names, pa.string())) as batches:
+            for batch in batches:
+                firsts = {name: self._present(batch.column(name)).drop_null()[:1].to_pylist() for name in names}
+                kinds = {name: self._is_number(text) for name, first in firsts.items() for text in first}
+                yield pa.schema(
+                    [(name, pa.float64() if is_number else pa.string()) for name, is_number in kinds.items()]
+                )
 
     def unlike(self, other: Table) -> str | None:
         """Types of text are guesses."""
@@ -204,11 +193,6 @@ class CsvTable(Table):
         """Text without blanks around it; null where a number is missing."""
         text = pc.utf8_trim_whitespace(cells)
         return pc.if_else(pc.is_in(text, value_set=pa.array(self.missing)), pa.scalar(None, pa.string()), text)
-
-    def _integers(self, cells: pa.Array) -> NDArray[np.int64]:
-        """The integers among texts."""
-        text = self._present(cells).drop_null()
-        return np.array(pc.cast(text.filter(pc.match_substring_regex(text, _INTEGER)), pa.int64()))
 
     def _ungrouped(self, cells: pa.Array) -> pa.Array:
         """Text as numbers; raises ArrowInvalid where it is none."""

@@ -321,7 +321,7 @@ def test_what_is_no_table_of_numbers_is_refused(spark, whole):
         open(frame, columns=["a", "text"])
     with pytest.raises(ValueError, match="the Spark frame has no rows"):
         mixture().fit(frame.select("a").limit(0))
-    with pytest.raises(ValueError, match="column 'long' holds integers"):
+    with pytest.raises(ValueError, match=r"column 'long' .*holds integers"):
         mixture().fit(frame.select("long").coalesce(1))
     gm = mixture().fit(whole[:1000, :-1])
     with pytest.raises(ValueError, match="X has 1 features, but GaussianMixture is expecting 3"):
@@ -610,6 +610,15 @@ def test_a_file_that_is_gone_is_named(spark, whole, tmp_path):
     (folder / "part 1.parquet").unlink()
     with pytest.raises(FileNotFoundError, match=r"is gone or was written anew; read the frame again: 'file:.*1\.p"):
         mixture().fit(frame)
+
+
+def test_a_file_of_another_type_is_named(spark, whole, tmp_path):
+    for number in range(2):
+        column = whole[:9, 0] if number == 0 else np.arange(9)
+        pq.write_table(pa.table({"a": column, "b": whole[:9, 1]}), tmp_path / f"{number}.parquet")
+    sentence = "1.parquet, column 'a': it holds INT64, and the Spark frame double: all files must have the same columns"
+    with pytest.raises(ValueError, match=sentence):
+        mixture().fit(spark.read.parquet(str(tmp_path)))
 
 
 def test_results_beyond_the_limit_of_spark_are_told(spark):

@@ -28,6 +28,10 @@ _DEATHS = re.compile(
     r"Task (\d+) in stage \S+ failed (\d+) times.*?(Python worker exited|ExecutorLostFailure)", re.DOTALL
 )
 _GONE = re.compile(r"FILE_NOT_EXIST\] Encountered error while reading file (\S+?)\.? ")
+_UNLIKE = re.compile(
+    r"DATA_TYPE_MISMATCH\] Encountered error while reading file (\S+)\. .*? column \[(.*?)\]\. "
+    r"Expected Spark type (\S+), actual Parquet type (\S+)\. "
+)
 Batches = Iterable[pa.RecordBatch]
 
 
@@ -52,6 +56,7 @@ def answered(frame: Any, doing: str) -> pa.Table:
     ImportError : an executor has no gaussmix, or another version.
     RuntimeError : workers died again and again with a partition.
     FileNotFoundError : a file of the frame is gone.
+    ValueError : a file has a column of another type.
     MemoryError : the rows are more than `spark.driver.maxResultSize`.
     """
     session, tag, work = frame.sparkSession, f"gaussmix-{uuid4().hex}", Future[pa.Table]()
@@ -133,6 +138,13 @@ def _told(error: str) -> Exception | None:
     if gone is not None:
         reason = "a file of the Spark frame is gone or was written anew; read the frame again"
         return FileNotFoundError(ENOENT, reason, gone[1])
+    unlike = _UNLIKE.search(error)
+    if unlike is not None:
+        file, column, wanted, found = unlike.groups()
+        return ValueError(
+            f"{file}, column {column!r}: it holds {found}, and the Spark frame {wanted}: all files must have the same "
+            "columns."
+        )
     if "spark.driver.maxResultSize" in error:
         return MemoryError(
             "The results of a pass are more than spark.driver.maxResultSize allows. Set it higher or to 0, which is no "

@@ -8,7 +8,7 @@ import pytest
 
 from gaussmix.covariances.dense import composed
 from gaussmix.families import FAMILIES, family_named
-from gaussmix.families.common_axes import OTHER_AXES, spectra_along, with_other_axes
+from gaussmix.families.common_axes import OTHER_AXES, spectra_along
 from gaussmix.families.volume import RUNAWAY, equal_volumes, reciprocal, settled_volumes
 from gaussmix.numerics.axes import _rounds, principal_axes, shared_axes
 from gaussmix.numerics.elementary import exponential, geometric_mean
@@ -100,7 +100,7 @@ def test_the_axes_of_the_largest_components_are_tried(rng):
     axes = np.linalg.qr(rng.normal(size=(10, 3, 3)))[0]
     second = degrees[:, None, None] * composed(axes, np.tile([9.0, 4.0, 1.0], (10, 1)))
     scatter = Scatter(degrees, second, 3, FAMILIES["VVE"].need(None))
-    tried = with_other_axes(scatter, lambda spectra, degrees: spectra / degrees[:, None])
+    tried = [each.each for each in FAMILIES["VVE"].other_initial_covariances(scatter)]
     assert len(tried) == 1 + OTHER_AXES.most_components
     for k, own in enumerate(second / degrees[:, None, None]):  # which a component keeps along its own axes
         assert (min(np.abs(each[k] / OTHER_AXES.soft - own).max() for each in tried) < 1e-9) == (degrees[k] > 5.0)
@@ -113,7 +113,7 @@ def test_the_axes_of_the_largest_components_are_tried(rng):
 def test_other_axes_are_tried_where_components_could_differ_in_them(n_components, n_features, expected, rng):
     degrees, second = random_scatters(rng, n_components, n_features)
     scatter = Scatter(degrees, second, n_features, FAMILIES["VVE"].need(None))
-    assert len(with_other_axes(scatter, lambda spectra, degrees: spectra / degrees[:, None])) == expected
+    assert len(FAMILIES["VVE"].other_initial_covariances(scatter)) == expected
 
 
 @pytest.mark.parametrize(("ratio", "have_limit"), [(1.02, False), (1.005, True)])

@@ -65,8 +65,7 @@ class Births:
     @cached_property
     def _scale(self) -> Array:
         """Standard deviations of the sample, (n_features,), data units; not 0."""
-        scale: Array = np.sqrt(np.maximum(self.sample.filled.var(axis=0), np.finfo(np.float64).tiny))
-        return scale
+        return np.sqrt(np.maximum(self.sample.filled.var(axis=0), np.finfo(np.float64).tiny))
 
     def born(self, q: Approximation, labels: NDArray[np.int64], chosen: Places) -> tuple[Approximation, Places] | None:
         """The posterior with two halves for each chosen component, and what each was a half of, or −1; None for none.
@@ -227,5 +226,4 @@ def _evenly(places: Places, most: int) -> Places:
     """At most so many of the places, at equal distances."""
     if len(places) <= most:
         return places
-    chosen: Places = places[(2 * np.arange(most) + 1) * len(places) // (2 * most)]
-    return chosen
+    return places[(2 * np.arange(most) + 1) * len(places) // (2 * most)]

@@ -318,12 +318,10 @@ class NativeEngine(Runner):
         return suits_single(parameters)
 
     def log_density(self, block: Block, parameters: Parameters) -> Array:
-        density: Array = self._evaluate(block, parameters, LOG_DENSITY)
-        return density
+        return self._evaluate(block, parameters, LOG_DENSITY)
 
     def component_log_density(self, block: Block, parameters: Parameters) -> Array:
-        log_joint: Array = self._evaluate(block, parameters, COMPONENTS)
-        return log_joint
+        return self._evaluate(block, parameters, COMPONENTS)
 
     def responsibilities(self, block: Block, parameters: Parameters) -> Array:
         shared: Array = self._evaluate(block, parameters, RESPONSIBILITIES)

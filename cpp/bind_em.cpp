@@ -201,6 +201,34 @@ HalvesResult bound_halved(const Target& target, const Contiguous<double, 2>& row
             released(mixture.factors)};
 }
 
+Result<double> bound_gains_of_halves(const Target& target, const Contiguous<double, 2>& rows,
+                                     const Contiguous<double, 1>& middle, const Contiguous<double, 2>& whitening,
+                                     const Contiguous<double, 1>& weights, const Contiguous<double, 2>& means,
+                                     const Contiguous<double, 3>& factors) {
+    const auto n_rows = static_cast<Index>(rows.shape(0)), d = static_cast<Index>(rows.shape(1));
+    const std::size_t n = rows.shape(1);
+    require(n_rows > 0 && d > 0 && middle.size() == n && whitening.size() == n * n && weights.size() == 2 &&
+                means.size() == 2 * n && factors.size() == 2 * n * n,
+            "the halves do not fit the rows");
+    const auto numbers = [](const auto& array) { return Numbers(array.data(), array.data() + array.size()); };
+    Halves halves{0, true, numbers(middle), numbers(whitening), {}};
+    halves.mixture.weights = numbers(weights);
+    halves.mixture.means = numbers(means);
+    halves.mixture.factors = numbers(factors);
+    for (std::size_t k = 0; k < 2; ++k) {
+        Numbers diagonal = room(d), logarithms = room(d);
+        for (std::size_t j = 0; j < n; ++j) diagonal[j] = factors.data()[(k * n + j) * n + j];
+        target.kernels->log(diagonal.data(), d, logarithms.data());
+        halves.mixture.log_abs_det.push_back(sum(logarithms.data(), d));
+    }
+    Numbers found;
+    without_gil(1, [&](const Execution& execution) {
+        found = gains(*target.kernels, halves, rows.data(), n_rows, execution);
+        return !found.empty();
+    });
+    return released(found);
+}
+
 // The mean bound, weights, means, covariances.
 using ColumnResult = std::tuple<double, Result<double>, Result<double>, Result<double>>;
 
@@ -606,6 +634,8 @@ void bind_em(nb::class_<Target>& type) {
              "Raise the bound of a column by moves and EM: (bound, weights, means, covariances).")
         .def("halved", bound_halved, "rows"_a, "weight"_a, "is_full"_a, "scale"_a, "cuts"_a.none(),
              "Split rows into halves by EM from two cuts: (gain, middle, whitening, weights, means, factors).")
+        .def("gains_of_halves", bound_gains_of_halves, "rows"_a, "middle"_a, "whitening"_a, "weights"_a, "means"_a,
+             "factors"_a, "Gain of log density by halves for each row.")
         .def("gammas", bound_gammas, "numbers"_a,
              "Logarithm of the gamma function of each positive number, and its derivative.")
         .def(

@@ -64,6 +64,23 @@ Numbers whitened(const Halves& halves, const double* rows, Index n_rows) {
     return found;
 }
 
+// The responsibilities of halves for whitened rows, or log densities without -d/2 log 2 pi. None if interrupted.
+Numbers of_rows(const KernelTable& kernels, const Halves& halves, const Numbers& rows, Output output,
+                const Execution& execution) {
+    const auto d = static_cast<Index>(halves.middle.size()), n_rows = static_cast<Index>(rows.size()) / d;
+    const Algebra algebra = algebra_of(halves.is_full);
+    const Mixture& mixture = halves.mixture;
+    Numbers log_scale = room(2), found = room(output == Output::responsibilities ? 2 * n_rows : n_rows);
+    kernels.log(mixture.weights.data(), 2, log_scale.data());
+    for (Index k = 0; k < 2; ++k) log_scale[k] += mixture.log_abs_det[k];
+    const Shape shape{2, d, algebra.factor_shape(), false, Rule::soft, Second::none};
+    const ParametersView parameters{log_scale.data(), mixture.means.data(), mixture.factors.data(), nullptr};
+    if (!evaluate(kernels, shape, view_of(rows.data(), n_rows, d), parameters, output, execution, found.data())) {
+        return {};
+    }
+    return found;
+}
+
 // The value that a share of the weight reaches.
 double quantile(const Numbers& values, const double* weight, double share) {
     std::vector<Index> order(values.size());
@@ -169,22 +186,24 @@ Halves halved(const KernelTable& kernels, const GroupView& group, bool is_full, 
 
 Numbers first_share(const KernelTable& kernels, const Halves& halves, const double* rows, Index n_rows,
                     const Execution& execution) {
-    const auto d = static_cast<Index>(halves.middle.size());
-    const Algebra algebra = algebra_of(halves.is_full);
-    const Mixture& mixture = halves.mixture;
     const Numbers at = whitened(halves, rows, n_rows);
-    Numbers log_scale = room(2), shares = room(2 * n_rows);
-    kernels.log(mixture.weights.data(), 2, log_scale.data());
-    for (Index k = 0; k < 2; ++k) log_scale[k] += mixture.log_abs_det[k];
-    const Shape shape{2, d, algebra.factor_shape(), false, Rule::soft, Second::none};
-    const ParametersView parameters{log_scale.data(), mixture.means.data(), mixture.factors.data(), nullptr};
-    if (!evaluate(kernels, shape, view_of(at.data(), n_rows, d), parameters, Output::responsibilities, execution,
-                  shares.data())) {
-        return {};
-    }
-    for (Index row = 0; row < n_rows; ++row) shares[row] = shares[2 * row];
-    shares.resize(static_cast<std::size_t>(n_rows));
+    Numbers shares = of_rows(kernels, halves, at, Output::responsibilities, execution);
+    for (Index row = 0; row < n_rows && !shares.empty(); ++row) shares[row] = shares[2 * row];
+    if (!shares.empty()) shares.resize(static_cast<std::size_t>(n_rows));
     return shares;
+}
+
+Numbers gains(const KernelTable& kernels, const Halves& halves, const double* rows, Index n_rows,
+              const Execution& execution) {
+    const auto d = static_cast<Index>(halves.middle.size());
+    const Numbers at = whitened(halves, rows, n_rows);
+    Numbers found = of_rows(kernels, halves, at, Output::log_density, execution);
+    for (std::size_t row = 0; row < found.size(); ++row) {
+        double square = 0;
+        for (Index j = 0; j < d; ++j) square += at[row * d + j] * at[row * d + j];
+        found[row] += 0.5 * square;
+    }
+    return found;
 }
 
 }  // namespace gaussmix

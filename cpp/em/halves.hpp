@@ -39,4 +39,8 @@ Halves halved(const KernelTable& kernels, const GroupView& group, bool is_full, 
 Numbers first_share(const KernelTable& kernels, const Halves& halves, const double* rows, Index n_rows,
                     const Execution& execution);
 
+// Gains of log density over one component, nats, (n_rows,), for rows in data units. None if interrupted.
+Numbers gains(const KernelTable& kernels, const Halves& halves, const double* rows, Index n_rows,
+              const Execution& execution);
+
 }  // namespace gaussmix

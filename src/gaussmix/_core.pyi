@@ -264,6 +264,17 @@ class Target:
         Split rows into halves by EM from two cuts: (gain, middle, whitening, weights, means, factors).
         """
 
+    def gains_of_halves(
+        self,
+        rows: numpy.typing.NDArray[numpy.float64],
+        middle: numpy.typing.NDArray[numpy.float64],
+        whitening: numpy.typing.NDArray[numpy.float64],
+        weights: numpy.typing.NDArray[numpy.float64],
+        means: numpy.typing.NDArray[numpy.float64],
+        factors: numpy.typing.NDArray[numpy.float64],
+    ) -> numpy.typing.NDArray[numpy.float64]:
+        """Gain of log density by halves for each row."""
+
     def gammas(
         self, numbers: numpy.typing.NDArray[numpy.float64]
     ) -> tuple[numpy.typing.NDArray[numpy.float64], numpy.typing.NDArray[numpy.float64]]:

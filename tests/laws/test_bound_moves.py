@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from gaussmix import BayesianGaussianMixture
-from gaussmix.em import births, bound_moves, fast_path
+from gaussmix.em import births, bound_moves, fast_path, halves
 from gaussmix.em.accumulate import StepTask
 from gaussmix.em.approximation import GaussWishart
 from gaussmix.em.births import Births
@@ -231,7 +231,7 @@ def test_parts_have_the_weight_of_their_rows(rng, monkeypatch) -> None:
 
 @pytest.mark.parametrize("is_full", [True, False], ids=["covariances", "variances"])
 @pytest.mark.parametrize("is_within", [True, False], ids=["within", "across"])
-def test_the_core_halves_a_group_as_numpy_does(is_full, is_within, rng) -> None:
+def test_the_core_halves_a_group_as_numpy_does(is_full, is_within, rng, monkeypatch) -> None:
     rows, weight = crowd(400, 3, 2, 2.0, rng), rng.random(400)
     of_group = rows, weight / weight.sum(), rows.std(axis=0), None if is_within else rng.random(4)
     alone, (group, share, scale, cut) = halved_alone(*of_group, is_full=is_full), of_group
@@ -239,6 +239,10 @@ def test_the_core_halves_a_group_as_numpy_does(is_full, is_within, rng) -> None:
     assert alone.gain[0] > 0
     for one, other in zip(alone, beside, strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-9, atol=1e-9)
+    others = crowd(90, 3, 2, 2.0, rng)
+    gains = alone.gains(0, others[::2])  # not in C order
+    monkeypatch.setattr(halves, "native_target", lambda: None)
+    np.testing.assert_allclose(gains, alone.gains(0, others[::2]), rtol=1e-9, atol=1e-9)
 
 
 @pytest.mark.parametrize("structure", ["full", "diag"])

@@ -28,7 +28,7 @@ constexpr Index kLeafRows = 455 * kTileRows;
 enum class FactorShape { spherical, diagonal, triangular, low_rank };
 enum class Rule { soft, hard, given };
 enum class Second { none, trace, diagonal, full, projected };
-enum class Output { log_density, responsibilities, weighted_log_density, labels };
+enum class Output { log_density, responsibilities, weighted_log_density, labels, responsibilities_and_log_density };
 
 struct RowsView {  // rows are read as `row - origin`; strides count elements and may be negative
     const void* data;

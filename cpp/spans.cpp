@@ -166,7 +166,15 @@ int count_workers(const SpanJob& job, int n_threads) {
 }
 
 bool process_spans(const SpanJob& job, const Execution& execution) {
-    return SpanWorkers(job, execution.interrupt).process(count_workers(job, execution.n_threads));
+    const int n_workers = count_workers(job, execution.n_threads);
+    if (n_workers > 1) return SpanWorkers(job, execution.interrupt).process(n_workers);
+    const Listener listener = execution.interrupt.listener();
+    for (Index first = 0; first < job.n_rows; first += job.rows_in_span) {
+        job.process(0, first, std::min(first + job.rows_in_span, job.n_rows), listener);
+        if (listener.ask(listener.self)) return false;
+        if (job.merge) job.merge(0, listener);
+    }
+    return true;
 }
 
 }  // namespace gaussmix

@@ -25,7 +25,8 @@ private:
 template <class Body>
 void in_pieces(Index size, const Listener& listener, Body&& body) {
     constexpr Index kPiece = 1 << 18;  // 0.1 ms or so
-    for (Index first = 0; first < size && !listener.ask(listener.self); first += kPiece) {
+    for (Index first = 0; first < size; first += kPiece) {
+        if (first > 0 && listener.ask(listener.self)) return;
         body(first, std::min(first + kPiece, size));
     }
 }
@@ -101,7 +102,7 @@ bool sum_leaves(SpanJob& job, int n_workers, const Execution& execution, Tree::M
         ++n_merged;
         merge(shape, listener, partial.doubles(worker), tree.leaf());
     };
-    if (own.ask(own.self) || !process_spans(job, execution)) return false;
+    if (!process_spans(job, execution)) return false;
     unpack(tree.total(own), own);
     return !own.ask(own.self);
 }

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <map>
+#include <mutex>
 #include <new>
 #include <optional>
 #include <utility>
@@ -68,6 +70,11 @@ public:
 private:
     struct End {
         double last, gain;  // the log-likelihood before the last step, and what that step gained over the one before
+    };
+
+    struct Unmoved {  // the end of steps without a move
+        double last;
+        bool is_unusual;
     };
 
     Climbed end(Index n_moves) const {
@@ -139,6 +146,7 @@ private:
             return false;
         }
         moves_.replace(std::move(settled), std::move(view));
+        unmoved_.clear();
         reached_ = end->last;
         n_unsound_ = n_unsound;
         return true;
@@ -198,11 +206,29 @@ private:
             }
             if (end->last <= limit) return std::nullopt;
         }
-        Mixture unmoved = part.mixture;
-        const auto without =
-            ended(part.em, unmoved, {judgement_.first.tolerance, n_steps}, execution, candidate.is_unusual);
-        const double gain = end->last - (without ? without->last : part.log_likelihood);
+        const double gain = end->last - unmoved(part, n_steps, execution, candidate.is_unusual);
         return gain > least ? std::optional<double>(gain * part.share) : std::nullopt;
+    }
+
+    // The log-likelihood of a part after as many steps without the move. Moves of the whole share it.
+    double unmoved(const Part& part, Index n_steps, const Execution& execution, bool& is_unusual) const {
+        const auto find = [&] {
+            Mixture mixture = part.mixture;
+            Unmoved found{};
+            const Steps steps{judgement_.first.tolerance, n_steps};
+            const auto end = ended(part.em, mixture, steps, execution, found.is_unusual);
+            found.last = end ? end->last : part.log_likelihood;
+            return found;
+        };
+        const auto of_part = [&] {
+            if (static_cast<Index>(part.components.size()) < n_components_) return find();
+            const std::lock_guard lock(one_at_a_time_);
+            const auto known = unmoved_.find(n_steps);
+            return known != unmoved_.end() ? known->second : unmoved_[n_steps] = find();
+        };
+        const Unmoved found = of_part();
+        is_unusual |= found.is_unusual;
+        return found.last;
     }
 
     // EM from a mixture. None where a component is lost or collapses, and where another step is unusual.
@@ -281,6 +307,8 @@ private:
     double reached_;
     Index n_unsound_ = 0, n_moves_ = 0, left_;
     bool is_unusual_ = false, has_refused_ = false;
+    mutable std::map<Index, Unmoved> unmoved_;  // of the whole, by the number of steps
+    mutable std::mutex one_at_a_time_;          // who looks there
 };
 
 }  // namespace

@@ -75,18 +75,26 @@ Moves::Moves(const KernelTable& kernels, const ClimbView& task, const Execution&
       rows_(static_cast<const double*>(task.em.rows.data)),
       weight_(task.em.row_weight.data),
       mixture_(algebra_, n_components_, d_),
+      total_(task.em.total),
       scale_(room(d_)),
+      row_share_(weight_, weight_ + n_rows_),
       cursor_(cursor) {
     mixture_.read(mixture);
+    for (double& share : row_share_) share /= task.em.total_weight;
     for (Index j = 0; j < d_; ++j) {
         scale_[j] = std::sqrt(std::max(task.within[is_full_ ? j * (d_ + 1) : j], std::numeric_limits<double>::min()));
     }
 }
 
 bool Moves::begin() {
-    if (algebra_.is_one_matrix()) {
+    if (algebra_.is_one_matrix() && total_.centre == nullptr) {
         centre_ = room(d_), second_ = room(d_ * d_);
+        total_ = {centre_.data(), second_.data()};
         if (!sum_all(kernels_, task_.em, execution_, centre_.data(), second_.data())) return false;
+    }
+    if (task_.has_swaps) {
+        reached_ = room(n_rows_);
+        std::partial_sum(weight_, weight_ + n_rows_, reached_.begin());
     }
     EmView em = whole();
     em.tolerance = -1;
@@ -108,7 +116,7 @@ EmView Moves::whole() const {
     EmView em = task_.em;
     em.previous = -kInfinity;
     em.seconds = 1e9;
-    em.total = {centre_.data(), second_.data()};
+    em.total = total_;
     return em;
 }
 
@@ -146,33 +154,35 @@ bool Moves::look(const Mixture& mixture, View& view) const {
     }
     const Shape shape{n_components_, d_, algebra_.factor_shape(), false, Rule::soft, Second::none};
     const ParametersView parameters{log_scale.data(), mixture.means.data(), factors.data(), nullptr};
-    view = {room(n_rows_ * n_components_),
-            room(n_rows_),
+    Numbers both = room(n_rows_ * (n_components_ + 1));
+    if (!evaluate(kernels_, shape, task_.em.rows, parameters, Output::responsibilities_and_log_density, execution_,
+                  both.data())) {
+        return false;
+    }
+    const auto log_density = both.begin() + n_rows_ * n_components_;
+    view = {Numbers(),
+            Numbers(log_density, both.end()),
             std::vector<Places>(mixture.weights.size()),
             room(n_components_),
             room(n_components_),
             room(n_components_ * n_components_),
             0};
-    const auto evaluated = [&](Output output, Numbers& to) {
-        return evaluate(kernels_, shape, task_.em.rows, parameters, output, execution_, to.data());
-    };
-    if (!evaluated(Output::responsibilities, view.shares) || !evaluated(Output::log_density, view.log_density)) {
-        return false;
-    }
+    both.erase(log_density, both.end());
+    view.shares = std::move(both);
     Places own;
     for (Index row = 0; row < n_rows_; ++row) {
-        const double* shares = view.shares.data() + row * n_components_;
+        const double *shares = view.shares.data() + row * n_components_, of_row = row_share_[row];
         own.clear();
         for (Index k = 0; k < n_components_; ++k) {
             view.n_rows[k] += shares[k];
-            view.mass[k] += row_share(row) * shares[k];
+            view.mass[k] += of_row * shares[k];
             if (shares[k] > kLeastShare) own.push_back(k);
         }
         for (const Index k : own) {
             view.places[k].push_back(row);
-            for (const Index l : own) view.overlap[k * n_components_ + l] += row_share(row) * shares[k] * shares[l];
+            for (const Index l : own) view.overlap[k * n_components_ + l] += of_row * shares[k] * shares[l];
         }
-        view.height += row_share(row) * view.log_density[row];
+        view.height += of_row * view.log_density[row];
     }
     return true;
 }
@@ -246,7 +256,7 @@ Split Moves::split(Index k, Numbers place) {
     Numbers rows, weight;
     for (const Index row : places) {
         rows.insert(rows.end(), rows_ + row * d_, rows_ + (row + 1) * d_);
-        weight.push_back(row_share(row) * share(view_, row, k));
+        weight.push_back(row_share_[row] * share(view_, row, k));
     }
     const double total = sum(weight.data(), static_cast<Index>(weight.size()));
     for (double& each : weight) each /= total;
@@ -261,11 +271,11 @@ Split Moves::split(Index k, Numbers place) {
 // Sum of r log r over some rows.
 template <class Share>
 double Moves::entropy(const Places& places, Share&& of) const {
-    Numbers shares, logarithms(places.size());
-    for (const Index row : places) shares.push_back(of(row));
+    Numbers shares(places.size()), logarithms(places.size());
+    std::transform(places.begin(), places.end(), shares.begin(), of);
     kernels_.log(shares.data(), static_cast<Index>(shares.size()), logarithms.data());
     double total = 0;
-    for (std::size_t i = 0; i < places.size(); ++i) total += row_share(places[i]) * (shares[i] * logarithms[i]);
+    for (std::size_t i = 0; i < places.size(); ++i) total += row_share_[places[i]] * (shares[i] * logarithms[i]);
     return total;
 }
 
@@ -279,7 +289,7 @@ double Moves::log(double x) const {
 std::vector<Removal> Moves::removals() const {
     Numbers alone = room(n_components_), apart(alone);
     for (Index row = 0; row < n_rows_; ++row) {
-        const double height = row_share(row) * view_.log_density[row];
+        const double height = row_share_[row] * view_.log_density[row];
         for (Index k = 0; k < n_components_; ++k) alone[k] += share(view_, row, k) * height;
     }
     for (Index k = 0; k < n_components_; ++k) {
@@ -298,17 +308,19 @@ std::vector<Removal> Moves::removals() const {
         const auto both = [&](Index row) { return share(view_, row, pair.heir) + share(view_, row, pair.freed); };
         const Places &first = view_.places[pair.heir], &second = view_.places[pair.freed];
         Places places;
+        places.reserve(first.size() + second.size());
         std::set_union(first.begin(), first.end(), second.begin(), second.end(), std::back_inserter(places));
         pair.gain -= entropy(places, both) - apart[pair.heir] - apart[pair.freed];
         found.push_back(pair);
     }
     for (Index k = 0; k < n_components_; ++k) {  // what the density of all loses with the component
         const Places& places = view_.places[k];
-        Numbers rest, logarithms(places.size());
-        for (const Index row : places) rest.push_back(std::max(1 - share(view_, row, k), 1e-30));
+        Numbers rest(places.size()), logarithms(places.size());
+        std::transform(places.begin(), places.end(), rest.begin(),
+                       [&](Index row) { return std::max(1 - share(view_, row, k), 1e-30); });
         kernels_.log(rest.data(), static_cast<Index>(rest.size()), logarithms.data());
         double loss = 0;
-        for (std::size_t i = 0; i < places.size(); ++i) loss += row_share(places[i]) * logarithms[i];
+        for (std::size_t i = 0; i < places.size(); ++i) loss += row_share_[places[i]] * logarithms[i];
         found.push_back({loss - log(1 - std::min(mixture_.weights[k], 1 - 1e-9)), k, -1});
     }
     std::stable_sort(found.begin(), found.end(), above);
@@ -348,11 +360,9 @@ double Moves::merged(Index k, Index l) const {
 
 void Moves::swap(Moved& moved) {
     const Numbers drawn = draw(2);
-    Numbers reached = room(n_rows_);
-    std::partial_sum(weight_, weight_ + n_rows_, reached.begin());
     const auto k = static_cast<Index>(drawn[0] * static_cast<double>(n_components_));
     const Index row = std::min<Index>(
-        std::upper_bound(reached.begin(), reached.end(), drawn[1] * reached.back()) - reached.begin(), n_rows_ - 1);
+        std::upper_bound(reached_.begin(), reached_.end(), drawn[1] * reached_.back()) - reached_.begin(), n_rows_ - 1);
     moved.part = whole_part();
     moved.mixture = mixture_;
     std::copy_n(rows_ + row * d_, d_, moved.mixture.means.begin() + k * d_);
@@ -479,7 +489,7 @@ Part Moves::part_of(Places components) const {
     double height = 0;
     for (Index i = 0; i < n_rows; ++i) {
         part.weight[i] = weight_[places[i]] * totals[i];
-        const double own = row_share(places[i]) * totals[i];
+        const double own = row_share_[places[i]] * totals[i];
         part.share += own;
         height += own * (view_.log_density[places[i]] + logarithms[i]);
     }

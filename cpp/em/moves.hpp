@@ -105,7 +105,6 @@ public:
 
 private:
     double share(const View& view, Index row, Index k) const { return view.shares[row * n_components_ + k]; }
-    double row_share(Index row) const { return weight_[row] / task_.em.total_weight; }
     double log(double x) const;
     Numbers draw(Index count);
     bool factorise(Mixture& mixture) const;
@@ -130,7 +129,10 @@ private:
     const double *const rows_, *const weight_;
     Mixture mixture_;
     View view_;
-    Numbers scale_, centre_, second_;  // the last two: mean and scatter of all rows, for one covariance
+    TotalView total_;
+    Numbers scale_, row_share_;  // the last: of all row weight
+    Numbers reached_;            // the sums of the weights up to each row, for swaps
+    Numbers centre_, second_;    // of the total, if nobody gave it
     std::map<Index, Split> splits_;
     Index cursor_;
     bool is_hopeless_ = false;

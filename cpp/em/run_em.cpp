@@ -17,6 +17,13 @@ namespace {
 
 constexpr double kLeastMass = 0x1p-900;  // of a component with a prior, which has no other limit
 
+bool is_one(const RowWeightView& weight, Index n_rows) {
+    for (Index row = 0; row < n_rows && weight.data != nullptr; ++row) {
+        if (weight.data[row * weight.stride] != 1) return false;
+    }
+    return weight.scale == 1;
+}
+
 // Sums of the rows nearest to each centre, or as they are given, about their means, which replace the centres. False
 // where a component has no rows, and if interrupted.
 bool gather(const KernelTable& kernels, const EmView& task, const Execution& execution, Index n_components,
@@ -51,6 +58,7 @@ public:
           listener_(execution.interrupt.listener()),
           n_components_(task.n_components),
           d_(task.rows.n_features),
+          row_weight_(is_one(task.row_weight, task.rows.n_rows) ? RowWeightView{} : task.row_weight),
           n_covariances_(algebra_.is_shared() ? 1 : n_components_),
           has_one_matrix_(task.has_one_matrix()),
           log_scale_(room(n_components_ + task.has_background())),
@@ -140,7 +148,7 @@ private:
         if (task_.is_incomplete) return expect_true_rows(mixture, out);
         const Shape shape{n_components_,   d_,         algebra_.factor_shape(),
                           has_one_matrix_, Rule::soft, has_one_matrix_ ? Second::none : algebra_.second()};
-        StepView step_task{shape, task_.rows, task_.row_weight, {}, {}};
+        StepView step_task{shape, task_.rows, row_weight_, {}, {}};
         if (posterior_) {
             posterior_->look(mixture.weights.data(), mixture.means.data(), mixture.factors.data(),
                              mixture.log_abs_det.data());
@@ -397,7 +405,9 @@ private:
     const Algebra algebra_;
     const Execution execution_;
     const Listener listener_;
-    const Index n_components_, d_, n_covariances_;
+    const Index n_components_, d_;
+    const RowWeightView row_weight_;  // null where all are 1: one logarithm serves many rows then
+    const Index n_covariances_;
     const bool has_one_matrix_;
     bool has_collapsed_ = false;
     double background_ = 0;       // its mass

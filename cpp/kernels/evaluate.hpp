@@ -34,7 +34,9 @@ GAUSSMIX_INLINE void write_log_density(const double* l, Index n_components, cons
     }
 }
 
-GAUSSMIX_INLINE void normalise(double* l, Index n_components, const Vec (&best)[kGroupVectors], double background) {
+// Also writes the log densities, unless `log_density` is null.
+GAUSSMIX_INLINE void normalise(double* l, Index n_components, const Vec (&best)[kGroupVectors], double background,
+                               GroupRows rows, double* log_density) {
     for (int v = 0; v < kGroupVectors; ++v) {
         const Vec largest = max(best[v], Vec::broadcast(-__DBL_MAX__));
         Vec sum = Vec::zero();
@@ -45,6 +47,9 @@ GAUSSMIX_INLINE void normalise(double* l, Index n_components, const Vec (&best)[
             sum = sum + value;
         }
         sum = sum + beside(background, largest);
+        if (log_density != nullptr && rows.lanes(v) > 0) {
+            (largest + log(sum)).store_head(log_density + rows.first + v * kLanes, rows.lanes(v));
+        }
         for (Index k = 0; k < n_components; ++k) {
             double* e = l + (k * kGroupVectors + v) * kLanes;
             (Vec::load(e) / sum).store(e);
@@ -93,6 +98,10 @@ inline void evaluate(const Shape& shape, const RowsView& rows, Output output, co
     const ScratchLayout layout(shape);
     const DensityView parameters{shape, operands_layout, static_cast<const Real*>(operands), false};
     Index likeliest = 0;
+    double* log_density = nullptr;
+    if (output == Output::responsibilities_and_log_density) {
+        log_density = static_cast<double*>(out) + rows.n_rows * shape.n_components;
+    }
     Real* scratch = static_cast<Real*>(room);
     Real* l = scratch + layout.densities;
     const double background = parameters.operands[operands_layout.background];
@@ -120,7 +129,10 @@ inline void evaluate(const Shape& shape, const RowsView& rows, Output output, co
             case Output::labels:
                 write_labels(l, shape.n_components, background, results, static_cast<std::int64_t*>(out));
                 break;
-            case Output::responsibilities: normalise(l, shape.n_components, best, background); [[fallthrough]];
+            case Output::responsibilities:
+            case Output::responsibilities_and_log_density:
+                normalise(l, shape.n_components, best, background, results, log_density);
+                [[fallthrough]];
             case Output::weighted_log_density: write_table(l, shape.n_components, results, static_cast<double*>(out));
         }
     }

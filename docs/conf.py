@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+import json
+import math
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from heapq import nlargest
 from importlib.metadata import version as installed_version
+from itertools import pairwise
+from operator import itemgetter
 from pathlib import Path
 
 from docutils import nodes
+from sphinx import addnodes
 from sphinx.application import Sphinx
+from sphinx.search.en import SearchEnglish
 from sphinx.util.docutils import SphinxDirective
 
 from gaussmix import FAMILIES
@@ -34,7 +44,7 @@ html_theme = "pydata_sphinx_theme"
 html_title = f"gaussmix {release}"
 html_static_path = ["_static"]
 html_css_files = ["pages.css"]
-html_search_scorer = str(Path(__file__).parent / "_static/search_scorer.js")  # decisions come last
+html_search_scorer = str(Path(__file__).parent / "_static/search_scorer.js")  # shows what `index_sections` finds
 html_theme_options = {
     "navbar_align": "left",
     "show_toc_level": 2,
@@ -67,108 +77,11 @@ autodoc_mock_imports = ["pyspark"]
 myst_enable_extensions = ["colon_fence", "dollarmath"]
 myst_heading_anchors = 3
 
-# Words that people search for: the search then shows the page, or its section, first, whatever other pages say. The
-# words of an entry count in any order and form, also beside other words (`_static/search_scorer.js`).
-SEARCH_WORDS = {
-    "answered/collapse#Expected n_samples >= n_components": "fewer rows components, number samples components",
-    "answered/large#Unexpected keyword argument n_jobs": "cores, jobs, n_jobs, parallel, threads",
-    "answered/not-yet#Heavy tails": "heavy tails, student t, t distribution",
-    "answered/known#Feed the covariances of one fit into the next": "continue fit, warm start, warm_start",
-    "answered/known#Soft labels": "fuzzy labels, soft labels, uncertain labels",
-    "answered/missing-weights#Fit a mixture to an image of intensities": "histogram, image intensities",
-    "answered/starts#Cluster labels are switched when the analysis is rerun": "label order, label switching, relabel",
-    "guide/bayesian": "bayesian mixture, dirichlet process, dirichlet process clusters, variational",
-    "guide/bayesian#A normaliser of many columns": "ctgan normalization, mode-specific normalization",
-    "guide/bayesian#How sure": "credible interval, posterior draws, posterior samples",
-    "guide/checkpoints": "checkpoint, crash, resume",
-    "guide/choosing": (
-        "aic, bic, elbow, k, many clusters, many components, model selection, number clusters, number components"
-    ),
-    "guide/choosing#What decides": "cross-validation, icl, stability",
-    "guide/choosing#When it takes long": "max_time, time limit, timeout",
-    "guide/choosing#More components than clusters": "merge clusters, merge components",
-    "guide/clusters": "dask, ray, spark",
-    "guide/command-line": "cli, command line, csv, shell, terminal",
-    "guide/distribution": "cdf",
-    "guide/distribution#Fewer components, and their order": (
-        "fewer components, mixture reduction, reduce components, reduce number components"
-    ),
-    "guide/distribution#From numbers, draws, and other libraries": (
-        "convert scikit-learn, convert sklearn, from_parameters, from_sklearn"
-    ),
-    "guide/distribution#How far apart two mixtures are": (
-        "distance mixtures, divergence, kl divergence, kullback-leibler"
-    ),
-    "guide/distribution#Modes and thresholds": "find modes, modes, peaks",
-    "guide/distribution#Predict features from known ones": "conditional, predict columns",
-    "guide/distribution#Probabilities and quantiles": "quantile, tail probability, value at risk",
-    "guide/export": "convert code, deploy, export, microcontroller, onnx, sql",
-    "guide/factor-analysers": "high dimensional, high-dimensional data, many features",
-    "guide/files": (
-        "big data, csv gb, huge csv, large csv, large files, memory, memory error, memory usage, memoryerror"
-    ),
-    "guide/files#Object stores and web servers": "s3",
-    "guide/from-mclust": "mclust, mclust model names, r",
-    "guide/from-scikit-learn#GPUs": "cuda, gpu",
-    "guide/from-scikit-learn#Watch a fit while it runs": "callbacks, progress bar, verbose",
-    "guide/from-scikit-learn#What is the same": "float32",
-    "guide/getting-started#Install": "install, macos, pip install, windows",
-    "guide/getting-started#Use": (
-        "certain assignment, cluster assignment, cluster probabilities, draw, generate samples, "
-        "get labels, membership, new rows, "
-        "predict labels, training labels, probabilities, sample, sample rows, score_samples, synthetic data"
-    ),
-    "guide/getting-started#Which covariances?": (
-        "covariance types, covariance_type, equal variances, spherical, tied, vvv"
-    ),
-    "guide/getting-started#A better maximum": (
-        "init_params, initialization, kmeans initialization, local maximum, n_init"
-    ),
-    "guide/getting-started#Fewer steps": "fit faster, make faster, slow convergence, slow fit, speed fit",
-    "guide/getting-started#When a fit is not what you hoped": "convergence, convergencewarning",
-    "guide/getting-started#Seeds, units and weights": (
-        "feature scaling, random seed, reproducibility, reproducible, same result, sample weights, "
-        "sample_weight, seed, scale features, scaling, standardize, weights"
-    ),
-    "guide/getting-started#Components that collapse": "collapse, not positive definite, singular, singular covariance",
-    "guide/inference": "bootstrap, confidence interval, parameter uncertainty, standard errors",
-    "guide/inference#How many components?": "bootstrap likelihood ratio, likelihood ratio test, test number components",
-    "guide/labels": "known labels, semi-supervised",
-    "guide/many": "fit_many, groups, many fits, many small, mixture group, small mixtures",
-    "guide/missing": "imputation, missing data, missing values, nan",
-    "guide/missing#Measurement errors": (
-        "correlated errors, covariance errors, deconvolution, error bars, measurement errors, x_error"
-    ),
-    "guide/model-files": "joblib, json, load model, pickle, save, save model",
-    "guide/noise": "background, background contamination, background noise, noise, noise component",
-    "guide/numbers": "log-likelihood, nats, tol",
-    "guide/numbers#In short": "bic lower, lower better",
-    "guide/numbers#Log density and units": "log density",
-    "guide/numbers#The ridge": "reg_covar",
-    "guide/other-tools#AnnData": "anndata, h5ad file, scanpy, single cell",
-    "guide/other-tools#Hidden Markov models: hmmlearn": "hidden markov model, hmm, time series",
-    "guide/outliers": "anomaly, outlier, outlier detection, outlier threshold",
-    "guide/outliers#Fit in spite of outliers": (
-        "robust clustering, robust fit, trim, trimmed clustering, trimmed mixture"
-    ),
-    "guide/pictures": "plot, plot ellipses, visualization",
-    "guide/pictures#Components": "density histogram, histogram fit",
-    "guide/pictures#Density": "plot density",
-    "guide/pictures#Number of components": "bic curve, plot bic",
-    "guide/prediction": "classification, regression",
-    "guide/priors": "prior",
-    "guide/priors#Parameters that keep their values": "fix means, fix parameters, fix weights, fixed_means, hold means",
-    "guide/priors#Weights": "equal weights, min_weight, minimum cluster size",
-    "guide/reading": "summary, tidy",
-    "guide/reading#Several fits side by side": "compare fits, compare models",
-    "guide/reading#Why this component?": "explain, feature importance, features separate",
-    "guide/streams": "incremental, new batch, online, online update, partial_fit, streaming, update model",
-    "guide/tables": "column names, data frame, dataframe, pandas, pandas dataframe, polars",
-    "guide/tables#Columns that hold no numbers": "categorical, one-hot, text column",
-    "index#How fast": "benchmark, speed",
-    "index#License and citation": "citation, cite, licence, license",
-    "reference/estimator": "predict_proba, random_state",
-}
+# The search: how much the sections of a page count, and how much a word does in `search_words.txt`, in a title and in a
+# text, and if it says little.
+SEARCH_PAGES = {"guide/": 1.0, "answered/": 0.85, "gallery/": 0.8, "index": 0.8, "reference/": 0.7, "develop/": 0.4}
+IN_WORDS, IN_TITLE, IN_TEXT, WEAK = 6.0, 5.0, 0.3, 0.2
+ENGLISH = SearchEnglish({})
 
 toc_object_entries_show_parents = "hide"  # beside a class is no room for `GaussianMixture.` in each line
 autodoc_member_order = "bysource"
@@ -189,16 +102,72 @@ class RegisteredFamilies(SphinxDirective):
         return self.parse_text_to_nodes("\n".join(lines))
 
 
-def add_search_words(app: Sphinx, page: str, source: list[str]) -> None:
-    """Make words main entries of the index, below their page's title or a heading: these rank above all text."""
-    for place, words in SEARCH_WORDS.items():
-        name, _, heading = place.partition("#")
-        if name == page:
-            line = f"## {heading}\n" if heading else source[0].partition("\n")[0] + "\n"
-            entries = ", ".join(f"! {word}" for word in words.split(", "))
-            source[0] = source[0].replace(line, f"{line}\n```{{index}} {entries}\n```\n", 1)
+def stems(text: str) -> Iterator[str]:
+    """The stems of words, and of the parts of names such as `sample_weight`, as `search_scorer.js` finds them."""
+    for name in re.findall(r"\w+", text):
+        for word in dict.fromkeys([name, *re.findall(r"[A-Z]?[a-z]+|[A-Z]{2,}", name)]):
+            if not word.isdigit() and word.lower() not in ENGLISH.stopwords:
+                yield ENGLISH.stem(word)
+
+
+def phrases(text: str) -> Iterator[str]:
+    """The stems of words between commas, and the pairs of neighbours."""
+    for part in text.split(","):
+        found = [*stems(part)]
+        yield from found
+        yield from map(" ".join, pairwise(found))
+
+
+def sections_of(tree: nodes.document) -> Iterator[tuple[str, str, str]]:
+    """Anchor, title and text of each section, and of each name of the reference."""
+    found: dict[nodes.Element, list[str]] = {}
+    for text in tree.findall(nodes.Text):
+        above = text.parent
+        while not isinstance(above, (nodes.section, addnodes.desc, nodes.raw, nodes.comment, nodes.document)):
+            above = above.parent
+        if isinstance(above, (nodes.section, addnodes.desc)):
+            found.setdefault(above, []).append(text.astext())
+    for part, texts in found.items():
+        named = part[0] if isinstance(part, addnodes.desc) else part
+        title = part.next_node(nodes.title).astext() if named is part else named.get("fullname", texts[0])
+        yield (named["ids"] or [""])[0], title.replace("’", "'"), " ".join(texts)
+
+
+def index_sections(app: Sphinx, page: str, template: str, context: object, tree: object) -> None:
+    """Write what `search_scorer.js` needs beside the page of the search: how much each stem counts for each section.
+
+    That is BM25F (Robertson & Zaragoza 2009) without the lengths of the texts, of the 30 best sections for each stem.
+    """
+    if page != "search":
+        return
+    lines = (Path(app.srcdir) / "search_words.txt").read_text(encoding="utf-8").splitlines()
+    words = dict(line.rsplit(": ", 1) for line in lines if line[0] not in "#-")
+    weak = {stem for line in lines if line[0] == "-" for stem in stems(line)}
+    places: list[tuple[str, str, str]] = []
+    found: defaultdict[str, dict[int, float]] = defaultdict(dict)
+    for name in sorted(app.env.found_docs):
+        top = app.env.titles[name].astext().replace("’", "'")
+        factor = next(factor for start, factor in SEARCH_PAGES.items() if name.startswith(start))
+        for anchor, title, text in sections_of(app.env.get_doctree(name)):
+            said = words.get(name if title == top else f"{name}#{title}", "")
+            count = Counter(dict.fromkeys(phrases(said), IN_WORDS))
+            for weight, each in (IN_TITLE, phrases(title)), (IN_TEXT, stems(text)):
+                count.update({stem: weight * number for stem, number in Counter(each).items()})
+            for stem, number in count.items():
+                weight = factor * (WEAK if {*stem.split()} <= weak else 1.0) / (1 + name.endswith("/index"))
+                found[stem][len(places)] = weight * number / (number + 2)
+            shown = title if title == top or name.startswith("reference/") else f"{top} > {title}"
+            places.append((name, anchor, shown))
+    most = {}
+    for stem, weights in found.items():
+        rare = 100 * math.log(1 + (len(places) - len(weights) + 0.5) / (len(weights) + 0.5))
+        best = nlargest(30, weights.items(), key=itemgetter(1))
+        most[stem] = [(place, round(rare * weight)) for place, weight in best]
+    data = json.dumps({"places": places, "stems": most}, ensure_ascii=False, separators=(",", ":"))
+    (Path(app.outdir) / "_static/sections.js").write_text(f"const SECTIONS = {data};\n", encoding="utf-8")
+    app.add_js_file("sections.js")  # of this page only
 
 
 def setup(app: Sphinx) -> None:
-    app.connect("source-read", add_search_words)
+    app.connect("html-page-context", index_sections)
     app.add_directive("families", RegisteredFamilies)

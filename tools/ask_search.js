@@ -1,26 +1,23 @@
-// Ask the built search tests/docs/questions.txt, and list questions whose first hit is another: `node tools/ask_search.js`.
+// Ask the built search questions, tests/docs/questions.txt by default: `node tools/ask_search.js [FILE [FOLDER]]`. Each line
+// has the places that answer it, "page#section|page: question". One must be among the first three, and nine in ten first.
 const fs = require("fs"), path = require("path"), vm = require("vm");
 
-const read = (name) => fs.readFileSync(path.join(process.argv[2] || "docs/_build", name), "utf8");
+const [file = "tests/docs/questions.txt", folder = "docs/_build"] = process.argv.slice(2);
+const read = (name) => fs.readFileSync(path.join(folder, name), "utf8");
 const page = { document: { getElementById: () => null }, localStorage: { setItem() {} }, SPHINX_HIGHLIGHT_ENABLED: false, _ready() {} };
 page.window = vm.createContext(page);
-const scripts = ["_static/searchtools.js", "_static/language_data.js", "searchindex.js"];
+const scripts = ["_static/searchtools.js", "_static/language_data.js", "_static/sections.js", "searchindex.js"];
 vm.runInContext("const _ = String;\n" + scripts.map(read).join("\n") + "\nvar ask = Search", page);
 
-// The section of an anchor is the last that begins before it.
-function section(name, anchor) {
-  const html = read(name + ".html");
-  const above = html.slice(0, html.search(new RegExp(`id="${anchor.slice(1)}"`)) + anchor.length + 4);
-  return ([...above.matchAll(/<section id="([^"]*)"/g)].pop() || [])[1];
+const lines = fs.readFileSync(file, "utf8").trim().split("\n");
+let first = 0, near = 0;
+for (const line of lines) {
+  const [places, question] = line.split(/: (.*)/);
+  const found = page.ask._performSearch(...page.ask._parseQuery(question)).reverse().slice(0, 3);
+  const right = found.map(([name, , anchor]) => places.split("|").some((each) => each === name || each === name + anchor));
+  if (!right[0]) console.log(`${question}: ${found.map((hit) => hit[0] + hit[2]).join(", ")}, not ${places}`);
+  first += !!right[0];
+  near += right.includes(true);
 }
-
-let wrong = 0;
-for (const line of fs.readFileSync("tests/docs/questions.txt", "utf8").trim().split("\n")) {
-  const [place, question] = line.split(/: (.*)/);
-  const found = page.ask._performSearch(...page.ask._parseQuery(question)).pop() || ["nothing", "", ""];
-  const [name, heading] = place.split("#");
-  const same = found[0] === name && (!heading || (found[2] && section(name, found[2]) === heading));
-  if (!same) console.log(`${question}: ${found[0]}${found[2]}, not ${place}`);
-  wrong += !same;
-}
-process.exitCode = wrong ? 1 : 0;
+console.log(`${lines.length} questions: ${first} answered by the first hit, ${near} by one of the first three`);
+process.exitCode = near < lines.length || first < 0.9 * lines.length ? 1 : 0;

@@ -1,51 +1,28 @@
-// How the search ranks pages: the numbers are Sphinx's own; `score` puts the guide first and decisions last.
-var Scorer = {
-  score: ([docname, title, anchor, descr, score, filename]) => {
-    if (docname.startsWith("develop/decisions/")) return score - 100;
-    if (docname.startsWith("guide/")) return score + 20;
-    return score;
-  },
-  objNameMatch: 11,
-  objPartialMatch: 6,
-  objPrio: { 0: 15, 1: 5, 2: -5 },
-  objPrioDefault: 0,
-  title: 15,
-  partialTitle: 7,
-  term: 5,
-  partialTerm: 2,
-};
-
-// Sphinx finds SEARCH_WORDS of conf.py only where the query is a part of them. Here "how do I fix the means?" finds "fix means":
-// words in any order and form, if they are at least a third of its words that count, or if no page has all of these.
-// Without any such words either, the pages that have most of them are shown.
-const performSearch = Search._performSearch;
-Search._performSearch = (query, terms, excluded, ...others) => {
-  const { docnames, titles, filenames, indexentries } = Search._index;
+// The search finds sections by the words of a question, in any order and form. `index_sections` of conf.py has weighed
+// them in SECTIONS. A page is shown once, by its best section; names of the reference are shown one by one.
+Search._performSearch = (query) => {
   const stemmer = new Stemmer();
-  const found = performSearch(query, terms, excluded, ...others);
-  const first = new Map();
-  for (const [entry, places] of Object.entries(indexentries)) {
-    const words = splitQuery(entry.toLowerCase()).filter((word) => !stopwords.has(word)).map((word) => stemmer.stemWord(word));
-    if (!words.every((word) => terms.has(word)) || (found.length && 3 * words.length < terms.size)) continue;
-    for (const [file, id, isMain] of places) {
-      const place = docnames[file] + "#" + id;
-      if (!isMain || (first.get(place) || [])[4] >= words.length) continue;
-      first.set(place, [docnames[file], titles[file], "#" + id, entry, words.length, filenames[file], SearchResultKind.index]);
-    }
+  const words = splitQuery(query).flatMap((name) => [name, ...(name.match(/[A-Z]?[a-z]+|[A-Z]{2,}/g) || [])]);
+  const asked = words.map((word) => word.toLowerCase()).filter((word) => !stopwords.has(word) && !/^\d+$/.test(word));
+  const stems = [...new Set(asked.map((word) => stemmer.stemWord(word)))];
+  const pairs = stems.flatMap((stem, at) => stems.slice(at + 1, at + 3).map((next) => stem + " " + next));
+  const sums = new Map();
+  for (const stem of [...stems, ...pairs]) {
+    for (const [place, weight] of SECTIONS.stems[stem] || beginning(stem)) sums.set(place, (sums.get(place) || 0) + weight);
   }
-  if (!found.length && !first.size) return havingMost(terms, excluded);
-  const rest = found.filter(([name, title, anchor]) => !first.has(name + anchor));
-  return [...rest, ...[...first.values()].sort((a, b) => a[4] - b[4])]; // the last is shown first
+  const hits = new Map();
+  const { docnames, filenames } = Search._index;
+  for (const [place, sum] of [...sums].sort((a, b) => b[1] - a[1])) {
+    const [page, anchor, title] = SECTIONS.places[place];
+    const key = page.startsWith("reference/") ? place : page;
+    const hit = [page, title, "#" + anchor, null, sum, filenames[docnames.indexOf(page)], SearchResultKind.text];
+    if (!hits.has(key)) hits.set(key, hit);
+  }
+  return [...hits.values()].slice(0, 30).reverse(); // the last is shown first
 };
 
-function havingMost(terms, excluded) {
-  const pages = new Map();
-  for (const term of terms) {
-    for (const hit of Search.performTermsSearch(new Set([term]), excluded)) {
-      const before = pages.get(hit[0]);
-      hit[4] = Scorer.score(hit) + 1000 + (before ? before[4] : 0);
-      pages.set(hit[0], hit);
-    }
-  }
-  return [...pages.values()].sort((a, b) => a[4] - b[4]);
+// For a word that is nowhere, such as one half typed: the words that begin with it.
+function beginning(stem) {
+  const longer = Object.keys(SECTIONS.stems).filter((each) => stem.length > 2 && each.startsWith(stem) && !each.includes(" "));
+  return longer.flatMap((each) => SECTIONS.stems[each]);
 }

@@ -25,7 +25,7 @@ class CriterionDisplay(Display):
 
     Make it with `from_estimator`. A ring shows what was chosen. A candidate that failed is a cross at the upper edge,
     above its number of components. Triangles mark the peaks of stability. Where the ten best lie close together beside
-    all others, the axis shows these ten.
+    all others, the axis shows these ten, and the legend the structures in view.
 
     Parameters
     ----------
@@ -117,7 +117,13 @@ class CriterionDisplay(Display):
         self._show_the_best(values)
         failed = [handle("failed", "0.5", marker="x")] if self.failures_ else []
         peaks = [] if self.peaks_ is None else [handle("peak", "0.5", marker="^")]
-        return self._with_legend([*self.lines_.values(), self.best_, *peaks, *failed], legend)
+        low, high = ax.get_ylim()
+        shown = [
+            line
+            for name, line in self.lines_.items()
+            if name in self.failures_ or ((low <= line.get_ydata()) & (line.get_ydata() <= high)).any()
+        ]
+        return self._with_legend([*shown, self.best_, *peaks, *failed], legend)
 
     def _show_the_best(self, values: Any) -> None:
         """Let the best candidates and the chosen one decide the axis; a note counts those that lie beyond it."""

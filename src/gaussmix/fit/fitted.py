@@ -115,7 +115,7 @@ def _agree(one: Trace, other: Trace, least: float) -> bool:
 # By why a fit has made no more starts.
 LEFT_OUT = {
     Outcome.STOPPED: "A callback ended the fit before the other starts were done.",
-    Outcome.TIME_LIMIT: "max_time seconds were over before the other starts were made; raise max_time or lower n_init.",
+    Outcome.TIME_LIMIT: "max_time seconds were over before the other starts were made; raise max_time or try fewer.",
 }
 
 

@@ -102,7 +102,7 @@ if not TYPE_CHECKING:
             return ": import it from gaussmix.plot"
         if name.startswith("_"):  # programs ask for names that begin so
             return ""
-        other = import_module("gaussmix.other_names").OF_PACKAGE.get(name)
+        other = import_module("gaussmix.other_names").OF_PACKAGE.get(name.lower())
         if other is not None:
             return f". Use {other}."
         names, full = {each.lower(): each for each in _HOMES}, name.lower().replace("gmm", "gaussianmixture")

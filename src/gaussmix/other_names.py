@@ -1,13 +1,22 @@
 """Names that people know from other packages, and what does it here."""
 
-# What people type first after `gaussmix.`
+# What people type first after `gaussmix.`, in lower case
 OF_PACKAGE = {
-    "Mclust": "GaussianMixtureIC",
-    "MclustDA": "GaussianMixtureClassifier",
-    "MclustDR": "GaussianMixtureReducer",
-    "densityMclust": "GaussianMixtureIC",
+    "bic": "the method bic of a fitted estimator",
+    "cluster": "GaussianMixture(n_components).fit_predict(X)",
+    "densitymclust": "GaussianMixtureIC",
+    "em": "GaussianMixture",
     "fit": "GaussianMixture(n_components).fit(X)",
+    "fitgmdist": "GaussianMixture(n_components).fit(X)",
+    "gmdistribution": "Mixture.from_parameters(weights, means, covariances)",
+    "mclust": "GaussianMixtureIC",
+    "mclustbic": "GaussianMixtureIC",
+    "mclustbootstraplrt": "n_components_test",
+    "mclustda": "GaussianMixtureClassifier",
+    "mclustdr": "GaussianMixtureReducer",
+    "predict": "the method predict of a fitted estimator",
     "read_csv": "open(path)",
+    "sample": "the method sample of a fitted estimator or mixture",
     "save": "the method save of a fitted estimator or mixture",
 }
 # What programs call of scikit-learn's private methods, and what to call here.
@@ -29,18 +38,43 @@ PRIVATE = {
 # What people ask of a fitted estimator by the names of other packages.
 OF_FITTED = {
     "aic_": "aic(X)",
-    "bic_": "bic(X), or results_ of a GaussianMixtureIC",
     "best_estimator_": "GaussianMixtureIC itself, which is the best after fit",
+    "best_model_": "GaussianMixtureIC itself, which is the best after fit",
+    "best_params_": "GaussianMixtureIC, which has n_components_, covariance_type_ and results_",
+    "bic_": "bic(X), or results_ of a GaussianMixtureIC",
+    "centers_": "means_",
+    "centroids_": "means_",
+    "classification_": "labels_",
     "cluster_centers_": "means_",
+    "clusters_": "labels_",
+    "cov_": "covariances_",
     "covariance_": "covariances_",
     "covars_": "covariances_",
+    "covs_": "covariances_",
     "inertia_": "lower_bound_",
+    "log_likelihood_": "lower_bound_, the mean of a row, or score(X)",
+    "loglik_": "lower_bound_, the mean of a row, or score(X)",
+    "loglikelihood_": "lower_bound_, the mean of a row, or score(X)",
+    "membership_": "predict_proba(X)",
+    "memberships_": "predict_proba(X)",
+    "mu_": "means_",
     "n_clusters": "n_components",
+    "n_clusters_": "mixture_.n_components",
     "n_components_": "mixture_.n_components",
+    "n_iterations_": "n_iter_",
+    "pi_": "weights_",
+    "posterior_": "predict_proba(X)",
+    "predict_log_proba": "predict_proba(X)",
+    "predictions_": "labels_",
+    "proba_": "predict_proba(X)",
     "probabilities_": "predict_proba(X)",
     "responsibilities_": "predict_proba(X)",
     "results_": "GaussianMixtureIC, which compares several candidates",
+    "scores_": "score_samples(X)",
+    "sigma_": "covariances_",
+    "sigmas_": "covariances_",
     "transform": "predict_proba(X), or GaussianMixtureReducer",
+    "uncertainty_": "predict_proba(X): 1 less the highest of a row",
 }
 _STARTS = "init_params, which takes a function (X, n_components, rng), or means_init and weights_init"
 _STRUCTURE = "a covariance_type of your own (a gaussmix.families.base.Family)"

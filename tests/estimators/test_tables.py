@@ -147,7 +147,7 @@ def test_nulls_are_missing_cells(library, values):
 
 REFUSED = {
     "text": (["a", "b", "c", "d"], ValueError, "holds text, 'a', in row 0, column 'depth'. Give numbers"),
-    "text of digits": (["1", "2", "3", "4"], ValueError, "holds text, '1', in row 0, column 'depth'"),
+    "text of digits": (["1", "2", "3", "4"], ValueError, "row 0, column 'depth'. Give numbers: convert such columns"),
     "dates": ([date(2020, 1, 1)] * 4, TypeError, "holds dates, times or durations in "),
     "times": ([datetime(2020, 1, 1)] * 4, TypeError, "holds dates, times or durations in "),
     "durations": ([timedelta(1)] * 4, TypeError, "holds dates, times or durations in "),

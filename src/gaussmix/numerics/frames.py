@@ -25,6 +25,7 @@ _CATEGORIES = (
     "0 and 1 for each category."
 )
 _TEXT = "holds text{where}. Give numbers: leave such columns out, or encode them first."
+_DIGITS = "holds text{where}. Give numbers: convert such columns first, for example by .astype(float)."
 _OTHER = "holds {what}{where}. Give numbers: leave such columns out."
 _MERGING = ("Int64", "UInt64", "Int128", "UInt128")  # whose numbers a double may not tell apart
 
@@ -200,7 +201,8 @@ def _number(called: str, name: Any, row: int, cell: Any) -> float:
     """The number in a cell of any type; NaN where it is missing."""
     where = f" in row {row}, column {name!r}"
     if isinstance(cell, str):
-        raise ValueError(f"{called} {_TEXT.format(where=f', {quoted(cell)},{where}')}")
+        sentence = _DIGITS if cell.strip().lstrip("+-").replace(".", "", 1).isdecimal() else _TEXT
+        raise ValueError(f"{called} {sentence.format(where=f', {quoted(cell)},{where}')}")
     if isinstance(cell, Real | Decimal):
         try:
             return float(cell)

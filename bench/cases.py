@@ -71,10 +71,7 @@ class Case:
 
     def _near(self, rng: np.random.Generator) -> NDArray[np.float64]:
         """Points about 1.5 from the origin, whatever the number of features."""
-        near: NDArray[np.float64] = (
-            rng.standard_normal((self.n_components, self.n_features)) * 1.5 / self.n_features**0.5
-        )
-        return near
+        return rng.standard_normal((self.n_components, self.n_features)) * 1.5 / self.n_features**0.5
 
     def _centres(self) -> NDArray[np.float64]:
         """Points 3 from the origin in every coordinate, in the root mean square."""

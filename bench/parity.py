@@ -111,8 +111,7 @@ class Reference:
 
     @cached_property
     def values(self) -> dict[str, Any]:
-        found: dict[str, Any] = json.loads((self.folder / f"{self.name}.json").read_text())
-        return found
+        return json.loads((self.folder / f"{self.name}.json").read_text())
 
     @cached_property
     def rows(self) -> Array:

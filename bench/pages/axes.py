@@ -22,7 +22,7 @@ from unittest.mock import patch
 import numpy as np
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits, load_wine
 
-from bench.pages.base import RESULTS, facts, head, parser_of
+from bench.pages.base import Page, facts, parser_of
 from bench.peers.mclust import Mclust
 from gaussmix.em.initial import InitialMoments
 from gaussmix.em.loop import run_em
@@ -40,7 +40,6 @@ from gaussmix.numerics.arrays import Array
 from gaussmix.sources.array import ArraySource
 from gaussmix.starts import Partition
 
-RESULT = RESULTS / "axes.md"
 MOST_STEPS = 5000
 BELOW, RELATIVE = 1e-3, 2e-7  # nats, and of the log-likelihood: less is what tolerances leave
 
@@ -120,12 +119,11 @@ def generated(rng: np.random.Generator, have_common_axes: bool) -> Array:
     labels = rng.choice(n_components, n_rows, p=rng.dirichlet(np.full(n_components, 5.0)))
     offsets = np.exp(0.8 * rng.normal(size=(n_components, n_features)))[labels] * rng.normal(size=(n_rows, n_features))
     means = 2 * rng.uniform(0.5, 1.5) * rng.normal(size=(n_components, n_features))
-    rows: Array = means[labels] + np.einsum("nij,nj->ni", axes[labels], offsets)
-    return rows
+    return means[labels] + np.einsum("nij,nj->ni", axes[labels], offsets)
 
 
-def lines_of(folder: Path, tolerance: float) -> list[str]:
-    """A summary for a tolerance, and the fits that end below mclust's."""
+def measured(folder: Path, tolerance: float) -> tuple[list[str], list[str]]:
+    """A row of the table, for a tolerance, and the fits that end below mclust's."""
     names = "before", "after"
     steps: dict[str, list[int]] = {name: [] for name in names}
     below: dict[str, list[str]] = {name: [] for name in names}
@@ -147,11 +145,10 @@ def lines_of(folder: Path, tolerance: float) -> list[str]:
         print(path.stem, len(gains), *(len(found) for found in below.values()), flush=True)
     ratios = np.log(np.divide(steps["after"], steps["before"]))
     moved = np.array(gains)
-    return [
-        f"| {tolerance:g} | {len(gains)} | {len(below['before'])} | {len(below['after'])} | {(moved > 0.01).sum()} | "
-        f"{(moved < -0.01).sum()} | {sum(steps['after']) / sum(steps['before']):.2f} | {np.exp(ratios.mean()):.2f} |",
-        *(f"{name}, `tol` {tolerance:g}: {', '.join(found)}." for name, found in below.items()),
-    ]
+    counts = [len(gains), *map(len, below.values()), (moved > 0.01).sum(), (moved < -0.01).sum()]
+    of_steps = f"{sum(steps['after']) / sum(steps['before']):.2f}", f"{np.exp(ratios.mean()):.2f}"
+    lower = [f"- {name}, `tol` {tolerance:g}: {', '.join(found)}." for name, found in below.items()]
+    return [f"{tolerance:g}", *map(str, counts), *of_steps], lower
 
 
 def main() -> None:
@@ -166,17 +163,13 @@ def main() -> None:
         if not (folder / f"{name}.csv").exists():
             np.savetxt(folder / f"{name}.csv", rows, delimiter=",", fmt="%.17g")
     subprocess.run(["Rscript", "--vanilla", str(Path(__file__).with_suffix(".R")), str(folder)], check=True)
-    made_by = "`python -m bench.pages.axes --folder FOLDER`: fits of EVE and VVE from mclust's labels, K = 2 … 5"
-    lines = head("Shared axes, beside R's mclust", made_by, facts() | {"mclust": Mclust().version()})
-    found = [lines_of(folder, tolerance) for tolerance in (1e-7, 1e-3)]
-    title = "| `tol` | fits | below mclust before | after | higher than before | lower | steps, after / before |"
-    lines += ["", f"{title} geometric mean |", "|---|" + "---:|" * 7, *(one[0] for one in found), ""]
-    lines += [
-        "Below mclust's end, by nats (mclust's tolerances are tight):",
-        "",
-        *(f"- {line}" for line in found[0][1:]),
-    ]
-    RESULT.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    how = "fits of EVE and VVE from mclust's labels, K = 2 … 5"
+    page = Page(__file__, "Shared axes, beside R's mclust", how, facts() | {"mclust": Mclust().version()})
+    found = [measured(folder, tolerance) for tolerance in (1e-7, 1e-3)]
+    names = "`tol` | fits | below mclust before | after | higher than before | lower | steps, after / before"
+    page.table(f"{names} | geometric mean", (row for row, _ in found))
+    page.say("Below mclust's end, by nats (mclust's tolerances are tight):", "", *found[0][1])
+    page.write()
 
 
 if __name__ == "__main__":

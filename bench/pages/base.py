@@ -1,16 +1,18 @@
-"""What all pages of results share: their folder, the command line, the head, and facts about the machine."""
+"""What all pages of results share: the command line, the page itself, facts about the machine, and clocks."""
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import platform
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import numpy
 import scipy
@@ -49,19 +51,79 @@ def facts() -> dict[str, str]:
     }
 
 
+class Page:
+    """A page of results in Markdown, `bench/results/NAME.md`.
+
+    Parameters
+    ----------
+    file : of the module that makes the page and gives it its name.
+    title : the first line.
+    how : what the figures are, beside the command.
+    machine : `facts`, or those of the report that the page shows.
+    """
+
+    def __init__(self, file: str, title: str, how: str = "", machine: dict[str, str] | None = None) -> None:
+        self.name = Path(file).stem
+        self.machine = facts() if machine is None else machine
+        made_by = f"`python -m bench.pages.{self.name}`" + (f"; {how}" if how else "")
+        self.lines = head(title, made_by, self.machine)
+
+    def say(self, *lines: str) -> None:
+        """Lines after an empty one."""
+        self.lines += ["", *lines]
+
+    def table(self, names: str, rows: Iterable[Iterable[object]], n_words: int = 1) -> None:
+        """A table, whose rows are printed as they are measured; the first columns are words, the others numbers."""
+        n_numbers = names.count("|") + 1 - n_words
+        self.say(f"| {names} |", "|" + "---|" * n_words + "---:|" * n_numbers)
+        for row in rows:
+            self.lines.append(line_of(row))
+            print(self.lines[-1], flush=True)
+
+    @property
+    def text(self) -> str:
+        return "\n".join(self.lines).rstrip() + "\n"
+
+    def write(self, report: dict[str, Any] | None = None) -> None:
+        """Write the page, and beside it what was measured, if it is given."""
+        path = RESULTS / f"{self.name}.md"
+        path.write_text(self.text, encoding="utf-8")
+        if report is not None:
+            path.with_suffix(".json").write_text(json.dumps({"machine": self.machine, **report}, indent=1) + "\n")
+        print(f"wrote {path}")
+
+
 def head(title: str, made_by: str, machine: dict[str, str]) -> list[str]:
-    """The first lines of a page of results, in Markdown."""
+    """The first lines of a page."""
     return [f"# {title}", "", f"Made by {made_by}.", "", *(f"- {name}: {value}" for name, value in machine.items())]
 
 
-def least_seconds(work: Callable[[], object], repeats: int) -> float:
-    """The least time of some calls."""
-    seconds = []
+def line_of(cells: Iterable[object]) -> str:
+    """A row of a table; None is an empty cell."""
+    return f"| {' | '.join('' if cell is None else str(cell) for cell in cells)} |"
+
+
+def seconds_of(call: Callable[[], object], clock: Callable[[], float] = time.perf_counter, least: float = 0.0) -> float:
+    """Seconds of a call by a clock; the mean of as many calls as take `least` seconds. It frees what they return."""
+    n_calls, elapsed = 0, 0.0
+    while not n_calls or elapsed < least:
+        began = clock()
+        made = call()
+        elapsed += clock() - began
+        n_calls += 1
+        del made
+    return elapsed / n_calls
+
+
+def least_seconds(
+    calls: Mapping[str, Callable[[], object]], repeats: int, clock: Callable[[], float] = time.perf_counter
+) -> dict[str, float]:
+    """The least seconds of each call, which take turns."""
+    least = dict.fromkeys(calls, float("inf"))
     for _ in range(repeats):
-        began = time.perf_counter()
-        work()
-        seconds.append(time.perf_counter() - began)
-    return min(seconds)
+        for name, call in calls.items():
+            least[name] = min(least[name], seconds_of(call, clock))
+    return least
 
 
 def _processor() -> str:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 import os
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from time import perf_counter, process_time
 from typing import Any
@@ -24,11 +24,10 @@ from numpy.typing import NDArray
 from sklearn.metrics import normalized_mutual_info_score
 from threadpoolctl import threadpool_limits
 
-from bench.pages.base import RESULTS, facts, head, parser_of
+from bench.pages.base import RESULTS, Page, parser_of
 from gaussmix import BayesianGaussianMixture, GaussianMixture, fit_many
 from gaussmix.numerics.arrays import Array
 
-RESULT = RESULTS / "bayes.md"
 THEIRS = sklearn.mixture.BayesianGaussianMixture
 COURSE: dict[str, Any] = {"init_params": "random_from_data", "random_state": 0, "tol": 0.0, "reg_covar": 0.0}
 CTGAN: dict[str, Any] = {"weight_concentration_prior": 0.001, "random_state": 0}
@@ -97,13 +96,9 @@ def columns(n_rows: int, count: int) -> list[Array]:
     return found
 
 
-def steps_page() -> list[str]:
+def of_steps() -> Iterator[tuple[str, ...]]:
+    """Rows of the table of steps."""
     rows = clusters(200_000, 16, 16, 0)[0] * 0.25 + np.random.default_rng(1).normal(size=(200_000, 16))
-    lines = ["", "## A step: 200,000 × 16, 16 components that overlap, ms", ""]
-    lines += [
-        "| structure | `GaussianMixture` | ours | theirs | ratio | on all processors: ours | theirs | ratio |",
-        "|---|" + "---:|" * 7,
-    ]
     for structure in ("full", "tied", "diag", "spherical"):
         settings: dict[str, Any] = {"n_components": 16, "covariance_type": structure, **COURSE}
         em = GaussianMixture(**{**settings, "reg_covar": 1e-6})
@@ -111,60 +106,56 @@ def steps_page() -> list[str]:
         with threadpool_limits(1):
             of_em, own, theirs = steps_of([(em, 2, 42), *both], rows, process_time)
         on_all = steps_of(both, rows, perf_counter)
-        lines.append(
-            f"| {structure} | {of_em:.1f} | {own:.1f} | {theirs:.0f} | ×{theirs / own:.0f} "
-            f"| {on_all[0]:.1f} | {on_all[1]:.0f} | ×{on_all[1] / on_all[0]:.0f} |"
-        )
-        print(lines[-1], flush=True)
-    lines += ["", "The first figures are processor time; those on all processors are time that passes."]
-    return [*lines, "", *passes()]
+        alone = f"{of_em:.1f}", f"{own:.1f}", f"{theirs:.0f}", f"×{theirs / own:.0f}"
+        yield structure, *alone, f"{on_all[0]:.1f}", f"{on_all[1]:.0f}", f"×{on_all[1] / on_all[0]:.0f}"
 
 
-def passes() -> list[str]:
+def passes() -> str:
     """What the pass of the kernel takes of these steps, by bench/results/roofline.json."""
     report = json.loads((RESULTS / "roofline.json").read_text(encoding="utf-8"))
     rows = [row for row in report["bounded"] if (row["d"], row["K"]) == (16, 16)]
     said = [f"{row['structure']} {3.2 * row['ns']:.1f} ms ({row['share']:.0f} %)" for row in rows]  # 3.2 million pairs
-    return [
+    return (
         "Nearly all of a step of ours is the pass of the kernel. Its time by `roofline.md`, and the share that its "
         f"instructions need: {', '.join(said)}."
-    ]
+    )
 
 
-def births_page(n_seeds: int) -> list[str]:
-    lines = ["", f"## From one component: 20,000 × 8, 20 clusters, at most 30 components, {n_seeds} seeds", ""]
-    lines += ["| seed | ours, s | K | bound | scikit-learn, s | K | its bound less ours |", "|---:|" + "---:|" * 6]
-    n_higher, seconds = 0, []
-    for seed in range(n_seeds):
-        rows, _ = clusters(20_000, 8, 20, seed)
-        took, ours = seconds_of(partial(BayesianGaussianMixture(30, random_state=seed).fit, rows))
-        settings: dict[str, Any] = {"n_components": 30, "random_state": seed, "reg_covar": 0.0}
-        theirs_took, theirs = seconds_of(partial(THEIRS(**settings).fit, rows))
-        bound, used = bound_of(theirs, rows), int((theirs.weights_ > 1e-4).sum())
-        n_higher += ours.lower_bound_ >= bound
-        seconds.append(took)
-        first = f"| {seed} | {took:.3f} | {(ours.mass_ > 0).sum()} | {ours.lower_bound_:.1f} "
-        lines.append(f"{first}| {theirs_took:.1f} | {used} | {bound - ours.lower_bound_:.1f} |")
-        print(lines[-1], flush=True)
+def births(page: Page, n_seeds: int) -> None:
+    """The section of fits from one component."""
+    n_higher, seconds = 0, list[float]()
+
+    def rows() -> Iterator[tuple[object, ...]]:
+        nonlocal n_higher
+        for seed in range(n_seeds):
+            rows, _ = clusters(20_000, 8, 20, seed)
+            took, ours = seconds_of(partial(BayesianGaussianMixture(30, random_state=seed).fit, rows))
+            settings: dict[str, Any] = {"n_components": 30, "random_state": seed, "reg_covar": 0.0}
+            theirs_took, theirs = seconds_of(partial(THEIRS(**settings).fit, rows))
+            bound, used = bound_of(theirs, rows), int((theirs.weights_ > 1e-4).sum())
+            n_higher += ours.lower_bound_ >= bound
+            seconds.append(took)
+            own = f"{took:.3f}", (ours.mass_ > 0).sum(), f"{ours.lower_bound_:.1f}"
+            yield seed, *own, f"{theirs_took:.1f}", used, f"{bound - ours.lower_bound_:.1f}"
+
+    page.say(f"## From one component: 20,000 × 8, 20 clusters, at most 30 components, {n_seeds} seeds")
+    page.table("seed | ours, s | K | bound | scikit-learn, s | K | its bound less ours", rows(), n_words=0)
     said = f"Our bound is at least theirs for {n_higher} of {n_seeds} seeds."
-    return [*lines, "", f"{said} Our time is {np.median(seconds):.3f} s in the median, {max(seconds):.3f} s at most."]
+    page.say(f"{said} Our time is {np.median(seconds):.3f} s in the median, {max(seconds):.3f} s at most.")
 
 
-def limit_page() -> list[str]:
-    lines = ["", "## What the limit costs: 10 clusters in 8 features, s", ""]
-    lines += ["| rows | at most 10 | at most 100 | ratio |", "|---:|---:|---:|---:|"]
+def limits() -> Iterator[tuple[str, ...]]:
+    """Rows of the table of what the limit costs."""
     for n_rows in (20_000, 200_000):
         rows, _ = clusters(n_rows, 8, 10, 0)
         least = [
             min(seconds_of(partial(BayesianGaussianMixture(n, random_state=0).fit, rows))[0] for _ in range(5))
             for n in (10, 100)
         ]
-        lines.append(f"| {n_rows:,} | {least[0]:.3f} | {least[1]:.3f} | ×{least[1] / least[0]:.2f} |")
-        print(lines[-1], flush=True)
-    return lines
+        yield f"{n_rows:,}", *(f"{each:.3f}" for each in least), f"×{least[1] / least[0]:.2f}"
 
 
-def columns_page() -> list[str]:
+def columns_line() -> str:
     estimator = BayesianGaussianMixture(10, **CTGAN)
     some = columns(50_000, TIMED)
     took, _ = seconds_of(lambda: fit_many(some, estimator=estimator))
@@ -173,13 +164,10 @@ def columns_page() -> list[str]:
     n_higher = sum(
         estimator.fit(rows).lower_bound_ >= _with_prior(end, rows) for end, rows in zip(ends, some, strict=False)
     )
-    lines = ["", f"## {COLUMNS:,} columns of 50,000 numbers with CTGAN's settings", ""]
-    lines.append(
+    return (
         f"`fit_many` takes {scaled[0]:.0f} s and scikit-learn {scaled[1]:.0f} s, scaled from {TIMED} and {THEIR_TIMED} "
         f"columns. Our bound is higher for {n_higher} of these {THEIR_TIMED}."
     )
-    print(lines[-1], flush=True)
-    return lines
 
 
 def _with_prior(estimator: Any, rows: Array) -> float:
@@ -204,13 +192,18 @@ def main() -> None:
     if options.large:
         large()
         return
-    made_by = "`python -m bench.pages.bayes`; processor seconds"
-    page = steps_page()
+    page = Page(__file__, "Variational Bayes beside scikit-learn's", "processor seconds")
+    page.say("## A step: 200,000 × 16, 16 components that overlap, ms")
+    names = "structure | `GaussianMixture` | ours | theirs | ratio | on all processors: ours | theirs | ratio"
+    page.table(names, of_steps())
+    page.say("The first figures are processor time; those on all processors are time that passes.", "", passes())
     with threadpool_limits(1):
-        page += [*births_page(options.seeds), *limit_page(), *columns_page()]
-    lines = [*head("Variational Bayes beside scikit-learn's", made_by, facts()), *page]
-    lines += ["", f"Load of the machine at the end, with other work: {os.getloadavg()[0]:.2f}."]
-    RESULT.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        births(page, options.seeds)
+        page.say("## What the limit costs: 10 clusters in 8 features, s")
+        page.table("rows | at most 10 | at most 100 | ratio", limits(), n_words=0)
+        page.say(f"## {COLUMNS:,} columns of 50,000 numbers with CTGAN's settings", "", columns_line())
+    page.say(f"Load of the machine at the end, with other work: {os.getloadavg()[0]:.2f}.")
+    page.write()
 
 
 if __name__ == "__main__":

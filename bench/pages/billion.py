@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from bench.pages.base import RESULTS, facts, head, parser_of
+from bench.pages.base import Page, parser_of
 from bench.peak import rise_of_peak
 from gaussmix import GaussianMixture
 from gaussmix.sources.array import ArraySource
@@ -27,7 +27,6 @@ from gaussmix.sources.base import Source
 from gaussmix.waist.block import Block
 from gaussmix.waist.leaves import LEAF_ROWS
 
-RESULT = RESULTS / "billion.md"
 N_ROWS = [10**7, 10**8, 10**9]
 N_FEATURES, N_COMPONENTS, N_STEPS = 8, 16, 6
 BLOCK_ROWS = 4 * LEAF_ROWS
@@ -72,8 +71,8 @@ def seconds_of_steps(source: Source) -> tuple[GaussianMixture, list[float]]:
     return gm.fit(rows), list(np.diff(ends))
 
 
-def measured(n_rows: int) -> str:
-    """A line of the table."""
+def cells(n_rows: int) -> tuple[str, ...]:
+    """A row of the table."""
     began = perf_counter()
     (gm, steps), peak = rise_of_peak(lambda: seconds_of_steps(Drawn(n_rows)))
     whole, step = perf_counter() - began, median(steps)
@@ -83,8 +82,8 @@ def measured(n_rows: int) -> str:
     drawing = (perf_counter() - began) * n_rows / few.n_rows
     block = ArraySource(np.concatenate([block.rows for block in Drawn(16 * BLOCK_ROWS).blocks()]))
     working = median(seconds_of_steps(block)[1]) * n_rows / block.n_rows
-    numbers = f"{step:.3g} | {drawing:.3g} | {working:.3g} | {n_rows / step:.3g} | {peak:.0f} | {whole:.0f}"
-    return f"| {n_rows:,} | {numbers} | {gm.lower_bound_:.6f} |"
+    numbers = *(f"{each:.3g}" for each in (step, drawing, working, n_rows / step)), f"{peak:.0f}", f"{whole:.0f}"
+    return f"{n_rows:,}", *numbers, f"{gm.lower_bound_:.6f}"
 
 
 def main() -> None:
@@ -92,16 +91,13 @@ def main() -> None:
     parser.add_argument("--rows", type=float, nargs="*", help="numbers of rows; printed only")
     asked = parser.parse_args()
     warnings.simplefilter("ignore")
-    made_by = f"`python -m bench.pages.billion`; K = {N_COMPONENTS}, full covariances, {N_STEPS} steps from k-means"
-    lines = head("A thousand million rows", made_by, facts())
-    columns = ["rows", "seconds a pass", "drawing alone", "a step in memory alone", "rows a second", "peak, MB"]
-    columns += ["seconds in all", "nats a row"]
-    lines += ["", f"| {' | '.join(columns)} |", "|" + "---:|" * len(columns)]
-    for n_rows in asked.rows or N_ROWS:
-        lines.append(measured(int(n_rows)))
-        print(lines[-1], flush=True)
-        if not asked.rows:
-            RESULT.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    how = f"K = {N_COMPONENTS}, full covariances, {N_STEPS} steps from k-means"
+    page = Page(__file__, "A thousand million rows", how)
+    names = "rows | seconds a pass | drawing alone | a step in memory alone | rows a second | peak, MB"
+    rows = (cells(int(n_rows)) for n_rows in asked.rows or N_ROWS)
+    page.table(f"{names} | seconds in all | nats a row", rows, n_words=0)
+    if not asked.rows:
+        page.write()
 
 
 if __name__ == "__main__":

@@ -19,13 +19,14 @@ import time
 import warnings
 from collections import Counter
 from collections.abc import Iterator
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_iris, load_wine
 
 from bench.fma import operations_per_second
-from bench.pages.base import RESULTS, facts, head, parser_of
+from bench.pages.base import Page, parser_of, seconds_of
 from gaussmix import GaussianMixture
 from gaussmix.em.accumulate import StepTask
 from gaussmix.em.coordinates import Coordinates
@@ -43,7 +44,6 @@ from gaussmix.numerics.arrays import Array
 from gaussmix.numerics.core import native_target
 from gaussmix.sources.base import OfLeaves
 
-RESULT = RESULTS / "certificates.md"
 N_FITS, LEAST, MOST_STEPS = 240, 1e-9, 50_000
 STRUCTURES = [name for name, family in FAMILIES.items() if family.in_all]
 TABLES: list[Array] = [
@@ -144,7 +144,7 @@ def _height(problem: Problem, model: Model) -> float:
     return (total + problem.objective.log_prior(model)) / block.total_weight
 
 
-def of_pass(distance: float) -> list[str]:
+def of_pass(distance: float) -> list[tuple[str, str]]:
     """The time of the pass beside a step, and its share of the peak, where centres have this standard deviation."""
     rng = np.random.default_rng(0)
     n_rows, n_features, n_components = 100_000, 8, 8
@@ -161,19 +161,18 @@ def of_pass(distance: float) -> list[str]:
     best, peak = [np.inf, np.inf], 0.0
     for _ in range(15):
         for i, task in enumerate(tasks):
-            began = time.process_time()
-            problem.source.map_merge(task)
-            best[i] = min(best[i], time.process_time() - began)
+            best[i] = min(best[i], seconds_of(partial(problem.source.map_merge, task), time.process_time))
         peak = max(peak, operations_per_second(target.isa))
     share, where = n_rows * at.size**2 / best[0] / peak, "overlap" if distance < 1 else "are apart"
     size = f"{n_rows:,} x {n_features}, K = {n_components}"
     return [
-        f"| its pass over {size}, components {where}: time beside a step | {best[0] / best[1]:.0f} |",
-        f"| the same: share of the peak | {share:.0%} |",
+        (f"its pass over {size}, components {where}: time beside a step", f"{best[0] / best[1]:.0f}"),
+        ("the same: share of the peak", f"{share:.0%}"),
     ]
 
 
-def table(found: list[Checked]) -> list[str]:
+def of_fits(found: list[Checked]) -> list[tuple[str, object]]:
+    """What the table says of all fits."""
     near = [each for each in found if each.is_maximum]
     n_right = sum(each.is_right for each in near)
     left = [each.left_by_auto for each in found if each.left_by_auto is not None]
@@ -181,16 +180,14 @@ def table(found: list[Checked]) -> list[str]:
     gains = sorted(each.true for each in found if not each.is_maximum)
     middle = f"{np.median(gains):.2g} nats a row" if gains else "none"
     return [
-        "| | |",
-        "|---|---|",
-        f"| fits | {len(found)} |",
-        f"| near a maximum | {kinds[True]} |",
-        f"| there the remaining gain is right within a factor of 2 | {n_right} of {len(near)} |",
-        f"| not near a maximum, so that no gain is said | {kinds[False]} |",
-        f"| there EM gains, median | {middle} |",
-        f'| `tol="auto"` reached a maximum (in 1000 steps) | {len(left)} |',
-        f"| there less than twice {MOST_LEFT:.0e} nats were left | {sum(each < 2 * MOST_LEFT for each in left)} |",
-        f"| time of a certificate beside a step of EM, median | {np.median([each.share for each in found]):.0f} |",
+        ("fits", len(found)),
+        ("near a maximum", kinds[True]),
+        ("there the remaining gain is right within a factor of 2", f"{n_right} of {len(near)}"),
+        ("not near a maximum, so that no gain is said", kinds[False]),
+        ("there EM gains, median", middle),
+        ('`tol="auto"` reached a maximum (in 1000 steps)', len(left)),
+        (f"there less than twice {MOST_LEFT:.0e} nats were left", sum(each < 2 * MOST_LEFT for each in left)),
+        ("time of a certificate beside a step of EM, median", f"{np.median([each.share for each in found]):.0f}"),
     ]
 
 
@@ -198,14 +195,14 @@ def main() -> None:
     parser = parser_of(__doc__)
     parser.add_argument("--fits", type=int, default=N_FITS, help="how many")
     n_fits = parser.parse_args().fits
+    page = Page(__file__, "What `certify` says, and what is true")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         made = [checked(*each) for each in problems(n_fits)]
-        lines = [*table([each for each in made if each is not None]), *of_pass(0.5), *of_pass(4.0)]
-    print("\n".join(lines))
+        rows = [*of_fits([each for each in made if each is not None]), *of_pass(0.5), *of_pass(4.0)]
+    page.table("| ", rows, n_words=2)
     if n_fits == N_FITS:
-        title, made_by = "What `certify` says, and what is true", "`python -m bench.pages.certificates`"
-        RESULT.write_text("\n".join([*head(title, made_by, facts()), "", *lines, ""]), encoding="utf-8")
+        page.write()
 
 
 if __name__ == "__main__":

@@ -10,12 +10,13 @@ writes. Processor time does not count what else a shared machine does; the time 
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from bench.pages.base import RESULTS, facts, head, parser_of
+from bench.pages.base import Page, parser_of
 from gaussmix import FAMILIES
 from gaussmix.em.trace import State, Trace
 from gaussmix.engines.native.arguments import arguments_of
@@ -24,7 +25,6 @@ from gaussmix.errors import Outcome
 from gaussmix.fit.checkpoint import Checkpoint, Standing
 from gaussmix.model import Model
 
-RESULT = RESULTS / "checkpoints.md"
 SHAPES = [(16, 8), (100, 32), (1024, 32)]  # components, features
 N_STEPS = 200
 
@@ -65,23 +65,24 @@ def milliseconds(shape: tuple[int, int, int], folder: Path, repeats: int) -> tup
     return [writing, working, standing], path.stat().st_size
 
 
+def measured(folder: str | None, repeats: int) -> Iterator[tuple[object, ...]]:
+    """The rows of the table."""
+    with TemporaryDirectory(dir=folder) as place:
+        for shape in SHAPES:
+            for n_mixtures in (1, 3):
+                times, size = milliseconds((*shape, n_mixtures), Path(place), repeats)
+                yield (*shape, n_mixtures, f"{size:,}", *(f"{np.median(each):.2g}" for each in times))
+
+
 def main() -> None:
     parser = parser_of(__doc__)
     parser.add_argument("--repeats", type=int, default=40)
     parser.add_argument("--folder", help="write there instead of to a temporary folder")
     arguments = parser.parse_args()
-    how = f"milliseconds, medians of {arguments.repeats}, with fsync"
-    lines = head("Checkpoints", f"`python -m bench.pages.checkpoints`; {how}", facts())
-    lines += ["", "| K | d | mixtures | bytes | written | of the processor | in the way |", "|" + "---:|" * 7]
-    with TemporaryDirectory(dir=arguments.folder) as folder:
-        for shape in SHAPES:
-            for n_mixtures in (1, 3):
-                times, size = milliseconds((*shape, n_mixtures), Path(folder), arguments.repeats)
-                shown = " | ".join(f"{np.median(each):.2g}" for each in times)
-                lines.append(f"| {shape[0]} | {shape[1]} | {n_mixtures} | {size:,} | {shown} |")
-                print(lines[-1], flush=True)
-    RESULT.write_text("\n".join(lines) + "\n")
-    print(f"wrote {RESULT}")
+    page = Page(__file__, "Checkpoints", f"milliseconds, medians of {arguments.repeats}, with fsync")
+    names = "K | d | mixtures | bytes | written | of the processor | in the way"
+    page.table(names, measured(arguments.folder, arguments.repeats), n_words=0)
+    page.write()
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ import subprocess
 import tempfile
 import warnings
 from argparse import Namespace
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
 from time import perf_counter
@@ -32,14 +32,13 @@ from scipy.stats import ortho_group
 from sklearn.datasets import load_iris, make_moons
 from sklearn.metrics import adjusted_rand_score
 
-from bench.pages.base import RESULTS, facts, head, parser_of
+from bench.pages.base import RESULTS, Page, facts, parser_of
 from bench.peers.mclust import Mclust
 from gaussmix import GaussianMixture, GaussianMixtureIC
 from gaussmix.families import family_named
 
 BARS = {"iris": 5, "2,000 × 6": 15, "20,000 × 8": 30}  # mclust's time by ours, at least
 SHORT = 1000  # rows
-COMMAND = "`python -m bench.pages.choosing`"
 
 
 def clusters(n_rows: int, n_features: int, n_clusters: int) -> NDArray[np.float64]:
@@ -135,8 +134,7 @@ def uniform(rng: np.random.Generator, n_rows: int, n_features: int) -> NDArray[n
 
 
 def moons(rng: np.random.Generator) -> NDArray[np.float64]:
-    rows: NDArray[np.float64] = make_moons(800, noise=0.08, random_state=int(rng.integers(2**31)))[0]
-    return rows
+    return make_moons(800, noise=0.08, random_state=int(rng.integers(2**31)))[0]
 
 
 # What is drawn, the true number of clusters, and how: rows, clusters, features, distance of the nearest centres.
@@ -189,64 +187,56 @@ def most_stable(rows: NDArray[np.float64]) -> int:
     return found
 
 
-def count(name: str, n_repeats: int) -> str:
+def count(name: str, n_repeats: int) -> tuple[object, ...]:
     """A row of the second table: in how many repeats each way finds the true number."""
     truth, draw = KINDS[name]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         found = np.array([numbers_of(draw(np.random.default_rng(repeat))) for repeat in range(n_repeats)])
-    return f"| {name} | {truth} | {' | '.join(map(str, (found == truth).sum(axis=0)))} |"
+    return name, truth, *(found == truth).sum(axis=0)
 
 
-def line(name: str, mine: dict[str, Any], other: dict[str, Any]) -> str:
-    """A row of the table."""
-    begin = f"| {name} | {mine['seconds']:.2f} | {mine['bic']:.3f} ({mine['chosen']}) |"
+def compare(name: str, limit: float) -> tuple[object, ...]:
+    """A row of the first table."""
+    rows = CASES[name]()
+    ours(rows[:50])  # loads what the first call loads
+    mine, other = ours(rows), theirs(rows, limit)
+    own = name, f"{mine['seconds']:.2f}", f"{mine['bic']:.3f} ({mine['chosen']})"
     if "skipped" in other:
-        return f"{begin} – | {other['skipped']} | – | {BARS.get(name, '–')} |"
+        return *own, "–", other["skipped"], "–", BARS.get(name, "–")
     model, n_components = other["chosen"].split()
-    peer = f"{family_named(model).name} {n_components}"
-    factor = other["seconds"] / mine["seconds"]
-    return f"{begin} {other['seconds']:.2f} | {other['bic']:.3f} ({peer}) | {factor:.1f} | {BARS.get(name, '–')} |"
+    peer = f"{other['bic']:.3f} ({family_named(model).name} {n_components})"
+    return *own, f"{other['seconds']:.2f}", peer, f"{other['seconds'] / mine['seconds']:.1f}", BARS.get(name, "–")
 
 
-def seconds(options: Namespace) -> list[str]:
+def seconds(options: Namespace) -> Page:
     """The section of searches that are timed."""
-    made_by = f"{COMMAND}: seconds of a whole search, 14 structures × K = 1 … 9, for the lowest BIC"
-    lines = [
-        *head("Seconds of a search, beside R's mclust", made_by, facts() | {"mclust": _version()}),
-        "",
-        "| data | gaussmix | lowest BIC | mclust | lowest BIC | times as fast | bar |",
-        "|---|---|---|---|---|---|---|",
-    ]
-    for name in CASES:
-        if options.case is None or name in options.case:
-            rows = CASES[name]()
-            ours(rows[:50])  # loads what the first call loads
-            lines.append(line(name, ours(rows), theirs(rows, options.limit)))
-            print(lines[-1], flush=True)
-    return lines
+    how = "seconds of a whole search, 14 structures × K = 1 … 9, for the lowest BIC"
+    version = Mclust().missing() or Mclust().version()
+    page = Page(__file__, "Seconds of a search, beside R's mclust", how, facts() | {"mclust": version})
+    names = "data | gaussmix | lowest BIC | mclust | lowest BIC | times as fast | bar"
+    page.table(names, (compare(name, options.limit) for name in chosen(CASES, options)), n_words=7)
+    return page
 
 
-def numbers(options: Namespace) -> list[str]:
+def numbers(options: Namespace) -> Page:
     """The section of true numbers."""
-    made_by = (
-        f"{COMMAND}: in how many of {options.repeats} repeats, each with new rows, each way finds the true number."
+    how = (
+        f"in how many of {options.repeats} repeats, each with new rows, each way finds the true number."
         f" The searches are over {len(STRUCTURES)} structures × K = 1 … {MOST}. Merging starts from the lowest BIC."
         " Resampling takes the largest number of components with which two fits to bootstrap samples label the rows"
         f" alike (full covariances; the adjusted Rand index, the mean of {PAIRS} pairs, is at least {ALIKE}), else 1."
         " Searches start from Ward's hierarchy, fits to bootstrap samples from k-means"
     )
-    lines = [
-        *head("How often is the true number found?", made_by, facts()),
-        "",
-        f"| clusters | true | {' | '.join(WAYS)} |",
-        "|---" * (len(WAYS) + 2) + "|",
-    ]
-    for name in KINDS:
-        if options.case is None or name in options.case:
-            lines.append(count(name, options.repeats))
-            print(lines[-1], flush=True)
-    return lines
+    page, names = Page(__file__, "How often is the true number found?", how), f"clusters | true | {' | '.join(WAYS)}"
+    rows = (count(name, options.repeats) for name in chosen(KINDS, options))
+    page.table(names, rows, n_words=2 + len(WAYS))
+    return page
+
+
+def chosen(names: Iterable[str], options: Namespace) -> list[str]:
+    """Those that are asked for."""
+    return [name for name in names if options.case is None or name in options.case]
 
 
 SECTIONS = {"seconds": seconds, "numbers": numbers}
@@ -264,13 +254,9 @@ def main() -> None:
     sections = dict(zip(SECTIONS, kept, strict=True))
     for name, section in SECTIONS.items():
         if options.section in (None, name):
-            sections[name] = "\n".join(section(options)).removeprefix("# ") + "\n"
+            sections[name] = section(options).text.removeprefix("# ")
     if options.case is None:
         page.write_text("\n## ".join(["# Choosing a mixture\n", *sections.values()]), encoding="utf-8")
-
-
-def _version() -> str:
-    return Mclust().missing() or Mclust().version()
 
 
 if __name__ == "__main__":

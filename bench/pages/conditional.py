@@ -10,8 +10,7 @@ The runs alternate, and the least time of the repeats counts. gmr and NumPy run 
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from importlib.metadata import version
 from importlib.util import find_spec
@@ -21,10 +20,9 @@ from numpy.typing import NDArray
 from scipy.linalg import cho_factor, cho_solve
 from threadpoolctl import threadpool_limits
 
-from bench.pages.base import RESULTS, facts, head, parser_of
+from bench.pages.base import Page, facts, parser_of, seconds_of
 from gaussmix import FAMILIES, Mixture
 
-RESULT = RESULTS / "conditional.md"
 Array = NDArray[np.float64]
 SHAPES = [  # rows, features, known features, components
     (1_000_000, 10, 5, 20),
@@ -85,17 +83,6 @@ def of_gmr(mixture: Mixture, n_known: int) -> Callable[[Array], Array]:
     return lambda rows: model.predict(known, rows)
 
 
-def seconds(call: Callable[[], object], at_least: float = SHORT) -> float:
-    """Wall time of a call; the mean of several calls if they are short."""
-    n_calls, elapsed = 0, 0.0
-    while elapsed < at_least:
-        start = time.perf_counter()
-        call()
-        elapsed += time.perf_counter() - start
-        n_calls += 1
-    return elapsed / n_calls
-
-
 def measure(shape: tuple[int, int, int, int], repeats: int) -> dict[str, float]:
     """Least seconds of each way."""
     n_rows, n_features, n_known, n_components = shape
@@ -114,22 +101,20 @@ def measure(shape: tuple[int, int, int, int], repeats: int) -> dict[str, float]:
             for n_threads in (None,) if name.startswith("gaussmix") else (None, 1):
                 with threadpool_limits(n_threads, "blas"):
                     np.testing.assert_allclose(mean(rows[:1000]), expected, rtol=1e-8, atol=1e-8)
-                    least[name] = min(least[name], seconds(partial(mean, rows)))
+                    least[name] = min(least[name], seconds_of(partial(mean, rows), least=SHORT))
     return least
 
 
-def line(shape: tuple[int, int, int, int], times: dict[str, float]) -> str:
+def cells(shape: tuple[int, int, int, int], times: dict[str, float]) -> tuple[object, ...]:
     """A row of the table."""
     n_rows, n_features, n_known, n_components = shape
-    shown = " | ".join(
-        f"{1e3 * times[name]:.3g}" if name in times else ""
-        for name in ("gmr", "NumPy", "gaussmix, 1 thread", "gaussmix")
-    )
-    ratios = " | ".join(f"×{times[name] / times['gaussmix']:.1f}" if name in times else "" for name in ("gmr", "NumPy"))
-    return f"| {n_rows:,} | {n_features} | {n_known} | {n_components} | {shown} | {ratios} |"
+    known = {name: f"{1e3 * seconds:.3g}" for name, seconds in times.items()}
+    ratios = {name: f"×{seconds / times['gaussmix']:.1f}" for name, seconds in times.items()}
+    shown = [known.get(name) for name in ("gmr", "NumPy", "gaussmix, 1 thread", "gaussmix")]
+    return (f"{n_rows:,}", n_features, n_known, n_components, *shown, ratios.get("gmr"), ratios["NumPy"])
 
 
-def one_row(repeats: int) -> list[str]:
+def one_row(repeats: int) -> Iterator[tuple[str, str]]:
     """Microseconds of `condition`, the distribution given one row, beside gmr's."""
     n_features, n_known, n_components = ONE_ROW
     mixture = mixture_of(n_features, n_components)
@@ -149,37 +134,24 @@ def one_row(repeats: int) -> list[str]:
         row = np.full(n_known, 0.5)
         calls["gmr's `condition`"] = lambda: model.condition(np.arange(n_known), row)
     # Of many short runs, some are not disturbed by other work on a shared machine.
-    times = {name: min(seconds(call, SHORT / 20) for _ in range(20 * repeats)) for name, call in calls.items()}
-    return [f"| {name} | {1e6 * value:.3g} |" for name, value in times.items()]
+    for name, call in calls.items():
+        least = min(seconds_of(call, least=SHORT / 20) for _ in range(20 * repeats))
+        yield name, f"{1e6 * least:.3g}"
 
 
 def main() -> None:
     parser = parser_of(__doc__)
     parser.add_argument("--repeats", type=int, default=3)
-    arguments = parser.parse_args()
-    how = f"milliseconds of the conditional mean of all rows, least of {arguments.repeats}, the runs alternate"
+    repeats = parser.parse_args().repeats
+    how = f"milliseconds of the conditional mean of all rows, least of {repeats}, the runs alternate"
     machine = facts() | ({"gmr": version("gmr")} if find_spec("gmr") is not None else {})
-    lines = head("Unknown features from known ones", f"`python -m bench.pages.conditional`; {how}", machine)
-    lines += [
-        "",
-        "| n | d | known | K | gmr | NumPy | gaussmix, 1 thread | gaussmix | to gmr | to NumPy |",
-        "|" + "---:|" * 10,
-    ]
-    for shape in SHAPES:
-        lines.append(line(shape, measure(shape, arguments.repeats)))
-        print(lines[-1], flush=True)
+    page = Page(__file__, "Unknown features from known ones", how, machine)
+    names = "n | d | known | K | gmr | NumPy | gaussmix, 1 thread | gaussmix | to gmr | to NumPy"
+    page.table(names, (cells(shape, measure(shape, repeats)) for shape in SHAPES), n_words=0)
     n_features, n_known, n_components = ONE_ROW
-    lines += [
-        "",
-        f"One row at a time, d={n_features}, {n_known} known, K={n_components}:",
-        "",
-        "| | microseconds |",
-        "|---|---:|",
-    ]
-    lines += one_row(arguments.repeats)
-    print(*lines[-3:], sep="\n")
-    RESULT.write_text("\n".join(lines) + "\n")
-    print(f"wrote {RESULT}")
+    page.say(f"One row at a time, d={n_features}, {n_known} known, K={n_components}:")
+    page.table("| microseconds", one_row(repeats))
+    page.write()
 
 
 if __name__ == "__main__":

@@ -34,7 +34,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.pages.base import RESULTS, facts, head, parser_of
+from bench.pages.base import Page, parser_of
 from gaussmix import FactorAnalyzer, GaussianMixture, Mixture
 from gaussmix.em.natural import Kind, NaturalScale
 from gaussmix.families import FAMILIES
@@ -43,7 +43,6 @@ from gaussmix.report.inference import Inference, says_little
 
 Numbers = NDArray[np.float64]
 
-RESULT = RESULTS / "coverage.md"
 N_SETS, N_SMALL = 1000, 200
 LEVEL, LEAST, MOST = 0.05, 0.93, 0.97
 STEP = 0.25  # standard deviations: to such, rows are rounded that shall be equal
@@ -316,8 +315,8 @@ def is_right(shares: Numbers, n_numbers: int) -> bool:
     return bool(shares.mean() + reach >= LEAST and shares.mean() - reach <= MOST)
 
 
-def line_of(name: str, results: list[dict[str, Any]], n_numbers: Sequence[int]) -> str:
-    """A line of the table: coverages in percent, in bold where they are not right."""
+def cells_of(name: str, results: list[dict[str, Any]], n_numbers: Sequence[int]) -> tuple[str, ...]:
+    """A row of the table: coverages in percent, in bold where they are not right."""
     n_sets, cells = sum(OURS in found for found in results), []
     for title in TITLES:
         own = [found[title] for found in results if title in found]
@@ -328,7 +327,7 @@ def line_of(name: str, results: list[dict[str, Any]], n_numbers: Sequence[int]) 
         asides += [f"{len(own) - len(shares)} failed"] * (len(own) > len(shares))
         cells.append(" / ".join(f"{mark}{mean:.0f}{mark}" for mean, mark in marks))
         cells[-1] += f" ({', '.join(asides)})" if asides else ""
-    return f"| {name} | {n_sets:,} | {' | '.join(cells)} |"
+    return name, f"{n_sets:,}", *cells
 
 
 def sizes(design: Design) -> list[int]:
@@ -374,22 +373,22 @@ def main() -> None:
             if options.keep is not None:
                 with options.keep.open("a") as file:
                     file.writelines(json.dumps(each) + "\n" for each in found)
-    lines = [f"| design | sets | {' | '.join(TITLES)} |", f"|---|---|{'---|' * len(TITLES)}"]
+    rows = []
     for design in designs:
         own = [found for (name, _), found in results.items() if name == str(design)]
-        lines += [line_of(str(design), own, sizes(design))] if own else []
+        rows += [cells_of(str(design), own, sizes(design))] if own else []
     for name, is_chosen in (("all that take formulas", False), ("all that take refits", True)):
         own = [each for each in results.values() if "chosen" in each and (each["chosen"] == DIRICHLET) is is_chosen]
-        lines += [line_of(name, own, [1, 1, 1])] if own else []
+        rows += [cells_of(name, own, [1, 1, 1])] if own else []
     reasons = Counter(
         f"{title}: {why}" for found in results.values() for title in TITLES if isinstance(why := found.get(title), str)
     )
-    said = [f"- {number} × {reason}" for reason, number in reasons.most_common()]
-    print(*lines, "", *said, sep="\n")
-    command = "python -m bench.pages.coverage" + " --small" * options.small
-    command += " --keep FILE" * (options.keep is not None)
-    about = head("Coverage of 95 % intervals", f"`{command}`", facts())
-    RESULT.write_text("\n".join([*about, "", WORDS, "", *lines, "", *said]).rstrip() + "\n")
+    given = [name for name, value in (("--small", options.small), ("--keep FILE", options.keep)) if value]
+    page = Page(__file__, "Coverage of 95 % intervals", " ".join(given))
+    page.say(WORDS)
+    page.table(f"design | sets | {' | '.join(TITLES)}", rows, n_words=2 + len(TITLES))
+    page.say(*(f"- {number} × {reason}" for reason, number in reasons.most_common()))
+    page.write()
 
 
 WORDS = f"""\

@@ -8,17 +8,15 @@ runs alternate, and the least time of the repeats counts.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from bench.pages.base import RESULTS, facts, head, parser_of
+from bench.pages.base import Page, least_seconds, parser_of
 from gaussmix import Mixture
 from gaussmix.mixture.compare.estimate import Estimate
 
-RESULT = RESULTS / "divergence.md"
 N_DRAWS = 1_000_000
 N_FEATURES = 8
 
@@ -76,20 +74,13 @@ def shown(found: object) -> str:
 def main() -> None:
     parser = parser_of(__doc__)
     parser.add_argument("--repeats", type=int, default=5)
-    arguments = parser.parse_args()
+    repeats = parser.parse_args().repeats
     named = cases()
-    least, found = dict.fromkeys(named, np.inf), {}
-    for _ in range(arguments.repeats):
-        for name, ask in named.items():
-            start = time.perf_counter()
-            found[name] = ask()
-            least[name] = min(least[name], time.perf_counter() - start)
-    how = f"milliseconds, least of {arguments.repeats}, the runs alternate; d = {N_FEATURES}, K = 16 unless named"
-    lines = head("Divergences, distances and reduction", f"`python -m bench.pages.divergence`; {how}", facts())
-    lines += ["", "| what | ms | found |", "|---|---:|---:|"]
-    lines += [f"| {name} | {1e3 * least[name]:.3g} | {shown(found[name])} |" for name in named]
-    RESULT.write_text("\n".join(lines) + "\n")
-    print("\n".join(lines))
+    found, least = {name: shown(ask()) for name, ask in named.items()}, least_seconds(named, repeats)
+    how = f"milliseconds, least of {repeats}, the runs alternate; d = {N_FEATURES}, K = 16 unless named"
+    page = Page(__file__, "Divergences, distances and reduction", how)
+    page.table("what | ms | found", ((name, f"{1e3 * least[name]:.3g}", found[name]) for name in named))
+    page.write()
 
 
 if __name__ == "__main__":

@@ -1,4 +1,7 @@
-"""Time an EM step of factor analysers of many features, beside the NumPy engine and full matrices; and their memory."""
+"""Time an EM step of factor analysers of many features, beside the NumPy engine and full matrices; and their memory.
+
+python -m bench.pages.factors    # minutes; rewrites bench/results/factors.md
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ from functools import partial
 import numpy as np
 import sklearn.mixture
 
-from bench.pages.base import RESULTS, facts, least_seconds, parser_of
+from bench.pages.base import Page, facts, parser_of, seconds_of
 from bench.peak import rise_of_peak
 from gaussmix import FactorAnalyzer, GaussianMixture
 from gaussmix.em.loop import em_step
@@ -20,7 +23,6 @@ from gaussmix.mixture.mixture import Mixture
 from gaussmix.sources.array import ArraySource
 
 N_ROWS, N_FEATURES, N_COMPONENTS, N_FACTORS = 20_000, 1000, 10, 5
-PAGE = RESULTS / "factors.md"
 REPEATS = 5
 
 
@@ -38,13 +40,9 @@ def made_rows() -> tuple[np.ndarray, np.ndarray]:
 
 def fitted(rows: np.ndarray, labels: np.ndarray) -> GaussianMixture:
     """The fit after two steps from the labels, on one thread."""
+    factors = FactorAnalyzer(N_FACTORS)
     model = GaussianMixture(
-        N_COMPONENTS,
-        covariance_type=FactorAnalyzer(N_FACTORS),
-        reg_covar=1e-6,
-        max_iter=2,
-        init_params=labels,
-        n_jobs=1,
+        N_COMPONENTS, covariance_type=factors, reg_covar=1e-6, max_iter=2, init_params=labels, n_jobs=1
     )
     return model.fit(rows)
 
@@ -52,7 +50,8 @@ def fitted(rows: np.ndarray, labels: np.ndarray) -> GaussianMixture:
 def seconds_of_a_step(rows: np.ndarray, mixture: Mixture, engine: str, n_threads: int, repeats: int) -> float:
     """One E- and M-step."""
     source, made = ArraySource(rows), ENGINES[engine](n_threads)
-    return least_seconds(lambda: em_step(source, made, mixture.model, Ridge(np.zeros(N_FEATURES)), {}), repeats)
+    work = partial(em_step, source, made, mixture.model, Ridge(np.zeros(N_FEATURES)), {})
+    return min(seconds_of(work) for _ in range(repeats))
 
 
 def seconds_of_scikit_learn(rows: np.ndarray, mixture: Mixture) -> tuple[float, float]:
@@ -76,7 +75,7 @@ def seconds_of_scikit_learn(rows: np.ndarray, mixture: Mixture) -> tuple[float, 
 def main() -> None:
     parser_of(__doc__).parse_args()
     warnings.simplefilter("ignore")
-    load = os.getloadavg()[0]
+    machine = facts() | {"load average at the start, from other work": f"{os.getloadavg()[0]:.1f}"}
     rows, labels = made_rows()
     fitted(rows[:500, :20], labels[:500])  # loads what the first fit loads
     model, extra = rise_of_peak(lambda: fitted(rows, labels))
@@ -88,23 +87,15 @@ def main() -> None:
         ("gaussmix's NumPy engine, the same", seconds_of_a_step(rows, mixture, "numpy", 1, 2), None),
         ("scikit-learn, full", *seconds_of_scikit_learn(rows, mixture)),
     ]
-    lines = [
-        f"# Factor analysers: {N_ROWS:,} × {N_FEATURES:,} numbers, K = {N_COMPONENTS}, q = {N_FACTORS}",
-        "",
-        "Written by `python -m bench.pages.factors`. Seconds are those of one EM step, the least of a few. MB are the",
-        "rise of the peak of the resident memory in a fit from labels, without the rows. The rows take",
-        f"{rows.nbytes / 2**20:.0f} MB, and the mixture, of {numbers:,} numbers, takes {8 * numbers / 2**20:.1f} MB.",
-        "",
-        "| | seconds | MB |",
-        "|---|---|---|",
-        *(f"| {name} | {seconds:.2f} | {'' if mb is None else f'{mb:.0f}'} |" for name, seconds, mb in table),
-        "",
-        *(f"- {name}: {value}" for name, value in facts().items()),
-        f"- load average at the start, from other work: {load:.1f}",
-        "",
-    ]
-    PAGE.write_text("\n".join(lines), encoding="utf-8")
-    print("\n".join(lines))
+    title = f"Factor analysers: {N_ROWS:,} × {N_FEATURES:,} numbers, K = {N_COMPONENTS}, q = {N_FACTORS}"
+    page = Page(__file__, title, machine=machine)
+    page.say(
+        "Seconds are those of one EM step, the least of a few. MB are the rise of the peak of the resident memory in",
+        f"a fit from labels, without the rows. The rows take {rows.nbytes / 2**20:.0f} MB, and the mixture, of",
+        f"{numbers:,} numbers, takes {8 * numbers / 2**20:.1f} MB.",
+    )
+    page.table("| seconds | MB", ((name, f"{seconds:.2f}", mb and f"{mb:.0f}") for name, seconds, mb in table))
+    page.write()
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from time import perf_counter, process_time
@@ -24,7 +24,7 @@ import numpy as np
 import pyarrow as pa
 from pyarrow import parquet
 
-from bench.pages.base import RESULTS, facts, head, least_seconds, parser_of
+from bench.pages.base import Page, parser_of, seconds_of
 from gaussmix import GaussianMixture
 from gaussmix.em.accumulate import StepTask
 from gaussmix.engines import choose
@@ -34,7 +34,6 @@ from gaussmix.sources.base import Source
 from gaussmix.sources.opening import open
 from gaussmix.waist.block import Profile
 
-RESULT = RESULTS / "files.md"
 N_FEATURES, N_COMPONENTS = 8, 16
 MEMORY = "256 MB"
 AT_A_TIME = 1_000_000  # rows
@@ -52,10 +51,8 @@ def mixture() -> Mixture:
 
 def write_files(folder: Path, n_rows: int) -> dict[str, Path]:
     """The same rows in files of several formats."""
-    drawn, paths = (
-        mixture(),
-        {"npy": folder / "rows.npy", "plain": folder / "plain.parquet", "snappy": folder / "snappy.parquet"},
-    )
+    names = "rows.npy", "plain.parquet", "snappy.parquet"
+    drawn, paths = mixture(), dict(zip(("npy", "plain", "snappy"), (folder / name for name in names), strict=True))
     schema = pa.schema([(f"x{column}", pa.float64()) for column in range(N_FEATURES)])
     target = np.lib.format.open_memmap(paths["npy"], "w+", np.float64, (n_rows, N_FEATURES))
     with (
@@ -110,40 +107,38 @@ print(int(peak.split()[1]) / 1024)
     return float(done.stdout)
 
 
-def main() -> None:
-    parser = parser_of(__doc__)
-    parser.add_argument("--rows", type=int, default=8_000_000)
-    parser.add_argument("--repeats", type=int, default=5)
-    arguments = parser.parse_args()
+def measured(n_rows: int, repeats: int) -> Iterator[tuple[object, ...]]:
+    """The rows of the table."""
     n_threads = len(os.sched_getaffinity(0))
-    shape = f"{arguments.rows:,} rows, full, K = {N_COMPONENTS}, d = {N_FEATURES}"
-    how = f"{shape}; seconds, medians of {arguments.repeats} turns"
-    lines = head("Rows in files", f"`python -m bench.pages.files`; {how}", facts())
     with tempfile.TemporaryDirectory(prefix="gaussmix-bench-") as place:
-        paths = write_files(Path(place), arguments.rows)
-        few = np.load(paths["npy"], mmap_mode="r")[: min(arguments.rows, 8_000_000)]
-        scale = arguments.rows / len(few)
+        paths = write_files(Path(place), n_rows)
+        few = np.load(paths["npy"], mmap_mode="r")[: min(n_rows, 8_000_000)]
+        scale = n_rows / len(few)
         in_memory = ArraySource(np.array(few))
-        lines += [
-            "",
-            "| file | threads | pass | reading alone | step in memory | pass / bound | profile / pass | peak, MB |",
-        ]
-        lines += ["|---|" + "---:|" * 7]
         for name, path in paths.items():
             megabytes = peak(path)
             for n in (1, n_threads):
                 calls = partial(read, path), step(in_memory, n), step(open(path, memory=MEMORY), n)
-                turns = np.array([[timed(call) for call in calls] for _ in range(1 + arguments.repeats)])[1:]
+                turns = np.array([[timed(call) for call in calls] for _ in range(1 + repeats)])[1:]
                 turns[:, 1] *= scale
                 bounds = *turns[:, :2, 0].T, turns[:, :2, 1].sum(axis=1) / n_threads
                 reading, compute, found = np.median(turns[:, :, 0], axis=0)
                 ratio = float(np.median(turns[:, 2, 0] / np.max(bounds, axis=0)))
-                share = least_seconds(partial(look, path), 1) / found
-                shown = " | ".join(f"{each:.2f}" for each in (found, reading, compute, ratio, share))
-                lines.append(f"| {name} | {n} | {shown} | {megabytes:.0f} |")
-                print(lines[-1], flush=True)
-    RESULT.write_text("\n".join(lines) + "\n")
-    print(f"wrote {RESULT}")
+                share = seconds_of(partial(look, path)) / found
+                shown = (f"{each:.2f}" for each in (found, reading, compute, ratio, share))
+                yield name, n, *shown, f"{megabytes:.0f}"
+
+
+def main() -> None:
+    parser = parser_of(__doc__)
+    parser.add_argument("--rows", type=int, default=8_000_000)
+    parser.add_argument("--repeats", type=int, default=5)
+    asked = parser.parse_args()
+    shape = f"{asked.rows:,} rows, full, K = {N_COMPONENTS}, d = {N_FEATURES}"
+    page = Page(__file__, "Rows in files", f"{shape}; seconds, medians of {asked.repeats} turns")
+    names = "file | threads | pass | reading alone | step in memory | pass / bound | profile / pass | peak, MB"
+    page.table(names, measured(asked.rows, asked.repeats))
+    page.write()
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from bench.pages.base import RESULTS, facts, head, parser_of
+from bench.pages.base import Page, facts, least_seconds, parser_of
 from gaussmix import Mixture
 from gaussmix.engines.native.engine import NativeEngine
 from gaussmix.engines.native.float32 import suits_single
@@ -24,7 +24,6 @@ from gaussmix.families.base import FAMILIES
 from gaussmix.waist.block import Block
 from gaussmix.waist.need import Need, Second
 
-PAGE = RESULTS / "float32.md"
 N_COMPONENTS = 16
 N_FEATURES = 2, 3, 4, 5, 6, 8, 12, 16, 24, 32, 48, 64, 128
 WORK = 1.2e9  # multiply-adds of a step
@@ -40,12 +39,14 @@ def measure(n_features: int) -> tuple[int, list[float]]:
     n_rows = int(WORK / (N_COMPONENTS * (n_features**2 + 5 * n_features + 20)))
     narrow = mixture.sample(n_rows, rng)[0].astype(np.float32)
     engine, need = NativeEngine(1), Need(Second.FULL)
-    steps = []
-    for rows, anchor in ((narrow.astype(np.float64), None), (narrow, None), (narrow, mixture.means)):
-        steps.append(step_of(engine, Block(0, rows), mixture, need, anchor))
-    assert [step().in_single for step in steps] == [False, True, False]
-    seconds = [[timed(step) for step in steps] for _ in range(REPEATS)]
-    return n_rows, np.min(seconds, axis=0).tolist()
+    tried: dict[str, tuple[Any, Any]] = {
+        "float64": (narrow.astype(np.float64), None),
+        "float32": (narrow, None),
+        "widened": (narrow, mixture.means),
+    }
+    steps = {name: step_of(engine, Block(0, rows), mixture, need, anchor) for name, (rows, anchor) in tried.items()}
+    assert [step().in_single for step in steps.values()] == [False, True, False]
+    return n_rows, [*least_seconds(steps, REPEATS, time.thread_time).values()]
 
 
 def overlapping(rng: np.random.Generator, n_features: int) -> Mixture:
@@ -63,31 +64,23 @@ def step_of(engine: NativeEngine, block: Block, mixture: Mixture, need: Need, an
     return lambda: engine.step(block, state, mixture.parameters, need, anchor=anchor)
 
 
-def timed(step: Callable[[], Any]) -> float:
-    start = time.thread_time()
-    step()
-    return time.thread_time() - start
+def cells(n_features: int) -> tuple[object, ...]:
+    """A row of the table."""
+    n_rows, times = measure(n_features)
+    pair = 1e9 * times[1] / n_rows / N_COMPONENTS
+    shown = [f"{1e3 * seconds:.1f}" for seconds in times]
+    return (n_features, f"{n_rows:,}", *shown, f"×{times[0] / times[1]:.2f}", f"{pair:.2f}")
 
 
 def main() -> None:
     """Measure, and write the page."""
     parser_of(__doc__).parse_args()
     machine = {name: value for name, value in facts().items() if name != "scikit-learn"}
-    lines = head("float32 beside float64", f"`python -m bench.pages.float32`; the bars: {BARS}", machine)
-    lines += [
-        "",
-        f"Milliseconds of processor time of an EM step on one thread: full, K = {N_COMPONENTS}, overlapping.",
-        "",
-        "| d | n | float64 | float32 | float32, widened | ratio | ns per row and component in float32 |",
-        "|---:|---:|---:|---:|---:|---:|---:|",
-    ]
-    for n_features in N_FEATURES:
-        n_rows, (double, single, widened) = measure(n_features)
-        times = " | ".join(f"{1e3 * seconds:.1f}" for seconds in (double, single, widened))
-        pair = 1e9 * single / n_rows / N_COMPONENTS
-        lines.append(f"| {n_features} | {n_rows:,} | {times} | ×{double / single:.2f} | {pair:.2f} |")
-        print(lines[-1], flush=True)
-    PAGE.write_text("\n".join(lines) + "\n")
+    page = Page(__file__, "float32 beside float64", f"the bars: {BARS}", machine)
+    page.say(f"Milliseconds of processor time of an EM step on one thread: full, K = {N_COMPONENTS}, overlapping.")
+    names = "d | n | float64 | float32 | float32, widened | ratio | ns per row and component in float32"
+    page.table(names, map(cells, N_FEATURES), n_words=0)
+    page.write()
 
 
 if __name__ == "__main__":

@@ -38,8 +38,7 @@ Point = dict[str, Any]
 def point(package: str, case: Case, threads: list[int]) -> Point:
     """Best seconds per iteration and megabytes of a package on a case."""
     request = {"peer": package, "case": vars(case), "budget": BUDGET, "threads": threads}
-    found: Point = in_a_process("bench.peers.measure", json.dumps(request), limit=200)
-    return found
+    return in_a_process("bench.peers.measure", json.dumps(request), limit=200)
 
 
 def sweep(varied: str, sizes: list[int], package: str) -> list[Point]:

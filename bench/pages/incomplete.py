@@ -8,16 +8,14 @@ One thread, float64, a covariance of its own for each component. The runs altern
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.pages.base import RESULTS, facts, head, parser_of
+from bench.pages.base import Page, least_seconds, parser_of, seconds_of
 from gaussmix import _core
 
-RESULT = RESULTS / "incomplete.md"
 Array = NDArray[np.float64]
 SOFT, TRIANGULAR, FULL = 0, 2, 3
 ROUNDS = 7
@@ -41,18 +39,7 @@ class Mixture(NamedTuple):
         return cls(log_weight, log_scale, rng.normal(size=shape), factors)
 
 
-def least_seconds(works: list[Callable[[], object]]) -> list[float]:
-    """The least processor time of each, in turns."""
-    seconds = np.full(len(works), np.inf)
-    for _ in range(ROUNDS):
-        for i, work in enumerate(works):
-            began = time.process_time()
-            work()
-            seconds[i] = min(seconds[i], time.process_time() - began)
-    return [float(each) for each in seconds]
-
-
-def missing_line(name: str, n_components: int, missing: NDArray[np.bool_]) -> str:
+def with_missing(name: str, n_components: int, missing: NDArray[np.bool_]) -> tuple[object, ...]:
     """A step over rows of standard normal numbers, whole and with missing cells."""
     target, rng = _core.active(), np.random.default_rng(1)
     assert target is not None, "the core is built"
@@ -61,21 +48,18 @@ def missing_line(name: str, n_components: int, missing: NDArray[np.bool_]) -> st
     holes = np.where(missing, np.nan, rows)
     density = (mixture.log_scale, mixture.means, TRIANGULAR, mixture.factors, mixture.means)
     known = (None, None, None, None, mixture.log_weight, mixture.means, mixture.factors, -np.inf)
-    whole, incomplete = least_seconds(
-        [
-            lambda: target.step(rows, None, None, None, *density, SOFT, FULL, 1),
-            lambda: target.step_incomplete(holes, *known, FULL, 1),
-        ]
-    )
+    works = {
+        "whole": lambda: target.step(rows, None, None, None, *density, SOFT, FULL, 1),
+        "incomplete": lambda: target.step_incomplete(holes, *known, FULL, 1),
+    }
+    whole, incomplete = least_seconds(works, ROUNDS, time.process_time).values()
     n_rows, n_features = missing.shape
     n_patterns = len(np.unique(np.packbits(missing, axis=1), axis=0))
-    shape = f"{n_rows:,} | {n_features} | {n_components} | {n_patterns:,} | {missing.mean():.0%}"
-    line = f"| {name} | {shape} | {1e3 * whole:.3g} | {1e3 * incomplete:.3g} | {incomplete / whole:.2f} |"
-    print(line, flush=True)
-    return line
+    shape = f"{n_rows:,}", n_features, n_components, f"{n_patterns:,}", f"{missing.mean():.0%}"
+    return name, *shape, f"{1e3 * whole:.3g}", f"{1e3 * incomplete:.3g}", f"{incomplete / whole:.2f}"
 
 
-def error_line(n_rows: int, n_features: int, n_components: int, is_full: bool) -> str:
+def with_errors(n_rows: int, n_features: int, n_components: int, is_full: bool) -> tuple[object, ...]:
     """A step over rows that have an error each."""
     target, rng = _core.active(), np.random.default_rng(2)
     assert target is not None, "the core is built"
@@ -84,11 +68,11 @@ def error_line(n_rows: int, n_features: int, n_components: int, is_full: bool) -
     if is_full:
         error = error[:, :, None] * np.eye(n_features) + 0.01
     known = (None, None, None, error, mixture.log_weight, mixture.means, mixture.factors, -np.inf)
-    (seconds,) = least_seconds([lambda: target.step_incomplete(rows, *known, FULL, 1)])
+    seconds = min(
+        seconds_of(lambda: target.step_incomplete(rows, *known, FULL, 1), time.process_time) for _ in range(ROUNDS)
+    )
     kind = "covariances" if is_full else "variances"
-    line = f"| {n_rows:,} | {n_features} | {n_components} | {kind} | {1e9 * seconds / n_rows / n_components:.1f} |"
-    print(line, flush=True)
-    return line
+    return f"{n_rows:,}", n_features, n_components, kind, f"{1e9 * seconds / n_rows / n_components:.1f}"
 
 
 def of_patterns(n_rows: int, n_features: int, n_patterns: int, share: float) -> NDArray[np.bool_]:
@@ -105,22 +89,22 @@ def of_cells(n_rows: int, n_features: int, share: float) -> NDArray[np.bool_]:
 
 def main() -> None:
     parser_of(__doc__).parse_args()
-    made_by = f"`python -m bench.pages.incomplete`; least processor time of {ROUNDS} runs in turns, one thread"
-    lines = head("Missing cells and errors", made_by, facts())
-    lines += ["", "A step over rows with missing cells, and over the same rows whole, milliseconds:", ""]
-    lines += ["| | n | d | K | patterns | missing | whole | with missing cells | ratio |", "|---|" + "---:|" * 8]
-    lines += [
-        missing_line("few patterns", 16, of_patterns(1_000_000, 16, 256, 0.15)),
-        missing_line("each cell by itself", 16, of_cells(1_000_000, 16, 0.15)),
-        missing_line("each cell by itself, nearly a pattern for each row", 16, of_cells(200_000, 32, 0.15)),
-        missing_line("small", 3, of_patterns(2_000, 5, 28, 0.3)),
+    how = f"least processor time of {ROUNDS} runs in turns, one thread"
+    page = Page(__file__, "Missing cells and errors", how)
+    page.say("A step over rows with missing cells, and over the same rows whole, milliseconds:")
+    cases = [
+        ("few patterns", 16, of_patterns(1_000_000, 16, 256, 0.15)),
+        ("each cell by itself", 16, of_cells(1_000_000, 16, 0.15)),
+        ("each cell by itself, nearly a pattern for each row", 16, of_cells(200_000, 32, 0.15)),
+        ("small", 3, of_patterns(2_000, 5, 28, 0.3)),
     ]
-    lines += ["", "A step over rows with an error each, nanoseconds for each row and component:", ""]
-    lines += ["| n | d | K | errors | ns |", "|" + "---:|" * 5]
-    for n_features, n_components in ((2, 3), (2, 10), (6, 3), (6, 10)):
-        lines += [error_line(100_000, n_features, n_components, is_full) for is_full in (False, True)]
-    RESULT.write_text("\n".join(lines) + "\n")
-    print(f"wrote {RESULT}")
+    names = "| n | d | K | patterns | missing | whole | with missing cells | ratio"
+    page.table(names, (with_missing(*case) for case in cases))
+    page.say("A step over rows with an error each, nanoseconds for each row and component:")
+    shapes = [(2, 3), (2, 10), (6, 3), (6, 10)]
+    rows = (with_errors(100_000, *shape, is_full) for shape in shapes for is_full in (False, True))
+    page.table("n | d | K | errors | ns", rows, n_words=0)
+    page.write()
 
 
 if __name__ == "__main__":

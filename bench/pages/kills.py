@@ -21,7 +21,7 @@ import tempfile
 import threading
 import time
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from itertools import pairwise
 from pathlib import Path
@@ -30,12 +30,11 @@ from typing import Any
 
 import numpy as np
 
-from bench.pages.base import RESULTS, facts, head, parser_of
+from bench.pages.base import Page, parser_of
 from gaussmix import GaussianMixture
 from gaussmix.numerics.arrays import Rows
 from gaussmix.waist.leaves import LEAF_ROWS
 
-RESULT = RESULTS / "kills.md"
 N_ROWS, N_FEATURES, N_PARTS, N_STEPS = 6 * LEAF_ROWS + 4_321, 3, 5, 8
 MARK = "GAUSSMIX_BENCH_KILLS"  # an environment variable by which processes of a cluster are known
 LIMIT = 60  # seconds more than a fit without a kill
@@ -176,8 +175,8 @@ def watch(cluster: str, n_kills: int, folder: Path, mark: str) -> list[tuple[str
     return found
 
 
-def measured(cluster: str, n_kills: int) -> str:
-    """A line of the table."""
+def cells(cluster: str, n_kills: int) -> tuple[object, ...]:
+    """A row of the table."""
     mark, shared = f"{cluster}-{os.getpid()}", set(SHARED.glob("[pg]*"))  # of Ray, Python and gaussmix
     folder = Path(tempfile.mkdtemp(prefix="gm"))
     settings = {MARK: mark, "TMPDIR": str(folder), "RAY_AUTH_MODE": "disabled", "RAY_USAGE_STATS_ENABLED": "0"}
@@ -193,8 +192,7 @@ def measured(cluster: str, n_kills: int) -> str:
     _, seconds, usual = zip(*ends, strict=True)
     n_wrong = len(ends) - n_same - n_said + sum(each > LIMIT + usual[0] for each in seconds)
     times = (f"{each:.1f}" for each in (usual[0], median(seconds), max(seconds)))
-    numbers = len(ends), n_same, n_said, n_wrong, *times
-    return f"| {cluster} | " + " | ".join(map(str, [*numbers, len(left), len(files), len(shared)])) + " |"
+    return cluster, len(ends), n_same, n_said, n_wrong, *times, len(left), len(files), len(shared)
 
 
 def main() -> None:
@@ -207,17 +205,13 @@ def main() -> None:
         folder = Path(tempfile.mkdtemp(prefix="x"))
         print(json.dumps(watch(asked.clusters[0], asked.kills, folder, os.environ[MARK])))
         return
-    names: Sequence[str] = asked.clusters
-    columns = ["cluster", "kills", "the same bits", "a sentence", "else, or too late", "seconds without a kill"]
-    columns += ["with one, median", "slowest", "processes left", "files left", "shared memory left"]
-    lines = head("Workers that are killed", "`python -m bench.pages.kills`", facts())
-    lines += ["", f"{N_ROWS:,} rows, {N_FEATURES} features, 4 components, {N_STEPS} steps, two local workers."]
-    lines += ["", f"| {' | '.join(columns)} |", "|---|" + "---:|" * (len(columns) - 1)]
-    for name in names:
-        lines.append(measured(name, asked.kills))
-        print(lines[-1], flush=True)
-        if set(names) == set(CLUSTERS):
-            RESULT.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    page = Page(__file__, "Workers that are killed")
+    page.say(f"{N_ROWS:,} rows, {N_FEATURES} features, 4 components, {N_STEPS} steps, two local workers.")
+    names = "cluster | kills | the same bits | a sentence | else, or too late | seconds without a kill"
+    names += " | with one, median | slowest | processes left | files left | shared memory left"
+    page.table(names, (cells(name, asked.kills) for name in asked.clusters))
+    if set(asked.clusters) == set(CLUSTERS):
+        page.write()
 
 
 if __name__ == "__main__":

@@ -18,12 +18,10 @@ import numpy as np
 import sklearn.mixture
 from threadpoolctl import threadpool_limits
 
-from bench.pages.base import RESULTS, facts, head, parser_of
-from bench.pages.small import seconds_of
+from bench.pages.base import Page, least_seconds, parser_of
 from gaussmix import GaussianMixture, fit_many
 from gaussmix.numerics.arrays import Array
 
-RESULT = RESULTS / "many.md"
 N_GROUPS, LOOPED = 10_000, 500
 CASES = [(200, 2, 2), (100, 4, 3), (1000, 3, 4)]  # rows, features, components
 ROUNDS = 3
@@ -42,43 +40,35 @@ def loop(estimator: Callable[..., Any], groups: Sequence[Array], n_components: i
         estimator(n_components, random_state=0).fit(rows)
 
 
-def least_seconds(calls: dict[str, Callable[[], Any]]) -> dict[str, float]:
-    """The least time of each call."""
-    least = dict.fromkeys(calls, np.inf)
-    for _ in range(ROUNDS):
-        for name, call in calls.items():
-            least[name] = min(least[name], seconds_of(call))
-    return least
+def cells(n_rows: int, n_features: int, n_components: int) -> tuple[str, ...]:
+    """A row of the table."""
+    groups = groups_of(n_rows, n_features)
+    some = groups[:LOOPED]
+    calls: dict[str, Callable[[], object]] = {
+        "all": partial(fit_many, groups, n_components, random_state=0),
+        "one": partial(fit_many, groups, n_components, random_state=0, n_jobs=1),
+        "ours": partial(loop, GaussianMixture, some, n_components),
+        "theirs": partial(loop, sklearn.mixture.GaussianMixture, some, n_components),
+    }
+    with threadpool_limits(1):  # scikit-learn's loop is fastest without threads of its own
+        least = least_seconds(calls, ROUNDS)
+    ours, theirs = (least[name] * N_GROUPS / LOOPED for name in ("ours", "theirs"))
+    seconds = f"{least['all']:.2f}", f"{least['one']:.2f}", f"{ours:.1f}", f"{theirs:.1f}"
+    ratios = f"×{ours / least['all']:.0f}, ×{theirs / least['all']:.0f}"
+    return f"{n_rows} × {n_features}, {n_components}", *seconds, ratios
 
 
 def main() -> None:
     parser_of(__doc__).parse_args()
-    made_by = f"`python -m bench.pages.many`; seconds of {N_GROUPS:,} default fits, loops over {LOOPED} of them, scaled"
-    lines = head("Fits of many groups", made_by, facts())
-    columns = (
+    how = f"seconds of {N_GROUPS:,} default fits, loops over {LOOPED} of them, scaled"
+    page = Page(__file__, "Fits of many groups", how)
+    names = (
         "rows × features, K | fit_many | on one thread | loop over GaussianMixture | loop over scikit-learn | ratios"
     )
-    lines += ["", f"| {columns} |", "|---|" + "---:|" * 5]
     warnings.simplefilter("ignore")
-    for n_rows, n_features, n_components in CASES:
-        groups = groups_of(n_rows, n_features)
-        some = groups[:LOOPED]
-        with threadpool_limits(1):  # scikit-learn's loop is fastest without threads of its own
-            least = least_seconds(
-                {
-                    "all": partial(fit_many, groups, n_components, random_state=0),
-                    "one": partial(fit_many, groups, n_components, random_state=0, n_jobs=1),
-                    "ours": partial(loop, GaussianMixture, some, n_components),
-                    "theirs": partial(loop, sklearn.mixture.GaussianMixture, some, n_components),
-                }
-            )
-        ours, theirs = (least[name] * N_GROUPS / LOOPED for name in ("ours", "theirs"))
-        ratios = f"×{ours / least['all']:.0f}, ×{theirs / least['all']:.0f}"
-        seconds = f"{least['all']:.2f} | {least['one']:.2f} | {ours:.1f} | {theirs:.1f}"
-        lines.append(f"| {n_rows} × {n_features}, {n_components} | {seconds} | {ratios} |")
-        print(lines[-1], flush=True)
-    lines += ["", f"Load of the machine at the end, with other work: {os.getloadavg()[0]:.2f}."]
-    RESULT.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    page.table(names, (cells(*case) for case in CASES))
+    page.say(f"Load of the machine at the end, with other work: {os.getloadavg()[0]:.2f}.")
+    page.write()
 
 
 if __name__ == "__main__":

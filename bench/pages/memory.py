@@ -13,15 +13,15 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from bench.pages.base import RESULTS, facts, head, parser_of
+from bench.pages.base import Page, parser_of
 
-RESULT = RESULTS / "memory.md"
 N_ROWS, N_FEATURES, N_COMPONENTS, MEMORY = (1_000_000, 4_000_000), 4, 4, "16 MB"
 FIT = f"GaussianMixture({N_COMPONENTS}, max_iter=2, tol=0, random_state=0)"
 FITTED = f"{FIT}.fit(few)"
@@ -74,13 +74,9 @@ print(rise_of_peak(call)[1] * 2**20)
     return float(done.stdout)
 
 
-def main() -> None:
-    parser_of(__doc__).parse_args()
+def measured() -> Iterator[tuple[str, ...]]:
+    """The rows of the table."""
     few, many = N_ROWS
-    how = f'`python -m bench.pages.memory`; {few:,} and {many:,} rows × {N_FEATURES} in .npy, memory="{MEMORY}"'
-    lines = head("Memory of calls on files", how, facts())
-    lines += ["", f"K = {N_COMPONENTS}. By how much the peak of a process rises in the call, at {many:,} rows.", ""]
-    lines += ["| call | bytes a row | rise, MB |", "|---|---:|---:|"]
     rng = np.random.default_rng(0)
     with tempfile.TemporaryDirectory(prefix="gaussmix-bench-") as place:
         paths = [Path(place) / f"{n_rows}.npy" for n_rows in N_ROWS]
@@ -92,9 +88,17 @@ def main() -> None:
             pq.write_table(table, path.with_suffix(".parquet"), compression="none", row_group_size=65_520)
         for name, call in CALLS.items():
             small, large = (rise(call, path, n_rows) for path, n_rows in zip(paths, N_ROWS, strict=True))
-            lines.append(f"| {name} | {(large - small) / (many - few):.1f} | {large / 1e6:.0f} |")
-            print(lines[-1], flush=True)
-    RESULT.write_text("\n".join(lines) + "\n")
+            yield name, f"{(large - small) / (many - few):.1f}", f"{large / 1e6:.0f}"
+
+
+def main() -> None:
+    parser_of(__doc__).parse_args()
+    few, many = N_ROWS
+    how = f'{few:,} and {many:,} rows × {N_FEATURES} in .npy, memory="{MEMORY}"'
+    page = Page(__file__, "Memory of calls on files", how)
+    page.say(f"K = {N_COMPONENTS}. By how much the peak of a process rises in the call, at {many:,} rows.")
+    page.table("call | bytes a row | rise, MB", measured())
+    page.write()
 
 
 if __name__ == "__main__":

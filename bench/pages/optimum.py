@@ -24,7 +24,7 @@ import tempfile
 import time
 import warnings
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -41,7 +41,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import adjusted_rand_score
 from threadpoolctl import threadpool_limits
 
-from bench.pages.base import RESULTS, facts, head, parser_of
+from bench.pages.base import RESULTS, Page, parser_of
 from bench.pages.skipping import mlbench
 from bench.peers.mclust import Mclust
 from bench.peers.onedal import OneDAL
@@ -49,7 +49,7 @@ from gaussmix import GaussianMixture, Mixture
 from gaussmix.families import FAMILIES
 from gaussmix.numerics.arrays import Array
 
-PAGE, DATA, FIGURE = (RESULTS / f"optimum.{ending}" for ending in ("md", "json", "png"))
+DATA, FIGURE = (RESULTS / f"optimum.{ending}" for ending in ("json", "png"))
 N_ROWS, MANY, HIT = 20_000, 500_000, 0.005
 CENTRES = {2: 6.0, 4: 4.0, 8: 2.5, 12: 2.0, 16: 1.8}  # number of features → standard deviation of the means
 OTHER = "scikit-learn"  # to whose fits times are compared
@@ -69,16 +69,14 @@ def generated(n_features: int, n_components: int, n_rows: int = N_ROWS) -> Array
     labels = rng.choice(n_components, n_rows, p=rng.dirichlet(np.full(n_components, 4.0)))
     turned = np.linalg.qr(rng.normal(size=(n_components, n_features, n_features)))[0]
     factors = turned * np.exp(rng.uniform(-1.0, 0.6, size=(n_components, 1, n_features)))
-    rows: Array = means[labels] + np.einsum("nij,nj->ni", factors[labels], rng.normal(size=(n_rows, n_features)))
-    return rows
+    return means[labels] + np.einsum("nij,nj->ni", factors[labels], rng.normal(size=(n_rows, n_features)))
 
 
 def pixels(seed: int = 0) -> Array:
     """Colours of pixels of china.jpg, with noise, because they are whole numbers."""
     rng = np.random.default_rng(seed)
     colours = load_sample_image("china.jpg").reshape(-1, 3).astype(np.float64)
-    rows: Array = colours[rng.choice(len(colours), N_ROWS, replace=False)] + rng.normal(scale=0.3, size=(N_ROWS, 3))
-    return rows
+    return colours[rng.choice(len(colours), N_ROWS, replace=False)] + rng.normal(scale=0.3, size=(N_ROWS, 3))
 
 
 def patches() -> Array:
@@ -117,14 +115,12 @@ def overlapping(
 def spiral() -> Array:
     rng = np.random.default_rng(0)
     turn = rng.uniform(0, 6 * np.pi, 12_000)
-    rows: Array = np.c_[turn * np.cos(turn), turn * np.sin(turn)] / 3 + 0.15 * rng.normal(size=(12_000, 2))
-    return rows
+    return np.c_[turn * np.cos(turn), turn * np.sin(turn)] / 3 + 0.15 * rng.normal(size=(12_000, 2))
 
 
 def wine() -> Array:
     rows = load_wine().data[:, [0, 6, 9, 12]]
-    standardised: Array = (rows - rows.mean(axis=0)) / rows.std(axis=0)
-    return standardised
+    return (rows - rows.mean(axis=0)) / rows.std(axis=0)
 
 
 def diabetes() -> Array:
@@ -247,10 +243,8 @@ def by_mclust(rows: Array, n_components: int, structure: str, seed: int, limit: 
 
 def methods(limit: float, *, peers: bool) -> tuple[dict[str, Method], dict[str, str]]:
     """What fits, and why some of it is not here."""
-    ours, theirs = (
-        partial(by_estimator, GaussianMixture, n_jobs=1),
-        partial(by_estimator, sklearn.mixture.GaussianMixture),
-    )
+    ours = partial(by_estimator, GaussianMixture, n_jobs=1)
+    theirs = partial(by_estimator, sklearn.mixture.GaussianMixture)
     found: dict[str, Method] = {"default": ours, "kmeans": partial(ours, init_params="kmeans"), OTHER: theirs}
     if not peers:
         return found, {}
@@ -298,19 +292,18 @@ def fits_of(found: dict[str, Any]) -> dict[str, Array]:
     return {method: np.array(runs) for method, runs in found.items() if isinstance(runs, list) and method != "best"}
 
 
-def lines_of(name: str, found: dict[str, Any]) -> list[str]:
+def cells_of(name: str, found: dict[str, Any]) -> Iterator[tuple[str | None, ...]]:
     """Rows of the table for one set."""
-    fits, lines = fits_of(found), []
+    fits = fits_of(found)
     for method, runs in found.items():
         if isinstance(runs, str):
-            lines.append(f"| {name} | {method} | {runs} | | | | | |")
+            yield name, method, runs, *[None] * 5
         if method not in fits:
             continue
         seconds, clock, gaps = fits[method][:, 0], fits[method][:, 1], found["best"] - fits[method][:, 2]
         hits = f"{int((gaps <= HIT).sum())} of {len(gaps)}"
-        shown = f"{np.median(gaps):.4f} | {gaps.max():.4f} | {hits} | {np.median(seconds):.3f} | {np.median(clock):.3f}"
-        lines.append(f"| {name} | {method} | {shown} | {_ratio(fits, method):.2f} |")
-    return lines
+        times = f"{np.median(seconds):.3f}", f"{np.median(clock):.3f}", f"{_ratio(fits, method):.2f}"
+        yield name, method, f"{np.median(gaps):.4f}", f"{gaps.max():.4f}", hits, *times
 
 
 def _ratio(fits: dict[str, Array], method: str) -> float:
@@ -320,10 +313,7 @@ def _ratio(fits: dict[str, Array], method: str) -> float:
 
 def bars(results: dict[str, Any]) -> list[str]:
     """What was asked of default fits, and where it holds."""
-    lines, every = (
-        ["", "## What was asked of default fits", ""],
-        {name: fits_of(found) for name, found in results.items()},
-    )
+    lines, every = list[str](), {name: fits_of(found) for name, found in results.items()}
     hits = [
         name
         for name, fits in every.items()
@@ -428,7 +418,7 @@ def main() -> None:
             results[name] = found | {"best": max(known, *ends)}
             results = {each: results[each] for each in SETS if each in results}
             write(results, notes, arguments)
-    write(results, notes, arguments, agreement(arguments.mlbench) if arguments.classes else ())
+    write(results, notes, arguments, has_classes=arguments.classes)
 
 
 def labelled(folder: Path | None) -> dict[str, tuple[Array, Any]]:
@@ -451,19 +441,8 @@ def labelled(folder: Path | None) -> dict[str, tuple[Array, Any]]:
     return {name: ((rows - rows.mean(0)) / rows.std(0), classes) for name, (rows, classes) in varied.items()}
 
 
-def agreement(folder: Path | None) -> list[str]:
-    """How well the clusters of default fits, and of fits from k-means, agree with classes: a table."""
-    lines = [
-        "",
-        "## Agreement with classes",
-        "",
-        "Adjusted Rand index, means of three seeds; standardised features.",
-        "",
-    ]
-    lines += [
-        "| set | rows | features | classes | structure | default | kmeans |",
-        "|---|" + "---:|" * 3 + "---|---:|---:|",
-    ]
+def agreement(folder: Path | None) -> Iterator[tuple[object, ...]]:
+    """Rows of a table: how well the clusters of default fits, and of fits from k-means, agree with classes."""
     every = []
     for name, (rows, classes) in labelled(folder).items():
         n_classes = len(np.unique(classes))
@@ -474,32 +453,28 @@ def agreement(folder: Path | None) -> list[str]:
                 fits = [fit(random_state=seed).fit(rows) for seed in range(3)]
                 both.append(np.mean([adjusted_rand_score(classes, fit.predict(rows)) for fit in fits]))
             every.append(both)
-            size = f"{len(rows):,} | {rows.shape[1]} | {n_classes}"
-            lines.append(f"| {name} | {size} | {structure} | {both[0]:.3f} | {both[1]:.3f} |")
-    full, means = np.mean(every[::3], axis=0), np.mean(every, axis=0)
-    lines.append(f"| mean, full | | | | | {full[0]:.3f} | {full[1]:.3f} |")
-    return [*lines, f"| mean | | | | | {means[0]:.3f} | {means[1]:.3f} |"]
+            size = f"{len(rows):,}", rows.shape[1], n_classes
+            yield name, structure, *size, *(f"{each:.3f}" for each in both)
+    for title, means in (("mean, full", np.mean(every[::3], axis=0)), ("mean", np.mean(every, axis=0))):
+        yield title, *[None] * 4, *(f"{each:.3f}" for each in means)
 
 
-def write(results: dict[str, Any], notes: dict[str, list[str]], arguments: Any, classes: Sequence[str] = ()) -> None:
+def write(results: dict[str, Any], notes: dict[str, list[str]], arguments: Any, *, has_classes: bool = False) -> None:
     """The page, its data and the figure."""
-    made_by = f"`python -m bench.pages.optimum`; at most {arguments.seeds} seeds"
-    machine = facts()
-    lines = [*head("Optima", made_by, machine), "", f"![Likelihood against seconds]({FIGURE.name})", ""]
-    lines += [
-        "| set | fit | gap: median | worst | hits | seconds | clock | of scikit-learn's |",
-        "|---|---|" + "---:|" * 6,
-    ]
-    for name, found in results.items():
-        lines += lines_of(name, found)
-    lines += bars(results)
-    lines += classes
+    page = Page(__file__, "Optima", f"at most {arguments.seeds} seeds")
+    page.say(f"![Likelihood against seconds]({FIGURE.name})")
+    names = "set | fit | gap: median | worst | hits | seconds | clock | of scikit-learn's"
+    page.table(names, (row for name, found in results.items() for row in cells_of(name, found)), n_words=2)
+    page.say("## What was asked of default fits", "", *bars(results))
+    if has_classes:
+        page.say("## Agreement with classes")
+        page.say("Adjusted Rand index, means of three seeds; standardised features.")
+        names = "set | structure | rows | features | classes | default | kmeans"
+        page.table(names, agreement(arguments.mlbench), n_words=2)
     if notes:
-        lines += ["", "Left out: " + "; ".join(f"{', '.join(what)} ({why})" for why, what in notes.items()) + "."]
-    PAGE.write_text("\n".join(lines) + "\n")
-    DATA.write_text(json.dumps({"machine": machine, "results": results}, indent=1) + "\n")
+        page.say("Left out: " + "; ".join(f"{', '.join(what)} ({why})" for why, what in notes.items()) + ".")
+    page.write({"results": results})
     draw(results)
-    print(f"wrote {PAGE}")
 
 
 if __name__ == "__main__":

@@ -9,19 +9,18 @@ a busy machine does not matter.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits, load_iris, load_wine
 from threadpoolctl import threadpool_limits
 
-from bench.pages.base import RESULTS, facts, head, parser_of
+from bench.pages.base import Page, parser_of
 from bench.pages.optimum import pixels
 from gaussmix import FactorAnalyzer, GaussianMixture
 from gaussmix.numerics.arrays import Array
 
-RESULT = RESULTS / "passes.md"
 CONTINUOUS = [0, 2, 3, 4, 5, 6, 7, 8, 9]  # columns of diabetes; the other one is the sex
 
 
@@ -31,8 +30,7 @@ def overlapping(n_features: int, n_components: int, seed: int, apart: float) -> 
     means = apart * rng.normal(size=(n_components, n_features))
     labels = rng.choice(n_components, 20_000, p=rng.dirichlet(np.full(n_components, 5.0)))
     factors = rng.normal(size=(n_components, n_features, n_features)) / np.sqrt(n_features) + 0.5 * np.eye(n_features)
-    rows: Array = means[labels] + np.einsum("nij,nj->ni", factors[labels], rng.normal(size=(20_000, n_features)))
-    return rows
+    return means[labels] + np.einsum("nij,nj->ni", factors[labels], rng.normal(size=(20_000, n_features)))
 
 
 def factored(n_rows: int, n_features: int, n_factors: int, seed: int) -> Array:
@@ -88,9 +86,9 @@ def with_ridge(cases: dict[str, Case], ridge: float) -> dict[str, Case]:
     return {name: case._replace(options=case.options | {"reg_covar": ridge}) for name, case in cases.items()}
 
 
-def lines_of(cases: dict[str, Case]) -> list[str]:
+def measured(cases: dict[str, Case]) -> Iterator[tuple[str | None, ...]]:
     """Rows of a table, and of the geometric mean of its ratios."""
-    lines, ratios = ["", "| fit | EM | accelerated | ratio | ends higher by |", "|---|" + "---:|" * 4], []
+    ratios = []
     for name, case in cases.items():
         rows, ends = case.rows(), []
         for acceleration in (None, "auto"):
@@ -100,27 +98,23 @@ def lines_of(cases: dict[str, Case]) -> list[str]:
         plain, fast = ends
         ratios.append(plain.n_iter_ / fast.n_iter_)
         gain = f"{fast.score(rows) - plain.score(rows):+.1e}" if fast.n_iter_ != plain.n_iter_ else "equal"
-        counts = f"{plain.n_iter_:,} | {fast.n_iter_:,} | {ratios[-1]:.2f}"
-        lines.append(f"| {name} | {counts} | {gain} |")
-        print(lines[-1], flush=True)
-    lines.append(f"| geometric mean | | | {np.exp(np.log(ratios).mean()):.2f} | |")
-    return lines
+        yield name, f"{plain.n_iter_:,}", f"{fast.n_iter_:,}", f"{ratios[-1]:.2f}", gain
+    yield "geometric mean", None, None, f"{np.exp(np.log(ratios).mean()):.2f}", None
 
 
 def main() -> None:
     parser_of(__doc__).parse_args()
-    made_by = "`python -m bench.pages.passes`; `tol` 1e-8 unless named; nats per row"
+    page = Page(__file__, "Passes", "`tol` 1e-8 unless named; nats per row")
     with warnings.catch_warnings(), threadpool_limits(1):
         warnings.simplefilter("ignore", RuntimeWarning)
-        lines = head("Passes", made_by, facts())
         for title, cases in (
             ("Where EM creeps, without a ridge", with_ridge(SLOW, 0.0)),
             ("The same with the automatic ridge", SLOW),
             ("Where EM does not creep", FAST),
         ):
-            lines += ["", f"## {title}", *lines_of(cases)]
-    RESULT.write_text("\n".join(lines) + "\n")
-    print(f"wrote {RESULT}")
+            page.say(f"## {title}")
+            page.table("fit | EM | accelerated | ratio | ends higher by", measured(cases))
+    page.write()
 
 
 if __name__ == "__main__":

@@ -10,15 +10,15 @@ from __future__ import annotations
 
 import time
 import warnings
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.pages.base import RESULTS, facts, head, parser_of
+from bench.pages.base import Page, parser_of
 from gaussmix import Full, GaussianMixture, NormalInverseWishart, Restrictions
 
-RESULT = RESULTS / "real_data.md"
 N_ROWS, N_FEATURES, N_COMPONENTS = 250_000, 16, 16
 ROUNDS, FEW, MANY = 4, 2, 12
 Array = NDArray[np.float64]
@@ -58,8 +58,8 @@ def seconds_of(rows: Array, start: dict[str, Any], n_steps: int, how: tuple[dict
     return time.process_time() - began
 
 
-def table(name: str, apart: float) -> list[str]:
-    """The lines of one kind of data."""
+def measured(name: str, apart: float) -> Iterator[tuple[str, ...]]:
+    """The rows of one kind of data."""
     rng = np.random.default_rng(0)
     rows, labels = rows_of(rng, apart)
     first = [rows[labels == k][:2000] for k in range(N_COMPONENTS)]
@@ -74,21 +74,18 @@ def table(name: str, apart: float) -> list[str]:
         for key, n_steps in least:
             least[key, n_steps] = min(least[key, n_steps], seconds_of(rows, start, n_steps, tried[key]))
     step = {key: (least[key, MANY] - least[key, FEW]) / (MANY - FEW) for key in tried}
-    lines = [f"| {name} | {key} | {1e3 * each:.1f} | {each / step['plain']:.2f} |" for key, each in step.items()]
-    print("\n".join(lines), flush=True)
-    return lines
+    for key, each in step.items():
+        yield name, key, f"{1e3 * each:.1f}", f"{each / step['plain']:.2f}"
 
 
 def main() -> None:
     parser_of(__doc__).parse_args()
-    made_by = f"`python -m bench.pages.real_data`; least processor time of {ROUNDS} runs in turns, one thread"
-    lines = head("Weights, labels, noise, priors and trimming", made_by, facts())
-    lines += ["", f"A step over {N_ROWS:,} rows with {N_FEATURES} features, K = {N_COMPONENTS}, full covariances:", ""]
-    lines += ["| components | with | ms | ratio to plain |", "|---|---|---:|---:|"]
-    for name, apart in (("overlap", 0.5), ("apart", 3.0)):
-        lines += table(name, apart)
-    RESULT.write_text("\n".join(lines) + "\n")
-    print(f"wrote {RESULT}")
+    how = f"least processor time of {ROUNDS} runs in turns, one thread"
+    page = Page(__file__, "Weights, labels, noise, priors and trimming", how)
+    page.say(f"A step over {N_ROWS:,} rows with {N_FEATURES} features, K = {N_COMPONENTS}, full covariances:")
+    rows = (row for kind in (("overlap", 0.5), ("apart", 3.0)) for row in measured(*kind))
+    page.table("components | with | ms | ratio to plain", rows, n_words=2)
+    page.write()
 
 
 if __name__ == "__main__":

@@ -14,10 +14,9 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from bench.pages.base import RESULTS, commit_of, facts, head, parser_of
-from bench.pages.startup import seconds_of
+from bench.pages.base import Page, commit_of, facts, parser_of
+from bench.pages.startup import OF_PROCESS, seconds_of_process
 
-RESULT = RESULTS / "report.md"
 ROUNDS = 5
 FAITHFUL = Path(__file__).parents[2] / "examples" / "faithful.csv"
 N_ROWS, N_FEATURES, N_GROUPS = 100_000, 8, 5
@@ -38,27 +37,25 @@ def main() -> None:
     parser = parser_of(__doc__)
     parser.add_argument("--beside", metavar="FOLDER", type=Path, help="a checkout of gaussmix to compare with")
     beside = parser.parse_args().beside
-    made_by = "`python -m bench.pages.report`; seconds of a process, of the processor and of the clock"
     busy = f"{os.getloadavg()[0]:.1f} processes before this began"  # they take the clock's time, and some of both
-    lines = head("A report from a table", made_by, facts() | {"load of the machine": busy})
-    lines += ["", "| table | processor | clock | limit of the clock |", "|---|---:|---:|---:|"]
+    page = Page(__file__, "A report from a table", OF_PROCESS, facts() | {"load of the machine": busy})
     checkouts = [Path(__file__).parents[2], *([] if beside is None else [beside])]
-    ratios = []
+    rows, ratios = [], []
     with TemporaryDirectory() as folder:
         large = Path(folder) / "groups.csv"
         write_groups(large)
         named = {"Old Faithful, 272 × 2": FAITHFUL, f"{N_GROUPS} groups, {N_ROWS:,} × {N_FEATURES}": large}
         for (name, path), limit in zip(named.items(), LIMITS, strict=True):
             words = "-m", "gaussmix", "report", str(path), "-q", "-o", str(Path(folder) / "report.html")
-            rounds = [[seconds_of(words, each / "src") for each in checkouts] for _ in range(1 + ROUNDS)][1:]
+            rounds = [[seconds_of_process(words, each / "src") for each in checkouts] for _ in range(1 + ROUNDS)][1:]
             least = [list(map(min, zip(*runs, strict=True))) for runs in zip(*rounds, strict=True)]
             (processor, clock), *others = least
-            lines.append(f"| {name} | {processor:.2f} | {clock:.2f} | {limit:g} |")
+            rows.append((name, f"{processor:.2f}", f"{clock:.2f}", f"{limit:g}"))
             ratios += [f"{processor / other:.2f} on {name}" for other, _ in others]
+    page.table("table | processor | clock | limit of the clock", rows)
     if ratios:
-        lines += ["", f"Processor time beside that of {commit_of(beside)}, in turns: {' and '.join(ratios)}."]
-    RESULT.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    print("\n".join(lines))
+        page.say(f"Processor time beside that of {commit_of(beside)}, in turns: {' and '.join(ratios)}.")
+    page.write()
 
 
 if __name__ == "__main__":

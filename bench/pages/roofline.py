@@ -11,7 +11,6 @@ bound.
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable
 from functools import partial
@@ -20,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from bench import fma, instructions
-from bench.pages.base import RESULTS, facts, head, parser_of
+from bench.pages.base import Page, parser_of, seconds_of
 from gaussmix import _core
 
 REPEATS = 40
@@ -58,9 +57,7 @@ def least(step: Callable[[], Any], isa: str) -> tuple[float, float]:
     seconds, peak = np.inf, 0.0
     for _ in range(REPEATS):
         peak = max(peak, fma.operations_per_second(isa))
-        start = time.thread_time()
-        step()
-        seconds = min(seconds, time.thread_time() - start)
+        seconds = min(seconds, seconds_of(step, time.thread_time))
     return seconds, peak
 
 
@@ -102,78 +99,50 @@ def threads(target: Any) -> list[dict[str, Any]]:
         for _ in range(REPEATS):
             for n, step in runs.items():
                 loops[n] = min(loops[n], fma.elapsed(target.isa, n) / n)
-                steps[n] = min(steps[n], _elapsed(step))
+                steps[n] = min(steps[n], seconds_of(step))
         scaling, peak = steps[1] / steps[2], loops[1] / loops[2]
         found.append({"structure": structure, "d": d, "K": k, "ms": 1e3 * steps[1], "scaling": scaling, "peak": peak,
                       "share": 100 * scaling / peak})  # fmt: skip
     return found
 
 
-def _elapsed(step: Callable[[], Any]) -> float:
-    start = time.perf_counter()
-    step()
-    return time.perf_counter() - start
-
-
-def markdown(report: dict[str, Any]) -> str:
-    """The page."""
-    made_by = "`python -m bench.pages.roofline`, whose help says how each figure is measured"
-    lines = head("Shares of the peak", made_by, report["machine"])
-    lines += [
-        "",
-        "## Full covariances, one thread",
-        "",
-        "| instructions | d | K | ns per pair | share of the peak | bar |",
-    ]
-    lines += ["|---|---:|---:|---:|---:|---:|"]
-    for r in report["full"]:
-        bar = "" if r["bar"] is None else f"{r['bar']} %"
-        lines.append(f"| {r['isa']} | {r['d']} | {r['K']} | {r['ns']:.2f} | {r['share']:.0f} % | {bar} |")
-    lines += ["", "## The bound of the vector instructions, one thread, AVX-512", ""]
-    lines += ["| structure | d | K | ns per pair | multiplications | others | bound, cycles | measured | share |"]
-    lines += ["|---|---:|---:|---:|---:|---:|---:|---:|---:|"]
-    for r in report["bounded"]:
-        lines.append(
-            f"| {r['structure']} | {r['d']} | {r['K']} | {r['ns']:.2f} | {r['multiply']:.0f} | {r['other']:.0f} | "
-            f"{r['bound']:.1f} | {r['cycles']:.1f} | {r['share']:.0f} % |"
-        )
-    lines += [
-        "",
-        f"Instructions and cycles are those of eight pairs. The bar for diag and spherical is {FLAT_BAR} %.",
-        "",
-        "## Two threads",
-        "",
-    ]
-    lines += [
-        "| | d | K | one thread, ms | speed-up | of the peak's loop | share |",
-        "|---|---:|---:|---:|---:|---:|---:|",
-    ]
-    for r in report["threads"]:
-        lines.append(
-            f"| {r['structure']} | {r['d']} | {r['K']} | {r['ms']:.2f} | {r['scaling']:.2f} | {r['peak']:.2f} | "
-            f"{r['share']:.0f} % |"
-        )
-    lines += [
-        "",
-        f"The bar is {SCALING_BAR} % for steps of 2 ms and more. Shorter steps must be no slower than with one thread.",
-    ]
-    return "\n".join(lines) + "\n"
-
-
 def main() -> None:
     parser_of(__doc__).parse_args()
-    targets = {target.isa: target for target in _core.targets()}
-    newest = _core.active()
-    report = {
-        "machine": facts(),
-        "full": [r for target in targets.values() for r in full(target)],
-        "bounded": [r for structure in STRUCTURES for r in bounded(newest, structure)],
-        "threads": threads(newest),
-    }
-    (RESULTS / "roofline.json").write_text(json.dumps(report, indent=1) + "\n")
-    page = markdown(report)
-    (RESULTS / "roofline.md").write_text(page)
-    print(page)
+    page, newest = Page(__file__, "Shares of the peak", "its help says how each figure is measured"), _core.active()
+    every = [r for target in {target.isa: target for target in _core.targets()}.values() for r in full(target)]
+    page.say("## Full covariances, one thread")
+    page.table(
+        "instructions | d | K | ns per pair | share of the peak | bar",
+        (
+            (r["isa"], r["d"], r["K"], f"{r['ns']:.2f}", f"{r['share']:.0f} %", r["bar"] and f"{r['bar']} %")
+            for r in every
+        ),
+    )
+    of_bound = [r for structure in STRUCTURES for r in bounded(newest, structure)]
+    page.say("## The bound of the vector instructions, one thread, AVX-512")
+    page.table(
+        "structure | d | K | ns per pair | multiplications | others | bound, cycles | measured | share",
+        (
+            (r["structure"], r["d"], r["K"], f"{r['ns']:.2f}", f"{r['multiply']:.0f}", f"{r['other']:.0f}",
+             f"{r['bound']:.1f}", f"{r['cycles']:.1f}", f"{r['share']:.0f} %")
+            for r in of_bound
+        ),
+    )  # fmt: skip
+    page.say(f"Instructions and cycles are those of eight pairs. The bar for diag and spherical is {FLAT_BAR} %.")
+    page.say("## Two threads")
+    two = threads(newest)
+    page.table(
+        "| d | K | one thread, ms | speed-up | of the peak's loop | share",
+        (
+            (r["structure"], r["d"], r["K"], f"{r['ms']:.2f}", f"{r['scaling']:.2f}", f"{r['peak']:.2f}",
+             f"{r['share']:.0f} %")
+            for r in two
+        ),
+    )  # fmt: skip
+    page.say(
+        f"The bar is {SCALING_BAR} % for steps of 2 ms and more. Shorter steps must be no slower than with one thread."
+    )
+    page.write({"full": every, "bounded": of_bound, "threads": two})
 
 
 if __name__ == "__main__":

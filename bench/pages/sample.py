@@ -8,18 +8,17 @@ includes that in which the system provides the memory of the result.
 
 from __future__ import annotations
 
-import time
 import warnings
+from functools import partial
 
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture import GaussianMixture as Theirs
 
 from bench.cases import Case
-from bench.pages.base import RESULTS, facts, head, parser_of
+from bench.pages.base import Page, parser_of, seconds_of
 from gaussmix import GaussianMixture as Ours
 
-RESULT = RESULTS / "sample.md"
 SHAPES = [
     ("full", 10_000_000, 8, 16),
     ("tied", 10_000_000, 8, 16),
@@ -50,19 +49,6 @@ def estimators(case: Case) -> dict[str, Ours | Theirs]:
     return {"ours": ours, "sklearn": theirs}
 
 
-def seconds(model: Ours | Theirs, n_rows: int) -> float:
-    """Wall time of a call; the mean of several calls if they are short."""
-    n_calls, elapsed = 0, 0.0
-    while elapsed < SHORT:
-        start = time.perf_counter()
-        drawn = model.sample(n_rows)
-        elapsed += time.perf_counter() - start
-        n_calls += 1
-        assert drawn[0].shape[0] == n_rows
-        del drawn
-    return elapsed / n_calls
-
-
 def measure(case: Case, repeats: int) -> dict[str, float]:
     """Least seconds of scikit-learn, and of gaussmix on every processor and on one."""
     models = estimators(case)
@@ -72,35 +58,28 @@ def measure(case: Case, repeats: int) -> dict[str, float]:
             model = models[name.partition(",")[0]]
             if isinstance(model, Ours):
                 model.set_params(n_jobs=1 if name.endswith("1 thread") else None)
-            least[name] = min(least[name], seconds(model, case.n_rows))
+            least[name] = min(least[name], seconds_of(partial(model.sample, case.n_rows), least=SHORT))
     return least
 
 
-def line(case: Case, times: dict[str, float]) -> str:
+def cells(case: Case, times: dict[str, float]) -> tuple[object, ...]:
     """A row of the table."""
-    shape = f"{case.structure} | {case.n_rows:,} | {case.n_features} | {case.n_components}"
-    shown = " | ".join(f"{1e3 * value:.3g}" for value in times.values())
+    shown = [f"{1e3 * value:.3g}" for value in times.values()]
     per_number = 1e9 * times["ours, 1 thread"] / case.n_rows / case.n_features
-    return f"| {shape} | {shown} | {per_number:.2f} | ×{times['sklearn'] / times['ours']:.1f} |"
+    ratio = f"×{times['sklearn'] / times['ours']:.1f}"
+    return (case.structure, f"{case.n_rows:,}", case.n_features, case.n_components, *shown, f"{per_number:.2f}", ratio)
 
 
 def main() -> None:
     parser = parser_of(__doc__)
     parser.add_argument("--repeats", type=int, default=3)
-    arguments = parser.parse_args()
+    repeats = parser.parse_args().repeats
     warnings.simplefilter("ignore", ConvergenceWarning)
-    how = f"milliseconds of `GaussianMixture.sample`, least of {arguments.repeats}, the runs alternate"
-    lines = head("Drawing rows, beside scikit-learn", f"`python -m bench.pages.sample`; {how}", facts())
-    lines += [
-        "",
-        "| structure | n | d | K | gaussmix | gaussmix, 1 thread | scikit-learn | ns per number, 1 thread | ratio |",
-        "|---|" + "---:|" * 8,
-    ]
-    for case in CASES:
-        lines.append(line(case, measure(case, arguments.repeats)))
-        print(lines[-1], flush=True)
-    RESULT.write_text("\n".join(lines) + "\n")
-    print(f"wrote {RESULT}")
+    how = f"milliseconds of `GaussianMixture.sample`, least of {repeats}, the runs alternate"
+    page = Page(__file__, "Drawing rows, beside scikit-learn", how)
+    names = "structure | n | d | K | gaussmix | gaussmix, 1 thread | scikit-learn | ns per number, 1 thread | ratio"
+    page.table(names, (cells(case, measure(case, repeats)) for case in CASES))
+    page.write()
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from __future__ import annotations
 import pickle
 import time
 import tracemalloc
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from math import log2
@@ -24,7 +24,7 @@ from unittest.mock import patch
 
 import numpy as np
 
-from bench.pages.base import RESULTS, facts, head, least_seconds, parser_of
+from bench.pages.base import Page, parser_of, seconds_of
 from gaussmix.em.accumulate import StepTask
 from gaussmix.engines import choose
 from gaussmix.families import FAMILIES
@@ -36,7 +36,6 @@ from gaussmix.waist.block import Block
 from gaussmix.waist.leaves import LEAF_ROWS, Tree, count_leaves
 from gaussmix.waist.moments import Partial
 
-RESULT = RESULTS / "scale.md"
 SHAPES = [(16, 8), (16, 32), (100, 64), (1024, 32)]  # K, d
 N_ROWS = [10**9, 10**12]
 N_WORKERS = [1, 10, 100, 1_000, 10_000]
@@ -256,7 +255,7 @@ def count(n_partitions: int, cluster: Cluster) -> dict[str, dict[str, float]]:
     for name, work in works.items():
         client.count()
         work()
-        found[name] = client.count() | {"seconds": least_seconds(work, 3)}
+        found[name] = client.count() | {"seconds": min(seconds_of(work) for _ in range(3))}
         tracemalloc.start()
         work()
         found[name]["peak"] = tracemalloc.get_traced_memory()[1]
@@ -267,46 +266,36 @@ def count(n_partitions: int, cluster: Cluster) -> dict[str, dict[str, float]]:
     return found
 
 
-def counted_lines(cluster: Cluster) -> list[str]:
+def counted(page: Page, cluster: Cluster) -> None:
     """The section about workers that are not there."""
     n_rows, n_workers, n_components, n_features = COUNTED
-    lines = [
-        "",
+    page.say(
         f"## {n_workers:,} workers that are not there",
         "",
         f"{n_rows:.0e} rows, K = {n_components}, d = {n_features}: the code of gaussmix for Dask, with a client that "
         "counts what it and the scheduler send and get. Seconds here include what the client does to know the results "
         "of workers. The times of the scheduler and the link are assumed, as above.",
-        "",
-        "| partitions | | tasks | MB sent | MB got | MB of memory here | seconds here | scheduler, s | link, s |",
-        "|---:|---|---:|---:|---:|---:|---:|---:|---:|",
-    ]
-    for n_partitions in PARTITIONS:
-        for what, of in count(n_partitions, cluster).items():
-            mb = " | ".join(f"{of[name] / 1e6:,.3g}" for name in ("sent", "got", "peak"))
-            seconds = " | ".join(f"{of[name]:,.3g}" for name in ("seconds", "scheduler", "link"))
-            lines.append(f"| {n_partitions:,} | {what} | {of['tasks']:,} | {mb} | {seconds} |")
-    return lines
+    )
+    page.table(
+        "partitions | | tasks | MB sent | MB got | MB of memory here | seconds here | scheduler, s | link, s",
+        (
+            (f"{n_partitions:,}", what, f"{of['tasks']:,}",
+             *(f"{of[name] / 1e6:,.3g}" for name in ("sent", "got", "peak")),
+             *(f"{of[name]:,.3g}" for name in ("seconds", "scheduler", "link")))
+            for n_partitions in PARTITIONS for what, of in count(n_partitions, cluster).items()
+        ),
+        n_words=2,
+    )  # fmt: skip
 
 
-def checked_lines() -> list[str]:
-    """The section that compares the planned bytes with those of passes on two real workers of this machine."""
+def checked() -> Iterator[tuple[object, ...]]:
+    """Rows of a table that compares the planned bytes with those of passes on two real workers of this machine."""
     import dask.array as da
     from distributed import Client, LocalCluster
 
     import gaussmix
 
     n_rows, n_components, n_features = CHECKED
-    lines = [
-        "",
-        "## Planned and measured",
-        "",
-        f"{n_rows:.0e} rows, K = {n_components}, d = {n_features}, Dask with two processes: bytes of a pass to this "
-        "process, and of its task.",
-        "",
-        "| partitions | targets | MB up, planned | measured | MB of the task, planned | measured |",
-        "|---:|---:|---:|---:|---:|---:|",
-    ]
     with (
         LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0") as made,
         Client(made),
@@ -322,38 +311,41 @@ def checked_lines() -> list[str]:
             assert gathered.call_count == 1  # so nothing else came to this process
             planned = source._rows.traffic(*task.sizes(n_features))
             sizes = planned.up, len(pickle.dumps(sums, 5)), planned.task, len(pickle.dumps(task, 5))
-            lines.append(
-                f"| {n_partitions} | {len(source._rows._held)} | " + " | ".join(f"{n / 1e6:.4f}" for n in sizes) + " |"
-            )
-    return lines
+            yield n_partitions, len(source._rows._held), *(f"{n / 1e6:.4f}" for n in sizes)
 
 
 def main() -> None:
     parser_of(__doc__).parse_args()
     cluster = Cluster()
-    how = f"`python -m bench.pages.scale`; full covariances; times simulated with {cluster}"
-    lines = head("An iteration on many workers", how, facts())
+    page = Page(__file__, "An iteration on many workers", f"full covariances; times simulated with {cluster}")
     for n_components, n_features in SHAPES:
         measured = measure(n_components, n_features)
-        lines += [
-            "",
+        page.say(
             f"## K = {n_components}, d = {n_features}",
             "",
             f"Measured: {measured.rows_per_second:,.0f} rows a second on a thread, {1e6 * measured.merge_seconds:,.0f} "
             f"µs to merge two nodes. Planned: {measured.task:,} bytes of a task, {measured.node:,} bytes of a node.",
-            "",
-        ]
+        )
         table = {
             (rows, n): simulate(rows, n, n_features, measured, cluster)
             for rows in N_ROWS for n in N_WORKERS if rows // n >= LEAF_ROWS
         }  # fmt: skip
-        names = table[N_ROWS[0], N_WORKERS[0]]
-        lines += ["| rows | workers | " + " | ".join(names) + " |", "|---:" * (2 + len(names)) + "|"]
-        for (rows, n), row in table.items():
-            lines.append(f"| {rows:.0e} | {n:,} | " + " | ".join(f"{value:,.3g}" for value in row.values()) + " |")
-    lines += [*checked_lines(), *counted_lines(cluster)]
-    RESULT.write_text("\n".join(lines) + "\n")
-    print("\n".join(lines))
+        names = " | ".join(table[N_ROWS[0], N_WORKERS[0]])
+        cells = (
+            (f"{rows:.0e}", f"{n:,}", *(f"{each:,.3g}" for each in row.values())) for (rows, n), row in table.items()
+        )
+        page.table(f"rows | workers | {names}", cells, n_words=0)
+    n_rows, n_components, n_features = CHECKED
+    page.say(
+        "## Planned and measured",
+        "",
+        f"{n_rows:.0e} rows, K = {n_components}, d = {n_features}, Dask with two processes: bytes of a pass to this "
+        "process, and of its task.",
+    )
+    names = "partitions | targets | MB up, planned | measured | MB of the task, planned | measured"
+    page.table(names, checked(), n_words=0)
+    counted(page, cluster)
+    page.write()
 
 
 if __name__ == "__main__":

@@ -11,7 +11,6 @@ shared machines.
 
 from __future__ import annotations
 
-import json
 import time
 import warnings
 from pathlib import Path
@@ -24,7 +23,7 @@ from threadpoolctl import threadpool_limits
 
 from bench.cases import MEMORY_SHAPE, STRUCTURES, Case, cases
 from bench.memory import THEIR_ROWS, extra_memory
-from bench.pages.base import RESULTS, facts, head, parser_of
+from bench.pages.base import Page, line_of, parser_of
 from gaussmix import GaussianMixture as Ours
 from gaussmix.numerics.arrays import Array
 
@@ -72,67 +71,41 @@ def ratio(times: dict[str, float]) -> float:
     return min(times["sklearn 1"], times["sklearn 2"]) / times["ours"]
 
 
-def markdown(report: dict[str, Any]) -> str:
-    """The page: a table for each structure, and the memory."""
-    made_by = "`python -m bench.pages.scikit_learn`; milliseconds per EM iteration"
-    lines = head("gaussmix beside scikit-learn", made_by, report["machine"])
-    for structure in STRUCTURES:
-        results = [r for r in report["results"] if r["case"]["structure"] == structure]
-        lines += _table(structure, results)
-    ours, theirs = report["memory"]["gaussmix"], report["memory"]["sklearn"]
-    n_rows, n_features, n_components = MEMORY_SHAPE
-    lines += [
-        "",
-        "## Memory",
-        "",
-        f"A full fit with the default start, d={n_features}, K={n_components}: gaussmix needs {ours:.0f} MB beside "
-        f"{n_rows:,} rows; scikit-learn {theirs:.0f} MB beside {THEIR_ROWS:,}.",
-    ]
-    return "\n".join(lines) + "\n"
+def cells(result: dict[str, Any]) -> tuple[str, ...]:
+    """A row of a table."""
+    case, seconds = result["case"], result["seconds"]
+    times = (f"{1e3 * seconds[name]:.1f}" for name in ("ours", "ours, 1 thread", "sklearn 1", "sklearn 2"))
+    return f"{case['n_rows']:,}, {case['n_features']}, {case['n_components']}", *times, f"×{result['ratio']:.1f}"
 
 
-def _table(structure: str, results: list[dict[str, Any]]) -> list[str]:
-    mean = np.exp(np.mean([np.log(r["ratio"]) for r in results]))
-    lines = [
-        "",
-        f"## {structure}: ×{mean:.1f} in the geometric mean",
-        "",
-        "| n, d, K | gaussmix | gaussmix, 1 thread | scikit-learn, 1 BLAS thread | 2 BLAS threads | ratio |",
-        "|---|---:|---:|---:|---:|---:|",
-    ]
-    for result in results:
-        case, seconds = result["case"], result["seconds"]
-        times = " | ".join(
-            f"{1e3 * seconds[name]:.1f}" for name in ("ours", "ours, 1 thread", "sklearn 1", "sklearn 2")
-        )
-        shape = f"{case['n_rows']:,}, {case['n_features']}, {case['n_components']}"
-        lines.append(f"| {shape} | {times} | ×{result['ratio']:.1f} |")
-    return lines
+def of_structure(results: list[dict[str, Any]], structure: str) -> list[dict[str, Any]]:
+    return [result for result in results if result["case"]["structure"] == structure]
 
 
-def summary(report: dict[str, Any]) -> str:
+def mean_ratio(results: list[dict[str, Any]]) -> float:
+    """The geometric mean."""
+    return float(np.exp(np.mean([np.log(result["ratio"]) for result in results])))
+
+
+def summary(machine: dict[str, str], results: list[dict[str, Any]], memory: dict[str, float]) -> str:
     """The table for the README: how many times longer scikit-learn takes, structure by structure."""
-    machine = report["machine"]
     lines = [
         f"How many times longer scikit-learn {machine['scikit-learn']} takes for an EM iteration "
         f"({machine['processor']}, {machine['processors used']} cores, {machine['instruction set']}; "
-        "[all figures](bench/results/sklearn.md)):",
+        "[all figures](bench/results/scikit_learn.md)):",
         "",
-        "| rows, features, components | " + " | ".join(STRUCTURES) + " |",
+        line_of(["rows, features, components", *STRUCTURES]),
         "|---|" + "---:|" * len(STRUCTURES),
     ]
-    ratios: dict[tuple[int, ...], list[str]] = {}
-    for result in report["results"]:
-        case = result["case"]
-        shape = case["n_rows"], case["n_features"], case["n_components"]
-        ratios.setdefault(shape, []).append(f"{result['ratio']:.0f}×")
-    lines += [f"| {n:,}, {d}, {k} | {' | '.join(values)} |" for (n, d, k), values in ratios.items()]
-    ours, theirs = report["memory"]["gaussmix"], report["memory"]["sklearn"]
-    n_rows = MEMORY_SHAPE[0] // 1_000_000
+    ratios: dict[str, list[str]] = {}
+    for result in results:
+        ratios.setdefault(cells(result)[0], []).append(f"{result['ratio']:.0f}×")
+    lines += [line_of([shape, *values]) for shape, values in ratios.items()]
     lines += [
         "",
-        f"A fit of {n_rows} million rows (8 features, 32 components) needs {ours:.0f} MB beside the data; scikit-learn "
-        f"needs {theirs:.0f} MB for a tenth of them.",
+        f"A fit of {MEMORY_SHAPE[0] // 1_000_000} million rows (8 features, 32 components) needs "
+        f"{memory['gaussmix']:.0f} MB beside the data; scikit-learn needs {memory['sklearn']:.0f} MB for a tenth of "
+        "them.",
     ]
     return "\n".join(lines)
 
@@ -157,16 +130,27 @@ def main() -> None:
         shown = "  ".join(f"{name} {value * 1e3:9.2f} ms" for name, value in times.items())
         print(f"{case.name:32s} {shown}  ×{ratio(times):.1f}", flush=True)
     for structure in arguments.structure or STRUCTURES:
-        ratios = [r["ratio"] for r in results if r["case"]["structure"] == structure]
-        print(f"{structure}: geometric mean ×{np.exp(np.mean(np.log(ratios))):.1f}, least ×{min(ratios):.1f}")
+        own = of_structure(results, structure)
+        least = min(result["ratio"] for result in own)
+        print(f"{structure}: geometric mean ×{mean_ratio(own):.1f}, least ×{least:.1f}")
     if arguments.structure:
         return
-    report = {"machine": facts(), "results": results, "memory": extra_memory()}
-    RESULTS.mkdir(exist_ok=True)
-    (RESULTS / "sklearn.json").write_text(json.dumps(report, indent=1) + "\n")
-    (RESULTS / "sklearn.md").write_text(markdown(report))
-    README.write_text(with_table(README.read_text(), summary(report)))
-    print(f"wrote {RESULTS / 'sklearn.md'} and the table in {README}")
+    memory, (n_rows, n_features, n_components) = extra_memory(), MEMORY_SHAPE
+    page = Page(__file__, "gaussmix beside scikit-learn", "milliseconds per EM iteration")
+    for structure in STRUCTURES:
+        own = of_structure(results, structure)
+        page.say(f"## {structure}: ×{mean_ratio(own):.1f} in the geometric mean")
+        names = "n, d, K | gaussmix | gaussmix, 1 thread | scikit-learn, 1 BLAS thread | 2 BLAS threads | ratio"
+        page.table(names, map(cells, own))
+    page.say(
+        "## Memory",
+        "",
+        f"A full fit with the default start, d={n_features}, K={n_components}: gaussmix needs "
+        f"{memory['gaussmix']:.0f} MB beside {n_rows:,} rows; scikit-learn {memory['sklearn']:.0f} MB beside "
+        f"{THEIR_ROWS:,}.",
+    )
+    page.write({"results": results, "memory": memory})
+    README.write_text(with_table(README.read_text(), summary(page.machine, results, memory)))
 
 
 if __name__ == "__main__":

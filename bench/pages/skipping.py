@@ -10,7 +10,6 @@ clusters that are apart (coordinates of centres have a standard deviation of 3) 
 
 from __future__ import annotations
 
-import json
 import time
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ from typing import Any
 import numpy as np
 from sklearn.datasets import load_sample_images
 
-from bench.pages.base import RESULTS, facts, head, parser_of
+from bench.pages.base import Page, parser_of
 from gaussmix import GaussianMixture, Mixture
 from gaussmix.em.loop import em_step
 from gaussmix.em.objective import Ridge
@@ -77,15 +76,8 @@ def real(name: str, rows: Any, k: int) -> dict[str, Any]:
     fitted = GaussianMixture(k, max_iter=20, tol=0, random_state=SEED, n_jobs=1).fit(rows)
     ridge = 1e-6 * float(rows.var(axis=0).mean())
     apart = min(iteration_times(rows, fitted.mixture_, STEPS, ridge)[-LAST:])
-    return {
-        "name": name,
-        "structure": "full",
-        "n": n,
-        "d": d,
-        "K": k,
-        "dense": dense_time("full", n, d, k),
-        "apart": apart,
-    }
+    dense = dense_time("full", n, d, k)
+    return {"name": name, "structure": "full", "n": n, "d": d, "K": k, "dense": dense, "apart": apart}
 
 
 def patches() -> Any:
@@ -105,23 +97,11 @@ def mlbench(folder: Path, name: str) -> Any:
     return np.ascontiguousarray(frame.select_dtypes("number").to_numpy(dtype=np.float64))
 
 
-def markdown(report: dict[str, Any]) -> str:
-    """The page."""
-    made_by = "`python -m bench.pages.skipping`; milliseconds of one thread"
-    lines = head("Work that need not be done", made_by, report["machine"])
-    lines += [
-        "",
-        "| data | structure | n | d | K | dense | here | factor | bar |",
-        "|---|---|---:|---:|---:|---:|---:|---:|---:|",
-    ]
-    for r in report["results"]:
-        bar = "" if r.get("bar") is None else f"{r['bar']}×"
-        lines.append(
-            f"| {r['name']} | {r['structure']} | {r['n']:,} | {r['d']} | {r['K']} | {1e3 * r['dense']:.1f} | "
-            f"{1e3 * r['apart']:.1f} | {r['dense'] / r['apart']:.1f}× | {bar} |"
-        )
-    lines += [""] + [f"Left out: {what}." for what in report["left out"]]
-    return "\n".join(lines).rstrip() + "\n"
+def cells(result: dict[str, Any]) -> tuple[object, ...]:
+    """A row of the table."""
+    dense, apart, bar = result["dense"], result["apart"], result.get("bar")
+    shape = result["name"], result["structure"], f"{result['n']:,}", result["d"], result["K"]
+    return (*shape, f"{1e3 * dense:.1f}", f"{1e3 * apart:.1f}", f"{dense / apart:.1f}×", bar and f"{bar}×")
 
 
 def main() -> None:
@@ -139,11 +119,10 @@ def main() -> None:
             left_out.append(f"{name}, K={k} (no --mlbench)")
         else:
             results.append(real(name, mlbench(arguments.mlbench, name), k))
-    report = {"machine": facts(), "results": results, "left out": left_out}
-    (RESULTS / "skipping.json").write_text(json.dumps(report, indent=1) + "\n")
-    page = markdown(report)
-    (RESULTS / "skipping.md").write_text(page)
-    print(page)
+    page = Page(__file__, "Work that need not be done", "milliseconds of one thread")
+    page.table("data | structure | n | d | K | dense | here | factor | bar", map(cells, results), n_words=2)
+    page.say(*(f"Left out: {what}." for what in left_out))
+    page.write({"results": results, "left out": left_out})
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ are of the same fit of iris, from the same partition. The least time of many rep
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from time import perf_counter, process_time
 from typing import Any
@@ -19,7 +19,7 @@ from scipy.cluster.hierarchy import fcluster, ward
 from sklearn.datasets import load_iris
 from threadpoolctl import threadpool_limits
 
-from bench.pages.base import RESULTS, facts, head, parser_of
+from bench.pages.base import Page, parser_of, seconds_of
 from gaussmix import GaussianMixture
 from gaussmix.em.initial import InitialMoments
 from gaussmix.em.loop import run_em
@@ -35,9 +35,8 @@ from gaussmix.sources.array import ArraySource
 from gaussmix.starts.base import Partition
 from gaussmix.testing.check_runner import Stepwise
 
-RESULT = RESULTS / "small.md"
 FEW, MANY = 5, 30  # steps of two runs: what a run costs once cancels out in the difference
-REASON = """
+REASON = """\
 Fits and predictions are in processor time. Asked of a default fit: ×1. It is a search in all these rows. With tied
 covariances a move changes all components, so that it is judged on all rows. At least 20 swaps are tried in the end,
 each in four steps of EM or more; where scikit-learn ends after a few steps, that takes as long as its whole fit."""
@@ -54,12 +53,6 @@ def begun(family: Family, n_components: int) -> tuple[ArraySource, Model]:
     source = ArraySource(rows, None, labels.astype(np.int32))
     first = InitialMoments(source, NativeEngine(), n_components, Partition())
     return source, first.model(family, Ridge(np.zeros(rows.shape[1])))
-
-
-def seconds_of(call: Callable[[], Any], clock: Callable[[], float] = perf_counter) -> float:
-    began = clock()
-    call()
-    return clock() - began
 
 
 def step(engine: Engine[Any], source: ArraySource, start: Model) -> float:
@@ -84,10 +77,8 @@ def in_turns(*calls: Callable[[], Any]) -> list[float]:
     return [1e6 * seconds for seconds in least]
 
 
-def whole_fits() -> list[str]:
-    """A table of fits from both starts."""
-    lines = ["", "| rows | K | structure | scikit-learn | k-means start | ratio | asked | default | ratio |"]
-    lines.append("|---|---:|---|" + "---:|" * 6)
+def whole_fits() -> Iterator[tuple[object, ...]]:
+    """Rows of a table of fits from both starts."""
     for n_rows, n_features, n_components in SIZES:
         rng = np.random.default_rng(0)
         centres = 5 * rng.normal(size=(n_components, n_features))
@@ -99,43 +90,43 @@ def whole_fits() -> list[str]:
             single, plain, default = in_turns(
                 *(partial(each.fit, rows) for each in (theirs, ours(init_params="kmeans"), ours()))
             )
-            asked = f"×{ASKED[n_rows, structure]}" if (n_rows, structure) in ASKED else ""
-            lines.append(
-                f"| {n_rows} × {n_features} | {n_components} | {structure} | {single:.0f} | {plain:.0f} | "
-                f"×{single / plain:.1f} | {asked} | {default:.0f} | ×{single / default:.1f} |"
-            )
-            print(lines[-1], flush=True)
-    return lines
+            asked = f"×{ASKED[n_rows, structure]}" if (n_rows, structure) in ASKED else None
+            ratios = [f"×{single / each:.1f}" for each in (plain, default)]
+            times = [f"{each:.0f}" for each in (single, plain, default)]
+            shape = f"{n_rows} × {n_features}", n_components, structure
+            yield (*shape, *times[:2], ratios[0], asked, times[2], ratios[1])
 
 
-def predictions() -> list[str]:
-    """A table of answers for one row."""
-    lines = ["", "| of one row, 4 features, K = 4 | gaussmix | scikit-learn | ratio |", "|---|" + "---:|" * 3]
+def predictions() -> Iterator[tuple[str, ...]]:
+    """Rows of a table of answers for one row."""
     rows = np.random.default_rng(0).normal(size=(5000, 4))
     fitted: list[Any] = [each(4).fit(rows) for each in (GaussianMixture, sklearn.mixture.GaussianMixture)]
     for method in "predict", "predict_proba", "score_samples":
         ours, theirs = in_turns(*(partial(getattr(each, method), rows[:1]) for each in fitted))
-        lines.append(f"| {method} | {ours:.0f} | {theirs:.0f} | ×{theirs / ours:.1f} |")
-        print(lines[-1], flush=True)
-    return lines
+        yield method, f"{ours:.0f}", f"{theirs:.0f}", f"×{theirs / ours:.1f}"
+
+
+def steps() -> Iterator[tuple[object, ...]]:
+    """Rows of a table of steps of iris."""
+    for n_components in COMPONENTS:
+        for name, family in FAMILIES.items():
+            if family.algebra is not None:
+                source, start = begun(family, n_components)
+                alone, single = (step(engine, source, start) for engine in (NativeEngine(), Stepwise(NativeEngine())))
+                yield name, n_components, f"{alone:.1f}", f"{single:.0f}", f"×{single / alone:.0f}"
 
 
 def main() -> None:
     parser_of(__doc__).parse_args()
-    steps = f"steps: of iris, 150 × 4, from runs of {FEW} and of {MANY} steps"
-    lines = head("Small tables", f"`python -m bench.pages.small`; microseconds; {steps}", facts())
+    how = f"microseconds; steps: of iris, 150 × 4, from runs of {FEW} and of {MANY} steps"
+    page = Page(__file__, "Small tables", how)
     with threadpool_limits(1):  # threads of BLAS get in the way here
-        lines += [*whole_fits(), *predictions(), *REASON.split("\n")]
-    lines += ["", "| steps of structure | K | by the core | from Python | ratio |", "|---|" + "---:|" * 4]
-    for n_components in COMPONENTS:
-        for name, family in FAMILIES.items():
-            if family.algebra is None:
-                continue
-            source, start = begun(family, n_components)
-            alone, single = (step(engine, source, start) for engine in (NativeEngine(), Stepwise(NativeEngine())))
-            lines.append(f"| {name} | {n_components} | {alone:.1f} | {single:.0f} | ×{single / alone:.0f} |")
-            print(lines[-1], flush=True)
-    RESULT.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        names = "rows | K | structure | scikit-learn | k-means start | ratio | asked | default | ratio"
+        page.table(names, whole_fits(), n_words=3)
+        page.table("of one row, 4 features, K = 4 | gaussmix | scikit-learn | ratio", predictions())
+        page.say(*REASON.splitlines())
+    page.table("steps of structure | K | by the core | from Python | ratio", steps())
+    page.write()
 
 
 if __name__ == "__main__":

@@ -16,9 +16,8 @@ from pathlib import Path
 from resource import RUSAGE_CHILDREN, getrusage
 from time import perf_counter
 
-from bench.pages.base import RESULTS, facts, head, parser_of
+from bench.pages.base import Page, parser_of
 
-RESULT = RESULTS / "startup.md"
 ROUNDS = 9
 LIBRARIES = "import safetensors.numpy, sklearn.base, sklearn.utils.multiclass, sklearn.utils.validation"
 FIT = "; X = [[0, 0], [0, 1], [1, 0], [5, 5], [5, 6], [6, 5]]; fit = lambda: GaussianMixture(2).fit(X); fit()"
@@ -34,14 +33,15 @@ CASES = {
     "`gaussmix --version`": ("-m", "gaussmix", "--version"),
     "`gaussmix --help`": ("-m", "gaussmix", "--help"),
 }
-REASON = """
+REASON = """\
 Asked for: at most 0.1 s beyond what gaussmix needs of scikit-learn, and 0.2 s for the help. What the import
 takes beyond that is the more than 200 modules of gaussmix itself, about 1 ms each: Python reads their bytecode
 and makes their dataclasses. No other library is imported."""
+OF_PROCESS = "seconds of a process, of the processor and of the clock"
 ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
 
 
-def seconds_of(words: Sequence[str], source: Path | None = None) -> tuple[float, float]:
+def seconds_of_process(words: Sequence[str], source: Path | None = None) -> tuple[float, float]:
     """Seconds of the processor, and of the clock, of a new Python; `source` has packages that it finds first."""
     environment = ENVIRONMENT if source is None else {**ENVIRONMENT, "PYTHONPATH": str(source)}
     before, began = getrusage(RUSAGE_CHILDREN), perf_counter()
@@ -52,16 +52,13 @@ def seconds_of(words: Sequence[str], source: Path | None = None) -> tuple[float,
 
 def main() -> None:
     parser_of(__doc__).parse_args()
-    rounds = [[seconds_of(words) for words in CASES.values()] for _ in range(1 + ROUNDS)][1:]
-    made_by = "`python -m bench.pages.startup`; seconds of a process, of the processor and of the clock"
-    lines = head("Imports, and the start of the command line", made_by, facts())
-    lines += ["", "| process | processor | clock |", "|---|---:|---:|"]
-    for name, runs in zip(CASES, zip(*rounds, strict=True), strict=True):
-        processor, clock = map(min, zip(*runs, strict=True))
-        lines.append(f"| {name} | {processor:.2f} | {clock:.2f} |")
-    lines += REASON.split("\n")
-    RESULT.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    print("\n".join(lines))
+    rounds = [[seconds_of_process(words) for words in CASES.values()] for _ in range(1 + ROUNDS)][1:]
+    page = Page(__file__, "Imports, and the start of the command line", OF_PROCESS)
+    least = [[min(each) for each in zip(*runs, strict=True)] for runs in zip(*rounds, strict=True)]
+    rows = ((name, f"{processor:.2f}", f"{clock:.2f}") for name, (processor, clock) in zip(CASES, least, strict=True))
+    page.table("process | processor | clock", rows)
+    page.say(*REASON.splitlines())
+    page.write()
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from io import BytesIO
@@ -25,13 +26,12 @@ import pyarrow as pa
 from fsspec.spec import AbstractFileSystem
 from pyarrow import parquet
 
-from bench.pages.base import RESULTS, facts, head, least_seconds, parser_of
+from bench.pages.base import Page, parser_of, seconds_of
 from bench.pages.files import N_COMPONENTS, N_FEATURES, mixture, step
 from gaussmix.sources.array import ArraySource
 from gaussmix.sources.opening import open
 from gaussmix.waist.leaves import LEAF_ROWS
 
-RESULT = RESULTS / "stores.md"
 SECONDS, RATE = 0.05, 200e6  # of a request; bytes a second of all requests together
 
 
@@ -100,21 +100,11 @@ def fetch(n_bytes: int) -> None:
             pass
 
 
-def main() -> None:
-    parser = parser_of(__doc__)
-    parser.add_argument("--rows", type=int, default=4_000_000)
-    parser.add_argument("--repeats", type=int, default=3)
-    arguments = parser.parse_args()
-    fsspec.register_implementation("slow", Slow)
-    rows = mixture().sample(arguments.rows, 0)[0]
+def measured(n_rows: int, repeats: int) -> Iterator[tuple[object, ...]]:
+    """The rows of the table."""
+    rows = mixture().sample(n_rows, 0)[0]
     names, n_threads = put_files(rows), len(os.sched_getaffinity(0))
     compute = step(ArraySource(rows), n_threads)
-    shape = f"{arguments.rows:,} rows, full, K = {N_COMPONENTS}, d = {N_FEATURES}"
-    how = f"{shape}; {SECONDS * 1000:g} ms a request, {RATE / 1e6:g} MB a second; medians of {arguments.repeats} turns"
-    lines = head("Rows in object stores", f"`python -m bench.pages.stores`; {how}", facts())
-    lines += ["", "| rows | memory | open, s | requests | pass, s | requests | most at once | step, s | bytes, s |"]
-    lines[-1] += " pass / bound |"
-    lines += ["|---|" + "---:|" * 9]
     for name in names:
         for memory in ("128 MB", "500 MB"):
             Slow.n_requests = 0
@@ -124,19 +114,29 @@ def main() -> None:
             work = step(source, n_threads)
             work()  # with what the first pass finds out
             turns = []
-            for _ in range(arguments.repeats):
+            for _ in range(repeats):
                 Slow.n_requests = Slow.n_most = Slow.n_bytes = 0
-                found = least_seconds(work, 1)
+                found = seconds_of(work)
                 n_requests, n_most, n_bytes = Slow.n_requests, Slow.n_most, Slow.n_bytes
-                turns.append((found, least_seconds(compute, 1), least_seconds(partial(fetch, n_bytes), 1)))
+                turns.append((found, seconds_of(compute), seconds_of(partial(fetch, n_bytes))))
             found, alone, fetching = np.median(turns, axis=0)
             ratio = np.median([one / max(others) for one, *others in turns])
-            cells = [name, memory, f"{opening:.2f}", n_opening, f"{found:.2f}", n_requests, n_most]
-            cells += [f"{alone:.2f}", f"{fetching:.2f}", f"{ratio:.2f}"]
-            lines.append(f"| {' | '.join(map(str, cells))} |")
-            print(lines[-1], flush=True)
-    RESULT.write_text("\n".join(lines) + "\n")
-    print(f"wrote {RESULT}")
+            cells = name, memory, f"{opening:.2f}", n_opening, f"{found:.2f}", n_requests, n_most
+            yield (*cells, f"{alone:.2f}", f"{fetching:.2f}", f"{ratio:.2f}")
+
+
+def main() -> None:
+    parser = parser_of(__doc__)
+    parser.add_argument("--rows", type=int, default=4_000_000)
+    parser.add_argument("--repeats", type=int, default=3)
+    asked = parser.parse_args()
+    fsspec.register_implementation("slow", Slow)
+    shape = f"{asked.rows:,} rows, full, K = {N_COMPONENTS}, d = {N_FEATURES}"
+    how = f"{shape}; {SECONDS * 1000:g} ms a request, {RATE / 1e6:g} MB a second; medians of {asked.repeats} turns"
+    page = Page(__file__, "Rows in object stores", how)
+    names = "rows | memory | open, s | requests | pass, s | requests | most at once | step, s | bytes, s | pass / bound"
+    page.table(names, measured(asked.rows, asked.repeats))
+    page.write()
 
 
 if __name__ == "__main__":

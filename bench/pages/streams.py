@@ -10,16 +10,16 @@ from __future__ import annotations
 
 import time
 import warnings
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
-from bench.pages.base import RESULTS, facts, head, parser_of
+from bench.pages.base import Page, parser_of
 from gaussmix import FAMILIES, GaussianMixture, Mixture
 from gaussmix.waist.leaves import LEAF_ROWS
 
-RESULT = RESULTS / "streams.md"
 N_ROWS, CALL_ROWS = 1_000_000, 10_000
 SHAPES = [("apart", 16, 8, 3.0), ("overlapping", 16, 8, 1.0), ("overlapping", 5, 2, 1.5)]  # and how wide centres are
 TOLERANCES = 1e-3, 1e-6  # of the first fit
@@ -44,9 +44,9 @@ def streamed(estimator: GaussianMixture, rows: Any) -> float:
     return time.process_time() - start
 
 
-def lines_of(name: str, n_components: int, n_features: int, spread: float) -> list[str]:
+def measured(name: str, n_components: int, n_features: int, spread: float) -> Iterator[tuple[object, ...]]:
     """Rows of the table for one mixture."""
-    rows, lines = rows_of(n_components, n_features, spread), []
+    rows = rows_of(n_components, n_features, spread)
     for tol in TOLERANCES:
         stream = GaussianMixture(n_components, random_state=0, tol=tol, max_iter=1000)
         seconds = streamed(stream, rows)
@@ -56,31 +56,23 @@ def lines_of(name: str, n_components: int, n_features: int, spread: float) -> li
         start = time.process_time()
         best = batch.fit(rows)
         pass_seconds = (time.process_time() - start) / best.n_iter_
-        most, below = best.score(rows), [model.score(rows) for model in (first, stream)]
-        lines.append(
-            f"| {name} | {n_components} | {n_features} | {tol:g} | {most - below[0]:.5f} | {most - below[1]:.5f} | "
-            f"{best.n_iter_} | {seconds:.2f} | {pass_seconds:.3f} |"
-        )
-        print(lines[-1], flush=True)
-    return lines
+        most = best.score(rows)
+        below = [f"{most - model.score(rows):.5f}" for model in (first, stream)]
+        shape = name, n_components, n_features, f"{tol:g}"
+        yield (*shape, *below, best.n_iter_, f"{seconds:.2f}", f"{pass_seconds:.3f}")
 
 
 def main() -> None:
     parser_of(__doc__).parse_args()
     warnings.simplefilter("ignore", ConvergenceWarning)
-    lines = head("Streams, beside passes of EM", "`python -m bench.pages.streams`", facts())
-    lines += [
-        "",
+    page = Page(__file__, "Streams, beside passes of EM")
+    page.say(
         f"Nats per row below EM that ended at a gain of {CONVERGED['tol']:g} and began with the first fit; "
-        f"{N_ROWS:,} rows, full covariances. Processor seconds; those of the stream include the first fit.",
-        "",
-        "| clusters | K | d | tol | first fit below | stream below | passes of EM | stream, s | a pass of EM, s |",
-        "|---|" + "---:|" * 8,
-    ]
-    for shape in SHAPES:
-        lines += lines_of(*shape)
-    RESULT.write_text("\n".join(lines) + "\n")
-    print(f"wrote {RESULT}")
+        f"{N_ROWS:,} rows, full covariances. Processor seconds; those of the stream include the first fit."
+    )
+    names = "clusters | K | d | tol | first fit below | stream below | passes of EM | stream, s | a pass of EM, s"
+    page.table(names, (row for shape in SHAPES for row in measured(*shape)))
+    page.write()
 
 
 if __name__ == "__main__":

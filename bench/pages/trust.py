@@ -14,12 +14,13 @@ import multiprocessing
 import sys
 import warnings
 from collections import Counter
+from collections.abc import Iterator
 from multiprocessing.connection import Connection
 from pathlib import Path
 
 from sklearn.mixture import GaussianMixture as Theirs
 
-from bench.pages.base import RESULTS, facts, parser_of
+from bench.pages.base import Page, facts, parser_of
 from gaussmix import GaussianMixture as Ours
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "tests" / "trust"))
@@ -28,7 +29,6 @@ from trust_cases import CASES, Wrong  # found by the line above
 CONTESTANTS = {"gaussmix": Ours, "scikit-learn": Theirs}
 VERDICTS = RIGHT, REFUSED, WRONG = "right", "refused with a clear error", "wrong"
 SECONDS = 30  # the limit for a case; the slowest takes less than a second
-RESULT = RESULTS / "trust.md"
 
 Verdict = tuple[str, str]  # one of VERDICTS, and why
 
@@ -78,43 +78,13 @@ def verdicts(contestant: str, names: list[str]) -> dict[str, Verdict]:
     return found
 
 
-def table(results: dict[str, dict[str, Verdict]]) -> str:
-    """Counts for each item of the list, and of all."""
+def counts(results: dict[str, dict[str, Verdict]]) -> Iterator[tuple[object, ...]]:
+    """Rows of a table: counts for each item of the list, and of all."""
     names = list(results["gaussmix"])
-    items = list(dict.fromkeys(CASES[name].item for name in names))
-    head = " | ".join(f"{contestant}: {verdict}" for contestant in results for verdict in VERDICTS)
-    lines = [f"| inputs | cases | {head} |", "|---|" + "---:|" * (1 + 3 * len(results))]
-    for item in [*items, "all"]:
+    for item in [*dict.fromkeys(CASES[name].item for name in names), "all"]:
         of_item = [name for name in names if item in ("all", CASES[name].item)]
-        counts = [Counter(found[name][0] for name in of_item) for found in results.values()]
-        cells = [str(count[verdict]) for count in counts for verdict in VERDICTS]
-        lines.append(f"| {item} | {len(of_item)} | {' | '.join(cells)} |")
-    return "\n".join(lines)
-
-
-def page(results: dict[str, dict[str, Verdict]]) -> str:
-    """The page: facts about the machine, the table, and examples of wrong answers."""
-    machine = facts()
-    kept = "date", "commit", "processor", "system", "gaussmix", "scikit-learn", "NumPy, SciPy"
-    lines = [
-        "# Right, refused or wrong",
-        "",
-        "Made by `python -m bench.pages.trust` from the cases of `tests/trust`.",
-        "",
-    ]
-    lines += [f"- {fact}: {machine[fact]}" for fact in kept]
-    lines += [
-        "",
-        "Estimators have their defaults: scikit-learn adds reg_covar=1e-6 to each variance, whatever the unit of the",
-        "data. Most of its wrong answers to scales and units come from that. The cases without ridge set it to 0.",
-        "",
-        "Outliers are tried from every start: one at 1e6 or 1e15, and two at different places, with a component more",
-        "for each.",
-    ]
-    lines += ["", table(results), "", "## Wrong answers: three of each kind of input"]
-    for contestant, found in results.items():
-        lines += ["", f"### {contestant}", "", *(_examples(found) or ["None."])]
-    return "\n".join(lines) + "\n"
+        found = [Counter(of_case[name][0] for name in of_item) for of_case in results.values()]
+        yield item, len(of_item), *(count[verdict] for count in found for verdict in VERDICTS)
 
 
 def _examples(found: dict[str, Verdict]) -> list[str]:
@@ -132,7 +102,19 @@ def main() -> None:
     arguments = parser.parse_args()
     names = [name for name, case in CASES.items() if arguments.k in name or arguments.k in case.item]
     results = {contestant: verdicts(contestant, names) for contestant in CONTESTANTS}
-    print(table(results))
+    kept = "date", "commit", "processor", "system", "gaussmix", "scikit-learn", "NumPy, SciPy"
+    machine = facts()
+    machine = {fact: machine[fact] for fact in kept}
+    page = Page(__file__, "Right, refused or wrong", "the cases of `tests/trust`", machine)
+    page.say(
+        "Estimators have their defaults: scikit-learn adds reg_covar=1e-6 to each variance, whatever the unit of the",
+        "data. Most of its wrong answers to scales and units come from that. The cases without ridge set it to 0.",
+        "",
+        "Outliers are tried from every start: one at 1e6 or 1e15, and two at different places, with a component more",
+        "for each.",
+    )
+    verdicts_of = " | ".join(f"{contestant}: {verdict}" for contestant in results for verdict in VERDICTS)
+    page.table(f"inputs | cases | {verdicts_of}", counts(results))
     unexpected = [
         name for name, (verdict, _) in results["gaussmix"].items()
         if verdict == WRONG or (verdict == REFUSED and not CASES[name].may_refuse)
@@ -140,8 +122,10 @@ def main() -> None:
     for name in unexpected:
         print(f"gaussmix, {name}: {': '.join(results['gaussmix'][name])}")
     if not arguments.k:
-        RESULT.write_text(page(results))
-        print(f"wrote {RESULT}")
+        page.say("## Wrong answers: three of each kind of input")
+        for contestant, found in results.items():
+            page.say(f"### {contestant}", "", *(_examples(found) or ["None."]))
+        page.write()
     sys.exit(bool(unexpected))
 
 

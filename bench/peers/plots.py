@@ -44,8 +44,7 @@ def _megabytes(report: Report, peer: str, case: Any) -> float | None:
     result = found(report["results"], peer, case)
     if result is None or "failed" in result or result["n_rows"] < case.n_rows:
         return None
-    megabytes: float | None = result["megabytes"]
-    return megabytes
+    return result["megabytes"]
 
 
 def _lines(axis: Axes, values: dict[str, list[float | None]]) -> None:

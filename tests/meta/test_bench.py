@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import re
 import subprocess
 import sys
@@ -191,6 +192,22 @@ def assert_tables_are_regular(page: str) -> None:
             assert not above or above.count("|") == line.count("|"), line
 
 
+def test_a_page_says_what_makes_it_and_holds_what_was_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from bench.pages import base
+
+    monkeypatch.setattr(base, "RESULTS", tmp_path)
+    page = base.Page("pages/some.py", "Some figures", "in seconds", {"processor": "canned"})
+    page.say("## A part")
+    page.table("| n | seconds", ([name, 1, None] for name in ("one", "other")))
+    page.write({"results": [1, None]})
+    text = (tmp_path / "some.md").read_text(encoding="utf-8")
+    assert_tables_are_regular(text)
+    for line in ("Made by `python -m bench.pages.some`; in seconds.", "|---|---:|---:|", "| other | 1 |  |"):
+        assert line in text.splitlines()
+    report = json.loads((tmp_path / "some.json").read_text(encoding="utf-8"))
+    assert report == {"machine": {"processor": "canned"}, "results": [1, None]}
+
+
 def test_the_page_says_what_was_met_scaled_skipped_and_failed() -> None:
     from bench.peers.page import markdown
 
@@ -377,7 +394,7 @@ def test_the_words_of_inference_say_what_the_page_of_results_does() -> None:
 
 
 def test_the_readme_shows_the_factors_of_the_page_of_results() -> None:
-    result = (ROOT / "bench/results/sklearn.md").read_text(encoding="utf-8")
+    result = (ROOT / "bench/results/scikit_learn.md").read_text(encoding="utf-8")
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     factors: dict[str, list[float]] = {}
     for section in result.split("\n## ")[1:5]:

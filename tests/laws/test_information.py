@@ -25,6 +25,7 @@ from gaussmix.families.full import Full
 from gaussmix.fit.fit import fit
 from gaussmix.model import Model
 from gaussmix.sources.array import ArraySource
+from gaussmix.waist.leaves import LEAF_ROWS
 
 N_ROWS, K, D = 120, 2, 3
 SMOOTH = [name for name, family in FAMILIES.items() if family.algebra is not None]
@@ -394,7 +395,7 @@ def test_the_units_change_nothing(unit):
 
 
 def test_blocks_threads_and_engines_change_no_more_than_the_rounding():
-    rows = rows_of(n_rows=150_000)
+    rows = rows_of(n_rows=LEAF_ROWS + 5_000)
     problem, run = begun(rows, reg_covar=0.0)
     objective, how = problem.objective, (run.model, problem.objective, run.trace)
     found = [

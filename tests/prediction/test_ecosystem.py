@@ -11,7 +11,7 @@ import sklearn
 from cases import ESTIMATORS, answers, table
 from same_fit import reloaded
 from sklearn.base import clone
-from sklearn.exceptions import NotFittedError
+from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -52,6 +52,14 @@ def test_what_wakes_up_answers_with_the_same_bits(name, again, rng):
     assert_same(answers(woken, X), answers(estimator, X))
     assert woken.n_features_in_ == 3
     clone(woken).fit(*table(rng))
+
+
+@pytest.mark.parametrize("name", ["regressor of 3", "classifier of mixtures", "detector of 3", "imputer of 2"])
+def test_warnings_name_the_line_that_fits(name, rng):
+    X, y = table(rng)
+    with pytest.warns(ConvergenceWarning) as said:
+        clone(ESTIMATORS[name]).set_params(max_iter=1, tol=0).fit(X, y)
+    assert {warning.filename for warning in said} == {__file__}
 
 
 def attributes_of(estimator):

@@ -433,7 +433,7 @@ def busy(monkeypatch):
     ray.kill(other)
 
 
-IDLE = r"The Ray cluster at .* has had no worker for 0 s, and the work waits for one\. Add nodes, or see by"
+IDLE = r"The Ray cluster at .* has had no worker for \d+ s, and the work waits for one\. Add nodes, or see by"
 
 
 def test_a_fit_without_workers_says_so_and_goes_on_when_one_comes(busy, whole):
@@ -448,7 +448,7 @@ def test_max_time_ends_a_wait_for_workers(busy, whole):
     gm = mixture(max_time=0.5)
     with (
         pytest.warns(RuntimeWarning, match=IDLE),
-        pytest.raises(TimeoutError, match=r"has had no worker for 0 s, and max_time is over\. Add nodes"),
+        pytest.raises(TimeoutError, match=r"has had no worker for \d+ s, and max_time is over\. Add nodes"),
     ):
         gm.fit([ray.put(whole[:100, :-1])])
     assert not hasattr(gm, "mixture_")

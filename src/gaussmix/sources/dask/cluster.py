@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from importlib import metadata
-from itertools import chain, groupby, islice
+from itertools import chain, groupby, islice, product
 from operator import itemgetter
 from time import perf_counter, sleep
 from typing import Any
@@ -27,7 +27,7 @@ from gaussmix.sources.remote import Held, Remote, Target, by_few, laid_out, merg
 from gaussmix.sources.traffic import Traffic
 from gaussmix.sources.waiting import awaited
 from gaussmix.waist.block import Block, nodes
-from gaussmix.waist.leaves import Tree
+from gaussmix.waist.leaves import Tree, count_leaves
 
 IN_GRAPH = 100_000  # bytes of a task; a larger one goes to each worker once, before the pass
 MOST_ATTEMPTS = 10  # passes begun again after what they need was lost
@@ -232,9 +232,9 @@ class Cluster(Remote):
         count_rows = partial(self._client.map, _rows_of, parts, key="gaussmix-count", pure=False)
         sizes = workers.gathered(parts, count_rows)
         self.n_rows = sum(sizes)
-        self._held = _aligned(
-            workers.client, parts, laid_out(sizes, self.n_features * self.dtype.itemsize, workers.n_threads())
-        )
+        cuts = laid_out(sizes, self.n_features * self.dtype.itemsize, workers.n_threads())
+        self._held = _aligned(workers.client, parts, cuts)
+        self._n_leaves = count_leaves(cuts[1].first_row if len(cuts) > 1 else self.n_rows)  # of a target
         workers.watch(self._held)
 
     @property
@@ -253,10 +253,11 @@ class Cluster(Remote):
         return source
 
     def blocks(self) -> Iterator[Block]:
-        """As for every source; a part at a time comes to this process."""
-        for part in self._held:
-            (held,) = self._workers.gathered([part], partial(list, [part]))
-            yield from held.blocks
+        """As for every source; a leaf at a time comes to this process."""
+        for part, number in product(self._held, range(self._n_leaves)):
+            submit = partial(self._client.map, _leaf, [part], number=number, key="gaussmix-leaf", pure=False)
+            (leaf,) = self._workers.gathered([part], submit)
+            yield from leaf
 
     def each(self, work: Callable[..., T], *arguments: Any) -> list[T]:
         began, submit = perf_counter(), partial(self._each_worker, _work, work, arguments)
@@ -381,6 +382,12 @@ def _work_and_merge(numbers: Sequence[int], parts: Sequence[Held], n_threads: in
 
 def _total(trees: Iterable[Tree[Any]]) -> Any:
     return merged(trees).total
+
+
+def _leaf(held: Held, number: int) -> list[Block]:
+    """A leaf of a target by its number there; none beyond the last."""
+    leaves = (leaf for block in held.blocks for leaf in block.cut())
+    return list(islice(leaves, number, number + 1))
 
 
 def _changed(held: Held, change: Any) -> list[Block]:

@@ -116,7 +116,7 @@ def test_a_deletion_may_lower_the_bound_by_next_to_nothing(rows, engine, monkeyp
     alone = moves.objective.model(moves.objective.approximation(model).take([0]))
     monkeypatch.setattr(BoundMoves, "changes", lambda moves, state: iter([Change(alone, np.array([0]), pairs)]))
     monkeypatch.setattr(BoundMoves, "judged", lambda moves, model: Judged(model, state.bound - lost, model))
-    found = moves._pruned(state, np.zeros(2, dtype=bool))[0].model
+    found = moves._pruned(state, np.zeros(2, dtype=np.int8))[0].model
     assert (found is alone) == is_made
 
 
@@ -218,6 +218,24 @@ def test_parts_of_the_rows_are_only_a_start(rng, monkeypatch) -> None:
     (with_parts, n_passes), (without, n_more) = found
     assert with_parts.lower_bound_ == pytest.approx(without.lower_bound_, abs=0.01)  # tol is 0.001
     assert n_passes <= 10 < n_more, (n_passes, n_more)
+
+
+def test_a_component_without_halves_is_cut_again_from_all_rows_alone(monkeypatch) -> None:
+    """Parts have about 2,500 and 10,000 of the rows. On the first, halves of one of three clusters are refused."""
+    monkeypatch.setattr(problem, "LEAST_NUMBERS", 2**12)
+    rng, tries = np.random.default_rng(0), []
+    born = Births.born
+
+    def counted(births, q, labels, chosen):
+        tries.append((len(births.sample.rows), len(chosen)))
+        return born(births, q, labels, chosen)
+
+    monkeypatch.setattr(Births, "born", counted)
+    rows = rng.normal(size=(40_000, 2)) + 20.0 * rng.integers(3, size=(40_000, 1))
+    found = BayesianGaussianMixture(12, random_state=0).fit(rows)
+    assert (found.mass_ > 0).sum() == 3
+    assert [n for size, n in tries if 2_600 < size < 40_000] == [1], tries
+    assert tries[-1] == (40_000, 3), tries
 
 
 def test_parts_have_the_weight_of_their_rows(rng, monkeypatch) -> None:

@@ -42,6 +42,9 @@ SMALL = 3.0  # rows for each parameter of a component: one with more is merged, 
 N_CUTS = 256  # random numbers that the core cuts components of a column by
 MOST_STEPS = 2**31  # the core counts in 64 bits, Python without a limit
 SURVEYED = 2**14  # rows that stand for all where it is estimated which moves pay
+REFUSED, WHOLE = 1, 2  # marks of components: their halves were refused, or none were found; 0 where none were tried
+
+Marks = NDArray[np.int8]
 
 
 class Judged(NamedTuple):
@@ -82,6 +85,7 @@ class BoundMoves:
     is_unwanted: Callable[[], bool]
     tried_at: float = field(default=-np.inf, init=False)  # the bound when births of all components were last tried
     settled_at: float = field(default=-np.inf, init=False)  # the bound where few rows settled that stand for all
+    marks: Marks | None = field(default=None, init=False)  # of the components, after births from fewer rows
     _facts: Any = field(default=None, init=False)  # of the engine, from the last pass
 
     def on(self, rows: Distinct) -> BoundMoves:
@@ -119,26 +123,27 @@ class BoundMoves:
     def raised(self, model: Model, *, is_new: bool = False) -> Model | None:
         """The model a step after the moves that raise the bound; None if none does.
 
-        A new model is of other rows: EM comes first, and there is always one after it.
+        A new model is of other rows: EM comes first, and there is always one after it. Components that fewer rows had
+        no halves for are then not tried again.
         """
         state = first = self._after_steps(model) if is_new else self.judged(model)
         is_known = state.bound - self.tried_at < SETTLED * self.objective.row_weight
-        state, is_tried = self._pruned(state, np.full(model.n_components, is_known))
+        marks = np.full(model.n_components, REFUSED if is_known else 0, dtype=np.int8)
+        if self.marks is not None and is_new:
+            marks[self.marks == WHOLE] = WHOLE
+        state, marks = self._pruned(state, marks)
         while not self.is_unwanted():
-            places = np.flatnonzero(~is_tried)
+            places = np.flatnonzero(marks == 0)
             room = self.most_components - state.model.n_components
             chosen = places[np.argsort(-state.model.weights[places], kind="stable")][:room]
             if not chosen.size or room <= 0:
                 break
-            found = self._after_births(state, chosen, is_tried)
-            is_tried[chosen] = True
-            if found is not None:
-                state, is_tried = found
+            state, marks = self._after_births(state, chosen, marks)
         order = np.argsort(-state.model.weights, kind="stable")  # the longest sticks are the first
         if (np.diff(order) < 0).any():
             ordered = self.judged(state.model.take(order))
-            state = ordered if ordered.bound >= state.bound else state
-        self.tried_at = state.bound
+            state, marks = (ordered, marks[order]) if ordered.bound >= state.bound else (state, marks)
+        self.tried_at, self.marks = state.bound, marks
         return None if state is first and not is_new else state.following
 
     def judged(self, model: Model) -> Judged:
@@ -170,27 +175,26 @@ class BoundMoves:
     def _is_higher(self, one: Judged, other: Judged, by: float = 0.0) -> bool:
         return one.bound > other.bound + max(by, GAIN * max(1.0, abs(other.bound)))
 
-    def _after_births(
-        self, state: Judged, chosen: Places, is_tried: NDArray[np.bool_]
-    ) -> tuple[Judged, NDArray[np.bool_]] | None:
-        """Split components, make steps, and merge again what need not be apart; None if the bound does not rise."""
+    def _after_births(self, state: Judged, chosen: Places, marks: Marks) -> tuple[Judged, Marks]:
+        """Split components, make steps, and merge again what need not be apart; the same if the bound does not rise."""
         q = self.objective.approximation(state.following)
         labels = self.engine.labels(Block(0, self.sample.filled), q.parameters)
         born = self._births.born(q, labels, chosen)
+        tried = np.array(marks)
+        tried[chosen] = WHOLE
         if born is None:
-            return None
+            return state, tried
         q, parents = born
+        tried[parents[parents >= 0]] = REFUSED
         now = self._after_steps(self.objective.model(q))
         # A component that was not split keeps its mark: without halves it is tried again, from other cuts.
         # Halves have no mark, unless they merge again.
-        marks = np.array([parent < 0 and bool(is_tried[k]) for k, parent in enumerate(parents[: len(is_tried)])])
-        marks = np.append(marks, np.zeros(len(parents) - len(marks), dtype=bool))
-        now, marks = self._pruned(now, marks, parents)
-        return (now, marks) if self._is_higher(now, state) else None
+        following, unsplit = np.zeros(len(parents), dtype=np.int8), np.flatnonzero(parents < 0)
+        following[unsplit] = marks[unsplit]
+        now, following = self._pruned(now, following, parents)
+        return (now, following) if self._is_higher(now, state) else (state, tried)
 
-    def _pruned(
-        self, state: Judged, marks: NDArray[np.bool_], parents: Places | None = None
-    ) -> tuple[Judged, NDArray[np.bool_]]:
+    def _pruned(self, state: Judged, marks: Marks, parents: Places | None = None) -> tuple[Judged, Marks]:
         """Merge components while the bound rises, and delete those that it hardly needs.
 
         Also gives which components need not be split again.
@@ -209,7 +213,7 @@ class BoundMoves:
                 break
             marks = np.array(marks)
             for one, other in change.pairs:
-                marks[one] = parents[one] >= 0 and parents[one] == parents[other]
+                marks[one] = REFUSED if parents[one] >= 0 and parents[one] == parents[other] else 0
             state, marks, parents = found, marks[change.kept], parents[change.kept]
         return state, marks
 

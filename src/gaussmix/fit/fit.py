@@ -144,8 +144,11 @@ def _settled_on_few_rows(problem: Problem, plan: Plan, moves: BoundMoves, begun:
     few = problem.data.condensed
     if few is None:
         parts = [moves.on(rows) for rows in problem.data.parts(plan.rng)]
+        marks = None
         for each in (*parts, moves) if parts else ():
+            each.marks = None if each is moves else marks
             begun = _after(each, begun, is_new=True) or begun
+            marks = each.marks
         return begun
     stopping = replace(plan.stopping, max_steps=STEPS_ON_FEW * plan.stopping.max_steps)
     found = settled_column(begun.model, few, moves.objective, moves.most_components, stopping, plan.rng)

@@ -1,5 +1,5 @@
 // The search finds sections by the words of a question, in any order and form. `index_sections` of conf.py has weighed
-// them in SECTIONS. A page is shown once, by its best section; names of the reference are shown one by one.
+// them in SECTIONS. A page is shown once, by its best section, and a page of the reference once for each name.
 Search._performSearch = (query) => {
   const stemmer = new Stemmer();
   const words = splitQuery(query).flatMap((name) => [name, ...(name.match(/[A-Z]?[a-z]+|[A-Z]{2,}/g) || [])]);
@@ -11,11 +11,13 @@ Search._performSearch = (query) => {
     for (const [place, weight] of SECTIONS.stems[stem] || beginning(stem)) sums.set(place, (sums.get(place) || 0) + weight);
   }
   const hits = new Map();
-  const { docnames, filenames } = Search._index;
+  const { docnames, filenames, titles } = Search._index;
   for (const [place, sum] of [...sums].sort((a, b) => b[1] - a[1])) {
     const [page, anchor, title] = SECTIONS.places[place];
-    const key = page.startsWith("reference/") ? place : page;
-    const hit = [page, title, "#" + anchor, null, sum, filenames[docnames.indexOf(page)], SearchResultKind.text];
+    const file = docnames.indexOf(page), isName = anchor.includes(".");
+    const key = page + (isName ? title.split(".").pop() : "");
+    const about = isName ? titles[file] : null; // in place of a summary, which Sphinx can't find at such an anchor
+    const hit = [page, title, "#" + anchor, about, sum, filenames[file], SearchResultKind.text];
     if (!hits.has(key)) hits.set(key, hit);
   }
   return [...hits.values()].slice(0, 30).reverse(); // the last is shown first

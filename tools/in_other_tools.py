@@ -3,8 +3,8 @@
 python tools/in_other_tools.py FOLDER
 
 FOLDER has a checkout of each package that is tried (RDT, CTGAN, pyod, scikit-lego, raptor). BERTopic, CellCharter,
-hmmlearn, torchgmm, umap-learn, and what the packages need, must be installed. Each is tried with its own classes and
-with ours. Nothing is downloaded.
+hmmlearn, sktime, torchgmm, umap-learn, and what the packages need, must be installed. Each is tried with its own
+classes and with ours. Nothing is downloaded.
 """
 
 from __future__ import annotations
@@ -129,6 +129,20 @@ def bertopic(model: Any) -> str:
     return f"{len(texts)} texts, {len(topics.get_topic_info())} topics; transform gives {same:.0%} of the labels again"
 
 
+def sktime(model: Any) -> str:
+    """sktime's checks of its two classes that take a clusterer of scikit-learn."""
+    from sktime.clustering.compose import SklearnClustererPipeline
+    from sktime.detection.clust import ClusterSegmenter
+    from sktime.transformations.series.summarize import SummaryTransformer
+    from sktime.utils.estimator_checks import check_estimator
+
+    said = []
+    for each in (ClusterSegmenter(model), SklearnClustererPipeline(model, [SummaryTransformer()])):
+        results = [*check_estimator(each, raise_exceptions=False, verbose=False).values()]
+        said.append(f"{results.count('PASSED')} of {len(results)} checks of {type(each).__name__}")
+    return ", ".join(said)
+
+
 def raptor(folder: Path, names: str) -> str:
     """RAPTOR's two levels of clusters, of 300 embeddings in 12 groups."""
     package: Any = types.ModuleType("raptor")  # the package's own __init__ imports language models
@@ -219,6 +233,7 @@ def hmmlearn() -> Iterator[str]:
 def main(folder: Path) -> None:
     """Print what came of each, with scikit-learn's classes first."""
     from sklearn.cluster import KMeans
+    from sklearn.mixture import GaussianMixture
 
     import gaussmix
 
@@ -227,6 +242,8 @@ def main(folder: Path) -> None:
             print(f"{name}, {'gaussmix' if places else 'scikit-learn'}: {run_tests(folder / name, places, arguments)}")
     for model in (KMeans(10, random_state=0), gaussmix.GaussianMixture(10, covariance_type="EEE", random_state=0)):
         print(f"BERTopic, {type(model).__name__}: {bertopic(model)}")
+    for model in (GaussianMixture(2, random_state=0), gaussmix.GaussianMixture(2, random_state=0)):
+        print(f"sktime, {type(model).__module__.partition('.')[0]}: {sktime(model)}")
     for places in ("", f"raptor.cluster_utils:{GM}"):
         print(f"RAPTOR, {'gaussmix' if places else 'scikit-learn'}: {raptor(folder / 'raptor', places)}")
     print(f"torchgmm: log densities differ by {torchgmm():.1g} nats at most")

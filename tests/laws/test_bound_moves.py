@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from sklearn.base import clone
 
 from gaussmix import BayesianGaussianMixture
 from gaussmix.em import births, bound_moves, fast_path, halves
@@ -94,6 +95,20 @@ def test_a_deletion_gains_at_least_what_it_promises(rows, family, engine) -> Non
     assert promise > 0
     rounding = 1e-2 if family.is_shared else 1e-9  # the posterior of a shared covariance has fewer rows then
     assert promise - rounding < without.bound - state.bound < promise + 3.0
+
+
+@pytest.mark.parametrize("seed", [25, 187])
+def test_rows_of_weight_0_keep_no_component(seed) -> None:
+    """One of them may be of a component alone, where log (1 − r) is −∞."""
+    rng = np.random.default_rng(seed)
+    n_rows, n_features = int(rng.integers(10, 60)), int(rng.integers(2, 4))
+    X = rng.normal(size=(n_rows, n_features)) * rng.uniform(0.3, 3) + 4 * rng.integers(2, size=(n_rows, 1))
+    far = X.mean(axis=0) + 100 * np.concatenate((np.eye(n_features), -np.eye(n_features)))
+    fit = BayesianGaussianMixture(5, covariance_type="diag", random_state=0, init_params="kmeans")
+    alone = clone(fit).fit(X)
+    beside = clone(fit).fit(np.concatenate((X, far)), sample_weight=np.repeat([1.0, 0.0], [n_rows, 2 * n_features]))
+    np.testing.assert_allclose(beside.lower_bound_, alone.lower_bound_, rtol=1e-9)
+    assert (beside.mass_ > 0).sum() == (alone.mass_ > 0).sum() == 2
 
 
 @families

@@ -160,7 +160,7 @@ def survey(leaf: Block, engine: Engine[Any], parameters: Parameters, pairs: NDAr
     """For pairs (n_pairs, 2) Σ s [(r + r') log (r + r') − r log r − r' log r']; for some Σ s log (1 − r)."""
     shares = np.ascontiguousarray(engine.responsibilities(leaf, parameters).T)
     weight, entropy, left = leaf.weight, np.zeros(len(pairs)), np.zeros(len(some))
-    is_there = shares > SHARED
+    is_there = (shares > SHARED) & (weight > 0)
     for i, (one, other) in enumerate(pairs):
         places = np.flatnonzero(is_there[one] & is_there[other])
         if places.size:

@@ -605,6 +605,12 @@ def test_credible_intervals(three) -> None:
             posterior.function(function, n_samples=2)
 
 
+def test_credible_intervals_need_a_unit_in_which_squares_of_variances_are_numbers(rng) -> None:
+    posterior = BayesianGaussianMixture().fit(1e100 * rng.normal(size=(30, 2))).posterior_
+    with pytest.raises(ValueError, match="Standard errors need variances from 1e-140 to 1e.140, and that of x0"):
+        posterior.estimates(10, rng=0)
+
+
 def test_a_summary_says_what_the_prior_does(three) -> None:
     found = BayesianGaussianMixture(6, random_state=0).fit(three)
     assert "3 of at most 6 have rows" in str(found.summary())

@@ -12,7 +12,7 @@ from gaussmix.mixture.mixture import Mixture
 from gaussmix.mixture.shown import names_of
 from gaussmix.numerics.arrays import Array
 from gaussmix.report.bootstrap import covariance_of
-from gaussmix.report.inference import Estimates, Function, OfMixture, links_of, names_of_values, values_of
+from gaussmix.report.inference import Estimates, Function, OfMixture, check_unit, links_of, names_of_values, values_of
 
 
 class MixturePosterior:
@@ -87,8 +87,9 @@ class MixturePosterior:
 
         Raises
         ------
-        ValueError, TypeError : a parameter can't be used.
+        ValueError, TypeError : a parameter can't be used, or the unit of a column is too large or too small.
         """
+        check_unit(self._mixture)
         scale, own = NaturalScale.of(self._mixture.model), names_of(self._mixture)
         check_count("n_samples", n_samples, 2)
         draws = np.array([scale.values(each.model) for each in self.sample(n_samples, rng)])

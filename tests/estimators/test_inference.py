@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import multivariate_normal, norm
 
-from gaussmix import Dirichlet, GaussianMixture, GaussianMixtureIC, Noise, Restrictions
+from gaussmix import FAMILIES, Dirichlet, GaussianMixture, GaussianMixtureIC, Noise, Restrictions
 from gaussmix.em import many
 from gaussmix.em.natural import NaturalScale
 from gaussmix.fit import bootstrap
@@ -14,6 +14,7 @@ from gaussmix.fit.inference import KINDS
 from gaussmix.mixture.mixture import Mixture
 from gaussmix.report.bootstrap import Bootstrap
 from gaussmix.report.inference import Inference
+from gaussmix.waist.need import Second
 
 N, K, D = 240, 2, 2
 STEP = 0.03  # of differences, in standard errors
@@ -242,6 +243,21 @@ def test_what_is_fixed_is_known():
     equal = fitted(X, restrictions=Restrictions(equal_weights=True)).inference(X)
     assert equal.bse[0] == 0
     np.testing.assert_array_equal(equal.conf_int()[:2], [[0.5, 0.5]] * 2)
+
+
+OWN = [name for name, each in FAMILIES.items() if not each.is_shared and each.kind.second is not Second.TRACE]
+
+
+@pytest.mark.parametrize("structure", OWN)
+def test_where_only_the_ridge_holds_components_up_none_has_errors(structure, rng):
+    X = rng.normal(size=(90, 3)) + 6 * rng.integers(2, size=(90, 1))
+    X[:, 1] = 1.0
+    with pytest.warns(match="constant"):
+        gm = GaussianMixture(2, covariance_type=structure, random_state=0).fit(X)
+    found = gm.inference(X, kind="hessian")
+    are_means = np.array([name.startswith("mean") for name in found.names])
+    assert np.isnan(found.bse[are_means]).all()
+    assert np.isfinite(found.bse[~are_means]).any()
 
 
 def test_a_component_that_collapsed_is_named_and_the_others_have_errors():

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,7 +11,7 @@ from gaussmix.em.loop import TOLERANCE_IN_SINGLE
 from gaussmix.em.many import copies, run_each
 from gaussmix.em.objective import Objective
 from gaussmix.em.stopping import Stopping
-from gaussmix.em.trace import State, Trace, final
+from gaussmix.em.trace import State, Trace, final, joined
 from gaussmix.engines.base import Engine
 from gaussmix.engines.runner import Race
 from gaussmix.errors import NonFiniteLikelihood, Outcome, SingularCovariance
@@ -113,7 +112,7 @@ def _continued(
     going = [state for _, state in runs if not _has_ended(state)]
     models, groups = [state.model for state in going], copies(source, len(going))
     ends = run_each(engine, models, objective, stopping, lambda _: source, groups, _stuck_or_last)
-    after = {id(state): _joined(state.trace, end) for state, end in zip(going, ends, strict=True)}
+    after = {id(state): joined(state.trace, end) for state, end in zip(going, ends, strict=True)}
     return [(model, after.get(id(state), state)) for model, state in runs]
 
 
@@ -123,12 +122,6 @@ def _stuck_or_last(states: Iterable[State]) -> State:
         if state.trace.frozen:
             break
     return state
-
-
-def _joined(before: Trace, end: State) -> State:
-    """The end of a run that went on after `before`."""
-    heights = (*before.log_likelihood, *end.trace.log_likelihood), (*before.objective, *end.trace.objective)
-    return end._replace(trace=replace(end.trace, log_likelihood=heights[0], objective=heights[1]))
 
 
 def _has_ended(state: State) -> bool:

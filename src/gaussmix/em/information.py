@@ -197,7 +197,7 @@ def _complete(at: Coordinates, objective: Objective, own: Array, row_weight: flo
             of_turns += _within(_turned(scatter.second, at.variances[place]), turned)
             continue
         of_all[covariances[:, None], covariances] += _straight(at.basis, scatter.second)
-        if at.loadings is not None:
+        if at.loadings is not None and at.loadings.noise.size:  # nothing moves where all are frozen
             last = slice(at.size - at.loadings.noise.shape[-1], None)
             of_noise = scatter.degrees * _ridge_of_noise(at, objective, k)
             of_turns[last, last] += _bent(at, k, scatter, of_noise)

@@ -117,7 +117,7 @@ def _of_turns(variances: Array, importance: Array, orientation: Across) -> tuple
     ratios = np.sqrt(variances[:, columns] / variances[:, rows])
     slopes = ratios - 1 / ratios
     if orientation is Across.EQUAL:
-        size = np.sqrt((importance[:, None] * slopes**2).sum(axis=0) / importance.sum())
+        size = np.sqrt((importance[:, None] * slopes**2).sum(axis=0) / (importance.sum() or 1.0))
         angles = _across(n, np.diag(1 / np.maximum(size, LEAST_SLOPE)), orientation)
     else:
         angles = _across(n, np.eye(len(rows)), orientation)
@@ -155,7 +155,7 @@ def of_loadings(model: Model, algebra: FactorAlgebra, free: Array) -> tuple[Arra
     size = np.sqrt((blocks**2).sum(axis=1).max(axis=0))
     kept = size > 0
     moved, noise, blocks = (found[..., kept] / size[kept] for found in (moved, noise, blocks))
-    return factors, Loadings(moved, noise), blocks.reshape(-1, blocks.shape[2])
+    return factors, Loadings(moved, noise), blocks.reshape(math.prod(blocks.shape[:2]), blocks.shape[2])
 
 
 def _free_loadings(roots: Array, directions: Array, rotation: Array) -> Array:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import NamedTuple
 
@@ -81,6 +81,12 @@ class State(NamedTuple):
     model: Model
     trace: Trace
     outcome: Outcome | None = None
+
+
+def joined(before: Trace, end: State) -> State:
+    """The end of a run that went on after `before`."""
+    heights = (*before.log_likelihood, *end.trace.log_likelihood), (*before.objective, *end.trace.objective)
+    return end._replace(trace=replace(end.trace, log_likelihood=heights[0], objective=heights[1]))
 
 
 def final(states: Iterable[State]) -> State:

@@ -16,7 +16,7 @@ from gaussmix.em.natural import Kind, NaturalScale, Stacked
 from gaussmix.em.posterior import Posterior
 from gaussmix.em.standing import FURTHEST
 from gaussmix.em.stopping import FINEST, SETTLED, Stopping
-from gaussmix.em.trace import Frozen, State, Trace, final
+from gaussmix.em.trace import Frozen, State, Trace, final, joined
 from gaussmix.errors import SingularCovariance
 from gaussmix.fit.problem import Problem
 from gaussmix.model import Model
@@ -208,14 +208,16 @@ class Climb:
         """The end of EM, with components frozen that have lost their rows, or that only the ridge holds up."""
         problem = self.problem
         rows, objective, stopping = (problem.source, problem.engine), problem.objective, Stopping(tolerance, MOST_STEPS)
+        before = Trace()
         while True:
             model, frozen = state.model, state.trace.frozen
             begun = Trace(frozen=frozen)
-            state = final(run_em(*rows, model, objective, stopping, trace=begun, is_accelerated=True))
-            found = {**self.stuck(state.model), **state.trace.frozen}
-            if found.keys() == state.trace.frozen.keys():
+            state = joined(before, final(run_em(*rows, model, objective, stopping, trace=begun, is_accelerated=True)))
+            before = state.trace
+            found = {**self.stuck(state.model), **before.frozen}
+            if found.keys() == before.frozen.keys():
                 return state
-            state = state._replace(trace=replace(state.trace, frozen=found))
+            state = state._replace(trace=replace(before, frozen=found))
 
     def stuck(self, model: Model) -> dict[int, Frozen]:
         """The components that have lost their rows, or that the ridge holds up."""

@@ -607,7 +607,7 @@ def test_credible_intervals(three) -> None:
 
 def test_credible_intervals_need_a_unit_in_which_squares_of_variances_are_numbers(rng) -> None:
     posterior = BayesianGaussianMixture().fit(1e100 * rng.normal(size=(30, 2))).posterior_
-    with pytest.raises(ValueError, match="Standard errors need variances from 1e-140 to 1e.140, and that of x0"):
+    with pytest.raises(ValueError, match="Standard errors need variances from 1e-140 to"):
         posterior.estimates(10, rng=0)
 
 

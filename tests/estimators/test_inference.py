@@ -13,7 +13,7 @@ from gaussmix.fit import bootstrap
 from gaussmix.fit.inference import KINDS
 from gaussmix.mixture.mixture import Mixture
 from gaussmix.report.bootstrap import Bootstrap
-from gaussmix.report.inference import Inference
+from gaussmix.report.inference import Estimates, Inference
 from gaussmix.waist.need import Second
 
 N, K, D = 240, 2, 2
@@ -258,6 +258,12 @@ def test_where_only_the_ridge_holds_components_up_none_has_errors(structure, rng
     are_means = np.array([name.startswith("mean") for name in found.names])
     assert np.isnan(found.bse[are_means]).all()
     assert np.isfinite(found.bse[~are_means]).any()
+
+
+def test_variances_that_rounding_makes_negative_are_0_and_ends_may_be_infinite():
+    found = Estimates(("a", "b"), np.ones(2), np.diag([-1e-30, 1e10]), ("", "log"), "a formula")
+    np.testing.assert_array_equal(found.bse, [0, 1e5])
+    np.testing.assert_array_equal(found.conf_int(), [[1, 1], [0, np.inf]])
 
 
 def test_a_component_that_collapsed_is_named_and_the_others_have_errors():

@@ -48,6 +48,14 @@ def test_the_table_has_every_number_and_no_markup_of_names():
     assert re.findall(r"<t[dh][^>]*>([^<]*)</t[dh]>", NOISY._repr_html_())[-4:] == ["noise", "0.1000", "", ""]
 
 
+def test_components_without_weight_are_drawn_flat():
+    noise = Background(1.0, 0.0)
+    found = Mixture([0.0, 0.0], LINE.means, LINE.covariances, LINE.family, noise=noise)._repr_html_()
+    ends = {up for line in svg_of(found).iter("polyline") for _, up in re.findall(r"(\S+),(\S+)", line.get("points"))}
+    assert len(ends) == 1
+    assert "nan" not in found
+
+
 def test_wide_and_long_tables_are_cut_and_say_so():
     many = Mixture(np.full(50, 0.02), np.zeros((50, 40)), np.ones(50), FAMILIES["spherical"])
     html = many._repr_html_()

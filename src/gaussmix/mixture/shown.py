@@ -161,7 +161,7 @@ def _curves(mixture: MixtureBase, drawn: Places) -> tuple[str, str]:
     if mixture.noise is not None and mixture.noise.box is not None:
         inside = (x >= mixture.noise.box[0, 0]) & (x <= mixture.noise.box[1, 0])
         whole = whole + np.where(inside, np.exp(mixture.noise.log_density), 0.0)
-    across, up = _room() / [high - low, 1.08 * whole.max()]
+    across, up = _room() / [high - low, 1.08 * whole.max() or 1.0]  # all may be noise
     pixels = _LEFT + (x - low) * across
     shapes = [
         _line(pixels, HEIGHT - _BOTTOM - part * up, 1.0, color_of(k))

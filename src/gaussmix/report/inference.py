@@ -86,7 +86,7 @@ class Estimates:
     def bse(self) -> Array:
         """Standard errors, (q,)."""
         variances: Array = np.diagonal(self.covariance)
-        return np.sqrt(variances)
+        return np.sqrt(np.maximum(variances, 0.0))  # of rows that fit exactly, the sandwich is 0 up to rounding
 
     def cov_params(self) -> Array:
         """The covariance of the estimates, (q, q)."""
@@ -128,7 +128,8 @@ class Estimates:
                 with np.errstate(divide="ignore"):
                     drawn = there(self.draws[:, place])
                 moves = np.quantile(drawn, (alpha / 2, 1 - alpha / 2)) - drawn.mean()
-            ends[place] = back(there(value) + moves)
+            with np.errstate(over="ignore"):  # an end may be infinite
+                ends[place] = back(there(value) + moves)
         return ends
 
     def tidy(self, alpha: float = LEVEL) -> Any:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_iris, load_wine
 
-from gaussmix import GaussianMixture, GaussianMixtureIC
+from gaussmix import GaussianMixture, GaussianMixtureIC, NormalInverseWishart
 from gaussmix import open as open_files
 from gaussmix.em import moves
 from gaussmix.em.halves import halved
@@ -427,6 +427,15 @@ def test_clear_groups_have_no_move_that_is_worth_a_try(rng):
         model = em.model_of(sample, np.eye(3)[labels][np.lexsort(rows.T[::-1])])
         tried = islice(Moves(em, Draws(rng), np.ones(2)).ranked(View(sample, em, model), set()), 4)
         assert len(list(tried)) == n_moves
+
+
+def test_a_search_passes_over_components_that_a_prior_keeps_without_weight(rng):
+    """Most numbers are 0, and starts from the others leave a component without any of them."""
+    X = np.concatenate((np.zeros(70), rng.normal(3.4, 0.3, size=20)))[:, None]
+    how = {"prior": NormalInverseWishart(shrinkage=0.1), "reg_covar": 1e-6, "max_iter": 1000, "random_state": 0}
+    few, many = (GaussianMixture(k, covariance_type="diag", init_params="search", **how).fit(X) for k in (2, 5))
+    assert many.weights_.min() < 1e-9
+    assert many.score(X) > few.score(X) - 1e-6
 
 
 def test_swaps_forget_no_move_that_was_refused():

@@ -319,8 +319,9 @@ class Moves:
         n_more = 1 + n_features + (n_features * (n_features + 1) // 2 if is_full else n_features)
         n_own = np.array([max(1, len(view.places[k])) for k in components])
         overfit = OVERFIT * n_more * (1 / np.minimum(n_own, shape[1]) - 1 / n_own)
-        gains = (halves.gain - overfit) * contract("kn,n->k", view.shares[components], view.row_share)
-        gains[(weight > 0).sum(axis=1) < 4 * (n_features + 1)] = -np.inf
+        gains, mass = np.full(len(components), -np.inf), contract("kn,n->k", view.shares[components], view.row_share)
+        many = (weight > 0).sum(axis=1) >= 4 * (n_features + 1)
+        gains[many] = (halves.gain - overfit)[many] * mass[many]
         return [
             Split(gain, k, halves, group) if np.isfinite(gain) else None
             for group, (gain, k) in enumerate(zip(gains.tolist(), components, strict=True))
@@ -358,7 +359,7 @@ def _merged(model: Model) -> Array:
     spread = model.covariances.dense() if is_dense else model.covariances.variances()
     found = []
     for k in range(model.n_components - 1):
-        total = weights[k] + weights[k + 1 :]
+        total = np.maximum(weights[k] + weights[k + 1 :], np.finfo(np.float64).tiny)  # a prior may leave no weight
         share = (weights[k] / total)[(...,) + (None,) * (spread.ndim - 1)]
         between = means[k] - means[k + 1 :]
         squares = between[:, :, None] * between[:, None, :] if is_dense else between**2

@@ -72,7 +72,7 @@ def known_classes(y: ArrayLike, n_rows: int, classes: NDArray[Any], *, has_unkno
 
 
 def numbers_of(given: NDArray[Any], classes: NDArray[Any], *, has_unknown: bool) -> NDArray[np.int32]:
-    """The same of the different values in y, (n_values,)."""
+    """The number of the class that each value of `given` names, as for `known_classes`; `given` has no value twice."""
     known = np.ones(len(given), dtype=bool)
     if not (has_unknown or _is_unlabelled(classes).any()):
         known = ~_is_unlabelled(given)

@@ -64,18 +64,18 @@ class GaussWishart:
         return self.family.kind.of(self.scale[None] / self.dof, 1, self.n_features, False)
 
     def conjugate(self, unit: float = 1.0) -> Conjugate:
-        """The same as what it adds to sums of rows whose weights were divided by `unit`."""
+        """The prior as what it adds to sums of rows whose weights were divided by `unit`."""
         scale = self.n_features * self.scale if self.form is Second.TRACE else self.scale
         each, once = (0.0, self.dof) if self.family.is_shared else (self.dof, 0.0)
         return Conjugate(self.mean, self.precision / unit, scale / unit, each / unit, once / unit)
 
     @cached_property
     def as_sums(self) -> Conjugate:
-        """The same as what it adds to sums of rows."""
+        """The prior as what it adds to sums of rows."""
         return self.conjugate()
 
     def as_values(self, row_weight: float, unit: float) -> Belief:
-        """The same for an engine, for rows of this total weight, whose weights were divided by `unit`."""
+        """The prior for an engine, for rows of this total weight, whose weights were divided by `unit`."""
         concentration = self.concentration
         most = concentration.n_components if isinstance(concentration, DirichletWeights) else 0
         of_weights = isinstance(concentration, StickWeights), concentration.alpha, most
@@ -212,7 +212,7 @@ class Approximation:
         )
 
     def beside_empty(self, n_empty: int) -> Approximation:
-        """The same with so many more components without rows, which are as the prior has them."""
+        """This posterior with more components, `n_empty` without rows, which are as the prior has them."""
         prior, n_components = self.prior, len(self.mass)
         mass = np.append(self.mass, np.zeros(n_empty))
         means = np.concatenate((self.means, np.broadcast_to(prior.mean, (n_empty, prior.n_features))))

@@ -98,7 +98,7 @@ def highest(models: list[Model], source: Source, engine: Engine[Any], objective:
 
 
 def race_for(family: Family, tolerance: float) -> Race | None:
-    """The same as plain values, for an engine that makes the models too; None for a family without `other_axes`."""
+    """The race as plain values, for an engine that makes the models too; None for a family without `other_axes`."""
     if family.other_axes is None:
         return None
     rules = FIRST_STEPS, MOST_STEPS, HOPE, SAME, ROUNDING

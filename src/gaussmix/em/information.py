@@ -324,7 +324,7 @@ def _straight(basis: Array, second: Array) -> Array:
 
 
 def _turned(second: Array, variances: Array) -> Array:
-    """The same by the diagonal of B, and by the rotation Ω of the axes (i > j).
+    """The second derivatives of ½ Σ zᵀ exp(−B) z by the diagonal of B, and by the rotation Ω of the axes (i > j).
 
     Σ⁻¹ is e^Ω V⁻¹ e^(−t) e^(−Ω) along the axes; its terms of second order are those of ½ [Ω, [Ω, V⁻¹]] − [Ω, V⁻¹ t] +
     ½ V⁻¹ t², t = √2 times the diagonal.

@@ -207,7 +207,7 @@ class Stacked:
 
     @classmethod
     def of(cls, models: Sequence[Model]) -> Stacked:
-        """These models, at least one."""
+        """Stack models of one size and structure, at least one."""
         return cls(
             models[0],
             np.array([model.weights for model in models]),
@@ -222,7 +222,7 @@ class Stacked:
 
     @cached_property
     def covariances(self) -> Covariances:
-        """Those of all components of all models, one after the other; of models with a shared one, one for each."""
+        """The covariances of all components, model by model; a model whose components share a covariance has one."""
         return self.like.family.stacked(self.arrays, *self.means.shape[1:])
 
     def responsibilities(self, rows: Block, engine: Engine[Any]) -> Array:

@@ -47,7 +47,7 @@ class Shares:
 
     @property
     def for_any(self) -> Shares:
-        """The same without terms for single components."""
+        """These terms without those for single components."""
         concentration = self.concentration if np.ndim(self.concentration) == 0 else 0.0
         return replace(self, concentration=concentration, fixed={})
 
@@ -172,7 +172,7 @@ class Conjugate:
         return (axes[0] * np.sqrt(values[0].clip(min=0.0))).T
 
     def roots(self, n_features: int) -> Array:
-        """The same, (n_features, n_features), for any form of Λ."""
+        """Rows r with Λ = Σ r rᵀ, (n_features, n_features), for any form of Λ."""
         if self.scale.ndim == 2:
             return self._roots
         variances = self.scale if self.scale.ndim else self.scale / n_features

@@ -127,7 +127,7 @@ class Apart:
         return cls(weight, far, places)
 
     def again(self, block: Block) -> Apart | None:
-        """The same for the present row weights of the block; None if no far row has a weight."""
+        """Set the same rows apart with the present weights of the block; None if none of them has a weight now."""
         places, weight = self.places, block.row_weight
         places = places if weight is None else places[weight[places] > 0]
         return self.of(block, places) if len(places) else None

@@ -34,7 +34,7 @@ from gaussmix.sources.base import Source
 
 
 def from_now(stopping: Stopping, estimator: Any, *, is_stream: bool = False) -> Stopping:
-    """The same with the end of `max_time`, and with callbacks; those of scikit-learn do not follow a stream."""
+    """The rule with the end of `max_time`, and with callbacks; those of scikit-learn do not follow a stream."""
     stopping = stopping.until(deadline_of(estimator.max_time))
     if check_callbacks(estimator.callbacks) or (not is_stream and "_skl_callbacks" in vars(estimator)):
         stopping = replace(stopping, is_watched=True)

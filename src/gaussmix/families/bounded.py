@@ -101,7 +101,7 @@ class Boundable(Family):
         return self.covariances(each, *scatter.shape)
 
     def n_parameters(self, n_components: int, n_features: int) -> int:
-        """Those of the structure without the bound, which is no equation; at c = 1 there is one variance."""
+        """Count the parameters without the bound, which fixes none; with a bound of 1 there is one variance."""
         return 1 if self.max_condition == 1 else super().n_parameters(n_components, n_features)
 
 

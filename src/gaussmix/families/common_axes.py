@@ -43,7 +43,7 @@ class CommonAxes(Family):
         return self._with_axes(shared_axes(scatter.second, axes, self.importance(scatter.degrees)), scatter)
 
     def other_initial_covariances(self, scatter: Scatter) -> list[Covariances]:
-        """Those with the axes of the pooled scatter, and with those of each of the largest components.
+        """Covariances with the axes of the pooled scatter, and with those of each of the largest components.
 
         From the axes that suit a partition best, or from responsibilities near it, EM may never reach those that suit
         the rows best. So the first covariances are smaller than the scatter asks for, and the others larger.

@@ -23,5 +23,5 @@ class EVI(Family):
         return self.covariances(variances, *scatter.shape)
 
     def prior_degrees(self, dof: float, n_features: int, of_mean: float) -> tuple[float, float]:
-        """Those of mclust; Fraley & Raftery (2007) have none. The volume has them, without those of the means."""
+        """As in mclust, for the volume, without those of the means; Fraley & Raftery (2007) have no prior for EVI."""
         return 0.0, dof + 2.0

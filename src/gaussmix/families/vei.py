@@ -23,5 +23,5 @@ class VEI(Family):
         return self.covariances(variances, *scatter.shape)
 
     def prior_degrees(self, dof: float, n_features: int, of_mean: float) -> tuple[float, float]:
-        """Those of mclust; Fraley & Raftery (2007) have none. The volume has them, as one variance of d."""
+        """As in mclust, for the volume, as one variance of d; Fraley & Raftery (2007) have no prior for VEI."""
         return (dof + 2.0 + of_mean) / n_features, 0.0

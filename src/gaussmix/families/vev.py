@@ -32,5 +32,5 @@ class VEV(Family):
         return self.covariances(composed(axes, variances), *scatter.shape)
 
     def prior_degrees(self, dof: float, n_features: int, of_mean: float) -> tuple[float, float]:
-        """Those of mclust, none; Fraley & Raftery (2007) say nothing of them. The scale alone keeps it regular."""
+        """None, as in mclust: the scale alone keeps covariances regular; Fraley & Raftery (2007) do not treat VEV."""
         return 0.0, 0.0

@@ -38,7 +38,7 @@ def dependent_columns(source: Source) -> dict[int, list[int]]:
 
 @one_blas_thread()
 def _dependent(scatter: Array) -> dict[int, list[int]]:
-    """The same from a covariance matrix; a Cholesky factor that leaves out the columns that follow."""
+    """`dependent_columns` from a covariance matrix, by a Cholesky factor of the columns that follow from no others."""
     deviations = np.sqrt(np.diagonal(scatter))
     d, kept, found = len(scatter), list[int](), dict[int, list[int]]()
     inverse = np.zeros((d, d))  # of the factor of the columns that are kept

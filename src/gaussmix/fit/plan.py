@@ -253,7 +253,7 @@ def recipe_of(
 def recipe_from(
     sharp: Array | NDArray[np.int32] | None, family: Family, n_components: int, ridge: Array, stopping: Stopping
 ) -> Recipe | None:
-    """The same from what `Partition.sharp` says of all rows, with a ridge (n_features,), data units²."""
+    """A fit as plain values, from what `Partition.sharp` says of all rows, with a ridge (n_features,), data units²."""
     control, race = _control(ridge, stopping), race_for(family, stopping.tolerance)
     if sharp is None or family.algebra is None or (race is None and family.has_alternatives):
         return None

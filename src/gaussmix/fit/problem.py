@@ -123,7 +123,7 @@ class Data:
     def restricted(
         self, terms: Terms, ridge: float | None, family: Family, n_components: int, engine: Engine[Any]
     ) -> Ridge:
-        """As `objective`, with a prior and fixed parameters."""
+        """What EM raises: `objective`, or with the prior and the fixed parameters of `terms` the posterior density."""
         is_matrix = family.kind.second is Second.FULL
         if terms.needs_moments and is_matrix not in self._moments:
             self._moments[is_matrix] = OverallMoments.of(self.source(), self.unit, engine, is_matrix=is_matrix)

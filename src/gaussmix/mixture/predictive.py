@@ -57,7 +57,7 @@ class Predictive:
 
     @classmethod
     def joined(cls, parts: Sequence[Predictive]) -> Predictive:
-        """Those of consecutive rows as one."""
+        """Join the predictions of consecutive rows."""
         weights, means = (np.concatenate(each) for each in zip(*((p.weights, p.means) for p in parts), strict=True))
         return replace(parts[0], weights=weights, means=means)
 

@@ -27,7 +27,7 @@ def log_gamma(numbers: Array) -> Array:
 
 
 def gammas(numbers: Array) -> tuple[Array, Array]:
-    """The same and ψ(x) = d log Γ(x) / dx, by the core where there is one; the bits are the same."""
+    """log Γ(x) and ψ(x) = d log Γ(x) / dx of positive numbers, with the same bits from the core and from Python."""
     target = native_target()
     if target is None:
         return gammas_without_core(numbers)

@@ -121,7 +121,7 @@ def line_of(fitted: Fitted) -> str:
 
 
 def html_of(fitted: Fitted) -> str:
-    """The same line and a small picture, for notebooks."""
+    """`line_of` and a small picture, for notebooks."""
     return f"<div><p><b>{escape(line_of(fitted))}</b></p>{sketch(fitted.mixture)}</div>"
 
 

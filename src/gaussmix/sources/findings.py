@@ -28,10 +28,10 @@ class Finding(Protocol):
         """The finding about the rows of a block."""
 
     def __add__(self, other: Any, /) -> Any:
-        """Of these rows and the next ones."""
+        """The finding about these rows and those that follow them."""
 
     def scaled(self, factor: float, /) -> Self:
-        """Of the same rows with their weights multiplied by a power of 2."""
+        """The finding about the same rows with their weights multiplied by a power of 2."""
 
 
 @dataclass(frozen=True, eq=False)

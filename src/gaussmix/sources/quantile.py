@@ -137,7 +137,7 @@ class _Weights:
         return found
 
     def shifted(self, shift: int) -> _Weights:
-        """The same with so many bits less."""
+        """The weights by keys without their last `shift` bits; keys that become equal are one."""
         if shift == self.shift or not len(self.keys):
             return replace(self, shift=shift)
         keys = self.keys >> np.uint64(shift - self.shift)

@@ -11,7 +11,7 @@ UNITS = {"GB": 1e9, "MB": 1e6, "kB": 1e3}
 
 @dataclass(frozen=True)
 class Traffic:
-    """Of a pass, in bytes.
+    """The bytes that a pass sends.
 
     Parameters
     ----------

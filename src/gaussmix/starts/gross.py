@@ -67,7 +67,7 @@ class GrossApart:
 
     @property
     def scaled(self) -> GrossApart:
-        """The same with `Partition.scaled`."""
+        """These responsibilities with the partition of the other rows scaled, as `Partition.scaled` does."""
         return replace(self, partition=self.partition.scaled)
 
     def __call__(self, block: Block) -> Array:

@@ -79,7 +79,7 @@ class Spread:
         return Spread(self.mean + share * gap, weight + more, scatter, unit)
 
     def scaled(self, factor: float) -> Spread:
-        """Of the same rows with their weights multiplied by a power of 2."""
+        """The spread of the same rows with their weights multiplied by a power of 2."""
         return replace(self, unit=self.unit * factor)
 
 

@@ -208,7 +208,7 @@ def write_c(model: Exported, target: str) -> bytes:
 
 
 def _named(model: Exported) -> Exported:
-    """The same, whose features without names are x1, x2 … as those of tables without names are."""
+    """The model with the names x1, x2 … for features without names, as in tables."""
     if isinstance(model, GaussianMixtureDetector):
         named = copy(model)
         named._fitted = replace(model._fitted, mixture=_with_names(model.mixture_))

@@ -228,7 +228,7 @@ class NativeEngine(Runner):
     def _sum_leaves(
         self, block: Block, known: dict[int, Apart], parameters: Parameters, plan: StepPlan, visit: Visit
     ) -> tuple[Partial, float]:
-        """The same leaf by leaf, so that far rows change the last bits of sums in their own leaf only.
+        """Sum leaf by leaf, so that far rows change the last bits of sums in their own leaf only.
 
         Parameters
         ----------

@@ -61,7 +61,7 @@ class Visit(NamedTuple):
     motion: NDArray[np.float32] | None = None
 
     def of_leaves(self, rows: slice) -> Visit:
-        """The same for some leaves of the block, without bounds."""
+        """The order and the labels of some leaves of the block; bounds are of whole blocks."""
         order = None if self.order is None else self.order[rows]
         return Visit(order, None if self.labels is None else self.labels[rows])
 
@@ -78,7 +78,7 @@ class Labelling(NamedTuple):
     in_single: bool
 
     def is_same(self, other: Labelling) -> bool:
-        """Whether it gives the same labels."""
+        """Whether another labelling gives every row the same label."""
         return self is other or (
             self.in_single == other.in_single
             and self.arguments.factor_shape == other.arguments.factor_shape

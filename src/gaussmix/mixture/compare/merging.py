@@ -226,7 +226,7 @@ class _Pairs:
             self.overlap[pair] = max(p / mass if mass > 0 else 1.0 for p, mass in zip(parts, masses, strict=True))
 
     def entropy(self) -> float:
-        """Of all clusters, nats."""
+        """The entropy of the responsibilities of all clusters, nats."""
         return sum(self._entropy)
 
     def in_order(self) -> list[tuple[int, int]]:

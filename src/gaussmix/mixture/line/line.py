@@ -127,7 +127,7 @@ def inverse_cdf(line: Line, p: Array) -> Array:
 
 
 def lower_quantile(line: Line, p: Array) -> Array:
-    """As `inverse_cdf`, to rounding for p up to ½."""
+    """Where the mass below is p ≤ ½, (n,), to rounding; −∞ for 0."""
     x = np.full(len(p), -np.inf)
     positive = p > 0
     p = p[positive]
@@ -174,7 +174,7 @@ def _bounds(line: Line, p: Array) -> tuple[Array, Array]:
 
 
 def _bounds_alone(line: Line, p: Array) -> tuple[Array, Array]:
-    """As `_bounds`: the mass below is at least max_k π_k Φ_k, and at most max_k Φ_k and K max_k π_k Φ_k."""
+    """Ends of quantiles: the mass below is at least max_k π_k Φ_k, and at most max_k Φ_k and K max_k π_k Φ_k."""
 
     def where(log_masses: Array) -> Array:
         return np.asarray(line.means[:, None] + line.deviations[:, None] * ndtri_exp(np.minimum(log_masses, 0.0)))

@@ -50,7 +50,7 @@ def log_sums(log_weights: Array, lower: Array, upper: Array, correlations: Array
 def _small_sums(
     log_weights: Array, known: Array, lower: Array, upper: Array, correlations: Array, rests: Array
 ) -> Array:
-    """As `log_sums`; `known` are logarithms of masses (n_components, n), NaN where Owen's function has too few digits.
+    """`log_sums` where sums are small; `known` are log masses (n_components, n), NaN where Owen's function can't tell.
 
     The part with the largest bound is found first: the others count only where their bounds are near to it.
     """
@@ -117,7 +117,7 @@ class _Integrand:
         return log_interval(*self._given(x)) - 0.5 * (x**2 + LOG_2PI)
 
     def slope(self, x: Array) -> Array:
-        """Of the log: −x + ρ E(z | x) / √(1 − ρ²)."""
+        """The slope of the log of the integrand: −x + ρ E(z | x) / √(1 − ρ²)."""
         return np.asarray(self.rho / self.rest * mean_between(*self._given(x)) - x)
 
     def part(self, rows: Places) -> _Integrand:

@@ -80,7 +80,7 @@ def log_masses(
 
 
 def _independent(model: Model, lower: Array, upper: Array) -> Array:
-    """Σ_k π_k Π_j P(lower_j < x_j < upper_j | k)."""
+    """Log of Σ_k π_k Π_j P(lower_j < x_j < upper_j | k), nats."""
     deviations = np.sqrt(model.covariances.variances())
     real = np.flatnonzero(model.weights)
     log_parts = np.empty((len(lower), len(real)))
@@ -92,7 +92,7 @@ def _independent(model: Model, lower: Array, upper: Array) -> Array:
 
 
 def _pairs(model: Model, lower: Array, upper: Array) -> Array:
-    """The same for two correlated features."""
+    """Log masses of rectangles in two correlated features, nats."""
     real = np.flatnonzero(model.weights)
     dense = model.covariances.dense()[real]
     deviations = np.sqrt(np.diagonal(dense, axis1=1, axis2=2))
@@ -113,7 +113,7 @@ def _pairs(model: Model, lower: Array, upper: Array) -> Array:
 def _correlated(
     model: Model, lower: Array, upper: Array, n_points: int, rng: np.random.Generator
 ) -> tuple[Array, Array]:
-    """The same for three features and more, with the relative standard error."""
+    """Log masses of boxes in three features or more, nats, and their relative standard errors."""
     n_features, real = model.n_features, np.flatnonzero(model.weights)
     dense = model.covariances.dense()
     net = scrambled(n_features - 1, n_points, rng)

@@ -176,7 +176,7 @@ def _diagonals(first: Array, second: Array, apart: Array) -> Pairs:
 
 
 def _matrices(first: Array, second: Array, apart: Array) -> Pairs:
-    """The same for matrices, by a QR factorisation for each pair: no inverse, no sum of precisions or covariances.
+    """What `_diagonals` gives, for matrices, by a QR factorisation of each pair: without inverses and sums of matrices.
 
     With Σ⁻¹ = WᵀW, T⁻¹ = VᵀV and δ = ν − μ, the triangular factor of [[W, 0], [V, V δ]] is [[R, z], [0, ρ]]:
     C⁻¹ = RᵀR, m = μ + R⁻¹ z.

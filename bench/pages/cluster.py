@@ -7,6 +7,7 @@ Both make the same steps from the same start, in turn, and must end at the same 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import perf_counter
@@ -17,7 +18,7 @@ import numpy as np
 from distributed import Client, LocalCluster
 
 from bench.cases import Case
-from bench.pages.base import RESULTS, facts, head, parser_of
+from bench.pages.base import Page, facts, parser_of
 from gaussmix.em.loop import run_em
 from gaussmix.em.objective import Ridge
 from gaussmix.em.stopping import Stopping
@@ -32,7 +33,6 @@ from gaussmix.sources.base import Source
 from gaussmix.sources.opening import open
 from gaussmix.waist.leaves import LEAF_ROWS
 
-RESULT = RESULTS / "cluster.md"
 N_WORKERS, N_LEAVES = 2, 20
 CHUNKS = 1, 10, 100  # of each worker
 BARS = {10: 30, 100: 50}  # milliseconds that a step may take more, by the chunks of a worker
@@ -84,12 +84,8 @@ def step(there: Source, here: Source, model: Model) -> tuple[float, float]:
     return on_cluster, in_memory
 
 
-def main() -> None:
-    parser_of(__doc__).parse_args()
-    made_by = f"`python -m bench.pages.cluster`; {N_LEAVES} leaves of {LEAF_ROWS} rows, milliseconds of a step"
-    lines = head("Steps of EM on two workers of Dask", made_by, {**facts(), "Dask": dask.__version__})
-    title = "| structure | K | d | chunks a worker | cluster | one process | added | bar |"
-    lines += ["", title, "|---|" + "---:|" * 7]
+def measured() -> Iterator[tuple[object, ...]]:
+    """The rows of the table."""
     with (
         LocalCluster(n_workers=N_WORKERS, threads_per_worker=1, dashboard_address=":0") as cluster,
         Client(cluster),
@@ -101,10 +97,16 @@ def main() -> None:
             np.save(path, case.rows())
             there, here = tables(path, chunks * N_WORKERS)
             on_cluster, in_memory = step(there, here, start(case))
-            numbers = f"{on_cluster:.0f} | {in_memory:.0f} | {on_cluster - in_memory:.0f} | {BARS.get(chunks, '')}"
-            lines.append(f"| {structure} | {n_components} | {n_features} | {chunks} | {numbers} |")
-            print(lines[-1], flush=True)
-    RESULT.write_text("\n".join(lines) + "\n", encoding="utf-8")
+            numbers = (f"{each:.0f}" for each in (on_cluster, in_memory, on_cluster - in_memory))
+            yield structure, n_components, n_features, chunks, *numbers, BARS.get(chunks)
+
+
+def main() -> None:
+    parser_of(__doc__).parse_args()
+    how = f"{N_LEAVES} leaves of {LEAF_ROWS} rows, milliseconds of a step"
+    page = Page(__file__, "Steps of EM on two workers of Dask", how, facts() | {"Dask": dask.__version__})
+    page.table("structure | K | d | chunks a worker | cluster | one process | added | bar", measured())
+    page.write()
 
 
 if __name__ == "__main__":

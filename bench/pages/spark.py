@@ -20,12 +20,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from bench.cases import Case
-from bench.pages.base import RESULTS, facts, head, parser_of
+from bench.pages.base import Page, facts, parser_of
 from bench.pages.cluster import FEW, MANY, start, step
 from gaussmix.sources.array import ArraySource
 from gaussmix.sources.opening import open
 
-RESULT = RESULTS / "spark.md"
 N_CORES, N_ROWS, N_FEATURES, N_COMPONENTS = 2, (1_000_000, 4_000_000), 8, 16
 OF_MLLIB = 1, 1, 4  # iterations; the first fit is for Java to compile
 ADDED, TIMES = 500, (12, 30)  # bars: milliseconds that a step may take more, and times as fast as MLlib
@@ -63,8 +62,8 @@ def seconds_of_mllib(frame: Any) -> float:
     return (seconds[2] - seconds[1]) / (OF_MLLIB[2] - OF_MLLIB[1])
 
 
-def measured(spark: Any, n_rows: int) -> str:
-    """A line of the table."""
+def cells(spark: Any, n_rows: int) -> tuple[str, ...]:
+    """A row of the table."""
     case = Case("full", n_rows, N_FEATURES, N_COMPONENTS)
     rows = case.rows()
     with TemporaryDirectory() as folder:
@@ -77,25 +76,23 @@ def measured(spark: Any, n_rows: int) -> str:
         on_spark, in_memory = step(there, ArraySource(rows), start(case))
         mllib = 1e3 * seconds_of_mllib(frame)
     numbers = n_rows, on_spark, in_memory, on_spark - in_memory, mllib
-    return f"| {' | '.join(f'{number:,.0f}' for number in numbers)} | {mllib / on_spark:.1f} | {loading:.0f} |"
+    return *(f"{number:,.0f}" for number in numbers), f"{mllib / on_spark:.1f}", f"{loading:.0f}"
 
 
 def main() -> None:
     parser_of(__doc__).parse_args()
-    shape = f"full, d = {N_FEATURES}, K = {N_COMPONENTS}"
-    made_by = f"`python -m bench.pages.spark`; {shape}, local[{N_CORES}], milliseconds of a step"
-    lines = head("Steps of EM on Spark", made_by, {**facts(), "Spark": metadata.version("pyspark")})
-    title = "| rows | on Spark | one process | added | MLlib | MLlib / on Spark | loading, s |"
-    lines += ["", title, "|" + "---:|" * 7]
-    differences = f"Steps are the difference of {MANY} and {FEW}, those of MLlib of {OF_MLLIB[2]} and {OF_MLLIB[1]}."
+    how = f"full, d = {N_FEATURES}, K = {N_COMPONENTS}, local[{N_CORES}], milliseconds of a step"
+    page = Page(__file__, "Steps of EM on Spark", how, facts() | {"Spark": metadata.version("pyspark")})
+    names = "rows | on Spark | one process | added | MLlib | MLlib / on Spark | loading, s"
     spark = session()
-    for n_rows in N_ROWS:
-        lines.append(measured(spark, n_rows))
-        print(lines[-1], flush=True)
+    page.table(names, (cells(spark, n_rows) for n_rows in N_ROWS), n_words=0)
     spark.stop()
-    bars = f"The bars are {ADDED} ms added, and {TIMES[0]} and {TIMES[1]} times as fast as MLlib."
-    lines += ["", f"{differences} Loading is done once; with the first rows it starts Python workers too. {bars}"]
-    RESULT.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    page.say(
+        f"Steps are the difference of {MANY} and {FEW}, those of MLlib of {OF_MLLIB[2]} and {OF_MLLIB[1]}. Loading is "
+        f"done once; with the first rows it starts Python workers too. The bars are {ADDED} ms added, and {TIMES[0]} "
+        f"and {TIMES[1]} times as fast as MLlib."
+    )
+    page.write()
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from gaussmix.numerics.arrays import Array, Places
 from gaussmix.numerics.axes import principal_axes
 from gaussmix.numerics.contract import contract
 from gaussmix.numerics.elementary import exponential, log
+from gaussmix.numerics.threads import cached_property
 from gaussmix.waist.need import Second
 from gaussmix.waist.whitening.low_rank import LowRankWhitening, spectrum
 
@@ -42,12 +43,17 @@ class LowRank(Covariances):
         """ψ, (n, n_features), data units²."""
         return self.each[..., -1]
 
+    @cached_property
+    def _spectrum(self) -> tuple[Array, Array, Array, Array]:
+        return spectrum(self.loadings, self.noise)
+
+    @cached_property
     def posterior(self) -> tuple[Array, Array]:
         """The factors given a row x: mean β (x − μ) and covariance P = (I + Λᵀ Ψ⁻¹ Λ)⁻¹ = I − βΛ.
 
         Gives β = Λᵀ Σ⁻¹, (n, n_factors, n_features), 1 / data units, and P, (n, n_factors, n_factors).
         """
-        roots, directions, spread, turn = spectrum(self.loadings, self.noise)
+        roots, directions, spread, turn = self._spectrum
         scaled = turn * (spread / (1.0 + spread**2))[:, None, :]
         projection = contract("krq,kdq->krd", scaled, directions * roots[..., None])
         return projection, contract("kqs,krs->kqr", turn / (1.0 + spread**2)[:, None, :], turn)
@@ -68,7 +74,8 @@ class LowRank(Covariances):
         In these units a step of `FactorAnalyzer` is the gradient: it moves Λ by (Ψ + ½ Λ Λᵀ) ∂/∂Λ.
         """
         n, n_loadings = len(self.each), self.n_features * (self.each.shape[2] - 1)
-        whitening = LowRankWhitening.of(math.sqrt(0.5) * self.loadings, self.noise)
+        loadings = math.sqrt(0.5) * self.loadings
+        whitening = LowRankWhitening.of(loadings, *spectrum(loadings, self.noise)[:3])
         moved = np.array(changes)
         for one in moved:
             loadings = one[:, :n_loadings].reshape(n, self.n_features, -1).transpose(2, 0, 1)
@@ -87,7 +94,7 @@ class LowRank(Covariances):
         return self.simple().dense()
 
     def _whitening(self) -> LowRankWhitening:
-        return LowRankWhitening.of(self.loadings, self.noise)
+        return LowRankWhitening.of(self.loadings, *self._spectrum[:3])
 
     def simple(self) -> Dense:
         matrices: Array = contract("kiq,kjq->kij", self.loadings, self.loadings)
@@ -102,7 +109,7 @@ class LowRank(Covariances):
 
     def conditional(self, known: Places, unknown: Places) -> tuple[LowRank, Array]:
         """As in the base class. The factors stay; given the known features, their covariance is P of `posterior`."""
-        projection, left = self.marginal(known).posterior()
+        projection, left = self.marginal(known).posterior
         rest = self.marginal(unknown)
         loadings = contract("kdq,kqr->kdr", rest.loadings, symmetric_root(left))
         regression = contract("kdq,kqe->kde", rest.loadings, projection)

@@ -108,7 +108,7 @@ class FactorAnalyzer(Family):
         if current is None:
             return Need(Second.DIAGONAL, pooled=self.is_shared)
         assert isinstance(current, LowRank), "a factor analyser has no others"
-        return Need(Second.PROJECTED, pooled=self.is_shared, projection=current.posterior()[0])
+        return Need(Second.PROJECTED, pooled=self.is_shared, projection=current.posterior[0])
 
     def update(self, scatter: Scatter, current: Covariances | None) -> Covariances:
         degrees = scatter.degrees.sum(keepdims=True) if self.is_shared else scatter.degrees
@@ -121,7 +121,7 @@ class FactorAnalyzer(Family):
         assert scatter.need.projection is not None, "`need` asks for it"
         moments = second / degrees[:, None, None]
         crossed, variances = moments[..., :-1], moments[..., -1]  # of rows with factors, and of rows
-        factors = contract("kqd,kdr->kqr", scatter.need.projection, crossed) + current.posterior()[1]
+        factors = contract("kqd,kdr->kqr", scatter.need.projection, crossed) + current.posterior[1]
         factors = 0.5 * (factors + factors.swapaxes(1, 2))
         if self.shared_loadings and not self.is_shared:
             loadings, noise = _common(degrees, crossed, variances, factors, current.noise)

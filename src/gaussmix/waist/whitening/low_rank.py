@@ -27,22 +27,20 @@ class LowRankWhitening(Whitening):
     factor_shape: ClassVar[FactorShape] = FactorShape.LOW_RANK
 
     @classmethod
-    def of(cls, loadings: Array, noise: Array) -> LowRankWhitening:
-        """From loadings Λ (n, n_features, n_factors), data units, and noise variances ψ (n, n_features), data units².
+    def of(cls, loadings: Array, roots: Array, directions: Array, spread: Array) -> LowRankWhitening:
+        """From loadings Λ (n, n_features, n_factors), data units, and the first three numbers of their `spectrum`.
 
         Raises
         ------
-        SingularCovariance : some noise variances are not positive, or Σ_jj (Σ⁻¹)_jj ≥ 1 / (8 d ε) for some j as for
-            matrices; the message names their components.
+        SingularCovariance : Σ_jj (Σ⁻¹)_jj ≥ 1 / (8 d ε) for some j as for matrices; the message names their components.
         """
-        roots, directions, spread, _ = spectrum(loadings, noise)
         stretch = np.sqrt(1.0 + spread**2)
         growth = 1.0 + ((loadings * roots[..., None]) ** 2).sum(axis=2)  # Σ_jj / ψ_j
         shrinkage = 1.0 - ((directions * (spread / stretch)[:, None, :]) ** 2).sum(axis=2)  # ψ_j (Σ⁻¹)_jj
-        singular = (growth * shrinkage >= MOST_INFLATION / noise.shape[1]).any(axis=1)
+        singular = (growth * shrinkage >= MOST_INFLATION / roots.shape[1]).any(axis=1)
         if singular.any():
             raise SingularCovariance(np.flatnonzero(singular))
-        factors = np.empty((*noise.shape, loadings.shape[2] + 1))
+        factors = np.empty((*roots.shape, loadings.shape[2] + 1))
         factors[..., :-1] = directions * np.sqrt(spread**2 / (stretch * (1.0 + stretch)))[:, None, :]
         factors[..., -1] = roots
         return cls(factors, log(roots).sum(axis=1) - log(stretch).sum(axis=1))

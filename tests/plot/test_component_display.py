@@ -15,6 +15,7 @@ from sklearn.exceptions import NotFittedError
 
 from gaussmix import (
     FAMILIES,
+    BayesianGaussianMixture,
     GaussianMixture,
     GaussianMixtureClassifier,
     GaussianMixtureDetector,
@@ -405,3 +406,8 @@ def test_the_uncertainty_of_ellipses_is_other_mixtures():
     assert [len(curves) for curves in line.uncertain_] == [2, 2, 2]
     with pytest.raises(ValueError, match="components and features of the drawn one"):
         ComponentDisplay.from_estimator(gm, X, uncertainty=[GaussianMixture(3, random_state=0).fit(X).mixture_])
+    posterior = BayesianGaussianMixture(2, random_state=0).fit(X).posterior_
+    assert len(ComponentDisplay.from_estimator(gm, X, uncertainty=posterior.sample(3, rng=0)).uncertain_) == 3
+    for wrong in (posterior, posterior.estimates(2, rng=0).draws.tolist()):
+        with pytest.raises(TypeError, match=r"such as posterior_.sample\(50\), not "):
+            ComponentDisplay.from_estimator(gm, X, uncertainty=wrong)

@@ -118,7 +118,8 @@ class ComponentDisplay(FeatureDisplay):
             and all components get a number at their means.
         legend : whether to name the components, with their weights; no legend names more than 20.
         uncertainty : what ``gm.inference(X)`` or ``gm.bootstrap(X)`` found, or mixtures that the truth might be as
-            well, of all features: their first ellipses, or their curves, are thin lines.
+            well, of all features, such as ``posterior_.sample(50)``: their first ellipses, or their curves, are thin
+            lines.
         row_kwargs : for `Axes.scatter` or, in one feature, `Axes.hist`.
         component_kwargs : for each `matplotlib.patches.Ellipse` or, in one feature, for each curve by `Axes.plot`.
 
@@ -130,7 +131,7 @@ class ComponentDisplay(FeatureDisplay):
         ------
         ImportError : matplotlib is not installed, or its backend needs a screen.
         ValueError : a level that is not positive or not finite, no colour, or something that is none.
-        TypeError : levels are not numbers, or ax is none.
+        TypeError : levels are not numbers, ax is none, or uncertainty holds no mixtures.
         """
         radii = checked_levels(levels)
         ax = self._on(ax)
@@ -139,7 +140,12 @@ class ComponentDisplay(FeatureDisplay):
         is_line = self.means.shape[1] == 1
         draw = self._draw_line if is_line else self._draw_plane
         draw(ax, looks, radii, dict(row_kwargs or {}), dict(component_kwargs or {}))
-        others = uncertainty.mixtures() if isinstance(uncertainty, Uncertain) else uncertainty
+        others: Any = uncertainty.mixtures() if isinstance(uncertainty, Uncertain) else uncertainty
+        if not isinstance(others, Sequence) or not all(isinstance(each, Mixture) for each in others):
+            raise TypeError(
+                "uncertainty must be what inference or bootstrap found, or a list of mixtures, such as "
+                f"posterior_.sample(50), not {uncertainty!r:.60}."
+            )
         self.uncertain_ = [self._draw_uncertain(ax, looks, radii[:1], each) for each in others]
         self._name_axes(self.feature_names[0], "density" if is_line else self.feature_names[1])
         return self._with_legend(self.handles(looks), legend)

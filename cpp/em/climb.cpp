@@ -184,6 +184,7 @@ private:
 
     // The gain of a move, nats per row, if EM ends higher with it than without it in as many steps. Makes these steps.
     std::optional<double> gain_of(Candidate& candidate, const Execution& execution) const {
+        if (candidate.moved.is_vain) return std::nullopt;
         const Part& part = candidate.moved.part;
         const double least = judgement_.gain / part.share, limit = part.log_likelihood + least;
         const auto go_on = [&](const Steps& steps) {

@@ -363,11 +363,13 @@ void Moves::swap(Moved& moved) {
     const auto k = static_cast<Index>(drawn[0] * static_cast<double>(n_components_));
     const Index row = std::min<Index>(
         std::upper_bound(reached_.begin(), reached_.end(), drawn[1] * reached_.back()) - reached_.begin(), n_rows_ - 1);
+    moved.cursor = cursor_;
     moved.part = whole_part();
+    moved.is_vain = share(view_, row, k) > 0.5;
+    if (moved.is_vain) return;
     moved.mixture = mixture_;
     std::copy_n(rows_ + row * d_, d_, moved.mixture.means.begin() + k * d_);
     std::fill(moved.mixture.weights.begin(), moved.mixture.weights.end(), 1 / static_cast<double>(n_components_));
-    moved.cursor = cursor_;
 }
 
 bool Moves::move(Ranking& ranking, const Places& touched, Moved& moved) const {

@@ -69,8 +69,9 @@ private:
 struct Moved {  // the mixture of a part after a move
     Part part;
     Mixture mixture;
-    Places touched;  // components that it splits or merges
-    Index cursor;    // of the draws after it
+    Places touched;        // components that it splits or merges
+    Index cursor;          // of the draws after it
+    bool is_vain = false;  // a component stays among its own rows: this is not judged
 };
 
 class Moves {

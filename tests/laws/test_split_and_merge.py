@@ -438,6 +438,26 @@ def test_a_search_passes_over_components_that_a_prior_keeps_without_weight(rng):
     assert many.score(X) > few.score(X) - 1e-6
 
 
+def test_a_component_that_stays_among_its_own_rows_is_not_judged(rng, monkeypatch):
+    """A third of the swaps of three groups: EM would only bring the component back."""
+    labels = np.arange(300) % 3
+    sample = distinct_rows(ArraySource(20.0 * np.eye(3)[labels][:, :2] + rng.normal(size=(300, 2))))
+    em = LocalEM(FAMILIES["tied"], choose(), Ridge(np.full(2, 1e-9)))
+    nearest = np.where(sample.rows.max(axis=1) > 10, 1 + sample.rows.argmax(axis=1), 0)
+    search = _Climb(
+        sample, em, rng, State(em.model_of(sample, np.eye(3)[nearest]), Trace((-9.0,), (-9.0,))), lambda: False
+    )
+    judged = []
+    monkeypatch.setattr(LocalEM, "end", lambda em, rows, model, stopping: judged.append(model))
+    monkeypatch.setattr(_Climb, "_by_core", in_python)
+    before = search.model.means
+    search.swap()
+    assert 4 <= len(judged) <= 14, "of 15 swaps two thirds, more or less"
+    for model in judged:
+        (moved,) = np.flatnonzero((model.means != before).any(axis=1))
+        assert np.linalg.norm(model.means[moved] - before[moved]) > 10
+
+
 def test_swaps_forget_no_move_that_was_refused():
     """Four groups and two of a few rows far away: the search of some rows refuses them, and that of all finds them."""
     rng = np.random.default_rng(23)

@@ -176,11 +176,15 @@ class Part(NamedTuple):
 
 
 class Moved(NamedTuple):
-    """A part of a model, the model of its rows after a move, and the components that the move splits or merges."""
+    """A part of a model, the model of its rows after a move, and the components that the move splits or merges.
+
+    A move is vain, and is not judged, if a component stays among its own rows.
+    """
 
     part: Part
     model: Model
     touched: tuple[int, ...] = ()
+    is_vain: bool = False
 
 
 class Moves:
@@ -236,15 +240,17 @@ class Moves:
         return removal.gain + split.gain < -HOPELESS * mass
 
     def swapped(self, view: View) -> Moved:
-        """Move a random component to a random row."""
+        """Move a random component to a random row; among its own rows that is vain, since EM brings it back."""
         model, rows = view.model, view.rows
         means, (which, place) = np.array(model.means), self._draws.take(2)
         reached = np.cumsum(rows.weight)
         row = min(int(np.searchsorted(reached, place * reached[-1], side="right")), len(reached) - 1)
-        means[int(which * model.n_components)] = rows.rows[row]
+        k = int(which * model.n_components)
+        means[k] = rows.rows[row]
         weights = np.full(model.n_components, 1 / model.n_components)
         part, _ = view.part(np.arange(model.n_components))
-        return Moved(part, Model(weights, means, model.covariances, model.family))
+        moved = Model(weights, means, model.covariances, model.family)
+        return Moved(part, moved, is_vain=bool(view.shares[k, row] > 0.5))
 
     def _moved(self, view: View, removal: Removal, split: Split) -> Moved | None:
         """Make the M-step of a move, on the rows of the components around it."""

@@ -287,6 +287,8 @@ class _Climb:
     def _judge(self, moved: Moved) -> tuple[float, Model | None]:
         """The gain of a move, nats per row, and the model of its part, if EM ends higher with it than without it."""
         part = moved.part
+        if moved.is_vain:
+            return 0.0, None
         least = GAIN / part.share
         limit, n_steps = part.log_likelihood + least, JUDGING.max_steps
         after = self._em.end(part.rows, moved.model, JUDGING)

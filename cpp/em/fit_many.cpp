@@ -209,7 +209,8 @@ private:
             if (!climb_on(em, number, false, next)) return false;
             if (i == 0 || is_better(next, best)) best = std::move(next), number_of_best = number;
         }
-        if (recipe_.algebra.is_shared() && !climb_on(em, number_of_best, true, best)) return false;
+        const bool is_done = best.climbed.is_hopeless && best.climbed.n_unsound == 0;
+        if (recipe_.algebra.is_shared() && !is_done && !climb_on(em, number_of_best, true, best)) return false;
         double reached = 0;
         if (!settle(em, search.close, best.mixture, reached)) return false;
         (is_higher(reached, last) ? best.mixture : end).write(mixture);

@@ -458,6 +458,17 @@ def test_a_component_that_stays_among_its_own_rows_is_not_judged(rng, monkeypatc
         assert np.linalg.norm(model.means[moved] - before[moved]) > 10
 
 
+@pytest.mark.parametrize(("spread", "are_swapped"), [(2.0, True), (20.0, False)])
+def test_no_component_is_swapped_where_even_the_first_move_is_hopeless(spread, are_swapped, monkeypatch):
+    rng, swapped = np.random.default_rng(5), []
+    rows = spread * np.eye(3)[rng.integers(3, size=2_500)][:, :2] + rng.normal(size=(2_500, 2))
+    swaps = Moves.swapped
+    monkeypatch.setattr(Moves, "swapped", lambda *of: swapped.append(swaps(*of)) or swapped[-1])
+    monkeypatch.setattr(_Climb, "_by_core", in_python)
+    fitted(rows, "tied", 3, init_params="search", random_state=0)
+    assert bool(swapped) == are_swapped
+
+
 def test_swaps_forget_no_move_that_was_refused():
     """Four groups and two of a few rows far away: the search of some rows refuses them, and that of all finds them."""
     rng = np.random.default_rng(23)

@@ -212,8 +212,11 @@ class _Climb:
         return self
 
     def swap(self) -> _Climb:
-        """Try random moves, if covariances depend on each other: bounds on the gains of splits do not hold there."""
-        if self._em.family.is_shared:
+        """Try random moves, if covariances depend on each other: bounds on the gains of splits do not hold there.
+
+        But where even the first move loses much by its bound, no swap helps.
+        """
+        if self._em.family.is_shared and not self.is_done:
             self._left, patience = MOST_MOVES * self.model.n_components, _patience_of_swaps(self.model.n_components)
             if not self._by_core(patience, swaps=True):
                 self._try(self._swaps, patience)

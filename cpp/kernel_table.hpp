@@ -227,7 +227,8 @@ struct KernelTable {
     ScoreKernels scores;
     const IncompleteKernels* incomplete;
     const StepKernels* in_single;  // float32 rows, Rule::soft, a factor for each component, not Second::none
-    // Writes rows first..last-1 of `out`: double, or int64 for Output::labels.
+    // Writes rows first..last-1 of `out`: double, or int64 for Output::labels. All responsibilities come before all log
+    // densities.
     void (*evaluate)(const Shape&, const RowsView&, Output, const void* operands, Index first, Index last, Listener,
                      void* scratch, void* out) noexcept;
     // Whitening factor of one covariance and its log |det|; false where the covariance is not positive definite.

@@ -118,9 +118,8 @@ class CriterionDisplay(Display):
         failed = [handle("failed", "0.5", marker="x")] if self.failures_ else []
         peaks = [] if self.peaks_ is None else [handle("peak", "0.5", marker="^")]
         low, high = ax.get_ylim()
-        heights = {name: np.asarray(line.get_ydata(), dtype=float) for name, line in self.lines_.items()}
-        in_view = {name for name, each in heights.items() if ((low <= each) & (each <= high)).any()}
-        shown = [line for name, line in self.lines_.items() if name in in_view | self.failures_.keys()]
+        named = {*structures[(low <= values) & (values <= high)].tolist(), *self.failures_}
+        shown = [line for name, line in self.lines_.items() if name in named]
         return self._with_legend([*shown, self.best_, *peaks, *failed], legend)
 
     def _show_the_best(self, values: Any) -> None:

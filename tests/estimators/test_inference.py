@@ -291,6 +291,7 @@ def test_rows_that_are_all_equal_leave_no_errors():
     assert found.bse[0] == 0
     assert np.isnan(found.bse[1:]).all()
     assert found.notes[0].startswith("Component 0: no standard errors of mean and covariance after a collapse")
+    assert np.isnan(found.function(lambda mixture: mixture.mean).bse).all()
 
 
 def test_a_component_without_rows_is_named_and_the_others_have_errors():

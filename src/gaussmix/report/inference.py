@@ -290,7 +290,9 @@ class Inference(OfMixture):
         def of_model(model: Model) -> Array:
             return values_of(function, Mixture.of(model, own.feature_names)).ravel()
 
-        covariance = self.maximum.covariance(self.maximum.derivatives(of_model), self.kind)
+        covariance = np.full((value.size, value.size), np.nan)
+        if self.maximum.information.coordinates.size:  # else a single component is frozen
+            covariance = self.maximum.covariance(self.maximum.derivatives(of_model), self.kind)
         plain = ("",) * value.size
         found = names_of_values(name, value), value.ravel(), covariance
         return Estimates(*found, plain, self.method, self.notes, library=self.library)

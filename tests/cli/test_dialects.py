@@ -342,6 +342,13 @@ class TestEurope:
         np.testing.assert_allclose(found["chosen"]["means"][0][0], AMOUNTS[:, 0].mean(), rtol=1e-6)
         assert ("so it is read as cp1252; give --encoding if it is another" in said) == (encoding == "cp1252")
 
+    @pytest.mark.parametrize("header", ["", "price\n", "\n"])
+    def test_thousands_cut_no_single_column(self, cli, tmp_path, header):
+        path = tmp_path / "x.csv"
+        path.write_text(f"{header}22,802\n1,016,414.5\n-23,652\n")
+        found, _ = fitted(cli, path, "--thousands", ",")
+        np.testing.assert_allclose(found["chosen"]["means"][0], [np.mean([22802, 1016414.5, -23652])], rtol=1e-6)
+
     def test_an_encoding_that_is_said_counts(self, cli, tmp_path):
         path = tmp_path / "x.csv"
         path.write_text("größe\n1\n2\n4\n", encoding="cp437")

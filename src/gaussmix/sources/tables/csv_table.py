@@ -293,6 +293,8 @@ def _first_line(source: Input) -> tuple[int, list[str], str]:
             raise BadTable(f"{source.name} holds binary data, not CSV.")
         more = [line for _, line in islice(lines, _LONGEST_HEADER)]
     marks = _DELIMITERS.replace(dialect.decimal, "")
+    if dialect.thousands and all(_is_number(line, dialect.decimal, dialect.thousands) for line in more or [first]):
+        marks = marks.replace(dialect.thousands, "")  # there is one column
     delimiter = dialect.delimiter or (named and named[1]) or _told([first, *more], marks)
     delimiter = delimiter or next((mark for mark in marks if mark in first), None)
     if delimiter is None:

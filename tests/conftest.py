@@ -1,5 +1,6 @@
 """What a plain run leaves to `--heavy`, and fixtures of every test: an engine of each kind, and its own randomness."""
 
+import os
 import signal
 import sys
 import zlib
@@ -24,6 +25,8 @@ def pytest_addoption(parser):
 
 
 def pytest_configure(config):
+    if config.getoption("numprocesses", None):  # the threads of BLAS of several workers would wait for each other
+        os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as behind "&" in a script; tests interrupt themselves
         signal.signal(signal.SIGINT, signal.default_int_handler)
     config.addinivalue_line("markers", "heavy: a test that takes long; only `--heavy` and `--all` run it")

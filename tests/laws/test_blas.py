@@ -1,5 +1,8 @@
 """BLAS on one thread, and as it was afterwards."""
 
+import os
+import subprocess
+import sys
 import threading
 
 import numpy as np
@@ -8,13 +11,16 @@ from threadpoolctl import threadpool_info
 
 from gaussmix.numerics.blas import one_blas_thread
 
+NAMES = "inside_and_outside", "after_an_error", "in_another_thread"
+
 
 def n_threads():
     return {each["filepath"]: each["num_threads"] for each in threadpool_info() if each["user_api"] == "blas"}
 
 
-def test_one_thread_inside_and_as_before_outside():
+def inside_and_outside():
     before = n_threads()
+    assert set(before.values()) == {2}
     with one_blas_thread():
         assert set(n_threads().values()) == {1}
         with one_blas_thread():
@@ -23,7 +29,7 @@ def test_one_thread_inside_and_as_before_outside():
     assert n_threads() == before
 
 
-def test_an_error_lifts_the_limit():
+def after_an_error():
     before = n_threads()
 
     @one_blas_thread()
@@ -35,7 +41,7 @@ def test_an_error_lifts_the_limit():
     assert n_threads() == before
 
 
-def test_any_thread_may_ask():
+def in_another_thread():
     before, inside = n_threads(), []
 
     def ask():
@@ -49,3 +55,11 @@ def test_any_thread_may_ask():
     thread.join()
     assert inside == [{1}]
     assert n_threads() == before
+
+
+def test_blas_has_one_thread_inside_and_as_many_as_before_outside():
+    """In a process whose BLAS has two: in pytest's workers it has one."""
+    code = f"import runpy; own = runpy.run_path({__file__!r}); [own[name]() for name in {NAMES}]"
+    environment = os.environ | {"OPENBLAS_NUM_THREADS": "2"}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

@@ -95,7 +95,7 @@ def _of_diagonals(n: int, d: int, volume: Across, shape: Across, second: Second)
 
 
 def _of_bounded(is_met: NDArray[np.bool_]) -> Array:
-    """The Jacobian of diagonals of which some meet a bound (n, n_b): these move together, and all others freely."""
+    """The Jacobian of diagonals (n, n_b) where some variances meet a bound: these move together, all others freely."""
     together = is_met[:, :, None] / math.sqrt(is_met.sum())
     return np.concatenate((together, np.eye(is_met.size)[:, ~is_met.ravel()].reshape(*is_met.shape, -1)), axis=2)
 

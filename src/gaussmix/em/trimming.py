@@ -267,7 +267,7 @@ class _Without:
         return _Beside()
 
     def sizes(self, n_features: int) -> tuple[int, int]:
-        """Bytes of the task and of a node, as of the step; the parameters are sent twice."""
+        """Bytes of the task, which sends the parameters twice, and of a node."""
         task, node = self.task.sizes(n_features)
         return 2 * task, node
 

@@ -1,11 +1,13 @@
 """The agglomerative start: Ward's tree, cut for any number of components."""
 
+import threading
+
 import numpy as np
 import pytest
 from scipy.cluster.hierarchy import fcluster, ward
 
 from gaussmix.sources.array import ArraySource
-from gaussmix.starts import STARTS
+from gaussmix.starts import STARTS, hierarchical
 from gaussmix.starts.hierarchical import MOST_LEAVES, tree_of
 from gaussmix.starts.sample import distinct_rows
 from gaussmix.waist.block import Block
@@ -48,6 +50,31 @@ def test_whitened_distances_are_those_that_rows_are_merged_by(rng):
     ratio = near / far
     np.testing.assert_allclose(ratio, ratio[0], rtol=1e-12)
     assert (np.triu(whitening.factors[0], 1) == 0).all()
+
+
+def test_no_thread_waits_for_the_tree_of_another_sample(monkeypatch, rng):
+    """With a lock for all samples, a process that is forked meanwhile waits for ever."""
+    has_begun, may_end, scaling = threading.Event(), threading.Event(), hierarchical._scaling
+    slow, quick = (distinct_rows(ArraySource(rng.normal(size=(20, 2)))) for _ in range(2))
+
+    def waiting(sample):
+        if sample is slow:
+            has_begun.set()
+            may_end.wait(60)
+        return scaling(sample)
+
+    monkeypatch.setattr(hierarchical, "_scaling", waiting)
+    threads = [threading.Thread(target=tree_of, args=(each,)) for each in (slow, quick)]
+    threads[0].start()
+    assert has_begun.wait(60)
+    threads[1].start()
+    threads[1].join(5)
+    was_found = not threads[1].is_alive()
+    may_end.set()
+    for thread in threads:
+        thread.join()
+    assert was_found
+    assert tree_of(slow) is tree_of(slow)
 
 
 def test_a_weight_is_as_many_rows(engine, rng):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from threading import Lock
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -58,8 +58,18 @@ class Hierarchy:
         return number[clusters]
 
 
-_TREES: WeakKeyDictionary[Distinct, Hierarchy] = WeakKeyDictionary()  # one tree serves all numbers of components
-_ONE_AT_A_TIME = Lock()  # several threads, each with another number of components, use one tree
+@dataclass(eq=False)
+class _Tree:
+    """The tree of a sample, for threads that each have another number of components.
+
+    Each has a lock of its own: for one of all samples a forked process would wait for ever.
+    """
+
+    one_at_a_time: Lock = field(default_factory=Lock)
+    found: Hierarchy | None = None
+
+
+_TREES: WeakKeyDictionary[Distinct, _Tree] = WeakKeyDictionary()  # one tree serves all numbers of components
 
 
 def tree_of(sample: Distinct) -> Hierarchy:
@@ -70,15 +80,16 @@ def tree_of(sample: Distinct) -> Hierarchy:
     """
     from scipy.cluster.hierarchy import ward  # slow to import
 
-    with _ONE_AT_A_TIME:
-        if sample not in _TREES:
+    tree = _TREES.setdefault(sample, _Tree())
+    with tree.one_at_a_time:
+        if tree.found is None:
             axes, whitening = _scaling(sample)
             leaves = _leaves(sample.weight)
             offsets = sample.filled[leaves] - sample.filled[0]
             merges = np.empty((0, 2)) if len(leaves) == 1 else ward(contract("ni,ij->nj", offsets, axes))[:, :2]
             is_whole = len(np.unique(leaves)) == len(sample.weight)
-            _TREES[sample] = Hierarchy(leaves, merges.astype(np.intp), whitening, is_whole)
-        return _TREES[sample]
+            tree.found = Hierarchy(leaves, merges.astype(np.intp), whitening, is_whole)
+        return tree.found
 
 
 @register("hierarchical", is_drawn=False)

@@ -30,6 +30,7 @@ release = version = installed_version("gaussmix")
 extensions = [
     "myst_parser",
     "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
     "sphinx.ext.mathjax",
     "sphinx-mathjax-offline",  # a copy of MathJax, so that formulas need no network
     "sphinx_design",
@@ -39,6 +40,7 @@ extensions = [
 ]
 default_role = "code"
 exclude_patterns = ["_build", "paper"]
+templates_path = ["_templates"]
 
 html_theme = "pydata_sphinx_theme"
 html_title = f"gaussmix {release}"

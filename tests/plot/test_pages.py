@@ -42,3 +42,8 @@ def test_the_picture_of_the_readme_is_shown_and_can_be_drawn_again(page, tmp_pat
     script = runpy.run_path(str(ROOT / "examples/readme_picture.py"))
     script["write"](page, tmp_path / "again.png")
     assert (tmp_path / "again.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_each_display_has_a_page_of_the_reference():
+    page = (ROOT / "docs/reference/displays.md").read_text(encoding="utf-8")
+    assert sorted(re.findall(r"^   gaussmix\.plot\.(\w+)$", page, re.MULTILINE)) == sorted(gaussmix.plot.__all__)

@@ -91,7 +91,8 @@ def cluster(
         results = fitted.results_ | {"failure": [each or "" for each in fitted.results_["failure"]]}
         found |= {"criterion": fitted.criterion, "results": DataFrame(results)}
     adata.uns[key_added] = found
-    return fitted
+    done: GaussianMixture | GaussianMixtureIC = fitted
+    return done
 
 
 def _rows_of(adata: Any, use_rep: str | None) -> Any:

@@ -125,7 +125,8 @@ class GaussianMixture(_Settings, Estimator):
             random_state=self.getSeed(),
         )
         source: Any = open(dataset.select(chosen), columns=names, weights=weight)
-        return self._copyValues(GaussianMixtureModel(estimator.fit(source)))
+        model: GaussianMixtureModel = self._copyValues(GaussianMixtureModel(estimator.fit(source)))
+        return model
 
 
 class GaussianMixtureModel(_Settings, Model):

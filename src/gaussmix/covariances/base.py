@@ -113,7 +113,8 @@ class Covariances(ABC):
         is left of it when the other features are known.
         """
         inflation = (self.variances() * self.whitening.precision_diagonals()).max(axis=1)
-        return self.n_features * float(np.finfo(np.float64).eps) * inflation
+        error: Array = self.n_features * float(np.finfo(np.float64).eps) * inflation
+        return error
 
     @abstractmethod
     def simple(self) -> Covariances:

@@ -208,13 +208,14 @@ def _validated(estimator: BaseEstimator, X: Any, least: int, *, reset: bool) -> 
 def _of_frame(estimator: BaseEstimator, frame: Frame, least: int, *, reset: bool) -> Rows:
     """The rows of a data frame; scikit-learn compares its names with those of `fit`. Errors as for `check_source`."""
     validate_data(estimator, frame.native, reset=reset, skip_check_array=True)
-    return check_array(
+    rows: Rows = check_array(
         frame.rows("Input X"),
         dtype=[np.float64, np.float32],
         ensure_all_finite=False,
         ensure_min_samples=least,
         estimator=estimator,
     )
+    return rows
 
 
 def _as_doubles(X: Any) -> Any:
@@ -297,7 +298,8 @@ def _check_long(source: Source, column: int, low: float, high: float) -> None:
 
 def _was_rounded(leaf: Block, column: int, step: float) -> np.bool_:
     values = leaf.rows[:, column].astype(np.float64)
-    return (np.fmod(values[~np.isnan(values)], 2 * step) != 0).any()
+    was_rounded: np.bool_ = (np.fmod(values[~np.isnan(values)], 2 * step) != 0).any()
+    return was_rounded
 
 
 def _integers(X: Any) -> Mapping[int, NDArray[np.integer[Any]]]:

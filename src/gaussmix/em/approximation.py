@@ -191,7 +191,8 @@ class Approximation:
         prior = self.prior
         ratio = prior.precision / self.precisions
         apart = (self.covariances.whitening.whiten_each(self.means - prior.mean) ** 2).sum(axis=1)
-        return 0.5 * (prior.n_features * (ratio - 1.0 - log(ratio)) + prior.precision * apart)
+        found: Array = 0.5 * (prior.n_features * (ratio - 1.0 - log(ratio)) + prior.precision * apart)
+        return found
 
     @property
     def divergence(self) -> float:

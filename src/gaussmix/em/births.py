@@ -65,7 +65,8 @@ class Births:
     @cached_property
     def _scale(self) -> Array:
         """Standard deviations of the sample, (n_features,), data units; not 0."""
-        return np.sqrt(np.maximum(self.sample.filled.var(axis=0), np.finfo(np.float64).tiny))
+        scale: Array = np.sqrt(np.maximum(self.sample.filled.var(axis=0), np.finfo(np.float64).tiny))
+        return scale
 
     def born(self, q: Approximation, labels: NDArray[np.int64], chosen: Places) -> tuple[Approximation, Places] | None:
         """The posterior with two halves for each chosen component, and what each was a half of, or −1; None for none.
@@ -238,4 +239,5 @@ def _evenly(places: Places, most: int) -> Places:
     """At most so many of the places, at equal distances."""
     if len(places) <= most:
         return places
-    return places[(2 * np.arange(most) + 1) * len(places) // (2 * most)]
+    chosen: Places = places[(2 * np.arange(most) + 1) * len(places) // (2 * most)]
+    return chosen

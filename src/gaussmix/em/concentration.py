@@ -56,7 +56,8 @@ class DirichletWeights(Concentration):
         return derivatives[..., :-3] - derivatives[..., -3:-2], normaliser
 
     def expected(self, mass: Array) -> Array:
-        return (self.alpha + mass) / (self.n_components * self.alpha + mass.sum())
+        found: Array = (self.alpha + mass) / (self.n_components * self.alpha + mass.sum())
+        return found
 
     def drawn(self, mass: Array, rng: np.random.Generator) -> Array:
         rest = (self.n_components - len(mass)) * self.alpha
@@ -99,4 +100,5 @@ class StickWeights(Concentration):
 
 def _broken(lengths: Array) -> Array:
     """v_k Π_{j<k} (1 − v_j)."""
-    return lengths * np.append(1.0, np.cumprod(1.0 - lengths)[:-1])
+    found: Array = lengths * np.append(1.0, np.cumprod(1.0 - lengths)[:-1])
+    return found

@@ -56,11 +56,13 @@ class Halves(NamedTuple):
                 *(np.ascontiguousarray(each) for each in (rows, *(a[group] for a in self[1:])))
             )
         whitened = self._whitened(group, rows)
-        return self._shares(group, whitened)[1] + 0.5 * (whitened**2).sum(axis=1)
+        found: Array = self._shares(group, whitened)[1] + 0.5 * (whitened**2).sum(axis=1)
+        return found
 
     def first_share(self, group: int, rows: Array) -> Array:
         """Responsibilities (n_rows,) of the first half of a group for rows in data units."""
-        return self._shares(group, self._whitened(group, rows))[0][0]
+        share: Array = self._shares(group, self._whitened(group, rows))[0][0]
+        return share
 
     def _whitened(self, group: int, rows: Array) -> Array:
         return contract("nd,ed->ne", rows - self.middle[group], self.whitening[group])
@@ -192,4 +194,5 @@ def _log_joint(rows: Array, weights: Array, means: Array, factors: Array) -> Arr
     log_scale = log(np.maximum(weights, TINY)) + log(np.diagonal(factors, axis1=2, axis2=3)).sum(axis=2)
     at_means = contract("ghed,ghd->ghe", factors, means)
     distances = ((contract("gnd,ghed->ghne", rows, factors) - at_means[:, :, None]) ** 2).sum(axis=3)
-    return log_scale[..., None] - 0.5 * distances
+    joint: Array = log_scale[..., None] - 0.5 * distances
+    return joint

@@ -221,4 +221,5 @@ def squares(engine: Engine[Any], scores: Array, weight: Array) -> Array:
     state, anchor = engine.open(block, need, 1), np.zeros((1, len(scores)))
     second = engine.step(block, state, None, need, Rule.GIVEN, anchor).second
     assert second is not None, "they were asked for"
-    return second[0]
+    found: Array = second[0]
+    return found

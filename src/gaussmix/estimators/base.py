@@ -98,7 +98,8 @@ class Estimator(BaseEstimator):
         found = vars(self)
         if "_arrays" in found or "_fitted" not in found:
             self._settle()
-        return found["_fitted"]
+        fitted: Fitted = found["_fitted"]
+        return fitted
 
     @_fitted.setter
     def _fitted(self, fitted: Fitted) -> None:
@@ -220,7 +221,8 @@ class Estimator(BaseEstimator):
     @property
     def _names(self) -> Sequence[str] | None:
         """The names of the features in `fit`; None if they had none."""
-        return vars(self).get("feature_names_in_", self._names_without_frame)
+        names: Sequence[str] | None = vars(self).get("feature_names_in_", self._names_without_frame)
+        return names
 
     def __repr__(self, N_CHAR_MAX: int = 700) -> str:
         text = described(self, N_CHAR_MAX)

@@ -88,7 +88,8 @@ class GaussianMixtureDetector(OutlierMixin, MixturePredictor):
         """The log density, nats, below which a row is an outlier."""
         if "offset_" not in vars(self):
             raise AttributeError(f"This {type(self).__name__} is not fitted yet: offset_ comes with fit.")
-        return vars(self)["offset_"]
+        found: float = vars(self)["offset_"]
+        return found
 
     @offset_.setter
     def offset_(self, value: Any) -> None:
@@ -129,7 +130,8 @@ class GaussianMixtureDetector(OutlierMixin, MixturePredictor):
         <raises>
         """
         source = self._source(X)
-        return source.per_row(self._log_density(source), np.float64)
+        found: Array = source.per_row(self._log_density(source), np.float64)
+        return found
 
     def decision_function(self, X: ArrayLike) -> Array:
         """log p(x) − `offset_`, (n_samples,), nats: negative for outliers. Raises as `score_samples`.
@@ -138,13 +140,15 @@ class GaussianMixtureDetector(OutlierMixin, MixturePredictor):
         distribution inside as `offset_` has of the mixture.
         """
         source = self._source(X)
-        return source.per_row(self._excess(source), np.float64)
+        excess: Array = source.per_row(self._excess(source), np.float64)
+        return excess
 
     def predict(self, X: ArrayLike) -> NDArray[np.int64]:
         """1 for usual rows, −1 for outliers, (n_samples,). Raises as `score_samples`."""
         source = self._source(X)
         task = partial(_sides, excess=self._excess(source))
-        return source.per_row(task, np.int64)
+        sides: NDArray[np.int64] = source.per_row(task, np.int64)
+        return sides
 
     def p_values(self, X: ArrayLike) -> Array:
         """The share of the mixture's mass that is less probable than a row, (n_samples,).
@@ -152,7 +156,8 @@ class GaussianMixtureDetector(OutlierMixin, MixturePredictor):
         Uniform on [0, 1] for rows drawn from the mixture; see `Mixture.tail_probability`. Raises as `score_samples`.
         """
         source = self._source(X)
-        return source.per_row(partial(_tail_probability, mixture=self.mixture_), np.float64)
+        found: Array = source.per_row(partial(_tail_probability, mixture=self.mixture_), np.float64)
+        return found
 
     def explain(self, X: ArrayLike) -> Explanation:
         """Which features make rows outliers, and the component that each row is most likely from.
@@ -248,7 +253,8 @@ class _Excess:
         found, levels = self.log_density(block), np.full(block.n_rows, self.offset)
         for places, seen in patterns(np.isnan(block.rows)):  # rows without any value are equally probable
             levels[places] = self._level(seen) if seen.size else found[places]
-        return found - levels
+        excess: Array = found - levels
+        return excess
 
     def _level(self, seen: Places) -> float:
         """Found once for all blocks: that takes as long as thousands of rows."""

@@ -195,4 +195,5 @@ class FittedArray:
         return is_of_factors or not self._is_settable
 
     def _kept(self, estimator: Any, fitted: Fitted) -> Kept:
-        return vars(estimator).setdefault("_arrays", {}).setdefault(self._name, self.of(fitted))
+        kept: Kept = vars(estimator).setdefault("_arrays", {}).setdefault(self._name, self.of(fitted))
+        return kept

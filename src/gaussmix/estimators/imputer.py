@@ -171,4 +171,5 @@ class GaussianMixtureImputer(OneToOneFeatureMixin, TransformerMixin, MixturePred
 
     def _filled(self, source: Source, seed: int | None) -> Rows:
         fill = Filling(self.mixture_, check_jobs(self.n_jobs), seed)
-        return source.per_row(partial(in_leaves, task=fill), source.dtype, (source.n_features,))
+        filled: Rows = source.per_row(partial(in_leaves, task=fill), source.dtype, (source.n_features,))
+        return filled

@@ -119,7 +119,8 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
         ValueError, TypeError : X is not numbers of shape (n_samples, n_features).
         """
         source = self._source(X, X_error=X_error)
-        return self._per_row(source, self._engine(source).labels, np.int64)
+        labels: NDArray[np.int64] = self._per_row(source, self._engine(source).labels, np.int64)
+        return labels
 
     def predict_proba(self, X: ArrayLike, *, X_error: ArrayLike | None = None) -> NDArray[np.floating[Any]]:
         """Responsibilities p(k | x), Bishop (2006) eq. 9.13: (n_samples, n_components).
@@ -130,7 +131,8 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
         """
         source = self._source(X, X_error=X_error)
         method = partial(_responsibilities, engine=self._engine(source))
-        return self._per_row(source, method, source.dtype, (self.mixture_.n_components,))
+        shared: NDArray[np.floating[Any]] = self._per_row(source, method, source.dtype, (self.mixture_.n_components,))
+        return shared
 
     def score_samples(self, X: ArrayLike, *, X_error: ArrayLike | None = None) -> NDArray[np.floating[Any]]:
         """log p(x) of each row, (n_samples,), nats: of what is observed of it, errors included.

@@ -365,7 +365,8 @@ def identity_of(
         "what labels says": _digest(known),
         "what X_error says": _digest(errors),
     }
-    return json.loads(json.dumps(identity))  # as it is read from a file: lists for tuples
+    found: dict[str, Json] = json.loads(json.dumps(identity))  # as it is read from a file: lists for tuples
+    return found
 
 
 def _error_of(block: Block) -> Any:

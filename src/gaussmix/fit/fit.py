@@ -337,7 +337,9 @@ def _partition(problem: Problem, plan: Plan, name: str) -> Partition:
     data, of_sample = problem.data, (problem.data.sample, problem.engine, problem.n_components)
     if not data.trim:
         return STARTS[name](*of_sample, plan.rng)
-    plain = data.objective(problem.ridge if plan.given.covariances is None else None)  # priors depend on structures
+    plain = data.objective(
+        problem.ridge if plan.given.covariances is None else None
+    )  # a prior depends on the structure
     return trimmed_partition(STARTS[name], *of_sample, plain.ridge, data.trim, plan.rng)
 
 

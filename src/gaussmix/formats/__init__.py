@@ -76,7 +76,8 @@ def load(place: Place) -> Record:
     Raises NotAModelFile: the file is damaged, truncated, of a later layout or of another kind; the message says which.
     OSError: there is no such file, or it can't be read.
     """
-    return checked(place, FORMAT, LAYOUTS)
+    record: Record = checked(place, FORMAT, LAYOUTS)
+    return record
 
 
 def checked(place: Place, format: str, layouts: Mapping[int, Callable[[Header, Tensors], Any]]) -> Any:

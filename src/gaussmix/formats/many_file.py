@@ -115,7 +115,8 @@ def write(place: Place, record: ManyRecord) -> None:
 
 def read(place: Place) -> ManyRecord:
     """Read mixtures; raises NotAModelFile, which says what is wrong, or OSError."""
-    return formats.checked(place, MANY_FORMAT, {VERSION: _record})
+    record: ManyRecord = formats.checked(place, MANY_FORMAT, {VERSION: _record})
+    return record
 
 
 def _record(header: Header, tensors: Tensors) -> ManyRecord:

@@ -247,7 +247,8 @@ class Remote(Source):
             sent = sizes(self.n_features)
             self.found(("traffic", *sent), lambda: self.traffic(*sent).check())
             self._node = sent[1]
-        return self.total(Held.sums, task, self._fit)
+        total: S = self.total(Held.sums, task, self._fit)
+        return total
 
     def map_rows(self, task: Callable[[Block], T]) -> Iterator[T]:
         return (result for found in self.each(Held.results, task) for result in found)

@@ -49,7 +49,8 @@ class Gross:
     def nearest(self, rows: Rows) -> NDArray[np.intp]:
         """The nearest place of each row, (n_rows,); the first of equals."""
         distances = [_distance(rows, place, place, self.reach) for place in self.places]
-        return np.argmin(distances, axis=0)
+        nearest: NDArray[np.intp] = np.argmin(distances, axis=0)
+        return nearest
 
 
 @dataclass(frozen=True, eq=False)

@@ -69,7 +69,8 @@ class Distinct:
         if not cumulative[-1] > 0:
             cumulative = np.cumsum(self.weight)
         drawn = np.searchsorted(cumulative, rng.random(size) * cumulative[-1], side="right")
-        return np.minimum(drawn, len(cumulative) - 1)
+        inside: NDArray[np.intp] = np.minimum(drawn, len(cumulative) - 1)
+        return inside
 
     def part(self, wanted: int, rng: np.random.Generator) -> Distinct:
         """Draw about `wanted` rows by weight, and add the extreme rows; return all rows if that is nearly all.

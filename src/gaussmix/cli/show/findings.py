@@ -104,7 +104,8 @@ class Findings:
         centre = weights @ self.mixture.means
         within = weights @ self.deviations**2
         between = weights @ (self.mixture.means - centre) ** 2
-        return (self.mixture.means - centre) / np.sqrt(within + between)
+        standing: Array = (self.mixture.means - centre) / np.sqrt(within + between)
+        return standing
 
     @property
     def deviations(self) -> Array:

@@ -318,10 +318,12 @@ class NativeEngine(Runner):
         return suits_single(parameters)
 
     def log_density(self, block: Block, parameters: Parameters) -> Array:
-        return self._evaluate(block, parameters, LOG_DENSITY)
+        density: Array = self._evaluate(block, parameters, LOG_DENSITY)
+        return density
 
     def component_log_density(self, block: Block, parameters: Parameters) -> Array:
-        return self._evaluate(block, parameters, COMPONENTS)
+        log_joint: Array = self._evaluate(block, parameters, COMPONENTS)
+        return log_joint
 
     def responsibilities(self, block: Block, parameters: Parameters) -> Array:
         shared: Array = self._evaluate(block, parameters, RESPONSIBILITIES)

@@ -80,7 +80,8 @@ def read(path: str, digest: int) -> list[Block] | None:
         first += -first % ALIGNED
         buffers.append(mapped[first : first + size])
         first += size
-    return pickle.loads(head, buffers=buffers)
+    blocks: list[Block] = pickle.loads(head, buffers=buffers)
+    return blocks
 
 
 def _write(path: Path, blocks: list[Block], digest: int) -> None:

@@ -43,7 +43,8 @@ class Whitening(ABC):
 
     def factor(self, component: int) -> Array:
         """The factor of a component, without the first axis."""
-        return self.factors[0 if self.is_shared else component]
+        factor: Array = self.factors[0 if self.is_shared else component]
+        return factor
 
     @abstractmethod
     def whiten(self, component: int, offsets: Array) -> Array:

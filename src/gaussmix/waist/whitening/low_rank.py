@@ -90,13 +90,15 @@ class LowRankWhitening(Whitening):
         return precisions
 
     def precision_diagonals(self) -> Array:
-        return (1.0 - (self._gram_factor() ** 2).sum(axis=2)) * self.factors[..., -1] ** 2
+        diagonals: Array = (1.0 - (self._gram_factor() ** 2).sum(axis=2)) * self.factors[..., -1] ** 2
+        return diagonals
 
     def _gram_factor(self) -> Array:
         """G with Σ⁻¹ = diag(w) (I − G Gᵀ) diag(w), (n, n_features, n_factors)."""
         directions = self.factors[..., :-1]
         shrinkage = (directions**2).sum(axis=1, keepdims=True)
-        return directions * np.sqrt(2.0 - shrinkage)
+        factor: Array = directions * np.sqrt(2.0 - shrinkage)
+        return factor
 
 
 def _shrunk(rows: Array, directions: Array) -> Array:

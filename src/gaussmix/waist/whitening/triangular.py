@@ -63,7 +63,8 @@ class TriangularWhitening(Whitening):
         return totals
 
     def colour(self, component: int, whitened: Array) -> Array:
-        return solve_triangular(self.factor(component), whitened.T, lower=True).T
+        solved: Array = solve_triangular(self.factor(component), whitened.T, lower=True).T
+        return solved
 
     def precision_times(self, component: int, offsets: Array) -> Array:
         return self.whiten(component, offsets) @ self.factor(component)

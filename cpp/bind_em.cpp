@@ -318,8 +318,8 @@ Judgement to_judgement(const Judged& judged) {
 }
 
 // How often moves helped, the log-likelihood, how many components are unsound, the next number that is drawn, whether
-// no move has hope, and whether one was refused because it adds an unsound component.
-using ClimbResult = std::tuple<Index, double, Index, Index, bool, bool>;
+// no move has hope, whether one was refused because it adds an unsound component, and the gain of the best split.
+using ClimbResult = std::tuple<Index, double, Index, Index, bool, bool, double>;
 
 ClimbResult bound_climb(const Target& target, const Rows& rows, const RowWeight& row_weight, const Letters& letters,
                         const Writable<double, 1>& weights, const Writable<double, 2>& means,
@@ -349,15 +349,35 @@ ClimbResult bound_climb(const Target& target, const Rows& rows, const RowWeight&
         const nb::gil_scoped_acquire acquire;
         return PyErr_CheckSignals() != 0 || (is_stopped = nb::cast<bool>(is_unwanted()));
     };
-    Climbed climbed{-1, log_likelihood, 0, cursor, false, false};
+    Climbed climbed{-1, log_likelihood, 0, cursor, false, false, 0};
     without_gil(
         n_threads,
         [&](const Execution& execution) {
             return climb(*target.kernels, task, execution, mixture.view, climbed) || is_stopped;
         },
         is_over);
-    return {climbed.n_moves, climbed.log_likelihood, climbed.n_unsound,
-            climbed.cursor,  climbed.is_hopeless,    climbed.has_refused};
+    return {climbed.n_moves,     climbed.log_likelihood, climbed.n_unsound, climbed.cursor,
+            climbed.is_hopeless, climbed.has_refused,    climbed.best_split};
+}
+
+bool bound_cross(const Target& target, const Rows& rows, const RowWeight& row_weight, const Letters& letters,
+                 const Writable<double, 1>& weights, const Writable<double, 2>& means,
+                 const Writable<double, 1>& covariances, const Writable<double, 1>& other_weights,
+                 const Writable<double, 2>& other_means, const Writable<double, 1>& other_covariances,
+                 const Contiguous<double, 1>& ridge, const LimitNumbers& limits, int n_threads) {
+    EmView task = view_em(rows, row_weight, letters, weights, ridge, limits);
+    require(!task.rows.is_float32 && task.rows.row_stride == task.rows.n_features && task.rows.column_stride == 1,
+            "rows must be float64, in C order");
+    require(row_weight && task.row_weight.stride == 1, "row_weight must have shape (n_rows,), in C order");
+    require(other_weights.size() == weights.size(), "mixtures must have as many components");
+    task.total_weight = sum_in_pairs(task.row_weight.data, task.rows.n_rows);
+    const Written mixture(task, weights, means, covariances);
+    const Written other(task, other_weights, other_means, other_covariances);
+    bool is_found = false;
+    without_gil(n_threads, [&](const Execution& execution) {
+        return cross(*target.kernels, task, execution, other.view, mixture.view, is_found);
+    });
+    return is_found;
 }
 
 // Distinct rows, their weights, and the rank of each row.
@@ -638,11 +658,15 @@ void bind_em(nb::class_<Target>& type) {
              "factors"_a, "Gain of log density by halves for each row.")
         .def("gammas", bound_gammas, "numbers"_a,
              "Logarithm of the gamma function of each positive number, and its derivative.")
-        .def(
-            "climb", bound_climb, "rows"_a, "row_weight"_a, "algebra"_a, "weights"_a.noconvert(), "means"_a.noconvert(),
-            "covariances"_a.noconvert(), "ridge"_a, "limits"_a, "log_likelihood"_a, "within"_a, "judged"_a,
-            "has_swaps"_a, "uniform"_a, "cursor"_a, "is_unwanted"_a, "n_threads"_a,
-            "Move components while that helps: (n_moves, log_likelihood, n_unsound, cursor, is_hopeless, has_refused).")
+        .def("climb", bound_climb, "rows"_a, "row_weight"_a, "algebra"_a, "weights"_a.noconvert(),
+             "means"_a.noconvert(), "covariances"_a.noconvert(), "ridge"_a, "limits"_a, "log_likelihood"_a, "within"_a,
+             "judged"_a, "has_swaps"_a, "uniform"_a, "cursor"_a, "is_unwanted"_a, "n_threads"_a,
+             "Move components while that helps: (n_moves, log_likelihood, n_unsound, cursor, is_hopeless, has_refused, "
+             "gain).")
+        .def("cross", bound_cross, "rows"_a, "row_weight"_a, "algebra"_a, "weights"_a.noconvert(),
+             "means"_a.noconvert(), "covariances"_a.noconvert(), "other_weights"_a.noconvert(),
+             "other_means"_a.noconvert(), "other_covariances"_a.noconvert(), "ridge"_a, "limits"_a, "n_threads"_a,
+             "Write the best components of two mixtures over the first: whether they have an M-step.")
         .def("distinct_rows", bound_distinct_rows, "rows"_a.noconvert(), "row_weight"_a.noconvert().none(),
              "Distinct rows in lexicographic order: (rows, weight, rank).")
         .def("trimmed_variances", bound_trimmed_variances, "rows"_a, "weight"_a, "dropped"_a,

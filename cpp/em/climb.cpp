@@ -78,7 +78,8 @@ private:
     };
 
     Climbed end(Index n_moves) const {
-        return {n_moves, reached_, n_unsound_, moves_.cursor(), moves_.is_hopeless(), has_refused_};
+        return {n_moves,      reached_,           n_unsound_, moves_.cursor(), moves_.is_hopeless(),
+                has_refused_, moves_.best_split()};
     }
 
     // Moves that help on their own parts and touch different components, until so many in a row do not help. The one
@@ -335,6 +336,41 @@ bool climb(const KernelTable& kernels, const ClimbView& task, const Execution& e
         climbed = climb.climb(mixture);
     } else {
         climbed.n_moves = -1;
+    }
+    return !execution.interrupt.has_come();
+}
+
+bool cross(const KernelTable& kernels, const EmView& em, const Execution& execution, const MixtureView& other,
+           MixtureView mixture, bool& is_found) {
+    is_found = false;
+    ClimbView task{};
+    task.em = em;
+    Index& count = task.em.n_components;
+    count *= 2;
+    Mixture pooled(em.algebra, count, em.rows.n_features);
+    for (Index i = 0; i < count; ++i) {
+        pooled.weights[i] = 0.5 * (i < em.n_components ? mixture.weights[i] : other.weights[i - em.n_components]);
+    }
+    const auto pool = [](const double* first, const double* second, Numbers& to) {
+        const auto half = static_cast<Index>(to.size() / 2);
+        std::copy_n(second, half, std::copy_n(first, half, to.begin()));
+    };
+    pool(mixture.means, other.means, pooled.means);
+    pool(mixture.covariances, other.covariances, pooled.covariances);
+    while (count > em.n_components) {
+        Moves moves(kernels, task, execution, pooled.view(), 0);
+        if (!moves.look_first()) break;
+        const Numbers shares = moves.merged(std::max<Index>(1, (count - em.n_components + 2) / 3), count);
+        pooled = Mixture(em.algebra, count, em.rows.n_features);
+        bool is_begun = false;
+        if (!begin_em(kernels, task.em, execution, {nullptr, shares.data(), count, 1}, pooled.view(), is_begun) ||
+            !is_begun) {
+            break;
+        }
+        if (count == em.n_components) {
+            pooled.write(mixture);
+            is_found = true;
+        }
     }
     return !execution.interrupt.has_come();
 }

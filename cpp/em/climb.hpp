@@ -35,6 +35,7 @@ struct Climbed {
     Index cursor;           // of the next number that is drawn
     bool is_hopeless;       // by its bound, the best move that is left loses much
     bool has_refused;       // moves that raise the likelihood, but add an unsound component
+    double best_split;      // its gain by its bound, at the end
 };
 
 // Of the components by their weights, with NumPy's bits: (n_features, n_features), or variances without covariances.
@@ -45,5 +46,11 @@ Numbers mean_covariance(const Algebra& algebra, Index n_components, Index n_feat
 // after a move that helps is judged again, so that their number changes no bit. False if interrupted.
 bool climb(const KernelTable& kernels, const ClimbView& task, const Execution& execution, MixtureView mixture,
            Climbed& climbed);
+
+// Writes a mixture of the best components of two mixtures over the first. All of them together describe the rows twice;
+// the cheapest removals leave as many as each has. For structures in which no covariance depends on another. Finds none
+// where an M-step would pass a limit. False if interrupted.
+bool cross(const KernelTable& kernels, const EmView& em, const Execution& execution, const MixtureView& other,
+           MixtureView mixture, bool& is_found);
 
 }  // namespace gaussmix

@@ -81,7 +81,7 @@ Moves::Moves(const KernelTable& kernels, const ClimbView& task, const Execution&
       cursor_(cursor) {
     mixture_.read(mixture);
     for (double& share : row_share_) share /= task.em.total_weight;
-    for (Index j = 0; j < d_; ++j) {
+    for (Index j = 0; j < d_ && task.within != nullptr; ++j) {
         scale_[j] = std::sqrt(std::max(task.within[is_full_ ? j * (d_ + 1) : j], std::numeric_limits<double>::min()));
     }
 }
@@ -101,9 +101,10 @@ bool Moves::begin() {
     em.max_steps = 1;
     Mixture probe = mixture_;
     Numbers course;
-    return run_em(kernels_, em, execution_, probe.view(), course) && !course.empty() && factorise(mixture_) &&
-           look(mixture_, view_);
+    return run_em(kernels_, em, execution_, probe.view(), course) && !course.empty() && look_first();
 }
+
+bool Moves::look_first() { return factorise(mixture_) && look(mixture_, view_); }
 
 void Moves::replace(Mixture mixture, View view) {
     mixture_ = std::move(mixture);
@@ -298,7 +299,7 @@ std::vector<Removal> Moves::removals() const {
     std::vector<Removal> pairs, found;
     for (Index heir = 0; heir < n_components_; ++heir) {
         for (Index k = heir + 1; k < n_components_ && !execution_.interrupt.has_come(); ++k) {
-            pairs.push_back({merged(heir, k) - (alone[heir] + apart[heir]) - (alone[k] + apart[k]), k, heir});
+            pairs.push_back({pooled(heir, k) - (alone[heir] + apart[heir]) - (alone[k] + apart[k]), k, heir});
         }
     }
     const auto above = [](const Removal& a, const Removal& b) { return a.gain > b.gain; };
@@ -330,7 +331,7 @@ std::vector<Removal> Moves::removals() const {
 }
 
 // Sum of r log pi N(x | mu, Sigma) of a pair that is merged into one component with the moments of both, nats.
-double Moves::merged(Index k, Index l) const {
+double Moves::pooled(Index k, Index l) const {
     const double total = mixture_.weights[k] + mixture_.weights[l], part = mixture_.weights[k] / total;
     const double *mean = mixture_.means.data() + k * d_, *other = mixture_.means.data() + l * d_;
     const auto between = [&](Index j) { return mean[j] - other[j]; };
@@ -338,24 +339,61 @@ double Moves::merged(Index k, Index l) const {
     double log_det = 0;
     if (is_full_) {
         const double *first = covariance(mixture_, k), *second = covariance(mixture_, l);
-        Numbers pooled = room(d_ * d_), factor(pooled);
+        Numbers both = room(d_ * d_), factor(both);
         for (Index i = 0; i < d_ * d_; ++i) {
-            pooled[i] =
+            both[i] =
                 part * first[i] + (1 - part) * second[i] + part * (1 - part) * (between(i / d_) * between(i % d_));
         }
-        if (!Factoriser(kernels_, d_)(pooled.data(), listener_, factor.data(), &log_det)) return -kInfinity;
+        if (!Factoriser(kernels_, d_)(both.data(), listener_, factor.data(), &log_det)) return -kInfinity;
         log_det *= -2;
     } else {
-        Numbers pooled = room(d_), logarithms(pooled);
+        Numbers both = room(d_), logarithms(both);
         for (Index j = 0; j < d_; ++j) {
-            pooled[j] = part * variance(mixture_, k, j) + (1 - part) * variance(mixture_, l, j) +
-                        part * (1 - part) * (between(j) * between(j));
+            both[j] = part * variance(mixture_, k, j) + (1 - part) * variance(mixture_, l, j) +
+                      part * (1 - part) * (between(j) * between(j));
         }
-        if (algebra_.second() == Second::trace) pooled.assign(pooled.size(), sum(pooled.data(), d_) / d);
-        kernels_.log(pooled.data(), d_, logarithms.data());
+        if (algebra_.second() == Second::trace) both.assign(both.size(), sum(both.data(), d_) / d);
+        kernels_.log(both.data(), d_, logarithms.data());
         log_det = sum(logarithms.data(), d_);
     }
     return total * (log(total) - 0.5 * (d * (kLog2Pi + 1) + log_det));
+}
+
+// The other component that has most of a component's rows.
+Index Moves::nearest(Index k) const {
+    const double* overlap = view_.overlap.data() + k * n_components_;
+    Index found = k == 0 ? 1 : 0;
+    for (Index l = 0; l < n_components_; ++l) {
+        if (l != k && overlap[l] > overlap[found]) found = l;
+    }
+    return found;
+}
+
+Numbers Moves::merged(Index most, Index& count) const {
+    Numbers shares = view_.shares;
+    std::vector<char> is_taken(static_cast<std::size_t>(n_components_)), is_freed(is_taken);
+    Index n_freed = 0;
+    for (const Removal& removal : removals()) {
+        const Index k = removal.freed, other = removal.heir < 0 ? nearest(k) : removal.heir;
+        if (n_freed == most || is_taken[k] || is_taken[other]) continue;
+        is_taken[k] = is_taken[other] = is_freed[k] = 1;
+        ++n_freed;
+        for (Index row = 0; row < n_rows_ && removal.heir >= 0; ++row) {
+            shares[row * n_components_ + other] += shares[row * n_components_ + k];
+        }
+    }
+    count = n_components_ - n_freed;
+    Numbers left = room(n_rows_ * count);
+    for (Index row = 0; row < n_rows_; ++row) {
+        double* own = left.data() + row * count;
+        double total = 0;
+        for (Index k = 0, to = 0; k < n_components_; ++k) {
+            if (!is_freed[k]) total += own[to++] = shares[row * n_components_ + k];
+        }
+        for (Index k = 0; k < count; ++k)
+            own[k] = total > kLeastShare ? own[k] / total : 1 / static_cast<double>(count);
+    }
+    return left;
 }
 
 void Moves::swap(Moved& moved) {

@@ -81,6 +81,7 @@ public:
 
     // False where EM of the rows is not as usual, and if interrupted.
     bool begin();
+    bool look_first();  // at the rows under the first mixture; false where a covariance is singular, and if interrupted
 
     const Mixture& mixture() const { return mixture_; }
     const View& view() const { return view_; }
@@ -101,6 +102,9 @@ public:
     double best_split() const { return best_split_; }  // its gain, in the last ranking
     // The next move that has an M-step; false if there is none.
     bool move(Ranking& ranking, const Places& touched, Moved& moved) const;
+    // Responsibilities of the components that the cheapest removals leave, at most so many of them at once, and none of
+    // what another one touches; `count` is how many are left.
+    Numbers merged(Index most, Index& count) const;
     // A random component goes to a random row.
     void swap(Moved& moved);
 
@@ -112,7 +116,8 @@ private:
     void split_again();
     Split split(Index k, Numbers place);
     std::vector<Removal> removals() const;
-    double merged(Index k, Index l) const;
+    double pooled(Index k, Index l) const;
+    Index nearest(Index k) const;
     bool make(const Ranking::Pair& pair, Moved& moved) const;
     Places around(const Places& touched) const;
     Part whole_part() const;

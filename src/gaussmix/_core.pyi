@@ -308,9 +308,28 @@ class Target:
         cursor: int,
         is_unwanted: Callable[[], bool],
         n_threads: int,
-    ) -> tuple[int, float, int, int, bool, bool]:
+    ) -> tuple[int, float, int, int, bool, bool, float]:
         """
-        Move components while that helps: (n_moves, log_likelihood, n_unsound, cursor, is_hopeless, has_refused).
+        Move components while that helps: (n_moves, log_likelihood, n_unsound, cursor, is_hopeless, has_refused, gain).
+        """
+
+    def cross(
+        self,
+        rows: numpy.typing.NDArray[numpy.float64] | numpy.typing.NDArray[numpy.float32],
+        row_weight: numpy.typing.NDArray[numpy.float64] | None,
+        algebra: tuple[int, int, int],
+        weights: numpy.typing.NDArray[numpy.float64],
+        means: numpy.typing.NDArray[numpy.float64],
+        covariances: numpy.typing.NDArray[numpy.float64],
+        other_weights: numpy.typing.NDArray[numpy.float64],
+        other_means: numpy.typing.NDArray[numpy.float64],
+        other_covariances: numpy.typing.NDArray[numpy.float64],
+        ridge: numpy.typing.NDArray[numpy.float64],
+        limits: tuple[float, float, float, float],
+        n_threads: int,
+    ) -> bool:
+        """
+        Write the best components of two mixtures over the first: whether they have an M-step.
         """
 
     def distinct_rows(

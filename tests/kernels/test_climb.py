@@ -102,3 +102,55 @@ def test_wrong_arguments(target, changes, rng):
     values["means"], values["weights"] = np.zeros((N_COMPONENTS, 3)), np.ones(N_COMPONENTS)
     with pytest.raises(ValueError, match=r"must|needs"):
         target.climb(**values)
+
+
+def pair(rng, name="full", **changes):
+    """What `Target.cross` takes: two mixtures on the rows of `arguments`."""
+    values, other = arguments(rng, name), arguments(rng, name)
+    names = "rows", "row_weight", "algebra", "weights", "means", "covariances", "ridge", "limits", "n_threads"
+    found = {each: values[each] for each in names}
+    return found | {f"other_{each}": other[each] for each in ("weights", "means", "covariances")} | changes
+
+
+def crossed(target, values):
+    """Whether there is a mixture, and it; the core writes over copies."""
+    written = {name: np.array(values[name]) for name in values if name.endswith(("weights", "means", "covariances"))}
+    return target.cross(**values | written), written
+
+
+@pytest.mark.parametrize("name", ["full", "diag", "spherical"])
+def test_every_target_and_number_of_threads_crosses_with_the_same_bits(targets, name, rng):
+    values = pair(rng, name)
+    is_found, mixture = crossed(targets[0], values)
+    assert is_found
+    assert mixture["weights"].sum() == pytest.approx(1)
+    for target in targets:
+        for n_threads in 1, 3:
+            assert crossed(target, values | {"n_threads": n_threads})[0]
+            for part, same in crossed(target, values | {"n_threads": n_threads})[1].items():
+                assert mixture[part].tobytes() == same.tobytes()
+
+
+def test_mixtures_whose_components_would_collapse_are_not_crossed(target, rng):
+    values = pair(rng, limits=(0.5, 1e-15, 1e3, 1e8))
+    is_found, mixture = crossed(target, values)
+    assert not is_found
+    for name in "weights", "means", "covariances":
+        np.testing.assert_array_equal(mixture[name], values[name])
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"rows": np.ones((4, 3), np.float32)},
+        {"row_weight": None},
+        {"other_weights": np.ones(N_COMPONENTS - 1)},
+        {"other_means": np.ones((N_COMPONENTS - 1, 3))},
+        {"other_covariances": np.ones(5)},
+        {"n_threads": 0},
+    ],
+    ids=str,
+)
+def test_wrong_arguments_of_a_crossing(target, changes, rng):
+    with pytest.raises(ValueError, match=r"must|needs"):
+        target.cross(**pair(rng, **changes))

@@ -11,10 +11,11 @@ from sklearn.datasets import load_iris, load_wine
 from gaussmix import GaussianMixture, GaussianMixtureIC, NormalInverseWishart
 from gaussmix import open as open_files
 from gaussmix.em import moves
+from gaussmix.em import split_and_merge as split_and_merge_module
 from gaussmix.em.halves import halved
-from gaussmix.em.moves import Draws, LocalEM, Moves, View
+from gaussmix.em.moves import Draws, LocalEM, Moves, View, crossed
 from gaussmix.em.objective import Ridge
-from gaussmix.em.split_and_merge import _Climb, split_and_merge
+from gaussmix.em.split_and_merge import _Climb, _crossed, split_and_merge
 from gaussmix.em.stopping import Stopping
 from gaussmix.em.trace import State, Trace
 from gaussmix.engines import choose
@@ -130,6 +131,33 @@ def test_rows_with_something_unusual_are_searched_alike(family, climbs):
             expected = fitted(rows, family, 5, init_params="search", random_state=0)
         assert found.lower_bound_ == pytest.approx(expected.lower_bound_, abs=1e-7), what
     assert True in climbs
+
+
+@pytest.mark.parametrize("is_weighted", [False, True])
+@pytest.mark.parametrize("family", ["full", "diag", "spherical"])
+def test_two_models_that_know_a_half_each_give_one_that_knows_more(family, is_weighted):
+    """By the core as by Python. Each has one component for what it does not know, and others where none is missing."""
+    rows, parameters = drawn(family)
+    sample = distinct_rows(ArraySource(rows, np.arange(N_ROWS) % 3 + 0.5 if is_weighted else None))
+    em, means = LocalEM(FAMILIES[family], choose(1), Ridge(np.full(N_FEATURES, 1e-6))), parameters["means_init"]
+
+    def end(means):
+        nearest = ((sample.rows[:, None] - means) ** 2).sum(axis=2).argmin(axis=1)
+        return em.end(sample, em.model_of(sample, np.eye(N_COMPONENTS)[nearest]), Stopping(1e-6, 200))
+
+    order, half = np.argsort(means[:, 0]), N_COMPONENTS // 2
+    ends = []
+    for known, lost in (order[:half], order[half:]), (order[half:], order[:half]):
+        some = np.array(means)
+        some[lost[0]], some[lost[1:]] = means[lost].mean(axis=0), means[known[1:]] + 0.1
+        ends.append(end(some))
+    found, expected = (make(sample, em, *(each.model for each in ends)) for make in (_crossed, crossed))
+    for name in "weights", "means":
+        np.testing.assert_allclose(getattr(found, name), getattr(expected, name), rtol=1e-9, atol=1e-9)
+    np.testing.assert_allclose(found.covariances.array, expected.covariances.array, rtol=1e-9, atol=1e-9)
+    higher, best = max(each.trace.last for each in ends), end(means).trace.last
+    assert higher < best - 0.1, "else these rows show nothing"
+    assert em.end(sample, found, Stopping(1e-6, 200)).trace.last > (higher + best) / 2
 
 
 @pytest.mark.parametrize("family", ["full", "VVE", "tied", "diag", "spherical"])
@@ -480,3 +508,23 @@ def test_swaps_forget_no_move_that_was_refused():
         for init in ("search", np.eye(5)[labels])
     ]
     assert fits[0] > fits[1] - 0.005
+
+
+def test_rows_that_no_mixture_fits_are_searched_from_several_starts_and_clusters_from_one(monkeypatch, rng):
+    """And only where EM from k-means makes many steps; in the end the rows of the second search have the best end."""
+    numbers = []
+    count = split_and_merge_module._crossing
+
+    def counted(found, parts, *rest):
+        parts = list(parts)
+        numbers.append(1 + len(parts))
+        return count(found, parts, *rest)
+
+    monkeypatch.setattr(split_and_merge_module, "_crossing", counted)
+    rows, _ = drawn("full", 20_000)
+    fitted(rows, init_params="search", random_state=0, tol=1e-3)
+    assert not numbers
+    rows = rng.random((15_000, 2)) ** 2
+    for tol in 1e-1, 1e-6:
+        fitted(rows, n_components=12, init_params="search", random_state=0, tol=tol)
+    assert numbers == [5]

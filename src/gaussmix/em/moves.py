@@ -213,7 +213,7 @@ class Moves:
         self._split_again(view)
         splits = _best_first(split for _, split in self._splits.values() if split is not None)
         splits = splits[: max(8, n_components // 2)]
-        removals = self._removals(view)[: max(16, n_components)]
+        removals = _removals(view)[: max(16, n_components)]
         pairs = [(removal, split) for removal in removals for split in splits if split.component not in removal[1:]]
         pairs.sort(key=lambda pair: -(pair[0].gain + pair[1].gain))
         self.best_split = splits[0].gain if splits else 0.0
@@ -337,28 +337,69 @@ class Moves:
     def _most_rows(n_features: int) -> int:
         return max(LOCAL_ROWS, LOCAL_ROWS_PER_FEATURE * (n_features + 1))
 
-    def _removals(self, view: View) -> list[Removal]:
-        """Removals, the cheapest first. A merged pair has the moments of both."""
-        model, shares, row_share = view.model, view.shares, view.row_share
-        own = contract("kn,n->k", shares, row_share * view.log_density)
-        apart = np.array([_entropy(shares[k, places], row_share[places]) for k, places in enumerate(view.places)])
-        heirs, freed = np.triu_indices(model.n_components, 1)
-        merged = _merged(model) - (own + apart)[heirs] - (own + apart)[freed]
-        found = []
-        for pair in np.argsort(-merged, kind="stable")[: 2 * model.n_components]:
-            heir, k = int(heirs[pair]), int(freed[pair])
-            both = shares[heir] + shares[k]
-            places = np.union1d(view.places[heir], view.places[k])
-            mixed = _entropy(both[places], row_share[places]) - apart[heir] - apart[k]
-            found.append(Removal(float(merged[pair]) - mixed, k, heir))
-        for k, log_rest in enumerate(log(1 - np.minimum(model.weights, 1 - 1e-9)).tolist()):
-            # what the density of all loses with the component
-            rest = row_share[view.places[k]] * log(np.maximum(1 - shares[k, view.places[k]], 1e-30))
-            found.append(Removal(float(rest.sum()) - log_rest, k, None))
-        return _best_first(found)
+
+def crossed(rows: Distinct, em: LocalEM, one: Model, other: Model) -> Model | None:
+    """Make a model of the best components of two models with as many each; None if an M-step finds no covariance.
+
+    All of them together describe the rows twice. The cheapest removals, some at a time, leave as many as each has. For
+    structures in which no covariance depends on another.
+    """
+    covariances = np.concatenate((one.covariances.array, other.covariances.array))
+    n_components, n_features = 2 * one.n_components, one.n_features
+    weights, means = np.concatenate((one.weights, other.weights)) / 2, np.concatenate((one.means, other.means))
+    pooled: Model | None = Model(
+        weights, means, one.family.covariances(covariances, n_components, n_features), one.family
+    )
+    while pooled is not None and pooled.n_components > one.n_components:
+        most = max(1, (pooled.n_components - one.n_components + 2) // 3)
+        pooled = em.model_of(rows, _merged(View(rows, em, pooled), most).T)
+    return pooled
 
 
-def _merged(model: Model) -> Array:
+def _merged(view: View, most: int) -> Array:
+    """Responsibilities of the components that the cheapest removals leave, at most so many of them at once.
+
+    None of them touches what another one touches.
+    """
+    shares, freed, taken = np.array(view.shares), list[int](), set[int]()
+    for removal in _removals(view)[: max(16, view.model.n_components)]:
+        k = removal.freed
+        overlap = np.where(np.arange(len(shares)) == k, -1.0, view.overlap[k])
+        other = int(overlap.argmax()) if removal.heir is None else removal.heir
+        if len(freed) == most or not taken.isdisjoint((k, other)):
+            continue
+        taken.update((k, other))
+        freed.append(k)
+        if removal.heir is not None:
+            shares[other] += shares[k]
+    left = np.delete(shares, freed, axis=0)
+    total = left.sum(axis=0)
+    found: Array = np.where(total > LEAST_SHARE, left / np.maximum(total, LEAST_SHARE), 1 / len(left))
+    return found
+
+
+def _removals(view: View) -> list[Removal]:
+    """Removals, the cheapest first. A merged pair has the moments of both."""
+    model, shares, row_share = view.model, view.shares, view.row_share
+    own = contract("kn,n->k", shares, row_share * view.log_density)
+    apart = np.array([_entropy(shares[k, places], row_share[places]) for k, places in enumerate(view.places)])
+    heirs, freed = np.triu_indices(model.n_components, 1)
+    merged = _pooled(model) - (own + apart)[heirs] - (own + apart)[freed]
+    found = []
+    for pair in np.argsort(-merged, kind="stable")[: 2 * model.n_components]:
+        heir, k = int(heirs[pair]), int(freed[pair])
+        both = shares[heir] + shares[k]
+        places = np.union1d(view.places[heir], view.places[k])
+        mixed = _entropy(both[places], row_share[places]) - apart[heir] - apart[k]
+        found.append(Removal(float(merged[pair]) - mixed, k, heir))
+    for k, log_rest in enumerate(log(1 - np.minimum(model.weights, 1 - 1e-9)).tolist()):
+        # what the density of all loses with the component
+        rest = row_share[view.places[k]] * log(np.maximum(1 - shares[k, view.places[k]], 1e-30))
+        found.append(Removal(float(rest.sum()) - log_rest, k, None))
+    return _best_first(found)
+
+
+def _pooled(model: Model) -> Array:
     """Σ r log π N(x | μ, Σ) of each pair of components, merged into one with the moments π, μ, Σ of both, nats."""
     weights, means = model.weights, model.means
     is_dense = model.family.kind.second is Second.FULL

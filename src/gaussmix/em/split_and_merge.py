@@ -5,14 +5,14 @@ Ueda, Nakano, Ghahramani & Hinton (2000), Neural Computation 12.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, TypeGuard
 
 import numpy as np
 
 from gaussmix.em.initial import InitialMoments
 from gaussmix.em.maximise import LOST_SHARE, MAX_LOSS, MEAN_ROUNDING
-from gaussmix.em.moves import N_DRAWS, Draws, LocalEM, Moved, Moves, View
+from gaussmix.em.moves import N_DRAWS, OVERFIT, Draws, LocalEM, Moved, Moves, View, crossed
 from gaussmix.em.objective import Objective
 from gaussmix.em.stopping import Stopping
 from gaussmix.em.trace import State, Trace
@@ -30,6 +30,7 @@ from gaussmix.numerics.threads import allowed, cached_property
 from gaussmix.sources.array import ArraySource
 from gaussmix.starts.base import STARTS
 from gaussmix.starts.sample import Distinct
+from gaussmix.waist.algebra import Across
 from gaussmix.waist.need import Second
 from gaussmix.waist.parameters import FARTHEST_MEAN
 
@@ -49,6 +50,8 @@ LITTLE = 0.0025  # nats per row: where the best split gains less by its bound, h
 MOST_MOVES = 5  # for each component
 FEW_ROWS, SOME_ROWS = 2, 10  # distinct rows for each number in a mean and its variance
 FLAT = 5e-6  # relative to the mean covariance of the components at the start
+MISFIT = 4  # a search climbs again where the best split gains so many times more than a split of one cluster's few rows
+CLIMBS, SLOW = 5, 20  # starts of a search where EM is slow, and the steps of EM that show it
 
 
 @one_blas_thread()
@@ -59,6 +62,7 @@ def split_and_merge(
     objective: Objective,
     rng: np.random.Generator,
     is_unwanted: Callable[[], bool] = lambda: False,
+    n_steps: int = 0,
 ) -> Model:
     """Move components until no move has helped for some time, on a part of a sample that suffices.
 
@@ -67,6 +71,10 @@ def split_and_merge(
     component with almost no distinct rows, or a nearly flat one with few: maxima of the likelihood there say nothing
     about the data. Components that have too few rows of a part may have enough of all: where moves were refused, the
     search goes on with the whole sample.
+
+    Where components still promise much by a split, they do not fit the rows, and there are many ends. There the search
+    begins from `CLIMBS` starts, and crosses the ends, if it takes no longer than fits do: if the `n_steps` that EM made
+    before `model` show that EM is slow, and all these climbs read no more rows than the next part has.
     `is_unwanted` is asked before each move whether to stop. Gives the model after the last move that helped, after EM;
     `model` itself if EM from each start freezes a component.
     """
@@ -88,7 +96,11 @@ def split_and_merge(
     if found is None:
         return model
     found.swap()
-    has_refused = False
+    has_refused = found.has_refused
+    is_affordable = n_steps >= SLOW and CLIMBS * len(rows.rows) <= len(more.rows)
+    if is_affordable and found.is_misfit and not is_unwanted():
+        few = (_part(sample, model, SEARCHED, rng) for _ in range(1, CLIMBS))
+        found = _crossing(found, few, more, em, rng, is_unwanted)
     for larger in more, sample:
         has_refused |= found.has_refused
         is_done = found.is_done if larger is more else not has_refused
@@ -98,6 +110,40 @@ def split_and_merge(
             break
         found = _Climb(larger, em, rng, polished, is_unwanted).go(max(LEAST_PATIENCE, model.n_components))
     return found.model
+
+
+def _crossing(
+    found: _Climb,
+    parts: Iterable[Distinct],
+    more: Distinct,
+    em: LocalEM,
+    rng: np.random.Generator,
+    is_unwanted: Callable[[], bool],
+) -> _Climb:
+    """Climb from another start on each of some parts; cross the ends, the best first, and climb from there.
+
+    At last the best end is crossed with what was best at first, because it is no longer the same.
+    """
+    n_components, climbs = found.model.n_components, [found]
+    for rows in parts:
+        start = None if is_unwanted() else _another_start(rows, em, n_components, rng)
+        settled = None if start is None else em.end(rows, start, FIRST)
+        if settled is not None:
+            climbs.append(_Climb(rows, em, rng, settled, is_unwanted).go(_patience(n_components)))
+
+    def on_more(model: Model | None) -> Iterator[_Climb]:
+        if model is not None and (settled := em.end(more, model, LAST)) is not None:
+            yield _Climb(more, em, rng, settled, is_unwanted)
+
+    ends = sorted((end for climb in climbs for end in on_more(climb.model)), key=lambda end: end.rank)
+    if not ends:
+        return found
+    best = ends[0]
+    for other in ends[1:] + ends[:1]:
+        for child in on_more(None if is_unwanted() else _crossed(found.rows, em, best.model, other.model)):
+            best = child if child.go(_patience(n_components)).is_better(best) else best
+    last = next(on_more(best.model), best)
+    return last.go(max(LEAST_PATIENCE, n_components))
 
 
 def search_by_core(
@@ -152,6 +198,25 @@ def _another_start(rows: Distinct, em: LocalEM, n_components: int, rng: np.rando
         return None
 
 
+def _crossed(rows: Distinct, em: LocalEM, one: Model, other: Model) -> Model | None:
+    """`crossed` of em/moves.py, by the core if it can."""
+    target, algebra, ridge = native_target(), em.family.algebra, em.objective.as_ridge()
+    if target is None or algebra is None or ridge is None or not isinstance(em.engine, Runner):
+        return crossed(rows, em, one, other)
+    (weights, means, covariances), (other_weights, other_means, other_covariances) = (
+        [np.array(each, order="C") for each in (model.weights, model.means, model.covariances.array)]
+        for model in (one, other)
+    )
+    is_found = target.cross(
+        rows.rows, rows.weight, algebra, weights, means, covariances.reshape(-1), other_weights, other_means,
+        other_covariances.reshape(-1), ridge, (LOST_SHARE, MEAN_ROUNDING, MAX_LOSS, FARTHEST_MEAN),
+        allowed(getattr(em.engine, "n_threads", 1)),
+    )  # fmt: skip
+    if not is_found:
+        return None
+    return Model(weights, means, one.family.covariances(covariances, *means.shape), one.family)
+
+
 def _part(sample: Distinct, model: Model, wanted: tuple[int, int], rng: np.random.Generator) -> Distinct:
     """Draw rows, all if they are few: `wanted` says how many for each parameter, and at least for each component."""
     if len(sample.rows) < FEW:
@@ -199,6 +264,23 @@ class _Climb:
         """Whether all components are sound, and the best move that is left loses much by its bound."""
         return self._moves.is_hopeless and self._n_unsound == 0
 
+    @property
+    def is_misfit(self) -> bool:
+        """Whether a split promises more than the numbers of a component gain on a few rows by chance.
+
+        Not where covariances depend on each other: bounds on the gains of splits do not hold there.
+        """
+        algebra, model = self._em.family.algebra, self.model
+        if algebra is None or Across.EQUAL in algebra or self.is_done:
+            return False
+        by_chance = OVERFIT * model.n_parameters / model.n_components / len(self.rows.rows)
+        return self._moves.best_split > MISFIT * by_chance
+
+    @property
+    def rank(self) -> tuple[int, float]:
+        """The best first: the number of unsound components, and the likelihood."""
+        return self._n_unsound, -self._state.trace.last
+
     def is_better(self, other: _Climb) -> bool:
         """Whether this climb has fewer unsound components and is not below the other's start, or is just higher."""
         if self._n_unsound < other._n_unsound:
@@ -231,7 +313,7 @@ class _Climb:
         weights, means, covariances = (
             np.array(each, order="C") for each in (model.weights, model.means, model.covariances.array)
         )
-        n_moves, reached, n_unsound, place, is_hopeless, has_refused = target.climb(
+        n_moves, reached, n_unsound, place, is_hopeless, has_refused, best_split = target.climb(
             rows.rows, rows.weight, algebra, weights, means, covariances.reshape(-1), ridge,
             (LOST_SHARE, MEAN_ROUNDING, MAX_LOSS, FARTHEST_MEAN), self._state.trace.last, self._within.reshape(-1),
             judged_by_core(model.n_components, patience, self._left), swaps, self._draws.numbers, self._draws.place,
@@ -245,7 +327,7 @@ class _Climb:
             self._n_unsound, self._draws.place = n_unsound, place
             self.has_refused |= has_refused
             if not swaps:  # which rank no splits
-                self._moves.is_hopeless = is_hopeless
+                self._moves.is_hopeless, self._moves.best_split = is_hopeless, best_split
         return n_moves >= 0
 
     def _swaps(self, view: View, _: set[int]) -> Iterator[Moved]:

@@ -289,12 +289,15 @@ def _found(problem: Problem, plan: Plan, start: Start, number: int) -> Model:
     return first.model(problem.family, data.objective(None), *how)  # the first step finds what collapses
 
 
-def _moved(problem: Problem, plan: Plan, model: Model, partition: Partition, objective: Objective) -> Model:
-    """The model after the moves of a search, if the start asks for one."""
+def _moved(
+    problem: Problem, plan: Plan, model: Model, partition: Partition, objective: Objective, n_steps: int = 0
+) -> Model:
+    """The model after the moves of a search, if the start asks for one; EM made some steps before."""
     if partition.searched is None:
         return model
     of_search = partition.searched, problem.engine, objective, np.random.default_rng(partition.seed)
-    alone = split_and_merge(model.without_noise, *of_search, lambda: plan.is_unwanted() or plan.stopping.is_over())
+    is_unwanted = lambda: plan.is_unwanted() or plan.stopping.is_over()  # noqa: E731
+    alone = split_and_merge(model.without_noise, *of_search, is_unwanted, n_steps)
     return alone.beside(model.noise)
 
 
@@ -374,7 +377,8 @@ def _settled_on_the_sample(problem: Problem, plan: Plan, drawn: Drawn, objective
     end = _end(problem, plan, sample, start, objective, plan.stopping)
     if partition.searched is None:
         return None if end is None else end.model
-    found = _moved(problem, plan, start if end is None else end.model, partition, objective)
+    begun, n_steps = (start, 0) if end is None else (end.model, len(end.trace.objective))
+    found = _moved(problem, plan, begun, partition, objective, n_steps)
     searched = _end(problem, plan, sample, found, objective, close_after_search(plan.stopping))
     if searched is None:
         return None if end is None else end.model

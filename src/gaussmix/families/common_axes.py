@@ -68,4 +68,5 @@ def spectra_along(scatters: Array, axes: Array) -> Array:
 
 
 def _pooled(scatter: Scatter) -> Array:
-    return scatter.second.sum(axis=0)[None]
+    pooled: Array = scatter.second.sum(axis=0)
+    return pooled[None]

@@ -26,7 +26,8 @@ class VEE(Family):
         second, degrees = scatter.second, scatter.degrees
 
         def common(volumes: Array) -> Array:
-            return contract("kij,k->ij", second, reciprocal(volumes)) / degrees.sum()
+            pooled: Array = contract("kij,k->ij", second, reciprocal(volumes)) / degrees.sum()
+            return pooled
 
         def traces(volumes: Array) -> Array:
             factors, _, failed = factorise(common(volumes)[None])

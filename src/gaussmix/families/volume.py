@@ -55,10 +55,12 @@ def with_own_volumes(scatters: Array, degrees: Array, volumes: Array) -> Array:
     """Variances λ_k b_j (n_components, n_features) that fit diagonal scatters of that shape best, from volumes λ."""
 
     def shape(volumes: Array) -> Array:
-        return (scatters * reciprocal(volumes)[:, None]).sum(axis=0) / degrees.sum()
+        common: Array = (scatters * reciprocal(volumes)[:, None]).sum(axis=0) / degrees.sum()
+        return common
 
     def traces(volumes: Array) -> Array:
-        return (scatters * reciprocal(shape(volumes))).sum(axis=1)
+        found: Array = (scatters * reciprocal(shape(volumes))).sum(axis=1)
+        return found
 
     volumes = settled_volumes(volumes, degrees, scatters.shape[1], traces)
     return volumes[:, None] * shape(volumes)

@@ -200,7 +200,7 @@ class Moves:
         self._em, self._draws, self._scale = em, draws, scale
         self._splits: dict[int, tuple[Array, Split | None]] = {}  # where a component was, and its split
         algebra = em.family.algebra
-        self._is_free = algebra is not None and Across.EQUAL not in algebra  # no covariance depends on another one
+        self.is_free = algebra is not None and Across.EQUAL not in algebra  # no covariance depends on another one
 
     def ranked(self, view: View, touched: set[int]) -> Iterator[Moved]:
         """Yield moves, the largest bound first. After `TRIES` tries a split or removal waits for the next round.
@@ -275,7 +275,7 @@ class Moves:
 
     def _around(self, view: View, removal: Removal, split: Split) -> Places:
         """The components that a move touches and near ones, in order; all if covariances depend on each other."""
-        if not self._is_free:
+        if not self.is_free:
             return np.arange(view.model.n_components)
         touched = self._touched(removal, split)
         near = view.overlap[touched].max(axis=0)

@@ -30,7 +30,7 @@ from gaussmix.numerics.threads import allowed, cached_property
 from gaussmix.sources.array import ArraySource
 from gaussmix.starts.base import STARTS
 from gaussmix.starts.sample import Distinct
-from gaussmix.waist.algebra import Across
+from gaussmix.waist.algebra import Algebra
 from gaussmix.waist.need import Second
 from gaussmix.waist.parameters import FARTHEST_MEAN
 
@@ -50,8 +50,9 @@ LITTLE = 0.0025  # nats per row: where the best split gains less by its bound, h
 MOST_MOVES = 5  # for each component
 FEW_ROWS, SOME_ROWS = 2, 10  # distinct rows for each number in a mean and its variance
 FLAT = 5e-6  # relative to the mean covariance of the components at the start
-MISFIT = 4  # a search climbs again where the best split gains so many times more than a split of one cluster's few rows
+MISFIT = 4  # times what a split gains by chance: where the best one gains more by its bound, the model does not fit
 CLIMBS, SLOW = 5, 20  # starts of a search where EM is slow, and the steps of EM that show it
+LIMITS = LOST_SHARE, MEAN_ROUNDING, MAX_LOSS, FARTHEST_MEAN  # of M-steps
 
 
 @one_blas_thread()
@@ -72,9 +73,9 @@ def split_and_merge(
     about the data. Components that have too few rows of a part may have enough of all: where moves were refused, the
     search goes on with the whole sample.
 
-    Where components still promise much by a split, they do not fit the rows, and there are many ends. There the search
-    begins from `CLIMBS` starts, and crosses the ends, if it takes no longer than fits do: if the `n_steps` that EM made
-    before `model` show that EM is slow, and all these climbs read no more rows than the next part has.
+    Where a split still promises much, the model does not fit the rows, and searches from other starts end elsewhere.
+    There the search begins from `CLIMBS` starts and crosses the ends, if that takes no longer than fits do: if EM made
+    `SLOW` steps before `model` (`n_steps`), and all these climbs read no more rows than the next part has.
     `is_unwanted` is asked before each move whether to stop. Gives the model after the last move that helped, after EM;
     `model` itself if EM from each start freezes a component.
     """
@@ -120,9 +121,10 @@ def _crossing(
     rng: np.random.Generator,
     is_unwanted: Callable[[], bool],
 ) -> _Climb:
-    """Climb from another start on each of some parts; cross the ends, the best first, and climb from there.
+    """Climb from another start on each of some parts; cross the best end with each other one, and climb from there.
 
-    At last the best end is crossed with what was best at first, because it is no longer the same.
+    A higher end replaces the best one. Last comes the one that was best at first; if it still is, it is crossed with
+    itself, which only tries its moves again.
     """
     n_components, climbs = found.model.n_components, [found]
     for rows in parts:
@@ -200,21 +202,35 @@ def _another_start(rows: Distinct, em: LocalEM, n_components: int, rng: np.rando
 
 def _crossed(rows: Distinct, em: LocalEM, one: Model, other: Model) -> Model | None:
     """`crossed` of em/moves.py, by the core if it can."""
-    target, algebra, ridge = native_target(), em.family.algebra, em.objective.as_ridge()
-    if target is None or algebra is None or ridge is None or not isinstance(em.engine, Runner):
+    target, known = native_target(), _known_to_core(em)
+    if target is None or known is None:
         return crossed(rows, em, one, other)
-    (weights, means, covariances), (other_weights, other_means, other_covariances) = (
-        [np.array(each, order="C") for each in (model.weights, model.means, model.covariances.array)]
-        for model in (one, other)
-    )
-    is_found = target.cross(
-        rows.rows, rows.weight, algebra, weights, means, covariances.reshape(-1), other_weights, other_means,
-        other_covariances.reshape(-1), ridge, (LOST_SHARE, MEAN_ROUNDING, MAX_LOSS, FARTHEST_MEAN),
-        allowed(getattr(em.engine, "n_threads", 1)),
-    )  # fmt: skip
-    if not is_found:
+    algebra, ridge, n_threads = known
+    arrays = _arrays(one)
+    if not target.cross(rows.rows, rows.weight, algebra, *arrays, *_arrays(other), ridge, LIMITS, n_threads):
         return None
-    return Model(weights, means, one.family.covariances(covariances, *means.shape), one.family)
+    return _of_arrays(one, *arrays)
+
+
+def _known_to_core(em: LocalEM) -> tuple[Algebra, Array, int] | None:
+    """Structure, ridge and number of threads, as the core takes them; None if Python must make the moves."""
+    algebra, ridge = em.family.algebra, em.objective.as_ridge()
+    if algebra is None or ridge is None or not isinstance(em.engine, Runner):
+        return None
+    return algebra, ridge, allowed(getattr(em.engine, "n_threads", 1))
+
+
+def _arrays(model: Model) -> tuple[Array, Array, Array]:
+    """Copies of weights, means and all numbers of covariances, which the core may write over."""
+    weights, means, covariances = (
+        np.array(each, order="C") for each in (model.weights, model.means, model.covariances.array)
+    )
+    return weights, means, covariances.reshape(-1)
+
+
+def _of_arrays(like: Model, weights: Array, means: Array, covariances: Array) -> Model:
+    covariances = covariances.reshape(like.covariances.array.shape)
+    return Model(weights, means, like.family.covariances(covariances, *means.shape), like.family)
 
 
 def _part(sample: Distinct, model: Model, wanted: tuple[int, int], rng: np.random.Generator) -> Distinct:
@@ -266,19 +282,19 @@ class _Climb:
 
     @property
     def is_misfit(self) -> bool:
-        """Whether a split promises more than the numbers of a component gain on a few rows by chance.
+        """Whether a split promises `MISFIT` times what the parameters of a component gain on these rows by chance.
 
-        Not where covariances depend on each other: bounds on the gains of splits do not hold there.
+        Not where covariances depend on each other, or may do so: bounds on the gains of splits do not hold there.
         """
-        algebra, model = self._em.family.algebra, self.model
-        if algebra is None or Across.EQUAL in algebra or self.is_done:
+        if not self._moves.is_free or self.is_done:
             return False
+        model = self.model
         by_chance = OVERFIT * model.n_parameters / model.n_components / len(self.rows.rows)
         return self._moves.best_split > MISFIT * by_chance
 
     @property
     def rank(self) -> tuple[int, float]:
-        """The best first: the number of unsound components, and the likelihood."""
+        """The number of unsound components, and less the likelihood: the best climb has the least."""
         return self._n_unsound, -self._state.trace.last
 
     def is_better(self, other: _Climb) -> bool:
@@ -296,7 +312,7 @@ class _Climb:
     def swap(self) -> _Climb:
         """Try random moves, if covariances depend on each other: bounds on the gains of splits do not hold there.
 
-        But where even the first move loses much by its bound, no swap helps.
+        Where even the best move loses much by its bound, no swap is tried.
         """
         if self._em.family.is_shared and not self.is_done:
             self._left, patience = MOST_MOVES * self.model.n_components, _patience_of_swaps(self.model.n_components)
@@ -306,22 +322,19 @@ class _Climb:
 
     def _by_core(self, patience: int, *, swaps: bool) -> bool:
         """Let the core try the moves (cpp/em/climb.cpp), to rounding as `_try`; false if Python must try them."""
-        em, rows, model = self._em, self.rows, self.model
-        target, algebra, ridge = native_target(), em.family.algebra, em.objective.as_ridge()
-        if target is None or algebra is None or ridge is None or not isinstance(em.engine, Runner):
+        rows, model = self.rows, self.model
+        target, known = native_target(), _known_to_core(self._em)
+        if target is None or known is None:
             return False
-        weights, means, covariances = (
-            np.array(each, order="C") for each in (model.weights, model.means, model.covariances.array)
-        )
+        algebra, ridge, n_threads = known
+        arrays = _arrays(model)
         n_moves, reached, n_unsound, place, is_hopeless, has_refused, best_split = target.climb(
-            rows.rows, rows.weight, algebra, weights, means, covariances.reshape(-1), ridge,
-            (LOST_SHARE, MEAN_ROUNDING, MAX_LOSS, FARTHEST_MEAN), self._state.trace.last, self._within.reshape(-1),
+            rows.rows, rows.weight, algebra, *arrays, ridge, LIMITS, self._state.trace.last, self._within.reshape(-1),
             judged_by_core(model.n_components, patience, self._left), swaps, self._draws.numbers, self._draws.place,
-            self._is_unwanted, allowed(getattr(em.engine, "n_threads", 1)),
+            self._is_unwanted, n_threads,
         )  # fmt: skip
         if n_moves > 0:
-            found = model.family.covariances(covariances, *means.shape)
-            self._state = State(Model(weights, means, found, model.family), Trace((reached,), (reached,)))
+            self._state = State(_of_arrays(model, *arrays), Trace((reached,), (reached,)))
             vars(self).pop("_view", None)
         if n_moves >= 0:
             self._n_unsound, self._draws.place = n_unsound, place

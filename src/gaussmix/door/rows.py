@@ -22,12 +22,12 @@ from gaussmix.numerics.rows import (
     LARGEST_WEIGHT,
     MERGED_FROM,
     SMALLEST_SPREAD,
-    UNMERGED,
     bad_cell,
     check_integers,
     extreme_rows,
     in_whole_steps,
     largest_of,
+    merging_error,
     steps_of,
 )
 from gaussmix.sources.array import ArraySource
@@ -285,21 +285,19 @@ def _check_spread(rows: Rows, integers: Mapping[int, NDArray[np.integer[Any]]], 
 def _check_long(source: Source, column: int, low: float, high: float) -> None:
     """Raise ValueError where integers of a column, which lie between two doubles, may have merged in doubles.
 
-    Doubles that all are multiples of twice their distance were not rounded to get there.
+    Only the doubles are known. Integers that were rounded leave odd multiples of the distance of doubles, unless each
+    lies half-way between two of them, which is rare; integers that are such multiples themselves are taken for rounded.
     """
     step = steps_of(low, high)
-    if step and (low == high or source.sum_of(partial(_was_rounded, column=column, step=step))):
-        name, size = column_named(column, source.feature_names), max(abs(low), abs(high))
-        raise ValueError(
-            f"Input X, {name}, holds integers of size {size:.3g} that differ by at most {high - low + step:.0f}: a "
-            f"double can't tell them apart. {UNMERGED}"
-        )
+    if step and (low == high or source.sum_of(partial(_may_be_rounded, column=column, step=step))):
+        name = f"Input X, {column_named(column, source.feature_names)},"
+        raise merging_error(name, low, high, high - low + step)
 
 
-def _was_rounded(leaf: Block, column: int, step: float) -> np.bool_:
-    values = leaf.rows[:, column].astype(np.float64)
-    was_rounded: np.bool_ = (np.fmod(values[~np.isnan(values)], 2 * step) != 0).any()
-    return was_rounded
+def _may_be_rounded(leaf: Block, column: int, step: float) -> np.bool_:
+    values = leaf.rows[:, column]
+    is_odd: np.bool_ = (np.fmod(values[~np.isnan(values)], 2 * step) != 0).any()
+    return is_odd
 
 
 def _integers(X: Any) -> Mapping[int, NDArray[np.integer[Any]]]:

@@ -19,7 +19,6 @@ LARGEST_WEIGHT = 1e150  # of all rows together
 SMALLEST_SPREAD = 1e-152  # a thousandth of its square still has all its digits
 MERGED_SHARE = 1e-8  # of a column's range: rounding integers by less leaves log densities good to about 1e-7
 MERGED_FROM = 2.0**53  # integers of this size may merge in a double
-UNMERGED = "Leave the column out if it only names rows, or subtract a constant from it first."
 
 
 def in_whole_steps(array: AnyArray) -> AnyArray:
@@ -89,20 +88,23 @@ def check_integers(column: str, integers: NDArray[Any]) -> None:
     if integers.dtype.kind not in "iu" or integers.dtype.itemsize < 8 or not integers.size:
         return
     low, high = int(integers.min()), int(integers.max())
-    largest = float(max(abs(low), abs(high)))
-    step = int(np.spacing(largest))
-    if step <= 1 or not step > MERGED_SHARE * (high - low) > 0:
-        return
-    if any((integers[part] % step).any() for part in pieces(integers.shape)):
-        raise ValueError(
-            f"{column} holds integers of size {largest:.3g} that differ by at most {high - low}: a double can't tell "
-            f"them apart. {UNMERGED}"
-        )
+    step = int(steps_of(low, high))
+    if step and low < high and any((integers[part] % step).any() for part in pieces(integers.shape)):
+        raise merging_error(column, low, high, high - low)
+
+
+def merging_error(column: str, low: float, high: float, difference: float) -> ValueError:
+    """The error for integers between two numbers that differ by at most so much, and merge in a double."""
+    return ValueError(
+        f"{column} holds integers of size {max(abs(low), abs(high)):.3g} that differ by at most {difference:.0f}: a "
+        "double can't tell them apart. Leave the column out if it only names rows, or subtract a constant from it "
+        "first."
+    )
 
 
 def steps_of(low: float, high: float) -> float:
-    """The distance of doubles of the size of integers between two doubles; 0 where they may be taken for these."""
-    largest = max(abs(low), abs(high))
+    """The distance of doubles of the size of integers between these; 0 where rounding them to doubles does no harm."""
+    largest = float(max(abs(low), abs(high)))
     if not largest >= MERGED_FROM:
         return 0.0
     step = float(np.spacing(largest))

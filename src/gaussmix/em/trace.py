@@ -85,8 +85,9 @@ class State(NamedTuple):
 
 def joined(before: Trace, end: State) -> State:
     """The end of a run that went on after `before`."""
-    heights = (*before.log_likelihood, *end.trace.log_likelihood), (*before.objective, *end.trace.objective)
-    return end._replace(trace=replace(end.trace, log_likelihood=heights[0], objective=heights[1]))
+    log_likelihood = *before.log_likelihood, *end.trace.log_likelihood
+    objective = *before.objective, *end.trace.objective
+    return end._replace(trace=replace(end.trace, log_likelihood=log_likelihood, objective=objective))
 
 
 def final(states: Iterable[State]) -> State:

@@ -126,13 +126,9 @@ def _moves_of_bound(problem: Problem, plan: Plan) -> BoundMoves | None:
     objective = problem.objective
     if plan.most_components is None or not plan.stopping.max_steps or not isinstance(objective, Variational):
         return None
-
-    def is_unwanted() -> bool:
-        return plan.is_unwanted() or plan.stopping.is_over()
-
     sample = problem.data.sample.without_negligible
     of_fit = problem.source, problem.engine, objective, sample
-    return BoundMoves(*of_fit, plan.most_components, plan.rng, is_unwanted)
+    return BoundMoves(*of_fit, plan.most_components, plan.rng, partial(_is_unwanted, plan))
 
 
 def _settled_on_few_rows(problem: Problem, plan: Plan, moves: BoundMoves, begun: State) -> State:
@@ -292,13 +288,17 @@ def _found(problem: Problem, plan: Plan, start: Start, number: int) -> Model:
 def _moved(
     problem: Problem, plan: Plan, model: Model, partition: Partition, objective: Objective, n_steps: int = 0
 ) -> Model:
-    """The model after the moves of a search, if the start asks for one; EM made some steps before."""
+    """The model after the moves of a search, if the start asks for one; EM made `n_steps` before `model`."""
     if partition.searched is None:
         return model
     of_search = partition.searched, problem.engine, objective, np.random.default_rng(partition.seed)
-    is_unwanted = lambda: plan.is_unwanted() or plan.stopping.is_over()  # noqa: E731
-    alone = split_and_merge(model.without_noise, *of_search, is_unwanted, n_steps)
+    alone = split_and_merge(model.without_noise, *of_search, partial(_is_unwanted, plan), n_steps)
     return alone.beside(model.noise)
+
+
+def _is_unwanted(plan: Plan) -> bool:
+    """Whether moves are to end."""
+    return plan.is_unwanted() or plan.stopping.is_over()
 
 
 def _first_moments(problem: Problem, source: Source, partition: Partition) -> InitialMoments:
@@ -377,7 +377,7 @@ def _settled_on_the_sample(problem: Problem, plan: Plan, drawn: Drawn, objective
     end = _end(problem, plan, sample, start, objective, plan.stopping)
     if partition.searched is None:
         return None if end is None else end.model
-    begun, n_steps = (start, 0) if end is None else (end.model, len(end.trace.objective))
+    begun, n_steps = (start, 0) if end is None else (end.model, end.trace.n_steps)
     found = _moved(problem, plan, begun, partition, objective, n_steps)
     searched = _end(problem, plan, sample, found, objective, close_after_search(plan.stopping))
     if searched is None:

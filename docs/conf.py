@@ -79,13 +79,13 @@ autodoc_mock_imports = ["pyspark"]
 myst_enable_extensions = ["colon_fence", "dollarmath"]
 myst_heading_anchors = 3
 
-# The search: how much the sections of a page count, and how much a word does in `search_words.txt`, in a title and in a
-# text, and if it says little.
+# What counts how much in the search: the sections of pages, by the beginning of their names; a word in
+# `search_words.txt`, in a title and in a text; and the share that is left of a word that says little.
 SEARCH_PAGES = {"guide/": 1.0, "answered/": 0.85, "gallery/": 0.8, "index": 0.8, "reference/": 0.7, "develop/": 0.4}
 IN_WORDS, IN_TITLE, IN_TEXT, WEAK = 6.0, 5.0, 0.3, 0.2
 ENGLISH = SearchEnglish({})
 
-toc_object_entries_show_parents = "hide"  # beside a class is no room for `GaussianMixture.` in each line
+toc_object_entries_show_parents = "hide"  # no room for `GaussianMixture.` in each line
 autodoc_member_order = "bysource"
 autodoc_typehints = "none"  # docstrings say more: shapes and units
 numpydoc_show_class_members = False

@@ -69,7 +69,7 @@ class Page:
         self.lines = head(title, made_by, self.machine)
 
     def say(self, *lines: str) -> None:
-        """Lines after an empty one."""
+        """Add an empty line, and these."""
         self.lines += ["", *lines]
 
     def table(self, names: str, rows: Iterable[Iterable[object]], n_words: int = 1) -> None:
@@ -82,6 +82,7 @@ class Page:
 
     @property
     def text(self) -> str:
+        """The page so far."""
         return "\n".join(self.lines).rstrip() + "\n"
 
     def write(self, report: dict[str, Any] | None = None) -> None:

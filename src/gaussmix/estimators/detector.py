@@ -241,7 +241,15 @@ def _sides(block: Block, excess: Callable[[Block], Array]) -> NDArray[np.int64]:
 
 @dataclass(frozen=True, eq=False)
 class _Excess:
-    """The task of log p(x) less the level that leaves a mass of the distribution of what is observed outside."""
+    """Log p(x) of the observed features, less the level that has exp(`log_mass`) of their distribution below it, nats.
+
+    Parameters
+    ----------
+    log_density : gives log p(x).
+    offset : the level of complete rows.
+    mixture : of all features.
+    log_mass : the log of the mass below a level, nats.
+    """
 
     log_density: Callable[[Block], Array]
     offset: float
@@ -257,7 +265,7 @@ class _Excess:
         return excess
 
     def _level(self, seen: Places) -> float:
-        """Found once for all blocks: that takes as long as thousands of rows."""
+        """The level of some features; it is kept, because to find it takes as long as thousands of rows."""
         key = seen.tobytes()
         if key not in self._levels:
             self._levels[key] = self.mixture.marginal(seen)._level_above(self.log_mass)

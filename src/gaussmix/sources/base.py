@@ -315,12 +315,11 @@ def _drawn(block: Block, fair: float) -> tuple[Block, NDArray[np.bool_]]:
     """The rows of a block that a sample may have, and whether each was drawn (n_drawn,): others are extreme here."""
     weight, drawn = block.row_weight, [np.zeros(0, dtype=np.intp)]
     for part in block.cut():  # for the sake of memory
-        places = are_drawn(hashes(part), part.row_weight, fair).nonzero()[0]
-        drawn.append(places + (part.first_row - block.first_row))
-    places = found = np.concatenate(drawn)
-    if weight is None or weight.any():
-        places = np.union1d(found, extreme_rows(block.rows, weight))
-    return replace(block.taken(places, block.first_row), given=None), np.isin(places, found)
+        drawn.append(are_drawn(hashes(part), part.row_weight, fair).nonzero()[0] + part.first_row - block.first_row)
+    places = np.concatenate(drawn)
+    extreme = extreme_rows(block.rows, weight) if weight is None or weight.any() else places
+    every = np.union1d(places, extreme)
+    return replace(block.taken(every, block.first_row), given=None), np.isin(every, places)
 
 
 def _with_given(block: Block, given: Given) -> Iterable[Block]:

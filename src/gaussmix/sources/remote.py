@@ -87,7 +87,7 @@ def owners(n_threads: Mapping[str, int], n_targets: int) -> list[str] | list[Non
 
 
 def by_few(trees: Sequence[T], node: int) -> list[Sequence[T]]:
-    """The trees that are merged at once, or what stands for them elsewhere; their nodes have so many bytes."""
+    """The trees that are merged at once, or what stands for them elsewhere; a node of them has `node` bytes."""
     few = max(2, min(FAN_IN, LARGEST_MERGE // (FAN_IN * max(node, 1))))
     return [trees[first : first + few] for first in range(0, len(trees), few)]
 

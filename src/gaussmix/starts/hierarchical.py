@@ -62,7 +62,7 @@ class Hierarchy:
 class _Tree:
     """The tree of a sample, for threads that each have another number of components.
 
-    Each has a lock of its own: for one of all samples a forked process would wait for ever.
+    Each has a lock of its own: one of all samples may be held while a process is forked, which then waits for ever.
     """
 
     one_at_a_time: Lock = field(default_factory=Lock)

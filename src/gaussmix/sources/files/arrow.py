@@ -55,7 +55,7 @@ class Columns:
         self.integers: Sequence[int] = [at for at, name in enumerate(self.names) if schema.field(name).type in _LONG]
 
     def about(self, *, may_miss: bool, has_names: bool = True) -> About:
-        """The same as is sent to other processes."""
+        """What other processes need to know of these columns."""
         return About(self.name, self.names, self.weights, self.dtype, 0, may_miss, has_names, self.integers)
 
     @property

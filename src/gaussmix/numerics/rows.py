@@ -97,8 +97,8 @@ def merging_error(column: str, low: float, high: float, difference: float) -> Va
     """The error for integers between two numbers that differ by at most so much, and merge in a double."""
     return ValueError(
         f"{column} holds integers of size {max(abs(low), abs(high)):.3g} that differ by at most {difference:.0f}: a "
-        "double can't tell them apart. Leave the column out if it only names rows, or subtract a constant from it "
-        "first."
+        "double can't tell such integers apart. Leave the column out if it only names rows, or subtract a constant "
+        "from it first."
     )
 
 

@@ -81,7 +81,7 @@ myst_heading_anchors = 3
 
 # What counts how much in the search: the sections of pages, by the beginning of their names; a word in
 # `search_words.txt`, in a title and in a text; and the share that is left of a word that says little.
-SEARCH_PAGES = {"guide/": 1.0, "answered/": 0.85, "gallery/": 0.8, "index": 0.8, "reference/": 0.7, "develop/": 0.4}
+SEARCH_PAGES = {"guide/": 1.0, "answered/": 0.85, "gallery/": 0.8, "index": 0.8, "reference/": 0.7, "": 0.4}
 IN_WORDS, IN_TITLE, IN_TEXT, WEAK = 6.0, 5.0, 0.3, 0.2
 ENGLISH = SearchEnglish({})
 

@@ -8,7 +8,7 @@ Search._performSearch = (query) => {
   const pairs = stems.flatMap((stem, at) => stems.slice(at + 1, at + 3).map((next) => stem + " " + next));
   const sums = new Map();
   for (const stem of [...stems, ...pairs]) {
-    for (const [place, weight] of SECTIONS.stems[stem] || beginning(stem)) sums.set(place, (sums.get(place) || 0) + weight);
+    for (const [place, weight] of known(stem) || beginning(stem)) sums.set(place, (sums.get(place) || 0) + weight);
   }
   const hits = new Map();
   const { docnames, filenames, titles } = Search._index;
@@ -22,6 +22,11 @@ Search._performSearch = (query) => {
   }
   return [...hits.values()].slice(0, 30).reverse(); // the last is shown first
 };
+
+// Objects have names of their own, such as "constructor", which may be words too.
+function known(stem) {
+  return Object.hasOwn(SECTIONS.stems, stem) && SECTIONS.stems[stem];
+}
 
 // For a word that is nowhere, such as one half typed: the words that begin with it.
 function beginning(stem) {

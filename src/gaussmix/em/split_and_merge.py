@@ -75,7 +75,7 @@ def split_and_merge(
 
     Where a split still promises much, the model does not fit the rows, and searches from other starts end elsewhere.
     There the search begins from `CLIMBS` starts and crosses the ends, if that takes no longer than fits do: if EM made
-    `SLOW` steps before `model` (`n_steps`), and all these climbs read no more rows than the next part has.
+    `SLOW` steps before `model` (`n_steps`), and all these climbs read no more rows than the sample has.
     `is_unwanted` is asked before each move whether to stop. Gives the model after the last move that helped, after EM;
     `model` itself if EM from each start freezes a component.
     """
@@ -98,7 +98,7 @@ def split_and_merge(
         return model
     found.swap()
     has_refused = found.has_refused
-    is_affordable = n_steps >= SLOW and CLIMBS * len(rows.rows) <= len(more.rows)
+    is_affordable = n_steps >= SLOW and CLIMBS * len(rows.rows) <= len(sample.rows)
     if is_affordable and found.is_misfit and not is_unwanted():
         few = (_part(sample, model, SEARCHED, rng) for _ in range(1, CLIMBS))
         found = _crossing(found, few, more, em, rng, is_unwanted)

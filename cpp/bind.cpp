@@ -241,6 +241,7 @@ void bind_targets(nb::module_& module) {
     bind_draws(type);
     bind_em(type);
     bind_incomplete(type);
+    bind_starts(type);
     module.def("targets", targets, "The kernels that this processor can run, slowest first.");
     module.def("active", active, "The fastest kernels, or those that GAUSSMIX_ISA names; None where there are none.");
 }

@@ -2,12 +2,14 @@
 #pragma once
 #include <nanobind/nanobind.h>
 
+#include <algorithm>
 #include <functional>
 #include <optional>
 #include <type_traits>
 #include <utility>
 
 #include "arguments.hpp"
+#include "families/volume.hpp"
 #include "spans.hpp"
 
 namespace gaussmix {
@@ -60,10 +62,23 @@ inline std::optional<Result<double>> released(std::optional<NewArray<double>>& a
     return array->release();
 }
 
+inline Result<double> released(const Numbers& numbers) {
+    NewArray<double> out({numbers.size()});
+    std::copy(numbers.begin(), numbers.end(), out.data());
+    return out.release();
+}
+
+inline void check_spread(Index n_components, Index n_candidates, std::size_t n_uniform) {
+    require(n_components > 0 && n_candidates > 0, "n_components or n_candidates is 0");
+    require(n_uniform == static_cast<std::size_t>(1 + (n_components - 1) * n_candidates),
+            "uniform must have 1 + (n_components - 1) n_candidates numbers for each start");
+}
+
 // Methods of one file each.
 void bind_axes(nb::class_<Target>& type);
 void bind_draws(nb::class_<Target>& type);
 void bind_em(nb::class_<Target>& type);
 void bind_incomplete(nb::class_<Target>& type);
+void bind_starts(nb::class_<Target>& type);
 
 }  // namespace gaussmix

@@ -13,9 +13,7 @@
 #include "em/climb.hpp"
 #include "em/columns.hpp"
 #include "em/fit_many.hpp"
-#include "em/kmeans.hpp"
 #include "em/run_em.hpp"
-#include "em/sample.hpp"
 #include "families/update.hpp"
 
 namespace gaussmix {
@@ -41,12 +39,6 @@ Algebra to_algebra(const Letters& letters) {
 
 Limits to_limits(const LimitNumbers& limits) {
     return {std::get<0>(limits), std::get<1>(limits), std::get<2>(limits), std::get<3>(limits)};
-}
-
-void check_spread(Index n_components, Index n_candidates, std::size_t n_uniform) {
-    require(n_components > 0 && n_candidates > 0, "n_components or n_candidates is 0");
-    require(n_uniform == static_cast<std::size_t>(1 + (n_components - 1) * n_candidates),
-            "uniform must have 1 + (n_components - 1) n_candidates numbers for each start");
 }
 
 template <class Array>
@@ -104,12 +96,6 @@ private:
         return static_cast<std::size_t>(task.algebra.size(task.rows.n_features));
     }
 };
-
-Result<double> released(const Numbers& numbers) {
-    NewArray<double> out({numbers.size()});
-    std::copy(numbers.begin(), numbers.end(), out.data());
-    return out.release();
-}
 
 // One after the other.
 Result<double> joined(const std::vector<Numbers>& each) {
@@ -176,57 +162,6 @@ EmResult bound_run_em(const Target& target, const Rows& rows, const RowWeight& r
         return run_em(*target.kernels, task, execution, mixture.view, log_likelihoods, nullptr, &objectives);
     });
     return {released(log_likelihoods), released(objectives), mixture.factors.release(), mixture.log_abs_det.release()};
-}
-
-// Gain, middle, whitening, weights, means, factors.
-using HalvesResult = std::tuple<double, Result<double>, Result<double>, Result<double>, Result<double>, Result<double>>;
-
-HalvesResult bound_halved(const Target& target, const Contiguous<double, 2>& rows, const Contiguous<double, 1>& weight,
-                          bool is_full, const Contiguous<double, 1>& scale, const Maybe<1>& cuts) {
-    const auto n_rows = static_cast<Index>(rows.shape(0)), d = static_cast<Index>(rows.shape(1));
-    require(n_rows > 0 && d > 0 && weight.size() == rows.shape(0), "weight must have shape (n_rows,)");
-    require(scale.size() == rows.shape(1) && (!cuts || cuts->size() == 1 + rows.shape(1)),
-            "scale or cuts do not fit the rows");
-    const GroupView group{n_rows, d, rows.data(), weight.data()};
-    Halves halves;
-    without_gil(1, [&](const Execution& execution) {
-        halves = halved(*target.kernels, group, is_full, scale.data(), cuts ? cuts->data() : nullptr, execution);
-    });
-    const Mixture& mixture = halves.mixture;
-    return {halves.gain,
-            released(halves.middle),
-            released(halves.whitening),
-            released(mixture.weights),
-            released(mixture.means),
-            released(mixture.factors)};
-}
-
-Result<double> bound_gains_of_halves(const Target& target, const Contiguous<double, 2>& rows,
-                                     const Contiguous<double, 1>& middle, const Contiguous<double, 2>& whitening,
-                                     const Contiguous<double, 1>& weights, const Contiguous<double, 2>& means,
-                                     const Contiguous<double, 3>& factors) {
-    const auto n_rows = static_cast<Index>(rows.shape(0)), d = static_cast<Index>(rows.shape(1));
-    const std::size_t n = rows.shape(1);
-    require(n_rows > 0 && d > 0 && middle.size() == n && whitening.size() == n * n && weights.size() == 2 &&
-                means.size() == 2 * n && factors.size() == 2 * n * n,
-            "the halves do not fit the rows");
-    const auto numbers = [](const auto& array) { return Numbers(array.data(), array.data() + array.size()); };
-    Halves halves{0, true, numbers(middle), numbers(whitening), {}};
-    halves.mixture.weights = numbers(weights);
-    halves.mixture.means = numbers(means);
-    halves.mixture.factors = numbers(factors);
-    for (std::size_t k = 0; k < 2; ++k) {
-        Numbers diagonal = room(d), logarithms = room(d);
-        for (std::size_t j = 0; j < n; ++j) diagonal[j] = factors.data()[(k * n + j) * n + j];
-        target.kernels->log(diagonal.data(), d, logarithms.data());
-        halves.mixture.log_abs_det.push_back(sum(logarithms.data(), d));
-    }
-    Numbers found;
-    without_gil(1, [&](const Execution& execution) {
-        found = gains(*target.kernels, halves, rows.data(), n_rows, execution);
-        return !found.empty();
-    });
-    return released(found);
 }
 
 // The mean bound, weights, means, covariances.
@@ -321,6 +256,19 @@ Judgement to_judgement(const Judged& judged) {
 // no move has hope, whether one was refused because it adds an unsound component, and the gain of the best split.
 using ClimbResult = std::tuple<Index, double, Index, Index, bool, bool, double>;
 
+// Rows with weights, and the algebra of a mixture that is searched.
+EmView view_searched(const Rows& rows, const RowWeight& row_weight, const Letters& letters,
+                     const Writable<double, 1>& weights, const Contiguous<double, 1>& ridge,
+                     const LimitNumbers& limits) {
+    EmView task = view_em(rows, row_weight, letters, weights, ridge, limits);
+    const RowsView& view = task.rows;
+    require(!view.is_float32 && view.row_stride == view.n_features && view.column_stride == 1,
+            "rows must be float64, in C order");
+    require(row_weight && task.row_weight.stride == 1, "row_weight must have shape (n_rows,), in C order");
+    task.total_weight = sum_in_pairs(task.row_weight.data, view.n_rows);
+    return task;
+}
+
 ClimbResult bound_climb(const Target& target, const Rows& rows, const RowWeight& row_weight, const Letters& letters,
                         const Writable<double, 1>& weights, const Writable<double, 2>& means,
                         const Writable<double, 1>& covariances, const Contiguous<double, 1>& ridge,
@@ -328,14 +276,9 @@ ClimbResult bound_climb(const Target& target, const Rows& rows, const RowWeight&
                         const Judged& judged, bool has_swaps, const Contiguous<double, 1>& uniform, Index cursor,
                         const nb::typed<nb::callable, bool()>& is_unwanted, int n_threads) {
     ClimbView task{};
-    task.em = view_em(rows, row_weight, letters, weights, ridge, limits);
-    const RowsView& view = task.em.rows;
-    require(!view.is_float32 && view.row_stride == view.n_features && view.column_stride == 1,
-            "rows must be float64, in C order");
-    require(row_weight && task.em.row_weight.stride == 1, "row_weight must have shape (n_rows,), in C order");
-    task.em.total_weight = sum_in_pairs(task.em.row_weight.data, view.n_rows);
+    task.em = view_searched(rows, row_weight, letters, weights, ridge, limits);
     task.judgement = to_judgement(judged);
-    const Index d = view.n_features;
+    const Index d = task.em.rows.n_features;
     require(static_cast<Index>(within.size()) == (task.em.algebra.second() == Second::full ? d * d : d),
             "within must have a number for each feature, or for each pair of features");
     task.within = within.data();
@@ -365,12 +308,11 @@ bool bound_cross(const Target& target, const Rows& rows, const RowWeight& row_we
                  const Writable<double, 1>& covariances, const Writable<double, 1>& other_weights,
                  const Writable<double, 2>& other_means, const Writable<double, 1>& other_covariances,
                  const Contiguous<double, 1>& ridge, const LimitNumbers& limits, int n_threads) {
-    EmView task = view_em(rows, row_weight, letters, weights, ridge, limits);
-    require(!task.rows.is_float32 && task.rows.row_stride == task.rows.n_features && task.rows.column_stride == 1,
-            "rows must be float64, in C order");
-    require(row_weight && task.row_weight.stride == 1, "row_weight must have shape (n_rows,), in C order");
+    const EmView task = view_searched(rows, row_weight, letters, weights, ridge, limits);
+    const Algebra& algebra = task.algebra;
+    require(algebra.volume != Across::equal && algebra.shape != Across::equal && algebra.orientation != Across::equal,
+            "components must have covariances of their own");
     require(other_weights.size() == weights.size(), "mixtures must have as many components");
-    task.total_weight = sum_in_pairs(task.row_weight.data, task.rows.n_rows);
     const Written mixture(task, weights, means, covariances);
     const Written other(task, other_weights, other_means, other_covariances);
     bool is_found = false;
@@ -378,80 +320,6 @@ bool bound_cross(const Target& target, const Rows& rows, const RowWeight& row_we
         return cross(*target.kernels, task, execution, other.view, mixture.view, is_found);
     });
     return is_found;
-}
-
-// Distinct rows, their weights, and the rank of each row.
-using DistinctResult = std::tuple<Result<double>, Result<double>, Result<std::int64_t>>;
-
-DistinctResult bound_distinct_rows(const Target&, const Rows& rows, const RowWeight& row_weight) {
-    const RowsView view = view_rows(rows, {});
-    const RowWeightView weight = view_row_weight(row_weight, view.n_rows);
-    DistinctRows found;
-    without_gil(
-        1, [&](const Execution& execution) { found = distinct_rows(view, weight, execution.interrupt.listener()); });
-    const std::size_t n_rows = found.places.size();
-    NewArray<double> distinct({n_rows, static_cast<std::size_t>(view.n_features)});
-    NewArray<double> weights({n_rows});
-    NewArray<std::int64_t> rank({found.rank.size()});
-    without_gil(1, [&](const Execution& execution) {
-        copy_rows(view, found.places, execution.interrupt.listener(), distinct.data());
-    });
-    std::copy(found.weight.begin(), found.weight.end(), weights.data());
-    std::copy(found.rank.begin(), found.rank.end(), rank.data());
-    return {distinct.release(), weights.release(), rank.release()};
-}
-
-Result<double> bound_trimmed_variances(const Target&, const Contiguous<double, 2>& rows,
-                                       const Contiguous<double, 1>& weight, double dropped) {
-    require(weight.size() == rows.shape(0), "weight must have shape (n_rows,)");
-    const auto n_rows = static_cast<Index>(rows.shape(0)), n_features = static_cast<Index>(rows.shape(1));
-    require(dropped >= 0, "dropped must be at least 0");
-    NewArray<double> out({rows.shape(1)});
-    without_gil(1, [&](const Execution& execution) {
-        trimmed_variances(rows.data(), weight.data(), n_rows, n_features, dropped, execution.interrupt.listener(),
-                          out.data());
-    });
-    return out.release();
-}
-
-Result<std::int64_t> bound_spread_centres(const Target& target, const Rows& rows,
-                                          const Contiguous<double, 1>& row_weight, Index n_components,
-                                          Index n_candidates, const Contiguous<double, 1>& uniform) {
-    SpreadView task{};
-    task.rows = view_rows(rows, {});
-    require(!task.rows.is_float32, "rows must be float64");
-    require(row_weight.size() == static_cast<std::size_t>(task.rows.n_rows) && row_weight.size() > 0,
-            "row_weight must have shape (n_rows,)");
-    check_spread(n_components, n_candidates, uniform.size());
-    task.row_weight = row_weight.data();
-    task.n_components = n_components;
-    task.n_candidates = n_candidates;
-    task.uniform = uniform.data();
-    std::vector<Index> places(static_cast<std::size_t>(n_components));
-    constexpr int kThreads = 1;  // more are hardly faster
-    without_gil(kThreads, [&](const Execution& execution) {
-        return spread_centres(*target.kernels, task, execution, places.data());
-    });
-    NewArray<std::int64_t> out({places.size()});
-    std::copy(places.begin(), places.end(), out.data());
-    return out.release();
-}
-
-Index bound_move_centres(const Target& target, const Rows& rows, const RowWeight& row_weight,
-                         const Writable<double, 2>& centres, double settled, Index max_passes, int n_threads) {
-    CentresView task{};
-    task.rows = view_rows(rows, {});
-    task.row_weight = view_row_weight(row_weight, task.rows.n_rows);
-    require(centres.shape(0) > 0 && static_cast<Index>(centres.shape(1)) == task.rows.n_features,
-            "centres must have shape (n_components, n_features)");
-    task.n_components = static_cast<Index>(centres.shape(0));
-    task.settled = settled;
-    task.max_passes = max_passes;
-    task.centres = centres.data();
-    Index n_left = 0;
-    without_gil(n_threads,
-                [&](const Execution& execution) { return move_centres(*target.kernels, task, execution, n_left); });
-    return n_left;
 }
 
 using Integers = Contiguous<std::int64_t, 1>;
@@ -652,10 +520,6 @@ void bind_em(nb::class_<Target>& type) {
              "means"_a, "covariances"_a, "ridge"_a, "limits"_a, "tolerance"_a, "max_steps"_a, "seconds"_a, "gain"_a,
              "most"_a, "uniform"_a, "belief"_a, "n_threads"_a,
              "Raise the bound of a column by moves and EM: (bound, weights, means, covariances).")
-        .def("halved", bound_halved, "rows"_a, "weight"_a, "is_full"_a, "scale"_a, "cuts"_a.none(),
-             "Split rows into halves by EM from two cuts: (gain, middle, whitening, weights, means, factors).")
-        .def("gains_of_halves", bound_gains_of_halves, "rows"_a, "middle"_a, "whitening"_a, "weights"_a, "means"_a,
-             "factors"_a, "Gain of log density by halves for each row.")
         .def("gammas", bound_gammas, "numbers"_a,
              "Logarithm of the gamma function of each positive number, and its derivative.")
         .def("climb", bound_climb, "rows"_a, "row_weight"_a, "algebra"_a, "weights"_a.noconvert(),
@@ -667,15 +531,6 @@ void bind_em(nb::class_<Target>& type) {
              "means"_a.noconvert(), "covariances"_a.noconvert(), "other_weights"_a.noconvert(),
              "other_means"_a.noconvert(), "other_covariances"_a.noconvert(), "ridge"_a, "limits"_a, "n_threads"_a,
              "Write the best components of two mixtures over the first: whether they have an M-step.")
-        .def("distinct_rows", bound_distinct_rows, "rows"_a.noconvert(), "row_weight"_a.noconvert().none(),
-             "Distinct rows in lexicographic order: (rows, weight, rank).")
-        .def("trimmed_variances", bound_trimmed_variances, "rows"_a, "weight"_a, "dropped"_a,
-             "Variances of columns without some weight at each end.")
-        .def("spread_centres", bound_spread_centres, "rows"_a.noconvert(), "row_weight"_a, "n_components"_a,
-             "n_candidates"_a, "uniform"_a, "Places of rows far from each other, as greedy k-means++ draws them.")
-        .def("move_centres", bound_move_centres, "rows"_a.noconvert(), "row_weight"_a.noconvert().none(),
-             "centres"_a.noconvert(), "settled"_a, "max_passes"_a, "n_threads"_a,
-             "Move centres by k-means, where they lie, until a limit or an empty centre: the number of passes left.")
         .def("fit_many", bound_fit_many, "rows"_a.noconvert(), "row_weight"_a.noconvert().none(), "ranges"_a,
              "first_weight"_a.none(), "weights"_a, "algebra"_a, "n_components"_a, "centres"_a.none(), "given"_a.none(),
              "n_candidates"_a, "uniform"_a.none(), "kmeans"_a, "ridge"_a.none(), "automatic"_a, "smallest_spread"_a,

@@ -245,36 +245,6 @@ class Target:
         Raise the bound of a column by moves and EM: (bound, weights, means, covariances).
         """
 
-    def halved(
-        self,
-        rows: numpy.typing.NDArray[numpy.float64],
-        weight: numpy.typing.NDArray[numpy.float64],
-        is_full: bool,
-        scale: numpy.typing.NDArray[numpy.float64],
-        cuts: numpy.typing.NDArray[numpy.float64] | None,
-    ) -> tuple[
-        float,
-        numpy.typing.NDArray[numpy.float64],
-        numpy.typing.NDArray[numpy.float64],
-        numpy.typing.NDArray[numpy.float64],
-        numpy.typing.NDArray[numpy.float64],
-        numpy.typing.NDArray[numpy.float64],
-    ]:
-        """
-        Split rows into halves by EM from two cuts: (gain, middle, whitening, weights, means, factors).
-        """
-
-    def gains_of_halves(
-        self,
-        rows: numpy.typing.NDArray[numpy.float64],
-        middle: numpy.typing.NDArray[numpy.float64],
-        whitening: numpy.typing.NDArray[numpy.float64],
-        weights: numpy.typing.NDArray[numpy.float64],
-        means: numpy.typing.NDArray[numpy.float64],
-        factors: numpy.typing.NDArray[numpy.float64],
-    ) -> numpy.typing.NDArray[numpy.float64]:
-        """Gain of log density by halves for each row."""
-
     def gammas(
         self, numbers: numpy.typing.NDArray[numpy.float64]
     ) -> tuple[numpy.typing.NDArray[numpy.float64], numpy.typing.NDArray[numpy.float64]]:
@@ -330,43 +300,6 @@ class Target:
     ) -> bool:
         """
         Write the best components of two mixtures over the first: whether they have an M-step.
-        """
-
-    def distinct_rows(
-        self,
-        rows: numpy.typing.NDArray[numpy.float64] | numpy.typing.NDArray[numpy.float32],
-        row_weight: numpy.typing.NDArray[numpy.float64] | None,
-    ) -> tuple[
-        numpy.typing.NDArray[numpy.float64], numpy.typing.NDArray[numpy.float64], numpy.typing.NDArray[numpy.int64]
-    ]:
-        """Distinct rows in lexicographic order: (rows, weight, rank)."""
-
-    def trimmed_variances(
-        self, rows: numpy.typing.NDArray[numpy.float64], weight: numpy.typing.NDArray[numpy.float64], dropped: float
-    ) -> numpy.typing.NDArray[numpy.float64]:
-        """Variances of columns without some weight at each end."""
-
-    def spread_centres(
-        self,
-        rows: numpy.typing.NDArray[numpy.float64] | numpy.typing.NDArray[numpy.float32],
-        row_weight: numpy.typing.NDArray[numpy.float64],
-        n_components: int,
-        n_candidates: int,
-        uniform: numpy.typing.NDArray[numpy.float64],
-    ) -> numpy.typing.NDArray[numpy.int64]:
-        """Places of rows far from each other, as greedy k-means++ draws them."""
-
-    def move_centres(
-        self,
-        rows: numpy.typing.NDArray[numpy.float64] | numpy.typing.NDArray[numpy.float32],
-        row_weight: numpy.typing.NDArray[numpy.float64] | None,
-        centres: numpy.typing.NDArray[numpy.float64],
-        settled: float,
-        max_passes: int,
-        n_threads: int,
-    ) -> int:
-        """
-        Move centres by k-means, where they lie, until a limit or an empty centre: the number of passes left.
         """
 
     def fit_many(
@@ -507,6 +440,73 @@ class Target:
         n_threads: int,
     ) -> tuple[numpy.typing.NDArray[numpy.float64], numpy.typing.NDArray[numpy.float64]]:
         """Means and covariances of the true rows, given what is seen of them."""
+
+    def distinct_rows(
+        self,
+        rows: numpy.typing.NDArray[numpy.float64] | numpy.typing.NDArray[numpy.float32],
+        row_weight: numpy.typing.NDArray[numpy.float64] | None,
+    ) -> tuple[
+        numpy.typing.NDArray[numpy.float64], numpy.typing.NDArray[numpy.float64], numpy.typing.NDArray[numpy.int64]
+    ]:
+        """Distinct rows in lexicographic order: (rows, weight, rank)."""
+
+    def trimmed_variances(
+        self, rows: numpy.typing.NDArray[numpy.float64], weight: numpy.typing.NDArray[numpy.float64], dropped: float
+    ) -> numpy.typing.NDArray[numpy.float64]:
+        """Variances of columns without some weight at each end."""
+
+    def spread_centres(
+        self,
+        rows: numpy.typing.NDArray[numpy.float64] | numpy.typing.NDArray[numpy.float32],
+        row_weight: numpy.typing.NDArray[numpy.float64],
+        n_components: int,
+        n_candidates: int,
+        uniform: numpy.typing.NDArray[numpy.float64],
+    ) -> numpy.typing.NDArray[numpy.int64]:
+        """Places of rows far from each other, as greedy k-means++ draws them."""
+
+    def move_centres(
+        self,
+        rows: numpy.typing.NDArray[numpy.float64] | numpy.typing.NDArray[numpy.float32],
+        row_weight: numpy.typing.NDArray[numpy.float64] | None,
+        centres: numpy.typing.NDArray[numpy.float64],
+        settled: float,
+        max_passes: int,
+        n_threads: int,
+    ) -> int:
+        """
+        Move centres by k-means, where they lie, until a limit or an empty centre: the number of passes left.
+        """
+
+    def halved(
+        self,
+        rows: numpy.typing.NDArray[numpy.float64],
+        weight: numpy.typing.NDArray[numpy.float64],
+        is_full: bool,
+        scale: numpy.typing.NDArray[numpy.float64],
+        cuts: numpy.typing.NDArray[numpy.float64] | None,
+    ) -> tuple[
+        float,
+        numpy.typing.NDArray[numpy.float64],
+        numpy.typing.NDArray[numpy.float64],
+        numpy.typing.NDArray[numpy.float64],
+        numpy.typing.NDArray[numpy.float64],
+        numpy.typing.NDArray[numpy.float64],
+    ]:
+        """
+        Split rows into halves by EM from two cuts: (gain, middle, whitening, weights, means, factors).
+        """
+
+    def gains_of_halves(
+        self,
+        rows: numpy.typing.NDArray[numpy.float64],
+        middle: numpy.typing.NDArray[numpy.float64],
+        whitening: numpy.typing.NDArray[numpy.float64],
+        weights: numpy.typing.NDArray[numpy.float64],
+        means: numpy.typing.NDArray[numpy.float64],
+        factors: numpy.typing.NDArray[numpy.float64],
+    ) -> numpy.typing.NDArray[numpy.float64]:
+        """Gain of log density by halves for each row."""
 
 def targets() -> list[Target]:
     """The kernels that this processor can run, slowest first."""

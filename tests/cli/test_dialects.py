@@ -23,30 +23,19 @@ def assert_is_rows(found, names):
     np.testing.assert_allclose(found["chosen"]["means"], [np.mean(ROWS, axis=0)])
 
 
+def named_rows(header, sep):
+    """As R writes rows with their names."""
+    return header + "\n" + "".join(f'"{1 + at}"{sep}{x}{sep}{y}\n' for at, (x, y) in enumerate(ROWS))
+
+
 TEXTS = {
     "savetxt": ("".join("{:.18e} {:.18e}\n".format(*row) for row in ROWS), ["x1", "x2"], []),
     "savetxt with a header": ("# a b\n" + "".join("{:.18e} {:.18e}\n".format(*row) for row in ROWS), ["a", "b"], []),
     "aligned": ("  a    b \n" + "".join("{:10.3f}\t{:9.3f}  \r\n".format(*row) for row in ROWS), ["a", "b"], []),
-    "write.table": (
-        '"a" "b"\n' + "".join(f'"{1 + at}" {x} {y}\n' for at, (x, y) in enumerate(ROWS)),
-        ["a", "b"],
-        [],
-    ),
-    "write.table with tabs": (
-        '"a"\t"b"\n' + "".join(f'"{1 + at}"\t{x}\t{y}\n' for at, (x, y) in enumerate(ROWS)),
-        ["a", "b"],
-        [],
-    ),
-    "write.table with commas": (
-        '"a","b"\n' + "".join(f'"{1 + at}",{x},{y}\n' for at, (x, y) in enumerate(ROWS)),
-        ["a", "b"],
-        [],
-    ),
-    "write.csv": (
-        '"","a","b"\n' + "".join(f'"{1 + at}",{x},{y}\n' for at, (x, y) in enumerate(ROWS)),
-        ["a", "b"],
-        [],
-    ),
+    "write.table": (named_rows('"a" "b"', " "), ["a", "b"], []),
+    "write.table with tabs": (named_rows('"a"\t"b"', "\t"), ["a", "b"], []),
+    "write.table with commas": (named_rows('"a","b"', ","), ["a", "b"], []),
+    "write.csv": (named_rows('"","a","b"', ","), ["a", "b"], []),
     "Excel's first line": ("sep=;\r\na;b\r\n" + "".join(f"{x};{y}\r\n" for x, y in ROWS), ["a", "b"], []),
     "Excel's first line without names": ("\nSEP=|\n" + "".join(f"{x}|{y}\n" for x, y in ROWS), ["x1", "x2"], []),
     "an unusual delimiter": ("a:b\n" + "".join(f"{x}:{y}\n" for x, y in ROWS), ["a", "b"], ["--delimiter", ":"]),

@@ -154,3 +154,9 @@ def test_mixtures_whose_components_would_collapse_are_not_crossed(target, rng):
 def test_wrong_arguments_of_a_crossing(target, changes, rng):
     with pytest.raises(ValueError, match=r"must|needs"):
         target.cross(**pair(rng, **changes))
+
+
+@pytest.mark.parametrize("name", ["tied", "EEV", "VVE", "VEI"])
+def test_mixtures_whose_covariances_depend_on_each_other_are_not_crossed(target, name, rng):
+    with pytest.raises(ValueError, match="covariances of their own"):
+        target.cross(**pair(rng, name))

@@ -1,0 +1,164 @@
+// Rows before EM as Python calls it: distinct ones, centres and halves of them.
+#include <nanobind/nanobind.h>
+#include <nanobind/stl/optional.h>
+#include <nanobind/stl/tuple.h>
+#include <nanobind/stl/variant.h>
+
+#include <algorithm>
+#include <tuple>
+#include <vector>
+
+#include "bind.hpp"
+#include "em/halves.hpp"
+#include "em/kmeans.hpp"
+#include "em/sample.hpp"
+
+namespace gaussmix {
+
+namespace {
+
+// Distinct rows, their weights, and the rank of each row.
+using DistinctResult = std::tuple<Result<double>, Result<double>, Result<std::int64_t>>;
+
+DistinctResult bound_distinct_rows(const Target&, const Rows& rows, const RowWeight& row_weight) {
+    const RowsView view = view_rows(rows, {});
+    const RowWeightView weight = view_row_weight(row_weight, view.n_rows);
+    DistinctRows found;
+    without_gil(
+        1, [&](const Execution& execution) { found = distinct_rows(view, weight, execution.interrupt.listener()); });
+    const std::size_t n_rows = found.places.size();
+    NewArray<double> distinct({n_rows, static_cast<std::size_t>(view.n_features)});
+    NewArray<double> weights({n_rows});
+    NewArray<std::int64_t> rank({found.rank.size()});
+    without_gil(1, [&](const Execution& execution) {
+        copy_rows(view, found.places, execution.interrupt.listener(), distinct.data());
+    });
+    std::copy(found.weight.begin(), found.weight.end(), weights.data());
+    std::copy(found.rank.begin(), found.rank.end(), rank.data());
+    return {distinct.release(), weights.release(), rank.release()};
+}
+
+Result<double> bound_trimmed_variances(const Target&, const Contiguous<double, 2>& rows,
+                                       const Contiguous<double, 1>& weight, double dropped) {
+    require(weight.size() == rows.shape(0), "weight must have shape (n_rows,)");
+    const auto n_rows = static_cast<Index>(rows.shape(0)), n_features = static_cast<Index>(rows.shape(1));
+    require(dropped >= 0, "dropped must be at least 0");
+    NewArray<double> out({rows.shape(1)});
+    without_gil(1, [&](const Execution& execution) {
+        trimmed_variances(rows.data(), weight.data(), n_rows, n_features, dropped, execution.interrupt.listener(),
+                          out.data());
+    });
+    return out.release();
+}
+
+Result<std::int64_t> bound_spread_centres(const Target& target, const Rows& rows,
+                                          const Contiguous<double, 1>& row_weight, Index n_components,
+                                          Index n_candidates, const Contiguous<double, 1>& uniform) {
+    SpreadView task{};
+    task.rows = view_rows(rows, {});
+    require(!task.rows.is_float32, "rows must be float64");
+    require(row_weight.size() == static_cast<std::size_t>(task.rows.n_rows) && row_weight.size() > 0,
+            "row_weight must have shape (n_rows,)");
+    check_spread(n_components, n_candidates, uniform.size());
+    task.row_weight = row_weight.data();
+    task.n_components = n_components;
+    task.n_candidates = n_candidates;
+    task.uniform = uniform.data();
+    std::vector<Index> places(static_cast<std::size_t>(n_components));
+    constexpr int kThreads = 1;  // more are hardly faster
+    without_gil(kThreads, [&](const Execution& execution) {
+        return spread_centres(*target.kernels, task, execution, places.data());
+    });
+    NewArray<std::int64_t> out({places.size()});
+    std::copy(places.begin(), places.end(), out.data());
+    return out.release();
+}
+
+Index bound_move_centres(const Target& target, const Rows& rows, const RowWeight& row_weight,
+                         const Writable<double, 2>& centres, double settled, Index max_passes, int n_threads) {
+    CentresView task{};
+    task.rows = view_rows(rows, {});
+    task.row_weight = view_row_weight(row_weight, task.rows.n_rows);
+    require(centres.shape(0) > 0 && static_cast<Index>(centres.shape(1)) == task.rows.n_features,
+            "centres must have shape (n_components, n_features)");
+    task.n_components = static_cast<Index>(centres.shape(0));
+    task.settled = settled;
+    task.max_passes = max_passes;
+    task.centres = centres.data();
+    Index n_left = 0;
+    without_gil(n_threads,
+                [&](const Execution& execution) { return move_centres(*target.kernels, task, execution, n_left); });
+    return n_left;
+}
+
+// Gain, middle, whitening, weights, means, factors.
+using HalvesResult = std::tuple<double, Result<double>, Result<double>, Result<double>, Result<double>, Result<double>>;
+
+HalvesResult bound_halved(const Target& target, const Contiguous<double, 2>& rows, const Contiguous<double, 1>& weight,
+                          bool is_full, const Contiguous<double, 1>& scale, const Maybe<1>& cuts) {
+    const auto n_rows = static_cast<Index>(rows.shape(0)), d = static_cast<Index>(rows.shape(1));
+    require(n_rows > 0 && d > 0 && weight.size() == rows.shape(0), "weight must have shape (n_rows,)");
+    require(scale.size() == rows.shape(1) && (!cuts || cuts->size() == 1 + rows.shape(1)),
+            "scale or cuts do not fit the rows");
+    const GroupView group{n_rows, d, rows.data(), weight.data()};
+    Halves halves;
+    without_gil(1, [&](const Execution& execution) {
+        halves = halved(*target.kernels, group, is_full, scale.data(), cuts ? cuts->data() : nullptr, execution);
+    });
+    const Mixture& mixture = halves.mixture;
+    return {halves.gain,
+            released(halves.middle),
+            released(halves.whitening),
+            released(mixture.weights),
+            released(mixture.means),
+            released(mixture.factors)};
+}
+
+Result<double> bound_gains_of_halves(const Target& target, const Contiguous<double, 2>& rows,
+                                     const Contiguous<double, 1>& middle, const Contiguous<double, 2>& whitening,
+                                     const Contiguous<double, 1>& weights, const Contiguous<double, 2>& means,
+                                     const Contiguous<double, 3>& factors) {
+    const auto n_rows = static_cast<Index>(rows.shape(0)), d = static_cast<Index>(rows.shape(1));
+    const std::size_t n = rows.shape(1);
+    require(n_rows > 0 && d > 0 && middle.size() == n && whitening.size() == n * n && weights.size() == 2 &&
+                means.size() == 2 * n && factors.size() == 2 * n * n,
+            "the halves do not fit the rows");
+    const auto numbers = [](const auto& array) { return Numbers(array.data(), array.data() + array.size()); };
+    Halves halves{0, true, numbers(middle), numbers(whitening), {}};
+    halves.mixture.weights = numbers(weights);
+    halves.mixture.means = numbers(means);
+    halves.mixture.factors = numbers(factors);
+    for (std::size_t k = 0; k < 2; ++k) {
+        Numbers diagonal = room(d), logarithms = room(d);
+        for (std::size_t j = 0; j < n; ++j) diagonal[j] = factors.data()[(k * n + j) * n + j];
+        target.kernels->log(diagonal.data(), d, logarithms.data());
+        halves.mixture.log_abs_det.push_back(sum(logarithms.data(), d));
+    }
+    Numbers found;
+    without_gil(1, [&](const Execution& execution) {
+        found = gains(*target.kernels, halves, rows.data(), n_rows, execution);
+        return !found.empty();
+    });
+    return released(found);
+}
+
+}  // namespace
+
+void bind_starts(nb::class_<Target>& type) {
+    using namespace nb::literals;
+    type.def("distinct_rows", bound_distinct_rows, "rows"_a.noconvert(), "row_weight"_a.noconvert().none(),
+             "Distinct rows in lexicographic order: (rows, weight, rank).")
+        .def("trimmed_variances", bound_trimmed_variances, "rows"_a, "weight"_a, "dropped"_a,
+             "Variances of columns without some weight at each end.")
+        .def("spread_centres", bound_spread_centres, "rows"_a.noconvert(), "row_weight"_a, "n_components"_a,
+             "n_candidates"_a, "uniform"_a, "Places of rows far from each other, as greedy k-means++ draws them.")
+        .def("move_centres", bound_move_centres, "rows"_a.noconvert(), "row_weight"_a.noconvert().none(),
+             "centres"_a.noconvert(), "settled"_a, "max_passes"_a, "n_threads"_a,
+             "Move centres by k-means, where they lie, until a limit or an empty centre: the number of passes left.")
+        .def("halved", bound_halved, "rows"_a, "weight"_a, "is_full"_a, "scale"_a, "cuts"_a.none(),
+             "Split rows into halves by EM from two cuts: (gain, middle, whitening, weights, means, factors).")
+        .def("gains_of_halves", bound_gains_of_halves, "rows"_a, "middle"_a, "whitening"_a, "weights"_a, "means"_a,
+             "factors"_a, "Gain of log density by halves for each row.");
+}
+
+}  // namespace gaussmix

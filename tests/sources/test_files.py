@@ -442,6 +442,9 @@ class TestColumns:
         )
         with pytest.raises(ValueError, match=sentence):
             GaussianMixture().fit(path)
+        if suffix[-3:] != "npy":
+            with pytest.raises(ValueError, match=sentence):
+                GaussianMixture(4).fit(path, labels="x1")
 
     @pytest.mark.filterwarnings("ignore:Best performing", "ignore:.* is slow to read")
     @pytest.mark.parametrize("suffix", ["csv", "parquet"])

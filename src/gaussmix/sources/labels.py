@@ -31,6 +31,7 @@ def labelled(source: Source, place: int, values: Array, numbers: NDArray[np.int3
     twin = source.changed(change, source.n_rows, kept)
     names = source.feature_names
     twin.feature_names = None if names is None else tuple(names[each] for each in kept)
+    twin.integers = [at for at, each in enumerate(kept) if each in source.integers]
     return twin
 
 

@@ -67,7 +67,7 @@ inline void add_log_prior(const GroupView& group, Index n_components, Vec (&best
 
 // All of W is one panel: one loop over the components, no call and no elimination within it.
 template <int D>
-void one_panel(const DensityView& p, const GroupView& group, Vec (&best)[kGroupVectors]) {
+void one_panel(const DensityView& p, const GroupView& group, Prefetch& next_rows, Vec (&best)[kGroupVectors]) {
     const Real* mean = p.means();
     const Real* shift = p.shifts();
     const Real* factor = p.factors();
@@ -75,6 +75,7 @@ void one_panel(const DensityView& p, const GroupView& group, Vec (&best)[kGroupV
     Vec top[kGroupVectors];
     GAUSSMIX_UNROLL for (int v = 0; v < kGroupVectors; ++v) top[v] = best[v];
     for (Index k = 0; k < p.shape.n_components; ++k, out += kGroupRows) {
+        next_rows.fetch_share();
         Vec squares[kGroupVectors] = {Vec::zero(), Vec::zero(), Vec::zero()};
         const panels::Panel<panels::Leaves::squares> panel{nullptr, 0, group.rows, mean, shift, factor, nullptr};
         panels::whiten_panel<D>(panel, squares);
@@ -224,8 +225,7 @@ inline void log_densities(const DensityView& p, const GroupView& group, Prefetch
         panels::whiten(group.rows, p.factors(), d, group.differences);
         flat_densities<flat::Scale::none>(p, group, group.differences, next_rows, best);
     } else {
-        next_rows.fetch_all();
-        with_constant(d, [&](auto n_features) { one_panel<decltype(n_features)::value>(p, group, best); });
+        with_constant(d, [&](auto n_features) { one_panel<decltype(n_features)::value>(p, group, next_rows, best); });
     }
     if (group.prior != nullptr) add_log_prior(group, p.shape.n_components, best);
     group.poll->is_cancelled(kGroupRows * (p.shape.n_components + (p.shape.is_shared ? d / 2 : 0)) * d);

@@ -50,6 +50,7 @@ template <int R, int first, int kHeight, Leaves kLeaves>
 GAUSSMIX_INLINE void whiten_rows(const Panel<kLeaves>& p, int h, Vec (&squares)[kGroupVectors]) {
     const int lane = h * kPartLanes;
     constexpr bool kHasMean = kLeaves != Leaves::whitened;
+    asm("" : "+m"(squares));  // in memory until the end: in registers, they push three z of a panel of 8 to the stack
     Part z[kHeight][kGroupVectors];
     GAUSSMIX_UNROLL for (int r = 0; r < kHeight; ++r) {
         GAUSSMIX_UNROLL for (int v = 0; v < kGroupVectors; ++v) {

@@ -64,6 +64,8 @@ def blocks(page: str) -> list[tuple[str, str]]:
         "docs/answered/starts.md",
         "docs/answered/fitted.md",
         "docs/answered/not-yet.md",
+        "docs/reference/estimator.md",
+        "docs/reference/mixture.md",
     ],
 )
 def test_python_runs_and_prints_what_stands_below_it(page: str, monkeypatch: pytest.MonkeyPatch) -> None:

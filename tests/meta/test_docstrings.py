@@ -153,6 +153,15 @@ def test_the_reference_lists_every_public_class_and_method() -> None:
     assert sorted(f"{cls.__name__}.{name}" for cls, name in methods if name not in listed[cls]) == []
 
 
+@pytest.mark.parametrize(("page", "name"), [("estimator", "GaussianMixture"), ("mixture", "Mixture")])
+def test_the_table_of_methods_lists_each_once(page: str, name: str) -> None:
+    cls, text = getattr(gaussmix, name), (REFERENCE / f"{page}.md").read_text(encoding="utf-8")
+    methods = {each for each in in_the_reference()[cls] if each[:1] != "_" and callable(getattr(cls, each, None))}
+    table = re.findall(rf"^   ~{name}\.(\w+)$", text, re.MULTILINE)
+    assert len(table) == len(set(table))
+    assert methods - set(table) == set()
+
+
 def test_the_two_main_classes_have_examples() -> None:
     finder = doctest.DocTestFinder(recurse=False, exclude_empty=True)
     for cls in (gaussmix.GaussianMixture, gaussmix.Mixture):

@@ -31,13 +31,14 @@ filled = {name: imputer.fit_transform(holed) for name, imputer in imputers.items
 # %%
 # A perfect imputer would put every point on the line.
 
-figure, axes = plt.subplots(1, 4, figsize=(12, 3.5), sharex=True, sharey=True, layout="constrained")
-for ax, (name, values) in zip(axes, filled.items(), strict=True):
+figure, axes = plt.subplots(2, 2, figsize=(8, 7), sharex=True, sharey=True, layout="constrained")
+for ax, (name, values) in zip(axes.ravel(), filled.items(), strict=True):
     ax.axline((0, 0), slope=1, color="0.7", lw=1)
     ax.scatter(X[lost], values[lost], s=10, c=np.nonzero(lost)[1], cmap="tab10", vmin=0, vmax=9)
     error = np.sqrt(((values - X)[lost] ** 2).mean())
-    ax.set(title=f"{name}: {error:.2f} cm", xlabel="truth, cm")
-axes[0].set_ylabel("filled in, cm")
+    ax.set(title=f"{name}: {error:.2f} cm")
+figure.supxlabel("truth, cm")
+figure.supylabel("filled in, cm")
 plt.show()
 
 # %%

@@ -26,8 +26,8 @@ found = {
 
 # %%
 
-figure, axes = plt.subplots(1, 4, figsize=(12, 2.8), sharey=True, layout="constrained")
-for ax, (name, labels) in zip(axes, found.items(), strict=True):
+figure, axes = plt.subplots(2, 2, figsize=(8, 5.5), layout="constrained")
+for ax, (name, labels) in zip(axes.ravel(), found.items(), strict=True):
     ax.scatter(*X.T, c=labels, s=6, cmap="tab10", vmin=0, vmax=9)
     ax.set(title=f"{name}: {adjusted_rand_score(moon, labels):.2f}", xticks=[], yticks=[])
 plt.show()

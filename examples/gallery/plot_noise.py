@@ -31,10 +31,11 @@ found = {
 # %%
 # Grey rows are labelled as noise. The number is the agreement with the truth, where 1 is perfect and 0 is chance.
 
-figure, axes = plt.subplots(1, 4, figsize=(12, 3.4), sharey=True, layout="constrained")
-for ax, (name, labels) in zip(axes, found.items(), strict=True):
+figure, axes = plt.subplots(2, 2, figsize=(8, 6.5), sharex=True, sharey=True, layout="constrained")
+for ax, (name, labels) in zip(axes.ravel(), found.items(), strict=True):
     ax.scatter(*X[labels < 0].T, s=6, color="0.75")
     ax.scatter(*X[labels >= 0].T, s=8, c=labels[labels >= 0], cmap="tab10", vmin=0, vmax=9)
-    ax.set(title=f"{name}: {adjusted_rand_score(truth, labels):.2f}", xlabel="eruption, minutes")
-axes[0].set_ylabel("wait, minutes")
+    ax.set(title=f"{name}: {adjusted_rand_score(truth, labels):.2f}")
+figure.supxlabel("eruption, minutes")
+figure.supylabel("wait, minutes")
 plt.show()

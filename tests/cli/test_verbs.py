@@ -1,6 +1,8 @@
 """`score`, `sample` and `describe`, and row weights: the estimator's own numbers, by name."""
 
 import json
+import re
+from importlib import import_module
 
 import numpy as np
 import pandas as pd
@@ -221,6 +223,17 @@ def test_defaults_in_the_help_are_values(verb, cli):
     said = cli(verb, "--help").stdout
     assert "[default: (" not in said
     assert "--json" in said
+
+
+@pytest.mark.parametrize("verb", ["fit", "predict", "describe", "plot"])
+def test_the_help_lists_each_option_once_and_those_of_tables_last(verb, cli):
+    own, of_tables = cli(verb, "--help").stdout.split("\nOptions of tables:\n")
+    listed = [re.findall(r"^  (?:-\w, )?(--[\w-]+)", part, re.MULTILINE) for part in (own, of_tables)]
+    assert "--delimiter" in listed[1]
+    assert "--quiet" in listed[0]
+    command = getattr(import_module(f"gaussmix.cli.verbs.{verb}"), verb)
+    flags = [flag for each in command.params for flag in each.opts if flag.startswith("--")]
+    assert sorted([*listed[0], *listed[1]]) == sorted([*flags, "--help"])
 
 
 @pytest.mark.parametrize("verb", ["predict", "score", "sample", "describe"])

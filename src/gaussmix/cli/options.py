@@ -326,6 +326,21 @@ memory = click.option(
 cache = click.option("--cache", metavar="FOLDER", help="Keep the numbers of DATA there, and read it once.")
 
 
+_OF_TABLES = {each.name for each in (*fields(Dialect), *fields(Reading))} | {"na", "cache"}
+
+
+class OnTables(click.Command):
+    """A verb that reads tables. Its help has the options about tables in a list of their own, the last."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write both lists."""
+        found = [each for each in self.get_params(ctx) if isinstance(each, click.Option)]
+        for title, of_tables in (("Options", False), ("Options of tables", True)):
+            records = [each.get_help_record(ctx) for each in found if (each.name in _OF_TABLES) is of_tables]
+            with formatter.section(title):
+                formatter.write_dl([record for record in records if record is not None])
+
+
 def reading(verb: Verb) -> Verb:
     """Add the options of every verb that reads a table. The verb takes them as one `Reading`."""
 
@@ -450,7 +465,7 @@ noise = click.option(
 seed = click.option(
     "--seed", "random_state", type=click.IntRange(0, 2**32 - 1), default=0, metavar="N", help="Seed of the starts."
 )
-missing = click.option("--missing", is_flag=True, help="Take rows with empty cells, by what else they hold.")
+missing = click.option("--missing", is_flag=True, help="Use rows with empty cells too, by their other cells.")
 
 
 def row_by_row(verb: Verb) -> Verb:

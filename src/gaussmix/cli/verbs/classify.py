@@ -19,7 +19,7 @@ from gaussmix.numerics.arrays import Array
 _KNOWN = {text: f"{text} " for text in ("-1", "-1.0")}  # classes here; the classifier takes such texts as no class
 
 
-@click.command()
+@click.command(cls=options.OnTables)
 @click.argument("train", metavar="LABELLED", type=click.Path())
 @click.argument("data", metavar="DATA", type=click.Path())
 @options.column("--labels", "The classes, in LABELLED.", required=True)
@@ -45,6 +45,9 @@ def classify(
     jobs: int | None,
 ) -> None:
     """Learn a mixture for each class from LABELLED, and add to each row of DATA its class and that class's probability.
+
+    \b
+      gaussmix classify known.csv new.csv --labels species
 
     Rows of LABELLED with an empty label help to learn where the rows lie. The label -1 is a class, unless --na -1 makes
     it empty. DATA may be LABELLED itself.

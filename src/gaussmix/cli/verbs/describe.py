@@ -25,7 +25,7 @@ from gaussmix.report.inference import OfMixture
 from gaussmix.sources.tables.base import STANDARD
 
 
-@click.command()
+@click.command(cls=options.OnTables)
 @click.argument("model", metavar="MODEL.gmm", type=click.Path())
 @click.option(
     "--inference", "data", metavar="DATA", type=click.Path(), help="Add standard errors and 95 % intervals, from DATA."
@@ -44,6 +44,9 @@ def describe(
     as_json: bool,
 ) -> None:
     """Print what a model file holds: its components, and how they were fitted.
+
+    \b
+      gaussmix describe faithful.gmm --inference faithful.csv
 
     MODEL.gmm may be "-", standard input. Of a file with the mixtures of many groups it says how many there are.
     Standard errors need the rows that the mixture was fitted to, which the file does not hold.

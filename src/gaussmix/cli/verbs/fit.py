@@ -51,7 +51,7 @@ def parameter(name: str, metavar: str | None, help: str, flag: str = "", **check
     return click.option(*flags, callback=options.by_rule, **given)
 
 
-@click.command()
+@click.command(cls=options.OnTables)
 @click.argument("data", metavar="DATA", type=click.Path())
 @options.choosing
 @click.option("-o", "--output", "model", metavar="MODEL.gmm", help="Write the chosen mixture to this file.")
@@ -125,6 +125,10 @@ def fit(
     **parameters: Any,
 ) -> None:
     """Fit Gaussian mixtures to the numeric columns of DATA, and choose the number of components and the structure.
+
+    \b
+      gaussmix fit faithful.csv -k 1:6 -o faithful.gmm
+      gaussmix fit 'data/*.parquet' -k 5 -s tied,diag -o m.gmm
 
     DATA is CSV, Parquet, Arrow, Feather or .npy, or "-", standard input. A pattern in quotes, such as 'data/*.parquet',
     or a folder names several files; so does a URL, such as 's3://bucket/*.parquet'. Tables need not fit into memory.

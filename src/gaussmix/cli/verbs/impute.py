@@ -20,7 +20,7 @@ from gaussmix.waist.block import Block
 from gaussmix.waist.leaves import LEAF_ROWS
 
 
-@click.command()
+@click.command(cls=options.OnTables)
 @click.argument("model", metavar="MODEL.gmm", type=click.Path())
 @click.argument("data", metavar="DATA", type=click.Path())
 @click.option("--draw", is_flag=True, help="Fill with draws, which keep the spread, instead of means.")
@@ -39,6 +39,9 @@ def impute(
     jobs: int | None,
 ) -> None:
     """Fill the empty cells of DATA: with the mean that a model expects, given the other cells of the row.
+
+    \b
+      gaussmix impute faithful.gmm holes.csv -o filled.csv
 
     Only the model's features are filled; other cells and columns stay as they are. `gaussmix fit --missing` learns a
     model from rows with empty cells.

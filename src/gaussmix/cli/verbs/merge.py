@@ -28,6 +28,9 @@ from gaussmix.sources.tables.base import STANDARD
 def merge(models: tuple[str, ...], output: str, weights: tuple[str, ...], n_components: int | None) -> None:
     """Merge models into one that has the components of all, such as those of parts of the data.
 
+    \b
+      gaussmix merge january.gmm february.gmm -o both.gmm -k 5
+
     With -k, components that are alike are merged; the mean and the covariance of the whole stay. A single model may be
     given to that end.
     """

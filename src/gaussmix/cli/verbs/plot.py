@@ -19,7 +19,7 @@ _DISPLAYS: dict[str, Any] = {"pairs": PairDisplay, "components": ComponentDispla
 _FORMATS = ("png", "svg", "pdf", "jpg", "webp")
 
 
-@click.command()
+@click.command(cls=options.OnTables)
 @click.argument("model", metavar="MODEL.gmm", type=click.Path())
 @click.argument("data", metavar="[DATA]", required=False, type=click.Path())
 @click.option("-o", "--output", required=True, metavar="PICTURE", help=f"Write to this file: {', '.join(_FORMATS)}.")
@@ -31,7 +31,7 @@ _FORMATS = ("png", "svg", "pdf", "jpg", "webp")
 )
 @options.columns("--features", "Features to show: up to 8, or 2.")
 @click.option("--dark", is_flag=True, help="On a dark background.")
-@click.option("--dpi", type=click.IntRange(20, 1200), default=150, metavar="N", help="Dots an inch.")
+@click.option("--dpi", type=click.IntRange(20, 1200), default=150, metavar="N", help="Dots per inch.")
 @options.reading
 def plot(
     model: str,
@@ -44,6 +44,9 @@ def plot(
     reading: options.Reading,
 ) -> None:
     """Draw the components of a model, over the rows of DATA if it is given.
+
+    \b
+      gaussmix plot faithful.gmm faithful.csv -o pairs.png
 
     The rows must fit into memory. MODEL.gmm or DATA may be "-", standard input.
     """

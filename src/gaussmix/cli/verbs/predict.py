@@ -25,7 +25,7 @@ _RESULTS = ("component", "probability", "log_density")
 Columns = dict[str, np.ndarray[Any, Any]]
 
 
-@click.command()
+@click.command(cls=options.OnTables)
 @click.argument("model", metavar="MODEL.gmm", type=click.Path())
 @click.argument("data", metavar="DATA", type=click.Path())
 @options.columns("--targets", "Predict these features from the others: mean and standard deviation.")
@@ -51,6 +51,10 @@ def predict(
     jobs: int | None,
 ) -> None:
     """Add to each row of DATA its most probable component, that component's probability and the log density.
+
+    \b
+      gaussmix predict faithful.gmm new.csv -o labels.csv
+      gaussmix predict faithful.gmm new.csv --targets waiting
 
     With --targets, add what the model expects of these features where the others are known; DATA may lack them.
 

@@ -25,7 +25,7 @@ from gaussmix.sources.tables.base import STANDARD
 _OF_A_FIT = ("counts", "covariance_type", "criterion", "random_state", "weight_meaning", "noise")
 
 
-@click.command()
+@click.command(cls=options.OnTables)
 @click.argument("data", metavar="DATA", type=click.Path())
 @click.option("-o", "--output", required=True, metavar="PAGE.html", help="Write the page to this file.")
 @click.option("-m", "--model", metavar="MODEL.gmm", help="Describe this model instead of fitting one.")
@@ -49,6 +49,9 @@ def report(
     **parameters: Any,
 ) -> None:
     """Fit mixtures to DATA, choose the best, and write a page about it: words, tables and pictures.
+
+    \b
+      gaussmix report faithful.csv -o report.html
 
     The page is one HTML file that needs no other. With --model it describes a model that was fitted before. The rows
     must fit into memory.

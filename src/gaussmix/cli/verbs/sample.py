@@ -21,6 +21,9 @@ from gaussmix.cli.outputs import Writing, check_target, free_name
 def sample(model: str, n_rows: int, seed: int, components: bool, writing: Writing) -> None:
     """Draw rows from a model, in random order.
 
+    \b
+      gaussmix sample faithful.gmm -n 1000 -o drawn.parquet
+
     Columns have the names of the model's features; x1, x2 … where it has none. MODEL.gmm may be "-", standard input.
     """
     check_target(writing.output, model)

@@ -15,7 +15,7 @@ from gaussmix.cli.show.notices import collected_warnings, print_notices
 from gaussmix.cli.show.reports import echo_json, show_scores
 
 
-@click.command()
+@click.command(cls=options.OnTables)
 @click.argument("model", metavar="MODEL.gmm", type=click.Path())
 @click.argument("data", metavar="DATA", type=click.Path())
 @click.option("--rows", "per_row", is_flag=True, help="Write the log density of each row instead, as a table.")
@@ -33,6 +33,9 @@ def score(
     jobs: int | None,
 ) -> None:
     """Print the mean log-likelihood of the rows of DATA under a model, and BIC and AIC (lower is better).
+
+    \b
+      gaussmix score faithful.gmm new.csv
 
     Of a Bayesian fit it is the mean log density of the next row, without BIC and AIC.
 

@@ -8,7 +8,7 @@ Search._performSearch = (query) => {
   const pairs = stems.flatMap((stem, at) => stems.slice(at + 1, at + 3).map((next) => stem + " " + next));
   const sums = new Map();
   for (const stem of [...stems, ...pairs]) {
-    for (const [place, weight] of known(stem) || beginning(stem)) sums.set(place, (sums.get(place) || 0) + weight);
+    for (const [place, weight] of known(stem) || like(stem)) sums.set(place, (sums.get(place) || 0) + weight);
   }
   const hits = new Map();
   const { docnames, filenames, titles } = Search._index;
@@ -28,8 +28,20 @@ function known(stem) {
   return Object.hasOwn(SECTIONS.stems, stem) && SECTIONS.stems[stem];
 }
 
-// For a word that is nowhere, such as one half typed: the words that begin with it.
-function beginning(stem) {
-  const longer = Object.keys(SECTIONS.stems).filter((each) => stem.length > 2 && each.startsWith(stem) && !each.includes(" "));
-  return longer.flatMap((each) => SECTIONS.stems[each]);
+// For a word that is nowhere: the words that begin with it, as when it is half typed, or else those that differ by a typo.
+function like(stem) {
+  const words = Object.keys(SECTIONS.stems).filter((each) => stem.length > 2 && !each.includes(" "));
+  const longer = words.filter((each) => each.startsWith(stem));
+  const alike = longer.length || stem.includes(" ") ? longer : words.filter((each) => isTypo(stem, each));
+  return alike.flatMap((each) => SECTIONS.stems[each]);
+}
+
+// One letter more, one less, another one, or two exchanged.
+function isTypo(one, other) {
+  if (one.length < 5) return false;
+  let at = 0;
+  while (at < one.length && one[at] === other[at]) at++;
+  const [rest, tail] = [one.slice(at), other.slice(at)];
+  const exchanged = tail.length > 1 && tail[1] + tail[0] + tail.slice(2);
+  return [rest.slice(1) === tail, rest === tail.slice(1), rest.slice(1) === tail.slice(1), rest === exchanged].includes(true);
 }

@@ -186,9 +186,13 @@ def test_a_checkpoint_is_not_written_among_the_input(cli, parts):
         (["fit", "."], ". names files of several kinds, '' and '.csv': name one kind, as in '*.csv'."),
         (["fit", "DATA", "-o", "nowhere/m.gmm"], "nowhere: there is no such folder to write to."),
         (["fit", "DATA", "-o", "."], ".: is a folder, so it can't be written."),
+        (
+            ["fit", "DATA", "-o", "s3://bucket/m.gmm"],
+            "s3://bucket/m.gmm: only tables are read from URLs; name a file of this machine.",
+        ),
         (["fit", "ONE"], "ONE has a single row; a fit needs at least two."),
     ],
-    ids=["missing", "folder", "no folder to write to", "writing to a folder", "one row"],
+    ids=["missing", "folder", "no folder to write to", "writing to a folder", "writing to a URL", "one row"],
 )
 def test_what_cannot_be_done_is_exit_code_1(arguments, sentence, cli, faithful, csv_file, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)

@@ -162,6 +162,14 @@ def test_a_missing_file_is_pythons_own_error(tmp_path):
         load(tmp_path)
 
 
+@pytest.mark.parametrize("place", ["s3://bucket/m.gmm", Path("s3://bucket/m.gmm")], ids=["text", "path"])
+def test_a_url_is_no_place_for_a_model(place, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for use in (Mixture.from_parameters([1.0], [[0.0]], [[[1.0]]]).save, Mixture.load):
+        with pytest.raises(FileNotFoundError, match=r"only tables are read from URLs; name a file of this machine: 's3:"):
+            use(place)
+
+
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
 def test_a_pipe_does_not_keep_us_waiting(tmp_path):
     os.mkfifo(tmp_path / "m.gmm")

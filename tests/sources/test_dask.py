@@ -140,7 +140,7 @@ def test_a_fit_to_an_array_has_the_bits_of_one_in_memory(structure, what, table,
 def test_a_fit_to_a_frame_with_weights_has_the_bits_of_one_in_memory(structure, table, cluster):
     whole, path = table
     expected = mixture(covariance_type=structure).fit(whole[:, :-1], sample_weight=whole[:, -1])
-    with pytest.warns(RuntimeWarning, match="left out 'name'"):
+    with pytest.warns(RuntimeWarning, match=r"left out column 'name': \w+ is not a type of real numbers\."):
         source = open(frame_of(path, CUTS["ragged"]), weights="weight")
     gm = mixture(covariance_type=structure).fit(source)
     assert_same_fit(gm, expected)
@@ -535,8 +535,10 @@ def test_workers_without_this_gaussmix_are_named(theirs, cluster, monkeypatch):
 
     monkeypatch.setattr(metadata, "version", version)
     expected = "has no gaussmix. Install gaussmix 0.0.2" if theirs is None else "has gaussmix 0.0.1. Install 0.0.2"
-    with pytest.raises(ImportError, match=expected):
-        mixture().fit(da.zeros((50, 2)))
+    fitted = mixture().fit(np.random.default_rng(0).normal(size=(50, 2)))
+    for work in (mixture().fit, fitted.predict):
+        with pytest.raises(ImportError, match=expected):
+            work(da.zeros((50, 2)))
 
 
 @pytest.mark.parametrize("cluster", ["cluster"], indirect=True)
@@ -592,6 +594,18 @@ def test_workers_merge_sums(cuts, table, cluster, monkeypatch):
     assert_same_fit(mixture().fit(source), mixture().fit(whole[:, :N_FEATURES]))
     assert n_sums.count(1) >= 3
     assert max(n_sums) == 1
+
+
+@pytest.mark.parametrize("cluster", ["cluster"], indirect=True)
+def test_persisted_rows_stay_for_who_opened_them(cluster, rng):
+    rows = rng.normal(size=(500, 3))
+    gm = mixture().fit(rows)
+    chunks = [da.from_array(rows + 0.0, chunks=(200, 3)).persist() for _ in range(2)]
+    source, labels = open(chunks[0]), gm.predict(chunks[1])
+    chunks.clear()
+    sleep(0.3)  # until the scheduler has heard that nobody else holds them
+    assert_same_fit(mixture().fit(source), gm)
+    assert_same_bits(labels.compute(), gm.predict(rows), "labels")
 
 
 @pytest.fixture

@@ -23,7 +23,7 @@ import numpy as np
 import pyarrow as pa
 
 from gaussmix.errors import listed
-from gaussmix.formats import whole_file
+from gaussmix.formats import check_local, whole_file
 from gaussmix.sources.files.paths import is_among
 from gaussmix.sources.tables import Files, format_by_name
 from gaussmix.sources.tables.base import STANDARD, BadTable, doubles, is_numeric
@@ -42,6 +42,7 @@ def check_target(target: str, *inputs: str | None) -> None:
         raise click.UsageError("only one input can be standard input.")
     if target == STANDARD:
         return
+    check_local(target)
     if path.is_dir():
         raise IsADirectoryError(errno.EISDIR, "is a folder, so it can't be written", target)
     if not path.parent.is_dir():

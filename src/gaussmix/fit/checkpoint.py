@@ -23,7 +23,7 @@ from gaussmix.em.trace import Event, Frozen, State, Trace
 from gaussmix.engines.base import Engine
 from gaussmix.errors import NonFiniteLikelihood, Outcome, SingularCovariance, warn
 from gaussmix.families.base import Family
-from gaussmix.formats import Damaged, remove_unfinished
+from gaussmix.formats import Damaged, check_local, remove_unfinished
 from gaussmix.formats.checkpoint_file import CheckpointRecord, RunRecord, StandingRecord, read, write
 from gaussmix.formats.record import Json
 from gaussmix.formats.values import plain
@@ -86,6 +86,7 @@ class Checkpoint:
         self._writer: Thread | None = None
         self.failure: str | None = None  # why the last write failed, a sentence
         self._has_warned = False
+        check_local(path)
         if path.exists():
             self._take()
         elif not path.parent.is_dir():

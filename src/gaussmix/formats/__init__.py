@@ -7,10 +7,12 @@ makes a mixture or an estimator.
 from __future__ import annotations
 
 import os
+import re
 import secrets
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from errno import ENOENT
 from glob import escape
 from io import TextIOBase
 from pathlib import Path
@@ -27,6 +29,7 @@ __all__ = [
     "EstimatorRecord",
     "FitRecord",
     "Record",
+    "check_local",
     "holds_many",
     "load",
     "name_of",
@@ -41,6 +44,7 @@ __all__ = [
 LAYOUTS = {v1.VERSION: v1.read}  # a layout is never removed: files last longer than programs
 
 Place = str | os.PathLike[str] | BinaryIO
+_URL = re.compile(r"[a-z][a-z0-9+.-]+:[/\\]", re.IGNORECASE)  # also what a Path leaves of one; C: is a disk
 
 
 def save(place: Place, record: Record) -> None:
@@ -115,11 +119,19 @@ def name_of(place: Place) -> str:
 
 
 def _check_place(place: object, wanted: str) -> None:
-    """Raise TypeError for what is neither a path nor a binary file with a method `wanted`."""
+    """Raise TypeError for what is neither a path nor a binary file with a method `wanted`; for a URL `check_local`."""
     is_binary = hasattr(place, wanted) and not isinstance(place, TextIOBase)
     if not isinstance(place, str | os.PathLike) and not is_binary:
         found = "a text file" if isinstance(place, TextIOBase) else f"{place!r:.40}"
         raise TypeError(f"Give a path as str or pathlib.Path, or a binary file to {wanted}, not {found}.")
+    if isinstance(place, str | os.PathLike):
+        check_local(place)
+
+
+def check_local(path: str | os.PathLike[str]) -> None:
+    """Raise FileNotFoundError for a URL, where models and checkpoints are files of this machine."""
+    if _URL.match(os.fspath(path)):
+        raise FileNotFoundError(ENOENT, "only tables are read from URLs; name a file of this machine", os.fspath(path))
 
 
 def unpacked(place: Place, format: str) -> tuple[Header, Tensors]:

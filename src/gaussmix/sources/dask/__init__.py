@@ -13,10 +13,10 @@ import dask.array as da
 import numpy as np
 from numpy.typing import NDArray
 
-from gaussmix.errors import listed, warn
+from gaussmix.errors import warn
 from gaussmix.numerics.arrays import Array, Rows
 from gaussmix.sources.base import Source
-from gaussmix.sources.dask.cluster import loaded
+from gaussmix.sources.dask.cluster import Workers, loaded
 from gaussmix.sources.files.base import About, Reader, check_columns, long_integers, opened
 from gaussmix.sources.opening import Request
 from gaussmix.sources.remote import LazySource
@@ -33,8 +33,8 @@ def open_dask(data: Any, asked: Request) -> Source:
     partitions are computed in this process: once, or in every pass where they do not fit into the memory asked for.
     """
     table = Table.of(data, asked)
-    if table.left_out:
-        warn(f"{table.about.name}: left out {listed(table.left_out)}, which hold no numbers.")
+    for why in table.left_out:
+        warn(f"{table.about.name}: left out {why}")
     return LazySource(table.about, table.per_row, partial(_read, table, asked.memory))
 
 
@@ -62,7 +62,7 @@ class Table:
     about: About  # its columns that are features, x1, x2 … for arrays; its number of rows is not read
     parts: Sequence[Any] = field(repr=False)  # a delayed `Block` for each partition, whose `first_row` is not read
     sizes: Sequence[int] | None  # numbers of rows of the partitions; None where Dask does not know them
-    left_out: Sequence[str] = ()  # columns that hold no numbers
+    left_out: Sequence[str] = ()  # sentences: columns that hold no numbers
 
     @classmethod
     def of(cls, data: Any, asked: Request) -> Table:
@@ -75,7 +75,13 @@ class Table:
         return _of_array(data, asked) if isinstance(data, da.Array) else _of_frame(data, asked)
 
     def per_row(self, task: Callable[[Block], NDArray[Any]], dtype: Any, shape: tuple[int, ...]) -> Any:
-        """What a task returns for rows, as a Dask array whose chunks are the partitions; nothing is computed yet."""
+        """What a task returns for rows, as a Dask array whose chunks are the partitions; nothing is computed yet.
+
+        Raises ImportError, as a fit does: a worker without gaussmix would die of the task, and Dask wait for another.
+        """
+        client = _client()
+        if client is not None:
+            Workers(client, self.about.name).n_threads()
         sent = dask.delayed(task, pure=False, traverse=False)
         answer = dask.delayed(partial(_answer, about=self.about), pure=False)
         sizes: Sequence[float] = self.sizes or [np.nan] * len(self.parts)
@@ -120,11 +126,20 @@ def _of_array(data: Any, asked: Request) -> Table:
         dtype=dtype,
         n_columns=len(every),
     )
-    chunks = data.rechunk({1: -1}).to_delayed().ravel()
+    chunks = data.rechunk({1: -1}).to_delayed(optimize_graph=not _is_persisted(data)).ravel()
     sizes = None if np.isnan(data.chunks[0]).any() else list(data.chunks[0])
     parts = [dask.delayed(numbers, pure=False)(chunk, number) for number, chunk in enumerate(chunks)]
     integers = long_integers([data.dtype] * len(names))
     return Table(About("the Dask array", names, weights, dtype, 0, asked.missing, False, integers), parts, sizes)
+
+
+def _is_persisted(data: da.Array) -> bool:
+    """Whether workers hold chunks for futures, which the optimization of Dask arrays leaves out: they would be lost."""
+    if "distributed" not in sys.modules:
+        return False
+    from distributed import Future
+
+    return any(isinstance(each, Future) for each in data.dask.values())
 
 
 def _of_frame(data: Any, asked: Request) -> Table:
@@ -135,7 +150,7 @@ def _of_frame(data: Any, asked: Request) -> Table:
     names = list(columns or numeric)
     for name in (*names, *([weights] if weights else ())):
         if every[name] not in "biuf":
-            raise ValueError(f"the Dask frame, column {name!r}: {data.dtypes[name]} is not a type of real numbers.")
+            raise ValueError(f"the Dask frame, {_unfit(name, data)}")
     if not names:
         raise ValueError("the Dask frame has no column of numbers to fit.")
     is_single = all(_numpy_type(data.dtypes[name]) in (np.float32, np.float16) for name in names)
@@ -144,10 +159,14 @@ def _of_frame(data: Any, asked: Request) -> Table:
     kept = data[[*names, *([weights] if weights and weights not in names else [])]]
     parts = [dask.delayed(numbers, pure=False)(part, number) for number, part in enumerate(kept.to_delayed())]
     has_names = all(isinstance(name, str) for name in names)
-    left_out = [] if columns else [str(name) for name in every if name not in (*numeric, weights)]
+    left_out = [] if columns else [_unfit(name, data) for name in every if name not in (*numeric, weights)]
     integers = long_integers(_numpy_type(data.dtypes[name]) for name in names)
     about = About("the Dask frame", names, weights, dtype, 0, asked.missing, has_names, integers)
     return Table(about, parts, None, left_out)
+
+
+def _unfit(name: Any, data: Any) -> str:
+    return f"column {name!r}: {data.dtypes[name]} is not a type of real numbers."
 
 
 def _numpy_type(dtype: Any) -> Any:

@@ -179,6 +179,14 @@ def test_a_checkpoint_is_not_written_among_the_input(cli, parts):
     assert sorted(path.name for path in parts.iterdir()) == ["1.npy", "2.npy"]
 
 
+def test_a_pattern_without_quotes_is_told_to_have_them(cli, parts):
+    names = sorted(str(path) for path in parts.iterdir())
+    result = cli("fit", *names, names[0])
+    assert result.exit_code == 2
+    assert f"{names[1]} is one file too many: name several by a pattern in quotes, " in result.stderr
+    assert repr(str(parts / "*.npy")) in result.stderr
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [

@@ -166,7 +166,9 @@ def test_a_missing_file_is_pythons_own_error(tmp_path):
 def test_a_url_is_no_place_for_a_model(place, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for use in (Mixture.from_parameters([1.0], [[0.0]], [[[1.0]]]).save, Mixture.load):
-        with pytest.raises(FileNotFoundError, match=r"only tables are read from URLs; name a file of this machine: 's3:"):
+        with pytest.raises(
+            FileNotFoundError, match=r"only tables are read from URLs; name a file of this machine: 's3:"
+        ):
             use(place)
 
 

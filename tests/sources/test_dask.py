@@ -333,6 +333,7 @@ def test_nothing_is_computed_for_a_lazy_answer(table):
 
     gm = mixture().fit(table[0][:1000, :N_FEATURES])
     lazy = da.from_delayed(dask.delayed(fail)(), (10, N_FEATURES), "f8")
+    assert repr(open(lazy)) == "<LazySource the Dask array: 3 features, float64>"
     labels = gm.predict(lazy)
     with pytest.raises(AssertionError, match="computed"):
         labels.compute()

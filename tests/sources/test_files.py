@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tracemalloc
 import warnings
+from threading import Event
 from types import SimpleNamespace
 
 import numpy as np
@@ -378,8 +379,25 @@ class TestSentences:
             open(tmp_path / "a.npy")
 
     def test_other_things_are_no_tables(self):
-        with pytest.raises(TypeError, match="open takes a path, a pattern or a table that is not in memory, not list"):
-            open([1.0])
+        with pytest.raises(TypeError, match="open takes a path, a pattern or a table that is not in memory, not set"):
+            open({1.0})
+        several = r"Name several files by a pattern, by their folder, or by pyarrow\.dataset\.dataset\(files\)"
+        with pytest.raises(TypeError, match=rf"not in memory, not list\. {several}"):
+            open(["a.csv", "b.csv"])
+        with pytest.raises(TypeError, match=rf"Input X is a list of text\. {several}"):
+            GaussianMixture().fit(["a.csv", "b.csv"])
+
+    def test_a_source_says_how_much_it_has(self, folder):
+        few = open(folder / "by-rows.npy")
+        assert repr(few) == f"<ArraySource: {N_ROWS} rows, {few.n_features} features, {few.dtype}>"
+
+    @pytest.mark.parametrize("many", [False, True])
+    def test_an_unknown_object_is_called_by_its_class(self, many):
+        told = (
+            rf"Input X is a {'list of ' if many else ''}threading\.Event, not a table\. The help of gaussmix\.open says"
+        )
+        with pytest.raises(TypeError, match=told):
+            GaussianMixture().fit([Event(), Event()] if many else Event())
 
     def test_memory(self, tmp_path):
         assert [check_memory(each) for each in (5, "512 MB", "2GiB", "1.5 k")] == [5, 512 * 10**6, 2 * 1024**3, 1500]

@@ -244,7 +244,8 @@ class TestFailures:
         name = f"{bucket.url}/bucket/by-rows.npy"
         bucket.n_failures = 10**6
         with pytest.raises(
-            OSError, match=r"the store failed 3 times; try again later \(503 Slow Down\): .*by-rows.npy"
+            OSError,
+            match=r"the store failed 3 times; check its address, or try again later \(503 Slow Down\): .*by-rows.npy",
         ):
             gaussmix.open(name)
 
@@ -296,7 +297,11 @@ class TestFailures:
             ("s3://", ValueError, "s3:// names no bucket or server: give one, as in 's3://bucket/rows"),
             ("nothing://a/b", ValueError, "nothing://a/b can't be opened: Protocol not known"),
             ("hdfs://nowhere/a.npy", OSError, "the libraries of Hadoop are needed, and ARROW_LIBHDFS_DIR set"),
-            ("ftp://127.0.0.1:1/a.npy", OSError, "the store failed 3 times; try again later ([Errno"),
+            (
+                "ftp://127.0.0.1:1/a.npy",
+                OSError,
+                "the store failed 3 times; check its address, or try again later ([Errno",
+            ),
             (Path("s3://bucket/a.npy"), FileNotFoundError, "give a URL as text, since a Path leaves out one"),
         ],
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import sys
 from importlib import import_module
 from importlib.util import find_spec
@@ -136,6 +137,10 @@ def _report(error: BaseException, verb: click.Command | None) -> int:
         known = [name for each in error.ctx.command.params for name in each.opts] if error.ctx else []
         if isinstance(error, click.NoSuchOption) and meant in known:
             error = click.UsageError(f"No such option {error.option_name!r}. Did you mean {meant!r}?", error.ctx)
+        extra = re.match(r"Got unexpected extra arguments? \((\S+)", error.message)
+        if extra and os.path.isfile(first := extra[1].rstrip(")")):  # the shell may have named thousands
+            several = repr(os.path.join(os.path.dirname(first), f"*{os.path.splitext(first)[1]}"))
+            error = click.UsageError(f"{first} is one file too many: name several by a pattern in quotes, {several}.")
         click.echo(f"gaussmix: {' '.join(error.format_message().split())} See '{name} --help'.", err=True)
         return USAGE
     if isinstance(error, OSError) and error.errno == errno.EPIPE:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
+from os import PathLike
 from typing import Any
 
 import numpy as np
@@ -33,7 +34,7 @@ from gaussmix.numerics.rows import (
 from gaussmix.sources.array import ArraySource
 from gaussmix.sources.base import Source
 from gaussmix.sources.findings import Cells, Fingerprint
-from gaussmix.sources.opening import is_table, open
+from gaussmix.sources.opening import IN_MEMORY, SEVERAL, is_table, open
 from gaussmix.waist.block import Block
 from gaussmix.waist.leaves import LEAF_ROWS
 
@@ -232,6 +233,12 @@ def _check_cells(X: ArrayLike, names: Any) -> None:
     if _converts(X, np.float64) or not _converts(X, object):
         return
     cells = np.asarray(X, dtype=object)
+    first = cells.flat[0] if cells.ndim < 2 and cells.size else None
+    if isinstance(first, str | PathLike) and isinstance(X, list | tuple):
+        raise TypeError(f"Input X is a list of text. {SEVERAL}") from None
+    if type(first).__module__.partition(".")[0] not in IN_MEMORY:  # of Dask, Spark, DuckDB …
+        name = f"{'list of ' if cells.ndim else ''}{type(first).__module__}.{type(first).__name__}"
+        raise TypeError(f"Input X is a {name}, not a table. The help of gaussmix.open says what X may be.") from None
     if cells.ndim == 1 and len(cells) and isinstance(cells[0], np.ndarray):
         raise ValueError("Input X is a column whose cells are arrays. Give one table: numpy.stack(X).") from None
     lengths = [len(row) for row in cells if isinstance(row, list | tuple)] if cells.ndim == 1 else []

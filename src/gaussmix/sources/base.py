@@ -100,6 +100,9 @@ class Source(ABC):
     _kept: tuple[Hashable, dict[int, Any]] = None, {}  # a task's key, and the state of each block by its first row
     _found: dict[Hashable, Any]  # what passes found out about all rows
 
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}: {self.n_rows} rows, {self.n_features} features, {self.dtype}>"
+
     @abstractmethod
     def blocks(self) -> Iterable[Block]:
         """Cut the rows into blocks of any sizes: consecutive rows, in order, and the same blocks in every pass.

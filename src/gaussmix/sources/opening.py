@@ -62,7 +62,8 @@ SOURCES: dict[str, Opener | str] = {
     "ray.ObjectRef": "gaussmix.sources.ray:open_ray",
     "list of ray.ObjectRef": "gaussmix.sources.ray:open_ray",
 }
-_IN_MEMORY = {"builtins", "numpy", "pandas", "scipy"}  # libraries whose tables no other package opens
+IN_MEMORY = {"builtins", "numpy", "pandas", "scipy"}  # libraries whose tables no other package opens
+SEVERAL = "Name several files by a pattern, by their folder, or by pyarrow.dataset.dataset(files)."
 _UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 _SIZE = re.compile(r"\s*([0-9.]+)\s*([KMGT]?)(i?)B?\s*", re.IGNORECASE)
 
@@ -122,7 +123,8 @@ def open(
     asked = Request(columns, weights, check_memory(memory), missing, None if cache is None else Path(cache))
     opener = _of_files(os.fspath(data)) if isinstance(data, str | os.PathLike) else _registered(_kind(data))
     if opener is None:
-        raise TypeError(f"open takes a path, a pattern or a table that is not in memory, not {type(data).__name__}.")
+        wrong = f"open takes a path, a pattern or a table that is not in memory, not {type(data).__name__}."
+        raise TypeError(f"{wrong} {SEVERAL}" if isinstance(data, list | tuple) else wrong)
     if cache is not None and not isinstance(data, str | os.PathLike) and _kind(data) != "gaussmix.Files":
         raise ValueError(f"cache= keeps the numbers of files, not of a {type(data).__name__}: leave it out.")
     return opener(data, asked)
@@ -154,7 +156,7 @@ def _kind(data: Any) -> str:
         return name if name in SOURCES else ""
     names = [f"{each.__module__.partition('.')[0].strip('_')}.{each.__name__}" for each in type(data).__mro__]
     known = next((name for name in names if name in SOURCES), "")
-    if known or names[0].partition(".")[0] in _IN_MEMORY:
+    if known or names[0].partition(".")[0] in IN_MEMORY:
         return known
     return next((name for name in names if name in plugins.points("gaussmix.sources")), "")
 

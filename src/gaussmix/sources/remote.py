@@ -138,6 +138,9 @@ class LazySource(Source):
         self.feature_names, self.integers = tuple(about.names) if about.has_names else None, about.integers
         self._name, self._results, self._read = about.name, results, read
 
+    def __repr__(self) -> str:
+        return f"<LazySource {self._name}: {self.n_features} features, {self.dtype}>"  # rows are not counted yet
+
     @cached_property
     def _rows(self) -> Source:
         began, rows = perf_counter(), self._read()

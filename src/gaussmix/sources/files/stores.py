@@ -177,7 +177,8 @@ def _final(error: Exception, url: str, *, is_last: bool) -> OSError | None:
     if errno == EINVAL:
         return OSError(EINVAL, getattr(error, "strerror", reason), url)
     if is_last:
-        return OSError(EIO, f"the store failed {len(WAITS) + 1} times; try again later ({reason})", url)
+        advice = "check its address, or try again later"
+        return OSError(EIO, f"the store failed {len(WAITS) + 1} times; {advice} ({reason})", url)
     return None
 
 

@@ -55,7 +55,7 @@ class Table:
         Raises ValueError: a column is absent or holds no numbers. TypeError: it is a frame of pandas on Spark.
         """
         if not isinstance(frame, DataFrame):
-            raise TypeError("A frame of pandas on Spark takes no columns of results: call to_spark() first.")
+            raise TypeError("X is a frame of pandas on Spark, which takes no columns of results: give X.to_spark().")
         schema = pa.schema([(field.name, to_arrow_type(field.dataType)) for field in frame.schema.fields])
         found = _Columns("the Spark frame", schema, asked.columns, asked.weights)
         return cls(frame, found, found.about(may_miss=asked.missing))

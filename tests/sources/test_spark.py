@@ -604,6 +604,21 @@ def test_executors_without_this_gaussmix_are_named(spark, monkeypatch):
         jobs.answered(frame.mapInArrow(partial(lack, module="of_the_user"), "a double"), "fail")
 
 
+def test_workers_search_what_tasks_leave_for_garbage_and_no_modules(spark):
+    """Spark lets them search after each task, and in all modules that takes as long as a step over a million rows."""
+
+    def searched(batches):
+        list(batches)
+        counts = os.getpid(), gc.get_freeze_count(), len(gc.get_objects())
+        yield pa.RecordBatch.from_arrays([pa.array([count]) for count in counts], ["worker", "left", "searched"])
+
+    frame = jobs.on_executors(spark.range(0, 2, 1, 2), searched, "worker long, left long, searched long")
+    found = [row for _ in range(4) for row in frame.toArrow().to_pylist()]
+    assert all(row["searched"] < row["left"] for row in found)
+    before, last = [row["left"] for row in found if row["worker"] == found[-1]["worker"]][-2:]
+    assert last <= before, "no task adds to what is left alone"
+
+
 def test_a_file_that_is_gone_is_named(spark, whole, tmp_path):
     folder = Path(written(whole, tmp_path / "rows of today"))
     frame = spark.read.parquet(str(folder)).select(NAMES)

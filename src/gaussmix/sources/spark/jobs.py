@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import re
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
 from contextlib import suppress
 from errno import ENOENT
-from functools import partial
+from functools import cache, partial
 from threading import Thread, get_ident
 from typing import Any
 from uuid import uuid4
@@ -44,7 +46,18 @@ def _checked(
     batches: Batches, work: Callable[[Batches], Iterator[pa.RecordBatch]], version: str
 ) -> Iterator[pa.RecordBatch]:
     check_version(version, *WHO)
+    _leave_alone(len(sys.modules))
     return work(batches)
+
+
+@cache
+def _leave_alone(n_modules: int) -> None:
+    """Let Python search what is alive no more for garbage, above all modules; once for each number of them.
+
+    Spark has workers search after each task, and in all modules that takes as long as a step over a million rows. What
+    is alive before a task was searched after the one before.
+    """
+    gc.freeze()
 
 
 def answered(frame: Any, doing: str) -> pa.Table:

@@ -31,15 +31,16 @@ from gaussmix.families import FAMILIES
 from gaussmix.model import Model
 from gaussmix.sources.array import ArraySource
 from gaussmix.sources.files.base import About
-from gaussmix.sources.traffic import Traffic
+from gaussmix.sources.traffic import FAN_IN, Traffic
 from gaussmix.waist.block import Block
 from gaussmix.waist.leaves import LEAF_ROWS, Tree, count_leaves
 from gaussmix.waist.moments import Partial
 
-SHAPES = [(16, 8), (16, 32), (100, 64), (1024, 32)]  # K, d
+SHAPES = [(16, 8), (16, 32), (100, 64), (1024, 32), (1000, 200)]  # K, d
+MOST_WORK = 3 * 10**11  # multiply-adds of a step that is timed: for larger shapes, of a part of a leaf
 N_ROWS = [10**9, 10**12]
 N_WORKERS = [1, 10, 100, 1_000, 10_000]
-FAN_IN, IN_GRAPH = 8, 100_000  # as in gaussmix.sources.remote and .dask.cluster
+IN_GRAPH = 100_000  # as in gaussmix.sources.dask.cluster
 COUNTED = (10**10, 1_000, 16, 32)  # rows, workers, K, d of the workers that are not there
 PARTITIONS = [1_000, 10_000]
 CHECKED, CHECKED_PARTITIONS = (2_000_000, 16, 32), [50, 500]  # rows, K, d and partitions on real workers
@@ -73,6 +74,7 @@ class Measured:
     merge_seconds: float
     task: int
     node: int
+    n_components: int
 
 
 def task_of(n_components: int, n_features: int) -> StepTask:
@@ -85,14 +87,15 @@ def task_of(n_components: int, n_features: int) -> StepTask:
 
 
 def sums_of(task: StepTask, n_features: int) -> tuple[Partial, float]:
-    """The sums of a leaf, and the seconds of the step."""
-    source = ArraySource(np.random.default_rng(0).normal(size=(LEAF_ROWS, n_features)))
+    """The sums of a leaf, and the seconds of the step for each row."""
+    n_rows = min(LEAF_ROWS, MOST_WORK // (task.n_components * n_features**2))
+    source = ArraySource(np.random.default_rng(0).normal(size=(n_rows, n_features)))
     block, times = source.whole or Block(0, np.empty((0, n_features))), []
     for _ in range(3):
         start = time.perf_counter()
         sums = task.call(block, task.open(block))
         times.append(time.perf_counter() - start)
-    return sums, min(times)
+    return sums, min(times) / n_rows
 
 
 def measure(n_components: int, n_features: int) -> Measured:
@@ -102,7 +105,7 @@ def measure(n_components: int, n_features: int) -> Measured:
     sent, start = pickle.dumps(sums, 5), time.perf_counter()
     for _ in range(5):
         _ = sums + pickle.loads(sent)
-    return Measured(LEAF_ROWS / seconds, (time.perf_counter() - start) / 5, *task.sizes(n_features))
+    return Measured(1 / seconds, (time.perf_counter() - start) / 5, *task.sizes(n_features))
 
 
 def count_nodes(n_leaves: float) -> float:
@@ -112,18 +115,18 @@ def count_nodes(n_leaves: float) -> float:
 
 def simulate(n_rows: int, n_workers: int, n_features: int, measured: Measured, cluster: Cluster) -> dict[str, float]:
     """Bytes, seconds of the parts of an iteration, and the share of the time that workers work."""
-    traffic = Traffic(measured.task, measured.node, n_workers)
-    leaves = count_leaves(n_rows) / n_workers
+    traffic = Traffic(measured.task, measured.node, measured.n_components, n_workers, count_leaves(n_rows))
+    leaves, n_parts = count_leaves(n_rows) / n_workers, traffic.n_parts
     compute = leaves * LEAF_ROWS / measured.rows_per_second
     drawn = cluster.spread * np.random.default_rng(0).normal(size=(200, n_workers))
     slowest = compute * np.exp(drawn).max(axis=1).mean()
-    merging, n_tasks, most = 0.0, n_workers + 1, 0.0
-    while n_workers > 1:
-        n_merged = min(FAN_IN, n_workers) * count_nodes(leaves)
-        merging += n_merged * (measured.node / cluster.link + measured.merge_seconds)
-        most = max(most, n_merged * measured.node)
-        n_workers, leaves = -(-n_workers // FAN_IN), leaves * FAN_IN
-        n_tasks += n_workers
+    merging, n_left, n_tasks = 0.0, n_workers, n_workers + n_parts + (n_workers * n_parts if n_parts > 1 else 0)
+    while n_left > 1:
+        n_merged = min(FAN_IN, n_left) * count_nodes(leaves) / n_parts
+        n_left, leaves = -(-n_left // FAN_IN), leaves * FAN_IN
+        n_rounds = -(-n_left * n_parts // n_workers)  # tasks of a worker, one after the other
+        merging += n_rounds * n_merged * (measured.node / cluster.link + measured.merge_seconds)
+        n_tasks += n_left * n_parts
     # A large task goes to one worker, and then from worker to worker; a small one from the scheduler to all.
     is_large = measured.task > IN_GRAPH
     sent = measured.task * (2 + log2(traffic.n_workers)) if is_large else traffic.down
@@ -134,9 +137,9 @@ def simulate(n_rows: int, n_workers: int, n_features: int, measured: Measured, c
     total = slowest + merging + driver + again
     return {
         "MB down": traffic.down / 1e6, "MB up": traffic.up / 1e6, "driver, MB": traffic.memory / 1e6,
-        "merging worker, MB": most / 1e6, "step, s": compute, "slowest, s": slowest, "merging, s": merging,
-        "driver, s": driver, "failures": failures, "again, s": again, "iteration, s": total,
-        "efficiency": compute / total,
+        "parts": n_parts, "merging task, MB": traffic.merging / n_parts / 1e6,
+        "step, s": compute, "slowest, s": slowest, "merging, s": merging, "driver, s": driver, "failures": failures,
+        "again, s": again, "iteration, s": total, "efficiency": compute / total,
     }  # fmt: skip
 
 

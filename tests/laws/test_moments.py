@@ -1,6 +1,7 @@
 """Laws of moments, over engines and needs."""
 
 import pickle
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from gaussmix.testing import check_moments
 from gaussmix.testing.closeness import assert_same_bits
 from gaussmix.testing.engine_cases import NEEDS, random_need
 from gaussmix.waist.block import Block
+from gaussmix.waist.leaves import Sums, Tree
 from gaussmix.waist.need import Rule, Second
 
 
@@ -37,3 +39,25 @@ def test_sums_that_are_sent_have_the_same_bits_and_matrices_half_the_bytes(engin
         assert is_symmetric or engine.__class__.__name__ != "NativeEngine"  # BLAS rounds the halves in other ways
         others = sum(array.nbytes for array in (sums.mass, sums.first, sums.anchor))
         assert len(packed) - others < (0.6 if is_symmetric else 1.1) * sums.second.nbytes
+
+
+@pytest.mark.parametrize("need", NEEDS, ids=str)
+def test_sums_that_are_dealt_to_parts_of_components_merge_to_the_same_bits(engine, need, rng):
+    n_features, n_components = 3, 7
+    need = random_need(rng, need, n_components, n_features)
+    tree = Tree()
+    for leaf in range(5):
+        block = Block(0, rng.normal(size=(50, n_features)), None, rng.dirichlet(np.ones(n_components), 50))
+        state = engine.open(block, need, n_components)
+        sums = engine.step(block, state, None, need, Rule.GIVEN, np.zeros((n_components, n_features)))
+        sums = replace(sums, log_likelihood=rng.normal(), background=rng.random(), counts=rng.random(3))
+        tree.add(Sums([sums, sums + sums]), 1, leaf)
+    parts = pickle.loads(pickle.dumps(tree.dealt(3), 5))
+    assert [[len(each.mass) for each in part.total] for part in parts] == [[3, 3], [2, 2], [2, 2]]
+    assert not any(each.log_likelihood or each.background for part in parts[1:] for each in part.total)
+    for found, expected in zip(Sums.joined([part.total for part in parts]), tree.total, strict=True):
+        for name in ("mass", "first", "second", "anchor", "log_likelihood", "row_weight", "counts", "background"):
+            one, other = getattr(found, name), getattr(expected, name)
+            assert (one is None) == (other is None)
+            assert one is None or np.array_equal(one, other)
+        assert found.need == expected.need

@@ -38,7 +38,7 @@ from gaussmix.engines import choose
 from gaussmix.sources import remote, traffic, waiting
 from gaussmix.sources.array import ArraySource
 from gaussmix.sources.opening import open
-from gaussmix.sources.remote import by_few, owners
+from gaussmix.sources.remote import few, owners
 from gaussmix.testing import check_source
 from gaussmix.testing.closeness import assert_same_bits
 from gaussmix.waist.block import Block
@@ -508,7 +508,9 @@ def test_copies_of_parts_leave_work_for_every_worker(table, cluster):
 @pytest.mark.parametrize("cluster", ["cluster"], indirect=True)
 def test_passes_are_logged_and_tasks_called_by_what_they_do(table, cluster, caplog, monkeypatch):
     made, submit = [], dask_source.Cluster._each_worker
-    monkeypatch.setattr(dask_source.Cluster, "_each_worker", lambda *work: made.append(work) or submit(*work))
+    monkeypatch.setattr(
+        dask_source.Cluster, "_each_worker", lambda *work, **how: made.append(work) or submit(*work, **how)
+    )
     caplog.set_level("DEBUG", "gaussmix")
     mixture().fit(open(array_of(table[1], CUTS["a few"])))
     found = [each.getMessage() for each in caplog.records if each.name == "gaussmix"]
@@ -568,16 +570,29 @@ def test_neighbours_are_asked_for_on_one_worker():
     assert owners({}, 2) == [None, None]
 
 
-def test_few_large_sums_are_merged_at_once():
-    for node, sizes in (0, [8, 8, 3]), (30 * 10**6, [8, 8, 3]), (53 * 10**6, [5, 5, 5, 4]), (10**9, [2] * 9 + [1]):
-        assert [len(trees) for trees in by_few(range(19), node)] == sizes
+def test_few_trees_are_merged_at_once():
+    sizes = []
+
+    def merge(groups):
+        sizes.append([len(trees) for trees in groups])
+        return ["".join(trees) for trees in groups]
+
+    letters = [chr(number) for number in range(66)]
+    assert "".join(few(letters, merge)) == "".join(letters)
+    assert sizes == [[8] * 8 + [2], [8, 1]]
 
 
 @pytest.mark.parametrize("cluster", ["cluster"], indirect=True)
 @pytest.mark.parametrize("cuts", [CUTS["ragged"], [*range(1_000, N_ROWS, 1_000)]], ids=["ragged", "short"])
-def test_workers_merge_sums(cuts, table, cluster, monkeypatch):
-    """This process gets the sums of all rows once a pass, whatever the partitions and whoever has them."""
+@pytest.mark.parametrize("n_parts", [1, 4])
+def test_workers_merge_sums(n_parts, cuts, table, cluster, monkeypatch):
+    """This process gets the sums of all rows once a pass, whatever the partitions and whoever has them.
+
+    Large ones are dealt out: then they come in parts.
+    """
     whole, path = table
+    if n_parts > 1:
+        monkeypatch.setattr(traffic, "LARGEST_MERGE", 1)
     gather, n_sums = dask_source.Workers.gathered, []
 
     def gathered(self, needed, submit):
@@ -593,8 +608,10 @@ def test_workers_merge_sums(cuts, table, cluster, monkeypatch):
     monkeypatch.setattr(remote, "FAN_IN", 2)
     monkeypatch.setattr(dask_source.Cluster, "_groups", lambda self: {place: [place] for place in (2, 0, 3, 1)})
     assert_same_fit(mixture().fit(source), mixture().fit(whole[:, :N_FEATURES]))
-    assert n_sums.count(1) >= 3
-    assert max(n_sums) == 1
+    assert n_sums.count(n_parts) >= 3
+    assert max(n_sums) == n_parts
+    called = cluster.cluster.scheduler.task_prefixes
+    assert ("gaussmix-deal" in called) or n_parts == 1
 
 
 @pytest.mark.parametrize("cluster", ["cluster"], indirect=True)

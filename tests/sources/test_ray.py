@@ -33,7 +33,7 @@ from gaussmix import (
 )
 from gaussmix.em.accumulate import StepTask
 from gaussmix.engines import choose
-from gaussmix.sources import remote, waiting
+from gaussmix.sources import remote, traffic, waiting
 from gaussmix.sources.array import ArraySource
 from gaussmix.sources.opening import open
 from gaussmix.testing import check_source
@@ -212,8 +212,10 @@ def test_a_block_may_lose_all_its_rows_to_a_filter(whole):
     assert sorted(each["result"] for each in found.take_all()) == sorted(expected.predict(rows))
 
 
-def test_workers_merge_sums(whole, ragged, many, monkeypatch):
-    """This process gets the sums of all rows once a pass, whoever has them."""
+@pytest.mark.parametrize("n_parts", [1, pytest.param(4, marks=pytest.mark.heavy)])
+def test_workers_merge_sums(n_parts, whole, ragged, many, monkeypatch):
+    """This process gets the sums of all rows once a pass, whoever has them; in parts if they are large."""
+    monkeypatch.setattr(traffic, "LARGEST_MERGE", traffic.LARGEST_MERGE if n_parts == 1 else 1)
     gather, n_sums = cluster.Workers._awaited, []
 
     def awaited(*how):
@@ -228,8 +230,8 @@ def test_workers_merge_sums(whole, ragged, many, monkeypatch):
     assert source.n_rows == N_ROWS
     assert len(set(source._rows._nodes)) == len(source._rows._held) == 4
     assert_same_fit(mixture().fit(source), mixture().fit(whole[:, :-1]))
-    assert n_sums.count(1) >= 3
-    assert max(n_sums) == 1
+    assert n_sums.count(n_parts) >= 3
+    assert max(n_sums) == n_parts
 
 
 def test_a_posterior_and_a_choice_have_the_bits_of_those_in_memory(whole, ragged):

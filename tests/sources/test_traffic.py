@@ -14,6 +14,7 @@ from gaussmix.numerics.core import native_target
 from gaussmix.sources import traffic
 from gaussmix.sources.array import ArraySource
 from gaussmix.sources.traffic import Traffic, said
+from gaussmix.waist.need import Need, Second
 
 WORDS = 3_000  # bytes of a pickle that are no numbers
 
@@ -27,7 +28,8 @@ def test_sizes_are_those_of_what_is_sent(structure, rng):
     engine: Engine = choose(1)
     task = StepTask(engine, n_components, model.parameters, model.family.need(model.covariances))
     task = replace(task, facts=task.over(source).facts)
-    most, node = task.sizes(n_features)
+    most, node, of = task.sizes(n_features)
+    assert of == n_components
     sums = pickle.dumps(task.call(source.whole, task.open(source.whole)), 5)
     if native_target() is not None:  # the matrices of NumPy's engine are symmetric to rounding only
         assert len(sums) < node + WORDS
@@ -36,14 +38,36 @@ def test_sizes_are_those_of_what_is_sent(structure, rng):
 
 
 def test_a_pass_that_cannot_work_is_refused(monkeypatch):
-    small = Traffic(task=10**6, node=10**8, n_workers=50, n_nodes=4, largest=1e9, setting="the setting")
-    small.check()
+    what = {"n_components": 1, "n_leaves": 5, "n_nodes": 4, "largest": 1e9, "setting": "the setting"}
+    small = Traffic(task=10**6, node=10**8, n_workers=50, **what)
+    assert small.checked() is small
     assert (small.down, small.up, small.memory) == (5 * 10**7, 4 * 10**8, 2 * 10**6 + 12 * 10**8)
     with pytest.raises(MemoryError, match=r"brings 1.2 GB of sums .* the setting is 1 GB\. Set it to 2.4 GB where"):
-        replace(small, n_nodes=12).check()
+        replace(small, n_nodes=12).checked()
     monkeypatch.setattr(traffic, "physical_memory", lambda: 1.1e9)
     with pytest.raises(MemoryError, match=r"takes 1.2 GB of memory\. This machine has 1.1 GB\. Use a larger one"):
-        small.check()
+        small.checked()
+
+
+@pytest.mark.parametrize(
+    ("n_components", "n_features", "n_leaves", "n_workers", "n_parts"),
+    [
+        (16, 32, 152_626, 1_000, 1),
+        (100, 64, 15_263, 1_000, 1),
+        (1_024, 32, 15_263, 1_000, 2),
+        (1_000, 200, 1, 1_000, 1),
+        (1_000, 200, 15_263, 1_000, 54),
+        (1_000, 200, 15_263, 2, 16),
+        (3, 10_000, 15_263, 1_000, 3),
+    ],
+)
+def test_large_sums_are_dealt_out(n_components, n_features, n_leaves, n_workers, n_parts):
+    """So that no task that merges has more than 1 GiB of them, unless those of a component are more."""
+    task = StepTask(choose(1), n_components, None, Need(Second.FULL))
+    found = Traffic(*task.sizes(n_features), n_workers, n_leaves, n_nodes=16)
+    assert found.n_parts == n_parts
+    assert found.merging <= n_parts * 2**30 or n_parts == n_components
+    assert found.up == found.node * (16 if n_parts == 1 else 1)
 
 
 def test_sizes_are_said_in_units():

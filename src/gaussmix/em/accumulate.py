@@ -60,11 +60,11 @@ class StepTask:
     def key(self) -> Hashable:
         return self.engine, self.need, self.n_components
 
-    def sizes(self, n_features: int) -> tuple[int, int]:
-        """About how many bytes the task has in a step of EM, and the sums of a node, where they are sent."""
+    def sizes(self, n_features: int) -> tuple[int, int, int]:
+        """About how many bytes the task has in a step of EM, and the sums of a node, as sent; and of how many parts."""
         n_second = self.need.n_numbers(self.n_components, n_features)
         sums = self.n_components * (1 + 2 * n_features) + n_second
-        return 16 * (self.n_components * (2 + 2 * n_features) + 2 * n_second), 8 * sums
+        return 16 * (self.n_components * (2 + 2 * n_features) + 2 * n_second), 8 * sums, self.n_components
 
     def open(self, block: Block) -> Any:
         return self.engine.open(block, self.need, self.n_components)

@@ -266,10 +266,10 @@ class _Without:
     def open(self, block: Block) -> _Beside:
         return _Beside()
 
-    def sizes(self, n_features: int) -> tuple[int, int]:
-        """Bytes of the task, which sends the parameters twice, and of a node."""
-        task, node = self.task.sizes(n_features)
-        return 2 * task, node
+    def sizes(self, n_features: int) -> tuple[int, int, int]:
+        """As of the task, but it sends the parameters twice."""
+        task, node, n_components = self.task.sizes(n_features)
+        return 2 * task, node, n_components
 
     def call(self, block: Block, state: _Beside) -> Partial:
         (part,) = _reweighted(block, self.log_density, self.kept, state)

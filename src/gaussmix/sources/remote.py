@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from gaussmix.numerics.threads import cached_property
 from gaussmix.sources.base import F, Number, S, Source, T, Task, log
 from gaussmix.sources.files.base import About
-from gaussmix.sources.traffic import Traffic
+from gaussmix.sources.traffic import FAN_IN, Traffic
 from gaussmix.version import package_version
 from gaussmix.waist.block import Block
 from gaussmix.waist.leaves import LEAF_ROWS, Tree, count_leaves
@@ -27,8 +27,6 @@ from gaussmix.waist.leaves import LEAF_ROWS, Tree, count_leaves
 MOST_FITS = 4  # whose states are kept beside the same rows
 LARGEST_TARGET = 2**27  # bytes of rows that a worker holds at a time while it joins them
 TARGETS = 4  # for each worker, if there are leaves enough, so that workers have about as much to do
-FAN_IN = 8  # trees that are merged at once, each of about as many nodes
-LARGEST_MERGE = 2**31  # bytes of them, unless two are more
 # What gaussmix imports, and what Spark does to call it: a module of other work says nothing of gaussmix.
 _LACKS = re.compile(r"No module named '(gaussmix|joblib|narwhals|numpy|pyarrow|safetensors|scipy|sklearn)\b")
 _OTHER_VERSION = re.compile(r"ImportError: (The .*? has gaussmix .*?, as here, on all \w+\.)")
@@ -86,15 +84,25 @@ def owners(n_threads: Mapping[str, int], n_targets: int) -> list[str] | list[Non
     return [threads[bisect_right(shares, shares[-1] * target // n_targets)][0] for target in range(n_targets)]
 
 
-def by_few(trees: Sequence[T], node: int) -> list[Sequence[T]]:
-    """The trees that are merged at once, or what stands for them elsewhere; a node of them has `node` bytes."""
-    few = max(2, min(FAN_IN, LARGEST_MERGE // (FAN_IN * max(node, 1))))
-    return [trees[first : first + few] for first in range(0, len(trees), few)]
+def few(trees: Sequence[T], merge: Callable[[Sequence[Sequence[T]]], Sequence[T]]) -> Sequence[T]:
+    """At most `FAN_IN` trees, made of these in rounds by `merge`, which is given groups and makes a tree of each.
+
+    Trees are where the rows are; these are what stands for them here.
+    """
+    while len(trees) > FAN_IN:
+        trees = merge([trees[first : first + FAN_IN] for first in range(0, len(trees), FAN_IN)])
+    return trees
 
 
 def merged(trees: Iterable[Tree[S]]) -> Tree[S]:
     """The tree of the nodes of all."""
     return reduce(add, trees)
+
+
+def dealt(trees: Iterable[Tree[Any]], n_parts: int) -> Any:
+    """The tree of the nodes of all; where there are several parts, a list of their trees."""
+    tree = merged(trees)
+    return tree if n_parts == 1 else tree.dealt(n_parts)
 
 
 def check_version(version: str, worker: str, places: str) -> None:
@@ -225,7 +233,6 @@ class Remote(Source):
 
     is_far = True
     flaw: str | None  # the first number or weight that no fit can use, in a sentence
-    _node = 0  # bytes of a node of the sums of EM
 
     def __init__(self) -> None:
         self._fit = uuid4().hex  # under which states are kept there
@@ -235,23 +242,26 @@ class Remote(Source):
         """What a function of `Held` and some arguments returns for each part of the rows, in their order."""
 
     @abstractmethod
-    def total(self, work: Callable[..., Tree[S]], *arguments: Any) -> S:
-        """The sum of the trees that a function of `Held` and some arguments returns, merged where the rows are."""
+    def totals(self, n_parts: int, work: Callable[..., Tree[S]], *arguments: Any) -> list[S]:
+        """The sum of the trees that a function of `Held` and some arguments returns, merged where the rows are.
+
+        It is dealt to parts before trees of several workers are merged, and each part is merged by other tasks.
+        """
 
     @abstractmethod
-    def traffic(self, task: int, node: int) -> Traffic:
-        """Of a pass, given the bytes of its task and of the sums of a node."""
+    def traffic(self, task: int, node: int, n_components: int) -> Traffic:
+        """Of a pass, given the bytes of its task and of the sums of a node, and of how many components those are."""
 
     def map_merge(self, task: Task[S]) -> S:
         if self.whole is not None:
             return super().map_merge(task)
-        sizes = getattr(task, "sizes", None)
+        sizes, n_parts = getattr(task, "sizes", None), 1
         if sizes is not None:
             sent = sizes(self.n_features)
-            self.found(("traffic", *sent), lambda: self.traffic(*sent).check())
-            self._node = sent[1]
-        total: S = self.total(Held.sums, task, self._fit)
-        return total
+            n_parts = self.found(("traffic", *sent), lambda: self.traffic(*sent).checked()).n_parts
+        parts: list[S] = self.totals(n_parts, Held.sums, task, self._fit)
+        total: Any = parts[0]  # several parts are of a `Partial`, or of `Sums` of such
+        return total if n_parts == 1 else total.joined(parts)  # type: ignore[no-any-return]
 
     def map_rows(self, task: Callable[[Block], T]) -> Iterator[T]:
         return (result for found in self.each(Held.results, task) for result in found)

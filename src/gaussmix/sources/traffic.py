@@ -5,7 +5,10 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from math import inf
+from typing import Self
 
+FAN_IN = 8  # trees that are merged at once, each of about as many nodes
+LARGEST_MERGE = 2**30  # bytes of them, if there are components enough to deal out
 UNITS = {"GB": 1e9, "MB": 1e6, "kB": 1e3}
 
 
@@ -17,15 +20,19 @@ class Traffic:
     ----------
     task : of what a worker must know: the parameters, and those by which it ordered the rows.
     node : of the sums of a node of the tree of leaves, as they are sent.
+    n_components : to which the sums belong.
     n_workers : each gets the task once.
-    n_nodes : the most sums that come to this process.
+    n_leaves : of all rows.
+    n_nodes : the most sums that come to this process where they are not dealt out.
     largest : what the cluster lets come to this process in a pass.
     setting : what sets `largest`.
     """
 
     task: int
     node: int
+    n_components: int
     n_workers: int
+    n_leaves: int
     n_nodes: int = 1
     largest: float = inf
     setting: str = ""
@@ -36,17 +43,28 @@ class Traffic:
         return self.task * self.n_workers
 
     @property
+    def merging(self) -> int:
+        """The most in a task that merges sums of all components: trees of neighbours, with whole matrices."""
+        n_trees = min(FAN_IN, self.n_workers)
+        return 2 * self.node * min(self.n_leaves, 2 * n_trees * (self.n_leaves // n_trees).bit_length())
+
+    @property
+    def n_parts(self) -> int:
+        """To how many parts components are dealt out. A task merges one part of the sums, in `LARGEST_MERGE` bytes."""
+        return max(min(-(-self.merging // LARGEST_MERGE), self.n_components), 1)
+
+    @property
     def up(self) -> int:
         """To this process."""
-        return self.node * self.n_nodes
+        return self.node * (self.n_nodes if self.n_parts == 1 else 1)
 
     @property
     def memory(self) -> int:
         """In this process: two copies of the task, and sums as they came and as whole matrices."""
         return 2 * self.task + 3 * self.up
 
-    def check(self) -> None:
-        """Raise MemoryError, with the numbers, for a pass that cannot work."""
+    def checked(self) -> Self:
+        """Itself; raises MemoryError, with the numbers, for a pass that cannot work."""
         sums = f"A pass brings {said(self.up)} of sums to this process"
         advice = "lower n_components, or choose a covariance_type with fewer parameters, such as 'diag'"
         if self.up > self.largest:
@@ -59,6 +77,7 @@ class Traffic:
                 f"{sums}, which takes {said(self.memory)} of memory. This machine has {said(physical_memory())}. Use a "
                 f"larger one, {advice}."
             )
+        return self
 
 
 def physical_memory() -> float:

@@ -23,6 +23,15 @@ class Sums(tuple[Any, ...]):
     def __add__(self, other: Any) -> Sums:
         return Sums(one + another for one, another in zip(self, other, strict=True))
 
+    def dealt(self, n_parts: int) -> list[Sums]:
+        """Each of the sums in parts, as by `Partial.dealt`."""
+        return [Sums(parts) for parts in zip(*(each.dealt(n_parts) for each in self), strict=True)]
+
+    @classmethod
+    def joined(cls, parts: list[Sums]) -> Sums:
+        """The sums of which these are all parts."""
+        return cls(each[0].joined(list(each)) for each in zip(*parts, strict=True))
+
 
 def count_leaves(n_rows: int) -> int:
     """How many leaves so many rows have; the last one may be short."""
@@ -60,6 +69,21 @@ class Tree(Generic[S]):
             sums = beside[1] + sums if first & n_leaves else sums + beside[1]
             first, n_leaves = first & ~n_leaves, 2 * n_leaves
         self._nodes[first] = n_leaves, sums
+
+    def dealt(self, n_parts: int) -> list[Tree[Any]]:
+        """Trees of the parts of all sums (`Partial.dealt`), which are merged and sent apart."""
+        trees = [Tree[Any]() for _ in range(n_parts)]
+        for first, (n_leaves, sums) in self._nodes.items():
+            dealt: Any = sums
+            for tree, part in zip(trees, dealt.dealt(n_parts), strict=True):
+                tree.add(part, n_leaves, first)
+        return trees
+
+    def closed(self) -> Tree[S]:
+        """A tree of the sum of all leaves alone, to which no leaf is added any more."""
+        tree = Tree[S]()
+        tree.add(self.total)
+        return tree
 
     @property
     def total(self) -> S:

@@ -67,6 +67,37 @@ class Partial:
             background=self.background + other.background,
         )
 
+    def dealt(self, n_parts: int) -> list[Self]:
+        """The sums of consecutive components, in parts that merge to the same bits; the first is the largest.
+
+        It also has what belongs to no component: the totals, the counts, and second moments that are pooled already.
+        """
+        n_components, second, parts = len(self.mass), self.second, list[Self]()
+        is_pooled = second is not None and second.ndim == self.need.second.n_axes
+        rest = replace(
+            self, second=None if is_pooled else second, log_likelihood=0.0, row_weight=0.0, counts=None, background=0.0
+        )
+        for number in range(n_parts):
+            first, end = (-(-n_components * (number + more) // n_parts) for more in (0, 1))
+            names = ["mass", "first", "anchor", *([] if rest.second is None else ["second"])]
+            some: dict[str, Any] = {name: getattr(self, name)[first:end] for name in names}
+            parts.append(replace(rest if number else self, **some))
+        return parts
+
+    @classmethod
+    def joined(cls, parts: list[Self]) -> Self:
+        """The sums of which these are all parts. The list is emptied, so that few parts are there beside the whole."""
+        first, end = parts[0], 0
+        names = ["mass", "first", "anchor", *([] if parts[-1].second is None else ["second"])]
+        shapes = {name: getattr(first, name).shape for name in names}
+        whole: dict[str, Any] = {name: np.empty((len(parts) * shape[0], *shape[1:])) for name, shape in shapes.items()}
+        while parts:
+            part = parts.pop(0)
+            start, end = end, end + len(part.mass)
+            for name in names:
+                whole[name][start:end] = getattr(part, name)
+        return replace(first, **{name: values[:end] for name, values in whole.items()})
+
     def __getstate__(self) -> dict[str, Any]:
         """What is sent between processes: of symmetric second moments, the triangle."""
         state = dict(vars(self))

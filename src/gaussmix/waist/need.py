@@ -21,6 +21,11 @@ class Second(IntEnum):
     FULL = 3  # Σ γ (x − a)(x − a)ᵀ       (n_components, n_features, n_features)
     PROJECTED = 4  # [Σ γ (x − a)(B (x − a))ᵀ | Σ γ (x − a)²]  (n_components, n_features, n_projected + 1)
 
+    @property
+    def n_axes(self) -> int:
+        """Of those of one component, and of pooled ones."""
+        return {Second.TRACE: 0, Second.DIAGONAL: 1}.get(self, 2)
+
     def n_numbers(self, n_features: int) -> int:
         """Numbers of a covariance that is made from them: 1, a diagonal, or a triangle of a matrix."""
         return {Second.TRACE: 1, Second.DIAGONAL: n_features}.get(self, n_features * (n_features + 1) // 2)

@@ -23,7 +23,7 @@ from gaussmix.numerics.threads import at_most
 from gaussmix.sources import waiting
 from gaussmix.sources.base import S, Source, T, log_pass
 from gaussmix.sources.files.base import About
-from gaussmix.sources.remote import Held, Remote, Target, by_few, laid_out, merged
+from gaussmix.sources.remote import Held, Remote, Target, dealt, few, laid_out, merged
 from gaussmix.sources.traffic import Traffic
 from gaussmix.sources.waiting import awaited
 from gaussmix.waist.block import Block, nodes
@@ -265,30 +265,37 @@ class Cluster(Remote):
         log_pass(self, began, found)
         return [found[number] for number in range(len(self._held))]
 
-    def total(self, work: Callable[..., Tree[S]], *arguments: Any) -> S:
+    def totals(self, n_parts: int, work: Callable[..., Tree[S]], *arguments: Any) -> list[S]:
         """As for all rows elsewhere; each worker merges its trees, and then some merge those of a few others."""
+        map_all = partial(self._client.map, pure=False)
+        merge = partial(map_all, merged, key="gaussmix-merge")
 
         def submit() -> list[Any]:
-            trees = self._each_worker(_work_and_merge, work, arguments)
-            while len(some := by_few(trees, self._node)) > 1:
-                trees = self._client.map(merged, some, key="gaussmix-merge", pure=False)
-            return [self._client.submit(_total, trees, key=_unique("merge"))]
+            every = self._each_worker(_work_and_merge, work, arguments, n_parts=n_parts)
+            parts = [every] if n_parts == 1 else [of_part(every, number) for number in range(n_parts)]
+            return [self._client.submit(_total, few(trees, merge), key=_unique("merge")) for trees in parts]
+
+        def of_part(every: list[Any], number: int) -> Any:  # else who merges a part would get all of them
+            group = _unique("deal")  # of few tasks: Dask would spread those of a larger one over all workers
+            return map_all(_part, every, number=number, key=[(group, worker) for worker in range(len(every))])
 
         began = perf_counter()
         found: list[S] = self._workers.gathered(self._held, submit)
         log_pass(self, began, found)
-        return found[0]
+        return found
 
-    def traffic(self, task: int, node: int) -> Traffic:
-        return Traffic(task, node, len(self._workers.n_threads()))
+    def traffic(self, task: int, node: int, n_components: int) -> Traffic:
+        return Traffic(task, node, n_components, len(self._workers.n_threads()), count_leaves(self.n_rows))
 
-    def _each_worker(self, task: Callable[..., Any], work: Callable[..., Any], arguments: Sequence[Any]) -> list[Any]:
+    def _each_worker(
+        self, task: Callable[..., Any], work: Callable[..., Any], arguments: Sequence[Any], **how: Any
+    ) -> list[Any]:
         """Futures of a task for each worker, in the order of the rows, which does work on the parts that are there."""
         n_threads, sent, groups = self._workers.n_threads(), self._sent((work, arguments)), self._groups()
         parts = [[self._held[number] for number in group] for group in groups.values()]
         threads = [n_threads.get(worker, 1) for worker in groups]
         futures: list[Any] = self._client.map(
-            task, groups.values(), parts, threads, sent=sent, key="gaussmix-pass", pure=False
+            task, groups.values(), parts, threads, sent=sent, **how, key="gaussmix-pass", pure=False
         )
         return futures
 
@@ -374,10 +381,14 @@ def _work(numbers: Sequence[int], parts: Sequence[Held], n_threads: int, sent: b
         return [(number, work(held, *arguments)) for number, held in zip(numbers, parts, strict=True)]
 
 
-def _work_and_merge(numbers: Sequence[int], parts: Sequence[Held], n_threads: int, sent: bytes) -> Tree[Any]:
+def _work_and_merge(numbers: Sequence[int], parts: Sequence[Held], n_threads: int, sent: bytes, n_parts: int) -> Any:
     work, arguments = pickle.loads(sent)
     with at_most(n_threads):
-        return merged(work(held, *arguments) for held in parts)
+        return dealt((work(held, *arguments) for held in parts), n_parts)
+
+
+def _part(trees: Sequence[Tree[Any]], number: int) -> Tree[Any]:
+    return trees[number]
 
 
 def _total(trees: Iterable[Tree[Any]]) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
-from itertools import groupby
+from itertools import cycle, groupby
 from operator import itemgetter
 from time import perf_counter
 from typing import Any
@@ -23,8 +23,9 @@ from gaussmix.sources.remote import (
     Held,
     Remote,
     States,
-    by_few,
     check_version,
+    dealt,
+    few,
     laid_out,
     merged,
     version_error,
@@ -33,7 +34,7 @@ from gaussmix.sources.traffic import Traffic
 from gaussmix.sources.waiting import awaited
 from gaussmix.version import package_version
 from gaussmix.waist.block import Block, nodes
-from gaussmix.waist.leaves import Tree
+from gaussmix.waist.leaves import Tree, count_leaves
 
 MOST_DEATHS = 3  # of workers in a task, or in a pass on one node
 WHO = "Ray worker", "nodes"  # and where gaussmix is needed, in messages
@@ -209,34 +210,42 @@ class Cluster(Remote):
         log_pass(self, began, found)
         return found
 
-    def total(self, work: Callable[..., Tree[S]], *arguments: Any) -> S:
+    def totals(self, n_parts: int, work: Callable[..., Tree[S]], *arguments: Any) -> list[S]:
         """As for all rows elsewhere; each actor merges its trees, and then some merge those of a few others."""
 
         def submit() -> Sequence[Any]:
-            trees = self._visits(work, arguments, merged)
-            actors = [self._workers.actor(node) for node in dict.fromkeys(self._nodes)]
-            while len(some := by_few(trees, self._node)) > 1:
-                trees = [actor.merge.remote(*each) for actor, each in zip(actors, some, strict=False)]
-            return [actors[0].total.remote(*trees)]
+            every = self._visits(work, arguments, partial(dealt, n_parts=n_parts), n_parts)
+            actors = cycle([self._workers.actor(node) for node in dict.fromkeys(self._nodes)])
+            parts = [every] if n_parts == 1 else zip(*every, strict=True)
+
+            def merge(groups: Sequence[Sequence[Any]]) -> list[Any]:
+                return [next(actors).merge.remote(*trees) for trees in groups]
+
+            return [next(actors).total.remote(*few(trees, merge)) for trees in parts]
 
         began = perf_counter()
         found: list[S] = self._workers.passed(submit)
         log_pass(self, began, found)
-        return found[0]
+        return found
 
-    def traffic(self, task: int, node: int) -> Traffic:
+    def traffic(self, task: int, node: int, n_components: int) -> Traffic:
         n_workers = len(self._workers.n_threads)
-        return Traffic(task, node, n_workers, n_workers if node < IN_CALLS else 1)
+        n_nodes = n_workers if node < IN_CALLS else 1
+        return Traffic(task, node, n_components, n_workers, count_leaves(self.n_rows), n_nodes)
 
     def _visits(
-        self, work: Callable[..., Any], arguments: Sequence[Any], gather: Callable[[Iterable[Any]], Any]
+        self,
+        work: Callable[..., Any],
+        arguments: Sequence[Any],
+        gather: Callable[[Iterable[Any]], Any],
+        n_results: int = 1,
     ) -> list[Any]:
         """Futures of what each actor gathers of its targets, in the order of the rows."""
         groups, sent = groupby(zip(self._nodes, self._held, strict=True), itemgetter(0)), ray.put((work, arguments))
         return [
-            self._workers.actor(node).visit.remote(
-                self._key, [block for _, block in group], sent, gather, self._workers.n_threads[node]
-            )
+            self._workers.actor(node)
+            .visit.options(num_returns=n_results)
+            .remote(self._key, [block for _, block in group], sent, gather, self._workers.n_threads[node])
             for node, group in groups
         ]
 

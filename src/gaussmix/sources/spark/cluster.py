@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
-from itertools import chain
+from itertools import chain, product
 from math import inf
 from pathlib import PurePosixPath
 from threading import Thread
@@ -107,7 +107,7 @@ class Cluster(Remote):
                 continue
             make = self._joined(partial(pieces.make_and_visit, **how), pieces.RESULTS, [found["number"]])
             again = jobs.answered(make, "rows that were lost")
-            for number, digest, result in zip(*again.columns, strict=True):
+            for number, _, digest, result in zip(*again.columns, strict=True):
                 self._check(number.as_py(), digest.as_py())
                 yield pickle.loads(result.as_buffer())
 
@@ -122,58 +122,67 @@ class Cluster(Remote):
 
     def each(self, work: Callable[..., T], *arguments: Any) -> list[T]:
         """As for all rows elsewhere; done once more for targets whose files are not found."""
-        found = self._results(work, arguments, lambda results: results)
-        return [pickle.loads(found[number]) for number in range(self._layout.n_targets)]
+        found = self._results(1, work, arguments, lambda results: results)
+        return [pickle.loads(found[number, 0]) for number in range(self._layout.n_targets)]
 
-    def total(self, work: Callable[..., Tree[S]], *arguments: Any) -> S:
+    def totals(self, n_parts: int, work: Callable[..., Tree[S]], *arguments: Any) -> list[S]:
         """As for all rows elsewhere; each task merges its trees, and where there are many tasks, some merge others'."""
-        found = self._results(work, arguments, self._merge)
-        trees: Iterator[Tree[S]] = (pickle.loads(tree) for tree in found.values() if tree)
-        return merged(trees).total
+        found = self._results(n_parts, work, arguments, partial(self._merge, n_parts=n_parts))
+        parts: list[list[bytes]] = [[] for _ in range(n_parts)]
+        for (_, part), tree in found.items():
+            parts[part] += [tree] if tree else []
+        return [merged(map(pickle.loads, trees)).total for trees in parts]
 
-    def traffic(self, task: int, node: int) -> Traffic:
-        n_trees = -(-self._layout.n_targets // self._layout.n_merged(MOST_TREES))
-        most_nodes = n_trees + count_leaves(self.n_rows).bit_count() - 1  # all but the last tree have one
+    def traffic(self, task: int, node: int, n_components: int) -> Traffic:
+        n_leaves, n_trees = count_leaves(self.n_rows), -(-self._layout.n_targets // self._layout.n_merged(MOST_TREES))
+        most_nodes = n_trees + n_leaves.bit_count() - 1  # all but the last tree have one
         largest = _bytes_of(self._held.sparkSession.conf.get(MOST_BYTES, "1g"))
-        return Traffic(task, node, self._layout.n_tasks, most_nodes, largest, MOST_BYTES)
+        return Traffic(task, node, n_components, self._layout.n_tasks, n_leaves, most_nodes, largest, MOST_BYTES)
 
-    def _merge(self, results: Any) -> Any:
-        """A frame of trees, merged to a few that come to this process."""
-        merge = partial(pieces.merge, digests=self._digests)
-        merged = results.mapInArrow(merge, pieces.RESULTS) if self._layout.n_together > 1 else results
-        n_together = self._layout.n_merged(MOST_TREES)
-        if n_together == self._layout.n_together:
-            return merged
-        return self._sent_together(merged, "number", n_together).mapInArrow(merge, pieces.RESULTS)
+    def _merge(self, results: Any, n_parts: int) -> Any:
+        """A frame of trees, merged to a few that come to this process, or to one for each of several parts."""
+        merge, n_together = partial(pieces.merge, digests=self._digests), self._layout.n_together
+        trees = results.mapInArrow(merge, pieces.RESULTS) if n_together > 1 else results
+        for most_trees in (MOST_TREES,) if n_parts == 1 else (MOST_TREES, 1):
+            before, n_together = n_together, self._layout.n_merged(most_trees)
+            if n_together > before:
+                gathered = self._sent_together(trees, "number", n_together, n_parts).sortWithinPartitions("number")
+                trees = gathered.mapInArrow(merge, pieces.RESULTS)
+        return trees
 
-    def _sent_together(self, frame: Any, column: str, n_together: int) -> Any:
-        """The frame with as many consecutive targets in each partition, a power of 2."""
-        partition = functions.shiftright(column, n_together.bit_length() - 1)
-        return frame.repartitionById(-(-self._layout.n_targets // n_together), partition)
+    def _sent_together(self, frame: Any, column: str, n_together: int, n_parts: int = 1) -> Any:
+        """The frame with as many consecutive targets, a power of 2, or one of the parts of them, in each partition."""
+        n_groups = -(-self._layout.n_targets // n_together)
+        group = functions.shiftright(column, n_together.bit_length() - 1)
+        group = group if n_parts == 1 else n_groups * functions.col("part") + group
+        return frame.repartitionById(n_parts * n_groups, group)
 
     def _results(
-        self, work: Callable[..., T], arguments: Sequence[Any], change: Callable[[Any], Any]
-    ) -> dict[int, bytes]:
-        """What a function of `Held` returns for each target, from a frame of results that `change` changes."""
-        results = partial(pieces.done, work=(work, arguments), store=self._layout.store)
+        self, n_parts: int, work: Callable[..., T], arguments: Sequence[Any], change: Callable[[Any], Any]
+    ) -> dict[tuple[int, int], bytes]:
+        """What a function of `Held` returns, by target and part, from a frame of results that `change` changes."""
+        results = partial(pieces.done, work=(work, arguments), store=self._layout.store, n_parts=n_parts)
         visit = partial(pieces.visit, results=results, digests=self._digests)
         began = perf_counter()
         found = self._answers(change(jobs.on_executors(self._held, visit, pieces.RESULTS)))
-        missing = [number for number in range(self._layout.n_targets) if number not in found]
-        if missing:
+        every = set(product(range(self._layout.n_targets), range(n_parts)))
+        if missing := every - found.keys():
+            targets = {number for number, _ in missing}
+            if len(missing) < n_parts * len(targets):  # files were lost between parts, whose merged trees are of others
+                found, targets = {}, {number for number, _ in every}
             make = partial(pieces.make_and_visit, results=results, digests=self._digests)
-            found |= self._answers(change(self._joined(make, pieces.RESULTS, missing)))
-        if len(found) < self._layout.n_targets:
+            found |= self._answers(change(self._joined(make, pieces.RESULTS, sorted(targets))))
+        if len(found) < len(every):
             raise OSError(self._layout.changed)
         log_pass(self, began, found)
         return found
 
-    def _answers(self, frame: Any) -> dict[int, bytes]:
-        """By the number of the target, where there is one."""
+    def _answers(self, frame: Any) -> dict[tuple[int, int], bytes]:
+        """By the numbers of the target and the part, where there is one."""
         found = jobs.answered(frame, f"a pass over {self.n_rows:,} rows").to_pylist()
         for target in found:
             self._check(target["number"], target["digest"])
-        return {target["number"]: target["result"] for target in found if target["result"] is not None}
+        return {(each["number"], each["part"]): each["result"] for each in found if each["result"] is not None}
 
     def _check(self, number: int, digest: int) -> None:
         """Raise OSError if a target has other rows than at first."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import accumulate, groupby
@@ -22,7 +23,7 @@ from gaussmix.sources.remote import Held
 from gaussmix.sources.spark.store import Store, read
 from gaussmix.sources.spark.table import FILE, ROW
 from gaussmix.waist.block import Block, nodes
-from gaussmix.waist.leaves import LEAF_ROWS
+from gaussmix.waist.leaves import LEAF_ROWS, Tree
 
 LARGEST_PIECE = 2**25  # bytes of rows that pass through Java as one value
 CHANGED = "has other rows than when it was first computed: order it by a key, or write it to Parquet files first"
@@ -32,7 +33,7 @@ NOT_WHOLE = -1  # in place of the digest of a target whose rows are not all ther
 PIECES = "file string, row long, part int, number int, n_rows long, flaw string, content binary"
 PARTS = "target int, first_row long, content binary"
 HELD = "number int, path string, digest long, flaw string"
-RESULTS = "number int, digest long, result binary"
+RESULTS = "number int, part int, digest long, result binary"  # a target and which of its results this is
 _TYPES = {"string": pa.string(), "int": pa.int32(), "long": pa.int64(), "binary": pa.binary()}
 Batches = Iterable[pa.RecordBatch]
 
@@ -251,15 +252,17 @@ def make_and_visit(
 
 
 def _told(number: int, digest: int, nodes: list[Block] | None, results: Results) -> Iterator[pa.RecordBatch]:
-    for result in [None] if nodes is None else results(number, nodes):
-        yield _record(RESULTS, number, digest, result)
+    for part, result in enumerate([None] if nodes is None else results(number, nodes)):
+        yield _record(RESULTS, number, part, digest, result)
 
 
-def done(number: int, nodes: list[Block], work: Work, store: Store) -> list[bytes]:
-    """What work on a target returns, as its only result."""
+def done(number: int, nodes: list[Block], work: Work, store: Store, n_parts: int) -> Iterator[bytes]:
+    """What work on a target returns, as its only result; a tree that is dealt to several parts has one for each."""
     function, arguments = work
     with at_most(TaskContext.get().cpus()):
-        return [pickle.dumps(function(Held(nodes, store.states(number)), *arguments), 5)]
+        found = function(Held(nodes, store.states(number)), *arguments)
+    for part in [found] if n_parts == 1 else found.dealt(n_parts):
+        yield pickle.dumps(part, 5)
 
 
 def taken(number: int, nodes: list[Block], most: int) -> Iterator[bytes]:
@@ -268,19 +271,26 @@ def taken(number: int, nodes: list[Block], most: int) -> Iterator[bytes]:
 
 
 def merge(batches: Batches, digests: NDArray[np.int64]) -> Iterator[pa.RecordBatch]:
-    """Merge results that are trees: the first has the sum, and the others are empty."""
-    first, content, tree = 0, b"", None
+    """Merge results that are trees, those of each part: the first has the sum, and the others are empty."""
+    kept: dict[int, tuple[int, Any]] = {}  # by part: the first target, and the tree, or the bytes of the only one
+    n_found = Counter[int]()
     for batch in batches:
-        for number, digest, result in zip(*(column.to_pylist() for column in batch.columns), strict=True):
-            if not result or digest != digests[number]:
-                yield _record(RESULTS, number, digest, result)
-            elif not content:
-                first, content = number, result
+        for number, part, digest, result in zip(*(column.to_pylist() for column in batch.columns), strict=True):
+            is_found = result is not None and digest == digests[number]
+            n_found[part] += is_found
+            if not (is_found and result):
+                yield _record(RESULTS, number, part, digest, result)
+            elif part not in kept:
+                kept[part] = number, result
             else:
-                tree = (pickle.loads(content) if tree is None else tree) + pickle.loads(result)
-                yield _record(RESULTS, number, digest, b"")
-    if content:
-        yield _record(RESULTS, first, digests[first], content if tree is None else pickle.dumps(tree, 5))
+                first, tree = kept[part]
+                tree = tree if isinstance(tree, Tree) else pickle.loads(tree)
+                kept[part] = first, tree + pickle.loads(result)
+                yield _record(RESULTS, number, part, digest, b"")
+    for part, (number, tree) in kept.items():
+        if isinstance(tree, Tree):
+            tree = pickle.dumps(tree.closed() if n_found[part] == len(digests) else tree, 5)
+        yield _record(RESULTS, number, part, digests[number], tree)
 
 
 def make_and_change(

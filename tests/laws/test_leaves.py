@@ -252,6 +252,7 @@ def test_trees_of_any_leaves_merge_in_any_order(n_leaves, rng):
     found = reduce(add, trees)
     assert found.total == expected.total
     assert len(found) == len(expected) == n_leaves.bit_count()
+    assert (found.closed().total, len(found.closed())) == (expected.total, 1)
     run = Tree()
     for leaf in range(n_leaves // 3, n_leaves):
         run.add(sums[leaf], 1, leaf)

@@ -29,7 +29,7 @@ class Sums(tuple[Any, ...]):
 
     @classmethod
     def joined(cls, parts: list[Sums]) -> Sums:
-        """The sums of which these are all parts."""
+        """The sums that were dealt to these parts."""
         return cls(each[0].joined(list(each)) for each in zip(*parts, strict=True))
 
 

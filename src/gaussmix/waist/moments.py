@@ -74,9 +74,8 @@ class Partial:
         """
         n_components, second, parts = len(self.mass), self.second, list[Self]()
         is_pooled = second is not None and second.ndim == self.need.second.n_axes
-        rest = replace(
-            self, second=None if is_pooled else second, log_likelihood=0.0, row_weight=0.0, counts=None, background=0.0
-        )
+        nothing: dict[str, Any] = {"log_likelihood": 0.0, "row_weight": 0.0, "counts": None, "background": 0.0}
+        rest = replace(self, second=None if is_pooled else second, need=replace(self.need, projection=None), **nothing)
         for number in range(n_parts):
             first, end = (-(-n_components * (number + more) // n_parts) for more in (0, 1))
             names = ["mass", "first", "anchor", *([] if rest.second is None else ["second"])]
@@ -86,7 +85,7 @@ class Partial:
 
     @classmethod
     def joined(cls, parts: list[Self]) -> Self:
-        """The sums of which these are all parts. The list is emptied, so that few parts are there beside the whole."""
+        """The sums that were dealt to these parts. The list is emptied, so that few are there beside the whole."""
         first, end = parts[0], 0
         names = ["mass", "first", "anchor", *([] if parts[-1].second is None else ["second"])]
         shapes = {name: getattr(first, name).shape for name in names}

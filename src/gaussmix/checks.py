@@ -21,7 +21,7 @@ Numbers = TypeVar("Numbers", float, Array)
 
 def check_within(name: str, value: Any, what: str, is_allowed: Callable[[Any], bool]) -> None:
     """Raise TypeError or ValueError, unless a number is allowed; `what` says in words which ones are."""
-    if isinstance(value, bool) or not isinstance(value, Real):
+    if isinstance(value, bool) or not isinstance(value, (float, Real)):
         raise TypeError(f"{name} must be {what}, not {value!r:.60}.")
     if not is_allowed(value):
         raise ValueError(f"{name}={value!r:.60} must be {what}.")
@@ -35,7 +35,7 @@ def check_positive(name: str, value: Any) -> float:
 
 def check_count(name: str, value: Any, smallest: int) -> int:
     """A whole number that is not below `smallest`; raises TypeError or ValueError."""
-    if isinstance(value, bool) or not isinstance(value, Integral):
+    if isinstance(value, bool) or not isinstance(value, (int, Integral)):
         raise TypeError(f"{name} must be an integer ≥ {smallest}, not {value!r}.")
     if value < smallest:
         raise ValueError(f"{name}={value!r} must be an integer ≥ {smallest}.")

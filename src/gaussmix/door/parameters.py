@@ -46,7 +46,7 @@ def check_name(parameter: str, value: Any, known: Collection[str]) -> str:
 
 def check_number(name: str, value: Any, hint: str = "") -> float:
     """A finite number that is not negative."""
-    if isinstance(value, bool) or not isinstance(value, Real):
+    if isinstance(value, bool) or not isinstance(value, (float, Real)):
         raise TypeError(f"{name} must be a number ≥ 0{hint}, not {value!r}.")
     try:
         number = float(value)
@@ -168,15 +168,18 @@ def _draw(state: np.random.RandomState) -> NDArray[np.int64]:
     return state.randint(0, 2**31 - 1, size=4)
 
 
+_sequence = lru_cache(np.random.SeedSequence)  # which takes longer to make than its generator
+
+
 def check_seed(random_state: Any) -> np.random.Generator:
     """A generator seeded by `random_state`; an integer seeds a RandomState first, as in scikit-learn."""
-    return np.random.default_rng(drawn_seed(random_state).astype(np.uint32))  # NumPy takes other integers one by one
+    return np.random.default_rng(_sequence(tuple(drawn_seed(random_state).tolist())))
 
 
 def drawn_seed(random_state: Any) -> NDArray[np.int64]:
     """The seed of `check_seed`, (4,), for whoever needs several generators alike."""
     try:
-        is_seed = isinstance(random_state, Integral)
+        is_seed = isinstance(random_state, (int, Integral))
         return _drawn(int(random_state)) if is_seed else _draw(check_random_state(random_state))
     except ValueError:
         raise ValueError(

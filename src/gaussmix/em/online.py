@@ -51,7 +51,7 @@ class Rate(Value):
 
     def __post_init__(self) -> None:
         for name, value in {"decay": self.decay, "half_life": self.half_life or 0.0}.items():
-            if isinstance(value, bool) or not isinstance(value, Real):
+            if isinstance(value, bool) or not isinstance(value, (float, Real)):
                 raise TypeError(f"{name} must be a number, not {value!r}.")
         if not 0.5 < self.decay <= 1:
             raise ValueError(f"decay={self.decay!r} must be a number above 0.5 and at most 1.")

@@ -44,19 +44,21 @@ def choose(n_jobs: int | None = None) -> Engine[Any]:
 
 def n_threads(n_jobs: int | None) -> int:
     """Turn scikit-learn's n_jobs into a number of threads; None respects OMP_NUM_THREADS, as OpenMP does."""
-    usable = min(len(os.sched_getaffinity(0)), _quota()) if hasattr(os, "sched_getaffinity") else _quota()
     n_jobs = check_jobs(n_jobs)
+    if n_jobs is not None and n_jobs > 0:
+        return min(n_jobs, MOST_THREADS)
+    usable = min(len(os.sched_getaffinity(0)), _quota()) if hasattr(os, "sched_getaffinity") else _quota()
     if n_jobs is None:
         limit = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0]
         return min(usable, int(limit)) if limit.isdecimal() and int(limit) > 0 else usable
     if n_jobs == 0:
         raise ValueError("n_jobs=0 has no meaning; use 1 for one thread or None for every processor.")
-    return max(1, usable + 1 + n_jobs) if n_jobs < 0 else min(n_jobs, MOST_THREADS)
+    return max(1, usable + 1 + n_jobs)
 
 
 def check_jobs(n_jobs: Any) -> int | None:
     """Check a number of threads in scikit-learn's convention; returns an integer or None."""
-    if n_jobs is not None and (isinstance(n_jobs, bool) or not isinstance(n_jobs, Integral)):
+    if n_jobs is not None and (isinstance(n_jobs, bool) or not isinstance(n_jobs, (int, Integral))):
         raise TypeError(f"n_jobs must be an integer other than 0, or None for every processor, not {n_jobs!r}.")
     return None if n_jobs is None else int(n_jobs)
 

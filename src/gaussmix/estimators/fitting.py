@@ -112,7 +112,7 @@ def fitted_of(
     `certify` says whether to find out if the fit is at a maximum; with None that is found out where it is cheap.
     After a search, `of_search` are its diagnoses, and `not_begun` is why candidates were not begun; None if all were.
     """
-    rows, trace, objective = problem.data.original, run.trace, problem.objective
+    rows, trace, objective, times = problem.data.original, run.trace, problem.objective, problem.objective.times
     few = few_rows_sentence(rows, problem.n_components)
     constant = ridge_columns(run.model, objective.floor, rows)
     warn_of(run, left_out, objective.raised)
@@ -130,12 +130,12 @@ def fitted_of(
         objective.n_fixed(run.model),
         converged=run.outcome is Outcome.CONVERGED,
         n_iter=trace.n_steps,
-        lower_bound=objective.times * trace.last,
-        lower_bounds=[objective.times * each for each in trace.objective],
+        lower_bound=times * trace.last,
+        lower_bounds=[times * each for each in trace.objective],
         collapsed=trace.collapsed,
         diagnostics=[*diagnosed(run, constant, names, few), *(of_search or ())],
-        outcome=replace(ending, reason=" ".join(filter(None, [ending.reason, not_begun]))),
-        traces=[[objective.times * each for each in end.objective] for end in ends],
+        outcome=ending if not_begun is None else replace(ending, reason=f"{ending.reason} {not_begun}"),
+        traces=[[times * each for each in end.objective] for end in ends],
         facts=facts,
         cutoff=cutoff_of(problem.source, problem.engine, run.model),
     )

@@ -81,7 +81,7 @@ class Watch:
         self._n_rows, self._names = n_rows, names
         self._checkpoint, self._verbose, self._interval = checkpoint, verbose, interval
         self._began = perf_counter()
-        self._n_begun = Counter[int | None]()  # starts of each candidate
+        self._n_begun: Counter[int | None] = Counter()  # starts of each candidate
         self._best: State | None = None  # of the last runs, where scikit-learn's callbacks look
         self._was_start_last = False
         self._was_stopped = False

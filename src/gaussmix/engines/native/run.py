@@ -9,7 +9,6 @@ import numpy as np
 from gaussmix.engines.native.visits import could_pay, is_long
 from gaussmix.engines.runner import Begun, Control, Course, Fits, Groups, Recipe, Seeds
 from gaussmix.numerics.arrays import Array
-from gaussmix.numerics.elementary import log
 from gaussmix.waist.algebra import Across, Algebra
 from gaussmix.waist.block import Block
 from gaussmix.waist.leaves import LEAF_ROWS
@@ -129,4 +128,4 @@ def _whitening(algebra: Algebra, factors: Array, log_abs_det: Array, n_features:
         return TriangularWhitening(factors.reshape(-1, n_features, n_features), log_abs_det)
     if factor_shape is FactorShape.SPHERICAL:
         return SphericalWhitening(factors[:, 0], log_abs_det)
-    return DiagonalWhitening(factors, log(factors).sum(axis=1))  # the core adds the logarithms in another order
+    return DiagonalWhitening(factors, log_abs_det)

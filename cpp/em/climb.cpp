@@ -18,12 +18,15 @@ namespace gaussmix {
 namespace {
 
 constexpr double kStepsOfMove = 12;  // about
+constexpr double kAtGlance = 3;      // as in em/split_and_merge.py
+constexpr Index kFirstMoves = 5;
 
 struct Candidate {
     Moved moved;
     Ranking ranking;             // what is left of it after this move
     std::optional<double> gain;  // none: it does not help
     bool is_unusual = false;     // a step of EM is left to Python
+    bool is_hopeless = false;    // it is refused at a glance
 };
 
 class Climb {
@@ -92,7 +95,7 @@ private:
         const bool is_little = !task_.has_swaps && moves_.best_split() < judgement_.little;
         const Index patience = is_little ? judgement_.less_patience : judgement_.patience;
         const Index at_once = count_workers(job(execution_.n_threads), execution_.n_threads);
-        bool is_over = false;
+        bool is_over = false, are_hopeless = !task_.has_swaps;
         for (Index n_failures = 0; !is_over;) {
             std::vector<Candidate> tried;
             while (static_cast<Index>(tried.size()) < std::min({at_once, left_, patience - n_failures})) {
@@ -108,6 +111,7 @@ private:
                 --left_;
                 const bool helps = candidate.gain.has_value();
                 n_failures = helps ? 0 : n_failures + 1;
+                are_hopeless &= candidate.is_hopeless;
                 const bool is_whole = static_cast<Index>(candidate.moved.part.components.size()) == n_components_;
                 if (helps) {  // what was tried after it did not know
                     moves_.rewind(candidate.moved.cursor);
@@ -115,7 +119,8 @@ private:
                     touched.insert(touched.end(), candidate.moved.touched.begin(), candidate.moved.touched.end());
                     found.push_back(std::move(candidate));
                 }
-                is_over = n_failures == patience || left_ <= 0 || (!found.empty() && is_whole);
+                is_over = n_failures == patience || (are_hopeless && n_failures == kFirstMoves) || left_ <= 0 ||
+                          (!found.empty() && is_whole);
                 if (helps || is_over) break;
             }
         }
@@ -191,10 +196,17 @@ private:
         const auto go_on = [&](const Steps& steps) {
             return ended(part.em, candidate.moved.mixture, steps, execution, candidate.is_unusual);
         };
-        const auto is_promising = [&](const std::optional<End>& end) {
-            return end && end->last + judgement_.look_ahead * end->gain > limit;
+        const auto is_promising = [&](const std::optional<End>& end, double times = 1) {
+            return end && end->last + times * judgement_.look_ahead * end->gain > limit;
         };
-        auto end = go_on(judgement_.first);
+        std::optional<End> glance;
+        if (algebra_.is_shared()) {
+            glance = go_on({judgement_.first.tolerance, judgement_.first.most - 1});
+            candidate.is_hopeless = !is_promising(glance, kAtGlance);
+            if (candidate.is_hopeless) return std::nullopt;
+        }
+        auto end = go_on(glance ? Steps{judgement_.first.tolerance, 1} : judgement_.first);
+        if (glance && end) end->gain = std::max(0.0, end->last - glance->last);
         Index n_steps = judgement_.first.most;
         if (!is_promising(end)) return std::nullopt;
         if (end->last <= limit || end->gain > least) {

@@ -87,6 +87,7 @@ public:
     // An M-step on rows that have gone to the nearest of the means, or that components share as given. False where one of
     // the limits is passed, and if interrupted.
     bool begin(const GivenView& given, Mixture& following) {
+        if (begin_with_total(given, following)) return true;
         Mixture nearby = following;
         second_.resize(static_cast<std::size_t>(n_components_ * algebra_.size(d_)));
         const double* covariances = given.responsibilities == nullptr ? nullptr : nearby.covariances.data();
@@ -132,6 +133,18 @@ public:
     bool has_collapsed() const { return has_collapsed_; }
 
 private:
+    // The same in one pass, for rows that components share, where the second sums of all of them are known.
+    bool begin_with_total(const GivenView& given, Mixture& following) {
+        if (!has_one_matrix_ || task_.total.centre == nullptr || given.responsibilities == nullptr) return false;
+        const Shape shape{n_components_, d_, FactorShape::spherical, false, Rule::given, Second::none};
+        StepView pass{shape, task_.rows, row_weight_, given, {}};
+        pass.rows.origin = task_.total.centre;
+        double log_likelihood, n_far, n_near;
+        const MomentsView sums{&log_likelihood, &n_far, &n_near, mass_.data(), first_.data(), nullptr};
+        return gaussmix::step(kernels_, pass, {}, Precision::widened, execution_, sums) &&
+               maximise(nullptr, nullptr, following) && is_sound(following, nullptr);
+    }
+
     bool is_sound(Mixture& mixture, const double* anchor) {
         has_collapsed_ = (!posterior_ && is_noise(mixture)) || !factorise(mixture);
         return !has_collapsed_ && (loss_ = loss(mixture, anchor)) <= task_.limits.loss;

@@ -497,6 +497,20 @@ def test_no_component_is_swapped_where_even_the_first_move_is_hopeless(spread, a
     assert bool(swapped) == are_swapped
 
 
+@pytest.mark.parametrize(("radius", "n_judged"), [(8.0, 5), (3.0, 12)])
+def test_a_round_ends_where_the_first_moves_of_a_shared_covariance_are_hopeless(radius, n_judged, rng, monkeypatch):
+    """Eight groups on a circle; a patience of 24 moves is halved, since no split promises much."""
+    turn, labels = np.arange(8) * np.pi / 4, rng.integers(8, size=2_000)
+    rows = radius * np.column_stack((np.cos(turn), np.sin(turn)))[labels] + rng.normal(size=(2_000, 2))
+    sample, em = distinct_rows(ArraySource(rows)), LocalEM(FAMILIES["tied"], choose(), Ridge(np.full(2, 1e-9)))
+    settled = em.end(sample, em.model_of(sample, np.eye(8)[labels[np.lexsort(rows.T[::-1])]]), Stopping(1e-9, 50))
+    judged, judge = [], _Climb._judge
+    monkeypatch.setattr(_Climb, "_judge", lambda *of: judged.append(judge(*of)) or judged[-1])
+    monkeypatch.setattr(_Climb, "_by_core", in_python)
+    assert _Climb(sample, em, rng, settled, lambda: False).go(24).model is settled.model
+    assert len(judged) == n_judged
+
+
 def test_swaps_forget_no_move_that_was_refused():
     """Four groups and two of a few rows far away: the search of some rows refuses them, and that of all finds them."""
     rng = np.random.default_rng(23)

@@ -6,6 +6,7 @@ Ueda, Nakano, Ghahramani & Hinton (2000), Neural Computation 12.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any, TypeGuard
 
 import numpy as np
@@ -15,7 +16,7 @@ from gaussmix.em.maximise import LOST_SHARE, MAX_LOSS, MEAN_ROUNDING
 from gaussmix.em.moves import N_DRAWS, OVERFIT, Draws, LocalEM, Moved, Moves, View, crossed
 from gaussmix.em.objective import Objective
 from gaussmix.em.stopping import Stopping
-from gaussmix.em.trace import State, Trace
+from gaussmix.em.trace import State, Trace, joined
 from gaussmix.engines.base import Engine
 from gaussmix.engines.runner import Judged, Runner, Search, Steps
 from gaussmix.errors import SingularCovariance
@@ -44,6 +45,9 @@ SETTLING, SETTLING_LONGER = Stopping(1e-4, 15), Stopping(1e-5, 45)  # EM after m
 LAST = Stopping(1e-4, 30)  # EM on the larger sample
 JUDGING, LONGER = Stopping(1e-5, 4), Stopping(1e-5, 16)  # EM after a move, and more, as long as it is promising
 LOOK_AHEAD = 16  # a move is promising if so many more gains like the last suffice
+# Where components share a covariance, each move is judged on all rows, and refused at a glance if not even three times
+# as many gains would suffice. Where the first ones, by their bounds the best, all are, a round ends.
+GLANCE, AT_GLANCE, FIRST_MOVES = Stopping(1e-5, 3), 3, 5
 GAIN = 2e-5  # least gain of a move, nats per row
 LEAST_PATIENCE = 4  # moves in a row that do not help end a search
 LITTLE = 0.0025  # nats per row: where the best split gains less by its bound, half the patience is enough
@@ -361,10 +365,12 @@ class _Climb:
 
         The one that gains most comes first.
         """
-        n_failures, touched, found = 0, set[int](), list[tuple[float, Moved]]()
-        for moved in moves(self._view, touched):
+        n_failures, n_hopeless, touched, found = 0, 0, set[int](), list[tuple[float, Moved]]()
+        is_ranked = moves == self._moves.ranked
+        for number, moved in enumerate(moves(self._view, touched)):
             self._left -= 1
             gain, after = self._judge(moved)
+            n_hopeless += gain == -np.inf and n_hopeless == number
             if after is None:
                 n_failures += 1
             else:
@@ -372,9 +378,10 @@ class _Climb:
                 touched.update(moved.touched)
                 found.append((gain, moved._replace(model=after)))
             is_whole = len(moved.part.components) == self._state.model.n_components
-            is_little = moves == self._moves.ranked and self._moves.best_split < LITTLE
+            is_little = is_ranked and self._moves.best_split < LITTLE
             if (
                 n_failures == (_less(patience) if is_little else patience)
+                or (is_ranked and n_hopeless == FIRST_MOVES)
                 or self._left <= 0
                 or (found and is_whole)
                 or self._is_unwanted()
@@ -383,13 +390,23 @@ class _Climb:
         return [moved for _, moved in sorted(found, key=lambda each: -each[0])]
 
     def _judge(self, moved: Moved) -> tuple[float, Model | None]:
-        """The gain of a move, nats per row, and the model of its part, if EM ends higher with it than without it."""
+        """The gain of a move, nats per row, and the model of its part, if EM ends higher with it than without it.
+
+        The gain is −inf if the move is refused at a glance.
+        """
         part = moved.part
         if moved.is_vain:
             return 0.0, None
         least = GAIN / part.share
         limit, n_steps = part.log_likelihood + least, JUDGING.max_steps
-        after = self._em.end(part.rows, moved.model, JUDGING)
+        if self._em.family.is_shared:
+            glance = self._em.end(part.rows, moved.model, GLANCE)
+            if not _is_promising(glance, limit, AT_GLANCE):
+                return -np.inf, None
+            after = self._em.end(part.rows, glance.model, replace(JUDGING, max_steps=1))
+            after = None if after is None else joined(glance.trace, after)
+        else:
+            after = self._em.end(part.rows, moved.model, JUDGING)
         if not _is_promising(after, limit):
             return 0.0, None
         if after.trace.last <= limit or _last_gain(after) > least:
@@ -451,9 +468,9 @@ def _within(model: Model) -> Array:
     return contract("k,kj->j", model.weights, model.covariances.variances())
 
 
-def _is_promising(state: State | None, limit: float) -> TypeGuard[State]:
-    """Whether a state after a move may yet end above a limit, nats per row."""
-    return state is not None and state.trace.last + LOOK_AHEAD * _last_gain(state) > limit
+def _is_promising(state: State | None, limit: float, times: float = 1) -> TypeGuard[State]:
+    """Whether a state after a move may yet end above a limit, nats per row; it looks so many times as far ahead."""
+    return state is not None and state.trace.last + times * LOOK_AHEAD * _last_gain(state) > limit
 
 
 def _last_gain(state: State) -> float:

@@ -76,9 +76,10 @@ def kmeans(sample: Distinct, engine: Engine[Any], n_components: int, rng: np.ran
 def search(sample: Distinct, engine: Engine[Any], n_components: int, rng: np.random.Generator) -> Partition:
     """As "kmeans"; then components are merged and split while that raises the likelihood (Ueda et al. 2000).
 
-    Moves are judged on complete rows. With few complete rows there are no moves.
+    Moves are judged on complete rows. With few complete rows there are no moves. Where rows are many, k-means reads a
+    part of them, since the components move anyway.
     """
-    found, complete = kmeans(sample, engine, n_components, rng), sample.complete
+    found, complete = kmeans(sample.for_search(n_components, rng), engine, n_components, rng), sample.complete
     if complete.weight.sum() <= COMPLETE * sample.weight.sum():
         return found
     return replace(found, searched=complete, seed=int(rng.integers(2**63)))

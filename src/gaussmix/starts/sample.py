@@ -20,6 +20,9 @@ from gaussmix.waist.leaves import LEAF_ROWS
 NEGLIGIBLE = 1e-9  # of the mean weight: rows with less are no part of any sum
 NEARLY_ALL = 1.3  # times the wanted rows: so few are all taken
 
+FEW = 2_000  # rows: a search takes all of fewer
+OF_KMEANS = 200  # rows for each component: k-means before a search reads about so many
+
 
 @dataclass(frozen=True, eq=False)
 class Distinct:
@@ -65,10 +68,14 @@ class Distinct:
 
     def draw_many(self, rng: np.random.Generator, size: int, score: Array | None = None) -> NDArray[np.intp]:
         """Draw rows with replacement; by weight alone if no row has a positive score."""
+        return self._at(rng.random(size), score)
+
+    def _at(self, uniform: Array, score: Array | None = None) -> NDArray[np.intp]:
+        """The rows that numbers from [0, 1) draw; sorted ones are found faster."""
         cumulative = np.cumsum(self.weight if score is None else self.weight * score)
         if not cumulative[-1] > 0:
             cumulative = np.cumsum(self.weight)
-        drawn = np.searchsorted(cumulative, rng.random(size) * cumulative[-1], side="right")
+        drawn = np.searchsorted(cumulative, uniform * cumulative[-1], side="right")
         inside: NDArray[np.intp] = np.minimum(drawn, len(cumulative) - 1)
         return inside
 
@@ -80,11 +87,15 @@ class Distinct:
         """
         if len(self.weight) <= NEARLY_ALL * wanted:
             return self
-        weight = np.bincount(self.draw_many(rng, wanted), minlength=len(self.weight)).astype(np.float64)
-        ends = extreme_rows(self.rows, self.weight)
+        weight = np.bincount(self._at(np.sort(rng.random(wanted))), minlength=len(self.weight)).astype(np.float64)
+        ends = extreme_rows(self.rows)
         weight[ends] = np.maximum(weight[ends], wanted * self.weight[ends] / self.weight.sum())
         places = weight.nonzero()[0]
         return Distinct(self.rows[places], weight[places])
+
+    def for_search(self, n_components: int, rng: np.random.Generator) -> Distinct:
+        """Draw the rows that k-means before a search reads; all of fewer than `FEW`."""
+        return self if len(self.rows) < FEW else self.part(OF_KMEANS * n_components, rng)
 
     @cached_property
     def middle(self) -> tuple[Array, Array]:

@@ -88,10 +88,14 @@ class Distinct:
         if len(self.weight) <= NEARLY_ALL * wanted:
             return self
         weight = np.bincount(self._at(np.sort(rng.random(wanted))), minlength=len(self.weight)).astype(np.float64)
-        ends = extreme_rows(self.rows)
+        ends = self._ends
         weight[ends] = np.maximum(weight[ends], wanted * self.weight[ends] / self.weight.sum())
         places = weight.nonzero()[0]
         return Distinct(self.rows[places], weight[places])
+
+    @cached_property
+    def _ends(self) -> NDArray[np.intp]:
+        return extreme_rows(self.rows)
 
     def for_search(self, n_components: int, rng: np.random.Generator) -> Distinct:
         """Draw the rows that k-means before a search reads; all of fewer than `FEW`."""

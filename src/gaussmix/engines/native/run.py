@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from gaussmix.engines.native.visits import could_pay, is_long
+from gaussmix.engines.native.visits import LONG_PASS, could_pay, is_long, work_per_row
 from gaussmix.engines.runner import Begun, Control, Course, Fits, Groups, Recipe, Seeds
 from gaussmix.numerics.arrays import Array
 from gaussmix.waist.algebra import Across, Algebra
@@ -25,20 +25,24 @@ if TYPE_CHECKING:
 SECONDS = 0.05  # the core makes no further step after this long, so that callers can report and stop
 FOREVER = 1e9  # seconds
 MOST_STEPS = 2**31  # in one call: the core counts in 64 bits, Python without a limit
+ORDERED_PASS = 4 * LONG_PASS  # multiply-adds
 MOST_NUMBERS = 2**18  # in the covariances: M-steps with more take long enough for Python, and much memory
 
 
 def suits_core(block: Block, n_components: int, algebra: Algebra) -> bool:
     """Whether the core may make many steps: no decisions between steps, and short M-steps.
 
-    Between steps the engine decides about float32 and about the order of the rows. Neither pays on a short pass.
+    Between steps the engine decides about float32 and about the order of the rows. Neither pays on a short pass. Nor
+    does an order alone on one below `ORDERED_PASS`, because Python then makes the steps.
     """
     n_features, factor_shape = block.rows.shape[1], _factor_shape(algebra)
     if n_components * n_features ** (2 if factor_shape is FactorShape.TRIANGULAR else 1) > MOST_NUMBERS:
         return False
     if block.rows.dtype != np.float64 and is_long(block.n_rows, factor_shape, n_components, n_features):
         return False
-    return algebra.is_shared or not could_pay(block.n_rows, factor_shape, n_components, n_features)
+    if algebra.is_shared or not could_pay(block.n_rows, factor_shape, n_components, n_features):
+        return True
+    return block.n_rows * work_per_row(factor_shape, n_components, n_features) < ORDERED_PASS
 
 
 def _factor_shape(algebra: Algebra) -> FactorShape:

@@ -431,6 +431,21 @@ def test_a_search_of_clear_groups_looks_at_few_rows_alone(monkeypatch, rng):
     assert seen[0] < 5_000
 
 
+def test_a_search_whose_part_is_all_rows_goes_on_with_more_patience(monkeypatch, rng):
+    rows = rng.random((3_000, 2)) ** 2
+    ends = []
+    go = _Climb.go
+
+    def noted(climb, patience):
+        ends.append((len(climb.rows.rows), patience, go(climb, patience).rank))
+        return climb
+
+    monkeypatch.setattr(_Climb, "go", noted)
+    fitted(rows, n_components=24, init_params="search", random_state=0)
+    assert [end[:2] for end in ends] == [(3_000, 6), (3_000, 24)]
+    assert ends[1][2] < ends[0][2]
+
+
 def test_a_choice_may_search():
     rows, _ = drawn("full")
     choice = {"covariance_type": ["full", "diag"], "n_components": [13, 14], "random_state": 0}

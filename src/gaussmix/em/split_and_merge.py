@@ -88,10 +88,10 @@ def split_and_merge(
     """Move components until no move has helped for some time, on a part of a sample that suffices.
 
     The search begins from the model. Where rows are few, or EM from there freezes a component, it begins from another
-    k-means start too. The better one goes on with more rows, unless moves have no hope. A move is refused if it adds a
-    component with almost no distinct rows, or a nearly flat one with few: maxima of the likelihood there say nothing
-    about the data. Components that have too few rows of a part may have enough of all: where moves were refused, the
-    search goes on with the whole sample.
+    k-means start too. The better one goes on with more rows and more patience, unless moves have no hope; with more
+    patience alone if the part was all rows. A move is refused if it adds a component with almost no distinct rows, or a
+    nearly flat one with few: maxima of the likelihood there say nothing about the data. Components that have too few
+    rows of a part may have enough of all: where moves were refused, the search goes on with the whole sample.
 
     Where a split still promises much, the model does not fit the rows, and searches from other starts end elsewhere.
     There the search begins from `CLIMBS` starts and crosses the ends, if that takes no longer than fits do: if EM made
@@ -137,14 +137,17 @@ def split_and_merge(
     if is_affordable and found.is_misfit and not is_unwanted():
         few = (_part(sample, model, SEARCHED, rng) for _ in range(1, CLIMBS))
         found = _crossing(found, few, more, em, rng, is_unwanted)
+    if len(sample.rows) < FEW:  # the core searches these alike
+        return found.model
+    patience = max(LEAST_PATIENCE, model.n_components)
     for larger in more, sample:
         has_refused |= found.has_refused
         is_done = found.is_done if larger is more else not has_refused
-        if is_done or len(larger.rows) == len(found.rows.rows):
+        if is_done or (len(larger.rows) == len(found.rows.rows) and found.patience == patience):
             continue
         if (polished := em.end(larger, found.model, LAST)) is None:
             break
-        found = _Climb(larger, em, rng, polished, is_unwanted).go(max(LEAST_PATIENCE, model.n_components))
+        found = _Climb(larger, em, rng, polished, is_unwanted).go(patience)
     return Searched(found.model, begun, gain)
 
 
@@ -299,6 +302,7 @@ class _Climb:
         self._draws = Draws(rng)
         self._moves = Moves(em, self._draws, np.sqrt(np.maximum(variances, np.finfo(np.float64).tiny)))
         self._left = MOST_MOVES * settled.model.n_components
+        self.patience = 0  # of the last moves
         self.has_refused = False  # a move that raises the likelihood, because it adds an unsound component
 
     @cached_property
@@ -347,6 +351,7 @@ class _Climb:
 
     def go(self, patience: int) -> _Climb:
         """Try moves until `patience` in a row have not helped."""
+        self.patience = patience
         if not self._by_core(patience, swaps=False):
             self._try(self._moves.ranked, patience)
         return self

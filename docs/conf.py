@@ -101,7 +101,7 @@ class RegisteredFamilies(SphinxDirective):
         lines = []
         for name, family in FAMILIES.items():
             names = [name, *(alias for alias, own in ALIASES.items() if own == name)]
-            lines += [".. rubric:: " + ", ".join(f"``{each}``" for each in names), ""]
+            lines += [".. rubric:: " + ", ".join(names), ""]
             lines += [f".. autoclass:: {type(family).__module__}.{type(family).__name__}", ""]
         return self.parse_text_to_nodes("\n".join(lines))
 

@@ -415,9 +415,7 @@ def uneven(seed):
 def test_components_that_are_too_few_rows_of_a_part_are_found_in_all():
     rows, labels = uneven(101)
     best = fitted(rows, n_components=12, init_params=labels).score(rows)
-    scores = [
-        fitted(rows, n_components=12, init_params="search", random_state=seed).score(rows) for seed in range(1, 5)
-    ]
+    scores = [fitted(rows, n_components=12, init_params="search", random_state=seed).score(rows) for seed in range(4)]
     assert min(scores) > best - 0.005
 
 
@@ -555,7 +553,7 @@ def test_rows_that_no_mixture_fits_are_searched_from_several_starts_and_clusters
 
     monkeypatch.setattr(split_and_merge_module, "_crossing", counted)
     rows, _ = drawn("full", 20_000)
-    fitted(rows, init_params="search", random_state=0, tol=1e-3)
+    fitted(rows, init_params="search", random_state=0)
     assert not numbers
     rows = rng.random((15_000, 2)) ** 2
     for tol in 1e-1, 1e-6:
@@ -566,6 +564,7 @@ def test_rows_that_no_mixture_fits_are_searched_from_several_starts_and_clusters
 @pytest.mark.parametrize("gain", [-np.inf, 0.05, 0.5])
 def test_a_search_of_many_rows_that_ends_below_em_from_its_start_is_forgotten(monkeypatch, rng, gain):
     """Unless it gained so much on few rows that nobody looks. Only where EM is to tell, it reads all rows."""
+    monkeypatch.setattr("gaussmix.starts.sample.LONG", 0)
     rows = np.concatenate([rng.normal(size=(4_000, 2)) + centre for centre in ([0, 0], [7, 0], [0, 7])])
     found, ends = [], []
 

@@ -382,7 +382,7 @@ def _settled_on_the_sample(problem: Problem, plan: Plan, drawn: Drawn, objective
     except SingularCovariance:
         return None
     is_same = data.is_plain and data.noise is None and not problem.source.is_incomplete
-    begins_on_few = partition.searched is not None and is_same and len(data.sample.rows) >= FEW_OF_SEARCH
+    begins_on_few = partition.searched is not None and is_same and data.sample.is_long(problem.n_components)
     end = None if begins_on_few else _end(problem, plan, sample, start, objective, plan.stopping)
     if partition.searched is None:
         return None if end is None else end.model

@@ -21,6 +21,7 @@ NEGLIGIBLE = 1e-9  # of the mean weight: rows with less are no part of any sum
 NEARLY_ALL = 1.3  # times the wanted rows: so few are all taken
 
 FEW = 2_000  # rows: a search takes all of fewer
+LONG = 2**21  # numbers in rows, times components: passes over all of fewer take little of a search
 OF_KMEANS = 200  # rows for each component: k-means before a search reads about so many
 
 
@@ -96,6 +97,10 @@ class Distinct:
     @cached_property
     def _ends(self) -> NDArray[np.intp]:
         return extreme_rows(self.rows)
+
+    def is_long(self, n_components: int) -> bool:
+        """Whether passes over all rows take much of the time of a search."""
+        return len(self.rows) >= FEW and self.rows.size * n_components > LONG
 
     def for_search(self, n_components: int, rng: np.random.Generator) -> Distinct:
         """Draw the rows that k-means before a search reads; all of fewer than `FEW`."""

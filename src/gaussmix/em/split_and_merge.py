@@ -138,7 +138,7 @@ def split_and_merge(
         few = (_part(sample, model, SEARCHED, rng) for _ in range(1, CLIMBS))
         found = _crossing(found, few, more, em, rng, is_unwanted)
     if len(sample.rows) < FEW:  # the core searches these alike
-        return found.model
+        return Searched(found.model, begun, gain)
     patience = max(LEAST_PATIENCE, model.n_components)
     for larger in more, sample:
         has_refused |= found.has_refused

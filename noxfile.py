@@ -140,7 +140,7 @@ def sanitize(session: nox.Session) -> None:
 
 
 CLUSTERS = {
-    "stores": ["tests/sources/test_stores.py", "tests/sources/test_lakes.py"],
+    "stores": [f"tests/sources/test_{name}.py" for name in ("stores", "clouds", "lakes")],
     "ray": ["tests/sources/test_ray.py"],
     "spark": [
         *("-k", "spark or Spark", "tests/sources/test_spark.py"),
@@ -151,9 +151,12 @@ CLUSTERS = {
 
 @nox.session
 def clusters(session: nox.Session) -> None:
-    """Rows in object stores, lakes, Ray and Spark: a gigabyte, and Java 17. `-- ray -k actors` for a part of them."""
+    """Rows in object stores, lakes, Ray and Spark: a gigabyte, and Java 17. `-- ray -k actors` for a part of them.
+
+    Azure's emulator is used where azurite-blob is in PATH (npm install --global azurite).
+    """
     session.install(".[test,stores,ray,spark]", "moto[s3]>=5", "flask>=3", "flask-cors>=5")
-    session.install("deltalake>=1", "pyiceberg[sql-sqlite]>=0.9")
+    session.install("deltalake>=1", "pyiceberg[sql-sqlite]>=0.9", "gcp-storage-emulator>=2026.7", "adlfs>=2024.2")
     session.run(*IMPORT_CORE)
     asked = [*takewhile(CLUSTERS.__contains__, session.posargs)]
     others = session.posargs[len(asked) :]

@@ -26,6 +26,7 @@ DELTA = "_delta_log"  # the folder that a table of Delta has
 _MOST_KINDS = 4  # that an error names
 CHANGED = "changed while it was read; leave files as they are until the work has ended"
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]+:/", re.IGNORECASE)  # two letters at least: C: is a disk
+_SECRET = re.compile(r"(?<=://)[^/@]*:[^/@]*@|\?.*")  # in URLs
 
 
 def files_of(name: str) -> list[Path] | list[StoredFile]:
@@ -37,6 +38,7 @@ def files_of(name: str) -> list[Path] | list[StoredFile]:
     if not name:
         raise FileNotFoundError(ENOENT, "the path is empty: name a file", name)
     found: list[Path] | list[StoredFile] = _stored(name) if is_url(name) else _found(name)
+    name = without_secrets(name)
     if not found:
         reason = os.strerror(ENOENT)
         if is_url(name) or glob.has_magic(name):
@@ -72,7 +74,7 @@ def check_versions(name: str | None) -> None:
 
 def _of_one_kind(name: str, kind: str) -> str:
     """A pattern for those files of a folder, a URL or a pattern that have an extension."""
-    base = (name.partition("?")[0] if is_url(name) else name).rstrip("/")
+    base = name.rstrip("/")
     folder, last = os.path.split(base)
     if glob.has_magic(last) and last != "**":
         base = folder
@@ -82,6 +84,11 @@ def _of_one_kind(name: str, kind: str) -> str:
 def is_url(name: str) -> bool:
     """Whether a name is a URL of something that is no file of this machine."""
     return "://" in name and _SCHEME.match(name) is not None and not name.startswith("file://")
+
+
+def without_secrets(name: str) -> str:
+    """A URL without what may be secret in it; the names of files of this machine as they are."""
+    return _SECRET.sub("", name) if is_url(name) else name
 
 
 def _stored(url: str) -> list[StoredFile]:

@@ -21,7 +21,7 @@ from urllib.parse import quote
 import pyarrow as pa
 
 from gaussmix.errors import warn
-from gaussmix.sources.files.paths import CHANGED, DELTA, check_versions
+from gaussmix.sources.files.paths import CHANGED, DELTA, check_versions, without_secrets
 
 T = TypeVar("T")
 AT_ONCE = 16  # requests
@@ -30,9 +30,10 @@ WAITS = (0.1, 0.4, 1.6, 6.4)  # seconds before a request is made again
 SILENCE = 5.0  # seconds of failures after which a warning says that a store is asked again
 _MAGIC = re.compile(r"[*\[]")
 # How the libraries of stores say so, where they raise nothing better.
-_REFUSED = re.compile(r"\b40[13]\b|ACCESS_DENIED|PERMISSION_?DENIED|UNAUTH|FORBIDDEN|INVALID_ACCESS|SIGNATURE", re.I)
-_ABSENT = re.compile(r"\b404\b|NO_SUCH_|NOT_?FOUND", re.I)
-_SECRET = re.compile(r"(?<=://)[^/@]*:[^/@]*@|\?.*")  # in URLs
+_REFUSED = re.compile(
+    r"\b40[13]\b|ACCESS_DENIED|PERMISSION_?DENIED|UNAUTH|AUTHENTICAT|AUTHORIZ|FORBIDDEN|INVALID_ACCESS|SIGNATURE", re.I
+)
+_ABSENT = re.compile(r"\b404\b|NO_SUCH_|^NO SUCH |NOT_?FOUND", re.I)
 _NAMES = re.compile(r"'[^']*'|\S+://\S+")  # in messages
 
 
@@ -206,7 +207,7 @@ def stored(url: str) -> list[StoredFile]:
     scheme, _, rest = url.partition("://")
     address, mark, query = rest.partition("?")
     base, wanted = _split(address)
-    shown = _SECRET.sub("", url)
+    shown = without_secrets(url)
     if not base:
         raise ValueError(f"{shown} names no bucket or server: give one, as in '{scheme}://bucket/rows/*.parquet'.")
     store, base, name = _store(scheme, base, mark + query)
@@ -247,7 +248,7 @@ def _store(scheme: str, base: str, query: str) -> tuple[Store, str, Callable[[st
     from pyarrow.fs import FileSystem  # slow to import
 
     url = f"{scheme}://{base}"
-    shown = _SECRET.sub("", url)
+    shown = without_secrets(url)
     if scheme in ("gs", "gcs") and "retry_limit_seconds" not in query:
         query += ("&" if query else "?") + "retry_limit_seconds=5"  # of 15 minutes
     address = quote(url, safe="/:@%+=&,;!$'()~") + query
@@ -267,7 +268,7 @@ def _store(scheme: str, base: str, query: str) -> tuple[Store, str, Callable[[st
         raise ImportError(f"{shown} needs another library: {advice}.") from None
     except ValueError as error:
         raise ValueError(f"{shown} can't be opened: {str(error).rstrip('.')}.") from None
-    return _Fsspec(system), path, lambda path: _SECRET.sub("", str(system.unstrip_protocol(path)))
+    return _Fsspec(system), path, lambda path: without_secrets(str(system.unstrip_protocol(path)))
 
 
 class _UnderWay(Thread, Generic[T]):

@@ -626,6 +626,17 @@ def test_persisted_rows_stay_for_who_opened_them(cluster, rng):
     assert_same_bits(labels.compute(), gm.predict(rows), "labels")
 
 
+@pytest.mark.parametrize("cluster", ["cluster"], indirect=True)
+def test_rows_that_dask_discarded_are_told(cluster, monkeypatch, rng):
+    """Work is not begun again and again, and no worker is said to have died."""
+    monkeypatch.setattr(dask_source.Cluster, "whole", None)
+    source = open(da.from_array(rng.normal(size=(100, 2)), chunks=30))
+    mixture().fit(source)
+    cluster.cancel(source._rows._held)
+    with pytest.raises(RuntimeError, match=r"has discarded rows of the Dask array: .*\. Open the table again, where"):
+        mixture().fit(source)
+
+
 @pytest.fixture
 def empty(request, monkeypatch):
     """A cluster without workers, which would be threads, and fits that say so soon."""

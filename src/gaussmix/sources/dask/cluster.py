@@ -107,7 +107,7 @@ class Workers:
 
         Raises
         ------
-        RuntimeError : workers died again and again.
+        RuntimeError : workers died again and again, or what they held was discarded.
         ConnectionError : the scheduler can't be reached.
         TimeoutError : there is no worker, and `max_time` is over, or the limit that Dask was given.
         """
@@ -128,6 +128,12 @@ class Workers:
             except (KilledWorker, CancelledError, asyncio.CancelledError) as error:
                 if self.client.status != "running" or getattr(error, "reason", "") == "scheduler-connection-lost":
                     raise self._lost() from error
+                if any(future.status == "cancelled" for future in needed):  # which Dask never takes back
+                    raise RuntimeError(
+                        f"{self._cluster} has discarded rows of {self._table}: its client was restarted or has "
+                        "cancelled them, or they were put there by hand and their worker died. Open the table again, "
+                        "where its rows can be computed again."
+                    ) from error
                 n_attempts, n_killed = n_attempts + 1, n_killed + isinstance(error, KilledWorker)
                 if n_attempts == MOST_ATTEMPTS or n_killed == MOST_KILLED:
                     raise self._died("in a pass", error) from error

@@ -230,7 +230,7 @@ def numbers(options: Namespace) -> Page:
     )
     page, names = Page(__file__, "How often is the true number found?", how), f"clusters | true | {' | '.join(WAYS)}"
     rows = (count(name, options.repeats) for name in chosen(KINDS, options))
-    page.table(names, rows, n_words=2 + len(WAYS))
+    page.table(names, rows)
     return page
 
 

@@ -161,6 +161,23 @@ def test_rows_of_parquet_files_are_in_the_order_of_the_files(whole, spark, folde
     assert source.feature_names == ("a", "z.z")
 
 
+@pytest.mark.heavy
+def test_the_files_of_a_table_of_delta_are_in_the_order_of_their_paths(whole, spark, tmp_path):
+    """Of its latest version, as read by Spark without Delta's own library, which no package index of Python has."""
+    deltalake = pytest.importorskip("deltalake")
+    for mode, first, end in (("append", 0, 50), ("overwrite", 0, 90_000), ("append", 90_000, N_ROWS)):
+        part = pa.table({name: whole[first:end, place] for place, name in enumerate(NAMES)})
+        deltalake.write_deltalake(str(tmp_path), part, mode=mode)
+    paths = deltalake.DeltaTable(str(tmp_path)).file_uris()
+    assert len(paths) < len(list(tmp_path.glob("*.parquet")))
+    expected = pa.concat_tables([pq.read_table(path.removeprefix("file://")) for path in sorted(paths)])
+    assert expected.num_rows == N_ROWS
+    for some in paths, paths[::-1]:
+        source = open(spark.read.parquet(*some))
+        rows = np.concatenate([block.rows for block in source.blocks()])
+        assert_same_bits(rows, np.column_stack(expected.columns), "rows")
+
+
 def test_a_fit_to_ragged_partitions_with_weights_has_the_bits_of_one_in_memory(whole, ragged):
     expected = mixture(covariance_type="diag").fit(whole[:, :-1], sample_weight=whole[:, -1])
     with pytest.warns(RuntimeWarning, match="the Spark frame: left out column 'name'"):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from itertools import islice
 
 import numpy as np
@@ -22,7 +21,6 @@ from gaussmix.em.trace import State, Trace
 from gaussmix.engines import choose
 from gaussmix.engines.native.engine import NativeEngine
 from gaussmix.families import FAMILIES
-from gaussmix.fit import fit as fit_module
 from gaussmix.fit.problem import Data
 from gaussmix.model import Model
 from gaussmix.sources.array import ArraySource
@@ -92,14 +90,14 @@ def test_the_core_makes_the_moves_that_python_makes(family, is_weighted, climbs)
     covariances = FAMILIES[family].covariances(begun.covariances, N_COMPONENTS, N_FEATURES)
     start = Model(begun.weights, begun.means, covariances, FAMILIES[family])
     objective, n_accepted = Ridge(np.full(N_FEATURES, 1e-6)), []
-    found = split_and_merge(start, sample, choose(1), objective, np.random.default_rng(3)).model
+    found = split_and_merge(start, sample, choose(1), objective, np.random.default_rng(3))
     assert climbs
     assert all(climbs)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(_Climb, "_by_core", in_python)
         accept = _Climb._accept
         patch.setattr(_Climb, "_accept", lambda climb, moves: n_accepted.append(accept(climb, moves)) or n_accepted[-1])
-        expected = split_and_merge(start, sample, choose(1), objective, np.random.default_rng(3)).model
+        expected = split_and_merge(start, sample, choose(1), objective, np.random.default_rng(3))
     assert any(n_accepted), "else these rows show nothing"
     for name in "weights", "means":
         np.testing.assert_allclose(getattr(found, name), getattr(expected, name), rtol=1e-9, atol=1e-9)
@@ -246,7 +244,7 @@ def searched(rows, weight=None, n_jobs=1, seed=0):
     places = np.linspace(0, len(sample.rows) - 1, 6).astype(int)
     covariances = FAMILIES["full"].covariances(np.tile(9 * np.eye(2), (6, 1, 1)), 6, 2)
     start = Model(np.full(6, 1 / 6), sample.rows[places], covariances, FAMILIES["full"])
-    return split_and_merge(start, sample, engine, data.objective(1e-3), np.random.default_rng(seed)).model
+    return split_and_merge(start, sample, engine, data.objective(1e-3), np.random.default_rng(seed))
 
 
 def test_order_and_number_of_equal_rows_and_threads_change_no_bit(rng):
@@ -317,7 +315,7 @@ def test_a_search_tries_moves_on_few_rows_then_on_more(monkeypatch):
     end = LocalEM.end
     monkeypatch.setattr(LocalEM, "end", lambda em, rows, *rest: seen.append(len(rows.rows)) or end(em, rows, *rest))
     monkeypatch.setattr(_Climb, "_by_core", in_python)
-    fitted(rows, init_params="search", random_state=0, tol=1e-3)
+    fitted(rows, init_params="search", random_state=0)
     few, more = 250 * N_COMPONENTS, 1_000 * N_COMPONENTS
     first = next(place for place, n_rows in enumerate(seen) if n_rows > 0.8 * more)
     assert 0.8 * few < max(seen[:first]) < 1.05 * few
@@ -553,33 +551,9 @@ def test_rows_that_no_mixture_fits_are_searched_from_several_starts_and_clusters
 
     monkeypatch.setattr(split_and_merge_module, "_crossing", counted)
     rows, _ = drawn("full", 20_000)
-    fitted(rows, init_params="search", random_state=0)
+    fitted(rows, init_params="search", random_state=0, tol=1e-3)
     assert not numbers
     rows = rng.random((15_000, 2)) ** 2
     for tol in 1e-1, 1e-6:
         fitted(rows, n_components=12, init_params="search", random_state=0, tol=tol)
     assert numbers == [5]
-
-
-@pytest.mark.parametrize("gain", [-np.inf, 0.05, 0.5])
-def test_a_search_of_many_rows_that_ends_below_em_from_its_start_is_forgotten(monkeypatch, rng, gain):
-    """Unless it gained so much on few rows that nobody looks. Only where EM is to tell, it reads all rows."""
-    monkeypatch.setattr("gaussmix.starts.sample.LONG", 0)
-    rows = np.concatenate([rng.normal(size=(4_000, 2)) + centre for centre in ([0, 0], [7, 0], [0, 7])])
-    found, ends = [], []
-
-    def failed(model, sample, engine, objective, *rest):
-        searched = split_and_merge(model, sample, engine, objective, *rest)
-        assert searched.gain is not None, "EM is quick here"
-        one = searched.model.take([0, 0, 0])
-        found.append(searched._replace(model=replace(one, weights=np.full(3, 1 / 3)), gain=gain))
-        return found[-1]
-
-    end = fit_module._end
-    monkeypatch.setattr(fit_module, "split_and_merge", failed)
-    monkeypatch.setattr(fit_module, "_end", lambda *of_end: ends.append(of_end[3]) or end(*of_end))
-    searched = GaussianMixture(3, init_params="search", random_state=0).fit(rows)
-    assert len(found) == 1
-    assert (found[0].begun.model in ends) == (gain < fit_module.CLEAR)
-    plain = GaussianMixture(3, random_state=0, init_params="kmeans").fit(rows)
-    assert (searched.lower_bound_ > plain.lower_bound_ - 1e-3) == (gain < fit_module.CLEAR)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
-from typing import Any, NamedTuple, TypeGuard
+from typing import Any, TypeGuard
 
 import numpy as np
 
@@ -19,7 +19,7 @@ from gaussmix.em.stopping import Stopping
 from gaussmix.em.trace import State, Trace, joined
 from gaussmix.engines.base import Engine
 from gaussmix.engines.runner import Judged, Runner, Search, Steps
-from gaussmix.errors import Outcome, SingularCovariance
+from gaussmix.errors import SingularCovariance
 from gaussmix.families.base import Family
 from gaussmix.model import Model
 from gaussmix.numerics.arrays import Array
@@ -39,8 +39,6 @@ SEARCHED = 2, 250  # rows per component on which moves are tried: for each param
 POLISHED = 40, 1_000  # the same for the second search
 OF_SHARED = 0.4  # part of the least numbers where components share a covariance: a move is judged on all rows there
 FIRST = Stopping(1e-4, 12)  # EM from the start
-QUICK = 10  # steps: where EM from the start takes no more on few rows, it is left to them
-LITTLE_BY_CHANCE = 0.1  # of what the parameters of a component gain by chance: a step that gains less need not be made
 SETTLING, SETTLING_LONGER = Stopping(1e-4, 15), Stopping(1e-5, 45)  # EM after moves, and more EM if that is not enough
 LAST = Stopping(1e-4, 30)  # EM on the larger sample
 JUDGING, LONGER = Stopping(1e-5, 4), Stopping(1e-5, 16)  # EM after a move, and more, as long as it is promising
@@ -59,21 +57,6 @@ CLIMBS, SLOW = 5, 20  # starts of a search where EM is slow, and the steps of EM
 LIMITS = LOST_SHARE, MEAN_ROUNDING, MAX_LOSS, FARTHEST_MEAN  # of M-steps
 
 
-class Searched(NamedTuple):
-    """What a search found.
-
-    Parameters
-    ----------
-    model : after the last move that helped, after EM.
-    begun : the end of EM before the moves; None if it froze a component, or was not asked for.
-    gain : of the moves on few rows, nats per row, −inf without any; None if EM before them read all rows.
-    """
-
-    model: Model
-    begun: State | None = None
-    gain: float | None = None
-
-
 @one_blas_thread()
 def split_and_merge(
     model: Model,
@@ -82,9 +65,8 @@ def split_and_merge(
     objective: Objective,
     rng: np.random.Generator,
     is_unwanted: Callable[[], bool] = lambda: False,
-    begin: Stopping | None = None,
     n_steps: int = 0,
-) -> Searched:
+) -> Model:
     """Move components until no move has helped for some time, on a part of a sample that suffices.
 
     The search begins from the model. Where rows are few, or EM from there freezes a component, it begins from another
@@ -95,50 +77,35 @@ def split_and_merge(
 
     Where a split still promises much, the model does not fit the rows, and searches from other starts end elsewhere.
     There the search begins from `CLIMBS` starts and crosses the ends, if that takes no longer than fits do: if EM made
-    `SLOW` steps before the moves, and all these climbs read no more rows than the sample has.
-
-    EM made `n_steps` before `model`. If `begin` is given, it made none, and the search begins from the end of EM that
-    `begin` stops: on few rows if `QUICK` steps suffice there, else on all. With shared covariances it is always on all,
-    since moves make up for less there. `is_unwanted` is asked before each move whether to stop.
+    `SLOW` steps before `model` (`n_steps`), and all these climbs read no more rows than the sample has.
+    `is_unwanted` is asked before each move whether to stop. Gives the model after the last move that helped, after EM;
+    `model` itself if EM from each start freezes a component.
     """
     if model.n_components == 1:
-        return Searched(model)
+        return model
     em = LocalEM(model.family, engine, objective)
     rows, more = (_part(sample, model, wanted, rng) for wanted in (SEARCHED, POLISHED))
     found: _Climb | None = None
-    begun, gain, first = None, None, FIRST
-    if begin is not None:
-        quick = replace(begin, max_steps=min(begin.max_steps, QUICK))
-        begun = None if model.family.is_shared else em.end(rows, model, quick)
-        if begun is not None and begun.outcome is Outcome.CONVERGED:
-            gain = float("-inf")
-            first = replace(FIRST, tolerance=max(FIRST.tolerance, LITTLE_BY_CHANCE * _by_chance(model, rows)))
-        else:
-            begun = em.end(sample, model, begin)
-    if begun is not None:
-        model, n_steps = begun.model, begun.trace.n_steps
     for number in range(2):
         if found is not None and len(sample.rows) >= FEW:
             break
         start = model if number == 0 else _another_start(rows, em, model.n_components, rng)
-        settled = None if start is None or is_unwanted() else em.end(rows, start, first)
+        settled = None if start is None or is_unwanted() else em.end(rows, start, FIRST)
         if settled is None:
             continue
         climb = _Climb(rows, em, rng, settled, is_unwanted).go(_patience(model.n_components))
         if found is None or climb.is_better(found):
             found = climb
     if found is None:
-        return Searched(model, begun, gain)
+        return model
     found.swap()
-    if begun is not None and gain is not None:
-        gain = found.reached - begun.trace.last
     has_refused = found.has_refused
     is_affordable = n_steps >= SLOW and CLIMBS * len(rows.rows) <= len(sample.rows)
     if is_affordable and found.is_misfit and not is_unwanted():
         few = (_part(sample, model, SEARCHED, rng) for _ in range(1, CLIMBS))
         found = _crossing(found, few, more, em, rng, is_unwanted)
     if len(sample.rows) < FEW:  # the core searches these alike
-        return Searched(found.model, begun, gain)
+        return found.model
     patience = max(LEAST_PATIENCE, model.n_components)
     for larger in more, sample:
         has_refused |= found.has_refused
@@ -148,7 +115,7 @@ def split_and_merge(
         if (polished := em.end(larger, found.model, LAST)) is None:
             break
         found = _Climb(larger, em, rng, polished, is_unwanted).go(patience)
-    return Searched(found.model, begun, gain)
+    return found.model
 
 
 def _crossing(
@@ -213,11 +180,6 @@ def judged_by_core(n_components: int, patience: int, most_moves: int | None = No
 
 def _steps(stopping: Stopping) -> Steps:
     return stopping.tolerance, stopping.max_steps
-
-
-def _by_chance(model: Model, rows: Distinct) -> float:
-    """What the parameters of a component gain on rows by chance, nats per row."""
-    return OVERFIT * model.n_parameters / model.n_components / len(rows.rows)
 
 
 def _patience(n_components: int) -> int:
@@ -319,11 +281,6 @@ class _Climb:
         return self._state.model
 
     @property
-    def reached(self) -> float:
-        """The log-likelihood of that model, nats per row."""
-        return self._state.trace.last
-
-    @property
     def is_done(self) -> bool:
         """Whether all components are sound, and the best move that is left loses much by its bound."""
         return self._moves.is_hopeless and self._n_unsound == 0
@@ -336,12 +293,14 @@ class _Climb:
         """
         if not self._moves.is_free or self.is_done:
             return False
-        return self._moves.best_split > MISFIT * _by_chance(self.model, self.rows)
+        model = self.model
+        by_chance = OVERFIT * model.n_parameters / model.n_components / len(self.rows.rows)
+        return self._moves.best_split > MISFIT * by_chance
 
     @property
     def rank(self) -> tuple[int, float]:
         """The number of unsound components, and less the likelihood: the best climb has the least."""
-        return self._n_unsound, -self.reached
+        return self._n_unsound, -self._state.trace.last
 
     def is_better(self, other: _Climb) -> bool:
         """Whether this climb has fewer unsound components and is not below the other's start, or is just higher."""

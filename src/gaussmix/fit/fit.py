@@ -20,7 +20,7 @@ from gaussmix.em.loop import run_em
 from gaussmix.em.many import FEW
 from gaussmix.em.objective import Objective
 from gaussmix.em.remedies import Remedy, run_with
-from gaussmix.em.split_and_merge import Searched, split_and_merge
+from gaussmix.em.split_and_merge import split_and_merge
 from gaussmix.em.standing import Standing, is_cheap
 from gaussmix.em.stopping import Stopping
 from gaussmix.em.trace import Frozen, State, Trace, final
@@ -41,7 +41,6 @@ from gaussmix.starts.sample import FEW as FEW_OF_SEARCH
 from gaussmix.waist.leaves import LEAF_ROWS
 
 MANY = 4 * LEAF_ROWS  # rows: with more, EM settles on the sample of the starts first
-CLEAR = 0.1  # nats per row: a search that gained so much on few rows ends above EM without moves on all
 STEPS_ON_FEW = 10  # times the limit on steps: on few rows that stand for all, steps take a twentieth of the time
 
 
@@ -279,7 +278,7 @@ def _found(problem: Problem, plan: Plan, start: Start, number: int) -> Model:
         first = drawn.moments
     how = problem.source, plan.stopping.tolerance
     try:
-        return _moved(problem, plan, first.model(problem.family, objective, *how), first.partition, objective).model
+        return _moved(problem, plan, first.model(problem.family, objective, *how), first.partition, objective)
     except SingularCovariance:
         if problem.remedy is Remedy.FREEZE:
             raise
@@ -287,20 +286,14 @@ def _found(problem: Problem, plan: Plan, start: Start, number: int) -> Model:
 
 
 def _moved(
-    problem: Problem,
-    plan: Plan,
-    model: Model,
-    partition: Partition,
-    objective: Objective,
-    begin: Stopping | None = None,
-    n_steps: int = 0,
-) -> Searched:
-    """What a search finds from a model, if the start asks for one; EM made `n_steps` before."""
+    problem: Problem, plan: Plan, model: Model, partition: Partition, objective: Objective, n_steps: int = 0
+) -> Model:
+    """The model after the moves of a search, if the start asks for one; EM made `n_steps` before `model`."""
     if partition.searched is None:
-        return Searched(model)
+        return model
     of_search = partition.searched, problem.engine, objective, np.random.default_rng(partition.seed)
-    found = split_and_merge(model.without_noise, *of_search, partial(_is_unwanted, plan), begin, n_steps)
-    return found._replace(model=found.model.beside(model.noise))
+    alone = split_and_merge(model.without_noise, *of_search, partial(_is_unwanted, plan), n_steps)
+    return alone.beside(model.noise)
 
 
 def _is_unwanted(plan: Plan) -> bool:
@@ -381,19 +374,12 @@ def _settled_on_the_sample(problem: Problem, plan: Plan, drawn: Drawn, objective
         start = drawn.on_sample.model(problem.family, objective, sample, plan.stopping.tolerance)
     except SingularCovariance:
         return None
-    is_same = data.is_plain and data.noise is None and not problem.source.is_incomplete
-    begins_on_few = partition.searched is not None and is_same and data.sample.is_long(problem.n_components)
-    end = None if begins_on_few else _end(problem, plan, sample, start, objective, plan.stopping)
+    end = _end(problem, plan, sample, start, objective, plan.stopping)
     if partition.searched is None:
         return None if end is None else end.model
     begun, n_steps = (start, 0) if end is None else (end.model, end.trace.n_steps)
-    found = _moved(problem, plan, begun, partition, objective, plan.stopping if begins_on_few else None, n_steps)
-    searched = _end(problem, plan, sample, found.model, objective, close_after_search(plan.stopping))
-    if begins_on_few:
-        end = found.begun
-        if end is not None and found.gain is not None:
-            is_clear = searched is not None and found.gain > CLEAR
-            end = None if is_clear else _end(problem, plan, sample, end.model, objective, plan.stopping)
+    found = _moved(problem, plan, begun, partition, objective, n_steps)
+    searched = _end(problem, plan, sample, found, objective, close_after_search(plan.stopping))
     if searched is None:
         return None if end is None else end.model
     return better(end, searched).model

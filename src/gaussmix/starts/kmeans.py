@@ -76,11 +76,9 @@ def kmeans(sample: Distinct, engine: Engine[Any], n_components: int, rng: np.ran
 def search(sample: Distinct, engine: Engine[Any], n_components: int, rng: np.random.Generator) -> Partition:
     """As "kmeans"; then components are merged and split while that raises the likelihood (Ueda et al. 2000).
 
-    Moves are judged on complete rows. With few complete rows there are no moves. If the sample is long, k-means reads a
-    part of it, since the components move anyway.
+    Moves are judged on complete rows. With few complete rows there are no moves.
     """
-    few = sample.for_search(n_components, rng) if sample.is_long(n_components) else sample
-    found, complete = kmeans(few, engine, n_components, rng), sample.complete
+    found, complete = kmeans(sample, engine, n_components, rng), sample.complete
     if complete.weight.sum() <= COMPLETE * sample.weight.sum():
         return found
     return replace(found, searched=complete, seed=int(rng.integers(2**63)))

@@ -20,9 +20,9 @@ from gaussmix.waist.leaves import LEAF_ROWS
 NEGLIGIBLE = 1e-9  # of the mean weight: rows with less are no part of any sum
 NEARLY_ALL = 1.3  # times the wanted rows: so few are all taken
 
-FEW = 2_000  # rows: a search takes all of fewer
-LONG = 2**21  # numbers in rows, times components: passes over all of fewer take little of a search
-OF_KMEANS = 200  # rows for each component: k-means before a search reads about so many
+FEW = 2_000  # rows: with fewer, a search takes all of them, and begins from two starts
+OF_KMEANS = 200  # rows for each component: k-means before a further search draws about so many
+LEAST_OF_KMEANS = 20  # different ones among them, or k-means reads all rows: a few heavy ones took the draws
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,13 +98,13 @@ class Distinct:
     def _ends(self) -> NDArray[np.intp]:
         return extreme_rows(self.rows)
 
-    def is_long(self, n_components: int) -> bool:
-        """Whether passes over all rows take much of the time of a search."""
-        return len(self.rows) >= FEW and self.rows.size * n_components > LONG
-
     def for_search(self, n_components: int, rng: np.random.Generator) -> Distinct:
-        """Draw the rows that k-means before a search reads; all of fewer than `FEW`."""
-        return self if len(self.rows) < FEW else self.part(OF_KMEANS * n_components, rng)
+        """Draw the rows that k-means before a further search reads.
+
+        These are all rows if they are fewer than `FEW`, or if a few heavy ones take most of the draws.
+        """
+        few = self if len(self.rows) < FEW else self.part(OF_KMEANS * n_components, rng)
+        return few if len(few.rows) >= LEAST_OF_KMEANS * n_components else self
 
     @cached_property
     def middle(self) -> tuple[Array, Array]:

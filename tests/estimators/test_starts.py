@@ -189,6 +189,14 @@ def test_a_mean_without_rows_lets_its_component_find_some(X):
     assert np.isfinite(mixture.score(X))
 
 
+def test_a_callable_may_spawn_generators(X):
+    def begin(rows, n_components, rng):
+        return rng.spawn(1)[0].integers(n_components, size=len(rows))
+
+    first, again = (start(X, init_params=begin, random_state=0).means_ for _ in range(2))
+    assert (first == again).all()
+
+
 def test_a_callable_cannot_change_the_data(X):
     def careless(rows, n_components, rng):
         rows[:] = 0

@@ -168,12 +168,12 @@ def _draw(state: np.random.RandomState) -> NDArray[np.int64]:
     return state.randint(0, 2**31 - 1, size=4)
 
 
-_sequence = lru_cache(np.random.SeedSequence)  # which takes longer to make than its generator
-
-
 def check_seed(random_state: Any) -> np.random.Generator:
-    """A generator seeded by `random_state`; an integer seeds a RandomState first, as in scikit-learn."""
-    return np.random.default_rng(_sequence(tuple(drawn_seed(random_state).tolist())))
+    """A generator seeded by `random_state`; an integer seeds a RandomState first, as in scikit-learn.
+
+    Its seed sequence is its own: a start may call `Generator.spawn`, which counts there what it has spawned.
+    """
+    return np.random.default_rng(drawn_seed(random_state).astype(np.uint32))  # NumPy takes other integers one by one
 
 
 def drawn_seed(random_state: Any) -> NDArray[np.int64]:

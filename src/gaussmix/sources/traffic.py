@@ -45,7 +45,7 @@ class Traffic:
     @property
     def merging(self) -> int:
         """The most in a task that merges sums of all components: trees of neighbours, with whole matrices."""
-        n_trees = min(FAN_IN, self.n_workers, self.n_leaves)
+        n_trees = min(FAN_IN, self.n_workers or FAN_IN, self.n_leaves)  # all workers may have died, and come back
         return 2 * self.node * min(self.n_leaves, 2 * n_trees * (self.n_leaves // n_trees).bit_length())
 
     @property

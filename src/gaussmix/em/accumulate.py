@@ -63,7 +63,8 @@ class StepTask:
     def sizes(self, n_features: int) -> tuple[int, int, int]:
         """About how many bytes the task has in a step of EM, and the sums of a node, as sent; and of how many parts."""
         n_second = self.need.n_numbers(self.n_components, n_features)
-        sums = self.n_components * (1 + 2 * n_features) + n_second
+        is_known = self.rule is Rule.SOFT and getattr(self.facts, "total", None) is not None
+        sums = self.n_components * (1 + 2 * n_features) + (0 if is_known else n_second)
         return 16 * (self.n_components * (2 + 2 * n_features) + 2 * n_second), 8 * sums, self.n_components
 
     def open(self, block: Block) -> Any:

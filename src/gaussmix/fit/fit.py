@@ -359,8 +359,8 @@ def _shared_by_user(problem: Problem, plan: Plan, start: Any) -> Source:
 def _settled_on_the_sample(problem: Problem, plan: Plan, drawn: Drawn, objective: Objective) -> Model | None:
     """The model that EM reaches on the sample of the starts, or a search from there; None if a component freezes.
 
-    After a search it is the higher of two ends of EM on the sample: from where the search ended, and from its start. Also
-    None if rows are few and the start asks for no search.
+    After a search it is the higher of two ends of EM on the sample: from where the search ended, and from its start.
+    Also None if rows are few and the start asks for no search.
     """
     data, partition = problem.data, drawn.moments.partition
     has_places = partition.parameters is not None and (data.trim > 0 or partition.centres is not None)

@@ -35,6 +35,7 @@ def blocks(page: str) -> list[tuple[str, str]]:
         "README.md",
         "docs/index.md",
         "docs/guide/getting-started.md",
+        "docs/guide/disappointing.md",
         "docs/guide/choosing.md",
         "docs/guide/inference.md",
         "docs/guide/factor-analysers.md",

@@ -224,8 +224,8 @@ GammasResult bound_gammas(const Target& target, const Contiguous<double, 1>& num
 
 // Tolerance and most steps of EM, four times; gains; limits on moves; what is unsound.
 using Stop = std::tuple<double, Index>;
-using Judged = std::tuple<Stop, Stop, Stop, Stop, std::tuple<double, double, double>, std::tuple<Index, Index, Index>,
-                          std::tuple<double, double, double>>;
+using Judged = std::tuple<Stop, Stop, Stop, Stop, std::tuple<double, double, double, double>,
+                          std::tuple<Index, Index, Index, Index>, std::tuple<double, double, double>>;
 
 Steps to_steps(const Stop& stop) {
     require(std::get<1>(stop) >= 1, "EM needs a step");
@@ -234,8 +234,8 @@ Steps to_steps(const Stop& stop) {
 
 Judgement to_judgement(const Judged& judged) {
     const auto& [first, longer, settling, settling_longer, gains, counts, unsound] = judged;
-    const auto [gain, look_ahead, little] = gains;
-    const auto [most, patience, less_patience] = counts;
+    const auto [gain, look_ahead, at_glance, little] = gains;
+    const auto [most, patience, less_patience, first_moves] = counts;
     const auto [few, some, flat] = unsound;
     return {to_steps(first),
             to_steps(longer),
@@ -243,10 +243,12 @@ Judgement to_judgement(const Judged& judged) {
             to_steps(settling_longer),
             gain,
             look_ahead,
+            at_glance,
             little,
             most,
             patience,
             less_patience,
+            first_moves,
             few,
             some,
             flat};

@@ -18,8 +18,6 @@ namespace gaussmix {
 namespace {
 
 constexpr double kStepsOfMove = 12;  // about
-constexpr double kAtGlance = 3;      // as in em/split_and_merge.py
-constexpr Index kFirstMoves = 5;
 
 struct Candidate {
     Moved moved;
@@ -98,7 +96,8 @@ private:
         bool is_over = false, are_hopeless = !task_.has_swaps;
         for (Index n_failures = 0; !is_over;) {
             std::vector<Candidate> tried;
-            while (static_cast<Index>(tried.size()) < std::min({at_once, left_, patience - n_failures})) {
+            const Index most = are_hopeless ? std::min(patience, judgement_.first_moves) : patience;
+            while (static_cast<Index>(tried.size()) < std::min({at_once, left_, most - n_failures})) {
                 Candidate candidate;
                 if (!propose(ranking, touched, candidate.moved)) break;
                 if (at_once > 1) candidate.ranking = ranking;
@@ -119,8 +118,8 @@ private:
                     touched.insert(touched.end(), candidate.moved.touched.begin(), candidate.moved.touched.end());
                     found.push_back(std::move(candidate));
                 }
-                is_over = n_failures == patience || (are_hopeless && n_failures == kFirstMoves) || left_ <= 0 ||
-                          (!found.empty() && is_whole);
+                is_over = n_failures == patience || (are_hopeless && n_failures == judgement_.first_moves) ||
+                          left_ <= 0 || (!found.empty() && is_whole);
                 if (helps || is_over) break;
             }
         }
@@ -202,7 +201,7 @@ private:
         std::optional<End> glance;
         if (algebra_.is_shared()) {
             glance = go_on({judgement_.first.tolerance, judgement_.first.most - 1});
-            candidate.is_hopeless = !is_promising(glance, kAtGlance);
+            candidate.is_hopeless = !is_promising(glance, judgement_.at_glance);
             if (candidate.is_hopeless) return std::nullopt;
         }
         auto end = go_on(glance ? Steps{judgement_.first.tolerance, 1} : judgement_.first);

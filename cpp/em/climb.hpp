@@ -13,9 +13,10 @@ struct Judgement {        // when a move is accepted: em/split_and_merge.py
     Steps first, longer;  // after a move, and after a promising one: as many at a time as first, while it is promising
     Steps settling, settling_longer;  // of all rows, and if the first do not suffice
     double gain, look_ahead;     // least gain of a move; it is promising if so many more gains like the last suffice
+    double at_glance;            // with one covariance, a step earlier: times as many gains
     double little;               // where the best split gains less by its bound, less patience is enough
     Index most_moves, patience;  // in all, and in a row without success
-    Index less_patience;
+    Index less_patience, first_moves;  // if so many at first are refused at a glance, there is no other
     double few_rows, some_rows, flat;  // what is unsound
 };
 

@@ -45,7 +45,7 @@ JUDGING, LONGER = Stopping(1e-5, 4), Stopping(1e-5, 16)  # EM after a move, and 
 LOOK_AHEAD = 16  # a move is promising if so many more gains like the last suffice
 # Where components share a covariance, each move is judged on all rows, and refused at a glance, a step earlier, if not
 # even three times as many gains would suffice. Where the first five, by their bounds the best, all are, a round ends.
-GLANCE, AT_GLANCE, FIRST_MOVES = replace(JUDGING, max_steps=JUDGING.max_steps - 1), 3, 5  # also in cpp/em/climb.cpp
+GLANCE, AT_GLANCE, FIRST_MOVES = replace(JUDGING, max_steps=JUDGING.max_steps - 1), 3, 5
 GAIN = 2e-5  # least gain of a move, nats per row
 LEAST_PATIENCE = 4  # moves in a row that do not help end a search
 LITTLE = 0.0025  # nats per row: where the best split gains less by its bound, half the patience is enough
@@ -174,8 +174,9 @@ def search_by_core(
 def judged_by_core(n_components: int, patience: int, most_moves: int | None = None) -> Judged:
     """When the core accepts moves: in all at most `most_moves`, or `MOST_MOVES` for each component."""
     steps = _steps(JUDGING), _steps(LONGER), _steps(SETTLING), _steps(SETTLING_LONGER)
-    limits = MOST_MOVES * n_components if most_moves is None else most_moves, patience, _less(patience)
-    return Judged(*steps, (GAIN, LOOK_AHEAD, LITTLE), limits, (FEW_ROWS, SOME_ROWS, FLAT))
+    most = MOST_MOVES * n_components if most_moves is None else most_moves
+    gains, limits = (GAIN, LOOK_AHEAD, AT_GLANCE, LITTLE), (most, patience, _less(patience), FIRST_MOVES)
+    return Judged(*steps, gains, limits, (FEW_ROWS, SOME_ROWS, FLAT))
 
 
 def _steps(stopping: Stopping) -> Steps:

@@ -180,8 +180,8 @@ class Judged(NamedTuple):
     longer: Steps
     settling: Steps
     settling_longer: Steps
-    gains: tuple[float, float, float]
-    limits: tuple[int, int, int]
+    gains: tuple[float, float, float, float]
+    limits: tuple[int, int, int, int]
     unsound: tuple[float, float, float]
 
 

@@ -259,9 +259,9 @@ class Remote(Source):
         if sizes is not None:
             sent = sizes(self.n_features)
             n_parts = self.found(("traffic", *sent), lambda: self.traffic(*sent).checked()).n_parts
-        parts: list[S] = self.totals(n_parts, Held.sums, task, self._fit)
-        total: Any = parts[0]  # several parts are of a `Partial`, or of `Sums` of such
-        return total if n_parts == 1 else total.joined(parts)  # type: ignore[no-any-return]
+        parts: list[Any] = self.totals(n_parts, Held.sums, task, self._fit)
+        total: S = parts[0] if n_parts == 1 else parts[0].joined(parts)  # of a `Partial`, or of `Sums` of such
+        return total
 
     def map_rows(self, task: Callable[[Block], T]) -> Iterator[T]:
         return (result for found in self.each(Held.results, task) for result in found)

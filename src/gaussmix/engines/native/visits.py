@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 Labels = NDArray[np.uint16]
 
 # Multiply-adds of a pass, which take about a millisecond. On shorter passes neither float32 nor another order of the
-# rows pays, and the core may make many steps in one call.
+# rows pays, and the core may make many steps in one call; on some longer ones too, up to `native.run.ORDERED_PASS`.
 LONG_PASS = 1e7
 GROUP_ROWS = 24  # rows that share their bounds; the C++ core has the same number, and a test compares them
 MOST_BOUNDS = 2**23  # numbers, 32 MB

@@ -6,7 +6,7 @@
 #include <tuple>
 
 #include "bind.hpp"
-#include "passes.hpp"
+#include "families/axes.hpp"
 
 namespace gaussmix {
 
@@ -19,8 +19,8 @@ std::tuple<Result<double>, Result<double>> bound_principal_axes(const Target& ta
     NewArray<double> spectra({count, features});
     NewArray<double> axes({count, features, features});
     without_gil(1, [&](const Execution& execution) {
-        return principal_axes(*target.kernels, static_cast<Index>(count), static_cast<Index>(features), matrices.data(),
-                              spectra.data(), axes.data(), execution.interrupt);
+        principal_axes(*target.kernels, static_cast<Index>(count), static_cast<Index>(features), matrices.data(),
+                       execution.interrupt.listener(), spectra.data(), axes.data());
     });
     return {spectra.release(), axes.release()};
 }
@@ -36,7 +36,7 @@ Result<double> bound_shared_axes(const Target& target, const Contiguous<double, 
     const ScattersView view{static_cast<Index>(count), static_cast<Index>(features), scatters.data(),
                             importance ? importance->data() : nullptr};
     without_gil(1, [&](const Execution& execution) {
-        return shared_axes(*target.kernels, view, most_sweeps, axes.data(), execution.interrupt);
+        shared_axes(*target.kernels, view, most_sweeps, execution.interrupt.listener(), axes.data());
     });
     return axes.release();
 }

@@ -22,7 +22,6 @@ namespace {
 
 using Letters = std::tuple<int, int, int>;  // volume, shape and orientation of an algebra
 using LimitNumbers = std::tuple<double, double, double, double>;
-constexpr double kNoVolume = std::numeric_limits<double>::infinity();
 constexpr const char* kAlone = "a background must go with neither a belief nor rows that are known in part";
 
 Across to_across(int value) {
@@ -49,7 +48,7 @@ double* written(const Array& array, std::size_t size, const char* message) {
 
 EmView view_em(const Rows& rows, const RowWeight& row_weight, const Letters& letters,
                const Writable<double, 1>& weights, const Contiguous<double, 1>& ridge, const LimitNumbers& limits,
-               double log_volume = kNoVolume) {
+               double log_volume = kInfinity) {
     EmView task{};
     task.log_volume = log_volume;
     task.rows = view_rows(rows, {});
@@ -449,7 +448,7 @@ FitsResult bound_fit_many(const Target& target, const Rows& rows, const RowWeigh
     GroupsView groups = view_groups(rows, row_weight, ranges, first_weight, weights);
     groups.is_incomplete = std::get<0>(known);
     groups.error = view_known(known, groups.rows);
-    const bool has_background = log_volume < kNoVolume;
+    const bool has_background = log_volume < kInfinity;
     require(begun || !(belief || groups.is_incomplete || has_background),
             "a belief, a background, and rows known in part, must go with begun");
     require(!has_background || !(belief || groups.is_incomplete), kAlone);
@@ -516,7 +515,7 @@ void bind_em(nb::class_<Target>& type) {
     type.def("run_em", bound_run_em, "rows"_a.noconvert(), "row_weight"_a.noconvert().none(), "total_weight"_a,
              "algebra"_a, "weights"_a.noconvert(), "means"_a.noconvert(), "covariances"_a.noconvert(),
              "centre"_a.none(), "total"_a.none(), "ridge"_a, "limits"_a, "tolerance"_a, "previous"_a, "max_steps"_a,
-             "seconds"_a, "belief"_a.none(), "known"_a, "n_threads"_a, "log_volume"_a = kNoVolume,
+             "seconds"_a, "belief"_a.none(), "known"_a, "n_threads"_a, "log_volume"_a = kInfinity,
              "Make steps of EM and write the mixture where it lies: (log_likelihood, objective, factors, log_abs_det).")
         .def("settle_column", bound_settle_column, "rows"_a.noconvert(), "row_weight"_a, "algebra"_a, "weights"_a,
              "means"_a, "covariances"_a, "ridge"_a, "limits"_a, "tolerance"_a, "max_steps"_a, "seconds"_a, "gain"_a,
@@ -537,7 +536,7 @@ void bind_em(nb::class_<Target>& type) {
              "first_weight"_a.none(), "weights"_a, "algebra"_a, "n_components"_a, "centres"_a.none(), "given"_a.none(),
              "n_candidates"_a, "uniform"_a.none(), "kmeans"_a, "ridge"_a.none(), "automatic"_a, "smallest_spread"_a,
              "limits"_a, "tolerance"_a, "max_steps"_a, "seconds"_a, "searched"_a.none(), "begun"_a.none(),
-             "race"_a.none(), "belief"_a.none(), "known"_a, "n_threads"_a, "log_volume"_a = kNoVolume,
+             "race"_a.none(), "belief"_a.none(), "known"_a, "n_threads"_a, "log_volume"_a = kInfinity,
              "Fit a mixture to each of many groups: the numbers of engines.runner.Fits, and factors.")
         .def("update", bound_update, "algebra"_a, "mass"_a, "second"_a, "n_features"_a, "current"_a.none(),
              "Covariances of a family from the scatter about the new means.");

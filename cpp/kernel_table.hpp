@@ -39,6 +39,10 @@ struct RowsView {  // rows are read as `row - origin`; strides count elements an
     const std::uint16_t* order;  // (n_rows,), the place in its block of each visited row; null: in order
 };
 
+constexpr RowsView plain_rows(const double* rows, Index n_rows, Index n_features) {  // in C order
+    return {rows, false, n_rows, n_features, n_features, 1, nullptr, nullptr};
+}
+
 struct RowWeightView {  // null data: every weight is 1
     const double* data;
     Index stride;

@@ -181,7 +181,7 @@ bool gram(const KernelTable& kernels, Index count, Index n_features, const doubl
         const Index n = std::min(kTogether, count - k);
         StepView task{};
         task.shape = {n, d, FactorShape::spherical, false, Rule::given, Second::full};
-        task.rows = {factors + k * size, false, n * d, d, d, 1, nullptr, nullptr};
+        task.rows = plain_rows(factors + k * size, n * d, d);
         task.given = {labels.data(), nullptr, 1, 0};
         double log_likelihood, n_far, n_near;
         const MomentsView sums{&log_likelihood, &n_far, &n_near, mass.data(), first.data(), out + k * size};
@@ -189,24 +189,6 @@ bool gram(const KernelTable& kernels, Index count, Index n_features, const doubl
             return false;
     }
     return true;
-}
-
-bool principal_axes(const KernelTable& kernels, Index count, Index n_features, const double* matrices, double* spectra,
-                    double* axes, Interrupt& interrupt) {
-    const Index size = n_features * n_features;
-    const Buffer scratch = Buffer::of_doubles(principal_axes_scratch(n_features));
-    for (Index k = 0; k < count && !interrupt.has_come(); ++k) {
-        kernels.principal_axes(n_features, matrices + k * size, interrupt.listener(), scratch.doubles(),
-                               spectra + k * n_features, axes + k * size);
-    }
-    return !interrupt.has_come();
-}
-
-bool shared_axes(const KernelTable& kernels, const ScattersView& scatters, int most_sweeps, double* axes,
-                 Interrupt& interrupt) {
-    const Buffer scratch = Buffer::of_doubles(shared_axes_scratch(scatters.n_components, scatters.n_features));
-    kernels.shared_axes(scatters, most_sweeps, interrupt.listener(), scratch.doubles(), axes);
-    return !interrupt.has_come();
 }
 
 bool measure_motion(const KernelTable& kernels, const Shape& shape, const ParametersView& before,

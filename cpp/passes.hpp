@@ -36,13 +36,4 @@ bool factorise(const KernelTable& kernels, Index count, Index n_features, const 
 bool gram(const KernelTable& kernels, Index count, Index n_features, const double* factors, double* out,
           Interrupt& interrupt);
 
-// Eigenvalues (count, n_features) of positive semidefinite matrices, largest first, and eigenvectors in columns. False
-// if interrupted.
-bool principal_axes(const KernelTable& kernels, Index count, Index n_features, const double* matrices, double* spectra,
-                    double* axes, Interrupt& interrupt);
-
-// Turns axes to those that scatters share best: see kernels/shared_axes.hpp. False if interrupted.
-bool shared_axes(const KernelTable& kernels, const ScattersView& scatters, int most_sweeps, double* axes,
-                 Interrupt& interrupt);
-
 }  // namespace gaussmix

@@ -250,7 +250,7 @@ private:
         const Doubles rows = random.normals(n, 30), log_scale{0, 0}, means{0, 0.5}, factors{1, 1.5};
         const Shape shape{2, 1, FactorShape::spherical, false, Rule::soft, Second::none};
         Doubles table(size_of(2 * n));
-        evaluate(kernels_, shape, {rows.data(), false, n, 1, 1, 1, nullptr, nullptr},
+        evaluate(kernels_, shape, plain_rows(rows.data(), n, 1),
                  {log_scale.data(), means.data(), factors.data(), nullptr}, Output::responsibilities, execution_,
                  table.data());
         Hash of_table;
@@ -300,9 +300,9 @@ private:
         factorise(kernels_, K, d, s.data(), factors.data(), log_det.data(), failed, interrupt_);
         gram(kernels_, K, d, factors.data(), products.data(), interrupt_);
         hash.add(factors), hash.add(log_det), hash.add(products);
-        principal_axes(kernels_, K, d, s.data(), spectra.data(), axes.data(), interrupt_);
+        principal_axes(kernels_, K, d, s.data(), interrupt_.listener(), spectra.data(), axes.data());
         hash.add(spectra), hash.add(axes);
-        shared_axes(kernels_, {K, d, s.data(), nullptr}, 50, axes.data(), interrupt_);
+        shared_axes(kernels_, {K, d, s.data(), nullptr}, 50, interrupt_.listener(), axes.data());
         hash.add(axes);
         hash.print("matrices d=" + std::to_string(d));
     }
@@ -498,9 +498,8 @@ private:
         std::int64_t n_steps = 0;
         bool has_settled = false;
         std::vector<Numbers> log_likelihood(1), objective(1);
-        fit_many(kernels_,
-                 {{rows.data(), false, n, d, d, 1, nullptr, nullptr}, {}, 1, &first, &first, &n_rows, &total, &unit},
-                 recipe, execution_,
+        fit_many(kernels_, {plain_rows(rows.data(), n, d), {}, 1, &first, &first, &n_rows, &total, &unit}, recipe,
+                 execution_,
                  {weights.data(), means.data(), covariances.data(), factors.data(), log_abs_det.data(), ridge.data(),
                   &n_steps, &has_settled, log_likelihood, objective});
         Hash hash;

@@ -177,4 +177,13 @@ bool process_spans(const SpanJob& job, const Execution& execution) {
     return true;
 }
 
+bool process_each(Index count, double work, const Execution& execution,
+                  const std::function<void(Index, const Execution&)>& each) {
+    const auto alone = [&](int, Index place, Index, Listener listener) {
+        Interrupt interrupt([listener] { return listener.ask(listener.self); });
+        each(place, {1, interrupt});
+    };
+    return process_spans({count, 1, work, alone, {}}, execution);
+}
+
 }  // namespace gaussmix

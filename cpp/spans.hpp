@@ -52,4 +52,9 @@ int count_workers(const SpanJob& job, int n_threads);
 // False if interrupted.
 bool process_spans(const SpanJob& job, const Execution& execution);
 
+// Calls each(place, execution of one thread) for the places 0 .. count - 1 of things with so much work, which threads share
+// among them. False if interrupted.
+bool process_each(Index count, double work, const Execution& execution,
+                  const std::function<void(Index, const Execution&)>& each);
+
 }  // namespace gaussmix

@@ -9,7 +9,7 @@
 #include <optional>
 #include <utility>
 
-#include "buffer.hpp"
+#include "families/axes.hpp"
 #include "moves.hpp"
 #include "passes.hpp"
 
@@ -92,7 +92,7 @@ private:
         if (!task_.has_swaps) ranking = moves_.ranked();
         const bool is_little = !task_.has_swaps && moves_.best_split() < judgement_.little;
         const Index patience = is_little ? judgement_.less_patience : judgement_.patience;
-        const Index at_once = count_workers(job(execution_.n_threads), execution_.n_threads);
+        const Index at_once = count_workers({execution_.n_threads, 1, work_of_move(), {}, {}}, execution_.n_threads);
         bool is_over = false, are_hopeless = !task_.has_swaps;
         for (Index n_failures = 0; !is_over;) {
             std::vector<Candidate> tried;
@@ -157,15 +157,11 @@ private:
         return true;
     }
 
-    SpanJob job(Index n_moves) const {
+    double work_of_move() const {
         const Index k = moves_.most_around();
         const Shape shape{k, d_, algebra_.factor_shape(), false, Rule::soft, algebra_.second()};
         const double part = static_cast<double>(k) / static_cast<double>(n_components_);
-        SpanJob job{};
-        job.n_rows = n_moves;
-        job.rows_in_span = 1;
-        job.work_per_row = kStepsOfMove * work_per_row(shape) * part * static_cast<double>(task_.em.rows.n_rows);
-        return job;
+        return kStepsOfMove * work_per_row(shape) * part * static_cast<double>(task_.em.rows.n_rows);
     }
 
     // False if interrupted.
@@ -174,17 +170,15 @@ private:
             tried[0].gain = gain_of(tried[0], execution_);
             return !execution_.interrupt.has_come();
         }
-        SpanJob all = job(static_cast<Index>(tried.size()));
-        all.process = [&](int, Index place, Index, Listener listener) {
-            Interrupt interrupt([listener] { return listener.ask(listener.self); });
+        const auto judge_one = [&](Index place, const Execution& alone) {
             Candidate& candidate = tried[static_cast<std::size_t>(place)];
             try {
-                candidate.gain = gain_of(candidate, {1, interrupt});
+                candidate.gain = gain_of(candidate, alone);
             } catch (const std::bad_alloc&) {
                 candidate.gain.reset();
             }
         };
-        return process_spans(all, execution_);
+        return process_each(static_cast<Index>(tried.size()), work_of_move(), execution_, judge_one);
     }
 
     // The gain of a move, nats per row, if EM ends higher with it than without it in as many steps. Makes these steps.
@@ -254,7 +248,7 @@ private:
         if (!run_em(kernels_, em, execution, mixture.view(), course, &has_collapsed)) return std::nullopt;
         const std::size_t n = course.size();
         const double gain = n > 1 ? course[n - 1] - course[n - 2] : 0;
-        if ((n > 1 && std::fabs(gain) < steps.tolerance) || static_cast<Index>(n) == steps.most) {
+        if (has_settled(course, steps.tolerance) || static_cast<Index>(n) == steps.most) {
             return End{course.back(), std::max(0.0, gain)};
         }
         is_unusual |= !has_collapsed && !execution.interrupt.has_come();
@@ -290,8 +284,7 @@ private:
             own[i] = moves_.covariance(mixture, k)[i] / unit;
         }
         const Listener listener = execution_.interrupt.listener();
-        const Buffer scratch = Buffer::of_doubles(principal_axes_scratch(d_));
-        kernels_.principal_axes(d_, scaled.data(), listener, scratch.doubles(), values.data(), axes.data());
+        principal_axes(kernels_, 1, d_, scaled.data(), listener, values.data(), axes.data());
         const double least = std::numeric_limits<double>::epsilon();
         for (Index i = 0; i < d_ * d_; ++i) axes[i] /= std::sqrt(std::max(values[i % d_], least));
         const auto multiply = [&](auto&& a, auto&& b, Numbers& to) {
@@ -305,7 +298,7 @@ private:
         multiply([&](Index i, Index l) { return turned[i * d_ + l]; },
                  [&](Index l, Index j) { return axes[l * d_ + j]; }, own);
         for (Index i = 0; i < d_ * d_; ++i) own[i] = 0.5 * (own[i] + own[i % d_ * d_ + i / d_]);
-        kernels_.principal_axes(d_, own.data(), listener, scratch.doubles(), values.data(), axes.data());
+        principal_axes(kernels_, 1, d_, own.data(), listener, values.data(), axes.data());
         return values[d_ - 1] < judgement_.flat;
     }
 

@@ -11,7 +11,6 @@
 #include <utility>
 #include <vector>
 
-#include "families/factorisation.hpp"
 #include "halves.hpp"
 #include "passes.hpp"
 
@@ -24,8 +23,7 @@ constexpr double kGain = 1e-9, kSmall = 9, kShared = 1e-10;  // em/bound_moves.p
 constexpr double kCoarse = 1e-6;      // nats per row: the tolerance of EM at first, so that moves come before EM creeps
 constexpr double kNegligible = 1e-3;  // nats: NEGLIGIBLE of em/bound_moves.py
 constexpr double kEmpty = 1;          // rows
-constexpr double kInfinity = std::numeric_limits<double>::infinity();
-constexpr double kAnyWeight = 1e-9;          // em/births.py
+constexpr double kAnyWeight = 1e-9;   // em/births.py
 constexpr double kLongest = 4, kGrowth = 4;  // of extrapolations, relative to two steps
 
 using Places = std::vector<Index>;
@@ -43,6 +41,8 @@ struct Marked {  // which components need not be split again, and which each was
 struct Group {  // rows, and weights that sum to 1
     Numbers rows, weight;
     Index heaviest;  // the place of the heaviest row
+    double mean, variance;
+    double square(Index i) const { return (rows[i] - mean) * (rows[i] - mean); }
     GroupView view() const { return {static_cast<Index>(rows.size()), 1, rows.data(), weight.data()}; }
 };
 
@@ -102,7 +102,6 @@ private:
         em.n_components = size(mixture);
         em.max_steps = n_steps;
         em.tolerance = tolerance;
-        em.previous = -kInfinity;
         Numbers log_likelihoods, objectives;
         run_em(kernels_, em, execution_, mixture.view(), log_likelihoods, nullptr, &objectives);
         return objectives;
@@ -163,7 +162,7 @@ private:
     }
 
     Mixture without_smallest(const Mixture& mixture) const {
-        Places places = heaviest(mixture, std::vector<bool>(mixture.weights.size(), false));
+        Places places = heaviest(mixture);
         if (places.size() > 1) places.pop_back();
         return taken(mixture, places);
     }
@@ -228,7 +227,7 @@ private:
             for (const Index k : chosen) marked.is_tried[k] = true;
             if (found) std::tie(state, marked) = std::move(*found);
         }
-        const Places order = heaviest(state.model, std::vector<bool>(state.model.weights.size(), false));
+        const Places order = heaviest(state.model);
         if (!std::is_sorted(order.begin(), order.end())) {  // the longest sticks are the first
             std::optional<State> ordered = judge(taken(state.model, order));
             if (ordered && ordered->bound >= state.bound) state = std::move(*ordered);
@@ -236,10 +235,10 @@ private:
         return state;
     }
 
-    static Places heaviest(const Mixture& mixture, const std::vector<bool>& is_left_out) {
+    static Places heaviest(const Mixture& mixture, const std::vector<bool>& is_left_out = {}) {
         Places places;
         for (Index k = 0; k < size(mixture); ++k) {
-            if (!is_left_out[k]) places.push_back(k);
+            if (is_left_out.empty() || !is_left_out[k]) places.push_back(k);
         }
         std::stable_sort(places.begin(), places.end(),
                          [&](Index a, Index b) { return mixture.weights[a] > mixture.weights[b]; });
@@ -300,7 +299,7 @@ private:
         const Halves halves = halved(kernels_, some.view(), true, &scale_, cut, execution_);
         Mixture parts = empty(2), tails = empty(2);
         const double of_some = apart(some, kLeastWeight, parts);
-        const double of_tails = has_tails(all.view()) ? apart(all, kAnyWeight, tails) : -kInfinity;
+        const double of_tails = has_tails(all) ? apart(all, kAnyWeight, tails) : -kInfinity;
         if (of_tails > std::max({0.0, of_some, halves.gain})) return tails;
         if (of_some > halves.gain) return parts;
         if (!(halves.gain > 0 && halves.gain < kInfinity)) return std::nullopt;
@@ -324,49 +323,40 @@ private:
     }
 
     Group gathered(const Places& places, Index heaviest) const {
-        Group group{{}, {}, std::lower_bound(places.begin(), places.end(), heaviest) - places.begin()};
+        Group group{{}, {}, std::lower_bound(places.begin(), places.end(), heaviest) - places.begin(), 0, 0};
         for (const Index place : places) group.rows.push_back(rows_[place]), group.weight.push_back(weight_[place]);
         const double total = sum(group.weight.data(), static_cast<Index>(places.size()));
         for (double& weight : group.weight) weight /= total;
+        for (std::size_t i = 0; i < places.size(); ++i) group.mean += group.weight[i] * group.rows[i];
+        for (std::size_t i = 0; i < places.size(); ++i) group.variance += group.weight[i] * group.square(i);
         return group;
     }
 
     // Two components of other kinds than halves side by side: a narrow one within a wide one, for heavy tails, and the
     // heaviest row apart from the others. The gain of the better over one component, nats per unit of weight.
-    double apart(const Group& rows, double least, Mixture& parts) const {
-        const GroupView group = rows.view();
-        const auto [mean, variance] = moments(group);
+    double apart(const Group& group, double least, Mixture& parts) const {
         double log_variance;
-        const auto square = [&group, mean = mean](Index i) { return (group.rows[i] - mean) * (group.rows[i] - mean); };
-        if (!(variance > 0)) return -kInfinity;
-        kernels_.log(&variance, 1, &log_variance);
+        if (!(group.variance > 0)) return -kInfinity;
+        kernels_.log(&group.variance, 1, &log_variance);
         std::vector<bool> is_outer, is_other;
-        for (Index i = 0; i < group.n_rows; ++i) {
-            is_outer.push_back(!(square(i) < variance));
-            is_other.push_back(group.rows[i] != group.rows[rows.heaviest]);
+        for (std::size_t i = 0; i < group.rows.size(); ++i) {
+            is_outer.push_back(!(group.square(i) < group.variance));
+            is_other.push_back(group.rows[i] != group.rows[group.heaviest]);
         }
-        const double ridge = kRidge * variance;
+        const double ridge = kRidge * group.variance;
+        const auto settle_from = [&](const std::vector<bool>& is_second, Mixture& mixture) {
+            return settled(kernels_, group.view(), task_.em.algebra, &ridge, is_second, execution_, mixture, least);
+        };
         Mixture other = parts;
-        const double nested = settled(kernels_, group, task_.em.algebra, &ridge, is_outer, execution_, parts, least);
-        const double alone = settled(kernels_, group, task_.em.algebra, &ridge, is_other, execution_, other, least);
+        const double nested = settle_from(is_outer, parts), alone = settle_from(is_other, other);
         if (alone > nested) parts = other;
         return std::max(nested, alone) + 0.5 * (kLog2Pi + log_variance + 1);
     }
 
-    static std::pair<double, double> moments(const GroupView& group) {
-        double mean = 0, variance = 0;
-        for (Index i = 0; i < group.n_rows; ++i) mean += group.weight[i] * group.rows[i];
-        for (Index i = 0; i < group.n_rows; ++i) {
-            variance += group.weight[i] * ((group.rows[i] - mean) * (group.rows[i] - mean));
-        }
-        return {mean, variance};
-    }
-
     // Whether a row is farther away than a half of the least weight could be.
-    static bool has_tails(const GroupView& group) {
-        const auto [mean, variance] = moments(group);
-        for (Index i = 0; i < group.n_rows; ++i) {
-            if ((group.rows[i] - mean) * (group.rows[i] - mean) * kLeastWeight > variance) return true;
+    static bool has_tails(const Group& group) {
+        for (std::size_t i = 0; i < group.rows.size(); ++i) {
+            if (group.square(i) * kLeastWeight > group.variance) return true;
         }
         return false;
     }
@@ -375,8 +365,7 @@ private:
 
     Numbers log_scale(const Mixture& mixture) const {
         Approximation posterior(kernels_, belief_, task_.em.algebra, size(mixture), 1);
-        posterior.look(mixture.weights.data(), mixture.means.data(), mixture.factors.data(),
-                       mixture.log_abs_det.data());
+        posterior.look(mixture);
         Numbers found(posterior.log_shares(), posterior.log_shares() + size(mixture));
         for (std::size_t k = 0; k < found.size(); ++k) found[k] += mixture.log_abs_det[k];
         return found;
@@ -557,10 +546,7 @@ private:
     void survey(const Mixture& model, std::vector<Merge>& merges) const {
         const Index n = size(model);
         Mixture known = model;
-        if (!whiten(kernels_, task_.em.algebra.factor_shape(), n, 1, known.covariances.data(),
-                    execution_.interrupt.listener(), known.factors.data(), known.log_abs_det.data())) {
-            return;
-        }
+        if (!factorise(kernels_, task_.em.algebra, 1, execution_.interrupt.listener(), known)) return;
         const Numbers scale = log_scale(known);
         Numbers shares = room(n_rows_ * n), numbers, logs;
         const Shape shape{n, 1, FactorShape::spherical, false, Rule::soft, Second::none};

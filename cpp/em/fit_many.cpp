@@ -16,12 +16,6 @@ namespace {
 constexpr double kPasses = 20;   // over the rows of a fit, about
 constexpr double kSame = 1e-10;  // ROUNDING of em/best_of.py
 
-// Whether the last step changed the log-likelihood by less than the tolerance.
-bool has_settled(const Numbers& course, double tolerance) {
-    const std::size_t n = course.size();
-    return n > 1 && std::fabs(course[n - 1] - course[n - 2]) < tolerance;
-}
-
 struct TableView {
     RowsView rows;
     RowWeightView row_weight;
@@ -113,7 +107,6 @@ private:
         em.ridge = ridge;
         em.limits = recipe_.limits;
         em.tolerance = recipe_.tolerance;
-        em.previous = -std::numeric_limits<double>::infinity();
         em.max_steps = recipe_.max_steps;
         em.seconds = recipe_.seconds;
         em.is_incomplete = table.is_incomplete;
@@ -181,9 +174,9 @@ private:
     bool search(const Sample& sample, const double* ridge, Index of_fit, const MixtureView& mixture) const {
         const SearchView& search = *recipe_.search;
         const Index d = static_cast<Index>(sample.variances.size()), n_rows = static_cast<Index>(sample.weight.size());
-        const RowsView rows{sample.rows.data(), false, n_rows, d, d, 1, nullptr, nullptr};
+        const RowsView rows = plain_rows(sample.rows.data(), n_rows, d);
         EmView em = view({rows, {sample.weight.data(), 1}, sum_in_pairs(sample.weight.data(), n_rows), 1}, ridge);
-        em.seconds = std::numeric_limits<double>::max();
+        em.seconds = kInfinity;
         Total total;
         Mixture end(recipe_.algebra, recipe_.n_components, d);
         std::copy_n(mixture.means, end.means.size(), end.means.begin());
@@ -288,7 +281,7 @@ private:
         const auto& [rows, weight, variances] = sample;
         const auto d = static_cast<Index>(variances.size()), n_rows = static_cast<Index>(weight.size());
         const Index n_components = recipe_.n_components;
-        const RowsView view{rows.data(), false, n_rows, d, d, 1, nullptr, nullptr};
+        const RowsView view = plain_rows(rows.data(), n_rows, d);
         const SpreadView spread{view, weight.data(), n_components, recipe_.n_candidates, uniform};
         std::vector<Index> places(static_cast<std::size_t>(n_components));
         if (!spread_centres(kernels_, spread, execution_, places.data())) return false;
@@ -329,7 +322,7 @@ bool fit_many(const KernelTable& kernels, const GroupsView& groups, const Recipe
     const Index d = groups.rows.n_features, n_components = recipe.n_components;
     const Index n_covariances = recipe.algebra.is_shared() ? 1 : n_components;
     const Index size = n_covariances * recipe.algebra.size(d);
-    const Index n_weights = n_components + (recipe.log_volume < std::numeric_limits<double>::infinity());
+    const Index n_weights = n_components + (recipe.log_volume < kInfinity);
     const auto fit = [&](Index group, const Execution& alone) {
         const MixtureView mixture{out.weights + group * n_weights, out.means + group * n_components * d,
                                   out.covariances + group * size, out.factors + group * size,
@@ -360,16 +353,9 @@ bool fit_many(const KernelTable& kernels, const GroupsView& groups, const Recipe
     double n_rows = 0;
     for (Index group = 0; group < groups.n_groups; ++group) n_rows += static_cast<double>(groups.n_rows[group]);
     const Shape shape{n_components, d, recipe.algebra.factor_shape(), false, Rule::soft, recipe.algebra.second()};
-    SpanJob job{};
-    job.n_rows = groups.n_groups;
-    job.rows_in_span = 1;
-    job.work_per_row = kPasses * static_cast<double>(recipe.n_starts) * work_per_row(shape) * n_rows /
-                       static_cast<double>(std::max<Index>(groups.n_groups, 1));
-    job.process = [&](int, Index group, Index, Listener listener) {
-        Interrupt interrupt([listener] { return listener.ask(listener.self); });
-        fit(group, {1, interrupt});
-    };
-    return process_spans(job, execution);
+    const double work = kPasses * static_cast<double>(recipe.n_starts) * work_per_row(shape) * n_rows /
+                        static_cast<double>(std::max<Index>(groups.n_groups, 1));
+    return process_each(groups.n_groups, work, execution, fit);
 }
 
 }  // namespace gaussmix

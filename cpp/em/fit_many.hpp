@@ -55,7 +55,7 @@ struct RecipeView {
     bool is_begun = false;     // EM begins at the mixtures in FitsView, with a ridge that is given
     const BeliefView* belief =
         nullptr;  // with its unit for weights that are not divided; null: none, as unless it begins so
-    double log_volume = std::numeric_limits<double>::infinity();  // as in EmView; infinite unless it begins so
+    double log_volume = kInfinity;  // as in EmView; infinite unless it begins so
 };
 
 struct FitsView {                           // of all groups, one after the other

@@ -5,7 +5,7 @@
 #include <limits>
 #include <utility>
 
-#include "buffer.hpp"
+#include "families/axes.hpp"
 #include "passes.hpp"
 
 namespace gaussmix {
@@ -16,14 +16,8 @@ constexpr Index kSteps = 5;
 constexpr double kMixed = 0.05;
 constexpr double kShortestCut = 0.2;
 constexpr double kFlattest = 1e-12, kResolved = 0x1p-26;
-constexpr double kInfinity = std::numeric_limits<double>::infinity();
-constexpr double kHalfLog2Pi = 0.91893853320467274;
 
 Algebra algebra_of(bool is_full) { return {Across::own, Across::own, is_full ? Across::own : Across::nothing}; }
-
-RowsView view_of(const double* rows, Index n_rows, Index n_features) {
-    return {rows, false, n_rows, n_features, n_features, 1, nullptr, nullptr};
-}
 
 // Replaces the mean variances and axes of a group by what whitens it; finds its longest axis.
 Index whiten(const KernelTable& kernels, bool is_full, Index d, const Numbers& scale, Numbers& second,
@@ -32,8 +26,7 @@ Index whiten(const KernelTable& kernels, bool is_full, Index d, const Numbers& s
     if (is_full) {
         for (Index i = 0; i < d * d; ++i) second[i] /= scale[i / d] * scale[i % d];
         values = room(d), axes = room(d * d);
-        const Buffer scratch = Buffer::of_doubles(principal_axes_scratch(d));
-        kernels.principal_axes(d, second.data(), listener, scratch.doubles(), values.data(), axes.data());
+        principal_axes(kernels, 1, d, second.data(), listener, values.data(), axes.data());
     } else {
         for (Index j = 0; j < d; ++j) values[j] /= scale[j] * scale[j];
     }
@@ -75,7 +68,7 @@ Numbers of_rows(const KernelTable& kernels, const Halves& halves, const Numbers&
     for (Index k = 0; k < 2; ++k) log_scale[k] += mixture.log_abs_det[k];
     const Shape shape{2, d, algebra.factor_shape(), false, Rule::soft, Second::none};
     const ParametersView parameters{log_scale.data(), mixture.means.data(), mixture.factors.data(), nullptr};
-    if (!evaluate(kernels, shape, view_of(rows.data(), n_rows, d), parameters, output, execution, found.data())) {
+    if (!evaluate(kernels, shape, plain_rows(rows.data(), n_rows, d), parameters, output, execution, found.data())) {
         return {};
     }
     return found;
@@ -107,7 +100,7 @@ double of_one(const KernelTable& kernels, const GroupView& group, const Numbers&
         variance += kRidge;
     }
     kernels.log(variances.data(), d, logarithms.data());
-    return -0.5 * (total + sum(logarithms.data(), d)) - static_cast<double>(d) * kHalfLog2Pi;
+    return -0.5 * (total + sum(logarithms.data(), d)) - static_cast<double>(d) * (0.5 * kLog2Pi);
 }
 
 }  // namespace
@@ -115,7 +108,7 @@ double of_one(const KernelTable& kernels, const GroupView& group, const Numbers&
 double settled(const KernelTable& kernels, const GroupView& group, const Algebra& algebra, const double* ridge,
                const std::vector<bool>& is_second, const Execution& execution, Mixture& mixture, double least) {
     EmView task{};
-    task.rows = view_of(group.rows, group.n_rows, group.n_features);
+    task.rows = plain_rows(group.rows, group.n_rows, group.n_features);
     task.row_weight = {group.weight, 1};
     task.algebra = algebra;
     task.total_weight = 1;
@@ -123,9 +116,7 @@ double settled(const KernelTable& kernels, const GroupView& group, const Algebra
     task.ridge = ridge;
     task.limits = {least, 0, kInfinity, kInfinity};
     task.tolerance = -1;  // all steps
-    task.previous = -kInfinity;
     task.max_steps = kSteps;
-    task.seconds = 1e9;
     Numbers shares, course;
     shares.reserve(2 * is_second.size());
     for (const bool is : is_second) {
@@ -146,7 +137,7 @@ Halves halved(const KernelTable& kernels, const GroupView& group, bool is_full, 
     const Algebra algebra = algebra_of(is_full);
     Halves halves{-kInfinity, is_full, room(d), room(algebra.size(d)), {}};
     EmView task{};
-    task.rows = view_of(group.rows, n, d);
+    task.rows = plain_rows(group.rows, n, d);
     task.row_weight = {group.weight, 1};
     task.algebra = algebra;
     if (!sum_all(kernels, task, execution, halves.middle.data(), halves.whitening.data())) return halves;

@@ -13,7 +13,6 @@ namespace gaussmix {
 
 namespace {
 
-constexpr double kInfinity = std::numeric_limits<double>::infinity();
 constexpr double kLeastShare = 0.01, kNear = 0.02, kMoved = 0.03, kHopeless = 0.3, kOverfit = 0.5;
 constexpr Index kLocalRows = 200, kLocalRowsPerFeature = 12, kNeighbours = 4, kTries = 2;
 
@@ -104,7 +103,7 @@ bool Moves::begin() {
     return run_em(kernels_, em, execution_, probe.view(), course) && !course.empty() && look_first();
 }
 
-bool Moves::look_first() { return factorise(mixture_) && look(mixture_, view_); }
+bool Moves::look_first() { return factorise(kernels_, algebra_, d_, listener_, mixture_) && look(mixture_, view_); }
 
 void Moves::replace(Mixture mixture, View view) {
     mixture_ = std::move(mixture);
@@ -115,8 +114,6 @@ Index Moves::most_around() const { return is_free_ ? std::min(n_components_, kNe
 
 EmView Moves::whole() const {
     EmView em = task_.em;
-    em.previous = -kInfinity;
-    em.seconds = 1e9;
     em.total = total_;
     return em;
 }
@@ -136,11 +133,6 @@ void Moves::put(const Places& components, const Mixture& part, Mixture& to) cons
         std::copy_n(part.means.begin() + from * d_, d_, to.means.begin() + k * d_);
         std::copy_n(part.covariances.begin() + from * size, size, to.covariances.begin() + k * size);
     }
-}
-
-bool Moves::factorise(Mixture& mixture) const {
-    return whiten(kernels_, algebra_.factor_shape(), static_cast<Index>(mixture.log_abs_det.size()), d_,
-                  mixture.covariances.data(), listener_, mixture.factors.data(), mixture.log_abs_det.data());
 }
 
 bool Moves::look(const Mixture& mixture, View& view) const {
@@ -536,7 +528,7 @@ Part Moves::part_of(Places components) const {
     part.log_likelihood = height / part.share - log(weight);
     part.em = whole();
     part.em.n_components = count;
-    part.em.rows = {part.rows.data(), false, n_rows, d_, d_, 1, nullptr, nullptr};
+    part.em.rows = plain_rows(part.rows.data(), n_rows, d_);
     part.em.row_weight = {part.weight.data(), 1};
     part.em.total_weight = sum(part.weight.data(), n_rows);
     part.components = std::move(components);

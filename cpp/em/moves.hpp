@@ -112,7 +112,6 @@ private:
     double share(const View& view, Index row, Index k) const { return view.shares[row * n_components_ + k]; }
     double log(double x) const;
     Numbers draw(Index count);
-    bool factorise(Mixture& mixture) const;
     void split_again();
     Split split(Index k, Numbers place);
     std::vector<Removal> removals() const;

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 #include <new>
 #include <utility>
 
@@ -40,22 +39,18 @@ public:
         EmView task = task_;
         task.max_steps = n_steps;
         const Shape shape{task.n_components, d_, task.algebra.factor_shape(), false, Rule::soft, task.algebra.second()};
-        SpanJob job{};
-        job.n_rows = static_cast<Index>(going.size());
-        job.rows_in_span = 1;
-        job.work_per_row = static_cast<double>(n_steps) *
-                           (work_per_row(shape) * static_cast<double>(task.rows.n_rows) + kWorkOfUpdate);
+        const double work = static_cast<double>(n_steps) *
+                            (work_per_row(shape) * static_cast<double>(task.rows.n_rows) + kWorkOfUpdate);
         std::vector<char> is_usual(going.size(), true);
-        job.process = [&](int, Index i, Index, Listener listener) {
-            Interrupt interrupt([listener] { return listener.ask(listener.self); });
+        const auto advance_one = [&](Index i, const Execution& alone) {
             const auto place = static_cast<std::size_t>(i);
             try {
-                is_usual[place] = advance(task, {1, interrupt}, *going[place]);
+                is_usual[place] = advance(task, alone, *going[place]);
             } catch (const std::bad_alloc&) {
                 is_usual[place] = false;
             }
         };
-        return process_spans(job, execution_) &&
+        return process_each(static_cast<Index>(going.size()), work, execution_, advance_one) &&
                std::all_of(is_usual.begin(), is_usual.end(), [](char usual) { return usual != 0; });
     }
 
@@ -81,9 +76,8 @@ private:
     bool advance(const EmView& task, const Execution& alone, Run& run) const {
         Numbers course;
         if (!run_em(kernels_, task, alone, run.now.view(), course, &run.is_stuck)) return false;
-        const std::size_t n = course.size();
-        run.has_settled = n > 1 && std::fabs(course[n - 1] - course[n - 2]) < task.tolerance;
-        const bool is_usual = run.is_stuck || run.has_settled || static_cast<Index>(n) == task.max_steps;
+        run.has_settled = has_settled(course, task.tolerance);
+        const bool is_usual = run.is_stuck || run.has_settled || static_cast<Index>(course.size()) == task.max_steps;
         run.course.insert(run.course.end(), course.begin(), course.end());
         return is_usual;
     }
@@ -131,8 +125,7 @@ bool race(const KernelTable& kernels, const EmView& task, const RaceView& rules,
           std::vector<Mixture> beginnings, MixtureView best) {
     EmView of_run = task;
     of_run.tolerance = rules.tolerance;
-    of_run.previous = -std::numeric_limits<double>::infinity();
-    of_run.seconds = std::numeric_limits<double>::max();
+    of_run.seconds = kInfinity;
     const Race course(kernels, of_run, rules, execution);
     std::vector<Run> left;
     for (Mixture& beginning : beginnings) left.push_back({&beginning, beginning, {}});

@@ -79,10 +79,7 @@ public:
         return found;
     }
 
-    bool factorise(Mixture& mixture) const {
-        return whiten(kernels_, algebra_.factor_shape(), n_covariances_, d_, mixture.covariances.data(), listener_,
-                      mixture.factors.data(), mixture.log_abs_det.data());
-    }
+    bool factorise(Mixture& mixture) const { return gaussmix::factorise(kernels_, algebra_, d_, listener_, mixture); }
 
     // An M-step on rows that have gone to the nearest of the means, or that components share as given. False where one of
     // the limits is passed, and if interrupted.
@@ -153,8 +150,7 @@ private:
     // The part of the objective that is not the log-likelihood, nats.
     double added_by_belief(const Mixture& mixture) const {
         if (posterior_) return -posterior_->divergence();
-        return log_density(kernels_, *task_.belief, algebra_, n_components_, d_, mixture.weights.data(),
-                           mixture.means.data(), mixture.factors.data(), mixture.log_abs_det.data());
+        return log_density(kernels_, *task_.belief, algebra_, n_components_, d_, mixture);
     }
 
     bool expect(const Mixture& mixture, const double* anchor, MomentsView out) {
@@ -163,8 +159,7 @@ private:
                           has_one_matrix_, Rule::soft, has_one_matrix_ ? Second::none : algebra_.second()};
         StepView step_task{shape, task_.rows, row_weight_, {}, {}};
         if (posterior_) {
-            posterior_->look(mixture.weights.data(), mixture.means.data(), mixture.factors.data(),
-                             mixture.log_abs_det.data());
+            posterior_->look(mixture);
             std::copy_n(posterior_->log_shares(), n_components_, log_scale_.begin());
         } else {
             kernels_.log(mixture.weights.data(), static_cast<Index>(log_scale_.size()), log_scale_.data());
@@ -446,6 +441,12 @@ void Mixture::write(const MixtureView& to) const {
     std::copy(log_abs_det.begin(), log_abs_det.end(), to.log_abs_det);
 }
 
+bool factorise(const KernelTable& kernels, const Algebra& algebra, Index n_features, Listener listener,
+               Mixture& mixture) {
+    return whiten(kernels, algebra.factor_shape(), static_cast<Index>(mixture.log_abs_det.size()), n_features,
+                  mixture.covariances.data(), listener, mixture.factors.data(), mixture.log_abs_det.data());
+}
+
 bool sum_all(const KernelTable& kernels, const EmView& task, const Execution& execution, double* centre,
              double* second) {
     const std::int32_t label = 0;
@@ -483,6 +484,11 @@ bool run_em(const KernelTable& kernels, const EmView& task, const Execution& exe
     if (has_collapsed != nullptr) *has_collapsed = loop.has_collapsed();
     current.write(mixture);
     return !execution.interrupt.has_come();
+}
+
+bool has_settled(const Numbers& log_likelihoods, double tolerance) {
+    const std::size_t n = log_likelihoods.size();
+    return n > 1 && std::fabs(log_likelihoods[n - 1] - log_likelihoods[n - 2]) < tolerance;
 }
 
 }  // namespace gaussmix

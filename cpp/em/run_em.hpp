@@ -8,6 +8,7 @@
 
 namespace gaussmix {
 
+constexpr double kInfinity = std::numeric_limits<double>::infinity();
 constexpr double kLog2Pi = 1.8378770664093456;
 
 struct TotalView {         // of all rows as one component, for a full covariance that all components share
@@ -31,18 +32,19 @@ struct EmView {
     TotalView total;      // null unless components share a full covariance, without a background
     const double* ridge;  // (n_features,), data units^2
     Limits limits;
-    double tolerance, previous;  // nats per unit of row weight; the objective of the step before
+    double tolerance;              // nats per unit of row weight
+    double previous = -kInfinity;  // the objective of the step before
     Index max_steps;
-    double seconds;  // it makes no further step after so long
+    double seconds = kInfinity;  // it makes no further step after so long
     // Null: maximum likelihood. Of a point: `Posterior` of em/posterior.py; otherwise `Variational` of em/variational.py.
     const BeliefView* belief = nullptr;
     bool is_incomplete = false;  // cells may be missing (NaN), or rows have errors; there is no total then
     ErrorView error = {};
     // log V of a uniform background, whose weight comes after those of the components; infinite: there is none. It goes
     // with neither a belief nor rows that are known in part.
-    double log_volume = std::numeric_limits<double>::infinity();
+    double log_volume = kInfinity;
 
-    bool has_background() const { return log_volume < std::numeric_limits<double>::infinity(); }
+    bool has_background() const { return log_volume < kInfinity; }
     bool has_one_matrix() const { return algebra.is_one_matrix() && !is_incomplete && !has_background(); }
 };
 
@@ -72,6 +74,10 @@ struct Mixture {  // in memory of its own
     void write(const MixtureView& to) const;
 };
 
+// Finds the factors of the covariances. False where one is singular.
+bool factorise(const KernelTable& kernels, const Algebra& algebra, Index n_features, Listener listener,
+               Mixture& mixture);
+
 // Writes the mean of all rows, and their second sums about it. False where they have no weight, and if interrupted.
 bool sum_all(const KernelTable& kernels, const EmView& task, const Execution& execution, double* centre,
              double* second);
@@ -90,5 +96,8 @@ bool begin_em(const KernelTable& kernels, const EmView& task, const Execution& e
 // `objectives` takes the mean objective before each step, where there is a belief; otherwise it stays empty.
 bool run_em(const KernelTable& kernels, const EmView& task, const Execution& execution, MixtureView mixture,
             Numbers& log_likelihoods, bool* has_collapsed = nullptr, Numbers* objectives = nullptr);
+
+// Whether the last step of such a run changed the log-likelihood by less than the tolerance.
+bool has_settled(const Numbers& log_likelihoods, double tolerance);
 
 }  // namespace gaussmix

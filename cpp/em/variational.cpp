@@ -3,12 +3,13 @@
 #include <algorithm>
 #include <cmath>
 
+#include "run_em.hpp"
+
 namespace gaussmix {
 
 namespace {
 
 constexpr double kShift = 12;  // the series are for arguments above this number
-constexpr double kHalfLog2Pi = 0.9189385332046727418;
 // B_2n / (2n (2n - 1)) and B_2n / 2n of the Bernoulli numbers, n = 1 ... 8; Abramowitz & Stegun (1964) 6.1.41 and 6.3.18.
 constexpr double kOfLog[] = {1.0 / 12,   -1.0 / 360,      1.0 / 1260, -1.0 / 1680,
                              1.0 / 1188, -691.0 / 360360, 1.0 / 156,  -3617.0 / 122400};
@@ -61,21 +62,22 @@ double distance(const BeliefView& belief, const Algebra& algebra, Index d, const
 }  // namespace
 
 double log_density(const KernelTable& kernels, const BeliefView& belief, const Algebra& algebra, Index n_components,
-                   Index n_features, const double* weights, const double* means, const double* factors,
-                   const double* log_abs_det) {
+                   Index n_features, const Mixture& mixture) {
+    const double* factors = mixture.factors.data();
     const Index n_covariances = algebra.is_shared() ? 1 : n_components, size = algebra.size(n_features);
     const double n_each = static_cast<double>(n_components / n_covariances);
     double total = 0, of_weights = 0;
     for (Index i = 0; i < n_covariances; ++i) {
-        total += trace(belief, algebra, n_features, factors + i * size) - 2 * n_each * belief.dof * log_abs_det[i];
+        total +=
+            trace(belief, algebra, n_features, factors + i * size) - 2 * n_each * belief.dof * mixture.log_abs_det[i];
     }
     for (Index k = 0; k < n_components; ++k) {
-        const double* factor = factors + (algebra.is_shared() ? 0 : k) * size;
-        total += belief.precision * distance(belief, algebra, n_features, factor, means + k * n_features);
+        const double *factor = factors + (algebra.is_shared() ? 0 : k) * size, *mean = &mixture.means[k * n_features];
+        total += belief.precision * distance(belief, algebra, n_features, factor, mean);
     }
     if (belief.alpha != 0) {
         Numbers logs = room(n_components);
-        kernels.log(weights, n_components, logs.data());
+        kernels.log(mixture.weights.data(), n_components, logs.data());
         of_weights = belief.alpha * sum(logs.data(), n_components);
     }
     return of_weights - 0.5 * total;
@@ -92,7 +94,7 @@ void gammas(const KernelTable& kernels, const double* numbers, Index count, doub
     kernels.log(large.data(), 2 * count, found.data());
     for (Index i = 0; i < count; ++i) {
         const double x = large[i], log_x = found[i];
-        logs[i] = (x - 0.5) * log_x - x + kHalfLog2Pi + series(kOfLog, x) * x;
+        logs[i] = (x - 0.5) * log_x - x + 0.5 * kLog2Pi + series(kOfLog, x) * x;
         derivatives[i] = log_x - 0.5 / x - series(kOfDerivative, x);
         if (!(numbers[i] < kShift)) continue;  // Gamma(x) = Gamma(x + 12) / (x (x + 1) ... (x + 11))
         logs[i] -= found[count + i];
@@ -177,13 +179,13 @@ void Approximation::moments(const double* dof, const double* log_dets, Index n, 
     }
 }
 
-void Approximation::look(const double* weights, const double* means, const double* factors, const double* log_abs_det) {
-    const double features = static_cast<double>(d_);
-    for (Index k = 0; k < n_components_; ++k) mass_[k] = belief_.row_weight * weights[k];
+void Approximation::look(const Mixture& mixture) {
+    const double features = static_cast<double>(d_), *factors = mixture.factors.data();
+    for (Index k = 0; k < n_components_; ++k) mass_[k] = belief_.row_weight * mixture.weights[k];
     const double all = sum(mass_.data(), n_components_);
     for (Index i = 0; i < n_covariances_; ++i) {
         dof_[i] = belief_.dof + (algebra_.is_shared() ? all : mass_[i]);
-        log_dets_[i] = -2 * log_abs_det[i];
+        log_dets_[i] = -2 * mixture.log_abs_det[i];
     }
     moments(dof_.data(), log_dets_.data(), n_covariances_, expected_.data(), normalisers_.data());
     divergence_ = -weigh(mass_.data(), n_components_, log_shares_.data());
@@ -198,7 +200,7 @@ void Approximation::look(const double* weights, const double* means, const doubl
     kernels_.log(ratios.data(), n_components_, of_ratios.data());
     for (Index k = 0; k < n_components_; ++k) {
         const Index own = algebra_.is_shared() ? 0 : k;
-        const double apart = distance(belief_, algebra_, d_, factors + own * size, means + k * d_);
+        const double apart = distance(belief_, algebra_, d_, factors + own * size, &mixture.means[k * d_]);
         divergence_ +=
             mass_[k] * log_shares_[k] + 0.5 * (features * (ratios[k] - 1 - of_ratios[k]) + belief_.precision * apart);
         log_shares_[k] += 0.5 * expected_[own] - 0.5 * features / (belief_.precision + mass_[k]);

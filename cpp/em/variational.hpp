@@ -6,6 +6,8 @@
 
 namespace gaussmix {
 
+struct Mixture;  // run_em.hpp
+
 struct BeliefView {      // the prior of a mixture, `engines.runner.Belief`, in rows
     bool has_sticks;     // of a Dirichlet process; otherwise a Dirichlet distribution
     double alpha;        // concentration
@@ -22,10 +24,9 @@ struct BeliefView {      // the prior of a mixture, `engines.runner.Belief`, in 
 // log Gamma(x) and its derivative, of positive numbers.
 void gammas(const KernelTable& kernels, const double* numbers, Index count, double* logs, double* derivatives);
 
-// The log density of a mixture, as `Posterior.log_prior` of em/posterior.py; the arrays are those of a `Mixture`.
+// The log density of a mixture, as `Posterior.log_prior` of em/posterior.py.
 double log_density(const KernelTable& kernels, const BeliefView& belief, const Algebra& algebra, Index n_components,
-                   Index n_features, const double* weights, const double* means, const double* factors,
-                   const double* log_abs_det);
+                   Index n_features, const Mixture& mixture);
 
 // What a posterior of so many components gives: those that share a covariance share the posterior of its inverse.
 class Approximation {
@@ -33,8 +34,8 @@ public:
     Approximation(const KernelTable& kernels, const BeliefView& belief, const Algebra& algebra, Index n_components,
                   Index n_features);
 
-    // `weights` are shares of the rows; the other arrays are those of a `Mixture`.
-    void look(const double* weights, const double* means, const double* factors, const double* log_abs_det);
+    // The weights of the mixture are shares of the rows.
+    void look(const Mixture& mixture);
 
     // (n_components,): logs of the numbers that stand for the weights in the E-step.
     const double* log_shares() const { return log_shares_.data(); }

@@ -14,19 +14,6 @@ namespace {
 constexpr int kMostSweeps = 100;
 constexpr double kClear = 1e-3;  // of the largest variance, between one and the next
 
-void turn(const KernelTable& kernels, const ScattersView& scatters, Listener listener, Numbers& axes) {
-    const Buffer scratch = Buffer::of_doubles(shared_axes_scratch(scatters.n_components, scatters.n_features));
-    kernels.shared_axes(scatters, kMostSweeps, listener, scratch.doubles(), axes.data());
-}
-
-Spectra principal(const KernelTable& kernels, Index n_features, const double* matrix, Listener listener) {
-    const Buffer scratch = Buffer::of_doubles(principal_axes_scratch(n_features));
-    Spectra spectra{room(n_features), room(n_features * n_features)};
-    kernels.principal_axes(n_features, matrix, listener, scratch.doubles(), spectra.variances.data(),
-                           spectra.axes.data());
-    return spectra;
-}
-
 // Whether rounding changes the axes of a matrix by less than rotations could mend.
 bool has_clear_axes(const Numbers& spectrum) {
     for (std::size_t j = 1; j < spectrum.size(); ++j) {
@@ -36,6 +23,22 @@ bool has_clear_axes(const Numbers& spectrum) {
 }
 
 }  // namespace
+
+void principal_axes(const KernelTable& kernels, Index count, Index n_features, const double* matrices,
+                    Listener listener, double* spectra, double* axes) {
+    const Index size = n_features * n_features;
+    const Buffer scratch = Buffer::of_doubles(principal_axes_scratch(n_features));
+    for (Index k = 0; k < count && !listener.ask(listener.self); ++k) {
+        kernels.principal_axes(n_features, matrices + k * size, listener, scratch.doubles(), spectra + k * n_features,
+                               axes + k * size);
+    }
+}
+
+void shared_axes(const KernelTable& kernels, const ScattersView& scatters, int most_sweeps, Listener listener,
+                 double* axes) {
+    const Buffer scratch = Buffer::of_doubles(shared_axes_scratch(scatters.n_components, scatters.n_features));
+    kernels.shared_axes(scatters, most_sweeps, listener, scratch.doubles(), axes);
+}
 
 // Those of a sum of them, then rotated where some were of equal variance in it.
 Numbers axes_of(const KernelTable& kernels, Index n_components, Index n_features, const double* covariances,
@@ -48,9 +51,10 @@ Numbers axes_of(const KernelTable& kernels, Index n_components, Index n_features
         for (Index j = 0; j < d; ++j) trace += covariances[k * size + j * (d + 1)];
         for (Index i = 0; i < size; ++i) mixed[i] += covariances[k * size + i] * (importance.back() / trace);
     }
-    Spectra found = principal(kernels, d, mixed.data(), listener);
+    Spectra found = own_axes(kernels, {1, d, mixed.data(), nullptr}, listener);
     if (!has_clear_axes(found.variances)) {
-        turn(kernels, {n_components, d, covariances, importance.data()}, listener, found.axes);
+        const ScattersView scatters{n_components, d, covariances, importance.data()};
+        shared_axes(kernels, scatters, kMostSweeps, listener, found.axes.data());
     }
     return std::move(found.axes);
 }
@@ -59,22 +63,18 @@ Numbers pooled_axes(const KernelTable& kernels, const ScattersView& scatters, Li
     const Index size = scatters.n_features * scatters.n_features;
     Numbers pooled = room(size);
     for (Index i = 0; i < scatters.n_components * size; ++i) pooled[i % size] += scatters.data[i];
-    return principal(kernels, scatters.n_features, pooled.data(), listener).axes;
+    return own_axes(kernels, {1, scatters.n_features, pooled.data(), nullptr}, listener).axes;
 }
 
 Spectra own_axes(const KernelTable& kernels, const ScattersView& scatters, Listener listener) {
     const Index n_components = scatters.n_components, d = scatters.n_features;
     Spectra spectra{room(n_components * d), room(n_components * d * d)};
-    const Buffer scratch = Buffer::of_doubles(principal_axes_scratch(d));
-    for (Index k = 0; k < n_components && !listener.ask(listener.self); ++k) {
-        kernels.principal_axes(d, scatters.data + k * d * d, listener, scratch.doubles(),
-                               spectra.variances.data() + k * d, spectra.axes.data() + k * d * d);
-    }
+    principal_axes(kernels, n_components, d, scatters.data, listener, spectra.variances.data(), spectra.axes.data());
     return spectra;
 }
 
 Spectra common_axes(const KernelTable& kernels, const ScattersView& scatters, Numbers axes, Listener listener) {
-    turn(kernels, scatters, listener, axes);
+    shared_axes(kernels, scatters, kMostSweeps, listener, axes.data());
     return along_axes(scatters, std::move(axes), listener);
 }
 

@@ -5,12 +5,20 @@
 
 namespace gaussmix {
 
+// Eigenvalues (count, n_features) of positive semidefinite matrices, largest first, and eigenvectors in columns.
+void principal_axes(const KernelTable& kernels, Index count, Index n_features, const double* matrices,
+                    Listener listener, double* spectra, double* axes);
+
+// Turns axes to those that scatters share best: see kernels/shared_axes.hpp.
+void shared_axes(const KernelTable& kernels, const ScattersView& scatters, int most_sweeps, Listener listener,
+                 double* axes);
+
 struct Spectra {
     Numbers variances;  // (n_components, n_features), of scatters along their axes, not negative
     Numbers axes;       // in columns: (n_components, n_features, n_features), or one for all
 };
 
-// Eigenvalues, largest first, and eigenvectors of each scatter.
+// Those of each scatter.
 Spectra own_axes(const KernelTable& kernels, const ScattersView& scatters, Listener listener);
 
 // Axes (n_features, n_features) that the covariances of a family share.

@@ -40,12 +40,23 @@ USAGE = {
     "compressed in another format": ["sample", "MODEL", "-n", "3", "--to", "npy", "-o", "out.csv.zst"],
     "output is the input": ["fit", "DATA", "-o", "DATA"],
     "predicting onto the input": ["predict", "MODEL", "DATA", "-o", "DATA"],
+    "two standard inputs": ["predict", "-", "-"],
+    "json into Parquet": ["predict", "MODEL", "DATA", "--json", "-o", "a.parquet"],
+    "json and another format": ["sample", "MODEL", "-n", "1", "--json", "--to", "npy"],
+    "an output without rows": ["score", "MODEL", "DATA", "-o", "a.csv"],
+    "a feature as weight": ["fit", "DATA", "--columns", "waiting", "--weights", "waiting"],
+    "model and report to one place": ["fit", "DATA", "-o", "-", "--json"],
+    "no rows": ["sample", "MODEL", "-n", "0"],
+    "how many": ["sample", "MODEL"],
+    "an unknown format": ["score", "MODEL", "DATA", "--format", "xlsx"],
+    "sampling onto the model": ["sample", "MODEL", "-n", "1", "-o", "MODEL"],
+    "an empty weight": ["fit", "DATA", "--weights", " "],
 }
 
 
 @pytest.mark.parametrize("name", USAGE)
-def test_wrong_usage_is_exit_code_2(name, cli, faithful):
-    arguments = [str(faithful) if argument == "DATA" else argument for argument in USAGE[name]]
+def test_wrong_usage_is_exit_code_2(name, cli, faithful, model):
+    arguments = [str({"DATA": faithful, "MODEL": model}.get(argument, argument)) for argument in USAGE[name]]
     result = cli(*arguments)
     assert (result.exit_code, result.stdout) == (2, "")
     assert "Traceback" not in result.stderr

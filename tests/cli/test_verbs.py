@@ -164,12 +164,6 @@ def test_describe_a_saved_estimator_and_a_bare_mixture(cli, rng, tmp_path):
     assert json.loads(cli("describe", tmp_path / "m.gmm", "--json").stdout)["fit"] is None
 
 
-def test_the_estimator_of_a_fit_wakes_up(cli, model, faithful):
-    estimator, rows = GaussianMixture.load(model), pd.read_csv(faithful)
-    assert list(estimator.feature_names_in_) == ["eruptions", "waiting"]
-    assert np.array_equal(estimator.predict(rows), Mixture.load(model).predict(rows))
-
-
 def test_invented_names_are_not_kept(cli, csv_file, tmp_path):
     assert cli("fit", csv_file("1,2\n3,4\n5,1\n"), "-k", 1, "-o", tmp_path / "m.gmm", "-q").exit_code == 0
     assert model_file.read(tmp_path / "m.gmm")[1].details.feature_names is None
@@ -192,30 +186,6 @@ def test_columns_by_place_where_names_differ(verb, cli, model, csv_file):
         else:
             assert [row["log_density"] for row in found] == [row["log_density"] for row in expected]
     assert "has 1 numeric columns" in cli(verb, model, path, "--columns", "a").stderr
-
-
-USAGE = {
-    "two standard inputs": ["predict", "-", "-"],
-    "json into Parquet": ["predict", "MODEL", "DATA", "--json", "-o", "a.parquet"],
-    "json and another format": ["sample", "MODEL", "-n", "1", "--json", "--to", "npy"],
-    "an output without rows": ["score", "MODEL", "DATA", "-o", "a.csv"],
-    "a feature as weight": ["fit", "DATA", "--columns", "waiting", "--weights", "waiting"],
-    "model and report to one place": ["fit", "DATA", "-o", "-", "--json"],
-    "no rows": ["sample", "MODEL", "-n", "0"],
-    "how many": ["sample", "MODEL"],
-    "an unknown format": ["score", "MODEL", "DATA", "--format", "xlsx"],
-    "sampling onto the model": ["sample", "MODEL", "-n", "1", "-o", "MODEL"],
-    "an empty weight": ["fit", "DATA", "--weights", " "],
-}
-
-
-@pytest.mark.parametrize("name", USAGE)
-def test_wrong_usage_is_exit_code_2(name, cli, model, faithful):
-    known = {"MODEL": model, "DATA": faithful}
-    result = cli(*[known.get(argument, argument) for argument in USAGE[name]])
-    assert (result.exit_code, result.stdout) == (2, "")
-    assert result.stderr.startswith("gaussmix: ")
-    assert result.stderr.count("\n") == 1
 
 
 @pytest.mark.parametrize("verb", ["fit", "predict", "score", "sample", "describe"])

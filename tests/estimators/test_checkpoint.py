@@ -85,7 +85,6 @@ CASES = {
     "a RandomState": {**STARTS, "random_state": np.random.RandomState(5)},
     "labels": {"init_params": np.arange(500) % 4},
     "factors": {"covariance_type": "factor_analyzer", **STARTS},
-    "tied": {"covariance_type": "tied", **STARTS},
     "a prior": {"prior": NormalInverseWishart(scale=2.0), "restrictions": Restrictions(equal_weights=True), **STARTS},
     "no steps": {"max_iter": 0, **STARTS},
 }

@@ -88,14 +88,6 @@ def test_components_that_are_left_have_all_of_the_weight_at_once():
     assert later.lower_bound_ == pytest.approx(at_once.score(spiked()), rel=1e-12)
 
 
-def test_frozen_components_are_those_of_the_attribute():
-    with pytest.warns(RuntimeWarning, match=f"component 2 {COLLAPSED}: its mean and covariance were frozen"):
-        fitted = fit("freeze", COLLAPSING)
-    assert fitted.collapsed_ == [2]
-    with pytest.warns(RuntimeWarning, match=f"component 2 {LOST}"):
-        assert fit("freeze", LOSING).mixture_.n_components == 3
-
-
 @pytest.mark.parametrize("how", [COLLAPSING, LOSING], ids=["collapsed", "lost"])
 def test_without_a_component_the_fit_is_that_of_the_others(how):
     fitted = fit("drop", how)

@@ -149,17 +149,6 @@ def test_files_and_dictionaries_hold_the_noise(rows, tmp_path):
         np.testing.assert_array_equal(again.predict(rows), gm.predict(rows))
 
 
-def test_a_fit_goes_on_from_its_checkpoint(rows, tmp_path, monkeypatch):
-    from gaussmix.fit import checkpoint
-
-    whole = fitted(rows, acceleration="auto")
-    monkeypatch.setattr(checkpoint, "EVERY", 0.0, raising=False)
-    cut = GaussianMixture(2, random_state=0, tol=1e-10, max_iter=2000, noise=True, acceleration="auto")
-    cut.checkpoint = tmp_path / "fit.ckpt"
-    cut.fit(rows)
-    assert cut.mixture_ == whole.mixture_
-
-
 def test_a_box_has_marginals_conditionals_masses_and_draws(rows):
     mixture = fitted(rows, noise=Noise(volume=BOX)).mixture_
     first = mixture.marginal([0])

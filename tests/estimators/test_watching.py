@@ -13,7 +13,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from gaussmix import FactorAnalyzer, Full, GaussianMixture, GaussianMixtureIC, fit_many
+from gaussmix import FactorAnalyzer, Full, GaussianMixture, GaussianMixtureIC
 from gaussmix.report.messages import SearchWarning
 
 
@@ -146,12 +146,6 @@ def test_starts_without_time_are_named_where_the_first_start_had_too_little_too(
 def test_wrong_values_are_named(parameters, error, why):
     with pytest.raises(error, match=why):
         GaussianMixture(2, **parameters).fit(SLOW)
-
-
-@pytest.mark.parametrize("name", ["callbacks", "max_time"])
-def test_many_fits_have_none(name):
-    with pytest.raises(ValueError, match=f"fit_many does not support {name}"):
-        fit_many([SLOW], n_components=2, **{name: [print] if name == "callbacks" else 1})
 
 
 class Noted:

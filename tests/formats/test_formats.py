@@ -118,17 +118,6 @@ def test_layout_1_is_written_as_it_was(tmp_path):
     assert header["feature_names"] == ["height", 'Größe, "cm"']
 
 
-def test_no_truncation_loads(tmp_path):
-    whole, path = (HERE / "v1.gmm").read_bytes(), tmp_path / "m.gmm"
-    for length in range(0, len(whole), 3):
-        path.write_bytes(whole[:length])
-        with pytest.raises(NotAModelFile, match=r"m\.gmm is not a usable gaussmix model: "):
-            load(path)
-    path.write_bytes(whole + b"\0")
-    with pytest.raises(NotAModelFile):
-        load(path)
-
-
 FOREIGN = {
     "empty": (b"", "it is empty"),
     "text": (b"eruptions,waiting\n3.6,79\n", "another kind of file"),

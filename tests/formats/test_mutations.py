@@ -129,23 +129,6 @@ def forged(header, junk, share_dropped, rng):
     return found
 
 
-def test_a_changed_header_under_a_true_seal_is_still_one_sentence(times, rng):
-    """Who forges a file may get another model, never a crash or one that is none."""
-    header, tensors = unpack(io.BytesIO(estimator_file()))
-    loaded, complaints = 0, set()
-    for _ in range(times * RESEALED):
-        contents = io.BytesIO(pack(forged(header, JUNK, 0.2, rng), tensors))
-        try:
-            estimator = GaussianMixture.load(contents)
-        except ValueError as error:  # NotAModelFile is one; a mixture without its estimator is another
-            complaints.add(str(error))
-            continue
-        loaded += 1
-        assert np.isfinite(estimator.mixture_.log_density([[0.0, 0.0]])).all()
-    assert 0 < loaded < times * RESEALED
-    assert not any("\n" in complaint for complaint in complaints)
-
-
 ESTIMATORS = {
     "GaussianMixture": lambda X: GaussianMixture(3, covariance_type="factor_analyzer", random_state=0).fit(X),
     "GaussianMixtureIC": lambda X: GaussianMixtureIC([1, 2], covariance_type=["full", "diag"], random_state=0).fit(X),
@@ -188,6 +171,7 @@ def test_what_contradicts_itself_under_a_true_seal_is_one_sentence(name, times, 
             complaints.add(str(error) if isinstance(error, NotAModelFile) or "holds a" in str(error) else "\n")
             continue
         n_loaded += 1
+        assert np.isfinite(estimator.mixture_.log_density(estimator.mixture_.means)).all()
         for method in ("predict", "transform", "score_samples", "predict_proba"):
             try:
                 getattr(estimator, method, lambda rows: None)(rows[:4, : estimator.n_features_in_])

@@ -339,11 +339,3 @@ def test_a_race_of_rows_with_errors_is_about_their_own_likelihood(monkeypatch, r
     by_core = clone(gm).fit(X, X_error=errors)
     monkeypatch.setattr(many, "_by_core", lambda *arguments: {})
     np.testing.assert_allclose(by_core.lower_bounds_, clone(gm).fit(X, X_error=errors).lower_bounds_, rtol=1e-9)
-
-
-def test_refits_with_a_prior_have_the_same_bits_in_any_unit_of_their_weights(monkeypatch, rng):
-    X = rng.normal(size=(200, 2)) + 2 * rng.integers(2, size=(200, 1))
-    gm = GaussianMixture(2, prior="default", random_state=0).fit(X)
-    together = gm.bootstrap(X, 20, concentration=40, random_state=0).draws
-    monkeypatch.setattr(many, "_by_core", lambda *arguments: {})
-    np.testing.assert_array_equal(gm.bootstrap(X, 20, concentration=40, random_state=0).draws, together)

@@ -11,7 +11,6 @@ import pytest
 from many_blocks import ManyBlocks
 
 from gaussmix import Dirichlet, FactorAnalyzer, GaussianMixture, NormalInverseWishart, Restrictions
-from gaussmix.em import information
 from gaussmix.em.information import Information
 from gaussmix.em.loop import run_em
 from gaussmix.em.objective import Ridge
@@ -195,38 +194,6 @@ def test_so_it_is_with_factors(options, case):
 
 def test_so_it_is_with_factors_of_rows_with_missing_cells():
     assert_right(*begun(with_holes(rows_of(n_features=4)), n_steps=5, covariance_type=FactorAnalyzer(1)))
-
-
-def assert_both_ways(monkeypatch, **case):
-    """What 2 p passes find is what one pass finds."""
-    problem, run = begun(weight=np.random.default_rng(0).uniform(0.1, 3, N_ROWS), **case)
-    run = pushed(problem, run)
-    expected = information_of(problem, run, are_counts=False)
-    monkeypatch.setattr(information, "is_one_pass", lambda *_: False)
-    found = information_of(problem, run, are_counts=False)
-    np.testing.assert_allclose(found.gradient, expected.gradient, atol=1e-11)
-    np.testing.assert_allclose(found.matrix, expected.matrix, atol=1e-6 * np.abs(expected.matrix).max())
-    np.testing.assert_allclose(found.outer, expected.outer, atol=1e-6 * np.abs(expected.outer).max())
-
-
-@pytest.mark.parametrize("family", SMOOTH)
-def test_two_passes_for_each_parameter_find_what_one_pass_finds(family, monkeypatch):
-    assert_both_ways(monkeypatch, covariance_type=family)
-
-
-MORE = [{"noise": True}, {"labels": np.maximum(np.arange(N_ROWS) % 9 - 7, -1)}, {"prior": Dirichlet(3.0)}]
-
-
-@pytest.mark.heavy
-@pytest.mark.parametrize("case", MORE, ids=["noise", "labels", "prior"])
-@pytest.mark.parametrize("family", SMOOTH)
-def test_so_they_do_with_noise_labels_and_priors(family, case, monkeypatch):
-    assert_both_ways(monkeypatch, covariance_type=family, **case)
-
-
-@pytest.mark.parametrize("case", [*MORE, {"prior": "default", "covariance_type": "tied"}], ids=str)
-def test_so_they_do_for_one_structure(case, monkeypatch):
-    assert_both_ways(monkeypatch, **case)
 
 
 def test_a_bound_that_no_variance_meets_changes_nothing():

@@ -208,28 +208,6 @@ def test_rows_of_unknown_class_raise_the_likelihood_and_help(label, n_components
     assert classifier.log_likelihood_ > log_likelihood(alone)
 
 
-@pytest.mark.parametrize(
-    "written",
-    [
-        lambda y: [-1 if label is None else label for label in y],
-        lambda y: np.array([-1 if label is None else label for label in y]),  # NumPy makes text "-1" of the number
-        lambda y: np.array([-1 if label is None else label for label in y], dtype=object),
-        list,
-        lambda y: pd.Series(y),
-        lambda y: pd.Series([np.nan if label is None else label for label in y], dtype=object),
-        lambda y: pd.Series(y, dtype="category"),
-        lambda y: pl.Series(y),
-        lambda y: pa.array(y),
-    ],
-    ids=["list", "array of text", "objects", "None", "pandas", "NaN", "categories", "polars", "Arrow"],
-)
-def test_labels_that_are_not_known_are_no_class_however_they_are_written(classes, written):
-    X, truth = classes
-    y = [("a", "b")[label % 2] if row % 5 == 0 else None for row, label in enumerate(truth)]
-    classifier = GaussianMixtureClassifier(covariance_type="tied").fit(X, written(y))
-    assert classifier.classes_.tolist() == ["a", "b"]
-
-
 def test_known_labels_stay_what_they_are(classes):
     """Even where all rows look alike: a label decides, not the row."""
     X, _ = classes
@@ -322,6 +300,7 @@ def test_unknown_labels_beside_text_are_no_class_though_numpy_makes_them_text(un
 
 
 MISSING = {
+    "list": lambda y: some_unknown(y, None),
     "None": lambda y: np.array(some_unknown(y, None), dtype=object),
     "NaN": lambda y: np.array(some_unknown(y, np.nan), dtype=object),
     "pandas": lambda y: pd.Series(some_unknown(y, None)),
@@ -376,16 +355,10 @@ def test_a_score_counts_minus_one_where_it_is_a_class_or_an_outlier(classes):
     assert wary.score(X, far) == (wary.predict(X) == far).mean()
 
 
-def test_minus_one_beside_one_other_class_is_a_class_and_a_missing_label_is_not(classes):
-    X, y = classes
-    classifier = GaussianMixtureClassifier().fit(X, np.where(y == 2, np.nan, 2.0 * y - 1))
-    assert classifier.classes_.tolist() == [-1, 1]
-
-
 def test_minus_one_is_a_class_beside_one_other(classes):
     X, y = classes
-    classifier = GaussianMixtureClassifier().fit(X[y < 2], 2 * y[y < 2] - 1)
-    assert classifier.classes_.tolist() == [-1, 1]
+    for rows, labels in ((X[y < 2], 2 * y[y < 2] - 1), (X, np.where(y == 2, np.nan, 2.0 * y - 1))):
+        assert GaussianMixtureClassifier().fit(rows, labels).classes_.tolist() == [-1, 1]
 
 
 def test_many_classes_are_no_surprise(rng):

@@ -1,4 +1,4 @@
-"""A source of many small blocks: rows in memory, cut as files and clusters might cut them."""
+"""Rows in many small blocks, cut as files and clusters might cut them, and rows of many clusters."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ from itertools import cycle
 
 import numpy as np
 
+from gaussmix.families import FAMILIES
+from gaussmix.mixture.mixture import Mixture
+from gaussmix.model import Model
 from gaussmix.numerics.arrays import Array, Rows
 from gaussmix.sources.array import ArraySource
 from gaussmix.sources.base import Given, Source
@@ -38,6 +41,17 @@ def cut(block: Block) -> Iterator[Block]:
         size = min(next(sizes) * times, max(1, block.n_rows - 1))
         yield block.between(first, first + size)
         first += size
+
+
+def clusters_apart(
+    structure: str, rng: np.random.Generator, n_rows: int, distance: float = 30.0
+) -> tuple[Array, Model]:
+    """Rows of 60 clusters `distance` apart in six dimensions, which are visited in order, and a mixture near them."""
+    family, centres = FAMILIES[structure], distance * rng.normal(size=(60, 6))
+    rows = centres[rng.integers(60, size=n_rows)] + rng.normal(size=(n_rows, 6))
+    covariances = np.broadcast_to(np.eye(6) if family.kind.is_matrix else 1.0, family.shape(60, 6))
+    means = centres + 0.3 * rng.normal(size=centres.shape)
+    return rows, Mixture(np.full(60, 1 / 60), means, covariances, family).model
 
 
 def labelled(source: Source, labels, component_label) -> Source:

@@ -6,14 +6,13 @@ from operator import add
 
 import numpy as np
 import pytest
-from many_blocks import labelled
+from many_blocks import clusters_apart, labelled
 
 from gaussmix.em.loop import run_em
 from gaussmix.em.objective import Ridge
 from gaussmix.em.stopping import Stopping
 from gaussmix.engines import ENGINES
 from gaussmix.families import FAMILIES
-from gaussmix.mixture.mixture import Mixture
 from gaussmix.sources.array import ArraySource
 from gaussmix.sources.base import Source
 from gaussmix.waist.block import Block, Profile, nodes
@@ -154,22 +153,12 @@ def test_every_structure_has_the_same_bits_from_two_blocks(name, table, rng):
 @pytest.mark.parametrize("name", ["full", "diag", "spherical"])
 def test_orders_that_are_lost_are_made_again(name, dtype, is_far, rng):
     """Clusters apart are visited in order, and an order is a function of rows and of the parameters that made it."""
-    n_components, n_features = 60, 6
-    centres = 30 * rng.normal(size=(n_components, n_features))
-    n_rows = 3 * LEAF_ROWS + 100
-    rows = centres[rng.integers(n_components, size=n_rows)] + rng.normal(size=(n_rows, n_features))
+    rows, model = clusters_apart(name, rng, 3 * LEAF_ROWS + 100)
     rows = rows.astype(dtype)
     if is_far:
         rows[[5, 2 * LEAF_ROWS]] = 1e9
-    identity = {
-        "full": np.tile(np.eye(n_features), (n_components, 1, 1)),
-        "diag": np.ones((n_components, n_features)),
-        "spherical": np.ones(n_components),
-    }
-    means = centres + 0.3 * rng.normal(size=centres.shape)
-    model = Mixture(np.full(n_components, 1 / n_components), means, identity[name], FAMILIES[name]).model
     ridge, stopping, engine = (
-        Ridge(np.full(n_features, 1e-3)),
+        Ridge(np.full(6, 1e-3)),
         Stopping(1e-12 if dtype == "f8" else 2e-6, 7),
         ENGINES["native"](2),
     )

@@ -4,6 +4,7 @@ from functools import partial
 
 import numpy as np
 import pytest
+from many_blocks import clusters_apart
 
 import gaussmix.engines.native.run
 from gaussmix.em.acceleration import FIRST, Acceleration, has_path
@@ -78,7 +79,8 @@ def test_an_accelerated_run_goes_on_between_any_two_passes(name, engine, monkeyp
 @pytest.mark.needs_core
 def test_an_accelerated_run_goes_on_with_what_the_engine_remembers(rng, monkeypatch):
     monkeypatch.setattr(Acceleration, "_is_slow", lambda _, state: state.trace.n_steps >= FIRST)
-    rows, means = clusters(rng, 60, 6, "f8")
+    rows, model = clusters_apart("full", rng, 3 * LEAF_ROWS + 100)
+    means = np.array(model.means)
     nearest = np.argmin((means**2).sum(axis=1) - 2 * rows @ means.T, axis=1)
     rows[nearest == 1] += means[0] - means[1]  # two components share these rows, which EM takes long to settle
     means[1] = means[0] + 1.0
@@ -94,30 +96,14 @@ def test_an_accelerated_run_goes_on_with_what_the_engine_remembers(rng, monkeypa
         assert_same_end(end, states[-1])
 
 
-def clusters(rng, n_components, n_features, dtype):
-    """Rows of clusters apart, in three leaves and a rest, and a mixture near to them."""
-    centres = 30 * rng.normal(size=(n_components, n_features))
-    n_rows = 3 * LEAF_ROWS + 100
-    rows = centres[rng.integers(n_components, size=n_rows)] + rng.normal(size=(n_rows, n_features))
-    return rows.astype(dtype), centres + 0.3 * rng.normal(size=centres.shape)
-
-
 @pytest.mark.needs_core
 @pytest.mark.parametrize(
     ("name", "dtype"), [("full", "f8"), ("full", "f4"), ("diag", "f4"), ("spherical", "f8"), ("tied", "f8")]
 )
 def test_orders_of_visits_go_on(name, dtype, rng):
-    n_components, n_features = 60, 6
-    rows, means = clusters(rng, n_components, n_features, dtype)
-    family = FAMILIES[name]
-    identity = {
-        "full": np.tile(np.eye(n_features), (n_components, 1, 1)),
-        "tied": np.eye(n_features),
-        "diag": np.ones((n_components, n_features)),
-        "spherical": np.ones(n_components),
-    }[name]
-    model = Mixture(np.full(n_components, 1 / n_components), means, identity, family).model
-    stopping, ridge = Stopping(1e-12 if dtype == "f8" else 2e-6, 7), Ridge(np.full(n_features, 1e-3))
+    rows, model = clusters_apart(name, rng, 3 * LEAF_ROWS + 100)
+    rows = rows.astype(dtype)
+    stopping, ridge = Stopping(1e-12 if dtype == "f8" else 2e-6, 7), Ridge(np.full(6, 1e-3))
     states = assert_resumes(rows, ENGINES["native"](2), model, ridge, stopping)
     ordered = [state for state in states if "factors" in state.trace.memory]
     assert bool(ordered) == (name != "tied"), "rows were visited in an order"

@@ -1,17 +1,17 @@
 """Visiting rows in order: only where it pays, to rounding the same, and the same bits for any number of threads."""
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
+from many_blocks import clusters_apart
 
 from gaussmix.em.loop import em_step
 from gaussmix.em.objective import Ridge
 from gaussmix.engines import ENGINES
 from gaussmix.engines.native import visits
 from gaussmix.engines.native.visits import Ordering
-from gaussmix.families import FAMILIES
-from gaussmix.mixture.mixture import Mixture
 from gaussmix.sources.array import ArraySource
 from gaussmix.testing.closeness import assert_same_moments
 from gaussmix.waist.need import Need, Second
@@ -19,27 +19,13 @@ from gaussmix.waist.need import Need, Second
 pytestmark = pytest.mark.needs_core
 
 STRUCTURES = "full", "diag", "spherical"
-N_ROWS, N_FEATURES, N_COMPONENTS = 70_000, 6, 60
+N_FEATURES, N_COMPONENTS = 6, 60
 N_STEPS = 7
 
 
 @pytest.fixture
 def clusters(rng):
-    """Rows of clusters `distance` apart, and a mixture near them."""
-
-    def make(structure, distance):
-        centres = distance * rng.normal(size=(N_COMPONENTS, N_FEATURES))
-        rows = centres[rng.integers(N_COMPONENTS, size=N_ROWS)] + rng.normal(size=(N_ROWS, N_FEATURES))
-        identity = {
-            "full": np.tile(np.eye(N_FEATURES), (N_COMPONENTS, 1, 1)),
-            "diag": np.ones((N_COMPONENTS, N_FEATURES)),
-            "spherical": np.ones(N_COMPONENTS),
-        }
-        weights = np.full(N_COMPONENTS, 1 / N_COMPONENTS)
-        means = centres + 0.3 * rng.normal(size=centres.shape)
-        return rows, Mixture(weights, means, identity[structure], FAMILIES[structure]).model
-
-    return make
+    return partial(clusters_apart, rng=rng, n_rows=70_000)
 
 
 def run(source, mixture, n_threads=1, n_steps=N_STEPS, facts=None):
@@ -61,7 +47,7 @@ def visits_of(source):
 @pytest.mark.one_block
 @pytest.mark.parametrize("structure", STRUCTURES)
 def test_clusters_apart_are_visited_in_order(clusters, structure):
-    rows, mixture = clusters(structure, 30.0)
+    rows, mixture = clusters(structure)
     source = ArraySource(rows)
     moments, before = run(source, mixture)
     assert moments.facts.ordering.by is not None
@@ -82,7 +68,7 @@ def native_step(rows, mixture, need):
 
 @pytest.mark.parametrize("structure", STRUCTURES)
 def test_threads_change_no_bit_of_ordered_passes(clusters, structure):
-    rows, mixture = clusters(structure, 30.0)
+    rows, mixture = clusters(structure)
     expected, _ = run(ArraySource(rows), mixture)
     for n_threads in (2, 3):
         found, _ = run(ArraySource(rows), mixture, n_threads)
@@ -92,7 +78,7 @@ def test_threads_change_no_bit_of_ordered_passes(clusters, structure):
 
 @pytest.mark.parametrize("structure", STRUCTURES)
 def test_overlapping_components_are_visited_as_they_come(clusters, structure):
-    rows, mixture = clusters(structure, 0.1)
+    rows, mixture = clusters(structure, distance=0.1)
     source = ArraySource(rows)
     for n_steps in (1, 2, 5):
         moments, _ = run(source, mixture, n_steps=n_steps)
@@ -105,7 +91,7 @@ def test_another_run_starts_anew_with_or_without_bounds(clusters, monkeypatch, h
     """However many passes there have been over the same rows, the next run counts its own from 1."""
     if not has_bounds:
         monkeypatch.setattr(visits, "MOST_BOUNDS", 0)
-    rows, mixture = clusters("full", 30.0)
+    rows, mixture = clusters("full")
     source = ArraySource(rows)
     run(source, mixture, n_steps=9)
     elsewhere = replace(mixture, means=mixture.means + 9.0)
@@ -119,7 +105,7 @@ def test_another_run_starts_anew_with_or_without_bounds(clusters, monkeypatch, h
 @pytest.mark.parametrize("where", ["_by_label", "_changes", "np.zeros"])
 def test_an_interrupt_leaves_an_order_and_bounds_that_belong_together(clusters, monkeypatch, where):
     """Whenever it comes: the next pass over the same rows is right."""
-    rows, mixture = clusters("full", 30.0)
+    rows, mixture = clusters("full")
     source = ArraySource(rows)
 
     def interrupted(*arguments, **keywords):

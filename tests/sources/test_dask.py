@@ -33,10 +33,7 @@ from gaussmix import (
     GaussianMixtureImputer,
     GaussianMixtureRegressor,
 )
-from gaussmix.em.accumulate import StepTask
-from gaussmix.engines import choose
 from gaussmix.sources import remote, traffic, waiting
-from gaussmix.sources.array import ArraySource
 from gaussmix.sources.opening import open
 from gaussmix.sources.remote import few, owners
 from gaussmix.testing import check_source
@@ -44,7 +41,6 @@ from gaussmix.testing.closeness import assert_same_bits
 from gaussmix.waist.block import Block
 from gaussmix.waist.leaves import LEAF_ROWS, Tree
 from gaussmix.waist.moments import Partial
-from gaussmix.waist.need import Need, Rule, Second
 
 dask = pytest.importorskip("dask")
 distributed = pytest.importorskip("distributed")
@@ -178,31 +174,6 @@ def test_dask_keeps_the_laws_of_sources(cluster, monkeypatch, rng):
         return open(da.from_array(every, chunks=chunks), weights=None if row_weight is None else "x4")
 
     check_source(make_source, rng)
-
-
-def are_chosen(block, chosen):
-    return chosen[block.places]
-
-
-def test_parts_and_shares_have_the_bits_of_those_in_memory(table, cluster, rng):
-    """What moves rows to other leaves: the folds of a cross-validation."""
-    whole, path = table
-    source, one = open(array_of(path, CUTS["ragged"])), ArraySource(whole[:, :N_FEATURES])
-    chosen, labels = rng.random(N_ROWS) < 0.7, rng.integers(4, size=N_ROWS).astype(np.int32)
-    task, choice = StepTask(choose(), 4, None, Need(Second.FULL), Rule.GIVEN), partial(are_chosen, chosen=chosen)
-    parts = [each.with_given(labels).part(choice, int(chosen.sum())) for each in (source, one)]
-    for name in "mass", "first", "second":
-        found, expected = (getattr(task.over(part), name) for part in parts)
-        assert_same_bits(found, expected, name)
-
-
-def test_a_choice_has_the_bits_of_one_in_memory(table, cluster):
-    whole, path = table
-    parameters = {"n_components": [1, 2], "covariance_type": ["diag", "tied"], "max_iter": 3, "random_state": 0}
-    expected = GaussianMixtureIC(**parameters).fit(whole[:, :N_FEATURES])
-    found = GaussianMixtureIC(**parameters).fit(array_of(path, CUTS["a few"]))
-    assert found.results_["bic"] == expected.results_["bic"]
-    assert_same_fit(found, expected)
 
 
 @pytest.mark.parametrize("cluster", ["cluster"], indirect=True)
@@ -689,12 +660,13 @@ def test_an_interrupt_ends_a_wait_for_workers_and_leaves_nothing_behind(empty, c
     assert "never retrieved" not in caplog.text  # errors of tasks that Dask's `gather` leaves behind
 
 
-def test_the_end_of_the_client_is_told(empty, monkeypatch):
+@pytest.mark.parametrize("ended", ["client", "scheduler"])
+def test_the_end_of_the_cluster_is_told(ended, empty, monkeypatch):
     monkeypatch.setattr(dask_source.Cluster, "whole", None)
     empty.scale(1)
     source = open(da.from_array(np.random.default_rng(0).normal(size=(100, 2)), chunks=30))
     assert source.n_rows == 100
-    distributed.default_client().close()
+    (distributed.default_client() if ended == "client" else empty).close()
     with pytest.raises(ConnectionError, match=r"cluster at inproc://.* can't be reached: its scheduler has ended"):
         mixture().fit(source)
 
@@ -723,16 +695,6 @@ def test_a_worker_that_joins_later_without_this_gaussmix_is_named(empty, monkeyp
     empty.scale(2)
     distributed.default_client().wait_for_workers(2, timeout=60)
     with pytest.raises(ImportError, match=f"The worker inproc://.* has gaussmix 0.0.1. Install {ours}, as here, on"):
-        mixture().fit(source)
-
-
-def test_the_death_of_the_scheduler_is_told(empty, monkeypatch):
-    monkeypatch.setattr(dask_source.Cluster, "whole", None)
-    empty.scale(1)
-    source = open(da.from_array(np.random.default_rng(0).normal(size=(100, 2)), chunks=30))
-    assert source.n_rows == 100
-    empty.close()
-    with pytest.raises(ConnectionError, match=r"cluster at inproc://.* can't be reached: its scheduler has ended"):
         mixture().fit(source)
 
 

@@ -27,21 +27,16 @@ from gaussmix import (
     BayesianGaussianMixture,
     GaussianMixture,
     GaussianMixtureClassifier,
-    GaussianMixtureIC,
     GaussianMixtureImputer,
     GaussianMixtureRegressor,
 )
-from gaussmix.em.accumulate import StepTask
-from gaussmix.engines import choose
 from gaussmix.sources import remote, traffic, waiting
-from gaussmix.sources.array import ArraySource
 from gaussmix.sources.opening import open
 from gaussmix.testing import check_source
 from gaussmix.testing.closeness import assert_same_bits
 from gaussmix.version import package_version
 from gaussmix.waist.leaves import LEAF_ROWS, Tree
 from gaussmix.waist.moments import Partial
-from gaussmix.waist.need import Need, Rule, Second
 
 ray = pytest.importorskip("ray")
 pytest.importorskip("ray.data")
@@ -179,17 +174,6 @@ def test_ray_keeps_the_laws_of_sources(monkeypatch, rng):
     check_source(make_source, rng)
 
 
-def test_parts_and_shares_have_the_bits_of_those_in_memory(whole, ragged, rng):
-    """What moves rows to other leaves: the folds of a cross-validation."""
-    source, one = open(ragged), ArraySource(whole[:, :-1])
-    chosen, labels = rng.random(N_ROWS) < 0.7, rng.integers(4, size=N_ROWS).astype(np.int32)
-    task, n_rows = StepTask(choose(), 4, None, Need(Second.FULL), Rule.GIVEN), int(chosen.sum())
-    parts = [each.with_given(labels).part(lambda block: chosen[block.places], n_rows) for each in (source, one)]
-    for name in "mass", "first", "second":
-        found, expected = (getattr(task.over(part), name) for part in parts)
-        assert_same_bits(found, expected, name)
-
-
 @pytest.mark.parametrize("call", streamed.CALLS)
 def test_calls_that_keep_nothing_for_each_row_have_the_bits_of_arrays(call, rng):
     rows = streamed.rows_of(LEAF_ROWS + 9_000, rng)
@@ -234,12 +218,9 @@ def test_workers_merge_sums(n_parts, whole, ragged, many, monkeypatch):
     assert max(n_sums) == n_parts
 
 
-def test_a_posterior_and_a_choice_have_the_bits_of_those_in_memory(whole, ragged):
+def test_a_posterior_has_the_bits_of_one_in_memory(whole, ragged):
     bayesian = BayesianGaussianMixture(6, random_state=0, max_iter=3)
     assert_same_fit(clone(bayesian).fit(ragged), clone(bayesian).fit(whole[:, :-1]))
-    choice = GaussianMixtureIC([1, 2], covariance_type=["diag"], max_iter=2, random_state=0)
-    found, expected = clone(choice).fit(ragged), clone(choice).fit(whole[:, :-1])
-    assert found.results_["bic"] == expected.results_["bic"]
 
 
 def test_a_stream_takes_a_part_at_a_time(whole, ragged):

@@ -27,12 +27,10 @@ from gaussmix import (
     BayesianGaussianMixture,
     GaussianMixture,
     GaussianMixtureClassifier,
-    GaussianMixtureIC,
     GaussianMixtureImputer,
     GaussianMixtureRegressor,
 )
 from gaussmix.sources import traffic, waiting
-from gaussmix.sources.array import ArraySource
 from gaussmix.sources.files.base import About
 from gaussmix.sources.opening import open
 from gaussmix.testing import check_source
@@ -188,15 +186,6 @@ def test_a_fit_to_ragged_partitions_with_weights_has_the_bits_of_one_in_memory(w
         assert getattr(gm, name)(source) == getattr(expected, name)(whole[:, :-1], sample_weight=whole[:, -1])
 
 
-@pytest.mark.heavy
-def test_a_choice_has_the_bits_of_one_in_memory(whole, ragged):
-    parameters = {"n_components": [1, 2], "covariance_type": ["diag"], "max_iter": 2, "random_state": 0}
-    expected = GaussianMixtureIC(**parameters).fit(whole[:, :-1])
-    found = GaussianMixtureIC(**parameters).fit(ragged.select(NAMES))
-    assert found.results_["bic"] == expected.results_["bic"]
-    assert_same_fit(found, expected)
-
-
 def test_spark_keeps_the_laws_of_sources(spark, monkeypatch, rng):
     monkeypatch.setattr(spark_source.Cluster, "whole", None)  # else small tables come to this process
 
@@ -210,19 +199,6 @@ def test_spark_keeps_the_laws_of_sources(spark, monkeypatch, rng):
 
 def are_chosen(block, chosen):
     return chosen[block.places]
-
-
-@pytest.mark.heavy
-def test_parts_of_many_leaves_are_those_in_memory(whole, ragged, rng):
-    """What moves rows to other leaves: the folds of a cross-validation."""
-    source, one = open(ragged.select(NAMES)), ArraySource(whole[:, :-1])
-    chosen, labels = rng.random(N_ROWS) < 0.7, rng.integers(4, size=N_ROWS).astype(np.int32)
-    found, expected = (
-        each.with_given(labels).part(partial(are_chosen, chosen=chosen), int(chosen.sum())) for each in (source, one)
-    )
-    for name in "rows", "given":
-        joined = [np.concatenate([getattr(block, name) for block in each.blocks()]) for each in (found, expected)]
-        assert_same_bits(*joined, name)
 
 
 def test_a_posterior_has_the_bits_of_one_in_memory(whole, ragged):

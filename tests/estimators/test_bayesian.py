@@ -340,19 +340,6 @@ def test_the_clock_ends_a_fit_and_the_warning_names_the_bound(three) -> None:
     assert found.outcome_.reason.startswith("max_time seconds were over before the bound settled")
 
 
-@structures
-@priors
-def test_a_file_keeps_the_posterior(near, tmp_path, covariance_type, prior) -> None:
-    settings = {"covariance_type": covariance_type, "weight_concentration_prior_type": prior}
-    found = BayesianGaussianMixture(5, **settings, random_state=0).fit(near)
-    found.save(tmp_path / "model.gmm")
-    loaded = BayesianGaussianMixture.load(tmp_path / "model.gmm")
-    for name in ("mass_", "degrees_of_freedom_", "mean_precision_", "covariance_prior_", "lower_bound_", "means_"):
-        np.testing.assert_array_equal(getattr(loaded, name), getattr(found, name), err_msg=name)
-    np.testing.assert_array_equal(loaded.score_samples(near), found.score_samples(near))
-    np.testing.assert_array_equal(loaded.predict_proba(near), found.predict_proba(near))
-
-
 @priors
 def test_parameters_that_are_set_after_a_fit_change_no_posterior(near, tmp_path, prior) -> None:
     found = BayesianGaussianMixture(4, weight_concentration_prior_type=prior, random_state=0).fit(near)

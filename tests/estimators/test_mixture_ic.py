@@ -408,16 +408,3 @@ def test_what_cannot_be_used_is_refused(wrong, error, message, X):
 def test_a_fit_that_did_not_converge_says_so(X):
     with pytest.warns(ConvergenceWarning):
         GaussianMixtureIC([3], covariance_type="full", max_iter=1, random_state=0).fit(X)
-
-
-def test_it_is_saved_and_read_back(X, tmp_path):
-    chosen = GaussianMixtureIC([1, 2], covariance_type=FOUR, init_params=["kmeans", "hierarchical"]).fit(X)
-    chosen.save(tmp_path / "chosen.gmm")
-    read = GaussianMixtureIC.load(tmp_path / "chosen.gmm")
-    assert read.covariance_type == FOUR
-    assert read.init_params == ["kmeans", "hierarchical"]
-    assert list(read.n_components) == [1, 2]
-    assert repr(read.results_) == repr(chosen.results_)
-    assert read.best_index_ == chosen.best_index_
-    assert (read.n_components_, read.covariance_type_) == (chosen.n_components_, chosen.covariance_type_)
-    assert np.array_equal(read.predict_proba(X), chosen.predict_proba(X))

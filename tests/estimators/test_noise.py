@@ -1,8 +1,5 @@
 """A uniform background beside the components: `noise`."""
 
-import json
-import pickle
-
 import numpy as np
 import pytest
 from many_blocks import ManyBlocks
@@ -135,18 +132,6 @@ def test_rows_of_known_label_are_no_noise(rows):
     table[: len(rows) // 2, :2] = 0
     half = GaussianMixture(2, noise=True, random_state=0, max_iter=2000).fit(far, labels=table)
     assert half.noise_weight_ > 0.5
-
-
-def test_files_and_dictionaries_hold_the_noise(rows, tmp_path):
-    for volume in (None, 400.0, BOX):
-        gm = fitted(rows, noise=Noise(volume=volume))
-        gm.save(tmp_path / "noise.gmm")
-        again, alone = GaussianMixture.load(tmp_path / "noise.gmm"), Mixture.load(tmp_path / "noise.gmm")
-        assert again.mixture_ == gm.mixture_ == alone
-        assert Mixture.from_dict(json.loads(json.dumps(gm.mixture_.to_dict()))) == gm.mixture_
-        assert pickle.loads(pickle.dumps(gm)).mixture_ == gm.mixture_
-        assert gm.mixture_ != gm.mixture_.without_noise
-        np.testing.assert_array_equal(again.predict(rows), gm.predict(rows))
 
 
 def test_a_box_has_marginals_conditionals_masses_and_draws(rows):

@@ -1,6 +1,7 @@
 """Values that estimators take as parameters: structures, noise, priors, restrictions and rates."""
 
 import copy
+import json
 import pickle
 
 import numpy as np
@@ -22,6 +23,7 @@ from gaussmix import (
     GaussianMixture,
     GaussianMixtureClassifier,
     GaussianMixtureIC,
+    Mixture,
     Noise,
     NormalInverseWishart,
     Rate,
@@ -84,9 +86,13 @@ def test_values_of_other_parameters_or_classes_differ():
 def test_files_hold_it_and_copies_fit_the_same(parameter, value, rows, tmp_path):
     gm = GaussianMixture(2, random_state=0, tol=0.1, **{parameter: value}).fit(rows)
     gm.save(tmp_path / "m.gmm")
-    loaded = GaussianMixture.load(tmp_path / "m.gmm")
-    assert getattr(loaded, parameter) == value
-    assert clone(loaded).fit(rows).mixture_ == gm.mixture_
+    alone, written = Mixture.load(tmp_path / "m.gmm"), json.dumps(gm.mixture_.to_dict())
+    assert Mixture.from_dict(json.loads(written)) == gm.mixture_ == alone
+    for other in GaussianMixture.load(tmp_path / "m.gmm"), pickle.loads(pickle.dumps(gm)), copy.deepcopy(gm):
+        assert getattr(other, parameter) == value
+        assert other.mixture_ == gm.mixture_
+        assert other.bic(rows) == gm.bic(rows)
+        assert clone(other).fit(rows).mixture_ == gm.mixture_
 
 
 def test_a_grid_search_sets_parameters_of_values(rows):

@@ -100,14 +100,6 @@ def test_convergence_is_the_trace(mixture):
     assert bayesian.ax_.get_ylabel() == "bound, nats"
 
 
-def test_traces_go_with_the_model(mixture, tmp_path):
-    X = mixture.sample(200, rng=0)[0]
-    gm = GaussianMixture(3, n_init=3, init_params="random_from_data", random_state=0).fit(X)
-    gm.save(tmp_path / "m.gmm")
-    assert GaussianMixture.load(tmp_path / "m.gmm").traces_ == gm.traces_
-    assert gm.lower_bounds_ in gm.traces_
-
-
 def test_convergence_of_what_made_no_step(mixture):
     with pytest.raises(TypeError, match="Mixture was not fitted by EM"):
         ConvergenceDisplay.from_estimator(mixture)

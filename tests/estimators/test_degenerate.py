@@ -16,7 +16,6 @@ from gaussmix import (
     GaussianMixtureIC,
     Restrictions,
     SingularCovariance,
-    fit_many,
 )
 from gaussmix.em.loop import run_em
 from gaussmix.em.objective import Ridge
@@ -367,11 +366,6 @@ def drop_with_labels(X):
             "degenerate='drop' is for GaussianMixture: in a search,",
         ),
         (lambda X: GaussianMixtureIC(degenerate="error").fit(X), "degenerate='error' is for GaussianMixture: a search"),
-        (
-            lambda X: GaussianMixture(2, degenerate="drop").partial_fit(X),
-            "partial_fit does not support degenerate",
-        ),
-        (lambda X: fit_many([X.to_numpy()], 2, degenerate="drop"), "fit_many does not support degenerate='drop'"),
     ],
 )
 def test_what_is_not_offered_is_refused(ask, sentence):

@@ -196,16 +196,6 @@ def test_the_table_of_a_choice_is_of_rows_and_labels(groups, rng):
     assert chosen.results_["log_likelihood"][0] == pytest.approx(total, rel=1e-10)
 
 
-def test_labels_and_their_components_are_in_files_and_checkpoints(groups, rng, tmp_path):
-    rows, truth = groups
-    fitted = GaussianMixture(3, label_components={"x": [0], 5: (1, 2)}, random_state=0)
-    fitted.fit(rows, labels=[None if row % 3 else "x" if label == 0 else 5 for row, label in enumerate(truth)])
-    fitted.save(tmp_path / "labelled.gmm")
-    again = GaussianMixture.load(tmp_path / "labelled.gmm")
-    assert again.label_components == {"x": [0], 5: [1, 2]}
-    assert again.mixture_ == fitted.mixture_
-
-
 BAD = {
     "labels are": (np.full(N_ROWS, 3), {}, "labels name component 3; with n_components=3"),
     "huge": (np.full(N_ROWS, 2**40), {}, "labels name component 1099511627776"),

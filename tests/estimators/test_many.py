@@ -362,6 +362,8 @@ def test_what_are_no_groups(groups, options, error, match):
         ({"verbose": 1}, "verbose"),
         ({"callbacks": [print]}, "fit_many does not support callbacks"),
         ({"max_time": 1}, "fit_many does not support max_time"),
+        ({"noise": True}, "fit_many does not support noise"),
+        ({"degenerate": "drop"}, "fit_many does not support degenerate='drop'"),
         ({"means_init": [[0.0, 0.0]]}, "means_init"),
         ({"init_params": np.zeros(4, int)}, "init_params"),
         ({"covariance_type": "fuII"}, "covariance_type"),

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from many_blocks import ManyBlocks
 
-from gaussmix import GaussianMixture, GaussianMixtureIC, Mixture, Noise, NormalInverseWishart, Restrictions, fit_many
+from gaussmix import GaussianMixture, GaussianMixtureIC, Mixture, Noise, NormalInverseWishart, Restrictions
 from gaussmix.families import FAMILIES
 
 BOX = np.array([[-10.0, -8.0], [12.0, 9.0]])
@@ -252,21 +252,11 @@ def test_features_of_unlike_units_are_no_plane(rows):
         GaussianMixture(2, noise=True).fit(flat)
 
 
-def test_a_stream_has_no_noise(rows):
-    with pytest.raises(ValueError, match="partial_fit does not support noise"):
-        GaussianMixture(2, noise=True).partial_fit(rows)
-
-
 def test_a_warm_start_takes_the_noise_of_its_own_rows(rows):
     warm = GaussianMixture(2, noise=True, warm_start=True, random_state=0).fit(rows)
     moved = warm.fit(10 * rows).mixture_.model.noise
     fresh = GaussianMixture(2, noise=True, random_state=0).fit(10 * rows).mixture_.model.noise
     assert moved.log_volume == fresh.log_volume
-
-
-def test_many_fits_have_no_noise(rows):
-    with pytest.raises(ValueError, match="fit_many does not support noise"):
-        fit_many([rows, rows], 2, noise=True)
 
 
 def test_a_row_of_weight_0_says_nothing_of_the_noise(rows):

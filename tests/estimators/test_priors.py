@@ -366,14 +366,6 @@ def test_a_warm_start_goes_on_with_a_prior():
     assert np.array_equal(gm.weights_, np.full(3, 1 / 3))
 
 
-@pytest.mark.parametrize("given", [{"prior": "default"}, {"prior": Dirichlet(2)}, {"restrictions": EQUAL}], ids=str)
-def test_a_stream_has_no_prior_and_no_restrictions(given):
-    gm = GaussianMixture(2, **given)
-    with pytest.raises(ValueError, match=f"partial_fit does not support {min(given)}. Use fit."):
-        gm.partial_fit(ROWS)
-    assert not hasattr(gm, "n_samples_seen_")
-
-
 @pytest.mark.parametrize("nothing", [[], (), np.array([], int)], ids=repr)
 def test_a_stream_takes_a_list_that_fixes_nothing(nothing):
     fixed = Restrictions(fixed_means=nothing, fixed_covariances=nothing, fixed_weights=nothing)

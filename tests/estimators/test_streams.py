@@ -15,7 +15,7 @@ from same_fit import reloaded
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
 
-from gaussmix import FAMILIES, GaussianMixture, NotAModelFile
+from gaussmix import FAMILIES, Dirichlet, GaussianMixture, NotAModelFile, Restrictions
 from gaussmix.covariances import LowRank
 from gaussmix.em.online import STEP_ROWS, Rate
 from gaussmix.estimators.base import details_of
@@ -264,9 +264,25 @@ def test_float64_after_float32_is_refused(rng):
         streamed().partial_fit(rows.astype(np.float32)).partial_fit(rows)
 
 
-def test_factor_analysers_are_refused(rng):
-    with pytest.raises(ValueError, match="partial_fit does not support covariance_type='factor_analyzer'"):
-        streamed(covariance_type="factor_analyzer").partial_fit(rows_of(rng, 100))
+@pytest.mark.parametrize(
+    ("given", "named"),
+    [
+        ({"covariance_type": "factor_analyzer"}, "covariance_type='factor_analyzer'"),
+        ({"prior": "default"}, "prior"),
+        ({"prior": Dirichlet(2)}, "prior"),
+        ({"restrictions": Restrictions(equal_weights=True)}, "restrictions"),
+        ({"noise": True}, "noise"),
+        ({"trim": 0.1}, "trim"),
+        ({"weight_meaning": "precision"}, "weight_meaning='precision'"),
+        ({"degenerate": "drop"}, "degenerate"),
+    ],
+    ids=str,
+)
+def test_what_no_stream_supports_is_named(given, named, rng):
+    stream = streamed(**given)
+    with pytest.raises(ValueError, match=f"partial_fit does not support {named}"):
+        stream.partial_fit(rows_of(rng, 100))
+    assert vars(stream) == vars(streamed(**given))
 
 
 def test_a_parameter_is_checked_before_rows_are_held(rng):

@@ -144,9 +144,7 @@ def test_what_can_not_be_trimmed_is_refused(parameters, error, words, rows):
         assert estimator.mixture_ is before
 
 
-def test_a_stream_and_folds_are_refused(rows):
-    with pytest.raises(ValueError, match=r"partial_fit does not support trim"):
-        GaussianMixture(2, trim=0.1).partial_fit(rows)
+def test_folds_are_refused(rows):
     with pytest.raises(ValueError, match=r"criterion='cv' does not support trim"):
         GaussianMixtureIC(2, trim=0.1, criterion="cv").fit(rows)
 

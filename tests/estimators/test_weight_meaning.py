@@ -106,11 +106,3 @@ def test_another_meaning_is_refused_and_leaves_the_estimator_as_it_was(cls):
     with pytest.raises(ValueError, match=r"weight_meaning='precisions' is not one of 'frequency', 'precision'"):
         estimator.fit(X, sample_weight=weight)
     assert vars(estimator) == vars(cls(weight_meaning="precisions"))
-
-
-def test_a_stream_takes_frequencies_only():
-    X, weight = table()
-    estimator = GaussianMixture(2, **PRECISE)
-    with pytest.raises(ValueError, match="partial_fit does not support weight_meaning='precision'"):
-        estimator.partial_fit(X, sample_weight=weight)
-    assert vars(estimator) == vars(GaussianMixture(2, **PRECISE))

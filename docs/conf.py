@@ -106,12 +106,17 @@ class RegisteredFamilies(SphinxDirective):
         return self.parse_text_to_nodes("\n".join(lines))
 
 
+def stem(word: str) -> str:
+    """The stem of a word. Covariates would have that of covariances."""
+    return "covariate" if word.lower().startswith("covariate") else ENGLISH.stem(word)
+
+
 def stems(text: str) -> Iterator[str]:
     """The stems of words, and of the parts of names such as `sample_weight`, as `search_scorer.js` finds them."""
     for name in re.findall(r"\w+", text):
         for word in dict.fromkeys([name, *re.findall(r"[A-Z]?[a-z]+|[A-Z]{2,}", name)]):
             if not word.isdigit() and word.lower() not in ENGLISH.stopwords:
-                yield ENGLISH.stem(word)
+                yield stem(word)
 
 
 def phrases(text: str) -> Iterator[str]:

@@ -4,7 +4,8 @@ Search._performSearch = (query) => {
   const stemmer = new Stemmer();
   const words = splitQuery(query).flatMap((name) => [name, ...(name.match(/[A-Z]?[a-z]+|[A-Z]{2,}/g) || [])]);
   const asked = words.map((word) => word.toLowerCase()).filter((word) => !stopwords.has(word) && !/^\d+$/.test(word));
-  const stems = [...new Set(asked.map((word) => stemmer.stemWord(word)))];
+  const stem = (word) => (word.startsWith("covariate") ? "covariate" : stemmer.stemWord(word)); // not that of covariances
+  const stems = [...new Set(asked.map(stem))];
   const pairs = stems.flatMap((stem, at) => stems.slice(at + 1, at + 3).map((next) => stem + " " + next));
   const sums = new Map();
   for (const stem of [...stems, ...pairs]) {

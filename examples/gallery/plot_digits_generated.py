@@ -30,7 +30,7 @@ print(f"kernel density:  {kernel.score(test) / len(test):.1f}")
 # %%
 # One Gaussian mixes all digits into one shape. Every component of the mixture has learned a way to write one digit.
 
-figure, axes = plt.subplots(1, 3, figsize=(10, 3.8), layout="constrained")
+figure, axes = plt.subplots(1, 3, figsize=(10, 2.3), layout="constrained", gridspec_kw={"wspace": 0.08})
 drawings = {
     "real": test[:60],
     "drawn by the mixture": mixture.sample(60)[0],

@@ -177,6 +177,17 @@ def index_sections(app: Sphinx, page: str, template: str, context: object, tree:
     app.add_js_file("sections.js")  # of this page only
 
 
+def join_descriptions(app: Sphinx, tree: nodes.document) -> None:
+    """Our docstrings begin a description beside its name, where others have a type. Join what the next lines say."""
+    for item in tree.findall(nodes.definition_list_item):
+        *_, beside, below = item.children
+        goes_on = isinstance(beside, nodes.classifier) and len(item[0].astext() + beside.astext()) > 85  # a full line
+        if goes_on and below.children and isinstance(below[0], nodes.paragraph):
+            beside += [nodes.Text(" "), *below[0].children]
+            del below[0]
+
+
 def setup(app: Sphinx) -> None:
+    app.connect("doctree-read", join_descriptions)
     app.connect("html-page-context", index_sections)
     app.add_directive("families", RegisteredFamilies)

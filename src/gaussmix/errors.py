@@ -233,6 +233,11 @@ def quoted(text: str) -> str:
     return repr(text if len(text) <= 20 else f"{text[:19]}…")
 
 
+def invented_names(n_columns: int) -> tuple[str, ...]:
+    """Names for columns without names: x0, x1 …, as in scikit-learn."""
+    return tuple(f"x{column}" for column in range(n_columns))
+
+
 def column_named(column: int, names: Sequence[str] | None) -> str:
     """A column by its name where it has one."""
     where = repr(str(names[column])) if names is not None else str(column)

@@ -29,7 +29,7 @@ def named_rows(header, sep):
 
 
 TEXTS = {
-    "savetxt": ("".join("{:.18e} {:.18e}\n".format(*row) for row in ROWS), ["x1", "x2"], []),
+    "savetxt": ("".join("{:.18e} {:.18e}\n".format(*row) for row in ROWS), ["x0", "x1"], []),
     "savetxt with a header": ("# a b\n" + "".join("{:.18e} {:.18e}\n".format(*row) for row in ROWS), ["a", "b"], []),
     "aligned": ("  a    b \n" + "".join("{:10.3f}\t{:9.3f}  \r\n".format(*row) for row in ROWS), ["a", "b"], []),
     "write.table": (named_rows('"a" "b"', " "), ["a", "b"], []),
@@ -37,7 +37,7 @@ TEXTS = {
     "write.table with commas": (named_rows('"a","b"', ","), ["a", "b"], []),
     "write.csv": (named_rows('"","a","b"', ","), ["a", "b"], []),
     "Excel's first line": ("sep=;\r\na;b\r\n" + "".join(f"{x};{y}\r\n" for x, y in ROWS), ["a", "b"], []),
-    "Excel's first line without names": ("\nSEP=|\n" + "".join(f"{x}|{y}\n" for x, y in ROWS), ["x1", "x2"], []),
+    "Excel's first line without names": ("\nSEP=|\n" + "".join(f"{x}|{y}\n" for x, y in ROWS), ["x0", "x1"], []),
     "an unusual delimiter": ("a:b\n" + "".join(f"{x}:{y}\n" for x, y in ROWS), ["a", "b"], ["--delimiter", ":"]),
     "tab by name": ("a\tb,c\n" + "".join(f"{x}\t{y}\n" for x, y in ROWS), ["a", "b,c"], ["--delimiter", "tab"]),
     "decimal comma": (

@@ -73,7 +73,7 @@ def test_the_same_rows_from_every_format(name, way, csv_file, numbers):
     found = numbers(table)
     assert np.array_equal(found.rows, ROWS)
     assert found.rows.dtype == np.float64
-    assert found.names == (("x", "y") if named else ("x1", "x2"))
+    assert found.names == (("x", "y") if named else ("x0", "x1"))
     assert table.has_names is named
     assert found.notices == []
     if way != "by format":
@@ -150,7 +150,7 @@ BAD = {
         written(parquet.write_table, pa.table({"x": [1.0, None, 3.0]})),
         ", row group 0, row 1, column 'x': the value is missing",
     ),
-    "infinity": ("a.npy", npy(np.array([[1.0], [np.inf]])), ", row 1, column 'x1': the value is infinite"),
+    "infinity": ("a.npy", npy(np.array([[1.0], [np.inf]])), ", row 1, column 'x0': the value is infinite"),
     "no columns": ("a.parquet", written(parquet.write_table, pa.table({})), "has no columns"),
     "one name twice": ("a.arrow", stream(pa.table([[1], [2]], names=["x", "x"])), "two columns called 'x'"),
 }

@@ -128,7 +128,7 @@ class TestClassify:
         bare = csv_file(
             "5.1,3.5,1.4,0.2,1\n4.9,3.0,1.4,0.2,1\n5.0,3.1,1.5,0.3,1\n7,3,5,1,2\n6,3,5,1,2\n6,2,4,1,2\n", "bare.csv"
         )
-        result = cli("classify", bare, bare, "--labels", "x5", "-s", "spherical")
+        result = cli("classify", bare, bare, "--labels", "x4", "-s", "spherical")
         assert result.stderr.count("begins with numbers") == 1
 
     def test_minus_one_is_a_class_unless_na_names_it(self, cli, iris, csv_file):
@@ -232,7 +232,7 @@ class TestConvert:
             text = (tmp_path / target).read_text()
             assert has in text
             assert repr(detector.offset_) in text
-        assert all(f'"{name}"' in (tmp_path / "d.sql").read_text() for name in names or ["x1", "x2"])
+        assert all(f'"{name}"' in (tmp_path / "d.sql").read_text() for name in names or ["x0", "x1"])
 
     def test_a_pickle_called_npz_is_refused(self, cli, tmp_path):
         (tmp_path / "x.npz").write_bytes(pickle.dumps([1, 2]))
@@ -327,9 +327,9 @@ class TestConvert:
         Mixture.from_parameters([1.0], [[0.0, 1.0]], [np.eye(2)]).save(tmp_path / "m.gmm")
         for name in ("m.sql", "m.h"):
             assert cli("convert", tmp_path / "m.gmm", tmp_path / name).exit_code == 0
-        assert '"x1"' in (tmp_path / "m.sql").read_text()
-        assert '"x0"' not in (tmp_path / "m.sql").read_text()
-        assert "2 features (x1, x2)" in (tmp_path / "m.h").read_text()
+        assert '"x0"' in (tmp_path / "m.sql").read_text()
+        assert '"x2"' not in (tmp_path / "m.sql").read_text()
+        assert "2 features (x0, x1)" in (tmp_path / "m.h").read_text()
 
     def test_what_cannot_be_converted_is_a_sentence(self, cli, model, csv_file, tmp_path):
         cases = {

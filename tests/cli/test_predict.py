@@ -163,10 +163,10 @@ def test_quantiles_of_targets_are_called_as_they_were_written(cli, model, csv_fi
 def test_targets_of_tables_or_models_without_names_are_places(contents, cli, model, csv_file, tmp_path):
     mixture, _ = load(model)
     mixture.with_feature_names(None).save(tmp_path / "nameless.gmm")
-    result = cli("predict", tmp_path / "nameless.gmm", csv_file(contents), "--targets", "x1")
+    result = cli("predict", tmp_path / "nameless.gmm", csv_file(contents), "--targets", "x0")
     _, rows = read(result.stdout)
     expected = mixture.conditional_mean([[79.0], [54.0]], [1])[:, 0]
-    assert [float(row["x1_predicted"]) for row in rows] == expected.tolist()
+    assert [float(row["x0_predicted"]) for row in rows] == expected.tolist()
 
 
 def test_outliers_have_small_p_values(cli, model, csv_file):

@@ -79,7 +79,7 @@ def names_of(name, output):
     """The columns of numbers in an output."""
     if output == "out.npy":
         return [f"x{1 + place}" for place in range(6)]
-    return [*(["x1", "x2", "x3"] if name == "table.npy" else NAMES), *RESULTS]
+    return [*(["x0", "x1", "x2"] if name == "table.npy" else NAMES), *RESULTS]
 
 
 def test_other_columns_pass_in_the_order_of_the_rows(cli, folder, tmp_path):
@@ -127,7 +127,7 @@ def test_an_error_in_a_late_row_leaves_nothing(output, cli, folder, rows, tmp_pa
     np.save(tmp_path / "bad.npy", bad)
     result = cli("predict", folder / "model.gmm", tmp_path / "bad.npy", "-o", tmp_path / output)
     assert result.exit_code == 1
-    assert "bad.npy, row 100003, column 'x2': the value is missing" in result.stderr
+    assert "bad.npy, row 100003, column 'x1': the value is missing" in result.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["bad.npy"]
     result = cli("predict", folder / "model.gmm", tmp_path / "bad.npy", "--to", "parquet")
     assert (result.exit_code, result.stdout_bytes) == (1, b"")

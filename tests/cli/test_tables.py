@@ -93,7 +93,7 @@ def test_a_name_that_begins_as_a_compressed_file_does_is_a_name(csv_file):
 def test_a_first_line_of_numbers_is_data_and_that_is_said(csv_file, numbers):
     path = str(csv_file("1,2\n3,4\n"))
     table = open_table(path)
-    assert numbers(table).names == ("x1", "x2")
+    assert numbers(table).names == ("x0", "x1")
     assert len(numbers(table).rows) == 2
     assert table.notices == (f"{path} begins with numbers, so it is read as having no header; --header if it has.",)
     assert numbers(open_table(path, dialect=Dialect(has_header=True))).names == ("1", "2")
@@ -218,7 +218,7 @@ BAD = {
     "no numbers": (b"x,y\nred,blue\n", ", column 'x': line 2 holds 'red', not a number."),
     "text below blanks": (b"\n  \ny\na\n", ", column 'y': line 4 holds 'a', not a number."),
     "a value too few below blanks": (b"  \n\nx,y\n1,2\n3\n", ", line 5: 1 value for 2 columns."),
-    "infinity below blanks": (b"\t\n1,2\n3,inf\n", ", line 3, column 'x2': the value is infinite."),
+    "infinity below blanks": (b"\t\n1,2\n3,inf\n", ", line 3, column 'x1': the value is infinite."),
     "a number of Python's": (b"y\n1_000\n", ", column 'y': line 2 holds '1_000', not a number."),
     "digits of other scripts": ("y\n\uff11\n".encode(), ", column 'y': line 2 holds '\uff11', not a number."),
     "infinity": (b"x,y\n1,2\n3,inf\n", ", line 3, column 'y': the value is infinite."),

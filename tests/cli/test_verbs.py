@@ -52,7 +52,7 @@ def test_score_of_each_row(cli, model, faithful, tmp_path):
 def test_weights_change_no_log_density_of_a_row(cli, csv_file, tmp_path):
     weighted, plain = csv_file("1,2,5\n3,4,1\n5,7,2\n2,2,1\n"), csv_file("1,2\n3,4\n5,7\n2,2\n", "plain.csv")
     assert cli("fit", plain, "-k", 1, "-o", tmp_path / "m.gmm", "--quiet").exit_code == 0
-    found = cli("score", tmp_path / "m.gmm", weighted, "--weights", "x3", "--rows")
+    found = cli("score", tmp_path / "m.gmm", weighted, "--weights", "x2", "--rows")
     assert (found.exit_code, found.stdout) == (0, cli("score", tmp_path / "m.gmm", plain, "--rows").stdout)
     said = " ".join(cli("score", "--help").stdout.split())
     assert "With --rows, the column of --weights is only left out of the features." in said
@@ -124,7 +124,7 @@ def test_sample_draws_what_the_mixture_draws(cli, model, tmp_path):
 
 def test_sample_names_what_has_no_name(cli, tmp_path):
     Mixture([1.0], [[0.0, 1.0]], [1.0], FAMILIES["spherical"]).save(tmp_path / "m.gmm")
-    assert cli("sample", tmp_path / "m.gmm", "-n", 1).stdout.startswith("x1,x2\n")
+    assert cli("sample", tmp_path / "m.gmm", "-n", 1).stdout.startswith("x0,x1\n")
 
 
 def test_describe_says_what_the_file_says(cli, model):

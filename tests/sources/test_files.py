@@ -437,7 +437,7 @@ class TestColumns:
     def test_an_npy_of_weights_alone(self, tmp_path):
         np.save(tmp_path / "w.npy", np.ones((3, 1)))
         with pytest.raises(ValueError, match="no column of numbers to fit"):
-            open(tmp_path / "w.npy", weights="x1")
+            open(tmp_path / "w.npy", weights="x0")
 
     @pytest.mark.filterwarnings("ignore::RuntimeWarning")
     def test_the_index_of_a_data_frame_is_no_feature(self, tmp_path):
@@ -446,6 +446,12 @@ class TestColumns:
         frame = pd.DataFrame({"a": [1.0, 2.0], "b": [3.0, 5.0]}, index=[7, 9])
         frame.to_parquet(tmp_path / "frame.parquet")
         assert open(tmp_path / "frame.parquet").feature_names == ("a", "b")
+
+    def test_columns_without_names_are_called_as_in_summaries(self, tmp_path, rng):
+        np.save(tmp_path / "a.npy", rng.normal(size=(90, 2)))
+        with pytest.raises(ValueError, match="has no column 'x2'; it has 'x0', 'x1'"):
+            open(tmp_path / "a.npy", weights="x2")
+        assert "2 features (x0, x1)" in str(GaussianMixture().fit(tmp_path / "a.npy").summary())
 
     @pytest.mark.parametrize("suffix", ["csv", "parquet", "C.npy", "F.npy"])
     def test_integers_that_merge_in_a_double(self, suffix, tmp_path):
@@ -535,7 +541,7 @@ def test_rows_that_stay_far_are_those_of_their_own_block(tmp_path, rng):
     how = {"means_init": [[-1.0, 0.0], [1.0, 0.0]], "weights_init": [0.5, 0.5], "tol": 0, "max_iter": 4}
     how["covariances_init"] = np.tile(np.eye(2), (2, 1, 1))
     expected = GaussianMixture(2, **how).fit(rows, sample_weight=weights)
-    source = open(tmp_path / "far.npy", weights="x3", memory="1 MB")
+    source = open(tmp_path / "far.npy", weights="x2", memory="1 MB")
     assert isinstance(source, FileSource)
     assert_same_fit(GaussianMixture(2, **how).fit(source), expected)
     assert_same_fit(GaussianMixture(2, **how).fit(source.reweighted(0.5)), GaussianMixture(2, **how).fit(
@@ -727,8 +733,8 @@ def test_a_column_that_varies_by_too_little_is_named(memory, table, tmp_path):
 
 def test_a_table_without_weight_is_named(table, tmp_path):
     np.save(tmp_path / "a.npy", np.column_stack((table[0], np.zeros(N_ROWS))))
-    with pytest.raises(ValueError, match=r"a\.npy: every weight of column 'x4' is 0"):
-        GaussianMixture(2).fit(open(tmp_path / "a.npy", weights="x4", memory=SMALL))
+    with pytest.raises(ValueError, match=r"a\.npy: every weight of column 'x3' is 0"):
+        GaussianMixture(2).fit(open(tmp_path / "a.npy", weights="x3", memory=SMALL))
 
 
 def test_csv_without_a_header_is_said(tmp_path):

@@ -33,7 +33,7 @@ def test_few_columns_of_many_are_read_a_few_rows_at_a_time(file, rng):
     rows = rng.normal(size=(70_000, 100)).astype("f4")
     for name, chunks in ("plain", None), ("chunked", (30_000, 50)):
         data = file.create_dataset(name, data=rows, chunks=chunks)
-        source = gaussmix.open(data, columns=["x2", "x1"], memory="1 MB")
+        source = gaussmix.open(data, columns=["x1", "x0"], memory="1 MB")
         sizes = [part.n_rows for part in source.reader.parts()]
         assert sizes == ([30_000, 30_000, 10_000] if chunks else [20_971] * 3 + [7_087])
         assert_same_bits(np.concatenate([block.rows for block in source.blocks()]), rows[:, [1, 0]], name)
@@ -42,7 +42,7 @@ def test_few_columns_of_many_are_read_a_few_rows_at_a_time(file, rng):
 def test_columns_and_weights(file, rng):
     rows, weight = rng.normal(size=(500, 2)), rng.integers(3, size=500)
     data = file.create_dataset("rows", data=np.column_stack([weight, rows]))
-    found = GaussianMixture(2, random_state=0).fit(gaussmix.open(data, columns=["x2", "x3"], weights="x1"))
+    found = GaussianMixture(2, random_state=0).fit(gaussmix.open(data, columns=["x1", "x2"], weights="x0"))
     expected = GaussianMixture(2, random_state=0).fit(rows, sample_weight=weight)
     np.testing.assert_array_equal(found.means_, expected.means_)
 
@@ -51,7 +51,7 @@ def test_it_is_a_source(file, rng):
     def made(rows, weight):
         columns = rows if weight is None else np.column_stack([rows, weight])
         data = file.create_dataset(f"rows {len(file)}", data=columns)
-        return gaussmix.open(data, weights=None if weight is None else "x4", memory="1 kB")
+        return gaussmix.open(data, weights=None if weight is None else "x3", memory="1 kB")
 
     check_source(made, rng)
 
@@ -61,5 +61,5 @@ def test_what_is_no_table_is_refused(file):
         with pytest.raises(ValueError, match=r"The data set .* of .*rows.h5 holds .*, not rows and columns of"):
             gaussmix.open(file.create_dataset(str(wrong.dtype), data=wrong))
     data = file.create_dataset("holes", data=[[1.0, 2.0], [3.0, np.nan]])
-    with pytest.raises(ValueError, match="row 1, column 'x2'"):
+    with pytest.raises(ValueError, match="row 1, column 'x1'"):
         gaussmix.open(data)

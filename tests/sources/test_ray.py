@@ -169,7 +169,7 @@ def test_ray_keeps_the_laws_of_sources(monkeypatch, rng):
     def make_source(rows, row_weight):
         every = rows if row_weight is None else np.column_stack([rows, row_weight])
         parts = [ray.put(part) for part in np.split(every, [7, 1000, 1000])]
-        return open(parts, weights=None if row_weight is None else "x4")
+        return open(parts, weights=None if row_weight is None else "x3")
 
     check_source(make_source, rng)
 
@@ -262,9 +262,9 @@ def test_estimators_that_predict_give_those_in_memory(whole, ragged):
 @pytest.mark.parametrize(
     ("row", "column", "value", "sentence"),
     [
-        (90_000, 1, np.nan, r"row 90000, column 'x2': the value is missing"),
-        (150_000, 0, -np.inf, r"row 150000, column 'x1': the value is infinite"),
-        (70_001, 3, -1, r"row 70001, column 'x4': the weight -1 is not"),
+        (90_000, 1, np.nan, r"row 90000, column 'x1': the value is missing"),
+        (150_000, 0, -np.inf, r"row 150000, column 'x0': the value is infinite"),
+        (70_001, 3, -1, r"row 70001, column 'x3': the weight -1 is not"),
     ],
 )
 def test_the_first_number_that_no_fit_can_use_is_named(row, column, value, sentence, whole):
@@ -272,7 +272,7 @@ def test_the_first_number_that_no_fit_can_use_is_named(row, column, value, sente
     damaged[row, column] = value
     gm = mixture()
     with pytest.raises(ValueError, match=f"the Ray list, {sentence}"):
-        gm.fit(open([ray.put(part) for part in np.split(damaged, RAGGED)], weights="x4"))
+        gm.fit(open([ray.put(part) for part in np.split(damaged, RAGGED)], weights="x3"))
     assert not hasattr(gm, "mixture_")
 
 
@@ -280,7 +280,7 @@ def test_a_bad_number_in_a_prediction_is_named_by_its_partition(whole):
     gm = mixture().fit(whole[:1000, :-1])
     good, bad = gm.predict([ray.put(whole[:10, :-1]), ray.put(np.full((3, 3), np.inf))])
     assert ray.get(good).shape == (10,)
-    with pytest.raises(ValueError, match=r"partition 1, row 0 of it, column 'x1': the value is infinite"):
+    with pytest.raises(ValueError, match=r"partition 1, row 0 of it, column 'x0': the value is infinite"):
         ray.get(bad)
 
 
@@ -290,7 +290,7 @@ def test_what_is_no_table_of_numbers_is_refused(whole, frames):
         mixture().fit([ray.put(whole[:10, 0])])
     with pytest.raises(TypeError, match="partition 0 of the Ray list is a dict, not an array, an Arrow table or a"):
         mixture().fit(ray.put({"a": 1}))
-    with pytest.raises(ValueError, match="partition 1 of the Ray list has no column 'x3'; it has 'x1', 'x2'"):
+    with pytest.raises(ValueError, match="partition 1 of the Ray list has no column 'x2'; it has 'x0', 'x1'"):
         mixture().fit([one, two])
     with pytest.raises(ValueError, match="partition 1 of the Ray list is an array of 3 columns, and the first has 2"):
         mixture().fit([two, one])

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import BinaryIO
 
 from gaussmix.door.parameters import MISSING
-from gaussmix.errors import listed, unknown_name
+from gaussmix.errors import invented_names, listed, unknown_name
 from gaussmix.estimators.base import write_estimator
 from gaussmix.estimators.bayesian_gaussian_mixture import BayesianGaussianMixture
 from gaussmix.estimators.gaussian_mixture import GaussianMixture, estimator_of
@@ -15,7 +15,7 @@ from gaussmix.estimators.gaussian_mixture_ic import GaussianMixtureIC, as_single
 from gaussmix.formats import Damaged, Details, FitRecord, model_file, not_usable
 from gaussmix.mixture.mixture import Mixture
 from gaussmix.sources.tables import format_by_name
-from gaussmix.sources.tables.base import STANDARD, Table, invented_names
+from gaussmix.sources.tables.base import STANDARD, Table
 from gaussmix.value import Value
 
 # In the mixture; changes no result; are no plain values.
@@ -65,7 +65,7 @@ class ModelFile:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The names of the features; x1, x2 … if they have none."""
+        """The names of the features; x0, x1 … if they have none."""
         return self.details.feature_names or invented_names(self.mixture.n_features)
 
     @property

@@ -13,6 +13,7 @@ from gaussmix.checks import check_finite
 from gaussmix.em.noise_box import noise_of_rows
 from gaussmix.em.posterior import Shares
 from gaussmix.em.terms import NOTHING, Terms
+from gaussmix.errors import column_named
 from gaussmix.families.base import Family, shares_nothing
 from gaussmix.noise import Noise
 from gaussmix.numerics.arrays import Array
@@ -58,8 +59,9 @@ def check_background(noise: Noise | None, source: Source) -> Background | None:
     if outside.size:
         column = int(outside[0])
         raise ValueError(
-            f"The volume of noise is a box from {box[0, column]:.6g} to {box[1, column]:.6g} in column {column}, but X "
-            f"has numbers from {ends[0, column]:.6g} to {ends[1, column]:.6g} there: the box must hold all rows."
+            f"The volume of noise is a box from {box[0, column]:.6g} to {box[1, column]:.6g} in "
+            f"{column_named(column, source.feature_names)}, but X has numbers from {ends[0, column]:.6g} to "
+            f"{ends[1, column]:.6g} there: the box must hold all rows."
         )
     return Background.of_box(float(noise.weight), box)
 

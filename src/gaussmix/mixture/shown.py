@@ -7,7 +7,7 @@ from html import escape
 
 import numpy as np
 
-from gaussmix.errors import counted
+from gaussmix.errors import counted, invented_names
 from gaussmix.mixture.base import MixtureBase
 from gaussmix.mixture.digits import mean_and_deviation, share, shorten
 from gaussmix.numerics.arrays import Array, Places
@@ -101,7 +101,7 @@ def sketch(mixture: MixtureBase) -> str:
 
 def names_of(mixture: MixtureBase) -> tuple[str, ...]:
     """The names of the features; x0, x1 … if they have none."""
-    return mixture.feature_names or tuple(f"x{j}" for j in range(mixture.n_features))
+    return mixture.feature_names or invented_names(mixture.n_features)
 
 
 def ellipse_of(covariance: Array) -> tuple[float, float, float]:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from sklearn.utils.validation import check_is_fitted
 
 from gaussmix.checks import check_real
-from gaussmix.errors import counted
+from gaussmix.errors import counted, invented_names
 from gaussmix.estimators.gaussian_mixture import estimator_of
 from gaussmix.mixture.features import check_order, place_of
 from gaussmix.mixture.mixture import Mixture
@@ -159,7 +159,7 @@ def names_of(n_features: int, given: Sequence[str] | None, *others: Iterable[Any
         listed = [] if names is None else [str(name) for name in names]
         if len(listed) == n_features:
             return listed
-    return [f"x{j}" for j in range(n_features)]
+    return list(invented_names(n_features))
 
 
 def chosen_features(features: Features, names: Sequence[str]) -> list[int]:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from gaussmix.errors import invented_names
 from gaussmix.numerics.arrays import Array, Rows
 from gaussmix.sources.base import Source
 from gaussmix.sources.files.base import LARGEST_CHUNK, Reader, check_columns, long_integers, opened
@@ -16,7 +17,7 @@ from gaussmix.waist.leaves import LEAF_ROWS
 
 
 def open_hdf5(data: Any, asked: Request) -> Source:
-    """Open an `h5py.Dataset`, whose columns are called x1, x2 …; raises ValueError for what is no table of numbers."""
+    """Open an `h5py.Dataset`, whose columns are called x0, x1 …; raises ValueError for what is no table of numbers."""
     return opened(_DatasetReader(data, asked), asked.memory)
 
 
@@ -31,7 +32,7 @@ class _DatasetReader(Reader):
         if data.ndim != 2 or data.shape[1] == 0 or data.dtype.kind not in "biuf":
             held = f"{data.dtype} of shape {data.shape}"
             raise ValueError(f"The {self.name} holds {held}, not rows and columns of numbers.")
-        self._data, every = data, [f"x{1 + column}" for column in range(data.shape[1])]
+        self._data, every = data, list(invented_names(data.shape[1]))
         check_columns(f"The {self.name}", every, asked.columns, asked.weights)
         self.n_rows, self.weights, self.may_miss = len(data), asked.weights, asked.missing
         self.names = list(asked.columns or (name for name in every if name != asked.weights))

@@ -87,9 +87,9 @@ def open(
     data : a path, or a pattern such as ``"data/*.parquet"``, of Parquet, Arrow (Feather), .npy or CSV files, which are
         read in the order of their names; a folder of such files; the same as a URL, such as
         ``"s3://bucket/rows/*.parquet"``; a `pyarrow.dataset.Dataset` or `RecordBatchReader`; a table of Delta or
-        Iceberg; a polars `LazyFrame`; a DuckDB relation; a Dask array, whose columns are called x1, x2 …, or data
+        Iceberg; a polars `LazyFrame`; a DuckDB relation; a Dask array, whose columns are called x0, x1 …, or data
         frame; a Spark data frame; a Ray `Dataset`, or a list of Ray's references of arrays or tables; an
-        `h5py.Dataset`, whose columns are called x1, x2 … too.
+        `h5py.Dataset`, whose columns are called x0, x1 … too.
     columns : the features; by default all columns that hold numbers.
     weights : the column of row weights, frequencies ≥ 0; None where all are 1.
     memory : bytes, or a text such as "512 MB": for rows and what is kept beside them. The libraries need about

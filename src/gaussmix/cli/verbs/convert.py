@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from copy import copy
-from dataclasses import replace
 from functools import partial
 from io import BytesIO
 from pathlib import Path
@@ -31,7 +29,6 @@ from gaussmix.families.base import ALIASES, FAMILIES, Family, family_named, know
 from gaussmix.formats.model_file import family_of
 from gaussmix.mixture.mixture import Mixture
 from gaussmix.numerics.arrays import Array
-from gaussmix.sources.tables.base import invented_names
 
 Exported = Mixture | GaussianMixtureDetector
 
@@ -204,20 +201,7 @@ def write_pickle(mixture: Mixture) -> bytes:
 def write_c(model: Exported, target: str) -> bytes:
     """A C header, whose functions begin with the name of the file."""
     name = "".join(mark if mark.isascii() and mark.isalnum() else "_" for mark in Path(target).stem)
-    return to_c(_named(model), name if name.isidentifier() else f"gmm_{name}").encode()
-
-
-def _named(model: Exported) -> Exported:
-    """The model with the names x1, x2 … for features without names, as in tables."""
-    if isinstance(model, GaussianMixtureDetector):
-        named = copy(model)
-        named._fitted = replace(model._fitted, mixture=_with_names(model.mixture_))
-        return named
-    return _with_names(model)
-
-
-def _with_names(mixture: Mixture) -> Mixture:
-    return mixture.with_feature_names(mixture.feature_names or invented_names(mixture.n_features))
+    return to_c(model, name if name.isidentifier() else f"gmm_{name}").encode()
 
 
 PICKLES = (".joblib", ".pkl", ".pickle")
@@ -228,7 +212,7 @@ WRITERS |= dict.fromkeys(PICKLES, write_pickle)
 EXPORTS: dict[str, Callable[[Exported, str, str], bytes]] = {  # of a model, the numbers of ONNX and a path
     ".onnx": lambda model, dtype, target: to_onnx(model, dtype=dtype).SerializeToString(),
     ".h": lambda model, dtype, target: write_c(model, target),
-    ".sql": lambda model, dtype, target: to_sql(_named(model)).encode(),
+    ".sql": lambda model, dtype, target: to_sql(model).encode(),
 }
 
 

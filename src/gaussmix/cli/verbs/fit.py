@@ -23,7 +23,7 @@ from gaussmix.cli.show.progress import progress
 from gaussmix.cli.show.reports import echo_json, fit_as_json, fit_notices, many_as_json, show_fit, show_many
 from gaussmix.door.parameters import HELD_OUT, HIGHER, STABILITY, check_candidates
 from gaussmix.door.restrictions import DEFAULT
-from gaussmix.errors import listed
+from gaussmix.errors import invented_names, listed
 from gaussmix.estimators.fit_many import fit_many
 from gaussmix.estimators.gaussian_mixture_ic import GaussianMixtureIC, fit_stepwise
 from gaussmix.families.factor_analyzer import NOISES
@@ -33,7 +33,7 @@ from gaussmix.mixture.mixtures import Mixtures
 from gaussmix.sources.base import Source
 from gaussmix.sources.files.base import FileSource
 from gaussmix.sources.tables import FORMATS, Files, is_own
-from gaussmix.sources.tables.base import STANDARD, BadTable, doubles, invented_names
+from gaussmix.sources.tables.base import STANDARD, BadTable, doubles
 from gaussmix.starts import AUTO, STARTS
 
 TERMINATED = 128 + signal.SIGTERM  # the exit code that a shell gives to a process that SIGTERM has ended

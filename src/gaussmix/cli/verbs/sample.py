@@ -24,7 +24,7 @@ def sample(model: str, n_rows: int, seed: int, components: bool, writing: Writin
     \b
       gaussmix sample faithful.gmm -n 1000 -o drawn.parquet
 
-    Columns have the names of the model's features; x1, x2 … where it has none. MODEL.gmm may be "-", standard input.
+    Columns have the names of the model's features; x0, x1 … where it has none. MODEL.gmm may be "-", standard input.
     """
     check_target(writing.output, model)
     opened = ModelFile.open(model)

@@ -13,7 +13,7 @@ import dask.array as da
 import numpy as np
 from numpy.typing import NDArray
 
-from gaussmix.errors import warn
+from gaussmix.errors import invented_names, warn
 from gaussmix.numerics.arrays import Array, Rows
 from gaussmix.sources.base import Source
 from gaussmix.sources.dask.cluster import Workers, loaded
@@ -59,7 +59,7 @@ def _client() -> Any:
 class Table:
     """What is known of a Dask array or frame before any of its partitions is computed."""
 
-    about: About  # its columns that are features, x1, x2 … for arrays; its number of rows is not read
+    about: About  # its columns that are features, x0, x1 … for arrays; its number of rows is not read
     parts: Sequence[Any] = field(repr=False)  # a delayed `Block` for each partition, whose `first_row` is not read
     sizes: Sequence[int] | None  # numbers of rows of the partitions; None where Dask does not know them
     left_out: Sequence[str] = ()  # sentences: columns that hold no numbers
@@ -115,7 +115,7 @@ def _of_array(data: Any, asked: Request) -> Table:
     weights = asked.weights
     if data.dtype.kind not in "biuf":
         raise ValueError(f"the Dask array holds {data.dtype}, not real numbers.")
-    every = [f"x{1 + column}" for column in range(data.shape[1])]
+    every = list(invented_names(data.shape[1]))
     names = list(asked.columns or (name for name in every if name != weights))
     check_columns("the Dask array", every, asked.columns, weights)
     dtype = np.dtype(np.float32 if data.dtype == np.float32 else np.float64)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from gaussmix.errors import invented_names
 from gaussmix.numerics.arrays import Array, Rows
 from gaussmix.sources.files.base import Reader, check_columns, long_integers, opened
 from gaussmix.sources.files.paths import Stamps, files_of
@@ -75,7 +76,7 @@ def holds_numbers(path: Path) -> bool:
 
 
 class NpyReader(Reader):
-    """The rows of .npy files, one after the other; every column is a feature, named x1, x2 … where names are needed.
+    """The rows of .npy files, one after the other; every column is a feature, named x0, x1 … where names are needed.
 
     `names` names all columns. `columns` chooses the features, by default all but the weights. `dtype` is that of the
     rows, by default float32 if the files are in float32.
@@ -101,7 +102,7 @@ class NpyReader(Reader):
                     f"{file.path} has {file.n_columns} columns of {file.dtype}, and {first.path} {first.n_columns} of "
                     f"{first.dtype}: all files must have the same columns."
                 )
-        every = names or [f"x{1 + column}" for column in range(first.n_columns)]
+        every = names or invented_names(first.n_columns)
         check_columns(self.name, every, columns, weights)
         self.names = list(columns or (name for name in every if name != weights))
         if not self.names:

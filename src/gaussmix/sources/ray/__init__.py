@@ -12,14 +12,14 @@ import pyarrow as pa
 import ray
 from numpy.typing import NDArray
 
-from gaussmix.errors import warn
+from gaussmix.errors import invented_names, warn
 from gaussmix.sources.base import Source
 from gaussmix.sources.files.arrow import Columns, column_of_results
 from gaussmix.sources.files.base import About
 from gaussmix.sources.opening import Request
 from gaussmix.sources.ray.cluster import Workers, begun, loaded
 from gaussmix.sources.remote import LazySource
-from gaussmix.sources.tables.base import invented_names, typed
+from gaussmix.sources.tables.base import typed
 from gaussmix.waist.block import Block
 
 RESULT = "result"  # the column that predictions add to a data set

@@ -144,7 +144,7 @@ class Table(ABC):
     """A table whose columns are known, and which is read some rows at a time."""
 
     name: str  # of the file, for messages
-    names: tuple[str, ...]  # of its columns; x1, x2 … if it has no names
+    names: tuple[str, ...]  # of its columns; x0, x1 … if it has no names
     has_names: bool = True  # whether the names are its own
     notices: tuple[str, ...] = ()  # sentences on what was guessed
     # delimiter, decimal: between the fields, and in numbers, where the table is written as CSV
@@ -342,11 +342,6 @@ def kind_of(kind: Any) -> str:
     if pa.types.is_temporal(kind):
         return "it holds dates, times or durations; write them as numbers first, such as days since the first"
     return f"it holds {kind}, not numbers"
-
-
-def invented_names(n_columns: int) -> tuple[str, ...]:
-    """Names for columns without names: x1, x2 …"""
-    return tuple(f"x{1 + column}" for column in range(n_columns))
 
 
 def check_names(name: str, names: Sequence[str]) -> None:

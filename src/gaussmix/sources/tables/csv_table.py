@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import csv as arrow_csv
 
-from gaussmix.errors import counted, quoted
+from gaussmix.errors import counted, invented_names, quoted
 from gaussmix.numerics.threads import cached_property
 from gaussmix.sources.tables.base import (
     BadTable,
@@ -25,7 +25,6 @@ from gaussmix.sources.tables.base import (
     Table,
     check_names,
     first_line,
-    invented_names,
     kind_of,
     reading,
     typed,

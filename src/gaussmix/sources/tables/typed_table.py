@@ -15,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from gaussmix.errors import invented_names
 from gaussmix.numerics.threads import cached_property
 from gaussmix.sources.files.npy import NpyFile
 from gaussmix.sources.tables.base import (
@@ -24,7 +25,6 @@ from gaussmix.sources.tables.base import (
     batch_rows,
     check_names,
     first_line,
-    invented_names,
     kind_of,
     no_memory,
     reading,

@@ -508,6 +508,7 @@ def test_workers_without_this_gaussmix_are_named(theirs, cluster, monkeypatch):
         return theirs
 
     monkeypatch.setattr(metadata, "version", version)
+    monkeypatch.setattr(dask_source, "_ASKED", weakref.WeakKeyDictionary())
     expected = "has no gaussmix. Install gaussmix 0.0.2" if theirs is None else "has gaussmix 0.0.1. Install 0.0.2"
     fitted = mixture().fit(np.random.default_rng(0).normal(size=(50, 2)))
     for work in (mixture().fit, fitted.predict):
@@ -696,6 +697,24 @@ def test_a_worker_that_joins_later_without_this_gaussmix_is_named(empty, monkeyp
     distributed.default_client().wait_for_workers(2, timeout=60)
     with pytest.raises(ImportError, match=f"The worker inproc://.* has gaussmix 0.0.1. Install {ours}, as here, on"):
         mixture().fit(source)
+
+
+def test_predictions_ask_each_worker_once_for_its_version(empty, monkeypatch):
+    client, asked, lazy = distributed.default_client(), [], da.zeros((50, 2))
+    gm = mixture().fit(np.random.default_rng(0).normal(size=(50, 2)))
+    ask = client.run
+
+    def counted(*what, workers, **how):
+        asked.extend(workers)
+        return ask(*what, workers=workers, **how)
+
+    monkeypatch.setattr(client, "run", counted)
+    for n_workers in 1, 2:
+        empty.scale(n_workers)
+        client.wait_for_workers(n_workers, timeout=60)
+        for method in gm.predict, gm.score_samples:
+            method(lazy)
+        assert sorted(asked) == sorted(client.scheduler_info()["workers"])
 
 
 def test_the_error_of_work_elsewhere_does_not_keep_who_waited_for_it():

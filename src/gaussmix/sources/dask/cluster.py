@@ -15,6 +15,7 @@ from operator import itemgetter
 from time import perf_counter, sleep
 from typing import Any
 from uuid import uuid4
+from weakref import WeakKeyDictionary
 
 import dask
 from dask.sizeof import sizeof
@@ -33,6 +34,7 @@ IN_GRAPH = 100_000  # bytes of a task; a larger one goes to each worker once, be
 MOST_ATTEMPTS = 10  # passes begun again after what they need was lost
 MOST_KILLED = 3  # passes in which Dask gave up because workers died
 PAUSE = 0.5  # seconds before that
+_ASKED = WeakKeyDictionary[Any, set[str]]()  # by the client, the workers that said that they have this gaussmix
 
 
 def loaded(client: Any, parts: Sequence[Any], about: About) -> Source:
@@ -49,7 +51,7 @@ def loaded(client: Any, parts: Sequence[Any], about: About) -> Source:
 
 
 class Workers:
-    """The workers of a cluster. Each is asked once which gaussmix it has, whenever it joins.
+    """The workers of a cluster. Each is asked once by a client which gaussmix it has, whenever it joins.
 
     A worker that can't import what a task names leaves the cluster, and the task waits for another. One with another
     version might give other bits.
@@ -57,7 +59,7 @@ class Workers:
 
     def __init__(self, client: Any, table: str) -> None:
         self.client, self._table = client, table
-        self._asked: set[str] = set()
+        self._asked = _ASKED.setdefault(client, set())
         self._cluster = f"The Dask cluster at {client.scheduler.address}"
 
     def n_threads(self) -> dict[str, int]:
@@ -68,7 +70,7 @@ class Workers:
         if self.client.scheduler is None:  # it was closed
             raise self._lost()
         found: dict[str, int] = self.answer(self.client.nthreads(asynchronous=True))
-        self._asked &= found.keys()
+        self._asked.intersection_update(found)
         new = sorted(found.keys() - self._asked)
         if not new:
             return found

@@ -63,6 +63,18 @@ def test_a_table_of_delta_whose_file_is_gone(delta, tmp_path):
         list(source.blocks())
 
 
+def test_a_version_of_delta_whose_files_vacuum_has_removed(delta, parts, tmp_path):
+    deltalake, folder = pytest.importorskip("deltalake"), str(tmp_path)
+    source = gaussmix.open(delta, memory=SMALL)
+    deltalake.write_deltalake(folder, parts[0], mode="overwrite")
+    deltalake.DeltaTable(folder).vacuum(retention_hours=0, enforce_retention_duration=False, dry_run=False)
+    sentence = r"\.parquet not found; `vacuum` removes files of old versions: 'version 2 of the table of Delta'"
+    with pytest.raises(FileNotFoundError, match=sentence):
+        list(source.blocks())
+    with pytest.raises(FileNotFoundError, match=sentence):
+        gaussmix.open(deltalake.DeltaTable(folder, version=2))
+
+
 @pytest.mark.filterwarnings("ignore:.* is slow to read")
 def test_a_table_of_iceberg_has_the_bits_of_its_rows(iceberg):
     positive = iceberg.scan(row_filter="a > 0")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from errno import EIO, ENOENT
 from functools import partial
 from pathlib import Path
@@ -140,18 +141,26 @@ class DatasetReader(BatchReader):
     """The rows of a `pyarrow.dataset.Dataset`, in the order of its fragments."""
 
     def __init__(
-        self, dataset: Any, columns: Sequence[str] | None, weights: str | None, memory: int, name: str = "the dataset"
+        self,
+        dataset: Any,
+        columns: Sequence[str] | None,
+        weights: str | None,
+        memory: int,
+        name: str = "the dataset",
+        if_gone: str = "",
     ) -> None:
-        self._dataset, self._memory = dataset, memory
+        self._dataset, self._if_gone, self.name = dataset, if_gone, name
         files = getattr(dataset, "files", ())
         self.stamps = Stamps([Path(file) for file in files if Path(file).exists()])
         self._stored = [] if self.stamps.identity else [stored_in(dataset.filesystem, file) for file in files]
         fragments = self._fragments()
-        schema = typed(dataset.schema, (fragment.physical_schema for fragment in fragments))
+        with self._reading():
+            schema = typed(dataset.schema, (fragment.physical_schema for fragment in fragments))
         if schema is not dataset.schema:
             self._dataset = dataset = dataset.replace_schema(schema)
         super().__init__(name, schema, columns, weights)
-        self.is_slow = any(at_once(partial(_is_slow, fragment, self.read_columns) for fragment in fragments))
+        with self._reading():
+            self.is_slow = any(at_once(partial(_is_slow, fragment, self.read_columns) for fragment in fragments))
         self._at_once = 1
         if self._stored:
             rows = [each.num_rows for fragment in fragments for each in getattr(fragment, "row_groups", ())]
@@ -161,18 +170,29 @@ class DatasetReader(BatchReader):
             self.n_rows = dataset.count_rows()
 
     def parts(self) -> Iterator[pa.RecordBatch]:
-        for _ in at_once(partial(file.read, 0, 0) for file in self._stored):
-            pass  # it is as it was
+        with self._reading():
+            for _ in at_once(partial(file.read, 0, 0) for file in self._stored):
+                pass  # it is as it was
         how = {"columns": self.read_columns, "batch_size": batch_rows(len(self.read_columns)), "use_threads": False}
         n_batches = max(1, self._at_once // max(1, len(self._stored)))
         scanner = self._dataset.scanner(fragment_readahead=self._at_once, batch_readahead=n_batches, **how)
-        try:
+        with self._reading():
             yield from scanner.to_batches()
+
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
+        """Name the table in errors of a block, and say why a file may be gone."""
+        try:
+            yield
         except pa.ArrowInvalid as error:
             raise ValueError(f"{self._unlike() or self.name} can't be read: {first_line(error)}.") from None
         except OSError as error:
-            number = ENOENT if isinstance(error, FileNotFoundError) else error.errno or EIO
-            raise OSError(number, f"can't be read: {first_line(error)}", self.name) from None
+            is_gone = isinstance(error, FileNotFoundError)
+            hint = self._if_gone if is_gone else ""
+            if error.filename is not None and not hint:  # of a stored file, which it names
+                raise
+            number = ENOENT if is_gone else error.errno or EIO
+            raise OSError(number, f"can't be read: {first_line(error)}{hint}", self.name) from None
 
     def place(self, row: int) -> str:
         for fragment in self._fragments():

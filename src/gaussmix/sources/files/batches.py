@@ -41,8 +41,9 @@ def open_dataset(data: Any, asked: Request) -> Source:
 
 def open_delta(data: Any, asked: Request) -> Source:
     """Open a table of Delta, whose files are a data set."""
-    dataset = data.to_pyarrow_dataset()
-    return _opened(DatasetReader(dataset, asked.columns, asked.weights, asked.memory, "the table of Delta"), asked)
+    dataset, name = data.to_pyarrow_dataset(), f"version {data.version()} of the table of Delta"
+    of_asked = asked.columns, asked.weights, asked.memory
+    return _opened(DatasetReader(dataset, *of_asked, name, "; `vacuum` removes files of old versions"), asked)
 
 
 def open_iceberg(data: Any, asked: Request) -> Source:

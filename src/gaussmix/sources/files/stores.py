@@ -34,6 +34,9 @@ _REFUSED = re.compile(
     r"\b40[13]\b|ACCESS_DENIED|PERMISSION_?DENIED|UNAUTH|AUTHENTICAT|AUTHORIZ|FORBIDDEN|INVALID_ACCESS|SIGNATURE", re.I
 )
 _ABSENT = re.compile(r"\b404\b|NO_SUCH_|^NO SUCH |NOT_?FOUND", re.I)
+_UNREACHED = re.compile(
+    r"(could not|cannot|failed to) (connect|resolve)|connection refused|getaddrinfo|name or service", re.I
+)
 _NAMES = re.compile(r"'[^']*'|\S+://\S+")  # in messages
 
 
@@ -142,11 +145,12 @@ class StoredFile:
         return pa.PythonFile(opened, "r")
 
 
-def patiently(url: str, call: Callable[[], T]) -> T:
+def patiently(url: str, call: Callable[[], T], *, is_first: bool = False) -> T:
     """What a request to a store returns. It is made again, after longer and longer waits, until it succeeds.
 
-    A warning says so where that takes longer than moments: the library of a store may try for seconds by itself. Raises
-    OSError: nothing is there, the store refuses access, or does not answer.
+    A warning says so where that takes longer than moments: the library of a store may try for seconds by itself. Where
+    no server is reached by a request that `is_first`, it is not made again. Raises OSError: nothing is there, the store
+    refuses access, or does not answer.
     """
     began = time.monotonic()
     for wait in (*WAITS, None):
@@ -155,7 +159,7 @@ def patiently(url: str, call: Callable[[], T]) -> T:
         except (ValueError, ImportError, NotImplementedError):
             raise
         except Exception as error:  # of aiohttp and others, which are no OSErrors
-            final = _final(error, url, is_last=wait is None)
+            final = _final(error, url, is_first=is_first, is_last=wait is None)
             if final is not None:
                 raise final from None
             if time.monotonic() - began > SILENCE:
@@ -165,7 +169,7 @@ def patiently(url: str, call: Callable[[], T]) -> T:
     raise AssertionError("the last turn returns or raises")
 
 
-def _final(error: Exception, url: str, *, is_last: bool) -> OSError | None:
+def _final(error: Exception, url: str, *, is_first: bool, is_last: bool) -> OSError | None:
     """A failure in a sentence; None where the request may succeed later, unless this was the last."""
     errno, reason = getattr(error, "errno", None), _reason(error)
     said = _NAMES.sub("", reason)
@@ -177,6 +181,8 @@ def _final(error: Exception, url: str, *, is_last: bool) -> OSError | None:
         return OSError(EINVAL, f"the libraries of Hadoop are needed, and ARROW_LIBHDFS_DIR set ({reason})", url)
     if errno == EINVAL:
         return OSError(EINVAL, getattr(error, "strerror", reason), url)
+    if is_first and _UNREACHED.search(said):
+        return OSError(EIO, f"no server is there; check the address and the network ({reason})", url)
     if is_last:
         advice = "check its address, or try again later"
         return OSError(EIO, f"the store failed {len(WAITS) + 1} times; {advice} ({reason})", url)
@@ -212,11 +218,11 @@ def stored(url: str) -> list[StoredFile]:
         raise ValueError(f"{shown} names no bucket or server: give one, as in '{scheme}://bucket/rows/*.parquet'.")
     store, base, name = _store(scheme, base, mark + query)
     if not wanted:
-        is_file = patiently(shown, partial(store.is_file, base))
+        is_file = patiently(shown, partial(store.is_file, base), is_first=True)
         if is_file or is_file is None:
             return [StoredFile(store, base, name(base))] if is_file else []
     depth = None if "**" in wanted or not wanted else len(wanted)
-    found = patiently(shown, partial(store.below, base, depth))
+    found = patiently(shown, partial(store.below, base, depth), is_first=True)
     chosen = []
     for path in found:
         parts = PurePosixPath(path.removeprefix(base).lstrip("/")).parts
@@ -253,7 +259,8 @@ def _store(scheme: str, base: str, query: str) -> tuple[Store, str, Callable[[st
         query += ("&" if query else "?") + "retry_limit_seconds=5"  # of 15 minutes
     address = quote(url, safe="/:@%+=&,;!$'()~") + query
     try:
-        system, path = patiently(shown, partial(FileSystem.from_uri, address))  # which asks where a bucket is
+        open_store = partial(FileSystem.from_uri, address)  # which asks where a bucket is
+        system, path = patiently(shown, open_store, is_first=True)
         return _Native(system), path, lambda path: f"{scheme}://{path}"
     except (ValueError, NotImplementedError) as error:
         if "nrecognized" not in str(error) and "built without" not in str(error):
@@ -262,7 +269,7 @@ def _store(scheme: str, base: str, query: str) -> tuple[Store, str, Callable[[st
     try:
         from fsspec.core import url_to_fs
 
-        system, path = patiently(shown, partial(url_to_fs, f"{scheme}://{base}{query}"))
+        system, path = patiently(shown, partial(url_to_fs, f"{scheme}://{base}{query}"), is_first=True)
     except ImportError as error:
         advice = "pip install 'fsspec[http]'" if error.name == "fsspec" else str(error).rstrip(".")
         raise ImportError(f"{shown} needs another library: {advice}.") from None

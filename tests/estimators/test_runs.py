@@ -1,6 +1,7 @@
 """How EM runs and ends: restarts, warm starts, limits, seeds, threads, progress and warnings."""
 
 import re
+import warnings
 
 import numpy as np
 import pytest
@@ -183,6 +184,19 @@ def test_verbose_prints_each_start_and_some_steps(unclear, capsys):
     assert re.fullmatch(f"Initialization 0\n{step}{end}Initialization 1\n{step}{end}", capsys.readouterr().out)
     GaussianMixture(verbose=1, random_state=0).fit(unclear)
     assert capsys.readouterr().out == "Initialization 0\nInitialization converged.\n"
+
+
+@pytest.mark.parametrize("covariance_type", ["full", "factor_analyzer"])  # in the core, and in Python
+def test_verbose_tells_what_a_search_does_before_the_first_step(covariance_type, rng, capsys):
+    rows = rng.normal(size=(2_500, 2)) + 3 * rng.integers(4, size=(2_500, 1))
+    how = {"covariance_type": covariance_type, "init_params": "search", "random_state": 0, "max_iter": 1, "verbose": 2}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        GaussianMixture(3, **how).fit(rows)
+    lapse = r"\t time lapse \d+\.\d{5}s\n"
+    on_sample, climb = rf"  EM on 2,500 rows{lapse}", rf"  Search on [\d,]+ rows from -\d\.\d{{5}}{lapse}"
+    said = capsys.readouterr().out
+    assert re.match(rf"Initialization 0\n{on_sample}({climb})+{on_sample}Initialization ", said)
 
 
 def test_an_interrupted_refit_leaves_the_fit_as_it_was(X):

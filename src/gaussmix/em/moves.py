@@ -7,7 +7,7 @@ are ranked by a lower bound on their gain, from Jensen's inequality (Ueda, Nakan
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, TypeVar
 
@@ -71,13 +71,18 @@ class Split(NamedTuple):
 Move = TypeVar("Move", Removal, Split)
 
 
+def silent(what: str) -> None:
+    """Nobody is told what is done."""
+
+
 @dataclass(frozen=True, eq=False)
 class LocalEM:
-    """EM on rows in memory, with the family, the engine and the objective of a fit."""
+    """EM on rows in memory, with the family, the engine and the objective of a fit, which `tell` follows."""
 
     family: Family
     engine: Engine[Any]
     objective: Objective
+    tell: Callable[[str], object] = silent
 
     def end(self, rows: Distinct, model: Model, stopping: Stopping) -> State | None:
         """Run EM; None if a component freezes or the likelihood is not finite."""

@@ -13,7 +13,7 @@ import numpy as np
 
 from gaussmix.em.initial import InitialMoments
 from gaussmix.em.maximise import LOST_SHARE, MAX_LOSS, MEAN_ROUNDING
-from gaussmix.em.moves import N_DRAWS, OVERFIT, Draws, LocalEM, Moved, Moves, View, crossed
+from gaussmix.em.moves import N_DRAWS, OVERFIT, Draws, LocalEM, Moved, Moves, View, crossed, silent
 from gaussmix.em.objective import Objective
 from gaussmix.em.stopping import Stopping
 from gaussmix.em.trace import State, Trace, joined
@@ -66,6 +66,7 @@ def split_and_merge(
     rng: np.random.Generator,
     is_unwanted: Callable[[], bool] = lambda: False,
     n_steps: int = 0,
+    tell: Callable[[str], object] = silent,
 ) -> Model:
     """Move components until no move has helped for some time, on a part of a sample that suffices.
 
@@ -78,12 +79,12 @@ def split_and_merge(
     Where a split still promises much, the model does not fit the rows, and searches from other starts end elsewhere.
     There the search begins from `CLIMBS` starts and crosses the ends, if that takes no longer than fits do: if EM made
     `SLOW` steps before `model` (`n_steps`), and all these climbs read no more rows than the sample has.
-    `is_unwanted` is asked before each move whether to stop. Gives the model after the last move that helped, after EM;
-    `model` itself if EM from each start freezes a component.
+    `is_unwanted` is asked before each move whether to stop, and `tell` is told of each climb. Gives the model after the
+    last move that helped, after EM; `model` itself if EM from each start freezes a component.
     """
     if model.n_components == 1:
         return model
-    em = LocalEM(model.family, engine, objective)
+    em = LocalEM(model.family, engine, objective, tell)
     rows, more = (_part(sample, model, wanted, rng) for wanted in (SEARCHED, POLISHED))
     found: _Climb | None = None
     for number in range(2):
@@ -312,6 +313,7 @@ class _Climb:
     def go(self, patience: int) -> _Climb:
         """Try moves until `patience` in a row have not helped."""
         self.patience = patience
+        self._em.tell(f"Search on {len(self.rows.rows):,} rows from {self._state.trace.last:.5f}")
         if not self._by_core(patience, swaps=False):
             self._try(self._moves.ranked, patience)
         return self

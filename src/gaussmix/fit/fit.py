@@ -74,9 +74,10 @@ def fit(problem: Problem, plan: Plan, watch: Watch | None = None) -> Fit:
     if plan.stopping.seeks_maximum:
         why = refusal(problem.family, problem.n_components, problem.source.n_features)
         _check_certifiable(why)
-    plan, ends = plan.named(problem), list[Trace]()
+    watch = watch or Watch()
+    plan, ends = replace(plan.named(problem), tell=watch.tell), list[Trace]()
     runs = [partial(_run_from, problem, plan, number) for number in range(len(plan.starts))]
-    return Fit(best_run((watch or Watch()).follow(runs, problem, plan), ends), tuple(ends))
+    return Fit(best_run(watch.follow(runs, problem, plan), ends), tuple(ends))
 
 
 def _run_from(problem: Problem, plan: Plan, number: int, begun: State | None) -> Iterator[State]:
@@ -292,7 +293,7 @@ def _moved(
     if partition.searched is None:
         return model
     of_search = partition.searched, problem.engine, objective, np.random.default_rng(partition.seed)
-    alone = split_and_merge(model.without_noise, *of_search, partial(_is_unwanted, plan), n_steps)
+    alone = split_and_merge(model.without_noise, *of_search, partial(_is_unwanted, plan), n_steps, plan.tell)
     return alone.beside(model.noise)
 
 
@@ -388,6 +389,7 @@ def _settled_on_the_sample(problem: Problem, plan: Plan, drawn: Drawn, objective
 
 def _end(problem: Problem, plan: Plan, rows: Source, start: Model, objective: Objective, how: Stopping) -> State | None:
     """The end of EM from a model; None if a component freezes."""
+    plan.tell(f"EM on {rows.n_rows:,} rows")
     try:
         end = final(run_em(rows, problem.engine, start, objective, how, is_accelerated=plan.is_accelerated))
     except SingularCovariance:

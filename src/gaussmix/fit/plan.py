@@ -15,6 +15,7 @@ from gaussmix.covariances import Covariances
 from gaussmix.em.best_of import race_for
 from gaussmix.em.initial import InitialMoments
 from gaussmix.em.maximise import LOST_SHARE, MAX_LOSS, MEAN_ROUNDING
+from gaussmix.em.moves import silent
 from gaussmix.em.ridge import SHARE, TRIMMED
 from gaussmix.em.split_and_merge import search_by_core
 from gaussmix.em.stopping import Stopping
@@ -130,6 +131,7 @@ class Plan:
     stage : of a search, which of the fits of the candidate this is.
     instead : the start that takes the place of a search that "auto" chose and that has no covariances; None for none.
     most_components : in variational Bayes, the limit on them where moves change their number; None without moves.
+    tell : told what is done before the first step on all rows.
     """
 
     starts: Sequence[Start]
@@ -144,6 +146,7 @@ class Plan:
     stage: str = ""
     instead: str | None = None
     most_components: int | None = None
+    tell: Callable[[str], object] = silent
 
     @property
     def key(self) -> str:

@@ -135,6 +135,12 @@ class Watch:
         if task is not None and candidate is not None:
             self._was_stopped |= task.end(None if self._best is None else Mixture.of(self._best.model))
 
+    def tell(self, what: str) -> None:
+        """Print what is done before the first step on all rows."""
+        if self._verbose:
+            lapse = f"\t time lapse {perf_counter() - self._began:.5f}s" if self._verbose > 1 else ""
+            print(f"  {what}{lapse}")
+
     def end(self, mixture: Mixture) -> None:
         """Tell scikit-learn's callbacks that the fit has ended with a mixture."""
         if self._task is not None:

@@ -3,11 +3,15 @@
 import threading
 import time
 
+import numpy as np
 import pytest
 
 from gaussmix import GaussianMixtureIC
-from gaussmix.fit import problem
+from gaussmix.em.accumulate import StepTask
+from gaussmix.fit import problem, search
 from gaussmix.fit.search import mapped
+from gaussmix.sources.base import Source
+from gaussmix.waist.block import Block
 
 
 @pytest.mark.parametrize("n_threads", [1, 3])
@@ -74,3 +78,24 @@ def test_threads_share_the_rows_of_the_starts(rng, monkeypatch):
     how = {"covariance_type": "full", "init_params": "hierarchical", "n_jobs": 3}
     GaussianMixtureIC([1, 2, 3], **how).fit(rng.normal(size=(1000, 3)))
     assert len(threads) == 1
+
+
+def test_candidates_wait_at_the_same_time_where_a_cluster_has_the_rows(rng, monkeypatch):
+    """Also where this process has one processor."""
+    together, waited = threading.Barrier(4), threading.local()
+
+    class Elsewhere(Source):
+        whole, most_fits, n_rows, n_features, dtype = None, 4, 1000, 3, np.dtype("f8")
+        rows = rng.normal(size=(1000, 3))
+
+        def blocks(self):
+            return [Block(0, self.rows)]
+
+        def map_merge(self, task):
+            if isinstance(task, StepTask) and not hasattr(waited, "is_over"):
+                waited.is_over = together.wait(30)
+            return super().map_merge(task)
+
+    monkeypatch.setattr(search, "n_threads", lambda n_jobs: 1)
+    how = {"covariance_type": "diag", "init_params": "hierarchical"}
+    assert GaussianMixtureIC([1, 2, 3, 4], **how).fit(Elsewhere()).results_["failure"] == [None] * 4

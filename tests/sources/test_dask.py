@@ -477,6 +477,16 @@ def test_copies_of_parts_leave_work_for_every_worker(table, cluster):
 
 
 @pytest.mark.parametrize("cluster", ["cluster"], indirect=True)
+def test_what_the_first_pass_has_found_out_is_not_asked_again(table, cluster, monkeypatch):
+    tasks, map_rows = [], remote.LazySource.map_rows
+    monkeypatch.setattr(
+        remote.LazySource, "map_rows", lambda self, task: tasks.append(task.func.__name__) or map_rows(self, task)
+    )
+    mixture().fit(open(array_of(table[1], CUTS["a few"])))
+    assert tasks == []
+
+
+@pytest.mark.parametrize("cluster", ["cluster"], indirect=True)
 def test_passes_are_logged_and_tasks_called_by_what_they_do(table, cluster, caplog, monkeypatch):
     made, submit = [], dask_source.Cluster._each_worker
     monkeypatch.setattr(

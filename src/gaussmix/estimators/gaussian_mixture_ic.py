@@ -133,7 +133,7 @@ class GaussianMixtureIC(LikelihoodEstimator):
         Seed of the starts, the same for every candidate, of the folds and of `sample`.
     n_jobs : int or None, default None
         Candidates fitted at a time; with `callbacks` or `checkpoint`, threads of each. None for every processor (or
-        OMP_NUM_THREADS). Changes no result.
+        OMP_NUM_THREADS), and 4 where a cluster has the rows. Changes no result.
     checkpoint : path or None, default None
         A file in which `fit` notes where it stands, as for `GaussianMixture`. A search that was killed goes on at the
         candidate where it stood. Candidates are then fitted one after the other.

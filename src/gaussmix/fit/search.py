@@ -98,12 +98,16 @@ class Search:
 
     @cached_property
     def _n_threads(self) -> tuple[int, int]:
-        """How many candidates are fitted at a time, and threads for each."""
+        """How many candidates are fitted at a time, and threads for each.
+
+        Where other processes have the rows, passes mostly wait, and processors here do not matter.
+        """
         threads, rows = n_threads(self.n_jobs), self.problem.data.original
         is_few = rows.n_rows * rows.n_features * len(self.candidates) < SMALL
         is_one_by_one = is_few or rows.is_read_again or self.watch.wants_one_at_a_time
-        at_a_time = 1 if is_one_by_one else min(threads, len(self.candidates))
-        return at_a_time, threads // at_a_time
+        most = rows.most_fits if self.n_jobs is None and rows.whole is None else None
+        at_a_time = 1 if is_one_by_one else min(most or threads, len(self.candidates))
+        return at_a_time, max(1, threads // at_a_time)
 
     def results(self, criterion: str = "") -> Generator[Result, None, list[Result]]:
         """Fit every candidate.

@@ -82,6 +82,7 @@ class Source(ABC):
     memory : bytes for the states beside blocks; those for which there is no room are made anew in every pass.
     is_read_again : every pass reads the rows from files, so that fits at the same time take more memory each.
     is_far : a pass costs more than the work on the rows, so that the first one finds out all that may be asked.
+    most_fits : how many fits at the same time have their states kept, in other processes; None in this one.
     """
 
     n_rows: int
@@ -95,6 +96,7 @@ class Source(ABC):
     memory: float = inf
     is_read_again: bool = False
     is_far: bool = False
+    most_fits: int | None = None
 
     _origin: tuple[Source, float] | None = None  # the same rows, and what their weights were multiplied by
     _kept: tuple[Hashable, dict[int, Any]] = None, {}  # a task's key, and the state of each block by its first row

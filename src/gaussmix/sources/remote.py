@@ -163,6 +163,18 @@ class LazySource(Source):
     def n_rows(self) -> int:  # type: ignore[override]
         return self._rows.n_rows
 
+    @property
+    def is_far(self) -> bool:  # type: ignore[override]
+        return self._rows.is_far
+
+    @property
+    def is_read_again(self) -> bool:  # type: ignore[override]
+        return self._rows.is_read_again
+
+    @property
+    def most_fits(self) -> int | None:  # type: ignore[override]
+        return self._rows.most_fits
+
     def blocks(self) -> Iterable[Block]:
         return self._rows.blocks()
 
@@ -231,7 +243,7 @@ class Held:
 class Remote(Source):
     """Rows that other processes have, in parts of whole leaves."""
 
-    is_far = True
+    is_far, most_fits = True, MOST_FITS
     flaw: str | None  # the first number or weight that no fit can use, in a sentence
 
     def __init__(self) -> None:

@@ -63,6 +63,7 @@ MAY_IMPORT = {
         "sources.base",
         "sources.findings",
         "sources.quantile",
+        "sources.waiting",
         "starts.base",
         "starts.sample",
     ],

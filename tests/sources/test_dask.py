@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import os
 import re
@@ -23,6 +24,7 @@ import pytest
 import streamed
 from same_fit import assert_same_fit
 from sklearn.base import clone
+from sklearn.exceptions import ConvergenceWarning
 
 from gaussmix import (
     BayesianGaussianMixture,
@@ -656,6 +658,28 @@ def test_max_time_ends_a_wait_for_workers(empty):
     ):
         gm.fit(da.zeros((50, 2)))
     assert not hasattr(gm, "mixture_")
+
+
+def test_max_time_gives_up_a_step_that_takes_long(empty, monkeypatch):
+    n_steps, totals, got = [], dask_source.Cluster.totals, dask_source.Workers._got
+
+    def counted(self, n_parts, work, task, *arguments):
+        n_steps.extend([None] * (getattr(task, "rule", None) is Rule.SOFT))
+        return totals(self, n_parts, work, task, *arguments)
+
+    async def busy(self, futures):
+        await asyncio.sleep(20 * (len(n_steps) == 2))
+        return await got(self, futures)
+
+    monkeypatch.setattr(dask_source.Cluster, "whole", None)
+    monkeypatch.setattr(dask_source.Cluster, "totals", counted)
+    monkeypatch.setattr(dask_source.Workers, "_got", busy)
+    empty.scale(1)
+    source = open(da.from_array(np.random.default_rng(0).normal(size=(100, 2)), chunks=30))
+    assert source.n_rows == 100
+    with pytest.warns(ConvergenceWarning, match="max_time seconds were over"):
+        gm = mixture(init_params=np.arange(100) % 4, max_time=1).fit(source)
+    assert (gm.n_iter_, gm.converged_) == (1, False)
 
 
 def test_an_interrupt_ends_a_wait_for_workers_and_leaves_nothing_behind(empty, caplog):

@@ -18,6 +18,7 @@ from gaussmix.errors import Outcome
 from gaussmix.model import Model
 from gaussmix.numerics.arrays import Array
 from gaussmix.sources.base import Source
+from gaussmix.sources.waiting import TimeIsOver, cut_in_time
 from gaussmix.waist.moments import Moments
 
 # Log-likelihoods of steps in float32 vary by up to 1e-7 or so: below this tolerance every step is in double.
@@ -71,9 +72,13 @@ def run_em(
             most = min((limit for limit in limits if limit is not None), default=None)
             reached, log_likelihood, values = fast.run(model, trace.n_steps, last, most)
         if not log_likelihood:
-            moments, reached, stuck = em_step(
-                source, engine, model, objective, trace.frozen, is_exact=is_exact or has_path(trace), facts=facts
-            )
+            how = {"is_exact": is_exact or has_path(trace), "facts": facts}
+            try:
+                with cut_in_time(trace.n_steps > 0):
+                    moments, reached, stuck = em_step(source, engine, model, objective, trace.frozen, **how)
+            except TimeIsOver:
+                yield State(model, replace(trace, memory={}), Outcome.TIME_LIMIT)
+                return
             facts = moments.facts
             log_likelihood = [moments.log_likelihood / moments.row_weight]
             values = [log_likelihood[0] + objective.log_prior(model) / moments.row_weight]

@@ -24,7 +24,8 @@ class Stopping:
     ----------
     tolerance : nats per unit of row weight, as scikit-learn's `tol`.
     max_steps : limit on the number of steps.
-    deadline : time of `time.monotonic`, seconds, checked after each step, and before each move of a search.
+    deadline : time of `time.monotonic`, seconds, checked after each step, and before each move of a search. Sources in
+        other processes also give a step up then.
     is_watched : whether a callback sees each step, so that an engine may not make several by itself.
     most_left : what a run may leave to gain by Newton's decrement, nats per unit of row weight; a run that has met the
         tolerance continues with the next lower power of ten until then. Infinity asks for no more than the tolerance.

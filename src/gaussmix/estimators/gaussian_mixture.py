@@ -97,9 +97,9 @@ class GaussianMixture(StreamingMixture):
         Limit on EM steps; 0 returns the start. Above 262,080 rows it limits the steps on the sample and those on all
         rows each.
     max_time : float or None, default None
-        Seconds after which `fit` ends with what it has, with a ConvergenceWarning. It is asked after each step, so the
-        first start and its first step are always made; starts that are left out are warned of too. If a cluster has no
-        worker then, `fit` raises TimeoutError.
+        Seconds after which `fit` ends with what it has, with a ConvergenceWarning. It is asked after each step, and on
+        a cluster during all but the first, so the first start and its first step are always made; starts that are left
+        out are warned of too. If a cluster has no worker then, `fit` raises TimeoutError.
     acceleration : {"auto"} or None, default None
         "auto" takes far fewer steps where EM is slow: after 20 steps, if many seem to be left, a quasi-Newton method
         proposes where to go on. EM judges each proposal and goes back if it is no better. A proposal counts as a step,

@@ -18,6 +18,11 @@ LOOK = 0.25  # seconds between two looks at the workers
 PATIENCE = 30.0  # seconds without a worker after which a warning says so, or the wait ends
 
 _deadline = ContextVar("deadline", default=inf)
+_is_cut = ContextVar("is_cut", default=False)
+
+
+class TimeIsOver(Exception):
+    """`max_time` was over during a pass, which was given up."""
 
 
 @contextmanager
@@ -28,6 +33,16 @@ def waiting_for(seconds: float) -> Iterator[None]:
         yield
     finally:
         _deadline.reset(before)
+
+
+@contextmanager
+def cut_in_time(is_cut: bool) -> Iterator[None]:
+    """Give up work in other processes with `TimeIsOver` when the time of `waiting_for` is over, if asked to."""
+    before = _is_cut.set(is_cut)
+    try:
+        yield
+    finally:
+        _is_cut.reset(before)
 
 
 def awaited(work: Future[T], has_workers: Callable[[], bool], cluster: str, advice: str) -> T:
@@ -45,10 +60,13 @@ def awaited(work: Future[T], has_workers: Callable[[], bool], cluster: str, advi
     Raises
     ------
     TimeoutError : there is no worker, and the time of `waiting_for` is over.
+    TimeIsOver : as `cut_in_time`.
     """
     since, was_told = None, False
     try:
         while not wait([work], LOOK).done:
+            if _is_cut.get() and monotonic() > _deadline.get():
+                raise TimeIsOver
             if has_workers():
                 since = None
                 continue

@@ -108,7 +108,7 @@ public:
 
     // One E- and M-step; both numbers are means. False where one of the limits is passed, and if interrupted.
     bool step(const Mixture& current, Mixture& following, double& log_likelihood, double& objective) {
-        if (has_one_matrix_ && !is_near(current)) return false;
+        sum_about(task_.has_one_matrix() && is_near(current));
         double n_far = 0, n_near;
         const MomentsView sums{&log_likelihood, &n_far, &n_near, mass_.data(), first_.data(), second_.data()};
         if (!expect(current, current.means.data(), sums)) return false;
@@ -119,7 +119,8 @@ public:
         const double* covariances = current.covariances.data();
         if (!maximise(current.means.data(), covariances, following)) return false;
         if (is_sound(following, has_one_matrix_ ? nullptr : current.means.data())) return true;
-        if (has_one_matrix_ || task_.is_incomplete) return false;
+        if (task_.is_incomplete) return false;
+        sum_about(false);
         const Numbers nearby = following.means;  // sums about these lose no digits when they move to the new means
         double again;
         return expect(current, nearby.data(), {&again, &n_far, &n_near, mass_.data(), first_.data(), second_.data()}) &&
@@ -145,6 +146,12 @@ private:
     bool is_sound(Mixture& mixture, const double* anchor) {
         has_collapsed_ = (!posterior_ && is_noise(mixture)) || !factorise(mixture);
         return !has_collapsed_ && (loss_ = loss(mixture, anchor)) <= task_.limits.loss;
+    }
+
+    // Sums about the centre of all rows, or second sums of each component.
+    void sum_about(bool centre) {
+        has_one_matrix_ = centre;
+        second_.resize(static_cast<std::size_t>((centre ? 1 : n_components_) * algebra_.size(d_)));
     }
 
     // The part of the objective that is not the log-likelihood, nats.
@@ -416,7 +423,7 @@ private:
     const Index n_components_, d_;
     const RowWeightView row_weight_;  // null where all are 1: one logarithm serves many rows then
     const Index n_covariances_;
-    const bool has_one_matrix_;
+    bool has_one_matrix_;  // whether rows are whitened once for all, and sums are about their centre
     bool has_collapsed_ = false;
     double background_ = 0;       // its mass
     std::optional<double> loss_;  // of the mixture that the last step made

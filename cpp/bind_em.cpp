@@ -223,7 +223,7 @@ GammasResult bound_gammas(const Target& target, const Contiguous<double, 1>& num
 
 // Tolerance and most steps of EM, four times; gains; limits on moves; what is unsound.
 using Stop = std::tuple<double, Index>;
-using Judged = std::tuple<Stop, Stop, Stop, Stop, std::tuple<double, double, double, double>,
+using Judged = std::tuple<Stop, Stop, Stop, Stop, std::tuple<double, double, double, double, double>,
                           std::tuple<Index, Index, Index, Index>, std::tuple<double, double, double>>;
 
 Steps to_steps(const Stop& stop) {
@@ -233,7 +233,7 @@ Steps to_steps(const Stop& stop) {
 
 Judgement to_judgement(const Judged& judged) {
     const auto& [first, longer, settling, settling_longer, gains, counts, unsound] = judged;
-    const auto [gain, look_ahead, at_glance, little] = gains;
+    const auto [gain, look_ahead, at_glance, little, most_work] = gains;
     const auto [most, patience, less_patience, first_moves] = counts;
     const auto [few, some, flat] = unsound;
     return {to_steps(first),
@@ -244,6 +244,7 @@ Judgement to_judgement(const Judged& judged) {
             look_ahead,
             at_glance,
             little,
+            most_work,
             most,
             patience,
             less_patience,
@@ -253,9 +254,9 @@ Judgement to_judgement(const Judged& judged) {
             flat};
 }
 
-// How often moves helped, the log-likelihood, how many components are unsound, the next number that is drawn, whether
+// How often moves helped, the log-likelihood, the pairs of a row and a component that EM has visited, how many components are unsound, the next number that is drawn, whether
 // no move has hope, whether one was refused because it adds an unsound component, and the gain of the best split.
-using ClimbResult = std::tuple<Index, double, Index, Index, bool, bool, double>;
+using ClimbResult = std::tuple<Index, double, double, Index, Index, bool, bool, double>;
 
 // Rows with weights, and the algebra of a mixture that is searched.
 EmView view_searched(const Rows& rows, const RowWeight& row_weight, const Letters& letters,
@@ -293,15 +294,15 @@ ClimbResult bound_climb(const Target& target, const Rows& rows, const RowWeight&
         const nb::gil_scoped_acquire acquire;
         return PyErr_CheckSignals() != 0 || (is_stopped = nb::cast<bool>(is_unwanted()));
     };
-    Climbed climbed{-1, log_likelihood, 0, cursor, false, false, 0};
+    Climbed climbed{-1, log_likelihood, 0, 0, cursor, false, false, 0};
     without_gil(
         n_threads,
         [&](const Execution& execution) {
             return climb(*target.kernels, task, execution, mixture.view, climbed) || is_stopped;
         },
         is_over);
-    return {climbed.n_moves,     climbed.log_likelihood, climbed.n_unsound, climbed.cursor,
-            climbed.is_hopeless, climbed.has_refused,    climbed.best_split};
+    return {climbed.n_moves, climbed.log_likelihood, climbed.work,        climbed.n_unsound,
+            climbed.cursor,  climbed.is_hopeless,    climbed.has_refused, climbed.best_split};
 }
 
 bool bound_cross(const Target& target, const Rows& rows, const RowWeight& row_weight, const Letters& letters,
@@ -400,21 +401,32 @@ RecipeView view_recipe(std::size_t d, const Letters& letters, Index n_components
 
 // The least weight and the most rows of a group; uniform numbers and draws; EM before and after; how moves are judged, and
 // the patience of swaps.
-using Searched = std::tuple<double, Index, Contiguous<double, 3>, Contiguous<double, 3>, Stop, Stop, Judged, Index>;
+using Searched = std::tuple<double, Index, Contiguous<double, 3>, Contiguous<double, 3>, Stop, Stop, Judged, Index,
+                            std::tuple<double, double, Index>>;
 
 std::optional<SearchView> view_search(const std::optional<Searched>& searched, const RecipeView& recipe) {
     if (!searched) return std::nullopt;
-    const auto& [least_weight, most_rows, uniform, draws, first, close, judged, patience] = *searched;
+    const auto& [least_weight, most_rows, uniform, draws, first, close, judged, patience, affordable] = *searched;
+    const auto [work, closing, more_steps] = affordable;
     const auto n_starts = static_cast<std::size_t>(recipe.n_starts);
     require(recipe.uniform != nullptr && recipe.max_steps > 0, "a search must have seeds and steps");
     require(uniform.shape(0) == n_starts && draws.shape(0) == n_starts && draws.shape(1) == uniform.shape(1) + 1,
             "uniform must have a start less than draws, and both must have the starts of the fit");
     require(draws.shape(2) > 0, "draws must have numbers");
     if (uniform.shape(1) > 0) check_spread(recipe.n_components, recipe.n_candidates, uniform.shape(2));
-    return SearchView{least_weight,    most_rows,       static_cast<Index>(draws.shape(1)),
-                      uniform.data(),  draws.data(),    static_cast<Index>(draws.shape(2)),
-                      to_steps(first), to_steps(close), to_judgement(judged),
-                      patience};
+    return SearchView{least_weight,
+                      most_rows,
+                      static_cast<Index>(draws.shape(1)),
+                      uniform.data(),
+                      draws.data(),
+                      static_cast<Index>(draws.shape(2)),
+                      to_steps(first),
+                      to_steps(close),
+                      to_judgement(judged),
+                      patience,
+                      work,
+                      closing,
+                      more_steps};
 }
 
 // Tolerance; the first steps and the most; hope, what is the same and what is rounding; the axes of how many components

@@ -23,6 +23,7 @@ struct Candidate {
     Moved moved;
     Ranking ranking;             // what is left of it after this move
     std::optional<double> gain;  // none: it does not help
+    double work = 0;             // pairs of a row and a component that EM has visited
     bool is_unusual = false;     // a step of EM is left to Python
     bool is_hopeless = false;    // it is refused at a glance
 };
@@ -52,7 +53,7 @@ public:
 
     // Makes rounds of moves until one does not help.
     Climbed climb(const MixtureView& out) {
-        while (left_ > 0 && !execution_.interrupt.has_come()) {
+        while (left_ > 0 && work_ < judgement_.most_work && !execution_.interrupt.has_come()) {
             std::vector<Candidate> found = judged();
             if (is_unusual_) return end(-1);
             if (found.empty()) break;
@@ -74,12 +75,12 @@ private:
     };
 
     struct Unmoved {  // the end of steps without a move
-        double last;
+        double last, work;
         bool is_unusual;
     };
 
     Climbed end(Index n_moves) const {
-        return {n_moves,      reached_,           n_unsound_, moves_.cursor(), moves_.is_hopeless(),
+        return {n_moves,      reached_,           work_, n_unsound_, moves_.cursor(), moves_.is_hopeless(),
                 has_refused_, moves_.best_split()};
     }
 
@@ -108,6 +109,7 @@ private:
                 is_unusual_ = candidate.is_unusual;
                 if (is_unusual_) return {};
                 --left_;
+                work_ += candidate.work;
                 const bool helps = candidate.gain.has_value();
                 n_failures = helps ? 0 : n_failures + 1;
                 are_hopeless &= candidate.is_hopeless;
@@ -119,7 +121,7 @@ private:
                     found.push_back(std::move(candidate));
                 }
                 is_over = n_failures == patience || (are_hopeless && n_failures == judgement_.first_moves) ||
-                          left_ <= 0 || (!found.empty() && is_whole);
+                          left_ <= 0 || work_ >= judgement_.most_work || (!found.empty() && is_whole);
                 if (helps || is_over) break;
             }
         }
@@ -139,9 +141,9 @@ private:
         Mixture settled = moves_.mixture();
         for (const Candidate& each : found) moves_.put(each.moved.part.components, each.moved.mixture, settled);
         const double aim = reached_ + judgement_.gain;
-        auto end = ended(moves_.whole(), settled, judgement_.settling, execution_, is_unusual_);
+        auto end = ended(moves_.whole(), settled, judgement_.settling, execution_, is_unusual_, work_);
         if (end && end->last <= aim) {
-            end = ended(moves_.whole(), settled, judgement_.settling_longer, execution_, is_unusual_);
+            end = ended(moves_.whole(), settled, judgement_.settling_longer, execution_, is_unusual_, work_);
         }
         View view;
         if (!end || end->last <= aim || !moves_.look(settled, view)) return false;
@@ -187,7 +189,7 @@ private:
         const Part& part = candidate.moved.part;
         const double least = judgement_.gain / part.share, limit = part.log_likelihood + least;
         const auto go_on = [&](const Steps& steps) {
-            return ended(part.em, candidate.moved.mixture, steps, execution, candidate.is_unusual);
+            return ended(part.em, candidate.moved.mixture, steps, execution, candidate.is_unusual, candidate.work);
         };
         const auto is_promising = [&](const std::optional<End>& end, double times = 1) {
             return end && end->last + times * judgement_.look_ahead * end->gain > limit;
@@ -213,17 +215,17 @@ private:
             }
             if (end->last <= limit) return std::nullopt;
         }
-        const double gain = end->last - unmoved(part, n_steps, execution, candidate.is_unusual);
+        const double gain = end->last - unmoved(part, n_steps, execution, candidate);
         return gain > least ? std::optional<double>(gain * part.share) : std::nullopt;
     }
 
     // The log-likelihood of a part after as many steps without the move. Moves of the whole share it.
-    double unmoved(const Part& part, Index n_steps, const Execution& execution, bool& is_unusual) const {
+    double unmoved(const Part& part, Index n_steps, const Execution& execution, Candidate& candidate) const {
         const auto find = [&] {
             Mixture mixture = part.mixture;
             Unmoved found{};
             const Steps steps{judgement_.first.tolerance, n_steps};
-            const auto end = ended(part.em, mixture, steps, execution, found.is_unusual);
+            const auto end = ended(part.em, mixture, steps, execution, found.is_unusual, found.work);
             found.last = end ? end->last : part.log_likelihood;
             return found;
         };
@@ -234,13 +236,14 @@ private:
             return known != unmoved_.end() ? known->second : unmoved_[n_steps] = find();
         };
         const Unmoved found = of_part();
-        is_unusual |= found.is_unusual;
+        candidate.is_unusual |= found.is_unusual;
+        candidate.work += found.work;  // of everyone who asks, so that it does not depend on who asks first
         return found.last;
     }
 
     // EM from a mixture. None where a component is lost or collapses, and where another step is unusual.
     std::optional<End> ended(EmView em, Mixture& mixture, const Steps& steps, const Execution& execution,
-                             bool& is_unusual) const {
+                             bool& is_unusual, double& work) const {
         Numbers course;
         bool has_collapsed = false;
         em.tolerance = steps.tolerance;
@@ -249,6 +252,7 @@ private:
         const std::size_t n = course.size();
         const double gain = n > 1 ? course[n - 1] - course[n - 2] : 0;
         if (has_settled(course, steps.tolerance) || static_cast<Index>(n) == steps.most) {
+            work += static_cast<double>(static_cast<Index>(n) * em.rows.n_rows * em.n_components);
             return End{course.back(), std::max(0.0, gain)};
         }
         is_unusual |= !has_collapsed && !execution.interrupt.has_come();
@@ -311,6 +315,7 @@ private:
     const Index d_, n_components_;
     Moves moves_;
     double reached_;
+    double work_ = 0;
     Index n_unsound_ = 0, n_moves_ = 0, left_;
     bool is_unusual_ = false, has_refused_ = false;
     mutable std::map<Index, Unmoved> unmoved_;  // of the whole, by the number of steps

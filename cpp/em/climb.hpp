@@ -15,6 +15,7 @@ struct Judgement {        // when a move is accepted: em/split_and_merge.py
     double gain, look_ahead;     // least gain of a move; it is promising if so many more gains like the last suffice
     double at_glance;            // with one covariance, a step earlier: times as many gains
     double little;               // where the best split gains less by its bound, less patience is enough
+    double most_work;            // no move begins once EM has visited so many pairs of a row and a component
     Index most_moves, patience;  // in all, and in a row without success
     Index less_patience, first_moves;  // if so many at first are refused at a glance, there is no other
     double few_rows, some_rows, flat;  // what is unsound
@@ -32,6 +33,7 @@ struct ClimbView {
 struct Climbed {
     Index n_moves;          // rounds of moves that helped; -1 where EM of the rows is not as usual: Python must climb
     double log_likelihood;  // mean before the last step of EM
+    double work;            // pairs that its EM has visited
     Index n_unsound;        // components
     Index cursor;           // of the next number that is drawn
     bool is_hopeless;       // by its bound, the best move that is left loses much

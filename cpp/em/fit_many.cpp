@@ -138,14 +138,15 @@ private:
                race(kernels_, em, *recipe_.race, execution_, std::move(beginnings), mixture);
     }
 
-    // EM until it ends; false where a step is unusual, and if interrupted.
-    bool settle(EmView em, const Steps& steps, Mixture& mixture, double& reached) const {
+    // EM until it ends, and the steps that it makes; false where a step is unusual, and if interrupted.
+    bool settle(EmView em, const Steps& steps, Mixture& mixture, double& reached, Index& n_steps) const {
         Numbers course;
         em.tolerance = steps.tolerance;
         em.max_steps = steps.most;
         if (!run_em(kernels_, em, execution_, mixture.view(), course) || course.empty()) return false;
         reached = course.back();
-        return has_settled(course, steps.tolerance) || static_cast<Index>(course.size()) == steps.most;
+        n_steps = static_cast<Index>(course.size());
+        return has_settled(course, steps.tolerance) || n_steps == steps.most;
     }
 
     // Where a climb has ended, or is to go on.
@@ -156,7 +157,7 @@ private:
         Climbed climbed;
     };
 
-    bool climb_on(const EmView& em, Index number, bool has_swaps, Reached& reached) const {
+    bool climb_on(const EmView& em, Index number, bool has_swaps, Reached& reached, double& left) const {
         const SearchView& search = *recipe_.search;
         ClimbView task{em,
                        reached.within.data(),
@@ -165,8 +166,10 @@ private:
                        search.draws + number * search.n_draws,
                        search.n_draws};
         if (has_swaps) task.judgement.patience = search.patience_of_swaps;
-        return climb(kernels_, task, execution_, reached.mixture.view(), reached.climbed) &&
-               reached.climbed.n_moves >= 0;
+        task.judgement.most_work = left;
+        if (!climb(kernels_, task, execution_, reached.mixture.view(), reached.climbed)) return false;
+        left -= reached.climbed.work;
+        return reached.climbed.n_moves >= 0;
     }
 
     // Writes the mixture from which EM of all rows goes on: the end of EM of the distinct rows from the centres in
@@ -181,13 +184,17 @@ private:
         Mixture end(recipe_.algebra, recipe_.n_components, d);
         std::copy_n(mixture.means, end.means.size(), end.means.begin());
         double last = 0;
+        Index n_steps = 0;
         if (!find_total(em, total) || !begin(em, end.view()) ||
-            !settle(em, {recipe_.tolerance, recipe_.max_steps}, end, last)) {
+            !settle(em, {recipe_.tolerance, recipe_.max_steps}, end, last, n_steps)) {
             return false;
         }
+        const auto n_pairs = static_cast<double>(n_rows * recipe_.n_components);
+        const auto unit = static_cast<double>(n_steps + search.more_steps);
+        double left = search.work * unit * n_pairs;
         Reached best;
         Index number_of_best = 0;
-        for (Index i = 0; i < search.n_starts; ++i) {
+        for (Index i = 0; i < search.n_starts && (i == 0 || left > 0); ++i) {
             const Index number = of_fit * search.n_starts + i;
             Reached next{end, {}, 0, {}};
             if (i > 0) {
@@ -196,16 +203,19 @@ private:
                     return false;
                 }
             }
-            if (!settle(em, search.first, next.mixture, next.start)) return false;
+            if (!settle(em, search.first, next.mixture, next.start, n_steps)) return false;
+            left -= static_cast<double>(n_steps) * n_pairs;
             next.within = mean_covariance(recipe_.algebra, recipe_.n_components, d, next.mixture);
             next.climbed.log_likelihood = next.start;
-            if (!climb_on(em, number, false, next)) return false;
+            if (!climb_on(em, number, false, next, left)) return false;
             if (i == 0 || is_better(next, best)) best = std::move(next), number_of_best = number;
         }
         const bool is_done = best.climbed.is_hopeless && best.climbed.n_unsound == 0;
-        if (recipe_.algebra.is_shared() && !is_done && !climb_on(em, number_of_best, true, best)) return false;
+        if (recipe_.algebra.is_shared() && !is_done && !climb_on(em, number_of_best, true, best, left)) return false;
         double reached = 0;
-        if (!settle(em, search.close, best.mixture, reached)) return false;
+        const Steps close{search.close.tolerance,
+                          std::min(search.close.most, static_cast<Index>(search.closing * unit))};
+        if (!settle(em, close, best.mixture, reached, n_steps)) return false;
         (is_higher(reached, last) ? best.mixture : end).write(mixture);
         return true;
     }

@@ -269,7 +269,7 @@ class Target:
             tuple[float, int],
             tuple[float, int],
             tuple[float, int],
-            tuple[float, float, float, float],
+            tuple[float, float, float, float, float],
             tuple[int, int, int, int],
             tuple[float, float, float],
         ],
@@ -278,7 +278,7 @@ class Target:
         cursor: int,
         is_unwanted: Callable[[], bool],
         n_threads: int,
-    ) -> tuple[int, float, int, int, bool, bool, float]:
+    ) -> tuple[int, float, float, int, int, bool, bool, float]:
         """
         Move components while that helps: (n_moves, log_likelihood, n_unsound, cursor, is_hopeless, has_refused, gain).
         """
@@ -335,11 +335,12 @@ class Target:
                 tuple[float, int],
                 tuple[float, int],
                 tuple[float, int],
-                tuple[float, float, float, float],
+                tuple[float, float, float, float, float],
                 tuple[int, int, int, int],
                 tuple[float, float, float],
             ],
             int,
+            tuple[float, float, int],
         ]
         | None,
         begun: tuple[

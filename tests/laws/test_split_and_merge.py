@@ -104,6 +104,41 @@ def test_the_core_makes_the_moves_that_python_makes(family, is_weighted, climbs)
 
 
 @pytest.mark.needs_core
+@pytest.mark.parametrize("family", ["full", "diag", "tied"])
+def test_a_search_ends_with_the_move_that_takes_the_last_of_its_work(family, monkeypatch):
+    """By the core as by Python: both count the rows and components that EM visits."""
+    rows, _ = drawn(family, 1_500)
+    sample, objective = distinct_rows(ArraySource(rows)), Ridge(np.full(N_FEATURES, 1e-6))
+    begun = fitted(rows, family, init_params="random_from_data", max_iter=2, random_state=0).mixture_
+    covariances = FAMILIES[family].covariances(begun.covariances, N_COMPONENTS, N_FEATURES)
+    start = Model(begun.weights, begun.means, covariances, FAMILIES[family])
+    left = {}
+    for by in "core", "Python":
+        if by == "Python":
+            monkeypatch.setattr(_Climb, "_by_core", in_python)
+        for n_steps in 0, 100:
+            kept = []
+            monkeypatch.setattr(
+                split_and_merge_module, "LocalEM", lambda *em, kept=kept: kept.append(LocalEM(*em)) or kept[-1]
+            )
+            split_and_merge(start, sample, choose(1), objective, np.random.default_rng(3), n_steps=n_steps)
+            left[by, n_steps] = kept[0].left / (len(sample.rows) * N_COMPONENTS)  # in steps on all rows
+    for n_steps in 0, 100:
+        assert left["core", n_steps] == left["Python", n_steps]
+    assert -100 < left["core", 0] <= 0
+    assert left["core", 100] > 0
+
+
+@pytest.mark.needs_core
+def test_groups_that_are_whole_numbers_are_searched_by_the_core(climbs, rng):
+    """Their means lie so many standard deviations apart that sums about one centre of all rows lose their digits."""
+    rows = np.column_stack((rng.integers(6, size=3_000), rng.normal(size=3_000)))
+    assert fitted(rows, "tied", 6, init_params="search", random_state=0).score(rows) > 1
+    assert climbs
+    assert all(climbs)
+
+
+@pytest.mark.needs_core
 @pytest.mark.parametrize(
     "family", ["full", "VEV", *(pytest.param(name, marks=pytest.mark.heavy) for name in ("EVE", "tied", "diag"))]
 )

@@ -6,6 +6,7 @@ are ranked by a lower bound on their gain, from Jensen's inequality (Ueda, Nakan
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -75,13 +76,17 @@ def silent(what: str) -> None:
     """Nobody is told what is done."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class LocalEM:
-    """EM on rows in memory, with the family, the engine and the objective of a fit, which `tell` follows."""
+    """EM on rows in memory, with the family, the engine and the objective of a fit, which `tell` follows.
+
+    `left` counts down the pairs of a row and a component that a search may visit. It ends when none is left.
+    """
 
     family: Family
     engine: Engine[Any]
     objective: Objective
+    left: float = math.inf
     tell: Callable[[str], object] = silent
 
     def end(self, rows: Distinct, model: Model, stopping: Stopping) -> State | None:
@@ -91,7 +96,10 @@ class LocalEM:
             end = final(run_em(source, self.engine, model, self.objective, stopping))
         except SingularCovariance:
             return None
-        return None if end.trace.frozen or end.outcome is Outcome.NON_FINITE else end
+        if end.trace.frozen or end.outcome is Outcome.NON_FINITE:
+            return None
+        self.left -= end.trace.n_steps * len(rows.rows) * model.n_components
+        return end
 
     def model_of(self, rows: Distinct, shares: Array, before: Model | None = None) -> Model | None:
         """Make an M-step from responsibilities; None if a component has too few rows for a covariance.

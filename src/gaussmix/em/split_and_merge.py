@@ -5,6 +5,7 @@ Ueda, Nakano, Ghahramani & Hinton (2000), Neural Computation 12.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any, TypeGuard
@@ -54,6 +55,13 @@ FEW_ROWS, SOME_ROWS = 2, 10  # distinct rows for each number in a mean and its v
 FLAT = 5e-6  # relative to the mean covariance of the components at the start
 MISFIT = 4  # times what a split gains by chance: where the best one gains more by its bound, the model does not fit
 CLIMBS, SLOW = 5, 20  # starts of a search where EM is slow, and the steps of EM that show it
+# Steps of EM on all rows that a search may take the time of, for each step that EM makes from k-means and `MORE_STEPS`:
+# over the number of features and 2 where components have matrices of their own or only variances, and for one shared
+# matrix. So a fit takes no longer than one of scikit-learn: a step there takes two or three times as many of ours.
+WORK, WORK_OF_VARIANCES, WORK_OF_SHARED, MORE_STEPS = 55, 20, 9, 3
+WORK_OF_CROSSING = 2  # times that: of crossings
+CLOSING = 8  # most steps of EM after a search, in the same unit
+USUAL_STEPS = 8  # of EM from k-means, where it has made none
 LIMITS = LOST_SHARE, MEAN_ROUNDING, MAX_LOSS, FARTHEST_MEAN  # of M-steps
 
 
@@ -65,7 +73,7 @@ def split_and_merge(
     objective: Objective,
     rng: np.random.Generator,
     is_unwanted: Callable[[], bool] = lambda: False,
-    n_steps: int = 0,
+    n_steps: int = USUAL_STEPS,
     tell: Callable[[str], object] = silent,
 ) -> Model:
     """Move components until no move has helped for some time, on a part of a sample that suffices.
@@ -79,22 +87,29 @@ def split_and_merge(
     Where a split still promises much, the model does not fit the rows, and searches from other starts end elsewhere.
     There the search begins from `CLIMBS` starts and crosses the ends, if that takes no longer than fits do: if EM made
     `SLOW` steps before `model` (`n_steps`), and all these climbs read no more rows than the sample has.
+
+    The search ends once its EM has visited as many pairs of a row and a component as `work_of` affords.
     `is_unwanted` is asked before each move whether to stop, and `tell` is told of each climb. Gives the model after the
     last move that helped, after EM; `model` itself if EM from each start freezes a component.
     """
     if model.n_components == 1:
         return model
-    em = LocalEM(model.family, engine, objective, tell)
+    work = work_of(model.family, model.n_features) * (n_steps + MORE_STEPS) * len(sample.rows) * model.n_components
+    em = LocalEM(model.family, engine, objective, work, tell)
+
+    def is_over() -> bool:
+        return em.left <= 0 or is_unwanted()
+
     rows, more = (_part(sample, model, wanted, rng) for wanted in (SEARCHED, POLISHED))
     found: _Climb | None = None
     for number in range(2):
-        if found is not None and len(sample.rows) >= FEW:
+        if found is not None and (len(sample.rows) >= FEW or is_over()):
             break
         start = model if number == 0 else _another_start(rows, em, model.n_components, rng)
-        settled = None if start is None or is_unwanted() else em.end(rows, start, FIRST)
+        settled = None if start is None or is_over() else em.end(rows, start, FIRST)
         if settled is None:
             continue
-        climb = _Climb(rows, em, rng, settled, is_unwanted).go(_patience(model.n_components))
+        climb = _Climb(rows, em, rng, settled, is_over).go(_patience(model.n_components))
         if found is None or climb.is_better(found):
             found = climb
     if found is None:
@@ -102,20 +117,21 @@ def split_and_merge(
     found.swap()
     has_refused = found.has_refused
     is_affordable = n_steps >= SLOW and CLIMBS * len(rows.rows) <= len(sample.rows)
-    if is_affordable and found.is_misfit and not is_unwanted():
+    if is_affordable and found.is_misfit and not is_over():
+        em.left = max(em.left, WORK_OF_CROSSING * work)
         few = (_part(sample, model, SEARCHED, rng) for _ in range(1, CLIMBS))
-        found = _crossing(found, few, more, em, rng, is_unwanted)
+        found = _crossing(found, few, more, em, rng, is_over)
     if len(sample.rows) < FEW:  # the core searches these alike
         return found.model
     patience = max(LEAST_PATIENCE, model.n_components)
     for larger in more, sample:
         has_refused |= found.has_refused
         is_done = found.is_done if larger is more else not has_refused
-        if is_done or (len(larger.rows) == len(found.rows.rows) and found.patience == patience):
+        if is_done or is_over() or (len(larger.rows) == len(found.rows.rows) and found.patience == patience):
             continue
         if (polished := em.end(larger, found.model, LAST)) is None:
             break
-        found = _Climb(larger, em, rng, polished, is_unwanted).go(patience)
+        found = _Climb(larger, em, rng, polished, is_over).go(patience)
     return found.model
 
 
@@ -154,8 +170,20 @@ def _crossing(
     return last.go(max(LEAST_PATIENCE, n_components))
 
 
+def work_of(family: Family, n_features: int) -> float:
+    """Steps of EM on all rows that a search may take the time of, for each step that EM makes from its start."""
+    if family.is_shared:
+        return WORK_OF_SHARED
+    return (WORK if family.kind.second is Second.FULL else WORK_OF_VARIANCES) / (n_features + 2)
+
+
 def search_by_core(
-    family: Family, n_components: int, n_uniform: int, close: Steps, rngs: Sequence[np.random.Generator]
+    family: Family,
+    n_components: int,
+    n_features: int,
+    n_uniform: int,
+    close: Steps,
+    rngs: Sequence[np.random.Generator],
 ) -> Search:
     """`split_and_merge` as plain values, with what it draws from each generator, for tables whose rows it uses all.
 
@@ -169,14 +197,19 @@ def search_by_core(
                 uniform[fit, number - 1] = rng.random(n_uniform)
             draws[fit, number] = Draws(rng).numbers
     judged = judged_by_core(n_components, _patience(n_components))
-    return Search(0.0, FEW - 1, uniform, draws, _steps(FIRST), close, judged, _patience_of_swaps(n_components))
+    affordable = work_of(family, n_features), CLOSING, MORE_STEPS
+    return Search(
+        0.0, FEW - 1, uniform, draws, _steps(FIRST), close, judged, _patience_of_swaps(n_components), affordable
+    )
 
 
-def judged_by_core(n_components: int, patience: int, most_moves: int | None = None) -> Judged:
+def judged_by_core(
+    n_components: int, patience: int, most_moves: int | None = None, most_work: float = math.inf
+) -> Judged:
     """When the core accepts moves: in all at most `most_moves`, or `MOST_MOVES` for each component."""
     steps = _steps(JUDGING), _steps(LONGER), _steps(SETTLING), _steps(SETTLING_LONGER)
     most = MOST_MOVES * n_components if most_moves is None else most_moves
-    gains, limits = (GAIN, LOOK_AHEAD, AT_GLANCE, LITTLE), (most, patience, _less(patience), FIRST_MOVES)
+    gains, limits = (GAIN, LOOK_AHEAD, AT_GLANCE, LITTLE, most_work), (most, patience, _less(patience), FIRST_MOVES)
     return Judged(*steps, gains, limits, (FEW_ROWS, SOME_ROWS, FLAT))
 
 
@@ -337,11 +370,12 @@ class _Climb:
             return False
         algebra, ridge, n_threads = known
         arrays = _arrays(model)
-        n_moves, reached, n_unsound, place, is_hopeless, has_refused, best_split = target.climb(
+        judged = judged_by_core(model.n_components, patience, self._left, self._em.left)
+        n_moves, reached, work, n_unsound, place, is_hopeless, has_refused, best_split = target.climb(
             rows.rows, rows.weight, algebra, *arrays, ridge, LIMITS, self._state.trace.last, self._within.reshape(-1),
-            judged_by_core(model.n_components, patience, self._left), swaps, self._draws.numbers, self._draws.place,
-            self._is_unwanted, n_threads,
+            judged, swaps, self._draws.numbers, self._draws.place, self._is_unwanted, n_threads,
         )  # fmt: skip
+        self._em.left -= work
         if n_moves > 0:
             self._state = State(_of_arrays(model, *arrays), Trace((reached,), (reached,)))
             vars(self).pop("_view", None)

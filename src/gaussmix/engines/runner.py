@@ -180,7 +180,7 @@ class Judged(NamedTuple):
     longer: Steps
     settling: Steps
     settling_longer: Steps
-    gains: tuple[float, float, float, float]
+    gains: tuple[float, float, float, float, float]
     limits: tuple[int, int, int, int]
     unsound: tuple[float, float, float]
 
@@ -195,8 +195,10 @@ class Search(NamedTuple):
     uniform : (n_starts, n_searched − 1, 1 + (n_components − 1) n_candidates), for the further starts of each search.
     draws : (n_starts, n_searched, n_draws), for the moves from each of its starts.
     first, close : EM before the moves and after them.
-    judged : when moves are accepted.
+    judged : when moves are accepted; `affordable` takes the place of its most work.
     patience_of_swaps : for structures with one covariance.
+    affordable : steps of EM on all rows, for each one that EM makes from the start and so many more: of the search, and
+        after it.
     """
 
     least_weight: float
@@ -207,6 +209,7 @@ class Search(NamedTuple):
     close: Steps
     judged: Judged
     patience_of_swaps: int
+    affordable: tuple[float, float, int]
 
 
 class Race(NamedTuple):

@@ -20,7 +20,7 @@ from gaussmix.em.loop import run_em
 from gaussmix.em.many import FEW
 from gaussmix.em.objective import Objective
 from gaussmix.em.remedies import Remedy, run_with
-from gaussmix.em.split_and_merge import split_and_merge
+from gaussmix.em.split_and_merge import USUAL_STEPS, split_and_merge
 from gaussmix.em.standing import Standing, is_cheap
 from gaussmix.em.stopping import Stopping
 from gaussmix.em.trace import Frozen, State, Trace, final
@@ -287,7 +287,7 @@ def _found(problem: Problem, plan: Plan, start: Start, number: int) -> Model:
 
 
 def _moved(
-    problem: Problem, plan: Plan, model: Model, partition: Partition, objective: Objective, n_steps: int = 0
+    problem: Problem, plan: Plan, model: Model, partition: Partition, objective: Objective, n_steps: int = USUAL_STEPS
 ) -> Model:
     """The model after the moves of a search, if the start asks for one; EM made `n_steps` before `model`."""
     if partition.searched is None:
@@ -379,9 +379,9 @@ def _settled_on_the_sample(problem: Problem, plan: Plan, drawn: Drawn, objective
     end = _end(problem, plan, sample, start, objective, plan.stopping)
     if partition.searched is None:
         return None if end is None else end.model
-    begun, n_steps = (start, 0) if end is None else (end.model, end.trace.n_steps)
+    begun, n_steps = (start, USUAL_STEPS) if end is None else (end.model, end.trace.n_steps)
     found = _moved(problem, plan, begun, partition, objective, n_steps)
-    searched = _end(problem, plan, sample, found, objective, close_after_search(plan.stopping))
+    searched = _end(problem, plan, sample, found, objective, close_after_search(plan.stopping, n_steps))
     if searched is None:
         return None if end is None else end.model
     return better(end, searched).model

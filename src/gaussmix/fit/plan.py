@@ -17,7 +17,7 @@ from gaussmix.em.initial import InitialMoments
 from gaussmix.em.maximise import LOST_SHARE, MAX_LOSS, MEAN_ROUNDING
 from gaussmix.em.moves import silent
 from gaussmix.em.ridge import SHARE, TRIMMED
-from gaussmix.em.split_and_merge import search_by_core
+from gaussmix.em.split_and_merge import CLOSING, MORE_STEPS, search_by_core
 from gaussmix.em.stopping import Stopping
 from gaussmix.engines.runner import Control, Recipe, Seeds
 from gaussmix.families.base import Family
@@ -179,9 +179,10 @@ class Plan:
         return starts if is_drawn else starts[:1]
 
 
-def close_after_search(stopping: Stopping) -> Stopping:
-    """When EM ends after the moves of a search."""
-    return replace(stopping, tolerance=min(stopping.tolerance, CLOSE), max_steps=MOST_STEPS)
+def close_after_search(stopping: Stopping, n_steps: float = math.inf) -> Stopping:
+    """When EM ends after the moves of a search; EM made `n_steps` before it."""
+    most = min(MOST_STEPS, CLOSING * (n_steps + MORE_STEPS))
+    return replace(stopping, tolerance=min(stopping.tolerance, CLOSE), max_steps=int(most))
 
 
 def search_pays(problem: Problem, stopping: Stopping) -> bool:
@@ -246,7 +247,9 @@ def recipe_of(
     search = None
     if may_search:
         close = close_after_search(stopping)
-        search = search_by_core(family, n_components, uniform.shape[1], (close.tolerance, close.max_steps), rngs)
+        search = search_by_core(
+            family, n_components, n_features, uniform.shape[1], (close.tolerance, close.max_steps), rngs
+        )
         search = search._replace(
             least_weight=weight_for_search(n_features, stopping.max_steps) if init == AUTO else 0.0
         )

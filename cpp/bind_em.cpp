@@ -399,15 +399,15 @@ RecipeView view_recipe(std::size_t d, const Letters& letters, Index n_components
     return recipe;
 }
 
-// The least weight and the most rows of a group; uniform numbers and draws; EM before and after; how moves are judged, and
-// the patience of swaps.
+// The least weight and the most rows of a group; uniform numbers and draws; EM before and after; how moves are judged; the
+// patience of swaps; and limits on the work.
 using Searched = std::tuple<double, Index, Contiguous<double, 3>, Contiguous<double, 3>, Stop, Stop, Judged, Index,
                             std::tuple<double, double, Index>>;
 
 std::optional<SearchView> view_search(const std::optional<Searched>& searched, const RecipeView& recipe) {
     if (!searched) return std::nullopt;
-    const auto& [least_weight, most_rows, uniform, draws, first, close, judged, patience, affordable] = *searched;
-    const auto [work, closing, more_steps] = affordable;
+    const auto& [least_weight, most_rows, uniform, draws, first, close, judged, patience, work] = *searched;
+    const auto [of_search, closing, more_steps] = work;
     const auto n_starts = static_cast<std::size_t>(recipe.n_starts);
     require(recipe.uniform != nullptr && recipe.max_steps > 0, "a search must have seeds and steps");
     require(uniform.shape(0) == n_starts && draws.shape(0) == n_starts && draws.shape(1) == uniform.shape(1) + 1,

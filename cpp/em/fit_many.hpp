@@ -28,10 +28,10 @@ struct SearchView {       // from each start, as fit/fit.py and em/split_and_mer
     const double* uniform;  // (starts of the fit, n_starts - 1, ...), for `spread_centres`
     const double* draws;    // (starts of the fit, n_starts, n_draws), for `climb`
     Index n_draws;
-    Steps first, close;   // EM before each climb, and after the last one
-    Judgement judgement;  // of the first climb but for `most_work`
+    Steps first, close;  // EM before each climb, and after the last one
+    Judgement judgement;
     Index patience_of_swaps;
-    // Steps of EM on all rows for each one that EM makes from the start, and so many more: of a search, and after it.
+    // Of a search and of EM after it, in steps of EM on all rows, for each step from the start and for some others.
     double work, closing;
     Index more_steps;
 };

@@ -55,13 +55,13 @@ FEW_ROWS, SOME_ROWS = 2, 10  # distinct rows for each number in a mean and its v
 FLAT = 5e-6  # relative to the mean covariance of the components at the start
 MISFIT = 4  # times what a split gains by chance: where the best one gains more by its bound, the model does not fit
 CLIMBS, SLOW = 5, 20  # starts of a search where EM is slow, and the steps of EM that show it
-# Steps of EM on all rows that a search may take the time of, for each step that EM makes from k-means and `MORE_STEPS`:
-# over the number of features and 2 where components have matrices of their own or only variances, and for one shared
-# matrix. So a fit takes no longer than one of scikit-learn: a step there takes two or three times as many of ours.
+# The work of a search, in steps of EM on all rows, for each step that EM made from k-means and for `MORE_STEPS` others.
+# With more, fits would take longer than scikit-learn's, whose steps take several times as long as ours. For matrices and
+# for variances it is divided by the number of features and 2; for one shared covariance it is not.
 WORK, WORK_OF_VARIANCES, WORK_OF_SHARED, MORE_STEPS = 55, 20, 9, 3
-WORK_OF_CROSSING = 2  # times that: of crossings
-CLOSING = 8  # most steps of EM after a search, in the same unit
-USUAL_STEPS = 8  # of EM from k-means, where it has made none
+WORK_OF_CROSSING = 2  # times as much may be left when crossings begin
+CLOSING = 8  # most steps of EM after a search, for each of the same steps
+USUAL_STEPS = 8  # of EM from k-means, where that is not known
 LIMITS = LOST_SHARE, MEAN_ROUNDING, MAX_LOSS, FARTHEST_MEAN  # of M-steps
 
 
@@ -88,7 +88,7 @@ def split_and_merge(
     There the search begins from `CLIMBS` starts and crosses the ends, if that takes no longer than fits do: if EM made
     `SLOW` steps before `model` (`n_steps`), and all these climbs read no more rows than the sample has.
 
-    The search ends once its EM has visited as many pairs of a row and a component as `work_of` affords.
+    The search ends once its EM has visited as many pairs of a row and a component as `work_of` allows.
     `is_unwanted` is asked before each move whether to stop, and `tell` is told of each climb. Gives the model after the
     last move that helped, after EM; `model` itself if EM from each start freezes a component.
     """
@@ -171,7 +171,7 @@ def _crossing(
 
 
 def work_of(family: Family, n_features: int) -> float:
-    """Steps of EM on all rows that a search may take the time of, for each step that EM makes from its start."""
+    """The work of a search, in steps of EM on all rows, for each step that EM made from its start."""
     if family.is_shared:
         return WORK_OF_SHARED
     return (WORK if family.kind.second is Second.FULL else WORK_OF_VARIANCES) / (n_features + 2)
@@ -197,10 +197,8 @@ def search_by_core(
                 uniform[fit, number - 1] = rng.random(n_uniform)
             draws[fit, number] = Draws(rng).numbers
     judged = judged_by_core(n_components, _patience(n_components))
-    affordable = work_of(family, n_features), CLOSING, MORE_STEPS
-    return Search(
-        0.0, FEW - 1, uniform, draws, _steps(FIRST), close, judged, _patience_of_swaps(n_components), affordable
-    )
+    work, patience = (work_of(family, n_features), CLOSING, MORE_STEPS), _patience_of_swaps(n_components)
+    return Search(0.0, FEW - 1, uniform, draws, _steps(FIRST), close, judged, patience, work)
 
 
 def judged_by_core(

@@ -197,8 +197,8 @@ class Search(NamedTuple):
     first, close : EM before the moves and after them.
     judged : when moves are accepted; `affordable` takes the place of its most work.
     patience_of_swaps : for structures with one covariance.
-    affordable : steps of EM on all rows, for each one that EM makes from the start and so many more: of the search, and
-        after it.
+    work : of the search, in steps of EM on all rows, for each step from the start and for some others; the same limit
+        for EM after it; and how many others.
     """
 
     least_weight: float
@@ -209,7 +209,7 @@ class Search(NamedTuple):
     close: Steps
     judged: Judged
     patience_of_swaps: int
-    affordable: tuple[float, float, int]
+    work: tuple[float, float, int]
 
 
 class Race(NamedTuple):

@@ -414,18 +414,10 @@ std::optional<SearchView> view_search(const std::optional<Searched>& searched, c
             "uniform must have a start less than draws, and both must have the starts of the fit");
     require(draws.shape(2) > 0, "draws must have numbers");
     if (uniform.shape(1) > 0) check_spread(recipe.n_components, recipe.n_candidates, uniform.shape(2));
-    return SearchView{least_weight,
-                      most_rows,
-                      static_cast<Index>(draws.shape(1)),
-                      uniform.data(),
-                      draws.data(),
-                      static_cast<Index>(draws.shape(2)),
-                      to_steps(first),
-                      to_steps(close),
-                      to_judgement(judged),
-                      patience,
-                      work,
-                      closing,
+    return SearchView{least_weight,    most_rows,       static_cast<Index>(draws.shape(1)),
+                      uniform.data(),  draws.data(),    static_cast<Index>(draws.shape(2)),
+                      to_steps(first), to_steps(close), to_judgement(judged),
+                      patience,        of_search,       closing,
                       more_steps};
 }
 

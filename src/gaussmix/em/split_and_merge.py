@@ -56,8 +56,8 @@ FLAT = 5e-6  # relative to the mean covariance of the components at the start
 MISFIT = 4  # times what a split gains by chance: where the best one gains more by its bound, the model does not fit
 CLIMBS, SLOW = 5, 20  # starts of a search where EM is slow, and the steps of EM that show it
 # The work of a search, in steps of EM on all rows, for each step that EM made from k-means and for `MORE_STEPS` others.
-# With more, fits would take longer than scikit-learn's, whose steps take several times as long as ours. For matrices and
-# for variances it is divided by the number of features and 2; for one shared covariance it is not.
+# With more, fits would take longer than scikit-learn's, whose steps take several times as long as ours. For matrices
+# and for variances it is divided by the number of features and 2; for one shared covariance it is not.
 WORK, WORK_OF_VARIANCES, WORK_OF_SHARED, MORE_STEPS = 55, 20, 9, 3
 WORK_OF_CROSSING = 2  # times as much may be left when crossings begin
 CLOSING = 8  # most steps of EM after a search, for each of the same steps

@@ -21,8 +21,7 @@ double number_at(const RowsView& rows, Index row, Index column) {
 
 constexpr std::size_t kFew = 32;
 constexpr int kDigits = 3, kDigitBits = 11;
-// Up to one value in so many, a heap of those at an end is faster than parting all.
-constexpr Index kFewEnds = 16;
+constexpr Index kApart = 16;  // one value in so many tells about where the ends are
 
 struct Keyed {
     std::uint64_t key;  // rises with the number that it is made of
@@ -141,43 +140,52 @@ std::array<double, n_columns> variances(const std::array<const double*, n_column
 
 double variance(const Numbers& values, const Shares& shares) { return variances<1>({values.data()}, 1, shares)[0]; }
 
-// The value that `place` others come before.
-template <class Iterator, class Before>
-double value_at(Iterator first, Iterator last, Index place, Before before) {
-    if (kFewEnds * place > last - first) {
-        Numbers parted(first, last);
-        std::nth_element(parted.begin(), parted.begin() + place, parted.end(), before);
-        return parted[place];
+// The value that `place` others come before. A few values tell about where it is: only those before there are parted.
+template <class Before>
+double value_at(const Numbers& values, Index place, Before before, Numbers& near) {
+    const auto n_some = static_cast<Index>(values.size()) / kApart, bound_at = place * 5 / 4 / kApart + 4;
+    Index n_near = 0;
+    near.resize(values.size());
+    if (bound_at < n_some) {
+        Numbers some = room(n_some);
+        for (Index i = 0; i < n_some; ++i) some[i] = values[i * kApart];
+        std::nth_element(some.begin(), some.begin() + bound_at, some.end(), before);
+        for (const double value : values) {
+            near[n_near] = value;
+            n_near += !before(some[bound_at], value);
+        }
     }
-    Numbers ends = room(place + 1);
-    std::partial_sort_copy(first, last, ends.begin(), ends.end(), before);
-    return ends.back();
+    if (n_near <= place) {
+        near = values;
+        n_near = static_cast<Index>(values.size());
+    }
+    std::nth_element(near.begin(), near.begin() + place, near.begin() + n_near, before);
+    return near[place];
 }
 
-// Where every row counts once: nothing needs to be sorted, and what is left stays in its order.
-double variance_between(const Numbers& values, Index dropped) {
-    const double low = value_at(values.begin(), values.end(), dropped, std::less<>());
-    // Backwards: of the first column, which is sorted, the heap then holds the ends at once.
-    const double high = value_at(values.rbegin(), values.rend(), dropped, std::greater<>());
+// Where every row counts once: nothing needs to be sorted. `scratch` has no meaning before or after.
+double variance_between(const Numbers& values, Index dropped, Numbers& scratch) {
+    const double low = value_at(values, dropped, std::less<>(), scratch);
+    const double high = value_at(values, dropped, std::greater<>(), scratch);
     if (low == high) return 0;
-    Numbers kept = room(static_cast<Index>(values.size()) + 2);
-    kept[0] = low;
-    kept[1] = high;
-    Index n_kept = 2, n_low = -dropped, n_high = -dropped;
+    Index n_low = -dropped, n_high = -dropped;
     for (const double value : values) {
-        const bool is_low = value <= low, is_high = value >= high;
-        n_low += is_low;
-        n_high += is_high;
-        kept[n_kept] = value;
-        n_kept += !(is_low | is_high);
+        n_low += value <= low;
+        n_high += value >= high;
     }
-    const auto n_rows = static_cast<Index>(values.size()) - 2 * dropped;
-    Shares shares(n_rows);
-    shares.each.resize(static_cast<std::size_t>(n_kept), shares.each[0]);
-    shares.each[0] = static_cast<double>(n_low) / static_cast<double>(n_rows);
-    shares.each[1] = static_cast<double>(n_high) / static_cast<double>(n_rows);
-    shares.most = n_low < n_high ? 1 : 0;
-    return variance(kept, shares);
+    const auto n_rows = static_cast<double>(static_cast<Index>(values.size()) - 2 * dropped);
+    const double nearby = n_low < n_high ? high : low;
+    const double share = 1 / n_rows, share_low = static_cast<double>(n_low) / n_rows,
+                 share_high = static_cast<double>(n_high) / n_rows;
+    double mean = share_low * (low - nearby) + share_high * (high - nearby);
+    for (const double value : values) mean += low < value && value < high ? share * (value - nearby) : 0.0;
+    const auto spread = [&](double part, double value) {
+        const double deviation = value - nearby - mean;
+        return part * deviation * deviation;
+    };
+    double variance = spread(share_low, low) + spread(share_high, high);
+    for (const double value : values) variance += low < value && value < high ? spread(share, value) : 0.0;
+    return variance;
 }
 
 // A value at an end may lose a part of its weight.
@@ -254,10 +262,10 @@ void trimmed_variances(const double* rows, const double* weight, Index n_rows, I
         }
         return;
     }
-    Numbers values = room(n_rows);
+    Numbers values = room(n_rows), scratch;
     for (Index column = 0; column < n_features && !listener.ask(listener.self); ++column) {
         for (Index row = 0; row < n_rows; ++row) values[row] = rows[row * n_features + column];
-        out[column] = counts_once ? variance_between(values, static_cast<Index>(dropped))
+        out[column] = counts_once ? variance_between(values, static_cast<Index>(dropped), scratch)
                                   : trimmed_variance(values, weight, dropped);
     }
 }

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 SECONDS = 0.05  # the core makes no further step after this long, so that callers can report and stop
 FOREVER = 1e9  # seconds
 MOST_STEPS = 2**31  # in one call: the core counts in 64 bits, Python without a limit
-ORDERED_PASS = 4 * LONG_PASS  # multiply-adds
+ORDERED_PASS = 16 * LONG_PASS  # multiply-adds
 MOST_NUMBERS = 2**18  # in the covariances: M-steps with more take long enough for Python, and much memory
 
 

@@ -43,6 +43,7 @@ from gaussmix.testing.closeness import assert_same_bits
 from gaussmix.waist.block import Block
 from gaussmix.waist.leaves import LEAF_ROWS, Tree
 from gaussmix.waist.moments import Partial
+from gaussmix.waist.need import Rule
 
 dask = pytest.importorskip("dask")
 distributed = pytest.importorskip("distributed")

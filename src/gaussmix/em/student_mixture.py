@@ -13,6 +13,7 @@ from gaussmix.numerics.arrays import Array
 from gaussmix.numerics.elementary import log, log_sum
 from gaussmix.numerics.gamma import log_gamma
 from gaussmix.numerics.pieces import pieces
+from gaussmix.numerics.rows import patterns
 from gaussmix.waist.block import Block
 from gaussmix.waist.parameters import Parameters
 
@@ -42,13 +43,10 @@ class StudentMixture:
 
     def log_density(self, block: Block, engine: Engine[Any]) -> Array:
         """log p(x) of each row, nats, (n_rows,); of the cells that are not missing."""
-        missing = np.isnan(block.rows) if block.has_holes else None
-        if missing is None:
+        if not block.has_holes:
             return self._of_complete(np.asarray(block.rows, dtype=np.float64), engine)
         found = np.zeros(block.n_rows)
-        patterns, which = np.unique(missing, axis=0, return_inverse=True)
-        for number, pattern in enumerate(patterns):
-            seen, places = np.flatnonzero(~pattern), np.flatnonzero(which.ravel() == number)
+        for places, seen in patterns(np.isnan(block.rows)):
             if seen.size:
                 rows = block.rows[places][:, seen].astype(np.float64)
                 marginal = replace(self, means=self.means[:, seen], covariances=self.covariances.marginal(seen))

@@ -10,6 +10,7 @@ import numpy as np
 
 from gaussmix.numerics.arrays import Array, Places
 from gaussmix.numerics.contract import contract
+from gaussmix.numerics.rows import patterns
 from gaussmix.waist.block import Block
 from gaussmix.waist.parameters import LOG_2PI, Parameters
 from gaussmix.waist.whitening.base import FactorShape, Whitening
@@ -65,14 +66,8 @@ class Dense(Gaussians):
     def parts(self, block: Block) -> Iterator[tuple[Places, Block]]:
         """Rows that lack the same features, few at a time."""
         missing, n_features = np.isnan(block.rows), block.rows.shape[1]
-        if missing.any():
-            packed, pattern = np.unique(np.packbits(missing, axis=1), axis=0, return_inverse=True)
-            ends = np.cumsum(np.bincount(pattern.ravel(), minlength=len(packed)))[:-1]
-            groups = np.split(np.argsort(pattern.ravel(), kind="stable"), ends)
-        else:
-            groups = [np.arange(block.n_rows)]
         most = max(1, NUMBERS // (len(self.means) * n_features * (1 if block.error is None else n_features)))
-        for group in groups:
+        for group, _ in patterns(missing):
             for first in range(0, len(group), most):
                 places = group[first : first + most]
                 yield places, block.taken(places, block.first_row)

@@ -21,10 +21,11 @@ from gaussmix.estimators.gaussian_mixture import estimator_of
 from gaussmix.estimators.predictor import Counts, MixturePredictor, Structures
 from gaussmix.formats.values import Reader, of_type
 from gaussmix.mixture.explaining import Explanation
-from gaussmix.mixture.holes import patterns, tail_probability
+from gaussmix.mixture.holes import tail_probability
 from gaussmix.mixture.levels import MASS
 from gaussmix.mixture.mixture import Mixture
 from gaussmix.numerics.arrays import Array, Places
+from gaussmix.numerics.rows import patterns
 from gaussmix.report.summary import Summary
 from gaussmix.sources.base import Source
 from gaussmix.sources.quantile import lowest_inside
@@ -259,8 +260,9 @@ class _Excess:
 
     def __call__(self, block: Block) -> Array:
         found, levels = self.log_density(block), np.full(block.n_rows, self.offset)
-        for places, seen in patterns(np.isnan(block.rows)):  # rows without any value are equally probable
-            levels[places] = self._level(seen) if seen.size else found[places]
+        for places, seen in patterns(np.isnan(block.rows)):
+            if seen.size < block.rows.shape[1]:  # rows without any value are equally probable
+                levels[places] = self._level(seen) if seen.size else found[places]
         excess: Array = found - levels
         return excess
 

@@ -15,6 +15,7 @@ from gaussmix.mixture.levels import log_tail
 from gaussmix.model import Model
 from gaussmix.numerics.arrays import Array, Places
 from gaussmix.numerics.frames import Frame, made_frame
+from gaussmix.numerics.rows import patterns
 from gaussmix.waist.parameters import LOG_2PI
 
 _MOST_ROWS, _MOST_FEATURES = 10, 5  # of the text
@@ -169,9 +170,7 @@ def explained(
     deviations = np.broadcast_to(np.sqrt(model.covariances.variances()), (n_rows, K, d))
     if error is not None:
         deviations = np.sqrt(deviations**2 + (error if error.ndim == 2 else np.einsum("nii->ni", error))[:, None])
-    patterns, pattern_of = np.unique(np.isnan(rows), axis=0, return_inverse=True)
-    for number, is_missing in enumerate(patterns):
-        chosen, seen = np.flatnonzero(pattern_of.ravel() == number), np.flatnonzero(~is_missing)
+    for chosen, seen in patterns(np.isnan(rows)):
         some = None if error is None else error[chosen]
         heights[chosen], parts[chosen] = _of_pattern(model, rows[chosen], seen, some)
     noise_weight = 0.0 if model.noise is None else model.noise.weight

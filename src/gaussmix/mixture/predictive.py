@@ -15,13 +15,13 @@ from gaussmix.covariances import Covariances
 from gaussmix.errors import counted
 from gaussmix.families.base import Family
 from gaussmix.mixture.features import names_at
-from gaussmix.mixture.holes import patterns
 from gaussmix.mixture.line.bracketing import increasing_roots
 from gaussmix.mixture.mixture import Mixture
 from gaussmix.mixture.parts.conditioning import Conditional
 from gaussmix.mixture.parts.expectations import MOST_NUMBERS
 from gaussmix.numerics.arrays import Array, Places, Rows
 from gaussmix.numerics.elementary import log
+from gaussmix.numerics.rows import patterns
 from gaussmix.numerics.threads import cached_property
 from gaussmix.waist.block import Block
 from gaussmix.waist.parameters import LOG_2PI
@@ -172,11 +172,9 @@ class Regression:
         """
         rows = self._predictors(block)
         missing = np.isnan(rows)
-        complete = ~missing.any(axis=1)
-        if complete.all():
+        if not missing.any():
             return method(self, rows)
-        groups = [*patterns(missing), (np.flatnonzero(complete), np.arange(rows.shape[1]))]
-        parts = []
+        groups, parts = [*patterns(missing)], []
         for places, seen in groups:
             marginal = self.mixture.marginal([*self._known[seen], *self.targets])
             targets = np.arange(len(seen), marginal.n_features)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from math import frexp
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gaussmix.numerics.arrays import Array, Rows
+from gaussmix.numerics.arrays import Array, Places, Rows
 from gaussmix.numerics.pieces import PIECE, pieces
 
 AnyArray = TypeVar("AnyArray", bound=NDArray[Any])
@@ -19,6 +20,19 @@ LARGEST_WEIGHT = 1e150  # of all rows together
 SMALLEST_SPREAD = 1e-152  # a thousandth of its square still has all its digits
 MERGED_SHARE = 1e-8  # of a column's range: rounding integers by less leaves log densities good to about 1e-7
 MERGED_FROM = 2.0**53  # integers of this size may merge in a double
+
+
+def patterns(missing: NDArray[np.bool_]) -> Iterator[tuple[Places, Places]]:
+    """The places of rows that lack the same features, with the features that they have; complete rows come first."""
+    is_complete = ~missing.any(axis=1)
+    if is_complete.any():
+        yield np.flatnonzero(is_complete), np.arange(missing.shape[1])
+    others = np.flatnonzero(~is_complete)
+    packed, pattern = np.unique(np.packbits(missing[others], axis=1), axis=0, return_inverse=True)
+    order = others[np.argsort(pattern.ravel(), kind="stable")]
+    for places in np.split(order, np.cumsum(np.bincount(pattern.ravel(), minlength=len(packed)))[:-1]):
+        if places.size:
+            yield places, np.flatnonzero(~missing[places[0]])
 
 
 def in_whole_steps(array: AnyArray) -> AnyArray:

@@ -239,5 +239,4 @@ def _evenly(places: Places, most: int) -> Places:
     """At most so many of the places, at equal distances."""
     if len(places) <= most:
         return places
-    chosen: Places = places[(2 * np.arange(most) + 1) * len(places) // (2 * most)]
-    return chosen
+    return places[(2 * np.arange(most) + 1) * len(places) // (2 * most)]

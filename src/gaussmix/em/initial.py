@@ -120,9 +120,14 @@ def split(model: Model, n_components: int) -> Model:
         total = (weights[:, None] * (variances + (means - centre) ** 2)).sum(axis=0)
         widest = int((variances[k] / total).argmax())
         step = APART * model.covariances.take([k]).dense()[0, widest] / np.sqrt(variances[k, widest])
-        model = model.take([*range(model.n_components), k])
-        weights, means = np.array(model.weights), np.array(model.means)
-        weights[[k, -1]] *= 0.5
-        means[[k, -1]] += [step, -step]
-        model = Model(weights, means, model.covariances, model.family)
+        model = in_halves(model, k, step)
     return model.beside(noise)
+
+
+def in_halves(model: Model, component: int, step: Array) -> Model:
+    """Two components of half the weight in place of one, a step (n_features,) to either side; the other one is last."""
+    larger = model.take([*range(model.n_components), component])
+    weights, means = np.array(larger.weights), np.array(larger.means)
+    weights[[component, -1]] *= 0.5
+    means[[component, -1]] += [step, -step]
+    return Model(weights, means, larger.covariances, larger.family)

@@ -145,8 +145,7 @@ class View:
         """Share of each component's rows that each other component takes, (n_components, n_components)."""
         mass = np.maximum(contract("kn,n->k", self.shares, self.row_share), np.finfo(np.float64).tiny)
         own = np.where(self.shares > LEAST_SHARE, self.shares, 0.0)
-        overlap: Array = contract("kn,jn->kj", own * self.row_share, own) / mass[:, None]
-        return overlap
+        return contract("kn,jn->kj", own * self.row_share, own) / mass[:, None]
 
     def part(self, components: Places) -> tuple[Part, Array]:
         """Restrict the model to some components and their rows; also gives responsibilities (n_rows, n_components)."""
@@ -387,8 +386,7 @@ def _merged(view: View, most: int) -> Array:
             shares[other] += shares[k]
     left = np.delete(shares, freed, axis=0)
     total = left.sum(axis=0)
-    found: Array = np.where(total > LEAST_SHARE, left / np.maximum(total, LEAST_SHARE), 1 / len(left))
-    return found
+    return np.where(total > LEAST_SHARE, left / np.maximum(total, LEAST_SHARE), 1 / len(left))
 
 
 def _removals(view: View) -> list[Removal]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, NamedTuple
@@ -217,7 +217,8 @@ def _on_weights(problem: Problem, model: Model, how: Resampling, weights: Array)
         reweighted = reweighted if log_prior is None else reweighted.with_log_prior(*log_prior)
         return trimmed(reweighted, problem.data.trim)
 
-    return _run(problem, [model] * len(weights), how, source_of, groups)
+    stopping = Stopping(how.tolerance, MOST_STEPS)
+    return run_each(problem.engine, [model] * len(weights), problem.objective, stopping, source_of, groups)
 
 
 def _on_drawn_rows(problem: Problem, model: Model, how: Resampling, rng: np.random.Generator) -> Made:
@@ -229,27 +230,33 @@ def _on_drawn_rows(problem: Problem, model: Model, how: Resampling, rng: np.rand
         raise ValueError("kind='parametric' needs complete rows without errors. Use kind='weighted'.")
     if model.noise is not None and model.noise.box is None:
         raise ValueError("kind='parametric' needs noise in a box to draw from. Use kind='weighted'.")
+    for tables in drawn_tables(model, n_rows, how.n, rng, problem.engine):
+        each = np.arange(len(tables))
+        models, stopping = [model] * len(tables), Stopping(how.tolerance, MOST_STEPS)
+        yield ends_on_tables(problem, models, tables, each, stopping), np.ones(len(tables))
+
+
+def drawn_tables(
+    model: Model, n_rows: int, n: int, rng: np.random.Generator, engine: Engine[Any]
+) -> Iterator[list[Array]]:
+    """Tables of rows drawn from a mixture, some of the `n` at a time."""
     at_once = max(1, MOST_NUMBERS // (n_rows * model.n_features))
-    for first in range(0, how.n, at_once):
-        models = [model] * min(at_once, how.n - first)
-        tables = [sample(model, n_rows, rng, None, problem.engine)[0] for _ in models]
-        yield refit_tables(problem, models, how, tables), np.ones(len(models))
+    for first in range(0, n, at_once):
+        yield [sample(model, n_rows, rng, None, engine)[0] for _ in range(min(at_once, n - first))]
 
 
-def refit_tables(problem: Problem, models: list[Model], how: Resampling, tables: Sequence[Rows]) -> list[State]:
-    """The ends of EM on tables of the same number of rows, each from a model."""
-    n_rows, n = len(tables[0]), len(tables)
-    groups = None
-    if n_rows <= LEAF_ROWS and not problem.data.trim:
-        size = np.full(n, n_rows)
-        groups = Groups(np.concatenate(tables), None, np.arange(n) * n_rows, size, size.astype(float), np.ones(n))
-    return _run(problem, models, how, lambda place: trimmed(ArraySource(tables[place]), problem.data.trim), groups)
-
-
-def _run(
-    problem: Problem, models: list[Model], how: Resampling, source_of: Callable[[int], Source], groups: Groups | None
+def ends_on_tables(
+    problem: Problem, models: list[Model], tables: Sequence[Rows], places: Places, stopping: Stopping
 ) -> list[State]:
-    stopping = Stopping(how.tolerance, MOST_STEPS)
+    """The ends of EM from models, each on the table of its place; all tables have as many rows."""
+    n_rows, n, groups, trim = len(tables[0]), len(models), None, problem.data.trim
+    if n_rows <= LEAF_ROWS and not trim:
+        size, rows = np.full(n, n_rows), tables[0] if len(tables) == 1 else np.concatenate(tables)
+        groups = Groups(rows, None, places * n_rows, size, size.astype(float), np.ones(n))
+
+    def source_of(place: int) -> Source:
+        return trimmed(ArraySource(tables[places[place]]), trim)
+
     return run_each(problem.engine, models, problem.objective, stopping, source_of, groups)
 
 

@@ -7,19 +7,16 @@ from typing import NamedTuple
 
 import numpy as np
 
-from gaussmix.em.many import run_each
+from gaussmix.em.initial import in_halves
 from gaussmix.em.natural import Stacked
 from gaussmix.em.stopping import Stopping
 from gaussmix.em.trace import State
-from gaussmix.engines.runner import Groups
-from gaussmix.fit.bootstrap import MOST_NUMBERS, MOST_STEPS
+from gaussmix.fit.bootstrap import MOST_STEPS, drawn_tables, ends_on_tables
 from gaussmix.fit.inference import AT_RIDGE, Climb
 from gaussmix.fit.problem import Problem
-from gaussmix.mixture.sampling import sample
 from gaussmix.model import Model
-from gaussmix.numerics.arrays import Array, Places, Rows
+from gaussmix.numerics.arrays import Array, Rows
 from gaussmix.numerics.axes import principal_axes
-from gaussmix.sources.array import ArraySource
 
 MOST_AXES = 3  # along which a component is split
 APART = 1.0  # standard deviations from a component to the means of its halves
@@ -68,13 +65,11 @@ def likelihood_ratio(
     stopping, whole = Stopping(tolerance, MOST_STEPS), problem.source.whole
     assert whole is not None, "checked by the caller"
     n_rows, drawn = whole.n_rows, list[Array]()
-    model = _ends(problem, [model], [whole.rows], np.zeros(1, int), stopping)[0].model
+    model = ends_on_tables(problem, [model], [whole.rows], np.zeros(1, int), stopping)[0].model
     if Climb(problem, n_rows).stuck(model):
         raise _nothing_to_compare(problem, [model], names)
     statistic = float(_statistics(problem, model, [whole.rows], stopping, names)[0])
-    at_once = max(1, MOST_NUMBERS // (n_rows * model.n_features))
-    for first in range(0, n, at_once):
-        tables = [sample(model, n_rows, rng, None, problem.engine)[0] for _ in range(min(at_once, n - first))]
+    for tables in drawn_tables(model, n_rows, n, rng, problem.engine):
         drawn.append(_statistics(problem, model, tables, stopping))
     return Ratio(statistic, np.concatenate(drawn))
 
@@ -88,32 +83,20 @@ def _statistics(
     raises ValueError where each larger mixture has a component of equal rows.
     """
     n_rows, each = len(tables[0]), np.arange(len(tables))
-    smaller = _ends(problem, [model] * len(tables), tables, each, stopping)
+    smaller = ends_on_tables(problem, [model] * len(tables), tables, each, stopping)
     starts = [_splits(end.model) for end in smaller]
     places = np.repeat(each, [len(some) for some in starts])
-    begun = _ends(problem, [start for some in starts for start in some], tables, places, FIRST)
+    begun = ends_on_tables(problem, [start for some in starts for start in some], tables, places, FIRST)
     order = np.lexsort((-_heights(problem, begun, n_rows), places))
     first = np.searchsorted(places, each)
     chosen = np.sort(np.concatenate([order[start : start + MOST_KEPT] for start in first]))
-    ends = _ends(problem, [begun[place].model for place in chosen], tables, places[chosen], stopping)
+    ends = ends_on_tables(problem, [begun[place].model for place in chosen], tables, places[chosen], stopping)
     larger = np.array([end.trace.last for end in smaller])
     heights = _heights(problem, ends, n_rows)
     if names is not None and are_repeats(problem, [end.model for end in ends], n_rows):
         raise _nothing_to_compare(problem, [end.model for end in ends], names)
     np.maximum.at(larger, places[chosen], heights)
     return np.asarray(2 * n_rows * (larger - [end.trace.last for end in smaller]))
-
-
-def _ends(
-    problem: Problem, models: list[Model], tables: Sequence[Rows], places: Places, stopping: Stopping
-) -> list[State]:
-    """The ends of EM from models, each on the table of its place."""
-    n_rows, n = len(tables[0]), len(models)
-    size = np.full(n, n_rows)
-    rows = tables[0] if len(tables) == 1 else np.concatenate(tables)
-    groups = Groups(rows, None, places * n_rows, size, size.astype(float), np.ones(n))
-    sources = [ArraySource(table) for table in tables]
-    return run_each(problem.engine, models, problem.objective, stopping, lambda i: sources[places[i]].fresh(), groups)
 
 
 def _heights(problem: Problem, ends: Sequence[State], n_rows: int) -> Array:
@@ -145,14 +128,9 @@ def _nothing_to_compare(problem: Problem, models: list[Model], names: Sequence[s
 
 def _splits(model: Model) -> list[Model]:
     """The mixtures in which a component is two, apart along one of its longest axes."""
-    found = []
     values, axes = principal_axes(model.covariances.dense())
-    for k in range(model.n_components):
-        for axis in range(min(model.n_features, MOST_AXES)):
-            step = APART * np.sqrt(values[k, axis]) * axes[k, :, axis]
-            larger = model.take([*range(model.n_components), k])
-            weights, means = np.array(larger.weights), np.array(larger.means)
-            weights[[k, -1]] *= 0.5
-            means[[k, -1]] += [step, -step]
-            found.append(Model(weights, means, larger.covariances, larger.family))
-    return found
+    return [
+        in_halves(model, k, APART * np.sqrt(values[k, axis]) * axes[k, :, axis])
+        for k in range(model.n_components)
+        for axis in range(min(model.n_features, MOST_AXES))
+    ]

@@ -17,7 +17,7 @@ import numpy as np
 from gaussmix.background import Background
 from gaussmix.em.accumulate import cost_of_step
 from gaussmix.em.fast_path import FastPath
-from gaussmix.em.maximise import LOST_SHARE, collapsed, updated
+from gaussmix.em.maximise import collapsed, updated
 from gaussmix.em.trace import State, Trace
 from gaussmix.errors import Outcome
 from gaussmix.families.base import Family
@@ -27,6 +27,7 @@ from gaussmix.numerics.contract import contract
 from gaussmix.numerics.elementary import exponential, log
 from gaussmix.waist.moments import Scatter
 from gaussmix.waist.need import Second
+from gaussmix.waist.parameters import LOST_SHARE
 
 FIRST, EVERY = 20, 10  # the first step after which a run is judged, and the number of steps between judgements
 LONG = 40  # a run that seems to need more steps than this is accelerated

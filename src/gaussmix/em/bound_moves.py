@@ -18,7 +18,6 @@ from gaussmix.em.approximation import Approximation
 from gaussmix.em.births import Births
 from gaussmix.em.fast_path import FastPath
 from gaussmix.em.loop import em_step
-from gaussmix.em.maximise import LOST_SHARE, MAX_LOSS, MEAN_ROUNDING
 from gaussmix.em.merges import deletions, merged, merges, survey
 from gaussmix.em.stopping import Stopping
 from gaussmix.em.variational import Variational
@@ -31,7 +30,7 @@ from gaussmix.sources.array import ArraySource
 from gaussmix.sources.base import Source
 from gaussmix.starts.sample import Distinct
 from gaussmix.waist.block import Block
-from gaussmix.waist.parameters import FARTHEST_MEAN
+from gaussmix.waist.parameters import LIMITS
 
 STEPS = 6  # of EM after births
 SETTLED = 1e-4  # nats per row: after a smaller gain no more steps follow a birth
@@ -282,10 +281,9 @@ def settled_column(
         return None
     ridge, belief = objective.as_belief(model.n_components)
     covariances = np.ascontiguousarray(model.covariances.array).ravel()
-    limits = LOST_SHARE, MEAN_ROUNDING, MAX_LOSS, FARTHEST_MEAN
     how = stopping.tolerance, min(stopping.max_steps, MOST_STEPS), stopping.seconds_left
     bound, weights, means, covariances = target.settle_column(
-        few.rows, few.weight, family.algebra, model.weights, model.means, covariances, ridge, limits, *how,
+        few.rows, few.weight, family.algebra, model.weights, model.means, covariances, ridge, LIMITS, *how,
         SETTLED, most_components, rng.random(N_CUTS), belief, 1,
     )  # fmt: skip
     if not np.isfinite(bound):

@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from gaussmix.background import Background
 from gaussmix.em.accumulate import look
-from gaussmix.em.maximise import LOST_SHARE, MAX_LOSS, MEAN_ROUNDING
 from gaussmix.em.objective import Objective
 from gaussmix.em.stopping import Stopping
 from gaussmix.engines.base import Engine
@@ -75,15 +74,14 @@ class FastPath:
         runner, algebra, (block, _) = self._task
         if not start.flags.c_contiguous:
             return self.begin(start.copy(), race)
-        recipe = Recipe(algebra, self.n_components, start, self._control(0), 0.0, 0.0, 0.0, race=race)
+        recipe = Recipe(algebra, self.n_components, start, self._control(0), race=race)
         fits = runner.fit_many(Groups.of_one(block, 1.0), recipe)
         course = None if fits is None else fits.course
         return None if course is None else model_of(course, self.family)
 
     def _control(self, max_steps: int, previous: float = float("-inf")) -> Control:
         ridge, belief = self._terms
-        limits = LOST_SHARE, MEAN_ROUNDING, MAX_LOSS
-        return Control(ridge, self.stopping.tolerance, max_steps, *limits, previous, belief)
+        return Control(ridge, self.stopping.tolerance, max_steps, previous, belief)
 
     @cached_property
     def _terms(self) -> tuple[Array | None, Belief | None]:

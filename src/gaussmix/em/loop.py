@@ -9,17 +9,18 @@ from typing import Any
 from gaussmix.em.acceleration import Acceleration, has_path, memory_of_engine
 from gaussmix.em.accumulate import StepTask, look
 from gaussmix.em.fast_path import FastPath
-from gaussmix.em.maximise import MAX_LOSS, MAX_LOSS_IN_SINGLE, loss, next_model
+from gaussmix.em.maximise import MAX_LOSS_IN_SINGLE, loss, next_model
 from gaussmix.em.objective import Objective
 from gaussmix.em.stopping import Stopping
-from gaussmix.em.trace import Frozen, State, Trace
+from gaussmix.em.trace import Frozen, State, Trace, final
 from gaussmix.engines.base import Engine
-from gaussmix.errors import Outcome
+from gaussmix.errors import Outcome, SingularCovariance
 from gaussmix.model import Model
 from gaussmix.numerics.arrays import Array
 from gaussmix.sources.base import Source
 from gaussmix.sources.waiting import TimeIsOver, cut_in_time
 from gaussmix.waist.moments import Moments
+from gaussmix.waist.parameters import MAX_LOSS
 
 # Log-likelihoods of steps in float32 vary by up to 1e-7 or so: below this tolerance every step is in double.
 TOLERANCE_IN_SINGLE = 1e-6
@@ -68,9 +69,8 @@ def run_em(
         last = trace.last if trace.n_steps else previous
         reached, log_likelihood, values, stuck = model, list[float](), list[float](), trace.frozen
         if not trace.frozen:
-            limits = stopping.most, None if faster is None else faster.limit(trace)
-            most = min((limit for limit in limits if limit is not None), default=None)
-            reached, log_likelihood, values = fast.run(model, trace.n_steps, last, most)
+            most = None if faster is None else faster.limit(trace)
+            reached, log_likelihood, values = fast.run(model, trace.n_steps, last, 1 if stopping.is_watched else most)
         if not log_likelihood:
             how = {"is_exact": is_exact or has_path(trace), "facts": facts}
             try:
@@ -96,6 +96,17 @@ def run_em(
         if state.outcome is not None and state.trace.memory:
             state = state._replace(trace=replace(state.trace, memory={}))
         yield state
+
+
+def sound_end(
+    source: Source, engine: Engine[Any], model: Model, objective: Objective, stopping: Stopping, **how: Any
+) -> State | None:
+    """The end of `run_em`; None if a component freezes or the likelihood is not finite."""
+    try:
+        end = final(run_em(source, engine, model, objective, stopping, **how))
+    except SingularCovariance:
+        return None
+    return None if end.trace.frozen or end.outcome is Outcome.NON_FINITE else end
 
 
 def em_step(

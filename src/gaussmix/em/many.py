@@ -9,7 +9,6 @@ import numpy as np
 
 from gaussmix.em.fast_path import model_of
 from gaussmix.em.loop import run_em
-from gaussmix.em.maximise import LOST_SHARE, MAX_LOSS, MEAN_ROUNDING
 from gaussmix.em.objective import Objective
 from gaussmix.em.stopping import Stopping
 from gaussmix.em.trace import State, Trace, final
@@ -73,11 +72,10 @@ def _by_core(
         return {}
     if belief is not None and not belief.is_of_point:
         return {}
-    limits = LOST_SHARE, MEAN_ROUNDING, MAX_LOSS
     arrays = ((model.all_weights, model.means, model.covariances.array) for model in models)
     begun = Begun(*map(np.array, zip(*arrays, strict=True)))
-    control = Control(ridge, stopping.tolerance, stopping.max_steps, *limits, belief=belief, log_volume=log_volume)
-    fits = engine.fit_many(groups, Recipe(algebra, n_components, begun, control, 0.0, 0.0, 0.0))
+    control = Control(ridge, stopping.tolerance, stopping.max_steps, belief=belief, log_volume=log_volume)
+    fits = engine.fit_many(groups, Recipe(algebra, n_components, begun, control))
     if fits is None:
         return {}
     ends, found = np.cumsum(np.maximum(fits.n_steps, 0)), {}

@@ -21,18 +21,13 @@ from gaussmix.numerics.arrays import Array
 from gaussmix.numerics.contract import contract
 from gaussmix.numerics.pieces import copied, pieces
 from gaussmix.waist.moments import Moments, Scatter
+from gaussmix.waist.parameters import LOST_SHARE, MEAN_ROUNDING
 
-# Below this share of the row weight a component has no rows left to learn from.
-LOST_SHARE = 2.0**-40
 # Initial weight of an empty component, as a fraction of 1/K.
 EMPTY_SHARE = 0.01
 # Share of the scatter of all rows that an empty component gets: far below the rounding of shared covariances.
 TRACE = 2.0**-60
-# A standard deviation below this fraction of the mean is rounding, not spread.
-MEAN_ROUNDING = 4 * float(np.finfo(np.float64).eps)
-# Moving second moments to the new means may multiply their relative error, ε, by this factor.
-MAX_LOSS = 1e3
-MAX_LOSS_IN_SINGLE = 30.0  # of sums in float32, whose relative error is 1e-4 at worst
+MAX_LOSS_IN_SINGLE = 30.0  # as `MAX_LOSS`, of sums in float32, whose relative error is 1e-4 at worst
 
 
 def maximise(moments: Moments, default_means: Array) -> tuple[Array, Array, Scatter]:

@@ -16,13 +16,13 @@ import numpy as np
 
 from gaussmix.em.halves import Halves, halved
 from gaussmix.em.initial import InitialMoments
-from gaussmix.em.loop import run_em
+from gaussmix.em.loop import sound_end
 from gaussmix.em.maximise import initial_models
 from gaussmix.em.objective import Objective
 from gaussmix.em.stopping import Stopping
-from gaussmix.em.trace import State, final
+from gaussmix.em.trace import State
 from gaussmix.engines.base import Engine
-from gaussmix.errors import Outcome, SingularCovariance
+from gaussmix.errors import SingularCovariance
 from gaussmix.families.base import Family
 from gaussmix.model import Model
 from gaussmix.numerics.arrays import Array, Places
@@ -91,14 +91,9 @@ class LocalEM:
 
     def end(self, rows: Distinct, model: Model, stopping: Stopping) -> State | None:
         """Run EM; None if a component freezes or the likelihood is not finite."""
-        source = ArraySource(rows.rows, rows.weight)
-        try:
-            end = final(run_em(source, self.engine, model, self.objective, stopping))
-        except SingularCovariance:
-            return None
-        if end.trace.frozen or end.outcome is Outcome.NON_FINITE:
-            return None
-        self.left -= end.trace.n_steps * len(rows.rows) * model.n_components
+        end = sound_end(ArraySource(rows.rows, rows.weight), self.engine, model, self.objective, stopping)
+        if end is not None:
+            self.left -= end.trace.n_steps * len(rows.rows) * model.n_components
         return end
 
     def model_of(self, rows: Distinct, shares: Array, before: Model | None = None) -> Model | None:

@@ -13,7 +13,6 @@ from typing import Any, TypeGuard
 import numpy as np
 
 from gaussmix.em.initial import InitialMoments
-from gaussmix.em.maximise import LOST_SHARE, MAX_LOSS, MEAN_ROUNDING
 from gaussmix.em.moves import N_DRAWS, OVERFIT, Draws, LocalEM, Moved, Moves, View, crossed, silent
 from gaussmix.em.objective import Objective
 from gaussmix.em.stopping import Stopping
@@ -34,7 +33,7 @@ from gaussmix.starts.base import STARTS
 from gaussmix.starts.sample import FEW, Distinct
 from gaussmix.waist.algebra import Algebra
 from gaussmix.waist.need import Second
-from gaussmix.waist.parameters import FARTHEST_MEAN
+from gaussmix.waist.parameters import LIMITS
 
 SEARCHED = 2, 250  # rows per component on which moves are tried: for each parameter, and at least
 POLISHED = 40, 1_000  # the same for the second search
@@ -62,7 +61,6 @@ WORK, WORK_OF_VARIANCES, WORK_OF_SHARED, MORE_STEPS = 55, 20, 9, 3
 WORK_OF_CROSSING = 2  # times as much may be left when crossings begin
 CLOSING = 8  # most steps of EM after a search, for each of the same steps
 USUAL_STEPS = 8  # of EM from k-means, where that is not known
-LIMITS = LOST_SHARE, MEAN_ROUNDING, MAX_LOSS, FARTHEST_MEAN  # of M-steps
 
 
 @one_blas_thread()

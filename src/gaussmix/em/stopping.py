@@ -61,11 +61,6 @@ class Stopping:
         """The same rule with a deadline; infinity for none."""
         return replace(self, deadline=deadline, is_watched=True) if deadline < math.inf else self
 
-    @property
-    def most(self) -> int | None:
-        """How many steps an engine may make by itself; None for any number."""
-        return 1 if self.is_watched else None
-
     def after(self, objective: Sequence[float], previous: float) -> Outcome | None:
         """Decide whether to end, from all values of the objective and the value before them; None to continue."""
         before = objective[-2] if len(objective) > 1 else previous

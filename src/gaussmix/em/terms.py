@@ -46,7 +46,8 @@ class Terms:
 
     @cached_property
     def is_empty(self) -> bool:
-        return self.prior is None and not (self.fixed_means or self.fixed_covariances) and not self._has_shares
+        has_shares = not self.shares.is_free or np.any(self.shares.concentration)
+        return not (self.prior is not None or self.fixed_means or self.fixed_covariances or has_shares)
 
     @property
     def needs_moments(self) -> bool:
@@ -58,10 +59,6 @@ class Terms:
         """Whether some term is for a single component."""
         shares = self.shares
         return bool(self.fixed_means or self.fixed_covariances or shares.fixed or np.ndim(shares.concentration))
-
-    @property
-    def _has_shares(self) -> bool:
-        return not self.shares.is_free or bool(np.any(self.shares.concentration))
 
     def with_values(self, weights: Array | None, means: Array | None, covariances: Covariances | None) -> Terms:
         """Add the values of fixed parameters; raise ValueError if they contradict other parameters."""

@@ -52,7 +52,7 @@ class Belief(NamedTuple):
 
 
 class Control(NamedTuple):
-    """When to stop, and which steps to leave to the loop in Python.
+    """When to stop. Steps beyond `LIMITS` of `waist.parameters` are left to the loop in Python.
 
     Parameters
     ----------
@@ -60,10 +60,6 @@ class Control(NamedTuple):
         which only `Stepper.fit_many` takes.
     tolerance : stop when the objective, a mean, changes by less, nats per unit of row weight.
     max_steps : limit on the number of steps.
-    lost_share : leave a step that would give a component less than this share of the row weight.
-    mean_rounding : leave a step after which a feature without a ridge has a standard deviation of less than this
-        fraction of its mean.
-    loss : make sums again if second moments about the anchor exceed those about the new means by this factor.
     previous : the objective of the step that preceded this run (−inf if none); used for the first convergence test.
     belief : the prior, if the objective has one; `Stepper.fit_many` takes only that of a point.
     log_volume : log V of a uniform background, data units to the power of d; infinite for none. Its weight then comes
@@ -73,9 +69,6 @@ class Control(NamedTuple):
     ridge: Array | None
     tolerance: float
     max_steps: int
-    lost_share: float
-    mean_rounding: float
-    loss: float
     previous: float = float("-inf")
     belief: Belief | None = None
     log_volume: float = float("inf")
@@ -252,9 +245,9 @@ class Recipe(NamedTuple):
     n_components: int
     start: Seeds | Array | NDArray[np.int32] | Begun
     control: Control
-    ridge_share: float
-    trimmed: float
-    smallest_spread: float
+    ridge_share: float = 0.0
+    trimmed: float = 0.0
+    smallest_spread: float = 0.0
     search: Search | None = None
     race: Race | None = None
 

@@ -16,14 +16,14 @@ from gaussmix.em.coordinates import refusal
 from gaussmix.em.fast_path import model_of
 from gaussmix.em.guided import guided
 from gaussmix.em.initial import InitialMoments
-from gaussmix.em.loop import run_em
+from gaussmix.em.loop import sound_end
 from gaussmix.em.many import FEW
 from gaussmix.em.objective import Objective
 from gaussmix.em.remedies import Remedy, run_with
 from gaussmix.em.split_and_merge import USUAL_STEPS, split_and_merge
 from gaussmix.em.standing import Standing, is_cheap
 from gaussmix.em.stopping import Stopping
-from gaussmix.em.trace import Frozen, State, Trace, final
+from gaussmix.em.trace import Frozen, State, Trace
 from gaussmix.em.trimming import trimmed, trimmed_partition
 from gaussmix.em.variational import Variational
 from gaussmix.engines.runner import Groups, Runner
@@ -390,11 +390,7 @@ def _settled_on_the_sample(problem: Problem, plan: Plan, drawn: Drawn, objective
 def _end(problem: Problem, plan: Plan, rows: Source, start: Model, objective: Objective, how: Stopping) -> State | None:
     """The end of EM from a model; None if a component freezes."""
     plan.tell(f"EM on {rows.n_rows:,} rows")
-    try:
-        end = final(run_em(rows, problem.engine, start, objective, how, is_accelerated=plan.is_accelerated))
-    except SingularCovariance:
-        return None
-    return None if end.trace.frozen or end.outcome is Outcome.NON_FINITE else end
+    return sound_end(rows, problem.engine, start, objective, how, is_accelerated=plan.is_accelerated)
 
 
 def _rows_for_a_callable(source: Source) -> Rows:

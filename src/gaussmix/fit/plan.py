@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from gaussmix.covariances import Covariances
 from gaussmix.em.best_of import race_for
 from gaussmix.em.initial import InitialMoments
-from gaussmix.em.maximise import LOST_SHARE, MAX_LOSS, MEAN_ROUNDING
 from gaussmix.em.moves import silent
 from gaussmix.em.ridge import SHARE, TRIMMED
 from gaussmix.em.split_and_merge import CLOSING, MORE_STEPS, search_by_core
@@ -270,4 +269,4 @@ def _control(ridge: Array | None, stopping: Stopping) -> Control:
     """When engines end a fit; after the first M-step where Python makes the steps."""
     is_usual = type(stopping) is Stopping and not (stopping.is_watched or stopping.seeks_maximum)
     max_steps = stopping.max_steps if is_usual else 0
-    return Control(ridge, stopping.tolerance, max_steps, LOST_SHARE, MEAN_ROUNDING, MAX_LOSS)
+    return Control(ridge, stopping.tolerance, max_steps)

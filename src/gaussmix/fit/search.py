@@ -27,7 +27,7 @@ from gaussmix.families.base import Family
 from gaussmix.fit.candidates import Candidate, Folds, Result, held_out, lowest, mean_and_error
 from gaussmix.fit.fit import fit
 from gaussmix.fit.plan import Onward, Plan, SharedStarts, never
-from gaussmix.fit.problem import Data, Problem
+from gaussmix.fit.problem import Problem
 from gaussmix.fit.stability import Repeats, neighbours, stability
 from gaussmix.fit.watch import Watch
 from gaussmix.numerics.arrays import Array
@@ -232,7 +232,9 @@ class Search:
         for number in range(n_folds):
             size = folds.size(number, n_rows)
             others = data.part(partial(folds.outside, fold=number), n_rows - size)
-            fitted = yield from self._without(others, number).results()
+            problem = replace(self.problem, data=others)
+            plan = replace(self.plan, stage=f"without fold {number} ")
+            fitted = yield from replace(self, problem=problem, plan=plan).results()
             fold = data.part(partial(folds.inside, fold=number), size)
             by_fold.append(held_out(fitted, fold.source(), engine))
             for place, result in enumerate(fitted):
@@ -267,11 +269,6 @@ class Search:
         rows = self.problem.data.original
         engine = engine_for(is_incomplete=rows.is_incomplete, n_jobs=n_threads(self.n_jobs))
         return stability(self.candidates, repeats, rows, engine)
-
-    def _without(self, others: Data, number: int) -> Search:
-        """The same search on the rows outside a fold."""
-        problem = replace(self.problem, data=others)
-        return replace(self, problem=problem, plan=replace(self.plan, stage=f"without fold {number} "))
 
 
 class _Candidates:

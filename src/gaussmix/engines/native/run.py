@@ -12,7 +12,7 @@ from gaussmix.numerics.arrays import Array
 from gaussmix.waist.algebra import Across, Algebra
 from gaussmix.waist.block import Block
 from gaussmix.waist.leaves import LEAF_ROWS
-from gaussmix.waist.parameters import FARTHEST_MEAN
+from gaussmix.waist.parameters import LIMITS
 from gaussmix.waist.spread import Spread
 from gaussmix.waist.whitening.base import FactorShape, Whitening
 from gaussmix.waist.whitening.diagonal import DiagonalWhitening
@@ -76,7 +76,7 @@ def run_em(
     centre, scatter = (None, None) if total is None else (total.mean, total.scatter)
     log_likelihood, objective, factors, log_abs_det = target.run_em(
         block.rows, block.row_weight, block.total_weight, algebra, weights, means, covariances.reshape(-1),
-        centre, scatter, control.ridge, _limits(control), control.tolerance, control.previous, n_steps, SECONDS,
+        centre, scatter, control.ridge, LIMITS, control.tolerance, control.previous, n_steps, SECONDS,
         control.belief, (is_incomplete, block.error), n_threads, control.log_volume,
     )  # fmt: skip
     whitening = None
@@ -108,7 +108,7 @@ def fit_many(
         (groups.total_weight[suited], groups.unit[suited]), algebra, recipe.n_components,
         arrays.get("f"), arrays.get("i"), seeds.n_candidates, seeds.uniform,
         (seeds.max_passes, seeds.settled), control.ridge, (recipe.ridge_share, recipe.trimmed), recipe.smallest_spread,
-        _limits(control), control.tolerance, min(control.max_steps, MOST_STEPS),
+        LIMITS, control.tolerance, min(control.max_steps, MOST_STEPS),
         SECONDS if len(groups.size) == 1 else FOREVER, recipe.search, begun, recipe.race,
         control.belief, (is_incomplete, groups.error), n_threads, control.log_volume,
     )  # fmt: skip
@@ -119,10 +119,6 @@ def fit_many(
         whitening = _whitening(algebra, factors[0], log_abs_det[0], groups.rows.shape[1])
     fits = Fits(weights, means, covariances, ridge, n_steps, has_settled, log_likelihood, objective, whitening)
     return fits if isinstance(suited, slice) else fits.among(suited, len(groups.size))
-
-
-def _limits(control: Control) -> tuple[float, float, float, float]:
-    return control.lost_share, control.mean_rounding, control.loss, FARTHEST_MEAN
 
 
 def _whitening(algebra: Algebra, factors: Array, log_abs_det: Array, n_features: int) -> Whitening:

@@ -26,7 +26,7 @@ import numpy as np
 
 from gaussmix.em.initial import InitialMoments
 from gaussmix.em.loop import run_em
-from gaussmix.em.objective import Ridge
+from gaussmix.em.objective import Objective
 from gaussmix.em.trace import final
 from gaussmix.engines import choose
 from gaussmix.errors import SingularCovariance
@@ -157,7 +157,7 @@ def our_fit(reference: Reference, entry: dict[str, Any], start: Model | None = N
     rows = reference.rows
     labels = np.array(reference.values["start_labels"][str(entry["G"])], dtype=np.int32) - 1
     source, engine = RecordingSource(rows, given=labels), choose(1)
-    objective = Ridge(np.zeros(rows.shape[1]))
+    objective = Objective(np.zeros(rows.shape[1]))
     try:
         first = InitialMoments(source, engine, entry["G"], Partition())
         start = start or first.model(family_named(entry["model"]), objective)

@@ -28,7 +28,7 @@ from gaussmix.em.initial import InitialMoments
 from gaussmix.em.loop import run_em
 from gaussmix.em.many import run_each
 from gaussmix.em.maximise import collapsed, maximise
-from gaussmix.em.objective import Ridge
+from gaussmix.em.objective import Objective
 from gaussmix.em.stopping import Stopping
 from gaussmix.em.trace import State, final
 from gaussmix.engines import choose
@@ -56,7 +56,7 @@ class Fit:
 
     def __init__(self, rows: Array, labels: list[int], structure: str, n_components: int, tolerance: float) -> None:
         self.source, self.engine = ArraySource(rows, given=np.array(labels, dtype=np.int32) - 1), choose(1)
-        self.family, self.objective = family_named(structure), Ridge(np.zeros(rows.shape[1]))
+        self.family, self.objective = family_named(structure), Objective(np.zeros(rows.shape[1]))
         self.first = InitialMoments(self.source, self.engine, n_components, Partition())
         self.tolerance, self.n_steps = tolerance, 0
 

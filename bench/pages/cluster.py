@@ -20,7 +20,7 @@ from distributed import Client, LocalCluster
 from bench.cases import Case
 from bench.pages.base import Page, facts, parser_of
 from gaussmix.em.loop import run_em
-from gaussmix.em.objective import Ridge
+from gaussmix.em.objective import Objective
 from gaussmix.em.stopping import Stopping
 from gaussmix.em.trace import State, final
 from gaussmix.engines.native.engine import NativeEngine
@@ -66,7 +66,7 @@ def start(case: Case) -> Model:
 
 def timed(source: Source, n_threads: int, model: Model, n_steps: int) -> tuple[float, State]:
     """Seconds of so many steps."""
-    ridge, began = Ridge(np.full(source.n_features, 1e-6)), perf_counter()
+    ridge, began = Objective(np.full(source.n_features, 1e-6)), perf_counter()
     state = final(run_em(source, NativeEngine(n_threads), model, ridge, Stopping(0.0, n_steps)))
     return perf_counter() - began, state
 

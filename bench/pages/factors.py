@@ -17,7 +17,7 @@ from bench.pages.base import Page, facts, parser_of, seconds_of
 from bench.peak import rise_of_peak
 from gaussmix import FactorAnalyzer, GaussianMixture
 from gaussmix.em.loop import em_step
-from gaussmix.em.objective import Ridge
+from gaussmix.em.objective import Objective
 from gaussmix.engines import ENGINES
 from gaussmix.mixture.mixture import Mixture
 from gaussmix.sources.array import ArraySource
@@ -50,7 +50,7 @@ def fitted(rows: np.ndarray, labels: np.ndarray) -> GaussianMixture:
 def seconds_of_a_step(rows: np.ndarray, mixture: Mixture, engine: str, n_threads: int, repeats: int) -> float:
     """One E- and M-step."""
     source, made = ArraySource(rows), ENGINES[engine](n_threads)
-    work = partial(em_step, source, made, mixture.model, Ridge(np.zeros(N_FEATURES)), {})
+    work = partial(em_step, source, made, mixture.model, Objective(np.zeros(N_FEATURES)), {})
     return min(seconds_of(work) for _ in range(repeats))
 
 

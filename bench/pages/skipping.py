@@ -20,7 +20,7 @@ from sklearn.datasets import load_sample_images
 from bench.pages.base import Page, parser_of
 from gaussmix import GaussianMixture, Mixture
 from gaussmix.em.loop import em_step
-from gaussmix.em.objective import Ridge
+from gaussmix.em.objective import Objective
 from gaussmix.engines import ENGINES
 from gaussmix.families import FAMILIES
 from gaussmix.sources.array import ArraySource
@@ -42,7 +42,7 @@ def iteration_times(rows: Any, mixture: Mixture, n_steps: int, ridge: float = 0.
     source, engine, model, seconds = ArraySource(rows), ENGINES["native"](1), mixture.model, []
     for _ in range(n_steps):
         start = time.thread_time()
-        _, model, _ = em_step(source, engine, model, Ridge(np.full(rows.shape[1], ridge)), {})
+        _, model, _ = em_step(source, engine, model, Objective(np.full(rows.shape[1], ridge)), {})
         seconds.append(time.thread_time() - start)
     return seconds
 

@@ -23,7 +23,7 @@ from bench.pages.base import Page, parser_of, seconds_of
 from gaussmix import GaussianMixture
 from gaussmix.em.initial import InitialMoments
 from gaussmix.em.loop import run_em
-from gaussmix.em.objective import Ridge
+from gaussmix.em.objective import Objective
 from gaussmix.em.stopping import Stopping
 from gaussmix.em.trace import final
 from gaussmix.engines.base import Engine
@@ -53,12 +53,12 @@ def begun(family: Family, n_components: int) -> tuple[ArraySource, Model]:
     labels = fcluster(ward(rows), n_components, "maxclust") - 1
     source = ArraySource(rows, None, labels.astype(np.int32))
     first = InitialMoments(source, NativeEngine(), n_components, Partition())
-    return source, first.model(family, Ridge(np.zeros(rows.shape[1])))
+    return source, first.model(family, Objective(np.zeros(rows.shape[1])))
 
 
 def step(engine: Engine[Any], source: ArraySource, start: Model) -> float:
     """Microseconds of a step."""
-    objective = Ridge(np.zeros(source.n_features))
+    objective = Objective(np.zeros(source.n_features))
     least, until = {FEW: np.inf, MANY: np.inf}, perf_counter() + SECONDS
     while perf_counter() < until:
         for n_steps in least:

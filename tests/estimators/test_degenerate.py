@@ -18,7 +18,7 @@ from gaussmix import (
     SingularCovariance,
 )
 from gaussmix.em.loop import run_em
-from gaussmix.em.objective import Ridge
+from gaussmix.em.objective import Objective
 from gaussmix.em.remedies import MOST_REPAIRS, Remedy, run_with
 from gaussmix.em.stopping import Stopping
 from gaussmix.engines import choose
@@ -130,7 +130,7 @@ def test_after_some_repairs_a_component_is_frozen():
     """The rows of equal `wait` attract one component after the other."""
     model = Mixture.from_parameters([0.4, 0.3, 0.3], [[0, 0], [8, 8], [20, 4]], np.array([np.eye(2)] * 3)).model
     rows = np.concatenate([spiked().to_numpy()[:60], np.tile([20.0, 4.0], (60, 1))])
-    source, engine, objective = ArraySource(rows), choose(1), Ridge(np.zeros(2))
+    source, engine, objective = ArraySource(rows), choose(1), Objective(np.zeros(2))
     *_, end = run_with(Remedy.REPAIR, source, engine, model, objective, Stopping(1e-9, 3000))
     assert sum(event.remedy == "repair" for event in end.trace.events) <= MOST_REPAIRS
     assert end.outcome is not None
@@ -204,7 +204,7 @@ def test_threads_change_no_bit(remedy):
 def test_a_run_goes_on_from_each_of_its_states(remedy, how):
     source, engine = ArraySource(spiked().to_numpy()[: 120 if how is LOSING else 125]), choose(1)
     model = Mixture.from_parameters(how["weights_init"], how["means_init"], how["covariances_init"]).model
-    of_run = Ridge(np.zeros(2)), Stopping(1e-8, 60)
+    of_run = Objective(np.zeros(2)), Stopping(1e-8, 60)
     if remedy is Remedy.ERROR:
         with pytest.raises(DegenerateError):
             list(run_with(remedy, source, engine, model, *of_run))
@@ -222,7 +222,7 @@ def test_to_freeze_is_what_the_loop_does():
     source, engine = ArraySource(spiked().to_numpy()), choose(1)
     how = COLLAPSING
     model = Mixture.from_parameters(how["weights_init"], how["means_init"], how["covariances_init"]).model
-    of_run = source, engine, model, Ridge(np.zeros(2)), Stopping(1e-8, 60)
+    of_run = source, engine, model, Objective(np.zeros(2)), Stopping(1e-8, 60)
     plain, frozen = list(run_em(*of_run)), list(run_with(Remedy.FREEZE, *of_run))
     assert [state.trace.objective for state in plain] == [state.trace.objective for state in frozen]
     assert [state.trace.frozen for state in plain] == [state.trace.frozen for state in frozen]

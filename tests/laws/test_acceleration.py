@@ -9,7 +9,7 @@ from sklearn.datasets import load_wine
 from gaussmix.em.acceleration import FIRST, PAIRS, Acceleration, Path, _coordinates, _lengths, has_path
 from gaussmix.em.fast_path import FastPath
 from gaussmix.em.loop import em_step, run_em
-from gaussmix.em.objective import Ridge
+from gaussmix.em.objective import Objective
 from gaussmix.em.stopping import Stopping
 from gaussmix.em.trace import Frozen, State, Trace, final
 from gaussmix.engines import ENGINES, choose
@@ -259,7 +259,7 @@ def test_a_step_is_the_gradient_in_units_of_lengths(name, rng):
 def test_what_steps_raise_under_a_ridge(name, engine):
     """Steps towards covariances with a ridge lower the likelihood. Less the cost of the ridge it rises."""
     given = groups("ridge", 300, 3, 1, apart=1.0)
-    ridge, model, heights, likelihoods = Ridge(np.full(3, 0.3)), given.start(FAMILIES[name]), [], []
+    ridge, model, heights, likelihoods = Objective(np.full(3, 0.3)), given.start(FAMILIES[name]), [], []
     for _ in range(30):
         moments, following, _ = em_step(given.source, engine, model, ridge, {})
         likelihoods.append(moments.log_likelihood / moments.row_weight)
@@ -271,7 +271,7 @@ def test_what_steps_raise_under_a_ridge(name, engine):
 
 def test_the_end_with_a_ridge_is_that_of_em():
     given, family, _ = SLOW["a mixture"]
-    ridge, stopping, start = Ridge(np.array([0.01])), Stopping(1e-10, 5000), given.start(family)
+    ridge, stopping, start = Objective(np.array([0.01])), Stopping(1e-10, 5000), given.start(family)
     plain = final(run_em(given.source, choose(1), start, ridge, stopping))
     fast = final(run_em(given.source, ENGINES["numpy"](1), start, ridge, stopping, is_accelerated=True))
     assert fast.trace.n_steps < plain.trace.n_steps

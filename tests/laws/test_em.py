@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from gaussmix.em.loop import em_step, run_em
-from gaussmix.em.objective import Ridge
+from gaussmix.em.objective import Objective
 from gaussmix.em.stopping import Stopping
 from gaussmix.em.trace import Frozen, final
 from gaussmix.engines import ENGINES
@@ -115,7 +115,9 @@ def test_a_component_that_collapses_is_frozen_and_named(name, engine, rng):
     rows = spot(rng)
     family = FAMILIES[name]
     start = round_mixture(family, [[0.0, 0.0], [6.0, 6.0]])
-    mixture, trace, outcome = final(run_em(ArraySource(rows), engine, start, Ridge(np.zeros(2)), Stopping(1e-9, 200)))
+    mixture, trace, outcome = final(
+        run_em(ArraySource(rows), engine, start, Objective(np.zeros(2)), Stopping(1e-9, 200))
+    )
     assert trace.frozen == {1: Frozen.COLLAPSED}
     assert outcome is Outcome.CONVERGED
     assert finite(mixture)
@@ -159,7 +161,7 @@ def test_groups_far_apart_keep_the_digits_of_their_spread(family, apart, engine,
 def test_a_component_that_loses_its_mass_is_frozen_and_named(family, engine, rng):
     rows = rng.normal(size=(80, 2))
     start = round_mixture(family, [[0.0, 0.0], [1.0, 0.0], [1e3, 0.0]])
-    mixture, trace, _ = final(run_em(ArraySource(rows), engine, start, Ridge(np.zeros(2)), Stopping(1e-9, 500)))
+    mixture, trace, _ = final(run_em(ArraySource(rows), engine, start, Objective(np.zeros(2)), Stopping(1e-9, 500)))
     assert trace.frozen == {2: Frozen.LOST}
     assert mixture.weights[2] == 0.0
     assert (mixture.means[2] == start.means[2]).all()
@@ -175,7 +177,9 @@ def test_all_components_on_equal_rows_is_degenerate_or_refused(family, engine):
     with pytest.raises(SingularCovariance, match=r"components 0, 1\."):
         Problem(rows, None, labels).start(family)
     start = round_mixture(family, [[0.0, 0.0], [3.0, 1.0]])
-    mixture, trace, outcome = final(run_em(ArraySource(rows), engine, start, Ridge(np.zeros(2)), Stopping(0.0, 200)))
+    mixture, trace, outcome = final(
+        run_em(ArraySource(rows), engine, start, Objective(np.zeros(2)), Stopping(0.0, 200))
+    )
     assert outcome is Outcome.DEGENERATE
     assert sorted(trace.frozen) == [0, 1]
     assert finite(mixture)

@@ -13,7 +13,7 @@ from gaussmix.em import many
 from gaussmix.em.fast_path import FastPath
 from gaussmix.em.initial import InitialMoments
 from gaussmix.em.loop import run_em
-from gaussmix.em.objective import Ridge
+from gaussmix.em.objective import Objective
 from gaussmix.em.stopping import Stopping
 from gaussmix.em.trace import Frozen, final
 from gaussmix.engines import ENGINES
@@ -83,11 +83,11 @@ def test_a_race_ends_where_that_of_python_does(family, n_components, native, mon
     labels = np.argsort(np.argsort(rows[:, 2], kind="stable")) * n_components // len(rows)
     partition = Partition(share=LeafLabels(labels, np.arange(len(rows)), n_components))
     first = InitialMoments(ArraySource(rows), native, n_components, partition)
-    found = first.model(family, Ridge(np.zeros(4)), tolerance=1e-7)
-    alone = first.model(family, Ridge(np.zeros(4)), tolerance=1e-2)
+    found = first.model(family, Objective(np.zeros(4)), tolerance=1e-7)
+    alone = first.model(family, Objective(np.zeros(4)), tolerance=1e-2)
     monkeypatch.setattr(FastPath, "begin", lambda *arguments: None)
     for model, tolerance in (found, 1e-7), (alone, 1e-2):
-        expected = first.model(family, Ridge(np.zeros(4)), tolerance=tolerance)
+        expected = first.model(family, Objective(np.zeros(4)), tolerance=tolerance)
         for each in "weights", "means":
             np.testing.assert_allclose(getattr(model, each), getattr(expected, each), rtol=1e-9)
         np.testing.assert_allclose(model.covariances.each, expected.covariances.each, atol=1e-9)
@@ -102,13 +102,13 @@ def test_a_race_in_which_every_run_collapses_ends_where_it_began(native, rng):
         for engine in native, Stepwise(native):
             partition = Partition(share=LeafLabels(labels, np.arange(len(rows)), 2))
             first = InitialMoments(ArraySource(rows), engine, 2, partition)
-            ends.append(first.model(family, Ridge(np.zeros(2)), tolerance=1e-6))
+            ends.append(first.model(family, Objective(np.zeros(2)), tolerance=1e-6))
         np.testing.assert_allclose(ends[0].means, ends[1].means, rtol=1e-9)
         np.testing.assert_allclose(ends[0].covariances.each, ends[1].covariances.each, rtol=1e-6, atol=1e-12)
 
 
 def test_a_first_step_that_has_no_covariances_is_left_to_python(native, rng):
-    rows, objective = two_groups(rng, twins=5), Ridge(np.zeros(2))
+    rows, objective = two_groups(rng, twins=5), Objective(np.zeros(2))
     centres = np.array([[0.0, 0.0], [6.0, 6.0], [9.0, 9.0]])
     for n_components in 2, 3:  # equal rows, and no rows
         fast = FastPath(ArraySource(rows), native, Full(), n_components, objective, Stopping())
@@ -161,7 +161,7 @@ def test_a_step_with_a_prior_or_noise_or_of_incomplete_rows_is_that_of_the_loop(
 def test_without_the_core_incomplete_rows_are_left_to_the_loop(rng):
     engine, rows = IncompleteEngine(ReferenceEngine()), with_holes(rng.normal(size=(40, 2)), rng)
     start = round_mixture(Full(), [[0.0, 0.0], [1.0, 1.0]], [0.5, 0.5])
-    fast = FastPath(ArraySource(rows), engine, Full(), 2, Ridge(np.zeros(2)), UNTIL_SETTLED)
+    fast = FastPath(ArraySource(rows), engine, Full(), 2, Objective(np.zeros(2)), UNTIL_SETTLED)
     assert not fast.makes_steps_of(start)
     assert fast.run(start, 0, -np.inf)[1] == []
 
@@ -235,7 +235,7 @@ def test_what_is_unusual_is_left_to_the_loop(family, place, twins, native, rng):
     rows, ridge = two_groups(rng, twins), np.zeros(2)
     start = round_mixture(family, [[0.0, 0.0], [place, place]], [0.5, 0.5])
     ways = [
-        final(run_em(ArraySource(rows), engine, start, Ridge(ridge), Stopping(1e-9, 200)))
+        final(run_em(ArraySource(rows), engine, start, Objective(ridge), Stopping(1e-9, 200)))
         for engine in (native, Stepwise(native))
     ]
     (mixture, trace, outcome), (expected, other, expected_outcome) = ways
@@ -295,7 +295,7 @@ class ShrunkFull(Full):
 
 def steps_of_engine(native, rows, family, stopping):
     start = round_mixture(family, [[0.0, 0.0], [1.0, 1.0]], [0.5, 0.5])
-    return FastPath(ArraySource(rows), native, family, 2, Ridge(np.zeros(2)), stopping).run(start, 0, -np.inf)[1]
+    return FastPath(ArraySource(rows), native, family, 2, Objective(np.zeros(2)), stopping).run(start, 0, -np.inf)[1]
 
 
 @pytest.mark.one_block
@@ -323,7 +323,7 @@ def test_what_is_decided_between_passes_is_not_left_to_the_engine(
     unit = np.repeat(np.eye(n_features)[None], n_components, axis=0)
     start = Mixture(np.full(n_components, 1 / n_components), rows[:n_components].astype("f8"), unit, family).model
     for engine in (native, ENGINES["native"](8)):
-        objective, stopping = Ridge(np.zeros(n_features)), Stopping(0.0, 2)
+        objective, stopping = Objective(np.zeros(n_features)), Stopping(0.0, 2)
         fast = FastPath(ArraySource(rows), engine, family, n_components, objective, stopping)
         assert len(fast.run(start, 0, -np.inf)[1]) == (2 if is_left else 0)
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from gaussmix.em.initial import InitialMoments
-from gaussmix.em.objective import Ridge
+from gaussmix.em.objective import Objective
 from gaussmix.engines.incomplete import IncompleteEngine
 from gaussmix.families import FAMILIES
 from gaussmix.sources.array import ArraySource
@@ -37,7 +37,7 @@ def inliers(rng, n_rows=90):
 def started(name, engine, rows, n_components, family="diag", weight=None):
     source = ArraySource(rows, weight)
     partition = STARTS[name](distinct_rows(source), engine, n_components, np.random.default_rng(7))
-    return InitialMoments(source, engine, n_components, partition).model(FAMILIES[family], Ridge(np.full(2, RIDGE)))
+    return InitialMoments(source, engine, n_components, partition).model(FAMILIES[family], Objective(np.full(2, RIDGE)))
 
 
 @pytest.mark.pairwise

@@ -6,7 +6,7 @@ import pytest
 from gaussmix.em.initial import InitialMoments, split
 from gaussmix.em.loop import run_em
 from gaussmix.em.maximise import EMPTY_SHARE
-from gaussmix.em.objective import Ridge
+from gaussmix.em.objective import Objective
 from gaussmix.em.stopping import Stopping
 from gaussmix.em.trace import final
 from gaussmix.families import FAMILIES
@@ -53,7 +53,7 @@ def test_a_component_without_rows_has_the_pooled_covariance_at_its_place(name, h
     centres = np.array([[0.0, 0.0], [1e3, -1e3], [9.0, 4.0]])
     source = ArraySource(rows, None, None if has_places else labels)
     partition = nearest_centre(centres) if has_places else Partition()
-    family, objective = FAMILIES[name], Ridge(np.zeros(2))
+    family, objective = FAMILIES[name], Objective(np.zeros(2))
     found = InitialMoments(source, engine, 3, partition).model(family, objective)
     np.testing.assert_allclose(found.means[1], centres[1] if has_places else rows.mean(axis=0), rtol=1e-13)
     assert found.weights[1] == pytest.approx(EMPTY_SHARE / 3 / (1 + EMPTY_SHARE / 3), rel=1e-13)

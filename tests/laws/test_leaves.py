@@ -9,7 +9,7 @@ import pytest
 from many_blocks import clusters_apart, labelled
 
 from gaussmix.em.loop import run_em
-from gaussmix.em.objective import Ridge
+from gaussmix.em.objective import Objective
 from gaussmix.em.stopping import Stopping
 from gaussmix.engines import ENGINES
 from gaussmix.families import FAMILIES
@@ -71,7 +71,7 @@ def start(family, rows, n_components=N_COMPONENTS):
     few = rows[:2_000].astype(np.float64)
     labels = (few[:, 0].argsort().argsort() * n_components // len(few)).astype(np.int32)
     source = ArraySource(few, None, labels)
-    ridge = Ridge(np.full(rows.shape[1], 1e-3))
+    ridge = Objective(np.full(rows.shape[1], 1e-3))
     return InitialMoments(source, ENGINES["numpy"](1), n_components, Partition()).model(family, ridge), ridge
 
 
@@ -158,7 +158,7 @@ def test_orders_that_are_lost_are_made_again(name, dtype, is_far, rng):
     if is_far:
         rows[[5, 2 * LEAF_ROWS]] = 1e9
     ridge, stopping, engine = (
-        Ridge(np.full(6, 1e-3)),
+        Objective(np.full(6, 1e-3)),
         Stopping(1e-12 if dtype == "f8" else 2e-6, 7),
         ENGINES["native"](2),
     )

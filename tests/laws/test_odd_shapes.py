@@ -8,7 +8,7 @@ from hypothesis.extra import numpy as hnp
 
 from gaussmix.em.initial import InitialMoments
 from gaussmix.em.loop import run_em
-from gaussmix.em.objective import Ridge
+from gaussmix.em.objective import Objective
 from gaussmix.em.ridge import automatic_ridge
 from gaussmix.em.stopping import Stopping
 from gaussmix.em.trace import final
@@ -48,10 +48,10 @@ def test_any_finite_rows_are_fitted_or_refused(rows, n_components, name, start, 
         assert (ridge > 0).all()
         partition = STARTS[start](sample, engine, n_components, np.random.default_rng(seed))
         try:
-            first = InitialMoments(source, engine, n_components, partition).model(FAMILIES[name], Ridge(ridge))
+            first = InitialMoments(source, engine, n_components, partition).model(FAMILIES[name], Objective(ridge))
         except SingularCovariance:
             continue
-        mixture, trace, _ = final(run_em(source, engine, first, Ridge(ridge), Stopping(1e-3, 10)))
+        mixture, trace, _ = final(run_em(source, engine, first, Objective(ridge), Stopping(1e-3, 10)))
         for values in (mixture.weights, mixture.means, mixture.covariances.each, trace.log_likelihood):
             assert np.isfinite(values).all()
         assert mixture.weights.sum() == pytest.approx(1.0, rel=1e-12)

@@ -9,7 +9,7 @@ from many_blocks import clusters_apart
 import gaussmix.engines.native.run
 from gaussmix.em.acceleration import FIRST, Acceleration, has_path
 from gaussmix.em.loop import run_em
-from gaussmix.em.objective import Ridge
+from gaussmix.em.objective import Objective
 from gaussmix.em.stopping import Stopping
 from gaussmix.em.trace import Frozen, Trace
 from gaussmix.engines import ENGINES
@@ -84,7 +84,7 @@ def test_an_accelerated_run_goes_on_with_what_the_engine_remembers(rng, monkeypa
     nearest = np.argmin((means**2).sum(axis=1) - 2 * rows @ means.T, axis=1)
     rows[nearest == 1] += means[0] - means[1]  # two components share these rows, which EM takes long to settle
     means[1] = means[0] + 1.0
-    family, ridge, engine = FAMILIES["full"], Ridge(np.zeros(6)), ENGINES["native"](2)
+    family, ridge, engine = FAMILIES["full"], Objective(np.zeros(6)), ENGINES["native"](2)
     covariances = family.covariances(np.tile(20.0 * np.eye(6), (60, 1, 1)), 60, 6)
     run = partial(run_em, ArraySource(rows), engine, is_accelerated=True)
     states = list(run(Model(np.full(60, 1 / 60), means, covariances, family), ridge, Stopping(0.0, 28)))
@@ -103,7 +103,7 @@ def test_an_accelerated_run_goes_on_with_what_the_engine_remembers(rng, monkeypa
 def test_orders_of_visits_go_on(name, dtype, rng):
     rows, model = clusters_apart(name, rng, 3 * LEAF_ROWS + 100)
     rows = rows.astype(dtype)
-    stopping, ridge = Stopping(1e-12 if dtype == "f8" else 2e-6, 7), Ridge(np.full(6, 1e-3))
+    stopping, ridge = Stopping(1e-12 if dtype == "f8" else 2e-6, 7), Objective(np.full(6, 1e-3))
     states = assert_resumes(rows, ENGINES["native"](2), model, ridge, stopping)
     ordered = [state for state in states if "factors" in state.trace.memory]
     assert bool(ordered) == (name != "tied"), "rows were visited in an order"
@@ -120,7 +120,7 @@ def test_frozen_components_stay_frozen(engine, rng):
     covariances = np.array([1e-6 * np.eye(2), np.eye(2), np.eye(2)])
     means = np.array([[7.0, 7.0], [-1.0, 0.0], [1.0, 0.0]])
     model = Mixture(np.array([0.02, 0.49, 0.49]), means, covariances, FAMILIES["full"]).model
-    states = assert_resumes(rows, engine(1), model, Ridge(np.zeros(2)), Stopping(1e-9, 12), most=6)
+    states = assert_resumes(rows, engine(1), model, Objective(np.zeros(2)), Stopping(1e-9, 12), most=6)
     assert states[-1].trace.frozen == {0: Frozen.COLLAPSED}
     assert any(state.trace.frozen and state.outcome is None for state in states[:6])
 

@@ -8,7 +8,7 @@ import pytest
 from gaussmix import GaussianMixture
 from gaussmix.em.loop import TOLERANCE_IN_SINGLE, em_step, run_em
 from gaussmix.em.maximise import loss
-from gaussmix.em.objective import Ridge
+from gaussmix.em.objective import Objective
 from gaussmix.em.stopping import Stopping
 from gaussmix.em.trace import final
 from gaussmix.engines.native.engine import NativeEngine
@@ -133,7 +133,8 @@ def test_a_fit_of_float32_rows_is_that_of_their_doubles(rng, mixture, family):
     covariances = {"full": full, "diag": variances, "spherical": variances.mean(axis=1)}[family]
     start = Mixture(mixture.weights, mixture.means, covariances, FAMILIES[family]).model
     (single, trace, _), (double, expected, _) = (
-        final(run_em(ArraySource(form), ENGINE, start, Ridge(ridge), stopping)) for form in (rows, rows.astype(float))
+        final(run_em(ArraySource(form), ENGINE, start, Objective(ridge), stopping))
+        for form in (rows, rows.astype(float))
     )
     assert 2 < trace.n_steps == expected.n_steps
     assert trace.log_likelihood != expected.log_likelihood  # it was float32's
@@ -149,7 +150,7 @@ def test_a_fit_of_float32_rows_is_that_of_their_doubles(rng, mixture, family):
 def test_a_small_tolerance_asks_for_double(rng, mixture):
     rows, ridge = enough_rows(rng, mixture), np.zeros(4)
     narrow, wide = (
-        final(run_em(ArraySource(form), ENGINE, mixture, Ridge(ridge), Stopping(0.9 * TOLERANCE_IN_SINGLE, 3)))
+        final(run_em(ArraySource(form), ENGINE, mixture, Objective(ridge), Stopping(0.9 * TOLERANCE_IN_SINGLE, 3)))
         for form in (rows, rows.astype(float))
     )
     assert narrow[1].log_likelihood == wide[1].log_likelihood
@@ -165,7 +166,7 @@ def test_what_float32_would_decide_is_summed_in_double(rng):
         rows = enough_rows(rng, truth)
         assert steps_in_single(Block(0, rows), len(rows), start.parameters, FULL, Rule.SOFT)
         (moments, following, _), (_, expected, _) = (
-            em_step(ArraySource(form), ENGINE, start, Ridge(np.zeros(3)), {}, is_exact=is_exact)
+            em_step(ArraySource(form), ENGINE, start, Objective(np.zeros(3)), {}, is_exact=is_exact)
             for form, is_exact in ((rows, False), (rows.astype(float), True))
         )
         assert not moments.in_single

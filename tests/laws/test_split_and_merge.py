@@ -13,7 +13,7 @@ from gaussmix.em import moves
 from gaussmix.em import split_and_merge as split_and_merge_module
 from gaussmix.em.halves import halved
 from gaussmix.em.moves import Draws, LocalEM, Moves, View, crossed
-from gaussmix.em.objective import Ridge
+from gaussmix.em.objective import Objective
 from gaussmix.em.split_and_merge import _Climb, _crossed, split_and_merge
 from gaussmix.em.stopping import Stopping
 from gaussmix.em.trace import State, Trace
@@ -88,7 +88,7 @@ def test_the_core_makes_the_moves_that_python_makes(family, is_weighted, climbs)
     begun = fitted(rows, family, init_params="random_from_data", max_iter=2, random_state=0).mixture_
     covariances = FAMILIES[family].covariances(begun.covariances, N_COMPONENTS, N_FEATURES)
     start = Model(begun.weights, begun.means, covariances, FAMILIES[family])
-    objective, n_accepted = Ridge(np.full(N_FEATURES, 1e-6)), []
+    objective, n_accepted = Objective(np.full(N_FEATURES, 1e-6)), []
     found = split_and_merge(start, sample, choose(1), objective, np.random.default_rng(3))
     assert climbs
     assert all(climbs)
@@ -173,7 +173,7 @@ def test_two_models_that_know_a_half_each_give_one_that_knows_more(family, is_we
     """By the core as by Python. Each has one component for what it does not know, and others where none is missing."""
     rows, parameters = drawn(family)
     sample = distinct_rows(ArraySource(rows, np.arange(N_ROWS) % 3 + 0.5 if is_weighted else None))
-    em, means = LocalEM(FAMILIES[family], choose(1), Ridge(np.full(N_FEATURES, 1e-6))), parameters["means_init"]
+    em, means = LocalEM(FAMILIES[family], choose(1), Objective(np.full(N_FEATURES, 1e-6))), parameters["means_init"]
 
     def end(means):
         nearest = ((sample.rows[:, None] - means) ** 2).sum(axis=2).argmin(axis=1)
@@ -284,7 +284,7 @@ def test_components_on_a_handful_of_rows_are_unsound(n_rows, is_flat, n_unsound,
     sample = distinct_rows(
         ArraySource(np.column_stack((np.concatenate((rng.normal(size=(300, 2)), near)), np.ones(300 + n_rows))))
     )
-    em = LocalEM(FAMILIES["full"], choose(), Ridge(np.full(3, 1e-12)))
+    em = LocalEM(FAMILIES["full"], choose(), Objective(np.full(3, 1e-12)))
     start = em.model_of(sample, np.full((300 + n_rows, 2), 0.5) + 0.1 * np.sign(sample.rows[:, :1]) * [1.0, -1.0])
     search = _Climb(sample, em, rng, State(start, Trace()), lambda: False)
     is_near = (sample.rows[:, None, :2] == near).all(axis=2).any(axis=1)
@@ -313,7 +313,7 @@ def test_all_rows_gain_what_the_rows_of_a_move_gain_or_more(family, monkeypatch,
     monkeypatch.setattr(moves, "LEAST_SHARE", 0.0)
     rows, parameters = drawn(family, 1_000)
     sample = distinct_rows(ArraySource(rows, rng.uniform(1, 4, size=1_000)))
-    em = LocalEM(FAMILIES[family], choose(), Ridge(np.full(3, 1e-9)))
+    em = LocalEM(FAMILIES[family], choose(), Objective(np.full(3, 1e-9)))
     covariances = FAMILIES[family].covariances(np.array(parameters["covariances_init"]), N_COMPONENTS, 3)
     view = View(sample, em, Model(parameters["weights_init"], parameters["means_init"], covariances, FAMILIES[family]))
     before, n_parts = view.row_share @ view.log_density, 0
@@ -407,7 +407,7 @@ def test_a_search_that_is_asked_for_is_made_beside_what_else_is_given(how):
 def test_a_split_of_few_rows_promises_what_it_promises_on_all(monkeypatch, rng):
     """Of rows of one cluster in six dimensions, where 28 more parameters gain 0.07 nats on the 200 rows of a split."""
     rows = rng.normal(size=(8_000, 6)) + 40.0 * (np.arange(8_000) % 2)[:, None]
-    sample, em = distinct_rows(ArraySource(rows)), LocalEM(FAMILIES["full"], choose(), Ridge(np.full(6, 1e-9)))
+    sample, em = distinct_rows(ArraySource(rows)), LocalEM(FAMILIES["full"], choose(), Objective(np.full(6, 1e-9)))
     view = View(sample, em, em.model_of(sample, np.eye(2)[(sample.rows[:, 0] > 20).astype(int)]))
     gains = []
     for most in moves.LOCAL_ROWS, len(rows):
@@ -485,7 +485,7 @@ def test_clear_groups_have_no_move_that_is_worth_a_try(rng):
     labels = rng.integers(3, size=600)
     for spread, n_moves in (12.0, 0), (2.0, 4):
         rows = spread * np.eye(3)[labels][:, :2] + rng.normal(size=(600, 2))
-        sample, em = distinct_rows(ArraySource(rows)), LocalEM(FAMILIES["full"], choose(), Ridge(np.full(2, 1e-9)))
+        sample, em = distinct_rows(ArraySource(rows)), LocalEM(FAMILIES["full"], choose(), Objective(np.full(2, 1e-9)))
         model = em.model_of(sample, np.eye(3)[labels][np.lexsort(rows.T[::-1])])
         tried = islice(Moves(em, Draws(rng), np.ones(2)).ranked(View(sample, em, model), set()), 4)
         assert len(list(tried)) == n_moves
@@ -504,7 +504,7 @@ def test_a_component_that_stays_among_its_own_rows_is_not_judged(rng, monkeypatc
     """A third of the swaps of three groups: EM would only bring the component back."""
     labels = np.arange(300) % 3
     sample = distinct_rows(ArraySource(20.0 * np.eye(3)[labels][:, :2] + rng.normal(size=(300, 2))))
-    em = LocalEM(FAMILIES["tied"], choose(), Ridge(np.full(2, 1e-9)))
+    em = LocalEM(FAMILIES["tied"], choose(), Objective(np.full(2, 1e-9)))
     nearest = np.where(sample.rows.max(axis=1) > 10, 1 + sample.rows.argmax(axis=1), 0)
     search = _Climb(
         sample, em, rng, State(em.model_of(sample, np.eye(3)[nearest]), Trace((-9.0,), (-9.0,))), lambda: False
@@ -536,7 +536,7 @@ def test_a_round_ends_where_the_first_moves_of_a_shared_covariance_are_hopeless(
     """Eight groups on a circle; a patience of 24 moves is halved, since no split promises much."""
     turn, labels = np.arange(8) * np.pi / 4, rng.integers(8, size=2_000)
     rows = radius * np.column_stack((np.cos(turn), np.sin(turn)))[labels] + rng.normal(size=(2_000, 2))
-    sample, em = distinct_rows(ArraySource(rows)), LocalEM(FAMILIES["tied"], choose(), Ridge(np.full(2, 1e-9)))
+    sample, em = distinct_rows(ArraySource(rows)), LocalEM(FAMILIES["tied"], choose(), Objective(np.full(2, 1e-9)))
     settled = em.end(sample, em.model_of(sample, np.eye(8)[labels[np.lexsort(rows.T[::-1])]]), Stopping(1e-9, 50))
     judged, judge = [], _Climb._judge
     monkeypatch.setattr(_Climb, "_judge", lambda *of: judged.append(judge(*of)) or judged[-1])

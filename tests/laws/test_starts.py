@@ -9,7 +9,7 @@ from gaussmix.em import ridge as ridges
 from gaussmix.em.best_of import _gaps, _hopeful
 from gaussmix.em.initial import InitialMoments
 from gaussmix.em.loop import run_em
-from gaussmix.em.objective import Ridge
+from gaussmix.em.objective import Objective
 from gaussmix.em.ridge import automatic_ridge
 from gaussmix.em.stopping import Stopping
 from gaussmix.em.trace import State, Trace, final
@@ -212,7 +212,7 @@ def started(name, rows, engine, n_components=3, seed=7):
     source = ArraySource(rows)
     partition = STARTS[name](distinct_rows(source), engine, n_components, np.random.default_rng(seed))
     ridge = np.full(rows.shape[1], 1e-3 * rows.var())
-    return InitialMoments(source, engine, n_components, partition).model(FAMILIES["diag"], Ridge(ridge))
+    return InitialMoments(source, engine, n_components, partition).model(FAMILIES["diag"], Objective(ridge))
 
 
 class Hopeless(Full):
@@ -249,7 +249,7 @@ class OneHope(Hopeful):
 def test_em_starts_where_a_few_steps_go_highest(family, engine, rng):
     rows = np.concatenate([rng.normal(size=(40, 2)), rng.normal(size=(40, 2)) + 6])
     source = ArraySource(rows, given=np.repeat(np.arange(2, dtype=np.int32), 40))
-    first, objective = InitialMoments(source, engine, 2, Partition()), Ridge(np.zeros(2))
+    first, objective = InitialMoments(source, engine, 2, Partition()), Objective(np.zeros(2))
     few, settled = Stopping(1e-6, 1), Stopping(1e-6, 500)
     best = final(run_em(source, engine, first.model(FAMILIES["full"], objective), objective, settled)).trace.last
     found = final(run_em(source, engine, first.model(family(), objective), objective, few)).trace.last
@@ -305,7 +305,7 @@ class Flat(Hopeless):
 def test_where_every_beginning_is_singular_the_components_are_named(engine, rng):
     source = ArraySource(rng.normal(size=(40, 2)), given=np.repeat(np.arange(2, dtype=np.int32), 20))
     with pytest.raises(SingularCovariance) as raised:
-        InitialMoments(source, engine, 2, Partition()).model(Flat(), Ridge(np.zeros(2)))
+        InitialMoments(source, engine, 2, Partition()).model(Flat(), Objective(np.zeros(2)))
     assert raised.value.components == (0, 1)
 
 

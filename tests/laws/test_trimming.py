@@ -7,7 +7,7 @@ from many_blocks import ManyBlocks
 from gaussmix.em.fall import fall
 from gaussmix.em.initial import InitialMoments
 from gaussmix.em.loop import em_step, run_em
-from gaussmix.em.objective import Ridge
+from gaussmix.em.objective import Objective
 from gaussmix.em.stopping import Stopping
 from gaussmix.em.trace import final
 from gaussmix.em.trimming import Trimmed, kept
@@ -19,7 +19,7 @@ from gaussmix.starts.base import Partition, nearest_centre
 from gaussmix.waist.block import Block
 
 CENTRES = np.array([[0.0, 0.0], [6.0, 6.0]])
-NO_RIDGE = Ridge(np.zeros(2))
+NO_RIDGE = Objective(np.zeros(2))
 
 
 @pytest.fixture
@@ -168,7 +168,7 @@ def test_log_densities_fall_no_more_than_is_bounded(family, rng):
         moved = rows + distance * rng.normal(size=rows.shape)
         before, after = (
             InitialMoments(ArraySource(each, None, labels), ReferenceEngine(), 2, Partition()).model(
-                family, Ridge(np.full(3, 1e-3))
+                family, Objective(np.full(3, 1e-3))
             )
             for each in (rows, moved)
         )

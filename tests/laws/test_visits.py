@@ -8,7 +8,7 @@ import pytest
 from many_blocks import clusters_apart
 
 from gaussmix.em.loop import em_step
-from gaussmix.em.objective import Ridge
+from gaussmix.em.objective import Objective
 from gaussmix.engines import ENGINES
 from gaussmix.engines.native import visits
 from gaussmix.engines.native.visits import Ordering
@@ -33,7 +33,7 @@ def run(source, mixture, n_threads=1, n_steps=N_STEPS, facts=None):
     before, engine = mixture, ENGINES["native"](n_threads)
     for _ in range(n_steps):
         before = mixture
-        moments, mixture, _ = em_step(source, engine, mixture, Ridge(np.zeros(N_FEATURES)), {}, facts=facts)
+        moments, mixture, _ = em_step(source, engine, mixture, Objective(np.zeros(N_FEATURES)), {}, facts=facts)
         facts = moments.facts
     return moments, before
 

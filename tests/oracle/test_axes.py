@@ -8,7 +8,7 @@ import pytest
 
 from gaussmix.em.initial import InitialMoments
 from gaussmix.em.loop import run_em
-from gaussmix.em.objective import Ridge
+from gaussmix.em.objective import Objective
 from gaussmix.em.stopping import Stopping
 from gaussmix.em.trace import final
 from gaussmix.engines import choose
@@ -35,7 +35,7 @@ def test_several_beginnings_end_as_high_as_mclust(name, column, model, n_compone
     rows = ROWS[name]
     labels = np.empty(len(rows), np.int32)
     labels[np.argsort(rows[:, column], kind="stable")] = np.arange(len(rows)) * n_components // len(rows)
-    source, engine, objective = ArraySource(rows, given=labels), choose(1), Ridge(np.zeros(rows.shape[1]))
+    source, engine, objective = ArraySource(rows, given=labels), choose(1), Objective(np.zeros(rows.shape[1]))
     first = InitialMoments(source, engine, n_components, Partition())
     start = first.model(family_named(model), objective, tolerance=1e-7)
     end = final(run_em(source, engine, start, objective, Stopping(1e-9, 3000)))

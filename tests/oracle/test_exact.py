@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from gaussmix.em.loop import run_em
-from gaussmix.em.objective import Ridge
+from gaussmix.em.objective import Objective
 from gaussmix.em.stopping import Stopping
 from gaussmix.em.trace import final
 from gaussmix.families import FAMILIES
@@ -40,7 +40,7 @@ def representable(start):
 def test_steps_of_em_are_exact(case, n_steps, tolerance, engine):
     rows, start = rows_of(case), mixture_of(case, case["family"])
     stopping, ridge = Stopping(0.0, n_steps), np.zeros(rows.shape[1])
-    mixture, trace, _ = final(run_em(ArraySource(rows), engine, start, Ridge(ridge), stopping))
+    mixture, trace, _ = final(run_em(ArraySource(rows), engine, start, Objective(ridge), stopping))
 
     expected = mixture_of(case["after"][str(n_steps)], case["family"])
     deviations = np.sqrt(expected.covariances.variances())

@@ -11,7 +11,7 @@ from sklearn.exceptions import ConvergenceWarning
 from gaussmix import GaussianMixture
 from gaussmix.em.initial import InitialMoments
 from gaussmix.em.loop import run_em
-from gaussmix.em.objective import Ridge
+from gaussmix.em.objective import Objective
 from gaussmix.em.trace import final
 from gaussmix.errors import Outcome, SingularCovariance
 from gaussmix.families import FAMILIES
@@ -57,8 +57,8 @@ def test_a_fit_agrees_with_mclust(name, fit, family, kind, engine):
     source, ridge = RecordingSource(rows, given=labels), np.zeros(rows.shape[1])
     stopping = MclustStopping(REFERENCES[name][f"control_{kind}"]["tol"][0], total=len(rows))
 
-    start = InitialMoments(source, engine, fit["G"], Partition()).model(FAMILIES[family], Ridge(ridge))
-    _, trace, outcome = final(run_em(source, engine, start, Ridge(ridge), stopping))
+    start = InitialMoments(source, engine, fit["G"], Partition()).model(FAMILIES[family], Objective(ridge))
+    _, trace, outcome = final(run_em(source, engine, start, Objective(ridge), stopping))
 
     assert outcome is Outcome.CONVERGED
     assert trace.frozen == {}
@@ -131,8 +131,8 @@ def bic_or_failed_components(name, n_components, family, engine):
     rows = read_rows(name)
     source, ridge = ArraySource(rows, given=read_labels(name, n_components)), np.zeros(rows.shape[1])
     try:
-        start = InitialMoments(source, engine, n_components, Partition()).model(family, Ridge(ridge))
+        start = InitialMoments(source, engine, n_components, Partition()).model(family, Objective(ridge))
     except SingularCovariance as error:
         return None, error.components
-    mixture, trace, _ = final(run_em(source, engine, start, Ridge(ridge), MclustStopping(1e-5, total=len(rows))))
+    mixture, trace, _ = final(run_em(source, engine, start, Objective(ridge), MclustStopping(1e-5, total=len(rows))))
     return -2 * trace.last * len(rows) + mixture.n_parameters * np.log(len(rows)), tuple(trace.frozen)

@@ -9,7 +9,7 @@ from mclust_rule import MclustStopping, RecordingSource
 
 from gaussmix.em.initial import InitialMoments
 from gaussmix.em.loop import run_em
-from gaussmix.em.objective import Ridge
+from gaussmix.em.objective import Objective
 from gaussmix.em.trace import final
 from gaussmix.engines import choose
 from gaussmix.errors import SingularCovariance
@@ -37,8 +37,8 @@ def fitted(name, fit, kind):
     labels = np.array(REFERENCES[name]["start_labels"][str(fit["G"])], dtype=np.int32) - 1
     source, engine, no_ridge = RecordingSource(rows, given=labels), choose(1), np.zeros(rows.shape[1])
     stopping = MclustStopping(REFERENCES[name][f"control_{kind}"]["tol"][0], total=len(rows))
-    start = InitialMoments(source, engine, fit["G"], Partition()).model(family_named(fit["model"]), Ridge(no_ridge))
-    mixture, trace, _ = final(run_em(source, engine, start, Ridge(no_ridge), stopping))
+    start = InitialMoments(source, engine, fit["G"], Partition()).model(family_named(fit["model"]), Objective(no_ridge))
+    mixture, trace, _ = final(run_em(source, engine, start, Objective(no_ridge), stopping))
     if trace.frozen:
         raise SingularCovariance(trace.frozen)
     total = trace.last * len(rows)

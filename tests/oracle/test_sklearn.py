@@ -6,7 +6,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture import GaussianMixture as SklearnMixture
 
 from gaussmix.em.loop import run_em
-from gaussmix.em.objective import Ridge
+from gaussmix.em.objective import Objective
 from gaussmix.em.stopping import Stopping
 from gaussmix.em.trace import final
 from gaussmix.families import FAMILIES
@@ -50,7 +50,7 @@ def test_steps_agree_with_scikit_learn(family, n_features, engine, rng):
         theirs.fit(rows)
     ridge = np.full(n_features, RIDGE)
     start = Mixture(weights, means, covariances, FAMILIES[family]).model
-    ours, trace, _ = final(run_em(ArraySource(rows), engine, start, Ridge(ridge), Stopping(0.0, N_STEPS)))
+    ours, trace, _ = final(run_em(ArraySource(rows), engine, start, Objective(ridge), Stopping(0.0, N_STEPS)))
 
     near = {"rtol": TOLERANCE, "atol": TOLERANCE}
     np.testing.assert_allclose(trace.log_likelihood, theirs.lower_bounds_, **near)

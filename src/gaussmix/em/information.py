@@ -10,7 +10,7 @@ import numpy as np
 
 from gaussmix.em.coordinates import Coordinates
 from gaussmix.em.jacobian import first_order, pairs
-from gaussmix.em.objective import Objective, Ridge
+from gaussmix.em.objective import Objective
 from gaussmix.em.posterior import Posterior
 from gaussmix.em.scores import Differences, Scores, expected, joined, slopes
 from gaussmix.em.trace import Trace
@@ -145,10 +145,6 @@ def is_one_pass(model: Model, source: Source) -> bool:
     return not source.is_incomplete and model.covariances.second is not Second.PROJECTED
 
 
-def _ridge(objective: Objective, n_features: int) -> Array:
-    return objective.ridge if isinstance(objective, Ridge) else np.zeros(n_features)
-
-
 def _symmetric(matrix: Array) -> Array:
     return 0.5 * (matrix + matrix.T)
 
@@ -224,8 +220,7 @@ def _shared(
     The first of these numbers are responsibilities, and that of the background. They sum to 1, so they carry what is
     alike for all rows of a component, and for all rows.
     """
-    added, d = np.zeros((n_numbers, at.size)), at.model.n_features
-    ridge = np.diag(np.sqrt(_ridge(objective, d)))
+    added, ridge = np.zeros((n_numbers, at.size)), np.diag(np.sqrt(objective.ridge))
     for k in range(at.model.n_components):
         if at.loadings is not None:
             of_noise = _of_noise(at, k, _ridge_of_noise(at, objective, k))
@@ -268,7 +263,7 @@ def _scatters(at: Coordinates, objective: Objective, own: Array) -> list[_Scatte
     model, found = at.model, list[_Scatter]()
     d, second = model.n_features, at.second
     prior = objective.prior if isinstance(objective, Posterior) else None
-    ridge = np.diag(np.sqrt(_ridge(objective, d))) if at.loadings is None else np.zeros((d, d))
+    ridge = np.diag(np.sqrt(objective.ridge)) if at.loadings is None else np.zeros((d, d))
     for k, sums in enumerate(own):
         mass, first, of_rows = float(sums[0]), sums[1 : 1 + d], sums[1 + d :]
         degrees = pulled = mass
@@ -371,7 +366,7 @@ def _bent(at: Coordinates, component: int, scatter: _Scatter, of_noise: Array) -
 def _ridge_of_noise(at: Coordinates, objective: Objective, component: int) -> Array:
     """r / ψ of a component, (n_features,): an M-step adds the ridge to the noise, and not to what factors explain."""
     precisions: Array = at.model.covariances.ridge_precisions()[component]
-    return _ridge(objective, len(precisions)) * precisions
+    return objective.ridge * precisions
 
 
 def _of_noise(at: Coordinates, component: int, ratios: Array) -> Array:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Collection
 from dataclasses import dataclass
 from typing import ClassVar
@@ -15,11 +14,18 @@ from gaussmix.waist.moments import Scatter
 from gaussmix.waist.parameters import Parameters
 
 
-class Objective(ABC):
-    """What a fit adds to maximum likelihood, at each M-step and in the numbers that EM compares.
+@dataclass(frozen=True, eq=False)
+class Objective:
+    """Maximum likelihood, with a ridge (n_features,), data units², added to the variances at each step.
 
-    `raised` is what users call it, and `times` how often they count what it is per unit of row weight.
+    A ridge is no prior: its term grows with the mass, so EM raises no function of the parameters alone. The
+    log-likelihood decides when EM ends and which run is the best, as in scikit-learn.
+
+    Subclasses add other terms, at each M-step and in the numbers that EM compares. `raised` is what users call the
+    objective, and `times` how often they count what it is per unit of row weight.
     """
+
+    ridge: Array
 
     raised: ClassVar[str] = LIKELIHOOD
 
@@ -27,7 +33,6 @@ class Objective(ABC):
     def times(self) -> float:
         return 1.0
 
-    @abstractmethod
     def constrain(self, weights: Array, means: Array, scatter: Scatter) -> tuple[Array, Array, Scatter]:
         """Change the maximum-likelihood values, before the family makes covariances from the scatter.
 
@@ -38,11 +43,12 @@ class Objective(ABC):
         scatter : about these means, with the masses as `degrees`. A prior adds to `second` and `degrees`: once to
             pooled moments, otherwise to each component.
         """
+        return weights, means, scatter.with_ridge(self.ridge)
 
     @property
-    @abstractmethod
     def floor(self) -> Array:
         """Lower bounds on variances, (n_features,), data units²; 0 for none."""
+        return self.ridge
 
     def log_prior(self, model: Model) -> float:
         """The term added to the log-likelihood of all rows, nats, up to a constant."""
@@ -71,37 +77,7 @@ class Objective(ABC):
         return self
 
     def cost(self, model: Model) -> float:
-        """The objective less the function that a step raises, nats per unit of row weight."""
-        return 0.0
-
-    def as_ridge(self) -> Array | None:
-        """The ridge (n_features,) if the objective has no other term, else None."""
-        return None
-
-    def as_belief(self, n_components: int) -> tuple[Array, Belief] | None:
-        """The ridge (n_features,) and the prior of so many components, else None. Fast paths support no other terms."""
-        return None
-
-
-@dataclass(frozen=True, eq=False)
-class Ridge(Objective):
-    """Maximum likelihood, with a ridge (n_features,), data units², added to the variances at each step.
-
-    A ridge is no prior: its term grows with the mass, so EM raises no function of the parameters alone. The
-    log-likelihood decides when EM ends and which run is the best, as in scikit-learn.
-    """
-
-    ridge: Array
-
-    def constrain(self, weights: Array, means: Array, scatter: Scatter) -> tuple[Array, Array, Scatter]:
-        return weights, means, scatter.with_ridge(self.ridge)
-
-    @property
-    def floor(self) -> Array:
-        return self.ridge
-
-    def cost(self, model: Model) -> float:
-        """½ Σ_k π_k tr(R Σ_k⁻¹), R = diag(ridge).
+        """½ Σ_k π_k tr(R Σ_k⁻¹), R = diag(ridge): the objective less what a step raises, nats per unit of row weight.
 
         An M-step maximises Q − ½ Σ_k N_k tr(R Σ_k⁻¹). With N_k = N π_k, a gain of that is a gain of the likelihood less
         this cost. It is not exact: the E-step ignores R.
@@ -111,4 +87,9 @@ class Ridge(Objective):
         return 0.5 * float((model.weights[:, None] * model.covariances.ridge_precisions() * self.ridge).sum())
 
     def as_ridge(self) -> Array | None:
-        return self.ridge
+        """The ridge if the objective has no other term, else None."""
+        return self.ridge if type(self) is Objective else None
+
+    def as_belief(self, n_components: int) -> tuple[Array, Belief] | None:
+        """The ridge and the prior of so many components, else None. Fast paths support no other terms."""
+        return None

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from gaussmix.covariances import Covariances
-from gaussmix.em.objective import Ridge
+from gaussmix.em.objective import Objective
 from gaussmix.engines.runner import Belief
 from gaussmix.model import Model
 from gaussmix.numerics.arrays import Array
@@ -182,7 +182,7 @@ class Conjugate:
 
 
 @dataclass(frozen=True, eq=False)
-class Posterior(Ridge):
+class Posterior(Objective):
     """The log-likelihood plus the log density of a prior, over the free parameters.
 
     A ridge is added as without a prior. EM is sure to raise this objective only with a ridge of 0.
@@ -234,9 +234,6 @@ class Posterior(Ridge):
     def log_prior(self, model: Model) -> float:
         of_weights = self.shares.log_prior(model.without_noise.weights)
         return of_weights if self.prior is None else of_weights + self.prior.log_density(model)
-
-    def as_ridge(self) -> Array | None:
-        return None
 
     def as_belief(self, n_components: int) -> tuple[Array, Belief] | None:
         """None also for fixed parameters, bounds of weights, and a prior that differs among components."""

@@ -10,7 +10,7 @@ import numpy as np
 
 from gaussmix.covariances import Covariances
 from gaussmix.em.initial import InitialMoments
-from gaussmix.em.objective import Ridge
+from gaussmix.em.objective import Objective
 from gaussmix.em.posterior import Conjugate, Posterior, Shares
 from gaussmix.engines.base import Engine
 from gaussmix.errors import name_components
@@ -73,10 +73,10 @@ class Terms:
 
     def objective(
         self, ridge: Array, unit: float, n_components: int, family: Family, moments: OverallMoments | None
-    ) -> Ridge:
+    ) -> Objective:
         """Make the objective of EM, for row weights divided by `unit`; a prior needs the moments of all rows."""
         if self.is_empty:
-            return Ridge(ridge)
+            return Objective(ridge)
         prior = None
         if self.prior is not None:
             assert moments is not None, "a prior comes with moments"

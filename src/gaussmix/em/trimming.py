@@ -21,7 +21,7 @@ from gaussmix.em.best_of import best_run, rank
 from gaussmix.em.fall import fall
 from gaussmix.em.initial import InitialMoments
 from gaussmix.em.loop import run_em
-from gaussmix.em.objective import Ridge
+from gaussmix.em.objective import Objective
 from gaussmix.em.stopping import Stopping
 from gaussmix.em.trace import State, final
 from gaussmix.engines.base import Engine
@@ -307,7 +307,7 @@ def trimmed_partition(
     rows = replace(sample, rows=sample.rows / widths)
     of_sample = ArraySource(rows.rows, rows.weight)
     of_sample.may_miss = bool(np.isnan(rows.rows).any())
-    source, objective = Trimmed(of_sample, share), Ridge(ridge / widths**2)
+    source, objective = Trimmed(of_sample, share), Objective(ridge / widths**2)
     n_features = len(widths)
     family = unconstrained(Diagonal.of(np.ones(n_features), n_components, n_features, True))
     partitions = [start(rows, engine, n_components, rng).scaled]

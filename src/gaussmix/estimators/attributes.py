@@ -16,7 +16,7 @@ from gaussmix.covariances import Covariances, LowRank
 from gaussmix.door.initial import check_covariances
 from gaussmix.door.parameters import check_family, names_several
 from gaussmix.em.initial import InitialMoments
-from gaussmix.em.objective import Ridge
+from gaussmix.em.objective import Objective
 from gaussmix.engines import choose
 from gaussmix.errors import listed
 from gaussmix.estimators.base import Estimator
@@ -228,7 +228,7 @@ class MixtureAttributes(Estimator):
         family, n_components = check_family(self), shares.shape[1]
         source = ArraySource(rows, given=shares)
         first = InitialMoments(source, choose(), n_components, Partition())
-        model = first.model(family, Ridge(np.zeros(source.n_features)))
+        model = first.model(family, Objective(np.zeros(source.n_features)))
         if self.precisions_init is not None:
             shape = n_components, source.n_features
             precisions = check_covariances(self.precisions_init, family, *shape, "precision")

@@ -15,7 +15,7 @@ from gaussmix.covariances import LowRank
 from gaussmix.door.parameters import check_rate, drawn_seed
 from gaussmix.door.restrictions import given_terms, noise_of
 from gaussmix.door.rows import check_source, counted_sum
-from gaussmix.em.objective import Ridge
+from gaussmix.em.objective import Objective
 from gaussmix.em.online import STEP_ROWS, Rate, online_step, sums_per_weight
 from gaussmix.em.stopping import Stopping
 from gaussmix.em.trace import State, Trace
@@ -154,9 +154,9 @@ class StreamingMixture(LikelihoodEstimator, ABC):
         share = min(profile.total_weight / learned.unit / STEP_ROWS, LARGEST_SHARE)
         seen = learned.seen + share
         log_kept = check_rate(self.forgetting).log_kept(seen, share)
-        sums, model, stuck = online_step(
-            Data(portion).source(), self._engine(), self.mixture_.model, learned.sums, Ridge(learned.ridge), log_kept
-        )
+        source, objective = Data(portion).source(), Objective(learned.ridge)
+        of_step = source, self._engine(), self.mixture_.model, learned.sums, objective, log_kept
+        sums, model, stuck = online_step(*of_step)
         trace = Trace(frozen=stuck)
         self._fitted = replace(
             self._fitted,

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from gaussmix.background import Background
 from gaussmix.em.known import Known
-from gaussmix.em.objective import Ridge
+from gaussmix.em.objective import Objective
 from gaussmix.em.remedies import Remedy
 from gaussmix.em.ridge import automatic_ridge
 from gaussmix.em.terms import OverallMoments, Terms
@@ -116,13 +116,13 @@ class Data:
             sample = replace(sample, weight=sample.weight * self.unit)
         return automatic_ridge(sample, self.trim)
 
-    def objective(self, ridge: float | None) -> Ridge:
+    def objective(self, ridge: float | None) -> Objective:
         """Maximum likelihood with this ridge on every variance, data units²; None for the automatic one."""
-        return Ridge(self.ridge if ridge is None else np.full(self.original.n_features, ridge))
+        return Objective(self.ridge if ridge is None else np.full(self.original.n_features, ridge))
 
     def restricted(
         self, terms: Terms, ridge: float | None, family: Family, n_components: int, engine: Engine[Any]
-    ) -> Ridge:
+    ) -> Objective:
         """What EM raises: `objective`, or with the prior and the fixed parameters of `terms` the posterior density."""
         is_matrix = family.kind.second is Second.FULL
         if terms.needs_moments and is_matrix not in self._moments:
@@ -166,11 +166,11 @@ class Problem:
         return trimmed(self.data.labelled(self.n_components), self.data.trim)
 
     @cached_property
-    def objective(self) -> Ridge:
+    def objective(self) -> Objective:
         """What EM maximises."""
         return self.objective_with(self.ridge)
 
-    def objective_with(self, ridge: float | None) -> Ridge:
+    def objective_with(self, ridge: float | None) -> Objective:
         """What EM would maximise with another ridge; None for the automatic one."""
         return self.data.restricted(self.terms, ridge, self.family, self.n_components, self.engine)
 

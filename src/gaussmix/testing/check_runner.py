@@ -12,7 +12,7 @@ from gaussmix.em.fast_path import FastPath
 from gaussmix.em.initial import InitialMoments
 from gaussmix.em.loop import em_step
 from gaussmix.em.maximise import initial_models
-from gaussmix.em.objective import Objective, Ridge
+from gaussmix.em.objective import Objective
 from gaussmix.em.stopping import Stopping
 from gaussmix.engines.base import Engine
 from gaussmix.engines.runner import Runner
@@ -60,7 +60,7 @@ def check_runner(engine: Engine[Any], family: Family, problem: str, ridge: float
     AssertionError : the engine leaves a step to Python, or makes another one; the message says which.
     """
     given = PROBLEMS[problem]
-    check_steps(given.source, engine, given.start(family), Ridge(ridge * given.rows.var(axis=0)), problem)
+    check_steps(given.source, engine, given.start(family), Objective(ridge * given.rows.var(axis=0)), problem)
 
 
 def check_steps(source: Source, engine: Engine[Any], mixture: Model, objective: Objective, problem: str) -> None:
@@ -116,7 +116,7 @@ def check_first_step(engine: Engine[Any], family: Family, problem: str, ridge: f
     Parameters and errors are those of `check_runner`.
     """
     given = PROBLEMS[problem]
-    source, objective = given.source, Ridge(ridge * given.rows.var(axis=0))
+    source, objective = given.source, Objective(ridge * given.rows.var(axis=0))
     centres, slow = np.array(given.start(family).means), Stepwise(engine)
     moments, means = InitialMoments(source, slow, len(centres), nearest_centre(centres)).about_means(family.need(None))
     expected = initial_models(moments, family, slow, objective, means)[0]

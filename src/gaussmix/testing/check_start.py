@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from gaussmix.em.initial import InitialMoments
-from gaussmix.em.objective import Ridge
+from gaussmix.em.objective import Objective
 from gaussmix.engines.base import Engine
 from gaussmix.families.base import Family
 from gaussmix.model import Model
@@ -59,5 +59,5 @@ def _started(
 ) -> Model:
     source = ArraySource(rows, weight)
     partition = start(distinct_rows(source), engine, n_components, np.random.default_rng(seed))
-    objective = Ridge(np.full(rows.shape[1], 1e-3))  # a random start may leave a component one row
+    objective = Objective(np.full(rows.shape[1], 1e-3))  # a random start may leave a component one row
     return InitialMoments(source, engine, n_components, partition).model(family, objective)

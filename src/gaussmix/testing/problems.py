@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from gaussmix.em.initial import InitialMoments
 from gaussmix.em.maximise import initial_models
-from gaussmix.em.objective import Ridge
+from gaussmix.em.objective import Objective
 from gaussmix.engines.reference import ReferenceEngine
 from gaussmix.families.base import Family
 from gaussmix.model import Model
@@ -44,9 +44,9 @@ class Problem:
         return ArraySource(self.rows, self.row_weight, self.labels)
 
     @property
-    def objective(self) -> Ridge:
+    def objective(self) -> Objective:
         """Maximum likelihood, without a ridge."""
-        return Ridge(np.zeros(self.rows.shape[1]))
+        return Objective(np.zeros(self.rows.shape[1]))
 
     def start(self, family: Family) -> Model:
         """The M-step on the labels, by the reference engine."""

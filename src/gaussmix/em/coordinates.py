@@ -16,14 +16,12 @@ from gaussmix.covariances.dense import composed, squared
 from gaussmix.em.jacobian import (
     Bounds,
     Loadings,
+    NotSmooth,
     block_diagonal,
     complement,
     of_covariances,
     of_loadings,
     pairs,
-)
-from gaussmix.em.jacobian import (
-    NotSmooth as NotSmooth,
 )
 from gaussmix.em.objective import Objective
 from gaussmix.em.posterior import Posterior, Shares

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -43,25 +43,16 @@ def fall(before: Parameters, after: Parameters) -> Callable[[Array], Array] | No
     )
     if not math.isfinite(quadratic + linear + constant):
         return None
+    return partial(_fallen, highest=highest, quadratic=quadratic, linear=linear, constant=constant)
 
-    return _Bounds(highest, quadratic, linear, constant)
 
-
-@dataclass(frozen=True)
-class _Bounds:
-    """Bounds after a step, by the largest log scale and the terms of D; it can be sent to other processes."""
-
-    highest: float
-    quadratic: float
-    linear: float
-    constant: float
-
-    def __call__(self, log_density: Array) -> Array:
-        with np.errstate(over="ignore", invalid="ignore"):
-            squares = np.maximum(2.0 * (self.highest - log_density), 0.0)
-            fallen = self.quadratic * squares + self.linear * np.sqrt(squares) + self.constant
-            found = log_density - np.maximum(0.5 * fallen + 2.0 * LEFT_OUT, 0.0)
-        return np.where(np.isnan(found), -np.inf, found)
+def _fallen(log_density: Array, highest: float, quadratic: float, linear: float, constant: float) -> Array:
+    """Bounds after a step, by the largest log scale and the terms of D."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        squares = np.maximum(2.0 * (highest - log_density), 0.0)
+        fallen = quadratic * squares + linear * np.sqrt(squares) + constant
+        found = log_density - np.maximum(0.5 * fallen + 2.0 * LEFT_OUT, 0.0)
+    return np.where(np.isnan(found), -np.inf, found)
 
 
 @one_blas_thread()

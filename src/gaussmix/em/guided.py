@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -46,12 +47,12 @@ def guided(
         return replace(partition, parameters=replace(partition.parameters, log_background=LEAST))
     from scipy.optimize import linear_sum_assignment  # slow to import
 
-    shares = _Shares(partition, engine)
+    shares = partial(_shares, partition=partition, engine=engine)
     agreement = source.sum_of(partial(_agreement, shares=shares, n_components=n_components))
     _, order = linear_sum_assignment(-agreement)
     parameters, is_soft = partition.parameters, partition.rule is Rule.SOFT
     if parameters is None or not (is_soft or partition.centres is not None):
-        return Partition(share=_Guided(shares, order))
+        return Partition(share=partial(_guided, shares=shares, order=order))
     whitening = parameters.whitening if is_soft else None
     return Partition(_moved(parameters.means[order], whitening, source, engine), Rule.HARD)
 
@@ -61,7 +62,8 @@ def _moved(centres: Array, whitening: Whitening | None, source: Source, engine: 
 
     Distances are whitened; without a `whitening`, which all components share, they are those from spheres.
     """
-    first = StepTask(engine, len(centres), None, Need(Second.NONE), Rule.GIVEN, share=_Sure(len(centres)))
+    sure = partial(_sure, n_components=len(centres))
+    first = StepTask(engine, len(centres), None, Need(Second.NONE), Rule.GIVEN, share=sure)
     around = _around(first.over(source).means(centres), whitening)
     for _ in range(MOST_PASSES):
         moments = StepTask(engine, len(centres), around, Need(Second.NONE), Rule.HARD).over(source)
@@ -85,50 +87,33 @@ def _possible(block: Block, n_components: int) -> Array:
     return np.ones((block.n_rows, n_components)) if log_prior is None else exponential(log_prior)
 
 
-@dataclass(frozen=True, eq=False)
-class _Shares:
+def _shares(block: Block, partition: Partition, engine: Engine[Any]) -> Array:
     """Responsibilities (n_rows, n_components) under a partition; labels are ignored."""
-
-    partition: Partition
-    engine: Engine[Any]
-
-    def __call__(self, block: Block) -> Array:
-        block, partition = replace(block, log_prior=None, prior_places=None), self.partition
-        if partition.share is not None:
-            return partition.share(block)
-        assert partition.parameters is not None, "a partition by given labels is matched already"
-        labels = self.engine.labels(block, partition.parameters)
-        return np.asarray(labels[:, None] == np.arange(len(partition.parameters.means)), dtype=np.float64)
+    block = replace(block, log_prior=None, prior_places=None)
+    if partition.share is not None:
+        return partition.share(block)
+    assert partition.parameters is not None, "a partition by given labels is matched already"
+    labels = engine.labels(block, partition.parameters)
+    return np.asarray(labels[:, None] == np.arange(len(partition.parameters.means)), dtype=np.float64)
 
 
-@dataclass(frozen=True, eq=False)
-class _Sure:
+def _sure(block: Block, n_components: int) -> Array:
     """Responsibilities of rows with exactly one possible component; 0 for other rows."""
-
-    n_components: int
-
-    def __call__(self, block: Block) -> Array:
-        possible = _possible(block, self.n_components)
-        is_sure = (possible > 0).sum(axis=1, keepdims=True) == 1
-        return np.where(is_sure, possible, 0.0)
+    possible = _possible(block, n_components)
+    is_sure = (possible > 0).sum(axis=1, keepdims=True) == 1
+    return np.where(is_sure, possible, 0.0)
 
 
-@dataclass(frozen=True, eq=False)
-class _Guided:
+def _guided(block: Block, shares: Callable[[Block], Array], order: NDArray[np.intp]) -> Array:
     """Responsibilities under a partition, restricted to possible components; the labels' own if nothing is left."""
-
-    shares: _Shares
-    order: NDArray[np.intp]
-
-    def __call__(self, block: Block) -> Array:
-        possible = _possible(block, len(self.order))
-        shares = self.shares(block)[:, self.order] * possible
-        shares = np.where(shares.sum(axis=1, keepdims=True) > 0, shares, possible)
-        total = shares.sum(axis=1, keepdims=True)
-        return np.asarray(shares / np.where(total > 0, total, 1.0))
+    possible = _possible(block, len(order))
+    found = shares(block)[:, order] * possible
+    found = np.where(found.sum(axis=1, keepdims=True) > 0, found, possible)
+    total = found.sum(axis=1, keepdims=True)
+    return np.asarray(found / np.where(total > 0, total, 1.0))
 
 
-def _agreement(leaf: Block, shares: _Shares, n_components: int) -> Array:
+def _agreement(leaf: Block, shares: Callable[[Block], Array], n_components: int) -> Array:
     """For each component and part, the row weight of the part that the component may have."""
     agreement = np.zeros(())
     for piece in pieces((leaf.n_rows, n_components)):

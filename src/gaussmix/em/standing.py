@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from gaussmix.em.accumulate import cost_of_step
-from gaussmix.em.coordinates import NotSmooth, are_same, bounds_met
+from gaussmix.em.coordinates import are_same, bounds_met
 from gaussmix.em.information import Information, is_one_pass, kept_rows
+from gaussmix.em.jacobian import NotSmooth
 from gaussmix.em.objective import Objective
 from gaussmix.em.trace import Trace
 from gaussmix.em.trimming import Trimmed

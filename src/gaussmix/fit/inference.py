@@ -8,8 +8,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from gaussmix.em.coordinates import AT_BOUND, NotSmooth, bounds_met
+from gaussmix.em.coordinates import AT_BOUND, bounds_met
 from gaussmix.em.information import Information
+from gaussmix.em.jacobian import NotSmooth
 from gaussmix.em.loop import run_em
 from gaussmix.em.natural import Kind, NaturalScale, Stacked
 from gaussmix.em.posterior import Posterior

@@ -13,7 +13,8 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import expit, logit, ndtri
 
 from gaussmix.checks import Rng, check_count, check_within, generator
-from gaussmix.em.coordinates import LEAST_BACKGROUND, NotSmooth
+from gaussmix.em.coordinates import LEAST_BACKGROUND
+from gaussmix.em.jacobian import NotSmooth
 from gaussmix.em.natural import Kind, NaturalScale, Stacked, Term
 from gaussmix.em.posterior import Posterior
 from gaussmix.em.trace import Frozen

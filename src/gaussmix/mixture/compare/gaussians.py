@@ -76,11 +76,8 @@ class Gaussians:
     @cached_property
     def roots(self) -> Array:
         """L_k with Σ_k = L_k L_kᵀ, lower triangular, in the form of the covariances; data units."""
-        return np.asarray(
-            np.sqrt(self.covariances)
-            if self.covariances.ndim == 2
-            else np.asarray(np.linalg.cholesky(self.covariances))
-        )
+        is_diagonal = self.covariances.ndim == 2
+        return np.asarray(np.sqrt(self.covariances) if is_diagonal else np.linalg.cholesky(self.covariances))
 
     @property
     def entropies(self) -> Array:

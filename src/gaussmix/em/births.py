@@ -29,9 +29,8 @@ ANY_WEIGHT = 1e-9  # of a half where rows are far away
 FARTHEST, NEAR = 256, 2048  # rows that are looked at there: the farthest, and so many of the others
 COMPLETE = 0.25  # of the weight: with more of it in complete rows, the others make no halves
 HEAVY = 5.0  # all rows make halves also where one has so many times the mean weight
-APART = (
-    0.7  # (mean |x|)² / mean x² from the mean: 1 for two points, 3/4 for a uniform and 2/π for a normal distribution
-)
+# (mean |x|)² / mean x² from the mean: 1 for two points, 3/4 for a uniform and 2/π for a normal distribution.
+APART = 0.7
 SHORT = 1e-9  # of the largest variance: with less, a feature may be constant up to rounding
 
 

@@ -13,16 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from gaussmix.covariances.dense import composed, squared
-from gaussmix.em.jacobian import (
-    Bounds,
-    Loadings,
-    NotSmooth,
-    block_diagonal,
-    complement,
-    of_covariances,
-    of_loadings,
-    pairs,
-)
+from gaussmix.em.jacobian import Bounds, Loadings, NotSmooth, complement, of_covariances, of_loadings, pairs
 from gaussmix.em.objective import Objective
 from gaussmix.em.posterior import Posterior, Shares
 from gaussmix.em.trace import Frozen, Trace
@@ -104,9 +95,9 @@ class Coordinates:
             raise NotSmooth(f"the structure {model.family!r} bounds the variances beside those of frozen components")
         if isinstance(algebra, FactorAlgebra):
             factors, loadings, blocks = of_loadings(model, algebra, free)
-            return cls(model, groups, block_diagonal(of_weights, of_means, blocks), factors, loadings=loadings)
+            return cls(model, groups, _block_diagonal(of_weights, of_means, blocks), factors, loadings=loadings)
         blocks, factors, angles, variances = of_covariances(model, algebra, free, bounds)
-        jacobian = block_diagonal(of_weights, of_means, blocks)
+        jacobian = _block_diagonal(of_weights, of_means, blocks)
         if angles is not None:
             before = jacobian.shape[1] - blocks.shape[1]
             angles = np.concatenate((np.zeros((*angles.shape[:2], before)), angles), axis=2)
@@ -250,6 +241,16 @@ def are_same(one: Bounds | None, other: Bounds | None) -> bool:
     if one is None or other is None:
         return one is other
     return all(np.array_equal(mine, theirs) for mine, theirs in zip(one, other, strict=True))
+
+
+def _block_diagonal(*blocks: Array) -> Array:
+    """As SciPy's `block_diag`, in a sixth of the time."""
+    whole = np.zeros(tuple(np.sum([block.shape for block in blocks], axis=0).tolist()))
+    row = column = 0
+    for block in blocks:
+        whole[row : row + block.shape[0], column : column + block.shape[1]] = block
+        row, column = row + block.shape[0], column + block.shape[1]
+    return whole
 
 
 def _of_weights(model: Model, shares: Shares, lost: Collection[int]) -> tuple[Array, tuple[Group, ...]]:

@@ -211,15 +211,6 @@ def _beside(of_diagonals: Array, of_pairs: Array) -> Array:
     return both
 
 
-def block_diagonal(*blocks: Array) -> Array:
-    whole = np.zeros(tuple(np.sum([block.shape for block in blocks], axis=0).tolist()))
-    row = column = 0
-    for block in blocks:
-        whole[row : row + block.shape[0], column : column + block.shape[1]] = block
-        row, column = row + block.shape[0], column + block.shape[1]
-    return whole
-
-
 def complement(unit: Array) -> Array:
     """Orthonormal columns (n, n − 1) that are orthogonal to a unit vector: those of a Householder reflection."""
     mirror = np.array(unit)

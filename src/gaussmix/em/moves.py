@@ -294,10 +294,8 @@ class Moves:
         """Find new splits of the components that have moved since their last split."""
         model = view.model
         spread, weights = np.sqrt(model.covariances.variances()), model.weights[:, None]
-        here, unit = (
-            np.concatenate((model.means, spread, weights), axis=1),
-            np.concatenate((spread, spread, weights), axis=1),
-        )
+        here = np.concatenate((model.means, spread, weights), axis=1)
+        unit = np.concatenate((spread, spread, weights), axis=1)
         known = self._splits
         stale = [
             k

@@ -26,9 +26,8 @@ from gaussmix.waist.parameters import Parameters
 
 TRUSTED = 0.25  # Newton's step may gain this part more or less than it promises
 SETTLED = 0.15  # the next one may promise at most this part of what the first promises
-ROUNDING = (
-    1e-8  # nats per unit of row weight: rounding, and what is not exact in the cost of a ridge, hide smaller gains
-)
+# Nats per unit of row weight: rounding, and what is not exact in the cost of a ridge, hide smaller gains.
+ROUNDING = 1e-8
 FURTHEST = 3.0  # the longest step of a mean or a log variance, in units of the component
 # Costs in multiply-adds of a step of EM: of one of the score products, of making a score, of each number of the matrix
 # times its height, in NumPy, and of a pass however few its rows are; and the other passes over the rows, in steps.

@@ -245,7 +245,6 @@ class Estimator(BaseEstimator):
 
     def _told(self) -> Fitted:
         """What the fit knows, for summaries and other reports; raises NotFittedError."""
-        self._check_fitted()
         return self._fitted
 
     def _check_fitted(self) -> None:

@@ -341,9 +341,7 @@ def _partition(problem: Problem, plan: Plan, name: str) -> Partition:
     data, of_sample = problem.data, (problem.data.sample, problem.engine, problem.n_components)
     if not data.trim:
         return STARTS[name](*of_sample, plan.rng)
-    plain = data.objective(
-        problem.ridge if plan.given.covariances is None else None
-    )  # a prior depends on the structure
+    plain = data.objective(problem.ridge if plan.given.covariances is None else None)  # a prior needs a structure
     return trimmed_partition(STARTS[name], *of_sample, plain.ridge, data.trim, plan.rng)
 
 

@@ -318,15 +318,13 @@ class NativeEngine(Runner):
         return suits_single(parameters)
 
     def log_density(self, block: Block, parameters: Parameters) -> Array:
-        density: Array = self._evaluate(block, parameters, LOG_DENSITY)
-        return density
+        return self._evaluate(block, parameters, LOG_DENSITY)
 
     def component_log_density(self, block: Block, parameters: Parameters) -> Array:
-        log_joint: Array = self._evaluate(block, parameters, COMPONENTS)
-        return log_joint
+        return self._evaluate(block, parameters, COMPONENTS)
 
     def responsibilities(self, block: Block, parameters: Parameters) -> Array:
-        shared: Array = self._evaluate(block, parameters, RESPONSIBILITIES)
+        shared = self._evaluate(block, parameters, RESPONSIBILITIES)
         return correct_far_rows(shared, block, parameters, self.log_density)
 
     def labels(self, block: Block, parameters: Parameters) -> NDArray[np.int64]:
@@ -350,7 +348,7 @@ class NativeEngine(Runner):
         )  # fmt: skip
         return rows, labels
 
-    def _evaluate(self, block: Block, parameters: Parameters, output: int) -> Any:
+    def _evaluate(self, block: Block, parameters: Parameters, output: int) -> NDArray[Any]:
         prior = block.row_log_prior(len(parameters.means))
         if prior is not None:  # few ask this of rows that something is known of: speed does not matter
             unknown = replace(block, log_prior=None, prior_places=None)

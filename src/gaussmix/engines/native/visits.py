@@ -162,9 +162,8 @@ class Visits:
     n_components: int
     n_features: int
     _orders: tuple[tuple[Labelling, NDArray[np.uint16]], ...] = ()  # the one in use and the latest
-    _bounds: tuple[NDArray[np.float32], Labelling, Arguments | None] | None = (
-        None  # with the labels of the order, and the parameters they are for
-    )
+    # With the labels of the order, and the parameters they are for.
+    _bounds: tuple[NDArray[np.float32], Labelling, Arguments | None] | None = None
 
     @property
     def n_bytes(self) -> int:

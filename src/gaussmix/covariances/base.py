@@ -121,7 +121,7 @@ class Covariances(ABC):
         """The same covariances as `Isotropic`, `Diagonal` or `Dense`: the form that estimators show."""
 
     def lift(self, kind: type[Covariances]) -> Covariances:
-        """The same covariances in the form `kind`; unchanged if `kind` is less general.
+        """The same covariances of the form of `simple` in the form `kind`; unchanged if `kind` is less general.
 
         The order is `Isotropic`, `Diagonal`, `Dense`.
         """

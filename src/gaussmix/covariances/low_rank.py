@@ -101,9 +101,6 @@ class LowRank(Covariances):
         np.einsum("kii->ki", matrices)[...] += self.noise
         return Dense(matrices, self.n_components, self.n_features, self.is_shared)
 
-    def lift(self, kind: type[Covariances]) -> Covariances:
-        return self.simple()
-
     def marginal(self, places: Places) -> LowRank:
         return replace(self, each=self.each[:, places], n_features=len(places))
 

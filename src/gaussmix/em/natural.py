@@ -249,7 +249,8 @@ class Stacked:
     def values(self, orders: Places) -> Array:
         """The natural parameters of each model (n, q), with its components in an order (n, n_components)."""
         n, scale = len(self.weights), NaturalScale.of(self.like)
-        numbers = scale.numbers(self.covariances).reshape(n, -1, scale.numbers(self.covariances).shape[1])
+        numbers = scale.numbers(self.covariances)
+        numbers = numbers.reshape(n, -1, numbers.shape[1])
         if not scale.is_shared:
             numbers = np.take_along_axis(numbers, orders[:, :, None], axis=1)
         return np.concatenate(

@@ -272,23 +272,20 @@ class _Compared:
     ----------
     rows : some of the rows.
     engine : of the problem.
-    weight : (n_rows,), of the rows.
     shares : (n_rows, n_components), responsibilities.
     are_named : whether labels name the components, which then keep their order.
     """
 
     rows: Block
     engine: Engine[Any]
-    weight: Array
     shares: Array
     are_named: bool
 
     @classmethod
     def of(cls, problem: Problem, model: Model) -> _Compared:
         rows = problem.data.original.sample(ROWS_TO_COMPARE)
-        weight = rows.weight
         shares = Stacked.of([model]).responsibilities(rows, problem.engine)
-        return cls(rows, problem.engine, weight, shares, problem.data.known is not None)
+        return cls(rows, problem.engine, shares, problem.data.known is not None)
 
     def orders(self, found: Stacked) -> tuple[Places, Array]:
         """The component of each mixture that has the rows of each of these, and their similarity; (n, n_components).
@@ -298,13 +295,14 @@ class _Compared:
         """
         n, K = found.weights.shape
         orders, similarities = np.tile(np.arange(K), (n, 1)), np.empty((n, K))
-        own = self.weight @ self.shares**2
+        weight = self.rows.weight
+        own = weight @ self.shares**2
         at_once = max(1, MOST_NUMBERS // (self.rows.n_rows * K))
         for first in range(0, n, at_once):
             some = found.part(slice(first, first + at_once))
             shares = some.responsibilities(self.rows, self.engine)
-            both = ((self.weight[:, None] * self.shares).T @ shares).reshape(K, -1, K).swapaxes(0, 1)
-            theirs = (self.weight @ shares**2).reshape(-1, 1, K)
+            both = ((weight[:, None] * self.shares).T @ shares).reshape(K, -1, K).swapaxes(0, 1)
+            theirs = (weight @ shares**2).reshape(-1, 1, K)
             similarity = both / np.maximum(own[:, None] + theirs - both, np.finfo(np.float64).tiny)
             for place, each in enumerate(similarity):
                 if not self.are_named and (each.argmax(axis=1) != np.arange(K)).any():

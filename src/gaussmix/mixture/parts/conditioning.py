@@ -16,7 +16,7 @@ from gaussmix.covariances import Covariances
 from gaussmix.engines.base import Engine
 from gaussmix.families.base import Family
 from gaussmix.mixture.features import Feature, block_of
-from gaussmix.mixture.parts.expectations import few_rows, mean_and_spread, weighted_mean
+from gaussmix.mixture.parts.expectations import few_rows, mean_and_spread, quiet, weighted_mean
 from gaussmix.model import Model
 from gaussmix.numerics.arrays import Array, Places, Rows
 from gaussmix.numerics.blas import one_blas_thread
@@ -26,8 +26,6 @@ from gaussmix.waist.whitening.base import Whitening
 from gaussmix.waist.whitening.spherical import SphericalWhitening
 
 BEYOND = "X_known row {row} is so far away that the answer is beyond the range of float64."
-
-_quiet = np.errstate(over="ignore", invalid="ignore")  # `check_range` reports what is beyond the range
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,12 +94,12 @@ class Conditional:
         regression = self.regression[0 if len(self.regression) == 1 else component]
         return np.asarray(self.means[component] + (rows - self.known.means[component]) @ regression.T)
 
-    @_quiet
+    @quiet
     def means_at(self, row: Array) -> Array:
         """m_k(x) of each component for one row (n_known,), (n_components, n_unknown)."""
         return np.asarray(self.means + np.matmul(self.regression, (row - self.known.means)[:, :, None])[:, :, 0])
 
-    @_quiet
+    @quiet
     def each_mean(self, rows: Array) -> Array:
         """m_k(x) of each row and component, (n_rows, n_components, n_unknown)."""
         means = np.empty((len(rows), *self.means.shape))
@@ -109,7 +107,7 @@ class Conditional:
             means[:, component] = self.means_of(component, rows)
         return check_range(means, BEYOND)
 
-    @_quiet
+    @quiet
     def mean(self, rows: ArrayLike, engine: Engine[Any]) -> Array:
         """E[u | x] = Σ_k γ_k m_k(x) of each row, (n_rows, n_unknown)."""
         block = self._block(rows)
@@ -118,7 +116,7 @@ class Conditional:
             means[part] = self._mean(values, shared)
         return check_range(means, BEYOND)
 
-    @_quiet
+    @quiet
     def covariance(self, rows: ArrayLike, engine: Engine[Any]) -> Array:
         """Cov[u | x] of each row, (n_rows, n_unknown, n_unknown): Σ_k γ_k C_k and the spread of the m_k(x)."""
         within = self.covariances.dense()
@@ -130,7 +128,7 @@ class Conditional:
         return check_range(covariances, BEYOND)
 
     @one_blas_thread()
-    @_quiet
+    @quiet
     def draw(self, rows: ArrayLike, rng: np.random.Generator, engine: Engine[Any]) -> Array:
         """One draw of u for each row, (n_rows, n_unknown): a component by γ, then m_k(x) + W_k⁻¹ z."""
         block, key = self._block(rows), int(rng.integers(2**64, dtype=np.uint64))

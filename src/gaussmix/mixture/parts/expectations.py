@@ -24,23 +24,23 @@ MOST_ROWS = 16_384  # in one call of the engine: enough for its threads, and the
 MOST_NUMBERS = 2**18
 FEWEST_ROWS = 256  # of a product: a larger matrix takes threads in any case, and is read once for so many
 
-_quiet = np.errstate(over="ignore", invalid="ignore")  # `check_range` reports what is beyond the range
+quiet = np.errstate(over="ignore", invalid="ignore")  # `check_range` reports what is beyond the range
 
 
-@_quiet
+@quiet
 def mean_and_spread_of_means(model: Model) -> tuple[Array, Array]:
     """The mean (n_features,) and the covariance of the μ_k, (n_features, n_features)."""
     means, spreads = mean_and_spread(_shares(model)[None], lambda k: model.means[k : k + 1])
     return means[0], spreads[0]
 
 
-@_quiet
+@quiet
 def covariance(model: Model, spread_of_means: Array) -> Array:
     """Σ_k π_k Σ_k + the covariance of the μ_k, (n_features, n_features)."""
     return check_range(np.tensordot(_shares(model), model.covariances.dense(), axes=1) + spread_of_means, BEYOND)
 
 
-@_quiet
+@quiet
 def moments(model: Model, order: int, about: ArrayLike | None, mean: Array) -> Array:
     """Joint moments of all features with each other about a point, or about the mean; `order` axes of n_features."""
     order, d = check_count("order", order, 0), model.n_features

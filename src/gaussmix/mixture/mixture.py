@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self, overload
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from gaussmix.checks import Rng, check_names
+from gaussmix.checks import Rng
 from gaussmix.families.base import Family
 from gaussmix.formats import Details, Place, model_file
 from gaussmix.mixture.base import of_components
@@ -99,7 +99,7 @@ class Mixture(Shown, SciPyNames, Comparisons):
         array([[0.25, 1.  ]])
         """
         model = from_parameters(weights, means, covariances, precisions, covariance_type)
-        return cls.of(model, None if feature_names is None else check_names(feature_names, model.n_features))
+        return cls.of(model).with_feature_names(feature_names)
 
     @classmethod
     def from_sklearn(cls, estimator: Any) -> Self:
@@ -126,7 +126,7 @@ class Mixture(Shown, SciPyNames, Comparisons):
         array([[1., 3.]])
         """
         model, names = from_sklearn(estimator)
-        return cls.of(model, None if names is None else check_names(names, model.n_features))
+        return cls.of(model).with_feature_names(names)
 
     @classmethod
     def from_torch(cls, estimator: Any) -> Self:

@@ -275,8 +275,6 @@ class BayesianGaussianMixture(PosteriorEstimator):
         data = Data(source, None if known is None or known.is_empty else known)
         problem = Problem(data, *candidate, self._engine(source), ridge, terms=terms)
         starts = Plan.starts_of("kmeans" if is_birth else self.init_params, names, n_init, InitialParameters())
-        if is_birth:
-            starts = ["kmeans"] * n_init
         is_warm = check_flag("warm_start", self.warm_start) and hasattr(self, "mass_")
         is_alike = is_warm and self.mixture_.family == family and self.mixture_.n_features == source.n_features
         if is_alike and len(self._places) <= n_components:

@@ -134,26 +134,27 @@ def _template_of(
 ) -> GaussianMixture | BayesianGaussianMixture:
     """The estimator of every group; raises ValueError or TypeError for parameters that one fit can't use, or many."""
     if estimator is None:
-        template = GaussianMixture(n_components, **parameters)
-        _check_template(template)
-        return template
-    if not isinstance(estimator, GaussianMixture | BayesianGaussianMixture):
+        made: GaussianMixture | BayesianGaussianMixture = GaussianMixture(n_components, **parameters)
+    elif not isinstance(estimator, GaussianMixture | BayesianGaussianMixture):
         what = f"the class {estimator.__name__}" if isinstance(estimator, type) else f"{estimator!r:.60}"
         raise TypeError(f"estimator must be like GaussianMixture() or BayesianGaussianMixture(), not {what}.")
-    if n_components != 1 or parameters:
+    elif n_components != 1 or parameters:
         raise ValueError("Parameters of fit_many are those of its estimator. Set them there.")
-    made: GaussianMixture | BayesianGaussianMixture = clone(estimator)
-    if isinstance(made, GaussianMixture):
-        _check_template(made)
-        return made
-    for name in ("callbacks", "max_time", "warm_start", "verbose"):
-        if getattr(made, name):
-            raise ValueError(f"fit_many does not support {name}. Remove it, or fit the groups one by one.")
+    else:
+        made = clone(estimator)
+    is_bayesian = isinstance(made, BayesianGaussianMixture)
+    names = ("callbacks", "max_time", "warm_start", "verbose")
+    refused = [name for name in names if getattr(made, name)] if is_bayesian else _refused(made)
+    for name in refused:
+        raise ValueError(f"fit_many does not support {name}. Remove it, or fit the groups one by one.")
+    init = made.init_params
+    if not (is_bayesian or isinstance(init, str | list | tuple) or callable(init)):
+        raise ValueError("init_params of fit_many must be the name of a start or a callable.")
     return made
 
 
-def _check_template(template: GaussianMixture) -> None:
-    """Raise ValueError or TypeError for parameters that one fit can't use, or many fits."""
+def _refused(template: GaussianMixture) -> list[str]:
+    """Parameters that many fits can't use; raises ValueError or TypeError for those that one fit can't use."""
     n_components, family, *_ = template._settings()
     check_terms(template, [family], n_components)
     refused = {name: getattr(template, name) is not None for name in _REFUSED} | {
@@ -163,10 +164,7 @@ def _check_template(template: GaussianMixture) -> None:
         "degenerate='drop'": template.degenerate == "drop",
         "certify=True": check_certify(template.certify) is True,
     }
-    for name in (name for name, is_given in refused.items() if is_given):
-        raise ValueError(f"fit_many does not support {name}. Remove it, or fit the groups one by one.")
-    if not isinstance(template.init_params, str | list | tuple) and not callable(template.init_params):
-        raise ValueError("init_params of fit_many must be the name of a start or a callable.")
+    return [name for name, is_given in refused.items() if is_given]
 
 
 def _one_seed(random_state: Any) -> int:

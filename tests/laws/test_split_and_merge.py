@@ -108,7 +108,7 @@ def test_the_core_makes_the_moves_that_python_makes(family, is_weighted, climbs)
 def test_a_search_ends_with_the_move_that_takes_the_last_of_its_work(family, monkeypatch):
     """By the core as by Python: both count the rows and components that EM visits."""
     rows, _ = drawn(family, 1_500)
-    sample, objective = distinct_rows(ArraySource(rows)), Ridge(np.full(N_FEATURES, 1e-6))
+    sample, objective = distinct_rows(ArraySource(rows)), Objective(np.full(N_FEATURES, 1e-6))
     begun = fitted(rows, family, init_params="random_from_data", max_iter=2, random_state=0).mixture_
     covariances = FAMILIES[family].covariances(begun.covariances, N_COMPONENTS, N_FEATURES)
     start = Model(begun.weights, begun.means, covariances, FAMILIES[family])

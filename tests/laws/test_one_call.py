@@ -8,6 +8,7 @@ from same_fit import assert_same_fit
 
 from gaussmix import FAMILIES, Full, GaussianMixture, Restrictions
 from gaussmix.engines.native.engine import NativeEngine
+from gaussmix.engines.native.run import MOST_NUMBERS
 from gaussmix.engines.runner import Seeds
 from gaussmix.fit.fit import FEW
 
@@ -137,6 +138,16 @@ def test_unusual_tables_are_left_to_python(table, rng, calls):
     assert_law(missing)
     assert_law(np.tile(table, (FEW // len(table) + 1, 1)), max_iter=2)
     assert calls == [False] * 2 * 3
+
+
+def test_many_features_are_left_to_python(rng, monkeypatch):
+    """A start has found the components, and the covariances are too large for the core."""
+    rows = rng.normal(size=(24, 300)) + 9 * np.repeat(np.eye(3, 300), 8, axis=0)
+    parameters = {"init_params": "hierarchical", "reg_covar": 0.1, "max_iter": 2}
+    found, _ = outcome(rows, **parameters)
+    assert found.covariances_.size > MOST_NUMBERS
+    monkeypatch.setattr(NativeEngine, "fit_many", lambda self, groups, recipe: None)
+    assert_same_fit(found, outcome(rows, **parameters)[0])
 
 
 def test_what_the_engine_does_not_know_is_left_to_python(table, calls):

@@ -100,6 +100,8 @@ def fit_many(
         if size > LEAF_ROWS or not suits_core(Block(0, groups.rows[:size]), recipe.n_components, algebra)
     ]
     suited = np.flatnonzero(~np.isin(groups.size, unsuited)) if unsuited else slice(None)
+    if unsuited and not len(groups.size[suited]):
+        return None
     begun = start.of(suited) if isinstance(start, Begun) else None
     arrays: dict[str, Any] = {start.dtype.kind: start} if isinstance(start, np.ndarray) else {}
     found = target.fit_many(

@@ -268,7 +268,7 @@ class TestCounting:
         frame = frame if order is None else frame.iloc[order]
         frame.to_parquet(path) if path.suffix == ".parquet" else frame.to_csv(path, index=False)
 
-    @pytest.mark.parametrize("extension", ["csv", "parquet"])
+    @pytest.mark.parametrize("extension", ["csv", "parquet", "dat"])
     @pytest.mark.parametrize(("first", "name"), [(0, "a"), (1, "id"), (1001, "customer_id"), (7, "Nr")])
     def test_it_is_left_out_and_named(self, cli, tmp_path, rng, extension, first, name):
         path = tmp_path / f"x.{extension}"

@@ -240,6 +240,8 @@ def test_a_pipe_between_processes(model):
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
 def test_a_named_pipe_is_read_once(shell, faithful, tmp_path):
     os.mkfifo(tmp_path / "pipe")
+    table = pd.read_csv(faithful).assign(id=range(272))
+    table.to_csv(faithful, index=False)
     writer = subprocess.Popen(["sh", "-c", 'cat "$0" > "$1"', faithful, tmp_path / "pipe"])
     process = shell("fit", tmp_path / "pipe", "-k", 1, "--json")
     try:
@@ -249,6 +251,7 @@ def test_a_named_pipe_is_read_once(shell, faithful, tmp_path):
         writer.kill()
         writer.wait()
     assert json.loads(said)["n_rows"] == 272
+    assert json.loads(said)["feature_names"] == ["eruptions", "waiting"]  # without the number of each row
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="terminals of POSIX")

@@ -177,12 +177,20 @@ def _registered(name: str) -> Opener | None:
     return opener
 
 
+def is_for_others(name: str) -> bool:
+    """Whether another package opens the files of a path, a pattern or a folder, by their extension."""
+    return _opener_of_others(files_of(name)[0].suffix.lower()) is not None
+
+
+def _opener_of_others(extension: str) -> Opener | None:
+    is_own = not extension or any(extension in each for each in EXTENSIONS.values())
+    return _registered(extension) if extension in SOURCES or not is_own else None
+
+
 def _of_files(name: str) -> Opener | None:
     """What opens the files of a path, a pattern or a folder."""
     first = files_of(name)[0]
-    extension = first.suffix.lower()
-    is_own = not extension or any(extension in each for each in EXTENSIONS.values())
-    opener = _registered(extension) if extension in SOURCES or not is_own else None
+    opener = _opener_of_others(first.suffix.lower())
     if opener is None and isinstance(first, Path) and first.is_file() and holds_numbers(first):  # and no pipe
         return open_npy
     return opener or _registered("gaussmix.Files")

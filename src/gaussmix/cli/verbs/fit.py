@@ -32,7 +32,8 @@ from gaussmix.fit.stability import neighbours
 from gaussmix.mixture.mixtures import Mixtures
 from gaussmix.sources.base import Source
 from gaussmix.sources.files.base import FileSource
-from gaussmix.sources.tables import FORMATS, Files, is_own
+from gaussmix.sources.opening import is_for_others
+from gaussmix.sources.tables import FORMATS, Files
 from gaussmix.sources.tables.base import STANDARD, BadTable, doubles
 from gaussmix.starts import AUTO, STARTS
 
@@ -173,13 +174,15 @@ def fit(
 
 def _table_of(data: str, reading: options.Reading, labels: str | None, weights: str | None) -> tuple[Files | None, Any]:
     """The table where only one of ours can be read so, and where rows are: columns of it, or the path."""
+    is_plain = reading.is_plain and labels is None
+    if data != STANDARD and is_plain and is_for_others(data):
+        return None, data
     others = [name for name in (labels, weights) if name is not None]
-    table = reading.open(data) if data == STANDARD or is_own(data) else None
-    counting = [] if table is None else reading.counting(table, others)
-    if data != STANDARD and labels is None and reading.is_plain and not counting:
-        return None, data  # any reader of rows will do
+    table = reading.open(data)
+    counting = reading.counting(table, others)
+    if table.files and is_plain and not counting:  # any reader of rows can read them again
+        return None, data
     left_out = [*reading.exclude, *counting]
-    table = reading.open(data) if table is None else table
     features = reading.columns or table.without(left_out).numeric_names(others)
     table = reading.of_features(table, features, weights)
     return table, table.without(left_out if labels is None else [*left_out, labels])

@@ -70,13 +70,6 @@ def open_table(name: str, format: str | None = None, dialect: Dialect = GUESSED)
     return Files.of(list(at_once(reads)), dialect)
 
 
-def is_own(name: str) -> bool:
-    """Whether the files of a path, a pattern or a folder have names of our formats, and can be read again."""
-    files = files_of(name)
-    can_be_again = all(file.is_file() for file in files if isinstance(file, Path))
-    return can_be_again and format_by_name(str(files[0])) is not None
-
-
 def format_by_name(path: str) -> str | None:
     """The format that the extension of a path stands for; None if it stands for none."""
     extension = PurePath(path).suffix.lower()

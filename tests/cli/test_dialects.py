@@ -2,10 +2,13 @@
 
 import gzip
 import json
+import shlex
 
 import numpy as np
 import pandas as pd
 import pytest
+
+from gaussmix.sources.tables import open_table
 
 ROWS = [(1.5, 2.25), (3.5, -1.0), (4.25, 0.5), (2.0, 7.0)]
 
@@ -177,12 +180,31 @@ def test_a_text_that_means_a_hole_is_named_and_filled(cli, csv_file, model):
         ("d.gmm", "is a model, not a table: name the rows to read."),
         ("d.npz", "holds several arrays: save the one to read as .npy."),
         ("d.xlsx", "is a spreadsheet: save it as CSV first."),
+        ("d.orc", "is no table that is read: write it as CSV."),
+        ("d.duckdb", "is a database: write the table to read as CSV or Parquet."),
+        ("d.csv.xz", "is compressed in a way that is not read: unpack it first."),
     ],
 )
 def test_what_is_no_table_is_refused_by_its_name(name, advice, cli, csv_file):
     path = csv_file(b"PK\x03\x04\0\0" if name != "d.json" else "[]", name)
     result = cli("fit", path)
     assert (result.exit_code, result.stderr) == (1, f"gaussmix: {path} {advice}\n")
+
+
+@pytest.mark.parametrize(
+    ("contents", "advice"),
+    [
+        (b'{"a": 1}\n', "is JSON"),
+        (b'[{"a": 1}]\n', "is JSON"),
+        (b"SQLite format 3\0", "is a database"),
+        (b"\x89HDF\r\n\x1a\n", "is no table that is read"),
+        (b"\xfd7zXZ\0\0", "is compressed in a way that is not read"),
+        (b"\xd0\xcf\x11\xe0\xa1\xb1", "is a spreadsheet"),
+        (b"PK\x03\x04\0\0", "is a zip archive or a spreadsheet"),
+    ],
+)
+def test_what_is_no_table_is_refused_by_how_it_begins(contents, advice, cli):
+    assert cli("fit", "-", input=contents).stderr.startswith(f"gaussmix: standard input {advice}")
 
 
 WRONG = {
@@ -257,6 +279,54 @@ def test_every_verb_takes_quiet(verb, cli, model):
     result = cli(*[model if argument == "MODEL" else argument for argument in verb], "--quiet")
     assert (result.exit_code, result.stderr) == (0, "")
     assert result.stdout
+
+
+COMMENTS = "# measured on Monday\n#\n# by me\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        (COMMENTS + "a,b,c\n1,2,3\n3,1,4\n", ("a", "b", "c")),
+        (COMMENTS + "# a,b,c\n1,2,3\n3,1,4\n", ("a", "b", "c")),
+        (COMMENTS + "1,2,3\n3,1,4\n", ("x0", "x1", "x2")),
+        (COMMENTS + "\n# a b c\n 1  2 3\n3 1  4\n", ("a", "b", "c")),
+        ("##fileformat=VCF\n#CHROM\tPOS\n1\t2\n3\t1\n", ("CHROM", "POS")),
+        ("#,b\n#1,2\n#2,3\n", ("#", "b")),
+        ("0,1,2\n0.5,2,3\n0.7,3,4\n", ("0", "1", "2")),
+        ("0,1\n5,7\n", ("x0", "x1")),
+        ("a,b,,\n1,2,,\n2,3,,\n", ("a", "b", "Unnamed: 2", "Unnamed: 3")),
+    ],
+)
+def test_names_of_columns(text, names, csv_file):
+    """After lines of comments; as pandas writes and reads them."""
+    table = open_table(str(csv_file(text)))
+    assert table.names == names
+    assert table.place(1).endswith(f"line {text.count(chr(10))}")
+
+
+def test_a_comment_between_rows_is_an_error_that_says_so(cli, csv_file):
+    path = csv_file("a,b\n1,2\n# a pause\n3,4\n")
+    assert cli("fit", path).stderr == f"gaussmix: {path}, line 3: 1 value for 2 columns. Leave out lines of comments.\n"
+
+
+def test_columns_without_name_and_values_are_left_out_as_empty(cli, csv_file):
+    said = cli("fit", csv_file("a,b,\n" + "1,2,\n2,5,\n4,4,\n"), "-k", 1).stderr
+    assert said == "gaussmix: left out column '': it is empty.\n"
+
+
+def test_categories_are_called_so(cli, tmp_path, rng):
+    frame = pd.DataFrame({"a": rng.normal(size=20), "b": pd.Categorical(["u", "v"] * 10)})
+    frame.to_parquet(tmp_path / "x.parquet")
+    said = cli("fit", tmp_path / "x.parquet", "-k", 1).stderr
+    assert said == "gaussmix: left out column 'b': it holds categories, not numbers.\n"
+
+
+def test_failed_candidates_are_told_in_words_of_the_command_line(cli, csv_file):
+    text = "a,b\n" + "".join(f"{i % 7},{i % 2}\n" for i in range(40))
+    said = cli("fit", csv_file(text), "-k", "1:4", "--start", "hierarchical").stderr
+    assert "candidates could not be fitted" in said
+    assert "results_" not in said
 
 
 class TestCounting:
@@ -354,6 +424,9 @@ class TestEurope:
             (["1.234,5", "2.345,6", "7,5"], ["--decimal", ","], "--thousands ."),
             (['"1,234.5"', '"2,345.6"', '"1,234,567"'], [], "--thousands ,"),
             (["1,5", "2,5", "3,25"], [], "--decimal ,"),
+            (["1 234,5", "2 345,6", "7,5"], [], "--decimal , --thousands ' '"),
+            (["1\N{NO-BREAK SPACE}234", "2\N{NARROW NO-BREAK SPACE}345", "7"], [], "--thousands ' '"),
+            (["1'234.5", "2\N{RIGHT SINGLE QUOTATION MARK}345.6", "7.5"], [], '--thousands "\'"'),
         ],
     )
     def test_a_column_of_other_marks_is_an_error_that_names_them(self, cli, tmp_path, cells, given, advice):
@@ -362,7 +435,7 @@ class TestEurope:
         result = cli("fit", path, "-k", 1, *given)
         assert result.exit_code == 1
         assert f"say so: {advice})" in result.stderr
-        assert cli("fit", path, "-k", 1, *given, *advice.split(), "--columns", "a").exit_code == 0
+        assert cli("fit", path, "-k", 1, *given, *shlex.split(advice), "--columns", "a").exit_code == 0
 
     @pytest.mark.parametrize("cell", ["1.23", "1.2345", "12.34.567", "1.234.", "x"])
     def test_what_is_not_in_groups_of_three_is_no_number(self, cli, tmp_path, cell):

@@ -185,7 +185,7 @@ def test_columns_by_place_where_names_differ(verb, cli, model, csv_file):
             assert found["bic"] == expected["bic"]
         else:
             assert [row["log_density"] for row in found] == [row["log_density"] for row in expected]
-    assert "has 1 numeric columns" in cli(verb, model, path, "--columns", "a").stderr
+    assert "has 1 numeric column, but" in cli(verb, model, path, "--columns", "a").stderr
 
 
 @pytest.mark.parametrize("verb", ["fit", "predict", "score", "sample", "describe"])

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import BinaryIO
 
 from gaussmix.door.parameters import MISSING
-from gaussmix.errors import invented_names, listed, unknown_name
+from gaussmix.errors import counted, invented_names, listed, unknown_name
 from gaussmix.estimators.base import write_estimator
 from gaussmix.estimators.bayesian_gaussian_mixture import BayesianGaussianMixture
 from gaussmix.estimators.gaussian_mixture import GaussianMixture, estimator_of
@@ -122,9 +122,8 @@ class ModelFile:
             return columns
         if len(columns) != self.mixture.n_features:
             beside = " beside the targets" if len(known) < len(self.names) else ""
-            raise ValueError(
-                f"{table} has {len(columns)} numeric columns, but {self.name} has {len(known)} features{beside}."
-            )
+            found = counted(len(columns), "numeric column")
+            raise ValueError(f"{table} has {found}, but {self.name} has {len(known)} features{beside}.")
         return tuple(columns[self.names.index(name)] for name in known)
 
 

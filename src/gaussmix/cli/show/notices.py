@@ -14,14 +14,14 @@ from gaussmix.engines import choose
 
 QUIET = "gaussmix.quiet"  # the key of --quiet in what click keeps for a command
 _WITHOUT_NOISE = "Fit again without --noise"
+_THOUSANDS = {".": ".", ",": ",", " ": "' '", "'": '"\'"'}  # as a shell takes them
 _ADVICE = {  # for users of Python, and the same for users of the command line
     "missing='allow'": "--missing",
     "mend these cells": "mend these cells, give --na TEXT where one means a missing value",
     "exclude the column": "give --exclude",
-    "decimal ',' thousands '.'": "--decimal , --thousands .",
+    **{f"decimal ',' thousands {mark!r}": f"--decimal , --thousands {word}" for mark, word in _THOUSANDS.items()},
     "decimal ','": "--decimal ,",
-    "thousands '.'": "--thousands .",
-    "thousands ','": "--thousands ,",
+    **{f"thousands {mark!r}": f"--thousands {word}" for mark, word in _THOUSANDS.items()},
     "say its encoding": "give --encoding",
     "memory=": "--memory",
     "range(2, 10)": "-k 2:9",

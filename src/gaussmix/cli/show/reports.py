@@ -184,7 +184,8 @@ def _written(what: str, model: str | None, example: str) -> str:
 def fit_notices(search: GaussianMixtureIC, warnings: Iterable[Warning]) -> Iterator[str]:
     """The warnings of a search and of the fit it chose, and which fits did not converge."""
     for warning in warnings:
-        yield str(warning) if isinstance(warning, SearchWarning) else f"K = {search.n_components_}: {warning}"
+        said = str(warning).removesuffix(" results_ has the reason of each.")  # the table that follows has them
+        yield said if isinstance(warning, SearchWarning) else f"K = {search.n_components_}: {said}"
     table = search.results_
     ended = zip(table["structure"], table["n_components"], table["converged"], table["failure"], strict=True)
     slow = [(structure, k) for structure, k, converged, failure in ended if not converged and failure is None]

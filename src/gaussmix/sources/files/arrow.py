@@ -26,6 +26,7 @@ from gaussmix.sources.tables.typed_table import is_slow
 from gaussmix.waist.block import Block
 
 _LONG = pa.int64(), pa.uint64()
+_INDEX_OR_EMPTY = "it is the index of a data frame", kind_of(pa.null())
 
 
 class Columns:
@@ -49,7 +50,10 @@ class Columns:
         whys = [f"column {field.name!r}: {self.why_not_numeric(field)}." for field in left_out]
         if not self.names:
             raise ValueError(f"{name}, {whys[0]}" if whys else f"{name} has no column of numbers to fit.")
-        unfit = [] if columns else [f"left out column {name!r}: it is the index of a data frame." for name in index]
+        kinds = {} if columns else {name: schema.field(name).type for name in index}
+        unfit = [
+            f"left out column {name!r}: {_INDEX_OR_EMPTY[pa.types.is_null(kind)]}." for name, kind in kinds.items()
+        ]
         self.notices = unfit + [f"left out {why}" for why in whys]
         is_single = all(schema.field(column).type in (pa.float32(), pa.float16()) for column in self.names)
         self.dtype = np.dtype(np.float32 if is_single else np.float64)

@@ -37,13 +37,22 @@ FORMATS = {
     "npy": Format(read_npy, EXTENSIONS["npy"], (b"\x93NUMPY",)),
 }
 GUESSED = Dialect()  # from the first two lines of a file
-_UNREADABLE = (  # extensions, a beginning, and what to do
-    ((".gmm",), b"", "is a model, not a table: name the rows to read"),
-    ((".json", ".jsonl", ".ndjson"), b"", "is JSON, which is not read: write it as CSV or Parquet first"),
-    ((".npz",), b"", "holds several arrays: save the one to read as .npy"),
-    ((".xlsx", ".xls", ".ods"), b"", "is a spreadsheet: save it as CSV first"),
-    ((".zip",), b"PK\x03\x04", "is a zip archive: unpack it first; one table is read compressed by gzip"),
-    ((".pkl", ".pickle", ".joblib", ".rds", ".rdata", ".mat", ".h5"), b"", "is no table that is read: write it as CSV"),
+_NO_TABLE = "is no table that is read: write it as CSV"
+_UNREADABLE = (  # extensions, beginnings, and what to do
+    ((".gmm",), (), "is a model, not a table: name the rows to read"),
+    ((".json", ".jsonl", ".ndjson"), (b'{"', b"[{"), "is JSON, which is not read: write it as CSV or Parquet first"),
+    ((".npz",), (), "holds several arrays: save the one to read as .npy"),
+    ((".xlsx", ".xls", ".ods"), (b"\xd0\xcf\x11\xe0",), "is a spreadsheet: save it as CSV first"),
+    ((".xz", ".7z"), (b"\xfd7zXZ\0", b"7z\xbc\xaf"), "is compressed in a way that is not read: unpack it first"),
+    ((".pkl", ".pickle", ".joblib"), (b"\x80\x04", b"\x80\x05"), _NO_TABLE),
+    ((".rds", ".rdata", ".mat", ".h5", ".hdf5"), (b"\x89HDF",), _NO_TABLE),
+    ((".orc", ".avro", ".dta", ".sav", ".sas7bdat"), (b"ORC\n", b"Obj\x01", b"<stata_d", b"$FL2"), _NO_TABLE),
+    ((".sqlite", ".db", ".duckdb"), (b"SQLite f",), "is a database: write the table to read as CSV or Parquet"),
+    (
+        (".zip",),
+        (b"PK\x03\x04",),
+        "is a zip archive or a spreadsheet: unpack it, or save it as CSV; one table is read compressed by gzip",
+    ),
 )
 
 
@@ -79,8 +88,8 @@ def format_by_name(path: str) -> str | None:
 def _check_readable(name: str, start: bytes) -> None:
     """Raise BadTable for a file that surely is no table, by its name or how it begins, and say what to do."""
     extension = PurePath(name).suffix.lower()
-    for extensions, beginning, advice in _UNREADABLE:
-        if extension in extensions or (beginning and start.startswith(beginning)):
+    for extensions, beginnings, advice in _UNREADABLE:
+        if extension in extensions or start.startswith(beginnings):
             raise BadTable(f"{name} {advice}.")
 
 

@@ -341,6 +341,8 @@ def kind_of(kind: Any) -> str:
         return "it holds text, not numbers"
     if pa.types.is_temporal(kind):
         return "it holds dates, times or durations; write them as numbers first, such as days since the first"
+    if pa.types.is_dictionary(kind):
+        return "it holds categories, not numbers"
     return f"it holds {kind}, not numbers"
 
 

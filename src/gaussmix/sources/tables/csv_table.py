@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from io import BufferedReader, RawIOBase, TextIOWrapper
-from itertools import islice
+from itertools import islice, product
 from typing import Any
 
 import pyarrow as pa
@@ -38,6 +38,13 @@ _FEW = 0.1  # a share of the cells: a column with fewer that are no numbers was 
 _SHOWN = 3
 _COMMA = " (where the comma is a decimal mark, say so: decimal ',')"
 _EITHER = " (where ',' marks thousands, say so: thousands ','; where it is a decimal mark: decimal ',')"
+# Marks between groups of digits, and what is written in their place too: blanks at which no line ends, an apostrophe.
+_THOUSANDS = {
+    ",": ",",
+    ".": ".",
+    " ": " \N{NO-BREAK SPACE}\N{NARROW NO-BREAK SPACE}",
+    "'": "'\N{RIGHT SINGLE QUOTATION MARK}",
+}
 _TRIED = 2**20  # bytes, in which letters that are not UTF-8 are looked for
 _MARKS = {b"\xef\xbb\xbf": "utf-8", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}  # at the beginning of text
 _WESTERN = "cp1252"  # what Excel writes as CSV in Western Europe and America
@@ -167,7 +174,8 @@ class CsvTable(Table):
             has_rows = True
             if len(fields) != len(self.names):
                 values, columns = counted(len(fields), "value"), counted(len(self.names), "column")
-                return f"{self.name}, line {line}: {values} for {columns}."
+                advice = " Leave out lines of comments." if fields[0].startswith("#") else ""
+                return f"{self.name}, line {line}: {values} for {columns}.{advice}"
             for place in places:
                 if not self._is_number(fields[place]) and fields[place] not in self.missing:
                     cell = f"{quoted(fields[place])} is no number{self._hint(fields[place])}"
@@ -196,9 +204,9 @@ class CsvTable(Table):
     def _ungrouped(self, cells: pa.Array) -> pa.Array:
         """Text as numbers; raises ArrowInvalid where it is none."""
         text = self._present(cells)
-        mark, pattern = re.escape(self.thousands or ""), _grouped(self.thousands or "", self.decimal).pattern
+        mark, pattern = self.thousands or ",", _grouped(self.thousands or ",", self.decimal).pattern
         is_grouped = pc.fill_null(pc.match_substring_regex(text, f"^(?:{pattern})$"), False)
-        text = pc.if_else(is_grouped, pc.replace_substring_regex(text, mark, ""), text)
+        text = pc.if_else(is_grouped, pc.replace_substring_regex(text, f"[{_THOUSANDS[mark]}]", ""), text)
         if self.decimal != ".":
             text = pc.replace_substring(pc.replace_substring(text, ".", "?"), self.decimal, ".")
         return pc.cast(text, pa.float64())
@@ -207,8 +215,8 @@ class CsvTable(Table):
         """What to do where text is a number with a decimal comma or with thousands; else nothing."""
         if self.decimal == "." and _is_number(text, ","):
             return _EITHER if self.thousands is None and _grouped(",", ".").fullmatch(text) else _COMMA
-        for decimal, thousands in ((self.decimal, "," if self.decimal == "." else "."), (",", ".")):
-            if self.thousands is None and _grouped(thousands, decimal).fullmatch(text):
+        for decimal, thousands in product((self.decimal, ","), _THOUSANDS if self.thousands is None else ()):
+            if thousands != decimal and _grouped(thousands, decimal).fullmatch(text):
                 comma = "" if decimal == self.decimal else "decimal ',' "
                 return f" (where {thousands!r} marks thousands, say so: {comma}thousands {thousands!r})"
         return ""
@@ -260,6 +268,8 @@ def read_csv(source: Input) -> CsvTable:
     names = tuple(fields) if has_header else invented_names(len(fields))
     if has_header and _has_row_names(len(names), first[1:], delimiter, source.name):
         names = ("", *names)
+    if names.count("") > 1:
+        names = tuple(name or f"Unnamed: {place}" for place, name in enumerate(names))  # as pandas calls them
     check_names(source.name, names)
     return CsvTable(
         name=source.name,
@@ -278,30 +288,48 @@ def read_csv(source: Input) -> CsvTable:
 
 
 def _first_line(source: Input) -> tuple[int, list[str], str]:
-    """The number of blank lines before the first, this and following ones, and the delimiter. Raises BadTable."""
+    """The number of lines to skip before the first, this and following ones, and the delimiter. Raises BadTable."""
     dialect = source.dialect
     with _text(source, dialect.delimiter or ",") as text:
         lines = ((at, line) for at, line in enumerate(_decoded(text, source)) if line.strip())
-        n_blank, first = next(lines, (0, ""))
-        named = _NAMED.fullmatch(first.rstrip("\r\n"))
+        first = next(lines, (0, ""))
+        named = _NAMED.fullmatch(first[1].rstrip("\r\n"))
         if named:
-            n_blank, first = next(lines, (0, ""))
-        if not first:
+            first = next(lines, (0, ""))
+            dialect = replace(dialect, delimiter=dialect.delimiter or named[1])
+        if not first[1]:
             raise BadTable(f"{source.name} is empty.")
-        if "\0" in first:
+        if "\0" in first[1]:
             raise BadTable(f"{source.name} holds binary data, not CSV.")
-        more = [line for _, line in islice(lines, _LONGEST_HEADER)]
-    marks = _DELIMITERS.replace(dialect.decimal, "")
+        kept = _without_comments([first, *islice(lines, _LONGEST_HEADER)], dialect, source.name)
+    rest = [line for _, line in kept]
+    return kept[0][0], rest, _delimiter(rest, dialect, source.name)
+
+
+def _without_comments(lines: list[tuple[int, str]], dialect: Dialect, path: str) -> list[tuple[int, str]]:
+    """The numbered lines from the first that is no comment: "#" also begins names, as many as there are columns."""
+    n_marked = next((number for number, (_, line) in enumerate(lines) if not line.startswith("#")), 0)
+    if not n_marked:
+        return lines
+    rest = [line for _, line in lines[n_marked:]]
+    delimiter = _delimiter(rest, dialect, path)
+    names = lines[n_marked - 1][1].lstrip("# ")
+    are_names = len(_fields([names], delimiter, path)) == len(_fields(rest, delimiter, path))
+    return lines[n_marked - are_names :]
+
+
+def _delimiter(lines: Sequence[str], dialect: Dialect, path: str) -> str:
+    """What the user says, or what the first lines show."""
+    first, more, marks = lines[0], lines[1:], _DELIMITERS.replace(dialect.decimal, "")
     if dialect.thousands and all(_is_number(line, dialect.decimal, dialect.thousands) for line in more or [first]):
         marks = marks.replace(dialect.thousands, "")  # there is one column
-    delimiter = dialect.delimiter or (named and named[1]) or _told([first, *more], marks)
-    delimiter = delimiter or next((mark for mark in marks if mark in first), None)
+    delimiter = dialect.delimiter or _told(lines, marks) or next((mark for mark in marks if mark in first), None)
     if delimiter is None:
         counts = [len(line.split()) for line in (first.lstrip("# "), *more[:1])]
         is_blank = counts[0] > 1 and (len(counts) == 1 or counts[1] in (counts[0], counts[0] + 1))
-        is_cut = len(_fields([first], ",", source.name)) > 1 and not _is_number(first, ",", dialect.thousands)
+        is_cut = len(_fields([first], ",", path)) > 1 and not _is_number(first, ",", dialect.thousands)
         delimiter = _BLANKS if is_blank else "," if is_cut else marks[0]
-    return n_blank, [first, *more], delimiter
+    return delimiter
 
 
 def _has_row_names(n_names: int, lines: Sequence[str], delimiter: str, path: str) -> bool:
@@ -335,8 +363,9 @@ def _told(lines: Sequence[str], marks: str) -> str | None:
 
 
 def _are_numbers(fields: Sequence[str], dialect: Dialect, missing: Sequence[str]) -> bool:
-    """Whether a line holds numbers, and nothing else but missing cells; not pandas's header of an index and 0, 1, …"""
-    if fields == ["", *map(str, range(len(fields) - 1))]:
+    """Whether a line holds numbers, and nothing else but missing cells; not pandas's header of 0, 1, 2, …"""
+    counted_from_0 = [*map(str, range(len(fields)))]
+    if fields == ["", *counted_from_0[:-1]] or (fields == counted_from_0 and len(fields) > 2):
         return False
     are = [_is_number(field, dialect.decimal, dialect.thousands) for field in fields]
     return any(are) and all(one or field in missing for one, field in zip(are, fields, strict=True))
@@ -438,13 +467,14 @@ def _fields(lines: Sequence[str], delimiter: str, path: str) -> list[str]:
 
 def _grouped(thousands: str, decimal: str) -> re.Pattern[str]:
     """Numbers whose digits are in groups of three."""
-    return re.compile(rf"[+-]?[1-9][0-9]{{0,2}}(?:{re.escape(thousands)}[0-9]{{3}})+(?:{re.escape(decimal)}[0-9]*)?")
+    mark = f"[{_THOUSANDS[thousands]}]"
+    return re.compile(rf"[+-]?[1-9][0-9]{{0,2}}(?:{mark}[0-9]{{3}})+(?:{re.escape(decimal)}[0-9]*)?")
 
 
 def _is_number(text: str, decimal: str, thousands: str | None = None) -> bool:
     """Whether text is a number in CSV too: Python also takes 1_000, and digits of other scripts."""
     if thousands and _grouped(thousands, decimal).fullmatch(text.strip()):
-        text = text.replace(thousands, "")
+        text = re.sub(f"[{_THOUSANDS[thousands]}]", "", text)
     if decimal != ".":
         text = text.replace(".", "?").replace(decimal, ".")
     try:

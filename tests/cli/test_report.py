@@ -188,6 +188,8 @@ READ = {  # what writes the table, its name, and options
     "blanks": (lambda path: np.savetxt(path, FRAME, header="a b c"), "t.txt", []),
     "R": (lambda path: FRAME.to_csv(path, sep=" ", index_label=False), "t.txt", []),
     "spaced names": (lambda path: path.write_text(" a, b ,c\n" + FRAME.to_csv(index=False, header=False)), "t.csv", []),
+    "comments": (lambda path: path.write_text("# by me\n\n# twice\n" + FRAME.to_csv(index=False)), "t.csv", []),
+    "sep=": (lambda path: path.write_text("sep=;\n" + FRAME.to_csv(index=False, sep=";")), "t.csv", []),
     "another order": (lambda path: FRAME.to_csv(path, index=False), "t.csv", ["--columns", "c,a"]),
     "gaps": (lambda path: FRAME.where(FRAME < 2).to_csv(path, index=False), "t.csv.gz", ["--drop-missing"]),
     "Parquet": (lambda path: FRAME.to_parquet(path), "t.parquet", ["--exclude", "b"]),

@@ -116,4 +116,5 @@ def _dialect(table: CsvTable) -> str:
     missing = f"na_values={texts!r}, " if texts else ""
     grouped = "" if table.thousands is None else f"thousands={table.thousands!r}, "
     encoding = "" if table.encoding == "utf-8" else f"encoding={table.encoding!r}, "
-    return f"{sep}{decimal}{grouped}{encoding}{missing}header={0 if table.has_names else None}, "
+    skipped = f"skiprows={table.n_blank}, " if table.n_blank else ""
+    return f"{sep}{decimal}{grouped}{encoding}{missing}{skipped}header={0 if table.has_names else None}, "

@@ -1,5 +1,6 @@
 """Exit codes, one sentence for each error, and what a process meets: pipes, interrupts, a terminal, missing extras."""
 
+import errno
 import os
 import re
 import signal
@@ -11,6 +12,7 @@ import pytest
 
 from gaussmix import FAMILIES, Mixture
 from gaussmix.cli.program import program
+from gaussmix.sources.files import batches
 
 USAGE = {
     "no verb": [],
@@ -273,6 +275,15 @@ def test_a_reader_that_leaves_is_no_error_to_speak_of(n_rows, shell, model, csv_
     assert process.wait(60) == 1
     assert "Traceback" not in complaints
     assert "pipe" not in complaints.lower()
+
+
+def test_a_full_disk_of_copies_is_told_in_options(cli, faithful, tmp_path, monkeypatch):
+    def write(table, path, advice):
+        raise OSError(errno.ENOSPC, f"No space left on device; {advice}", str(path))
+
+    monkeypatch.setattr(batches, "write", write)
+    said = cli("fit", faithful, "-k", 1, "--cache", tmp_path / "kept").stderr
+    assert said.endswith("name a folder on a larger disk by --cache.\n")
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="this system has no full device")

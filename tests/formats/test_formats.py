@@ -266,6 +266,19 @@ def test_a_file_appears_whole_or_not_at_all(tmp_path):
     assert [entry.name for entry in tmp_path.iterdir()] == ["m.gmm"]
 
 
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="this system has no full device")
+def test_a_full_disk_is_an_error_that_names_the_target(tmp_path):
+    def fail():
+        with open("/dev/full", "wb") as full, whole_file(tmp_path / "m.gmm") as file:
+            os.dup2(full.fileno(), file.fileno())
+            file.write(b"rows")
+
+    with pytest.raises(OSError, match="No space left") as caught:
+        fail()
+    assert caught.value.filename == str(tmp_path / "m.gmm")
+    assert not list(tmp_path.iterdir())
+
+
 def test_replacing_keeps_permissions_and_follows_links(tmp_path):
     path, link = tmp_path / "m.gmm", tmp_path / "link.gmm"
     path.write_bytes(b"before")

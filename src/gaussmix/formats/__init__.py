@@ -12,7 +12,7 @@ import secrets
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from errno import ENOENT
+from errno import EFBIG, ENOENT, ENOSPC
 from glob import escape
 from io import TextIOBase
 from pathlib import Path
@@ -173,8 +173,10 @@ def whole_file(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     except BaseException as error:
         with suppress(OSError):
             beside.unlink()
-        if isinstance(error, OSError) and str(error.filename) in (str(beside), str(target)):
-            raise OSError(error.errno, error.strerror, os.fspath(path)) from None
+        if isinstance(error, OSError):
+            is_full = error.filename is None and error.errno in (ENOSPC, EFBIG)  # as said of open files
+            if is_full or str(error.filename) in (str(beside), str(target)):
+                raise OSError(error.errno, error.strerror, os.fspath(path)) from None
         raise
 
 

@@ -24,6 +24,7 @@ _ADVICE = {  # for users of Python, and the same for users of the command line
     **{f"thousands {mark!r}": f"--thousands {word}" for mark, word in _THOUSANDS.items()},
     "say its encoding": "give --encoding",
     "memory=": "--memory",
+    "cache=": "--cache",
     "range(2, 10)": "-k 2:9",
     "features=": "--features ",
     "Fit with a box as the volume of noise, or take without_noise": _WITHOUT_NOISE,

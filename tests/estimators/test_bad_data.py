@@ -1,6 +1,7 @@
 """Data that can't be fitted are refused in one sentence that names the place, the value and what to do."""
 
 import datetime as dt
+from types import MappingProxyType
 
 import numpy as np
 import pandas as pd
@@ -122,6 +123,7 @@ BAD_ROWS = {
         ValueError,
         "rows of different lengths: 2 in row 0 and 1 in row 1.",
     ),
+    "arrays by name": (MappingProxyType({"a": ROWS}), TypeError, "of several arrays. Give one of them: X[name]."),
     "a dictionary": ({"a": [1.0, 2.0]}, TypeError, "a dictionary. Make a table of its columns: pandas.DataFrame(X)."),
 }
 

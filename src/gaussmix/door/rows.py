@@ -229,6 +229,8 @@ def _as_doubles(X: Any) -> Any:
 def _check_cells(X: ArrayLike, names: Any) -> None:
     """Raise an error that names the first cell without a number; scikit-learn refuses other things than tables."""
     if isinstance(X, Mapping) and not hasattr(X, "toarray"):  # as scipy's dok_array, which scikit-learn refuses
+        if not isinstance(X, dict):  # of numpy.load, h5py or xarray
+            raise TypeError(f"Input X is a {type(X).__name__} of several arrays. Give one of them: X[name].") from None
         raise TypeError("Input X is a dictionary. Make a table of its columns: pandas.DataFrame(X).") from None
     if _converts(X, np.float64) or not _converts(X, object):
         return

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.stats import multivariate_normal, norm
@@ -10,7 +12,7 @@ from gaussmix import FAMILIES, Dirichlet, GaussianMixture, GaussianMixtureIC, No
 from gaussmix.em import many
 from gaussmix.em.natural import NaturalScale
 from gaussmix.fit import bootstrap
-from gaussmix.fit.inference import KINDS
+from gaussmix.fit.inference import KINDS, Climb
 from gaussmix.mixture.mixture import Mixture
 from gaussmix.report.bootstrap import Bootstrap
 from gaussmix.report.inference import Estimates, Inference
@@ -260,10 +262,32 @@ def test_where_only_the_ridge_holds_components_up_none_has_errors(structure, rng
     assert np.isfinite(found.bse[~are_means]).any()
 
 
-def test_variances_that_rounding_makes_negative_are_0_and_ends_may_be_infinite():
-    found = Estimates(("a", "b"), np.ones(2), np.diag([-1e-30, 1e10]), ("", "log"), "a formula")
+def test_intervals_of_what_is_known_are_points_and_ends_may_be_infinite():
+    found = Estimates(("a", "b"), np.ones(2), np.diag([0.0, 1e10]), ("", "log"), "a formula")
     np.testing.assert_array_equal(found.bse, [0, 1e5])
     np.testing.assert_array_equal(found.conf_int(), [[1, 1], [0, np.inf]])
+
+
+@pytest.mark.parametrize("part", [1e-12, 0.1])
+def test_a_negative_variance_is_0_within_rounding_and_unknown_beyond(part, monkeypatch):
+    gm = fitted()
+    true = gm.inference(rows(), kind="sandwich")
+    at_fit = Climb.information
+
+    def rounded(*given, **named):
+        found = at_fit(*given, **named)
+        return replace(found, outer=-part * found.matrix)
+
+    monkeypatch.setattr(Climb, "information", rounded)
+    found = gm.inference(rows(), kind="sandwich")
+    if part < 0.1:
+        np.testing.assert_array_equal(found.bse, 0)
+        assert found.notes == true.notes
+    else:
+        assert np.isnan(found.bse).all()
+        assert np.isnan(found.conf_int()).all()
+        assert "'weight[0]', 'weight[1]'" in found.notes[0]
+        assert "unknown, because rounding leaves negative variances" in found.notes[0]
 
 
 def test_a_component_that_collapsed_is_named_and_the_others_have_errors():

@@ -36,6 +36,7 @@ AT_RIDGE = 0.9  # share of the ridge in a variance, given the other features, th
 FLAT = 1e-9  # curvature per unit of row weight; that of rows with known components is about 1
 TOUCHED = 1e-4  # of the square of a derivative, along flat directions: with more, a parameter is not determined
 DIFFERENCE = 1e-3  # of coordinates, for derivatives of a user's function, in units of standard errors
+ROUNDED = 1e-8  # of the inverse information: a negative variance of at most this is 0 but for rounding
 SAME_HEIGHT = 1e-6  # nats per unit of row weight: rounding, also of float32 rows
 
 
@@ -130,11 +131,11 @@ class Maximum:
     def natural_covariance(self, kind: str, objective: Posterior | object) -> Array:
         """The covariance (q, q) of the natural parameters; NaN of those that have none, 0 of those that are known."""
         found = self.covariance(self.scale.jacobian(self.information.coordinates), kind)
-        lost = self._has_none(objective)
+        lost = self.has_none(objective)
         found[lost] = found[:, lost] = np.nan
         return found
 
-    def _has_none(self, objective: Posterior | object) -> NDArray[np.bool_]:
+    def has_none(self, objective: Posterior | object) -> NDArray[np.bool_]:
         """Parameters (q,) of frozen components, and weights at their lower bound."""
         least = objective.shares.least if isinstance(objective, Posterior) and not objective.shares.is_equal else 0.0
         fixed = objective.shares.fixed if isinstance(objective, Posterior) else {}
@@ -150,7 +151,7 @@ class Maximum:
 
         The inverse of the information I or of the outer product G of the scores, or I⁻¹ G I⁻¹: White (1982),
         Econometrica 50, theorem 3.2; Boldea & Magnus (2009), JASA 104, section 3. Where the objective is flat, that of
-        the parameters that do not move there.
+        the parameters that do not move there. NaN too where rounding leaves the sandwich a negative variance.
         """
         matrix, outer, moved = self.information.matrix, self.information.outer, jacobian
         if self.flat.shape[1]:
@@ -173,6 +174,10 @@ class Maximum:
         if kind == "sandwich":
             moved = contract("qs,sr->qr", whitened, factors[0])
             found = contract("qr,sr->qs", contract("qp,pr->qr", moved, outer), moved)
+            variances = np.diagonal(found)
+            wrong = variances < -ROUNDED * (whitened**2).sum(axis=1)
+            np.fill_diagonal(found, np.maximum(variances, 0.0))  # of rows that fit exactly it is 0 up to rounding
+            found[wrong] = found[:, wrong] = np.nan
         else:
             found = contract("qr,sr->qs", whitened, whitened)
         return np.asarray(found / self.total_weight)

@@ -85,8 +85,8 @@ class Estimates:
     @property
     def bse(self) -> Array:
         """Standard errors, (q,)."""
-        variances: Array = np.diagonal(self.covariance)
-        return np.sqrt(np.maximum(variances, 0.0))  # of rows that fit exactly, the sandwich is 0 up to rounding
+        found: Array = np.sqrt(np.diagonal(self.covariance))
+        return found
 
     def cov_params(self) -> Array:
         """The covariance of the estimates, (q, q)."""
@@ -387,7 +387,12 @@ def inference_of(fitted: Fitted, problem: Problem, kind: str, *, are_counts: boo
     if furthest > FAR and others is None:
         warn(moved)
     of_prior = _OF_PRIOR if isinstance(problem.objective, Posterior) and problem.objective.prior is not None else None
-    return replace(inference, notes=(*filter(None, [others, moved, of_prior]), *_notes(found, covariance, columns)))
+    lost = np.isnan(np.diagonal(covariance)) & ~found.has_none(problem.objective)
+    rounded = None
+    if lost.any() and not found.flat.shape[1]:
+        rounded = _ROUNDED.format(listed(np.array(inference.names)[lost].tolist()))
+    told = filter(None, [others, moved, of_prior, rounded])
+    return replace(inference, notes=(*told, *_notes(found, covariance, columns)))
 
 
 def another_rows(fitted: Fitted, problem: Problem, before: float) -> str | None:
@@ -419,6 +424,10 @@ _OF_PRIOR = (
 )
 
 
+_ROUNDED = (
+    "Standard errors of {} are unknown, because rounding leaves negative variances. Use kind='hessian', or "
+    "bootstrap(X)."
+)
 _MOVED = "The estimates are those of the maximum, up to {:.2g} standard errors from those of the fit."
 
 

@@ -421,7 +421,8 @@ def test_a_start_from_fewer_components_is_judged_by_the_posterior():
     rows, steps = 2 * np.random.default_rng(108).normal(size=(20, 2)), []
     prior = NormalInverseWishart(scale=0.3, dof=30)
     how = {"covariance_type": "spherical", "prior": prior, "init_params": "random", "random_state": 0}
-    alone = GaussianMixtureIC([3], **how).fit(rows).results_["log_likelihood"][0]
+    with pytest.warns(RuntimeWarning, match="component 2: next to no row belongs there"):
+        alone = GaussianMixtureIC([3], **how).fit(rows).results_["log_likelihood"][0]
     table = GaussianMixtureIC([2, 3], **how, callbacks=[steps.append]).fit(rows).results_["log_likelihood"]
     assert any((step.candidate, step.start) == (1, 1) for step in steps)
     assert table[1] == alone < table[0]
@@ -480,3 +481,16 @@ def test_a_prior_of_weights_alone_leaves_the_automatic_ridge():
 def test_a_search_names_no_component_by_its_number():
     with pytest.raises(ValueError, match="fixed_means is for GaussianMixture"):
         GaussianMixtureIC([1, 2], restrictions=Restrictions(fixed_means=[0])).fit(ROWS)
+
+
+def test_components_that_only_the_prior_holds_are_named(rng):
+    X = rng.normal(size=(30, 2))
+    prior = NormalInverseWishart(shrinkage=5.0)
+    with pytest.warns(RuntimeWarning, match="components .*next to no row belongs there") as caught:
+        gm = GaussianMixture(8, prior=prior, tol=1e-8, max_iter=5000, random_state=0).fit(X)
+    empty = np.flatnonzero(gm.weights_ < 0.5 / 30).tolist()
+    assert empty
+    assert f"omponents {', '.join(map(str, empty))}:" in str(caught[0].message)
+    assert [each.component for each in gm.diagnostics_] == empty
+    assert "only the prior holds it" in gm.diagnostics_[0].cause
+    assert GaussianMixture(2, prior=prior, random_state=0).fit(X).diagnostics_ == []

@@ -22,14 +22,14 @@ from gaussmix.em.trimming import cutoff_of
 from gaussmix.errors import Outcome, warn
 from gaussmix.families.base import Family
 from gaussmix.fit.checkpoint import check_place, checkpointed, identity_of
-from gaussmix.fit.diagnostics import Diagnosis, diagnosed
+from gaussmix.fit.diagnostics import Diagnosis, diagnosed, held_by_prior
 from gaussmix.fit.fit import standing_of
 from gaussmix.fit.fitted import Ending, Fitted, RowFacts
 from gaussmix.fit.plan import Onward, Plan
 from gaussmix.fit.problem import Data, Problem
 from gaussmix.fit.watch import CallbackTask, Watch, check_callbacks, deadline_of
 from gaussmix.mixture.mixture import Mixture
-from gaussmix.report.messages import constant_sentence, few_rows_sentence, ridge_columns, warn_of
+from gaussmix.report.messages import constant_sentence, few_rows_sentence, held_sentence, ridge_columns, warn_of
 from gaussmix.sources.base import Source
 
 
@@ -116,6 +116,8 @@ def fitted_of(
     few = few_rows_sentence(rows, problem.n_components)
     constant = ridge_columns(run.model, objective.floor, rows)
     warn_of(run, left_out, objective.raised)
+    held = held_by_prior(problem, run)
+    warn(held_sentence(held))
     if of_search is None:  # a search tries numbers of components that are too large
         warn(few)
     if problem.ridge is None:
@@ -133,7 +135,7 @@ def fitted_of(
         lower_bound=times * trace.last,
         lower_bounds=[times * each for each in trace.objective],
         collapsed=trace.collapsed,
-        diagnostics=[*diagnosed(run, constant, names, few), *(of_search or ())],
+        diagnostics=[*diagnosed(run, held, constant, names, few), *(of_search or ())],
         outcome=ending if not_begun is None else replace(ending, reason=f"{ending.reason} {not_begun}"),
         traces=[[times * each for each in end.objective] for end in ends],
         facts=facts,

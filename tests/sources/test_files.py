@@ -33,7 +33,7 @@ from gaussmix.sources.files.npy import NpyReader
 from gaussmix.sources.opening import check_memory, open
 from gaussmix.sources.survey import Survey
 from gaussmix.sources.tables import open_table
-from gaussmix.sources.tables.base import BATCH_ROWS
+from gaussmix.sources.tables.base import BATCH_ROWS, Dialect
 from gaussmix.testing import check_source
 from gaussmix.waist.block import Block, Profile, nodes
 from gaussmix.waist.leaves import LEAF_ROWS
@@ -492,6 +492,25 @@ class TestColumns:
         seconds = 10**9 * (17 * 10**8 + np.arange(5))  # in nanoseconds, multiples of 2**9
         pa.parquet.write_table(pa.table({"a": seconds, "b": np.arange(5) % 3}), tmp_path / "a.parquet")
         np.testing.assert_allclose(GaussianMixture().fit(tmp_path / "a.parquet").means_[0], [seconds[2], 0.8])
+
+    @pytest.mark.parametrize("missing", [False, True])
+    @pytest.mark.parametrize("integers", [10**17 + np.arange(9), np.full(9, 2**60), 10**17 + 16 * np.arange(9)])
+    def test_integers_have_one_verdict_wherever_they_are(self, integers, missing, tmp_path):
+        import pandas as pd
+
+        frame = pd.DataFrame({"x": np.arange(9) % 4 / 2, "id": pd.array(integers, dtype="Int64")})
+        if missing:
+            frame.loc[4, "id"] = pd.NA
+        frame.to_parquet(tmp_path / "a.parquet")
+        frame.to_csv(tmp_path / "a.csv", index=False)
+        pairs = list(zip(frame["x"], frame["id"], strict=True))
+        lines = [f"{x};{'' if y is pd.NA else format(y, ',')}\n" for x, y in pairs]
+        (tmp_path / "b.csv").write_text("".join(["x;id\n", *lines]))
+        grouped = open(open_table(str(tmp_path / "b.csv"), dialect=Dialect(thousands=",")), missing=missing)
+        cells = [[x, None if y is pd.NA else int(y)] for x, y in pairs]
+        for X in frame, frame.astype(object), cells, tmp_path / "a.parquet", tmp_path / "a.csv", grouped:
+            with pytest.raises(ValueError, match=r"holds integers of size 1e\+17|holds integers of size 1.15e\+18"):
+                GaussianMixture(missing="allow" if missing else "error").fit(X)
 
     @pytest.mark.parametrize("suffix", ["csv", "parquet"])
     def test_integers_that_merge_in_a_double_beside_a_null(self, suffix, tmp_path):

@@ -173,8 +173,10 @@ def _plain(table: Any) -> Rows | None:
         try:
             frame = Frame.of(table)
             if frame is not None:
-                has_large = any(_has_large(values) for values in frame.integers().values())
-                return None if 0 in np.shape(table) or has_large else frame.rows("It")
+                if 0 in np.shape(table):
+                    return None
+                found = frame.rows("It")
+                return None if _has_large(found[:, frame.integers()]) else found
             table = np.asarray(table)
         except (TypeError, ValueError, OverflowError):
             return None

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from functools import partial
 from os import PathLike
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_array, validate_data
 
@@ -16,7 +16,7 @@ from gaussmix.door.incomplete import check_columns, check_errors
 from gaussmix.door.parameters import check_name, check_numbers
 from gaussmix.errors import column_named, listed, warn
 from gaussmix.numerics.arrays import Array, Rows, plain_array
-from gaussmix.numerics.frames import Frame, times_sentence
+from gaussmix.numerics.frames import Frame, are_integers, times_sentence
 from gaussmix.numerics.pieces import copied
 from gaussmix.numerics.rows import (
     LARGEST,
@@ -24,7 +24,6 @@ from gaussmix.numerics.rows import (
     MERGED_FROM,
     SMALLEST_SPREAD,
     bad_cell,
-    check_integers,
     extreme_rows,
     in_whole_steps,
     largest_of,
@@ -109,7 +108,8 @@ def _fitted_to(estimator: BaseEstimator, X: Source, *, is_stream: bool) -> Sourc
         low, high = X.of_all(Cells).ends
         _check_ends(low, high, X.feature_names)
         for column in X.integers:
-            _check_long(X, column, float(low[column]), float(high[column]))
+            of_column = float(low[column]), float(high[column]), partial(_any_odd, X, column)
+            _check_integers(column, X.feature_names, *of_column)
     return check_columns(X, X.feature_names) if X.may_miss else X
 
 
@@ -154,7 +154,7 @@ def _check_rows(
         largest = largest_of(LEAF_ROWS if is_stream else len(rows))
     is_missing = _check_values(rows, names, largest, may_miss)
     if reset and not is_stream:
-        _check_spread(rows, _integers(X), names)
+        _check_spread(rows, X, names)
     return in_whole_steps(rows), is_missing
 
 
@@ -282,41 +282,54 @@ def _check_values(rows: Rows, names: Any, largest: float, may_miss: bool) -> boo
     return is_missing
 
 
-def _check_spread(rows: Rows, integers: Mapping[int, NDArray[np.integer[Any]]], names: Any) -> None:
+def _check_spread(rows: Rows, X: Any, names: Any) -> None:
     """Raise ValueError for a column that varies by so little that squares vanish, or integers merge in a double."""
     low, high = rows[extreme_rows(rows), np.arange(rows.shape[1])].astype(np.float64)
     _check_ends(low, high, names)
-    for column, values in integers.items():
-        if max(abs(low[column]), abs(high[column])) >= MERGED_FROM:
-            check_integers(f"Input X, {column_named(column, names)},", values)
+    large = np.flatnonzero(np.maximum(np.abs(low), np.abs(high)) >= MERGED_FROM).tolist()
+    integers = _integers(X) if large else ()
+    for column in large:
+        if column in integers:
+            have_odd = partial(_have_odd, rows[:, column])
+            _check_integers(column, names, float(low[column]), float(high[column]), have_odd)
 
 
-def _check_long(source: Source, column: int, low: float, high: float) -> None:
+def _check_integers(column: int, names: Any, low: float, high: float, have_odd: Callable[[float], Any]) -> None:
     """Raise ValueError where integers of a column, which lie between two doubles, may have merged in doubles.
 
-    Only the doubles are known. Integers that were rounded leave odd multiples of the distance of doubles, unless each
-    lies half-way between two of them, which is rare; integers that are such multiples themselves are taken for rounded.
+    Only the doubles are looked at, since a file, a cluster or a frame with missing cells has nothing else: all judge
+    alike. Integers that were rounded leave odd multiples of the distance of doubles, unless each lies half-way between
+    two of them, which is rare; integers that are such multiples themselves are taken for rounded.
+
+    `have_odd` says whether the column has others than multiples of twice a distance.
     """
     step = steps_of(low, high)
-    if step and (low == high or source.sum_of(partial(_may_be_rounded, column=column, step=step))):
-        name = f"Input X, {column_named(column, source.feature_names)},"
-        raise merging_error(name, low, high, high - low + step)
+    if step and (low == high or have_odd(step)):
+        raise merging_error(f"Input X, {column_named(column, names)},", low, high, high - low + step)
 
 
-def _may_be_rounded(leaf: Block, column: int, step: float) -> np.bool_:
-    values = leaf.rows[:, column]
-    is_odd: np.bool_ = (np.fmod(values[~np.isnan(values)], 2 * step) != 0).any()
-    return is_odd
+def _have_odd(values: Array, step: float) -> np.bool_:
+    found: np.bool_ = (np.fmod(values[~np.isnan(values)], 2 * step) != 0).any()
+    return found
 
 
-def _integers(X: Any) -> Mapping[int, NDArray[np.integer[Any]]]:
-    """The columns of an array or a frame that hold integers, by their places."""
+def _any_odd(source: Source, column: int, step: float) -> np.bool_:
+    return source.sum_of(partial(_leaf_has_odd, column=column, step=step))
+
+
+def _leaf_has_odd(leaf: Block, column: int, step: float) -> np.bool_:
+    return _have_odd(leaf.rows[:, column], step)
+
+
+def _integers(X: Any) -> Collection[int]:
+    """The places of columns of an array or a frame that hold integers."""
     frame = Frame.of(X)
     if frame is not None:
         return frame.integers()
-    if np.ma.is_masked(X):
-        return {place: column.compressed() for place, column in enumerate(X.T)} if X.dtype.kind in "iu" else {}
-    return dict(enumerate(np.asarray(X).T)) if _kind(X) in "iu" else {}
+    array = np.asarray(X, dtype=object) if isinstance(X, list | tuple) else np.asarray(X)
+    if array.dtype.kind == "O":
+        return [place for place, column in enumerate(array.T) if are_integers(column)]
+    return range(array.shape[1]) if array.dtype.kind in "iu" else ()
 
 
 def _check_ends(low: Array, high: Array, names: Any) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from importlib.util import find_spec
-from numbers import Real
+from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
@@ -116,13 +116,13 @@ class Frame:
                 rows[:, place] = _numbers(called, self.names[place], values)
         return rows
 
-    def integers(self) -> dict[int, NDArray[np.integer[Any]]]:
-        """The columns of integers so long that a double may not tell them apart, by their places."""
-        long = [place for place, kind in enumerate(self.data.schema.values()) if str(kind) in _MERGING]
-        if not long:
-            return {}
-        columns = {place: values for place, values in enumerate(self._columns()) if place in long}
-        return {place: values for place, values in columns.items() if values.dtype.kind in "iu"}
+    def integers(self) -> list[int]:
+        """The places of columns of integers so long that a double may not tell them apart."""
+        return [
+            place
+            for place, (name, kind) in enumerate(self.data.schema.items())
+            if str(kind) in _MERGING or (str(kind) == "Object" and are_integers(self.data.get_column(name).to_list()))
+        ]
 
     def _one_block(self, kinds: set[str]) -> Rows | None:
         """The numbers where they are, of a pandas frame of nothing but floats of NumPy; else None."""
@@ -151,6 +151,11 @@ def _without_dictionaries(table: Any) -> Any:
         if kind is not None and (pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)):
             table = table.set_column(place, field.with_type(kind), table.column(place).cast(kind))
     return table
+
+
+def are_integers(cells: Iterable[Any]) -> bool:
+    """Whether cells of any type are integers, where they are not missing."""
+    return all(isinstance(cell, Integral) for cell in cells if isinstance(cell, Real | Decimal) and cell == cell)
 
 
 _LIBRARIES = "pandas", "polars", "pyarrow"

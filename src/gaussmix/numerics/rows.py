@@ -97,16 +97,6 @@ def bad_cell(rows: Rows, largest: float = LARGEST, *, may_miss: bool = False) ->
     return None if cell is None else BadCell(*cell, float(rows[cell]))
 
 
-def check_integers(column: str, integers: NDArray[Any]) -> None:
-    """Raise ValueError for integers that differ by so little that they merge in a double."""
-    if integers.dtype.kind not in "iu" or integers.dtype.itemsize < 8 or not integers.size:
-        return
-    low, high = int(integers.min()), int(integers.max())
-    step = int(steps_of(low, high))
-    if step and low < high and any((integers[part] % step).any() for part in pieces(integers.shape)):
-        raise merging_error(column, low, high, high - low)
-
-
 def merging_error(column: str, low: float, high: float, difference: float) -> ValueError:
     """The error for integers between two numbers that differ by at most so much, and merge in a double."""
     return ValueError(

@@ -71,8 +71,8 @@ class CsvTable(Table):
         with self._reading(), self._stream(self.names) as batches:
             schema = batches.schema
         for place, field in enumerate(schema) if self.thousands else ():
-            if pa.types.is_string(field.type) and self._is_grouped(place):
-                schema = schema.set(place, field.with_type(pa.float64()))
+            if pa.types.is_string(field.type) and (kind := self._grouped_type(place)) is not None:
+                schema = schema.set(place, field.with_type(kind))
         if all(pa.types.is_null(kind) for kind in schema.types) and next(self._data(), None) is None:
             raise BadTable(f"{self.name} has a header but no rows.")
         return typed(schema, self._later_types([field.name for field in schema if pa.types.is_null(field.type)]))
@@ -190,11 +190,14 @@ class CsvTable(Table):
         """Whether a cell is a number as this table writes them."""
         return _is_number(text, self.decimal, self.thousands)
 
-    def _is_grouped(self, column: int) -> bool:
-        """Whether all cells of the first rows are numbers, some with thousands, or missing."""
+    def _grouped_type(self, column: int) -> pa.DataType | None:
+        """The type of a column if the first cells are numbers, some with thousands, or missing; else None."""
         rows = islice(self._data(), _LOOKED_AT)
         cells = [text for _, fields in rows if (text := fields[column].strip()) not in self.missing]
-        return bool(cells) and all(map(self._is_number, cells))
+        if not cells or not all(map(self._is_number, cells)):
+            return None
+        are_whole = all(text.lstrip("+-").replace(self.thousands or "", "").isdigit() for text in cells)
+        return pa.int64() if are_whole else pa.float64()
 
     def _present(self, cells: pa.Array) -> pa.Array:
         """Text without blanks around it; null where a number is missing."""

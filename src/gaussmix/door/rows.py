@@ -308,7 +308,7 @@ def _check_integers(column: int, names: Any, low: float, high: float, have_odd: 
         raise merging_error(f"Input X, {column_named(column, names)},", low, high, high - low + step)
 
 
-def _have_odd(values: Array, step: float) -> np.bool_:
+def _have_odd(values: Rows, step: float) -> np.bool_:
     found: np.bool_ = (np.fmod(values[~np.isnan(values)], 2 * step) != 0).any()
     return found
 

@@ -307,6 +307,15 @@ def test_halves_find_two_clusters_in_any_units(rng):
     assert halves.gain[2] == -np.inf
 
 
+def test_a_half_without_a_covariance_gains_nothing():
+    """All weight is in one row, so that the half of the others has an offset of 1e5 and a variance of 1e10."""
+    rows = np.array([[0.0, 0.0, 0.0], [1e5, -3e4, 2e4], [2e4, 9e4, 3e4], [-3e4, -6e4, 3e5]])
+    weight = np.array([1.0, 1e-10, 1e-10, 1e-11])
+    halves = halved(rows[None], weight[None] / weight.sum(), np.full(3, 1e-9), None, is_full=True)
+    assert halves.gain.tolist() == [-np.inf]
+    assert np.isfinite(halves.factors).all()
+
+
 @pytest.mark.parametrize("family", ["full", "diag", "spherical", "VVE", "tied"])
 def test_all_rows_gain_what_the_rows_of_a_move_gain_or_more(family, monkeypatch, rng):
     """Some components are moved and go on to EM; the others are as they were. All are, where covariances are tied."""
@@ -495,7 +504,9 @@ def test_a_search_passes_over_components_that_a_prior_keeps_without_weight(rng):
     """Most numbers are 0, and starts from the others leave a component without any of them."""
     X = np.concatenate((np.zeros(70), rng.normal(3.4, 0.3, size=20)))[:, None]
     how = {"prior": NormalInverseWishart(shrinkage=0.1), "reg_covar": 1e-6, "max_iter": 1000, "random_state": 0}
-    few, many = (GaussianMixture(k, covariance_type="diag", init_params="search", **how).fit(X) for k in (2, 5))
+    few = GaussianMixture(2, covariance_type="diag", init_params="search", **how).fit(X)
+    with pytest.warns(RuntimeWarning, match="next to no row belongs there"):
+        many = GaussianMixture(5, covariance_type="diag", init_params="search", **how).fit(X)
     assert many.weights_.min() < 1e-9
     assert many.score(X) > few.score(X) - 1e-6
 

@@ -102,3 +102,11 @@ def test_the_thick_curve_is_the_density():
     x = -3.5 + (points[:, 0] - points[0, 0]) / (points[-1, 0] - points[0, 0]) * (12.0 + 3.5)
     density = LINE.pdf(x)
     np.testing.assert_allclose(height / height.max(), density / density.max(), atol=0.02)
+
+
+@pytest.mark.parametrize("n_features", [1, 2])
+def test_components_narrower_than_rounding_are_drawn(n_features):
+    found = Mixture([1.0], np.full((1, n_features), 1e20), [1e-6], FAMILIES["spherical"])._repr_html_()
+    svg_of(found)
+    assert "nan" not in found
+    assert "inf" not in found

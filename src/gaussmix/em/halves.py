@@ -176,7 +176,9 @@ def _settled(rows: Array, weight: Array, first: Array, is_full: bool, least: flo
         if is_full:
             offset = rows[:, None] - means[:, :, None]
             covariances = contract("ghnd,ghne->ghde", offset * shares[..., None], offset) + RIDGE * np.eye(n_features)
-            factors = factorise(covariances.reshape(-1, n_features, n_features))[0].reshape(covariances.shape)
+            factors, _, failed = factorise(covariances.reshape(-1, n_features, n_features))
+            has_rows &= ~failed.reshape(-1, 2).any(axis=1)
+            factors = np.where(failed[:, None, None], np.eye(n_features), factors).reshape(covariances.shape)
         else:
             variances = np.maximum(contract("ghn,gnd->ghd", shares, rows**2) - means**2, 0.0) + RIDGE
             factors = np.eye(n_features) / np.sqrt(variances)[:, :, None]

@@ -183,7 +183,8 @@ def _room() -> Array:
 def _range(low: Array, high: Array, box: Array | None) -> tuple[Array, Array]:
     """The smallest and the largest number of each feature that is drawn."""
     ends = low.min(axis=0), high.max(axis=0)
-    return ends if box is None else (np.minimum(ends[0], box[0]), np.maximum(ends[1], box[1]))
+    low, high = ends if box is None else (np.minimum(ends[0], box[0]), np.maximum(ends[1], box[1]))
+    return low, np.maximum(high, np.nextafter(low, np.inf))  # in a large place all deviations may be rounding
 
 
 def _rectangle(corners: Array) -> str:

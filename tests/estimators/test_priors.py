@@ -494,3 +494,14 @@ def test_components_that_only_the_prior_holds_are_named(rng):
     assert [each.component for each in gm.diagnostics_] == empty
     assert "only the prior holds it" in gm.diagnostics_[0].cause
     assert GaussianMixture(2, prior=prior, random_state=0).fit(X).diagnostics_ == []
+
+
+@pytest.mark.parametrize("weight", [1.0, 2.0])
+def test_a_search_on_a_part_of_the_rows_counts_the_prior_beside_all_rows(weight, rng):
+    """Where all rows had other weights than those of its parts, the prior would be as much stronger there."""
+    X = rng.normal(size=(2500, 1)) * np.exp(rng.normal(size=(2500, 1)))
+    how = {"prior": NormalInverseWishart(dof=30.0), "reg_covar": 0, "init_params": "search", "random_state": 55}
+    one = GaussianMixture(5, **how).fit(X, sample_weight=np.full(2500, weight))
+    other = GaussianMixture(5, **how).fit(np.repeat(X, int(weight), axis=0))
+    np.testing.assert_allclose(one.lower_bound_, other.lower_bound_, rtol=1e-9)
+    np.testing.assert_allclose(one.weights_, other.weights_, rtol=1e-6)

@@ -98,7 +98,7 @@ def split_and_merge(
     def is_over() -> bool:
         return em.left <= 0 or is_unwanted()
 
-    rows, more = (_part(sample, model, wanted, rng) for wanted in (SEARCHED, POLISHED))
+    rows, more = (_part(sample, em, model, wanted, rng) for wanted in (SEARCHED, POLISHED))
     found: _Climb | None = None
     for number in range(2):
         if found is not None and (len(sample.rows) >= FEW or is_over()):
@@ -117,7 +117,7 @@ def split_and_merge(
     is_affordable = n_steps >= SLOW and CLIMBS * len(rows.rows) <= len(sample.rows)
     if is_affordable and found.is_misfit and not is_over():
         em.left = max(em.left, WORK_OF_CROSSING * work)
-        few = (_part(sample, model, SEARCHED, rng) for _ in range(1, CLIMBS))
+        few = (_part(sample, em, model, SEARCHED, rng) for _ in range(1, CLIMBS))
         found = _crossing(found, few, more, em, rng, is_over)
     if len(sample.rows) < FEW:  # the core searches these alike
         return found.model
@@ -268,13 +268,19 @@ def _of_arrays(like: Model, weights: Array, means: Array, covariances: Array) ->
     return Model(weights, means, like.family.covariances(covariances, *means.shape), like.family)
 
 
-def _part(sample: Distinct, model: Model, wanted: tuple[int, int], rng: np.random.Generator) -> Distinct:
-    """Draw rows, all if they are few: `wanted` says how many for each parameter, and at least for each component."""
+def _part(sample: Distinct, em: LocalEM, model: Model, wanted: tuple[int, int], rng: np.random.Generator) -> Distinct:
+    """Draw rows, all if they are few: `wanted` says how many for each parameter, and at least for each component.
+
+    Beside a prior, which counts rows, they have the weight of all.
+    """
     if len(sample.rows) < FEW:
         return sample
     n_components = model.n_components
     least = int(OF_SHARED * wanted[1]) if model.family.is_shared else wanted[1]
-    return sample.part(n_components * max(least, wanted[0] * model.n_parameters // n_components), rng)
+    found = sample.part(n_components * max(least, wanted[0] * model.n_parameters // n_components), rng)
+    if em.objective.as_ridge() is None:
+        found = replace(found, weight=found.weight * (sample.weight.sum() / found.weight.sum()))
+    return found
 
 
 class _Climb:

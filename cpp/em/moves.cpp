@@ -322,7 +322,8 @@ std::vector<Removal> Moves::removals() const {
     return found;
 }
 
-// Sum of r log pi N(x | mu, Sigma) of a pair that is merged into one component with the moments of both, nats.
+// Sum of r log pi N(x | mu, Sigma) of a pair that is merged into one component with the moments of both, nats. The sum
+// of r is that of the rows, not the weight of the last step: or the unit would count in what a merger loses.
 double Moves::pooled(Index k, Index l) const {
     const double total = mixture_.weights[k] + mixture_.weights[l], part = mixture_.weights[k] / total;
     const double *mean = mixture_.means.data() + k * d_, *other = mixture_.means.data() + l * d_;
@@ -348,7 +349,7 @@ double Moves::pooled(Index k, Index l) const {
         kernels_.log(both.data(), d_, logarithms.data());
         log_det = sum(logarithms.data(), d_);
     }
-    return total * (log(total) - 0.5 * (d * (kLog2Pi + 1) + log_det));
+    return (view_.mass[k] + view_.mass[l]) * (log(total) - 0.5 * (d * (kLog2Pi + 1) + log_det));
 }
 
 // The other component that has most of a component's rows.

@@ -388,7 +388,7 @@ def _removals(view: View) -> list[Removal]:
     own = contract("kn,n->k", shares, row_share * view.log_density)
     apart = np.array([_entropy(shares[k, places], row_share[places]) for k, places in enumerate(view.places)])
     heirs, freed = np.triu_indices(model.n_components, 1)
-    merged = _pooled(model) - (own + apart)[heirs] - (own + apart)[freed]
+    merged = _pooled(model, contract("kn,n->k", shares, row_share)) - (own + apart)[heirs] - (own + apart)[freed]
     found = []
     for pair in np.argsort(-merged, kind="stable")[: 2 * model.n_components]:
         heir, k = int(heirs[pair]), int(freed[pair])
@@ -403,8 +403,12 @@ def _removals(view: View) -> list[Removal]:
     return _best_first(found)
 
 
-def _pooled(model: Model) -> Array:
-    """Σ r log π N(x | μ, Σ) of each pair of components, merged into one with the moments π, μ, Σ of both, nats."""
+def _pooled(model: Model, mass: Array) -> Array:
+    """Σ r log π N(x | μ, Σ) of each pair of components, merged into one with the moments π, μ, Σ of both, nats.
+
+    Σ r is that of the rows, `mass` (n_components,), and not the weight of the last step: or the unit would count in
+    what a merger loses.
+    """
     weights, means = model.weights, model.means
     is_dense = model.family.kind.second is Second.FULL
     spread = model.covariances.dense() if is_dense else model.covariances.variances()
@@ -422,7 +426,7 @@ def _pooled(model: Model) -> Array:
             log_det = model.n_features * log(pooled.mean(axis=1))
         else:
             log_det = log(pooled).sum(axis=1)
-        found.append(total * (log(total) - 0.5 * (model.n_features * (LOG_2PI + 1) + log_det)))
+        found.append((mass[k] + mass[k + 1 :]) * (log(total) - 0.5 * (model.n_features * (LOG_2PI + 1) + log_det)))
     return np.concatenate(found)
 
 

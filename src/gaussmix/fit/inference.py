@@ -36,7 +36,7 @@ AT_RIDGE = 0.9  # share of the ridge in a variance, given the other features, th
 FLAT = 1e-9  # curvature per unit of row weight; that of rows with known components is about 1
 TOUCHED = 1e-4  # of the square of a derivative, along flat directions: with more, a parameter is not determined
 DIFFERENCE = 1e-3  # of coordinates, for derivatives of a user's function, in units of standard errors
-ROUNDED = 1e-8  # of the inverse information: a negative variance of at most this is 0 but for rounding
+ROUNDED = 1e-8  # of the inverse information: a negative variance of at most this is a rounded 0
 SAME_HEIGHT = 1e-6  # nats per unit of row weight: rounding, also of float32 rows
 
 

@@ -250,6 +250,15 @@ def test_bytes_are_no_table():
         GaussianMixture().fit(pd.DataFrame({"a": [b"x"] * 4}))
 
 
+def test_what_is_no_table_says_how_to_make_one():
+    pairs = [(0.0, 1.0), (2.0, 5.0), (4.0, 2.0)]
+    with pytest.raises(TypeError, match=r"X is a structured array. Give a table of its fields: numpy\.lib"):
+        GaussianMixture().fit(np.array(pairs, dtype=[("a", float), ("b", float)]))
+    for X, name in (set(pairs), "set"), ((pair for pair in pairs), "generator"):
+        with pytest.raises(TypeError, match=rf"Input X is of type {name}, not a table.*: list\(X\)"):
+            GaussianMixture().fit(X)
+
+
 def test_integers_that_merge_are_named_in_their_column(library):
     large = 2**60 + np.arange(90)
     frame = library({"width": rows_of()[:, 0], "height": large, "depth": np.arange(90)})

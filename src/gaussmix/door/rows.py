@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Set
 from functools import partial
 from os import PathLike
 from typing import Any
@@ -232,6 +232,15 @@ def _check_cells(X: ArrayLike, names: Any) -> None:
         if not isinstance(X, dict):  # of numpy.load, h5py or xarray
             raise TypeError(f"Input X is a {type(X).__name__} of several arrays. Give one of them: X[name].") from None
         raise TypeError("Input X is a dictionary. Make a table of its columns: pandas.DataFrame(X).") from None
+    if getattr(getattr(X, "dtype", None), "names", None):
+        raise TypeError(
+            "Input X is a structured array. Give a table of its fields: "
+            "numpy.lib.recfunctions.structured_to_unstructured(X), or pandas.DataFrame(X)."
+        ) from None
+    if isinstance(X, Set | Iterator):
+        raise TypeError(
+            f"Input X is of type {type(X).__name__}, not a table. Make a list of its rows: list(X)."
+        ) from None
     if _converts(X, np.float64) or not _converts(X, object):
         return
     cells = np.asarray(X, dtype=object)

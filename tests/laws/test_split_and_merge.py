@@ -323,7 +323,7 @@ def test_what_a_removal_loses_does_not_depend_on_the_unit(family):
     found = []
     for unit in 1.0, 2.0**60:
         sample = distinct_rows(ArraySource(unit * rows))
-        em = LocalEM(FAMILIES[family], choose(), Ridge(np.zeros(3)))
+        em = LocalEM(FAMILIES[family], choose(), Objective(np.zeros(3)))
         covariances = unit**2 * np.array(parameters["covariances_init"])
         model = Model(
             np.arange(1, N_COMPONENTS + 1) / (N_COMPONENTS * (N_COMPONENTS + 1) / 2),

@@ -13,7 +13,7 @@ from gaussmix.engines.randomness import philox
 from gaussmix.mixture.sampling import cumulative_shares
 from gaussmix.waist.moments import Scatter
 from gaussmix.waist.need import Second
-from gaussmix.waist.whitening.spherical import SphericalWhitening
+from gaussmix.waist.whitening.diagonal import SphericalWhitening
 
 RARE = 1e-9
 SIX_SIGMA = stats.norm.isf(RARE / 2)  # 6.1 standard errors

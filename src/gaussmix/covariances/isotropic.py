@@ -12,7 +12,7 @@ from gaussmix.covariances.diagonal import Diagonal, is_scaled_selection
 from gaussmix.numerics.arrays import Array, Places
 from gaussmix.numerics.elementary import exponential, log
 from gaussmix.waist.need import Second
-from gaussmix.waist.whitening.spherical import SphericalWhitening
+from gaussmix.waist.whitening.diagonal import SphericalWhitening
 
 
 class Isotropic(Covariances):

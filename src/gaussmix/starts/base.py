@@ -15,7 +15,7 @@ from gaussmix.starts.sample import Distinct
 from gaussmix.waist.block import Block
 from gaussmix.waist.need import Rule
 from gaussmix.waist.parameters import Parameters
-from gaussmix.waist.whitening.spherical import SphericalWhitening
+from gaussmix.waist.whitening.diagonal import SphericalWhitening
 
 
 @dataclass(frozen=True, eq=False)

@@ -56,15 +56,11 @@ class Need:
 
     def n_numbers(self, n_components: int, n_features: int) -> int:
         """How many numbers second moments have at most where they are sent: pooled ones may be pooled later."""
-        n_projected = 0 if self.projection is None else self.projection.shape[1]
-        of_one = {
-            Second.NONE: 0,
-            Second.TRACE: 1,
-            Second.DIAGONAL: n_features,
-            Second.FULL: n_features * (n_features + 1) // 2,
-            Second.PROJECTED: n_features * (n_projected + 1),
-        }
-        return n_components * of_one[self.second]
+        if self.second is Second.NONE:
+            return 0
+        if self.projection is not None:
+            return n_components * n_features * (self.projection.shape[1] + 1)
+        return n_components * self.second.n_numbers(n_features)
 
     def squares(self, vectors: Array) -> Array:
         """v_k v_kᵀ of each row of `vectors` (n_components, n_features), in the form of the second moments."""

@@ -15,8 +15,7 @@ from gaussmix.waist.leaves import LEAF_ROWS
 from gaussmix.waist.parameters import LIMITS
 from gaussmix.waist.spread import Spread
 from gaussmix.waist.whitening.base import FactorShape, Whitening
-from gaussmix.waist.whitening.diagonal import DiagonalWhitening
-from gaussmix.waist.whitening.spherical import SphericalWhitening
+from gaussmix.waist.whitening.diagonal import DiagonalWhitening, SphericalWhitening
 from gaussmix.waist.whitening.triangular import TriangularWhitening
 
 if TYPE_CHECKING:

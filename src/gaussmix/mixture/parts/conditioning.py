@@ -23,7 +23,7 @@ from gaussmix.numerics.blas import one_blas_thread
 from gaussmix.numerics.threads import cached_property
 from gaussmix.waist.block import Block
 from gaussmix.waist.whitening.base import Whitening
-from gaussmix.waist.whitening.spherical import SphericalWhitening
+from gaussmix.waist.whitening.diagonal import SphericalWhitening
 
 BEYOND = "X_known row {row} is so far away that the answer is beyond the range of float64."
 

@@ -1,4 +1,4 @@
-"""Whitening feature by feature."""
+"""Whitening feature by feature, by a number for each or by one for all."""
 
 from __future__ import annotations
 
@@ -9,22 +9,11 @@ from gaussmix.numerics.elementary import inverse_root, log
 from gaussmix.waist.whitening.base import FactorShape, Whitening
 
 
-class DiagonalWhitening(Whitening):
-    """Σ_k = diag(v_k), W_k = diag(v_k^(−½))."""
-
-    factor_shape: ClassVar[FactorShape] = FactorShape.DIAGONAL
-
-    @classmethod
-    def of(cls, variances: Array) -> DiagonalWhitening:
-        """From variances (n, n_features), data units²; raises `SingularCovariance` where not positive."""
-        factors = inverse_root(variances)
-        return cls(factors, log(factors).sum(axis=1))
+class ElementWise(Whitening):
+    """Factors that multiply each feature by a number."""
 
     def whiten(self, component: int, offsets: Array) -> Array:
         return offsets * self.factor(component)
-
-    def whiten_each(self, offsets: Array) -> Array:
-        return offsets * self.factors
 
     def colour(self, component: int, whitened: Array) -> Array:
         return whitened / self.factor(component)
@@ -35,5 +24,38 @@ class DiagonalWhitening(Whitening):
     def precisions(self) -> Array:
         return self.factors**2
 
+
+class DiagonalWhitening(ElementWise):
+    """Σ_k = diag(v_k), W_k = diag(v_k^(−½))."""
+
+    factor_shape: ClassVar[FactorShape] = FactorShape.DIAGONAL
+
+    @classmethod
+    def of(cls, variances: Array) -> DiagonalWhitening:
+        """From variances (n, n_features), data units²; raises `SingularCovariance` where not positive."""
+        factors = inverse_root(variances)
+        return cls(factors, log(factors).sum(axis=1))
+
+    def whiten_each(self, offsets: Array) -> Array:
+        return offsets * self.factors
+
     def precision_diagonals(self) -> Array:
         return self.factors**2
+
+
+class SphericalWhitening(ElementWise):
+    """Σ_k = v_k I, W_k = v_k^(−½) I."""
+
+    factor_shape: ClassVar[FactorShape] = FactorShape.SPHERICAL
+
+    @classmethod
+    def of(cls, variances: Array, n_features: int) -> SphericalWhitening:
+        """From variances (n,), data units²; raises `SingularCovariance` where not positive."""
+        factors = inverse_root(variances)
+        return cls(factors, n_features * log(factors))
+
+    def whiten_each(self, offsets: Array) -> Array:
+        return offsets * self.factors[:, None]
+
+    def precision_diagonals(self) -> Array:
+        return self.factors[:, None] ** 2

@@ -100,13 +100,14 @@ class Writing:
         can't hold the table, OSError if it can't be written.
         """
         codec, write = _codec_of(self.output), WRITERS[self.format]
-        dialect = (",", ".") if read is None else (read.delimiter, read.decimal)
+        if self.format == "csv" and read is not None:
+            write = partial(write_csv, delimiter=read.delimiter, decimal=read.decimal)
         with open_target(self.output, for_people=self.format in FOR_PEOPLE) as file:
             if codec is None:
-                write(file, parts, *dialect)
+                write(file, parts)
                 return
             with pa.CompressedOutputStream(open(os.dup(file.fileno()), "wb"), codec) as stream:  # which closes the file
-                write(stream, parts, *dialect)
+                write(stream, parts)
 
 
 def _codec_of(target: str) -> str | None:
@@ -145,7 +146,7 @@ def write_csv(file: BinaryIO, parts: Iterable[pa.Table], delimiter: str = ",", d
         writer.writerows(_rows(table) if decimal == "." else _with_decimal(_rows(table), decimal))
 
 
-def write_json(file: BinaryIO, parts: Iterable[pa.Table], delimiter: str = ",", decimal: str = ".") -> None:
+def write_json(file: BinaryIO, parts: Iterable[pa.Table]) -> None:
     """Write an array with one object per row, one per line."""
     text, before = codecs.getwriter("utf-8")(file), "[\n"
     for table in parts:
@@ -156,14 +157,14 @@ def write_json(file: BinaryIO, parts: Iterable[pa.Table], delimiter: str = ",", 
     text.write("\n]\n" if before == ",\n" else "[\n]\n")
 
 
-def write_parquet(file: BinaryIO, parts: Iterable[pa.Table], delimiter: str = ",", decimal: str = ".") -> None:
+def write_parquet(file: BinaryIO, parts: Iterable[pa.Table]) -> None:
     """Write Parquet, with a row group for each part."""
     from pyarrow import parquet  # slow to import
 
     _write_parts(partial(parquet.ParquetWriter, pa.PythonFile(file, "w")), parts)
 
 
-def write_arrow(file: BinaryIO, parts: Iterable[pa.Table], delimiter: str = ",", decimal: str = ".") -> None:
+def write_arrow(file: BinaryIO, parts: Iterable[pa.Table]) -> None:
     """Write an Arrow file, which is also a Feather file of version 2."""
     _write_parts(partial(pa.ipc.new_file, pa.PythonFile(file, "w")), map(_without_dictionaries, parts))
 
@@ -186,7 +187,7 @@ def _without_dictionaries(table: pa.Table) -> pa.Table:
     return table
 
 
-def write_npy(file: BinaryIO, parts: Iterable[pa.Table], delimiter: str = ",", decimal: str = ".") -> None:
+def write_npy(file: BinaryIO, parts: Iterable[pa.Table]) -> None:
     """Write the columns as float64 (n_rows, n_columns). Raises BadTable if one holds no numbers."""
     n_rows = 0
     with TemporaryFile() as numbers:  # the header, which comes first, says how many rows there are
@@ -206,7 +207,7 @@ def write_npy(file: BinaryIO, parts: Iterable[pa.Table], delimiter: str = ",", d
         shutil.copyfileobj(numbers, file)
 
 
-WRITERS: dict[str, Callable[[BinaryIO, Iterable[pa.Table], str, str], None]] = {
+WRITERS: dict[str, Callable[[BinaryIO, Iterable[pa.Table]], None]] = {
     "csv": write_csv,
     "json": write_json,
     "parquet": write_parquet,

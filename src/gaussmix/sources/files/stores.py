@@ -7,6 +7,7 @@ import time
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+from concurrent.futures import Future
 from dataclasses import dataclass
 from errno import EACCES, EINVAL, EIO, ENOENT
 from fnmatch import fnmatchcase
@@ -15,7 +16,7 @@ from io import SEEK_CUR, SEEK_SET
 from math import inf
 from pathlib import PurePosixPath
 from threading import Thread
-from typing import Any, Generic, TypeVar
+from typing import Any, TypeVar
 from urllib.parse import quote
 
 import pyarrow as pa
@@ -278,33 +279,25 @@ def _store(scheme: str, base: str, query: str) -> tuple[Store, str, Callable[[st
     return _Fsspec(system), path, lambda path: without_secrets(str(system.unstrip_protocol(path)))
 
 
-class _UnderWay(Thread, Generic[T]):
+def _begun(task: Callable[[], T]) -> Future[T]:
     """A task that is done by a thread of its own. It is a daemon, since Python must end while a store is slow."""
+    work = Future[T]()
 
-    def __init__(self, task: Callable[[], T]) -> None:
-        super().__init__(name="gaussmix-request", daemon=True)
-        self._task = task
-        self.start()
-
-    def run(self) -> None:
+    def run() -> None:
         try:
-            self._found = self._task()
+            work.set_result(task())
         except BaseException as error:
-            self._error = error
+            work.set_exception(error)
 
-    def result(self) -> T:
-        """What the task returned. Raises what it raised."""
-        self.join()
-        if hasattr(self, "_error"):
-            raise self._error
-        return self._found
+    Thread(target=run, name="gaussmix-request", daemon=True).start()
+    return work
 
 
 def at_once(tasks: Iterable[Callable[[], T]]) -> Iterator[T]:
     """What tasks return, in their order; so many are under way at once."""
-    under_way = deque[_UnderWay[T]]()
+    under_way = deque[Future[T]]()
     for task in tasks:
-        under_way.append(_UnderWay(task))
+        under_way.append(_begun(task))
         if len(under_way) == AT_ONCE:
             yield under_way.popleft().result()
     while under_way:

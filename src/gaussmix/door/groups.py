@@ -184,8 +184,7 @@ def _plain(table: Any) -> Rows | None:
         return None
     if table.dtype.kind in "iu" and _has_large(table):
         return None
-    rows: Rows = table if table.dtype in (np.float64, np.float32) else table.astype(np.float64)
-    return rows
+    return table if table.dtype in (np.float64, np.float32) else table.astype(np.float64)
 
 
 def _has_large(integers: NDArray[Any]) -> bool:

@@ -37,8 +37,7 @@ def check_weights(weights_init: ArrayLike, n_components: int) -> Array:
             f"The parameter 'weights' should be normalized, but got sum(weights) = {weights.sum():.5f}: "
             "divide weights_init by its sum."
         )
-    normalised: Array = weights / weights.sum()
-    return normalised
+    return weights / weights.sum()
 
 
 def check_means(means_init: ArrayLike, n_components: int, n_features: int) -> Array:

@@ -156,8 +156,7 @@ def no_class(classes: NDArray[Any]) -> int | str:
 def _is_unlabelled(y: NDArray[Any]) -> NDArray[np.bool_]:
     """Where y is −1, or the text that NumPy makes of it; (n_rows,)."""
     if y.dtype.kind in "iuf":
-        is_unlabelled: NDArray[np.bool_] = y == UNLABELLED
-        return is_unlabelled
+        return y == UNLABELLED
     if y.dtype.kind not in "OU":
         return np.zeros(len(y), dtype=bool)
     return np.array([_is_minus_one(value) for value in y.tolist()], dtype=bool)

@@ -80,8 +80,7 @@ def load(place: Place) -> Record:
     Raises NotAModelFile: the file is damaged, truncated, of a later layout or of another kind; the message says which.
     OSError: there is no such file, or it can't be read.
     """
-    record: Record = checked(place, FORMAT, LAYOUTS)
-    return record
+    return checked(place, FORMAT, LAYOUTS)
 
 
 def checked(place: Place, format: str, layouts: Mapping[int, Callable[[Header, Tensors], Any]]) -> Any:

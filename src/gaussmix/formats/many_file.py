@@ -115,8 +115,7 @@ def write(place: Place, record: ManyRecord) -> None:
 
 def read(place: Place) -> ManyRecord:
     """Read mixtures; raises NotAModelFile, which says what is wrong, or OSError."""
-    record: ManyRecord = formats.checked(place, MANY_FORMAT, {VERSION: _record})
-    return record
+    return formats.checked(place, MANY_FORMAT, {VERSION: _record})
 
 
 def _record(header: Header, tensors: Tensors) -> ManyRecord:

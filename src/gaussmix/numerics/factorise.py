@@ -53,5 +53,4 @@ def _invert_factor(covariance: Array, out: Array) -> None:
 
 def _inflation(covariance: Array, factor: Array) -> Array:
     """Σ_jj (Σ⁻¹)_jj: the variance of each feature over its residual variance given the other features."""
-    inflation: Array = ((np.sqrt(np.diagonal(covariance)) * factor) ** 2).sum(axis=0)
-    return inflation
+    return ((np.sqrt(np.diagonal(covariance)) * factor) ** 2).sum(axis=0)

@@ -130,8 +130,7 @@ class Frame:
             return None
         if not all(isinstance(each, np.dtype) for each in self.native.dtypes):
             return None
-        rows: Rows = self.native.to_numpy()
-        return rows
+        return self.native.to_numpy()
 
     def _columns(self) -> Iterator[NDArray[Any]]:
         """The values of each column; decimals as floats, and truth values as integers, so that nulls become NaN."""

@@ -109,8 +109,7 @@ class FeatureDisplay(Display):
         TypeError : `estimator` has no mixture, X is not numbers, or a feature is neither a number nor a name.
         """
         subject = subject_of(estimator, X, feature_names)
-        display: Self = cls.of(subject, chosen_features(features, subject.names)).plot(ax, **options)
-        return display
+        return cls.of(subject, chosen_features(features, subject.names)).plot(ax, **options)
 
     @classmethod
     def of(cls, subject: Subject, shown: Sequence[int]) -> Any:

@@ -61,5 +61,4 @@ def faded(color: Any, alpha: float) -> tuple[float, float, float, float]:
     """Red, green, blue and opacity of a colour; alpha is the opacity, from 0 to 1."""
     from matplotlib.colors import to_rgba
 
-    rgba: tuple[float, float, float, float] = to_rgba(color, alpha=float(alpha))
-    return rgba
+    return to_rgba(color, alpha=float(alpha))

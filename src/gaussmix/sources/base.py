@@ -143,8 +143,7 @@ class Source(ABC):
         known = self.__dict__.setdefault("_found", {})
         if key not in known:
             known[key] = find()
-        found: T = known[key]
-        return found
+        return known[key]
 
     def map_rows(self, task: Callable[[Block], T]) -> Iterator[T]:
         """What a picklable function returns for each block, in the order of the rows."""
@@ -193,8 +192,7 @@ class Source(ABC):
         if kind not in known:
             first = kinds_for(self.n_features, may_miss=self.may_miss) if self.is_far and Profile not in known else []
             known.update(self._find(first if kind in first else [*first, kind]))
-        found: F = known[kind]
-        return found
+        return known[kind]
 
     def _find(self, kinds: Sequence[type[Finding]]) -> Mapping[type[Finding], Any]:
         """Findings about all rows, from one pass."""

@@ -165,8 +165,7 @@ def _registered(name: str) -> Opener | None:
     """What opens tables of this name, here or in another package; None if nothing does."""
     found = SOURCES.get(name)
     if not isinstance(found, str):
-        opener: Opener | None = found or plugins.load("gaussmix.sources", name)
-        return opener
+        return found or plugins.load("gaussmix.sources", name)
     module, _, function = found.partition(":")
     try:
         opener = getattr(import_module(module), function)

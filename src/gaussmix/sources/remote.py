@@ -272,8 +272,7 @@ class Remote(Source):
             sent = sizes(self.n_features)
             n_parts = self.found(("traffic", *sent), lambda: self.traffic(*sent).checked()).n_parts
         parts: list[Any] = self.totals(n_parts, Held.sums, task, self._fit)
-        total: S = parts[0] if n_parts == 1 else parts[0].joined(parts)  # of a `Partial`, or of `Sums` of such
-        return total
+        return parts[0] if n_parts == 1 else parts[0].joined(parts)  # of a `Partial`, or of `Sums` of such
 
     def map_rows(self, task: Callable[[Block], T]) -> Iterator[T]:
         return (result for found in self.each(Held.results, task) for result in found)

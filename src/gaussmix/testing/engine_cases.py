@@ -101,8 +101,7 @@ def random_covariances(rng: np.random.Generator, count: int, n_features: int, fa
         loadings = rng.normal(size=(count, n_features, min(int(rng.choice(N_FACTORS)), n_features)))
         return np.concatenate((loadings, rng.uniform(0.3, 3.0, size=(count, n_features, 1))), axis=2)
     factors = rng.normal(size=(count, n_features, n_features)) / np.sqrt(n_features)
-    covariances: Array = factors @ factors.transpose(0, 2, 1) + 0.3 * np.eye(n_features)
-    return covariances
+    return factors @ factors.transpose(0, 2, 1) + 0.3 * np.eye(n_features)
 
 
 def random_block(rng: np.random.Generator, n_rows: int, parameters: Parameters, rule: Rule) -> Block:

@@ -81,8 +81,7 @@ class Parameters:
             reach = np.sqrt(np.maximum(2 * above, 0)) / lengths
             widths = np.log(np.maximum(reach, np.finfo(np.float64).tiny)) + np.log(sides).mean(axis=1)
             widest = int(widths.argmax())
-            box: Array = self.means[widest] + reach[widest] * np.outer([-1.0, 1.0], sides[widest])
-            return box
+            return self.means[widest] + reach[widest] * np.outer([-1.0, 1.0], sides[widest])
 
     def is_near(self, centre: Array) -> bool:
         """Whether rows may be whitened about `centre` (n_features,) for all components: every mean is near to it."""

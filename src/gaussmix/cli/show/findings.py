@@ -104,8 +104,7 @@ class Findings:
         centre = weights @ self.mixture.means
         within = weights @ self.deviations**2
         between = weights @ (self.mixture.means - centre) ** 2
-        standing: Array = (self.mixture.means - centre) / np.sqrt(within + between)
-        return standing
+        return (self.mixture.means - centre) / np.sqrt(within + between)
 
     @property
     def deviations(self) -> Array:

@@ -302,10 +302,9 @@ class Cluster(Remote):
         n_threads, sent, groups = self._workers.n_threads(), self._sent((work, arguments)), self._groups()
         parts = [[self._held[number] for number in group] for group in groups.values()]
         threads = [n_threads.get(worker, 1) for worker in groups]
-        futures: list[Any] = self._client.map(
+        return self._client.map(
             task, groups.values(), parts, threads, sent=sent, **how, key="gaussmix-pass", pure=False
         )
-        return futures
 
     def _groups(self) -> dict[str, list[int]]:
         """Numbers of the parts that each worker is to do: one task does them all, because each costs milliseconds."""

@@ -80,8 +80,7 @@ def read(path: str, digest: int) -> list[Block] | None:
         first += -first % ALIGNED
         buffers.append(mapped[first : first + size])
         first += size
-    blocks: list[Block] = pickle.loads(head, buffers=buffers)
-    return blocks
+    return pickle.loads(head, buffers=buffers)
 
 
 def _write(path: Path, blocks: list[Block], digest: int) -> None:

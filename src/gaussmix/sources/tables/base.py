@@ -199,7 +199,7 @@ class Table(ABC):
         """The table of a stored file whose bytes are under way."""
         twin: Any = copy(self)  # with its cached properties
         vars(twin)["source"] = replace(twin.source, requests=requests)
-        return twin  # type: ignore[no-any-return]
+        return twin
 
     def unlike(self, other: Table) -> str | None:
         """Which columns another table does not have; None where it has the same."""

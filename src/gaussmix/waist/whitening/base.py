@@ -43,8 +43,7 @@ class Whitening(ABC):
 
     def factor(self, component: int) -> Array:
         """The factor of a component, without the first axis."""
-        factor: Array = self.factors[0 if self.is_shared else component]
-        return factor
+        return self.factors[0 if self.is_shared else component]
 
     @abstractmethod
     def whiten(self, component: int, offsets: Array) -> Array:

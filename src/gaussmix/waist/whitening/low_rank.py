@@ -90,15 +90,13 @@ class LowRankWhitening(Whitening):
         return precisions
 
     def precision_diagonals(self) -> Array:
-        diagonals: Array = (1.0 - (self._gram_factor() ** 2).sum(axis=2)) * self.factors[..., -1] ** 2
-        return diagonals
+        return (1.0 - (self._gram_factor() ** 2).sum(axis=2)) * self.factors[..., -1] ** 2
 
     def _gram_factor(self) -> Array:
         """G with Σ⁻¹ = diag(w) (I − G Gᵀ) diag(w), (n, n_features, n_factors)."""
         directions = self.factors[..., :-1]
         shrinkage = (directions**2).sum(axis=1, keepdims=True)
-        factor: Array = directions * np.sqrt(2.0 - shrinkage)
-        return factor
+        return directions * np.sqrt(2.0 - shrinkage)
 
 
 def _shrunk(rows: Array, directions: Array) -> Array:

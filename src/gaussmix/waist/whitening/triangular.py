@@ -63,8 +63,7 @@ class TriangularWhitening(Whitening):
         return totals
 
     def colour(self, component: int, whitened: Array) -> Array:
-        solved: Array = solve_triangular(self.factor(component), whitened.T, lower=True).T
-        return solved
+        return solve_triangular(self.factor(component), whitened.T, lower=True).T
 
     def precision_times(self, component: int, offsets: Array) -> Array:
         return self.whiten(component, offsets) @ self.factor(component)

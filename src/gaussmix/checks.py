@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from gaussmix.errors import counted
 from gaussmix.numerics.arrays import Array, plain_array
 from gaussmix.numerics.frames import Frame
-from gaussmix.numerics.rows import LARGEST, first_beyond
+from gaussmix.numerics.rows import LARGEST, bad_cell
 
 Rng = np.random.Generator | int | None
 Numbers = TypeVar("Numbers", float, Array)
@@ -109,7 +109,7 @@ def check_range(numbers: Numbers, sentence: str, largest: float = LARGEST) -> Nu
     """
     array = np.asarray(numbers)
     rows = array.reshape(len(array), prod(array.shape[1:])) if array.ndim else array.reshape(1, 1)
-    cell = first_beyond(rows, largest)
+    cell = bad_cell(rows, largest)
     if cell is not None:
-        raise ValueError(sentence.format(row=cell[0]))
+        raise ValueError(sentence.format(row=cell.row))
     return numbers

@@ -103,18 +103,6 @@ def check_tol(tol: Any) -> float | None:
     return None if isinstance(tol, str) and tol == "auto" else check_number("tol", tol, ' or "auto"')
 
 
-# The checks of parameters that are one value, for estimators and for the options of the command line.
-CHECKS: dict[str, Callable[[Any], Any]] = {
-    "tol": check_tol,
-    "max_iter": partial(check_count, "max_iter", smallest=0),
-    "max_time": partial(check_number, "max_time"),
-    "n_init": partial(check_count, "n_init", smallest=1),
-    "trim": check_trim,
-    "reg_covar": partial(check_ridge, families=()),
-    "init_params": lambda init_params: check_start_names(init_params),
-}
-
-
 def check_acceleration(acceleration: Any) -> None:
     """ "auto" or None."""
     if acceleration is not None and not (isinstance(acceleration, str) and acceleration == "auto"):
@@ -192,6 +180,18 @@ def check_start_names(init_params: Any) -> tuple[str, ...]:
     several = isinstance(init_params, (list, tuple)) and any(isinstance(name, str) for name in init_params)
     names = tuple(init_params) if several else (init_params,) if isinstance(init_params, str) else ()
     return tuple(check_name("init_params", name, [AUTO, *STARTS]) for name in names)
+
+
+# The checks of parameters that are one value, for estimators and for the options of the command line.
+CHECKS: dict[str, Callable[[Any], Any]] = {
+    "tol": check_tol,
+    "max_iter": partial(check_count, "max_iter", smallest=0),
+    "max_time": partial(check_number, "max_time"),
+    "n_init": partial(check_count, "n_init", smallest=1),
+    "trim": check_trim,
+    "reg_covar": partial(check_ridge, families=()),
+    "init_params": check_start_names,
+}
 
 
 def check_numbers(parameter: str, values: ArrayLike) -> Array:

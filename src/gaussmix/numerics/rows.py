@@ -42,24 +42,6 @@ def in_whole_steps(array: AnyArray) -> AnyArray:
     return array
 
 
-def first_beyond(rows: Rows, largest: float, *, may_miss: bool = False) -> tuple[int, int] | None:
-    """Row and column of the first number that is NaN or larger than `largest` in size; None if there is none.
-
-    NaN passes where values `may_miss`. Works on `AT_A_TIME` rows at a time, so that it makes no mask of all rows.
-    """
-    if rows.dtype.kind == "f" and rows.dtype != np.float64:
-        largest = min(largest, float(np.finfo(rows.dtype).max))  # else float32 would round it to inf, and let inf pass
-    for first in range(0, len(rows), AT_A_TIME):
-        part = rows[first : first + AT_A_TIME]
-        if -largest <= float(part.min()) and float(part.max()) <= largest:  # false for NaN
-            continue
-        with np.errstate(invalid="ignore"):
-            cells = np.argwhere(np.abs(part) > largest if may_miss else ~(np.abs(part) <= largest))
-        if len(cells):
-            return first + int(cells[0, 0]), int(cells[0, 1])
-    return None
-
-
 def largest_of(n_rows: int) -> float:
     """The largest number that so many rows may hold: squared offsets add up without overflow."""
     return float((LARGEST / (4 * n_rows)) ** 0.5)
@@ -92,9 +74,22 @@ class BadCell(NamedTuple):
 
 
 def bad_cell(rows: Rows, largest: float = LARGEST, *, may_miss: bool = False) -> BadCell | None:
-    """The cell of `first_beyond`."""
-    cell = first_beyond(rows, largest, may_miss=may_miss)
-    return None if cell is None else BadCell(*cell, float(rows[cell]))
+    """The first number that is NaN or larger than `largest` in size; None if there is none.
+
+    NaN passes where values `may_miss`. Works on `AT_A_TIME` rows at a time, so that it makes no mask of all rows.
+    """
+    if rows.dtype.kind == "f" and rows.dtype != np.float64:
+        largest = min(largest, float(np.finfo(rows.dtype).max))  # else float32 would round it to inf, and let inf pass
+    for first in range(0, len(rows), AT_A_TIME):
+        part = rows[first : first + AT_A_TIME]
+        if -largest <= float(part.min()) and float(part.max()) <= largest:  # false for NaN
+            continue
+        with np.errstate(invalid="ignore"):
+            cells = np.argwhere(np.abs(part) > largest if may_miss else ~(np.abs(part) <= largest))
+        if len(cells):
+            row, column = cells[0].tolist()
+            return BadCell(first + row, column, float(part[row, column]))
+    return None
 
 
 def merging_error(column: str, low: float, high: float, difference: float) -> ValueError:

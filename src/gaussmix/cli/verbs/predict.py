@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import click
@@ -74,6 +74,7 @@ def predict(
     estimator, n_components = opened.estimator(jobs), opened.mixture.n_components
 
     def results(rows: Array) -> Columns:
+        advance(len(rows))
         if targets:
             return predicted_targets(opened, rows, targets, quantiles, jobs)
         found = predictions(estimator, rows, n_components if probabilities else 0)
@@ -85,17 +86,10 @@ def predict(
     n_rows = rows_at_once(max(len(table.names), estimator.mixture_.n_components), reading.memory)
     names = dict[str, str]()
     with collected_warnings() as collected, progress(writing.output) as bars:
+        advance = bars.rows(table.n_rows, 8 * len(features))
         found = map(results, table.rows(features, n_rows, may_miss=reading.missing))
-        shown = counted(found, bars.rows(table.n_rows, 8 * len(features)))
-        writing.write(joined(table.parts(n_rows, writing.numbers(features)), shown, names), table)
+        writing.write(joined(table.parts(n_rows, writing.numbers(features)), found, names), table)
     print_notices([*map(str, collected), *table.left_out_notices, *taken_notices(data, names)])
-
-
-def counted(results: Iterable[Columns], advance: Callable[[int], None]) -> Iterator[Columns]:
-    """The same results; `advance` is called with their number of rows once they are written."""
-    for found in results:
-        yield found
-        advance(len(next(iter(found.values()))))
 
 
 def joined(parts: Iterable[pa.Table], results: Iterable[Columns], names: dict[str, str]) -> Iterator[pa.Table]:

@@ -83,13 +83,11 @@ def grouped(groups: Any, by: Any, offsets: Any, sample_weight: Any, template: Ba
     if frame is not None or (isinstance(groups, np.ndarray) and groups.ndim < 3 and groups.dtype != object):
         wanted = "by=, the name of the column with the groups" if frame is not None else "offsets="
         raise ValueError(f"groups is a single table: give {wanted}, or a list of tables.")
-    if isinstance(groups, Mapping):
-        keys: tuple[Any, ...] = tuple(groups)
-        return _of_tables(keys, list(groups.values()), _weights_of(sample_weight, keys))
     if not isinstance(groups, Iterable) or isinstance(groups, str | bytes):
         raise TypeError(f"groups must be a list of arrays, an array with offsets or a data frame, not {groups!r:.40}.")
-    tables = list(groups)
-    return _of_tables(tuple(range(len(tables))), tables, _weights_of(sample_weight, tuple(range(len(tables)))))
+    tables = list(groups.values() if isinstance(groups, Mapping) else groups)
+    keys = tuple(groups if isinstance(groups, Mapping) else range(len(tables)))
+    return _of_tables(keys, tables, _weights_of(sample_weight, keys))
 
 
 def _weights_of(sample_weight: Any, keys: tuple[Any, ...]) -> Sequence[Any] | None:

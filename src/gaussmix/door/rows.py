@@ -448,5 +448,5 @@ def _with_values(source: Source) -> tuple[float, int]:
 
 
 def counted_sum(total: float, n_rows: int) -> float:
-    """The same of rows of positive weight whose weights sum to this."""
+    """What criteria count for so many rows of positive weight, whose weights sum to `total`."""
     return total if total >= min(2, n_rows) else float(n_rows)

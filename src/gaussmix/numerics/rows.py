@@ -61,7 +61,7 @@ class BadCell(NamedTuple):
 
     @property
     def sentence(self) -> str:
-        """The same as a sentence on the cell, and the advice."""
+        """What is wrong with the cell, and the advice, as sentences."""
         if np.isfinite(self.value):
             return f"{self.name} is too large. {self.advice}"
         return f"the value is {'missing (NaN or null)' if np.isnan(self.value) else 'infinite'}. {self.advice}"

@@ -441,7 +441,7 @@ def says_little(found: Maximum) -> bool:
 
 
 def of_little(found: Maximum, further: str = "") -> str:
-    """What the rows say little about, and what was held in simulated cases; nothing of these where rows are fewer."""
+    """Say that the rows say little, and how often intervals held in simulated cases with as many rows."""
     return LITTLE if found.total_weight < SIMULATED else f"{LITTLE}{_HELD}{further}."
 
 

@@ -141,7 +141,7 @@ def dropped_sentence(results: Sequence[Result], chosen: Result, columns: str) ->
 
 
 def stability_sentence(results: Table, best: int) -> str | None:
-    """Say what a choice by stability stands beside: the peaks, what was not judged, and what BIC takes; else None."""
+    """After a choice by stability, name the peaks, what was not judged, and what BIC would choose; else None."""
     if "stability" not in results:
         return None
     structures, counts = results["structure"], results["n_components"]

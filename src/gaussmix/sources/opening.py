@@ -131,7 +131,7 @@ def open(
 
 
 def is_table(data: Any) -> bool:
-    """Whether `open` may know what this is, and an array or frame in memory it is not."""
+    """Whether this is something for `open`, and not an array or a frame in memory."""
     return isinstance(data, str | os.PathLike) or bool(_kind(data))
 
 

@@ -85,9 +85,9 @@ def owners(n_threads: Mapping[str, int], n_targets: int) -> list[str] | list[Non
 
 
 def few(trees: Sequence[T], merge: Callable[[Sequence[Sequence[T]]], Sequence[T]]) -> Sequence[T]:
-    """At most `FAN_IN` trees, made of these in rounds by `merge`, which is given groups and makes a tree of each.
+    """Merge trees in rounds, until at most `FAN_IN` are left: `merge` takes groups of trees and returns one for each.
 
-    Trees are where the rows are; these are what stands for them here.
+    The trees stay where the rows are. What is here are references to them.
     """
     while len(trees) > FAN_IN:
         trees = merge([trees[first : first + FAN_IN] for first in range(0, len(trees), FAN_IN)])
@@ -115,7 +115,7 @@ def check_version(version: str, worker: str, places: str) -> None:
 
 
 def version_error(error: str, worker: str, places: str, advice: str = "") -> ImportError | None:
-    """What the text of a worker's error says of its gaussmix: it lacks modules, or as `check_version`; None if nothing.
+    """The error to raise where the text of a worker's error names another version, or a missing module; else None.
 
     `advice` is one more sentence for a worker that lacks modules.
     """
@@ -132,8 +132,8 @@ def version_error(error: str, worker: str, places: str, advice: str = "") -> Imp
 class LazySource(Source):
     """The rows of a table. Nothing is computed before the first pass, which calls `read` and checks them.
 
-    What a task returns for rows, in the kind of thing that the table is, is made by `results` of the task, and of the
-    type and shape of the result for a row.
+    `results` takes a task, and the type and the shape of its result for one row. It returns the results of all rows in
+    the kind of thing that the table is, such as a lazy array.
     """
 
     def __init__(

@@ -23,7 +23,7 @@ class Second(IntEnum):
 
     @property
     def n_axes(self) -> int:
-        """Of those of one component, and of pooled ones."""
+        """Number of axes of the moments of one component, or of pooled ones."""
         return {Second.TRACE: 0, Second.DIAGONAL: 1}.get(self, 2)
 
     def n_numbers(self, n_features: int) -> int:
@@ -55,7 +55,7 @@ class Need:
     projection: Array | None = field(default=None, compare=False)
 
     def n_numbers(self, n_components: int, n_features: int) -> int:
-        """How many numbers second moments have at most where they are sent: pooled ones may be pooled later."""
+        """The most numbers that second moments are sent as: pooled ones may be sent before they are pooled."""
         if self.second is Second.NONE:
             return 0
         if self.projection is not None:

@@ -139,7 +139,7 @@ class StoredFile:
         return found
 
     def opened(self, requests: Requests | None = None) -> pa.NativeFile:
-        """The file with any place in reach; most of its bytes come from `requests`, if they are under way."""
+        """The file, to be read from any place on; its bytes come from `requests` where they are under way."""
         opened = _Opened(self, requests)
         if self.stamp is None:
             opened.hold(self.read(None, LEAST), None)

@@ -113,7 +113,7 @@ def pieces(batches: Batches, columns: Columns) -> Iterator[pa.RecordBatch]:
 
 
 def _runs(batches: Batches) -> Iterator[pa.RecordBatch | None]:
-    """Batches, and None where the next one does not go on where that before ended in a file."""
+    """Batches, with None between two that are not consecutive rows of one file."""
     before: tuple[Any, int] | None = None
     for batch in batches:
         if FILE not in batch.schema.names:
@@ -271,7 +271,7 @@ def taken(number: int, nodes: list[Block], most: int) -> Iterator[bytes]:
 
 
 def merge(batches: Batches, digests: NDArray[np.int64]) -> Iterator[pa.RecordBatch]:
-    """Merge results that are trees, those of each part: the first has the sum, and the others are empty."""
+    """Merge the trees of each part: the first target with one gets their sum, and the others an empty result."""
     kept: dict[int, tuple[int, Any]] = {}  # by part: the first target, and the tree, or the bytes of the only one
     n_found = Counter[int]()
     for batch in batches:

@@ -92,7 +92,7 @@ class Input:
         return () if self.contents is not None else (self.stored or Path(self.name),)
 
     def opened(self) -> pa.NativeFile:
-        """The bytes as a file with any place in reach."""
+        """The bytes as a file that can be read from any place on."""
         if self.stored is not None:
             return self.stored.opened(self.requests)
         return pa.OSFile(self._path) if self.contents is None else pa.BufferReader(self.contents)
@@ -107,7 +107,7 @@ class Input:
         return os.fsencode(self.name)
 
     def stream(self) -> pa.NativeFile:
-        """The bytes as a binary stream; of compressed bytes, what is in them."""
+        """The bytes as a binary stream, decompressed where they are compressed."""
         start = self.first_bytes(8)
         codec = next((codec for beginning, codec in _CODECS.items() if re.match(beginning, start)), None)
         return pa.input_stream(self.opened(), compression=codec)

@@ -91,8 +91,7 @@ def cluster(
         results = fitted.results_ | {"failure": [each or "" for each in fitted.results_["failure"]]}
         found |= {"criterion": fitted.criterion, "results": DataFrame(results)}
     adata.uns[key_added] = found
-    done: GaussianMixture | GaussianMixtureIC = fitted
-    return done
+    return fitted
 
 
 def _rows_of(adata: Any, use_rep: str | None) -> Any:

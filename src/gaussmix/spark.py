@@ -125,8 +125,7 @@ class GaussianMixture(_Settings, Estimator):
             random_state=self.getSeed(),
         )
         source: Any = open(dataset.select(chosen), columns=names, weights=weight)
-        model: GaussianMixtureModel = self._copyValues(GaussianMixtureModel(estimator.fit(source)))
-        return model
+        return self._copyValues(GaussianMixtureModel(estimator.fit(source)))
 
 
 class GaussianMixtureModel(_Settings, Model):

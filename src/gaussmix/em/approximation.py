@@ -191,8 +191,7 @@ class Approximation:
         prior = self.prior
         ratio = prior.precision / self.precisions
         apart = (self.covariances.whitening.whiten_each(self.means - prior.mean) ** 2).sum(axis=1)
-        found: Array = 0.5 * (prior.n_features * (ratio - 1.0 - log(ratio)) + prior.precision * apart)
-        return found
+        return 0.5 * (prior.n_features * (ratio - 1.0 - log(ratio)) + prior.precision * apart)
 
     @property
     def divergence(self) -> float:

@@ -56,8 +56,7 @@ class DirichletWeights(Concentration):
         return derivatives[..., :-3] - derivatives[..., -3:-2], normaliser
 
     def expected(self, mass: Array) -> Array:
-        found: Array = (self.alpha + mass) / (self.n_components * self.alpha + mass.sum())
-        return found
+        return (self.alpha + mass) / (self.n_components * self.alpha + mass.sum())
 
     def drawn(self, mass: Array, rng: np.random.Generator) -> Array:
         rest = (self.n_components - len(mass)) * self.alpha
@@ -100,5 +99,4 @@ class StickWeights(Concentration):
 
 def _broken(lengths: Array) -> Array:
     """v_k Π_{j<k} (1 − v_j)."""
-    found: Array = lengths * np.append(1.0, np.cumprod(1.0 - lengths)[:-1])
-    return found
+    return lengths * np.append(1.0, np.cumprod(1.0 - lengths)[:-1])

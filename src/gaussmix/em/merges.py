@@ -138,8 +138,7 @@ def _merged_scales(q: Approximation, one: Places, other: Places) -> Array:
 def _as_covariances(second: Array, dof: Array, prior: Any) -> Array:
     """S / ν of sums."""
     shape = (-1,) + (1,) * (second.ndim - 1)
-    found: Array = second / (prior.times * dof).reshape(shape)
-    return found
+    return second / (prior.times * dof).reshape(shape)
 
 
 def _log_dets(second: Array, dof: Array, q: Approximation) -> tuple[Array, NDArray[np.bool_]]:

@@ -52,8 +52,7 @@ def _principal_sides(source: Source) -> Array | None:
         return None
     ends_along = partial(_ends_along, centre=spread.mean, axes=axes)
     ends = np.array([found for found in source.map_rows(ends_along) if found is not None])
-    sides: Array = ends[:, 1].max(axis=0) - ends[:, 0].min(axis=0)
-    return sides
+    return ends[:, 1].max(axis=0) - ends[:, 0].min(axis=0)
 
 
 def _is_flat(source: Source) -> bool:

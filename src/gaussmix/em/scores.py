@@ -221,5 +221,4 @@ def squares(engine: Engine[Any], scores: Array, weight: Array) -> Array:
     state, anchor = engine.open(block, need, 1), np.zeros((1, len(scores)))
     second = engine.step(block, state, None, need, Rule.GIVEN, anchor).second
     assert second is not None, "they were asked for"
-    found: Array = second[0]
-    return found
+    return second[0]

@@ -154,8 +154,7 @@ class Apart:
 def _without_negligible(shared: Array) -> Array:
     """Responsibilities as `step` defines them: 0 where at most 2⁻⁶⁰ of the row's largest."""
     kept = np.where(shared > np.exp(-NEGLIGIBLE) * shared.max(axis=1, keepdims=True), shared, 0.0)
-    normalised: Array = kept / kept.sum(axis=1, keepdims=True)
-    return normalised
+    return kept / kept.sum(axis=1, keepdims=True)
 
 
 def _log_odds_of_nearest(block: Block, parameters: Parameters) -> Array:

@@ -207,8 +207,7 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
         """
         source = self._source(X)
         task = self._labels(source)
-        labels: NDArray[Any] = source.per_row(task, task.keywords["names"].dtype)
-        return labels
+        return source.per_row(task, task.keywords["names"].dtype)
 
     def predict_proba(self, X: ArrayLike) -> NDArray[np.floating[Any]]:
         """p(c | x), (n_samples, n_classes); rows sum to 1. Raises as `predict`."""
@@ -341,8 +340,7 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
 
     def _for_each_class(self, source: Source, method: Callable[..., Array], **how: Any) -> Array:
         """What a method of `ClassMixtures` says of each row and class, (n_samples, n_classes)."""
-        found: Array = source.per_row(partial(method, self._classes, **how), np.float64, (len(self.classes_),))
-        return found
+        return source.per_row(partial(method, self._classes, **how), np.float64, (len(self.classes_),))
 
     def _publish_classes(self, found: ClassFit, known: LabelledRows, stopping: Stopping, facts: RowFacts) -> None:
         """Set the fitted attributes."""

@@ -195,5 +195,4 @@ class FittedArray:
         return is_of_factors or not self._is_settable
 
     def _kept(self, estimator: Any, fitted: Fitted) -> Kept:
-        kept: Kept = vars(estimator).setdefault("_arrays", {}).setdefault(self._name, self.of(fitted))
-        return kept
+        return vars(estimator).setdefault("_arrays", {}).setdefault(self._name, self.of(fitted))

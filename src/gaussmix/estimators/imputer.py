@@ -171,5 +171,4 @@ class GaussianMixtureImputer(OneToOneFeatureMixin, TransformerMixin, MixturePred
 
     def _filled(self, source: Source, seed: int | None) -> Rows:
         fill = Filling(self.mixture_, check_jobs(self.n_jobs), seed)
-        filled: Rows = source.per_row(partial(in_leaves, task=fill), source.dtype, (source.n_features,))
-        return filled
+        return source.per_row(partial(in_leaves, task=fill), source.dtype, (source.n_features,))

@@ -119,8 +119,7 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
         ValueError, TypeError : X is not numbers of shape (n_samples, n_features).
         """
         source = self._source(X, X_error=X_error)
-        labels: NDArray[np.int64] = self._per_row(source, self._engine(source).labels, np.int64)
-        return labels
+        return self._per_row(source, self._engine(source).labels, np.int64)
 
     def predict_proba(self, X: ArrayLike, *, X_error: ArrayLike | None = None) -> NDArray[np.floating[Any]]:
         """Responsibilities p(k | x), Bishop (2006) eq. 9.13: (n_samples, n_components).
@@ -131,8 +130,7 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
         """
         source = self._source(X, X_error=X_error)
         method = partial(_responsibilities, engine=self._engine(source))
-        shared: NDArray[np.floating[Any]] = self._per_row(source, method, source.dtype, (self.mixture_.n_components,))
-        return shared
+        return self._per_row(source, method, source.dtype, (self.mixture_.n_components,))
 
     def score_samples(self, X: ArrayLike, *, X_error: ArrayLike | None = None) -> NDArray[np.floating[Any]]:
         """log p(x) of each row, (n_samples,), nats: of what is observed of it, errors included.

@@ -139,8 +139,7 @@ class GaussianMixtureReducer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         source = self._source(X)
         found = self._directions
         task = partial(_projected, found=found)
-        projected: Rows = source.per_row(task, source.dtype, (len(found.axes),))
-        return projected
+        return source.per_row(task, source.dtype, (len(found.axes),))
 
     def _with_its_own(self, found: Summary) -> Summary:
         separation = ", ".join(f"{value:.4g}" for value in self.separation_[:5]) + ", …" * (len(self.separation_) > 5)

@@ -278,8 +278,7 @@ class GaussianMixtureRegressor(RegressorMixin, MixturePredictor):
         """What a method of the task says of each row, with an axis for the targets where y had one."""
         is_one = np.ndim(self.targets_) == 0
         task = partial(in_leaves, task=partial(_first_target, method=method) if is_one else method)
-        found: Array = source.per_row(task, np.float64, shape if is_one else (len(self._places), *shape))
-        return found
+        return source.per_row(task, np.float64, shape if is_one else (len(self._places), *shape))
 
 
 def _sums(block: Block, targets: Places) -> Array:

@@ -26,8 +26,7 @@ class VEE(Family):
         second, degrees = scatter.second, scatter.degrees
 
         def common(volumes: Array) -> Array:
-            pooled: Array = contract("kij,k->ij", second, reciprocal(volumes)) / degrees.sum()
-            return pooled
+            return contract("kij,k->ij", second, reciprocal(volumes)) / degrees.sum()
 
         def traces(volumes: Array) -> Array:
             factors, _, failed = factorise(common(volumes)[None])

@@ -55,12 +55,10 @@ def with_own_volumes(scatters: Array, degrees: Array, volumes: Array) -> Array:
     """Variances λ_k b_j (n_components, n_features) that fit diagonal scatters of that shape best, from volumes λ."""
 
     def shape(volumes: Array) -> Array:
-        common: Array = (scatters * reciprocal(volumes)[:, None]).sum(axis=0) / degrees.sum()
-        return common
+        return (scatters * reciprocal(volumes)[:, None]).sum(axis=0) / degrees.sum()
 
     def traces(volumes: Array) -> Array:
-        found: Array = (scatters * reciprocal(shape(volumes))).sum(axis=1)
-        return found
+        return (scatters * reciprocal(shape(volumes))).sum(axis=1)
 
     volumes = settled_volumes(volumes, degrees, scatters.shape[1], traces)
     return volumes[:, None] * shape(volumes)

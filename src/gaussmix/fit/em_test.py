@@ -80,5 +80,4 @@ def _height(x: Array, shares: Array, means: Array, variances: Array) -> Array:
     joint = _joint(x, shares, means, variances)
     of_rows = np.logaddexp(joint[:, :, 0], joint[:, :, 1]).sum(axis=1)
     of_variances = -PENALTY * (1 / variances + np.log(variances)).sum(axis=1)
-    found: Array = of_rows + of_variances + np.log(1 - np.abs(1 - 2 * shares))
-    return found
+    return of_rows + of_variances + np.log(1 - np.abs(1 - 2 * shares))

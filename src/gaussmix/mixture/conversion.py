@@ -114,8 +114,7 @@ def _scaled(weights: Array) -> Array:
     if weights.size and not weights.any():
         _check("all of its weights are 0")
     near_one = np.ldexp(weights, -int(np.frexp(weights.max(initial=0.0))[1]))  # exact, and its sum is finite
-    scaled: Array = near_one / near_one.sum()
-    return scaled
+    return near_one / near_one.sum()
 
 
 def _doubles(name: str, values: Any) -> Array:

@@ -49,8 +49,7 @@ class Gross:
     def nearest(self, rows: Rows) -> NDArray[np.intp]:
         """The nearest place of each row, (n_rows,); the first of equals."""
         distances = [_distance(rows, place, place, self.reach) for place in self.places]
-        nearest: NDArray[np.intp] = np.argmin(distances, axis=0)
-        return nearest
+        return np.argmin(distances, axis=0)
 
 
 @dataclass(frozen=True, eq=False)

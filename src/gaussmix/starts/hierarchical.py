@@ -118,8 +118,7 @@ class LeafLabels:
     n_components: int
 
     def __call__(self, block: Block) -> Array:
-        one_hot: Array = (self.numbers(block)[:, None] == np.arange(self.n_components)).astype(np.float64)
-        return one_hot
+        return (self.numbers(block)[:, None] == np.arange(self.n_components)).astype(np.float64)
 
     def numbers(self, block: Block) -> NDArray[np.int32]:
         """The component of each row, (n_rows,)."""
@@ -140,8 +139,7 @@ def _leaves(weight: Array) -> NDArray[np.intp]:
     places = np.arange(MOST_LEAVES) + uniform(mix(np.arange(MOST_LEAVES, dtype=np.uint64)))
     reached = np.cumsum(weight)
     drawn = np.searchsorted(reached, places / MOST_LEAVES * reached[-1], side="right")
-    leaves: NDArray[np.intp] = np.minimum(drawn, len(weight) - 1)
-    return leaves
+    return np.minimum(drawn, len(weight) - 1)
 
 
 def _scaling(sample: Distinct) -> tuple[Array, TriangularWhitening]:

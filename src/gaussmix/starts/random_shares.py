@@ -39,8 +39,7 @@ class HashedShares:
     def __call__(self, block: Block) -> Array:
         streams: NDArray[np.uint64] = np.arange(1, self.n_components + 1, dtype=np.uint64)
         shares = uniform(mix(self._row_hash(block)[:, None] + streams))
-        normalised: Array = shares / shares.sum(axis=1, keepdims=True)
-        return normalised
+        return shares / shares.sum(axis=1, keepdims=True)
 
     def _row_hash(self, block: Block) -> NDArray[np.uint64]:
         row_hash = np.full(block.n_rows, self.key, dtype=np.uint64)

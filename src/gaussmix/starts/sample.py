@@ -77,8 +77,7 @@ class Distinct:
         if not cumulative[-1] > 0:
             cumulative = np.cumsum(self.weight)
         drawn = np.searchsorted(cumulative, uniform * cumulative[-1], side="right")
-        inside: NDArray[np.intp] = np.minimum(drawn, len(cumulative) - 1)
-        return inside
+        return np.minimum(drawn, len(cumulative) - 1)
 
     def part(self, wanted: int, rng: np.random.Generator) -> Distinct:
         """Draw about `wanted` rows by weight, and add the extreme rows; return all rows if that is nearly all.

@@ -101,8 +101,7 @@ def _rounding_of_log_det(whitening: Whitening, n_features: int) -> Array:
     if whitening.factor_shape is FactorShape.SPHERICAL:
         return _rounding(factors**2) * (n_features / 2)
     diagonals = np.einsum("kii->ki", factors) if whitening.factor_shape is FactorShape.TRIANGULAR else factors
-    growth: Array = _rounding(diagonals).sum(axis=1)
-    return growth
+    return _rounding(diagonals).sum(axis=1)
 
 
 def _rounding(numbers: Array) -> Array:

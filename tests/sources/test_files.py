@@ -162,7 +162,7 @@ def test_one_pass_finds_the_profile_and_the_sample(n_rows, has_weights, rng):
     weights = rng.choice([0, 0.5, 1, 2, 50.0, 4000], p=[0.1, 0.3, 0.3, 0.2, 0.0999, 0.0001], size=n_rows)
     weights[0] = 1.0
     source = ArraySource(rows, weights if has_weights else None)
-    survey = Survey(n_rows, LEAF_ROWS)
+    survey = Survey(n_rows)
     for node in nodes(source.whole.cut(50_000)):
         survey.add(node)
     assert survey.findings[Profile] == source.profile

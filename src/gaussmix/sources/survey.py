@@ -14,7 +14,7 @@ from gaussmix.numerics.hashing import mix, uniform
 from gaussmix.numerics.rows import extreme_rows
 from gaussmix.sources.findings import Find, Finding
 from gaussmix.waist.block import Block, Profile
-from gaussmix.waist.leaves import Tree
+from gaussmix.waist.leaves import LEAF_ROWS, Tree
 
 SPARE = 2_048  # rows kept beyond those expected: eight standard deviations
 
@@ -44,14 +44,13 @@ def _with_extremes(block: Block, chosen: NDArray[np.bool_]) -> tuple[Places, Blo
 
 @dataclass
 class Survey:
-    """Collects, block after block, what `Source.of_all` and `Source.sample` say.
+    """Collects, block after block, what `Source.of_all` says, and `Source.sample` of about as many rows as a leaf.
 
     A row is sampled where its key, a hash of its number over its weight, is below 1 over the weight that a sampled row
     stands for. That weight is known at the end only. So the rows with the smallest keys are kept until then.
     """
 
     n_rows: int  # of all blocks
-    n_sampled: int  # about how many rows to sample
     kinds: Sequence[type[Finding]] = (Profile,)  # of findings, one of them `Profile`
     _findings: Tree[Any] = field(default_factory=Tree)
     _kept: list[tuple[Array, Block]] = field(default_factory=list)  # hashes of their numbers, and rows
@@ -61,7 +60,7 @@ class Survey:
     def add(self, block: Block) -> None:
         """Take note of the next block: a node of the tree of leaves."""
         self._findings.add(Find(tuple(self.kinds)).call(block, None), block.n_leaves)
-        if self.n_rows <= self.n_sampled or not (block.row_weight is None or block.row_weight.any()):
+        if self.n_rows <= LEAF_ROWS or not (block.row_weight is None or block.row_weight.any()):
             return
         for part in block.cut():
             self._keep(part)
@@ -74,7 +73,7 @@ class Survey:
     def sample(self, n_rows: int) -> Block | None:
         """The rows of `Source.sample`; None if too few were kept."""
         fair = self.findings[Profile].total_weight / n_rows
-        if n_rows != self.n_sampled or not self._kept or self._limit * fair < 1 + 1e-9:
+        if n_rows != LEAF_ROWS or not self._kept or self._limit * fair < 1 + 1e-9:
             return None
         hashed, block = self._joined()
         return sampled(block, are_drawn(hashed, block.row_weight, fair), fair)
@@ -83,7 +82,7 @@ class Survey:
         if part.row_weight is not None and not part.row_weight.any():
             return
         self._keep_smallest(hashes(part), part)
-        most = self.n_sampled + SPARE
+        most = LEAF_ROWS + SPARE
         if self._n_kept > 2 * most:
             hashed, block = self._joined()
             self._limit = min(self._limit, float(np.partition(_keys(hashed, block), most)[most]))

@@ -185,7 +185,7 @@ class FileSource(Source):
     def _find(self, kinds: Sequence[type[Finding]]) -> Mapping[Any, Any]:
         if Profile not in kinds:
             return super()._find(kinds)
-        survey = Survey(self.n_rows, LEAF_ROWS, kinds)
+        survey = Survey(self.n_rows, kinds)
         for block in self.blocks():
             survey.add(block)
         _check_some_weight(self.reader, survey.findings[Profile])

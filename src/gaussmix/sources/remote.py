@@ -246,7 +246,8 @@ class Remote(Source):
     is_far, most_fits = True, MOST_FITS
     flaw: str | None  # the first number or weight that no fit can use, in a sentence
 
-    def __init__(self) -> None:
+    def __init__(self, about: About) -> None:
+        self.n_features, self.dtype = len(about.names), about.dtype
         self._fit = uuid4().hex  # under which states are kept there
 
     @abstractmethod

@@ -233,9 +233,8 @@ class Cluster(Remote):
     """
 
     def __init__(self, workers: Workers, parts: Sequence[Any], about: About) -> None:
-        super().__init__()
+        super().__init__(about)
         self._workers, self._client, self._about = workers, workers.client, about
-        self.n_features, self.dtype = len(about.names), about.dtype
         workers.watch(parts)
         count_rows = partial(self._client.map, _rows_of, parts, key="gaussmix-count", pure=False)
         sizes = workers.gathered(parts, count_rows)

@@ -19,6 +19,7 @@ from gaussmix.numerics.arrays import Array, Rows
 from gaussmix.sources.files.base import About, Reader, check_columns
 from gaussmix.sources.files.paths import Stamps
 from gaussmix.sources.files.stores import AT_ONCE, at_once, stored_in
+from gaussmix.sources.opening import Request
 from gaussmix.sources.tables import Files
 from gaussmix.sources.tables.arrow_table import ZSTD, codec_of
 from gaussmix.sources.tables.base import INDEX, batch_rows, first_line, is_numeric, kind_of, typed, whole
@@ -238,11 +239,9 @@ class OnceReader(BatchReader):
 
     is_slow = True
 
-    def __init__(
-        self, name: str, batches: pa.RecordBatchReader, columns: Sequence[str] | None, weights: str | None
-    ) -> None:
+    def __init__(self, name: str, batches: pa.RecordBatchReader, asked: Request) -> None:
         self._once: Iterator[pa.RecordBatch] = iter(batches)
-        super().__init__(name, batches.schema, columns, weights)
+        super().__init__(name, batches.schema, asked.columns, asked.weights)
 
     def parts(self) -> Iterator[pa.RecordBatch]:
         once, self._once = self._once, iter(())

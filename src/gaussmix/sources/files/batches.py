@@ -49,20 +49,18 @@ def open_delta(data: Any, asked: Request) -> Source:
 def open_iceberg(data: Any, asked: Request) -> Source:
     """Open a table of Iceberg, or a scan of one."""
     scan = data if hasattr(data, "to_arrow_batch_reader") else data.scan()
-    return _opened(
-        OnceReader("the table of Iceberg", scan.to_arrow_batch_reader(), asked.columns, asked.weights), asked
-    )
+    return _opened(OnceReader("the table of Iceberg", scan.to_arrow_batch_reader(), asked), asked)
 
 
 def open_stream(data: Any, asked: Request) -> Source:
     """Open a `pyarrow.RecordBatchReader`."""
-    return _opened(OnceReader("the record batches", data, asked.columns, asked.weights), asked)
+    return _opened(OnceReader("the record batches", data, asked), asked)
 
 
 def open_relation(data: Any, asked: Request) -> Source:
     """Open a relation of DuckDB."""
     read = getattr(data, "to_arrow_reader", None) or data.fetch_arrow_reader  # before DuckDB 1.5
-    return _opened(OnceReader("the relation", read(BATCH_ROWS), asked.columns, asked.weights), asked)
+    return _opened(OnceReader("the relation", read(BATCH_ROWS), asked), asked)
 
 
 def open_lazy_frame(data: Any, asked: Request) -> Source:
@@ -72,7 +70,7 @@ def open_lazy_frame(data: Any, asked: Request) -> Source:
     stream = pa.RecordBatchReader.from_batches(
         schema, (batch for part in batches for batch in part.to_arrow().cast(schema).to_batches())
     )
-    return _opened(OnceReader("the frame", stream, asked.columns, asked.weights), asked)
+    return _opened(OnceReader("the frame", stream, asked), asked)
 
 
 def _opened(table: BatchReader, asked: Request) -> Source:

@@ -162,9 +162,9 @@ class Cluster(Remote):
     def __init__(
         self, workers: Workers, parts: Sequence[Any], sizes: Sequence[int], about: About, cut: Callable[..., Block]
     ) -> None:
-        super().__init__()
+        super().__init__(about)
         self._workers, self._about, self._key = workers, replace(about, n_rows=sum(sizes)), uuid4().hex
-        self.n_rows, self.n_features, self.dtype = sum(sizes), len(about.names), about.dtype
+        self.n_rows = sum(sizes)
         cuts = laid_out(sizes, self.n_features * self.dtype.itemsize, workers.n_threads)
         self._nodes: Sequence[Any] = [node for node, *_ in cuts]
         joined = []

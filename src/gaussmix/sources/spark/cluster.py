@@ -66,8 +66,7 @@ class Cluster(Remote):
     """
 
     def __init__(self, frame: Any, about: About) -> None:
-        super().__init__()
-        self.n_features, self.dtype = len(about.names), about.dtype
+        super().__init__(about)
         store = Store(uuid4().hex)
         self._life = _Life(frame.sparkSession, store)
         self._pieces = self._life.keep(frame, StorageLevel.DISK_ONLY)

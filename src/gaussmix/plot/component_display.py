@@ -147,7 +147,7 @@ class ComponentDisplay(FeatureDisplay):
                 f"posterior_.sample(50), not {uncertainty!r:.60}."
             )
         self.uncertain_ = [self._draw_uncertain(ax, looks, radii[:1], each) for each in others]
-        self._name_axes(self.feature_names[0], "density" if is_line else self.feature_names[1])
+        self._name_axes(self.feature_names, "density")
         return self._with_legend(self.handles(looks), legend)
 
     def handles(self, looks: Sequence[Look]) -> list[Any]:

@@ -152,7 +152,7 @@ class ConditionalDisplay(Display):
         (self.median_,) = ax.plot(
             self.x, self.quantiles[:, n], color=color, linewidth=1.2, linestyle="--", zorder=4, label="median"
         )
-        self._name_axes(self.feature_names[0], self.feature_names[1])
+        self._name_axes(self.feature_names)
         return self._with_legend([self.mean_, self.median_, *reversed(self.bands_)], legend)
 
 

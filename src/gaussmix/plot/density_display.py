@@ -87,7 +87,7 @@ class DensityDisplay(FeatureDisplay):
         shades = [faded(color, 1 - (1 - _OPACITY) ** (nth + 1)) for nth in range(len(shares))]
         is_line = self.mixture.n_features == 1
         (self._draw_line if is_line else self._draw_plane)(ax, color, shades)
-        self._name_axes(self.feature_names[0], "density" if is_line else self.feature_names[1])
+        self._name_axes(self.feature_names, "density")
         return self._with_legend(_handles(shares, shades, color), legend)
 
     def _draw_plane(self, ax: Axes, color: Any, shades: list[Any]) -> None:

@@ -39,8 +39,9 @@ class Display:
         self.ax_, self.figure_ = ax, ax.figure
         return ax
 
-    def _name_axes(self, x: str, y: str) -> None:
-        """Write what the axes show: names of features, or words."""
+    def _name_axes(self, features: Sequence[str], height: str = "") -> None:
+        """Write what the axes show: two features, or one and what its height is."""
+        x, y, *_ = *features, height
         self.ax_.set(xlabel=as_text(x), ylabel=as_text(y))
 
     @property

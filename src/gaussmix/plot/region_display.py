@@ -95,7 +95,7 @@ class RegionDisplay(FeatureDisplay):
         if self.has_noise:
             looks[-1] = Look(NOISE_COLOR, "X", "-")
         (self._draw_plane if len(self.y) else self._draw_line)(ax, looks)
-        self._name_axes(self.feature_names[0], self.feature_names[1] if len(self.y) else "probability")
+        self._name_axes(self.feature_names, "probability")
         return self._with_legend(self._handles(looks), legend)
 
     def _draw_plane(self, ax: Axes, looks: list[Look]) -> None:

@@ -99,7 +99,7 @@ class UncertaintyDisplay(FeatureDisplay):
             size = _SMALLEST + (_LARGEST - _SMALLEST) * strength[mine].clip(0, 1)
             style: dict[str, Any] = {"s": size, "color": shades, "marker": marker, "linewidths": 0, "zorder": 4}
             self.rows_.append(ax.scatter(*at[mine].T, **style))
-        self._name_axes(self.feature_names[0], "uncertainty" if is_line else self.feature_names[1])
+        self._name_axes(self.feature_names, "uncertainty")
         return self._with_legend(self._handles(looks), legend)
 
     @property

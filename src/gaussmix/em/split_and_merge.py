@@ -35,9 +35,9 @@ from gaussmix.waist.algebra import Algebra
 from gaussmix.waist.need import Second
 from gaussmix.waist.parameters import LIMITS
 
-SEARCHED = 2, 250  # rows per component on which moves are tried: for each parameter, and at least
-POLISHED = 40, 1_000  # the same for the second search
-OF_SHARED = 0.4  # part of the least numbers where components share a covariance: a move is judged on all rows there
+# Rows per component on which moves are tried: for each parameter, and at least; the least where components share a
+# covariance, since a move is judged on all rows there. And the same for the second search.
+SEARCHED, POLISHED = (2, 250, 100), (40, 1_250, 400)
 FIRST = Stopping(1e-4, 12)  # EM from the start
 SETTLING, SETTLING_LONGER = Stopping(1e-4, 15), Stopping(1e-5, 45)  # EM after moves, and more EM if that is not enough
 LAST = Stopping(1e-4, 30)  # EM on the larger sample
@@ -268,15 +268,17 @@ def _of_arrays(like: Model, weights: Array, means: Array, covariances: Array) ->
     return Model(weights, means, like.family.covariances(covariances, *means.shape), like.family)
 
 
-def _part(sample: Distinct, em: LocalEM, model: Model, wanted: tuple[int, int], rng: np.random.Generator) -> Distinct:
-    """Draw rows, all if they are few: `wanted` says how many for each parameter, and at least for each component.
+def _part(
+    sample: Distinct, em: LocalEM, model: Model, wanted: tuple[int, int, int], rng: np.random.Generator
+) -> Distinct:
+    """Draw rows, as many as `wanted` says; all if they are few.
 
     Beside a prior, which counts rows, they have the weight of all.
     """
     if len(sample.rows) < FEW:
         return sample
     n_components = model.n_components
-    least = int(OF_SHARED * wanted[1]) if model.family.is_shared else wanted[1]
+    least = wanted[2] if model.family.is_shared else wanted[1]
     found = sample.part(n_components * max(least, wanted[0] * model.n_parameters // n_components), rng)
     if em.objective.as_ridge() is None:
         found = replace(found, weight=found.weight * (sample.weight.sum() / found.weight.sum()))

@@ -7,6 +7,7 @@ import pytest
 from same_fit import assert_same_fit
 
 from gaussmix import GaussianMixture, open
+from gaussmix.em import loop
 from gaussmix.em.trace import Frozen, final
 from gaussmix.fit import fit
 from gaussmix.waist.leaves import LEAF_ROWS
@@ -69,7 +70,7 @@ def test_a_sample_on_which_a_component_freezes_is_no_start(rows, grown, plain, m
         end = final(states)
         return end._replace(trace=replace(end.trace, frozen={0: Frozen.COLLAPSED}))
 
-    monkeypatch.setattr(fit, "final", frozen)
+    monkeypatch.setattr(loop, "final", frozen)
     grown.fit(rows)
     monkeypatch.setattr(fit, "MANY", N_ROWS)
     assert_same_fit(grown, plain.fit(rows))

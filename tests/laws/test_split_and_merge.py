@@ -14,7 +14,7 @@ from gaussmix.em import split_and_merge as split_and_merge_module
 from gaussmix.em.halves import halved
 from gaussmix.em.moves import Draws, LocalEM, Moves, View, crossed
 from gaussmix.em.objective import Objective
-from gaussmix.em.split_and_merge import _Climb, _crossed, split_and_merge
+from gaussmix.em.split_and_merge import POLISHED, SEARCHED, _Climb, _crossed, split_and_merge
 from gaussmix.em.stopping import Stopping
 from gaussmix.em.trace import State, Trace
 from gaussmix.engines import choose
@@ -377,7 +377,7 @@ def test_a_search_tries_moves_on_few_rows_then_on_more(monkeypatch):
     monkeypatch.setattr(LocalEM, "end", lambda em, rows, *rest: seen.append(len(rows.rows)) or end(em, rows, *rest))
     monkeypatch.setattr(_Climb, "_by_core", in_python)
     fitted(rows, init_params="search", random_state=0)
-    few, more = 250 * N_COMPONENTS, 1_000 * N_COMPONENTS
+    few, more = (wanted[1] * N_COMPONENTS for wanted in (SEARCHED, POLISHED))
     first = next(place for place, n_rows in enumerate(seen) if n_rows > 0.8 * more)
     assert 0.8 * few < max(seen[:first]) < 1.05 * few
     assert max(seen) < 1.05 * more

@@ -59,9 +59,7 @@ def test_integers_that_merge_in_a_double_are_refused(dtype, frame):
     large -= large.min(axis=0) * [1, 0, 1]
     said = r"column '?\D*1'? .*integers of size 1\.15e\+18 that differ by at most \d+:"
     for merged in large, large * [1, 0, 1] + [0, 2**60 + 1, 0]:  # in a file the constant may be ids that have merged
-        with pytest.raises(
-            ValueError, match=r"column '?\D*1'? .*integers of size 1\.15e\+18 that differ by at most \d+:"
-        ):
+        with pytest.raises(ValueError, match=said):
             GaussianMixture(3).fit(frame(merged.astype(dtype)))
     # A double tells apart what differs by more, and holds multiples of 2**20 exactly.
     for fine in (X * 2**50, X * 2**20 + 2**60):

@@ -145,7 +145,11 @@ private:
 
     bool is_sound(Mixture& mixture, const double* anchor) {
         has_collapsed_ = (!posterior_ && is_noise(mixture)) || !factorise(mixture);
-        return !has_collapsed_ && (loss_ = loss(mixture, anchor)) <= task_.limits.loss;
+        if (has_collapsed_) return false;
+        const double found = loss(mixture, anchor);
+        loss_.reset();
+        if (anchor == nullptr) loss_ = found;
+        return found <= task_.limits.loss;
     }
 
     // Sums about the centre of all rows, or second sums of each component.
@@ -426,7 +430,7 @@ private:
     bool has_one_matrix_;  // whether rows are whitened once for all, and sums are about their centre
     bool has_collapsed_ = false;
     double background_ = 0;       // its mass
-    std::optional<double> loss_;  // of the mixture that the last step made
+    std::optional<double> loss_;  // of the mixture that the last step made, if its sums were about the centre
     Numbers log_scale_, origin_means_, mass_, first_, second_, offsets_, degrees_, repeated_, squares_;
     std::optional<Patterns> patterns_;
     std::optional<Approximation> posterior_;

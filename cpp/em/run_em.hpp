@@ -16,11 +16,11 @@ struct TotalView {         // of all rows as one component, for a full covarianc
     const double* second;  // (n_features, n_features), about it
 };
 
-struct Limits {         // a step that passes one of them is left to em/maximise.py; of the loss, the second time
+struct Limits {         // a step that passes one of them is left to em/loop.py; of the loss, the second time
     double lost_share;  // the least share of the row weight that a component keeps
     double noise;       // the least standard deviation, as a part of the mean
     double loss;        // how many times larger second moments are about the anchor than about the new means
-    double distance;    // how many standard deviations a mean is from the centre
+    double distance;    // how many standard deviations a mean is from the centre; beyond, sums are about the means
 };
 
 struct EmView {

@@ -127,6 +127,19 @@ def test_sums_are_about_means_that_lie_far_from_the_centre(target):
     assert far.tobytes() != near.tobytes(), "else they are the same sums"
 
 
+@pytest.mark.parametrize("apart", [1.0, 100.0])
+def test_steps_of_one_call_have_the_bits_of_many_calls(target, apart):
+    """So does a fit that goes on after a limit on time; sums are about the means where these lie far apart."""
+    rows = PROBLEMS["overlapping"].rows.copy()
+    rows[::2, 0] += apart
+    whole, parts = (arguments(FAMILIES["tied"], rows) for _ in range(2))
+    whole["means"][0, 0] = parts["means"][0, 0] = rows[::2, 0].mean()
+    assert target.run_em(**whole)[0].size == 5
+    for _ in range(5):
+        assert target.run_em(**parts | {"max_steps": 1})[0].size == 1
+    assert all(whole[part].tobytes() == parts[part].tobytes() for part in ("weights", "means", "covariances"))
+
+
 WRONG = {
     "algebra": [(0, 2, 2), (1, 0, 1), (1, 3, 0)],
     "means": [np.zeros((3, 4)), np.zeros((2, 3))],

@@ -21,7 +21,7 @@ FARTHEST_MEAN = 1e3
 LOST_SHARE = 2.0**-40  # of the row weight: a component with less has no rows left to learn from
 MEAN_ROUNDING = 4 * float(np.finfo(np.float64).eps)  # a deviation below this part of the mean is rounding, not spread
 MAX_LOSS = 1e3  # second moments that are moved to the new means may lose so many times their relative error, ε
-LIMITS = LOST_SHARE, MEAN_ROUNDING, MAX_LOSS, FARTHEST_MEAN  # steps beyond them are unusual: Python's loop makes them
+LIMITS = LOST_SHARE, MEAN_ROUNDING, MAX_LOSS, FARTHEST_MEAN  # of steps in the core: see cpp/em/run_em.hpp
 
 
 @dataclass(frozen=True, eq=False)

@@ -221,7 +221,7 @@ GammasResult bound_gammas(const Target& target, const Contiguous<double, 1>& num
     return {logs.release(), derivatives.release()};
 }
 
-// Tolerance and most steps of EM, four times; gains; limits on moves; what is unsound.
+// Tolerance and most steps of EM, four times; gains, and the most work; limits on moves; what is unsound.
 using Stop = std::tuple<double, Index>;
 using Judged = std::tuple<Stop, Stop, Stop, Stop, std::tuple<double, double, double, double, double>,
                           std::tuple<Index, Index, Index, Index>, std::tuple<double, double, double>>;
@@ -254,8 +254,9 @@ Judgement to_judgement(const Judged& judged) {
             flat};
 }
 
-// How often moves helped, the log-likelihood, the pairs of a row and a component that EM has visited, how many components are unsound, the next number that is drawn, whether
-// no move has hope, whether one was refused because it adds an unsound component, and the gain of the best split.
+// How often moves helped, the log-likelihood, the pairs of a row and a component that EM has visited, how many
+// components are unsound, the next number that is drawn, whether no move has hope, whether one was refused because it
+// adds an unsound component, and the gain of the best split.
 using ClimbResult = std::tuple<Index, double, double, Index, Index, bool, bool, double>;
 
 // Rows with weights, and the algebra of a mixture that is searched.

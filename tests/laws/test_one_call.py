@@ -7,6 +7,7 @@ import pytest
 from same_fit import assert_same_fit
 
 from gaussmix import FAMILIES, Full, GaussianMixture, Restrictions
+from gaussmix.em import split_and_merge
 from gaussmix.engines.native.engine import NativeEngine
 from gaussmix.engines.native.run import MOST_NUMBERS
 from gaussmix.engines.runner import Seeds
@@ -91,6 +92,18 @@ def test_a_search_of_a_table_of_nearly_2000_rows(name, rng, calls):
     rows = 2 * np.eye(3)[rng.integers(3, size=1_999)][:, :2] + rng.normal(size=(1_999, 2))
     assert_law(rows, covariance_type=name, init_params="search")
     assert calls == [True]
+
+
+@pytest.mark.parametrize("name", ["full", "tied", "diag"])
+def test_a_search_that_its_work_ends(name, rng, calls, monkeypatch):
+    """Uniform numbers always have a move that helps a little."""
+    counted, local_em = [], split_and_merge.LocalEM
+    monkeypatch.setattr(split_and_merge, "LocalEM", lambda *how: counted.append(local_em(*how)) or counted[-1])
+    assert_law(rng.uniform(size=(400, 4)), covariance_type=name, n_components=6, init_params="search", tol=1e-3)
+    assert calls == [True]
+    (em,) = counted
+    assert em.left <= 0
+
 
 
 @pytest.mark.parametrize(

@@ -56,9 +56,9 @@ MISFIT = 4  # times what a split gains by chance: where the best one gains more 
 CLIMBS, SLOW = 5, 20  # starts of a search where EM is slow, and the steps of EM that show it
 # The work of a search, in steps of EM on all rows, for each step that EM made from k-means and for `MORE_STEPS` others.
 # With more, fits would take longer than scikit-learn's, whose steps take several times as long as ours. For matrices
-# and for variances it is divided by the number of features and 2; for one shared covariance it is not.
+# and for variances it is divided by 2 more than the number of features; for one shared covariance it is not.
 WORK, WORK_OF_VARIANCES, WORK_OF_SHARED, MORE_STEPS = 55, 20, 9, 3
-WORK_OF_CROSSING = 2  # times as much may be left when crossings begin
+WORK_OF_CROSSING = 2  # times as much is left when crossings begin
 CLOSING = 8  # most steps of EM after a search, for each of the same steps
 USUAL_STEPS = 8  # of EM from k-means, where that is not known
 
@@ -86,13 +86,15 @@ def split_and_merge(
     There the search begins from `CLIMBS` starts and crosses the ends, if that takes no longer than fits do: if EM made
     `SLOW` steps before `model` (`n_steps`), and all these climbs read no more rows than the sample has.
 
-    The search ends once its EM has visited as many pairs of a row and a component as `work_of` allows.
+    The search ends once its EM has visited as many pairs of a row and a component as `work_of` allows; crossings, once
+    they begin, may visit `WORK_OF_CROSSING` times as many.
     `is_unwanted` is asked before each move whether to stop, and `tell` is told of each climb. Gives the model after the
     last move that helped, after EM; `model` itself if EM from each start freezes a component.
     """
     if model.n_components == 1:
         return model
-    work = work_of(model.family, model.n_features) * (n_steps + MORE_STEPS) * len(sample.rows) * model.n_components
+    n_pairs = len(sample.rows) * model.n_components
+    work = work_of(model.family, model.n_features) * (n_steps + MORE_STEPS) * n_pairs  # to the bit as in the core
     em = LocalEM(model.family, engine, objective, work, tell)
 
     def is_over() -> bool:
@@ -116,7 +118,7 @@ def split_and_merge(
     has_refused = found.has_refused
     is_affordable = n_steps >= SLOW and CLIMBS * len(rows.rows) <= len(sample.rows)
     if is_affordable and found.is_misfit and not is_over():
-        em.left = max(em.left, WORK_OF_CROSSING * work)
+        em.left = WORK_OF_CROSSING * work
         few = (_part(sample, em, model, SEARCHED, rng) for _ in range(1, CLIMBS))
         found = _crossing(found, few, more, em, rng, is_over)
     if len(sample.rows) < FEW:  # the core searches these alike

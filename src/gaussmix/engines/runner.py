@@ -188,7 +188,7 @@ class Search(NamedTuple):
     uniform : (n_starts, n_searched − 1, 1 + (n_components − 1) n_candidates), for the further starts of each search.
     draws : (n_starts, n_searched, n_draws), for the moves from each of its starts.
     first, close : EM before the moves and after them.
-    judged : when moves are accepted; `affordable` takes the place of its most work.
+    judged : when moves are accepted; what is left of `work` takes the place of its most work.
     patience_of_swaps : for structures with one covariance.
     work : of the search, in steps of EM on all rows, for each step from the start and for some others; the same limit
         for EM after it; and how many others.

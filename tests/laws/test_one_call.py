@@ -105,7 +105,6 @@ def test_a_search_that_its_work_ends(name, rng, calls, monkeypatch):
     assert em.left <= 0
 
 
-
 @pytest.mark.parametrize(
     "parameters",
     [{"reg_covar": 0.0}, {"reg_covar": 0.1}, {"max_iter": 1}, {"n_init": 3}, {"tol": 1e-9, "max_iter": 500}, ALL_STEPS,

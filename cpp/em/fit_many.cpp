@@ -138,15 +138,13 @@ private:
                race(kernels_, em, *recipe_.race, execution_, std::move(beginnings), mixture);
     }
 
-    // EM until it ends, and the steps that it makes; false where a step is unusual, and if interrupted.
-    bool settle(EmView em, const Steps& steps, Mixture& mixture, double& reached, Index& n_steps) const {
-        Numbers course;
+    // EM until it ends, and the log-likelihood before each step; false where a step is unusual, and if interrupted.
+    bool settle(EmView em, const Steps& steps, Mixture& mixture, Numbers& course) const {
+        course.clear();
         em.tolerance = steps.tolerance;
         em.max_steps = steps.most;
         if (!run_em(kernels_, em, execution_, mixture.view(), course) || course.empty()) return false;
-        reached = course.back();
-        n_steps = static_cast<Index>(course.size());
-        return has_settled(course, steps.tolerance) || n_steps == steps.most;
+        return has_settled(course, steps.tolerance) || static_cast<Index>(course.size()) == steps.most;
     }
 
     // Where a climb has ended, or is to go on.
@@ -183,14 +181,14 @@ private:
         Total total;
         Mixture end(recipe_.algebra, recipe_.n_components, d);
         std::copy_n(mixture.means, end.means.size(), end.means.begin());
-        double last = 0;
-        Index n_steps = 0;
+        Numbers course;
         if (!find_total(em, total) || !begin(em, end.view()) ||
-            !settle(em, {recipe_.tolerance, recipe_.max_steps}, end, last, n_steps)) {
+            !settle(em, {recipe_.tolerance, recipe_.max_steps}, end, course)) {
             return false;
         }
+        const double reached = after_last_step(course);
         const auto n_pairs = static_cast<double>(n_rows * recipe_.n_components);
-        const auto unit = static_cast<double>(n_steps + search.more_steps);
+        const auto unit = static_cast<double>(static_cast<Index>(course.size()) + search.more_steps);
         double left = search.work * unit * n_pairs;
         Reached best;
         Index number_of_best = 0;
@@ -203,8 +201,9 @@ private:
                     return false;
                 }
             }
-            if (!settle(em, search.first, next.mixture, next.start, n_steps)) return false;
-            left -= static_cast<double>(n_steps) * n_pairs;
+            if (!settle(em, search.first, next.mixture, course)) return false;
+            next.start = course.back();
+            left -= static_cast<double>(course.size()) * n_pairs;
             next.within = mean_covariance(recipe_.algebra, recipe_.n_components, d, next.mixture);
             next.climbed.log_likelihood = next.start;
             if (!climb_on(em, number, false, next, left)) return false;
@@ -212,12 +211,16 @@ private:
         }
         const bool is_done = best.climbed.is_hopeless && best.climbed.n_unsound == 0;
         if (recipe_.algebra.is_shared() && !is_done && !climb_on(em, number_of_best, true, best, left)) return false;
-        double reached = 0;
         const Steps close{search.close.tolerance,
                           std::min(search.close.most, static_cast<Index>(search.closing * unit))};
-        if (!settle(em, close, best.mixture, reached, n_steps)) return false;
-        (is_higher(reached, last) ? best.mixture : end).write(mixture);
+        if (!settle(em, close, best.mixture, course)) return false;
+        (is_higher(course.back(), reached) ? best.mixture : end).write(mixture);
         return true;
+    }
+
+    // `after_last_step` of em/stopping.py.
+    static double after_last_step(const Numbers& course) {
+        return course.size() < 2 ? course.back() : 2 * course.back() - *(course.end() - 2);
     }
 
     // `_Climb.is_better` of em/split_and_merge.py.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import islice
 
 import numpy as np
@@ -20,6 +21,7 @@ from gaussmix.em.trace import State, Trace
 from gaussmix.engines import choose
 from gaussmix.engines.native.engine import NativeEngine
 from gaussmix.families import FAMILIES
+from gaussmix.fit import fit
 from gaussmix.fit.problem import Data
 from gaussmix.model import Model
 from gaussmix.sources.array import ArraySource
@@ -620,3 +622,24 @@ def test_rows_that_no_mixture_fits_are_searched_from_several_starts_and_clusters
     for tol in 1e-1, 1e-6:
         fitted(rows, n_components=12, init_params="search", random_state=0, tol=tol)
     assert numbers == [5]
+
+
+def test_a_search_must_gain_more_than_the_last_step_of_em_from_k_means(monkeypatch, rng):
+    """That step raised the likelihood too, though the last value is from before it."""
+    for share, is_kept in (0.9, True), (1.1, False):
+        ends, found, end, settled = [], [], fit._end, fit._settled_on_the_sample
+
+        def shown(*arguments, ends=ends, end=end, share=share):
+            ends.append(end(*arguments))
+            if len(ends) == 2:  # the end after the search
+                *_, before, last = ends[0].trace.objective
+                assert last > before
+                higher = replace(ends[1].trace, objective=(last, last + share * (last - before)))
+                ends[1] = ends[1]._replace(trace=higher)
+            return ends[-1]
+
+        with monkeypatch.context() as patched:
+            patched.setattr(fit, "_end", shown)
+            patched.setattr(fit, "_settled_on_the_sample", lambda *a, f=settled: found.append(f(*a)) or found[-1])
+            GaussianMixture(4, init_params="search", random_state=0).fit(rng.normal(size=(2_500, 2)))
+        assert [found[0] is each.model for each in ends] == [is_kept, not is_kept]

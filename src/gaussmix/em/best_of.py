@@ -77,7 +77,12 @@ def _is_better(one: Trace, other: Trace) -> bool:
     """Compare by objective, unless only one run has collapsed: its objective depends on when the component froze."""
     if bool(one.collapsed) != bool(other.collapsed):
         return not one.collapsed
-    return one.last > other.last + ROUNDING * max(1.0, abs(other.last))
+    return is_higher(one.last, other.last)
+
+
+def is_higher(one: float, other: float) -> bool:
+    """Whether an objective is not equal to another one up to rounding, but higher."""
+    return one > other + ROUNDING * max(1.0, abs(other))
 
 
 def highest(models: list[Model], source: Source, engine: Engine[Any], objective: Objective, tolerance: float) -> Model:

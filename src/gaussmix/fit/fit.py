@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from gaussmix.door.initial import check_given
-from gaussmix.em.best_of import best_run, better
+from gaussmix.em.best_of import best_run, is_higher
 from gaussmix.em.bound_moves import BoundMoves, settled_column
 from gaussmix.em.coordinates import refusal
 from gaussmix.em.fast_path import model_of
@@ -22,7 +22,7 @@ from gaussmix.em.objective import Objective
 from gaussmix.em.remedies import Remedy, run_with
 from gaussmix.em.split_and_merge import USUAL_STEPS, split_and_merge
 from gaussmix.em.standing import Standing, is_cheap
-from gaussmix.em.stopping import Stopping
+from gaussmix.em.stopping import Stopping, after_last_step
 from gaussmix.em.trace import Frozen, State, Trace
 from gaussmix.em.trimming import trimmed, trimmed_partition
 from gaussmix.em.variational import Variational
@@ -380,9 +380,10 @@ def _settled_on_the_sample(problem: Problem, plan: Plan, drawn: Drawn, objective
     begun, n_steps = (start, USUAL_STEPS) if end is None else (end.model, end.trace.n_steps)
     found = _moved(problem, plan, begun, partition, objective, n_steps)
     searched = _end(problem, plan, sample, found, objective, close_after_search(plan.stopping, n_steps))
-    if searched is None:
-        return None if end is None else end.model
-    return better(end, searched).model
+    if end is None or searched is None:
+        return next((state.model for state in (end, searched) if state is not None), None)
+    reached = after_last_step(end.trace.objective)  # so that no fit ends below that of its k-means start
+    return (searched if is_higher(searched.trace.last, reached) else end).model
 
 
 def _end(problem: Problem, plan: Plan, rows: Source, start: Model, objective: Objective, how: Stopping) -> State | None:

@@ -1,6 +1,6 @@
 """Compare default fits of 300 random tables with one fit of scikit-learn each, and with fits from k-means.
 
-    python -m bench.pages.tables          # five minutes; rewrites bench/results/tables.md
+    python -m bench.pages.tables          # a minute; rewrites bench/results/tables.md
     python -m bench.pages.tables --n 40   # fewer tables, printed only
 
 Tables have 150 to 30,000 rows and 1 to 25 features, fits 2 to 30 components, all drawn at random, and rows are of one

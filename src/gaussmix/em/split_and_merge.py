@@ -127,9 +127,11 @@ def split_and_merge(
     for larger in more, sample:
         has_refused |= found.has_refused
         is_done = found.is_done if larger is more else not has_refused
-        if is_done or is_over() or (len(larger.rows) == len(found.rows.rows) and found.patience == patience):
+        most_steps = min(LAST.max_steps, int(em.left / (len(larger.rows) * model.n_components)))
+        is_known = len(larger.rows) == len(found.rows.rows) and found.patience == patience
+        if is_done or is_known or is_over() or most_steps < 1:
             continue
-        if (polished := em.end(larger, found.model, LAST)) is None:
+        if (polished := em.end(larger, found.model, replace(LAST, max_steps=most_steps))) is None:
             break
         found = _Climb(larger, em, rng, polished, is_over).go(patience)
     return found.model

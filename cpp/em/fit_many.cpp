@@ -186,7 +186,7 @@ private:
             !settle(em, {recipe_.tolerance, recipe_.max_steps}, end, course)) {
             return false;
         }
-        const double reached = after_last_step(course);
+        double reached = after_last_step(course);
         const auto n_pairs = static_cast<double>(n_rows * recipe_.n_components);
         const auto unit = static_cast<double>(static_cast<Index>(course.size()) + search.more_steps);
         double left = search.work * unit * n_pairs;
@@ -214,7 +214,12 @@ private:
         const Steps close{search.close.tolerance,
                           std::min(search.close.most, static_cast<Index>(search.closing * unit))};
         if (!settle(em, close, best.mixture, course)) return false;
-        (is_higher(course.back(), reached) ? best.mixture : end).write(mixture);
+        const double searched = course.back();
+        if (!is_higher(searched, reached)) {
+            if (!settle(em, {recipe_.tolerance, 1}, end, course)) return false;
+            reached = course.back();
+        }
+        (is_higher(searched, reached) ? best.mixture : end).write(mixture);
         return true;
     }
 

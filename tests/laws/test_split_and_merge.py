@@ -625,11 +625,11 @@ def test_rows_that_no_mixture_fits_are_searched_from_several_starts_and_clusters
 
 
 def test_a_search_must_gain_more_than_the_last_step_of_em_from_k_means(monkeypatch, rng):
-    """That step raised the likelihood too, though the last value is from before it."""
-    for share, is_kept in (0.9, True), (1.1, False):
-        ends, found, end, settled = [], [], fit._end, fit._settled_on_the_sample
+    """That step raised the likelihood too, though the last value is from before it: one more step tells."""
+    for share, n_ends, kept in (0.1, 3, 2), (0.99, 3, 1), (1.1, 2, 1):
+        ends, found = [], []
 
-        def shown(*arguments, ends=ends, end=end, share=share):
+        def shown(*arguments, ends=ends, share=share, end=fit._end):
             ends.append(end(*arguments))
             if len(ends) == 2:  # the end after the search
                 *_, before, last = ends[0].trace.objective
@@ -638,8 +638,13 @@ def test_a_search_must_gain_more_than_the_last_step_of_em_from_k_means(monkeypat
                 ends[1] = ends[1]._replace(trace=higher)
             return ends[-1]
 
+        def noted(*arguments, found=found, settled=fit._settled_on_the_sample):
+            found.append(settled(*arguments))
+            return found[0]
+
         with monkeypatch.context() as patched:
             patched.setattr(fit, "_end", shown)
-            patched.setattr(fit, "_settled_on_the_sample", lambda *a, f=settled: found.append(f(*a)) or found[-1])
-            GaussianMixture(4, init_params="search", random_state=0).fit(rng.normal(size=(2_500, 2)))
-        assert [found[0] is each.model for each in ends] == [is_kept, not is_kept]
+            patched.setattr(fit, "_settled_on_the_sample", noted)
+            GaussianMixture(4, init_params="search", random_state=0).fit(np.exp(rng.normal(size=(2_500, 2))))
+        assert len(ends) == n_ends
+        assert found[0] is ends[kept].model

@@ -154,13 +154,19 @@ def test_a_column_that_is_nearly_numbers_is_not_left_out_in_silence(cell, cli, c
 
 
 @pytest.mark.parametrize("verb", ["fit", "predict"])
-def test_decimal_commas_are_told_from_text(verb, cli, csv_file, model):
+@pytest.mark.parametrize("n_whole", [0, 25])
+def test_decimal_commas_are_read_where_the_first_lines_show_them_and_told_else(verb, n_whole, cli, csv_file, model):
     """With another column of numbers, the fit could go on without them."""
-    data = csv_file("eruptions;waiting;n\n" + "".join(f"{x},5;{70 + x},5;{x}\n" for x in range(8)))
+    rows = n_whole * "3;70;1\n" + "".join(f"{x},5;{70 + x % 3},5;{x * x}\n" for x in range(8))
+    data = csv_file("eruptions;waiting;n\n" + rows)
     result = cli(*(["fit", data, "-k", 1] if verb == "fit" else ["predict", model, data]))
-    assert result.exit_code == 1
-    assert "column 'eruptions'" in result.stderr
-    assert "(where the comma is a decimal mark, say so: --decimal ,)" in result.stderr
+    if n_whole:
+        assert result.exit_code == 1
+        assert "column 'eruptions'" in result.stderr
+        assert "(where the comma is a decimal mark, say so: --decimal ,)" in result.stderr
+    else:
+        assert result.exit_code == 0
+        assert f"{data} has commas in its numbers, which are read as decimal marks.\n" in result.stderr
 
 
 def test_a_text_that_means_a_hole_is_named_and_filled(cli, csv_file, model):
@@ -420,11 +426,12 @@ class TestEurope:
     @pytest.mark.parametrize(
         ("cells", "given", "advice"),
         [
-            (["1.234,5", "2.345,6", "7,5"], [], "--decimal , --thousands ."),
+            (["1.234,5", "2.345,6", "7,5"], [], "--thousands ."),
+            (["1.234,5", "2.345,6", "3.456,5"], [], "--decimal , --thousands ."),
             (["1.234,5", "2.345,6", "7,5"], ["--decimal", ","], "--thousands ."),
             (['"1,234.5"', '"2,345.6"', '"1,234,567"'], [], "--thousands ,"),
-            (["1,5", "2,5", "3,25"], [], "--decimal ,"),
-            (["1 234,5", "2 345,6", "7,5"], [], "--decimal , --thousands ' '"),
+            ([*map(str, range(1, 30)), "2,5", "3,25"], [], "--decimal ,"),
+            (["1 234,5", "2 345,6", "7,5"], [], "--thousands ' '"),
             (["1\N{NO-BREAK SPACE}234", "2\N{NARROW NO-BREAK SPACE}345", "7"], [], "--thousands ' '"),
             (["1'234.5", "2\N{RIGHT SINGLE QUOTATION MARK}345.6", "7.5"], [], '--thousands "\'"'),
         ],

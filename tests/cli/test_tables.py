@@ -118,12 +118,28 @@ def test_marks_within_names_are_no_delimiters(text, csv_file):
     assert table.all_rows(table.names).tolist() == [[1.5, 2.0], [2.5, 3.0]]
 
 
-def test_decimal_commas_without_a_header_are_told(csv_file):
-    path = str(csv_file("0,126;-0,132\n0,64;0,105\n-0,536;0,362\n"))
+@pytest.mark.parametrize("names", ["", "a;b\n"])
+@pytest.mark.parametrize("decimal", [None, ","])
+def test_decimal_commas_are_read(names, decimal, csv_file):
+    path = str(csv_file(names + "0,126;-0,132\n0,64;0,105\n-0,536;0,362\n"))
+    table = open_table(path, dialect=Dialect(decimal=decimal))
+    assert table.decimal == ","
+    assert table.all_rows(table.names).tolist() == [[0.126, -0.132], [0.64, 0.105], [-0.536, 0.362]]
+
+
+@pytest.mark.parametrize(
+    ("cells", "thousands"),
+    [("1,234;2,345", None), ("1.5;2,5", None), ("1,5;2,5", ","), ("1;2", None), ("Rome, Bonn;2", None)],
+)
+def test_commas_that_may_be_other_marks_are_not_read_as_decimal_marks(cells, thousands, csv_file):
+    table = open_table(str(csv_file(f"a;b\n{cells}\n")), dialect=Dialect(delimiter=";", thousands=thousands))
+    assert table.decimal == "."
+
+
+def test_a_decimal_comma_without_a_header_is_told_where_points_are_decimal_marks(csv_file):
+    path = str(csv_file("0,126;-0,132\n0,64;0,105\n-0,536;0.362\n"))
     with pytest.raises(ValueError, match=re.escape("begins with '0,126;-0,132' (where the comma is a decimal mark")):
         open_table(path)
-    table = open_table(path, dialect=Dialect(decimal=","))
-    assert table.all_rows(table.names).tolist() == [[0.126, -0.132], [0.64, 0.105], [-0.536, 0.362]]
 
 
 DECIMAL_COMMAS = {

@@ -353,7 +353,7 @@ def reading(verb: Verb) -> Verb:
         said = Reading(**{each.name: options.pop(each.name) for each in fields(Reading) if each.name in options})
         if said.drop_missing and said.missing:
             raise click.UsageError("--missing takes the rows that --drop-missing leaves out.")
-        if decimal == delimiter:
+        if decimal is not None and decimal == delimiter:
             raise click.UsageError(f"{decimal!r} can't be the delimiter and the decimal mark.")
         if thousands is not None and thousands in (decimal, delimiter):
             raise click.UsageError(f"{thousands!r} can't mark thousands and be the decimal mark or the delimiter.")
@@ -380,7 +380,9 @@ def reading(verb: Verb) -> Verb:
             help="Text of CSV that means an empty cell, as NA, N/A, NaN and null do; can be given several times.",
         ),
         click.option(
-            "--decimal", type=click.Choice([".", ","]), default=".", help="Decimal mark of the numbers in CSV."
+            "--decimal",
+            type=click.Choice([".", ","]),
+            help="Decimal mark of the numbers in CSV.  [default: by the first lines]",
         ),
         click.option(
             "--thousands",

@@ -250,8 +250,11 @@ def read_csv(source: Input) -> CsvTable:
     """
     encoding, notices = _encoding(source)
     source = replace(source, dialect=replace(source.dialect, encoding=encoding))
-    dialect = source.dialect
     n_blank, first, delimiter = _first_line(source)
+    decimal = source.dialect.decimal or _decimal(first, delimiter, source.dialect.thousands)
+    if decimal != (source.dialect.decimal or "."):
+        notices = [*notices, f"{source.name} has commas in its numbers, which are read as decimal marks."]
+    dialect = replace(source.dialect, decimal=decimal)
     fields = _fields(first, delimiter, source.name)
     if delimiter == _BLANKS and fields[0] == "#":
         fields = fields[1:]
@@ -260,10 +263,10 @@ def read_csv(source: Input) -> CsvTable:
     if has_header is None:
         has_header = not _are_numbers(fields, dialect, missing)
         begins = f"{source.name} begins with {quoted(first[0].strip())}"
-        if has_header and dialect.decimal == "." and _are_numbers(fields, replace(dialect, decimal=","), missing):
+        if has_header and decimal == "." and _are_numbers(fields, replace(dialect, decimal=","), missing):
             is_grouped = dialect.thousands is None and any(map(_grouped(",", ".").fullmatch, fields))
             raise BadTable(f"{begins}{_EITHER if is_grouped else _COMMA}; --header if these are names.")
-        if has_header and fields[0] and any(_is_number(field, dialect.decimal, dialect.thousands) for field in fields):
+        if has_header and fields[0] and any(_is_number(field, decimal, dialect.thousands) for field in fields):
             notices += [f"{begins}, which is read as names of columns; --no-header if these are values."]
         if not has_header:
             notices += [f"{source.name} begins with numbers, so it is read as having no header; --header if it has."]
@@ -280,7 +283,7 @@ def read_csv(source: Input) -> CsvTable:
         has_names=has_header,
         notices=tuple(notices),
         delimiter=delimiter,
-        decimal=dialect.decimal,
+        decimal=decimal,
         missing=missing,
         thousands=dialect.thousands,
         encoding=encoding,
@@ -323,16 +326,31 @@ def _without_comments(lines: list[tuple[int, str]], dialect: Dialect, path: str)
 
 def _delimiter(lines: Sequence[str], dialect: Dialect, path: str) -> str:
     """What the user says, or what the first lines show."""
-    first, more, marks = lines[0], lines[1:], _DELIMITERS.replace(dialect.decimal, "")
-    if dialect.thousands and all(_is_number(line, dialect.decimal, dialect.thousands) for line in more or [first]):
-        marks = marks.replace(dialect.thousands, "")  # there is one column
+    first, more, decimal, thousands = lines[0], lines[1:], dialect.decimal or ".", dialect.thousands
+    marks = _DELIMITERS.replace(decimal, "")
+    if thousands and all(_is_number(line, decimal, thousands) for line in more or [first]):
+        marks = marks.replace(thousands, "")  # there is one column
     delimiter = dialect.delimiter or _told(lines, marks) or next((mark for mark in marks if mark in first), None)
     if delimiter is None:
         counts = [len(line.split()) for line in (first.lstrip("# "), *more[:1])]
         is_blank = counts[0] > 1 and (len(counts) == 1 or counts[1] in (counts[0], counts[0] + 1))
-        is_cut = len(_fields([first], ",", path)) > 1 and not _is_number(first, ",", dialect.thousands)
+        is_cut = len(_fields([first], ",", path)) > 1 and not _is_number(first, ",", thousands)
         delimiter = _BLANKS if is_blank else "," if is_cut else marks[0]
     return delimiter
+
+
+def _decimal(lines: Sequence[str], delimiter: str, thousands: str | None) -> str:
+    """A comma if the first records hold numbers with a decimal comma, and none with a point; else a point."""
+    if "," in (delimiter, thousands):
+        return "."
+    try:
+        cells = [text.strip() for record in islice(csv.reader(lines, delimiter=delimiter), _TOLD_BY) for text in record]
+    except csv.Error:
+        return "."
+    are_thousands = _grouped(",", ".").fullmatch  # perhaps
+    has_comma = any("," in text and _is_number(text, ",", thousands) and not are_thousands(text) for text in cells)
+    has_point = thousands != "." and any("." in text and _is_number(text, ".") for text in cells)
+    return "," if has_comma and not has_point else "."
 
 
 def _has_row_names(n_names: int, lines: Sequence[str], delimiter: str, path: str) -> bool:
@@ -370,7 +388,7 @@ def _are_numbers(fields: Sequence[str], dialect: Dialect, missing: Sequence[str]
     counted_from_0 = [*map(str, range(len(fields)))]
     if fields == ["", *counted_from_0[:-1]] or (fields == counted_from_0 and len(fields) > 2):
         return False
-    are = [_is_number(field, dialect.decimal, dialect.thousands) for field in fields]
+    are = [_is_number(field, dialect.decimal or ".", dialect.thousands) for field in fields]
     return any(are) and all(one or field in missing for one, field in zip(are, fields, strict=True))
 
 

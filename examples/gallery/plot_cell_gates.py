@@ -4,8 +4,8 @@ Cell types without drawing gates by hand
 
 A flow cytometer measures how brightly each cell shines in a few colours. Biologists draw polygons, called gates,
 around groups of cells by hand. Groups are not ellipses: a gamma-like tail is common. A mixture uses several
-components for such a group, and ``merge`` joins the components that overlap to one cell type. Debris between the
-groups becomes noise. The cells are drawn by the program, like fluorescences on a log scale.
+components for such a group, and ``merge`` joins the components that overlap to one cell type. If there is debris
+between the groups, ``noise=True`` describes it. The cells are drawn by the program, like fluorescences on a log scale.
 """
 
 import matplotlib.pyplot as plt

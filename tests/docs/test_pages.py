@@ -52,6 +52,7 @@ def blocks(page: str) -> list[tuple[str, str]]:
         "docs/guide/tables.md",
         "docs/guide/export.md",
         "docs/guide/from-mclust.md",
+        "docs/guide/from-scikit-learn.md",
         "docs/guide/other-tools.md",
         "docs/guide/from-matlab.md",
         "docs/guide/reading.md",

@@ -24,7 +24,7 @@ from gaussmix.numerics.rows import (
     MERGED_FROM,
     SMALLEST_SPREAD,
     bad_cell,
-    extreme_rows,
+    extremes,
     in_whole_steps,
     largest_of,
     merging_error,
@@ -293,7 +293,7 @@ def _check_values(rows: Rows, names: Any, largest: float, may_miss: bool) -> boo
 
 def _check_spread(rows: Rows, X: Any, names: Any) -> None:
     """Raise ValueError for a column that varies by so little that squares vanish, or integers merge in a double."""
-    low, high = rows[extreme_rows(rows), np.arange(rows.shape[1])].astype(np.float64)
+    low, high = extremes(rows).astype(np.float64)
     _check_ends(low, high, names)
     large = np.flatnonzero(np.maximum(np.abs(low), np.abs(high)) >= MERGED_FROM).tolist()
     integers = _integers(X) if large else ()

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from gaussmix.engines.base import NEGLIGIBLE, Engine
 from gaussmix.numerics.arrays import Array
 from gaussmix.numerics.elementary import softmax
-from gaussmix.numerics.rows import extreme_rows
+from gaussmix.numerics.rows import extremes
 from gaussmix.waist.block import Block
 from gaussmix.waist.moments import Partial
 from gaussmix.waist.need import Need, Rule
@@ -100,7 +100,7 @@ def _are_near(block: Block, parameters: Parameters) -> bool:
     """Whether all rows are in a box in which no row is far."""
     (low, high), rows = parameters.near_box, block.rows
     if len(rows) > FEW_ROWS:
-        rows = rows[extreme_rows(rows), np.arange(rows.shape[1])]
+        rows = extremes(rows)
     return bool(((low <= rows) & (rows <= high)).all())  # false for NaN
 
 

@@ -321,7 +321,8 @@ def _drawn(block: Block, fair: float) -> tuple[Block, NDArray[np.bool_]]:
         drawn.append(are_drawn(hashes(part), part.row_weight, fair).nonzero()[0] + part.first_row - block.first_row)
     places = np.concatenate(drawn)
     extreme = extreme_rows(block.rows, weight) if weight is None or weight.any() else places
-    every = np.union1d(places, extreme)
+    every = np.sort(np.append(places, extreme), kind="stable")  # np.union1d takes ten times as long
+    every = every[np.diff(every, prepend=-1) > 0]
     return replace(block.taken(every, block.first_row), given=None), np.isin(every, places)
 
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from gaussmix.numerics.arrays import Array
 from gaussmix.numerics.hashing import mix
-from gaussmix.numerics.rows import AT_A_TIME, extreme_rows
+from gaussmix.numerics.rows import AT_A_TIME, extremes
 from gaussmix.waist.block import Block, Profile
 from gaussmix.waist.leaves import LEAF_ROWS, Sums
 from gaussmix.waist.spread import Spread
@@ -57,7 +57,7 @@ class Cells:
         n_positive = leaf.n_rows if weight is None else int(np.count_nonzero(weight))
         ends = np.full((2, n_features), np.nan)
         if n_positive:
-            ends[:] = leaf.rows[extreme_rows(leaf.rows, weight), np.arange(n_features)]
+            ends[:] = extremes(leaf.rows, weight)
         n_seen = np.full(n_features, float(n_positive))
         if not leaf.has_holes:
             return cls(ends, n_seen, np.zeros(n_features), 0, 0.0)

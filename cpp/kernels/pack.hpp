@@ -10,16 +10,25 @@ void copy(const double* from, Index count, To* to) {
     for (Index i = 0; i < count; ++i) to[i] = static_cast<To>(from[i]);
 }
 
-// W mean_k: with a shared factor, distances are taken between whitened rows and whitened means.
+// W mean_k: with a shared factor, distances are taken between whitened rows and whitened means. A panel of rows of W at
+// a time, so that a processor need not wait for each sum.
 inline void whiten_means(const Shape& shape, const ParametersView& parameters, Listener listener, Real* out) {
     const Index d = shape.n_features;
     Poll poll(listener);
     for (Index k = 0; k < shape.n_components && !poll.is_cancelled(kCostOfMoving * d * d); ++k) {
-        for (Index j = 0; j < d; ++j) {
-            double z = 0;
-            for (Index i = 0; i <= j; ++i)
-                z = __builtin_fma(parameters.factors[j * d + i], parameters.means[k * d + i], z);
-            *out++ = static_cast<Real>(z);
+        const double* mean = parameters.means + k * d;
+        for (Index panel = 0; panel < d; panel += kPanelRows) {
+            const Index height = smaller(Index{kPanelRows}, d - panel);
+            const double* rows[kPanelRows];
+            for (Index r = 0; r < kPanelRows; ++r) rows[r] = parameters.factors + (panel + smaller(r, height - 1)) * d;
+            double z[kPanelRows] = {};
+            for (Index i = 0; i < panel; ++i) {
+                for (Index r = 0; r < kPanelRows; ++r) z[r] = __builtin_fma(rows[r][i], mean[i], z[r]);
+            }
+            for (Index r = 0; r < height; ++r) {
+                for (Index i = panel; i <= panel + r; ++i) z[r] = __builtin_fma(rows[r][i], mean[i], z[r]);
+                *out++ = static_cast<Real>(z[r]);
+            }
         }
     }
 }

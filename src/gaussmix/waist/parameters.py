@@ -83,6 +83,12 @@ class Parameters:
             widest = int(widths.argmax())
             return self.means[widest] + reach[widest] * np.outer([-1.0, 1.0], sides[widest])
 
+    @cached_property
+    def middle(self) -> Array | None:
+        """The mean of the means, (n_features,), if it is near to all of them; else None."""
+        middle = self.means.mean(axis=0)
+        return middle if self.is_near(middle) else None
+
     def is_near(self, centre: Array) -> bool:
         """Whether rows may be whitened about `centre` (n_features,) for all components: every mean is near to it."""
         with np.errstate(over="ignore"):

@@ -35,7 +35,7 @@ def common_origin(parameters: Parameters, centre: Array | None = None) -> Array 
     if not (parameters.whitening.is_shared and parameters.whitening.factor_shape is FactorShape.TRIANGULAR):
         return None
     if centre is None:
-        centre = parameters.means.mean(axis=0)
+        return parameters.middle
     return centre if parameters.is_near(centre) else None
 
 

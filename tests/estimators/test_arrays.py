@@ -38,6 +38,12 @@ def go_on(gm):
     means[0] += 3
 
 
+def keep_a_part(gm):
+    row = gm.means_[0]
+    _ = gm.n_iter_, gm.n_iter_  # uses, after which only an array that somebody has is compared again
+    row[:] = 5
+
+
 def weigh(gm):
     gm.weights_[:] = WEIGHTS
 
@@ -85,6 +91,7 @@ CHANGES = {
     shift: lambda w, m, c: (w, m + 1, c),
     move_one: lambda w, m, c: (w, [[5] * 3, *m[1:]], c),
     go_on: lambda w, m, c: (w, m + np.array([[3], [-2], [2]]), c),
+    keep_a_part: lambda w, m, c: (w, [[5] * 3, *m[1:]], c),
     weigh: lambda w, m, c: (WEIGHTS, m, c),
     widen: lambda w, m, c: (w, m, 2 * c),
     narrow: lambda w, m, c: (w, m, c / 2),

@@ -167,7 +167,7 @@ class MixtureAttributes(Estimator):
             now = getattr(type(self), name).of(self._fitted)
             if not is_out_of_date and (kept.values.shape, kept.values.dtype) == (now.values.shape, now.values.dtype):
                 kept.values[...] = now.values  # equal up to rounding; the user may hold it, and go on writing into it
-                still[name] = Kept(kept.values, now.before)
+                kept.before, still[name] = now.before, kept
         return still
 
     def _become(self, mixture: Mixture, dtype: np.dtype[Any] | None = None) -> None:

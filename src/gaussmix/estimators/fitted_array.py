@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple, Self, overload
+from typing import Any, Self, overload
+from weakref import ref
 
 import numpy as np
 from numpy.typing import NDArray
@@ -123,20 +124,36 @@ def _check_agreement(first: str, name: str, covariances: Covariances, other: Cov
         )
 
 
-class Kept(NamedTuple):
-    """An array that the user has, and the bytes that it had as the mixture's; None if there is no mixture."""
+class Kept:
+    """An array that the user may have, and the bytes that it had as the mixture's; None if there is no mixture.
 
-    values: Floats
-    before: bytes | None
+    It is compared for as long as somebody has it, and once more.
+    """
+
+    def __init__(self, values: Floats, before: bytearray | None) -> None:
+        self._memory, self.before = values, before
+        self._shown: Floats | None = None
+        _ = self.values  # a new one is compared
+
+    @property
+    def values(self) -> Floats:
+        """The array: the same one for as long as somebody has it or a view of it."""
+        if self._shown is None:
+            self._shown = np.asarray(self._memory.data)
+        return self._shown
 
     @property
     def is_changed(self) -> bool:
         """Whether a byte differs."""
-        if self.before is None or self.values.nbytes != len(self.before):
+        if self._shown is None:  # nobody had it since it was last compared
+            return False
+        now: Any = self._memory.data
+        if self.before != now:  # as bytes, so that NaN equals itself
             return True
-        word = f"u{self.values.itemsize}"  # so that NaN equals itself
-        now = self.values.reshape(-1).view(word)
-        return bool((now != np.frombuffer(self.before, word)).any())
+        shown = ref(self._shown)
+        self._shown = None
+        self._shown = shown()
+        return False
 
 
 class FittedArray:
@@ -188,7 +205,7 @@ class FittedArray:
     def of(self, fitted: Fitted) -> Kept:
         """The array of a fit."""
         values = np.array(self._read(fitted.mixture, fitted.dtype), order="C")
-        return Kept(values, values.tobytes())
+        return Kept(values, bytearray(values.data))
 
     def _is_fixed(self, fitted: Fitted | None) -> bool:
         is_of_factors = fitted is not None and fitted.mixture.family.kind is LowRank and self._name in MATRICES

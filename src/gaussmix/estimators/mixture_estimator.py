@@ -437,8 +437,8 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
         self, X: ArrayLike | Source, sample_weight: ArrayLike | None = None, X_error: ArrayLike | None = None
     ) -> Source:
         source = super()._source(X, sample_weight, X_error)
-        noise = self.mixture_.noise
-        if source.may_miss and noise is not None and noise.box is None:
+        noise = self.mixture_.noise if source.may_miss else None
+        if noise is not None and noise.box is None:
             raise ValueError(f"X has missing cells, and {NO_MARGINAL}. Fit with a box as the volume of noise.")
         return source
 

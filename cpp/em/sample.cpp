@@ -116,6 +116,7 @@ struct Shares {
     Index most;
 };
 
+constexpr Index kInLine = 8;   // numbers of a row that lie in a cache line: their columns are read together
 constexpr Index kColumns = 4;  // at a time: the processor need not wait for each addition
 
 // Variances of columns whose numbers are `stride` apart. Exactly 0 for equal values, because they are taken about one of
@@ -262,11 +263,18 @@ void trimmed_variances(const double* rows, const double* weight, Index n_rows, I
         }
         return;
     }
-    Numbers values = room(n_rows), scratch;
-    for (Index column = 0; column < n_features && !listener.ask(listener.self); ++column) {
-        for (Index row = 0; row < n_rows; ++row) values[row] = rows[row * n_features + column];
-        out[column] = counts_once ? variance_between(values, static_cast<Index>(dropped), scratch)
-                                  : trimmed_variance(values, weight, dropped);
+    std::array<Numbers, kInLine> columns;
+    Numbers scratch;
+    columns.fill(room(n_rows));
+    for (Index first = 0; first < n_features && !listener.ask(listener.self); first += kInLine) {
+        const Index count = std::min(kInLine, n_features - first);
+        for (Index row = 0; row < n_rows; ++row) {
+            for (Index j = 0; j < count; ++j) columns[j][row] = rows[row * n_features + first + j];
+        }
+        for (Index j = 0; j < count; ++j) {
+            out[first + j] = counts_once ? variance_between(columns[j], static_cast<Index>(dropped), scratch)
+                                         : trimmed_variance(columns[j], weight, dropped);
+        }
     }
 }
 

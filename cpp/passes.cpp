@@ -5,6 +5,7 @@
 #include <cstring>
 #include <functional>
 #include <optional>
+#include <utility>
 #include <vector>
 
 #include "buffer.hpp"
@@ -106,10 +107,16 @@ bool step(const KernelTable& kernels, StepView task, const ParametersView& param
 bool evaluate(const KernelTable& kernels, const Shape& shape, const RowsView& rows, const ParametersView& parameters,
               Output output, const Execution& execution, void* out) {
     SpanJob job{rows.n_rows, span_rows(shape), work_per_row(shape), {}, {}};
-    const Buffer operands = pack(kernels.in_double, shape, parameters, execution.interrupt.listener());
+    ParametersView packed = parameters;
+    const double* unpacked = nullptr;
+    const bool is_triangular = shape.factor_shape == FactorShape::triangular && !shape.is_shared;
+    if (rows.n_rows <= kGroupRows && is_triangular && shape.n_features > kPackedTogether) {
+        std::swap(packed.factors, unpacked);  // they are read once
+    }
+    const Buffer operands = pack(kernels.in_double, shape, packed, execution.interrupt.listener());
     const Rooms scratch(count_workers(job, execution.n_threads), kernels.in_double.sizes(shape).scratch);
     job.process = [&](int worker, Index first, Index last, Listener listener) {
-        kernels.evaluate(shape, rows, output, operands.get(), first, last, listener, scratch.of(worker), out);
+        kernels.evaluate(shape, rows, output, operands.get(), unpacked, first, last, listener, scratch.of(worker), out);
     };
     return !execution.interrupt.has_come() && process_spans(job, execution);
 }

@@ -18,12 +18,19 @@ struct DensityView {
     const Shape& shape;
     const OperandsLayout& layout;
     const Real* operands;
-    bool may_eliminate;  // leave out components that are negligible for the whole group
+    bool may_eliminate;                // leave out components that are negligible for the whole group
+    const double* unpacked = nullptr;  // triangular factors that are packed when they are read, in `room`
+    Real* room = nullptr;
 
     const Real* log_scale() const { return operands + layout.log_scale; }
     const Real* means() const { return operands + layout.means; }
     const Real* shifts() const { return kIsSingle ? operands + layout.shifts : means(); }  // not read in double
     const Real* factors() const { return operands + layout.factors; }
+    const Real* triangle(Index component) const {
+        if (unpacked == nullptr) return factors() + component * layout.factor_stride;
+        panels::pack(unpacked + component * shape.n_features * shape.n_features, shape.n_features, room);
+        return room;
+    }
 };
 
 struct GroupView {
@@ -101,7 +108,8 @@ GAUSSMIX_INLINE bool squared_distance(const DensityView& p, const GroupView& gro
     const Real* factor = p.factors() + k * p.layout.factor_stride;
     switch (p.shape.factor_shape) {
         case FactorShape::triangular:
-            return panels::squared_distance(group.rows, mean, shift, factor, d, limit, group.differences, squares);
+            return panels::squared_distance(group.rows, mean, shift, p.triangle(k), d, limit, group.differences,
+                                            squares);
         case FactorShape::diagonal:
             return flat::squared_distance<flat::Scale::per_feature>(group.rows, mean, shift, factor, d, limit, squares);
         default:

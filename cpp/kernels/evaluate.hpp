@@ -91,12 +91,13 @@ GAUSSMIX_INLINE void write_labels(const double* l, Index n_components, double ba
     }
 }
 
-inline void evaluate(const Shape& shape, const RowsView& rows, Output output, const void* operands, Index first,
-                     Index last, Listener listener, void* room, void* out) noexcept {
+inline void evaluate(const Shape& shape, const RowsView& rows, Output output, void* operands, const double* unpacked,
+                     Index first, Index last, Listener listener, void* room, void* out) noexcept {
     Poll poll(listener);
     const OperandsLayout operands_layout(shape);
     const ScratchLayout layout(shape);
-    const DensityView parameters{shape, operands_layout, static_cast<const Real*>(operands), false};
+    Real* packed = static_cast<Real*>(operands);
+    const DensityView parameters{shape, operands_layout, packed, false, unpacked, packed + operands_layout.factors};
     Index likeliest = 0;
     double* log_density = nullptr;
     if (output == Output::responsibilities_and_log_density) {

@@ -33,8 +33,10 @@ inline void whiten_means(const Shape& shape, const ParametersView& parameters, L
     }
 }
 
+// Leaves out factors that are packed later.
 inline void pack_factors(const Shape& shape, const OperandsLayout& layout, const double* factors, Listener listener,
                          Real* out) {
+    if (factors == nullptr) return;
     Poll poll(listener);
     const Index count = shape.is_shared ? 1 : shape.n_components, d = shape.n_features;
     switch (shape.factor_shape) {

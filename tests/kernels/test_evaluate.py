@@ -26,6 +26,16 @@ def test_evaluations_are_their_definitions(target, make_problem, exact_log_densi
         np.testing.assert_allclose(responsibilities.sum(1), 1, rtol=0, atol=n_components * np.finfo(float).eps)
 
 
+@pytest.mark.parametrize("n_features", [32, 33, 40])
+def test_few_rows_have_the_bits_that_they_have_beside_others(target, make_problem, n_features):
+    problem = make_problem(49, n_features, 3)
+    for output in range(4):
+        every = problem.evaluate(target, output)
+        for n_rows in (1, 24, 25):
+            few = problem.but(rows=problem.rows[:n_rows]).evaluate(target, output)
+            np.testing.assert_array_equal(few, every[:n_rows])
+
+
 def two_components(target, gaps, output):
     """Components of log densities 0 and -gap at the row 0; a call for each gap."""
     rows, means, factors = np.zeros((1, 1)), np.zeros((2, 1)), np.ones((2, 1, 1))

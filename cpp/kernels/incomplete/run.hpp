@@ -69,7 +69,7 @@ public:
         const StepView task = view(first, end);
         Real* results = room_ + layout_.results;
         GAUSSMIX_DENSE_ISA::kKernels.evaluate(dense_, task.rows, Output::weighted_log_density, room_ + layout_.operands,
-                                              0, end - first, listener_, room_ + layout_.scratch, results);
+                                              nullptr, 0, end - first, listener_, room_ + layout_.scratch, results);
         const Index n = shape_.n_components;
         for (; first < end; ++first, results += n) {
             for (Index k = 0; k < n; ++k) out[row_at(rows_, first) * n + k] = results[k];

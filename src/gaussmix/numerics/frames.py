@@ -27,6 +27,7 @@ _CATEGORIES = (
 _TEXT = "holds text{where}. Give numbers: leave such columns out, or encode them first."
 _DIGITS = "holds text{where}. Give numbers: convert such columns first, for example by .astype(float)."
 _OTHER = "holds {what}{where}. Give numbers: leave such columns out."
+_FLOATS = {np.dtype(np.float64)}, {np.dtype(np.float32)}
 _MERGING = ("Int64", "UInt64", "Int128", "UInt128")  # whose numbers a double may not tell apart
 
 
@@ -103,12 +104,12 @@ class Frame:
         Raises ValueError: a column holds text, or complex numbers. TypeError: a column holds categories, times or
         anything else that is not numbers. They call the frame as `called` says.
         """
+        plain = self._one_block()
+        if plain is not None:
+            return plain
         kinds = dict(zip(self.names, self.data.schema.values(), strict=True))
         for name, kind in kinds.items():
             _check_kind(called, name, kind)
-        plain: Rows | None = self._one_block({str(kind) for kind in kinds.values()})
-        if plain is not None:
-            return plain
         is_single = bool(kinds) and all(str(kind) == "Float32" for kind in kinds.values())
         rows: Rows = np.empty(self.data.shape, np.float32 if is_single else np.float64, order="F")
         with np.errstate(over="ignore"):  # longer floats may become infinite, which is refused like infinity
@@ -124,13 +125,12 @@ class Frame:
             if str(kind) in _MERGING or (str(kind) == "Object" and are_integers(self.data.get_column(name).to_list()))
         ]
 
-    def _one_block(self, kinds: set[str]) -> Rows | None:
+    def _one_block(self) -> Rows | None:
         """The numbers where they are, of a pandas frame of nothing but floats of NumPy; else None."""
-        if not (hasattr(self.native, "iloc") and kinds in ({"Float64"}, {"Float32"})):
+        if not hasattr(self.native, "iloc") or set(self.native.dtypes) not in _FLOATS:
             return None
-        if not all(isinstance(each, np.dtype) for each in self.native.dtypes):
-            return None
-        return self.native.to_numpy()
+        rows: Rows = self.native.to_numpy()
+        return rows
 
     def _columns(self) -> Iterator[NDArray[Any]]:
         """The values of each column; decimals as floats, and truth values as integers, so that nulls become NaN."""

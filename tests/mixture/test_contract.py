@@ -48,3 +48,11 @@ def test_a_component_has_the_same_bits_alone(subscripts, rng):
         each.take([0], of.index("k")) if "k" in of else each for of, each in zip(letters, (one, other), strict=True)
     ]
     assert (contract(subscripts, one, other)[:1] == contract(subscripts, *alone)).all()
+
+
+@pytest.mark.parametrize("n_products", range(1, 10))
+def test_short_sums_of_many_numbers_have_the_bits_of_few(n_products, rng):
+    one, other = rng.normal(size=(2, n_products, 200))
+    one[:, 0] = -0.0
+    few = contract("ki,kj->ij", one[:, :9], other[:, :9])
+    assert contract("ki,kj->ij", one, other)[:9, :9].tobytes() == few.tobytes()

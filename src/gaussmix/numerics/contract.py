@@ -10,6 +10,7 @@ import numpy as np
 from gaussmix.numerics.arrays import Array
 
 MOST_AT_ONCE = 2**15  # products that are held together
+SHORT = 7  # products in a sum that NumPy's `reduce` adds up one after the other, and slowly
 
 
 def contract(subscripts: str, first: Array, second: Array) -> Array:
@@ -49,6 +50,11 @@ def _plan(subscripts: str) -> tuple[Any, Any, tuple[int, ...]]:
 def _sum_into(found: Array, left: Array, right: Array, axes: tuple[int, ...]) -> None:
     """Put the sums over the last axes into `found`, in pieces along its axes."""
     axis = next((axis for axis, length in enumerate(found.shape) if length > 1), None)
+    if left.size <= MOST_AT_ONCE and axes == (-1,) and 1 < left.shape[-1] <= SHORT:
+        found[...] = 0.0
+        for i in range(left.shape[-1]):
+            found += left[..., i] * right[..., i]
+        return
     if left.size <= MOST_AT_ONCE or axis is None:
         np.add.reduce(np.multiply(left, right, order="C"), axis=axes, out=found[...])
         return

@@ -263,9 +263,8 @@ void trimmed_variances(const double* rows, const double* weight, Index n_rows, I
         }
         return;
     }
-    std::array<Numbers, kInLine> columns;
+    std::vector<Numbers> columns(std::min(kInLine, n_features), room(n_rows));
     Numbers scratch;
-    columns.fill(room(n_rows));
     for (Index first = 0; first < n_features && !listener.ask(listener.self); first += kInLine) {
         const Index count = std::min(kInLine, n_features - first);
         for (Index row = 0; row < n_rows; ++row) {

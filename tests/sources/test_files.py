@@ -1,6 +1,7 @@
 """Tables in files: the bits of the same rows in memory, bounded memory, and sentences for what goes wrong."""
 
 import copy
+import gc
 import os
 import pickle
 import re
@@ -598,6 +599,25 @@ def test_what_is_slow_to_decode_is_decoded_once(name, folder, table):
     with pytest.warns(RuntimeWarning, match="is slow to read: its numbers are in"):
         source = open(slow_tables(folder, table)[name], columns=NAMES, memory=SMALL)
     np.testing.assert_array_equal(source.sample(N_ROWS).rows, table[0])
+
+
+def test_an_interrupt_while_a_copy_is_removed_is_heard(folder, tmp_path, monkeypatch):
+    def interrupted(place, **how):
+        monkeypatch.undo()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setattr(shutil, "rmtree", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        open(folder / "table.csv", columns=NAMES)
+    gc.collect()
+    assert not list(tmp_path.iterdir())
+
+
+def test_types_of_columns_are_looked_up_once(folder):
+    """A table of thousands of columns asks for them thousands of times."""
+    files = open_table(str(folder / "part-*.parquet")).without(["text"])
+    assert files.schema is files.schema
 
 
 def test_a_file_of_a_data_set_is_closed_once_its_codec_is_known(folder, table):

@@ -87,10 +87,13 @@ def _opened(table: BatchReader, asked: Request) -> Source:
         reader = cached(table, asked.cache)
     reader.may_miss = asked.missing
     source = opened(reader, asked.memory)
-    if isinstance(source, FileSource) and isinstance(reader, NpyReader) and asked.cache is None:
-        file = reader.files[0].path
-        size = f"{file.stat().st_size / 1e6:.0f} MB"
-        warn(f"{reader.name} is slow to read: its numbers are in {file} ({size}) as long as they are used.")
+    if isinstance(reader, NpyReader) and isinstance(reader.spool, _Spool):
+        if isinstance(source, FileSource):
+            file = reader.files[0].path
+            size = f"{file.stat().st_size / 1e6:.0f} MB"
+            warn(f"{reader.name} is slow to read: its numbers are in {file} ({size}) as long as they are used.")
+        else:
+            reader.spool.remove()
     return source
 
 
@@ -143,7 +146,12 @@ class _Spool:
     """Removes a folder once no reader has it: copies of a reader have it too, those in other processes have not."""
 
     def __init__(self, place: str) -> None:
-        weakref.finalize(self, _remove, place)
+        self._place, self._at_end = place, weakref.finalize(self, _remove, place)
+
+    def remove(self) -> None:
+        """Remove the folder now. A Ctrl-C meanwhile reaches the caller; Python ignores one that comes at the end."""
+        _remove(self._place)
+        self._at_end.detach()
 
     def __deepcopy__(self, memo: object) -> _Spool:
         return self

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from gaussmix.errors import counted, listed
+from gaussmix.numerics.threads import cached_property
 from gaussmix.sources.files.paths import EXTENSIONS, Stamps, files_of
 from gaussmix.sources.tables.arrow_table import read_arrow
 from gaussmix.sources.tables.base import STANDARD, BadTable, Dialect, Input, Table, typed
@@ -132,7 +133,7 @@ class Files(Table):
         """The rows that miss no value in these columns."""
         return replace(self, complete=tuple(columns), n_left_out={})
 
-    @property
+    @cached_property
     def schema(self) -> pa.Schema:
         schema = typed(self.tables[0].schema, (table.schema for table in self.tables[1:]))
         return schema if self.names == tuple(schema.names) else pa.schema([schema.field(name) for name in self.names])

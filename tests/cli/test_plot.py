@@ -39,7 +39,7 @@ def test_what_cannot_be_drawn_is_a_sentence(cli, model, faithful, tmp_path):
     cases = {
         ("plot", model, "-o", "picture.xyz"): "a picture is written as 'png', 'svg', 'pdf', 'jpg', 'webp'",
         ("plot", model, "-o", "picture.png", "--kind", "uncertainty"): "name DATA after the model",
-        ("plot", wide, "-o", tmp_path / "wide.png"): "such as --features [",
+        ("plot", wide, "-o", tmp_path / "wide.png"): "choose some by --features A,B.",
         ("plot", model, "-o", tmp_path / "a.png", "--features", "wait"): "wait",
     }
     for arguments, said in cases.items():

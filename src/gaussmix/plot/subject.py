@@ -173,10 +173,9 @@ def chosen_features(features: Features, names: Sequence[str]) -> list[int]:
 def several_features(features: Features, names: Sequence[str]) -> list[int]:
     """Indices of at most 8 different features for a grid of pictures; by default all. Raises ValueError."""
     if features is None and len(names) > MOST_FEATURES:
-        some = [*names[:3]]
         raise ValueError(
-            f"There are {len(names)} features, and a grid of more than {MOST_FEATURES} can't be read: choose some, "
-            f"such as features={some!r:.90}."
+            f"There are {len(names)} features, and a grid of more than {MOST_FEATURES} can't be read: choose some by "
+            "features=[…]."
         )
     chosen = list(range(len(names))) if features is None else _indices(features, names)
     if not 1 <= len(chosen) <= MOST_FEATURES or len(set(chosen)) != len(chosen):

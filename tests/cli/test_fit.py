@@ -137,6 +137,30 @@ def test_columns_that_hold_no_numbers_are_left_out_by_name(cli, csv_file):
     ]
 
 
+@pytest.mark.parametrize("verb", ["fit --by name -k 1", "classify --labels name", "report -k 1 -o page.html"])
+def test_other_verbs_name_such_columns_too(verb, cli, csv_file, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    table = csv_file(
+        "name,,x,when,y\n" + "".join(f"{'ab'[i % 2]},{7 * i},{i % 5},2020-01-02,{i % 7}\n" for i in range(20))
+    )
+    name, *more = verb.split()
+    tables = [table] * (2 if name == "classify" else 1)
+    said = cli(name, *tables, *more).stderr.splitlines()
+    others = ["gaussmix: left out column 'name': line 2 holds 'a', not a number."] if name == "report" else []
+    assert said[: 2 + len(others)] == [
+        *others,
+        "gaussmix: left out column '': it is the index of a data frame.",
+        "gaussmix: left out column 'when': it holds dates, times or durations; write them as numbers first, such as "
+        "days since the first.",
+    ]
+
+
+def test_wrong_options_are_told_before_the_table_is_read(cli, csv_file):
+    result = cli("fit", csv_file("name,x\na,1\nb,2\nc,4\n"), "-k", 1, "--n-factors", 2)
+    assert result.exit_code == 2
+    assert len(result.stderr.splitlines()) == 1
+
+
 def test_columns_can_be_chosen(cli, csv_file, tmp_path):
     path = csv_file("name,x,y,z\na,1,2,0\nb,3,4.5,\nc,5,1,0\n")
     result = cli("fit", path, "-k", 1, "--columns", "y,x", "--columns", "x", "-o", tmp_path / "m.gmm")

@@ -25,7 +25,7 @@ from gaussmix.restrictions import Restrictions
 from gaussmix.sources.base import Source
 from gaussmix.sources.opening import MEMORY, check_memory, open
 from gaussmix.sources.tables import FORMATS, Files, open_table
-from gaussmix.sources.tables.base import STANDARD, Dialect
+from gaussmix.sources.tables.base import INDEX_OF_FRAME, STANDARD, Dialect, is_numeric
 
 _MOST_CANDIDATES = 1000
 _LEAST_MEMORY = 1000  # bytes: less is a number whose unit was forgotten
@@ -250,9 +250,17 @@ class Reading:
         return found
 
     def features(self, table: Files, without: Collection[str] = ()) -> tuple[str, ...]:
-        """The columns that the user names, or else all of numbers that do not count the rows."""
-        counting = self.counting(table, without)
-        return self.columns or table.without([*self.exclude, *counting]).numeric_names(without)
+        """The columns that the user names, or else all of numbers; notices name the others."""
+        if self.columns:
+            return self.columns
+        kept = table.without([*self.exclude, *self.counting(table, without)])
+        found = kept.numeric_names(without)
+        others = {name: kept.schema.field(name).type for name in kept.names if name not in (*found, *without)}
+        print_notices(
+            f"left out column {name!r}: {INDEX_OF_FRAME if is_numeric(kind) else kept.why_not_numeric(name, kind)}."
+            for name, kind in others.items()
+        )
+        return found
 
     def of_features(self, table: Files, features: tuple[str, ...], *others: str | None) -> Files:
         """The same table; if so asked, without rows that miss a value in these columns."""

@@ -145,6 +145,7 @@ def fit(
         elif not is_quiet():
             show_many(groups, about)
         return
+    parameters = options.as_values(parameters)
     with collected_warnings() as collected:
         table, kept = _table_of(data, reading, labels, weights)
         known = None
@@ -156,7 +157,7 @@ def fit(
     if n_rows == 1:
         raise ValueError(f"{data} has a single row; a fit needs at least two.")
     print_notices(collected)
-    search = GaussianMixtureIC(counts, **options.as_values(parameters), n_jobs=jobs, checkpoint=checkpoint)
+    search = GaussianMixtureIC(counts, **parameters, n_jobs=jobs, checkpoint=checkpoint)
     with _terminated(checkpoint):
         run_search(search, rows, known)
     search.checkpoint = None  # the file is gone, and a model is the same with or without it

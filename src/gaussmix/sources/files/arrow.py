@@ -22,12 +22,21 @@ from gaussmix.sources.files.stores import AT_ONCE, at_once, stored_in
 from gaussmix.sources.opening import Request
 from gaussmix.sources.tables import Files
 from gaussmix.sources.tables.arrow_table import ZSTD, codec_of
-from gaussmix.sources.tables.base import INDEX, batch_rows, first_line, is_numeric, kind_of, typed, whole
+from gaussmix.sources.tables.base import (
+    INDEX,
+    INDEX_OF_FRAME,
+    batch_rows,
+    first_line,
+    is_numeric,
+    kind_of,
+    typed,
+    whole,
+)
 from gaussmix.sources.tables.typed_table import is_slow
 from gaussmix.waist.block import Block
 
 _LONG = pa.int64(), pa.uint64()
-_INDEX_OR_EMPTY = "it is the index of a data frame", kind_of(pa.null())
+_INDEX_OR_EMPTY = INDEX_OF_FRAME, kind_of(pa.null())
 
 
 class Columns:

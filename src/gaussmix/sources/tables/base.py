@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 BATCH_ROWS = 65_536
 BATCH_BYTES = 2**25  # of a batch, for tables of many columns
 STANDARD = "-"  # standard input or output
+INDEX_OF_FRAME = "it is the index of a data frame"
 INDEX = re.compile(r"__index_level_\d+__|Unnamed: 0|")  # how data frames name their index: in CSV not at all
 _COUNTED = 10  # rows: fewer may rise by one each by chance
 _NUMBER = re.compile(r"(?:^|[\W_])(?:id|idx|index|key|nr|no|number|row)$", re.IGNORECASE)

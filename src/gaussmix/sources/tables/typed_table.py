@@ -19,6 +19,7 @@ from gaussmix.errors import invented_names
 from gaussmix.numerics.threads import cached_property
 from gaussmix.sources.files.npy import NpyFile
 from gaussmix.sources.tables.base import (
+    INDEX_OF_FRAME,
     BadTable,
     Input,
     Table,
@@ -53,7 +54,7 @@ class TypedTable(Table):
             name=source.name,
             names=tuple(names),
             has_names=has_names,
-            notices=tuple(f"left out column {column!r}: it is the index of a data frame." for column in index),
+            notices=tuple(f"left out column {column!r}: {INDEX_OF_FRAME}." for column in index),
             files=source.files,
             source=source,
             types=types,

@@ -41,6 +41,13 @@ def test_without_it_the_first_empty_cell_is_named(cli, table):
     assert "line 3, column 'y': the value is missing" in failed.stderr
 
 
+@pytest.mark.parametrize("options", [[], ["--missing"]])
+def test_a_cell_of_text_is_named_rather_than_the_empty_ones_before_it(options, cli, model, csv_file):
+    result = cli("predict", model, csv_file("eruptions,waiting\n3.1,\n1.9, \n1.8,abc\n"), *options)
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr.endswith(", column 'waiting': line 4 holds 'abc', not a number.\n")
+
+
 def test_noise_is_component_minus_one(cli, tmp_path, rng):
     rows = np.concatenate([rng.normal(size=(100, 2)), rng.uniform(-20, 20, size=(50, 2))])
     np.savetxt(tmp_path / "junk.csv", rows, delimiter=",", header="x,y", comments="")

@@ -60,6 +60,8 @@ def test_a_name_that_is_taken_gets_an_underscore(cli, model, csv_file):
     assert result.stdout.splitlines()[0].split(",")[2:5] == ["component", "component_", "component__"]
     assert "has a column 'component' already, so the new one is called 'component__'" in result.stderr
     assert cli("predict", model, csv_file("eruptions,waiting,component\n3.6,79,x\n"), "--quiet").stderr == ""
+    piped = cli("predict", model, "-", input="eruptions,waiting,component\n3.6,79,x\n")
+    assert piped.stderr.startswith("gaussmix: standard input has a column 'component' already")
 
 
 def test_output_goes_to_a_file(cli, model, faithful, tmp_path):
@@ -185,7 +187,7 @@ def test_outliers_have_small_p_values(cli, model, csv_file):
         (
             ["--targets", "waitin"],
             1,
-            "--targets='waitin' is not one of 'eruptions', 'waiting'. Did you mean 'waiting'?",
+            "--targets 'waitin' is not one of 'eruptions', 'waiting'. Did you mean 'waiting'?",
         ),
         (["--targets", "waiting,eruptions"], 1, "--targets names every feature of"),
         (["--targets", "waiting", "--outliers"], 2, "--outliers needs every feature: leave --targets out."),

@@ -110,7 +110,7 @@ class ModelFile:
         """The features that are not targets."""
         for target in targets:
             if target not in self.names:
-                raise unknown_name("--targets", target, self.names)
+                raise unknown_name("targets", target, self.names)
         known = tuple(name for name in self.names if name not in targets)
         if not known:
             raise ValueError(f"--targets names every feature of {self.name}: leave at least one to predict from.")

@@ -28,6 +28,7 @@ _ADVICE = {  # for users of Python, and the same for users of the command line
     "range(2, 10)": "-k 2:9",
     "features=[…]": "--features A,B",
     "features=": "--features ",
+    "targets=": "--targets ",
     "Fit with a box as the volume of noise, or take without_noise": _WITHOUT_NOISE,
     "Fit with a box as the volume of noise": _WITHOUT_NOISE,
     "Take without_noise": _WITHOUT_NOISE,

@@ -78,7 +78,7 @@ def classify(
     size = "1 class" if n_classes == 1 else f"{n_classes} classes"
     left_out = dict.fromkeys([*learned.left_out_notices, *table.left_out_notices])
     learned_what = f"learned {size} from {counted(n_known, 'labelled row')}."
-    print_notices([*collected, *left_out, *taken_notices(data, free), learned_what])
+    print_notices([*collected, *left_out, *taken_notices(table.name, free), learned_what])
 
 
 def _classes(classifier: GaussianMixtureClassifier, rows: Array) -> dict[str, Any]:

@@ -89,7 +89,7 @@ def predict(
         advance = bars.rows(table.n_rows, 8 * len(features))
         found = map(results, table.rows(features, n_rows, may_miss=reading.missing))
         writing.write(joined(table.parts(n_rows, writing.numbers(features)), found, names), table)
-    print_notices([*map(str, collected), *table.left_out_notices, *taken_notices(data, names)])
+    print_notices([*map(str, collected), *table.left_out_notices, *taken_notices(table.name, names)])
 
 
 def joined(parts: Iterable[pa.Table], results: Iterable[Columns], names: dict[str, str]) -> Iterator[pa.Table]:
@@ -101,10 +101,10 @@ def joined(parts: Iterable[pa.Table], results: Iterable[Columns], names: dict[st
         yield part
 
 
-def taken_notices(data: str, names: dict[str, str]) -> list[str]:
+def taken_notices(table: str, names: dict[str, str]) -> list[str]:
     """Which new columns have other names, since the table has columns of theirs, as sentences."""
     return [
-        f"{data} has a column {name!r} already, so the new one is called {free!r}."
+        f"{table} has a column {name!r} already, so the new one is called {free!r}."
         for name, free in names.items()
         if free != name
     ]

@@ -115,7 +115,7 @@ class CsvTable(Table):
             return kind_of(kind)
         column = self.names.index(name)
         for line, fields in self._data():
-            if not self._is_number(fields[column]):
+            if fields[column].strip() not in self.missing and not self._is_number(fields[column]):
                 return f"line {line} holds {quoted(fields[column])}, not a number{self._hint(fields[column])}"
         return "it does not hold numbers"
 

@@ -97,10 +97,10 @@ def assert_same_words(printed: str, expected: str) -> None:
 
 def test_the_commands_print_what_the_guide_shows(tmp_path: Path) -> None:
     found = [block for block in blocks("docs/guide/command-line.md") if block[0] != "console"]  # these are cut
-    (_, fit), (_, fitted), (_, table), (_, predict), (_, predicted) = found[:5]
+    (_, fit), (_, fitted), (_, table), (_, predict), (_, predicted), (_, regress), (_, regressed) = found[:7]
     (tmp_path / "examples").symlink_to(ROOT / "examples")
     (tmp_path / "new.csv").write_text(table, encoding="utf-8")
-    for command, expected in ((fit, fitted), (predict, predicted)):
+    for command, expected in ((fit, fitted), (predict, predicted), (regress, regressed)):
         words = command.replace("gaussmix", f"{sys.executable} -m gaussmix", 1).split()
         environment = {**os.environ, "COLUMNS": "100"}
         run = subprocess.run(words, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True)

@@ -170,6 +170,12 @@ def test_columns_can_be_chosen(cli, csv_file, tmp_path):
     assert mixture.means[0] == pytest.approx([2.5, 3.0], rel=1e-15)
 
 
+def test_a_column_is_not_chosen_and_excluded(cli, faithful):
+    result = cli("fit", faithful, "--columns", "eruptions,waiting", "--exclude", "waiting")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "'waiting' is named by --columns and by --exclude." in result.stderr
+
+
 def test_a_k_that_cannot_be_fitted_is_shown_and_the_others_go_on(cli, csv_file):
     path = csv_file("x,y\n1,2\n3,4.5\n5,1\n")
     result = cli("fit", path, "-k", "1,2,4", "--reg-covar", 0)

@@ -359,6 +359,9 @@ def reading(verb: Verb) -> Verb:
         has_header, na = options.pop("has_header"), options.pop("na")
         options["dialect"] = Dialect(has_header, delimiter, decimal, na, thousands, encoding)
         said = Reading(**{each.name: options.pop(each.name) for each in fields(Reading) if each.name in options})
+        for name in said.columns:
+            if name in said.exclude:
+                raise click.UsageError(f"{name!r} is named by --columns and by --exclude.")
         if said.drop_missing and said.missing:
             raise click.UsageError("--missing takes the rows that --drop-missing leaves out.")
         if decimal is not None and decimal == delimiter:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from functools import partial
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -37,34 +36,21 @@ _ANY = "VVV"  # mclust's name of matrices that have nothing in common
 _ROUNDING = 1e-6  # relative; how far numbers of a file may be from the structure that it names
 
 
-def read_json(contents: bytes, model: str | None = None, n_components: int | None = None) -> Mixture:
+def read_json(contents: bytes) -> Mixture:
     """A mixture from the JSON of gaussmix (`Mixture.to_dict`) or of R's mclust; raises ValueError.
 
     That of mclust has `model`, and `parameters` with `pro`, `mean` (a list for each component) and `sigma_tril` (the
-    lower triangle of each covariance, row by row). These may be in `best`, which is the default, or in one of `fits`.
+    lower triangle of each covariance, row by row).
     """
     values = json.loads(contents)
     if not isinstance(values, dict):
         raise ValueError("the JSON must be an object")
     if "pro" not in values and "covariances" in values:
         return Mixture.from_dict(values)
-    found = values
-    if model is not None or n_components is not None:
-        wanted = {"model": model, "G": n_components}
-        fits = [
-            fit
-            for fit in values.get("fits", [])
-            if all(value is None or fit.get(key) == value for key, value in wanted.items())
-        ]
-        if not fits:
-            raise ValueError(f"it has no fit of model {model} with {n_components} components")
-        found = {**fits[0], **(fits[0].get("tight") or fits[0].get("default") or {})}
-    elif "best" in values:
-        found = values["best"]
-    parameters = found.get("parameters", found)
+    parameters = values.get("parameters", values)
     if not isinstance(parameters, dict) or not {"pro", "mean", "sigma_tril"} <= parameters.keys():
         raise ValueError("it has neither the keys of gaussmix nor 'pro', 'mean' and 'sigma_tril' of mclust")
-    return _of_mclust(parameters, found.get("model", _ANY), found.get("Vinv"), values.get("feature_names"))
+    return _of_mclust(parameters, values.get("model", _ANY), values.get("Vinv"), values.get("feature_names"))
 
 
 def _of_mclust(parameters: Mapping[str, Any], model: str, inverse_volume: float | None, names: Any) -> Mixture:
@@ -223,8 +209,6 @@ _OURS = ".gmm"
 @click.argument("source", metavar="IN", type=click.Path())
 @click.argument("target", metavar="OUT", type=click.Path())
 @click.option("--mclust", is_flag=True, help="Write JSON as R's mclust names things, not as gaussmix does.")
-@click.option("--fit", "model", metavar="MODEL", help="Of mclust's JSON with several fits: the model, such as VVV.")
-@click.option("-k", "n_components", type=click.IntRange(1), metavar="K", help="… and its number of components.")
 @click.option("--dtype", type=click.Choice(["float32", "float64"]), default="float32", help="Numbers of ONNX.")
 @click.option(
     "--trust", is_flag=True, help="Read a pickle, which runs the code that is in it: only from people you trust."
@@ -234,8 +218,6 @@ def convert(
     source: str,
     target: str,
     mclust: bool,
-    model: str | None,
-    n_components: int | None,
     dtype: str,
     trust: bool,
 ) -> None:
@@ -262,10 +244,8 @@ def convert(
         )
     if mclust and written != ".json":
         raise click.UsageError("--mclust needs an output that ends in .json.")
-    if (model is not None or n_components is not None) and wanted != ".json":
-        raise click.UsageError("--fit and -k need an input that ends in .json.")
     check_target(target, source)
-    mixture, detector = _read(source, wanted, model, n_components)
+    mixture, detector = _read(source, wanted)
     if written == _OURS:
         with open_target(target, for_people=False) as file:
             mixture.save(file)
@@ -282,9 +262,7 @@ def convert(
         )
 
 
-def _read(
-    source: str, extension: str, model: str | None, n_components: int | None
-) -> tuple[Mixture, GaussianMixtureDetector | None]:
+def _read(source: str, extension: str) -> tuple[Mixture, GaussianMixtureDetector | None]:
     """The mixture of a file, and the detector if it holds one; raises ValueError, which names the file, or OSError."""
     if extension == _OURS:
         opened = ModelFile.open(source)
@@ -292,10 +270,9 @@ def _read(
         is_detector = record is not None and record.name == GaussianMixtureDetector.__name__
         mixture = opened.mixture.with_feature_names(opened.details.feature_names)
         return mixture, GaussianMixtureDetector.load(source) if is_detector else None
-    read = partial(read_json, model=model, n_components=n_components) if extension == ".json" else READERS[extension]
     contents = Path(source).read_bytes()
     try:
-        return read(contents), None
+        return READERS[extension](contents), None
     except OSError:
         raise ValueError(f"{source} can't be read as {extension}.") from None
     except Exception as error:  # a pickle may raise anything

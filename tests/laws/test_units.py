@@ -116,6 +116,19 @@ def test_features_have_units_of_their_own(start, kind):
     assert_scaled(found, expected, OF_FEATURES, 1e-9 if "trim" in kind else 1e-12)
 
 
+@pytest.mark.filterwarnings("ignore:Best performing initialization did not converge")
+@pytest.mark.parametrize("factor", POWERS)
+@pytest.mark.parametrize("kind", KINDS)
+def test_given_means_start_from_the_same_bits(kind, factor):
+    """The weights and covariances come from the rows nearest to them; with `trim` from those that it keeps."""
+    rows, _, parameters = table(kind, 1.0)
+    means = np.nan_to_num(rows[-parameters["n_components"] :])
+    found = fitted(kind, factor, means_init=factor * means, max_iter=0)
+    expected = fitted(kind, 1.0, means_init=means, max_iter=0)
+    np.testing.assert_array_equal(found.weights_, expected.weights_)
+    np.testing.assert_array_equal(found.covariances_, factor**2 * expected.covariances_)
+
+
 @pytest.mark.parametrize("factor", [2.0**-300, 1e-9, 1e6])
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if " and " not in kind])
 @pytest.mark.parametrize("structure", FAMILIES)

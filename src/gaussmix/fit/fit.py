@@ -269,8 +269,9 @@ def _found(problem: Problem, plan: Plan, start: Start, number: int) -> Model:
     # Covariances that are given need not be found, so they can't be singular either.
     objective = (problem.objective if given.covariances is None else problem.objective_with(None)).for_any
     if isinstance(start, str) and given.means is not None:  # so that weights and covariances fit the given means
-        of_fit = problem.source, problem.engine, problem.n_components
-        first = _first_moments(problem, problem.source, guided(nearest_centre(given.means), *of_fit, is_matched=True))
+        of_fit, nearest = (problem.source, problem.engine, problem.n_components), nearest_centre(given.means)
+        partition = guided(nearest.scaled if problem.data.trim else nearest, *of_fit, is_matched=True)
+        first = _first_moments(problem, problem.source, partition)
     else:
         drawn = _drawn(problem, plan, start, number)
         settled = _settled_on_the_sample(problem, plan, drawn, objective)

@@ -41,8 +41,8 @@ class Partition:
     def scaled(self) -> Partition:
         """The same partition, with spheres as wide as the distance of its centres.
 
-        Labels, errors and missing cells are weighed against distances. With unit spheres that would depend on the unit
-        of the rows.
+        Labels, errors and missing cells are weighed against distances, and trimming compares sums of densities. With
+        unit spheres that would depend on the unit of the rows.
         """
         share, centres = getattr(self.share, "scaled", self.share), self.centres  # `GrossApart` has a partition inside
         parameters = self.parameters if centres is None else centre_parameters(centres, width_of(centres))

@@ -69,14 +69,30 @@ inline Index cholesky_with_pivots(const Columns& g, const double* matrix, double
     return d;
 }
 
+// What rounding of the columns changes in their product.
+GAUSSMIX_INLINE double sizes(const double* a, const double* b, Index d) {
+    double sum = 0;
+    for (Index i = 0; i < d; ++i) sum += __builtin_fabs(a[i] * b[i]);
+    return sum;
+}
+
+// Whether the cosine of two columns is rounding. Beside a far longer column, which the shorter one may hold in so small
+// a share that the cosine is below rounding, only what the numbers of both can't tell is.
+GAUSSMIX_INLINE bool are_orthogonal(const Columns& g, Index p, Index q, double product, double limit) {
+    const double first = g.squared[p], second = g.squared[q], size = __builtin_fabs(product);
+    if (size > limit * (__builtin_sqrt(first) * __builtin_sqrt(second))) return false;
+    const bool is_graded = __builtin_fmin(first, second) < __DBL_EPSILON__ * __builtin_fmax(first, second);
+    return !is_graded || !(size > limit * sizes(g.at(p), g.at(q), g.d));
+}
+
 // Makes two columns orthogonal; false where they are.
 GAUSSMIX_INLINE bool orthogonalise(const Columns& g, Index p, Index q, double limit) {
     const double product = dot(g.at(p), g.at(q), g.stride);
-    const double lengths = __builtin_sqrt(g.squared[p]) * __builtin_sqrt(g.squared[q]);
-    if (!(__builtin_fabs(product) > limit * lengths)) return false;
+    if (are_orthogonal(g, p, q, product, limit)) return false;
     const double cotangent = 0.5 * (g.squared[q] - g.squared[p]) / product, size = __builtin_fabs(cotangent);
     const double root = size < 1e8 ? __builtin_sqrt(1 + cotangent * cotangent) : size;  // the same, without overflow
     const double tangent = __builtin_copysign(1 / (size + root), cotangent);
+    if (tangent == 0) return false;
     const double cosine = 1 / __builtin_sqrt(1 + tangent * tangent);
     rotate(g.at(p), g.at(q), g.stride, {cosine, -cosine * tangent});
     g.measure(p);

@@ -85,6 +85,24 @@ def test_small_variances_keep_their_digits(target, rng, order):
     assert_axes(matrix[None], spectra, axes)
 
 
+@pytest.mark.parametrize("ratio", [1e-12, 1e-18, 1e-60])
+@pytest.mark.parametrize("order", [[0, 1, 2], [2, 0, 1]])
+def test_axes_of_small_features_hold_shares_below_rounding_of_large_ones(target, rng, ratio, order):
+    """A = DBD: beside the largest feature, the axis of the smallest one is below ε, and yet makes them uncorrelated.
+
+    Structures with shared axes need UᵀAU, whose smallest variance would be that of the feature instead.
+    """
+    root = rng.normal(size=(3, 9))
+    sizes = np.array([1, ratio, ratio**2])[order]
+    matrix = root @ root.T * np.outer(sizes, sizes)
+    axes = target.principal_axes(matrix[None])[1]
+    with mpmath.workdps(300):
+        turned = mpmath.matrix(axes[0].tolist()).T * mpmath.matrix(matrix.tolist()) * mpmath.matrix(axes[0].tolist())
+        unit = [1 / mpmath.sqrt(turned[j, j]) for j in range(3)]
+        correlations = np.array([[float(turned[i, j] * unit[i] * unit[j]) for j in range(3)] for i in range(3)])
+    np.testing.assert_allclose(correlations, np.eye(3), rtol=0, atol=6 * ROUNDING * np.linalg.cond(root @ root.T))
+
+
 @pytest.mark.parametrize("exponent", [-960, -300, 300, 960])
 def test_size_does_not_matter(target, rng, exponent):
     matrices = products(rng, 5, 10)

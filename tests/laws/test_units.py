@@ -146,6 +146,14 @@ def test_a_search_of_clear_groups_does_not_depend_on_the_unit(structure, kind, f
     assert_scaled(found, expected, factor, 1e-7)
 
 
+@pytest.mark.parametrize("structure", FAMILIES)
+def test_a_fit_climbs_where_units_of_features_are_far_apart(structure):
+    """The axis of a small feature may hold so little of a large one that rounding of the axis hides it."""
+    gm = fitted("plain", np.array([1e9, 1.0, 1e-9]), covariance_type=structure, reg_covar=0.0, tol=1e-6, max_iter=200)
+    assert gm.converged_
+    assert (np.diff(gm.lower_bounds_) >= -1e-12 * np.abs(gm.lower_bound_)).all()
+
+
 @pytest.mark.parametrize("factor", [2.0**-300, 2.0**300])
 @pytest.mark.parametrize("structure", ["full", "diag", "spherical"])
 @pytest.mark.parametrize("kind", ["holes", "errors"])

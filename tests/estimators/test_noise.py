@@ -268,3 +268,16 @@ def test_a_row_of_weight_0_says_nothing_of_the_noise(rows):
     weighted = GaussianMixture(2, noise=True, random_state=0).fit(holed, sample_weight=np.r_[np.ones(len(rows)), 0.0])
     alone = GaussianMixture(2, noise=True, random_state=0).fit(rows)
     assert weighted.mixture_.model.noise.log_volume == pytest.approx(alone.mixture_.model.noise.log_volume, rel=1e-9)
+
+
+def test_a_complete_file_needs_no_box_of_noise(rows, tmp_path):
+    """Which cells a file lacks is not known before it is read."""
+    turned = rows @ [[1.0, 1.0], [-1.0, 1.0]]
+    np.save(tmp_path / "rows.npy", turned)
+    np.save(tmp_path / "holed.npy", np.r_[turned, [[np.nan, 1.0]]])
+    gm = GaussianMixture(2, noise=True, random_state=0).fit(turned)
+    assert gm.mixture_.noise.box is None
+    np.testing.assert_array_equal(gm.predict(tmp_path / "rows.npy"), gm.predict(turned))
+    np.testing.assert_array_equal(gm.score_samples(tmp_path / "rows.npy"), gm.score_samples(turned))
+    with pytest.raises(ValueError, match="X has missing cells"):
+        gm.predict(tmp_path / "holed.npy")

@@ -35,6 +35,7 @@ from gaussmix.report.reading import augmented, explanation_of, summary_of
 from gaussmix.report.summary import Summary
 from gaussmix.sources.array import ArraySource
 from gaussmix.sources.base import Source, in_leaves
+from gaussmix.sources.findings import Cells
 from gaussmix.waist.block import Block
 from gaussmix.waist.leaves import Sums
 from gaussmix.waist.parameters import Parameters
@@ -439,7 +440,10 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
         source = super()._source(X, sample_weight, X_error)
         noise = self.mixture_.noise if source.may_miss else None
         if noise is not None and noise.box is None:
-            raise ValueError(f"X has missing cells, and {NO_MARGINAL}. Fit with a box as the volume of noise.")
+            if source.of_all(Cells).n_missing.any():
+                raise ValueError(f"X has missing cells, and {NO_MARGINAL}. Fit with a box as the volume of noise.")
+            source = source.fresh()
+            source.may_miss = False  # of a file, which was not known to be complete
         return source
 
     @property

@@ -118,13 +118,14 @@ def test_features_have_units_of_their_own(start, kind):
 
 @pytest.mark.filterwarnings("ignore:Best performing initialization did not converge")
 @pytest.mark.parametrize("factor", POWERS)
-@pytest.mark.parametrize("kind", KINDS)
-def test_given_means_start_from_the_same_bits(kind, factor):
+@pytest.mark.parametrize(
+    ("kind", "n_components"), [*((kind, N_COMPONENTS) for kind in KINDS), ("trim", 1), ("errors", 1), ("holes", 1)]
+)
+def test_given_means_start_from_the_same_bits(kind, n_components, factor):
     """The weights and covariances come from the rows nearest to them; with `trim` from those that it keeps."""
-    rows, _, parameters = table(kind, 1.0)
-    means = np.nan_to_num(rows[-parameters["n_components"] :])
-    found = fitted(kind, factor, means_init=factor * means, max_iter=0)
-    expected = fitted(kind, 1.0, means_init=means, max_iter=0)
+    means = np.nan_to_num(table(kind, 1.0)[0][-n_components:])
+    given = {"n_components": n_components, "max_iter": 0}
+    found, expected = (fitted(kind, unit, means_init=unit * means, **given) for unit in (factor, 1.0))
     np.testing.assert_array_equal(found.weights_, expected.weights_)
     np.testing.assert_array_equal(found.covariances_, factor**2 * expected.covariances_)
 

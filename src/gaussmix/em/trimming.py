@@ -32,7 +32,7 @@ from gaussmix.numerics.arrays import Array
 from gaussmix.sources.array import ArraySource
 from gaussmix.sources.base import F, S, Source, Task
 from gaussmix.sources.quantile import OfScores, near_quantile
-from gaussmix.starts.base import Partition, Start, nearest_centre
+from gaussmix.starts.base import Partition, Start, centre_parameters, nearest_centre
 from gaussmix.starts.sample import Distinct, variances_of
 from gaussmix.waist.block import Block
 from gaussmix.waist.leaves import Sums
@@ -304,6 +304,7 @@ def trimmed_partition(
     happens in units of the widths of the features, so their own units don't matter.
     """
     widths = _widths(sample)
+    widths = np.where(widths > 0, widths, 1.0)
     rows = replace(sample, rows=sample.rows / widths)
     of_sample = ArraySource(rows.rows, rows.weight)
     of_sample.may_miss = bool(np.isnan(rows.rows).any())
@@ -330,11 +331,15 @@ def trimmed_partition(
     return Partition(Parameters(model.parameters.log_scale, model.means * widths, whitening), Rule.SOFT)
 
 
-def _widths(sample: Distinct) -> Array:
-    """Widths of the middle three quarters of each feature, (n_features,), data units.
+def nearest_trimmed(centres: Array, sample: Distinct) -> Partition:
+    """As `nearest_centre`, by spheres as wide as the rows: which rows they leave out does not depend on the unit."""
+    return Partition(centre_parameters(centres, float(_widths(sample).max()) or 1.0), Rule.HARD)
 
-    Where the middle is one number, the standard deviation; 1 for a constant feature.
+
+def _widths(sample: Distinct) -> Array:
+    """Widths of the middle three quarters of each feature, (n_features,), data units; 0 for a constant feature.
+
+    Where the middle is one number, the standard deviation.
     """
     low, high = sample.middle
-    deviations = np.sqrt(variances_of(sample.rows, sample.weight))
-    return np.where(high > low, high - low, np.where(deviations > 0, deviations, 1.0))
+    return np.where(high > low, high - low, np.sqrt(variances_of(sample.rows, sample.weight)))

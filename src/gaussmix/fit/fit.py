@@ -24,7 +24,7 @@ from gaussmix.em.split_and_merge import USUAL_STEPS, split_and_merge
 from gaussmix.em.standing import Standing, is_cheap
 from gaussmix.em.stopping import Stopping, after_last_step
 from gaussmix.em.trace import Frozen, State, Trace
-from gaussmix.em.trimming import trimmed, trimmed_partition
+from gaussmix.em.trimming import nearest_trimmed, trimmed, trimmed_partition
 from gaussmix.em.variational import Variational
 from gaussmix.engines.runner import Groups, Runner
 from gaussmix.errors import Outcome, SingularCovariance
@@ -269,9 +269,9 @@ def _found(problem: Problem, plan: Plan, start: Start, number: int) -> Model:
     # Covariances that are given need not be found, so they can't be singular either.
     objective = (problem.objective if given.covariances is None else problem.objective_with(None)).for_any
     if isinstance(start, str) and given.means is not None:  # so that weights and covariances fit the given means
-        of_fit, nearest = (problem.source, problem.engine, problem.n_components), nearest_centre(given.means)
-        partition = guided(nearest.scaled if problem.data.trim else nearest, *of_fit, is_matched=True)
-        first = _first_moments(problem, problem.source, partition)
+        of_fit = problem.source, problem.engine, problem.n_components
+        nearest = nearest_trimmed(given.means, data.sample) if data.trim else nearest_centre(given.means)
+        first = _first_moments(problem, problem.source, guided(nearest, *of_fit, is_matched=True))
     else:
         drawn = _drawn(problem, plan, start, number)
         settled = _settled_on_the_sample(problem, plan, drawn, objective)

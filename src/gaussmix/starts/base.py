@@ -42,10 +42,13 @@ class Partition:
         """The same partition, with spheres as wide as the distance of its centres.
 
         Labels, errors and missing cells are weighed against distances, and trimming compares sums of densities. With
-        unit spheres that would depend on the unit of the rows.
+        unit spheres that would depend on the unit of the rows. Where all centres are one, spheres stay as wide as they
+        are.
         """
         share, centres = getattr(self.share, "scaled", self.share), self.centres  # `GrossApart` has a partition inside
-        parameters = self.parameters if centres is None else centre_parameters(centres, width_of(centres))
+        parameters = self.parameters
+        if centres is not None and (centres != centres[0]).any():
+            parameters = centre_parameters(centres, width_of(centres))
         return replace(self, parameters=parameters, share=share)
 
     @property

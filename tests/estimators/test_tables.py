@@ -3,6 +3,7 @@
 import tracemalloc
 from datetime import date, datetime, timedelta
 from decimal import Decimal
+from io import StringIO
 
 import numpy as np
 import pandas as pd
@@ -257,6 +258,8 @@ def test_what_is_no_table_says_how_to_make_one():
     for X, name in (set(pairs), "set"), ((pair for pair in pairs), "generator"):
         with pytest.raises(TypeError, match=rf"Input X is of type {name}, not a table.*: list\(X\)"):
             GaussianMixture().fit(X)
+    with pytest.raises(TypeError, match=r"Input X is an open file\. Give its path instead"):
+        GaussianMixture().fit(StringIO("1,2\n3,4\n"))
 
 
 def test_integers_that_merge_are_named_in_their_column(library):

@@ -237,6 +237,8 @@ def _check_cells(X: ArrayLike, names: Any) -> None:
             "Input X is a structured array. Give a table of its fields: "
             "numpy.lib.recfunctions.structured_to_unstructured(X), or pandas.DataFrame(X)."
         ) from None
+    if hasattr(X, "read"):
+        raise TypeError("Input X is an open file. Give its path instead.") from None
     if isinstance(X, Set | Iterator):
         raise TypeError(
             f"Input X is of type {type(X).__name__}, not a table. Make a list of its rows: list(X)."

@@ -292,13 +292,20 @@ def test_a_parameter_is_checked_before_rows_are_held(rng):
         streamed(forgetting="never").fit(rows_of(rng, 100))
 
 
-def test_fewer_rows_than_components_are_held_until_more_come(rng):
-    rows = rows_of(rng, 50)
-    stream = streamed(n_components=3).partial_fit(rows[:2])
+@pytest.mark.parametrize(
+    ("n_components", "sentence"),
+    [
+        (3, "has seen 2 rows of positive weight, fewer than n_components=3"),
+        (1, "has seen 1 row of positive weight, fewer than the 2 of a fit"),
+    ],
+)
+def test_too_few_rows_for_a_fit_are_held_until_more_come(n_components, sentence, rng):
+    rows, n_few = rows_of(rng, 50), max(n_components, 2) - 1
+    stream = streamed(n_components=n_components).partial_fit(rows[:n_few])
     assert not hasattr(stream, "mixture_")
-    with pytest.raises(NotFittedError, match="has seen 2 rows of positive weight, fewer than n_components=3"):
+    with pytest.raises(NotFittedError, match=sentence):
         stream.predict(rows)
-    assert_same(stream.partial_fit(rows[2:]), streamed(n_components=3).partial_fit(rows))
+    assert_same(stream.partial_fit(rows[n_few:]), streamed(n_components=n_components).partial_fit(rows))
 
 
 def test_a_component_that_no_row_belongs_to_any_more_stays_and_is_named(rng):

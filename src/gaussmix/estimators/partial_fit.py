@@ -14,7 +14,7 @@ from sklearn.exceptions import NotFittedError
 from gaussmix.covariances import LowRank
 from gaussmix.door.parameters import check_rate, drawn_seed
 from gaussmix.door.restrictions import given_terms, noise_of
-from gaussmix.door.rows import check_source, counted_sum
+from gaussmix.door.rows import MIN_ROWS, check_source, counted_sum
 from gaussmix.em.objective import Objective
 from gaussmix.em.online import STEP_ROWS, Rate, online_step, sums_per_weight
 from gaussmix.em.stopping import Stopping
@@ -198,10 +198,11 @@ class StreamingMixture(LikelihoodEstimator, ABC):
         stream = vars(self).get("_stream")
         if stream is not None and "_fitted" not in vars(self):
             n_held, n_components = stream.n_held, self.n_components
-            if n_held < n_components:
+            if n_held < max(n_components, MIN_ROWS):
+                wanted = f"the {MIN_ROWS} of a fit" if n_components < MIN_ROWS else f"n_components={n_components}"
                 raise NotFittedError(
                     f"This {type(self).__name__} has seen {counted(n_held, 'row')} of positive weight, fewer than "
-                    f"n_components={n_components}: call partial_fit with more."
+                    f"{wanted}: call partial_fit with more."
                 )
             with unchanged_on_failure(self):
                 self._fit_held(stream.waiting, stream)

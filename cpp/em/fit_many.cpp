@@ -219,7 +219,7 @@ private:
             if (!settle(em, {recipe_.tolerance, 1}, end, course)) return false;
             reached = course.back();
         }
-        (is_higher(searched, reached) ? best.mixture : end).write(mixture);
+        (searched > reached ? best.mixture : end).write(mixture);
         return true;
     }
 

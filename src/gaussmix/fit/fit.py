@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from gaussmix.door.initial import check_given
-from gaussmix.em.best_of import best_run, better, is_higher
+from gaussmix.em.best_of import best_run, is_higher
 from gaussmix.em.bound_moves import BoundMoves, settled_column
 from gaussmix.em.coordinates import refusal
 from gaussmix.em.fast_path import model_of
@@ -383,11 +383,11 @@ def _settled_on_the_sample(problem: Problem, plan: Plan, drawn: Drawn, objective
     searched = _end(problem, plan, sample, found, objective, close_after_search(plan.stopping, n_steps))
     if end is None or searched is None:
         return next((state.model for state in (end, searched) if state is not None), None)
-    if not is_higher(
-        searched.trace.last, after_last_step(end.trace.objective)
-    ):  # another step tells what EM has reached
+    if not is_higher(searched.trace.last, after_last_step(end.trace.objective)):
+        # Another step tells what EM has reached.
         end = _end(problem, plan, sample, end.model, objective, replace(plan.stopping, max_steps=1)) or end
-    return better(end, searched).model
+    # Without a tolerance, which would be a part of the log-likelihood: the unit of the rows would choose.
+    return (searched if searched.trace.last > end.trace.last else end).model
 
 
 def _end(problem: Problem, plan: Plan, rows: Source, start: Model, objective: Objective, how: Stopping) -> State | None:

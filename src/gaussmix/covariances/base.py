@@ -113,8 +113,7 @@ class Covariances(ABC):
         is left of it when the other features are known.
         """
         inflation = (self.variances() * self.whitening.precision_diagonals()).max(axis=1)
-        error: Array = self.n_features * float(np.finfo(np.float64).eps) * inflation
-        return error
+        return self.n_features * float(np.finfo(np.float64).eps) * inflation
 
     @abstractmethod
     def simple(self) -> Covariances:

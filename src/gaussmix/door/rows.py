@@ -320,8 +320,7 @@ def _check_integers(column: int, names: Any, low: float, high: float, have_odd: 
 
 
 def _have_odd(values: Rows, step: float) -> np.bool_:
-    found: np.bool_ = (np.fmod(values[~np.isnan(values)], 2 * step) != 0).any()
-    return found
+    return (np.fmod(values[~np.isnan(values)], 2 * step) != 0).any()
 
 
 def _any_odd(source: Source, column: int, step: float) -> np.bool_:

@@ -64,8 +64,7 @@ class Births:
     @cached_property
     def _scale(self) -> Array:
         """Standard deviations of the sample, (n_features,), data units; not 0."""
-        scale: Array = np.sqrt(np.maximum(self.sample.filled.var(axis=0), np.finfo(np.float64).tiny))
-        return scale
+        return np.sqrt(np.maximum(self.sample.filled.var(axis=0), np.finfo(np.float64).tiny))
 
     def born(self, q: Approximation, labels: NDArray[np.int64], chosen: Places) -> tuple[Approximation, Places] | None:
         """The posterior with two halves for each chosen component, and what each was a half of, or −1; None for none.

@@ -56,13 +56,11 @@ class Halves(NamedTuple):
                 *(np.ascontiguousarray(each) for each in (rows, *(a[group] for a in self[1:])))
             )
         whitened = self._whitened(group, rows)
-        found: Array = self._shares(group, whitened)[1] + 0.5 * (whitened**2).sum(axis=1)
-        return found
+        return self._shares(group, whitened)[1] + 0.5 * (whitened**2).sum(axis=1)
 
     def first_share(self, group: int, rows: Array) -> Array:
         """Responsibilities (n_rows,) of the first half of a group for rows in data units."""
-        share: Array = self._shares(group, self._whitened(group, rows))[0][0]
-        return share
+        return self._shares(group, self._whitened(group, rows))[0][0]
 
     def _whitened(self, group: int, rows: Array) -> Array:
         return contract("nd,ed->ne", rows - self.middle[group], self.whitening[group])
@@ -196,5 +194,4 @@ def _log_joint(rows: Array, weights: Array, means: Array, factors: Array) -> Arr
     log_scale = log(np.maximum(weights, TINY)) + log(np.diagonal(factors, axis1=2, axis2=3)).sum(axis=2)
     at_means = contract("ghed,ghd->ghe", factors, means)
     distances = ((contract("gnd,ghed->ghne", rows, factors) - at_means[:, :, None]) ** 2).sum(axis=3)
-    joint: Array = log_scale[..., None] - 0.5 * distances
-    return joint
+    return log_scale[..., None] - 0.5 * distances

@@ -254,8 +254,7 @@ class _Scatter:
     def pull(self, basis: Array) -> Array:
         """The gradient by the coordinates of B, (n_b,)."""
         of_rows = contract("bi,i->b", basis.reshape(len(basis), -1), self.second.ravel())
-        gradient: Array = 0.5 * (of_rows - self.degrees * np.trace(basis, axis1=1, axis2=2))
-        return gradient
+        return 0.5 * (of_rows - self.degrees * np.trace(basis, axis1=1, axis2=2))
 
 
 def _scatters(at: Coordinates, objective: Objective, own: Array) -> list[_Scatter]:

@@ -150,5 +150,4 @@ def _recalled(source: Source, engine: Engine[Any], model: Model, trace: Trace) -
 
 def _centre(model: Model) -> Array:
     """The mean of the mixture. Engines sum pooled moments near it."""
-    centre: Array = (model.without_noise.weights[:, None] * model.means).sum(axis=0)
-    return centre
+    return (model.without_noise.weights[:, None] * model.means).sum(axis=0)

@@ -170,8 +170,7 @@ def _within_rounding(model: Model, floor: Array) -> list[int]:
     limits = (MEAN_ROUNDING * model.means) ** 2
     if model.covariances.is_shared:  # every component adds to the shared variance
         limits = np.broadcast_to((model.weights[:, None] * limits).sum(axis=0), limits.shape)
-    found: list[int] = ((variances <= limits) & (floor == 0)).nonzero()[0].tolist()
-    return found
+    return ((variances <= limits) & (floor == 0)).nonzero()[0].tolist()
 
 
 def _singular(model: Model) -> tuple[int, ...]:

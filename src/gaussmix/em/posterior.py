@@ -160,8 +160,7 @@ class Conjugate:
             precisions = covariances.whitening.precision_diagonals()
             if not self.scale.ndim:
                 return np.asarray(self.scale * precisions.mean(axis=1))
-            traces: Array = (self.scale * precisions).sum(axis=1)
-            return traces
+            return (self.scale * precisions).sum(axis=1)
         whitening = covariances.whitening
         assert isinstance(whitening, TriangularWhitening), "as covariances that are matrices have"
         return whitening.total_squares(self._roots)
@@ -170,8 +169,7 @@ class Conjugate:
     def _roots(self) -> Array:
         """Rows r with Λ = Σ r rᵀ."""
         values, axes = principal_axes(self.scale[None])
-        roots: Array = (axes[0] * np.sqrt(values[0].clip(min=0.0))).T
-        return roots
+        return (axes[0] * np.sqrt(values[0].clip(min=0.0))).T
 
     def roots(self, n_features: int) -> Array:
         """Rows r with Λ = Σ r rᵀ, (n_features, n_features), for any form of Λ."""

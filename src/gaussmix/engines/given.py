@@ -148,8 +148,7 @@ def _left(covariance: Array, seen: Places, gain: Array, errors: Array) -> Array:
 def _log_density(squared: Array, n_seen: Any) -> Array:
     """−½ (n log 2π + ‖z‖²); a squared distance that overflows counts as the largest double."""
     largest = np.finfo(np.float64).max
-    density: Array = -0.5 * (n_seen * LOG_2PI + np.nan_to_num(squared, nan=largest, posinf=largest))
-    return density
+    return -0.5 * (n_seen * LOG_2PI + np.nan_to_num(squared, nan=largest, posinf=largest))
 
 
 def dense_covariances(whitening: Whitening, n_components: int, n_features: int) -> Array:

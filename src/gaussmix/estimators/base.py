@@ -98,8 +98,7 @@ class Estimator(BaseEstimator):
         found = vars(self)
         if "_arrays" in found or "_fitted" not in found:
             self._settle()
-        fitted: Fitted = found["_fitted"]
-        return fitted
+        return found["_fitted"]
 
     @_fitted.setter
     def _fitted(self, fitted: Fitted) -> None:
@@ -221,8 +220,7 @@ class Estimator(BaseEstimator):
     @property
     def _names(self) -> Sequence[str] | None:
         """The names of the features in `fit`; None if they had none."""
-        names: Sequence[str] | None = vars(self).get("feature_names_in_", self._names_without_frame)
-        return names
+        return vars(self).get("feature_names_in_", self._names_without_frame)
 
     def __repr__(self, N_CHAR_MAX: int = 700) -> str:
         text = described(self, N_CHAR_MAX)

@@ -89,8 +89,7 @@ class GaussianMixtureDetector(OutlierMixin, MixturePredictor):
         """The log density, nats, below which a row is an outlier."""
         if "offset_" not in vars(self):
             raise AttributeError(f"This {type(self).__name__} is not fitted yet: offset_ comes with fit.")
-        found: float = vars(self)["offset_"]
-        return found
+        return vars(self)["offset_"]
 
     @offset_.setter
     def offset_(self, value: Any) -> None:
@@ -131,8 +130,7 @@ class GaussianMixtureDetector(OutlierMixin, MixturePredictor):
         <raises>
         """
         source = self._source(X)
-        found: Array = source.per_row(self._log_density(source), np.float64)
-        return found
+        return source.per_row(self._log_density(source), np.float64)
 
     def decision_function(self, X: ArrayLike) -> Array:
         """log p(x) − `offset_`, (n_samples,), nats: negative for outliers. Raises as `score_samples`.
@@ -141,15 +139,13 @@ class GaussianMixtureDetector(OutlierMixin, MixturePredictor):
         distribution inside as `offset_` has of the mixture.
         """
         source = self._source(X)
-        excess: Array = source.per_row(self._excess(source), np.float64)
-        return excess
+        return source.per_row(self._excess(source), np.float64)
 
     def predict(self, X: ArrayLike) -> NDArray[np.int64]:
         """1 for usual rows, −1 for outliers, (n_samples,). Raises as `score_samples`."""
         source = self._source(X)
         task = partial(_sides, excess=self._excess(source))
-        sides: NDArray[np.int64] = source.per_row(task, np.int64)
-        return sides
+        return source.per_row(task, np.int64)
 
     def p_values(self, X: ArrayLike) -> Array:
         """The share of the mixture's mass that is less probable than a row, (n_samples,).
@@ -157,8 +153,7 @@ class GaussianMixtureDetector(OutlierMixin, MixturePredictor):
         Uniform on [0, 1] for rows drawn from the mixture; see `Mixture.tail_probability`. Raises as `score_samples`.
         """
         source = self._source(X)
-        found: Array = source.per_row(partial(_tail_probability, mixture=self.mixture_), np.float64)
-        return found
+        return source.per_row(partial(_tail_probability, mixture=self.mixture_), np.float64)
 
     def explain(self, X: ArrayLike) -> Explanation:
         """Which features make rows outliers, and the component that each row is most likely from.
@@ -263,8 +258,7 @@ class _Excess:
         for places, seen in patterns(np.isnan(block.rows)):
             if seen.size < block.rows.shape[1]:  # rows without any value are equally probable
                 levels[places] = self._level(seen) if seen.size else found[places]
-        excess: Array = found - levels
-        return excess
+        return found - levels
 
     def _level(self, seen: Places) -> float:
         """The level of some features; it is kept, because to find it takes as long as thousands of rows."""

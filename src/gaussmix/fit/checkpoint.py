@@ -366,8 +366,7 @@ def identity_of(
         "what labels says": _digest(known),
         "what X_error says": _digest(errors),
     }
-    found: dict[str, Json] = json.loads(json.dumps(identity))  # as it is read from a file: lists for tuples
-    return found
+    return json.loads(json.dumps(identity))  # as it is read from a file: lists for tuples
 
 
 def _error_of(block: Block) -> Any:

@@ -85,8 +85,7 @@ class Estimates:
     @property
     def bse(self) -> Array:
         """Standard errors, (q,)."""
-        found: Array = np.sqrt(np.diagonal(self.covariance))
-        return found
+        return np.sqrt(np.diagonal(self.covariance))
 
     def cov_params(self) -> Array:
         """The covariance of the estimates, (q, q)."""

@@ -9,6 +9,7 @@ import numpy as np
 
 from gaussmix.export.numbers import Linear, Numbers
 from gaussmix.mixture.digits import shorten
+from gaussmix.mixture.shown import names_of
 from gaussmix.numerics.arrays import Array
 
 _HEADER = """\
@@ -148,7 +149,7 @@ def to_c(model: Any, name: str = "gmm") -> str:
     if not (name.isidentifier() and name.isascii()):
         raise ValueError(f"name={name!r} must be a name of C: letters, digits and underscores.")
     numbers = Numbers.of(model)
-    mixture, offset = numbers.mixture, numbers.offset
+    mixture, offset, names = numbers.mixture, numbers.offset, names_of(numbers.mixture)
     places = np.tril_indices(mixture.n_features)
     factors = numbers.factors[:, places[0], places[1]] if numbers.is_matrix else numbers.factors
     noise = "-INFINITY" if numbers.noise is None else _number(numbers.noise)
@@ -161,7 +162,7 @@ def to_c(model: Any, name: str = "gmm") -> str:
         linear="" if linear is None else _LINEAR.format(**sizes, limit=_number(linear.limit)),
         upper=name.upper(),
         guard=f"{name.upper()}_GAUSSIAN_MIXTURE_H",
-        features=", ".join(map(_in_comment, numbers.names[:8])) + (", ..." if len(numbers.names) > 8 else ""),
+        features=", ".join(map(_in_comment, names[:8])) + (", ..." if len(names) > 8 else ""),
         n_factors=factors.shape[1],
         constants=", ".join(map(_number, numbers.constants.tolist())),
         means=_rows(mixture.means),

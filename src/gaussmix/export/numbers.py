@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from gaussmix.mixture.mixture import Mixture
-from gaussmix.mixture.shown import names_of
 from gaussmix.numerics.arrays import Array
 
 
@@ -103,8 +102,3 @@ class Numbers:
     def is_matrix(self) -> bool:
         """Whether the factors are matrices."""
         return self.factors.ndim == 3
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """The names of the features; x0, x1 … if they have none."""
-        return names_of(self.mixture)

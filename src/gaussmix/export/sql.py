@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from gaussmix.export.numbers import Linear, Numbers
+from gaussmix.mixture.shown import names_of
 
 _QUERY = """\
 -- A Gaussian mixture of {n_components} components, written by gaussmix: for each row its most probable component, the
@@ -71,7 +72,7 @@ def to_sql(model: Any, table: str = "data", columns: Sequence[str] | None = None
     """
     numbers = Numbers.of(model)
     n_features, n_components = numbers.mixture.n_features, numbers.mixture.n_components
-    names = numbers.names if columns is None else tuple(columns)
+    names = names_of(numbers.mixture) if columns is None else tuple(columns)
     if len(names) != n_features:
         raise ValueError(f"columns must name {n_features} columns, one for each feature, not {len(names)}.")
     _check_distinct(names)

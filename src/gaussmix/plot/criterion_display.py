@@ -9,11 +9,11 @@ from typing import Any, Self
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
+from gaussmix.door.parameters import HIGHER, STABILITY
 from gaussmix.errors import counted
 from gaussmix.plot.display import Axes, Display, handle
 from gaussmix.plot.palette import looks_of
 
-_HIGHER = ("cv", "stability")  # the highest wins
 _BEST = 10  # candidates that decide the axis
 _MARGIN = 0.15  # of their range, above and below
 _MOST = 3.0  # times their range: if all candidates are in it, the axis shows all
@@ -79,7 +79,7 @@ class CriterionDisplay(Display):
             raise TypeError(f"{type(estimator).__name__} compares no candidates: give a fitted GaussianMixtureIC.")
         check_is_fitted(estimator)
         results, wanted = estimator.results_, estimator.criterion if criterion is None else criterion
-        known = [name for name in ("bic", "icl", "aic", "aicc", *_HIGHER) if name in results]
+        known = [name for name in ("bic", "icl", "aic", "aicc", *HIGHER) if name in results]
         if wanted not in known:
             raise ValueError(f"criterion={wanted!r:.60} is not one of {', '.join(map(repr, known))}.")
         return cls(results=results, best_index=estimator.best_index_, criterion=wanted).plot(ax, **options)
@@ -105,12 +105,12 @@ class CriterionDisplay(Display):
         label = f"chosen: {structures[self.best_index]}, {best[0]:.0f}"
         self.best_ = self._ring(*best, label=label)
         self.peaks_ = None
-        if self.criterion == "stability":
+        if self.criterion == STABILITY:
             at = np.flatnonzero(self.results["is_peak"])
             style = {"marker": "^", "linestyle": "", "markersize": 8, "markerfacecolor": "none", "color": "0.5"}
             (self.peaks_,) = ax.plot(counts[at], values[at], **style)
-        name = self.criterion if self.criterion == "stability" else self.criterion.upper()
-        better = "higher is better" if self.criterion in _HIGHER else "lower is better"
+        name = self.criterion if self.criterion == STABILITY else self.criterion.upper()
+        better = "higher is better" if self.criterion in HIGHER else "lower is better"
         ax.set(xlabel="number of components", ylabel=f"{name} ({better})")
         self._count_along_x(min_n_ticks=1)
         ax.set_xlim(counts.min() - 0.5, counts.max() + 0.5)
@@ -126,7 +126,7 @@ class CriterionDisplay(Display):
         """Let the best candidates and the chosen one decide the axis; a note counts those that lie beyond it."""
         self.note_ = None
         known = values[~np.isnan(values)]
-        cost = -known if self.criterion in _HIGHER else known
+        cost = -known if self.criterion in HIGHER else known
         best, last = (known[np.argsort(cost, kind="stable")[[0, min(_BEST, len(known)) - 1]]]).tolist()
         shown = np.array([best, last, values[self.best_index]])
         room = _MARGIN * np.ptp(shown)
@@ -135,7 +135,7 @@ class CriterionDisplay(Display):
         if not room or np.ptp(known) <= _MOST * np.ptp(shown):
             return
         self.ax_.set_ylim(low, high)
-        is_below = self.criterion in _HIGHER
+        is_below = self.criterion in HIGHER
         where: dict[str, Any] = {
             "x": 0.99,
             "y": 0.01 if is_below else 0.99,

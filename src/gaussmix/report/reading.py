@@ -76,7 +76,7 @@ def augmented(
     """
     if not isinstance(source, ArraySource):
         raise TypeError("augment needs an array or a data frame in memory. For other rows, use predict(X).")
-    labels, shares = _of_each_row(mixture, source, [engine.labels, engine.responsibilities])
+    labels, shares = _labels_and_shares(mixture, source, engine)
     log_density = source.each_row(density)
     of_noise = np.maximum(1 - shares.sum(axis=1), 0.0) if mixture.noise is not None else 0.0
     uncertainty = 1 - np.maximum(shares.max(axis=1), of_noise)
@@ -92,15 +92,16 @@ def explanation_of(mixture: Mixture, source: Source, engine: Engine[Any], frame:
     if not isinstance(source, ArraySource):
         raise TypeError("explain needs an array or a data frame in memory. Read some of the rows first.")
     block = next(iter(source.blocks()))
-    labels, shares = _of_each_row(mixture, source, [engine.labels, engine.responsibilities])
+    labels, shares = _labels_and_shares(mixture, source, engine)
     native = None if frame is None else frame.native
     rows = block.rows.astype(np.float64)
     return explained(mixture.model, rows, labels, shares, names_of(mixture), native, block.error)
 
 
-def _of_each_row(mixture: Mixture, source: Source, methods: Sequence[Any]) -> list[Any]:
-    """What methods of an engine say of each row, (n_rows, …)."""
-    return [source.each_row(partial(method, parameters=mixture.parameters)) for method in methods]
+def _labels_and_shares(mixture: Mixture, source: Source, engine: Engine[Any]) -> list[Any]:
+    """The component of each row, (n_rows,), and p(k | x), (n_rows, n_components)."""
+    told = (partial(of_rows, parameters=mixture.parameters) for of_rows in (engine.labels, engine.responsibilities))
+    return [source.each_row(task) for task in told]
 
 
 def line_of(fitted: Fitted) -> str:

@@ -17,7 +17,8 @@ def scaled(rows):
     """As mclust's `hc(use = "SVD")` does, written down from its description."""
     standard = (rows - rows.mean(axis=0)) / rows.std(axis=0)
     _, singular, axes = np.linalg.svd(standard, full_matrices=False)
-    return standard @ axes.T / np.sqrt(singular)
+    seen = singular > 1e-8 * singular[0]  # centred rows have a direction less than rows
+    return standard @ axes[seen].T / np.sqrt(singular[seen])
 
 
 def labels_of(rows, n_components, engine, weight=None):
@@ -31,9 +32,10 @@ def same_partition(first, second):
     return len(set(zip(first.tolist(), second.tolist(), strict=True))) == len(set(first)) == len(set(second))
 
 
+@pytest.mark.parametrize("n_features", [3, 59, 60, 61, 200])
 @pytest.mark.parametrize("n_components", [1, 2, 3, 7, 60])
-def test_a_cut_is_scipy_s(n_components, engine, rng):
-    rows = rng.normal(size=(60, 3)) @ rng.normal(size=(3, 3)) + 50
+def test_a_cut_is_scipy_s(n_components, n_features, engine, rng):
+    rows = rng.normal(size=(60, n_features)) @ rng.normal(size=(n_features, n_features)) + 50
     expected = fcluster(ward(scaled(rows)), n_components, "maxclust")
     found = labels_of(rows, n_components, engine)
     assert same_partition(found, expected)
@@ -41,9 +43,10 @@ def test_a_cut_is_scipy_s(n_components, engine, rng):
     assert (np.diff(sizes) <= 0).all()  # the largest first
 
 
-def test_whitened_distances_are_those_that_rows_are_merged_by(rng):
-    rows = rng.normal(size=(40, 3)) @ rng.normal(size=(3, 3))
-    whitening = tree_of(distinct_rows(ArraySource(rows))).whitening
+@pytest.mark.parametrize("n_features", [3, 50])
+def test_whitened_distances_are_those_that_rows_are_merged_by(n_features, rng):
+    rows = rng.normal(size=(40, n_features)) @ rng.normal(size=(n_features, n_features))
+    whitening = tree_of(distinct_rows(ArraySource(rows))).scaling.whitening
     near, far = (
         np.linalg.norm(values[:20] - values[20:], axis=1) for values in (whitening.whiten(0, rows), scaled(rows))
     )

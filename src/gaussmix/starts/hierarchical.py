@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from threading import Lock
-from typing import Any
+from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -16,7 +16,7 @@ from gaussmix.numerics.axes import principal_axes
 from gaussmix.numerics.contract import contract
 from gaussmix.numerics.factorise import factorise
 from gaussmix.numerics.hashing import mix, uniform
-from gaussmix.starts.base import Partition, register
+from gaussmix.starts.base import Partition, nearest_centre, register
 from gaussmix.starts.gross import gross_rows_apart
 from gaussmix.starts.sample import Distinct, variances_of
 from gaussmix.waist.block import Block
@@ -28,6 +28,39 @@ MOST_LEAVES = 2000  # time and memory grow with the square
 FLAT = 1e-10  # of the largest eigenvalue of the correlations: a direction with less is rounding noise
 
 
+class _Scaling(NamedTuple):
+    """With D the deviations of the features and V Λ Vᵀ their correlations, rows are multiplied by D⁻¹ V Λ^(−¼).
+
+    Singular values are the roots of eigenvalues. Flat directions, in which rows differ only by rounding, are not scaled
+    up. Rows that are fewer than their features have no more directions than rows.
+
+    Parameters
+    ----------
+    scale : (n_features,), D⁻¹.
+    vectors : (n_features, n_directions), V.
+    quarter : (n_directions,), Λ^¼; 1 in flat directions.
+    """
+
+    scale: Array
+    vectors: Array
+    quarter: Array
+
+    @property
+    def axes(self) -> Array:
+        """What rows are multiplied by, (n_features, n_directions)."""
+        return self.scale[:, None] * self.vectors / self.quarter
+
+    @property
+    def whitening(self) -> TriangularWhitening:
+        """A whitening with the same distances."""
+        roots = self.vectors * self.quarter / self.scale[:, None]
+        inverse = contract("ij,kj->ik", roots, roots)
+        if len(self.quarter) < len(self.scale):  # other directions are flat
+            axes = self.vectors / self.scale[:, None]
+            inverse += np.diag(self.scale**-2) - contract("ij,kj->ik", axes, axes)
+        return TriangularWhitening(factorise(inverse[None])[0], np.zeros(1))
+
+
 @dataclass(frozen=True, eq=False)
 class Hierarchy:
     """A hierarchy of rows.
@@ -36,13 +69,13 @@ class Hierarchy:
     ----------
     leaves : (n_leaves,), the distinct row of each leaf; the leaves of one row are consecutive.
     merges : (n_leaves − 1, 2), the two nodes that are merged to node n_leaves + i.
-    whitening : W; rows were merged by the distance ‖W (x − y)‖.
+    scaling : W; rows were merged by the distance ‖W (x − y)‖.
     is_whole : whether every distinct row has a leaf.
     """
 
     leaves: NDArray[np.intp]
     merges: NDArray[np.intp]
-    whitening: TriangularWhitening
+    scaling: _Scaling
     is_whole: bool
 
     def cut(self, n_clusters: int) -> NDArray[np.intp]:
@@ -83,12 +116,12 @@ def tree_of(sample: Distinct) -> Hierarchy:
     tree = _TREES.setdefault(sample, _Tree())
     with tree.one_at_a_time:
         if tree.found is None:
-            axes, whitening = _scaling(sample)
+            scaling = _scaling(sample)
             leaves = _leaves(sample.weight)
             offsets = sample.filled[leaves] - sample.filled[0]
-            merges = np.empty((0, 2)) if len(leaves) == 1 else ward(contract("ni,ij->nj", offsets, axes))[:, :2]
+            merges = np.empty((0, 2)) if len(leaves) == 1 else ward(contract("ni,ij->nj", offsets, scaling.axes))[:, :2]
             is_whole = len(np.unique(leaves)) == len(sample.weight)
-            tree.found = Hierarchy(leaves, merges.astype(np.intp), whitening, is_whole)
+            tree.found = Hierarchy(leaves, merges.astype(np.intp), scaling, is_whole)
         return tree.found
 
 
@@ -96,6 +129,8 @@ def tree_of(sample: Distinct) -> Hierarchy:
 @gross_rows_apart
 def hierarchical(sample: Distinct, engine: Engine[Any], n_components: int, rng: np.random.Generator) -> Partition:
     """Rows of the tree keep their cluster. If the tree lacks some rows, each row goes to the nearest cluster centre."""
+    if n_components == 1:
+        return nearest_centre(sample.filled[:1])
     tree = tree_of(sample)
     n_clusters = min(n_components, len(tree.leaves))
     clusters = tree.cut(n_clusters)
@@ -106,7 +141,7 @@ def hierarchical(sample: Distinct, engine: Engine[Any], n_components: int, rng: 
     leaves = sample.filled[tree.leaves]
     centres = np.array([leaves[clusters == cluster].mean(axis=0) for cluster in range(n_clusters)])
     centres = np.resize(centres, (n_components, leaves.shape[1]))
-    return Partition(Parameters(np.zeros(n_components), centres, tree.whitening), Rule.HARD)
+    return Partition(Parameters(np.zeros(n_components), centres, tree.scaling.whitening), Rule.HARD)
 
 
 @dataclass(frozen=True, eq=False)
@@ -142,19 +177,18 @@ def _leaves(weight: Array) -> NDArray[np.intp]:
     return np.minimum(drawn, len(weight) - 1)
 
 
-def _scaling(sample: Distinct) -> tuple[Array, TriangularWhitening]:
-    """Axes (n_features, n_features) to multiply rows by, and the whitening with the same distances.
-
-    With D the deviations of the features and V Λ Vᵀ their correlations, axes are D⁻¹ V Λ^(−¼): singular values are
-    the roots of eigenvalues. Flat directions, in which rows differ only by rounding, are not scaled up.
-    """
+def _scaling(sample: Distinct) -> _Scaling:
+    """How Ward's hierarchy scales the rows of a sample."""
     share = (sample.weight / sample.weight.sum())[:, None]
     deviations = np.sqrt(variances_of(sample.filled, sample.weight))
     scale = 1.0 / np.where(deviations > 0, deviations, 1.0)
     offsets = (sample.filled - (share * sample.filled).sum(axis=0)) * scale
-    eigenvalues, vectors = (found[0] for found in principal_axes(contract("ni,nj->ij", share * offsets, offsets)[None]))
+    is_wide = 1 < len(offsets) < len(scale)  # then products of rows are fewer than products of features
+    weighted = np.sqrt(share) * offsets
+    products = contract("ni,mi->nm", weighted, weighted) if is_wide else contract("ni,nj->ij", share * offsets, offsets)
+    eigenvalues, vectors = (found[0] for found in principal_axes(products[None]))
     seen = eigenvalues > FLAT * max(eigenvalues[0], np.finfo(np.float64).tiny)
-    quarter = np.sqrt(np.sqrt(np.where(seen, eigenvalues, 1.0)))
-    roots = vectors * quarter / scale[:, None]
-    inverse = contract("ij,kj->ik", roots, roots)
-    return scale[:, None] * vectors / quarter, TriangularWhitening(factorise(inverse[None])[0], np.zeros(1))
+    if is_wide:
+        eigenvalues, vectors = eigenvalues[seen], contract("ni,nj->ij", weighted, vectors[:, seen])
+        return _Scaling(scale, vectors / np.sqrt(eigenvalues), np.sqrt(np.sqrt(eigenvalues)))
+    return _Scaling(scale, vectors, np.sqrt(np.sqrt(np.where(seen, eigenvalues, 1.0))))

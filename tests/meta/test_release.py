@@ -44,6 +44,11 @@ def test_the_citation_has_our_version_licence_and_addresses():
     assert [author["name"].lower() for author in citation["authors"]] == [
         each["name"].lower() for each in OURS["authors"]
     ]
+    entry = re.search(r"```bibtex\n(.*?)```", (ROOT / "docs/index.md").read_text(encoding="utf-8"), re.DOTALL)
+    assert entry is not None
+    shown = dict(re.findall(r"(\w+) = \{+(.*?)\}", entry[1]))
+    of_file = {key: citation[key] for key in ("title", "version")}
+    assert shown == {"author": "The gaussmix developers", "url": citation["repository-code"], **of_file}
 
 
 def test_actions_are_pinned_by_hash_and_each_workflow_may_only_read():

@@ -90,6 +90,10 @@ class Failure:
 class SingularCovariance(ValueError):
     """Covariances that have no Cholesky factor to working precision.
 
+    A fit ends with it where `reg_covar` is 0, and a feature is constant, follows from others, or has too few distinct
+    rows in a component. Raise `reg_covar` or keep its default, leave out the feature that the message names, or fit
+    fewer components.
+
     Parameters
     ----------
     components : indices of the components, counted from 0.

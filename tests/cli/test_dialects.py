@@ -444,11 +444,12 @@ class TestEurope:
         assert f"say so: {advice})" in result.stderr
         assert cli("fit", path, "-k", 1, *given, *shlex.split(advice), "--columns", "a").exit_code == 0
 
+    @pytest.mark.parametrize("decimal", [[], ["--decimal", ","]])
     @pytest.mark.parametrize("cell", ["1.23", "1.2345", "12.34.567", "1.234.", "x"])
-    def test_what_is_not_in_groups_of_three_is_no_number(self, cli, tmp_path, cell):
+    def test_what_is_not_in_groups_of_three_is_no_number(self, cli, tmp_path, cell, decimal):
         path = tmp_path / "x.csv"
         path.write_text("a;b\n" + "1.000;1\n2.000;2\n" * 9 + f"{cell};3\n")
-        result = cli("fit", path, "-k", 1, "--decimal", ",", "--thousands", ".")
+        result = cli("fit", path, "-k", 1, *decimal, "--thousands", ".")
         assert result.exit_code == 1
         assert f"column 'a' holds numbers except '{cell}' in line 20" in result.stderr
 

@@ -136,6 +136,15 @@ def test_commas_that_may_be_other_marks_are_not_read_as_decimal_marks(cells, tho
     assert table.decimal == "."
 
 
+@pytest.mark.parametrize("numbers_with_commas", ["1.234,5;2", "1,234;2", "1.234;2"])
+def test_where_points_mark_thousands_commas_are_decimal_marks(numbers_with_commas, csv_file):
+    """Else 1.234 and 1.5 would be 1234 and one and a half in the same column."""
+    path = str(csv_file(f"a;b\n{numbers_with_commas}\n"))
+    table, said = (open_table(path, dialect=Dialect(thousands=".", decimal=decimal)) for decimal in (None, ","))
+    assert (table.decimal, table.notices) == (",", ())
+    assert table.all_rows(table.names).tolist() == said.all_rows(said.names).tolist()
+
+
 def test_a_decimal_comma_without_a_header_is_told_where_points_are_decimal_marks(csv_file):
     path = str(csv_file("0,126;-0,132\n0,64;0,105\n-0,536;0.362\n"))
     with pytest.raises(ValueError, match=re.escape("begins with '0,126;-0,132' (where the comma is a decimal mark")):

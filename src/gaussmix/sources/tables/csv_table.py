@@ -249,10 +249,11 @@ def read_csv(source: Input) -> CsvTable:
     decimal commas. OSError: it can't be opened.
     """
     encoding, notices = _encoding(source)
-    source = replace(source, dialect=replace(source.dialect, encoding=encoding))
+    said = source.dialect.decimal or ("," if source.dialect.thousands == "." else None)
+    source = replace(source, dialect=replace(source.dialect, encoding=encoding, decimal=said))
     n_blank, first, delimiter = _first_line(source)
-    decimal = source.dialect.decimal or _decimal(first, delimiter, source.dialect.thousands)
-    if decimal != (source.dialect.decimal or "."):
+    decimal = said or _decimal(first, delimiter, source.dialect.thousands)
+    if said is None and decimal == ",":
         notices = [*notices, f"{source.name} has commas in its numbers, which are read as decimal marks."]
     dialect = replace(source.dialect, decimal=decimal)
     fields = _fields(first, delimiter, source.name)
@@ -349,7 +350,7 @@ def _decimal(lines: Sequence[str], delimiter: str, thousands: str | None) -> str
         return "."
     are_thousands = _grouped(",", ".").fullmatch  # perhaps
     has_comma = any("," in text and _is_number(text, ",", thousands) and not are_thousands(text) for text in cells)
-    has_point = thousands != "." and any("." in text and _is_number(text, ".") for text in cells)
+    has_point = any("." in text and _is_number(text, ".") for text in cells)
     return "," if has_comma and not has_point else "."
 
 

@@ -4,6 +4,8 @@ import copy
 import pickle
 import re
 import sys
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
 
 import numpy as np
 import pytest
@@ -278,6 +280,43 @@ def test_a_copy_has_arrays_of_its_own(X):
     twin = copy.copy(lacking)
     twin.means_[0] = 99
     assert lacking.means_[0, 0] != 99
+
+
+@pytest.mark.parametrize("twin_of", [copy.copy, copy.deepcopy, lambda gm: pickle.loads(pickle.dumps(gm))])
+def test_an_array_of_a_copy_that_was_not_fitted_goes_on_to_count(X, twin_of):
+    gm = GaussianMixture(2)
+    gm.means_ = X[:2]
+    twin = twin_of(gm)
+    means = twin.means_
+    twin.weights_, twin.covariances_ = np.full(2, 0.5), np.stack([np.eye(3)] * 2)
+    twin.predict(X)
+    means[0] = 99
+    assert twin.mixture_.means[0, 0] == 99
+
+
+def test_the_same_numbers_in_another_shape_are_a_change(X):
+    gm = fitted(X)
+    gm.means_ = gm.means_.reshape(1, -1)
+    with pytest.raises(ValueError, match=r"means_ of shape \(1, 9\)"):
+        gm.predict(X)
+
+
+def test_threads_that_look_at_an_array_share_it(X):
+    """Each of them may write into it later. Others may compare it meanwhile."""
+    gm, ready = fitted(X), Barrier(4)
+
+    def looked(number):
+        ready.wait()
+        for _ in range(100):
+            means = gm.means_
+            assert gm.mixture_ is gm.mixture_
+        return means
+
+    with ThreadPoolExecutor(4) as pool:
+        first, *others = pool.map(looked, range(4))
+    assert all(means is first for means in others)
+    first[0] = 99
+    assert gm.mixture_.means[0, 0] == 99
 
 
 def test_what_is_set_is_copied(X):

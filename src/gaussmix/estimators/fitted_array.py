@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from threading import Lock
 from typing import Any, Self, overload
 from weakref import ref
 
@@ -127,33 +128,40 @@ def _check_agreement(first: str, name: str, covariances: Covariances, other: Cov
 class Kept:
     """An array that the user may have, and the bytes that it had as the mixture's; None if there is no mixture.
 
-    It is compared for as long as somebody has it, and once more.
+    It is compared for as long as somebody has it or a view of it, and once more.
     """
 
     def __init__(self, values: Floats, before: bytearray | None) -> None:
         self._memory, self.before = values, before
-        self._shown: Floats | None = None
-        _ = self.values  # a new one is compared
+        self._shown: ref[Floats] | None = None  # the array that somebody may have
+        self._may_differ = True
+        self._one_at_a_time = Lock()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Kept, (self._memory, self.before)
 
     @property
     def values(self) -> Floats:
         """The array: the same one for as long as somebody has it or a view of it."""
-        if self._shown is None:
-            self._shown = np.asarray(self._memory.data)
-        return self._shown
+        with self._one_at_a_time:
+            shown = None if self._shown is None else self._shown()
+            if shown is None:
+                shown = np.asarray(self._memory.data)
+                self._shown = ref(shown)
+            self._may_differ = True
+            return shown
 
     @property
     def is_changed(self) -> bool:
         """Whether a byte differs."""
-        if self._shown is None:  # nobody had it since it was last compared
+        if not self._may_differ:  # nobody had it since it was last compared
             return False
-        now: Any = self._memory.data
-        if self.before != now:  # as bytes, so that NaN equals itself
-            return True
-        shown = ref(self._shown)
-        self._shown = None
-        self._shown = shown()
-        return False
+        with self._one_at_a_time:
+            is_held = self._shown is not None and self._shown() is not None
+            now: Any = self._memory.data
+            is_changed = bool(self.before != now)  # as bytes, so that NaN equals itself
+            self._may_differ = is_held or is_changed
+            return is_changed
 
 
 class FittedArray:
@@ -200,7 +208,8 @@ class FittedArray:
         numbers: Floats = copied(check_numbers(self._name, value))
         if getattr(value, "dtype", None) == np.float32:
             numbers = numbers.astype(np.float32)
-        arrays[self._name] = Kept(numbers, None if kept is None else kept.before)
+        is_alike = kept is not None and kept.values.shape == numbers.shape  # else equal bytes say nothing
+        arrays[self._name] = Kept(numbers, kept.before if is_alike else None)
 
     def of(self, fitted: Fitted) -> Kept:
         """The array of a fit."""

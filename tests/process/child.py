@@ -145,7 +145,7 @@ def seconds_to_interrupt(call, owner, name, delay):
 
 MOMENTS = {
     "converting": (gaussmix.door.rows, "copied"),
-    "looking for extremes": (gaussmix.door.rows, "extreme_rows"),
+    "looking for extremes": (gaussmix.door.rows, "extremes"),
     "checking shares": (gaussmix.fit.fit, "check_given"),
     "finding distinct rows": (gaussmix.fit.problem, "distinct_rows"),
     "finding gross rows": (gaussmix.starts.gross, "find_gross"),

@@ -8,7 +8,7 @@ from gaussmix.em.maximise import loss
 from gaussmix.families import FAMILIES
 from gaussmix.numerics import pieces
 from gaussmix.numerics.pieces import copied, in_pieces, taken
-from gaussmix.numerics.rows import extreme_rows
+from gaussmix.numerics.rows import extreme_rows, extremes
 from gaussmix.starts import STARTS
 
 ATTRIBUTES = ["weights_", "means_", "covariances_", "precisions_", "lower_bound_", "n_iter_"]
@@ -75,3 +75,19 @@ def test_extreme_rows_are_the_first_of_equals(weighted, few_numbers, rng):
     found = extreme_rows(rows, weight if weighted else None)
     assert found[0].tolist() == present[rows[present].argmin(axis=0)].tolist()
     assert found[1].tolist() == present[rows[present].argmax(axis=0)].tolist()
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("hole", [None, (3, 0), (slice(None), 0)])
+@pytest.mark.parametrize("n_features", [1, 3, 1023, 1024, 1025, 3000])
+def test_extremes_of_many_rows_have_the_bits_of_those_one_by_one(n_features, hole, dtype, rng):
+    rows = rng.choice(
+        np.array([-1.0, -0.0, 0.0, 0.5, np.inf], dtype=dtype), size=(20_000 // n_features + 5, n_features)
+    )
+    rows[:, 1:2] = np.copysign(0.0, rows[:, 1:2])
+    if hole is not None:
+        rows[hole] = np.nan
+    found = extremes(rows)
+    one_by_one = rows[extreme_rows(rows), np.arange(n_features)] + 0.0
+    assert found.dtype == dtype
+    assert found.tobytes() == one_by_one.tobytes()

@@ -136,13 +136,16 @@ def extreme_rows(rows: Rows, row_weight: Array | None = None) -> NDArray[np.intp
 
 
 def extremes(rows: Rows, row_weight: Array | None = None) -> Rows:
-    """The smallest and the largest number of each feature, (2, n_features), in the rows of `extreme_rows`."""
+    """The smallest and the largest number of each feature, (2, n_features), in the rows of `extreme_rows`.
+
+    A zero has no sign: which of −0 and 0 NumPy finds depends on the processor.
+    """
     if row_weight is None and rows.flags.c_contiguous and rows.size > 16 * SIDE_BY_SIDE:
         low, high = np.concatenate([_ends_of(rows[part]) for part in pieces(rows.shape)], axis=1)
         if not np.isnan(low.min()):
             columns = np.arange(rows.shape[1])
-            return np.array([low[low.argmin(axis=0), columns], high[high.argmax(axis=0), columns]])
-    return rows[extreme_rows(rows, row_weight), np.arange(rows.shape[1])]
+            return np.array([low[low.argmin(axis=0), columns], high[high.argmax(axis=0), columns]]) + 0.0
+    return rows[extreme_rows(rows, row_weight), np.arange(rows.shape[1])] + 0.0
 
 
 def _ends_of(rows: Rows) -> Rows:

@@ -53,9 +53,7 @@ class Dialect:
     delimiter: str | None = None  # between fields, " " for any run of blanks and tabs; None if the user does not say
     decimal: str | None = None  # the mark before the fraction of a number, "." or ","; None if the user does not say
     missing: tuple[str, ...] = ()  # texts that say that a number is missing, beside the usual ones
-    thousands: str | None = (
-        None  # the mark between groups of three digits, none if None; beside points decimals have commas
-    )
+    thousands: str | None = None  # the mark between groups of three digits, if any; "." makes "," the decimal mark
     encoding: str | None = None  # as Python calls it; None if the user does not say
 
 

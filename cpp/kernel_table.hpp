@@ -21,7 +21,6 @@ constexpr double kMostInflation = 0x1p49;  // 1 / (8 epsilon)
 
 // Rows that are whitened together, and share their bounds.
 constexpr Index kGroupRows = 24;
-constexpr Index kPackedTogether = 32;  // features; of more, all packed factors may be too large for the caches
 
 // A leaf: rows are put in order inside it, and the sums of leaves are merged in a binary tree.
 constexpr Index kLeafRows = 455 * kTileRows;
@@ -233,8 +232,8 @@ struct KernelTable {
     const IncompleteKernels* incomplete;
     const StepKernels* in_single;  // float32 rows, Rule::soft, a factor for each component, not Second::none
     // Writes rows first..last-1 of `out`: double, or int64 for Output::labels. All responsibilities come before all log
-    // densities. Factors of more than kPackedTogether features that `unpacked` holds are packed one after the other, in
-    // the place of the first.
+    // densities. `unpacked`, if given, holds triangular factors, which are packed one after the other in the place of
+    // the first.
     void (*evaluate)(const Shape&, const RowsView&, Output, void* operands, const double* unpacked, Index first,
                      Index last, Listener, void* scratch, void* out) noexcept;
     // Whitening factor of one covariance and its log |det|; false where the covariance is not positive definite.

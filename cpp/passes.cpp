@@ -15,6 +15,8 @@ namespace gaussmix {
 
 namespace {
 
+constexpr Index kPackedTogether = 32;  // features; of more, all packed factors may be too large for the caches
+
 Buffer pack(const StepKernels& kernels, const Shape& shape, const ParametersView& parameters, Listener listener) {
     Buffer operands(kernels.sizes(shape).operands);
     kernels.pack(shape, parameters, listener, operands.get());

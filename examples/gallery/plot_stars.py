@@ -5,7 +5,8 @@ Stars: the true spread behind noisy measurements
 Distances of stars come from tiny angles, and each angle has its own known error. Stars of a cluster move together:
 their true velocities differ little, but the measured ones differ much. Fitting the measurements as they are shows the
 errors. Extreme deconvolution (Bovy, Hogg & Roweis 2011) fits the distribution *without* them: pass the errors as
-``X_error``, or a covariance for each star, ``(n, d, d)``. The stars are drawn by the program, so that the truth is known.
+``X_error``, or a covariance for each star, ``(n, d, d)``. The stars are drawn by the program, so that the truth is
+known.
 """
 
 import matplotlib.pyplot as plt

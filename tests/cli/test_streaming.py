@@ -78,7 +78,7 @@ RESULTS = ["component", "probability", "log_density"]
 def names_of(name, output):
     """The columns of numbers in an output."""
     if output == "out.npy":
-        return [f"x{1 + place}" for place in range(6)]
+        return [f"x{place}" for place in range(6)]
     return [*(["x0", "x1", "x2"] if name == "table.npy" else NAMES), *RESULTS]
 
 

@@ -170,7 +170,7 @@ def _from_file(family: str, case: Case) -> None:
     with tempfile.TemporaryDirectory() as folder:
         place = os.path.join(folder, "rows.npy")
         np.save(place, table)
-        how = {} if weight is None else {"weights": f"x{table.shape[1]}"}
+        how = {} if weight is None else {"weights": f"x{table.shape[1] - 1}"}
         rows: Any = open(place, missing=bool(np.isnan(case.rows).any()), **how)
         found = GaussianMixture(N_COMPONENTS, **_parameters(family, case)).fit(rows, **data)
     _assert_same(found, _single(family, case))

@@ -73,7 +73,7 @@ Move = TypeVar("Move", Removal, Split)
 
 
 def silent(what: str) -> None:
-    """Nobody is told what is done."""
+    """Print nothing: the default of `tell`."""
 
 
 @dataclass(eq=False)

@@ -60,7 +60,7 @@ CLIMBS, SLOW = 5, 20  # starts of a search where EM is slow, and the steps of EM
 WORK, WORK_OF_VARIANCES, WORK_OF_SHARED, MORE_STEPS = 55, 20, 9, 3
 WORK_OF_CROSSING = 2  # times as much is left when crossings begin
 CLOSING = 8  # most steps of EM after a search, for each of the same steps
-USUAL_STEPS = 8  # of EM from k-means, where that is not known
+USUAL_STEPS = 8  # EM makes about so many from k-means: used if their number is not known
 
 
 @one_blas_thread()
@@ -88,8 +88,9 @@ def split_and_merge(
 
     The search ends once its EM has visited as many pairs of a row and a component as `work_of` allows; crossings, once
     they begin, may visit `WORK_OF_CROSSING` times as many.
-    `is_unwanted` is asked before each move whether to stop, and `tell` is told of each climb. Gives the model after the
-    last move that helped, after EM; `model` itself if EM from each start freezes a component.
+    Before each move, the search calls `is_unwanted` and stops if it is true. Before each climb, it calls `tell` with a
+    description. It returns the model after the last move that helped and EM, or `model` if EM from each start freezes
+    a component.
     """
     if model.n_components == 1:
         return model

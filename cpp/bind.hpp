@@ -10,6 +10,7 @@
 
 #include "arguments.hpp"
 #include "families/volume.hpp"
+#include "gil.hpp"
 #include "spans.hpp"
 
 namespace gaussmix {
@@ -19,7 +20,7 @@ struct Target {
 };
 
 inline bool is_interrupted() {
-    const nb::gil_scoped_acquire acquire;
+    const AcquiredGil acquired;
     return PyErr_CheckSignals() != 0;
 }
 
@@ -32,7 +33,7 @@ void without_gil(int n_threads, Pass&& pass, std::function<bool()> is_over = is_
     const Execution execution{n_threads, interrupt};
     bool is_complete;
     {
-        const nb::gil_scoped_release release;
+        const ReleasedGil released;
         if constexpr (std::is_void_v<decltype(pass(execution))>) {
             pass(execution);
             is_complete = !interrupt.has_come();

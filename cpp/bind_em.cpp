@@ -292,7 +292,7 @@ ClimbResult bound_climb(const Target& target, const Rows& rows, const RowWeight&
     const Written mixture(task.em, weights, means, covariances);
     bool is_stopped = false;
     const auto is_over = [&] {
-        const nb::gil_scoped_acquire acquire;
+        const AcquiredGil acquired;
         return PyErr_CheckSignals() != 0 || (is_stopped = nb::cast<bool>(is_unwanted()));
     };
     Climbed climbed{-1, log_likelihood, 0, 0, cursor, false, false, 0};

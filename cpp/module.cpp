@@ -1,5 +1,6 @@
 #include <nanobind/nanobind.h>
 
+#include "gil.hpp"
 #include "kernel_table.hpp"
 
 namespace gaussmix {
@@ -15,4 +16,5 @@ NB_MODULE(_core, module) {
     // What Python still holds when it exits (a cached Target, a traceback) is not a leak of ours to report.
     nanobind::set_leak_warnings(false);
     gaussmix::bind_targets(module);
+    nanobind::module_::import_("atexit").attr("register")(nanobind::cpp_function(gaussmix::end_gil_requests));
 }

@@ -1,6 +1,7 @@
 """Threads, forks, processors and memory: the same bits whatever happens around a fit."""
 
 import os
+import subprocess
 import sys
 
 import joblib
@@ -70,3 +71,30 @@ def test_no_memory_is_a_memory_error(child, what, megabytes):
 def test_joblib_hashes_what_a_fit_leaves():
     """`digest` in child.py rests on this."""
     assert joblib.hash(["00", "01"]) != joblib.hash(["00", "02"])
+
+
+DAEMON = """
+import sys, threading, time, numpy as np
+from gaussmix import GaussianMixture
+
+rows = np.random.default_rng(0).normal(size=(100_000, 5))
+model = GaussianMixture(4, tol=0, max_iter=3, n_jobs=int(sys.argv[2]), random_state=0, init_params="kmeans")
+model.fit(rows)
+
+def compute():
+    while True:
+        getattr(model, sys.argv[1])(rows)
+
+threading.Thread(target=compute, daemon=True).start()
+time.sleep(0.3)
+"""
+
+
+@pytest.mark.needs_core
+@pytest.mark.heavy(but=2)
+@pytest.mark.parametrize("n_jobs", [1, 2])
+@pytest.mark.parametrize("method", ["fit", "score_samples"])
+def test_a_process_ends_while_a_daemon_thread_computes(method, n_jobs):
+    command = [sys.executable, "-W", "ignore", "-c", DAEMON, method, str(n_jobs)]
+    ended = subprocess.run(command, check=False, capture_output=True, text=True)
+    assert (ended.returncode, ended.stderr) == (0, "")

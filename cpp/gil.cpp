@@ -1,0 +1,37 @@
+#include "gil.hpp"
+
+#include <atomic>
+#include <chrono>
+#include <thread>
+
+namespace gaussmix {
+
+namespace {
+
+std::atomic<int> n_requests = 0;
+std::atomic<bool> has_ended = false;
+std::thread::id ending_thread;  // written before `has_ended`
+
+}  // namespace
+
+GilRequest::GilRequest() {
+    ++n_requests;  // before `has_ended` is read, so that either this thread sees it or `end_gil_requests` waits
+    if (!has_ended || std::this_thread::get_id() == ending_thread) return;
+    --n_requests;
+    for (;;) std::this_thread::sleep_for(std::chrono::hours(1));
+}
+
+GilRequest::~GilRequest() { --n_requests; }
+
+void end_gil_requests() {
+    if (has_ended) return;
+    ending_thread = std::this_thread::get_id();
+    has_ended = true;
+    const ReleasedGil released;  // the requests need it
+    // A process that was forked during another thread's request waits for a thread that it does not have.
+    for (int attempt = 0; attempt < 1000 && n_requests > 0; ++attempt) {
+        std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    }
+}
+
+}  // namespace gaussmix

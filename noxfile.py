@@ -49,6 +49,23 @@ def laws(session: nox.Session) -> None:
     session.run("pytest", "tests/laws", *session.posargs)
 
 
+# NumPy's names of what this processor has beyond AVX2; without them its functions have the bits of an older processor.
+BEYOND_AVX2 = """
+from numpy._core import _multiarray_umath as numpy
+print(*(name for name in numpy.__cpu_dispatch__ if name != "X86_V3" and numpy.__cpu_features__[name]))
+"""
+
+
+@nox.session
+def avx2(session: nox.Session) -> None:
+    """Documentation, laws and oracles as on a processor without AVX-512: NumPy, OpenBLAS and the core do not use it."""
+    session.install(".[test]")
+    disabled = str(session.run("python", "-c", BEYOND_AVX2, silent=True)).strip()
+    settings = {"NPY_DISABLE_CPU_FEATURES": disabled, "OPENBLAS_CORETYPE": "Haswell", "GAUSSMIX_ISA": "avx2"}
+    tests = session.posargs or ["--all", "tests/docs", "tests/laws", "tests/oracle"]
+    session.run("pytest", *tests, env=settings)
+
+
 @nox.session
 def kernels(session: nox.Session) -> None:
     """The C++ core by itself: no compiler warnings, its own tests, its stub up to date; `-- tests/kernels` for more.

@@ -14,7 +14,7 @@ import pytest
 from gaussmix.engines import ENGINES
 from gaussmix.numerics.core import native_target
 
-MANY = 16  # tests of one function: of larger products a plain run draws a few
+MANY = 6  # tests of one function: of larger products a plain run draws a few
 
 
 def pytest_addoption(parser):
@@ -29,7 +29,10 @@ def pytest_configure(config):
         os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as behind "&" in a script; tests interrupt themselves
         signal.signal(signal.SIGINT, signal.default_int_handler)
-    config.addinivalue_line("markers", "heavy: a test that takes long; only `--heavy` and `--all` run it")
+    config.addinivalue_line(
+        "markers",
+        "heavy(but=0): a test that takes long; `--heavy` and `--all` run it, a plain run only `but` of its cases",
+    )
     config.addinivalue_line("markers", "pairwise: of all combinations of parameters a plain run tests a few")
     config.addinivalue_line("markers", "one_block: a test of what is done where all rows are one block")
     config.addinivalue_line("markers", "needs_core: a test of the C++ core, or of what only it decides")
@@ -49,11 +52,25 @@ def pytest_collection_modifyitems(config, items):
 
 def keep_a_part(config, items):
     """Leave to `--heavy` what a plain run does not run, or nothing else."""
-    heavy = {id(item) for item in items if item.get_closest_marker("heavy")}
+    heavy = marked_heavy(items)
     heavy |= not_drawn([item for item in items if id(item) not in heavy])
     parts = [item for item in items if id(item) not in heavy], [item for item in items if id(item) in heavy]
     items[:], dropped = reversed(parts) if config.getoption("heavy") else parts
     config.hook.pytest_deselected(items=dropped)
+
+
+def marked_heavy(items):
+    """Return the identities of the tests that are marked `heavy`, except the cases that a plain run takes."""
+    cases = defaultdict(list)
+    for item in items:
+        if item.get_closest_marker("heavy"):
+            cases[item.nodeid.partition("[")[0]].append(item)
+    heavy = set()
+    for marked in cases.values():
+        but = marked[0].get_closest_marker("heavy").kwargs.get("but", 0) if len(marked) > 1 else 0
+        kept = {place * len(marked) // but for place in range(but)}
+        heavy |= {id(item) for place, item in enumerate(marked) if place not in kept}
+    return heavy
 
 
 def not_drawn(items):

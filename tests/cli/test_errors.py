@@ -89,6 +89,7 @@ def test_a_closed_stream_is_a_sentence(arguments, closed, shell, model):
     assert (process.returncode, said) == (1, f"gaussmix: standard {closed} is closed.\n")
 
 
+@pytest.mark.heavy
 def test_what_prints_nothing_needs_no_stream(shell, faithful, tmp_path):
     prelude = "import sys; sys.stdin = sys.stdout = sys.stderr = None"
     process = shell("fit", faithful, "-k", 1, "--quiet", "-o", tmp_path / "m.gmm", prelude=prelude)
@@ -244,6 +245,7 @@ def test_a_process_fits_and_predicts(shell, faithful, tmp_path):
     assert said.count("\n") == 273
 
 
+@pytest.mark.heavy
 def test_an_error_is_a_sentence_in_a_process_too(shell):
     process = shell("fit", "none.csv")
     said, complaints = process.communicate(timeout=60)
@@ -252,6 +254,7 @@ def test_an_error_is_a_sentence_in_a_process_too(shell):
     assert "Traceback" not in complaints
 
 
+@pytest.mark.heavy(but=1)
 @pytest.mark.parametrize(
     ("package", "verb"), [("click", "--help"), ("rich", "fit"), ("pyarrow", "fit"), ("pyarrow", "sample")]
 )
@@ -286,6 +289,7 @@ def test_a_full_disk_of_copies_is_told_in_options(cli, faithful, tmp_path, monke
     assert said.endswith("name a folder on a larger disk by --cache.\n")
 
 
+@pytest.mark.heavy
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="this system has no full device")
 def test_a_full_disk_is_a_sentence(shell, model, faithful):
     with open("/dev/full", "w") as full:
@@ -298,6 +302,7 @@ def test_a_full_disk_is_a_sentence(shell, model, faithful):
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals and terminals of POSIX")
 class TestTerminal:
+    @pytest.mark.heavy
     def test_progress_is_shown_and_an_interrupt_is_quiet(self, shell, csv_file, rng):
         import pty
 

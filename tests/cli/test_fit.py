@@ -308,6 +308,7 @@ def test_a_matrix_that_is_too_wide_is_cut_in_parts(cli, faithful):
     assert max(map(len, lines[1:])) <= 72
 
 
+@pytest.mark.heavy
 def test_the_simpler_one_that_held_out_rows_choose_is_shown(cli, faithful):
     result = cli("fit", faithful, "-k", "1:8", "-s", "EII,VII,EEI,tied,full", "--criterion", "cv")
     assert result.exit_code == 0

@@ -237,6 +237,7 @@ def test_a_pipe_between_processes(model):
     assert parquet.read_table(pa.BufferReader(predicted.stdout)).num_rows == 9
 
 
+@pytest.mark.heavy
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
 def test_a_named_pipe_is_read_once(shell, faithful, tmp_path):
     os.mkfifo(tmp_path / "pipe")
@@ -254,6 +255,7 @@ def test_a_named_pipe_is_read_once(shell, faithful, tmp_path):
     assert json.loads(said)["feature_names"] == ["eruptions", "waiting"]  # without the number of each row
 
 
+@pytest.mark.heavy
 @pytest.mark.skipif(sys.platform == "win32", reason="terminals of POSIX")
 def test_a_terminal_is_spared_what_it_cannot_show(model, shell):
     import pty

@@ -53,6 +53,7 @@ def test_threads_lose_no_rows(shown):
     assert shown.tasks[0].completed == 80
 
 
+@pytest.mark.heavy(but=1)
 @pytest.mark.parametrize("verb", ["fit", "report"])
 def test_the_bar_of_fits_counts_structures_too(verb, cli, faithful, tmp_path, monkeypatch):
     totals, fits = [], Bars.fits

@@ -44,6 +44,7 @@ def tree(page):
     return parser.parse(page.read_text(encoding="utf-8"))
 
 
+@pytest.mark.heavy
 def test_it_says_what_was_found(page):
     text = page.read_text(encoding="utf-8")
     assert "The rows are described as 2 groups, each a normal distribution with full covariances." in text
@@ -253,6 +254,7 @@ def test_it_fits_as_fit_does_and_so_does_its_python(way, cli, tmp_path):
     assert f"Mean log-likelihood {mean:.4f} nats a row" in page.read_text(encoding="utf-8")
 
 
+@pytest.mark.heavy
 def test_it_says_what_is_of_no_group_and_which_rows_have_empty_cells(cli, tmp_path):
     table, page = tmp_path / "t.csv", tmp_path / "page.html"
     frame = table_with_weights_and_gaps()
@@ -277,6 +279,7 @@ def test_weights_count_in_the_shares_that_it_names(cli, tmp_path):
     assert f"{100 * 0.5 / 200.5:.3g} % of the weight of rows lies outside the region" in said
 
 
+@pytest.mark.heavy
 def test_the_python_of_a_model_takes_empty_cells(cli, tmp_path):
     table, page, path = tmp_path / "t.csv", tmp_path / "page.html", tmp_path / "m.gmm"
     table_with_weights_and_gaps().to_csv(table, index=False)
@@ -296,6 +299,7 @@ def test_the_python_of_a_page_loads_its_model(kind, cli, model, faithful, tmp_pa
     assert run_code(tmp_path / "page.html", tmp_path)["gm"] == Mixture.load(model)
 
 
+@pytest.mark.heavy
 def test_several_files_and_standard_input_have_python_too(cli, tmp_path):
     for at in range(2):
         FRAME[30 * at : 30 * (at + 1)].to_csv(tmp_path / f"t{at}.csv", index=False)
@@ -314,6 +318,7 @@ def test_options_of_a_fit_beside_a_model_are_refused(cli, model, faithful, tmp_p
         assert option in result.stderr
 
 
+@pytest.mark.heavy
 def test_one_group_is_found_only_where_more_were_tried(cli, tmp_path, csv_file):
     data = csv_file(FRAME.to_csv(index=False))
     one = cli("report", data, "-k", 1, "-o", tmp_path / "page.html").stdout

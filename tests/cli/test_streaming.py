@@ -63,6 +63,7 @@ def test_the_results_have_the_bits_of_all_rows_at_once(name, output, cli, folder
     np.testing.assert_array_equal(found[:, 5], mixture.log_density(rows))
 
 
+@pytest.mark.heavy
 def test_less_memory_gives_the_same_in_smaller_parts(cli, folder, tmp_path):
     few, many = tmp_path / "few.parquet", tmp_path / "many.parquet"
     assert cli("predict", folder / "model.gmm", folder / "parts", "-o", few).exit_code == 0
@@ -89,6 +90,7 @@ def test_other_columns_pass_in_the_order_of_the_rows(cli, folder, tmp_path):
     assert found["id"].to_pylist() == [str(row) for row in range(N_ROWS)]
 
 
+@pytest.mark.heavy
 def test_targets_and_p_values_have_the_bits_of_all_rows_at_once(cli, folder, rows, mixture, tmp_path):
     model, table = folder / "model.gmm", folder / "parts"
     assert cli("predict", model, table, "--targets", "b", "-o", tmp_path / "a.parquet").exit_code == 0
@@ -133,6 +135,7 @@ def test_an_error_in_a_late_row_leaves_nothing(output, cli, folder, rows, tmp_pa
     assert (result.exit_code, result.stdout_bytes) == (1, b"")
 
 
+@pytest.mark.heavy
 @pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
 def test_an_interrupt_leaves_nothing(shell, folder, tmp_path):
     heeding = "import signal\nsignal.signal(signal.SIGINT, signal.default_int_handler)"

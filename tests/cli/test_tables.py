@@ -278,6 +278,7 @@ def test_columns_that_are_asked_for_must_be_there_and_hold_numbers(csv_file, num
     assert numbers(table, ["x"]).rows.tolist() == [[1.0], [2.0]]
 
 
+@pytest.mark.heavy
 def test_types_are_those_of_the_whole_column(csv_file, numbers):
     """Arrow guesses from the first block, about a megabyte; a later fraction or word must still count."""
     many = "1\n" * 700_000

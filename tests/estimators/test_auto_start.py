@@ -82,6 +82,7 @@ def test_few_steps_are_not_searched_for(max_iter, start, rows):
     assert fitted(rows, max_iter=max_iter, tol=0) == fitted(rows, start, max_iter=max_iter, tol=0)
 
 
+@pytest.mark.heavy(but=1)
 @pytest.mark.parametrize("criterion", ["bic", "aic"])
 def test_a_choice_searches_for_the_candidates_that_can_win(criterion, rng):
     """Ward's hierarchy misses the best number of groups that overlap; other structures stay as they are."""

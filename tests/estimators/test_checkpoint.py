@@ -90,6 +90,7 @@ CASES = {
 }
 
 
+@pytest.mark.heavy(but=4)
 @pytest.mark.parametrize("case", CASES)
 def test_a_fit_that_goes_on_has_the_bits_of_one_that_was_never_stopped(case, rows, path, stop_at):
     parameters = {"tol": 1e-6, "max_iter": 12, "random_state": 3, **CASES[case]}
@@ -146,6 +147,7 @@ def test_a_search_goes_on_at_the_candidate_where_it_stood(criterion, rows, path,
     assert n_resumed >= 3, "runs that had ended were not made again"
 
 
+@pytest.mark.heavy(but=1)
 @pytest.mark.parametrize("criterion", ["bic", "cv", "stability"])
 def test_a_search_without_a_seed_goes_on_with_the_seed_that_it_drew(criterion, rows, path, stop_at):
     parameters = {"covariance_type": ["full", "diag"], "criterion": criterion, "n_folds": 2, "tol": 1e-4, **STARTS}
@@ -418,6 +420,7 @@ FORGED = [
 ]
 
 
+@pytest.mark.heavy(but=1)
 @pytest.mark.parametrize("key", ["version", "identity", "fits", "number", "generator", "state", "best", "ends", "key"])
 def test_forged_headers_are_refused_or_read(key, kept, rows, path):
     """A seal that is right does not say that the values are."""

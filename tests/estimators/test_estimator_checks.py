@@ -10,6 +10,7 @@ from gaussmix import GaussianMixture
 SKIPPED = {"check_array_api_input": "runs with SCIPY_ARRAY_API=1 and arrays of other libraries"}
 
 
+@pytest.mark.heavy(but=4)
 @pytest.mark.pairwise
 @pytest.mark.usefixtures("each_engine")
 @pytest.mark.parametrize("n_components", [1, 2, 5])

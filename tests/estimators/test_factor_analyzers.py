@@ -111,6 +111,7 @@ def test_a_column_twice_is_a_collapse_and_never_a_likelihood(rows):
     assert best.covariance_type_ == "diag"
 
 
+@pytest.mark.heavy
 def test_numbers_of_factors_are_chosen_and_stand_in_the_table(rows):
     search = GaussianMixtureIC(
         range(1, 4), covariance_type=[*map(FactorAnalyzer, [1, 2, 3, 7]), "diag"], random_state=0, max_iter=300

@@ -71,6 +71,7 @@ def by_differences(heights, params, errors, weight):
     return matrix, scores
 
 
+@pytest.mark.heavy(but=1)
 @pytest.mark.parametrize("meaning", ["frequency", "precision"])
 @pytest.mark.parametrize("family", ["full", "tied", "diag", "spherical"])
 def test_all_kinds_are_those_of_differences_of_the_log_likelihood(family, meaning):
@@ -92,6 +93,7 @@ def test_all_kinds_are_those_of_differences_of_the_log_likelihood(family, meanin
         np.testing.assert_allclose(weights.sum(axis=0), 0, atol=1e-12)  # they sum to 1
 
 
+@pytest.mark.heavy(but=1)
 @pytest.mark.parametrize("is_table", [False, True])
 def test_labels_count_as_in_the_fit(is_table):
     """Against differences of log Σ t π N: a table t of prior responsibilities, and labels, which are 0 or 1 in it."""

@@ -53,6 +53,7 @@ def test_every_check_passes(each_engine):
     assert "check_sample_weight_equivalence_on_dense_data" in outcomes
 
 
+@pytest.mark.heavy(but=1)
 def test_it_becomes_the_best_mixture(X, each_engine):
     chosen = GaussianMixtureIC(range(1, 6), covariance_type=FOUR, random_state=0).fit(X)
     assert (chosen.n_components_, chosen.covariance_type_) == (3, "spherical")
@@ -354,6 +355,7 @@ def test_weights_count_rows(X, rng):
 SHARES = "sample_weight sums to .*, less than two rows, and criteria such as BIC count rows"
 
 
+@pytest.mark.heavy(but=1)
 @pytest.mark.parametrize("total", [1e-3, 1, 1 + 1e-9, 1.9])
 @pytest.mark.parametrize("criterion", ["bic", "icl", "aic", "aicc", "cv"])
 def test_weights_that_are_shares_are_scaled_to_count_rows(criterion, total, rng):

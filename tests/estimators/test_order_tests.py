@@ -123,6 +123,7 @@ def test_the_level_of_the_em_test():
     assert abs((chi2.sf(found, 2) < 0.05).mean() - 0.05) < 4 * np.sqrt(0.05 * 0.95 / 200)
 
 
+@pytest.mark.heavy
 def test_the_em_test():
     X = rows(0.0, 3.0)
     found = em_test(X)

@@ -80,6 +80,7 @@ def test_threads_share_the_rows_of_the_starts(rng, monkeypatch):
     assert len(threads) == 1
 
 
+@pytest.mark.heavy
 def test_candidates_wait_at_the_same_time_where_a_cluster_has_the_rows(rng, monkeypatch):
     """Also where this process has one processor."""
     together, waited = threading.Barrier(4), threading.local()

@@ -383,6 +383,7 @@ def test_many_fits_have_the_bits_of_one():
         fit_many(groups, 2, restrictions=Restrictions(min_weight=0.9))
 
 
+@pytest.mark.heavy
 @pytest.mark.filterwarnings("ignore")
 def test_a_search_has_the_prior_of_each_candidate():
     """Every row is the single fit; with few rows no candidate fails, of which many do without a prior."""
@@ -440,6 +441,7 @@ def test_a_prior_for_several_structures_takes_the_scale_that_each_has():
         assert dense.mixture_ == diagonal.mixture_ == number.mixture_
 
 
+@pytest.mark.heavy(but=2)
 @structures
 def test_a_trimmed_fit_may_have_a_prior(covariance_type):
     rows = np.concatenate((ROWS, np.full((8, 3), 50.0)))

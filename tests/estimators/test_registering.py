@@ -48,6 +48,7 @@ assert GaussianMixtureIC(2, covariance_type=["full", "foreign"]).fit(X).results_
 """
 
 
+@pytest.mark.heavy
 def test_what_somebody_registers_is_found_by_its_name_only():
     done = subprocess.run([sys.executable, "-c", FOREIGN], capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr

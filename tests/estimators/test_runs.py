@@ -155,6 +155,7 @@ def test_a_lost_component_is_frozen_and_named(X):
     assert set(mixture.sample(500)[1]) <= {0, 1}
 
 
+@pytest.mark.heavy(but=1)
 def test_any_number_of_threads_gives_the_same_bits(covariance_type):
     X = np.random.default_rng(0).normal(size=(140_000, 2)).cumsum(axis=1)  # three blocks
     weight = np.arange(140_000) % 3 + 0.5

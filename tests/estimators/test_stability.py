@@ -71,6 +71,7 @@ def test_the_other_criteria_are_those_of_a_search_by_bic(X):
     assert np.isfinite(found["stability"][1:]).all()
 
 
+@pytest.mark.heavy
 def test_the_same_bits_for_any_threads_and_any_cut_of_the_rows(X, tmp_path):
     how = {**CHOICE, "covariance_type": ["diag", "spherical"], "n_folds": 2}
     rows = np.tile(X, (270, 1)) + np.random.default_rng(0).normal(size=(270 * len(X), 2))  # two leaves

@@ -158,6 +158,7 @@ def test_rows_of_weight_0_leave_no_trace(rng):
     np.testing.assert_array_equal(found.means_, expected.means_)
 
 
+@pytest.mark.heavy
 def test_one_pass_is_near_the_maximum(rng):
     n_components, n_rows = 4, 300_000
     centres = rng.normal(0, 2, size=(n_components, 2))
@@ -330,6 +331,7 @@ DAMAGE = {
 }
 
 
+@pytest.mark.heavy(but=8)
 @pytest.mark.parametrize("what", DAMAGE)
 def test_a_stream_that_contradicts_its_mixture_is_not_loaded(what, rng):
     stream = streamed().partial_fit(rows_of(rng))

@@ -79,6 +79,7 @@ def test_covariances_outside_the_structure_are_a_warning(name, parameter, rows):
     GaussianMixture(2, covariance_type=name, max_iter=0, means_init=gm.means_, **{parameter: digits}).fit(rows)
 
 
+@pytest.mark.heavy(but=1)
 @pytest.mark.filterwarnings("ignore:component:RuntimeWarning")
 @pytest.mark.filterwarnings(f"ignore::{ConvergenceWarning.__module__}.ConvergenceWarning")
 @pytest.mark.parametrize("name", ["EVI", "EVE", "VVE", "EVV"])

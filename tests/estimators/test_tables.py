@@ -104,6 +104,7 @@ def test_targets_may_be_a_frame_of_their_own(library):
     )
 
 
+@pytest.mark.heavy(but=2)
 def test_methods_of_a_mixture_take_each_frame(library):
     X = rows_of()
     mixture, few = GaussianMixture(2, random_state=0).fit(library(columns_of(X))).mixture_, X[40:50]

@@ -20,6 +20,7 @@ def in_order(means):
     return means[np.lexsort((means[:, 1], means[:, 0].round()))]
 
 
+@pytest.mark.heavy(but=2)
 @pytest.mark.parametrize("name", ["full", "tied", "diag", "spherical", "VVE", "EEV", "factor_analyzer"])
 def test_outliers_have_no_say(name, rows, each_engine):
     gm = GaussianMixture(3, covariance_type=name, trim=0.12, random_state=0)
@@ -50,6 +51,7 @@ def test_labels_go_with_fit_predict(more, rows):
     np.testing.assert_array_equal(plain.fit_predict(rows[:600], labels=known[:600]), plain.predict(rows[:600]))
 
 
+@pytest.mark.heavy
 def test_no_start_is_spoiled(rng):
     """Outliers in one far heap, a sixth of the rows, whatever the seed."""
     groups = np.concatenate([mean + rng.normal(size=(100, 2)) for mean in MEANS])

@@ -215,6 +215,7 @@ def test_a_callback_that_is_none_is_refused():
         GaussianMixture(2).set_callbacks(print)
 
 
+@pytest.mark.heavy(but=1)
 def test_auto_ends_at_the_maximum_where_the_last_gain_ends_far_from_it(each_engine):
     how = PLAIN | {"max_iter": 5000}
     most_likely = GaussianMixture(**how, tol=1e-12).fit(SLOW)

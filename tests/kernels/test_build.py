@@ -45,6 +45,7 @@ def test_kernels_share_no_symbols(tmp_path, isa):
     assert answer.returncode == 0, answer.stdout
 
 
+@pytest.mark.heavy
 def test_a_shared_symbol_is_found(tmp_path):
     source = tmp_path / "leak.cpp"
     source.write_text("#include <vector>\nvoid grow(std::vector<double>& v) { v.resize(v.size() + 8); }\n")

@@ -269,6 +269,7 @@ def test_what_steps_raise_under_a_ridge(name, engine):
     assert np.diff(heights).min() > -1e-12
 
 
+@pytest.mark.heavy
 def test_the_end_with_a_ridge_is_that_of_em():
     given, family, _ = SLOW["a mixture"]
     ridge, stopping, start = Objective(np.array([0.01])), Stopping(1e-10, 5000), given.start(family)

@@ -96,6 +96,7 @@ def test_no_covariances_within_the_bound_are_better(name, rng):
         assert expected_log_likelihood(dense, mass, full) <= best + 1e-12 * abs(best)
 
 
+@pytest.mark.heavy(but=4)
 @names
 def test_fits_climb_move_with_the_data_and_keep_the_bound(name, engine, rng):
     most = 1.7

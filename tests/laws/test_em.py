@@ -44,6 +44,7 @@ def test_a_frozen_component_has_no_part_in_what_the_others_share(name, problem, 
     assert (np.diff(course) >= -1e-12 * np.abs(course[:-1])).all()  # gains of `Family.precision` ** 2 may be missed
 
 
+@pytest.mark.heavy(but=89)
 @pytest.mark.pairwise
 @problems
 @families
@@ -51,6 +52,7 @@ def test_relabelling_permutes_the_answer(family, problem, engine):
     check_relabelling(family, engine, problem)
 
 
+@pytest.mark.heavy(but=7)
 @families
 def test_a_weight_is_a_number_of_rows(family, engine, rng):
     """The same fit to rounding, and the same number of steps: weights 2, 1, 0 and the rows twice, once, not at all."""

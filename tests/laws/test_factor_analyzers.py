@@ -28,6 +28,7 @@ KINDS = list(product(NOISES, (False, True), (False, True)))
 kinds = pytest.mark.parametrize("kind", KINDS, ids=str)
 
 
+@pytest.mark.heavy(but=3)
 @kinds
 def test_every_kind_keeps_the_laws_of_families(kind, rng):
     check_family(FactorAnalyzer(1, *kind), rng)
@@ -40,6 +41,7 @@ def test_parameters_are_counted_without_the_rotations_of_factors(kind, n_factors
         check_n_parameters(FactorAnalyzer(n_factors, *kind), n_components, n_features, rng)
 
 
+@pytest.mark.heavy(but=13)
 @pytest.mark.pairwise
 @pytest.mark.parametrize("problem", [name for name, problem in PROBLEMS.items() if problem.rows.shape[1] > 1])
 @pytest.mark.parametrize("n_factors", [1, 2])

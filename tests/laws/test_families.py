@@ -21,6 +21,7 @@ from gaussmix.testing.check_family import (
 MCLUST = ["EII", "VII", "EEI", "VEI", "EVI", "VVI", "EEE", "VEE", "EVE", "VVE", "EEV", "VEV", "EVV", "VVV"]
 
 
+@pytest.mark.heavy(but=5)
 @pytest.mark.parametrize("family", FAMILIES.values(), ids=FAMILIES)
 def test_a_family_keeps_its_laws(family, rng):
     check_family(family, rng)

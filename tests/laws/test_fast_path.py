@@ -116,6 +116,7 @@ def test_a_first_step_that_has_no_covariances_is_left_to_python(native, rng):
     assert FastPath(ArraySource(rows), native, Full(), 1, objective, Stopping()).begin(centres[:1]) is not None
 
 
+@pytest.mark.heavy(but=71)
 @pytest.mark.pairwise
 @pytest.mark.one_block
 @pytest.mark.parametrize("ridge", [0.0, 1e-3])

@@ -206,6 +206,7 @@ FAMILIES = [  # with algebra, pooled, with alternatives, with factors
 ]
 
 
+@pytest.mark.heavy(but=3)
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning", "ignore::RuntimeWarning")
 @pytest.mark.parametrize("path", PATHS)
 @pytest.mark.parametrize("case", CASES)

@@ -154,17 +154,20 @@ def with_holes(rows):
     return np.where(np.random.default_rng(1).random(rows.shape) < 0.2, math.nan, rows)
 
 
+@pytest.mark.heavy(but=3)
 @pytest.mark.parametrize("family", SMOOTH)
 def test_so_it_is_where_cells_are_missing(family):
     assert_right(*begun(with_holes(rows_of()), weight=np.linspace(0.1, 3, N_ROWS), covariance_type=family, n_steps=3))
 
 
+@pytest.mark.heavy(but=1)
 @pytest.mark.parametrize("case", [{"noise": True}, {"prior": "default", "covariance_type": "diag"}, {}], ids=str)
 def test_so_it_is_where_cells_are_missing_and_more_is_known(case):
     labels = np.maximum(np.arange(N_ROWS) % 9 - 7, -1)
     assert_right(*begun(with_holes(rows_of()), labels=labels, n_steps=3, reg_covar=0.1, **case))
 
 
+@pytest.mark.heavy(but=3)
 @pytest.mark.parametrize("family", ["full", "tied", "diag", "spherical", "VVE"])
 @pytest.mark.parametrize("is_matrix", [False, True], ids=["variances", "matrices"])
 @pytest.mark.pairwise
@@ -186,12 +189,14 @@ WITH_FACTORS = [
 ]
 
 
+@pytest.mark.heavy(but=1)
 @pytest.mark.parametrize(("options", "case"), WITH_FACTORS)
 def test_so_it_is_with_factors(options, case):
     problem, run = begun(rows_of(n_features=5), n_steps=5, covariance_type=FactorAnalyzer(2, **options), **case)
     assert assert_right(problem, run).coordinates.size == problem.n_parameters
 
 
+@pytest.mark.heavy
 def test_so_it_is_with_factors_of_rows_with_missing_cells():
     assert_right(*begun(with_holes(rows_of(n_features=4)), n_steps=5, covariance_type=FactorAnalyzer(1)))
 
@@ -304,6 +309,7 @@ def test_the_information_is_the_curvature_of_the_trimmed_log_likelihood():
     assert np.abs(found.gradient).max() > 1e-3
 
 
+@pytest.mark.heavy
 def test_the_remaining_gain_of_a_trimmed_fit_is_what_further_steps_gain():
     """Further steps may keep other rows."""
     ratios = []

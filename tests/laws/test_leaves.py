@@ -93,6 +93,7 @@ def forms(rows, dtype="f8", is_far=True):
     return rows
 
 
+@pytest.mark.heavy(but=2)
 @pytest.mark.needs_core
 @pytest.mark.pairwise
 @pytest.mark.parametrize("is_far", [False, True])
@@ -108,6 +109,7 @@ def test_a_fit_has_the_same_bits_however_its_rows_are_cut(name, is_weighted, dty
         assert_same_course(one, Scattered(whole, ends, rng), engine, FAMILIES[name], rows, tolerance=1e-5)
 
 
+@pytest.mark.heavy(but=1)
 @pytest.mark.parametrize("name", ["full", "tied", "spherical"])
 def test_the_reference_adds_up_in_the_same_tree(name, table, rng):
     rows, weights = forms(table[0]), table[1]
@@ -137,6 +139,7 @@ def test_only_soft_steps_set_far_rows_apart(rule, table, rng):
         np.testing.assert_array_equal(getattr(found, name), getattr(expected, name))
 
 
+@pytest.mark.heavy(but=8)
 @pytest.mark.needs_core
 @pytest.mark.parametrize("name", list(FAMILIES))
 def test_every_structure_has_the_same_bits_from_two_blocks(name, table, rng):

@@ -31,6 +31,7 @@ def engines():
     return [make(2) for name, make in ENGINES.items() if name != "native" or native_target() is not None]
 
 
+@pytest.mark.heavy
 @few
 @given(
     rows=tables,
@@ -60,6 +61,7 @@ def test_any_finite_rows_are_fitted_or_refused(rows, n_components, name, start, 
         assert (engine.labels(Block(0, rows), mixture.parameters) < n_components).all()
 
 
+@pytest.mark.heavy
 @few
 @given(rows=tables, seed=st.integers(0, 9))
 def test_a_sample_is_the_distribution(rows, seed):

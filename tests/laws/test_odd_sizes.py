@@ -51,6 +51,7 @@ class Steps:
         assert_same_moments(actual, expected, self(block, Need(Second.DIAGONAL)).second, TOLERANCE, what)
 
 
+@pytest.mark.heavy(but=1)
 @pytest.mark.parametrize("name", names)
 @settings(max_examples=200, **quick)
 @given(kind=kinds, size=sizes, seed=seeds, cut=st.integers(1, 300))
@@ -60,6 +61,7 @@ def test_parts_merge_to_the_whole(name, kind, size, seed, cut):
     step.assert_same(reduce(add, parts), step(step.block), step.block, f"parts of {cut} rows")
 
 
+@pytest.mark.heavy(but=1)
 @pytest.mark.parametrize("name", names)
 @settings(max_examples=200, **quick)
 @given(kind=kinds, size=sizes, seed=seeds)

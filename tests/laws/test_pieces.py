@@ -26,6 +26,7 @@ def few_numbers(request, monkeypatch):
     return lambda: monkeypatch.setattr(pieces, "PIECE", request.param)
 
 
+@pytest.mark.heavy(but=38)
 @pytest.mark.pairwise
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("start", STARTS)

@@ -117,6 +117,7 @@ def test_the_density_of_the_prior_is_its_formula(family):
     assert prior.log_density(start) == pytest.approx(expected, rel=1e-10)
 
 
+@pytest.mark.heavy(but=8)
 @families
 @pytest.mark.parametrize("case", ["default", "strong", "weights"])
 def test_a_row_of_weight_two_is_two_rows(family, case):

@@ -76,6 +76,7 @@ def test_an_accelerated_run_goes_on_between_any_two_passes(name, engine, monkeyp
     assert sum(has_path(state.trace) for state in states) > 10
 
 
+@pytest.mark.heavy
 @pytest.mark.needs_core
 def test_an_accelerated_run_goes_on_with_what_the_engine_remembers(rng, monkeypatch):
     monkeypatch.setattr(Acceleration, "_is_slow", lambda _, state: state.trace.n_steps >= FIRST)
@@ -96,6 +97,7 @@ def test_an_accelerated_run_goes_on_with_what_the_engine_remembers(rng, monkeypa
         assert_same_end(end, states[-1])
 
 
+@pytest.mark.heavy(but=1)
 @pytest.mark.needs_core
 @pytest.mark.parametrize(
     ("name", "dtype"), [("full", "f8"), ("full", "f4"), ("diag", "f4"), ("spherical", "f8"), ("tied", "f8")]

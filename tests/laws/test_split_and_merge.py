@@ -81,6 +81,7 @@ def climbs(monkeypatch):
     return found
 
 
+@pytest.mark.heavy(but=5)
 @pytest.mark.needs_core
 @pytest.mark.parametrize("is_weighted", [False, True])
 @pytest.mark.parametrize("family", [name for name, family in FAMILIES.items() if family.algebra])
@@ -169,6 +170,7 @@ def test_rows_with_something_unusual_are_searched_alike(family, climbs):
     assert True in climbs
 
 
+@pytest.mark.heavy(but=2)
 @pytest.mark.parametrize("is_weighted", [False, True])
 @pytest.mark.parametrize("family", ["full", "diag", "spherical"])
 def test_two_models_that_know_a_half_each_give_one_that_knows_more(family, is_weighted):
@@ -448,6 +450,7 @@ def test_a_search_that_is_asked_for_is_made_beside_what_else_is_given(how):
     assert searched.score(rows) > plain.score(rows) + 0.05
 
 
+@pytest.mark.heavy
 def test_a_split_of_few_rows_promises_what_it_promises_on_all(monkeypatch, rng):
     """Of rows of one cluster in six dimensions, where 28 more parameters gain 0.07 nats on the 200 rows of a split."""
     rows = rng.normal(size=(8_000, 6)) + 40.0 * (np.arange(8_000) % 2)[:, None]
@@ -473,6 +476,7 @@ def uneven(seed):
     return means[labels] + np.einsum("ni,nij->nj", rng.normal(size=(20_000, 5)), factors[labels]), labels
 
 
+@pytest.mark.heavy
 def test_components_that_are_too_few_rows_of_a_part_are_found_in_all():
     rows, labels = uneven(101)
     best = fitted(rows, n_components=12, init_params=labels).score(rows)
@@ -604,6 +608,7 @@ def test_swaps_forget_no_move_that_was_refused():
     assert fits[0] > fits[1] - 0.005
 
 
+@pytest.mark.heavy
 def test_rows_that_no_mixture_fits_are_searched_from_several_starts_and_clusters_from_one(monkeypatch, rng):
     """And only where EM from k-means makes many steps; in the end the rows of the second search have the best end."""
     numbers = []

@@ -107,6 +107,7 @@ def test_a_trimmed_step_is_one_on_the_rows_that_are_kept(family, rows, engine, r
     np.testing.assert_allclose(after.covariances.each, following.covariances.each, rtol=1e-9, atol=1e-9)
 
 
+@pytest.mark.heavy(but=3)
 @pytest.mark.parametrize("name", ["full", "tied", "EII"])
 def test_neither_blocks_nor_order_matter(name, rng, engine):
     """The same bits for any blocks, also where nothing is kept beside them; the same to rounding for any order."""

@@ -109,6 +109,7 @@ def test_a_factor_gives_the_same_partition(start, kind, factor):
     assert_scaled(found, expected, factor, 1e-9 if "trim" in kind else 1e-12)
 
 
+@pytest.mark.heavy(but=9)
 @pytest.mark.filterwarnings("ignore:Best performing initialization did not converge")
 @pytest.mark.parametrize(("start", "kind"), [case for case in CASES if is_free(*case)])
 def test_features_have_units_of_their_own(start, kind):

@@ -239,6 +239,7 @@ def test_a_bar_stays_open_until_every_shape_is_measured() -> None:
     assert verdict(BARS[0], [])[1] == "open: not measured"
 
 
+@pytest.mark.heavy
 def test_the_plots_are_drawn(tmp_path: Path) -> None:
     from bench.peers.page import PLOTS
     from bench.peers.plots import draw
@@ -310,6 +311,7 @@ def test_what_inference_chooses_covers_what_it_says() -> None:
             assert {each["chosen"] for each in found} == {DIRICHLET}
 
 
+@pytest.mark.heavy
 def test_mclusts_intervals_are_read_in_the_order_of_ours(monkeypatch: pytest.MonkeyPatch) -> None:
     """Intervals about the truth hold every number, in any structure, and others none."""
     from bench.pages import coverage

@@ -9,6 +9,8 @@ import ast
 from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+
 PACKAGE = Path(__file__).parents[2] / "src" / "gaussmix"
 ROOMS = ["covariances", "em", "engines", "families", "numerics", "starts", "waist"]
 
@@ -72,6 +74,7 @@ def found(tree: ast.AST, place: str = "") -> Iterator[str]:
         yield from found(node, inner)
 
 
+@pytest.mark.heavy
 def test_the_blas_and_numpy_decide_no_bit() -> None:
     paths = sorted(path for room in ROOMS for path in (PACKAGE / room).rglob("*.py"))
     assert len(paths) > 100

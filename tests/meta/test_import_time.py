@@ -126,6 +126,7 @@ def test_a_verb_does_not_wait_for_packages_that_scikit_learn_imports_for_others(
     assert sorted({"pandas.core", "scipy.stats.distributions"} & modules) == []
 
 
+@pytest.mark.heavy
 def test_packages_that_are_imported_later_hold_what_they_always_hold() -> None:
     later = """
 from gaussmix.cli.program import SLOW, Later, import_later

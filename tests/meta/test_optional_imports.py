@@ -38,11 +38,13 @@ def fit_without(*blocked: str, folder: str = "", **environment: str) -> subproce
     )
 
 
+@pytest.mark.heavy
 def test_fits_without_any_optional_package() -> None:
     run = fit_without("click", "rich", "pyarrow", "matplotlib", "pandas", "polars", GAUSSMIX_ENGINE="numpy")
     assert (run.stdout, run.stderr, run.returncode) == ("True\nTrue\n", "", 0)
 
 
+@pytest.mark.heavy
 def test_without_the_core_it_runs_on_numpy_and_says_so_once() -> None:
     run = fit_without("gaussmix._core")
     assert (run.stdout, run.returncode) == ("True\nTrue\n", 0)

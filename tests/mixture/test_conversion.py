@@ -225,6 +225,7 @@ def test_a_singular_covariance_is_refused_by_to_sklearn():
         mixture.to_sklearn()
 
 
+@pytest.mark.heavy
 def test_the_distribution_does_not_import_sklearns_mixtures():
     """Only `to_sklearn` does."""
     code = "import sys, gaussmix.mixture.mixture; sys.exit('sklearn.mixture' in sys.modules)"

@@ -36,6 +36,7 @@ def squared_bures(a, b):
     return np.trace(a) + np.trace(b) - 2 * np.trace(linalg.sqrtm(root @ b @ root)).real
 
 
+@pytest.mark.heavy
 def test_l2_is_the_root_of_the_integrated_squared_error():
     def normal(x, w, m, v):
         return w * mpmath.npdf(x, m, mpmath.sqrt(v))

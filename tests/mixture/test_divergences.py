@@ -63,6 +63,7 @@ def test_entropy():
     assert lower < exact < upper
 
 
+@pytest.mark.heavy
 def test_kl():
     for p, q in (ONE, OTHER), (OTHER, ONE):
         exact = integral(kl, p, q)
@@ -169,6 +170,7 @@ def moved(mixture, matrix, shift):
     return Mixture(mixture.weights, mixture.means @ matrix.T + shift, symmetric, FAMILIES["full"])
 
 
+@pytest.mark.heavy(but=7)
 @STRUCTURES
 def test_an_affine_map_changes_no_divergence(family, rng):
     p, q = made("p", family), made("q", family, 2)
@@ -216,6 +218,7 @@ def test_a_unit_changes_the_entropy_by_its_logarithm_and_no_divergence(unit):
     assert p.entropy_bounds()[0] - np.log(unit) == pytest.approx(ONE.entropy_bounds()[0], abs=1e-12)
 
 
+@pytest.mark.heavy
 def test_the_error_is_that_of_the_estimate():
     """Deviations in units of the error have the variance 1 over seeds, with an error of √(2 / n) itself."""
     exact, n_seeds = integral(kl, ONE, OTHER), 300

@@ -64,6 +64,7 @@ def test_mean_and_covariance(family, problem):
     assert not mixture.mean.flags.writeable
 
 
+@pytest.mark.heavy(but=49)
 @pytest.mark.pairwise
 @families
 @pytest.mark.parametrize("order", range(5))

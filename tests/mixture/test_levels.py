@@ -73,6 +73,7 @@ def exact_tail(mixture, row):
     )
 
 
+@pytest.mark.heavy(but=2)
 @lines
 def test_tail_probability_of_one_feature(name):
     """The level has the rounding of a log density, |log p| ε, and the mass moves by as much of it or less far out."""

@@ -107,6 +107,7 @@ def test_a_rectangle_of_two_features_is_the_sum_of_its_cells(correlation, corner
     np.testing.assert_allclose(parts, whole, rtol=0, atol=64 * EPS * (1 + steepness))
 
 
+@pytest.mark.heavy(but=1)
 @pytest.mark.parametrize("far", [0.0, 4.0, 30.0])
 def test_every_component_of_two_features_that_counts_is_counted(far, rng):
     """The mixture's mass is that of its components, each by itself, near and far; to the digits of single ones."""

@@ -59,6 +59,7 @@ def test_reduce_is_runnalls_algorithm(family):
         np.testing.assert_allclose(covariance, c, rtol=1e-11, atol=1e-12)
 
 
+@pytest.mark.heavy(but=1)
 @pytest.mark.parametrize("name", ["p", "q", "r"])
 def test_many_merges_are_runnalls_algorithm(name):
     mixture = made(name, FAMILIES["full"], 30, 2)

@@ -42,6 +42,7 @@ def test_bic_and_icl_are_those_of_mclust(name):
         assert icl(evidence) == pytest.approx(-fit["icl"], rel=1e-6), fit
 
 
+@pytest.mark.heavy(but=1)
 @pytest.mark.parametrize("name", sorted(path.stem for path in (FOLDER / "mclust").glob("*.json")))
 def test_a_search_ends_at_a_bic_as_low_as_that_of_mclust(name):
     """Each with its own defaults: on eruptions EM creeps, and a tolerance of 1e-5 would end 0.5 above."""

@@ -54,6 +54,7 @@ def test_formulas_agree_with_the_bootstrap(fit):
     np.testing.assert_allclose(fit.inference(FAITHFUL).bse, drawn, rtol=0.12)
 
 
+@pytest.mark.heavy(but=1)
 @pytest.mark.parametrize("model", TESTS)
 def test_likelihood_ratios_are_at_least_those_of_mclust(model):
     """mclust starts the larger mixture anew and often ends lower, for the rows and for drawn ones alike.
@@ -71,6 +72,7 @@ def test_likelihood_ratios_are_at_least_those_of_mclust(model):
     assert (drawn < np.array(theirs["boot_quantiles"])[:, places] + 6).all()
 
 
+@pytest.mark.heavy(but=4)
 @pytest.mark.parametrize("case", EM_TESTS)
 def test_the_em_test_is_that_of_its_authors(case):
     """Their package takes the variance of n − 1 under the null hypothesis, which moves its own statistic a little."""

@@ -50,6 +50,7 @@ def read_labels(name, n_components):
     return np.array(REFERENCES[name]["start_labels"][str(n_components)], dtype=np.int32) - 1
 
 
+@pytest.mark.heavy(but=29)
 @pytest.mark.pairwise
 @pytest.mark.parametrize(("name", "fit", "family", "kind"), CASES)
 def test_a_fit_agrees_with_mclust(name, fit, family, kind, engine):
@@ -113,6 +114,7 @@ def test_bic_and_parameter_counts_agree_with_mclust(name):
             assert gm.bic(rows) == pytest.approx(expected, rel=1e-11)
 
 
+@pytest.mark.heavy(but=35)
 @pytest.mark.pairwise
 @pytest.mark.parametrize(("name", "n_components", "model"), MORE_COMPONENTS)
 def test_where_mclust_fails_the_failure_is_named(name, n_components, model, engine):

@@ -47,6 +47,7 @@ def fitted(name, fit, kind):
     return total, trace.n_steps, mixture.n_parameters, icl
 
 
+@pytest.mark.heavy(but=74)
 @pytest.mark.parametrize(("name", "fit"), cases(lambda name, model, n_components: model not in SEARCHED))
 def test_a_formula_takes_the_same_steps_to_the_same_numbers(name, fit):
     if fit["default"]["loglik"] is None:

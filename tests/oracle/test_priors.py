@@ -92,6 +92,7 @@ def test_a_step_is_the_formula_of_the_paper(model, data):
     np.testing.assert_allclose(gm.means_, shrunk, rtol=1e-12)
 
 
+@pytest.mark.heavy(but=31)
 @pytest.mark.parametrize("fit", EQUAL_FITS)
 def test_equal_weights_end_where_mclust_does(fit):
     """Or far above: some structures of mclust 6.0.0 end below what one component reaches."""

@@ -163,6 +163,7 @@ def test_it_draws_where_it_is_told_and_again(mixture, rows):
     assert display.plot().figure_ is not figure
 
 
+@pytest.mark.heavy(but=13)
 def test_options_reach_matplotlib(mixture, rows):
     options = {"row_kwargs": {"s": 3, "alpha": 0.2}, "component_kwargs": {"linewidth": 4, "fill": False}}
     display = ComponentDisplay.from_estimator(mixture, rows, colors=["black", "0.5"], **options)
@@ -385,6 +386,7 @@ def test_without_a_screen_it_says_what_to_do():
     assert "matplotlib.use('agg')" in run.stderr.splitlines()[-1]
 
 
+@pytest.mark.heavy
 def test_the_uncertainty_of_ellipses_is_other_mixtures():
     """Thin ellipses of mixtures that the truth might be as well, by formula and by refits."""
     X = np.random.default_rng(0).normal(np.repeat([0.0, 6.0], 60)[:, None], size=(120, 3))

@@ -41,6 +41,7 @@ def test_any_name_is_text(name):
     assert "$" not in as_text(name).replace(r"\$", "")
 
 
+@pytest.mark.heavy(but=3)
 @pytest.mark.parametrize("display", [*DISPLAYS, ConditionalDisplay], ids=lambda display: display.__name__)
 def test_pictures_show_any_name_as_it_is(display, X):
     name, which = "$\\frac$ \x1b", {"feature": 0, "target": 1} if display is ConditionalDisplay else {}

@@ -16,6 +16,7 @@ ROOT = Path(__file__).parents[2]
 PLOT = re.compile(r"^\.\. plot::\n((?:   :[^\n]*\n)*)\n(.*?)^```$", flags=re.MULTILINE | re.DOTALL)
 
 
+@pytest.mark.heavy
 def test_the_code_of_the_guide_draws_each_picture(monkeypatch):
     """As Sphinx runs it: one block after the other, with the names of those before. Each says what it shows."""
     monkeypatch.chdir(ROOT)
@@ -34,6 +35,7 @@ def test_the_code_of_the_guide_draws_each_picture(monkeypatch):
     assert drawn == set(gaussmix.plot.__all__)
 
 
+@pytest.mark.heavy(but=1)
 @pytest.mark.parametrize("page", ["light", "dark"])
 def test_the_picture_of_the_readme_is_shown_and_can_be_drawn_again(page, tmp_path):
     shown = f"docs/_static/tasks-{page}.png"

@@ -53,6 +53,7 @@ def test_noise_is_a_decision_too(rng):
     assert display.names == ["component 0", "noise"]
 
 
+@pytest.mark.heavy
 def test_grey_is_for_noise_not_for_a_class_of_that_name(data):
     X, y = data
     classes = GaussianMixtureClassifier().fit(X, np.where(y == "c", "noise", y))

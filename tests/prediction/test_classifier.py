@@ -90,6 +90,7 @@ def test_every_structure_holds_within_classes_and_across_them(structure, classes
         np.testing.assert_allclose(np.log(joint), classifier.mixture_.log_density(X), rtol=1e-9, atol=1e-9)
 
 
+@pytest.mark.heavy
 def test_a_structure_whose_update_is_a_step_is_iterated():
     X, y = load_iris(return_X_y=True)
     parameters = {"covariance_type": "factor_analyzer", "tol": 1e-8, "max_iter": 5000}

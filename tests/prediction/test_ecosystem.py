@@ -150,6 +150,7 @@ def test_frames_give_what_their_array_gives(name, frame, rng):
     assert_same(answers(of_frame, X), answers(of_array, rows))
 
 
+@pytest.mark.heavy(but=5)
 @every
 def test_they_work_in_pipelines_and_searches(name, rng):
     X, y = table(rng)

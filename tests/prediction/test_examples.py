@@ -29,6 +29,7 @@ def test_a_mixture_finds_tumours_among_outliers():
     assert false < 0.15
 
 
+@pytest.mark.heavy
 def test_mixtures_tell_wines_apart():
     results = compared("classification", n_folds=3, n_repeats=1)
     accuracy, loss = results["one component each, BIC"]
@@ -45,6 +46,7 @@ def test_lost_decimal_points_do_not_hide_the_species():
         assert found >= results["tclust"][1]
 
 
+@pytest.mark.heavy
 @pytest.mark.filterwarnings("ignore:.*Early stopping criterion not reached")
 def test_a_mixture_fills_holes_best():
     results = compared("missing_cells", n_times=1)

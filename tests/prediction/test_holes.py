@@ -55,6 +55,7 @@ def test_a_regressor_is_fitted_to_rows_with_holes(rows, holed):
     assert regressor.score(rows, y) > 0.99
 
 
+@pytest.mark.heavy(but=1)
 @pytest.mark.parametrize("offset", [None, -3.0, -8.0])
 @pytest.mark.parametrize("parameters", [{"mass": 0.9}, {"contamination": 0.1}], ids=str)
 def test_a_detector_compares_rows_with_holes_by_what_they_have(parameters, offset, holed):
@@ -124,6 +125,7 @@ def labelled(rows):
     return np.where(rows @ [1.0, -1.0, 0.5] > 0.5, "up", "down")
 
 
+@pytest.mark.heavy(but=2)
 @pytest.mark.parametrize("parameters", [{}, {"covariance_type": "tied"}, {"n_components": 2}], ids=str)
 def test_a_classifier_decides_by_what_a_row_has(parameters, rows, holed):
     classifier = GaussianMixtureClassifier(random_state=0, unknown=0.01, **parameters).fit(rows, labelled(rows))

@@ -190,6 +190,7 @@ def test_a_target_that_is_another_column_is_named_in_a_file(table, tmp_path):
         GaussianMixtureRegressor(targets=3, reg_covar=0).fit(source)
 
 
+@pytest.mark.heavy(but=1)
 @pytest.mark.parametrize("is_weighted", [False, True])
 def test_an_imputer_of_a_file_has_the_bits_of_one_in_memory(is_weighted, table, folder):
     rows, _, _, missing = table
@@ -229,6 +230,7 @@ def test_missing_cells_of_a_file_are_named_where_it_may_have_none(memory, folder
         GaussianMixtureImputer().fit(gaussmix.open(holed, columns=NAMES, memory=memory))
 
 
+@pytest.mark.heavy(but=1)
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 @pytest.mark.parametrize("n_components", [None, 2])
 def test_a_classifier_of_a_file_with_holes_has_the_bits_of_one_in_memory(n_components, table, folder):

@@ -122,6 +122,7 @@ def mixture(**parameters):
     return GaussianMixture(4, **{"random_state": 0, "max_iter": 3, "tol": 0.0} | parameters)
 
 
+@pytest.mark.heavy(but=3)
 @pytest.mark.pairwise
 @pytest.mark.parametrize("what", ["", "float32"])
 @pytest.mark.parametrize("structure", ["full", "tied", "diag"])
@@ -167,6 +168,7 @@ def test_a_table_that_loses_rows_between_passes_is_named(table, cluster):
         mixture().fit(source)
 
 
+@pytest.mark.heavy(but=1)
 def test_dask_keeps_the_laws_of_sources(cluster, monkeypatch, rng):
     if cluster is not None:
         monkeypatch.setattr(dask_source.Cluster, "whole", None)  # else small tables come to this process
@@ -179,6 +181,7 @@ def test_dask_keeps_the_laws_of_sources(cluster, monkeypatch, rng):
     check_source(make_source, rng)
 
 
+@pytest.mark.heavy(but=1)
 @pytest.mark.parametrize("cluster", ["cluster"], indirect=True)
 @pytest.mark.parametrize("call", streamed.CALLS)
 def test_calls_that_keep_nothing_for_each_row_have_the_bits_of_arrays(call, cluster, rng):
@@ -187,6 +190,7 @@ def test_calls_that_keep_nothing_for_each_row_have_the_bits_of_arrays(call, clus
     streamed.check_same_bits(call, frame[streamed.NAMES[:2]], frame, rows)
 
 
+@pytest.mark.heavy(but=2)
 @pytest.mark.parametrize("cluster", ["cluster"], indirect=True)
 @pytest.mark.parametrize("call", ["labels", "mixtures of classes", "labels and cv", "weights and cv"])
 def test_changed_rows_may_miss_cells(call, cluster, rng):
@@ -209,6 +213,7 @@ def test_changed_rows_may_miss_cells(call, cluster, rng):
     assert_same_fit(found, expected)
 
 
+@pytest.mark.heavy(but=1)
 def test_results_of_rows_are_lazy_and_those_in_memory(table, cluster):
     whole, path = table
     rows, gm = whole[:, :N_FEATURES], mixture().fit(whole[:20_000, :N_FEATURES])
@@ -224,6 +229,7 @@ def test_results_of_rows_are_lazy_and_those_in_memory(table, cluster):
     assert gm.predict_proba(lazy.astype("f4")).dtype == np.float32
 
 
+@pytest.mark.heavy
 @no_cluster_first
 def test_a_posterior_has_the_bits_of_one_in_memory(table, cluster):
     """With weights, whole or with missing cells; births, merges and the predictive density are those in memory."""
@@ -244,6 +250,7 @@ def test_a_posterior_has_the_bits_of_one_in_memory(table, cluster):
     assert_same_fit(clone(short).fit(lazy), clone(short).fit(holed))
 
 
+@pytest.mark.heavy
 @no_cluster_first
 def test_estimators_that_predict_give_lazy_results_and_those_in_memory(table, cluster):
     whole, path = table
@@ -280,6 +287,7 @@ def assert_near(found, expected):
         np.testing.assert_array_equal(found, expected)
 
 
+@pytest.mark.heavy
 @no_cluster_first
 def test_missing_values_are_filled_where_they_are(table, cluster):
     holed = np.where(np.random.default_rng(1).random((N_ROWS, N_FEATURES)) < 0.1, np.nan, table[0][:, :-1])
@@ -567,6 +575,7 @@ def test_few_trees_are_merged_at_once():
     assert sizes == [[8] * 8 + [2], [8, 1]]
 
 
+@pytest.mark.heavy(but=1)
 @pytest.mark.parametrize("cluster", ["cluster"], indirect=True)
 @pytest.mark.parametrize("cuts", [CUTS["ragged"], [*range(1_000, N_ROWS, 1_000)]], ids=["ragged", "short"])
 @pytest.mark.parametrize("n_parts", [1, 4])
@@ -683,6 +692,7 @@ def test_max_time_gives_up_a_step_that_takes_long(empty, monkeypatch):
     assert (gm.n_iter_, gm.converged_) == (1, False)
 
 
+@pytest.mark.heavy
 def test_an_interrupt_ends_a_wait_for_workers_and_leaves_nothing_behind(empty, caplog):
     threading.Timer(0.5, interrupt_main).start()
     with pytest.warns(RuntimeWarning, match=IDLE), pytest.raises(KeyboardInterrupt):

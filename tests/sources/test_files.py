@@ -521,6 +521,7 @@ class TestColumns:
         with pytest.raises(ValueError, match=r"column 'a' \(counted from 0\), holds integers of size 1\.15e"):
             GaussianMixture().fit(path)
 
+    @pytest.mark.heavy
     def test_columns_that_begin_empty(self, tmp_path):
         """All rows tell what a column is, and not the first ones or the first file."""
         rows = [f"{at % 7},,\n" for at in range(400_000)]
@@ -550,6 +551,7 @@ class TestColumns:
             open(tmp_path / "a.parquet")
 
 
+@pytest.mark.heavy
 @pytest.mark.filterwarnings("ignore::RuntimeWarning", "ignore::sklearn.exceptions.ConvergenceWarning")
 def test_rows_that_stay_far_are_those_of_their_own_block(tmp_path, rng):
     """Buffers are used again, so nothing of a block may be kept for the next pass but numbers of its own."""
@@ -601,6 +603,7 @@ def test_what_is_slow_to_decode_is_decoded_once(name, folder, table):
     np.testing.assert_array_equal(source.sample(N_ROWS).rows, table[0])
 
 
+@pytest.mark.heavy
 def test_an_interrupt_while_a_copy_is_removed_is_heard(folder, tmp_path, monkeypatch):
     def interrupted(place, **how):
         monkeypatch.undo()
@@ -853,6 +856,7 @@ class TestSpool:
         with pytest.raises(OSError, match=r"No space left on device while .*table\.csv was spooled; set TMPDIR"):
             open(folder / "table.csv", columns=NAMES, memory=SMALL)
 
+    @pytest.mark.heavy
     def test_text_in_a_column_of_numbers_is_named(self, tmp_path):
         path = tmp_path / "a.csv"
         path.write_text("a,b\n" + "1,2\n" * 400_000 + "1,two\n")
@@ -901,6 +905,7 @@ next(slow)
     assert (done.stdout, done.returncode) == ("fitted 2\n", 0), done.stderr
 
 
+@pytest.mark.heavy(but=2)
 @pytest.mark.parametrize("call", streamed.CALLS)
 def test_calls_that_keep_nothing_for_each_row_have_the_bits_of_arrays(call, tmp_path, monkeypatch, rng):
     rows = streamed.rows_of(LEAF_ROWS + 9_000, rng)

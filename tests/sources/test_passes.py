@@ -57,6 +57,7 @@ def passes(monkeypatch):
     return found
 
 
+@pytest.mark.heavy(but=6)
 @pytest.mark.parametrize(
     ("settings", "n_passes"),
     [

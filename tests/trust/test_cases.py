@@ -18,6 +18,7 @@ def one_in_three():
     return [pytest.param(case, id=name, marks=marks[i % 3]) for i, (name, case) in enumerate(CASES.items())]
 
 
+@pytest.mark.heavy(but=145)
 @pytest.mark.parametrize("case", one_in_three())
 def test_an_answer_is_right(case):
     allowed = pytest.raises(ValueError, match=REFUSAL) if case.may_refuse else contextlib.nullcontext()

@@ -180,7 +180,7 @@ def status(tests: Sequence[str], change: Change | None = None) -> int | None:
             file.write_text(text.replace(change.before, change.after), encoding="utf-8")
             if file.suffix == ".hpp":
                 build_core(scratch)
-        return run([sys.executable, "-m", "pytest", "-x", "-q", "-n", "0", *tests], scratch).returncode
+        return run([sys.executable, "-m", "pytest", "-x", "-q", "-n", "0", "--all", *tests], scratch).returncode
 
 
 def copy_to(scratch: Path) -> None:

@@ -12,6 +12,7 @@ from click.testing import CliRunner
 from scipy.special import gammaln
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
+from sklearn.metrics import adjusted_rand_score
 from sklearn.mixture import BayesianGaussianMixture as Theirs
 from sklearn.utils.estimator_checks import check_estimator
 
@@ -406,12 +407,54 @@ def test_wrong_types(near, settings) -> None:
         BayesianGaussianMixture(2, **settings).fit(near)
 
 
-def test_a_constant_column_has_no_prior(near) -> None:
-    constant = np.insert(near, 1, 7.0, axis=1)
-    with pytest.raises(ValueError, match=r"the same number in column 1 \(counted from 0\)\. Set reg_covar above 0"):
-        BayesianGaussianMixture(2).fit(constant)
-    with pytest.raises(ValueError, match=r"the same number in column 'b'"):
-        BayesianGaussianMixture(2).fit(pd.DataFrame(constant, columns=list("abcd")))
+@structures
+@pytest.mark.parametrize("number", [0.0, 0.1, 1e9 / 3])
+def test_a_constant_column_changes_no_cluster(three, covariance_type, number) -> None:
+    """The variance of 0.1 a hundred times is 2e-34 by its sums."""
+    constant = np.insert(three, 1, number, axis=1)
+    how = {"covariance_type": covariance_type, "random_state": 0}
+    if covariance_type not in ("spherical", "EII"):
+        with pytest.warns(RuntimeWarning, match="Column 1 .* is constant") as caught:
+            found = BayesianGaussianMixture(5, **how).fit(constant)
+        assert [each.filename for each in caught] == [__file__]
+        assert found.mixture_.model.covariances.variances()[:, 1].max() < 1e-4
+        assert [each.feature for each in found.diagnostics_] == [1]
+    else:
+        found = BayesianGaussianMixture(5, **how).fit(constant)
+    assert adjusted_rand_score(found.predict(constant), np.arange(450) // 150) == 1
+    np.testing.assert_allclose(found.means_[:, 1], number, rtol=1e-12)
+
+
+@structures
+def test_constant_columns_alone_are_one_component(covariance_type) -> None:
+    with pytest.warns(RuntimeWarning, match="Columns 0, 1 .* are constant") as caught:
+        found = BayesianGaussianMixture(3, covariance_type=covariance_type).fit(np.ones((20, 2)))
+    assert len(caught) == 1
+    np.testing.assert_array_equal(found.mass_, [20, 0, 0])
+    np.testing.assert_array_equal(found.means_, 1.0)
+
+
+@pytest.mark.parametrize("units", [[1.0, 1.0, 1.0], [1e9, 1e-9, 3.0]])
+def test_columns_that_follow_from_others_keep_their_correlations(units, rng) -> None:
+    first = np.concatenate([rng.normal(0, 1, 200), rng.normal(8, 1, 200)])
+    X = np.column_stack([first, first / 3 + 7, first + rng.normal(size=400)]) * units
+    how = {"random_state": 0, "init_params": "kmeans"}
+    ours = BayesianGaussianMixture(2, moves=False, **how).fit(X)
+    theirs = Theirs(n_components=1).fit(X / units).covariance_prior_
+    # Off the diagonal nothing is added, and on it a millionth.
+    np.testing.assert_allclose(ours.covariance_prior_, theirs * np.outer(units, units), rtol=1.1e-6)
+    assert len(np.unique(ours.predict(X))) == 2
+    away = X[:1] + np.array([0.0, 1.0, 0.0]) * X.std(axis=0)  # off the line on which all rows lie
+    assert np.diff(ours.score_samples([X[0], away[0]], how="plugin")) < -1e3
+
+
+def test_a_ridge_of_ones_own_makes_a_singular_prior_positive_definite(rng) -> None:
+    first = rng.normal(size=200)
+    X = np.column_stack([first, 2 * first])
+    prior = BayesianGaussianMixture(reg_covar=0.01).fit(X).covariance_prior_
+    np.testing.assert_allclose(prior, np.cov(X.T) + 0.01 * np.eye(2), rtol=1e-9)
+    few = BayesianGaussianMixture().fit(rng.normal(size=(3, 4))).covariance_prior_
+    np.testing.assert_array_equal(few, np.diag(np.diag(few)))
 
 
 @structures
@@ -428,20 +471,6 @@ def test_a_ridge_is_the_variance_of_a_constant_column(three, covariance_type, co
         prior = found.covariance_prior_
         assert (prior if prior.ndim == 1 else np.diag(prior))[1] == 1e-6
         assert (found.mixture_.model.covariances.variances()[:, 1] < 3e-6).all()
-
-
-@pytest.mark.parametrize("structure", ["full", "tied", "diag", "EEI"])
-@pytest.mark.parametrize("number", [0.1, 7.0, 1e9 / 3])
-def test_rounding_is_no_spread_of_a_constant_column(near, structure, number) -> None:
-    """The variance of 0.1 a hundred times is 2e-34 by its sums."""
-    constant = np.insert(near, 1, number, axis=1)
-    with pytest.raises(ValueError, match=r"the same number in column 1 \(counted from 0\)"):
-        BayesianGaussianMixture(2, covariance_type=structure).fit(constant)
-    scale = np.ones(constant.shape[1]) if structure in ("diag", "EEI") else np.eye(constant.shape[1])
-    found = BayesianGaussianMixture(2, covariance_type=structure, covariance_prior=scale, random_state=0).fit(constant)
-    np.testing.assert_allclose(found.means_[:, 1], number, rtol=1e-12)
-    found = BayesianGaussianMixture(2, covariance_type="spherical", random_state=0).fit(constant)
-    assert np.isfinite(found.lower_bound_)
 
 
 @pytest.mark.parametrize("structure", ["full", "diag", "spherical"])

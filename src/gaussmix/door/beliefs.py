@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any
 
 import numpy as np
 
 from gaussmix.checks import check_positive
+from gaussmix.covariances.base import ROUNDED
 from gaussmix.door.parameters import check_family, check_name, check_numbers
 from gaussmix.em.approximation import GaussWishart
 from gaussmix.em.concentration import Concentration, DirichletWeights, StickWeights
+from gaussmix.em.ridge import SHARE
 from gaussmix.em.terms import OverallMoments
 from gaussmix.em.variational import Bayesian
 from gaussmix.errors import SingularCovariance, column_named
@@ -38,7 +40,7 @@ def check_conjugate(estimator: Any) -> Family:
 def check_prior(estimator: Any, family: Family, n_components: int, n_features: int, ridge: float) -> Bayesian:
     """The prior of an estimator for data with so many features; raises ValueError or TypeError.
 
-    The ridge, data units², is what the variance of a constant column is believed to be.
+    The ridge, data units², is added to the variances of X where its covariance is singular; with 0 the automatic one.
     """
     of_weights = _positive("weight_concentration_prior", estimator.weight_concentration_prior, 1.0 / n_components, MOST)
     kind = check_name("weight_concentration_prior_type", estimator.weight_concentration_prior_type, TYPES)
@@ -68,34 +70,48 @@ def _belief(
     ridge: float,
     names: Sequence[str] | None,
     moments: OverallMoments,
-) -> GaussWishart:
-    """The prior, whose mean and scale are those of the rows where the user gives none."""
+) -> tuple[GaussWishart, Array | None]:
+    """The prior, whose mean and scale are those of the rows where the user gives none, and the ridge if it has one."""
     of_prior = family, concentration, moments.mean if mean is None else mean, precision, dof
-    if scale is not None:
-        candidates, sentence = [scale], _NOT_POSITIVE
-    else:
-        variances, sentence, form = np.array(moments.variances), _of_constant(moments, names), family.kind.second
-        candidates = [variances, variances + ridge]
-        if form is Second.FULL:
-            candidates = [moments.covariance, *map(np.diag, candidates)]
-        elif form is Second.TRACE:
-            candidates = [np.array(each.mean()) for each in candidates]
-    for candidate in candidates:
+    scales = _default_scales(moments, family.kind.second, ridge) if scale is None else [(scale, None)]
+    for candidate, automatic in scales:
         found = GaussWishart(*of_prior, candidate)
         try:
-            _ = found.covariance.whitening
+            rounding = found.covariance.rounding.max()
         except SingularCovariance:
             continue
-        return found
-    raise ValueError(sentence)
+        if scale is not None or rounding <= ROUNDED:
+            return found, automatic
+    raise ValueError(_NOT_POSITIVE if scale is not None else _of_small(moments, names))
 
 
-def _of_constant(moments: OverallMoments, names: Sequence[str] | None) -> str:
-    """Say that the covariance of X is no prior, and name the column, which is the one that varies least."""
+def _default_scales(moments: OverallMoments, form: Second, ridge: float) -> Iterator[tuple[Array, Array | None]]:
+    """Covariances of X in a form: as they are, with a ridge on the variances, and with the automatic one, and that.
+
+    The automatic one is at least a millionth of each variance, so that columns that follow from others keep their
+    correlations, in any units. No more rows than columns say nothing of correlations: then these are left out.
+    """
+    variances, is_few = moments.variances, moments.n_rows <= len(moments.mean)
+
+    def with_ridge(ridge: Array | float) -> Array:
+        if form is not Second.FULL:
+            return np.array(variances + ridge if form is Second.DIAGONAL else (variances + ridge).mean())
+        added = np.diag(np.broadcast_to(ridge, variances.shape))
+        return np.asarray((np.diag(variances) if is_few else moments.covariance) + added)
+
+    yield with_ridge(0.0), None
+    if ridge:
+        yield with_ridge(ridge), None
+    automatic = np.maximum(moments.automatic_ridge(), SHARE * variances)
+    yield with_ridge(automatic), automatic
+
+
+def _of_small(moments: OverallMoments, names: Sequence[str] | None) -> str:
+    """Say which column varies so little that its variance has no digits."""
+    column = int(moments.variances.argmin())
     return (
-        "covariance_prior is the covariance of X by default, but X has the same number in "
-        f"{column_named(int(moments.variances.argmin()), names)}. Set reg_covar above 0 (scikit-learn's is 1e-6), give "
-        "covariance_prior, or remove the column."
+        f"X varies so little in {column_named(column, names)} that its variance, {moments.variances[column]:.2g}, has "
+        "no digits. Multiply the column by a large number, or remove it."
     )
 
 

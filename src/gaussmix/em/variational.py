@@ -72,8 +72,8 @@ class Variational(Posterior):
         return self
 
 
-# Makes the prior from the mean and the covariance of all rows.
-BeliefOf = Callable[[OverallMoments], GaussWishart]
+# Makes the prior from the moments of all rows, and the ridge of the steps if their covariance alone is no prior.
+BeliefOf = Callable[[OverallMoments], tuple[GaussWishart, Array | None]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,5 +100,6 @@ class Bayesian(Terms):
     ) -> Variational:
         assert self.belief is not None, "always given"
         assert moments is not None, "a prior comes with moments"
-        belief = self.belief(moments)
+        belief, automatic = self.belief(moments)
+        ridge = ridge if automatic is None else automatic
         return Variational(ridge, belief.conjugate(unit), belief=belief, row_weight=moments.row_weight, unit=unit)

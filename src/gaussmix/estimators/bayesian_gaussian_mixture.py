@@ -78,8 +78,10 @@ class BayesianGaussianMixture(PosteriorEstimator):
         ν, in rows, at most 1e9; above n_features − 1 for matrices. n_features by default.
     covariance_prior : float, array-like or None, default None
         S, data units²: Σ⁻¹ ~ W(ν, S⁻¹). (n_features, n_features) for matrices, (n_features,) for variances, a number
-        for one variance. The covariance of X by default, or its diagonal, or the mean of that; for matrices
-        the diagonal where the covariance is not positive definite, with `reg_covar` where a column is constant.
+        for one variance. The covariance of X by default, or its diagonal, or the mean of that. If it is singular, since
+        a column is constant or follows from others, `reg_covar` is added to the variances. If that is 0, the automatic
+        one of `GaussianMixture` takes its place, here and in each step, and is at least a millionth of each variance.
+        If there are no more rows than features, the correlations are left out.
     weight_meaning : {"frequency", "precision"}, default "frequency"
         What `sample_weight` says, as for `GaussianMixture`.
     random_state : int, RandomState or None, default None
@@ -208,8 +210,8 @@ class BayesianGaussianMixture(PosteriorEstimator):
         Warns
         -----
         ConvergenceWarning : `max_iter` steps or `max_time` seconds were not enough.
-        RuntimeWarning : X has fewer distinct rows than components, or one feature, for which the structure is mclust's
-            "E" or "V".
+        RuntimeWarning : X has fewer distinct rows than components, or a constant column without `covariance_prior` and
+            `reg_covar`, or one feature, for which the structure is mclust's "E" or "V".
         """
         with unchanged_on_failure(self):
             with_teardown(type(self)._found, self, X, sample_weight, labels=labels, X_error=X_error, y=y)

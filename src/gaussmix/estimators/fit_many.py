@@ -16,6 +16,7 @@ from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 
 from gaussmix.checks import check_count
+from gaussmix.covariances.base import ROUNDED
 from gaussmix.door.groups import Grouped, grouped
 from gaussmix.door.parameters import check_certify, check_family, check_flag, check_seed, check_verbose, drawn_seed
 from gaussmix.door.restrictions import check_terms, given_terms, noise_of
@@ -26,7 +27,6 @@ from gaussmix.estimators.bayesian_gaussian_mixture import BayesianGaussianMixtur
 from gaussmix.estimators.gaussian_mixture import GaussianMixture
 from gaussmix.families.base import Family
 from gaussmix.families.one_feature import check_features
-from gaussmix.fit.diagnostics import ROUNDED
 from gaussmix.fit.plan import recipe_of, weight_for_search
 from gaussmix.fit.search import mapped
 from gaussmix.mixture.mixtures import Mixtures

@@ -120,7 +120,7 @@ def fitted_of(
     warn(held_sentence(held))
     if of_search is None:  # a search tries numbers of components that are too large
         warn(few)
-    if problem.ridge is None:
+    if not problem.ridge:  # with 0 only the default prior of a Bayesian fit makes one
         warn(constant_sentence(run.model, constant, names))
     standing = standing_of(problem, run, ends, is_asked=stopping.seeks_maximum or certify)
     ending = Ending.of(run, ends, stopping, left_out, standing, objective.raised)

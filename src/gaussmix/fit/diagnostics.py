@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from gaussmix.covariances.base import ROUNDED
 from gaussmix.em.posterior import Posterior
 from gaussmix.em.trace import State
 from gaussmix.errors import DegenerateError, SingularCovariance, counted, listed
@@ -128,7 +129,6 @@ def _which(columns: Sequence[int], names: Sequence[str] | None) -> str:
     return f"{', '.join(map(str, columns[:10]))}{rest} (counted from 0)"
 
 
-ROUNDED = 1e-6  # nats: the smallest rounding of a log density that is worth a warning
 LEAST_ROWS = 0.5  # a component with less describes no row
 _DONE = {
     "freeze": "and was frozen",

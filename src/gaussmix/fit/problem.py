@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -126,7 +127,8 @@ class Data:
         """What EM raises: `objective`, or with the prior and the fixed parameters of `terms` the posterior density."""
         is_matrix = family.kind.second is Second.FULL
         if terms.needs_moments and is_matrix not in self._moments:
-            self._moments[is_matrix] = OverallMoments.of(self.source(), self.unit, engine, is_matrix=is_matrix)
+            of_rows = self.source(), self.unit, engine, partial(getattr, self, "ridge")  # may never be needed
+            self._moments[is_matrix] = OverallMoments.of(*of_rows, is_matrix=is_matrix)
         plain, moments = self.objective(ridge), self._moments.get(is_matrix)
         return terms.objective(plain.ridge, self.unit, n_components, family, moments)
 

@@ -7,10 +7,11 @@ from functools import partial
 
 from sklearn.exceptions import ConvergenceWarning
 
+from gaussmix.covariances.base import ROUNDED
 from gaussmix.em.trace import Frozen, State, Trace
 from gaussmix.errors import LIKELIHOOD, FailureKind, Outcome, counted, name_components, warn
 from gaussmix.fit.candidates import Result, Table, reasons_and_advice
-from gaussmix.fit.diagnostics import ROUNDED, constant_columns, name_columns
+from gaussmix.fit.diagnostics import constant_columns, name_columns
 from gaussmix.fit.fitted import LEFT_OUT
 from gaussmix.model import Model
 from gaussmix.numerics.arrays import Array

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from gaussmix.door.parameters import names_several
+from gaussmix.errors import ParameterTypeError
 from gaussmix.estimators.gaussian_mixture import GaussianMixture
 from gaussmix.estimators.gaussian_mixture_ic import GaussianMixtureIC
 
@@ -72,7 +73,7 @@ def cluster(
     rows = _rows_of(adata, use_rep)
     is_choice = not isinstance(n_components, int | np.integer) or names_several(parameters.get("covariance_type", ""))
     if "criterion" in parameters and not is_choice:
-        raise TypeError(
+        raise ParameterTypeError(
             "criterion needs several numbers of clusters or structures. "
             f"Give n_components=[{n_components}], or leave criterion out."
         )
@@ -108,7 +109,7 @@ def _rows_of(adata: Any, use_rep: str | None) -> Any:
     if rows is None:
         raise ValueError(f"{name} is empty. Give use_rep=, a key of obsm.")
     if hasattr(type(rows), "format"):  # sparse arrays, in memory and on disk
-        raise TypeError(
+        raise ParameterTypeError(
             f"{name} is sparse, and a mixture needs dense columns, tens rather than thousands. Reduce it first, for "
             "example by scanpy.pp.pca(adata), and give use_rep='X_pca'."
         )

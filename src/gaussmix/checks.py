@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from gaussmix.errors import counted
+from gaussmix.errors import ParameterTypeError, counted
 from gaussmix.numerics.arrays import Array, plain_array
 from gaussmix.numerics.frames import Frame
 from gaussmix.numerics.rows import LARGEST, bad_cell
@@ -22,7 +22,7 @@ Numbers = TypeVar("Numbers", float, Array)
 def check_within(name: str, value: Any, what: str, is_allowed: Callable[[Any], bool]) -> None:
     """Raise TypeError or ValueError, unless a number is allowed; `what` says in words which ones are."""
     if isinstance(value, bool) or not isinstance(value, (float, Real)):  # float first: seven times as quick
-        raise TypeError(f"{name} must be {what}, not {value!r:.60}.")
+        raise ParameterTypeError(f"{name} must be {what}, not {value!r:.60}.")
     if not is_allowed(value):
         raise ValueError(f"{name}={value!r:.60} must be {what}.")
 
@@ -36,7 +36,7 @@ def check_positive(name: str, value: Any) -> float:
 def check_count(name: str, value: Any, smallest: int) -> int:
     """A whole number that is not below `smallest`; raises TypeError or ValueError."""
     if isinstance(value, bool) or not isinstance(value, (int, Integral)):
-        raise TypeError(f"{name} must be an integer ≥ {smallest}, not {value!r}.")
+        raise ParameterTypeError(f"{name} must be an integer ≥ {smallest}, not {value!r}.")
     if value < smallest:
         raise ValueError(f"{name}={value!r} must be an integer ≥ {smallest}.")
     return int(value)
@@ -47,7 +47,8 @@ def generator(rng: Rng, otherwise: int | None = None) -> np.random.Generator:
     try:
         return np.random.default_rng(otherwise if rng is None else rng)
     except (TypeError, ValueError) as error:
-        raise type(error)(
+        kind = ParameterTypeError if isinstance(error, TypeError) else ValueError
+        raise kind(
             f"rng must be a numpy.random.Generator, an integer ≥ 0 that seeds one, or None, not {rng!r:.60}."
         ) from None
 
@@ -55,11 +56,11 @@ def generator(rng: Rng, otherwise: int | None = None) -> np.random.Generator:
 def check_names(names: Iterable[str], n_features: int) -> tuple[str, ...]:
     """Names of features as a tuple; raises TypeError or ValueError."""
     if isinstance(names, str) or not isinstance(names, Iterable):
-        raise TypeError(f"feature_names must be a list of names, one for each feature, not {names!r:.60}.")
+        raise ParameterTypeError(f"feature_names must be a list of names, one for each feature, not {names!r:.60}.")
     checked = tuple(names)
     for name in checked:
         if not isinstance(name, str):
-            raise TypeError(f"feature_names must be text, not {name!r:.60}.")
+            raise ParameterTypeError(f"feature_names must be text, not {name!r:.60}.")
     if len(checked) != n_features:
         raise ValueError(f"feature_names has {counted(len(checked), 'name')} for {counted(n_features, 'feature')}.")
     return checked
@@ -79,7 +80,7 @@ def check_real(name: str, values: Any) -> NDArray[Any]:
         raise ValueError(f"{name} must be an array of real numbers, whose rows have one length.") from None
     if array.dtype.kind not in "fiub":
         what = "text" if array.dtype.kind in "US" else array.dtype if array.ndim else f"{values!r:.60}"
-        raise TypeError(f"{name} must be real numbers, not {what}.")
+        raise ParameterTypeError(f"{name} must be real numbers, not {what}.")
     return array
 
 

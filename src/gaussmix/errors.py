@@ -87,6 +87,10 @@ class Failure:
         return ": ".join([self.kind.words, *filter(None, details)])
 
 
+class ParameterTypeError(TypeError, ValueError):
+    """A parameter or an argument has the wrong type; a ValueError too, as scikit-learn's `InvalidParameterError` is."""
+
+
 class SingularCovariance(ValueError):
     """Covariances that have no Cholesky factor to working precision.
 
@@ -210,6 +214,8 @@ def about(subject: str) -> Iterator[None]:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             yield
+    except ParameterTypeError:
+        raise
     except ValueError as error:
         raise ValueError(f"{subject}: {error}") from error
     for warning in caught:

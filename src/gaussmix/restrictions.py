@@ -9,6 +9,7 @@ from numbers import Integral
 import numpy as np
 
 from gaussmix.checks import check_within
+from gaussmix.errors import ParameterTypeError
 from gaussmix.value import Value
 
 OF_COMPONENTS = ("fixed_means", "fixed_covariances", "fixed_weights")
@@ -56,7 +57,7 @@ class Restrictions(Value):
 
     def __post_init__(self) -> None:
         if not isinstance(self.equal_weights, (bool, np.bool_)):
-            raise TypeError(f"equal_weights must be True or False, not {self.equal_weights!r}.")
+            raise ParameterTypeError(f"equal_weights must be True or False, not {self.equal_weights!r}.")
         check_within("min_weight", self.min_weight, "a number from 0 to 1", lambda weight: 0 <= weight <= 1)
         for name in OF_COMPONENTS:
             self.components(name)
@@ -80,10 +81,12 @@ class Restrictions(Value):
         try:
             numbers = list(value)
         except TypeError:
-            raise TypeError(f"{name} must be a list of numbers of components, or None, not {value!r}.") from None
+            raise ParameterTypeError(
+                f"{name} must be a list of numbers of components, or None, not {value!r}."
+            ) from None
         for number in numbers:
             if isinstance(number, bool) or not isinstance(number, Integral):
-                raise TypeError(f"{name} must be a list of numbers of components, but it holds {number!r}.")
+                raise ParameterTypeError(f"{name} must be a list of numbers of components, but it holds {number!r}.")
             if number < 0:
                 raise ValueError(f"{name} names component {number}. Components are numbered from 0.")
         found = sorted({int(number) for number in numbers})

@@ -1,11 +1,13 @@
 """A parameter that can't be used is refused in one sentence that names it, its value and what it may be."""
 
 import copy
+from inspect import signature
 
 import numpy as np
 import pytest
 from scipy import sparse
 
+import gaussmix
 from gaussmix import GaussianMixture
 from gaussmix.families.base import known_names
 
@@ -13,6 +15,7 @@ ROWS = np.arange(60.0).reshape(20, 3) % 7
 EYES = np.stack([np.eye(3)] * 2)
 LABELS = np.arange(20) % 2
 SHARES = np.eye(2)[LABELS]
+ESTIMATORS = [getattr(gaussmix, name) for name in dir(gaussmix) if name.startswith(("Gaussian", "Bayesian"))]
 
 
 def but(array, place, value):
@@ -251,3 +254,12 @@ def test_a_refit_that_fails_leaves_the_fit_as_it_was(parameters, X):
         mixture.fit(X)
     assert {name: id(value) for name, value in vars(mixture).items()} == {name: id(v) for name, v in before.items()}
     assert mixture.predict(ROWS).shape == (20,)
+
+
+@pytest.mark.parametrize("kind", ESTIMATORS, ids=lambda kind: kind.__name__)
+def test_an_error_of_type_is_a_value_error_too(kind):
+    """As scikit-learn's InvalidParameterError: programs that call fit catch ValueError."""
+    unread = {"n_init", "init_params", "random_state"} if kind is gaussmix.GaussianMixtureClassifier else set()
+    for name in signature(kind).parameters.keys() - unread:
+        with pytest.raises(ValueError, match=name):
+            kind(**{name: object()}).fit(ROWS, LABELS)

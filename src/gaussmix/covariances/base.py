@@ -14,8 +14,6 @@ from gaussmix.numerics.threads import cached_property
 from gaussmix.waist.need import Second
 from gaussmix.waist.whitening.base import Whitening
 
-ROUNDED = 1e-6  # nats: the smallest rounding of a log density that counts
-
 
 @dataclass(frozen=True, eq=False)
 class Covariances(ABC):

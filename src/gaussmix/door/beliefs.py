@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 
 from gaussmix.checks import check_positive
-from gaussmix.covariances.base import ROUNDED
 from gaussmix.door.parameters import check_family, check_name, check_numbers
 from gaussmix.em.approximation import GaussWishart
 from gaussmix.em.concentration import Concentration, DirichletWeights, StickWeights
@@ -19,6 +18,7 @@ from gaussmix.em.variational import Bayesian
 from gaussmix.errors import SingularCovariance, column_named
 from gaussmix.families.base import Family, has_conjugate_prior
 from gaussmix.numerics.arrays import Array
+from gaussmix.numerics.factorise import ROUNDED
 from gaussmix.waist.need import Second
 
 TYPES = ("dirichlet_process", "dirichlet_distribution")
@@ -102,6 +102,7 @@ def _default_scales(moments: OverallMoments, form: Second, ridge: float) -> Iter
     yield with_ridge(0.0), None
     if ridge:
         yield with_ridge(ridge), None
+    assert moments.automatic_ridge is not None, "moments of data have one"
     automatic = np.maximum(moments.automatic_ridge(), SHARE * variances)
     yield with_ridge(automatic), automatic
 

@@ -15,7 +15,7 @@ from sklearn.base import BaseEstimator
 from gaussmix.door.parameters import check_numbers
 from gaussmix.door.rows import as_rows
 from gaussmix.engines.runner import Groups
-from gaussmix.errors import counted, listed
+from gaussmix.errors import ParameterTypeError, counted, listed
 from gaussmix.numerics.arrays import Array, Places, Rows, plain_array
 from gaussmix.numerics.frames import Frame
 from gaussmix.numerics.rows import LARGEST_WEIGHT, MERGED_FROM, in_whole_steps, unit_of_weights
@@ -70,13 +70,15 @@ def grouped(groups: Any, by: Any, offsets: Any, sample_weight: Any, template: Ba
     Raises ValueError, TypeError: there are no groups, or what is given is in none of these forms.
     """
     if isinstance(groups, Source) or is_table(groups):
-        raise TypeError("fit_many needs tables in memory: a list of arrays, an array with offsets, or a data frame.")
+        raise ParameterTypeError(
+            "fit_many needs tables in memory: a list of arrays, an array with offsets, or a data frame."
+        )
     frame = Frame.of(groups)
     if by is not None and offsets is not None:
         raise ValueError("by= and offsets= both assign rows to groups. Give one of them.")
     if by is not None:
         if frame is None:
-            raise TypeError(f"by={by!r} needs groups to be a data frame.")
+            raise ParameterTypeError(f"by={by!r} needs groups to be a data frame.")
         return _of_frame(frame, by, sample_weight, template)
     if offsets is not None:
         return _of_offsets(groups, offsets, sample_weight, template)
@@ -84,7 +86,9 @@ def grouped(groups: Any, by: Any, offsets: Any, sample_weight: Any, template: Ba
         wanted = "by=, the name of the column with the groups" if frame is not None else "offsets="
         raise ValueError(f"groups is a single table: give {wanted}, or a list of tables.")
     if not isinstance(groups, Iterable) or isinstance(groups, str | bytes):
-        raise TypeError(f"groups must be a list of arrays, an array with offsets or a data frame, not {groups!r:.40}.")
+        raise ParameterTypeError(
+            f"groups must be a list of arrays, an array with offsets or a data frame, not {groups!r:.40}."
+        )
     tables = list(groups.values() if isinstance(groups, Mapping) else groups)
     keys = tuple(groups if isinstance(groups, Mapping) else range(len(tables)))
     return _of_tables(keys, tables, _weights_of(sample_weight, keys))
@@ -108,7 +112,9 @@ def _of_tables(keys: tuple[Any, ...], tables: list[Any], weights: Sequence[Any] 
         raise ValueError("groups is empty: give at least one group.")
     for key, table in zip(keys, tables, strict=True):
         if isinstance(table, str | bytes | os.PathLike):
-            raise TypeError(f"fit_many needs tables in memory, but group {key!r:.40} is {table!r:.40}. Read it first.")
+            raise ParameterTypeError(
+                f"fit_many needs tables in memory, but group {key!r:.40} is {table!r:.40}. Read it first."
+            )
     names, refused = _common_names(tables)
     plain = [_plain(table) for table in tables]
     if weights is not None:

@@ -13,7 +13,7 @@ from gaussmix.checks import check_real
 from gaussmix.door.parameters import check_start_names
 from gaussmix.door.targets import coded, different
 from gaussmix.em.known import UNKNOWN, Known
-from gaussmix.errors import listed
+from gaussmix.errors import ParameterTypeError, listed
 from gaussmix.numerics.arrays import plain_array
 from gaussmix.numerics.frames import Frame
 from gaussmix.numerics.pieces import pieces
@@ -151,7 +151,7 @@ def _check_groups(label_components: Any) -> dict[Any, list[int]] | None:
     if label_components is None:
         return None
     if not isinstance(label_components, Mapping):
-        raise TypeError(
+        raise ParameterTypeError(
             f"label_components must be a dictionary {{label: [component, …]}}, not {label_components!r:.80}."
         )
     groups = {}
@@ -170,7 +170,9 @@ def _check_groups(label_components: Any) -> dict[Any, list[int]] | None:
 def _of_labels(array: NDArray[Any], groups: Mapping[Any, list[int]] | None, where: str = "labels[{row}] is") -> Known:
     """Labels (n_rows,) as numbers of groups; `where` begins the sentence about a wrong one."""
     if array.dtype.kind == "b":
-        raise TypeError("labels holds True and False; give integers, or a table with a column for each component.")
+        raise ParameterTypeError(
+            "labels holds True and False; give integers, or a table with a column for each component."
+        )
     if array.dtype.kind in "iu" and groups is None:
         if len(array) and array.min() < UNKNOWN:
             row = int((array < UNKNOWN).argmax())

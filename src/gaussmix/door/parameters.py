@@ -17,7 +17,7 @@ from gaussmix.em.criteria import CRITERIA
 from gaussmix.em.online import STEP_ROWS, Rate
 from gaussmix.em.remedies import Remedy
 from gaussmix.em.stopping import Stopping
-from gaussmix.errors import listed, unknown_name
+from gaussmix.errors import ParameterTypeError, listed, unknown_name
 from gaussmix.families.base import ALIASES, FAMILIES, Family, family_named, is_known, known_names
 from gaussmix.families.one_feature import check_features
 from gaussmix.numerics.arrays import Array, plain_array
@@ -47,7 +47,7 @@ def check_name(parameter: str, value: Any, known: Collection[str]) -> str:
 def check_number(name: str, value: Any, hint: str = "") -> float:
     """A finite number that is not negative."""
     if isinstance(value, bool) or not isinstance(value, (float, Real)):
-        raise TypeError(f"{name} must be a number ≥ 0{hint}, not {value!r}.")
+        raise ParameterTypeError(f"{name} must be a number ≥ 0{hint}, not {value!r}.")
     try:
         number = float(value)
     except OverflowError:  # an integer beyond all doubles
@@ -106,7 +106,7 @@ def check_tol(tol: Any) -> float | None:
 def check_acceleration(acceleration: Any) -> None:
     """ "auto" or None."""
     if acceleration is not None and not (isinstance(acceleration, str) and acceleration == "auto"):
-        wrong = ValueError if isinstance(acceleration, str) else TypeError
+        wrong = ValueError if isinstance(acceleration, str) else ParameterTypeError
         raise wrong(f'acceleration must be "auto" or None, not {acceleration!r}.')
 
 
@@ -123,7 +123,7 @@ def check_certify(certify: Any) -> bool | None:
         return None
     if isinstance(certify, (bool, np.bool_)):
         return bool(certify)
-    wrong = ValueError if isinstance(certify, str) else TypeError
+    wrong = ValueError if isinstance(certify, str) else ParameterTypeError
     raise wrong(f'certify must be "auto", True or False, not {certify!r}.')
 
 
@@ -138,7 +138,7 @@ def check_remedy(degenerate: Any) -> Remedy:
 def check_flag(name: str, value: Any) -> bool:
     """True or False; 0, 1 and other values that count as one of them are refused."""
     if not isinstance(value, (bool, np.bool_)):
-        raise TypeError(f"{name} must be True or False, not {value!r}.")
+        raise ParameterTypeError(f"{name} must be True or False, not {value!r}.")
     return bool(value)
 
 
@@ -210,7 +210,7 @@ def check_numbers(parameter: str, values: ArrayLike) -> Array:
     except (TypeError, ValueError, OverflowError) as error:
         raise ValueError(f"{parameter} must be an array of numbers: {error}") from None
     if array.dtype.kind != "c":  # NumPy would count units since 1970, and take a missing time for −9.2e18
-        raise TypeError(times_sentence(parameter))
+        raise ParameterTypeError(times_sentence(parameter))
     raise ValueError(f"{parameter} must be real numbers, not complex ones.")
 
 
@@ -232,7 +232,9 @@ def _family(given: Any, wanted: str) -> Family:
     if isinstance(given, Family):
         return copy(given)  # what a fit has found must not change with the user's value
     if not isinstance(given, str):
-        raise TypeError(f"covariance_type must be {wanted}, not {given!r}. Names are {listed(known_names(), 99)}.")
+        raise ParameterTypeError(
+            f"covariance_type must be {wanted}, not {given!r}. Names are {listed(known_names(), 99)}."
+        )
     return family_named(given)
 
 
@@ -303,7 +305,7 @@ def _named(covariance_type: Any) -> Sequence[Any]:
 def _several(parameter: str, values: Any, wanted: str) -> Sequence[Any]:
     """The values of an iterable with at least one; raises TypeError or ValueError, which name the parameter."""
     if not isinstance(values, Iterable):
-        raise TypeError(f"{parameter} must be {wanted}, not {values!r}.")
+        raise ParameterTypeError(f"{parameter} must be {wanted}, not {values!r}.")
     found = list(values)
     if not found:
         raise ValueError(f"{parameter} is empty: give {wanted}.")

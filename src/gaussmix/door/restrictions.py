@@ -13,7 +13,7 @@ from gaussmix.checks import check_finite
 from gaussmix.em.noise_box import noise_of_rows
 from gaussmix.em.posterior import Shares
 from gaussmix.em.terms import NOTHING, Terms
-from gaussmix.errors import column_named
+from gaussmix.errors import ParameterTypeError, column_named
 from gaussmix.families.base import Family, shares_nothing
 from gaussmix.noise import Noise
 from gaussmix.numerics.arrays import Array
@@ -128,7 +128,7 @@ def _restrictions_of(estimator: Any) -> Restrictions:
     if found is None:
         return Restrictions()
     if not isinstance(found, Restrictions):
-        raise TypeError(f"restrictions must be None or a Restrictions, not {found!r:.60}.")
+        raise ParameterTypeError(f"restrictions must be None or a Restrictions, not {found!r:.60}.")
     return found
 
 
@@ -139,7 +139,7 @@ def _check_prior(prior: Any, n_components: int | None) -> tuple[NormalInverseWis
     if prior is None:
         return None, 0.0
     if not isinstance(prior, (NormalInverseWishart, Dirichlet)):
-        wrong = ValueError if isinstance(prior, str) else TypeError
+        wrong = ValueError if isinstance(prior, str) else ParameterTypeError
         raise wrong(f'prior must be None, "{DEFAULT}", a NormalInverseWishart or a Dirichlet, not {prior!r:.60}.')
     added = check_finite("weights", 1.0 if prior.weights is None else prior.weights) - 1.0
     if added.ndim and added.shape != (n_components,):

@@ -14,7 +14,7 @@ from sklearn.utils.validation import check_array, validate_data
 
 from gaussmix.door.incomplete import check_columns, check_errors
 from gaussmix.door.parameters import check_name, check_numbers
-from gaussmix.errors import column_named, listed, warn
+from gaussmix.errors import ParameterTypeError, column_named, listed, warn
 from gaussmix.numerics.arrays import Array, Rows, plain_array
 from gaussmix.numerics.frames import Frame, are_integers, times_sentence
 from gaussmix.numerics.pieces import copied
@@ -63,7 +63,7 @@ def check_source(
     times or durations, or cells that are neither numbers nor text.
     """
     if isinstance(X, bytes):
-        raise TypeError(f"X must be a table, not {X!r:.60}. Give the path of a file as text.")
+        raise ParameterTypeError(f"X must be a table, not {X!r:.60}. Give the path of a file as text.")
     if type(X) is not np.ndarray and is_table(X):
         X = open(X, missing=may_miss)
     if isinstance(X, Source):
@@ -186,7 +186,7 @@ def _validated(estimator: BaseEstimator, X: Any, least: int, *, reset: bool) -> 
     if frame is not None:
         return _of_frame(estimator, frame, least, reset=reset)
     if _kind(X) in "mM":  # NumPy would count units since 1970, and take a missing time for −9.2e18
-        raise TypeError(times_sentence("Input X"))
+        raise ParameterTypeError(times_sentence("Input X"))
     try:
         rows: Rows = validate_data(
             estimator,
@@ -230,17 +230,19 @@ def _check_cells(X: ArrayLike, names: Any) -> None:
     """Raise an error that names the first cell without a number; scikit-learn refuses other things than tables."""
     if isinstance(X, Mapping) and not hasattr(X, "toarray"):  # as scipy's dok_array, which scikit-learn refuses
         if not isinstance(X, dict):  # of numpy.load, h5py or xarray
-            raise TypeError(f"Input X is a {type(X).__name__} of several arrays. Give one of them: X[name].") from None
-        raise TypeError("Input X is a dictionary. Make a table of its columns: pandas.DataFrame(X).") from None
+            raise ParameterTypeError(
+                f"Input X is a {type(X).__name__} of several arrays. Give one of them: X[name]."
+            ) from None
+        raise ParameterTypeError("Input X is a dictionary. Make a table of its columns: pandas.DataFrame(X).") from None
     if getattr(getattr(X, "dtype", None), "names", None):
-        raise TypeError(
+        raise ParameterTypeError(
             "Input X is a structured array. Give a table of its fields: "
             "numpy.lib.recfunctions.structured_to_unstructured(X), or pandas.DataFrame(X)."
         ) from None
     if hasattr(X, "read"):
-        raise TypeError("Input X is an open file. Give its path instead.") from None
+        raise ParameterTypeError("Input X is an open file. Give its path instead.") from None
     if isinstance(X, Set | Iterator):
-        raise TypeError(
+        raise ParameterTypeError(
             f"Input X is of type {type(X).__name__}, not a table. Make a list of its rows: list(X)."
         ) from None
     if _converts(X, np.float64) or not _converts(X, object):
@@ -248,10 +250,12 @@ def _check_cells(X: ArrayLike, names: Any) -> None:
     cells = np.asarray(X, dtype=object)
     first = cells.flat[0] if cells.ndim < 2 and cells.size else None
     if isinstance(first, str | PathLike) and isinstance(X, list | tuple):
-        raise TypeError(f"Input X is a list of text. {SEVERAL}") from None
+        raise ParameterTypeError(f"Input X is a list of text. {SEVERAL}") from None
     if type(first).__module__.partition(".")[0] not in IN_MEMORY:  # of Dask, Spark, DuckDB …
         name = f"{'list of ' if cells.ndim else ''}{type(first).__module__}.{type(first).__name__}"
-        raise TypeError(f"Input X is a {name}, not a table. The help of gaussmix.open says what X may be.") from None
+        raise ParameterTypeError(
+            f"Input X is a {name}, not a table. The help of gaussmix.open says what X may be."
+        ) from None
     if cells.ndim == 1 and len(cells) and isinstance(cells[0], np.ndarray):
         raise ValueError("Input X is a column whose cells are arrays. Give one table: numpy.stack(X).") from None
     lengths = [len(row) for row in cells if isinstance(row, list | tuple)] if cells.ndim == 1 else []
@@ -263,7 +267,7 @@ def _check_cells(X: ArrayLike, names: Any) -> None:
         try:
             float(cell)
         except (TypeError, ValueError, OverflowError) as error:
-            kind = TypeError if isinstance(error, TypeError) else ValueError
+            kind = ParameterTypeError if isinstance(error, TypeError) else ValueError
             raise kind(
                 f"Input X: {error}, in {_place(row, column, names)}. Give numbers: drop or encode such columns first."
             ) from None

@@ -13,6 +13,7 @@ from gaussmix.em.maximise import next_model
 from gaussmix.em.objective import Objective
 from gaussmix.em.trace import Frozen
 from gaussmix.engines.base import Engine
+from gaussmix.errors import ParameterTypeError
 from gaussmix.model import Model
 from gaussmix.sources.base import Source
 from gaussmix.value import Value
@@ -52,7 +53,7 @@ class Rate(Value):
     def __post_init__(self) -> None:
         for name, value in {"decay": self.decay, "half_life": self.half_life or 0.0}.items():
             if isinstance(value, bool) or not isinstance(value, (float, Real)):
-                raise TypeError(f"{name} must be a number, not {value!r}.")
+                raise ParameterTypeError(f"{name} must be a number, not {value!r}.")
         if not 0.5 < self.decay <= 1:
             raise ValueError(f"decay={self.decay!r} must be a number above 0.5 and at most 1.")
         if self.half_life is not None and not STEP_ROWS <= self.half_life < inf:

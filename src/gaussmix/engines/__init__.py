@@ -15,7 +15,7 @@ from gaussmix.engines.base import Engine
 from gaussmix.engines.incomplete import IncompleteEngine
 from gaussmix.engines.native.engine import NativeEngine
 from gaussmix.engines.reference import ReferenceEngine
-from gaussmix.errors import unknown_name
+from gaussmix.errors import ParameterTypeError, unknown_name
 from gaussmix.numerics.core import native_target, why_not_native
 
 ENGINES: dict[str, Callable[[int], Engine[Any]]] = {
@@ -59,7 +59,9 @@ def n_threads(n_jobs: int | None) -> int:
 def check_jobs(n_jobs: Any) -> int | None:
     """Check a number of threads in scikit-learn's convention; returns an integer or None."""
     if n_jobs is not None and (isinstance(n_jobs, bool) or not isinstance(n_jobs, (int, Integral))):
-        raise TypeError(f"n_jobs must be an integer other than 0, or None for every processor, not {n_jobs!r}.")
+        raise ParameterTypeError(
+            f"n_jobs must be an integer other than 0, or None for every processor, not {n_jobs!r}."
+        )
     return None if n_jobs is None else int(n_jobs)
 
 

@@ -18,7 +18,7 @@ from gaussmix.door.parameters import check_family, names_several
 from gaussmix.em.initial import InitialMoments
 from gaussmix.em.objective import Objective
 from gaussmix.engines import choose
-from gaussmix.errors import listed
+from gaussmix.errors import ParameterTypeError, listed
 from gaussmix.estimators.base import Estimator
 from gaussmix.estimators.fitted_array import MATRICES, FittedArray, Floats, Kept, lacking, mixture_of
 from gaussmix.fit.fitted import Fitted
@@ -97,7 +97,7 @@ class MixtureAttributes(Estimator):
     @mixture_.setter
     def mixture_(self, mixture: Mixture) -> None:
         if not isinstance(mixture, Mixture):
-            raise TypeError(f"mixture_ must be a gaussmix.Mixture, not {mixture!r:.60}.")
+            raise ParameterTypeError(f"mixture_ must be a gaussmix.Mixture, not {mixture!r:.60}.")
         self._become(mixture)
 
     @property

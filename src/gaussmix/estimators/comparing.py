@@ -12,7 +12,7 @@ from sklearn.metrics import adjusted_rand_score
 from sklearn.utils import _safe_indexing as rows_of
 
 from gaussmix.checks import check_count
-from gaussmix.errors import warn
+from gaussmix.errors import ParameterTypeError, warn
 from gaussmix.estimators.mixture_estimator import MixtureEstimator
 from gaussmix.fit.candidates import Folds
 from gaussmix.numerics.frames import made_frame
@@ -76,14 +76,14 @@ def compare(
     3  1 of tied             5  1888.5        0.0
     """
     if not all(isinstance(fit, MixtureEstimator) for fit in getattr(fits, "values", lambda: [None])()):
-        raise TypeError('fits must be fitted estimators by name, such as {"two": gm2, "three": gm3}.')
+        raise ParameterTypeError('fits must be fitted estimators by name, such as {"two": gm2, "three": gm3}.')
     if not fits:
         raise ValueError("fits is empty. Give at least one fitted estimator.")
     rows, weight, error = _present(X, sample_weight, X_error)
     summaries = [fit.summary(rows, weight, X_error=error) for fit in fits.values()]
     for (name, fit), summary in zip(fits.items(), summaries, strict=True):
         if "icl" not in summary.facts:
-            raise TypeError(f"fits[{name!r}] has no BIC. Compare Bayesian fits by their lower_bound_.")
+            raise ParameterTypeError(f"fits[{name!r}] has no BIC. Compare Bayesian fits by their lower_bound_.")
         _warn_of_other_rows(name, fit, summary.facts["n_rows"], weight, X_error)
     columns = {"name": [*fits]} | {name: [each.facts[name] for each in summaries] for name in SHOWN}
     order = np.argsort(columns["bic"], kind="stable")

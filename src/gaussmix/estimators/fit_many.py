@@ -16,13 +16,12 @@ from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 
 from gaussmix.checks import check_count
-from gaussmix.covariances.base import ROUNDED
 from gaussmix.door.groups import Grouped, grouped
 from gaussmix.door.parameters import check_certify, check_family, check_flag, check_seed, check_verbose, drawn_seed
 from gaussmix.door.restrictions import check_terms, given_terms, noise_of
 from gaussmix.engines import n_threads
 from gaussmix.engines.runner import Fits, Runner
-from gaussmix.errors import counted, keeping, warn
+from gaussmix.errors import ParameterTypeError, counted, keeping, warn
 from gaussmix.estimators.bayesian_gaussian_mixture import BayesianGaussianMixture
 from gaussmix.estimators.gaussian_mixture import GaussianMixture
 from gaussmix.families.base import Family
@@ -32,6 +31,7 @@ from gaussmix.fit.search import mapped
 from gaussmix.mixture.mixtures import Mixtures
 from gaussmix.model import Model
 from gaussmix.numerics.arrays import Array, Places
+from gaussmix.numerics.factorise import ROUNDED
 from gaussmix.numerics.threads import at_most
 from gaussmix.report.messages import rounding_sentence
 from gaussmix.starts.base import AUTO
@@ -137,7 +137,7 @@ def _template_of(
         made: GaussianMixture | BayesianGaussianMixture = GaussianMixture(n_components, **parameters)
     elif not isinstance(estimator, GaussianMixture | BayesianGaussianMixture):
         what = f"the class {estimator.__name__}" if isinstance(estimator, type) else f"{estimator!r:.60}"
-        raise TypeError(f"estimator must be like GaussianMixture() or BayesianGaussianMixture(), not {what}.")
+        raise ParameterTypeError(f"estimator must be like GaussianMixture() or BayesianGaussianMixture(), not {what}.")
     elif n_components != 1 or parameters:
         raise ValueError("Parameters of fit_many are those of its estimator. Set them there.")
     else:

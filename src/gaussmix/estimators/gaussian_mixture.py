@@ -34,7 +34,7 @@ from gaussmix.door.rows import as_meant, check_enough_rows, check_meaning, check
 from gaussmix.em.online import Rate
 from gaussmix.em.remedies import Remedy
 from gaussmix.em.stopping import Stopping
-from gaussmix.errors import DegenerateError, SingularCovariance, warn
+from gaussmix.errors import DegenerateError, ParameterTypeError, SingularCovariance, warn
 from gaussmix.estimators.base import unchanged_on_failure
 from gaussmix.estimators.conversion import facts_of, parameters_of
 from gaussmix.estimators.docs import documented
@@ -431,7 +431,7 @@ class GaussianMixture(StreamingMixture):
     def _settings(self) -> tuple[int, Family, Stopping, int, float | None, tuple[str, ...]]:
         """The parameters that no rows are needed to check."""
         if isinstance(self.n_components, Iterable) and not isinstance(self.n_components, str):
-            raise TypeError(
+            raise ParameterTypeError(
                 f"n_components must be an integer ≥ 1, not {self.n_components!r:.60}: to choose among several, use "
                 f"GaussianMixtureIC({self.n_components!r:.60})."
             )

@@ -34,7 +34,7 @@ from gaussmix.door.restrictions import check_terms
 from gaussmix.door.rows import check_counts_of_rows, check_meaning, check_source
 from gaussmix.em.remedies import Remedy
 from gaussmix.engines import check_jobs
-from gaussmix.errors import FailureKind, warn
+from gaussmix.errors import FailureKind, ParameterTypeError, warn
 from gaussmix.estimators.base import FittedValue, unchanged_on_failure
 from gaussmix.estimators.docs import documented
 from gaussmix.estimators.fitting import fitted_of, from_now, problem_of, watched
@@ -372,7 +372,9 @@ class GaussianMixtureIC(LikelihoodEstimator):
         _check_remedy(self.degenerate)
         names = check_start_names(self.init_params)
         if not names:
-            raise TypeError(f"init_params must be the name of a start or several, not {self.init_params!r:.60}.")
+            raise ParameterTypeError(
+                f"init_params must be the name of a start or several, not {self.init_params!r:.60}."
+            )
         starts = Plan.starts_of(self.init_params, names, CHECKS["n_init"](self.n_init), InitialParameters())
         check_acceleration(self.acceleration)
         stopping = from_now(check_stopping(self), self)

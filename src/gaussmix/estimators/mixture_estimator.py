@@ -20,6 +20,7 @@ from gaussmix.door.rows import check_counts_of_rows
 from gaussmix.engines import check_jobs
 from gaussmix.engines.base import Engine
 from gaussmix.engines.incomplete import IncompleteEngine
+from gaussmix.errors import ParameterTypeError
 from gaussmix.estimators.attributes import MixtureAttributes
 from gaussmix.estimators.conversion import to_sklearn
 from gaussmix.fit.problem import Data
@@ -306,7 +307,7 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
         if sure is not None:
             if not isinstance(sure, OfMixture):
                 what = type(sure).__name__
-                raise TypeError(
+                raise ParameterTypeError(
                     f"sure must be what inference, bootstrap or posterior_ found of all parameters, not {what}."
                 )
             more = sure.columns_beside(self._told().mixture)
@@ -402,7 +403,7 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
         """
         self._check_fitted()
         if isinstance(n_samples, bool) or not isinstance(n_samples, Integral):
-            raise TypeError(f"Invalid value for 'n_samples': {n_samples!r} is not an integer.")
+            raise ParameterTypeError(f"Invalid value for 'n_samples': {n_samples!r} is not an integer.")
         if n_samples < 1:
             raise ValueError(f"Invalid value for 'n_samples': {n_samples}. Draw at least one row.")
         return self.mixture_.sample(int(n_samples), self._rng(), n_jobs=check_jobs(self.n_jobs))

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
+from gaussmix.errors import ParameterTypeError
 from gaussmix.mixture.mixture import Mixture
 from gaussmix.numerics.arrays import Array
 
@@ -60,7 +61,7 @@ class Numbers:
             model, offset = model._exported()
         if not isinstance(model, Mixture):
             advice = ": give its mixture_" if isinstance(getattr(model, "mixture_", None), Mixture) else ""
-            raise TypeError(
+            raise ParameterTypeError(
                 "A Mixture, or a fitted GaussianMixture, GaussianMixtureIC or GaussianMixtureDetector is needed, not "
                 f"{type(model).__name__}{advice}."
             )

@@ -10,7 +10,7 @@ import numpy as np
 from gaussmix.checks import check_count
 from gaussmix.covariances import Covariances, LowRank
 from gaussmix.covariances.low_rank import symmetric_root
-from gaussmix.errors import Failure, FailureKind, unknown_name
+from gaussmix.errors import Failure, FailureKind, ParameterTypeError, unknown_name
 from gaussmix.families.base import Equivariance, Family, register
 from gaussmix.numerics.arrays import Array
 from gaussmix.numerics.contract import contract
@@ -77,7 +77,7 @@ class FactorAnalyzer(Family):
             raise unknown_name("noise", self.noise, NOISES)
         for name in ("shared_loadings", "shared_noise"):
             if not isinstance(getattr(self, name), (bool, np.bool_)):
-                raise TypeError(f"{name} must be True or False, not {getattr(self, name)!r}.")
+                raise ParameterTypeError(f"{name} must be True or False, not {getattr(self, name)!r}.")
 
     @property
     def options(self) -> dict[str, Any]:

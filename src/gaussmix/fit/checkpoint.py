@@ -21,7 +21,7 @@ from gaussmix.background import Background
 from gaussmix.em.best_of import Run, better
 from gaussmix.em.trace import Event, Frozen, State, Trace
 from gaussmix.engines.base import Engine
-from gaussmix.errors import NonFiniteLikelihood, Outcome, SingularCovariance, warn
+from gaussmix.errors import NonFiniteLikelihood, Outcome, ParameterTypeError, SingularCovariance, warn
 from gaussmix.families.base import Family
 from gaussmix.formats import Damaged, check_local, remove_unfinished
 from gaussmix.formats.checkpoint_file import CheckpointRecord, RunRecord, StandingRecord, read, write
@@ -278,7 +278,7 @@ def check_place(place: Any) -> Place | None:
     """The value of `checkpoint`; raises TypeError unless it is a path or None."""
     if place is None or (isinstance(place, str | os.PathLike) and os.fspath(place)):
         return place
-    raise TypeError(f"checkpoint must be the path of a file or None, not {place!r}.")
+    raise ParameterTypeError(f"checkpoint must be the path of a file or None, not {place!r}.")
 
 
 def _standing_record(stand: Standing) -> StandingRecord:

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from gaussmix.covariances.base import ROUNDED
 from gaussmix.em.posterior import Posterior
 from gaussmix.em.trace import State
 from gaussmix.errors import DegenerateError, SingularCovariance, counted, listed
@@ -16,6 +15,7 @@ from gaussmix.fit.problem import Problem
 from gaussmix.model import Model
 from gaussmix.numerics.arrays import Array
 from gaussmix.numerics.blas import one_blas_thread
+from gaussmix.numerics.factorise import ROUNDED
 from gaussmix.sources.base import Source
 from gaussmix.sources.findings import Cells
 from gaussmix.waist.need import Second

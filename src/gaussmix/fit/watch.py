@@ -15,7 +15,7 @@ import numpy as np
 from gaussmix.door.parameters import CHECKS
 from gaussmix.em.best_of import Run, better
 from gaussmix.em.trace import State
-from gaussmix.errors import Outcome, SingularCovariance
+from gaussmix.errors import Outcome, ParameterTypeError, SingularCovariance
 from gaussmix.fit.checkpoint import Checkpoint
 from gaussmix.fit.plan import Plan
 from gaussmix.fit.problem import Problem
@@ -274,15 +274,15 @@ def check_callbacks(callbacks: Any) -> Sequence[Callback]:
     if callbacks is None:
         return ()
     if not isinstance(callbacks, list | tuple):
-        raise TypeError(f"callbacks must be a list of functions or None, not {callbacks!r:.60}.")
+        raise ParameterTypeError(f"callbacks must be a list of functions or None, not {callbacks!r:.60}.")
     for callback in callbacks:
         if hasattr(callback, "on_fit_task_end"):
-            raise TypeError(
+            raise ParameterTypeError(
                 f"callbacks must hold functions, but {type(callback).__name__} is a callback of scikit-learn. Pass it "
                 "to estimator.set_callbacks."
             )
         if not callable(callback):
-            raise TypeError(f"callbacks must hold functions, not {callback!r:.60}.")
+            raise ParameterTypeError(f"callbacks must hold functions, not {callback!r:.60}.")
     return callbacks
 
 

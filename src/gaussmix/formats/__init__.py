@@ -18,7 +18,7 @@ from io import TextIOBase
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from gaussmix.errors import NotAModelFile
+from gaussmix.errors import NotAModelFile, ParameterTypeError
 from gaussmix.formats import v1
 from gaussmix.formats.envelope import FORMAT, MANY_FORMAT, Damaged, Header, Tensors, is_of, pack, unpack
 from gaussmix.formats.record import Details, EstimatorRecord, FitRecord, Record
@@ -122,7 +122,7 @@ def _check_place(place: object, wanted: str) -> None:
     is_binary = hasattr(place, wanted) and not isinstance(place, TextIOBase)
     if not isinstance(place, str | os.PathLike) and not is_binary:
         found = "a text file" if isinstance(place, TextIOBase) else f"{place!r:.40}"
-        raise TypeError(f"Give a path as str or pathlib.Path, or a binary file to {wanted}, not {found}.")
+        raise ParameterTypeError(f"Give a path as str or pathlib.Path, or a binary file to {wanted}, not {found}.")
     if isinstance(place, str | os.PathLike):
         check_local(place)
 

@@ -10,6 +10,7 @@ import numpy as np
 from gaussmix import formats
 from gaussmix.background import NOISE_ARRAYS, Background
 from gaussmix.checks import check_names, check_real
+from gaussmix.errors import ParameterTypeError
 from gaussmix.families.base import ALIASES, FAMILIES, Family, family_named, is_known
 from gaussmix.formats import Details, Place, Record
 from gaussmix.model import Model, flaw
@@ -64,7 +65,7 @@ def to_dict(model: Model, names: tuple[str, ...] | None) -> dict[str, Any]:
 def from_dict(values: Mapping[str, Any]) -> tuple[Model, tuple[str, ...] | None]:
     """The model in a dictionary of `to_dict`, and its names; raises TypeError or ValueError."""
     if not isinstance(values, Mapping):
-        raise TypeError(f"Give a dictionary that `to_dict` made, not {values!r:.60}.")
+        raise ParameterTypeError(f"Give a dictionary that `to_dict` made, not {values!r:.60}.")
     for key, wanted in _FORMAT.items():
         if values.get(key) != wanted:
             raise ValueError(f"This is no mixture that this gaussmix knows: its {key!r} is not {wanted!r}.")

@@ -14,7 +14,7 @@ from gaussmix.background import Background
 from gaussmix.checks import check_names, check_real
 from gaussmix.engines import choose
 from gaussmix.engines.base import Engine
-from gaussmix.errors import counted
+from gaussmix.errors import ParameterTypeError, counted
 from gaussmix.families.base import Family
 from gaussmix.mixture.features import Features, block_of, places
 from gaussmix.mixture.line.line import Line
@@ -48,14 +48,14 @@ class MixtureBase:
 
     def __post_init__(self) -> None:
         if not isinstance(self.family, Family):
-            raise TypeError(
+            raise ParameterTypeError(
                 f'family must be a covariance structure, such as FAMILIES["full"], not {self.family!r:.60}. '
                 "Mixture.from_parameters(weights, means, covariances, covariance_type=…) takes its name."
             )
         for name in _ARRAYS:  # copied, so that nobody else can write to them
             object.__setattr__(self, name, frozen(copied(check_real(name, getattr(self, name)))))
         if self.noise is not None and not isinstance(self.noise, Background):
-            raise TypeError(f"noise must be None or the noise of another mixture, not {self.noise!r:.60}.")
+            raise ParameterTypeError(f"noise must be None or the noise of another mixture, not {self.noise!r:.60}.")
         wrong = flaw(self.weights, self.means, self.covariances, self.family, self.noise, is_factored=False)
         if wrong is not None:
             raise ValueError(f"This is no mixture: {wrong}.")
@@ -139,7 +139,7 @@ class MixtureBase:
             if not places:
                 raise IndexError(f"The slice has no component: the mixture has {counted(K, 'component')}.")
         elif isinstance(component, bool | np.bool_) or not isinstance(component, int | np.integer):
-            raise TypeError(f"A component is a number or a slice of numbers, not {component!r:.60}.")
+            raise ParameterTypeError(f"A component is a number or a slice of numbers, not {component!r:.60}.")
         elif not -K <= component < K:
             raise IndexError(f"There is no component {component}: the mixture has {K}, counted from 0.")
         else:
@@ -276,7 +276,7 @@ def common_names(mixtures: Sequence[object]) -> tuple[str, ...] | None:
     known = [mixture for mixture in mixtures if isinstance(mixture, MixtureBase)]
     if len(known) < len(mixtures):
         other = next(mixture for mixture in mixtures if not isinstance(mixture, MixtureBase))
-        raise TypeError(f"A mixture is needed, not {other!r:.60}.")
+        raise ParameterTypeError(f"A mixture is needed, not {other!r:.60}.")
     sizes = sorted({mixture.n_features for mixture in known})
     if len(sizes) > 1:
         raise ValueError(f"These mixtures have {' and '.join(map(str, sizes))} features. They need the same features.")

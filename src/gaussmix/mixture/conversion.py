@@ -12,6 +12,7 @@ from scipy.linalg import solve_triangular
 
 from gaussmix.checks import check_real
 from gaussmix.covariances import Covariances, Dense
+from gaussmix.errors import ParameterTypeError
 from gaussmix.families.base import Family, family_named, unconstrained
 from gaussmix.model import Model, flaw, is_symmetric
 from gaussmix.numerics.arrays import Array
@@ -53,7 +54,7 @@ def from_sklearn(estimator: Any) -> tuple[Model, tuple[str, ...] | None]:
     missing = [name for name in _FITTED if not hasattr(estimator, name)]
     if missing:
         what = f"{type(estimator).__name__} has no {missing[0]}"
-        raise TypeError(f"{what}: give a fitted GaussianMixture or BayesianGaussianMixture of scikit-learn.")
+        raise ParameterTypeError(f"{what}: give a fitted GaussianMixture or BayesianGaussianMixture of scikit-learn.")
     covariances = np.asarray(estimator.covariances_)
     if covariances.dtype == np.float32:  # a matrix is symmetric to seven digits only
         covariances = _symmetric(family_named(estimator.covariance_type), covariances)
@@ -68,7 +69,7 @@ def from_torch(estimator: Any) -> Model:
     missing = [name for name in _OF_TORCH if not hasattr(module, name)]
     if missing:
         what = f"{type(module).__name__} has no {missing[0]}"
-        raise TypeError(f"{what}: give a fitted GaussianMixture of torchgmm or pycave, or its model_.")
+        raise ParameterTypeError(f"{what}: give a fitted GaussianMixture of torchgmm or pycave, or its model_.")
     weights, means, factors = (_doubles(name, getattr(module, name)) for name in _OF_TORCH[1:])
     family = family_named(module.covariance_type)
     _check(_flaw_of_factors(means, factors, family))

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from gaussmix.checks import check_real
-from gaussmix.errors import unknown_name
+from gaussmix.errors import ParameterTypeError, unknown_name
 from gaussmix.numerics.arrays import Places, Rows
 from gaussmix.numerics.frames import Frame
 from gaussmix.numerics.rows import bad_cell, in_whole_steps
@@ -93,7 +93,7 @@ def place_of(feature: object, n_features: int, names: tuple[str, ...] | None, ca
             raise ValueError(f"{names.count(feature)} features are called {feature!r:.60}: give a number.")
         return names.index(feature)
     if isinstance(feature, bool | np.bool_) or not isinstance(feature, int | np.integer):
-        raise TypeError(f"A feature is a number or a name, not {feature!r:.60}.")
+        raise ParameterTypeError(f"A feature is a number or a name, not {feature!r:.60}.")
     if not -n_features <= feature < n_features:
         raise ValueError(f"There is no feature {feature}: the mixture has {n_features}, counted from 0.")
     return int(feature) % n_features

@@ -11,6 +11,7 @@ from gaussmix.background import Background
 from gaussmix.checks import Rng, check_count, generator
 from gaussmix.engines.base import NOISE, Engine
 from gaussmix.engines.randomness import label_uniforms
+from gaussmix.errors import ParameterTypeError
 from gaussmix.model import Model
 from gaussmix.numerics.arrays import Array
 from gaussmix.waist.whitening.base import Whitening
@@ -41,7 +42,7 @@ def _with_noise(rows: Array, labels: Labels, noise: Background, rng: np.random.G
 def alone(component: int, n_components: int) -> Array:
     """Weights (n_components,) of 1 for one component and 0 for the others; raises TypeError or ValueError."""
     if isinstance(component, bool) or not isinstance(component, int | np.integer):
-        raise TypeError(f"component must be a number, counted from 0, not {component!r:.60}.")
+        raise ParameterTypeError(f"component must be a number, counted from 0, not {component!r:.60}.")
     if not 0 <= component < n_components:
         raise ValueError(f"There is no component {component}: the mixture has {n_components}, counted from 0.")
     weights = np.zeros(n_components)

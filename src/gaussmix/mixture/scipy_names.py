@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from gaussmix.checks import check_count, check_probabilities, check_real
+from gaussmix.errors import ParameterTypeError
 from gaussmix.mixture.base import of_components
 from gaussmix.mixture.masses.masses import Masses
 from gaussmix.mixture.parts.conditionals import Conditionals
@@ -141,7 +142,7 @@ class SciPyNames(Conditionals, Parts, Masses):
         """
         mass = check_probabilities("confidence", confidence)
         if mass.ndim:
-            raise TypeError(f"confidence must be one number, not an array of shape {mass.shape}.")
+            raise ParameterTypeError(f"confidence must be one number, not an array of shape {mass.shape}.")
         ends = [(1 - mass) / 2, (1 + mass) / 2]
         found = np.array([self.marginal(feature).quantile(ends) for feature in range(self.n_features)])
         return found[:, 0], found[:, 1]
@@ -150,6 +151,6 @@ class SciPyNames(Conditionals, Parts, Masses):
 def _lengths(size: Any) -> tuple[int, ...]:
     """The lengths of the axes that `size` asks for, none for 1; raises TypeError or ValueError."""
     if not isinstance(size, Integral | tuple):
-        raise TypeError(f"size must be an integer ≥ 0 or a tuple of such integers, not {size!r:.60}.")
+        raise ParameterTypeError(f"size must be an integer ≥ 0 or a tuple of such integers, not {size!r:.60}.")
     lengths = tuple(check_count("size", length, 0) for length in (size if isinstance(size, tuple) else (size,)))
     return () if size == 1 else lengths

@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gaussmix.errors import ParameterTypeError
+
 Array = NDArray[np.float64]
 Rows = NDArray[np.floating[Any]]  # (n_rows, n_features), float32 or float64, any strides
 Places = NDArray[np.intp]  # numbers of features, rows or components
@@ -43,7 +45,7 @@ def _copied(values: Any) -> Any:
     try:
         return np.from_dlpack(values, device="cpu", copy=True)
     except (TypeError, ValueError, BufferError, RuntimeError) as error:
-        raise TypeError(
+        raise ParameterTypeError(
             f"An array of {type(values).__module__.partition('.')[0]} is on another device and can't be copied from it "
             f"({error}). Copy it first, such as X.cpu() or X.get()."
         ) from error

@@ -13,6 +13,7 @@ from gaussmix.numerics.core import native_target
 # A covariance is singular to working precision where Σ_jj (Σ⁻¹)_jj reaches this many over the number of features: there
 # rounding decides the inverse. The C++ core has the same number; a test compares them.
 MOST_INFLATION = 1 / (8 * float(np.finfo(np.float64).eps))
+ROUNDED = 1e-6  # nats: the smallest rounding of a log density that counts
 
 
 def factorise(covariances: Array) -> tuple[Array, Array, NDArray[np.bool_]]:

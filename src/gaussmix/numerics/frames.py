@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gaussmix.errors import quoted
+from gaussmix.errors import ParameterTypeError, quoted
 from gaussmix.numerics.arrays import Rows
 from gaussmix.numerics.threads import cached_property
 
@@ -184,11 +184,11 @@ def _check_kind(called: str, name: Any, kind: Any) -> None:
     """Raise TypeError or ValueError for a type of columns that are not numbers."""
     where, what = f" in column {name!r}", str(kind).partition("(")[0]
     if kind.is_temporal():
-        raise TypeError(times_sentence(called, where))
+        raise ParameterTypeError(times_sentence(called, where))
     if what in ("Categorical", "Enum"):
-        raise TypeError(f"{called} {_CATEGORIES.format(where=where)}")
+        raise ParameterTypeError(f"{called} {_CATEGORIES.format(where=where)}")
     if what in ("List", "Struct", "Array", "Binary"):
-        raise TypeError(f"{called} {_OTHER.format(what=str(kind), where=where)}")
+        raise ParameterTypeError(f"{called} {_OTHER.format(what=str(kind), where=where)}")
 
 
 def _numbers(called: str, name: Any, values: NDArray[Any]) -> NDArray[Any]:
@@ -217,4 +217,6 @@ def _number(called: str, name: Any, row: int, cell: Any) -> float:
         return np.nan
     name_of_type = type(cell).__name__
     what = name_of_type if name_of_type == "bytes" else f"{name_of_type}s"
-    raise TypeError(f"{called} {(_TIMES if hasattr(cell, 'isoformat') else _OTHER).format(what=what, where=where)}")
+    raise ParameterTypeError(
+        f"{called} {(_TIMES if hasattr(cell, 'isoformat') else _OTHER).format(what=what, where=where)}"
+    )

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gaussmix.checks import check_real
+from gaussmix.errors import ParameterTypeError
 from gaussmix.mixture.mixture import Mixture
 from gaussmix.numerics.arrays import Array
 from gaussmix.plot.display import Axes, FeatureDisplay, component_handles, handle
@@ -142,7 +143,7 @@ class ComponentDisplay(FeatureDisplay):
         draw(ax, looks, radii, dict(row_kwargs or {}), dict(component_kwargs or {}))
         others: Any = uncertainty.mixtures() if isinstance(uncertainty, Uncertain) else uncertainty
         if not isinstance(others, Sequence) or not all(isinstance(each, Mixture) for each in others):
-            raise TypeError(
+            raise ParameterTypeError(
                 "uncertainty must be what inference or bootstrap found, or a list of mixtures, such as "
                 f"posterior_.sample(50), not {uncertainty!r:.60}."
             )

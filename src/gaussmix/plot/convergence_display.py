@@ -9,7 +9,7 @@ from typing import Any, Self
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
-from gaussmix.errors import LIKELIHOOD
+from gaussmix.errors import LIKELIHOOD, ParameterTypeError
 from gaussmix.estimators.bayesian_gaussian_mixture import BayesianGaussianMixture
 from gaussmix.plot.display import Axes, Display
 
@@ -61,10 +61,12 @@ class ConvergenceDisplay(Display):
         ValueError : EM made no step.
         """
         if not hasattr(estimator, "fit"):
-            raise TypeError(f"{type(estimator).__name__} was not fitted by EM: give a fitted gaussmix estimator.")
+            raise ParameterTypeError(
+                f"{type(estimator).__name__} was not fitted by EM: give a fitted gaussmix estimator."
+            )
         check_is_fitted(estimator)
         if not hasattr(estimator, "lower_bounds_"):
-            raise TypeError(f"{type(estimator).__name__} keeps no trace of EM: give a fitted GaussianMixture.")
+            raise ParameterTypeError(f"{type(estimator).__name__} keeps no trace of EM: give a fitted GaussianMixture.")
         kept = list(estimator.lower_bounds_)
         traces = [list(trace) for trace in getattr(estimator, "traces_", [kept])]
         if not kept:

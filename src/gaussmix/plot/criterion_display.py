@@ -10,7 +10,7 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from gaussmix.door.parameters import HIGHER, STABILITY
-from gaussmix.errors import counted
+from gaussmix.errors import ParameterTypeError, counted
 from gaussmix.plot.display import Axes, Display, handle
 from gaussmix.plot.palette import looks_of
 
@@ -76,7 +76,9 @@ class CriterionDisplay(Display):
         TypeError : `estimator` searched for nothing.
         """
         if not hasattr(estimator, "fit") or not hasattr(type(estimator), "_fits"):
-            raise TypeError(f"{type(estimator).__name__} compares no candidates: give a fitted GaussianMixtureIC.")
+            raise ParameterTypeError(
+                f"{type(estimator).__name__} compares no candidates: give a fitted GaussianMixtureIC."
+            )
         check_is_fitted(estimator)
         results, wanted = estimator.results_, estimator.criterion if criterion is None else criterion
         known = [name for name in ("bic", "icl", "aic", "aicc", *HIGHER) if name in results]

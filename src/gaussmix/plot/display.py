@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from gaussmix.checks import check_probabilities
+from gaussmix.errors import ParameterTypeError
 from gaussmix.numerics.arrays import Array
 from gaussmix.plot.palette import COLORS, Look, on_page
 from gaussmix.plot.subject import Features, Subject, chosen_features, subject_of
@@ -35,7 +36,7 @@ class Display:
         if ax is None:
             ax = new_figure()[1]
         elif not hasattr(ax, "get_xaxis"):
-            raise TypeError(f"ax must be matplotlib axes, not {ax!r:.60}.")
+            raise ParameterTypeError(f"ax must be matplotlib axes, not {ax!r:.60}.")
         self.ax_, self.figure_ = ax, ax.figure
         return ax
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from sklearn.utils.validation import check_is_fitted
 
 from gaussmix.checks import check_real
-from gaussmix.errors import counted, invented_names
+from gaussmix.errors import ParameterTypeError, counted, invented_names
 from gaussmix.estimators.gaussian_mixture import estimator_of
 from gaussmix.mixture.features import check_order, place_of
 from gaussmix.mixture.mixture import Mixture
@@ -110,15 +110,17 @@ def mixture_of(estimator: Any) -> Mixture:
         return estimator
     if isinstance(estimator, type) or not hasattr(estimator, "fit"):
         if hasattr(estimator, "shape"):
-            raise TypeError("Rows come second. Give a gaussmix estimator or a gaussmix.Mixture first.")
-        raise TypeError(f"{estimator!r:.60} is not drawn: give a gaussmix estimator or a gaussmix.Mixture.")
+            raise ParameterTypeError("Rows come second. Give a gaussmix estimator or a gaussmix.Mixture first.")
+        raise ParameterTypeError(f"{estimator!r:.60} is not drawn: give a gaussmix estimator or a gaussmix.Mixture.")
     check_is_fitted(estimator)
     if hasattr(estimator, "_exported"):
         mixture, _ = estimator._exported()
     else:
         mixture = getattr(estimator, "mixture_", None)
     if not isinstance(mixture, Mixture):
-        raise TypeError(f"{type(estimator).__name__} is not drawn: give a gaussmix estimator or a gaussmix.Mixture.")
+        raise ParameterTypeError(
+            f"{type(estimator).__name__} is not drawn: give a gaussmix estimator or a gaussmix.Mixture."
+        )
     return mixture
 
 

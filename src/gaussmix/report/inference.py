@@ -18,7 +18,7 @@ from gaussmix.em.jacobian import NotSmooth
 from gaussmix.em.natural import Kind, NaturalScale, Stacked, Term
 from gaussmix.em.posterior import Posterior
 from gaussmix.em.trace import Frozen
-from gaussmix.errors import counted, listed, name_components, warn
+from gaussmix.errors import ParameterTypeError, counted, listed, name_components, warn
 from gaussmix.fit.fitted import Fitted
 from gaussmix.fit.inference import AT_RIDGE, SAME_HEIGHT, Climb, Maximum
 from gaussmix.fit.problem import Problem
@@ -319,7 +319,7 @@ def mixtures_of(models: Iterable[Model], like: Mixture) -> list[Mixture]:
 def values_of(function: Function, mixture: Mixture) -> Array:
     """The numbers of a user's function; raises TypeError or ValueError if it is none, or they are not finite."""
     if not callable(function):
-        raise TypeError(f"Give a function of a mixture that returns numbers, not {function!r:.60}.")
+        raise ParameterTypeError(f"Give a function of a mixture that returns numbers, not {function!r:.60}.")
     values = np.asarray(function(mixture))
     if values.dtype.kind not in "biuf" or not np.isfinite(values).all():
         raise ValueError(f"The function must return finite numbers for mixtures near the estimate, not {values!s:.60}.")

@@ -7,7 +7,6 @@ from functools import partial
 
 from sklearn.exceptions import ConvergenceWarning
 
-from gaussmix.covariances.base import ROUNDED
 from gaussmix.em.trace import Frozen, State, Trace
 from gaussmix.errors import LIKELIHOOD, FailureKind, Outcome, counted, name_components, warn
 from gaussmix.fit.candidates import Result, Table, reasons_and_advice
@@ -15,6 +14,7 @@ from gaussmix.fit.diagnostics import constant_columns, name_columns
 from gaussmix.fit.fitted import LEFT_OUT
 from gaussmix.model import Model
 from gaussmix.numerics.arrays import Array
+from gaussmix.numerics.factorise import ROUNDED
 from gaussmix.sources.base import Source
 from gaussmix.sources.findings import Distinct, some_distinct
 

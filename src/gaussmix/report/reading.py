@@ -16,7 +16,7 @@ from gaussmix.door.rows import counted_weight
 from gaussmix.em.accumulate import StepTask
 from gaussmix.em.criteria import Evidence, bic, icl
 from gaussmix.engines.base import NOISE, Engine
-from gaussmix.errors import FailureKind, Outcome, counted
+from gaussmix.errors import FailureKind, Outcome, ParameterTypeError, counted
 from gaussmix.fit.diagnostics import Diagnosis
 from gaussmix.fit.fitted import Fitted
 from gaussmix.mixture.compare.gaussians import nearest
@@ -75,7 +75,7 @@ def augmented(
     `mixture` labels them, and `density` gives log densities.
     """
     if not isinstance(source, ArraySource):
-        raise TypeError("augment needs an array or a data frame in memory. For other rows, use predict(X).")
+        raise ParameterTypeError("augment needs an array or a data frame in memory. For other rows, use predict(X).")
     labels, shares = _labels_and_shares(mixture, source, engine)
     log_density = source.each_row(density)
     of_noise = np.maximum(1 - shares.sum(axis=1), 0.0) if mixture.noise is not None else 0.0
@@ -90,7 +90,7 @@ def augmented(
 def explanation_of(mixture: Mixture, source: Source, engine: Engine[Any], frame: Frame | None) -> Explanation:
     """Why rows belong to their components."""
     if not isinstance(source, ArraySource):
-        raise TypeError("explain needs an array or a data frame in memory. Read some of the rows first.")
+        raise ParameterTypeError("explain needs an array or a data frame in memory. Read some of the rows first.")
     block = next(iter(source.blocks()))
     labels, shares = _labels_and_shares(mixture, source, engine)
     native = None if frame is None else frame.native

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from gaussmix import plugins
+from gaussmix.errors import ParameterTypeError
 from gaussmix.sources.base import Source
 from gaussmix.sources.files.npy import holds_numbers, open_npy
 from gaussmix.sources.files.paths import EXTENSIONS, files_of
@@ -124,7 +125,7 @@ def open(
     opener = _of_files(os.fspath(data)) if isinstance(data, str | os.PathLike) else _registered(_kind(data))
     if opener is None:
         wrong = f"open takes a path, a pattern or a table that is not in memory, not {type(data).__name__}."
-        raise TypeError(f"{wrong} {SEVERAL}" if isinstance(data, list | tuple) else wrong)
+        raise ParameterTypeError(f"{wrong} {SEVERAL}" if isinstance(data, list | tuple) else wrong)
     if cache is not None and not isinstance(data, str | os.PathLike) and _kind(data) != "gaussmix.Files":
         raise ValueError(f"cache= keeps the numbers of files, not of a {type(data).__name__}: leave it out.")
     return opener(data, asked)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from gaussmix.errors import unknown_name
+from gaussmix.errors import ParameterTypeError, unknown_name
 from gaussmix.mixture.compare.gaussians import Gaussians, kl_divergences
 from gaussmix.mixture.features import Feature, places
 from gaussmix.model import Model
@@ -29,7 +29,7 @@ def canonical_order(
         keys += [*model.covariances.array.reshape(model.n_components, -1).T]
     if by == "mean" and feature is not None:
         if not isinstance(feature, str | int | np.integer):
-            raise TypeError(f"feature must be one feature, a number or a name, not {feature!r:.60}.")
+            raise ParameterTypeError(f"feature must be one feature, a number or a name, not {feature!r:.60}.")
         keys.insert(0, model.means[:, places(feature, model.n_features, names)[0]])
     elif by == "weight":
         keys.insert(0, -model.weights)

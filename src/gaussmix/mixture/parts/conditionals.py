@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from gaussmix.checks import Rng, generator
+from gaussmix.errors import ParameterTypeError
 from gaussmix.mixture.base import MixtureBase, of_components
 from gaussmix.mixture.features import Feature, Features, check_order, names_at
 from gaussmix.mixture.parts.conditioning import Conditional, known_values
@@ -80,7 +81,7 @@ class Conditionals(MixtureBase):
         (array([[6.]]), array([[[8.]]]))
         """
         if not isinstance(values, Mapping):
-            raise TypeError(f"condition takes a dictionary of features and their values, not {values!r:.60}.")
+            raise ParameterTypeError(f"condition takes a dictionary of features and their values, not {values!r:.60}.")
         self._check_box("condition")
         known = self._places([*values])
         conditional = self._splits(tuple(known.tolist())).at(known_values(values), self._engine())

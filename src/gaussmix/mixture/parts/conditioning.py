@@ -14,6 +14,7 @@ from gaussmix.background import Background
 from gaussmix.checks import check_range
 from gaussmix.covariances import Covariances
 from gaussmix.engines.base import Engine
+from gaussmix.errors import ParameterTypeError
 from gaussmix.families.base import Family
 from gaussmix.mixture.features import Feature, block_of
 from gaussmix.mixture.parts.expectations import few_rows, mean_and_spread, quiet, weighted_mean
@@ -187,7 +188,7 @@ def known_values(values: Mapping[Feature, float]) -> Array:
 def _number(feature: Feature, value: object) -> float:
     number = np.asarray(value)
     if number.dtype.kind not in "fiub" or number.ndim:
-        raise TypeError(f"The value of feature {feature!r:.60} must be a number, not {value!r:.60}.")
+        raise ParameterTypeError(f"The value of feature {feature!r:.60} must be a number, not {value!r:.60}.")
     if not np.isfinite(number):
         raise ValueError(f"The value of feature {feature!r:.60} is {value}: give a finite number, or leave it out.")
     return float(number)

@@ -12,7 +12,7 @@ import pyarrow as pa
 import ray
 from numpy.typing import NDArray
 
-from gaussmix.errors import invented_names, warn
+from gaussmix.errors import ParameterTypeError, invented_names, warn
 from gaussmix.sources.base import Source
 from gaussmix.sources.files.arrow import Columns, column_of_results
 from gaussmix.sources.files.base import About
@@ -101,7 +101,9 @@ def _table(part: Any, where: str) -> pa.Table:
     except pa.ArrowException as error:
         raise ValueError(f"{where} can't be made an Arrow table: {': '.join(map(str, error.args))}.") from None
     except TypeError:
-        raise TypeError(f"{where} is a {type(part).__name__}, not an array, an Arrow table or a data frame.") from None
+        raise ParameterTypeError(
+            f"{where} is a {type(part).__name__}, not an array, an Arrow table or a data frame."
+        ) from None
 
 
 def _flat(table: pa.Table) -> pa.Table:

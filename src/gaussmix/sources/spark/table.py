@@ -15,6 +15,7 @@ from pyspark.sql import DataFrame, functions
 from pyspark.sql.pandas.types import from_arrow_type, to_arrow_type
 from pyspark.sql.types import ArrayType
 
+from gaussmix.errors import ParameterTypeError
 from gaussmix.numerics.threads import cached_property
 from gaussmix.sources.files.arrow import Columns, column_of_results
 from gaussmix.sources.files.base import About
@@ -55,7 +56,9 @@ class Table:
         Raises ValueError: a column is absent or holds no numbers. TypeError: it is a frame of pandas on Spark.
         """
         if not isinstance(frame, DataFrame):
-            raise TypeError("X is a frame of pandas on Spark, which takes no columns of results: give X.to_spark().")
+            raise ParameterTypeError(
+                "X is a frame of pandas on Spark, which takes no columns of results: give X.to_spark()."
+            )
         schema = pa.schema([(field.name, to_arrow_type(field.dataType)) for field in frame.schema.fields])
         found = _Columns("the Spark frame", schema, asked.columns, asked.weights)
         return cls(frame, found, found.about(may_miss=asked.missing))

@@ -1,6 +1,7 @@
 """What is done with components that collapse or lose their mass, and what `diagnostics_` says of it."""
 
 import pickle
+import warnings
 from io import BytesIO
 
 import numpy as np
@@ -372,3 +373,24 @@ def test_what_is_not_offered_is_refused(ask, sentence):
     with pytest.raises(ValueError, match="degenerate") as error:
         ask(spiked())
     assert sentence in str(error.value)
+
+
+def test_a_filter_of_convergence_warnings_applies_to_a_collapse():
+    """Of clients, which do not know this package; to others it is a RuntimeWarning as before."""
+    for category in ConvergenceWarning, RuntimeWarning:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", category)
+            fit("freeze", COLLAPSING)
+    means = [[0.0, 1.0], [9.0, 8.0], [18.0, 3.0], [2.0, 6.0]]
+    rows = np.repeat(means, [5, 5, 40, 40], axis=0)
+    rows[10:] += np.random.default_rng(0).normal(size=(80, 2))
+    sentence = "^components 0, 1 collapsed onto too few distinct rows: mean and covariance were frozen before"
+    with pytest.warns(ConvergenceWarning, match=sentence):
+        GaussianMixture(4, reg_covar=0, tol=1e-8, max_iter=500, **start(*means)).fit(rows)
+
+
+@pytest.mark.parametrize("n_components", [1, 3])
+def test_rows_that_are_all_equal_are_one_warning(n_components):
+    with pytest.warns(RuntimeWarning, match="constant") as caught:
+        GaussianMixture(n_components).fit(np.ones((30, 2)))
+    assert len(caught) == 1

@@ -249,7 +249,7 @@ class _Many:
             except (ValueError, TypeError) as error:
                 return _Single(None, str(error))
         said += [(str(each.message), each.category) for each in caught or ()]
-        sentences = [sentence for sentence, category in said if not issubclass(category, ConvergenceWarning)]
+        sentences = [sentence for sentence, category in said if category is not ConvergenceWarning]
         return _Single(estimator, "", tuple(each for each in sentences if each != known))
 
     def mixtures(self, fits: Fits | None) -> Mixtures:

@@ -29,7 +29,14 @@ from gaussmix.fit.plan import Onward, Plan
 from gaussmix.fit.problem import Data, Problem
 from gaussmix.fit.watch import CallbackTask, Watch, check_callbacks, deadline_of
 from gaussmix.mixture.mixture import Mixture
-from gaussmix.report.messages import constant_sentence, few_rows_sentence, held_sentence, ridge_columns, warn_of
+from gaussmix.report.messages import (
+    CollapseWarning,
+    constant_sentence,
+    few_rows_sentence,
+    held_sentence,
+    ridge_columns,
+    warn_of,
+)
 from gaussmix.sources.base import Source
 
 
@@ -119,7 +126,8 @@ def fitted_of(
     held = held_by_prior(problem, run)
     warn(held_sentence(held))
     if of_search is None:  # a search tries numbers of components that are too large
-        warn(few)
+        has_few = problem.ridge or len(constant) < rows.n_features  # else the next sentence says why
+        warn(few if has_few else None, CollapseWarning)
     if not problem.ridge:  # with 0 only the default prior of a Bayesian fit makes one
         warn(constant_sentence(run.model, constant, names))
     standing = standing_of(problem, run, ends, is_asked=stopping.seeks_maximum or certify)

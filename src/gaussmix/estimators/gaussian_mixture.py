@@ -351,10 +351,11 @@ class GaussianMixture(StreamingMixture):
         Warns
         -----
         ConvergenceWarning : `max_iter` steps or `max_time` seconds were not enough, or some starts had no time left.
-        RuntimeWarning : a component lost its mass or collapsed and was frozen, or has a covariance so nearly
-            singular that rounding changes log densities by more than 1e-6; X has fewer distinct rows than components,
-            or with `reg_covar` "auto" a constant column; or X has one feature, for which the structure is mclust's "E"
-            or "V"; or `checkpoint` can't be written, and the fit goes on without.
+        ConvergenceWarning and RuntimeWarning : a component lost its mass or collapsed and was frozen, or X has fewer
+            distinct rows than components.
+        RuntimeWarning : a component has a covariance so nearly singular that rounding changes log densities by more
+            than 1e-6; or X has with `reg_covar` "auto" a constant column; or one feature, for which the structure is
+            mclust's "E" or "V"; or `checkpoint` can't be written, and the fit goes on without.
         """
         with unchanged_on_failure(self):
             self.__dict__.pop("_stream", None)

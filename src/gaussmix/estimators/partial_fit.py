@@ -31,7 +31,7 @@ from gaussmix.fit.stream import Learned, Stream, counting
 from gaussmix.formats import Damaged
 from gaussmix.formats.values import Reader, of_type
 from gaussmix.mixture.mixture import Mixture
-from gaussmix.report.messages import frozen_sentence
+from gaussmix.report.messages import CollapseWarning, frozen_sentence
 from gaussmix.sources.array import ArraySource
 from gaussmix.sources.base import Source
 
@@ -168,7 +168,7 @@ class StreamingMixture(LikelihoodEstimator, ABC):
             traces=None,
             facts=None,
         )
-        warn(frozen_sentence(trace))
+        warn(frozen_sentence(trace), CollapseWarning)
         return replace(learned, sums=sums, seen=seen)
 
     def _fit_held(self, source: ArraySource, stream: Stream) -> Problem:

@@ -19,9 +19,9 @@ from gaussmix.sources.base import Source
 from gaussmix.sources.findings import Distinct, some_distinct
 
 _ADVICE = {
-    Frozen.LOST: "no row belongs to it any more, and it stays where it was. Lower n_components, or try another start "
-    "(init_params, n_init).",
-    Frozen.COLLAPSED: "its mean and covariance were frozen before that. Raise reg_covar, lower n_components, or try "
+    Frozen.LOST: "no row belongs there any more, and mean and covariance stay as they were. Lower n_components, or try "
+    "another start (init_params, n_init).",
+    Frozen.COLLAPSED: "mean and covariance were frozen before that. Raise reg_covar, lower n_components, or try "
     "another start (init_params, n_init).",
 }
 
@@ -35,13 +35,17 @@ _NOT_CONVERGED = (
 TOO_FEW_REPEATS = "Too few repeats with K − 1, K and K + 1 components could be fitted to judge"
 
 
+class CollapseWarning(ConvergenceWarning, RuntimeWarning):
+    """Components collapsed or lost their rows. Filters of ConvergenceWarning, which clients have, apply to it."""
+
+
 class SearchWarning(RuntimeWarning):
     """What the user should know of a search as a whole, and not of the mixture that it chose."""
 
 
 def warn_of(run: State, left_out: Outcome | None = None, raised: str = LIKELIHOOD) -> None:
     """Warn about the end of the best run, by the name of what it raised, and about starts that were left out."""
-    warn(frozen_sentence(run.trace))
+    warn(frozen_sentence(run.trace), CollapseWarning)
     warn(rounding_sentence(run.model))
     if run.outcome is Outcome.TIME_LIMIT:
         warn(run.outcome.sentence(raised), ConvergenceWarning)
@@ -57,7 +61,8 @@ def frozen_sentence(trace: Trace) -> str | None:
     for reason, advice in _ADVICE.items():
         components = sorted(k for k, why in trace.frozen.items() if why is reason)
         if components:
-            sentences.append(f"{name_components(components)} {reason.value}: {advice}")
+            happened = reason.value if len(components) == 1 else reason.value.replace(" its ", " their ")
+            sentences.append(f"{name_components(components)} {happened}: {advice}")
     return " ".join(sentences) or None
 
 

@@ -92,7 +92,7 @@ def collected_warnings() -> Iterator[list[Warning]]:
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         yield collected
-    others = [caution.message for caution in caught if not issubclass(caution.category, ConvergenceWarning)]
+    others = [caution.message for caution in caught if caution.category is not ConvergenceWarning]
     collected.extend({str(warning): warning for warning in others if isinstance(warning, Warning)}.values())
 
 

@@ -8,7 +8,7 @@ import pytest
 import sklearn.mixture
 from sklearn.exceptions import NotFittedError
 
-from gaussmix import GaussianMixture, GaussianMixtureIC
+from gaussmix import BayesianGaussianMixture, GaussianMixture, GaussianMixtureIC
 from gaussmix.other_names import HOOKS, OF_FITTED, PRIVATE
 
 THEIRS = [sklearn.mixture.GaussianMixture, sklearn.mixture.BayesianGaussianMixture]
@@ -96,12 +96,15 @@ def test_the_public_calls_say_what_the_private_methods_say(X):
     np.testing.assert_allclose(moved.covariances_, theirs.covariances_)
 
 
-@pytest.mark.parametrize("Ours", [GaussianMixture, GaussianMixtureIC])
+@pytest.mark.parametrize("Ours", [GaussianMixture, GaussianMixtureIC, BayesianGaussianMixture])
 @pytest.mark.parametrize("name", sorted(HOOKS))
-def test_a_subclass_that_nothing_would_call_is_refused(Ours, name):
+def test_a_subclass_that_nothing_would_call_is_refused_when_it_is_fitted(Ours, name, X):
+    """A package that defines it can be imported: pertpy has one such class among many."""
     assert hasattr(sklearn.mixture.GaussianMixture, name)
-    with pytest.raises(TypeError, match=f"^Tied defines {name}, which scikit-learn's fit calls .* Use "):
-        type("Tied", (Ours,), {name: lambda self, *parameters: None})
+    tied = type("Tied", (Ours,), {name: lambda self, *parameters: None})()
+    for fit in tied.fit, type("Child", (type(tied),), {})().fit, getattr(tied, "partial_fit", tied.fit_predict):
+        with pytest.raises(TypeError, match=f"^Tied defines {name}, which scikit-learn's fit calls .* Use "):
+            fit(X)
 
 
 def test_every_step_of_scikit_learn_that_a_subclass_may_define_is_refused():

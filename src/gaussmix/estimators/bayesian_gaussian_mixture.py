@@ -250,6 +250,7 @@ class BayesianGaussianMixture(PosteriorEstimator):
         X_error: ArrayLike | None,
     ) -> tuple[Problem, Plan, int]:
         """What is to be fitted and how, and the limit on the components, from everything that the user passed."""
+        self._check_hooks()
         n_components, family = check_count("n_components", self.n_components, 1), check_conjugate(self)
         tolerance, max_steps = CHECKS["tol"](self.tol), CHECKS["max_iter"](self.max_iter)
         if tolerance is None:

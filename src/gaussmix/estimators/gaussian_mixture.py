@@ -431,6 +431,7 @@ class GaussianMixture(StreamingMixture):
 
     def _settings(self) -> tuple[int, Family, Stopping, int, float | None, tuple[str, ...]]:
         """The parameters that no rows are needed to check."""
+        self._check_hooks()
         if isinstance(self.n_components, Iterable) and not isinstance(self.n_components, str):
             raise ParameterTypeError(
                 f"n_components must be an integer ≥ 1, not {self.n_components!r:.60}: to choose among several, use "

@@ -306,6 +306,7 @@ class GaussianMixtureIC(LikelihoodEstimator):
         y: object = None,
     ) -> Generator[Result, None, None]:
         """Yield what became of each fit when it is done; the estimator is fitted at the end."""
+        self._check_hooks()
         began = perf_counter()
         criterion, n_folds = check_criterion(self.criterion), check_count("n_folds", self.n_folds, 2)
         candidates, problem, plan = self._checked(X, sample_weight, labels, X_error)

@@ -6,6 +6,7 @@ import numpy as np
 import pandas
 import pytest
 import sklearn.mixture
+from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.utils.validation import check_is_fitted
 
@@ -224,3 +225,15 @@ def test_a_warm_start_goes_on_from_what_was_set(X):
     ours = by_hand(("weights_", "means_", "covariances_"), start, warm_start=True, max_iter=1, tol=0)
     whole = GaussianMixture(3, random_state=0, max_iter=3, tol=0).fit(X)
     np.testing.assert_allclose(ours.fit(X).means_, whole.means_)
+
+
+def test_vars_hold_no_second_state(X):
+    """The arrays are made of one state: whatever is done, `vars` has none that could contradict it."""
+    gm = GaussianMixture(2, random_state=0).fit(X)
+    gm.means_ = gm.means_ + 1
+    loaded = pickle.loads(pickle.dumps(gm))
+    with pytest.raises(ValueError, match="n_components"):
+        loaded.set_params(n_components=0).fit(X)
+    for one in gm, loaded, clone(gm), gm.set_params(tol=1e-4):
+        assert not set(ATTRIBUTES) & vars(one).keys()
+    np.testing.assert_array_equal(loaded.means_, gm.means_)

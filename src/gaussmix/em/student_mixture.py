@@ -17,6 +17,9 @@ from gaussmix.numerics.rows import patterns
 from gaussmix.waist.block import Block
 from gaussmix.waist.parameters import Parameters
 
+_FAR = 1e8  # standard deviations: from here on, log (1 + z²) is 2 log z to the last bit
+_LARGEST_LOG = 600.0  # logs of squared distances beyond e^600 are computed without them
+_SHIFT = 600  # binary digits that far rows are moved by, so that nothing overflows
 LOG_PI = 1.1447298858494001741
 
 
@@ -68,7 +71,16 @@ class StudentMixture:
         """log (1 + squared distance / (f df)), (n_rows, n_components); of products the sum over features."""
         if self.is_product:
             scale = np.sqrt(spread[:, None] * self.covariances.variances())
-            squares = ((rows[:, None, :] - self.means) / scale) ** 2
-            return np.asarray(np.log1p(squares).sum(axis=2))
+            distances = np.abs(rows[:, None, :] - self.means) / scale
+            near = np.log1p(np.minimum(distances, _FAR) ** 2)
+            return np.asarray(np.where(distances < _FAR, near, 2.0 * np.log(np.maximum(distances, _FAR))).sum(axis=2))
         alone = Parameters(np.zeros(len(spread)), self.means, self.covariances.whitening)
-        return np.asarray(np.log1p(-2.0 * engine.component_log_density(Block(0, rows), alone) / spread))
+        found = np.log1p(-2.0 * engine.component_log_density(Block(0, rows), alone) / spread)
+        far = np.flatnonzero((found > _LARGEST_LOG).any(axis=1))
+        for row in far.tolist():  # an engine limits squared distances to the largest double
+            offsets = np.ldexp(rows[row], -_SHIFT) - np.ldexp(self.means, -_SHIFT)
+            whitened = self.covariances.whitening.whiten_each(offsets)
+            largest = np.abs(whitened).max(axis=1, keepdims=True)
+            lengths = largest[:, 0] * np.linalg.norm(whitened / largest, axis=1)
+            found[row] = 2.0 * (np.log(lengths) + _SHIFT * np.log(2.0)) - np.log(spread)
+        return np.asarray(found)

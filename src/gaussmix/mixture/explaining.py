@@ -166,33 +166,41 @@ def explained(
     """
     n_rows, d = rows.shape
     K = model.n_components
-    heights, parts = np.empty((n_rows, K + 1)), np.empty((n_rows, K + 1, d))
+    heights, roots = np.empty((n_rows, K + 1)), np.empty((n_rows, K + 1, d))
+    # Rows so far out that squares would overflow are measured in other units, powers of 2.
+    units = _units(np.fmax(np.nanmax(np.abs(rows), axis=1, initial=0.0), np.abs(model.means).max(initial=0.0)))
     deviations = np.broadcast_to(np.sqrt(model.covariances.variances()), (n_rows, K, d))
     if error is not None:
         deviations = np.sqrt(deviations**2 + (error if error.ndim == 2 else np.einsum("nii->ni", error))[:, None])
     for chosen, seen in patterns(np.isnan(rows)):
         some = None if error is None else error[chosen]
-        heights[chosen], parts[chosen] = _of_pattern(model, rows[chosen], seen, some)
+        heights[chosen], roots[chosen] = _of_pattern(model, rows[chosen], seen, some, units[chosen])
+    more = _units(np.nanmax(np.abs(roots), axis=(1, 2), initial=0.0))
+    roots, units = np.ldexp(roots, -more[:, None, None]), units + more
     noise_weight = 0.0 if model.noise is None else model.noise.weight
     with np.errstate(divide="ignore"):
         log_weights = np.log([*model.weights, noise_weight])
     each = np.arange(n_rows)
-    log_joint = log_weights + heights - 0.5 * np.nansum(parts, axis=2)
+    log_joint = np.ldexp(log_weights + heights, -2 * units[:, None]) - 0.5 * np.nansum(roots**2, axis=2)  # in units²
     best = np.where(labels == NOISE, K, labels)
     others = np.where(np.arange(K + 1) == best[:, None], -np.inf, log_joint)
     next_best = np.where(others.max(axis=1) == -np.inf, best, others.argmax(axis=1))
     is_alone = next_best == best
     of_component = np.where(best == K, log_joint[:, :K].argmax(axis=1), best)
-    contributions = parts[each, of_component]
-    squared = np.nansum(contributions, axis=1)
+    mine, other = roots[each, best], roots[each, next_best]
+    with np.errstate(over="ignore"):  # what is beyond all doubles is infinite
+        contributions = np.ldexp(roots[each, of_component], units[:, None]) ** 2
+        squared = np.nansum(contributions, axis=1)
+        evidence = np.ldexp(0.5 * (other - mine) * (other + mine), 2 * units[:, None])
+        log_ratio = np.ldexp(log_joint[each, best] - log_joint[each, next_best], 2 * units)
     return Explanation(
         component=np.where(best == K, NOISE, best).astype(np.int64),
         runner_up=np.where(next_best == K, NOISE, next_best).astype(np.int64),
-        log_ratio=np.where(is_alone, np.inf, log_joint[each, best] - log_joint[each, next_best]),
+        log_ratio=np.where(is_alone, np.inf, log_ratio),
         responsibilities=responsibilities,
         log_weight_ratio=np.where(is_alone, np.inf, log_weights[best] - np.where(is_alone, 0, log_weights[next_best])),
         log_density_ratio=heights[each, best] - heights[each, next_best],
-        evidence=0.5 * (parts[each, next_best] - parts[each, best]),
+        evidence=evidence,
         squared_distance=squared,
         contributions=contributions,
         tail_probability=_tails(squared, (~np.isnan(rows)).sum(axis=1)),
@@ -204,6 +212,11 @@ def explained(
     )
 
 
+def _units(sizes: Array) -> Places:
+    """Exponents of powers of 2 beside which squares of numbers of these sizes are finite; 0 for numbers below 2⁴⁰⁰."""
+    return np.where(sizes > 2.0**400, np.frexp(sizes)[1], 0)
+
+
 def _tails(squared: Array, n_seen: Places) -> Array:
     """P(χ² > squared) of as many degrees of freedom as a row has cells, (n_rows,); 1 for a row without cells."""
     tails = np.ones(len(squared))
@@ -213,43 +226,46 @@ def _tails(squared: Array, n_seen: Places) -> Array:
     return tails
 
 
-def _of_pattern(model: Model, rows: Array, seen: Places, error: Array | None) -> tuple[Array, Array]:
+def _of_pattern(model: Model, rows: Array, seen: Places, error: Array | None, units: Places) -> tuple[Array, Array]:
     """Of rows with the same cells: the log density of each component and of noise at its mean, and contributions.
 
-    Heights are (n_rows, n_components + 1), nats. Parts of squared distances are (n_rows, n_components + 1, n_features),
-    NaN where cells are missing.
+    Heights are (n_rows, n_components + 1), nats. Roots of the parts of squared distances are (n_rows, n_components + 1,
+    n_features), NaN where cells are missing, and divided by 2 to the power of `units` of the row.
     """
     n_rows, d = rows.shape
     K = model.n_components
-    heights, parts = np.zeros((n_rows, K + 1)), np.full((n_rows, K + 1, d), np.nan)
+    heights, roots = np.zeros((n_rows, K + 1)), np.full((n_rows, K + 1, d), np.nan)
     noise = model.noise
     if noise is not None:
         log_sides = noise.log_sides
         heights[:, K] = -(noise.log_volume if log_sides is None else log_sides[seen].sum())
-    parts[:, K, seen] = 0.0
+    roots[:, K, seen] = 0.0
     if not len(seen):
-        return heights, parts
+        return heights, roots
+    offsets = np.ldexp(rows[:, None, seen], -units[:, None, None]) - np.ldexp(
+        model.means[:, seen], -units[:, None, None]
+    )
     if error is not None:
-        heights[:, :K], parts[:, :K, seen] = _with_errors(model, rows[:, seen], seen, error)
-        return heights, parts
+        heights[:, :K], roots[:, :K, seen] = _with_errors(model, offsets, seen, error)
+        return heights, roots
     covariances = model.covariances if len(seen) == d else model.covariances.marginal(seen)
     whitening, deviations = covariances.whitening, np.sqrt(covariances.variances())
     heights[:, :K] = whitening.log_abs_det - 0.5 * len(seen) * LOG_2PI
     for k in range(K):
-        whitened = whitening.whiten(k, rows[:, seen] - model.means[k, seen])
+        whitened = whitening.whiten(k, offsets[:, k])
         # W diag(σ) = U H with H = R^(−½), so that R^(−½) z = Uᵀ W (x − μ): a rotation keeps the sum to rounding.
         left, _, right = np.linalg.svd(whitening.whiten(k, np.diag(deviations[k])).T)
-        parts[:, k, seen] = (whitened @ (left @ right)) ** 2
-    return heights, parts
+        roots[:, k, seen] = whitened @ (left @ right)
+    return heights, roots
 
 
-def _with_errors(model: Model, rows: Array, seen: Places, error: Array) -> tuple[Array, Array]:
-    """Heights (n_rows, n_components) and parts (n_rows, n_components, n_seen) of rows with covariances Σ_k + S."""
+def _with_errors(model: Model, offsets: Array, seen: Places, error: Array) -> tuple[Array, Array]:
+    """Heights (n_rows, n_components) and roots (n_rows, n_components, n_seen) of rows with covariances Σ_k + S."""
     if error.ndim == 2:
         error = error[:, :, None] * np.eye(error.shape[1])
     total = model.covariances.dense()[:, seen][:, :, seen] + error[:, None, seen][..., seen]
     deviations = np.sqrt(np.einsum("nkii->nki", total))
     values, vectors = np.linalg.eigh(total / (deviations[..., None] * deviations[..., None, :]))
-    turned = np.einsum("nkij,nki->nkj", vectors, (rows[:, None] - model.means[:, seen]) / deviations)
+    turned = np.einsum("nkij,nki->nkj", vectors, offsets / deviations)
     heights = -np.log(deviations).sum(axis=2) - 0.5 * np.log(values).sum(axis=2) - 0.5 * len(seen) * LOG_2PI
-    return heights, np.einsum("nkij,nkj->nki", vectors, turned / np.sqrt(values)) ** 2
+    return heights, np.einsum("nkij,nkj->nki", vectors, turned / np.sqrt(values))

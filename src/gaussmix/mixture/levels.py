@@ -190,7 +190,7 @@ def log_tail(half_squares: Array, n_features: int) -> Array:
     order = 0.5 * n_features
     with np.errstate(divide="ignore"):
         log_tails: Array = np.log(gammaincc(order, half_squares))
-    deep = log_tails < _LOG_DEEP
+    deep = (log_tails < _LOG_DEEP) & (half_squares < np.inf)
     log_tails[deep] = _log_deep(half_squares[deep], order)
     return log_tails
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from gaussmix.checks import check_positive
-from gaussmix.door.parameters import check_family, check_name, check_numbers
+from gaussmix.door.parameters import FARTHEST, check_family, check_name, check_numbers
 from gaussmix.em.approximation import GaussWishart
 from gaussmix.em.concentration import Concentration, DirichletWeights, StickWeights
 from gaussmix.em.ridge import SHARE
@@ -22,7 +22,7 @@ from gaussmix.numerics.factorise import ROUNDED
 from gaussmix.waist.need import Second
 
 TYPES = ("dirichlet_process", "dirichlet_distribution")
-FARTHEST = 1e150  # data units
+LEAST = 1e-100  # rows: of fewer, ratios overflow
 MOST = 1e9  # rows: of more, the logarithms of gamma functions have no digits left for the bound
 
 
@@ -124,6 +124,8 @@ def _positive(name: str, value: Any, otherwise: float, most: float = np.inf) -> 
         return otherwise
     if (found := check_positive(name, value)) > most:
         raise ValueError(f"{name}={found:g} must be at most {most:g}: of larger numbers the bound would be rounding.")
+    if found < LEAST:
+        raise ValueError(f"{name}={found:g} must be at least {LEAST:g}: numbers divided by smaller ones overflow.")
     return found
 
 

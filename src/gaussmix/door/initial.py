@@ -40,9 +40,17 @@ def check_weights(weights_init: ArrayLike, n_components: int) -> Array:
     return weights / weights.sum()
 
 
-def check_means(means_init: ArrayLike, n_components: int, n_features: int) -> Array:
-    """Means (n_components, n_features)."""
-    return _numbers("means", "means_init", means_init, (n_components, n_features))
+def check_means(means_init: ArrayLike, n_components: int, n_features: int, largest: float = np.inf) -> Array:
+    """Means (n_components, n_features), at most `largest` in size."""
+    means = _numbers("means", "means_init", means_init, (n_components, n_features))
+    far = np.argwhere(np.abs(means) > largest)
+    if len(far):
+        k, column = far[0].tolist()
+        raise ValueError(
+            f"means_init[{k}, {column}] is {means[k, column]:.3g}, and squared distances of rows from it overflow: "
+            "give a mean near the rows."
+        )
+    return means
 
 
 def check_covariances(values: ArrayLike, family: Family, n_components: int, n_features: int, what: str) -> Covariances:

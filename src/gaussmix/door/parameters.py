@@ -25,6 +25,8 @@ from gaussmix.numerics.frames import Frame, times_sentence
 from gaussmix.priors import Dirichlet
 from gaussmix.starts import AUTO, STARTS
 
+FARTHEST = 1e150  # data units: squares of larger numbers overflow
+
 
 def check_column_names(parameter: str, value: Any, feature_names: Sequence[str] | None) -> None:
     """Raise ValueError for a data frame whose columns have other names than those of X, or another order."""
@@ -95,7 +97,10 @@ def check_ridge(reg_covar: Any, families: Sequence[Family], prior: Any = None) -
     if isinstance(reg_covar, str) and reg_covar == "auto":
         has_prior = prior is not None and not isinstance(prior, Dirichlet)
         return 0.0 if has_prior or all(family.is_bounded for family in families) else None
-    return check_number("reg_covar", reg_covar, ' or "auto"')
+    ridge = check_number("reg_covar", reg_covar, ' or "auto"')
+    if ridge > FARTHEST**2:
+        raise ValueError(f"reg_covar={reg_covar!r} must be at most {FARTHEST**2:g}: its sums over the rows overflow.")
+    return ridge
 
 
 def check_tol(tol: Any) -> float | None:

@@ -151,7 +151,8 @@ class Conjugate:
         log_det = -2.0 * np.broadcast_to(whitening.log_abs_det, n_components)
         total = self.degrees(n_components) * float(log_det.sum()) + float(self.traces(model.covariances).sum())
         if self.shrinkage:
-            total += self.shrinkage * float((whitening.whiten_each(model.means - self.mean) ** 2).sum())
+            with np.errstate(over="ignore"):  # a density of 0
+                total += self.shrinkage * float((whitening.whiten_each(model.means - self.mean) ** 2).sum())
         return -0.5 * total
 
     def traces(self, covariances: Covariances) -> Array:

@@ -148,7 +148,8 @@ class Apart:
         weight = self.far.row_weight
         assert weight is not None, "made by `of`"
         log_density = engine.log_density(far, parameters)
-        return replace(sums, log_likelihood=float((weight * log_density)[weight > 0].sum()))
+        with np.errstate(over="ignore"):  # −∞, which the caller reports
+            return replace(sums, log_likelihood=float((weight * log_density)[weight > 0].sum()))
 
 
 def _without_negligible(shared: Array) -> Array:

@@ -77,7 +77,8 @@ class IncompleteEngine(Stepper):
         if anchor is None:
             anchor = np.zeros((state, block.rows.shape[1])) if parameters is None else parameters.means
         if parameters is None or rule is not Rule.SOFT:
-            return block.sum_of(lambda leaf: self._shared(leaf, parameters, state, _summed(need), anchor))
+            wanted = need if need.second is Second.NONE else _summed(need)
+            return block.sum_of(lambda leaf: self._shared(leaf, parameters, state, wanted, anchor))
         core = self._core
         if core is not None:
             block = _with_marginal_background(block, parameters)
@@ -101,7 +102,7 @@ class IncompleteEngine(Stepper):
         return replace(sums, background=left, log_likelihood=log_likelihood)
 
     def finish(self, sums: Partial, parameters: Parameters | None, need: Need, facts: None = None) -> Moments:
-        complete = sums if sums.counts is None else _completed(sums)
+        complete = sums if sums.counts is None or sums.second is None else _completed(sums)
         return Moments.of(replace(complete, second=_reduced(complete.second, need), need=need))
 
     def makes_steps(self, belief: Belief | None, *, has_background: bool = False) -> bool:
@@ -313,11 +314,14 @@ def _observed(leaf: Block, shared: Array, need: Need, anchor: Array) -> Partial:
         offsets = np.where(is_seen, rows - mean, 0.0)
         mass[k], weighted = share.sum(), share[:, None] * offsets
         first[k], counts[k] = weighted.sum(axis=0), np.where(is_seen, share[:, None], 0.0).sum(axis=0)
+        if need.second is Second.NONE:
+            continue
         if need.second is Second.DIAGONAL:
             second.append((weighted * offsets).sum(axis=0))
         else:
             second.append(np.array([(each[:, None] * offsets).sum(axis=0) for each in weighted.T]))
-    return Partial(mass, first, np.array(second), anchor, 0.0, leaf.total_weight, need, counts=counts)
+    squares = np.array(second) if second else None
+    return Partial(mass, first, squares, anchor, 0.0, leaf.total_weight, need, counts=counts)
 
 
 def _completed(sums: Partial) -> Partial:

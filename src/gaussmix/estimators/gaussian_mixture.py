@@ -50,6 +50,7 @@ from gaussmix.fit.problem import Problem
 from gaussmix.fit.watch import Callback, with_teardown
 from gaussmix.mixture.mixture import Mixture
 from gaussmix.noise import Noise
+from gaussmix.numerics.rows import largest_of
 from gaussmix.priors import Dirichlet, NormalInverseWishart
 from gaussmix.restrictions import Restrictions
 from gaussmix.sources.base import Source
@@ -412,7 +413,7 @@ class GaussianMixture(StreamingMixture):
         refusal = family.refusal(source.n_features)
         if refusal is not None:
             raise ValueError(f"{refusal}.")
-        given = self._given(family, (n_components, source.n_features))
+        given = self._given(family, (n_components, source.n_features), largest_of(source.n_rows))
         terms = terms.with_values(given.weights, given.means, given.covariances)
         problem = problem_of(self, source, [(family, n_components)], labels, ridge, terms)
         for name, is_by_number in (("labels", problem.data.known is not None), ("restrictions", terms.has_numbers)):
@@ -450,8 +451,11 @@ class GaussianMixture(StreamingMixture):
         check_rate(self.forgetting)
         return n_components, family, stopping, n_init, ridge, names
 
-    def _given(self, family: Family, shape: tuple[int, int]) -> InitialParameters:
-        """The start parameters that the user passed, checked; `shape` is (n_components, n_features)."""
+    def _given(self, family: Family, shape: tuple[int, int], largest: float) -> InitialParameters:
+        """The start parameters that the user passed, checked; `shape` is (n_components, n_features).
+
+        `largest` is the size of the largest mean.
+        """
         if self.precisions_init is not None and self.covariances_init is not None:
             raise ValueError("Give precisions_init or covariances_init, not both.")
         covariances = None
@@ -469,7 +473,7 @@ class GaussianMixture(StreamingMixture):
         check_column_names("means_init", self.means_init, self._names)
         return InitialParameters(
             None if self.weights_init is None else check_weights(self.weights_init, shape[0]),
-            None if self.means_init is None else check_means(self.means_init, *shape),
+            None if self.means_init is None else check_means(self.means_init, *shape, largest),
             covariances,
         )
 

@@ -29,6 +29,7 @@ from gaussmix.mixture.base import check_alone
 from gaussmix.mixture.compare.merging import MIN_OVERLAP, Merging, merge_by_sums
 from gaussmix.mixture.explaining import Explanation
 from gaussmix.mixture.mixture import Mixture
+from gaussmix.mixture.sampling import check_most_rows
 from gaussmix.numerics.arrays import Array, narrowed
 from gaussmix.numerics.frames import Frame, made_frame
 from gaussmix.report.inference import OfMixture
@@ -406,6 +407,7 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
             raise ParameterTypeError(f"Invalid value for 'n_samples': {n_samples!r} is not an integer.")
         if n_samples < 1:
             raise ValueError(f"Invalid value for 'n_samples': {n_samples}. Draw at least one row.")
+        check_most_rows("n_samples", int(n_samples), self.mixture_.n_features)
         return self.mixture_.sample(int(n_samples), self._rng(), n_jobs=check_jobs(self.n_jobs))
 
     def to_sklearn(self) -> SklearnMixture:
@@ -478,7 +480,8 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
 
 def log_likelihood_of(leaf: Block, density: Callable[[Block], Array]) -> Sums:
     """Σ s log p(x), nats, and Σ s of a leaf; `density` gives log p."""
-    return Sums((float((leaf.weight * density(leaf)).sum()), leaf.total_weight))
+    with np.errstate(over="ignore"):  # −∞
+        return Sums((float((leaf.weight * density(leaf)).sum()), leaf.total_weight))
 
 
 def _is_kept(block: Block, parameters: Parameters, engine: Engine[Any], cutoff: float) -> NDArray[np.bool_]:

@@ -16,6 +16,7 @@ MOST_FEATURES, MOST_COMPONENTS = 8, 30  # of a table in a notebook
 _MOST_NAMES, _MOST_WEIGHTS = 5, 6  # of a line
 WIDTH, HEIGHT = 340.0, 240.0  # pixels
 _LEFT, _BOTTOM, _EDGE = 20.0, 22.0, 8.0
+_FAR = 1e3  # deviations: the density is 0 there, as farther out
 MOST = 30  # components, the heaviest, that a small picture has room for
 # Okabe and Ito (2008), Color Universal Design; Wong (2011), Nature Methods 8, 441: distinct with every kind of colour
 # vision. Of the eight, black and yellow are left out: one of them vanishes on a dark page, the other on a light one.
@@ -126,7 +127,7 @@ def _ellipses(mixture: MixtureBase, drawn: Places) -> tuple[str, str]:
     scale = _room() / (high - low) * [1, -1]  # upwards on the page is minus
     centres = (means - low) * scale + [_LEFT, HEIGHT - _BOTTOM]
     shapes = [] if box is None else [_rectangle((box - low) * scale + [_LEFT, HEIGHT - _BOTTOM])]
-    for k, centre, covariance in zip(drawn.tolist(), centres, covariances * np.outer(scale, scale), strict=True):
+    for k, centre, covariance in zip(drawn.tolist(), centres, covariances * scale[:, None] * scale, strict=True):
         longer, shorter, angle = ellipse_of(covariance)
         place = f"{centre[0]:.1f} {centre[1]:.1f}"
         shapes.append(
@@ -155,7 +156,7 @@ def _curves(mixture: MixtureBase, drawn: Places) -> tuple[str, str]:
     )
     near = means[:, None] + deviations[:, None] * np.linspace(-3.5, 3.5, 29)
     x = np.unique(np.concatenate([np.linspace(low, high, 161), near.ravel()]))
-    z = (x - means[:, None]) / deviations[:, None]
+    z = np.clip((x - means[:, None]) / deviations[:, None], -_FAR, _FAR)
     parts = mixture.weights[drawn, None] * np.exp(-0.5 * z**2) / (deviations[:, None] * np.sqrt(2 * np.pi))
     whole = parts.sum(axis=0)
     if mixture.noise is not None and mixture.noise.box is not None:

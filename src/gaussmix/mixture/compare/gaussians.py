@@ -109,8 +109,8 @@ def kl_divergences(these: Gaussians, those: Gaussians) -> Array:
     """
     divergences = np.empty((len(these.weights), len(those.weights)))
     for j in range(len(those.weights)):
-        offsets = those.whitening.whiten(j, these.means - those.means[j])
-        with np.errstate(over="ignore"):
+        with np.errstate(over="ignore", invalid="ignore"):  # `within_range` reports it
+            offsets = those.whitening.whiten(j, these.means - those.means[j])
             divergences[:, j] = _misfit(these.roots, those.whitening.factor(j)) + 0.5 * (offsets**2).sum(axis=1)
     return np.minimum(divergences, FARTHEST)
 

@@ -114,6 +114,7 @@ class _Live:
         self.log_dets[i] = -2 * both.whitening.log_abs_det[0]
 
 
+@np.errstate(over="ignore", invalid="ignore")  # the caller checks what it returns
 def _joined(parts: Gaussians, labels: Labels) -> Gaussians:
     """One component for each label, with the moments of its parts."""
     weights = np.zeros(int(labels.max()) + 1)

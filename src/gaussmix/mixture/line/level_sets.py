@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gaussmix.mixture.line.bracketing import increasing_roots
-from gaussmix.mixture.line.line import Line
+from gaussmix.mixture.line.line import FARTHEST, Line
 from gaussmix.numerics.arrays import Array
 from gaussmix.numerics.elementary import log_sum
 from gaussmix.numerics.pieces import pieces
@@ -20,7 +20,7 @@ _MANY = 1024  # crossings
 # In smallest deviations: a rise and a fall within this length change the density by less than its rounding.
 _NARROW = 1e-6
 _FLAT = 8 * float(np.finfo(np.float64).eps)  # nats
-_FARTHEST = 1e150  # deviations, whose squares float64 has
+
 _EDGES = np.sqrt([0.0, 1.0, 3.0])  # deviations from a mean where a component's first three derivatives turn
 
 
@@ -135,7 +135,7 @@ def turns(line: Line) -> Array:
     """
     with np.errstate(over="ignore"):
         reach = (line.means[-1] - line.means[0]) / line.deviations.min()
-    if not reach < _FARTHEST:
+    if not reach < FARTHEST:
         raise ValueError(
             f"The outermost means, {line.means[0]:.3g} and {line.means[-1]:.3g}, are {reach:.3g} standard deviations "
             "apart, and float64 has no logarithm of the density between them: ask about the components one by one."
@@ -193,7 +193,7 @@ def _monotone_cells(line: Line) -> tuple[Array, Array]:
 
 def _derivatives(line: Line, x: Array) -> tuple[tuple[Array, Array], tuple[Array, Array]]:
     """Each component's part of the first and the second derivative of the density, as signs and logarithms (K, n)."""
-    whitened = line.whiten(x)
+    whitened = np.clip(line.whiten(x), -FARTHEST, FARTHEST)
     log_deviations = np.log(line.deviations / line.deviations.min())[:, None]
     log_parts = line.log_scale - 0.5 * whitened**2
     bend = (whitened - 1) * (whitened + 1)

@@ -21,6 +21,7 @@ from gaussmix.numerics.pieces import pieces
 from gaussmix.numerics.threads import cached_property
 from gaussmix.waist.parameters import LOG_2PI
 
+FARTHEST = 1e150  # deviations, whose squares float64 has
 _MANY = 1024  # quantiles
 
 
@@ -63,7 +64,8 @@ class Line:
 
     def whiten(self, x: Array) -> Array:
         """(x − μ_k) / σ_k of each x (n,), (n_components, n): NumPy sums a few components fastest in this order."""
-        return (x - self.means[:, None]) / self.deviations[:, None]
+        with np.errstate(over="ignore"):  # what overflows is infinitely far
+            return np.asarray((x - self.means[:, None]) / self.deviations[:, None])
 
     def log_density(self, x: Array) -> Array:
         """log p(x) of each x (n,), nats."""
@@ -86,7 +88,8 @@ class Line:
 
     def _shares(self, whitened: Array) -> tuple[Array, Array, Array]:
         """Log of the largest π_k N_k; all π_k N_k divided by the largest; and the sum of these quotients."""
-        share = np.square(whitened)
+        share = np.clip(whitened, -FARTHEST, FARTHEST)
+        np.square(share, out=share)
         share *= -0.5
         share += self.log_scale
         largest = share.max(axis=0)

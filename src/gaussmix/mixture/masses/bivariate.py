@@ -96,7 +96,7 @@ def _below(h: Array, k: Array, rho: Array, rest: Array) -> Array:
 
 def _owen(h: Array, numerator: Array) -> Array:
     """T(h, numerator / h), with its limit at h = 0."""
-    with np.errstate(divide="ignore", invalid="ignore"):
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         slope = np.where(h == 0, np.copysign(np.inf, numerator), numerator / h)
     return np.asarray(owens_t(h, slope))
 

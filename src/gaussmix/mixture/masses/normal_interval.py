@@ -28,6 +28,7 @@ def log_interval(lower: Array, upper: Array) -> Array:
         ratio = np.where(lower == -np.inf, -np.inf, log_ndtr(lower) - log_upper)
         log_mass = np.where(length > 0, log_upper + np.log(-np.expm1(ratio)), -np.inf)
         short = (length > 0) & (length * (np.abs(lower) + length) < _SHORT)
+    log_mass = np.where(np.isneginf(log_upper) & (length > 0), -np.inf, log_mass)  # beyond all squares
     if short.any():
         log_mass[short] = _integral(lower[short], length[short])
     return log_mass

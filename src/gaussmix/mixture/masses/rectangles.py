@@ -86,8 +86,9 @@ def _independent(model: Model, lower: Array, upper: Array) -> Array:
     log_parts = np.empty((len(lower), len(real)))
     for part in pieces(lower.shape):
         for place, k in enumerate(real):
-            ends = ((limit[part] - model.means[k]) / deviations[k] for limit in (lower, upper))
-            log_parts[part, place] = log_interval(*ends).sum(axis=1)
+            with np.errstate(over="ignore"):  # what overflows is infinitely far
+                low, high = ((limit[part] - model.means[k]) / deviations[k] for limit in (lower, upper))
+            log_parts[part, place] = log_interval(low, high).sum(axis=1)
     return log_sum(log_parts + np.log(model.weights[real] / model.weights.sum()))
 
 
@@ -102,10 +103,11 @@ def _pairs(model: Model, lower: Array, upper: Array) -> Array:
     log_weights = np.log(model.weights[real] / model.weights.sum())
     log_mass = np.empty(len(lower))
     for part in pieces((len(lower), len(real), _NUMBERS)):
-        low, high = (
-            _finite_or_infinite((limit[part] - model.means[real, None]) / deviations[:, None])
-            for limit in (lower, upper)
-        )
+        with np.errstate(over="ignore"):  # as above
+            low, high = (
+                _finite_or_infinite((limit[part] - model.means[real, None]) / deviations[:, None])
+                for limit in (lower, upper)
+            )
         log_mass[part] = bivariate.log_sums(log_weights, low, high, dense[:, 0, 1] / volumes, rests)
     return log_mass
 

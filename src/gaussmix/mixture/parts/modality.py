@@ -12,17 +12,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gaussmix.checks import check_range
 from gaussmix.engines.base import Engine
 from gaussmix.mixture.features import block_of
 from gaussmix.mixture.line.level_sets import turns
 from gaussmix.mixture.line.line import Line
-from gaussmix.mixture.parts.expectations import few_rows, mean_and_spread, weighted_mean
+from gaussmix.mixture.parts.expectations import few_rows, mean_and_spread, quiet, weighted_mean
 from gaussmix.model import Model
 from gaussmix.numerics.arrays import Array, Rows
 from gaussmix.waist.block import Block
 
 # In deviations: ends of climbs that are nearer are one mode. Modes so near differ by 1e-12 in log density.
 _SAME = 1e-3
+_BEYOND = "The derivatives in row {row} are beyond the range of float64: rescale the features, or leave out the row."
 _STEPS = 2000  # a mean shift on a ridge is slow: one step makes 1% of the way, or less
 _NEAR = 0.1  # deviations: where Newton's step may take over without leaving the hill
 _TOLERANCE = 1e-12  # deviations
@@ -122,14 +124,16 @@ def _distinct(ends: Array, deviations: Array) -> tuple[Array, NDArray[np.intp]]:
     return ends[kept], which
 
 
+@quiet
 def gradient(model: Model, block: Block, engine: Engine[Any]) -> Array:
     """∇ log p(x) = Σ_k γ_k g_k of each row, (n_rows, n_features), with g_k = Σ_k⁻¹ (μ_k − x) and γ_k = p(k | x)."""
     found, d = np.zeros(block.rows.shape), model.n_features
     for part, values, shared in few_rows(model.parameters, block, engine, product=d**2, array=d):
         found[part] = weighted_mean(shared, partial(_pull, model, rows=values))
-    return found
+    return check_range(found, _BEYOND)
 
 
+@quiet
 def hessian(model: Model, block: Block, engine: Engine[Any]) -> Array:
     """Σ_k γ_k (g_k − g)(g_k − g)ᵀ − Σ_k γ_k Σ_k⁻¹ of each row, (n_rows, n_features, n_features), g the gradient."""
     precisions = model.covariances.inverse().dense()
@@ -138,7 +142,7 @@ def hessian(model: Model, block: Block, engine: Engine[Any]) -> Array:
     for part, values, shared in few_rows(model.parameters, block, engine, **of_row):
         spread = mean_and_spread(shared, partial(_pull_apart, model, rows=values))[1]
         found[part] = spread - np.tensordot(shared, precisions, axes=1)
-    return found
+    return check_range(found, _BEYOND)
 
 
 def _pull(model: Model, component: int, rows: Rows) -> Array:

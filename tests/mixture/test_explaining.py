@@ -8,8 +8,9 @@ from scipy import stats
 from scipy.linalg import sqrtm
 
 import gaussmix
-from gaussmix import GaussianMixture, Mixture, Noise
+from gaussmix import BayesianGaussianMixture, GaussianMixture, Mixture, Noise
 from gaussmix.families import FAMILIES
+from gaussmix.mixture.directions import directions
 
 
 def fitted(mixture):
@@ -157,3 +158,45 @@ def test_rows_elsewhere_and_before_fit_are_refused(tmp_path):
         gm.explain(gaussmix.open(tmp_path / "rows.npy", memory="1 MB"))
     with pytest.raises(ValueError, match="not fitted"):
         GaussianMixture().explain([[0.0]])
+
+
+@pytest.mark.parametrize("size", [1e10, 1e100, 1e160, 1e300])
+def test_rows_whose_squared_distance_overflows_are_explained(size):
+    """Warnings are errors here. Far out, the predictive density of t falls by a power of the distance."""
+    rng = np.random.default_rng(0)
+    X = np.concatenate([rng.normal(size=(40, 2)), rng.normal(size=(40, 2)) + 6])
+    why = GaussianMixture(2, random_state=0).fit(X).explain([[size, 0.0]])
+    assert why.tail_probability == 0
+    assert why.log_ratio > 0
+    assert np.isfinite(why.squared_distance) == (size < 1e154)
+    assert not np.isnan(why.evidence).any()
+    assert "p = 0" in str(why)
+    for structure, power in (("full", 3.0), ("diag", None)):
+        found = BayesianGaussianMixture(2, covariance_type=structure, random_state=0).fit(X)
+        near, far = found.score_samples([[size, 0.0], [size * 1e5, 0.0]])
+        slope = (near - far) / (5 * np.log(10))
+        assert slope == pytest.approx(power, rel=1e-6) if power else np.isfinite(slope) and slope > 1
+
+
+def test_extreme_mixtures_are_shown_and_refused_in_a_sentence():
+    far = Mixture([0.5, 0.5], [[0.0, 0.0], [1e200, 1e200]], [np.eye(2) * 1e-300] * 2, FAMILIES["full"])
+    assert "1e+200" in repr(far) + far._repr_html_() + str(far)
+    with pytest.raises(ValueError, match="in row 0 are beyond the range of float64"):
+        far.gradient([[1e160, 0.0]])
+    with pytest.raises(ValueError, match=r"^n_rows=9223372036854775808 must be at most 576460752303423487"):
+        far.sample(2**63)
+    with pytest.raises(ValueError, match="rounding hides the covariances"):
+        directions(Mixture([0.5, 0.5], [[0.0, 0.0], [1e10, 1e10]], [np.eye(2)] * 2, FAMILIES["full"]).model, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("settings", "sentence"),
+    [
+        ({"means_init": np.full((2, 2), 1e300)}, r"^means_init\[0, 0\] is 1e\+300, and squared distances"),
+        ({"reg_covar": 1e307}, r"^reg_covar=1e\+307 must be at most 1e\+300"),
+    ],
+)
+def test_parameters_whose_squares_overflow_are_named(settings, sentence):
+    X = np.random.default_rng(0).normal(size=(40, 2))
+    with pytest.raises(ValueError, match=sentence):
+        GaussianMixture(2, **settings).fit(X)

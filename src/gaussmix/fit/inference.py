@@ -117,6 +117,8 @@ class Maximum:
     def _axes(self) -> tuple[Array, Array]:
         """Orthonormal columns, those along which the objective falls and the others."""
         matrix = self.information.matrix
+        if not np.isfinite(matrix).all():
+            raise ValueError("The second derivatives of the likelihood are not finite. Rescale the columns of X.")
         with one_blas_thread():
             values, axes = np.linalg.eigh(matrix)
         return axes[:, values > FLAT], axes[:, values <= FLAT]

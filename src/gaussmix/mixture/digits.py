@@ -29,7 +29,7 @@ def mean_and_deviation(means: NDArray[np.float64], deviations: NDArray[np.float6
 
 
 def _with_own_digits(mean: float, sd: float) -> str:
-    beyond = floor(log10(abs(mean) / sd)) if abs(mean) > sd else 0
+    beyond = floor(log10(abs(mean)) - log10(sd)) if abs(mean) > sd else 0
     return f"{mean:.{min(3 + beyond, 15)}g} ± {sd:.3g}"
 
 

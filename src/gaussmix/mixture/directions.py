@@ -37,7 +37,13 @@ def directions(model: Model, mean_share: float) -> Directions:
     within = np.einsum("k,kij->ij", weights, each)
     total = within + of_means
     scale = np.sqrt(np.diagonal(total))  # features in their own units, so that none is lost beside a large one
-    lower = np.linalg.cholesky(total / np.multiply.outer(scale, scale))
+    try:
+        lower = np.linalg.cholesky(total / scale[:, None] / scale)
+    except np.linalg.LinAlgError:
+        raise ValueError(
+            "The directions have no digits: the means lie so far apart, on a line or plane, that rounding hides the "
+            "covariances. Leave out features that follow from others, or raise reg_covar."
+        ) from None
     root = scipy.linalg.solve_triangular(lower, np.diag(1.0 / scale), lower=True)  # root Σ rootᵀ = I
     kernel = mean_share * _square(root @ of_means @ root.T)
     for weight, covariance in zip(weights, each, strict=True):

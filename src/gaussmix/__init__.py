@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from gaussmix.mixture.mixture import Mixture as Mixture
     from gaussmix.mixture.mixtures import Mixtures as Mixtures
     from gaussmix.noise import Noise as Noise
+    from gaussmix.patched import patch_sklearn as patch_sklearn
+    from gaussmix.patched import unpatch_sklearn as unpatch_sklearn
     from gaussmix.priors import Dirichlet as Dirichlet
     from gaussmix.priors import NormalInverseWishart as NormalInverseWishart
     from gaussmix.restrictions import Restrictions as Restrictions
@@ -76,6 +78,8 @@ _HOMES = {  # the module of each name, imported at its first use: so the command
     "load": "estimators.loading",
     "n_components_test": "estimators.order_tests",
     "open": "sources.opening",
+    "patch_sklearn": "patched",
+    "unpatch_sklearn": "patched",
 }
 # Imported by name: they need more packages, or are for tests.
 _MODULES = ("anndata", "export", "plot", "spark", "testing")

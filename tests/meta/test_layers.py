@@ -152,6 +152,7 @@ MAY_IMPORT = {
         "numerics",
     ],
     "anndata": ["door", "estimators"],
+    "patched": ["estimators"],
     "spark": ["families", "estimators", "sources"],
     "__main__": ["cli"],
     "testing": [
@@ -166,7 +167,7 @@ MAY_IMPORT = {
         "priors",
         "estimators",
     ],
-    "__init__": ["noise", "restrictions", "em", "estimators", "priors", "families", "mixture", "sources"],
+    "__init__": ["noise", "restrictions", "em", "estimators", "priors", "families", "mixture", "sources", "patched"],
 }
 
 

@@ -124,7 +124,7 @@ def _doubles(name: str, values: Any) -> Array:
 
 def to_sklearn(model: Model, names: tuple[str, ...] | None) -> GaussianMixture:
     """A fitted estimator of scikit-learn that has the distribution."""
-    from sklearn.mixture import GaussianMixture
+    from sklearn.mixture._gaussian_mixture import GaussianMixture  # scikit-learn's own under `patch_sklearn` too
 
     covariances = _as_sklearn_has_it(model.covariances.simple())
     family, whitening = unconstrained(covariances), covariances.whitening

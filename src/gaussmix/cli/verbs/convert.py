@@ -12,8 +12,8 @@ from zipfile import is_zipfile
 import click
 import joblib
 import numpy as np
-from sklearn.mixture import BayesianGaussianMixture
-from sklearn.mixture import GaussianMixture as SklearnMixture
+from sklearn.mixture._bayesian_mixture import BayesianGaussianMixture  # scikit-learn's own under `patch_sklearn` too
+from sklearn.mixture._gaussian_mixture import GaussianMixture as SklearnMixture
 
 from gaussmix.background import Background
 from gaussmix.cli import options

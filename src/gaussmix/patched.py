@@ -1,0 +1,151 @@
+"""Put gaussmix's two mixture classes in the place of scikit-learn's, for programs that stay as they are.
+
+`python -m gaussmix.patched script.py` runs such a program. Nothing is remembered here: scikit-learn's own classes stay
+in its private modules, where its pickles look for them.
+"""
+
+from __future__ import annotations
+
+import os
+import runpy
+import sys
+from io import open_code
+from types import ModuleType, TracebackType
+
+import sklearn.mixture
+from sklearn.mixture._bayesian_mixture import BayesianGaussianMixture as SklearnBayesian
+from sklearn.mixture._gaussian_mixture import GaussianMixture as SklearnMixture
+
+from gaussmix.estimators.bayesian_gaussian_mixture import BayesianGaussianMixture
+from gaussmix.estimators.gaussian_mixture import GaussianMixture
+
+_OURS: dict[str, type] = {"GaussianMixture": GaussianMixture, "BayesianGaussianMixture": BayesianGaussianMixture}
+_THEIRS: dict[str, type] = {"GaussianMixture": SklearnMixture, "BayesianGaussianMixture": SklearnBayesian}
+_USAGE = "usage: python -m gaussmix.patched script.py [argument ...]\n       python -m gaussmix.patched -m module [argument ...]"
+
+
+class Patch:
+    """What one call of `patch_sklearn` replaced. As a context manager it puts the classes before that call back."""
+
+    def __init__(self) -> None:
+        self.replaced: dict[str, type] = {name: getattr(sklearn.mixture, name) for name in _OURS}
+
+    def __enter__(self) -> Patch:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        _put(self.replaced)
+
+    def __repr__(self) -> str:
+        return f"Patch({', '.join(f'sklearn.mixture.{name}' for name in self.replaced)})"
+
+
+def patch_sklearn(*, verbose: bool = True) -> Patch:
+    """Replace `GaussianMixture` and `BayesianGaussianMixture` in `sklearn.mixture` by the classes of gaussmix.
+
+    Parameters
+    ----------
+    verbose : whether to write to standard error what was replaced, and which modules imported scikit-learn's classes
+        earlier and therefore keep them.
+
+    Returns
+    -------
+    patch : a context manager. ``with gaussmix.patch_sklearn():`` replaces the classes, and its end puts back those that
+        were there before, also after an exception. Its dictionary `replaced` has the former class of each name.
+
+    See Also
+    --------
+    unpatch_sklearn : puts scikit-learn's own classes back.
+
+    Notes
+    -----
+    The whole process and its forks see the replacement; a process that starts Python anew (spawn, loky) does not.
+
+    Examples
+    --------
+    >>> import gaussmix
+    >>> with gaussmix.patch_sklearn(verbose=False):
+    ...     from sklearn.mixture import GaussianMixture
+    >>> GaussianMixture is gaussmix.GaussianMixture
+    True
+    """
+    patch = Patch()
+    _put(_OURS)
+    if verbose and sys.stderr is not None:
+        for name in _OURS:
+            print(f"gaussmix: sklearn.mixture.{name} is now gaussmix.{name}.", file=sys.stderr)
+        if kept := _modules_with_theirs():
+            advice = "Call patch_sklearn() before their import, or import the classes there again."
+            print(f"gaussmix: {', '.join(kept)} imported scikit-learn's before. {advice}", file=sys.stderr)
+    return patch
+
+
+def unpatch_sklearn() -> None:
+    """Put scikit-learn's own classes back into `sklearn.mixture`, however often `patch_sklearn` was called.
+
+    Examples
+    --------
+    >>> import gaussmix, sklearn.mixture
+    >>> patch = gaussmix.patch_sklearn(verbose=False)
+    >>> gaussmix.unpatch_sklearn()
+    >>> sklearn.mixture.GaussianMixture is gaussmix.GaussianMixture
+    False
+    """
+    _put({name: theirs for name, theirs in _THEIRS.items() if getattr(sklearn.mixture, name) is _OURS[name]})
+
+
+def _put(classes: dict[str, type]) -> None:
+    for name, each in classes.items():
+        setattr(sklearn.mixture, name, each)
+
+
+def _modules_with_theirs() -> list[str]:
+    """Names of loaded modules, other than scikit-learn's and ours, in which one of scikit-learn's classes is bound."""
+    theirs = {id(each) for each in _THEIRS.values()}
+    loaded = {name: vars(module) for name, module in list(sys.modules.items()) if isinstance(module, ModuleType)}
+    others = [name for name in loaded if name.partition(".")[0] not in ("sklearn", "gaussmix")]
+    others = [name for name in others if loaded[name] is not globals()]  # this file is `__main__` before a script is
+    return sorted(name for name in others if not theirs.isdisjoint(map(id, list(loaded[name].values()))))
+
+
+def main(words: list[str]) -> None:
+    """Run a script, or after -m a module, as Python itself runs it, with the classes replaced."""
+    is_module = words[:1] == ["-m"]
+    sys.argv = words[is_module:]
+    if not sys.argv or (sys.argv[0].startswith("-") and not is_module):
+        print(_USAGE, file=sys.stderr)
+        sys.exit(0 if words in (["-h"], ["--help"]) else 2)
+    patch_sklearn()
+    try:
+        runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True) if is_module else _run_script(sys.argv[0])
+    except Exception as error:
+        trace = _of_program(error.__traceback__)
+        sys.excepthook(type(error), error.with_traceback(trace), trace)
+        sys.exit(1)
+
+
+def _run_script(path: str) -> None:
+    """Run a script as module `__main__`; `runpy.run_path` would change `sys.argv[0]` or leave `__file__` relative."""
+    absolute = os.path.abspath(path)
+    try:
+        with open_code(absolute) as file:
+            source = file.read()
+    except OSError as error:
+        print(f"gaussmix.patched: can't open file {absolute!r}: {error.strerror}", file=sys.stderr)
+        sys.exit(2)
+    if not sys.flags.safe_path:
+        sys.path[0] = os.path.dirname(os.path.realpath(path))
+    program = sys.modules["__main__"] = ModuleType("__main__")
+    vars(program).update(__file__=absolute, __builtins__=sys.modules["builtins"], __annotations__={})
+    exec(compile(source, absolute, "exec", dont_inherit=True), vars(program))
+
+
+def _of_program(trace: TracebackType | None) -> TracebackType | None:
+    """The part of a traceback below this file and runpy, which is what Python alone would print."""
+    while trace is not None and trace.tb_frame.f_code.co_filename in (__file__, runpy.__file__, "<frozen runpy>"):
+        trace = trace.tb_next
+    return trace
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -187,6 +187,56 @@ def clusters(session: nox.Session) -> None:
         session.error(f"failed: {', '.join(failed)}")
 
 
+# Packages that fit scikit-learn's mixtures, and what pytest runs of their source distributions, which have tests. Of
+# pyod, scikit-lego and graspologic these have none. scikit-image's wheel has its tests.
+CLIENTS = {
+    "rdt==1.8.0": [
+        *(f"tests/{kind}/transformers/test_numerical.py" for kind in ("unit", "integration")),
+        "-kClusterBased",
+    ],
+    "astroML==1.0.2.post1": [
+        "astroML/classification/tests/test_gmm_bayes.py",
+        *(f"astroML/density_estimation/tests/test_{name}.py" for name in ("density", "xdeconv")),
+    ],
+    "sdmetrics==0.12.1": ["tests/integration/single_table/test_gaussian_mixture.py"],
+    "smote-variants==1.0.1": ["tests/oversampling/algorithm_level/test_adg.py"],
+    "scikit-image==0.25.2": ["--pyargs", "skimage.feature.tests.test_fisher_vector"],
+}
+# What they import, but for their own bounds: those of RDT exclude NumPy 2.
+CLIENTS_IMPORT = ["pandas<3", "Faker", "copulas", "plotly", "tqdm", "astropy", "metric-learn", "minisom", "seaborn"]
+
+
+@nox.session
+def clients(session: nox.Session) -> None:
+    """Mixture tests of other packages under `patch_sklearn`, each with a number of fits; `-- rdt` for one of them."""
+    session.install(".", "pytest>=8", "scikit-image==0.25.2", *CLIENTS_IMPORT)
+    session.run(*IMPORT_CORE)
+    folder = Path(session.create_tmp()).resolve()
+    environment = {"PYTHONPATH": str(Path("tools").resolve())}
+    command = ["-m", "gaussmix.patched", "-m", "pytest", "-q", "-p", "count_fits", "-p", "no:cacheprovider"]
+    failed = []
+    for requirement, tests in CLIENTS.items():
+        name = requirement.partition("==")[0]
+        if session.posargs and name not in session.posargs:
+            continue
+        place = folder / name
+        shutil.rmtree(place, ignore_errors=True)
+        place.mkdir()
+        if "--pyargs" not in tests:
+            options = ["--quiet", "--no-deps", "--no-binary", name, "--dest", str(place)]
+            session.run("python", "-m", "pip", "download", *options, requirement)
+            shutil.unpack_archive(next(place.glob("*.tar.gz")), place, filter="data")
+            (place,) = (each for each in place.iterdir() if each.is_dir())
+        with session.chdir(place):  # `-o` and `-W`: their settings ask for plugins, and others' warnings are not ours
+            run = ["python", *command, "-oaddopts=", "-Wignore", *tests]
+            try:
+                session.run(*run, env=environment)
+            except nox.command.CommandFailed:
+                failed.append(name)
+    if failed:
+        session.error(f"failed: {', '.join(failed)}")
+
+
 @nox.session
 def formats(session: nox.Session) -> None:
     """Files of every release are still read."""

@@ -75,8 +75,8 @@ def patch_sklearn(*, verbose: bool = True) -> Patch:
         for name in _OURS:
             print(f"gaussmix: sklearn.mixture.{name} is now gaussmix.{name}.", file=sys.stderr)
         if kept := _modules_with_theirs():
-            advice = "Call patch_sklearn() before their import, or import the classes there again."
-            print(f"gaussmix: {', '.join(kept)} imported scikit-learn's before. {advice}", file=sys.stderr)
+            advice = "Call patch_sklearn() before they are imported, or import the classes there again."
+            print(f"gaussmix: scikit-learn's classes stay in {', '.join(kept)}. {advice}", file=sys.stderr)
     return patch
 
 
@@ -103,7 +103,7 @@ def _modules_with_theirs() -> list[str]:
     """Names of loaded modules, other than scikit-learn's and ours, in which one of scikit-learn's classes is bound."""
     theirs = {id(each) for each in _THEIRS.values()}
     loaded = {name: vars(module) for name, module in list(sys.modules.items()) if isinstance(module, ModuleType)}
-    others = [name for name in loaded if name.partition(".")[0] not in ("sklearn", "gaussmix")]
+    others = [name for name in loaded if name.partition(".")[0] not in ("sklearn", "gaussmix", "__mp_main__")]
     others = [name for name in others if loaded[name] is not globals()]  # this file is `__main__` before a script is
     return sorted(name for name in others if not theirs.isdisjoint(map(id, list(loaded[name].values()))))
 

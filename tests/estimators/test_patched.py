@@ -1,0 +1,66 @@
+"""gaussmix's classes in the place of scikit-learn's, and programs that run so unchanged."""
+
+import pickle
+import subprocess
+import sys
+
+import pytest
+import sklearn.mixture
+
+import gaussmix
+
+NAMES = ["GaussianMixture", "BayesianGaussianMixture"]
+OURS = [getattr(gaussmix, name) for name in NAMES]
+THEIRS = [getattr(sklearn.mixture, name) for name in NAMES]
+
+PROGRAM = """
+import sys
+from sklearn.mixture import GaussianMixture
+print(__name__, __file__, sys.argv, sys.path[0], GaussianMixture.__module__.partition(".")[0], sep="|")
+def last(word):
+    if word == "fail":
+        raise ValueError(word)
+    sys.exit(int(word))
+last(sys.argv[-1])
+"""
+
+
+def in_place():
+    return [getattr(sklearn.mixture, name) for name in NAMES]
+
+
+def test_contexts_nest_and_end_after_an_error(capsys):
+    with gaussmix.patch_sklearn() as outer, pytest.raises(KeyError), gaussmix.patch_sklearn(verbose=False) as inner:
+        assert in_place() == list(inner.replaced.values()) == OURS
+        raise KeyError
+    assert in_place() == list(outer.replaced.values()) == THEIRS
+    said = capsys.readouterr().err
+    assert said.startswith("gaussmix: sklearn.mixture.GaussianMixture is now gaussmix.GaussianMixture.\n")
+    assert f"{__name__}" in said.splitlines()[2], "which keeps scikit-learn's"
+    with gaussmix.patch_sklearn(verbose=False), gaussmix.patch_sklearn(verbose=False):
+        gaussmix.unpatch_sklearn()
+        gaussmix.unpatch_sklearn()
+        assert in_place() == THEIRS
+    assert in_place() == THEIRS
+
+
+def test_what_is_scikit_learns_stays_so(X):
+    theirs = THEIRS[0](2, random_state=0).fit(X)
+    before = pickle.dumps(theirs)
+    with gaussmix.patch_sklearn(verbose=False):
+        assert type(pickle.loads(before)) is type(pickle.loads(pickle.dumps(theirs))) is THEIRS[0]
+        ours = sklearn.mixture.GaussianMixture.from_sklearn(theirs)
+        assert type(pickle.loads(pickle.dumps(ours))) is OURS[0]
+        assert type(ours.to_sklearn()) is THEIRS[0]
+
+
+@pytest.mark.parametrize(("word", "code"), [("0", 0), ("7", 7), ("fail", 1)])
+def test_a_script_runs_as_by_python_alone(word, code, tmp_path):
+    (tmp_path / "program.py").write_text(PROGRAM, encoding="utf-8")
+    runs = [
+        subprocess.run([sys.executable, *more, "program.py", "-m", word], cwd=tmp_path, capture_output=True, text=True)
+        for more in ([], ["-m", "gaussmix.patched"])
+    ]
+    assert [run.returncode for run in runs] == [code, code]
+    assert runs[1].stdout == runs[0].stdout.replace("|sklearn\n", "|gaussmix\n")
+    assert runs[1].stderr.splitlines()[2:] == runs[0].stderr.splitlines()

@@ -1,0 +1,42 @@
+"""A pytest plugin, `-p count_fits`: it counts fits by gaussmix, and without any the run fails.
+
+So tests of another package that pass without ever fitting one of our mixtures are no success.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import pytest
+
+import gaussmix
+
+fits = 0
+
+
+def _counted(fit: Any) -> Any:
+    @functools.wraps(fit)
+    def counted(*arguments: Any, **options: Any) -> Any:
+        global fits
+        fits += 1
+        return fit(*arguments, **options)
+
+    return counted
+
+
+def pytest_configure() -> None:
+    """Count from here on."""
+    for cls in (gaussmix.GaussianMixture, gaussmix.BayesianGaussianMixture):
+        cls.fit = _counted(cls.fit)
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Let a run without fits fail."""
+    if not fits and session.exitstatus == pytest.ExitCode.OK:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Print how many fits there were."""
+    terminalreporter.write_line(f"{fits} fits by gaussmix")

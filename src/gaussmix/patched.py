@@ -21,7 +21,9 @@ from gaussmix.estimators.gaussian_mixture import GaussianMixture
 
 _OURS: dict[str, type] = {"GaussianMixture": GaussianMixture, "BayesianGaussianMixture": BayesianGaussianMixture}
 _THEIRS: dict[str, type] = {"GaussianMixture": SklearnMixture, "BayesianGaussianMixture": SklearnBayesian}
-_USAGE = "usage: python -m gaussmix.patched script.py [argument ...]\n       python -m gaussmix.patched -m module [argument ...]"
+_USAGE = (
+    "usage: python -m gaussmix.patched script.py [argument ...], or python -m gaussmix.patched -m module [argument ...]"
+)
 
 
 class Patch:
@@ -102,7 +104,7 @@ def _put(classes: dict[str, type]) -> None:
 def _modules_with_theirs() -> list[str]:
     """Names of loaded modules, other than scikit-learn's and ours, in which one of scikit-learn's classes is bound."""
     theirs = {id(each) for each in _THEIRS.values()}
-    loaded = {name: vars(module) for name, module in list(sys.modules.items()) if isinstance(module, ModuleType)}
+    loaded = {name: getattr(module, "__dict__", {}) for name, module in list(sys.modules.items())}
     others = [name for name in loaded if name.partition(".")[0] not in ("sklearn", "gaussmix", "__mp_main__")]
     others = [name for name in others if loaded[name] is not globals()]  # this file is `__main__` before a script is
     return sorted(name for name in others if not theirs.isdisjoint(map(id, list(loaded[name].values()))))

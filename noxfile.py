@@ -187,8 +187,8 @@ def clusters(session: nox.Session) -> None:
         session.error(f"failed: {', '.join(failed)}")
 
 
-# Packages that fit scikit-learn's mixtures, and what pytest runs of their source distributions, which have tests. Of
-# pyod, scikit-lego and graspologic these have none. scikit-image's wheel has its tests.
+# Packages that fit scikit-learn's mixtures, and what pytest runs of them. The source distributions of these versions
+# have tests, and scikit-image installs its own. Those of pyod, scikit-lego and graspologic have no tests of mixtures.
 CLIENTS = {
     "rdt==1.8.0": [
         *(f"tests/{kind}/transformers/test_numerical.py" for kind in ("unit", "integration")),
@@ -202,8 +202,9 @@ CLIENTS = {
     "smote-variants==1.0.1": ["tests/oversampling/algorithm_level/test_adg.py"],
     "scikit-image==0.25.2": ["--pyargs", "skimage.feature.tests.test_fisher_vector"],
 }
-# What they import, but for their own bounds: those of RDT exclude NumPy 2.
-CLIENTS_IMPORT = ["pandas<3", "Faker", "copulas", "plotly", "tqdm", "astropy", "metric-learn", "minisom", "seaborn"]
+# What the four import. Their own requirements are not installed, since those of RDT exclude NumPy 2 and those of
+# smote-variants are gigabytes; setuptools before 81 has pkg_resources.
+CLIENTS_IMPORT = "setuptools<81 pandas<3 Faker copulas plotly tqdm astropy metric-learn minisom seaborn".split()
 
 
 @nox.session
@@ -214,23 +215,22 @@ def clients(session: nox.Session) -> None:
     folder = Path(session.create_tmp()).resolve()
     environment = {"PYTHONPATH": str(Path("tools").resolve())}
     command = ["-m", "gaussmix.patched", "-m", "pytest", "-q", "-p", "count_fits", "-p", "no:cacheprovider"]
+    named = {requirement.partition("==")[0]: requirement for requirement in CLIENTS}
+    if unknown := [name for name in session.posargs if name not in named]:
+        session.error(f"{', '.join(unknown)}: not one of {', '.join(named)}")
     failed = []
-    for requirement, tests in CLIENTS.items():
-        name = requirement.partition("==")[0]
-        if session.posargs and name not in session.posargs:
-            continue
-        place = folder / name
+    for name in session.posargs or named:
+        requirement, place = named[name], folder / name
         shutil.rmtree(place, ignore_errors=True)
         place.mkdir()
-        if "--pyargs" not in tests:
+        if name != "scikit-image":
             options = ["--quiet", "--no-deps", "--no-binary", name, "--dest", str(place)]
             session.run("python", "-m", "pip", "download", *options, requirement)
             shutil.unpack_archive(next(place.glob("*.tar.gz")), place, filter="data")
             (place,) = (each for each in place.iterdir() if each.is_dir())
-        with session.chdir(place):  # `-o` and `-W`: their settings ask for plugins, and others' warnings are not ours
-            run = ["python", *command, "-oaddopts=", "-Wignore", *tests]
+        with session.chdir(place):  # their own addopts ask for more plugins
             try:
-                session.run(*run, env=environment)
+                session.run("python", *command, "-oaddopts=", "-Wignore", *CLIENTS[requirement], env=environment)
             except nox.command.CommandFailed:
                 failed.append(name)
     if failed:

@@ -1,7 +1,4 @@
-"""A pytest plugin, `-p count_fits`: it counts fits by gaussmix, and without any the run fails.
-
-So tests of another package that pass without ever fitting one of our mixtures are no success.
-"""
+"""A pytest plugin that counts fits by gaussmix; a run without any fit fails, even if its tests pass."""
 
 from __future__ import annotations
 
@@ -26,7 +23,7 @@ def _counted(fit: Any) -> Any:
 
 
 def pytest_configure() -> None:
-    """Count from here on."""
+    """Count the fits of both classes."""
     for cls in (gaussmix.GaussianMixture, gaussmix.BayesianGaussianMixture):
         cls.fit = _counted(cls.fit)
 

@@ -204,7 +204,10 @@ CLIENTS = {
 }
 # What the four import. Their own requirements are not installed, since those of RDT exclude NumPy 2 and those of
 # smote-variants are gigabytes; setuptools before 81 has pkg_resources.
-CLIENTS_IMPORT = "setuptools<81 pandas<3 Faker copulas plotly tqdm astropy metric-learn minisom seaborn".split()
+CLIENTS_IMPORT = [
+    *("setuptools<81", "pandas<3", "Faker", "copulas", "plotly", "tqdm"),
+    *("astropy", "metric-learn", "minisom", "seaborn"),
+]
 
 
 @nox.session

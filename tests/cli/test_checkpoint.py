@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 
-@pytest.mark.parametrize("counts", ["5:6", pytest.param("6", marks=pytest.mark.heavy)])
+@pytest.mark.heavy
+@pytest.mark.parametrize("counts", ["5:6", "6"])
 def test_a_terminated_fit_goes_on(cli, shell, tmp_path, rng, counts):
     data, path = tmp_path / "rows.npy", tmp_path / "fit.ckpt"
     np.save(data, rng.normal(size=(50_000, 4)))

@@ -102,7 +102,7 @@ class IncompleteEngine(Stepper):
         return replace(sums, background=left, log_likelihood=log_likelihood)
 
     def finish(self, sums: Partial, parameters: Parameters | None, need: Need, facts: None = None) -> Moments:
-        complete = sums if sums.counts is None or sums.second is None else _completed(sums)
+        complete = sums if sums.counts is None else _completed(sums)
         return Moments.of(replace(complete, second=_reduced(complete.second, need), need=need))
 
     def makes_steps(self, belief: Belief | None, *, has_background: bool = False) -> bool:
@@ -331,12 +331,13 @@ def _completed(sums: Partial) -> Partial:
     """
     seen, second = sums.counts, sums.second
     assert seen is not None, "made by `_observed`"
-    assert second is not None, "made by `_observed`"
     n_features = seen.shape[1]
-    squares = second if second.ndim == 2 else np.array(np.einsum("kii->ki", second))
     all_seen = np.maximum(seen.sum(axis=0), np.finfo(np.float64).tiny)
     centre = (seen * sums.anchor + sums.first).sum(axis=0) / all_seen
     apart = np.where(seen > 0, sums.first / np.where(seen > 0, seen, 1.0), centre - sums.anchor)
+    if second is None:
+        return replace(sums, first=sums.mass[:, None] * apart, counts=None)
+    squares = second if second.ndim == 2 else np.array(np.einsum("kii->ki", second))
     about_centre = squares + 2 * sums.first * (sums.anchor - centre) + seen * (sums.anchor - centre) ** 2
     mean_square = about_centre.sum(axis=0) / all_seen + apart**2
     missing = sums.mass[:, None] - seen

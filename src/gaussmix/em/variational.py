@@ -72,7 +72,7 @@ class Variational(Posterior):
         return self
 
 
-# Makes the prior from the moments of all rows, and the ridge of the steps if their covariance alone is no prior.
+# Makes the prior from the moments of all rows, and the ridge of the steps if their covariance is singular.
 BeliefOf = Callable[[OverallMoments], tuple[GaussWishart, Array | None]]
 
 

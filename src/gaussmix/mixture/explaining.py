@@ -213,7 +213,7 @@ def explained(
 
 
 def _units(sizes: Array) -> Places:
-    """Exponents of powers of 2 beside which squares of numbers of these sizes are finite; 0 for numbers below 2⁴⁰⁰."""
+    """Return exponents e so that the squares of sizes / 2^e are finite; 0 for sizes below 2^400."""
     return np.where(sizes > 2.0**400, np.frexp(sizes)[1], 0)
 
 

@@ -705,6 +705,36 @@ def test_empty_batches_of_arrow_files(sizes, compression, rng, tmp_path):
     np.testing.assert_array_equal(open(tmp_path / "a.arrow").whole.rows, rows)
 
 
+@pytest.mark.parametrize("is_dictionary", [False, True])
+@pytest.mark.parametrize("write", [pa.ipc.new_file, pa.ipc.new_stream])
+def test_an_offset_outside_its_buffer_is_not_followed(write, is_dictionary, tmp_path):
+    """Following it would end the process."""
+    texts = pa.array(["x", "y", "z", "w"])
+    arrow = pa.table({"a": [1.0, 2.0, 4.0, 7.0], "s": texts.dictionary_encode() if is_dictionary else texts})
+    path = tmp_path / "rows.arrow"
+    with write(path, arrow.schema) as file:
+        file.write_table(arrow)
+    contents, offsets = path.read_bytes(), np.arange(5, dtype="<i4")
+    assert contents.count(offsets.tobytes()) == 1
+    path.write_bytes(contents.replace(offsets.tobytes(), np.where(offsets == 2, 2**30, offsets).tobytes()))
+    with pytest.raises(ValueError, match=r"rows\.arrow, column 's' is damaged: .*out of bounds: 1073741824 > 4\.$"):
+        list(open_table(str(path)).batches(["a", "s"]))
+    assert open(path, columns=["a"]).n_rows == 4, "the rest can be read"
+
+
+def test_numbers_outside_their_buffer_are_not_read():
+    """What PyArrow has read of a damaged stream: in memory, or a batch at a time."""
+    arrow, sink = pa.table({"a": np.arange(1000.0)}), pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, arrow.schema) as file:
+        file.write_table(arrow)
+    before, size, after = sink.getvalue().to_pybytes().rpartition((8000).to_bytes(8, "little"))
+    contents = before + bytes(len(size)) + after
+    with pytest.raises(ValueError, match=r"^the record batches, column 'a' is damaged: Buffer #1 too small"):
+        open(pa.ipc.open_stream(contents))
+    with pytest.raises(ValueError, match=r"^The table of PyArrow is damaged: Column 0: .*got 0\. Write it anew\.$"):
+        GaussianMixture().fit(pa.ipc.open_stream(contents).read_all())
+
+
 def test_an_arrow_file_without_rows_is_named(tmp_path):
     with pa.ipc.new_file(str(tmp_path / "a.arrow"), pa.schema([("a", pa.float64())])) as writer:
         writer.write_batch(pa.record_batch({"a": np.empty(0)}))

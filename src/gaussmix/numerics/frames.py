@@ -142,9 +142,16 @@ class Frame:
 
 
 def _without_dictionaries(table: Any) -> Any:
-    """A table of Arrow, whose numbers that have a dictionary become plain ones; categories of text stay."""
+    """A table of Arrow, whose numbers that have a dictionary become plain ones; categories of text stay.
+
+    Raises ValueError: it was read from a damaged file, so that its values lie outside its buffers.
+    """
     import pyarrow as pa
 
+    try:
+        table.validate(full=True)
+    except pa.ArrowException as error:
+        raise ValueError(f"The table of PyArrow is damaged: {str(error).partition(chr(10))[0]}. Write it anew.") from None
     for place, field in enumerate(table.schema):
         kind = field.type.value_type if pa.types.is_dictionary(field.type) else None
         if kind is not None and (pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)):

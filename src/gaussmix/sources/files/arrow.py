@@ -30,6 +30,7 @@ from gaussmix.sources.tables.base import (
     is_numeric,
     kind_of,
     typed,
+    valid,
     whole,
 )
 from gaussmix.sources.tables.typed_table import is_slow
@@ -81,6 +82,7 @@ class Columns:
     def put(self, batch: pa.RecordBatch, rows: Rows, row_weight: Array | None) -> None:
         """Copy the rows of a record batch, and their weights; null becomes NaN."""
         targets = [*rows.T] if row_weight is None else [*rows.T, row_weight]
+        batch = valid(batch, self.name)
         for name, target in zip(self.read_columns, targets, strict=False):
             column = batch.column(name)
             if pa.types.is_decimal(column.type) or pa.types.is_boolean(column.type):

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from gaussmix.numerics.threads import cached_property
-from gaussmix.sources.tables.base import Input, batch_rows, is_numeric, reading
+from gaussmix.sources.tables.base import Input, batch_rows, is_numeric, reading, valid
 from gaussmix.sources.tables.typed_table import TypedTable
 
 _FEATHER_1 = b"FEA1"
@@ -85,7 +85,9 @@ class ArrowFileTable(TypedTable):
             pa.ipc.open_file(mapped, options=options) as file,
         ):
             whole = mapped.read_buffer()
-            return [_Batch.of(file.get_batch(number), names, whole) for number in range(file.num_record_batches)]
+            batches = map(file.get_batch, range(file.num_record_batches))
+            kept = (batch.select(names or batch.schema.names) for batch in batches)
+            return [_Batch.of(valid(batch, self.name), names, whole) for batch in kept]
 
     @property
     def n_rows(self) -> int:

@@ -283,6 +283,23 @@ class Table(ABC):
         return np.concatenate(list(self.rows(columns, BATCH_ROWS, may_miss=may_miss)))
 
 
+def valid(batch: pa.RecordBatch, name: str) -> pa.RecordBatch:
+    """The batch, if nothing in it points outside its buffers; raises BadTable, with the column.
+
+    Arrow follows what a file says without a look: a damaged offset of a text would end the process.
+    """
+    try:
+        batch.validate(full=True)
+    except pa.ArrowException:
+        named = [(f"{name}, column {column!r}", batch.column(at)) for at, column in enumerate(batch.schema.names)]
+        for where, values in (*named, (name, batch)):
+            try:
+                values.validate(full=True)
+            except pa.ArrowException as error:
+                raise BadTable(f"{where} is damaged: {first_line(error)}.") from None
+    return batch
+
+
 def batch_rows(n_columns: int) -> int:
     """How many rows of so many columns to read at a time: a multiple of 8."""
     return max(8, min(BATCH_ROWS, BATCH_BYTES // (8 * n_columns) // 8 * 8))

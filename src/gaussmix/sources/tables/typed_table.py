@@ -29,6 +29,7 @@ from gaussmix.sources.tables.base import (
     kind_of,
     no_memory,
     reading,
+    valid,
 )
 
 SLOW_CODECS = {"ZSTD", "GZIP", "BROTLI", "BZ2"}  # decompressing them takes longer than a pass of EM
@@ -67,7 +68,7 @@ class TypedTable(Table):
 
     def batches(self, columns: Sequence[str], numbers: Collection[str] = ()) -> Iterator[pa.RecordBatch]:
         for batch in self._read(columns):
-            yield batch.select(list(columns))
+            yield valid(batch.select(list(columns)), self.name)
 
     @abstractmethod
     def _read(self, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:

@@ -96,7 +96,7 @@ class ModelFile:
             every = columns or table.numeric_names(without=[without] if without is not None else [])
             found = self._by_place(table.name, every, known)
         else:
-            missing = [name for name in wanted if name not in table.names]
+            missing = [name for name in wanted if name not in table.places]
             if missing:
                 raise ValueError(
                     f"{table.name} has no column {listed(missing)}, which {self.name} needs; it has "

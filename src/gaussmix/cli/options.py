@@ -255,7 +255,8 @@ class Reading:
             return self.columns
         kept = table.without([*self.exclude, *self.counting(table, without)])
         found = kept.numeric_names(without)
-        others = {name: kept.schema.field(name).type for name in kept.names if name not in (*found, *without)}
+        taken = {*found, *without}
+        others = {name: kept.schema.field(name).type for name in kept.names if name not in taken}
         print_notices(
             f"left out column {name!r}: {INDEX_OF_FRAME if is_numeric(kind) else kept.why_not_numeric(name, kind)}."
             for name, kind in others.items()

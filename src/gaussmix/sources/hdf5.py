@@ -38,7 +38,8 @@ class _DatasetReader(Reader):
         self.names = list(asked.columns or (name for name in every if name != asked.weights))
         self.dtype = np.dtype(np.float32 if data.dtype == np.float32 else np.float64)
         self.integers = long_integers([data.dtype] * len(self.names))
-        self._places = None if self.names == every else [every.index(name) for name in self.names]
+        places = {name: place for place, name in enumerate(every)}
+        self._places = None if self.names == every else [places[name] for name in self.names]
         self._weight_place = None if asked.weights is None else every.index(asked.weights)
 
     def parts(self) -> Iterator[Block]:

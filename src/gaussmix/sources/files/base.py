@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -274,14 +275,15 @@ def _check_some_weight(reader: Reader, profile: Profile) -> None:
 
 def check_columns(name: str, every: Sequence[Any], columns: Sequence[Any] | None, weights: Any) -> None:
     """Raise ValueError for a choice among the columns of a table, `every`, that `gaussmix.open` can't mean."""
-    twice = next((column for column in every if list(every).count(column) > 1), None)
+    counts = Counter(every)
+    twice = next((column for column, count in counts.items() if count > 1), None)
     if twice is not None:
         raise ValueError(f"{name} has two columns called {twice!r}: rename one.")
     if isinstance(columns, str) or (columns is not None and not len(columns)):
         raise ValueError(f"columns must be a list of names, got {columns!r}.")
     chosen = list(columns or ())
     for column in (*chosen, *([weights] if weights is not None else [])):
-        if column not in every:
+        if column not in counts:
             raise ValueError(f"{name} has no column {column!r}; it has {listed(list(every))}.")
     if weights in chosen:
         raise ValueError(f"{weights!r} can't be a feature and the weight.")

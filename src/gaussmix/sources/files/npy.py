@@ -108,7 +108,8 @@ class NpyReader(Reader):
         if not self.names:
             raise ValueError(f"{self.name} has no column of numbers to fit.")
         self.weights = weights
-        self.places = [every.index(name) for name in self.names]
+        places = {name: place for place, name in enumerate(every)}
+        self.places = [places[name] for name in self.names]
         self.weight_place = None if weights is None else every.index(weights)
         self.n_rows = sum(file.n_rows for file in self.files)
         self.dtype = dtype or np.dtype(np.float32 if first.dtype == np.float32 else np.float64)

@@ -122,6 +122,7 @@ class Files(Table):
 
     def without(self, columns: Collection[str]) -> Files:
         """The same rows without some columns; raises BadTable if there is no such column, or none is left."""
+        columns = {*columns}
         for name in columns:
             self.check_has(name)
         names = tuple(name for name in self.names if name not in columns)

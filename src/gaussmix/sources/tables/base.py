@@ -6,7 +6,7 @@ import os
 import re
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from copy import copy
 from dataclasses import dataclass, replace
@@ -20,6 +20,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from gaussmix.errors import listed
+from gaussmix.numerics.threads import cached_property
 from gaussmix.sources.files.base import check_cells
 
 if TYPE_CHECKING:
@@ -161,6 +162,11 @@ class Table(ABC):
     def schema(self) -> pa.Schema:
         """Names and types of the columns; of text, the types of its first rows."""
 
+    @cached_property
+    def places(self) -> Mapping[str, int]:
+        """The columns, and where each is among them."""
+        return {name: place for place, name in enumerate(self.names)}
+
     @property
     def n_rows(self) -> int | None:
         """Number of rows; None where only reading them tells."""
@@ -211,8 +217,8 @@ class Table(ABC):
 
     def _other_names(self, other: Table) -> str | None:
         """The first column that only one of two tables has, or that both have the same in another order."""
-        absent = [f"no column {name!r}" for name in other.names if name not in self.names]
-        more = [f"column {name!r}" for name in self.names if name not in other.names]
+        absent = [f"no column {name!r}" for name in other.names if name not in self.places]
+        more = [f"column {name!r}" for name in self.names if name not in other.places]
         return next(iter(absent + more), "its columns in another order")
 
     def numeric_names(self, without: Collection[str] = ()) -> tuple[str, ...]:
@@ -247,7 +253,7 @@ class Table(ABC):
 
     def check_has(self, name: str) -> None:
         """Raise BadTable for a column that is absent."""
-        if name not in self.names:
+        if name not in self.places:
             raise BadTable(f"{self.name} has no column {name!r}; it has {listed(self.names)}.")
 
     def check_numeric(self, columns: Sequence[str]) -> None:
@@ -342,13 +348,15 @@ def is_numeric(kind: Any) -> bool:
 
 def typed(schema: pa.Schema, others: Iterable[pa.Schema]) -> pa.Schema:
     """The schema with a type for columns of nulls alone: that of the first other schema that has one."""
-    for other in others if any(map(pa.types.is_null, schema.types)) else ():
-        for place, field in enumerate(schema):
-            if pa.types.is_null(field.type) and field.name in other.names:
-                schema = schema.set(place, other.field(field.name))
-        if not any(map(pa.types.is_null, schema.types)):
+    empty = {field.name for field in schema if pa.types.is_null(field.type)}
+    found: dict[str, pa.Field] = {}
+    for other in others if empty else ():
+        found |= {field.name: field for field in other if field.name in empty and not pa.types.is_null(field.type)}
+        empty -= found.keys()
+        if not empty:
             break
-    return schema
+    fields = [found.get(field.name, field) if pa.types.is_null(field.type) else field for field in schema]
+    return pa.schema(fields, schema.metadata) if found else schema
 
 
 def kind_of(kind: Any) -> str:

@@ -117,9 +117,10 @@ class ParquetTable(TypedTable):
                     yield from file.iter_batches(batch_rows(len(columns)), row_groups=[group], **how)
 
     def ranges(self, columns: Collection[str], at_most: int) -> Iterator[tuple[int, int]]:
+        columns = {*columns}
         for group in map(self.footer.row_group, range(self.footer.num_row_groups)):
             chunks = (group.column(place) for place in range(group.num_columns))
-            wanted = [each for each in chunks if {(path := each.path_in_schema), path.partition(".")[0]} & {*columns}]
+            wanted = [each for each in chunks if {(path := each.path_in_schema), path.partition(".")[0]} & columns]
             yield from _in_turn(sorted(map(_range, wanted)), at_most)
 
     def place(self, row: int) -> str:
@@ -153,7 +154,8 @@ def is_slow(footer: Any, columns: Collection[str]) -> bool:
     """Whether some columns of a Parquet file take longer to decompress than a pass of EM takes."""
     if not footer.num_row_groups:
         return False
-    chunks = (footer.row_group(0).column(place) for place in range(footer.num_columns))
+    group, columns = footer.row_group(0), {*columns}
+    chunks = (group.column(place) for place in range(footer.num_columns))
     return any(chunk.compression in SLOW_CODECS for chunk in chunks if chunk.path_in_schema in columns)
 
 
@@ -190,13 +192,13 @@ class NpyTable(TypedTable):
             yield file.start, self.n_rows * file.n_columns * size
             return
         for first in range(0, self.n_rows, step):
-            for place in (self.names.index(name) for name in columns):
+            for place in (self.places[name] for name in columns):
                 yield file.start + (place * file.n_rows + first) * size, min(step, self.n_rows - first) * size
 
     def _rows(self, opened: pa.NativeFile, first: int, count: int, columns: Sequence[str]) -> dict[str, NDArray[Any]]:
         """Some columns of some rows."""
         file, size = self.file, self.file.dtype.itemsize
-        places = {name: self.names.index(name) for name in columns}
+        places = {name: self.places[name] for name in columns}
         if file.is_by_columns:
             starts = {name: (place * file.n_rows + first) * size for name, place in places.items()}
             return {name: self._numbers(opened, start, count) for name, start in starts.items()}

@@ -358,7 +358,8 @@ def reading(verb: Verb) -> Verb:
         delimiter, decimal = options.pop("delimiter"), options.pop("decimal")
         thousands, encoding = options.pop("thousands"), options.pop("encoding")
         has_header, na = options.pop("has_header"), options.pop("na")
-        options["dialect"] = Dialect(has_header, delimiter, decimal, na, thousands, encoding)
+        limits = {"memory": options["memory"]} if "memory" in options else {}
+        options["dialect"] = Dialect(has_header, delimiter, decimal, na, thousands, encoding, **limits)
         said = Reading(**{each.name: options.pop(each.name) for each in fields(Reading) if each.name in options})
         for name in said.columns:
             if name in said.exclude:

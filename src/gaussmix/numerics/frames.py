@@ -151,7 +151,9 @@ def _without_dictionaries(table: Any) -> Any:
     try:
         table.validate(full=True)
     except pa.ArrowException as error:
-        raise ValueError(f"The table of PyArrow is damaged: {str(error).partition(chr(10))[0]}. Write it anew.") from None
+        raise ValueError(
+            f"The table of PyArrow is damaged: {str(error).partition(chr(10))[0]}. Write it anew."
+        ) from None
     for place, field in enumerate(table.schema):
         kind = field.type.value_type if pa.types.is_dictionary(field.type) else None
         if kind is not None and (pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)):

@@ -23,14 +23,14 @@ from gaussmix.sources.files.base import FileSource, opened
 from gaussmix.sources.files.npy import NpyReader
 from gaussmix.sources.opening import Request
 from gaussmix.sources.tables import Files, open_table
-from gaussmix.sources.tables.base import BATCH_ROWS, batch_rows
+from gaussmix.sources.tables.base import BATCH_ROWS, Dialect, batch_rows
 
 HEADER = 128  # bytes, room for any number of rows
 
 
 def open_files(data: Any, asked: Request) -> Source:
     """Open a path, a pattern, a folder, or files that were opened as a table."""
-    table = data if isinstance(data, Files) else open_table(os.fspath(data))
+    table = data if isinstance(data, Files) else open_table(os.fspath(data), dialect=Dialect(memory=asked.memory))
     return _opened(TableReader(replace(table, memory=asked.memory), asked.columns, asked.weights), asked)
 
 

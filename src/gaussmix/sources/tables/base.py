@@ -9,7 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from copy import copy
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tokenize import TokenError
 from typing import TYPE_CHECKING, Any, Self
@@ -22,12 +22,14 @@ from numpy.typing import NDArray
 from gaussmix.errors import listed
 from gaussmix.numerics.threads import cached_property
 from gaussmix.sources.files.base import check_cells
+from gaussmix.sources.opening import MEMORY, check_memory
 
 if TYPE_CHECKING:
     from gaussmix.sources.files.stores import Requests, StoredFile
 
 BATCH_ROWS = 65_536
 BATCH_BYTES = 2**25  # of a batch, for tables of many columns
+COLUMN_BYTES = 2**13  # of a column, whatever its rows: its readers take as much
 STANDARD = "-"  # standard input or output
 INDEX_OF_FRAME = "it is the index of a data frame"
 INDEX = re.compile(r"__index_level_\d+__|Unnamed: 0|")  # how data frames name their index: in CSV not at all
@@ -56,6 +58,18 @@ class Dialect:
     missing: tuple[str, ...] = ()  # texts that say that a number is missing, beside the usual ones
     thousands: str | None = None  # the mark between groups of three digits, if any; "." makes "," the decimal mark
     encoding: str | None = None  # as Python calls it; None if the user does not say
+    memory: int = field(default=check_memory(MEMORY), repr=False, compare=False)  # bytes; bounds what a line may take
+
+    @property
+    def longest(self) -> int:
+        """How many characters a line may have."""
+        return max(2**20, self.memory // 8)
+
+    def check_width(self, name: str, n_columns: int) -> None:
+        """Raise BadTable for a table of so many columns that opening it would take more than the memory."""
+        if n_columns > max(2**14, self.memory // COLUMN_BYTES):
+            needed = f"{-(-n_columns * COLUMN_BYTES // 10**6)} MB"
+            raise BadTable(f"{name} has {n_columns:,} columns, which take {needed} to read. Give memory= as much.")
 
 
 @dataclass(frozen=True)

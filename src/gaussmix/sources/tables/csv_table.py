@@ -7,8 +7,9 @@ import csv
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from io import BufferedReader, RawIOBase, TextIOWrapper
+from functools import partial
 from itertools import islice, product
 from typing import Any
 
@@ -50,7 +51,31 @@ _MARKS = {b"\xef\xbb\xbf": "utf-8", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"
 _WESTERN = "cp1252"  # what Excel writes as CSV in Western Europe and America
 _LONGEST_HEADER = 1000  # lines, of a header whose quoted names go on over several
 _TOLD_BY = 20  # records, which show what the delimiter is
+_ROWS_OF_BLOCK = 16  # at least, if their lines are about as long as the first
+_HEADER_CHARACTERS = 2**22  # at most, of the lines that are looked at before the rest
+_TOO_LONG = "has more than {:,} characters: close the quote that is open, or give a larger memory=."
 _NAMED = re.compile(r'"?sep=(.)"?', re.IGNORECASE)  # Excel's first line
+
+
+@dataclass
+class _Cells:
+    """What is found in a column of text: the cells that are no numbers, and what would make numbers of them."""
+
+    n_cells: int = 0  # but missing ones
+    n_bad: int = 0
+    bad: list[tuple[int, str]] = field(default_factory=list)  # the first: line and text
+    hints: set[str] = field(default_factory=set)
+
+    def add(self, line: int, text: str, hint: str) -> None:
+        """Note a cell that is no number."""
+        self.n_bad += 1
+        self.bad += [(line, text)] if self.n_bad <= _SHOWN else []
+        self.hints.add(hint)
+
+    @property
+    def is_text(self) -> bool:
+        """Whether the column surely was not meant to hold numbers."""
+        return "" in self.hints and self.n_bad > 1 + _FEW * _LOOKED_AT
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,6 +90,7 @@ class CsvTable(Table):
 
     source: Input  # its bytes
     n_blank: int  # lines at its beginning that are blank or name the delimiter
+    width: int  # characters of its first line
 
     @cached_property
     def schema(self) -> pa.Schema:
@@ -82,13 +108,13 @@ class CsvTable(Table):
         for name in numbers:
             kind = self.schema.field(name).type
             types[name] = kind if pa.types.is_boolean(kind) else pa.float64()
-        grouped = [name for name in numbers if self.thousands and pa.types.is_floating(types[name])]
+        grouped = {name for name in numbers if self.thousands and pa.types.is_floating(types[name])}
         types |= dict.fromkeys(grouped, pa.string())
         with self._reading(numbers), self._stream(columns, types) as batches:
             for batch in batches:
-                for name in grouped:
-                    place = columns.index(name)
-                    batch = batch.set_column(place, name, self._ungrouped(batch.column(place)))
+                if grouped:
+                    cells = zip(batch.schema.names, batch.columns, strict=True)
+                    batch = pa.record_batch({key: self._ungrouped(x) if key in grouped else x for key, x in cells})
                 yield batch
 
     def _later_types(self, names: Sequence[str]) -> Iterator[pa.Schema]:
@@ -113,40 +139,56 @@ class CsvTable(Table):
         """For text, name the first value that is no number: a typing error in a column of numbers shows."""
         if not pa.types.is_string(kind):
             return kind_of(kind)
-        column = self.names.index(name)
+        column, found = self.places[name], self._cells[name]
+        if found.bad:
+            line, text = found.bad[0]
+            return f"line {line} holds {quoted(text)}, not a number{self._hint(text)}"
         for line, fields in self._data():
             if fields[column].strip() not in self.missing and not self._is_number(fields[column]):
                 return f"line {line} holds {quoted(fields[column])}, not a number{self._hint(fields[column])}"
         return "it does not hold numbers"
 
     def bad_cells(self, name: str) -> str | None:
-        if not pa.types.is_string(self.schema.field(name).type):
+        found = self._cells.get(name)
+        if found is None or not found.bad or found.is_text:
             return None
-        column, n_cells, bad = self.names.index(name), 0, list[tuple[int, str]]()
-        hints: set[str] = set()  # what would make numbers of all these cells
-        for line, fields in islice(self._data(), _LOOKED_AT):
-            text = fields[column].strip() if column < len(fields) else ""
-            if text in self.missing:
-                continue
-            n_cells += 1
-            if not self._is_number(text):
-                bad.append((line, text))
-                hints.add(self._hint(text))
-                if "" in hints and len(bad) > 1 + _FEW * _LOOKED_AT:
-                    return None
-        is_few = len(bad) <= max(1, _FEW * n_cells) and n_cells >= 3
-        if not bad or not (is_few or "" not in hints):
+        is_few = found.n_bad <= max(1, _FEW * found.n_cells) and found.n_cells >= 3
+        if not (is_few or "" not in found.hints):
             return None
-        shown = ", ".join(f"{quoted(text)} in line {line}" for line, text in bad[:_SHOWN])
-        more = f" and {len(bad) - _SHOWN:,} more" if len(bad) > _SHOWN else ""
+        shown = ", ".join(f"{quoted(text)} in line {line}" for line, text in found.bad)
+        more = f" and {found.n_bad - _SHOWN:,} more" if found.n_bad > _SHOWN else ""
+        hints = found.hints
         return shown + more + ("" if "" in hints else max(hints - {_EITHER} or hints, key=len))
+
+    @cached_property
+    def _cells(self) -> dict[str, _Cells]:
+        """What the first rows hold in the columns of text, by one pass for all of them."""
+        texts = [name for name, kind in zip(self.names, self.schema.types, strict=True) if pa.types.is_string(kind)]
+        every = {name: _Cells() for name in texts}
+        wanted = [(self.places[name], cells) for name, cells in every.items()]
+        for line, fields in islice(self._data(), _LOOKED_AT) if texts else ():
+            for place, cells in wanted:
+                text = fields[place].strip() if place < len(fields) else ""
+                if text in self.missing:
+                    continue
+                cells.n_cells += 1
+                if not self._is_number(text):
+                    cells.add(line, text, self._hint(text))
+            if any(cells.is_text for _, cells in wanted):
+                wanted = [(place, cells) for place, cells in wanted if not cells.is_text]
+            if not wanted:
+                break
+        return every
 
     def _stream(self, columns: Sequence[str], types: Mapping[str, pa.DataType] | None = None) -> Any:
         """Columns of these types, or of those of their first rows."""
         return arrow_csv.open_csv(
             _stream(self.source, self.delimiter),
             arrow_csv.ReadOptions(
-                skip_rows=self.n_blank, column_names=self.names, skip_rows_after_names=int(self.has_names)
+                skip_rows=self.n_blank,
+                column_names=self.names,
+                skip_rows_after_names=int(self.has_names),
+                block_size=self._block,
             ),
             arrow_csv.ParseOptions(delimiter=self.delimiter, newlines_in_values=True),
             arrow_csv.ConvertOptions(
@@ -157,6 +199,12 @@ class CsvTable(Table):
                 decimal_point=self.decimal,
             ),
         )
+
+    @property
+    def _block(self) -> int:
+        """How many characters are read at a time; a row may not have more."""
+        dialect = self.source.dialect
+        return max(2**20, dialect.memory // 512, min(_ROWS_OF_BLOCK * self.width, dialect.longest))
 
     @contextmanager
     def _reading(self, numbers: Collection[str] = ()) -> Iterator[None]:
@@ -169,7 +217,7 @@ class CsvTable(Table):
 
     def _why_unreadable(self, error: Exception, numbers: Collection[str]) -> str:
         """Name the first line with too many or too few values, or with text in one of the columns `numbers`."""
-        has_rows, places = False, [self.names.index(name) for name in numbers]
+        has_rows, places = False, [self.places[name] for name in numbers]
         for line, fields in self._data():
             has_rows = True
             if len(fields) != len(self.names):
@@ -180,6 +228,8 @@ class CsvTable(Table):
                 if not self._is_number(fields[place]) and fields[place] not in self.missing:
                     cell = f"{quoted(fields[place])} is no number{self._hint(fields[place])}"
                     return f"{self.name}, line {line}, column {self.names[place]!r}: {cell}."
+        if has_rows and "straddl" in str(error):
+            return f"{self.name} {_TOO_LONG.format(self._block)}"
         return (
             f"{self.name} can't be read as CSV: {first_line(error)}."
             if has_rows
@@ -291,6 +341,7 @@ def read_csv(source: Input) -> CsvTable:
         files=source.files,
         source=source,
         n_blank=n_blank,
+        width=len(first[0]),
     )
 
 
@@ -308,9 +359,22 @@ def _first_line(source: Input) -> tuple[int, list[str], str]:
             raise BadTable(f"{source.name} is empty.")
         if "\0" in first[1]:
             raise BadTable(f"{source.name} holds binary data, not CSV.")
-        kept = _without_comments([first, *islice(lines, _LONGEST_HEADER)], dialect, source.name)
+        line = first[1] if any(map(first[1].count, _DELIMITERS)) else _squeezed(first[1].encode()).decode()
+        marks = dialect.delimiter or _DELIMITERS + _BLANKS * (line is not first[1])
+        dialect.check_width(source.name, max(map(line.rstrip().count, marks)) + 1)  # before they are cut
+        kept = _without_comments([first, *_few(lines)], dialect, source.name)
     rest = [line for _, line in kept]
     return kept[0][0], rest, _delimiter(rest, dialect, source.name)
+
+
+def _few(lines: Iterator[tuple[int, str]]) -> Iterator[tuple[int, str]]:
+    """The next numbered lines, as many as may be a header's."""
+    room = _HEADER_CHARACTERS
+    for at, line in islice(lines, _LONGEST_HEADER):
+        yield at, line
+        room -= len(line)
+        if room < 0:
+            return
 
 
 def _without_comments(lines: list[tuple[int, str]], dialect: Dialect, path: str) -> list[tuple[int, str]]:
@@ -471,7 +535,10 @@ def _text(source: Input, delimiter: str) -> TextIOWrapper:
 def _decoded(lines: TextIOWrapper, source: Input) -> Iterator[str]:
     with reading(source, "CSV"):
         try:
-            yield from lines
+            for number, line in enumerate(iter(partial(lines.readline, source.dialect.longest + 1), ""), 1):
+                if len(line) > source.dialect.longest:
+                    raise BadTable(f"{source.name}, line {number} {_TOO_LONG.format(source.dialect.longest)}")
+                yield line
         except UnicodeDecodeError:
             name = (source.dialect.encoding or "utf-8").upper()
             raise BadTable(f"{source.name} is not {name} text: save it as CSV in UTF-8, or say its encoding.") from None

@@ -226,6 +226,7 @@ def read_npy(source: Input) -> TypedTable:
             file = NpyFile.of(source.name, opened)
     except ValueError as error:
         raise BadTable(str(error)) from None
+    source.dialect.check_width(source.name, file.n_columns)
     names = file.dtype.names or invented_names(file.n_columns)
     kinds = [file.dtype[name] for name in file.dtype.names or ()] or [file.dtype] * file.n_columns
     types = [pa.array(_native(np.empty(0, kind))).type for kind in kinds]

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from io import BytesIO
 from pathlib import Path
 from typing import Any
-from zipfile import is_zipfile
+from zipfile import ZipFile, is_zipfile
 
 import click
 import joblib
@@ -28,6 +28,8 @@ from gaussmix.families.base import ALIASES, FAMILIES, Family, family_named, know
 from gaussmix.formats.model_file import family_of
 from gaussmix.mixture.mixture import Mixture
 from gaussmix.numerics.arrays import Array
+from gaussmix.sources.opening import MEMORY, check_memory
+from gaussmix.sources.traffic import said
 
 Exported = Mixture | GaussianMixtureDetector
 
@@ -72,13 +74,14 @@ def _of_mclust(parameters: Mapping[str, Any], model: str, inverse_volume: float 
     family = family_named(model)
     if triangles.ndim < 2:
         triangles = triangles.reshape((-1, 1) if n_features == 1 else (1, -1))
-    rows, columns = np.tril_indices(n_features)
-    if triangles.shape not in ((n_components, len(rows)), (1 if family.is_shared else n_components, len(rows))):
+    size = n_features * (n_features + 1) // 2
+    if triangles.shape not in ((n_components, size), (1 if family.is_shared else n_components, size)):
         raise ValueError(
             f"sigma_tril has {counted(len(triangles), 'list')} of {counted(triangles.shape[1], 'number')}, but model "
             f"{model!r} with {counted(n_components, 'component')} and {counted(n_features, 'feature')} in mean needs "
-            f"{n_components} of {len(rows)}"
+            f"{n_components} of {size}"
         )
+    rows, columns = np.tril_indices(n_features)
     dense = np.zeros((n_components, n_features, n_features))
     dense[:, rows, columns] = dense[:, columns, rows] = triangles
     mixture = Mixture(weights, means, _compact(dense, family), family, names, noise)
@@ -131,10 +134,17 @@ def write_mclust(mixture: Mixture) -> bytes:
     return json.dumps(values, ensure_ascii=False).encode() + b"\n"
 
 
-def read_npz(contents: bytes) -> Mixture:
-    """A mixture from arrays `weights`, `means`, `covariances`, and `covariance_type` if it is not "full"."""
+def read_npz(contents: bytes, memory: int = check_memory(MEMORY)) -> Mixture:
+    """A mixture from arrays `weights`, `means`, `covariances`, and `covariance_type` if it is not "full".
+
+    Arrays may be larger than their file if they fit into `memory`, bytes.
+    """
     if not is_zipfile(BytesIO(contents)):
         raise ValueError("it holds no arrays of NumPy")
+    with ZipFile(BytesIO(contents)) as file:
+        size = sum(each.file_size for each in file.infolist())
+    if size > max(memory, len(contents)):
+        raise ValueError(f"its arrays take {said(size)}, and --memory is {said(memory)}. Give --memory as much")
     with np.load(BytesIO(contents), allow_pickle=False) as arrays:
         values = {name: arrays[name] for name in arrays.files}
     missing = [name for name in ("weights", "means", "covariances") if name not in values]
@@ -213,6 +223,13 @@ _OURS = ".gmm"
 @click.option(
     "--trust", is_flag=True, help="Read a pickle, which runs the code that is in it: only from people you trust."
 )
+@click.option(
+    "--memory",
+    callback=options.size,
+    default=MEMORY.replace(" ", ""),
+    metavar="SIZE",
+    help="Compressed arrays of NumPy may take as much.",
+)
 @options.quiet
 def convert(
     source: str,
@@ -220,6 +237,7 @@ def convert(
     mclust: bool,
     dtype: str,
     trust: bool,
+    memory: int,
 ) -> None:
     """Write the mixture of one file to another. Extensions say what they are.
 
@@ -245,7 +263,7 @@ def convert(
     if mclust and written != ".json":
         raise click.UsageError("--mclust needs an output that ends in .json.")
     check_target(target, source)
-    mixture, detector = _read(source, wanted)
+    mixture, detector = _read(source, wanted, memory)
     if written == _OURS:
         with open_target(target, for_people=False) as file:
             mixture.save(file)
@@ -262,7 +280,7 @@ def convert(
         )
 
 
-def _read(source: str, extension: str) -> tuple[Mixture, GaussianMixtureDetector | None]:
+def _read(source: str, extension: str, memory: int) -> tuple[Mixture, GaussianMixtureDetector | None]:
     """The mixture of a file, and the detector if it holds one; raises ValueError, which names the file, or OSError."""
     if extension == _OURS:
         opened = ModelFile.open(source)
@@ -272,7 +290,7 @@ def _read(source: str, extension: str) -> tuple[Mixture, GaussianMixtureDetector
         return mixture, GaussianMixtureDetector.load(source) if is_detector else None
     contents = Path(source).read_bytes()
     try:
-        return READERS[extension](contents), None
+        return read_npz(contents, memory) if extension == ".npz" else READERS[extension](contents), None
     except OSError:
         raise ValueError(f"{source} can't be read as {extension}.") from None
     except Exception as error:  # a pickle may raise anything

@@ -19,6 +19,7 @@ from gaussmix.errors import invented_names
 from gaussmix.numerics.threads import cached_property
 from gaussmix.sources.files.npy import NpyFile
 from gaussmix.sources.tables.base import (
+    BATCH_BYTES,
     INDEX_OF_FRAME,
     BadTable,
     Input,
@@ -110,8 +111,14 @@ class ParquetTable(TypedTable):
         from pyarrow import parquet
 
         how = {"columns": list(columns), "use_threads": False}
-        reading = {"metadata": self.footer, "pre_buffer": False, "buffer_size": 2**20}
+        groups = (self.footer.row_group(group) for group in range(self.footer.num_row_groups))
+        sizes = [sum(chunk.total_compressed_size for chunk in self._chunks(group, {*columns})) for group in groups]
+        # Through a buffer, Arrow makes room for as much as a page claims before it reads it: not where all is small.
+        buffer = 2**20 if max(sizes, default=0) > BATCH_BYTES else 0
+        reading = {"metadata": self.footer, "pre_buffer": False, "buffer_size": buffer}
         with self.source.opened() as opened, parquet.ParquetFile(opened, **reading) as file:
+            if max(sizes, default=0) > opened.size():
+                raise BadTable(f"{self.name} is damaged: its columns claim more bytes than the file has.")
             for group in range(file.num_row_groups):
                 with self._reading(f"row group {group}"):
                     yield from file.iter_batches(batch_rows(len(columns)), row_groups=[group], **how)
@@ -119,9 +126,13 @@ class ParquetTable(TypedTable):
     def ranges(self, columns: Collection[str], at_most: int) -> Iterator[tuple[int, int]]:
         columns = {*columns}
         for group in map(self.footer.row_group, range(self.footer.num_row_groups)):
-            chunks = (group.column(place) for place in range(group.num_columns))
-            wanted = [each for each in chunks if {(path := each.path_in_schema), path.partition(".")[0]} & columns]
-            yield from _in_turn(sorted(map(_range, wanted)), at_most)
+            yield from _in_turn(sorted(map(_range, self._chunks(group, columns))), at_most)
+
+    def _chunks(self, group: Any, columns: Collection[str]) -> Iterator[Any]:
+        """What a row group holds of some columns."""
+        for chunk in (group.column(place) for place in range(group.num_columns)):
+            if (path := chunk.path_in_schema) in columns or path.partition(".")[0] in columns:
+                yield chunk
 
     def place(self, row: int) -> str:
         sizes = [self.footer.row_group(group).num_rows for group in range(self.footer.num_row_groups)]

@@ -771,15 +771,13 @@ def test_of_many_columns_fewer_rows_are_read_at_a_time(name, rng, tmp_path):
 
 
 def no_room(*how, **more):
-    raise pa.ArrowMemoryError("realloc of size 68719476736 failed")
+    raise pa.ArrowMemoryError("realloc of size 1000000 failed")
 
 
 class TestNoMemory:
     """It is no fault of the file, and the sentence says what to do."""
 
-    SENTENCE = (
-        r": there is not enough memory to read it \(realloc of size 68719476736 failed\)\. Give a smaller memory=\.$"
-    )
+    SENTENCE = r": there is not enough memory to read it \(realloc of size 1000000 failed\)\. Give a smaller memory=\.$"
 
     def test_in_parquet(self, folder, monkeypatch):
         source = open(folder / "part-*.parquet", columns=NAMES, memory=SMALL)

@@ -324,7 +324,7 @@ def _state_at(run: RunRecord, model: Model) -> State:
     except KeyError:
         raise Damaged("its header is damaged") from None
     log_likelihood, objective = run.arrays["log_likelihood"], run.arrays["objective"]
-    if log_likelihood.ndim != 1 or objective.ndim != 1:
+    if log_likelihood.ndim != 1 or objective.shape != log_likelihood.shape:
         raise Damaged("its steps are of the wrong shape")
     return State(model, Trace(log_likelihood.tolist(), objective.tolist(), frozen, run.memory, events), outcome)
 

@@ -13,6 +13,8 @@ a new layout in a new file.
 
 from __future__ import annotations
 
+from math import inf
+
 from gaussmix.background import NOISE_ARRAYS, Background
 from gaussmix.formats.envelope import Damaged, Header, Tensors, value_of
 from gaussmix.formats.record import Details, EstimatorRecord, FitRecord, Record
@@ -74,6 +76,9 @@ def _fit_record(header: Header) -> FitRecord:
     settings = value_of(header, "settings", dict)
     if not all(isinstance(value, str | int | float | None) for value in settings.values()):
         raise Damaged("a setting in its header is not a plain value")
+    numbers = [value_of(header, name, float, int) for name in ("n_rows", "row_weight", "n_steps")]
+    if not (1 <= numbers[0] <= 2**53 and 0 < numbers[1] < inf and 0 <= numbers[2] <= 2**53):
+        raise Damaged("its counts of rows and steps are not those of a fit")
     return FitRecord(
         n_rows=value_of(header, "n_rows", int),
         row_weight=value_of(header, "row_weight", float, int),

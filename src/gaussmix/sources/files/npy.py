@@ -47,7 +47,7 @@ class NpyFile(NamedTuple):
             reason = "a bracket or quote is not closed" if isinstance(error, TokenError) else str(error)
             raise ValueError(f"{path} can't be read as .npy: {reason}.") from None
         start = file.tell()
-        is_table = len(shape) == 1 or (len(shape) == 2 and not dtype.names)
+        is_table = min(shape, default=-1) >= 0 and len(shape) <= (1 if dtype.names else 2)
         fields = [dtype[name] for name in dtype.names or ()]
         if not is_table or any(field.kind in "OVc" for field in fields) or dtype.kind not in "fiubV":
             raise ValueError(f"{path} holds {dtype} of shape {shape}, not rows and columns of numbers.")

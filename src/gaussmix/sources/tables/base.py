@@ -23,6 +23,7 @@ from gaussmix.errors import listed
 from gaussmix.numerics.threads import cached_property
 from gaussmix.sources.files.base import check_cells
 from gaussmix.sources.opening import MEMORY, check_memory
+from gaussmix.sources.traffic import physical_memory
 
 if TYPE_CHECKING:
     from gaussmix.sources.files.stores import Requests, StoredFile
@@ -145,8 +146,11 @@ def reading(source: Input, format: str) -> Iterator[None]:
         raise BadTable(f"{source.name} can't be read as {format}: {reason}.") from None
 
 
-def no_memory(what: str, error: MemoryError) -> MemoryError:
-    """The error where there is no room for what is read."""
+def no_memory(what: str, error: MemoryError) -> Exception:
+    """The error where there is no room for what is read, or a damaged file says that more is to come than can be."""
+    size = re.search(r"of size (\d+)", str(error))
+    if size and int(size[1]) > physical_memory():
+        return BadTable(f"{what} is damaged: it claims a part of {int(size[1]):,} bytes, more than this machine has.")
     return MemoryError(f"{what}: there is not enough memory to read it ({first_line(error)}). Give a smaller memory=.")
 
 

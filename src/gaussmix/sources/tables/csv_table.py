@@ -8,8 +8,8 @@ import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from io import BufferedReader, RawIOBase, TextIOWrapper
 from functools import partial
+from io import BufferedReader, RawIOBase, TextIOWrapper
 from itertools import islice, product
 from typing import Any
 
@@ -96,12 +96,12 @@ class CsvTable(Table):
     def schema(self) -> pa.Schema:
         with self._reading(), self._stream(self.names) as batches:
             schema = batches.schema
-        for place, field in enumerate(schema) if self.thousands else ():
-            if pa.types.is_string(field.type) and (kind := self._grouped_type(place)) is not None:
-                schema = schema.set(place, field.with_type(kind))
+        for place, each in enumerate(schema) if self.thousands else ():
+            if pa.types.is_string(each.type) and (kind := self._grouped_type(place)) is not None:
+                schema = schema.set(place, each.with_type(kind))
         if all(pa.types.is_null(kind) for kind in schema.types) and next(self._data(), None) is None:
             raise BadTable(f"{self.name} has a header but no rows.")
-        return typed(schema, self._later_types([field.name for field in schema if pa.types.is_null(field.type)]))
+        return typed(schema, self._later_types([each.name for each in schema if pa.types.is_null(each.type)]))
 
     def batches(self, columns: Sequence[str], numbers: Collection[str] = ()) -> Iterator[pa.RecordBatch]:
         types = dict.fromkeys(columns, pa.string())
@@ -139,8 +139,8 @@ class CsvTable(Table):
         """For text, name the first value that is no number: a typing error in a column of numbers shows."""
         if not pa.types.is_string(kind):
             return kind_of(kind)
-        column, found = self.places[name], self._cells[name]
-        if found.bad:
+        column, found = self.places[name], self._cells.get(name)
+        if found is not None and found.bad:
             line, text = found.bad[0]
             return f"line {line} holds {quoted(text)}, not a number{self._hint(text)}"
         for line, fields in self._data():
@@ -465,9 +465,12 @@ def _encoding(source: Input) -> tuple[str, list[str]]:
     said = source.dialect.encoding
     if said is not None:
         try:
+            "".encode(said)  # refuses those that are not of text, such as zlib
             return codecs.lookup(said).name, []
         except LookupError:
-            raise BadTable(f"Python knows no encoding {said!r}: name one such as 'cp1252' or 'utf-16'.") from None
+            raise BadTable(
+                f"Python knows no encoding {said!r} of text: name one such as 'cp1252' or 'utf-16'."
+            ) from None
     with reading(source, "CSV"), source.stream() as stream:
         start = stream.read(_TRIED)
     mark = next((name for mark, name in _MARKS.items() if start.startswith(mark)), None)

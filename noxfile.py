@@ -22,6 +22,7 @@ WITHOUT_CORE = ["--config-settings=wheel.cmake=false", "--config-settings=wheel.
 # gaussmix installs without its core if that does not compile. A session that tests the core must fail then.
 IMPORT_CORE = ["python", "-c", "import gaussmix._core"]
 SAME_BITS = "build/kernels/same_bits"  # of the session `kernels`
+DAMAGED = ["tests/fuzz", "tests/formats/test_mutations.py"]
 
 
 def build_in(folder: str, *definitions: str) -> list[str]:
@@ -137,7 +138,7 @@ def free_threaded(session: nox.Session) -> None:
 
 @nox.session
 def sanitize(session: nox.Session) -> None:
-    """The kernels under the address and undefined-behaviour sanitizers of gcc."""
+    """The kernels, and damaged files, under the address and undefined-behaviour sanitizers of gcc."""
     session.install(".[test]", *build_in("build/sanitize", "GAUSSMIX_SANITIZE=address,undefined"))
     # Python itself is not built with the sanitizer, so its run-time must be loaded first, and before libstdc++.
     libraries = [
@@ -153,7 +154,16 @@ def sanitize(session: nox.Session) -> None:
     session.run(*IMPORT_CORE, env=environment)
     # test_build compiles, which has nothing to do with what the kernels do at run time.
     only = ["tests/kernels", "--ignore=tests/kernels/test_build.py"]
-    session.run("pytest", *only, *session.posargs, env=environment)
+    session.run("pytest", *only, *DAMAGED, *session.posargs, env=environment)
+
+
+@nox.session
+def fuzz(session: nox.Session) -> None:
+    """Damaged files and hostile values, ten minutes or so; `-- 200_000` for as many of each."""
+    session.install(".[test]")
+    session.run(*IMPORT_CORE)
+    examples = session.posargs[0] if session.posargs else "20_000"
+    session.run("pytest", "-n", "0", "tests/fuzz", env={"GAUSSMIX_FUZZ_EXAMPLES": examples})
 
 
 CLUSTERS = {

@@ -234,6 +234,12 @@ class TestConvert:
             assert repr(detector.offset_) in text
         assert all(f'"{name}"' in (tmp_path / "d.sql").read_text() for name in names or ["x0", "x1"])
 
+    def test_arrays_that_are_larger_than_their_file_and_the_memory_are_refused(self, cli, tmp_path):
+        np.savez_compressed(tmp_path / "x.npz", weights=np.zeros(10**6), means=np.zeros((1, 1)), covariances=np.eye(1))
+        result = cli("convert", tmp_path / "x.npz", tmp_path / "m.gmm", "--memory", "4MB")
+        assert result.exit_code == 1
+        assert "x.npz can't be read as .npz: its arrays take 8 MB, and --memory is 4 MB. Give" in result.stderr
+
     def test_a_pickle_called_npz_is_refused(self, cli, tmp_path):
         (tmp_path / "x.npz").write_bytes(pickle.dumps([1, 2]))
         result = cli("convert", tmp_path / "x.npz", tmp_path / "m.gmm")

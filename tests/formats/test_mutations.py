@@ -208,6 +208,15 @@ def test_changed_numbers_under_a_true_seal_are_a_mixture_or_refused(times, rng):
     assert 0 < loaded < times * RESEALED
 
 
+@pytest.mark.parametrize("weight", [-5.5, 0.0])
+def test_a_total_weight_that_is_not_positive_is_refused(weight):
+    header, tensors = unpack(io.BytesIO(estimator_file()))
+    columns = dict(header["estimator"]["attributes"]["_facts_table"]["table"])
+    columns["row_weight"][0] = weight
+    with pytest.raises(NotAModelFile, match="'_facts_table' in its header is of the wrong type"):
+        GaussianMixture.load(io.BytesIO(pack(header, tensors)))
+
+
 def test_a_shape_beyond_all_memory_is_one_sentence():
     """safetensors lets nothing times 2**63 pass."""
     contents = SAMPLE

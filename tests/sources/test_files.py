@@ -30,11 +30,13 @@ from gaussmix.engines import ENGINES
 from gaussmix.sources.array import ArraySource
 from gaussmix.sources.files.arrow import DatasetReader, TableReader
 from gaussmix.sources.files.base import FileSource
+from gaussmix.sources.files.batches import spooled
 from gaussmix.sources.files.npy import NpyReader
 from gaussmix.sources.opening import check_memory, open
 from gaussmix.sources.survey import Survey
 from gaussmix.sources.tables import open_table
 from gaussmix.sources.tables.base import BATCH_ROWS, Dialect
+from gaussmix.sources.tables.csv_table import CsvTable
 from gaussmix.testing import check_source
 from gaussmix.waist.block import Block, Profile, nodes
 from gaussmix.waist.leaves import LEAF_ROWS
@@ -722,6 +724,46 @@ def test_an_offset_outside_its_buffer_is_not_followed(write, is_dictionary, tmp_
     assert open(path, columns=["a"]).n_rows == 4, "the rest can be read"
 
 
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        (
+            "a,b\n1,2\n" + "0" * (2**20 + 1),
+            r", line 3 has more than 1,048,576 characters: .* a larger memory=\.$",
+        ),
+        ("," * 2**14, r" has 16,385 columns, which take 135 MB to read\. Give memory= as much\.$"),
+        ("   1 " * 2**15, r" has 32,768 columns, which take 269 MB to read"),
+    ],
+)
+def test_what_a_line_may_take_is_bounded(text, sentence, tmp_path):
+    (tmp_path / "a.csv").write_text(text)
+    with pytest.raises(ValueError, match=r"a\.csv" + sentence):
+        open(tmp_path / "a.csv", memory="8 MB")
+
+
+def test_cells_of_all_columns_of_text_are_looked_at_in_one_pass(tmp_path, monkeypatch):
+    passes, read = [], CsvTable._data
+    monkeypatch.setattr(CsvTable, "_data", lambda table: passes.append(table) or read(table))
+    (tmp_path / "a.csv").write_text("a," + ",".join(f"t{at}" for at in range(50)) + "\n" + ("1" + ",x" * 50 + "\n") * 9)
+    with pytest.warns(RuntimeWarning, match="left out column 't[0-9]+': line 2 holds 'x', not a number"):
+        assert open(tmp_path / "a.csv").feature_names == ("a",)
+    assert len(passes) == 1
+
+
+def test_a_damaged_length_is_not_blamed_on_memory(folder, monkeypatch):
+    monkeypatch.setattr(pa.csv, "open_csv", lambda *how: no_room(size=2**56))
+    with pytest.raises(ValueError, match=r"table\.csv is damaged: it claims a part of 72,057,594,037,927,936 bytes"):
+        open(folder / "table.csv")
+
+
+def test_a_part_that_can_not_be_read_is_not_blamed_on_the_disk(folder, tmp_path):
+    contents = bytearray((folder / "part-1.parquet").read_bytes())
+    contents[4:40] = bytes(36)
+    (tmp_path / "a.parquet").write_bytes(contents)
+    with pytest.raises(OSError, match=r"row group 0 can't be read: [^;]*a\.parquet'$"):
+        spooled(TableReader(open_table(str(tmp_path / "a.parquet")), NAMES))
+
+
 def test_numbers_outside_their_buffer_are_not_read():
     """What PyArrow has read of a damaged stream: in memory, or a batch at a time."""
     arrow, sink = pa.table({"a": np.arange(1000.0)}), pa.BufferOutputStream()
@@ -770,8 +812,8 @@ def test_of_many_columns_fewer_rows_are_read_at_a_time(name, rng, tmp_path):
     np.testing.assert_array_equal(np.concatenate([batch.column(999) for batch in found]), rows[:, 999])
 
 
-def no_room(*how, **more):
-    raise pa.ArrowMemoryError("realloc of size 1000000 failed")
+def no_room(*how, size=1000000, **more):
+    raise pa.ArrowMemoryError(f"realloc of size {size} failed")
 
 
 class TestNoMemory:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from math import inf
 from time import perf_counter
 from typing import Any, Self, TypeVar, get_args, get_type_hints
 
@@ -141,6 +142,11 @@ class RowFacts:
     has_errors: bool = False
     library: str | None = None
     seconds: float | None = None
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for numbers that no rows have, as a forged file may."""
+        if not (self.n_rows > 0 and 0 < self.row_weight < inf):
+            raise ValueError(f"{self.n_rows} rows of total weight {self.row_weight} are no rows of a fit.")
 
     @classmethod
     def of(cls, source: Source, X: object, log_likelihood: float | None, began: float) -> RowFacts:

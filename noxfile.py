@@ -147,7 +147,8 @@ def sanitize(session: nox.Session) -> None:
     ]
     environment = {
         "LD_PRELOAD": " ".join(libraries),
-        "ASAN_OPTIONS": "detect_leaks=0",  # what CPython keeps until its end is no leak of ours
+        # What CPython keeps until its end is no leak of ours; a size that no memory has is an error, as without it.
+        "ASAN_OPTIONS": "detect_leaks=0:allocator_may_return_null=1",
         "UBSAN_OPTIONS": "print_stacktrace=1",
         "PYTHONMALLOC": "malloc",  # so that arrays that Python allocates are watched too
     }

@@ -2,14 +2,15 @@
 //
 // When the interpreter finalises, CPython before 3.14 ends a thread that asks for the GIL by unwinding its stack. The
 // unwinding meets `noexcept` functions of nanobind, which then abort the process. So no thread asks for the GIL once
-// `end_gil_requests` has run, which the module registers with `atexit`: a thread that would ask sleeps until the process
-// ends. Passes end soon, because they ask for interrupts.
+// `end_gil_requests` has run, which gaussmix/__init__.py registers with `atexit`: a thread that would ask sleeps until
+// the process ends. Passes end soon, because they ask for interrupts.
 #pragma once
 #include <nanobind/nanobind.h>
 
 namespace gaussmix {
 
-// Lives from before a thread asks for the GIL until the thread has got it, or until it has given it back.
+// Counts a thread from before it asks for the GIL. `ReleasedGil` ends the count when the thread has the GIL, `AcquiredGil`
+// when the thread has given it back.
 class GilRequest {
 public:
     GilRequest();

@@ -16,5 +16,6 @@ NB_MODULE(_core, module) {
     // What Python still holds when it exits (a cached Target, a traceback) is not a leak of ours to report.
     nanobind::set_leak_warnings(false);
     gaussmix::bind_targets(module);
-    nanobind::module_::import_("atexit").attr("register")(nanobind::cpp_function(gaussmix::end_gil_requests));
+    module.def("end_gil_requests", gaussmix::end_gil_requests,
+               "Let no thread but this one ask for the GIL any more; for the end of the process.");
 }

@@ -1,5 +1,7 @@
 """Gaussian mixture models: fast, exact, complete."""
 
+import atexit as _atexit
+import sys as _sys
 from importlib import import_module
 from typing import TYPE_CHECKING
 
@@ -83,6 +85,15 @@ _HOMES = {  # the module of each name, imported at its first use: so the command
 }
 # Imported by name: they need more packages, or are for tests.
 _MODULES = ("anndata", "export", "plot", "spark", "testing")
+
+
+def _end_gil_requests() -> None:
+    """Let daemon threads that are in the core sleep, so that the process can end; cpp/gil.hpp says why."""
+    if (core := _sys.modules.get("gaussmix._core")) is not None:
+        core.end_gil_requests()
+
+
+_atexit.register(_end_gil_requests)  # early, because what is registered later runs before it, and may join threads
 __all__ = [name for name in _HOMES if name not in ("load", "open")]  # an import of * would replace those of others
 
 if not TYPE_CHECKING:

@@ -516,3 +516,8 @@ def active() -> Target | None:
     """
     The fastest kernels, or those that GAUSSMIX_ISA names; None where there are none.
     """
+
+def end_gil_requests() -> None:
+    """
+    Let no thread but this one ask for the GIL any more; for the end of the process.
+    """

@@ -74,27 +74,43 @@ def test_joblib_hashes_what_a_fit_leaves():
 
 
 DAEMON = """
-import sys, threading, time, numpy as np
+import atexit, sys, threading, time, numpy as np
 from gaussmix import GaussianMixture
 
+stop = threading.Event()
 rows = np.random.default_rng(0).normal(size=(100_000, 5))
 model = GaussianMixture(4, tol=0, max_iter=3, n_jobs=int(sys.argv[2]), random_state=0, init_params="kmeans")
-model.fit(rows)
 
 def compute():
-    while True:
+    while not stop.is_set():
         getattr(model, sys.argv[1])(rows)
 
-threading.Thread(target=compute, daemon=True).start()
+def close():
+    stop.set()
+    thread.join()
+
+if sys.argv[3] == "join":
+    atexit.register(close)
+model.fit(rows)
+thread = threading.Thread(target=compute, daemon=True)
+thread.start()
 time.sleep(0.3)
 """
 
 
 @pytest.mark.needs_core
-@pytest.mark.heavy(but=2)
-@pytest.mark.parametrize("n_jobs", [1, 2])
-@pytest.mark.parametrize("method", ["fit", "score_samples"])
-def test_a_process_ends_while_a_daemon_thread_computes(method, n_jobs):
-    command = [sys.executable, "-W", "ignore", "-c", DAEMON, method, str(n_jobs)]
-    ended = subprocess.run(command, check=False, capture_output=True, text=True)
+@pytest.mark.heavy(but=3)
+@pytest.mark.parametrize(
+    ("method", "n_jobs", "end"),
+    [
+        ("fit", 2, "leave"),
+        ("fit", 1, "leave"),
+        ("score_samples", 1, "leave"),
+        ("score_samples", 2, "leave"),
+        ("fit", 1, "join"),
+    ],
+)
+def test_a_process_ends_while_a_daemon_thread_computes(method, n_jobs, end):
+    command = [sys.executable, "-W", "ignore", "-c", DAEMON, method, str(n_jobs), end]
+    ended = subprocess.run(command, check=False, capture_output=True, text=True, timeout=60)
     assert (ended.returncode, ended.stderr) == (0, "")

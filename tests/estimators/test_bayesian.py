@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import json
+import weakref
 from dataclasses import replace
 
 import numpy as np
@@ -669,3 +671,31 @@ def test_a_summary_compares_no_fits_to_different_rows(near) -> None:
     assert not found.summary().warnings
     with pytest.raises(ValueError, match="X has 2 features, but BayesianGaussianMixture is expecting 3"):
         found.summary(near[:, :2])
+
+
+def test_the_default_prior_takes_a_weight_as_a_number_of_rows(rng):
+    rows = rng.normal(size=(4, 6))  # fewer rows than columns, unless each counts often
+    weighted = BayesianGaussianMixture(2, random_state=0).fit(rows, sample_weight=np.full(4, 50))
+    repeated = BayesianGaussianMixture(2, random_state=0).fit(np.repeat(rows, 50, axis=0))
+    np.testing.assert_allclose(weighted.covariance_prior_, repeated.covariance_prior_, rtol=1e-13, atol=1e-15)
+    assert weighted.lower_bound_ == pytest.approx(repeated.lower_bound_, rel=1e-10)
+
+
+@pytest.mark.parametrize("distance", [1e-4, 1e-5])
+def test_a_default_prior_that_is_nearly_singular_is_the_covariance(distance, rng):
+    x = rng.normal(size=(300, 1))
+    rows = np.hstack([x, x + distance * rng.normal(size=(300, 1))])
+    found, expected = BayesianGaussianMixture(1).fit(rows).covariance_prior_, np.cov(rows.T)
+    assert np.linalg.eigvalsh(found)[0] == pytest.approx(np.linalg.eigvalsh(expected)[0], rel=0.01)
+
+
+def test_a_fit_keeps_no_rows(rng):
+    rows = rng.normal(size=(500, 2))
+    kept = weakref.ref(rows)
+    gc.disable()  # a cycle would be freed by it
+    try:
+        BayesianGaussianMixture(2, random_state=0).fit(rows)
+        del rows
+        assert kept() is None
+    finally:
+        gc.enable()

@@ -18,10 +18,10 @@ from gaussmix.em.variational import Bayesian
 from gaussmix.errors import SingularCovariance, column_named
 from gaussmix.families.base import Family, has_conjugate_prior
 from gaussmix.numerics.arrays import Array
-from gaussmix.numerics.factorise import ROUNDED
 from gaussmix.waist.need import Second
 
 TYPES = ("dirichlet_process", "dirichlet_distribution")
+MOST_ROUNDED = 1e-2  # nats: a default prior whose log density is rounded by more is singular
 LEAST = 1e-100  # rows: of fewer, ratios overflow
 MOST = 1e9  # rows: of more, the logarithms of gamma functions have no digits left for the bound
 
@@ -40,7 +40,8 @@ def check_conjugate(estimator: Any) -> Family:
 def check_prior(estimator: Any, family: Family, n_components: int, n_features: int, ridge: float) -> Bayesian:
     """The prior of an estimator for data with so many features; raises ValueError or TypeError.
 
-    The ridge, data units², is added to the variances of X where its covariance is singular; with 0 the automatic one.
+    The ridge, data units², is added to the variances of X if their covariance is singular. The automatic ridge is tried
+    last.
     """
     of_weights = _positive("weight_concentration_prior", estimator.weight_concentration_prior, 1.0 / n_components, MOST)
     kind = check_name("weight_concentration_prior_type", estimator.weight_concentration_prior_type, TYPES)
@@ -80,18 +81,19 @@ def _belief(
             rounding = found.covariance.rounding.max()
         except SingularCovariance:
             continue
-        if scale is not None or rounding <= ROUNDED:
+        if scale is not None or rounding <= MOST_ROUNDED:
             return found, automatic
     raise ValueError(_NOT_POSITIVE if scale is not None else _of_small(moments, names))
 
 
 def _default_scales(moments: OverallMoments, form: Second, ridge: float) -> Iterator[tuple[Array, Array | None]]:
-    """Covariances of X in a form: as they are, with a ridge on the variances, and with the automatic one, and that.
+    """Yield candidates for the scale of the default prior, each with the automatic ridge if it has one.
 
-    The automatic one is at least a millionth of each variance, so that columns that follow from others keep their
-    correlations, in any units. No more rows than columns say nothing of correlations: then these are left out.
+    They are the covariance of X, the same with the user's ridge, and with the automatic ridge. The last is at least a
+    millionth of each variance, so that dependent columns keep their correlations in any units. If X has no more rows
+    than columns, correlations are left out, because such rows say nothing about them.
     """
-    variances, is_few = moments.variances, moments.n_rows <= len(moments.mean)
+    variances, is_few = moments.variances, moments.row_weight <= len(moments.mean)
 
     def with_ridge(ridge: Array | float) -> Array:
         if form is not Second.FULL:

@@ -100,26 +100,16 @@ NOTHING = Terms()
 class OverallMoments:
     """Mean (n_features,) and covariance of all rows, data units and their squares; a diagonal or a matrix.
 
-    `row_weight` is their total weight, as the user gave it, and `n_rows` is how many have a positive one.
-    `automatic_ridge` makes the automatic ridge, (n_features,).
+    `row_weight` is their total weight, as the user gave it. `automatic_ridge` makes the automatic ridge, (n_features,).
     """
 
     mean: Array
     covariance: Array
     row_weight: float
-    n_rows: int
     automatic_ridge: Callable[[], Array] | None = None
 
     @classmethod
-    def of(
-        cls,
-        source: Source,
-        unit: float,
-        engine: Engine[Any],
-        automatic_ridge: Callable[[], Array] | None = None,
-        *,
-        is_matrix: bool,
-    ) -> OverallMoments:
+    def of(cls, source: Source, unit: float, engine: Engine[Any], *, is_matrix: bool) -> OverallMoments:
         """Compute them, with Bessel's correction, for rows whose weights were divided by `unit`.
 
         A column with the same number in every row has a variance of exactly 0: the rest of the sums is rounding.
@@ -132,15 +122,14 @@ class OverallMoments:
             spread = source.of_all(Spread)
             covariance = spread.covariance if is_matrix else np.diagonal(spread.covariance)
             weight = spread.weight * unit
-            covariance = is_varied * covariance * _correction(weight, source)
-            return cls(spread.mean, covariance, weight, source.profile.n_positive, automatic_ridge)
+            return cls(spread.mean, is_varied * covariance * _correction(weight, source), weight)
         need = Need(Second.FULL if is_matrix else Second.DIAGONAL)
         sums, means = InitialMoments(source, engine, 1, Partition()).about_means(need)
         about = sums.about(means)
         assert about.second is not None, "it was asked for"
         weight = sums.row_weight * unit
-        covariance = is_varied * about.second[0] / sums.row_weight * _correction(weight, source)
-        return cls(means[0], covariance, weight, source.profile.n_positive, automatic_ridge)
+        covariance = is_varied * about.second[0] / sums.row_weight
+        return cls(means[0], covariance * _correction(weight, source), weight)
 
     @property
     def variances(self) -> Array:

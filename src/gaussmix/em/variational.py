@@ -101,5 +101,5 @@ class Bayesian(Terms):
         assert self.belief is not None, "always given"
         assert moments is not None, "a prior comes with moments"
         belief, automatic = self.belief(moments)
-        ridge = ridge if automatic is None else automatic
+        ridge = ridge if automatic is None else automatic  # one that was 0 or too small
         return Variational(ridge, belief.conjugate(unit), belief=belief, row_weight=moments.row_weight, unit=unit)

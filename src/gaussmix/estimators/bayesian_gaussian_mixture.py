@@ -52,8 +52,9 @@ class BayesianGaussianMixture(PosteriorEstimator):
     tol : float, default 1e-3
         A run ends when a step changes `lower_bound_` (nats, of all rows) by less, as in scikit-learn.
     reg_covar : float, default 0
-        Added to every variance, data units². The prior keeps covariances positive definite; above 0, `lower_bound_` may
-        fall.
+        Added to every variance, data units². The prior keeps covariances positive definite, so 0 is right for most
+        data. `lower_bound_` may fall slightly in a step if `reg_covar` is above 0, or if `covariance_prior` is None and
+        the covariance of X is singular.
     max_iter : int, default 100
         Limit on steps; 0 returns the start.
     max_time : float or None, default None
@@ -78,10 +79,11 @@ class BayesianGaussianMixture(PosteriorEstimator):
         ν, in rows, at most 1e9; above n_features − 1 for matrices. n_features by default.
     covariance_prior : float, array-like or None, default None
         S, data units²: Σ⁻¹ ~ W(ν, S⁻¹). (n_features, n_features) for matrices, (n_features,) for variances, a number
-        for one variance. The covariance of X by default, or its diagonal, or the mean of that. If it is singular, since
-        a column is constant or follows from others, `reg_covar` is added to the variances. If that is 0, the automatic
-        one of `GaussianMixture` takes its place, here and in each step, and is at least a millionth of each variance.
-        If there are no more rows than features, the correlations are left out.
+        for one variance. The covariance of X by default, or its diagonal, or the mean of the diagonal. If that
+        covariance is singular to working precision, because a column is constant or follows from others, `reg_covar` is
+        added to its diagonal. If `reg_covar` is 0 or too small, the automatic ridge of `GaussianMixture`, at least a
+        millionth of each variance, takes its place, in the prior and in each step. If X has no more rows than features,
+        correlations are left out.
     weight_meaning : {"frequency", "precision"}, default "frequency"
         What `sample_weight` says, as for `GaussianMixture`.
     random_state : int, RandomState or None, default None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -127,9 +126,10 @@ class Data:
         """What EM raises: `objective`, or with the prior and the fixed parameters of `terms` the posterior density."""
         is_matrix = family.kind.second is Second.FULL
         if terms.needs_moments and is_matrix not in self._moments:
-            of_rows = self.source(), self.unit, engine, partial(getattr, self, "ridge")  # may never be needed
-            self._moments[is_matrix] = OverallMoments.of(*of_rows, is_matrix=is_matrix)
+            self._moments[is_matrix] = OverallMoments.of(self.source(), self.unit, engine, is_matrix=is_matrix)
         plain, moments = self.objective(ridge), self._moments.get(is_matrix)
+        if moments is not None:  # not in `_moments`, because a cycle would keep the rows
+            moments = replace(moments, automatic_ridge=lambda: self.ridge)
         return terms.objective(plain.ridge, self.unit, n_components, family, moments)
 
     def part(self, choose: Callable[[Block], NDArray[np.bool_]], n_rows: int) -> Data:

@@ -214,10 +214,9 @@ def about(subject: str) -> Iterator[None]:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             yield
-    except ParameterTypeError:
-        raise
     except ValueError as error:
-        raise ValueError(f"{subject}: {error}") from error
+        kind = ParameterTypeError if isinstance(error, ParameterTypeError) else ValueError
+        raise kind(f"{subject}: {error}") from error
     for warning in caught:
         warn(f"{subject}: {warning.message}", warning.category)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Any
 
 import numpy as np
@@ -66,8 +65,6 @@ def draw(
 
     The generator gives a key of 64 bits, from which the engine makes every number. Rows come in random order.
     """
-    if n_rows > sys.maxsize // (8 * means.shape[1]):
-        raise ValueError(f"{n_rows} rows are more than memory can hold: draw fewer at a time.")
     key = int(rng.integers(2**64, dtype=np.uint64))
     return engine.draw(n_rows, cumulative_shares(weights), means, whitening, key)
 

@@ -36,7 +36,10 @@ TOO_FEW_REPEATS = "Too few repeats with K − 1, K and K + 1 components could be
 
 
 class CollapseWarning(ConvergenceWarning, RuntimeWarning):
-    """Components collapsed or lost their rows. Filters of ConvergenceWarning, which clients have, apply to it."""
+    """Components collapsed, lost their rows, or outnumber the distinct rows.
+
+    It is a ConvergenceWarning too, so that the filters of programs written for scikit-learn apply to it.
+    """
 
 
 class SearchWarning(RuntimeWarning):
@@ -112,9 +115,9 @@ def constant_sentence(mixture: Model, constant: Sequence[int], names: Sequence[s
     if not constant:
         return None
     return (
-        f"{name_columns(constant, names)} constant, so that all of the variance there is reg_covar='auto', down to "
+        f"{name_columns(constant, names)} constant, so that all of the variance there is the automatic ridge, down to "
         f"{mixture.covariances.variances()[:, constant].min():.1g}, and the density of a row with another value is "
-        "next to 0. Leave out constant columns, or give reg_covar as a number."
+        "next to 0. Leave out constant columns, or give reg_covar as a number above 0."
     )
 
 

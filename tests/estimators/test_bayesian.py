@@ -681,6 +681,7 @@ def test_the_default_prior_takes_a_weight_as_a_number_of_rows(rng):
     assert weighted.lower_bound_ == pytest.approx(repeated.lower_bound_, rel=1e-10)
 
 
+@pytest.mark.filterwarnings("ignore:component 0. nearly singular")
 @pytest.mark.parametrize("distance", [1e-4, 1e-5])
 def test_a_default_prior_that_is_nearly_singular_is_the_covariance(distance, rng):
     x = rng.normal(size=(300, 1))

@@ -178,7 +178,7 @@ def write(table: BatchReader, path: Path, advice: str) -> None:
             file.seek(0)
             file.write(_header(n_rows, len(columns), dtype))
     except OSError as error:
-        if error.errno is None or error.filename is not None:  # of the table: writing to an open file names none
+        if error.errno is None or error.filename is not None:  # reading the table failed: only its errors name a file
             raise
         reason = f"{error.strerror} while {table.name} was spooled; {advice}"
         raise OSError(error.errno, reason, str(path)) from None

@@ -63,7 +63,7 @@ class Dialect:
 
     @property
     def longest(self) -> int:
-        """How many characters a line may have."""
+        """Return the largest number of characters in a line."""
         return max(2**20, self.memory // 8)
 
     def check_width(self, name: str, n_columns: int) -> None:

@@ -59,7 +59,7 @@ _NAMED = re.compile(r'"?sep=(.)"?', re.IGNORECASE)  # Excel's first line
 
 @dataclass
 class _Cells:
-    """What is found in a column of text: the cells that are no numbers, and what would make numbers of them."""
+    """Cells of a column of text that are not numbers, and hints that would make numbers of them."""
 
     n_cells: int = 0  # but missing ones
     n_bad: int = 0
@@ -67,7 +67,7 @@ class _Cells:
     hints: set[str] = field(default_factory=set)
 
     def add(self, line: int, text: str, hint: str) -> None:
-        """Note a cell that is no number."""
+        """Record a cell that is not a number."""
         self.n_bad += 1
         self.bad += [(line, text)] if self.n_bad <= _SHOWN else []
         self.hints.add(hint)
@@ -162,7 +162,7 @@ class CsvTable(Table):
 
     @cached_property
     def _cells(self) -> dict[str, _Cells]:
-        """What the first rows hold in the columns of text, by one pass for all of them."""
+        """Look through the first rows once, for all columns of text."""
         texts = [name for name, kind in zip(self.names, self.schema.types, strict=True) if pa.types.is_string(kind)]
         every = {name: _Cells() for name in texts}
         wanted = [(self.places[name], cells) for name, cells in every.items()]
@@ -202,7 +202,7 @@ class CsvTable(Table):
 
     @property
     def _block(self) -> int:
-        """How many characters are read at a time; a row may not have more."""
+        """Return the number of characters that are read at a time; a row may not have more."""
         dialect = self.source.dialect
         return max(2**20, dialect.memory // 512, min(_ROWS_OF_BLOCK * self.width, dialect.longest))
 

@@ -16,7 +16,7 @@ from threadpoolctl import threadpool_limits
 from bench.pages.base import facts, line_of
 
 LOWER = 0.01  # nats per row by which a fit must end lower to be listed
-Fit = tuple[float | str, float]  # nats per row, or the error; seconds of the processor
+Fit = tuple[Any, float]  # nats per row, or the error; seconds of the processor
 Fits = dict[str, dict[str, Fit]]  # table → what was fitted → its result
 
 
@@ -83,7 +83,7 @@ def compare(fits: Fits, before: Fits) -> None:
     for kind in [*dict.fromkeys(what for _, what, _, _ in pairs), "all"]:
         some = [pair for pair in pairs if kind in (pair[1], "all")]
         both = [pair for pair in some if not isinstance(pair[2][0], str) and not isinstance(pair[3][0], str)]
-        change = np.array([now[0] - then[0] for _, _, then, now in both])  # type: ignore[operator]
+        change = np.array([now[0] - then[0] for _, _, then, now in both])
         seconds = np.array([(then[1], now[1]) for _, _, then, now in some])
         ratio = np.exp(np.mean(np.log(seconds[:, 1] / seconds[:, 0])))
         share = f"{(change < -LOWER).sum()} ({(change < -LOWER).mean():.1%})"

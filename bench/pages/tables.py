@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import partial
+from typing import Any
 
 import numpy as np
 import sklearn.mixture
@@ -27,7 +28,7 @@ from gaussmix.numerics.arrays import Array
 N_TABLES, LOWER = 300, 1e-4  # nats per row: what counts as lower than scikit-learn
 KINDS = "separated", "overlapping", "heavy-tailed", "rounded", "unequal weights", "correlated", "3 % outliers"
 STRUCTURES = "full", "full", "tied", "diag", "spherical"  # full covariances twice as often
-OURS = {"default": {}, "kmeans": {"init_params": "kmeans"}}
+OURS: dict[str, dict[str, Any]] = {"default": {}, "kmeans": {"init_params": "kmeans"}}
 OTHER = "scikit-learn"
 
 
@@ -57,14 +58,20 @@ def table(number: int) -> tuple[str, Array, int, str]:
     return f"{number} {kind}, {structure}, {n_rows} x {n_features}, K={n_components}", rows, n_components, structure
 
 
-def measured(n_tables: int, *, has_other: bool) -> Iterator[tuple[str, dict[str, baseline.Fit]]]:
-    """Fit each table by default, from k-means, and by scikit-learn."""
-    for name, rows, n_components, structure in map(table, range(n_tables)):
-        common = {"n_components": n_components, "covariance_type": structure, "random_state": 0}
-        models = {what: GaussianMixture(**common, **options, n_jobs=1) for what, options in OURS.items()}
-        models |= {OTHER: sklearn.mixture.GaussianMixture(**common)} if has_other else {}
-        score = partial(baseline.fit, value=lambda made, rows=rows: made.score(rows), n_repeats=2)
-        yield name, {what: score(partial(model.fit, rows)) for what, model in models.items()}
+def results(
+    rows: Array, n_components: int, structure: str, *, seed: int = 0, has_other: bool = True, n_repeats: int = 1
+) -> Iterator[tuple[str, baseline.Fit]]:
+    """Fit rows by default, from k-means, and by scikit-learn."""
+    common: dict[str, Any] = {"n_components": n_components, "covariance_type": structure, "random_state": seed}
+    models: dict[str, Any] = {what: GaussianMixture(**common, **own, n_jobs=1) for what, own in OURS.items()}
+    if has_other:
+        models[OTHER] = sklearn.mixture.GaussianMixture(**common)
+    for what, model in models.items():
+        yield what, baseline.fit(partial(model.fit, rows), partial(_score, rows), n_repeats)
+
+
+def _score(rows: Array, model: Any) -> float:
+    return float(model.score(rows))
 
 
 def summary(found: list[dict[str, baseline.Fit]]) -> tuple[object, ...]:
@@ -85,7 +92,11 @@ def summary(found: list[dict[str, baseline.Fit]]) -> tuple[object, ...]:
 def main() -> None:
     asked = baseline.parse(parser_of(__doc__), N_TABLES)
     has_other = asked.keep is None and asked.against is None
-    fits = baseline.report(measured(asked.n, has_other=has_other), asked)
+    every = (
+        (name, dict(results(rows, n_components, structure, has_other=has_other, n_repeats=2)))
+        for name, rows, n_components, structure in map(table, range(asked.n))
+    )
+    fits = baseline.report(every, asked)
     if has_other:
         note = "processor time beside one fit of scikit-learn; log-likelihoods in nats per row"
         page = Page(__file__, "Default fits of random tables", note)

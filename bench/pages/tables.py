@@ -6,6 +6,7 @@
 
 Tables are of seven `KINDS`, with 150 to 30,000 rows and 1 to 25 features; fits have 2 to 30 components. All of it is
 drawn at random, each table from a seed of its own. Each fit is made twice on one thread, and the faster one counts.
+Comparisons also time fits of 300 to 200,000 rows.
 
 "slower" counts tables where a default fit took longer than scikit-learn's. "mean gain" is over scikit-learn's fit; a
 gain or loss of more than 1 nat counts as 1, because components of rounded rows may collapse to the ridge.
@@ -15,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import partial
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -30,6 +32,7 @@ KINDS = "separated", "overlapping", "heavy-tailed", "rounded", "unequal weights"
 STRUCTURES = "full", "full", "tied", "diag", "spherical"  # full covariances twice as often
 OURS: dict[str, dict[str, Any]] = {"default": {}, "kmeans": {"init_params": "kmeans"}}
 OTHER = "scikit-learn"
+SIZES = 300, 2_000, 20_000, 200_000  # rows of tables whose times are compared size by size
 
 
 def table(number: int) -> tuple[str, Array, int, str]:
@@ -74,6 +77,16 @@ def _score(rows: Array, model: Any) -> float:
     return float(model.score(rows))
 
 
+def sized() -> Iterator[tuple[str, dict[str, baseline.Fit]]]:
+    """Fit tables of each size, with 4 features and 5 clusters, several times."""
+    for n_rows in SIZES:
+        rng = np.random.default_rng(n_rows)
+        rows = rng.normal(size=(n_rows, 4)) + 2 * rng.normal(size=(5, 4))[rng.integers(5, size=n_rows)]
+        for structure in "full", "diag":
+            found = results(rows, 5, structure, has_other=False, n_repeats=20 if n_rows < 10_000 else 5)
+            yield f"{n_rows:,} rows, {structure}", {f"{what}, {n_rows:,} rows": each for what, each in found}
+
+
 def summary(found: list[dict[str, baseline.Fit]]) -> tuple[object, ...]:
     """A row of the page: all tables that scikit-learn can fit."""
     both = [each for each in found if not isinstance(each[OTHER][0], str)]
@@ -96,7 +109,7 @@ def main() -> None:
         (name, dict(results(rows, n_components, structure, has_other=has_other, n_repeats=2)))
         for name, rows, n_components, structure in map(table, range(asked.n))
     )
-    fits = baseline.report(every, asked)
+    fits = baseline.report(every if has_other else chain(every, sized()), asked)
     if has_other:
         note = "processor time beside one fit of scikit-learn; log-likelihoods in nats per row"
         page = Page(__file__, "Default fits of random tables", note)

@@ -41,7 +41,7 @@ class Mclust(Peer):
         k = problem.n_components
         words = n, d, k, problem.structure, iterations, self._file("problem"), self._file("result")
         command = ["Rscript", "--vanilla", str(Path(__file__).with_name("mclust.R")), *map(str, words)]
-        subprocess.run(command, check=True, env=os.environ | {"OPENBLAS_NUM_THREADS": "1"})
+        subprocess.run(command, check=True, env=os.environ | {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"})
         head, weights, means, covariances = np.split(np.fromfile(self._file("result")), np.cumsum([3, k, k * d]))
         seconds, megabytes, log_likelihood = map(float, head)
         shape = problem.covariances.shape

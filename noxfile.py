@@ -351,9 +351,9 @@ def build_and_use(session: nox.Session, python: str, sdist: Path, folder: Path, 
         session.run(ours, "-m", "pytest", "-q", *(f"tests/{path}" for path in OF_THE_WHEEL), external=True)
 
 
-def measure(session: nox.Session, *parts: str, beside: tuple[str, ...] = ()) -> None:
+def measure(session: nox.Session, *parts: str) -> None:
     """Run modules of bench/pages; each writes its page of bench/results."""
-    session.install(".[test]", *beside)
+    session.install(".[test]")
     session.run(*IMPORT_CORE)
     for part in parts:
         session.run("python", "-m", f"bench.pages.{part}", *(session.posargs if len(parts) == 1 else []))
@@ -367,35 +367,16 @@ def bench(session: nox.Session) -> None:
 
 @nox.session
 def peers(session: nox.Session) -> None:
-    """gaussmix and nine other tools in one table; gigabytes to install. `-- --quick` for the two with bars."""
-    quick = "--quick" in session.posargs
-    session.install(*([".[test]", "scikit-learn-intelex"] if quick else [".[bench]"]))
+    """gaussmix, scikit-learn, oneDAL and mclust in one table. `-- --quick` for the two with bars."""
+    session.install(".[bench]")
     session.run(*IMPORT_CORE)
     session.run("python", "-m", "bench.peers", *session.posargs)
 
 
 @nox.session
 def roofline(session: nox.Session) -> None:
-    """The kernels beside what the processor could do: shares of the peak, work left out, float32, draws, starting."""
-    measure(session, "roofline", "skipping", "float32", "sample", "small", "startup", "report", "cluster")
-
-
-@nox.session
-def choosing(session: nox.Session) -> None:
-    """Structures and numbers of components beside R's mclust, if it is installed, and factor analysers."""
-    measure(session, "choosing", "factors")
-
-
-@nox.session
-def mixtures(session: nox.Session) -> None:
-    """Methods of fitted mixtures: conditional means beside gmr and NumPy, divergences, reduction."""
-    measure(session, "conditional", "divergence", beside=("gmr",))
-
-
-@nox.session
-def streams(session: nox.Session) -> None:
-    """One pass of `partial_fit`, beside passes of EM."""
-    measure(session, "streams")
+    """The kernels beside what the processor could do; small fits, files, memory, variational Bayes."""
+    measure(session, "roofline", "small", "files", "memory", "bayes")
 
 
 @nox.session
@@ -405,25 +386,19 @@ def optimum(session: nox.Session) -> None:
 
 
 @nox.session
-def passes(session: nox.Session) -> None:
-    """How many passes over the rows fits take, with acceleration and without."""
-    measure(session, "passes")
+def tables(session: nox.Session) -> None:
+    """Default fits of 300 random tables; `-- --keep FILE` and `-- --against FILE` compare versions."""
+    measure(session, "tables")
 
 
 @nox.session
-def growth(session: nox.Session) -> None:
-    """How time and memory grow with rows, features, components and threads, beside scikit-learn's."""
-    measure(session, "growth")
-
-
-@nox.session
-def trust(session: nox.Session) -> None:
-    """Right, refused or wrong on the inputs of tests/trust, beside scikit-learn; `-- -k float32` for a part of them."""
-    measure(session, "trust")
+def quality(session: nox.Session) -> None:
+    """Fits with each feature of the estimator on 40 random tables: `-- --keep FILE` and `-- --against FILE`."""
+    measure(session, "quality")
 
 
 @nox.session
 def figures(session: nox.Session) -> None:
     """Every page of bench/results, one after the other: more than an hour on a machine that does nothing else."""
-    for name in "roofline", "bench", "choosing", "mixtures", "streams", "optimum", "passes", "growth", "peers", "trust":
+    for name in "roofline", "bench", "optimum", "tables", "peers":
         session.notify(name)

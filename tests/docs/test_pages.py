@@ -135,19 +135,6 @@ def test_each_answer_is_in_the_table() -> None:
         assert [heading for heading, page in listed if page == path.name] == headings
 
 
-def test_words_of_the_search_belong_to_pages_and_sections() -> None:
-    # `nox -s docs` asks the search itself.
-    lines = (ROOT / "docs/search_words.txt").read_text(encoding="utf-8").splitlines()
-    places = [line.rsplit(": ", 1)[0] for line in lines if line[0] not in "#-"]
-    assert places == list(dict.fromkeys(places))
-    for name, _, heading in (place.partition("#") for place in places if "#" in place):
-        assert f"## {heading}\n" in (ROOT / f"docs/{name}.md").read_text(encoding="utf-8")
-    asked = (ROOT / "tests/docs/questions.txt").read_text(encoding="utf-8").splitlines()
-    answers = [place for line in asked for place in line.split(": ", 1)[0].split("|")]
-    for name in {place.partition("#")[0] for place in [*places, *answers]}:
-        assert (ROOT / f"docs/{name}.md").exists() or (ROOT / f"examples/{name}.py").exists()
-
-
 def test_files_that_a_page_names_exist() -> None:
     name = re.compile(r"`([\w.-]+/[\w./-]+\.(?:py|md|cpp|hpp|csv))`(?! \*new\*)")
     folders = [ROOT, ROOT / "src/gaussmix", ROOT / "src", ROOT / "cpp"]

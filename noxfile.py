@@ -290,14 +290,10 @@ def lint(session: nox.Session) -> None:
 
 @nox.session
 def docs(session: nox.Session) -> None:
-    """The documentation and its gallery, without warnings, to docs/_build; asks its search, if node is there."""
+    """The documentation and its gallery, without warnings, to docs/_build."""
     session.install(".[cli,docs]")
     session.run(*IMPORT_CORE)
     session.run("sphinx-build", "-W", "--keep-going", "-E", "docs", "docs/_build", *session.posargs)
-    if shutil.which("node"):
-        session.run("node", "tools/ask_search.js", external=True)
-    else:
-        session.warn("The search was not asked tests/docs/questions.txt: there is no node.")
 
 
 # A few tests of the installed package by itself, without the sources beside it: what packaging can break.

@@ -1,4 +1,4 @@
-// What a backend owes the vectors: `Part`, one register with kPartLanes lanes of `Real`. docs/develop/add-an-instruction-set.md: how to add one.
+// What a backend owes the vectors: `Part`, one register with kPartLanes lanes of `Real`. docs/develop/cpp.md: how to add one.
 //
 // Defined with GAUSSMIX_SINGLE, `Real` is float, otherwise double. GAUSSMIX_BACKEND names the file of the backend:
 //

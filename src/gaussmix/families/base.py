@@ -72,6 +72,10 @@ class Family(Value, ABC):
         """
         return None
 
+    def least_variance(self, covariances: Covariances) -> float:
+        """The least variance along an axis that a bound allows beside such covariances, data units²; 0 for no bound."""
+        return 0.0
+
     @property
     def is_bounded(self) -> bool:
         """Whether variances have a bound on their ratios, so that no covariance collapses."""
@@ -235,7 +239,12 @@ _UNCONSTRAINED: dict[tuple[type[Covariances], bool], str] = {
 
 def unconstrained(covariances: Covariances) -> Family:
     """The structure that has all covariances of this form; they are spherical, diagonal or dense."""
-    return FAMILIES[_UNCONSTRAINED[type(covariances), covariances.is_shared]]
+    return without_constraints(type(covariances), covariances.is_shared)
+
+
+def without_constraints(kind: type[Covariances], is_shared: bool) -> Family:
+    """The structure that has all covariances of a form; all dense ones for a form that is none of the three."""
+    return FAMILIES[_UNCONSTRAINED.get((kind, is_shared), _UNCONSTRAINED[Dense, is_shared])]
 
 
 def has_conjugate_prior(family: Family) -> bool:

@@ -67,6 +67,13 @@ class Boundable(Family):
             return None
         return variances <= near * least, variances * near >= largest
 
+    def least_variance(self, covariances: Covariances) -> float:
+        if self.max_condition is None:
+            return 0.0
+        each = covariances.each
+        largest = principal_axes(each)[0].max() if self.kind.is_matrix else each.max()
+        return float(largest) / self.max_condition
+
     @property
     def equivariance(self) -> Equivariance:
         """With a bound the unit may change, but not that of one feature alone."""

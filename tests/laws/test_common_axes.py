@@ -1,41 +1,21 @@
 """What structures are made of: rotations to shared axes, by the C++ core and by NumPy, and volumes."""
 
-from itertools import combinations
 from math import exp
 
 import numpy as np
 import pytest
 
 from gaussmix.covariances.dense import composed
-from gaussmix.families import FAMILIES, family_named
+from gaussmix.families import FAMILIES
 from gaussmix.families.common_axes import OTHER_AXES, spectra_along
 from gaussmix.families.volume import RUNAWAY, equal_volumes, reciprocal, settled_volumes
-from gaussmix.numerics.axes import _rounds, principal_axes, shared_axes
+from gaussmix.numerics.axes import principal_axes, shared_axes
 from gaussmix.numerics.elementary import exponential, geometric_mean
 from gaussmix.testing.check_family import random_scatters
 from gaussmix.testing.closeness import EPS
 from gaussmix.waist.moments import Scatter
 
 
-@pytest.fixture(params=[pytest.param("core", marks=pytest.mark.needs_core), "numpy"])
-def axes_by(request, monkeypatch):
-    """Axes by each implementation in turn."""
-    if request.param == "numpy":
-        monkeypatch.setattr("gaussmix.numerics.axes.native_target", lambda: None)
-
-
-@pytest.mark.parametrize("n_features", range(1, 9))
-def test_a_sweep_turns_every_pair_once(n_features):
-    turned = []
-    for one in _rounds(n_features):
-        pairs = list(zip(one.first.tolist(), one.second.tolist(), strict=True))
-        assert len({axis for pair in pairs for axis in pair}) == 2 * len(pairs)  # disjoint
-        assert all(one.partner[p] == q and one.partner[q] == p for p, q in pairs)
-        turned += pairs
-    assert sorted(turned) == list(combinations(range(n_features), 2))
-
-
-@pytest.mark.usefixtures("axes_by")
 @pytest.mark.parametrize("importance", ["masses", "volumes"])
 def test_no_sweep_raises_what_shared_axes_make_small(importance, rng):
     """Σ_k N_k log |diag(DᵀS_kD)| or Σ_k |diag(DᵀS_kD)|^(1/d), sweep by sweep from axes that mean nothing."""
@@ -54,7 +34,6 @@ def test_no_sweep_raises_what_shared_axes_make_small(importance, rng):
     assert course[-1] < course[0] - 1e-3 * abs(course[0])
 
 
-@pytest.mark.usefixtures("axes_by")
 def test_axes_that_are_shared_are_found(rng):
     """Covariances that commute have axes that diagonalise all of them, though two are of equal variance in each sum."""
     axes = np.linalg.qr(rng.normal(size=(4, 4)))[0]
@@ -66,7 +45,6 @@ def test_axes_that_are_shared_are_found(rng):
     assert np.abs(off).max() < 1e-6  # of variances of 1 to 5: where the criterion is level to 4 ε
 
 
-@pytest.mark.usefixtures("axes_by")
 def test_principal_axes_are_in_order_and_survive_infinity(rng):
     _, matrices = random_scatters(rng, 3, 4)
     matrices[1, 0, 0] = np.inf
@@ -76,22 +54,6 @@ def test_principal_axes_are_in_order_and_survive_infinity(rng):
     back = composed(axes, spectra)[[0, 2]]
     np.testing.assert_allclose(back, matrices[[0, 2]], atol=16 * EPS * spectra.max())
     assert (back == back.swapaxes(1, 2)).all()
-
-
-@pytest.mark.parametrize("name", ["EEV", "VEV", "EVE", "VVE"])
-@pytest.mark.needs_core
-def test_families_find_the_same_covariances_with_and_without_the_core(name, rng, monkeypatch):
-    """To what a family says of itself, or to the rounding of eigenvectors: ε over the gaps between variances."""
-    family = family_named(name)
-    mass, second = random_scatters(rng, 3, 5)
-    scatter = Scatter(mass, second, 5, family.need(None))
-    found = family.update(scatter, None)
-    monkeypatch.setattr("gaussmix.numerics.axes.native_target", lambda: None)
-    expected = family.update(scatter, None)
-    gap = np.abs(np.diff(np.linalg.eigvalsh(second), axis=1)).min()
-    rounding = 64 * EPS * np.abs(second).max() / gap
-    tolerance = max(family.accuracy, rounding) * np.abs(expected.each).max()
-    np.testing.assert_allclose(found.each, expected.each, rtol=0, atol=tolerance)
 
 
 def test_the_axes_of_the_largest_components_are_tried(rng):

@@ -135,7 +135,7 @@ def split_and_merge(
 ) -> Model:
     """The model after `searched` without what the core does not know: the terms of the objective, and the structure.
 
-    Where variances have a bound on their ratios, `BOUND_SHARE` of the least that it allows at the start is a ridge: else
+    Where variances have a bound on their ratios, `BOUND_SHARE` of the least that it allows at the start is a ridge, or
     the search would find narrow components that the bound forbids.
     """
     if model.n_components == 1:

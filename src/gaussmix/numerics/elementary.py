@@ -17,16 +17,12 @@ _LN2_HIGH, _LN2_LOW = 0.693147180369123816490, 1.90821492927058770002e-10  # the
 def log(numbers: Array) -> Array:
     """Natural logarithm of each number of an array with at least one dimension; −inf for 0.
 
-    It is the core's where there is one: the last bit of NumPy's depends on the processor.
+    The last bit of NumPy's depends on the processor.
     """
-    target = native_target()
-    if target is not None:
-        logarithms = np.empty(numbers.shape)
-        for part in pieces(numbers.shape):
-            logarithms[part] = target.log(np.ascontiguousarray(numbers[part]).ravel()).reshape(numbers[part].shape)
-        return logarithms
-    with np.errstate(divide="ignore"):
-        return np.log(numbers)
+    target, logarithms = native_target(), np.empty(numbers.shape)
+    for part in pieces(numbers.shape):
+        logarithms[part] = target.log(np.ascontiguousarray(numbers[part]).ravel()).reshape(numbers[part].shape)
+    return logarithms
 
 
 def geometric_mean(variances: Array) -> Array:

@@ -140,9 +140,7 @@ class NativeEngine(Runner):
 
     @property
     def _target(self) -> Target:
-        target = native_target()
-        assert target is not None, "choose an engine with gaussmix.engines.choose"
-        return target
+        return native_target()
 
     def look(self, profile: Profile, need: Need, spread: Callable[[], Spread]) -> Facts:
         facts = Facts(profile.n_rows, profile.largest_weight)

@@ -8,10 +8,7 @@ from check_runner import (
     Stepwise,
     check_first_step,
     check_runner,
-    check_singular_update,
-    check_spread,
     check_steps,
-    check_update,
 )
 from every_engine import ENGINES
 from incomplete_oracle import IncompleteOracle
@@ -55,16 +52,6 @@ def native():
 
 class Counting(Stopping):
     """Another rule than the plain one."""
-
-
-@families
-def test_covariances_are_those_of_the_family(family, native, rng):
-    check_update(native, family, rng)
-    check_singular_update(native, family, rng)
-
-
-def test_centres_are_spread_as_in_python(native, rng):
-    check_spread(native, rng)
 
 
 @pytest.mark.pairwise

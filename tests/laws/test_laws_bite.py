@@ -13,8 +13,8 @@ from reference_engine import ReferenceEngine
 from gaussmix.covariances import Diagonal
 from gaussmix.families.base import Equivariance
 from gaussmix.families.diag import Diag
-from gaussmix.families.eev import EEV
 from gaussmix.families.full import Full
+from gaussmix.families.structures import EEV
 from gaussmix.families.tied import Tied
 from gaussmix.sources.array import ArraySource
 from gaussmix.starts.base import nearest_centre

@@ -25,16 +25,6 @@ def log(numbers: Array) -> Array:
     return logarithms
 
 
-def geometric_mean(variances: Array) -> Array:
-    """(Π_j v_j)^(1/d) of each row of `variances` (n, n_features), data units²; 0 if one is 0 beside the mean."""
-    usable = np.asarray((variances > 0).all(axis=1))
-    size = np.where(usable, variances.mean(axis=1), 1.0)
-    relative = np.where(usable[:, None], variances, 1.0) / size[:, None]
-    usable &= (relative > 0).all(axis=1)
-    relative = np.where(usable[:, None], relative, 1.0)
-    return np.where(usable, size * exponential(log(relative).mean(axis=1)), 0.0)
-
-
 def exponential(numbers: Array) -> Array:
     """e^x for x < 700, by sums and products alone, because the last bit of NumPy's exp depends on the processor."""
     if numbers.size > _AT_ONCE:

@@ -55,7 +55,7 @@ class Problem:
         if not family.has_alternatives:
             return first.model(family, self.objective)
         moments, means = first.about_means(family.need(None))
-        return initial_models(moments, family, engine, self.objective, means)[0]
+        return initial_models(moments, family, self.objective, means)[0]
 
 
 def groups(

@@ -513,6 +513,25 @@ Result<double> bound_update(const Target& target, const Letters& letters, const 
     return covariances.release();
 }
 
+Result<double> bound_other_covariances(const Target& target, const Letters& letters, const Contiguous<double, 1>& mass,
+                                       const Contiguous<double, 1>& second, Index n_features,
+                                       const std::tuple<Index, double, double>& axes) {
+    const Algebra algebra = to_algebra(letters);
+    require(algebra.has_common_axes() && n_features > 0 && mass.size() > 0,
+            "components of the algebra must share axes");
+    const std::size_t size = mass.size() * static_cast<std::size_t>(algebra.size(n_features));
+    require(second.size() == size, "second must be of the algebra's size");
+    const SecondSumsView scatter{static_cast<Index>(mass.size()), n_features, mass.data(), second.data()};
+    const OtherAxes other{std::get<0>(axes), std::get<1>(axes), std::get<2>(axes)};
+    std::vector<Numbers> found;
+    without_gil(1, [&](const Execution& execution) {
+        found = other_covariances(*target.kernels, algebra, scatter, other, execution.interrupt.listener());
+    });
+    NewArray<double> covariances({found.size(), size});
+    for (std::size_t i = 0; i < found.size(); ++i) std::copy_n(found[i].data(), size, covariances.data() + i * size);
+    return covariances.release();
+}
+
 }  // namespace
 
 void bind_em(nb::class_<Target>& type) {
@@ -544,7 +563,9 @@ void bind_em(nb::class_<Target>& type) {
              "race"_a.none(), "belief"_a.none(), "known"_a, "n_threads"_a, "log_volume"_a = kInfinity,
              "Fit a mixture to each of many groups: the numbers of engines.runner.Fits, and factors.")
         .def("update", bound_update, "algebra"_a, "mass"_a, "second"_a, "n_features"_a, "current"_a.none(),
-             "Covariances of a family from the scatter about the new means.");
+             "Covariances of a family from the scatter about the new means.")
+        .def("other_covariances", bound_other_covariances, "algebra"_a, "mass"_a, "second"_a, "n_features"_a, "other"_a,
+             "Covariances along other axes, where components share them: (n, size).");
 }
 
 }  // namespace gaussmix

@@ -5,7 +5,7 @@
 #include <cstdint>
 
 #if __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
-#error "gaussmix's kernels need a little-endian processor. Others compute with its NumPy engine."
+#error "gaussmix's kernels need a little-endian processor."
 #endif
 
 namespace gaussmix {

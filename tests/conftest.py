@@ -10,9 +10,7 @@ from itertools import combinations
 import many_blocks
 import numpy as np
 import pytest
-
-from gaussmix.engines import ENGINES
-from gaussmix.numerics.core import native_target
+from every_engine import ENGINES
 
 MANY = 6  # tests of one function: of larger products a plain run draws a few
 
@@ -35,7 +33,6 @@ def pytest_configure(config):
     )
     config.addinivalue_line("markers", "pairwise: of all combinations of parameters a plain run tests a few")
     config.addinivalue_line("markers", "one_block: a test of what is done where all rows are one block")
-    config.addinivalue_line("markers", "needs_core: a test of the C++ core, or of what only it decides")
     if config.getoption("many_blocks"):
         many_blocks.cut_all_arrays()
 
@@ -46,8 +43,6 @@ def pytest_collection_modifyitems(config, items):
     for item in items:
         if config.getoption("many_blocks") and item.get_closest_marker("one_block"):
             item.add_marker(pytest.mark.skip(reason="is about rows in one block"))
-        if native_target() is None and item.get_closest_marker("needs_core"):
-            item.add_marker(pytest.mark.skip(reason="the C++ core is not built, or this processor cannot run it"))
 
 
 def keep_a_part(config, items):
@@ -105,7 +100,7 @@ def pytest_runtest_teardown():
         sys.modules["matplotlib.pyplot"].close("all")
 
 
-@pytest.fixture(params=[pytest.param("native", marks=pytest.mark.needs_core), *sorted({*ENGINES} - {"native"})])
+@pytest.fixture(params=["native", *sorted({*ENGINES} - {"native"})])
 def engine(request):
     """Each engine in turn, on two threads where it has threads."""
     return ENGINES[request.param](2)

@@ -41,13 +41,10 @@ TESTS = {
     "em": "tests/laws/test_single.py tests/laws/test_fast_path.py tests/laws/test_em.py tests/laws/test_odd_shapes.py",
     "families/base.py": "tests/estimators/test_registering.py tests/mixture/test_parts.py "
     "tests/laws/test_laws_bite.py tests/estimators/test_structures.py",
-    "families/common_axes.py": "tests/laws/test_common_axes.py tests/laws/test_families.py "
-    "-k 'common_axes or EVE or VVE'",
     "families/factor_analyzer.py": "tests/estimators/test_factor_analyzers.py tests/laws/test_factor_analyzers.py "
     "-k 'not lowers_the_likelihood'",
     "families/one_feature.py": "tests/estimators/test_structures.py",
-    "families/volume.py": "tests/laws/test_common_axes.py tests/laws/test_families.py "
-    "-k 'common_axes or EVI or EVE or EVV or VEI or VEE or VEV'",
+    "families/structures.py": "tests/laws/test_common_axes.py tests/laws/test_families.py",
     "families": "tests/laws/test_families.py -k {stem}",
     "fit/checkpoint.py": "tests/estimators/test_checkpoint.py",
     "fit/candidates.py": "tests/decisions/test_choice.py tests/estimators/test_mixture_ic.py",

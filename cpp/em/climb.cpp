@@ -24,7 +24,6 @@ struct Candidate {
     Ranking ranking;             // what is left of it after this move
     std::optional<double> gain;  // none: it does not help
     double work = 0;             // pairs of a row and a component that EM has visited
-    bool is_unusual = false;     // a step of EM is left to Python
     bool is_hopeless = false;    // it is refused at a glance
 };
 
@@ -55,13 +54,11 @@ public:
     Climbed climb(const MixtureView& out) {
         while (left_ > 0 && work_ < judgement_.most_work && !execution_.interrupt.has_come()) {
             std::vector<Candidate> found = judged();
-            if (is_unusual_) return end(-1);
             if (found.empty()) break;
             bool helps = accept(found);
-            for (std::size_t i = 0; i < found.size() && found.size() > 1 && !helps && !is_unusual_; ++i) {
+            for (std::size_t i = 0; i < found.size() && found.size() > 1 && !helps; ++i) {
                 helps = accept({found[i]});
             }
-            if (is_unusual_) return end(-1);
             if (!helps) break;
             ++n_moves_;
         }
@@ -76,7 +73,6 @@ private:
 
     struct Unmoved {  // the end of steps without a move
         double last, work;
-        bool is_unusual;
     };
 
     Climbed end(Index n_moves) const {
@@ -106,8 +102,6 @@ private:
             }
             if (execution_.interrupt.has_come() || tried.empty() || !judge(tried)) break;
             for (Candidate& candidate : tried) {
-                is_unusual_ = candidate.is_unusual;
-                if (is_unusual_) return {};
                 --left_;
                 work_ += candidate.work;
                 const bool helps = candidate.gain.has_value();
@@ -141,9 +135,9 @@ private:
         Mixture settled = moves_.mixture();
         for (const Candidate& each : found) moves_.put(each.moved.part.components, each.moved.mixture, settled);
         const double aim = reached_ + judgement_.gain;
-        auto end = ended(moves_.whole(), settled, judgement_.settling, execution_, is_unusual_, work_);
+        auto end = ended(moves_.whole(), settled, judgement_.settling, execution_, work_);
         if (end && end->last <= aim) {
-            end = ended(moves_.whole(), settled, judgement_.settling_longer, execution_, is_unusual_, work_);
+            end = ended(moves_.whole(), settled, judgement_.settling_longer, execution_, work_);
         }
         View view;
         if (!end || end->last <= aim || !moves_.look(settled, view)) return false;
@@ -189,7 +183,7 @@ private:
         const Part& part = candidate.moved.part;
         const double least = judgement_.gain / part.share, limit = part.log_likelihood + least;
         const auto go_on = [&](const Steps& steps) {
-            return ended(part.em, candidate.moved.mixture, steps, execution, candidate.is_unusual, candidate.work);
+            return ended(part.em, candidate.moved.mixture, steps, execution, candidate.work);
         };
         const auto is_promising = [&](const std::optional<End>& end, double times = 1) {
             return end && end->last + times * judgement_.look_ahead * end->gain > limit;
@@ -225,7 +219,7 @@ private:
             Mixture mixture = part.mixture;
             Unmoved found{};
             const Steps steps{judgement_.first.tolerance, n_steps};
-            const auto end = ended(part.em, mixture, steps, execution, found.is_unusual, found.work);
+            const auto end = ended(part.em, mixture, steps, execution, found.work);
             found.last = end ? end->last : part.log_likelihood;
             return found;
         };
@@ -236,26 +230,23 @@ private:
             return known != unmoved_.end() ? known->second : unmoved_[n_steps] = find();
         };
         const Unmoved found = of_part();
-        candidate.is_unusual |= found.is_unusual;
         candidate.work += found.work;  // of everyone who asks, so that it does not depend on who asks first
         return found.last;
     }
 
-    // EM from a mixture. None where a component is lost or collapses, and where another step is unusual.
+    // EM from a mixture. None where a step is unusual, as where a component is lost or collapses: no move leads there.
     std::optional<End> ended(EmView em, Mixture& mixture, const Steps& steps, const Execution& execution,
-                             bool& is_unusual, double& work) const {
+                             double& work) const {
         Numbers course;
-        bool has_collapsed = false;
         em.tolerance = steps.tolerance;
         em.max_steps = steps.most;
-        if (!run_em(kernels_, em, execution, mixture.view(), course, &has_collapsed)) return std::nullopt;
+        if (!run_em(kernels_, em, execution, mixture.view(), course)) return std::nullopt;
         const std::size_t n = course.size();
         const double gain = n > 1 ? course[n - 1] - course[n - 2] : 0;
         if (has_settled(course, steps.tolerance) || static_cast<Index>(n) == steps.most) {
             work += static_cast<double>(static_cast<Index>(n) * em.rows.n_rows * em.n_components);
             return End{course.back(), std::max(0.0, gain)};
         }
-        is_unusual |= !has_collapsed && !execution.interrupt.has_come();
         return std::nullopt;
     }
 
@@ -317,7 +308,7 @@ private:
     double reached_;
     double work_ = 0;
     Index n_unsound_ = 0, n_moves_ = 0, left_;
-    bool is_unusual_ = false, has_refused_ = false;
+    bool has_refused_ = false;
     mutable std::map<Index, Unmoved> unmoved_;  // of the whole, by the number of steps
     mutable std::mutex one_at_a_time_;          // who looks there
 };

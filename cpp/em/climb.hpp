@@ -1,4 +1,5 @@
-// The climb of a search without coming back to Python: em/moves.py and em/split_and_merge.py say the same at length.
+// A climb of a search: moves of a mixture are tried and judged until none has helped for some time.
+// em/split_and_merge.py says on which rows and from where.
 #pragma once
 #include "halves.hpp"
 

@@ -1,5 +1,8 @@
-// Moves of a mixture on some rows: two components become one, and a third becomes two. em/moves.py says the same at
-// length.
+// Moves of a mixture on some rows: two components become one, and a third becomes two.
+//
+// A move changes responsibilities, and an M-step makes the mixture, so that moves do not depend on the structure of the
+// covariances. They are ranked by a lower bound on their gain, from Jensen's inequality (Ueda, Nakano, Ghahramani &
+// Hinton 2000, Neural Computation 12); where covariances depend on each other it is an estimate.
 #pragma once
 #include <map>
 #include <optional>
@@ -12,12 +15,12 @@ namespace gaussmix {
 
 using Places = std::vector<Index>;
 
-struct Removal {
+struct Removal {  // a component, `freed`, loses its rows to `heir`; `gain` in nats per row
     double gain;
     Index freed, heir;  // -1: all others
 };
 
-struct Split {
+struct Split {      // one component becomes two
     Numbers place;  // where the component was
     double gain;
     Halves halves;
@@ -36,7 +39,7 @@ struct Part {  // some components and the rows that they share, weighted by resp
     Numbers rows, weight, shares;  // empty rows and weight: those of the whole
     EmView em;
     Mixture mixture;
-    double share, log_likelihood;
+    double share, log_likelihood;  // of all row weight, and the mean; gain · share bounds the gain of all rows below
 };
 
 // The pairs of a removal and a split in the order of their bounds; after some tries of one of them a pair waits for the
@@ -96,7 +99,8 @@ public:
     double variance(const Mixture& mixture, Index k, Index j) const;
     Index most_around() const;  // components of a part
 
-    // Splits the components that have moved, and ranks the pairs. None where the best is hopeless.
+    // Splits the components that have moved, and ranks the pairs. None where the best is hopeless: where it loses much
+    // for each row of its components by its bound, no move helps.
     Ranking ranked();
     bool is_hopeless() const { return is_hopeless_; }  // of the last ranking
     double best_split() const { return best_split_; }  // its gain, in the last ranking
@@ -105,7 +109,7 @@ public:
     // Responsibilities of the components that the cheapest removals leave, at most so many of them at once, and none of
     // what another one touches; `count` is how many are left.
     Numbers merged(Index most, Index& count) const;
-    // A random component goes to a random row.
+    // A random component goes to a random row; among its own rows that is vain, since EM brings it back.
     void swap(Moved& moved);
 
 private:

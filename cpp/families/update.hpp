@@ -16,12 +16,12 @@ bool is_known(const Algebra& algebra);
 
 // Maximises the expected log-likelihood over the covariances of a family, in compact form.
 //
-// `current` are the last covariances, where searches start; null at the first step. The Python files in families/,
-// one for each family, have the formulas and their sources.
+// `current` are the last covariances, where searches start; null at the first step. families/structures.py has the
+// formulas and their sources.
 void update(const KernelTable& kernels, const Algebra& algebra, const SecondSumsView& scatter, const double* current,
             Listener listener, double* covariances);
 
-struct OtherAxes {       // families/common_axes.py
+struct OtherAxes {       // families/structures.py
     Index most;          // components whose own axes are tried: the largest
     double sharp, soft;  // times the variances that fit the scatter along pooled axes, and along a component's
 };

@@ -1,5 +1,4 @@
 // Volumes |Sigma_k|^(1/d): geometric means of variances, and volumes of their own for components that share a shape.
-// families/volume.py says the same at length.
 #pragma once
 #include <cmath>
 #include <vector>
@@ -30,10 +29,14 @@ double sum_in_pairs(const double* numbers, Index count);
 // 1 / x, and 0 where x is not positive.
 inline double reciprocal(double x) { return x > 0 ? 1 / x : 0; }
 
+// Volumes stop when they change by less than a part, where the likelihood is so flat that it can gain the square at most.
+// Volumes that move by a factor of `kRunaway`, or still change by more than the last part in the last round, have no limit:
+// the shape is singular, and the likelihood has no bound.
 constexpr double kSettledVolume = 1e-13, kRunaway = 0x1p50, kRestless = 0.01;
 constexpr int kMostRounds = 500;
 
-// Volumes of covariances lambda_k C with one C, in turns with it: Celeux & Govaert (1995) section 3.1. `traces` replaces
+// Volumes of covariances lambda_k C with one C, in turns with it: Celeux & Govaert (1995) section 3.1. Each turn is a
+// maximisation, so none lowers the expected log-likelihood. `traces` replaces
 // the volumes that C is made of by tr C^-1 S_k, NaN where C is singular. All 0 where they have no limit.
 template <class Traces>
 Numbers settled_volumes(Numbers volumes, const double* mass, Index n_features, Listener listener, Traces&& traces) {

@@ -27,13 +27,11 @@ from gaussmix.engines.native.visits import (
 from gaussmix.families import FAMILIES
 from gaussmix.numerics.core import native_target
 from gaussmix.numerics.factorise import MOST_INFLATION
-from gaussmix.testing.engine_cases import random_parameters
+from gaussmix.testing.random_parameters import random_parameters
 from gaussmix.waist.block import Block
 from gaussmix.waist.leaves import LEAF_ROWS
 from gaussmix.waist.need import Need, Rule, Second
 from gaussmix.waist.whitening.base import FactorShape
-
-pytestmark = pytest.mark.needs_core
 
 OWN = {"full": FactorShape.TRIANGULAR, "diag": FactorShape.DIAGONAL, "spherical": FactorShape.SPHERICAL}
 SECOND = {"full": Second.FULL, "diag": Second.DIAGONAL, "spherical": Second.TRACE}

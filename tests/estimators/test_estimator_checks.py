@@ -12,7 +12,6 @@ SKIPPED = {"check_array_api_input": "runs with SCIPY_ARRAY_API=1 and arrays of o
 
 @pytest.mark.heavy(but=4)
 @pytest.mark.pairwise
-@pytest.mark.usefixtures("each_engine")
 @pytest.mark.parametrize("n_components", [1, 2, 5])
 # Some checks leave random_state at None and fit four distinct rows: the fifth component may be lost, rightly.
 @pytest.mark.filterwarnings("ignore:components? .* (lost its mass|collapsed):RuntimeWarning")

@@ -29,7 +29,7 @@ def rows(rng):
 @pytest.mark.parametrize("shared_loadings", [False, True])
 @pytest.mark.parametrize("noise", ["diagonal", "isotropic"])
 def test_every_kind_is_shown_as_matrices_and_as_what_they_are_made_of(
-    noise, shared_loadings, shared_noise, rows, tmp_path, each_engine
+    noise, shared_loadings, shared_noise, rows, tmp_path
 ):
     kind = {"n_factors": 2, "noise": noise, "shared_loadings": shared_loadings, "shared_noise": shared_noise}
     gm = GaussianMixture(2, covariance_type=FactorAnalyzer(**kind), random_state=0).fit(rows)

@@ -7,12 +7,12 @@ import pandas as pd
 import polars as pl
 import pyarrow as pa
 import pytest
+from incomplete_oracle import IncompleteOracle
+from reference_engine import ReferenceEngine
 from scipy.stats import multivariate_normal
 
 import gaussmix
 from gaussmix import GaussianMixture, GaussianMixtureIC
-from gaussmix.engines.incomplete import IncompleteEngine
-from gaussmix.engines.reference import ReferenceEngine
 from gaussmix.fit.checkpoint import identity_of
 from gaussmix.sources.array import ArraySource
 from gaussmix.waist.block import Block
@@ -169,7 +169,7 @@ def test_the_core_denoises_as_numpy_does(structure, holed, rng):
     for X_error in (None, rng.uniform(0.0, 2.0, holed.shape), roots @ roots.swapaxes(1, 2)):
         found = mixture.denoise(holed, X_error)
         block = next(iter(mixture._source(holed, X_error=X_error).blocks()))
-        expected = IncompleteEngine(ReferenceEngine()).expected_rows(block, mixture.mixture_.parameters)
+        expected = IncompleteOracle(ReferenceEngine()).expected_rows(block, mixture.mixture_.parameters)
         for one, other in zip(found, expected, strict=True):
             np.testing.assert_allclose(one, other, rtol=1e-9, atol=1e-10)
 
@@ -311,7 +311,7 @@ def test_a_checkpoint_is_of_its_errors(rows):
     said = []
     for deviation in (0.1, 0.9):
         source = ArraySource(rows, error=np.broadcast_to(np.full(3, deviation**2), rows.shape))
-        said.append(identity_of(GaussianMixture(), source, IncompleteEngine(ReferenceEngine())))
+        said.append(identity_of(GaussianMixture(), source, IncompleteOracle(ReferenceEngine())))
     assert {what for what in said[0] if said[0][what] != said[1][what]} == {"what X_error says"}
     assert said[0]["the engine"] == "ReferenceEngine"
 

@@ -120,7 +120,7 @@ def test_no_knowledge_leaves_the_likelihood_as_it_is(groups):
 
 
 @pytest.mark.parametrize("labels", [np.full(N_ROWS, -1), [None] * N_ROWS], ids=["numbers", "None"])
-def test_labels_that_are_all_unknown_change_nothing(labels, groups, each_engine):
+def test_labels_that_are_all_unknown_change_nothing(labels, groups):
     plain, labelled = (GaussianMixture(3, random_state=0).fit(groups[0], labels=each) for each in (None, labels))
     assert labelled.mixture_ == plain.mixture_
     assert GaussianMixture(1).fit(groups[0], labels=labels).n_components == 1

@@ -195,7 +195,6 @@ def test_wrong_weights_are_those_of_a_group(rng):
     assert sorted(mixtures.errors) == [0, 1, 2, 3, 4]
 
 
-@pytest.mark.needs_core
 def test_the_number_of_threads_changes_no_bit(rng):
     groups = make_groups(rng, 300, 200, 2)
     ends = [fit_many(groups, 2, random_state=0, n_jobs=n_jobs, **PLAIN) for n_jobs in (1, 2, 5)]
@@ -213,11 +212,6 @@ def test_no_seed_is_one_seed_for_all(rng):
     assert any(draw != draws[0] for draw in draws)
 
 
-def test_without_the_core_groups_are_fitted_one_by_one(each_engine, rng):
-    assert_law(make_groups(rng, 3, 50, 2), 2)
-
-
-@pytest.mark.needs_core
 def test_what_the_engine_leaves_is_made_by_the_estimator(rng, alone, monkeypatch):
     fit = NativeEngine.fit_many
 

@@ -22,7 +22,7 @@ def ratio(gm):
 
 
 @pytest.mark.parametrize("name", ["full", "tied", "diag", "spherical", "EEI", "EII", "VVV", "EEE", "VVI", "VII"])
-def test_no_component_collapses_onto_a_point(name, rows, each_engine):
+def test_no_component_collapses_onto_a_point(name, rows):
     """Three equal rows have a component of their own, with the smallest variances; there is no ridge."""
     labels = np.repeat([0, 1, 2], [100, 60, 3])
     gm = GaussianMixture(3, covariance_type=family_named(name, max_condition=50), init_params=labels).fit(rows)

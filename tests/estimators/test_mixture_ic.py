@@ -45,7 +45,7 @@ def rows_of(estimator):
 @pytest.mark.filterwarnings("ignore:components? .* lost its mass:RuntimeWarning")
 @pytest.mark.filterwarnings("ignore:.* candidates could not be fitted:RuntimeWarning")  # rows that are equal
 @pytest.mark.filterwarnings(f"ignore::{ConvergenceWarning.__module__}.ConvergenceWarning")
-def test_every_check_passes(each_engine):
+def test_every_check_passes():
     estimator = GaussianMixtureIC([1, 2, 3], covariance_type=FOUR, n_jobs=2)
     results = check_estimator(estimator, on_fail=None, on_skip=None)
     outcomes = {result["check_name"]: (result["status"], result["exception"]) for result in results}
@@ -54,7 +54,7 @@ def test_every_check_passes(each_engine):
 
 
 @pytest.mark.heavy(but=1)
-def test_it_becomes_the_best_mixture(X, each_engine):
+def test_it_becomes_the_best_mixture(X):
     chosen = GaussianMixtureIC(range(1, 6), covariance_type=FOUR, random_state=0).fit(X)
     assert (chosen.n_components_, chosen.covariance_type_) == (3, "spherical")
     table = pd.DataFrame(chosen.results_)

@@ -53,7 +53,6 @@ def labels(X):
 
 
 @pytest.mark.pairwise
-@pytest.mark.usefixtures("each_engine")
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_the_layout_of_X_does_not_matter(X, labels, layout, dtype, covariance_type):
@@ -73,7 +72,6 @@ def test_the_layout_of_X_does_not_matter(X, labels, layout, dtype, covariance_ty
     assert (mixture.predict(laid_out) == expected.predict(X)).all()
 
 
-@pytest.mark.usefixtures("each_engine")
 @pytest.mark.parametrize("dtype", [">i2", ">f2", ">f4", "g"])
 def test_other_types_are_taken_at_their_value(X, labels, dtype, covariance_type):
     rows = (X.round() + 4).clip(0)
@@ -112,7 +110,6 @@ def test_arrays_on_other_devices_are_copied(X, labels):
         fit.predict(OnDevice(X, has_copies=False))
 
 
-@pytest.mark.usefixtures("each_engine")
 def test_a_stride_of_zero_is_a_stride():
     column = np.arange(7.0)[:, None]
     mixture = GaussianMixture(1, reg_covar=0.5).fit(np.broadcast_to(column, (7, 3)))
@@ -120,7 +117,6 @@ def test_a_stride_of_zero_is_a_stride():
     np.testing.assert_allclose(mixture.covariances_, [4 + 0.5 * np.eye(3)], rtol=ROUNDING)
 
 
-@pytest.mark.usefixtures("each_engine")
 @pytest.mark.parametrize("method", ["predict", "predict_proba", "score_samples", "score", "bic", "aic"])
 def test_nothing_that_is_passed_is_changed(X, labels, method):
     weight, given = np.ones(len(X)), {"means_init": X[:3].copy(), "weights_init": np.array([0.2, 0.3, 0.5])}
@@ -134,7 +130,6 @@ def test_nothing_that_is_passed_is_changed(X, labels, method):
     assert all((array == kept).all() for array, kept in zip(passed, before, strict=True))
 
 
-@pytest.mark.usefixtures("each_engine")
 @pytest.mark.parametrize("init", ["kmeans", "k-means++", "random", "random_from_data", "labels"])
 def test_a_row_of_weight_2_is_the_row_twice(X, labels, rng, init, covariance_type):
     count = rng.integers(4, size=len(X))  # zeros too: a row that is absent

@@ -19,7 +19,6 @@ def of_parameters(mixture):
     return theirs
 
 
-@pytest.mark.usefixtures("each_engine")
 @pytest.mark.parametrize("n_features", [1, 3, 6])
 def test_answers_are_those_of_scikit_learn(rng, covariance_type, n_features):
     X = rng.normal(size=(200, n_features)) + 3 * rng.integers(3, size=(200, 1))
@@ -54,7 +53,6 @@ def test_answers_have_the_types_of_scikit_learn(X):
         assert isinstance(ours.mixture_, Mixture)
 
 
-@pytest.mark.usefixtures("each_engine")
 def test_of_equal_components_the_first_is_predicted():
     X = np.array([[-1.0], [0.0], [1.0], [2.0]])
     means = np.array([[1.0], [-1.0], [1.0]])  # the first and the third are the same, and 0 lies in the middle
@@ -77,7 +75,6 @@ def test_scores_with_weights_count_rows(X):
     assert mixture.bic(X) == pytest.approx(-2 * density.sum() + n_parameters * np.log(180), rel=1e-14)
 
 
-@pytest.mark.usefixtures("each_engine")
 def test_a_row_is_judged_alike_alone_and_among_others(X, covariance_type):
     mixture = GaussianMixture(3, covariance_type=covariance_type, random_state=0).fit(X)
     alone = np.array([mixture.score_samples(row[None])[0] for row in X])

@@ -42,7 +42,6 @@ def labels(X, rng):
     return rng.integers(3, size=len(X))
 
 
-@pytest.mark.usefixtures("each_engine")
 @pytest.mark.parametrize("kind", [np.int64, np.uint8, np.int32, list])
 def test_labels_start_with_an_m_step(X, labels, covariance_type, kind):
     given = labels.tolist() if kind is list else labels.astype(kind)
@@ -52,7 +51,6 @@ def test_labels_start_with_an_m_step(X, labels, covariance_type, kind):
     assert not mixture.converged_
 
 
-@pytest.mark.usefixtures("each_engine")
 def test_responsibilities_start_with_an_m_step(X, rng, covariance_type):
     shares = rng.dirichlet([1.0, 2.0, 3.0], size=len(X))
     mixture = start(X, init_params=shares, reg_covar=0, covariance_type=covariance_type)
@@ -78,7 +76,6 @@ def test_a_callable_is_asked_once_a_start_and_may_give_either_kind(X, labels):
     assert asked == [(X.shape, 3)] * 7
 
 
-@pytest.mark.usefixtures("each_engine")
 @pytest.mark.parametrize("name", NAMES)
 def test_names_start_alike_from_one_seed_and_not_from_another(X, name):
     starts = [start(X, init_params=name, random_state=seed).means_ for seed in (0, 0, 1, 2, 3)]

@@ -22,7 +22,7 @@ def in_order(means):
 
 @pytest.mark.heavy(but=2)
 @pytest.mark.parametrize("name", ["full", "tied", "diag", "spherical", "VVE", "EEV", "factor_analyzer"])
-def test_outliers_have_no_say(name, rows, each_engine):
+def test_outliers_have_no_say(name, rows):
     gm = GaussianMixture(3, covariance_type=name, trim=0.12, random_state=0)
     labels = gm.fit_predict(rows)
     expected = MEANS[[0, 2, 1]]

@@ -29,7 +29,7 @@ THREE = np.concatenate((SLOW, np.random.default_rng(0).normal(size=(len(SLOW), 1
 PLAIN = HOW | {"init_params": "kmeans"}  # from where EM creeps
 
 
-def test_a_callback_is_told_of_each_step_and_changes_no_bit(each_engine):
+def test_a_callback_is_told_of_each_step_and_changes_no_bit():
     steps = []
     told = GaussianMixture(**HOW, callbacks=[steps.append]).fit(SLOW)
     plain = GaussianMixture(**HOW).fit(SLOW)
@@ -216,7 +216,7 @@ def test_a_callback_that_is_none_is_refused():
 
 
 @pytest.mark.heavy(but=1)
-def test_auto_ends_at_the_maximum_where_the_last_gain_ends_far_from_it(each_engine):
+def test_auto_ends_at_the_maximum_where_the_last_gain_ends_far_from_it():
     how = PLAIN | {"max_iter": 5000}
     most_likely = GaussianMixture(**how, tol=1e-12).fit(SLOW)
     by_gain = GaussianMixture(**how, tol=1e-4).fit(SLOW)
@@ -234,7 +234,7 @@ def test_auto_ends_at_the_maximum_where_the_last_gain_ends_far_from_it(each_engi
     assert 0.9 < ending.rate < 1
 
 
-def test_auto_makes_the_same_steps_however_it_is_run(each_engine):
+def test_auto_makes_the_same_steps_however_it_is_run():
     how = PLAIN | {"tol": "auto", "max_iter": 1000}
     plain = GaussianMixture(**how).fit(SLOW)
     watched = GaussianMixture(**how, callbacks=[lambda step: None]).fit(SLOW)
@@ -375,7 +375,7 @@ def _table(search):
     return {name: column for name, column in search.results_.items() if name != "seconds"}
 
 
-def test_callbacks_of_a_search_are_told_of_each_step_of_each_candidate_and_change_no_bit(each_engine):
+def test_callbacks_of_a_search_are_told_of_each_step_of_each_candidate_and_change_no_bit():
     steps = []
     told = GaussianMixtureIC(**CHOICE, n_init=2, init_params="kmeans", callbacks=[steps.append]).fit(SLOW)
     plain = GaussianMixtureIC(**CHOICE, n_init=2, init_params="kmeans").fit(SLOW)

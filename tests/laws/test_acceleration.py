@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from every_engine import ENGINES
 from sklearn.datasets import load_wine
 
 from gaussmix.em.acceleration import FIRST, PAIRS, Acceleration, Path, _coordinates, _lengths, has_path
@@ -12,7 +13,7 @@ from gaussmix.em.loop import em_step, run_em
 from gaussmix.em.objective import Objective
 from gaussmix.em.stopping import Stopping
 from gaussmix.em.trace import Frozen, State, Trace, final
-from gaussmix.engines import ENGINES, choose
+from gaussmix.engines import choose
 from gaussmix.errors import Outcome
 from gaussmix.families import FAMILIES
 from gaussmix.families.base import family_named
@@ -76,7 +77,6 @@ def test_proposals_keep_a_bound_on_the_eigenvalues(name, engine):
 
 
 @pytest.mark.heavy
-@pytest.mark.needs_core
 @pytest.mark.parametrize("case", SLOW)
 def test_a_slow_run_ends_as_high_as_em_in_far_fewer_passes(case):
     given, family, ratio = SLOW[case]
@@ -101,7 +101,6 @@ def test_a_run_that_is_not_slow_has_the_bits_of_em(family, engine):
     assert fast.model.covariances.array.tobytes() == plain.model.covariances.array.tobytes()
 
 
-@pytest.mark.needs_core
 @pytest.mark.parametrize(("n_rows", "is_slow"), [(2000, False), (60_000, True)])
 def test_no_proposal_takes_longer_than_the_steps_that_it_saves(n_rows, is_slow):
     """The core makes a step on few rows in less time than NumPy makes a proposal."""
@@ -135,7 +134,6 @@ def test_the_first_steps_are_em(engine):
     assert fast.model.means.tobytes() == plain.model.means.tobytes()
 
 
-@pytest.mark.needs_core
 @pytest.mark.parametrize("name", ["full", "diag", "VEE", "factor_analyzer"])
 def test_units_do_not_matter(name):
     given = groups("units", 600, 4, 3, apart=1.2, strangers=0.4)
@@ -147,7 +145,6 @@ def test_units_do_not_matter(name):
     np.testing.assert_allclose(np.array(others[-1].trace.objective) + shift, course[-1].trace.objective, rtol=1e-8)
 
 
-@pytest.mark.needs_core
 def test_threads_change_no_bit():
     given, family, _ = SLOW["factors"]
     first, second = (states(given, family, ENGINES["native"](n), Stopping(1e-8, 2000))[-1] for n in (1, 3))

@@ -2,12 +2,12 @@
 
 import numpy as np
 import pytest
+from every_engine import ENGINES
 
 from gaussmix.em.loop import em_step, run_em
 from gaussmix.em.objective import Objective
 from gaussmix.em.stopping import Stopping
 from gaussmix.em.trace import Frozen, final
-from gaussmix.engines import ENGINES
 from gaussmix.errors import Outcome, SingularCovariance
 from gaussmix.families import FAMILIES
 from gaussmix.families.base import Equivariance
@@ -72,7 +72,6 @@ def test_a_weight_is_a_number_of_rows(family, engine, rng):
         np.testing.assert_allclose(mixture.covariances.each, first.covariances.each, atol=1e-9)
 
 
-@pytest.mark.needs_core
 @families
 def test_a_whole_fit_has_the_same_bits_on_any_number_of_threads(family):
     fits = [fit(PROBLEMS["wide"], family, ENGINES["native"](n_threads))[0] for n_threads in (1, 2, 8)]
@@ -81,7 +80,6 @@ def test_a_whole_fit_has_the_same_bits_on_any_number_of_threads(family):
         assert (mixture.covariances.each == fits[0].covariances.each).all()
 
 
-@pytest.mark.needs_core
 @problems
 @families
 def test_engines_agree_on_a_whole_fit(family, problem):

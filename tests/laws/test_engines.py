@@ -2,14 +2,13 @@
 
 import numpy as np
 import pytest
+from check_engine import CHECKS, check_reproducible
+from every_engine import ENGINES
 
 from gaussmix.covariances import Isotropic
-from gaussmix.engines import ENGINES
 from gaussmix.engines.far import FEW_ROWS, far_places
 from gaussmix.families import FAMILIES
 from gaussmix.model import Model
-from gaussmix.testing import check_reproducible
-from gaussmix.testing.check_engine import CHECKS
 from gaussmix.testing.check_family import updated
 from gaussmix.waist.block import Block
 
@@ -24,7 +23,6 @@ def test_an_engine_agrees_with_the_reference(check, engine, rng):
     check(engine, rng)
 
 
-@pytest.mark.needs_core
 def test_threads_and_layouts_change_no_bit_of_the_core(rng):
     """NumPy's engine leaves sums to BLAS, which promises rounding only."""
     check_reproducible(ENGINES["native"], rng)

@@ -134,7 +134,7 @@ def test_a_component_without_rows_keeps_factors_to_start_with(shared_loadings, e
     first = InitialMoments(problem.source, engine, 3, Partition())
     mixture = first.model(family, problem.objective)
     moments, means = first.about_means(family.need(None))
-    (start,) = initial_models(moments, family, engine, problem.objective, means)
+    (start,) = initial_models(moments, family, problem.objective, means)
     assert_same_bits(mixture.covariances.loadings[1], start.covariances.loadings[1], "loadings")
     assert np.isfinite(mixture.covariances.each).all()
     loadings, noise = mixture.covariances.loadings, mixture.covariances.noise

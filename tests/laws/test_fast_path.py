@@ -4,6 +4,15 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from check_runner import (
+    Stepwise,
+    check_first_step,
+    check_runner,
+    check_steps,
+)
+from every_engine import ENGINES
+from incomplete_oracle import IncompleteOracle
+from reference_engine import ReferenceEngine
 from same_fit import assert_same_fit
 from sklearn.base import clone
 from sklearn.datasets import load_iris
@@ -16,10 +25,7 @@ from gaussmix.em.loop import run_em
 from gaussmix.em.objective import Objective
 from gaussmix.em.stopping import Stopping
 from gaussmix.em.trace import Frozen, final
-from gaussmix.engines import ENGINES
-from gaussmix.engines.incomplete import IncompleteEngine
 from gaussmix.engines.native import run as fast_path
-from gaussmix.engines.reference import ReferenceEngine
 from gaussmix.errors import Outcome
 from gaussmix.families import FAMILIES
 from gaussmix.families.full import Full
@@ -29,19 +35,9 @@ from gaussmix.model import Model
 from gaussmix.sources.array import ArraySource
 from gaussmix.starts import Partition
 from gaussmix.starts.hierarchical import LeafLabels
-from gaussmix.testing import PROBLEMS, check_runner
+from gaussmix.testing import PROBLEMS
 from gaussmix.testing.check_family import updated
 from gaussmix.testing.check_fit import fit
-from gaussmix.testing.check_runner import (
-    Stepwise,
-    check_first_step,
-    check_singular_update,
-    check_spread,
-    check_steps,
-    check_update,
-)
-
-pytestmark = pytest.mark.needs_core
 
 KNOWN = {name: family for name, family in FAMILIES.items() if family.algebra is not None}
 families = pytest.mark.parametrize("family", KNOWN.values(), ids=KNOWN)
@@ -56,16 +52,6 @@ def native():
 
 class Counting(Stopping):
     """Another rule than the plain one."""
-
-
-@families
-def test_covariances_are_those_of_the_family(family, native, rng):
-    check_update(native, family, rng)
-    check_singular_update(native, family, rng)
-
-
-def test_centres_are_spread_as_in_python(native, rng):
-    check_spread(native, rng)
 
 
 @pytest.mark.pairwise
@@ -160,7 +146,7 @@ def test_a_step_with_a_prior_or_noise_or_of_incomplete_rows_is_that_of_the_loop(
 
 
 def test_without_the_core_incomplete_rows_are_left_to_the_loop(rng):
-    engine, rows = IncompleteEngine(ReferenceEngine()), with_holes(rng.normal(size=(40, 2)), rng)
+    engine, rows = IncompleteOracle(ReferenceEngine()), with_holes(rng.normal(size=(40, 2)), rng)
     start = round_mixture(Full(), [[0.0, 0.0], [1.0, 1.0]], [0.5, 0.5])
     fast = FastPath(ArraySource(rows), engine, Full(), 2, Objective(np.zeros(2)), UNTIL_SETTLED)
     assert not fast.makes_steps_of(start)

@@ -9,6 +9,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from many_blocks import ManyBlocks
+from reference_engine import ReferenceEngine
 
 from gaussmix import Dirichlet, FactorAnalyzer, GaussianMixture, NormalInverseWishart, Restrictions
 from gaussmix.em.information import Information
@@ -18,7 +19,6 @@ from gaussmix.em.standing import Standing, is_cheap
 from gaussmix.em.stopping import Stopping
 from gaussmix.em.trace import Frozen, Trace, final
 from gaussmix.engines.native import NativeEngine
-from gaussmix.engines.reference import ReferenceEngine
 from gaussmix.families import FAMILIES
 from gaussmix.families.full import Full
 from gaussmix.fit.fit import fit

@@ -4,10 +4,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from every_engine import ENGINES
 from many_blocks import ManyBlocks
 
 from gaussmix.em.accumulate import StepTask
-from gaussmix.engines import ENGINES
 from gaussmix.families import FAMILIES
 from gaussmix.sources.array import ArraySource
 from gaussmix.testing import PROBLEMS
@@ -69,7 +69,6 @@ def test_places_in_a_table_say_the_same_as_a_row_for_each(engine, rng):
         assert_same_bits(getattr(found, name), getattr(expected, name), name)
 
 
-@pytest.mark.needs_core
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("background", [-np.inf, -30.0])
 def test_the_bits_do_not_depend_on_threads_or_on_how_rows_are_cut(background, dtype, rng):

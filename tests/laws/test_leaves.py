@@ -6,12 +6,12 @@ from operator import add
 
 import numpy as np
 import pytest
+from every_engine import ENGINES
 from many_blocks import clusters_apart, labelled
 
 from gaussmix.em.loop import run_em
 from gaussmix.em.objective import Objective
 from gaussmix.em.stopping import Stopping
-from gaussmix.engines import ENGINES
 from gaussmix.families import FAMILIES
 from gaussmix.sources.array import ArraySource
 from gaussmix.sources.base import Source
@@ -94,7 +94,6 @@ def forms(rows, dtype="f8", is_far=True):
 
 
 @pytest.mark.heavy(but=2)
-@pytest.mark.needs_core
 @pytest.mark.pairwise
 @pytest.mark.parametrize("is_far", [False, True])
 @pytest.mark.parametrize("dtype", ["f8", "f4"])
@@ -118,7 +117,6 @@ def test_the_reference_adds_up_in_the_same_tree(name, table, rng):
     assert_same_course(one, cut, ENGINES["numpy"](1), FAMILIES[name], rows, n_steps=2)
 
 
-@pytest.mark.needs_core
 @pytest.mark.parametrize("rule", [Rule.HARD, Rule.GIVEN])
 def test_only_soft_steps_set_far_rows_apart(rule, table, rng):
     """Also where the same state has set rows apart before."""
@@ -140,7 +138,6 @@ def test_only_soft_steps_set_far_rows_apart(rule, table, rng):
 
 
 @pytest.mark.heavy(but=8)
-@pytest.mark.needs_core
 @pytest.mark.parametrize("name", list(FAMILIES))
 def test_every_structure_has_the_same_bits_from_two_blocks(name, table, rng):
     rows, _ = table
@@ -149,7 +146,6 @@ def test_every_structure_has_the_same_bits_from_two_blocks(name, table, rng):
 
 
 @pytest.mark.heavy
-@pytest.mark.needs_core
 @pytest.mark.pairwise
 @pytest.mark.parametrize("is_far", [False, True])
 @pytest.mark.parametrize("dtype", ["f8", "f4"])
@@ -176,7 +172,6 @@ def test_orders_that_are_lost_are_made_again(name, dtype, is_far, rng):
         assert orders, "rows were visited in order"
 
 
-@pytest.mark.needs_core
 @pytest.mark.parametrize("name", ["full", "tied", "diag"])
 def test_labels_known_for_some_rows_keep_the_bits(name, table, rng):
     rows, weights = table

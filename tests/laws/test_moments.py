@@ -8,7 +8,7 @@ import pytest
 
 from gaussmix.testing import check_moments
 from gaussmix.testing.closeness import assert_same_bits
-from gaussmix.testing.engine_cases import NEEDS, random_need
+from gaussmix.testing.random_parameters import NEEDS, random_need
 from gaussmix.waist.block import Block
 from gaussmix.waist.leaves import Sums, Tree
 from gaussmix.waist.need import Rule, Second

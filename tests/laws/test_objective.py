@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
+from every_engine import ENGINES
 
 from gaussmix.em.best_of import best_run
 from gaussmix.em.fast_path import FastPath
@@ -13,7 +14,6 @@ from gaussmix.em.loop import run_em
 from gaussmix.em.objective import Objective
 from gaussmix.em.stopping import Stopping
 from gaussmix.em.trace import State, Trace, final
-from gaussmix.engines import ENGINES
 from gaussmix.errors import Outcome
 from gaussmix.families import FAMILIES
 from gaussmix.testing import PROBLEMS

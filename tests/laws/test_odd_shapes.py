@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from every_engine import ENGINES
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -12,10 +13,8 @@ from gaussmix.em.objective import Objective
 from gaussmix.em.ridge import automatic_ridge
 from gaussmix.em.stopping import Stopping
 from gaussmix.em.trace import final
-from gaussmix.engines import ENGINES
 from gaussmix.errors import SingularCovariance
 from gaussmix.families import FAMILIES
-from gaussmix.numerics.core import native_target
 from gaussmix.sources.array import ArraySource
 from gaussmix.starts import STARTS
 from gaussmix.starts.sample import distinct_rows
@@ -28,7 +27,7 @@ tables = shapes.flatmap(lambda shape: hnp.arrays(st.sampled_from([np.float32, np
 
 
 def engines():
-    return [make(2) for name, make in ENGINES.items() if name != "native" or native_target() is not None]
+    return [make(2) for name, make in ENGINES.items()]
 
 
 @pytest.mark.heavy

@@ -8,23 +8,23 @@ from unittest import mock
 
 import numpy as np
 import pytest
+from check_engine import TOLERANCE
+from engine_cases import random_block
+from every_engine import ENGINES
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from gaussmix.engines import ENGINES
 from gaussmix.families import FAMILIES
-from gaussmix.numerics.core import native_target
 from gaussmix.testing import PROBLEMS, check_monotone
-from gaussmix.testing.check_engine import TOLERANCE
 from gaussmix.testing.closeness import assert_same_moments
-from gaussmix.testing.engine_cases import NEEDS, random_block, random_need, random_parameters
 from gaussmix.testing.problems import groups
+from gaussmix.testing.random_parameters import NEEDS, random_need, random_parameters
 from gaussmix.waist.need import Need, Rule, Second
 from gaussmix.waist.whitening.base import FactorShape
 
 quick = {"deadline": None, "derandomize": True, "suppress_health_check": [HealthCheck.too_slow]}
 seeds = st.integers(0, 2**32 - 1)
-names = [name for name in ENGINES if name != "native" or native_target() is not None]
+names = list(ENGINES)
 kinds = st.sampled_from(list(product(FactorShape, (False, True), NEEDS, Rule)))
 # Rows beyond two tiles of the core, features beyond two of its panels.
 sizes = st.tuples(st.integers(0, 300), st.integers(1, 37), st.integers(1, 11))

@@ -13,7 +13,6 @@ from gaussmix.engines.native.run import MOST_NUMBERS
 from gaussmix.engines.runner import Seeds
 from gaussmix.fit.fit import FEW
 
-pytestmark = pytest.mark.needs_core
 BY_CORE = [name for name, family in FAMILIES.items() if family.algebra and name not in ("EVE", "VVE")]
 ALL_STEPS = {"tol": 0.0, "max_iter": 40}
 

@@ -4,6 +4,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from check_runner import Stepwise
+from every_engine import ENGINES
+from reference_engine import ReferenceEngine
 
 from gaussmix import NormalInverseWishart
 from gaussmix.em.initial import InitialMoments
@@ -12,13 +15,11 @@ from gaussmix.em.posterior import Posterior, Shares
 from gaussmix.em.stopping import Stopping
 from gaussmix.em.terms import OverallMoments, Terms
 from gaussmix.em.trace import final
-from gaussmix.engines import ENGINES, choose
-from gaussmix.engines.reference import ReferenceEngine
+from gaussmix.engines import choose
 from gaussmix.families import FAMILIES
 from gaussmix.families.base import shares_nothing
 from gaussmix.starts.base import Partition
 from gaussmix.testing import PROBLEMS
-from gaussmix.testing.check_runner import Stepwise
 from gaussmix.waist.need import Second
 
 STEPS = 30

@@ -8,14 +8,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+from incomplete_oracle import IncompleteOracle
 from numpy.typing import NDArray
 from oracle.em_by_rows import Sums, about_new_means, expect
+from reference_engine import ReferenceEngine
 from sklearn.base import clone
 
 from gaussmix import GaussianMixture, Noise, NormalInverseWishart, Restrictions
 from gaussmix.engines.incomplete import IncompleteEngine
 from gaussmix.engines.native.engine import NativeEngine
-from gaussmix.engines.reference import ReferenceEngine
 from gaussmix.families.base import Family, family_named
 from gaussmix.waist.block import Block
 from gaussmix.waist.moments import Scatter
@@ -197,7 +198,7 @@ def test_the_core_sums_what_numpy_sums(structure: str, rng: np.random.Generator)
         Block(0, rows, None, error=rng.uniform(size=rows.shape)),
         Block(0, rows, None, log_prior=np.log(rng.uniform(0.1, 1.0, size=(N_ROWS, N_COMPONENTS))), error=_errors(rng)),
     ]
-    core, reference = IncompleteEngine(NativeEngine(2)), IncompleteEngine(ReferenceEngine())
+    core, reference = IncompleteEngine(NativeEngine(2)), IncompleteOracle(ReferenceEngine())
     for block, second, log_background in product(blocks, [Second.FULL, Second.DIAGONAL], [-np.inf, -4.0]):
         noisy, need = replace(parameters, log_background=log_background), Need(second)
         found, expected = (engine.step(block, N_COMPONENTS, noisy, need) for engine in (core, reference))

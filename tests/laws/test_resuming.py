@@ -4,6 +4,7 @@ from functools import partial
 
 import numpy as np
 import pytest
+from every_engine import ENGINES
 from many_blocks import clusters_apart
 
 import gaussmix.engines.native.run
@@ -12,7 +13,6 @@ from gaussmix.em.loop import run_em
 from gaussmix.em.objective import Objective
 from gaussmix.em.stopping import Stopping
 from gaussmix.em.trace import Frozen, Trace
-from gaussmix.engines import ENGINES
 from gaussmix.families import FAMILIES
 from gaussmix.mixture.mixture import Mixture
 from gaussmix.model import Model
@@ -77,7 +77,6 @@ def test_an_accelerated_run_goes_on_between_any_two_passes(name, engine, monkeyp
 
 
 @pytest.mark.heavy
-@pytest.mark.needs_core
 def test_an_accelerated_run_goes_on_with_what_the_engine_remembers(rng, monkeypatch):
     monkeypatch.setattr(Acceleration, "_is_slow", lambda _, state: state.trace.n_steps >= FIRST)
     rows, model = clusters_apart("full", rng, 3 * LEAF_ROWS + 100)
@@ -98,7 +97,6 @@ def test_an_accelerated_run_goes_on_with_what_the_engine_remembers(rng, monkeypa
 
 
 @pytest.mark.heavy(but=1)
-@pytest.mark.needs_core
 @pytest.mark.parametrize(
     ("name", "dtype"), [("full", "f8"), ("full", "f4"), ("diag", "f4"), ("spherical", "f8"), ("tied", "f8")]
 )

@@ -21,7 +21,6 @@ from gaussmix.sources.array import ArraySource
 from gaussmix.waist.block import Block
 from gaussmix.waist.need import Need, Rule, Second
 
-pytestmark = pytest.mark.needs_core
 ENGINE = NativeEngine(2)
 FULL = Need(Second.FULL)
 EPS = float(np.finfo(np.float32).eps) / 2  # of a rounding

@@ -5,7 +5,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from gaussmix.em import ridge as ridges
 from gaussmix.em.best_of import _gaps, _hopeful
 from gaussmix.em.initial import InitialMoments
 from gaussmix.em.loop import run_em
@@ -18,7 +17,7 @@ from gaussmix.families import FAMILIES
 from gaussmix.families.full import Full
 from gaussmix.model import Model
 from gaussmix.sources.array import ArraySource
-from gaussmix.starts import STARTS, Partition, kmeans, sample
+from gaussmix.starts import STARTS, Partition, kmeans
 from gaussmix.starts.base import DETERMINISTIC, repeated
 from gaussmix.starts.condensed import condensed
 from gaussmix.starts.kmeans import spread_centres
@@ -108,25 +107,6 @@ def test_random_rows_are_those_of_the_largest_root_of_a_uniform_number(numbers, 
     assert partition.parameters.means[:, 0].tolist() == chosen
 
 
-@pytest.mark.needs_core
-@pytest.mark.parametrize("digits", [0, 1, 9])  # of many, few and no rows that are equal
-@pytest.mark.parametrize("dtype", [np.float64, np.float32])
-@pytest.mark.parametrize("is_weighted", [False, True])
-def test_distinct_rows_of_the_core_are_those_of_numpy(digits, dtype, is_weighted, rng, monkeypatch):
-    rows = rng.normal(size=(700, 3)).round(digits).astype(dtype)[::-1]
-    rows[0], rows[1] = -0.0, 0.0
-    source = ArraySource(rows, rng.integers(4, size=700) / 4 if is_weighted else None)
-    found, ridge = distinct_rows(source), automatic_ridge(distinct_rows(source))
-    for module in sample, ridges:
-        monkeypatch.setattr(module, "native_target", lambda: None)
-    expected = distinct_rows(source)
-    present = np.ones(700, bool) if source.row_weight is None else source.row_weight > 0
-    assert_same_bits(found.rows, expected.rows, "rows")
-    assert_same_bits(found.weight, expected.weight, "weights, sums of quarters")
-    assert (found.rank[present] == expected.rank[present]).all()
-    np.testing.assert_allclose(ridge, automatic_ridge(expected), rtol=1e-13)
-
-
 @pytest.mark.parametrize("n_rows", [10, 100])
 def test_the_ridge_is_positive_where_nothing_is_left_of_the_weights(n_rows):
     """Of a total of 4, rounding decides whether two at each end are all, and orders of summation round differently."""
@@ -184,10 +164,10 @@ def test_centres_of_kmeans_are_weighted_means(engine, rng):
 
 
 def test_a_centre_without_rows_moves_to_the_row_farthest_from_its_own(engine, monkeypatch):
-    monkeypatch.setattr(kmeans, "MAX_PASSES", 1)
+    monkeypatch.setattr(kmeans, "MAX_PASSES", 2)
     rows = np.array([[0.0], [1.0], [10.0], [11.0], [99.0]])
     centres = kmeans.lloyd(distinct_rows(ArraySource(rows)), engine, np.array([[0.5], [10.5], [1e4]]))
-    assert centres[:, 0].tolist() == [0.5, 40.0, 99.0]
+    assert centres[:, 0].tolist() == [0.5, 10.5, 99.0]
 
 
 def test_a_hash_of_rows_takes_minus_zero_for_zero():

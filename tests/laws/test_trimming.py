@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from many_blocks import ManyBlocks
+from reference_engine import ReferenceEngine
 
 from gaussmix.em.fall import fall
 from gaussmix.em.initial import InitialMoments
@@ -11,7 +12,6 @@ from gaussmix.em.objective import Objective
 from gaussmix.em.stopping import Stopping
 from gaussmix.em.trace import final
 from gaussmix.em.trimming import Trimmed, kept
-from gaussmix.engines.reference import ReferenceEngine
 from gaussmix.families import FAMILIES
 from gaussmix.mixture.mixture import Mixture
 from gaussmix.sources.array import ArraySource

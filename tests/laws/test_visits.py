@@ -5,18 +5,16 @@ from functools import partial
 
 import numpy as np
 import pytest
+from every_engine import ENGINES
 from many_blocks import clusters_apart
 
 from gaussmix.em.loop import em_step
 from gaussmix.em.objective import Objective
-from gaussmix.engines import ENGINES
 from gaussmix.engines.native import visits
 from gaussmix.engines.native.visits import Ordering
 from gaussmix.sources.array import ArraySource
 from gaussmix.testing.closeness import assert_same_moments
 from gaussmix.waist.need import Need, Second
-
-pytestmark = pytest.mark.needs_core
 
 STRUCTURES = "full", "diag", "spherical"
 N_FEATURES, N_COMPONENTS = 6, 60

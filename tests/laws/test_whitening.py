@@ -4,19 +4,10 @@ import numpy as np
 import pytest
 
 from gaussmix.errors import SingularCovariance
-from gaussmix.numerics import factorise
 from gaussmix.testing import check_whitening
-from gaussmix.testing.engine_cases import FORMS, random_covariances
-from gaussmix.waist.whitening import triangular
+from gaussmix.testing.random_parameters import FORMS, random_covariances
 from gaussmix.waist.whitening.base import FactorShape
 from gaussmix.waist.whitening.triangular import TriangularWhitening
-
-
-@pytest.fixture(params=[pytest.param("core", marks=pytest.mark.needs_core), "scipy"], autouse=True)
-def factors_by(request, monkeypatch):
-    """Factors of covariances by each implementation in turn."""
-    if request.param == "scipy":
-        monkeypatch.setattr(factorise, "native_target", lambda: None)
 
 
 def dense(covariances, factor_shape, n_features):
@@ -104,10 +95,8 @@ def test_a_feature_that_is_nearly_another_still_has_a_factor(n_features, rng):
 
 
 @pytest.mark.parametrize("n_features", [1, 3, 17])
-def test_squares_are_those_of_whitened_vectors(n_features, rng, monkeypatch):
+def test_squares_are_those_of_whitened_vectors(n_features, rng):
     whitening = TriangularWhitening.of(random_covariances(rng, 3, n_features, FactorShape.TRIANGULAR))
     vectors = rng.normal(size=(5, n_features))
     expected = [(whitening.whiten(k, vectors) ** 2).sum() for k in range(3)]
-    np.testing.assert_allclose(whitening.total_squares(vectors), expected, rtol=1e-12)
-    monkeypatch.setattr(triangular, "native_target", lambda: None)
     np.testing.assert_allclose(whitening.total_squares(vectors), expected, rtol=1e-12)

@@ -21,22 +21,7 @@ FORBIDDEN = {
 }
 
 ALLOWED = {
-    # the NumPy engine, and what stands for the core without it
-    "engines/given.py:Dense.given",
-    "engines/given.py:Independent.given",
-    "engines/given.py:_left",
-    "engines/incomplete.py:_expected",
-    "engines/incomplete.py:_spread",
-    "engines/incomplete.py:_squares",
     "engines/randomness.py:box_muller",
-    "engines/reference.py:ReferenceEngine._sum_leaf",
-    "engines/reference.py:_moments",
-    "numerics/axes.py:principal_axes",
-    "numerics/axes.py:shared_axes",
-    "numerics/elementary.py:log",
-    "numerics/factorise.py:factorise",
-    "waist/spread.py:_sums",
-    "waist/whitening/triangular.py:TriangularWhitening.precisions",
     # reports
     "covariances/dense.py:Dense.conditional",
     "covariances/dense.py:Dense.transform",

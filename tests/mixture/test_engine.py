@@ -5,10 +5,10 @@ import pickle
 
 import numpy as np
 import pytest
+from reference_engine import ReferenceEngine
 
 from gaussmix import FAMILIES, Mixture
 from gaussmix.engines import choose
-from gaussmix.engines.reference import ReferenceEngine
 from gaussmix.mixture import base
 
 LINE = Mixture([0.5, 0.5], [[0.0], [3.0]], [1.0, 2.0], FAMILIES["spherical"])

@@ -1,13 +1,9 @@
-"""A plain run asks the core alone: laws compare the engines."""
+"""A plain run asks the core alone: laws compare it with the oracle."""
 
 import pytest
-
-from gaussmix.engines import ENGINES
-from gaussmix.numerics.core import native_target
-
-HAS_CORE = native_target() is not None
+from every_engine import ENGINES
 
 
-@pytest.fixture(params=["native", pytest.param("numpy", marks=pytest.mark.heavy)] if HAS_CORE else ["numpy"])
+@pytest.fixture(params=["native", pytest.param("numpy", marks=pytest.mark.heavy)])
 def engine(request):
     return ENGINES[request.param](2)

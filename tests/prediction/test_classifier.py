@@ -15,9 +15,9 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import cross_val_score
 from sklearn.naive_bayes import GaussianNB
 
-from gaussmix import FAMILIES, GaussianMixture, GaussianMixtureClassifier, engines
+from gaussmix import FAMILIES, GaussianMixture, GaussianMixtureClassifier
 from gaussmix.door.targets import check_classes
-from gaussmix.engines import ENGINES, choose
+from gaussmix.engines import choose
 from gaussmix.fit.classes import LabelledRows
 from gaussmix.fit.problem import Data
 from gaussmix.sources.array import ArraySource
@@ -215,21 +215,6 @@ def test_known_labels_stay_what_they_are(classes):
     y = np.array(["a", "b", -1, -1], dtype=object)[np.arange(180) % 4]
     classifier = GaussianMixtureClassifier(covariance_type="tied", tol=1e-10, max_iter=5000).fit(X, y)
     assert classifier.class_prior_.min() >= 0.25
-
-
-@pytest.mark.parametrize("covariance_type", ["full", "tied", "diag", "spherical", "VEV"])
-def test_known_labels_count_on_every_engine(covariance_type, classes, monkeypatch):
-    """Also where an engine makes steps by itself: rows that are told apart by their labels alone."""
-    X, _ = classes
-    y = np.array(["a", "b", -1, -1], dtype=object)[np.arange(180) % 4]
-    fits = []
-    for name in ENGINES:
-        monkeypatch.setenv("GAUSSMIX_ENGINE", name)
-        engines._engine_name.cache_clear()
-        fits.append(GaussianMixtureClassifier(covariance_type=covariance_type, tol=1e-9, max_iter=5000).fit(X, y))
-    engines._engine_name.cache_clear()
-    for fit in fits[1:]:
-        assert fit.log_likelihood_ == pytest.approx(fits[0].log_likelihood_, rel=1e-9)
 
 
 @pytest.mark.parametrize("n_components", [None, 2])

@@ -98,7 +98,6 @@ time.sleep(0.3)
 """
 
 
-@pytest.mark.needs_core
 @pytest.mark.heavy(but=3)
 @pytest.mark.parametrize(
     ("method", "n_jobs", "end"),

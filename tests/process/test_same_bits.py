@@ -8,8 +8,6 @@ import pytest
 
 from gaussmix import FAMILIES
 
-pytestmark = pytest.mark.needs_core
-
 
 def digests(names, **environment):
     """Digests of the fits of `gaussmix.testing.same_bits`, in an interpreter of its own."""

@@ -21,12 +21,12 @@ import pyarrow.feather
 import pyarrow.parquet
 import pytest
 import streamed
+from every_engine import ENGINES
 from same_fit import assert_same_fit
 
 import gaussmix
 from gaussmix import GaussianMixture, GaussianMixtureIC
 from gaussmix.em.accumulate import StepTask
-from gaussmix.engines import ENGINES
 from gaussmix.sources.array import ArraySource
 from gaussmix.sources.files.arrow import DatasetReader, TableReader
 from gaussmix.sources.files.base import FileSource

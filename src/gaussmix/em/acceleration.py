@@ -17,7 +17,7 @@ import numpy as np
 from gaussmix.background import Background
 from gaussmix.em.accumulate import cost_of_step
 from gaussmix.em.fast_path import FastPath
-from gaussmix.em.maximise import collapsed, updated
+from gaussmix.em.maximise import collapsed
 from gaussmix.em.trace import State, Trace
 from gaussmix.errors import Outcome
 from gaussmix.families.base import Family
@@ -248,7 +248,7 @@ class Acceleration:
             if need.second is Second.TRACE:
                 second = second * like.n_features
             scatter = Scatter(weights, second, like.n_features, need)
-            covariances = updated(like.family, self.fast.engine, scatter, covariances)
+            covariances = like.family.update(scatter, covariances)
         model = self.fast.objective.feasible(Model(weights, means, covariances, like.family, noise))
         return None if _has_lost(model) or collapsed(model, self.fast.objective) else model
 

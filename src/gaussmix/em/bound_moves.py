@@ -274,10 +274,10 @@ def settled_column(
 ) -> tuple[Model, float] | None:
     """Moves and EM on few rows of one feature, in one call of the core: the model, and its bound, nats.
 
-    It ends early at the deadline. None if the core can't run, or components share a variance.
+    It ends early at the deadline. None if components share a variance.
     """
     target, family = native_target(), objective.belief.family
-    if target is None or family.algebra is None or family.is_shared:
+    if family.algebra is None or family.is_shared:
         return None
     ridge, belief = objective.as_belief(model.n_components)
     covariances = np.ascontiguousarray(model.covariances.array).ravel()

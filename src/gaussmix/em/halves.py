@@ -50,13 +50,8 @@ class Halves(NamedTuple):
 
     def gains(self, group: int, rows: Array) -> Array:
         """Gains of log density over one component, nats, for rows in data units that were not split, (n_rows,)."""
-        target = native_target()
-        if target is not None:
-            return target.gains_of_halves(
-                *(np.ascontiguousarray(each) for each in (rows, *(a[group] for a in self[1:])))
-            )
-        whitened = self._whitened(group, rows)
-        return self._shares(group, whitened)[1] + 0.5 * (whitened**2).sum(axis=1)
+        of_group = (np.ascontiguousarray(each) for each in (rows, *(a[group] for a in self[1:])))
+        return native_target().gains_of_halves(*of_group)
 
     def first_share(self, group: int, rows: Array) -> Array:
         """Responsibilities (n_rows,) of the first half of a group for rows in data units."""
@@ -138,7 +133,7 @@ def halved_alone(
 ) -> Halves:
     """Split one group, by the core where it can; the arguments are those of `halved` without the first axis."""
     target, n_features = native_target(), rows.shape[1]
-    if target is None or any(others.values()):
+    if any(others.values()):
         each = None if cuts is None else cuts[None]
         return halved(rows[None], weight[None], scale, each, is_full=is_full, **others)
     of_group = np.ascontiguousarray(rows), np.ascontiguousarray(weight), is_full, np.ascontiguousarray(scale), cuts

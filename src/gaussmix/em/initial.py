@@ -83,13 +83,13 @@ class InitialMoments:
         noise = self.noise
         if noise is not None and moments.mass.sum() < moments.row_weight * (1 - ROUNDING):
             noise = noise.weighing(1 - moments.mass.sum() / moments.row_weight)
-        models = [model.beside(noise) for model in initial_models(moments, family, self.engine, objective, means)]
+        models = [model.beside(noise) for model in initial_models(moments, family, objective, means)]
         model = models[0]
         if len(models) > 1:
             model = highest(models, rows, self.engine, objective, tolerance)
         for _ in range(family.n_first_updates - 1):
             moments, means = self.about_means(family.need(model.covariances))
-            updated = initial_models(moments, family, self.engine, objective, means, model.covariances)[0]
+            updated = initial_models(moments, family, objective, means, model.covariances)[0]
             model = updated.beside(noise)
         return model
 

@@ -131,12 +131,12 @@ def em_step(
     anchor = model.means if is_far or (is_exact and not need.pooled) else None
     task = StepTask(engine, model.n_components, objective.parameters(model), need, anchor=anchor, facts=facts)
     moments = task.over(source)
-    following, stuck = next_model(moments, model, engine, objective, frozen)
+    following, stuck = next_model(moments, model, objective, frozen)
     is_inexact = moments.in_single and not engine.suits_single(following.parameters)
     max_loss = MAX_LOSS_IN_SINGLE if moments.in_single else MAX_LOSS
     if len(stuck) > len(frozen) or is_inexact or loss(moments.anchor, following) > max_loss:
         moments = replace(task, anchor=moments.means(model.means), facts=moments.facts).over(source)
-        following, stuck = next_model(moments, model, engine, objective, frozen)
+        following, stuck = next_model(moments, model, objective, frozen)
     return moments, following, stuck
 
 

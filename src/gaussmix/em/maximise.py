@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,8 +11,6 @@ from numpy.typing import NDArray
 from gaussmix.covariances import Covariances
 from gaussmix.em.objective import Objective
 from gaussmix.em.trace import Frozen
-from gaussmix.engines.base import Engine
-from gaussmix.engines.runner import Runner
 from gaussmix.errors import SingularCovariance
 from gaussmix.families.base import Family
 from gaussmix.model import Model
@@ -45,7 +42,6 @@ def maximise(moments: Moments, default_means: Array) -> tuple[Array, Array, Scat
 def initial_models(
     moments: Moments,
     family: Family,
-    engine: Engine[Any],
     objective: Objective,
     default_means: Array,
     current: Covariances | None = None,
@@ -62,7 +58,7 @@ def initial_models(
     weights = np.where(empty, EMPTY_SHARE / len(weights), weights)
     weights, means, scatter = objective.constrain(weights / weights.sum(), means, _fill_empty(scatter, empty))
     means = np.where(empty[:, None], default_means, means) if empty.any() else means  # a prior would put them together
-    first = updated(family, engine, scatter, current)
+    first = family.update(scatter, current)
     if current is None:
         candidates = [first, *family.other_initial_covariances(scatter)]
     else:
@@ -81,7 +77,7 @@ def initial_models(
 
 
 def next_model(
-    moments: Moments, current: Model, engine: Engine[Any], objective: Objective, frozen: Mapping[int, Frozen]
+    moments: Moments, current: Model, objective: Objective, frozen: Mapping[int, Frozen]
 ) -> tuple[Model, dict[int, Frozen]]:
     """Make the model after a step, and tell which components keep mean and covariance: `frozen`, and new ones."""
     weights, means, scatter = objective.constrain(*maximise(moments, current.means))
@@ -94,7 +90,7 @@ def next_model(
         if stuck:
             is_stuck = np.isin(np.arange(len(means)), list(stuck))
             means = np.where(is_stuck[:, None], current.means, means)
-        covariances = _moved(current, engine, scatter, {*stuck, *objective.fixed_covariances})
+        covariances = _moved(current, scatter, {*stuck, *objective.fixed_covariances})
         model = Model(weights, means, covariances, current.family).beside(noise)
         wrong = collapsed(model, objective) - set(stuck)
         if not wrong:
@@ -102,7 +98,7 @@ def next_model(
         stuck |= dict.fromkeys(sorted(wrong), Frozen.COLLAPSED)
 
 
-def _moved(current: Model, engine: Engine[Any], scatter: Scatter, stuck: Collection[int]) -> Covariances:
+def _moved(current: Model, scatter: Scatter, stuck: Collection[int]) -> Covariances:
     """Update the covariances of the components that still move.
 
     Frozen and fixed components do not contribute to shared covariances; otherwise the step could lower the likelihood.
@@ -112,8 +108,8 @@ def _moved(current: Model, engine: Engine[Any], scatter: Scatter, stuck: Collect
     if not moving:
         return covariances
     if not stuck or covariances.is_shared:
-        return updated(current.family, engine, scatter, covariances)
-    return covariances.put(moving, updated(current.family, engine, scatter.part(moving), covariances.take(moving)))
+        return current.family.update(scatter, covariances)
+    return covariances.put(moving, current.family.update(scatter.part(moving), covariances.take(moving)))
 
 
 def loss(anchor: Array, model: Model) -> float:
@@ -132,14 +128,6 @@ def loss(anchor: Array, model: Model) -> float:
     scaled = whitened * np.sqrt(model.weights)[:, None]
     parts = pieces((len(scaled), *scaled.shape))
     return max(float(np.abs(contract("ij,kj->ik", scaled[part], scaled)).sum(axis=1).max()) for part in parts)
-
-
-def updated(family: Family, engine: Engine[Any], scatter: Scatter, current: Covariances | None) -> Covariances:
-    """`family.update`, made by the engine if it supports the family."""
-    if family.algebra is not None and isinstance(engine, Runner):
-        last = None if current is None else current.array
-        return family.covariances(engine.update(family.algebra, scatter, last), *scatter.shape)
-    return family.update(scatter, current)
 
 
 def _fill_empty(scatter: Scatter, empty: NDArray[np.bool_]) -> Scatter:

@@ -92,5 +92,5 @@ def online_step(
     """
     new = sums_per_weight(source, engine, model)
     sums = new.scaled(-expm1(log_kept)) + sums.scaled(exp(log_kept))
-    following, stuck = next_model(sums, model, engine, objective, {})
+    following, stuck = next_model(sums, model, objective, {})
     return sums, following, stuck

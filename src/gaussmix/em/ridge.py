@@ -42,38 +42,8 @@ def _trimmed_variances(sample: Distinct, share: float) -> Array:
     if np.isnan(sample.rows).any():
         columns = (Distinct(column[:, None], weight) for column, weight in seen_cells(sample.rows, sample.weight))
         return np.array([_trimmed_variances(each, share)[0] for each in columns])
-    total, target = np.cumsum(sample.weight)[-1], native_target()  # one after the other: fit_many has the same bits
+    total = np.cumsum(sample.weight)[-1]  # one after the other: fit_many has the same bits
     dropped = np.ceil(share * total) + 1
     if 2 * dropped >= total:
         return np.zeros(sample.rows.shape[1])
-    if target is not None:
-        return target.trimmed_variances(sample.rows, sample.weight, dropped)
-    if (sample.weight == 1).all():
-        return np.array([_variance_between(column, int(dropped)) for column in sample.rows.T])
-    return np.array([_trimmed_variance(column, sample.weight, dropped) for column in sample.rows.T])
-
-
-def _variance_between(values: Array, dropped: int) -> float:
-    """Variance of what is left without the `dropped` lowest and highest values.
-
-    The values stay in their order, except for ties. The order in which `np.partition` leaves them, and so the last bits
-    of sums, would depend on the processor.
-    """
-    ends = dropped, len(values) - 1 - dropped
-    low, high = np.partition(values, ends)[list(ends)]
-    if low == high:
-        return 0.0
-    n_low, n_high = np.count_nonzero(values <= low) - ends[0], ends[1] + 1 - np.count_nonzero(values < high)
-    inside = values[(low < values) & (values < high)]
-    kept = np.concatenate((np.full(n_low, low), inside, np.full(n_high, high)))
-    return float(variances_of(kept[:, None], np.ones(len(kept)))[0])
-
-
-def _trimmed_variance(values: Array, weight: Array, dropped: float) -> float:
-    """Variance of the values without `dropped` weight at each end; a value there may lose a part of its weight."""
-    order = np.argsort(values, kind="stable")
-    reached = np.concatenate(([0.0], np.cumsum(weight[order])))
-    if reached[-1] <= 2 * dropped:  # by rounding, for weights in another order
-        return 0.0
-    inside = np.clip(reached, dropped, reached[-1] - dropped)
-    return float(variances_of(values[order, None], np.diff(inside))[0])
+    return native_target().trimmed_variances(sample.rows, sample.weight, dropped)

@@ -1,4 +1,6 @@
-"""A search for a higher maximum of the likelihood: it tries `moves`, and EM judges them.
+"""A search for a higher maximum of the likelihood: the core tries moves and judges them (cpp/em/climb.cpp).
+
+It is made without priors, noise and missing cells, in the nearest structure that the core knows.
 
 Ueda, Nakano, Ghahramani & Hinton (2000), Neural Computation 12.
 """
@@ -7,31 +9,32 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import replace
-from typing import Any, TypeGuard
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
+from gaussmix.covariances import Diagonal
 from gaussmix.em.initial import InitialMoments
-from gaussmix.em.moves import N_DRAWS, OVERFIT, Draws, LocalEM, Moved, Moves, View, crossed, silent
+from gaussmix.em.loop import sound_end
 from gaussmix.em.objective import Objective
 from gaussmix.em.stopping import Stopping
-from gaussmix.em.trace import State, Trace, joined
+from gaussmix.em.trace import State
 from gaussmix.engines.base import Engine
-from gaussmix.engines.runner import Judged, Runner, Search, Steps
+from gaussmix.engines.runner import Judged, Search, Steps
 from gaussmix.errors import SingularCovariance
-from gaussmix.families.base import Family
+from gaussmix.families.base import Family, without_constraints
 from gaussmix.model import Model
 from gaussmix.numerics.arrays import Array
-from gaussmix.numerics.axes import principal_axes
 from gaussmix.numerics.blas import one_blas_thread
 from gaussmix.numerics.contract import contract
 from gaussmix.numerics.core import native_target
-from gaussmix.numerics.threads import allowed, cached_property
+from gaussmix.numerics.threads import allowed
 from gaussmix.sources.array import ArraySource
-from gaussmix.starts.base import STARTS
+from gaussmix.starts.base import STARTS, Partition
 from gaussmix.starts.sample import FEW, Distinct
-from gaussmix.waist.algebra import Algebra
+from gaussmix.waist.algebra import Across, Algebra
+from gaussmix.waist.block import Block
 from gaussmix.waist.need import Second
 from gaussmix.waist.parameters import LIMITS
 
@@ -60,15 +63,98 @@ CLIMBS, SLOW = 5, 20  # starts of a search where EM is slow, and the steps of EM
 WORK, WORK_OF_VARIANCES, WORK_OF_SHARED, MORE_STEPS = 55, 20, 9, 3
 WORK_OF_CROSSING = 2  # times as much is left when crossings begin
 CLOSING = 8  # most steps of EM after a search, for each of the same steps
+N_DRAWS = 4093  # a prime, so that what is drawn again falls to other uses
+OVERFIT = 0.5  # nats that each further parameter of a split gains on the rows that it is fitted to
+BOUND_SHARE = 0.1  # a tenth ends higher than all, which blurs the other components, and than nothing
 USUAL_STEPS = 8  # EM makes about so many from k-means: used if their number is not known
 
 
-@one_blas_thread()
+def silent(what: str) -> None:
+    """Print nothing: the default of `tell`."""
+
+
+@dataclass(eq=False)
+class LocalEM:
+    """EM on complete rows in memory, as the core makes it; `tell` follows.
+
+    `left` counts down the pairs of a row and a component that a search may visit. It ends when none is left.
+    """
+
+    family: Family
+    engine: Engine[Any]
+    ridge: Array
+    left: float = math.inf
+    tell: Callable[[str], object] = silent
+
+    @property
+    def algebra(self) -> Algebra:
+        assert self.family.algebra is not None, "made by `nearest`"
+        return self.family.algebra
+
+    @property
+    def n_threads(self) -> int:
+        return allowed(getattr(self.engine, "n_threads", 1))
+
+    def end(self, rows: Distinct, model: Model, stopping: Stopping) -> State | None:
+        """Run EM; None if a component freezes or the likelihood is not finite."""
+        end = sound_end(ArraySource(rows.rows, rows.weight), self.engine, model, Objective(self.ridge), stopping)
+        if end is not None:
+            self.left -= end.trace.n_steps * len(rows.rows) * model.n_components
+        return end
+
+
+def nearest(family: Family, n_components: int, rows: Array) -> Family:
+    """The structure itself if the core knows it; else that with as many covariances of the same form.
+
+    For factor analysers these are matrices, or variances if there are so few rows for each parameter that matrices of a
+    part of them would be singular.
+    """
+    if family.algebra is not None:
+        return family
+    found = without_constraints(family.kind, family.is_shared)
+    is_form_kept = found.kind is family.kind
+    if is_form_kept or len(rows) >= SEARCHED[0] * found.n_parameters(n_components, rows.shape[1]):
+        return found
+    return without_constraints(Diagonal, family.is_shared)
+
+
+def _as_in(family: Family, model: Model, rows: Distinct, engine: Engine[Any], ridge: Array) -> Model | None:
+    """The model in another structure: an M-step of it from the responsibilities; None if it finds no covariance."""
+    if model.family == family:
+        return model
+    shares = engine.responsibilities(Block(0, rows.rows), model.parameters)
+    first = InitialMoments(ArraySource(rows.rows, rows.weight, shares), engine, model.n_components, Partition())
+    try:
+        return first.model(family, Objective(ridge))
+    except SingularCovariance:
+        return None
+
+
 def split_and_merge(
+    model: Model, sample: Distinct, engine: Engine[Any], objective: Objective, rng: np.random.Generator, *how: Any
+) -> Model:
+    """The model after `searched` without what the core does not know: the terms of the objective, and the structure.
+
+    Where variances have a bound on their ratios, `BOUND_SHARE` of the least that it allows at the start is a ridge, or
+    the search would find narrow components that the bound forbids.
+    """
+    if model.n_components == 1:
+        return model
+    engine = getattr(engine, "engine", engine)  # rows are complete
+    ridge = np.maximum(objective.floor, BOUND_SHARE * model.family.least_variance(model.covariances))
+    start = _as_in(nearest(model.family, model.n_components, sample.rows), model, sample, engine, ridge)
+    if start is None:
+        return model
+    found = searched(start, sample, engine, ridge, rng, *how)
+    return model if found is start else _as_in(model.family, found, sample, engine, ridge) or model
+
+
+@one_blas_thread()
+def searched(
     model: Model,
     sample: Distinct,
     engine: Engine[Any],
-    objective: Objective,
+    ridge: Array,
     rng: np.random.Generator,
     is_unwanted: Callable[[], bool] = lambda: False,
     n_steps: int = USUAL_STEPS,
@@ -92,11 +178,9 @@ def split_and_merge(
     description. It returns the model after the last move that helped and EM, or `model` if EM from each start freezes
     a component.
     """
-    if model.n_components == 1:
-        return model
     n_pairs = len(sample.rows) * model.n_components
     work = work_of(model.family, model.n_features) * (n_steps + MORE_STEPS) * n_pairs  # to the bit as in the core
-    em = LocalEM(model.family, engine, objective, work, tell)
+    em = LocalEM(model.family, engine, ridge, work, tell)
 
     def is_over() -> bool:
         return em.left <= 0 or is_unwanted()
@@ -198,7 +282,7 @@ def search_by_core(
         for number in range(n_starts):
             if number:
                 uniform[fit, number - 1] = rng.random(n_uniform)
-            draws[fit, number] = Draws(rng).numbers
+            draws[fit, number] = rng.random(N_DRAWS)
     judged = judged_by_core(n_components, _patience(n_components))
     work, patience = (work_of(family, n_features), CLOSING, MORE_STEPS), _patience_of_swaps(n_components)
     return Search(0.0, FEW - 1, uniform, draws, _steps(FIRST), close, judged, patience, work)
@@ -235,29 +319,17 @@ def _another_start(rows: Distinct, em: LocalEM, n_components: int, rng: np.rando
     partition = STARTS["kmeans"](rows.for_search(n_components, rng), em.engine, n_components, rng)
     source = ArraySource(rows.rows, rows.weight)
     try:
-        return InitialMoments(source, em.engine, n_components, partition).model(em.family, em.objective)
+        return InitialMoments(source, em.engine, n_components, partition).model(em.family, Objective(em.ridge))
     except SingularCovariance:
         return None
 
 
 def _crossed(rows: Distinct, em: LocalEM, one: Model, other: Model) -> Model | None:
-    """`crossed` of em/moves.py, by the core if it can."""
-    target, known = native_target(), _known_to_core(em)
-    if target is None or known is None:
-        return crossed(rows, em, one, other)
-    algebra, ridge, n_threads = known
+    """A model of the best components of two models with as many each; None if an M-step finds no covariance."""
     arrays = _arrays(one)
-    if not target.cross(rows.rows, rows.weight, algebra, *arrays, *_arrays(other), ridge, LIMITS, n_threads):
-        return None
-    return _of_arrays(one, *arrays)
-
-
-def _known_to_core(em: LocalEM) -> tuple[Algebra, Array, int] | None:
-    """Structure, ridge and number of threads, as the core takes them; None if Python must make the moves."""
-    algebra, ridge = em.family.algebra, em.objective.as_ridge()
-    if algebra is None or ridge is None or not isinstance(em.engine, Runner):
-        return None
-    return algebra, ridge, allowed(getattr(em.engine, "n_threads", 1))
+    of_core = *arrays, *_arrays(other), em.ridge, LIMITS, em.n_threads
+    is_found = native_target().cross(rows.rows, rows.weight, em.algebra, *of_core)
+    return _of_arrays(one, *arrays) if is_found else None
 
 
 def _arrays(model: Model) -> tuple[Array, Array, Array]:
@@ -276,22 +348,16 @@ def _of_arrays(like: Model, weights: Array, means: Array, covariances: Array) ->
 def _part(
     sample: Distinct, em: LocalEM, model: Model, wanted: tuple[int, int, int], rng: np.random.Generator
 ) -> Distinct:
-    """Draw rows, as many as `wanted` says; all if they are few.
-
-    Beside a prior, which counts rows, they have the weight of all.
-    """
+    """Draw rows, as many as `wanted` says; all if they are few."""
     if len(sample.rows) < FEW:
         return sample
     n_components = model.n_components
     least = wanted[2] if model.family.is_shared else wanted[1]
-    found = sample.part(n_components * max(least, wanted[0] * model.n_parameters // n_components), rng)
-    if em.objective.as_ridge() is None:
-        found = replace(found, weight=found.weight * (sample.weight.sum() / found.weight.sum()))
-    return found
+    return sample.part(n_components * max(least, wanted[0] * model.n_parameters // n_components), rng)
 
 
 class _Climb:
-    """Tries moves of a settled state; parameters as in `split_and_merge`."""
+    """Tries moves of a settled state; parameters as in `searched`."""
 
     def __init__(
         self,
@@ -301,33 +367,21 @@ class _Climb:
         settled: State,
         is_unwanted: Callable[[], bool],
     ) -> None:
-        self.rows, self._em, self._state, self._is_unwanted = rows, em, settled, is_unwanted
-        self._start = settled.trace.last
-        self._within = _within(settled.model)
-        variances = np.diagonal(self._within) if self._within.ndim == 2 else self._within
-        self._draws = Draws(rng)
-        self._moves = Moves(em, self._draws, np.sqrt(np.maximum(variances, np.finfo(np.float64).tiny)))
+        self.rows, self._em, self._is_unwanted = rows, em, is_unwanted
+        self.model, self._height = settled.model, settled.trace.last
+        self._start, self._within = settled.trace.last, _within(settled.model)
+        self._draws, self._place = rng.random(N_DRAWS), 0
         self._left = MOST_MOVES * settled.model.n_components
         self.patience = 0  # of the last moves
         self.has_refused = False  # a move that raises the likelihood, because it adds an unsound component
-
-    @cached_property
-    def _view(self) -> View:
-        return View(self.rows, self._em, self._state.model)
-
-    @cached_property
-    def _n_unsound(self) -> int:
-        return self._count_unsound(self._view)
-
-    @property
-    def model(self) -> Model:
-        """The best model so far."""
-        return self._state.model
+        self._is_hopeless, self._best_split = False, 0.0  # of the last ranking of moves
+        self._n_unsound = 0
+        self._tried(0, 0, swaps=True)  # counts unsound components
 
     @property
     def is_done(self) -> bool:
         """Whether all components are sound, and the best move that is left loses much by its bound."""
-        return self._moves.is_hopeless and self._n_unsound == 0
+        return self._is_hopeless and self._n_unsound == 0
 
     @property
     def is_misfit(self) -> bool:
@@ -335,29 +389,27 @@ class _Climb:
 
         Not where covariances depend on each other, or may do so: bounds on the gains of splits do not hold there.
         """
-        if not self._moves.is_free or self.is_done:
+        if Across.EQUAL in self._em.algebra or self.is_done:
             return False
-        model = self.model
-        by_chance = OVERFIT * model.n_parameters / model.n_components / len(self.rows.rows)
-        return self._moves.best_split > MISFIT * by_chance
+        by_chance = OVERFIT * self.model.n_parameters / self.model.n_components / len(self.rows.rows)
+        return self._best_split > MISFIT * by_chance
 
     @property
     def rank(self) -> tuple[int, float]:
         """The number of unsound components, and less the likelihood: the best climb has the least."""
-        return self._n_unsound, -self._state.trace.last
+        return self._n_unsound, -self._height
 
     def is_better(self, other: _Climb) -> bool:
         """Whether this climb has fewer unsound components and is not below the other's start, or is just higher."""
         if self._n_unsound < other._n_unsound:
-            return self._state.trace.last > other._start
-        return self._n_unsound == other._n_unsound and self._state.trace.last > other._state.trace.last
+            return self._height > other._start
+        return self._n_unsound == other._n_unsound and self._height > other._height
 
     def go(self, patience: int) -> _Climb:
         """Try moves until `patience` in a row have not helped."""
         self.patience = patience
-        self._em.tell(f"Search on {len(self.rows.rows):,} rows from {self._state.trace.last:.5f}")
-        if not self._by_core(patience, swaps=False):
-            self._try(self._moves.ranked, patience)
+        self._em.tell(f"Search on {len(self.rows.rows):,} rows from {self._height:.5f}")
+        self._tried(patience, self._left, swaps=False)
         return self
 
     def swap(self) -> _Climb:
@@ -366,147 +418,27 @@ class _Climb:
         Where even the best move loses much by its bound, no swap is tried.
         """
         if self._em.family.is_shared and not self.is_done:
-            self._left, patience = MOST_MOVES * self.model.n_components, _patience_of_swaps(self.model.n_components)
-            if not self._by_core(patience, swaps=True):
-                self._try(self._swaps, patience)
+            n_components = self.model.n_components
+            self._tried(_patience_of_swaps(n_components), MOST_MOVES * n_components, swaps=True)
         return self
 
-    def _by_core(self, patience: int, *, swaps: bool) -> bool:
-        """Let the core try the moves (cpp/em/climb.cpp), to rounding as `_try`; false if Python must try them."""
-        rows, model = self.rows, self.model
-        target, known = native_target(), _known_to_core(self._em)
-        if target is None or known is None:
-            return False
-        algebra, ridge, n_threads = known
-        arrays = _arrays(model)
-        judged = judged_by_core(model.n_components, patience, self._left, self._em.left)
-        n_moves, reached, work, n_unsound, place, is_hopeless, has_refused, best_split = target.climb(
-            rows.rows, rows.weight, algebra, *arrays, ridge, LIMITS, self._state.trace.last, self._within.reshape(-1),
-            judged, swaps, self._draws.numbers, self._draws.place, self._is_unwanted, n_threads,
+    def _tried(self, patience: int, most_moves: int, *, swaps: bool) -> None:
+        """Let the core try moves (cpp/em/climb.cpp). It tries none where EM of the rows is not as usual."""
+        rows, em, model, arrays = self.rows, self._em, self.model, _arrays(self.model)
+        judged = judged_by_core(model.n_components, patience, most_moves, em.left)
+        n_moves, reached, work, n_unsound, place, is_hopeless, has_refused, best_split = native_target().climb(
+            rows.rows, rows.weight, em.algebra, *arrays, em.ridge, LIMITS, self._height, self._within.reshape(-1),
+            judged, swaps, self._draws, self._place, self._is_unwanted, em.n_threads,
         )  # fmt: skip
-        self._em.left -= work
+        em.left -= work
+        if n_moves < 0:
+            return
         if n_moves > 0:
-            self._state = State(_of_arrays(model, *arrays), Trace((reached,), (reached,)))
-            vars(self).pop("_view", None)
-        if n_moves >= 0:
-            self._n_unsound, self._draws.place = n_unsound, place
-            self.has_refused |= has_refused
-            if not swaps:  # which rank no splits
-                self._moves.is_hopeless, self._moves.best_split = is_hopeless, best_split
-        return n_moves >= 0
-
-    def _swaps(self, view: View, _: set[int]) -> Iterator[Moved]:
-        while True:
-            yield self._moves.swapped(view)
-
-    def _try(self, moves: Callable[[View, set[int]], Iterator[Moved]], patience: int) -> None:
-        """Make rounds of moves until one does not help."""
-        while self._left > 0 and not self._is_unwanted():
-            found = self._judged(moves, patience)
-            if not found:
-                return
-            if not (self._accept(found) or (len(found) > 1 and any(self._accept([moved]) for moved in found))):
-                return
-
-    def _judged(self, moves: Callable[[View, set[int]], Iterator[Moved]], patience: int) -> list[Moved]:
-        """Moves that help on their own parts and touch different components, until `patience` in a row do not help.
-
-        The one that gains most comes first.
-        """
-        n_failures, n_hopeless, touched, found = 0, 0, set[int](), list[tuple[float, Moved]]()
-        is_ranked = moves == self._moves.ranked
-        for number, moved in enumerate(moves(self._view, touched)):
-            self._left -= 1
-            gain, after = self._judge(moved)
-            n_hopeless += gain == -np.inf and n_hopeless == number
-            if after is None:
-                n_failures += 1
-            else:
-                n_failures = 0
-                touched.update(moved.touched)
-                found.append((gain, moved._replace(model=after)))
-            is_whole = len(moved.part.components) == self._state.model.n_components
-            is_little = is_ranked and self._moves.best_split < LITTLE
-            if (
-                n_failures == (_less(patience) if is_little else patience)
-                or (is_ranked and n_hopeless == FIRST_MOVES)
-                or self._left <= 0
-                or (found and is_whole)
-                or self._is_unwanted()
-            ):
-                break
-        return [moved for _, moved in sorted(found, key=lambda each: -each[0])]
-
-    def _judge(self, moved: Moved) -> tuple[float, Model | None]:
-        """The gain of a move, nats per row, and the model of its part, if EM ends higher with it than without it.
-
-        The gain is −inf if the move is refused at a glance.
-        """
-        part = moved.part
-        if moved.is_vain:
-            return 0.0, None
-        least = GAIN / part.share
-        limit, n_steps = part.log_likelihood + least, JUDGING.max_steps
-        if self._em.family.is_shared:
-            glance = self._em.end(part.rows, moved.model, GLANCE)
-            if not _is_promising(glance, limit, AT_GLANCE):
-                return -np.inf, None
-            after = self._em.end(part.rows, glance.model, replace(JUDGING, max_steps=1))
-            after = None if after is None else joined(glance.trace, after)
-        else:
-            after = self._em.end(part.rows, moved.model, JUDGING)
-        if not _is_promising(after, limit):
-            return 0.0, None
-        if after.trace.last <= limit or _last_gain(after) > least:
-            n_steps += LONGER.max_steps
-            for _ in range(0, LONGER.max_steps, JUDGING.max_steps):
-                after = self._em.end(part.rows, after.model, JUDGING)
-                if not _is_promising(after, limit):
-                    return 0.0, None
-                if _last_gain(after) < LONGER.tolerance:
-                    break
-            if after.trace.last <= limit:
-                return 0.0, None
-        unmoved = self._em.end(part.rows, part.model, Stopping(JUDGING.tolerance, n_steps))
-        gain = after.trace.last - (part.log_likelihood if unmoved is None else unmoved.trace.last)
-        return gain * part.share, after.model if gain > least else None
-
-    def _accept(self, found: list[Moved]) -> bool:
-        """Make moves together, if EM on all rows ends higher and no further component is unsound."""
-        model = self._state.model
-        for moved in found:
-            model = moved.part.within(model, moved.model)
-        aim = self._state.trace.last + GAIN
-        settled = self._em.end(self.rows, model, SETTLING)
-        if settled is not None and settled.trace.last <= aim:
-            settled = self._em.end(self.rows, settled.model, SETTLING_LONGER)
-        if settled is None or settled.trace.last <= aim:
-            return False
-        view = View(self.rows, self._em, settled.model)
-        n_unsound = self._count_unsound(view)
-        if n_unsound > self._n_unsound:
-            self.has_refused = True
-            return False
-        self._state, self._view, self._n_unsound = settled, view, n_unsound
-        return True
-
-    def _count_unsound(self, view: View) -> int:
-        """Number of components with too few distinct rows, or with few and nearly flat compared with the start."""
-        model = view.model
-        n_numbers = model.n_features + 1 if self._within.ndim == 2 and not model.covariances.is_shared else 2
-        n_rows = view.shares.sum(axis=1)
-        is_unsound = n_rows < FEW_ROWS * n_numbers
-        few = np.flatnonzero(~is_unsound & (n_rows < SOME_ROWS * n_numbers))
-        if self._within.ndim == 2 and few.size:
-            scale = np.sqrt(np.diagonal(self._within))
-            scales = scale[:, None] * scale  # features in units of their own, so that none is lost beside a large one
-            values, axes = (found[0] for found in principal_axes((self._within / scales)[None]))
-            axes = axes / np.sqrt(np.maximum(values, np.finfo(np.float64).eps))
-            relative = contract("kij,jl->kil", model.covariances.take(few).dense() / scales, axes)
-            is_unsound[few] = principal_axes(contract("im,kil->kml", axes, relative))[0][:, -1] < FLAT
-        elif few.size:
-            is_unsound[few] = (model.covariances.take(few).variances() < FLAT * self._within).any(axis=1)
-        return int(is_unsound.sum())
+            self.model, self._height = _of_arrays(model, *arrays), reached
+        self._n_unsound, self._place = n_unsound, place
+        self.has_refused |= has_refused
+        if not swaps:  # which rank no splits
+            self._is_hopeless, self._best_split = is_hopeless, best_split
 
 
 def _within(model: Model) -> Array:
@@ -514,14 +446,3 @@ def _within(model: Model) -> Array:
     if model.family.kind.second is Second.FULL:
         return contract("k,kij->ij", model.weights, model.covariances.dense())
     return contract("k,kj->j", model.weights, model.covariances.variances())
-
-
-def _is_promising(state: State | None, limit: float, times: float = 1) -> TypeGuard[State]:
-    """Whether a state after a move may yet end above a limit, nats per row, in `times` as many steps as usual."""
-    return state is not None and state.trace.last + times * LOOK_AHEAD * _last_gain(state) > limit
-
-
-def _last_gain(state: State) -> float:
-    """Gain of the last step, nats per row."""
-    last = state.trace.objective[-2:]
-    return max(0.0, last[-1] - last[0])

@@ -26,7 +26,7 @@ from gaussmix.em.stopping import Stopping
 from gaussmix.em.trace import State, final
 from gaussmix.engines.base import Engine
 from gaussmix.errors import Outcome, SingularCovariance
-from gaussmix.families.base import unconstrained
+from gaussmix.families.base import without_constraints
 from gaussmix.model import Model
 from gaussmix.numerics.arrays import Array
 from gaussmix.sources.array import ArraySource
@@ -310,7 +310,7 @@ def trimmed_partition(
     of_sample.may_miss = bool(np.isnan(rows.rows).any())
     source, objective = Trimmed(of_sample, share), Objective(ridge / widths**2)
     n_features = len(widths)
-    family = unconstrained(Diagonal.of(np.ones(n_features), n_components, n_features, True))
+    family = without_constraints(Diagonal, is_shared=True)
     partitions = [start(rows, engine, n_components, rng).scaled]
     partitions += [nearest_centre(rows.filled[rows.draw_many(rng, n_components)]) for _ in range(N_TRIES)]
     runs = list[State]()

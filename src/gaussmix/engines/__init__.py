@@ -1,10 +1,8 @@
-"""Engines by name, and the choice of the one for this machine."""
+"""The engines: of complete rows, and of rows that are known in part."""
 
 from __future__ import annotations
 
 import os
-import warnings
-from collections.abc import Callable
 from functools import cache
 from numbers import Integral
 from typing import Any
@@ -14,21 +12,13 @@ from joblib import cpu_count
 from gaussmix.engines.base import Engine
 from gaussmix.engines.incomplete import IncompleteEngine
 from gaussmix.engines.native.engine import NativeEngine
-from gaussmix.engines.reference import ReferenceEngine
-from gaussmix.errors import ParameterTypeError, unknown_name
-from gaussmix.numerics.core import native_target, why_not_native
-
-ENGINES: dict[str, Callable[[int], Engine[Any]]] = {
-    "native": NativeEngine,
-    "numpy": lambda n_threads: ReferenceEngine(),
-}
-
+from gaussmix.errors import ParameterTypeError
 
 MOST_THREADS = 4096  # more never help, and the core counts threads in 32 bits
 
 
-def choose(n_jobs: int | None = None) -> Engine[Any]:
-    """Choose the engine that GAUSSMIX_ENGINE names; by default native, or NumPy with a warning if native cannot run.
+def choose(n_jobs: int | None = None) -> NativeEngine:
+    """The engine of complete rows.
 
     Parameters
     ----------
@@ -36,10 +26,10 @@ def choose(n_jobs: int | None = None) -> Engine[Any]:
 
     Raises
     ------
-    ValueError : n_jobs is 0, or GAUSSMIX_ENGINE names no engine that can run here.
+    ValueError : n_jobs is 0.
     TypeError : n_jobs is neither an integer nor None.
     """
-    return ENGINES[_engine_name()](n_threads(n_jobs))
+    return NativeEngine(n_threads(n_jobs))
 
 
 def n_threads(n_jobs: int | None) -> int:
@@ -69,25 +59,6 @@ def check_jobs(n_jobs: Any) -> int | None:
 def _quota() -> int:
     """Number of processors that the machine or the container gives the process."""
     return int(cpu_count())
-
-
-@cache
-def _engine_name() -> str:
-    asked = os.environ.get("GAUSSMIX_ENGINE", "")
-    if asked and asked not in ENGINES:
-        raise unknown_name("GAUSSMIX_ENGINE", asked, ENGINES)
-    if asked not in ("", "native"):
-        return asked
-    if native_target() is not None:
-        return "native"
-    if asked == "native":
-        raise ValueError(f"GAUSSMIX_ENGINE is 'native'. {why_not_native()}")
-    warnings.warn(
-        f"gaussmix runs on its NumPy engine, which is many times slower. {why_not_native()}",
-        RuntimeWarning,
-        stacklevel=4,
-    )
-    return "numpy"
 
 
 def engine_for(*, is_incomplete: bool, n_jobs: int | None) -> Engine[Any]:

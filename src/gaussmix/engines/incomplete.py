@@ -15,15 +15,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gaussmix.engines.base import Engine
-from gaussmix.engines.given import Independent, dense_covariances, gaussians_for
 from gaussmix.engines.joint import (
     background_of,
     labels_of,
     log_density_of,
     one_hot,
     responsibilities_of,
-    step_shares,
     with_background,
 )
 from gaussmix.engines.native.engine import NativeEngine
@@ -32,7 +29,6 @@ from gaussmix.engines.runner import Begun, Belief, Control, Course, Fits, Groups
 from gaussmix.numerics.arrays import Array, Rows
 from gaussmix.numerics.contract import contract
 from gaussmix.numerics.core import native_target
-from gaussmix.numerics.elementary import softmax
 from gaussmix.numerics.factorise import factorise
 from gaussmix.numerics.threads import allowed
 from gaussmix.waist.algebra import Algebra
@@ -56,7 +52,7 @@ class IncompleteEngine(Stepper):
     engine : the engine for complete rows.
     """
 
-    engine: Engine[Any]
+    engine: NativeEngine
 
     def look(self, profile: Profile, need: Need, spread: Callable[[], Spread]) -> None:
         return None
@@ -79,13 +75,10 @@ class IncompleteEngine(Stepper):
         if parameters is None or rule is not Rule.SOFT:
             wanted = need if need.second is Second.NONE else _summed(need)
             return block.sum_of(lambda leaf: self._shared(leaf, parameters, state, wanted, anchor))
-        core = self._core
-        if core is not None:
-            block = _with_marginal_background(block, parameters)
-            if np.array_equal(anchor, parameters.means):
-                return _in_core(core, block, parameters, _summed(need))
-            return block.sum_of(lambda leaf: _in_core(core, leaf, parameters, _summed(need)).about(anchor))
-        return block.sum_of(lambda leaf: _expected(leaf, parameters, _summed(need), anchor))
+        core, block = self._core, _with_marginal_background(block, parameters)
+        if np.array_equal(anchor, parameters.means):
+            return _in_core(core, block, parameters, _summed(need))
+        return block.sum_of(lambda leaf: _in_core(core, leaf, parameters, _summed(need)).about(anchor))
 
     def _shared(
         self, leaf: Block, parameters: Parameters | None, n_components: int, need: Need, anchor: Array
@@ -106,21 +99,19 @@ class IncompleteEngine(Stepper):
         return Moments.of(replace(complete, second=_reduced(complete.second, need), need=need))
 
     def makes_steps(self, belief: Belief | None, *, has_background: bool = False) -> bool:
-        return self._core is not None and not has_background and (belief is None or belief.is_of_point)
+        return not has_background and (belief is None or belief.is_of_point)
 
     def run_em(
         self, block: Block, facts: None, start: tuple[Array, Array, Array], algebra: Algebra, control: Control
     ) -> Course | None:
-        core = self._core
-        if core is None or block.log_prior is not None or not suits_core(block, len(start[0]), algebra):
+        if block.log_prior is not None or not suits_core(block, len(start[0]), algebra):
             return None
-        return run_em(*core, block, None, start, algebra, control, is_incomplete=True)
+        return run_em(*self._core, block, None, start, algebra, control, is_incomplete=True)
 
     def fit_many(self, groups: Groups, recipe: Recipe) -> Fits | None:
-        core = self._core
-        if core is None or not isinstance(recipe.start, Begun):
+        if not isinstance(recipe.start, Begun):
             return None
-        return fit_many(*core, groups, recipe, is_incomplete=True)
+        return fit_many(*self._core, groups, recipe, is_incomplete=True)
 
     def suits_single(self, parameters: Parameters) -> bool:
         return False
@@ -133,12 +124,9 @@ class IncompleteEngine(Stepper):
         return found
 
     @property
-    def _core(self) -> tuple[Target, int] | None:
-        """The core and its number of threads; None if NumPy is the engine."""
-        target = native_target()
-        if target is None or not isinstance(self.engine, NativeEngine):
-            return None
-        return target, allowed(self.engine.n_threads)
+    def _core(self) -> tuple[Target, int]:
+        """The core and its number of threads."""
+        return native_target(), allowed(self.engine.n_threads)
 
     def component_log_density(self, block: Block, parameters: Parameters) -> Array:
         return self._evaluated(block, parameters, self.engine.component_log_density, lambda log_joint, *_: log_joint)
@@ -171,14 +159,8 @@ class IncompleteEngine(Stepper):
 
     def _log_joint(self, block: Block, parameters: Parameters) -> Array:
         """log p(x, k) of rows that are known in part, (n_rows, n_components)."""
-        core = self._core
-        if core is not None:
-            target, n_threads = core
-            return target.evaluate_incomplete(*_known(block, parameters), n_threads)
-        log_joint, gaussians = np.empty((block.n_rows, len(parameters.means))), gaussians_for(block, parameters)
-        for places, part in gaussians.parts(block):
-            log_joint[places] = gaussians.all_given(part)[1]
-        return log_joint
+        target, n_threads = self._core
+        return target.evaluate_incomplete(*_known(block, parameters), n_threads)
 
     def draw(
         self, n_rows: int, cumulative: Array, means: Array, whitening: Whitening, key: int
@@ -187,23 +169,8 @@ class IncompleteEngine(Stepper):
 
     def expected_rows(self, block: Block, parameters: Parameters) -> tuple[Array, Array]:
         """The means (n_rows, n_features) and covariances (n_rows, n_features, n_features) of the true rows."""
-        core = self._core
-        if core is not None:
-            target, n_threads = core
-            return target.denoise(*_known(block, parameters), n_threads)
-        n_features, gaussians = block.rows.shape[1], gaussians_for(block, parameters)
-        means, covariances = np.zeros(block.rows.shape), np.zeros((*block.rows.shape, n_features))
-        for places, part in gaussians.parts(block):
-            given, log_joint = gaussians.all_given(part)
-            shared = softmax(log_joint).T
-            mean = sum(share[:, None] * each.mean for share, each in zip(shared, given, strict=True))
-            means[places] = mean
-            for share, each in zip(shared, given, strict=True):
-                apart, spread = each.mean - mean, each.covariance
-                if isinstance(gaussians, Independent):
-                    spread = spread[:, None, :] * np.eye(n_features)
-                covariances[places] += share[:, None, None] * (apart[:, :, None] * apart[:, None, :] + spread)
-        return means, covariances
+        target, n_threads = self._core
+        return target.denoise(*_known(block, parameters), n_threads)
 
 
 def _known(
@@ -252,41 +219,6 @@ def _in_core(core: tuple[Target, int], block: Block, parameters: Parameters, nee
 def _summed(need: Need) -> Need:
     """The second moments that are summed for each component, before `finish` reduces them."""
     return Need(Second.FULL if need.second in (Second.FULL, Second.PROJECTED) else Second.DIAGONAL)
-
-
-def _expected(leaf: Block, parameters: Parameters, need: Need, anchor: Array) -> Partial:
-    """The expected sums of a leaf about an anchor."""
-    n_components, log_likelihood, background = len(anchor), 0.0, 0.0
-    gaussians, mass, first = gaussians_for(leaf, parameters), np.zeros(n_components), np.zeros(anchor.shape)
-    is_diagonal = isinstance(gaussians, Independent)
-    second = np.zeros(anchor.shape if need.second is Second.DIAGONAL else (*anchor.shape, anchor.shape[1]))
-    for _, part in gaussians.parts(leaf):
-        given, log_joint = gaussians.all_given(part)
-        shared, log_density = step_shares(with_background(log_joint, part, parameters))
-        weight = part.weight
-        log_likelihood += float(weight @ log_density)
-        background += float(weight @ shared[:, n_components:].sum(axis=1))
-        for k, each in enumerate(given):
-            share = weight * shared[:, k]
-            offsets = np.where(share[:, None] > 0, each.mean - anchor[k], 0.0)  # 0 × ∞ is 0 here
-            mass[k] += share.sum()
-            first[k] += share @ offsets
-            second[k] += _squares(share, offsets, need) + _spread(share, each.covariance, is_diagonal, need)
-    return Partial(mass, first, second, anchor, log_likelihood, leaf.total_weight, need, background=background)
-
-
-def _squares(share: Array, offsets: Array, need: Need) -> Array:
-    """Σ γ u uᵀ of offsets (n_rows, n_features), or its diagonal."""
-    return share @ offsets**2 if need.second is Second.DIAGONAL else (share[:, None] * offsets).T @ offsets
-
-
-def _spread(share: Array, covariance: Array, is_diagonal: bool, need: Need) -> Array:
-    """Σ γ C of the covariances of rows, or of the one that all have, or its diagonal."""
-    if is_diagonal:
-        total: Array = share @ covariance
-        return total if need.second is Second.DIAGONAL else np.diag(total)
-    total = share.sum() * covariance if covariance.ndim == 2 else contract("n,nij->ij", share, covariance)
-    return np.diagonal(total) if need.second is Second.DIAGONAL else total
 
 
 def _reduced(second: Array | None, need: Need) -> Array | None:
@@ -348,3 +280,10 @@ def _completed(sums: Partial) -> Partial:
         second = np.array(second)
         second[:, np.arange(n_features), np.arange(n_features)] += added
     return replace(sums, first=sums.mass[:, None] * apart, second=second, counts=None)
+
+
+def dense_covariances(whitening: Whitening, n_components: int, n_features: int) -> Array:
+    """Σ_k = (W_kᵀ W_k)⁻¹, (n_components, n_features, n_features)."""
+    roots = np.array([whitening.colour(k, np.eye(n_features)) for k in range(len(whitening.factors))])
+    products = contract("kji,kjl->kil", roots, roots)  # without BLAS, which has bits of its own
+    return np.broadcast_to(products, (n_components, n_features, n_features))

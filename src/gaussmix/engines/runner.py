@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 from gaussmix.numerics.arrays import Array, Places, Rows
 from gaussmix.waist.algebra import Algebra, OtherAxes
 from gaussmix.waist.block import Block
-from gaussmix.waist.moments import Scatter
 from gaussmix.waist.need import Second
 from gaussmix.waist.parameters import Parameters
 from gaussmix.waist.whitening.base import Whitening
@@ -365,15 +364,4 @@ class Runner(Stepper):
             there is a single W, the sums of the products come last.
         within : Σ s γ_ik c_ik c_ikᵀ, (n_components, n_own, n_own).
             None instead of both if the fast path does not suit the rows.
-        """
-
-    @abstractmethod
-    def update(self, algebra: Algebra, scatter: Scatter, current: Array | None) -> Array:
-        """Make covariances of a scatter, as `Family.update` does, to rounding.
-
-        Parameters
-        ----------
-        algebra : which covariances the family makes.
-        scatter : mass and second sums about the new means.
-        current : covariances before the step, in compact form; None at the first step.
         """

@@ -14,6 +14,7 @@ from gaussmix import plugins
 from gaussmix.covariances import Covariances, Dense, Diagonal, Isotropic
 from gaussmix.errors import Failure, unknown_name
 from gaussmix.numerics.arrays import Array
+from gaussmix.numerics.core import native_target
 from gaussmix.value import Value
 from gaussmix.waist.algebra import Algebra, FactorAlgebra, OtherAxes
 from gaussmix.waist.moments import Scatter
@@ -72,6 +73,10 @@ class Family(Value, ABC):
         """
         return None
 
+    def least_variance(self, covariances: Covariances) -> float:
+        """The least variance along an axis that a bound allows beside such covariances, data units²; 0 for no bound."""
+        return 0.0
+
     @property
     def is_bounded(self) -> bool:
         """Whether variances have a bound on their ratios, so that no covariance collapses."""
@@ -106,9 +111,8 @@ class Family(Value, ABC):
         """
         return Need(self.kind.second, pooled=self.is_shared)
 
-    @abstractmethod
     def update(self, scatter: Scatter, current: Covariances | None) -> Covariances:
-        """Maximise the expected log-likelihood over covariances of this structure.
+        """Maximise the expected log-likelihood over covariances of this structure: the core does, by its algebra.
 
         Parameters
         ----------
@@ -116,6 +120,15 @@ class Family(Value, ABC):
             positive; where moments are pooled, only their sum is.
         current : the last covariances, where an iterative structure starts from; None at the first step.
         """
+        if self.algebra is None:
+            raise NotImplementedError(f"{type(self).__name__} needs update or algebra. Define one of them.")
+        return self._by_core(self.algebra, scatter, current)
+
+    def _by_core(self, algebra: Algebra, scatter: Scatter, current: Covariances | None) -> Covariances:
+        last = None if current is None else np.ascontiguousarray(current.array).reshape(-1)
+        of_scatter = scatter.degrees, scatter.second.reshape(-1), scatter.n_features
+        found = native_target().update(algebra, *of_scatter, last).reshape(scatter.second.shape)
+        return self.covariances(found, *scatter.shape)
 
     def other_initial_covariances(self, scatter: Scatter) -> list[Covariances]:
         """Alternatives to `update(scatter, None)`.
@@ -235,7 +248,12 @@ _UNCONSTRAINED: dict[tuple[type[Covariances], bool], str] = {
 
 def unconstrained(covariances: Covariances) -> Family:
     """The structure that has all covariances of this form; they are spherical, diagonal or dense."""
-    return FAMILIES[_UNCONSTRAINED[type(covariances), covariances.is_shared]]
+    return without_constraints(type(covariances), covariances.is_shared)
+
+
+def without_constraints(kind: type[Covariances], is_shared: bool) -> Family:
+    """The structure that has all covariances of a form; all dense ones for a form that is none of the three."""
+    return FAMILIES[_UNCONSTRAINED.get((kind, is_shared), _UNCONSTRAINED[Dense, is_shared])]
 
 
 def has_conjugate_prior(family: Family) -> bool:

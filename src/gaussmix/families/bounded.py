@@ -14,7 +14,6 @@ from gaussmix.covariances.dense import composed
 from gaussmix.families.base import Equivariance, Family
 from gaussmix.numerics.arrays import Array
 from gaussmix.numerics.axes import principal_axes
-from gaussmix.numerics.pieces import in_pieces
 from gaussmix.waist.algebra import Across, Algebra
 from gaussmix.waist.moments import Scatter
 from gaussmix.waist.need import Second
@@ -51,12 +50,16 @@ class Boundable(Family):
 
     @property
     def algebra(self) -> Algebra | None:
-        across = Across.EQUAL if self.is_shared else Across.OWN
-        return Algebra(*_FORMS[self.kind.second][1] * [across]) if self.max_condition is None else None
+        return self._form if self.max_condition is None else None
 
     @property
     def free_algebra(self) -> Algebra | None:
         return replace(self, max_condition=None).algebra
+
+    @property
+    def _form(self) -> Algebra:
+        across = Across.EQUAL if self.is_shared else Across.OWN
+        return Algebra(*_FORMS[self.kind.second][1] * [across])
 
     def at_bound(self, variances: Array) -> tuple[NDArray[np.bool_], NDArray[np.bool_]] | None:
         least, largest = variances.min(), variances.max()
@@ -66,6 +69,13 @@ class Boundable(Family):
         if largest * near < self.max_condition * least:
             return None
         return variances <= near * least, variances * near >= largest
+
+    def least_variance(self, covariances: Covariances) -> float:
+        if self.max_condition is None:
+            return 0.0
+        each = covariances.each
+        largest = principal_axes(each)[0].max() if self.kind.is_matrix else each.max()
+        return float(largest) / self.max_condition
 
     @property
     def equivariance(self) -> Equivariance:
@@ -80,7 +90,7 @@ class Boundable(Family):
         return self.max_condition is not None
 
     def update(self, scatter: Scatter, current: Covariances | None) -> Covariances:
-        found = self._unbounded(scatter)
+        found = self._by_core(self._form, scatter, None)
         if self.max_condition is None:
             return found
         degrees = scatter.degrees.sum(keepdims=True) if self.is_shared else scatter.degrees
@@ -89,16 +99,6 @@ class Boundable(Family):
         else:
             arrays = clamped(found.array.reshape(len(degrees), -1), degrees, self.max_condition)
         return self.covariances(arrays.reshape(found.array.shape), *scatter.shape)
-
-    def _unbounded(self, scatter: Scatter) -> Covariances:
-        """S_k / N_k, or their sums where components share; a sphere has the mean over the features."""
-        n_values = scatter.n_features if self.kind.second is Second.TRACE else 1
-        if self.is_shared:
-            return self.covariances(np.asarray(scatter.second / (n_values * scatter.degrees.sum())), *scatter.shape)
-        degrees = (n_values * scatter.degrees).reshape(-1, *[1] * (scatter.second.ndim - 1))
-        # In pieces, so that an interrupt comes through between them: K d² can be gigabytes.
-        each = in_pieces(lambda second, degrees: second / degrees, scatter.second, degrees)
-        return self.covariances(each, *scatter.shape)
 
     def n_parameters(self, n_components: int, n_features: int) -> int:
         """Count the parameters without the bound, which fixes none; with a bound of 1 there is one variance."""

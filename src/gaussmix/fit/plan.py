@@ -14,9 +14,8 @@ from numpy.typing import NDArray
 from gaussmix.covariances import Covariances
 from gaussmix.em.best_of import race_for
 from gaussmix.em.initial import InitialMoments
-from gaussmix.em.moves import silent
 from gaussmix.em.ridge import SHARE, TRIMMED
-from gaussmix.em.split_and_merge import CLOSING, MORE_STEPS, search_by_core
+from gaussmix.em.split_and_merge import CLOSING, MORE_STEPS, search_by_core, silent
 from gaussmix.em.stopping import Stopping
 from gaussmix.engines.runner import Control, Recipe, Seeds
 from gaussmix.families.base import Family

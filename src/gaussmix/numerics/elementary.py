@@ -17,26 +17,12 @@ _LN2_HIGH, _LN2_LOW = 0.693147180369123816490, 1.90821492927058770002e-10  # the
 def log(numbers: Array) -> Array:
     """Natural logarithm of each number of an array with at least one dimension; −inf for 0.
 
-    It is the core's where there is one: the last bit of NumPy's depends on the processor.
+    The last bit of NumPy's depends on the processor.
     """
-    target = native_target()
-    if target is not None:
-        logarithms = np.empty(numbers.shape)
-        for part in pieces(numbers.shape):
-            logarithms[part] = target.log(np.ascontiguousarray(numbers[part]).ravel()).reshape(numbers[part].shape)
-        return logarithms
-    with np.errstate(divide="ignore"):
-        return np.log(numbers)
-
-
-def geometric_mean(variances: Array) -> Array:
-    """(Π_j v_j)^(1/d) of each row of `variances` (n, n_features), data units²; 0 if one is 0 beside the mean."""
-    usable = np.asarray((variances > 0).all(axis=1))
-    size = np.where(usable, variances.mean(axis=1), 1.0)
-    relative = np.where(usable[:, None], variances, 1.0) / size[:, None]
-    usable &= (relative > 0).all(axis=1)
-    relative = np.where(usable[:, None], relative, 1.0)
-    return np.where(usable, size * exponential(log(relative).mean(axis=1)), 0.0)
+    target, logarithms = native_target(), np.empty(numbers.shape)
+    for part in pieces(numbers.shape):
+        logarithms[part] = target.log(np.ascontiguousarray(numbers[part]).ravel()).reshape(numbers[part].shape)
+    return logarithms
 
 
 def exponential(numbers: Array) -> Array:

@@ -8,13 +8,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from gaussmix.numerics.arrays import Array, Rows
+from gaussmix.numerics.arrays import Array
 from gaussmix.numerics.core import native_target
-from gaussmix.numerics.pieces import pieces, taken
+from gaussmix.numerics.pieces import pieces
 from gaussmix.numerics.rows import extreme_rows
 from gaussmix.numerics.threads import cached_property
 from gaussmix.sources.base import Source
-from gaussmix.waist.block import Block
 from gaussmix.waist.leaves import LEAF_ROWS
 
 NEGLIGIBLE = 1e-9  # of the mean weight: rows with less are no part of any sum
@@ -138,64 +137,21 @@ def distinct_rows(source: Source) -> Distinct:
 
     Rows of weight 0 count as absent; their rank has no meaning.
     """
-    block, target = source.sample(LEAF_ROWS), native_target()
+    block = source.sample(LEAF_ROWS)
     missing = np.isnan(block.rows) if source.may_miss else None
     if missing is not None:  # NaN does not compare; infinity does
         block = replace(block, rows=np.where(missing, np.inf, block.rows))
-    found = _distinct_rows(block) if target is None else Distinct(*target.distinct_rows(block.rows, block.row_weight))
+    found = Distinct(*native_target().distinct_rows(block.rows, block.row_weight))
     if missing is not None:
         found = replace(found, rows=np.where(np.isinf(found.rows), np.nan, found.rows))
     return found if block.n_rows == source.n_rows else replace(found, rank=None)
 
 
-def _distinct_rows(block: Block) -> Distinct:
-    """The distinct rows of a block, without the core."""
-    weight = block.weight
-    order = lexicographic_order(block.rows)
-    order = order[np.argsort(weight[order] == 0, kind="stable")]  # rows of weight 0 last
-    present = int(np.count_nonzero(weight))
-    rank = np.empty(block.n_rows, dtype=np.intp)
-    is_new = np.zeros(block.n_rows, dtype=bool)
-    is_new[:1] = True
-    rows, weight = np.empty((present, block.rows.shape[1])), weight[order[:present]]
-    for part in pieces(rows.shape):
-        rows[part] = block.rows[order[:present][part]] + 0.0  # −0 and 0 are the same number
-    for part in pieces(rows[1:].shape):
-        is_new[1:present][part] = (rows[1:][part] != rows[:-1][part]).any(axis=1)
-    rank[order] = np.cumsum(is_new) - 1
-    first = is_new[:present].nonzero()[0]
-    if len(first) == present:
-        return Distinct(rows, weight, rank)
-    return Distinct(taken(rows, first), np.add.reduceat(weight, first), rank)
-
-
-def lexicographic_order(rows: Rows) -> NDArray[np.intp]:
-    """The order by the first column, then the second, …; later columns are read only for ties."""
-    order = np.argsort(rows[:, 0], kind="stable")
-    first = rows[order, 0]
-    tie = first[1:] == first[:-1]
-    if rows.shape[1] > 1 and tie.any():
-        tied = np.concatenate(([False], tie)) | np.concatenate((tie, [False]))
-        places = order[tied]  # tied rows are consecutive, and a sort by all columns keeps each run of them in place
-        for column in rows.T[::-1]:  # as np.lexsort does, which cannot be interrupted
-            places = places[np.argsort(column[places], kind="stable")]
-        order[tied] = places
-    return order
-
-
 def variances_of(rows: Array, weight: Array) -> Array:
     """Weighted variances of columns, (n_features,); exactly 0 for equal values, because they are taken about a row."""
-    target = native_target()
     if np.isnan(rows).any():
         return np.array([float(variances_of(column[:, None], share)[0]) for column, share in seen_cells(rows, weight)])
-    if target is not None:
-        return target.trimmed_variances(rows, weight, 0.0)
-    share, spread = (weight / weight.sum())[:, None], np.empty(rows.shape[1])
-    nearby = rows[np.argmax(weight)]
-    for part in pieces(rows.shape[::-1]):  # of the columns, for the sake of memory
-        offsets = rows[:, part] - nearby[part]
-        spread[part] = (share * (offsets - (share * offsets).sum(axis=0)) ** 2).sum(axis=0)
-    return spread
+    return native_target().trimmed_variances(rows, weight, 0.0)
 
 
 def seen_cells(rows: Array, weight: Array) -> Iterator[tuple[Array, Array]]:

@@ -4,11 +4,9 @@ Each check raises AssertionError with what was found, what should have been, and
 """
 
 from gaussmix.testing.check_covariances import check_whitening
-from gaussmix.testing.check_engine import check_engine, check_reproducible
 from gaussmix.testing.check_family import check_family
 from gaussmix.testing.check_fit import check_equivariance, check_monotone, check_relabelling
 from gaussmix.testing.check_moments import check_moments
-from gaussmix.testing.check_runner import check_runner
 from gaussmix.testing.check_source import check_source
 from gaussmix.testing.check_start import check_start
 from gaussmix.testing.problems import PROBLEMS, Problem
@@ -16,14 +14,11 @@ from gaussmix.testing.problems import PROBLEMS, Problem
 __all__ = [
     "PROBLEMS",
     "Problem",
-    "check_engine",
     "check_equivariance",
     "check_family",
     "check_moments",
     "check_monotone",
     "check_relabelling",
-    "check_reproducible",
-    "check_runner",
     "check_source",
     "check_start",
     "check_whitening",

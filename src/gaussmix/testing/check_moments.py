@@ -12,7 +12,7 @@ import numpy as np
 from gaussmix.engines.base import Engine
 from gaussmix.numerics.arrays import Array
 from gaussmix.testing.closeness import EPS, assert_same_moments
-from gaussmix.testing.engine_cases import random_need
+from gaussmix.testing.random_parameters import random_need
 from gaussmix.waist.block import Block
 from gaussmix.waist.moments import Moments
 from gaussmix.waist.need import Need, Rule, Second

@@ -12,13 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gaussmix.em.accumulate import StepTask
-from gaussmix.engines.reference import ReferenceEngine
+from gaussmix.engines import choose
 from gaussmix.numerics.arrays import Array, Rows
 from gaussmix.sources.array import ArraySource
 from gaussmix.sources.base import Source
 from gaussmix.sources.findings import Cells, Distinct, SeenTogether
 from gaussmix.testing.closeness import EPS, assert_close, assert_same_bits, assert_same_moments
-from gaussmix.testing.engine_cases import random_parameters
+from gaussmix.testing.random_parameters import random_parameters
 from gaussmix.waist.block import Block, Profile
 from gaussmix.waist.moments import Partial
 from gaussmix.waist.need import Need, Second
@@ -26,7 +26,7 @@ from gaussmix.waist.spread import Spread
 from gaussmix.waist.whitening.base import FactorShape
 
 N_ROWS, N_COMPONENTS = 3_000, 3
-ENGINE = ReferenceEngine()
+ENGINE = choose(1)
 _rows, _weights, _given = attrgetter("rows"), attrgetter("weight"), attrgetter("given")
 
 
@@ -97,8 +97,11 @@ def _check_passes(source: Source, block: Block, rng: np.random.Generator) -> Non
     parameters = random_parameters(rng, N_COMPONENTS, block.rows.shape[1], FactorShape.TRIANGULAR)
     need = Need(Second.FULL)
     task = StepTask(ENGINE, N_COMPONENTS, parameters, need)
-    expected = ENGINE.step(block, N_COMPONENTS, parameters, need)
-    diagonal = ENGINE.step(block, N_COMPONENTS, parameters, Need(Second.DIAGONAL)).second
+    expected, variances = (
+        ENGINE.step(block, ENGINE.open(block, each, N_COMPONENTS), parameters, each)
+        for each in (need, Need(Second.DIAGONAL))
+    )
+    diagonal = variances.second
     assert diagonal is not None
     first = source.map_merge(task)
     assert_same_moments(first, expected, diagonal, N_ROWS * EPS, "a pass")
@@ -119,7 +122,7 @@ class _Marked(StepTask):
     def call(self, block: Block, state: Any) -> Partial:
         if state != self.open(block):
             raise AssertionError("a block comes with the state of another block, or of another task")
-        return super().call(block, self.n_components)
+        return super().call(block, super().open(block))
 
 
 def _check_states(source: Source, rng: np.random.Generator) -> None:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from gaussmix.em.initial import InitialMoments
 from gaussmix.em.maximise import initial_models
 from gaussmix.em.objective import Objective
-from gaussmix.engines.reference import ReferenceEngine
+from gaussmix.engines import choose
 from gaussmix.families.base import Family
 from gaussmix.model import Model
 from gaussmix.numerics.arrays import Array
@@ -49,13 +49,13 @@ class Problem:
         return Objective(np.zeros(self.rows.shape[1]))
 
     def start(self, family: Family) -> Model:
-        """The M-step on the labels, by the reference engine."""
-        engine = ReferenceEngine()
+        """The M-step on the labels."""
+        engine = choose(1)
         first = InitialMoments(self.source, engine, self.n_components, Partition())
         if not family.has_alternatives:
             return first.model(family, self.objective)
         moments, means = first.about_means(family.need(None))
-        return initial_models(moments, family, engine, self.objective, means)[0]
+        return initial_models(moments, family, self.objective, means)[0]
 
 
 def groups(

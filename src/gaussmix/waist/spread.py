@@ -84,15 +84,10 @@ class Spread:
 
 
 def _sums(rows: Rows, row_weight: Array | None, about: Array, second: Second) -> tuple[float, Array, Array | None]:
-    """Mass, first moments and, if asked for, the second moments of rows about a point; in the core if it can run."""
-    target = native_target()
-    if target is None:
-        weight, moved = np.ones(len(rows)) if row_weight is None else row_weight, rows - about
-        squares = (moved * weight[:, None]).T @ moved if second is Second.FULL else None
-        return float(weight.sum()), weight @ moved, squares
+    """Mass, first moments and, if asked for, the second moments of rows about a point."""
     labels, anchor = np.broadcast_to(np.int32(0), len(rows)), np.ascontiguousarray(about[None])
     unread = np.zeros(1), np.zeros_like(anchor), 0, np.ones(1)  # parameters
-    _, mass, first, squares, *_ = target.step(
+    _, mass, first, squares, *_ = native_target().step(
         rows,
         row_weight,
         labels,

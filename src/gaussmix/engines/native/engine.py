@@ -32,7 +32,7 @@ from gaussmix.numerics.threads import allowed
 from gaussmix.waist.algebra import Algebra
 from gaussmix.waist.block import Block, Profile
 from gaussmix.waist.leaves import LEAF_ROWS, Tree
-from gaussmix.waist.moments import Moments, Partial, Scatter
+from gaussmix.waist.moments import Moments, Partial
 from gaussmix.waist.need import Need, Rule, Second
 from gaussmix.waist.parameters import Parameters
 from gaussmix.waist.spread import Spread
@@ -140,9 +140,7 @@ class NativeEngine(Runner):
 
     @property
     def _target(self) -> Target:
-        target = native_target()
-        assert target is not None, "choose an engine with gaussmix.engines.choose"
-        return target
+        return native_target()
 
     def look(self, profile: Profile, need: Need, spread: Callable[[], Spread]) -> Facts:
         facts = Facts(profile.n_rows, profile.largest_weight)
@@ -274,11 +272,6 @@ class NativeEngine(Runner):
             block.prior_places,
         )  # fmt: skip
         return labels
-
-    def update(self, algebra: Algebra, scatter: Scatter, current: Array | None) -> Array:
-        last = None if current is None else current.reshape(-1)
-        found = self._target.update(algebra, scatter.degrees, scatter.second.reshape(-1), scatter.n_features, last)
-        return found.reshape(scatter.second.shape)
 
     def run_em(
         self, block: Block, facts: Facts, start: tuple[Array, Array, Array], algebra: Algebra, control: Control

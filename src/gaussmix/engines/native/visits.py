@@ -252,9 +252,7 @@ def _leaves(n_rows: int) -> Iterator[slice]:
 @lru_cache(maxsize=64)
 def work_per_row(factor_shape: FactorShape, n_components: int, n_features: int) -> float:
     """Multiply-adds of a step for each row, with one factor for each component; an exponential counts as 20."""
-    target = native_target()
-    assert target is not None, "only the native engine asks"
-    return target.work_per_row(factor_shape, n_components, n_features)
+    return native_target().work_per_row(factor_shape, n_components, n_features)
 
 
 def is_long(n_rows: int, factor_shape: FactorShape, n_components: int, n_features: int) -> bool:

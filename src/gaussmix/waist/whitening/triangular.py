@@ -52,15 +52,12 @@ class TriangularWhitening(Whitening):
     def total_squares(self, vectors: Array) -> Array:
         """Σ |W_k v|² over the rows v of `vectors` (n_vectors, n_features), for each factor."""
         n_factors, n_features = self.factors.shape[:2]
-        target = native_target()
-        if target is not None:  # log densities without their constants are −½ |W_k v|²
-            arguments = np.zeros(n_factors), np.zeros((n_factors, n_features)), int(self.factor_shape)
-            joint = target.evaluate(vectors, None, *arguments, np.ascontiguousarray(self.factors), COMPONENTS, 1)
-            return np.asarray(-2.0 * joint.sum(axis=0))
-        totals = np.empty(n_factors)
-        for part in pieces(self.factors.shape):  # without BLAS, which has bits of its own
-            totals[part] = (contract("kij,cj->kci", self.factors[part], vectors) ** 2).sum(axis=(1, 2))
-        return totals
+        # Log densities without their constants are −½ |W_k v|².
+        arguments = np.zeros(n_factors), np.zeros((n_factors, n_features)), int(self.factor_shape)
+        factors = np.ascontiguousarray(self.factors)
+        return np.asarray(
+            -2.0 * native_target().evaluate(vectors, None, *arguments, factors, COMPONENTS, 1).sum(axis=0)
+        )
 
     def colour(self, component: int, whitened: Array) -> Array:
         return solve_triangular(self.factor(component), whitened.T, lower=True).T
@@ -69,10 +66,7 @@ class TriangularWhitening(Whitening):
         return self.whiten(component, offsets) @ self.factor(component)
 
     def precisions(self) -> Array:
-        target = native_target()
-        if target is None:
-            return self.factors.transpose(0, 2, 1) @ self.factors
-        return target.gram(np.ascontiguousarray(self.factors))
+        return native_target().gram(np.ascontiguousarray(self.factors))
 
     def precision_diagonals(self) -> Array:
         diagonals = np.empty(self.factors.shape[:2])

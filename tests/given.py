@@ -8,12 +8,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from gaussmix.engines.incomplete import dense_covariances
 from gaussmix.numerics.arrays import Array, Places
-from gaussmix.numerics.contract import contract
 from gaussmix.numerics.rows import patterns
 from gaussmix.waist.block import Block
 from gaussmix.waist.parameters import LOG_2PI, Parameters
-from gaussmix.waist.whitening.base import FactorShape, Whitening
+from gaussmix.waist.whitening.base import FactorShape
 
 NUMBERS = 2**21  # that are held at once, 16 MB, for each array
 
@@ -149,10 +149,3 @@ def _log_density(squared: Array, n_seen: Any) -> Array:
     """−½ (n log 2π + ‖z‖²); a squared distance that overflows counts as the largest double."""
     largest = np.finfo(np.float64).max
     return -0.5 * (n_seen * LOG_2PI + np.nan_to_num(squared, nan=largest, posinf=largest))
-
-
-def dense_covariances(whitening: Whitening, n_components: int, n_features: int) -> Array:
-    """Σ_k = (W_kᵀ W_k)⁻¹, (n_components, n_features, n_features)."""
-    roots = np.array([whitening.colour(k, np.eye(n_features)) for k in range(len(whitening.factors))])
-    products = contract("kji,kjl->kil", roots, roots)  # without BLAS, which has bits of its own
-    return np.broadcast_to(products, (n_components, n_features, n_features))

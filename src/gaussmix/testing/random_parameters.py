@@ -1,0 +1,54 @@
+"""Random parameters and needs, of every factor shape."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from gaussmix.covariances import Covariances, Dense, Diagonal, Isotropic, LowRank
+from gaussmix.numerics.arrays import Array
+from gaussmix.waist.need import Need, Second
+from gaussmix.waist.parameters import Parameters
+from gaussmix.waist.whitening.base import FactorShape
+
+NEEDS = [Need(Second.NONE)]
+NEEDS += [Need(s, pooled) for s in Second if s is not Second.NONE for pooled in (False, True)]
+N_FACTORS = [1, 2, 3, 4, 5, 9]
+FORMS: dict[FactorShape, type[Covariances]] = {  # of the covariances whose whitening has such factors
+    FactorShape.SPHERICAL: Isotropic,
+    FactorShape.DIAGONAL: Diagonal,
+    FactorShape.TRIANGULAR: Dense,
+    FactorShape.LOW_RANK: LowRank,
+}
+
+
+def random_need(rng: np.random.Generator, need: Need, n_components: int, n_features: int) -> Need:
+    """The need, with a random projection where it takes one: the same for all components where it is pooled."""
+    if need.second is not Second.PROJECTED:
+        return need
+    shape = 1 if need.pooled else n_components, int(rng.choice(N_FACTORS)), n_features
+    return replace(need, projection=rng.normal(size=shape))
+
+
+def random_parameters(
+    rng: np.random.Generator, n_components: int, n_features: int, factor_shape: FactorShape, is_shared: bool = False
+) -> Parameters:
+    """Means some deviations apart, covariances of condition number some tens."""
+    means = rng.normal(0.0, 2.0, size=(n_components, n_features))
+    each = random_covariances(rng, 1 if is_shared else n_components, n_features, factor_shape)
+    covariances = FORMS[factor_shape](each, n_components, n_features, is_shared)
+    return Parameters.of(rng.dirichlet(np.full(n_components, 3.0)), means, covariances.whitening)
+
+
+def random_covariances(rng: np.random.Generator, count: int, n_features: int, factor_shape: FactorShape) -> Array:
+    """In the form of `Covariances.each`."""
+    if factor_shape is FactorShape.SPHERICAL:
+        return rng.uniform(0.3, 3.0, size=count)
+    if factor_shape is FactorShape.DIAGONAL:
+        return rng.uniform(0.3, 3.0, size=(count, n_features))
+    if factor_shape is FactorShape.LOW_RANK:  # [loadings | noise]
+        loadings = rng.normal(size=(count, n_features, min(int(rng.choice(N_FACTORS)), n_features)))
+        return np.concatenate((loadings, rng.uniform(0.3, 3.0, size=(count, n_features, 1))), axis=2)
+    factors = rng.normal(size=(count, n_features, n_features)) / np.sqrt(n_features)
+    return factors @ factors.transpose(0, 2, 1) + 0.3 * np.eye(n_features)

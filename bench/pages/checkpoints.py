@@ -20,7 +20,7 @@ from bench.pages.base import Page, parser_of
 from gaussmix import FAMILIES
 from gaussmix.em.trace import State, Trace
 from gaussmix.engines.native.arguments import arguments_of
-from gaussmix.engines.native.visits import Labelling, Ordering
+from gaussmix.engines.native.visits import Ordering
 from gaussmix.errors import Outcome
 from gaussmix.fit.checkpoint import Checkpoint, Standing
 from gaussmix.model import Model
@@ -35,7 +35,7 @@ def checkpoint_of(n_components: int, n_features: int, n_mixtures: int, path: Pat
     each = np.tile(np.eye(n_features), (n_components, 1, 1))
     means = rng.normal(size=(n_components, n_features))
     model = Model(np.full(n_components, 1 / n_components), means, family.covariances(each, *means.shape), family)
-    memory = Ordering(Labelling(arguments_of(model.parameters), False), 9, True).remembered()
+    memory = Ordering(arguments_of(model.parameters), 9, True).remembered()
     course = tuple(rng.normal(size=N_STEPS).tolist())
     identity = {"number": n_components}
     checkpoint = Checkpoint(path, identity)

@@ -11,8 +11,8 @@
 
 namespace gaussmix::GAUSSMIX_ISA {
 
-constexpr double kRoundingMargin = kIsSingle ? 0x1p-6 : 1e-3;
-constexpr double kRelativeMargin = kIsSingle ? 0x1p-18 : 0x1p-30;
+constexpr double kRoundingMargin = 1e-3;
+constexpr double kRelativeMargin = 0x1p-30;
 
 struct DensityView {
     const Shape& shape;
@@ -24,7 +24,6 @@ struct DensityView {
 
     const Real* log_scale() const { return operands + layout.log_scale; }
     const Real* means() const { return operands + layout.means; }
-    const Real* shifts() const { return kIsSingle ? operands + layout.shifts : means(); }  // not read in double
     const Real* factors() const { return operands + layout.factors; }
     const Real* triangle(Index component) const {
         if (unpacked == nullptr) return factors() + component * layout.factor_stride;
@@ -76,7 +75,6 @@ inline void add_log_prior(const GroupView& group, Index n_components, Vec (&best
 template <int D>
 void one_panel(const DensityView& p, const GroupView& group, Prefetch& next_rows, Vec (&best)[kGroupVectors]) {
     const Real* mean = p.means();
-    const Real* shift = p.shifts();
     const Real* factor = p.factors();
     Real* out = group.densities;
     Vec top[kGroupVectors];
@@ -84,10 +82,10 @@ void one_panel(const DensityView& p, const GroupView& group, Prefetch& next_rows
     for (Index k = 0; k < p.shape.n_components; ++k, out += kGroupRows) {
         next_rows.fetch_share();
         Vec squares[kGroupVectors] = {Vec::zero(), Vec::zero(), Vec::zero()};
-        const panels::Panel<panels::Leaves::squares> panel{nullptr, 0, group.rows, mean, shift, factor, nullptr};
+        const panels::Panel<panels::Leaves::squares> panel{nullptr, 0, group.rows, mean, factor, nullptr};
         panels::whiten_panel<D>(panel, squares);
         store_log_densities(squares, p.log_scale()[k], out, top);
-        mean += D, shift += D, factor += p.layout.factor_stride;
+        mean += D, factor += p.layout.factor_stride;
     }
     GAUSSMIX_UNROLL for (int v = 0; v < kGroupVectors; ++v) best[v] = top[v];
 }
@@ -104,17 +102,13 @@ GAUSSMIX_INLINE bool squared_distance(const DensityView& p, const GroupView& gro
                                       const Vec (&limit)[kGroupVectors], Vec (&squares)[kGroupVectors]) {
     const Index d = p.shape.n_features;
     const Real* mean = p.means() + k * d;
-    const Real* shift = p.shifts() + k * d;
     const Real* factor = p.factors() + k * p.layout.factor_stride;
     switch (p.shape.factor_shape) {
         case FactorShape::triangular:
-            return panels::squared_distance(group.rows, mean, shift, p.triangle(k), d, limit, group.differences,
-                                            squares);
+            return panels::squared_distance(group.rows, mean, p.triangle(k), d, limit, group.differences, squares);
         case FactorShape::diagonal:
-            return flat::squared_distance<flat::Scale::per_feature>(group.rows, mean, shift, factor, d, limit, squares);
-        default:
-            return flat::squared_distance<flat::Scale::per_component>(group.rows, mean, shift, factor, d, limit,
-                                                                      squares);
+            return flat::squared_distance<flat::Scale::per_feature>(group.rows, mean, factor, d, limit, squares);
+        default: return flat::squared_distance<flat::Scale::per_component>(group.rows, mean, factor, d, limit, squares);
     }
 }
 
@@ -185,7 +179,7 @@ inline void visit_components(const DensityView& p, const GroupView& group, Prefe
         if (group.poll->is_cancelled(kGroupRows * (d + 1) * d / 2)) return;
     }
     next_rows.fetch_all();
-    if (group.bounds.is_known()) return bounds::share(group.bounds, n_components);
+    if (group.bounds.is_known()) return;
     alignas(64) Real largest[kLanes];
     best[0].store(largest);
     for (Index k = 0; k < n_components; ++k) {
@@ -196,7 +190,7 @@ inline void visit_components(const DensityView& p, const GroupView& group, Prefe
 template <flat::Scale kScale>
 void flat_densities(const DensityView& p, const GroupView& group, const Real* rows, Prefetch& next_rows,
                     Vec (&best)[kGroupVectors]) {
-    const flat::Components components{p.means(), p.shifts(), p.factors(), p.log_scale()};
+    const flat::Components components{p.means(), p.factors(), p.log_scale()};
     flat::log_densities<kScale>(rows, components, p.shape.n_components, p.shape.n_features, *group.poll, next_rows,
                                 group.densities, best);
 }

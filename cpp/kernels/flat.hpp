@@ -1,10 +1,8 @@
 // Covariances without off-diagonal elements: the two kernels whose work per row and component is linear in d.
 //
-//   E   q = sum_i (s_i (x_i - mean_i) + shift_i)^2                         2-3 d operations, 1-2 d of them FMA or mul
+//   E   q = sum_i (s_i (x_i - mean_i))^2                                   2-3 d operations, 1-2 d of them FMA or mul
 //   M   first_i = sum r (x_i - a_i),  second_i = sum r (x_i - a_i)^2       4 d
 //   sums of M: [component][four features][4 first, 4 second]
-//
-// The shift is 0 in double; in float it is what rounding the mean has taken away (pack.hpp).
 #pragma once
 #include "rows.hpp"
 #include "tile.hpp"
@@ -15,20 +13,14 @@ enum class Scale { none, per_component, per_feature };
 
 struct Components {
     const Real* means;
-    const Real* shifts;  // read in float only
     const Real* scales;  // the square of a component's factor, or its factor for each feature
     const Real* log_scale;
 };
 
-// The difference of a row from a mean as it is squared, from x - mean; `scale` and `shift` are those of the feature.
+// The difference of a row from a mean as it is squared, from x - mean; `scale` is that of the feature.
 template <Scale kScale, class V>
-GAUSSMIX_INLINE V scaled_difference(V u, const Real* scale, const Real* shift) {
-    if constexpr (kScale == Scale::none)
-        return u;
-    else if constexpr (kScale == Scale::per_component)
-        return kIsSingle ? u + V::broadcast(*shift) : u;
-    else
-        return kIsSingle ? fma(u, V::broadcast(*scale), V::broadcast(*shift)) : u * V::broadcast(*scale);
+GAUSSMIX_INLINE V scaled_difference(V u, const Real* scale) {
+    return kScale == Scale::per_feature ? u * V::broadcast(*scale) : u;
 }
 
 // Log densities of C components, their squares in registers.
@@ -49,7 +41,7 @@ GAUSSMIX_INLINE void log_densities_of(const Real* rows, const Components& p, Ind
                 const Part mean = Part::broadcast(p.means[place]);
                 GAUSSMIX_UNROLL for (int v = 0; v < kGroupVectors; ++v) {
                     const Part u = Part::load(x + v * kLanes) - mean;
-                    const Part y = scaled_difference<kScale>(u, p.scales + place, p.shifts + place);
+                    const Part y = scaled_difference<kScale>(u, p.scales + place);
                     squares[c][v] = fma(y, y, squares[c][v]);
                 }
             }
@@ -82,7 +74,6 @@ void log_densities(const Real* rows, Components p, Index n_components, Index n_f
             log_densities_of<C, kScale>(rows, p, n_features, out, best);
         });
         p.means += kTogether * n_features;
-        p.shifts += kTogether * n_features;
         p.scales += kTogether * (kScale == Scale::per_feature ? n_features : 1);
         p.log_scale += kTogether;
     }
@@ -90,9 +81,8 @@ void log_densities(const Real* rows, Components p, Index n_components, Index n_f
 
 // Squared distances to one component; false as soon as every lane is known to be beyond its limit.
 template <Scale kScale>
-GAUSSMIX_INLINE bool squared_distance(const Real* rows, const Real* mean, const Real* shift, const Real* scale,
-                                      Index n_features, const Vec (&limit)[kGroupVectors],
-                                      Vec (&squares)[kGroupVectors]) {
+GAUSSMIX_INLINE bool squared_distance(const Real* rows, const Real* mean, const Real* scale, Index n_features,
+                                      const Vec (&limit)[kGroupVectors], Vec (&squares)[kGroupVectors]) {
     constexpr Index kBetween = 16;  // features from one look at the limits to the next
     const auto scaled = [&](Vec q) { return kScale == Scale::per_component ? q * Vec::broadcast(*scale) : q; };
     GAUSSMIX_UNROLL for (int v = 0; v < kGroupVectors; ++v) squares[v] = Vec::zero();
@@ -101,7 +91,7 @@ GAUSSMIX_INLINE bool squared_distance(const Real* rows, const Real* mean, const 
         for (const Index stop = smaller(i + kBetween, n_features); i < stop; ++i) {
             GAUSSMIX_UNROLL for (int v = 0; v < kGroupVectors; ++v) {
                 const Vec u = Vec::load(rows + i * kGroupRows + v * kLanes) - Vec::broadcast(mean[i]);
-                const Vec y = scaled_difference<kScale>(u, scale + i, shift + i);
+                const Vec y = scaled_difference<kScale>(u, scale + i);
                 squares[v] = fma(y, y, squares[v]);
             }
         }

@@ -27,28 +27,21 @@ struct Elements {
     }
 };
 
-// The next kLanes elements as a vector. (V is Vec, and a template argument so that each precision compiles its own.)
-template <class T, class V = Vec>
-GAUSSMIX_INLINE V load_lanes(const char* p) {
-    if constexpr (sizeof(T) == sizeof(Real))
-        return V::load_unaligned(p);
-    else
-        return V::load_floats(p);
+// The next kLanes elements as a vector.
+template <class T>
+GAUSSMIX_INLINE Vec load_lanes(const char* p) {
+    return sizeof(T) == sizeof(double) ? Vec::load_unaligned(p) : Vec::load_floats(p);
 }
 
 // Lane j of features[i] becomes element i of row j, for the first `count` of eight.
-template <class T, class V>
-GAUSSMIX_INLINE void load_features(const char* const (&row)[kLanes], int count, V (&features)[kFeaturesTogether]) {
-    if constexpr (kIsSingle) {
-        load_transposed(row, count, features);
-    } else {
-        GAUSSMIX_UNROLL for (int i = 0; i < kFeaturesTogether; ++i) {
-            features[i] = count == kFeaturesTogether    ? load_lanes<T>(row[i])
-                          : sizeof(T) == sizeof(double) ? V::load_head(row[i], count)
-                                                        : V::load_floats_head(row[i], count);
-        }
-        transpose(features);
+template <class T>
+GAUSSMIX_INLINE void load_features(const char* const (&row)[kLanes], int count, Vec (&features)[kFeaturesTogether]) {
+    GAUSSMIX_UNROLL for (int i = 0; i < kFeaturesTogether; ++i) {
+        features[i] = count == kFeaturesTogether    ? load_lanes<T>(row[i])
+                      : sizeof(T) == sizeof(double) ? Vec::load_head(row[i], count)
+                                                    : Vec::load_floats_head(row[i], count);
     }
+    transpose(features);
 }
 
 GAUSSMIX_INLINE void store_feature(const RowsView& rows, Index feature, Vec value, Real* out) {
@@ -126,11 +119,7 @@ void read_vector(const RowsView& rows, Index first, Real* out) {
 // Rows first .. first + kGroupRows - 1.
 inline void read_group(const RowsView& rows, Index first, Real* out) {
     for (int v = 0; v < kGroupVectors; ++v, first += kLanes, out += kLanes) {
-        if constexpr (kIsSingle) {
-            read_vector<float>(rows, first, out);
-        } else {
-            rows.is_float32 ? read_vector<float>(rows, first, out) : read_vector<double>(rows, first, out);
-        }
+        rows.is_float32 ? read_vector<float>(rows, first, out) : read_vector<double>(rows, first, out);
     }
 }
 
@@ -147,7 +136,7 @@ inline void read_row_weight(const RowWeightView& weight, const RowsView& rows, I
         } else if (weight.data == nullptr) {
             out[i] = 1;
         } else {
-            out[i] = static_cast<Real>(elements[row_at(rows, first + i) * weight.stride] * weight.scale);
+            out[i] = elements[row_at(rows, first + i) * weight.stride];
         }
     }
 }

@@ -38,7 +38,7 @@ public:
           background_(shape_.rule != Rule::given ? operands[operands_layout_.background]
                                                  : static_cast<Real>(-__builtin_inf())) {}
 
-    // False if it is to be given up, or if float cannot tell what is far: then nothing is added.
+    // False if it is to be given up.
     bool add_tile(Index first, Index last) {
         if (!share_tile(first, last)) return false;
         add_moments(count_groups(first, last));
@@ -55,9 +55,8 @@ public:
         LogLikelihood log_likelihood{task_.row_weight.data != nullptr || n_components > kMostFactors, far_limit_};
         for (int g = 0; g < n_groups; ++g) {
             add_group(g, first + g * kGroupRows, log_likelihood);
-            if (poll_.is_cancelled() || (needs_double_ && task_.visit.labels == nullptr)) return false;
+            if (poll_.is_cancelled()) return false;
         }
-        if (needs_double_) return false;
         sums_[sums_layout_.log_likelihood] += log_likelihood.total();
         sums_[sums_layout_.n_near] += n_near_;
         sums_[sums_layout_.n_far] += log_likelihood.far_rows();
@@ -105,8 +104,6 @@ private:
         }
         Vec background[kGroupVectors];
         if (has_background()) share_with_background(group, background, best);
-        needs_double_ |= kIsSingle && has_far_row(best, row_factor, far_limit_);
-        if (needs_double_) return;
         if (first % kLeafRows / kGroupRows % kCountedGroup == 0) {
             n_near_ += kCountedGroup * count_near(group, shape_.n_components, best);
         }
@@ -134,10 +131,7 @@ private:
         const VisitView& visit = task_.visit;
         if (visit.bounds == nullptr) return {};
         float* scores = reinterpret_cast<float*>(scratch_ + scratch_layout_.scores);
-        float* distances = visit.bounds + first / gaussmix::kGroupRows * shape_.n_components;
-        const bool has_twin = kIsSingle && first + gaussmix::kGroupRows < task_.rows.n_rows;
-        float* twin = has_twin ? distances + shape_.n_components : distances;
-        return {distances, scores, visit.ratio, visit.shift, twin};
+        return {visit.bounds + first / kGroupRows * shape_.n_components, scores, visit.ratio, visit.shift};
     }
 
     void add_moments(int n_groups) {
@@ -176,7 +170,6 @@ private:
     double* sums_;
     const double far_limit_;
     const Real background_;
-    bool needs_double_ = false;
     double n_near_ = 0;
     Index likeliest_ = 0;
 };

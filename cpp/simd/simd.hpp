@@ -14,22 +14,13 @@ GAUSSMIX_INLINE void add_all_lane_sums(const Vec (&a)[N], double* sums) {
 }
 
 // In the order of add_lane_sums.
-template <class T>
-GAUSSMIX_INLINE double sum_as_tree(T (&x)[kLanes]) {
+GAUSSMIX_INLINE double lane_sum(Vec a) {
+    alignas(64) Real x[kLanes];
+    a.store(x);
     GAUSSMIX_UNROLL for (int half = kLanes / 2; half > 0; half /= 2) {
         GAUSSMIX_UNROLL for (int j = 0; j < half; ++j) x[j] = x[j] + x[j + half];
     }
     return x[0];
-}
-GAUSSMIX_INLINE double lane_sum(Vec a) {
-    alignas(64) Real x[kLanes];
-    a.store(x);
-    return sum_as_tree(x);
-}
-GAUSSMIX_INLINE double total_sum(Total a) {
-    alignas(64) double x[kLanes];
-    a.store(x);
-    return sum_as_tree(x);
 }
 
 GAUSSMIX_INLINE Real lane_min(Vec a) {

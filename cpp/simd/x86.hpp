@@ -20,12 +20,10 @@ struct Part {
     GAUSSMIX_INLINE void store(Real* p) const { GAUSSMIX_MM(store)(p, v); }
     GAUSSMIX_INLINE void store_unaligned(Real* p) const { GAUSSMIX_MM(storeu)(p, v); }
 
-#ifndef GAUSSMIX_SINGLE
     GAUSSMIX_INLINE static Part load_floats(const void* p);
     GAUSSMIX_INLINE static Part load_head(const void* p, int count);
     GAUSSMIX_INLINE static Part load_floats_head(const void* p, int count);
     GAUSSMIX_INLINE void store_head(Real* p, int count) const;
-#endif
 };
 
 GAUSSMIX_INLINE Part operator+(Part a, Part b) { return {GAUSSMIX_MM(add)(a.v, b.v)}; }

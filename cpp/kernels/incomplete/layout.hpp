@@ -5,7 +5,7 @@
 //
 //   sums        [1, then features, then the triangle by rows][component]: N, first and second moments about the means
 #pragma once
-#include "../elementary.hpp"
+#include "../exp_log.hpp"
 #include "../layout.hpp"
 
 namespace gaussmix::GAUSSMIX_ISA::incomplete {

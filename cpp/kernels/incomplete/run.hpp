@@ -146,7 +146,7 @@ private:
         }
     };
 
-    static const StepKernels& kernels() { return GAUSSMIX_DENSE_ISA::kKernels.in_double; }
+    static const StepKernels& kernels() { return GAUSSMIX_DENSE_ISA::kKernels.of_step; }
 
     // W_oo and log densities' constants of components 8 v and on; leaves L^-1 and 1/D in `factor`.
     void find_marginals(Index v) {

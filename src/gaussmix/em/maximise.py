@@ -27,7 +27,6 @@ from gaussmix.waist.parameters import LOST_SHARE, MEAN_ROUNDING
 EMPTY_SHARE = 0.01
 # Share of the scatter of all rows that an empty component gets: far below the rounding of shared covariances.
 TRACE = 2.0**-60
-MAX_LOSS_IN_SINGLE = 30.0  # as `MAX_LOSS`, of sums in float32, whose relative error is 1e-4 at worst
 
 
 def maximise(moments: Moments, default_means: Array) -> tuple[Array, Array, Scatter]:

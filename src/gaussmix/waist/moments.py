@@ -29,7 +29,6 @@ class Partial:
     row_weight : Σ_i s_i.
     need : which second moments these are. It may be less or more than the family asked for: `Engine.finish` makes the
         family's second moments of these.
-    in_single : some of the sums were taken in float32.
     counts : what else an engine counts in a pass, to decide about the next one; None where it does not.
     background : Σ_i s_i γ_i0, the mass of the background; 0 where there is none.
 
@@ -46,7 +45,6 @@ class Partial:
     log_likelihood: float
     row_weight: float
     need: Need
-    in_single: bool = False
     counts: Array | None = None
     background: float = 0.0
 
@@ -62,7 +60,6 @@ class Partial:
             second=second,
             log_likelihood=self.log_likelihood + other.log_likelihood,
             row_weight=self.row_weight + other.row_weight,
-            in_single=self.in_single or other.in_single,
             counts=self.counts if other.counts is None or self.counts is None else self.counts + other.counts,
             background=self.background + other.background,
         )

@@ -24,6 +24,10 @@ class Arguments(NamedTuple):
     factor_shape: int
     factors: Array
 
+    def is_same(self, other: Arguments) -> bool:
+        """Whether others give every row the same densities."""
+        return self is other or all(np.array_equal(mine, theirs) for mine, theirs in zip(self, other, strict=True))
+
 
 def common_origin(parameters: Parameters, centre: Array | None = None) -> Array | None:
     """The point about which rows are whitened once for all components; None if each component whitens them.

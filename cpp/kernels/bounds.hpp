@@ -27,7 +27,7 @@ struct View {
 };
 
 // Brings the bounds to the new parameters.
-inline void move(const View& b, const Real* log_scale, Index n_components) {
+inline void move(const View& b, const double* log_scale, Index n_components) {
     for (Index k = 0; k < n_components; ++k) {
         const float moved = b.ratio[k] * (b.distance[k] - b.shift[k]);
         b.distance[k] = moved > 0 ? moved : 0;  // also where it is NaN

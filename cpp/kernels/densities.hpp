@@ -17,15 +17,15 @@ constexpr double kRelativeMargin = 0x1p-30;
 struct DensityView {
     const Shape& shape;
     const OperandsLayout& layout;
-    const Real* operands;
+    const double* operands;
     bool may_eliminate;                // leave out components that are negligible for the whole group
     const double* unpacked = nullptr;  // triangular factors that are packed when they are read, in `room`
-    Real* room = nullptr;
+    double* room = nullptr;
 
-    const Real* log_scale() const { return operands + layout.log_scale; }
-    const Real* means() const { return operands + layout.means; }
-    const Real* factors() const { return operands + layout.factors; }
-    const Real* triangle(Index component) const {
+    const double* log_scale() const { return operands + layout.log_scale; }
+    const double* means() const { return operands + layout.means; }
+    const double* factors() const { return operands + layout.factors; }
+    const double* triangle(Index component) const {
         if (unpacked == nullptr) return factors() + component * layout.factor_stride;
         panels::pack(unpacked + component * shape.n_features * shape.n_features, shape.n_features, room);
         return room;
@@ -33,26 +33,26 @@ struct DensityView {
 };
 
 struct GroupView {
-    const Real* rows;
-    Real* densities;
-    Real* differences;      // room for x - mean of the group
+    const double* rows;
+    double* densities;
+    double* differences;    // room for x - mean of the group
     unsigned char* active;  // [component]
     unsigned char bit;      // of this group in `active`
     bounds::View bounds;
     Index* likeliest;  // without bounds, the component to try first: the likeliest for a row of the group before
     Poll* poll;
-    const Real* prior = nullptr;  // [component][vector][lane], added; null where nothing is known of any row
+    const double* prior = nullptr;  // [component][vector][lane], added; null where nothing is known of any row
 };
 
 GAUSSMIX_INLINE void store_log_densities(const Vec (&squares)[kGroupVectors], const Vec (&log_scale)[kGroupVectors],
-                                         Real* out, Vec (&best)[kGroupVectors]) {
+                                         double* out, Vec (&best)[kGroupVectors]) {
     GAUSSMIX_UNROLL for (int v = 0; v < kGroupVectors; ++v) {
         const Vec l = fma(Vec::broadcast(-0.5), min(squares[v], Vec::broadcast(kLargest)), log_scale[v]);
         l.store(out + v * kLanes);
         best[v] = max(best[v], l);
     }
 }
-GAUSSMIX_INLINE void store_log_densities(const Vec (&squares)[kGroupVectors], Real log_scale, Real* out,
+GAUSSMIX_INLINE void store_log_densities(const Vec (&squares)[kGroupVectors], double log_scale, double* out,
                                          Vec (&best)[kGroupVectors]) {
     const Vec each = Vec::broadcast(log_scale);
     store_log_densities(squares, {each, each, each}, out, best);
@@ -74,9 +74,9 @@ inline void add_log_prior(const GroupView& group, Index n_components, Vec (&best
 // All of W is one panel: one loop over the components, no call and no elimination within it.
 template <int D>
 void one_panel(const DensityView& p, const GroupView& group, Prefetch& next_rows, Vec (&best)[kGroupVectors]) {
-    const Real* mean = p.means();
-    const Real* factor = p.factors();
-    Real* out = group.densities;
+    const double* mean = p.means();
+    const double* factor = p.factors();
+    double* out = group.densities;
     Vec top[kGroupVectors];
     GAUSSMIX_UNROLL for (int v = 0; v < kGroupVectors; ++v) top[v] = best[v];
     for (Index k = 0; k < p.shape.n_components; ++k, out += kGroupRows) {
@@ -101,8 +101,8 @@ GAUSSMIX_INLINE Vec distance_limit(Vec log_scale, Vec best) {
 GAUSSMIX_INLINE bool squared_distance(const DensityView& p, const GroupView& group, Index k,
                                       const Vec (&limit)[kGroupVectors], Vec (&squares)[kGroupVectors]) {
     const Index d = p.shape.n_features;
-    const Real* mean = p.means() + k * d;
-    const Real* factor = p.factors() + k * p.layout.factor_stride;
+    const double* mean = p.means() + k * d;
+    const double* factor = p.factors() + k * p.layout.factor_stride;
     switch (p.shape.factor_shape) {
         case FactorShape::triangular:
             return panels::squared_distance(group.rows, mean, p.triangle(k), d, limit, group.differences, squares);
@@ -180,7 +180,7 @@ inline void visit_components(const DensityView& p, const GroupView& group, Prefe
     }
     next_rows.fetch_all();
     if (group.bounds.is_known()) return;
-    alignas(64) Real largest[kLanes];
+    alignas(64) double largest[kLanes];
     best[0].store(largest);
     for (Index k = 0; k < n_components; ++k) {
         if ((group.active[k] & group.bit) && group.densities[k * kGroupRows] == largest[0]) *group.likeliest = k;
@@ -188,7 +188,7 @@ inline void visit_components(const DensityView& p, const GroupView& group, Prefe
 }
 
 template <flat::Scale kScale>
-void flat_densities(const DensityView& p, const GroupView& group, const Real* rows, Prefetch& next_rows,
+void flat_densities(const DensityView& p, const GroupView& group, const double* rows, Prefetch& next_rows,
                     Vec (&best)[kGroupVectors]) {
     const flat::Components components{p.means(), p.factors(), p.log_scale()};
     flat::log_densities<kScale>(rows, components, p.shape.n_components, p.shape.n_features, *group.poll, next_rows,

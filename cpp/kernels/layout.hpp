@@ -94,9 +94,9 @@ struct ScratchLayout {
         const Index n_differences = larger(shape.n_features, larger(shape.n_factors, shape.n_projected));
         differences = carver.take(kTileRows * round_up(n_differences, kLanes));
         weighted = carver.take(kTileRows * kLanes);
-        active = carver.take(round_up(shape.n_components, sizeof(Real)) /
-                             static_cast<Index>(sizeof(Real)));  // one byte each
-        scores = carver.take(shape.n_components);                // floats
+        active = carver.take(round_up(shape.n_components, sizeof(double)) /
+                             static_cast<Index>(sizeof(double)));  // one byte each
+        scores = carver.take(shape.n_components);                  // floats
         prior = carver.take((shape.n_components + 1) * kGroupRows);
         size = carver.size();
     }

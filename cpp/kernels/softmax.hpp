@@ -15,7 +15,7 @@ namespace gaussmix::GAUSSMIX_ISA {
 constexpr double kFarDistance = 1e8;
 
 // A row is far if even the largest log density is below this. A single component has every row whole.
-inline double far_limit(const Shape& shape, const Real* log_scale) {
+inline double far_limit(const Shape& shape, const double* log_scale) {
     if (shape.n_components == 1) return -__builtin_inf();
     double largest = log_scale[0];
     for (Index k = 1; k < shape.n_components; ++k) largest = log_scale[k] > largest ? log_scale[k] : largest;
@@ -70,10 +70,10 @@ inline void write_likeliest(const GroupView& group, Index n_components, const Ve
         for (Index k = n_components - 1; k >= 0; --k) {
             if (!(group.active[k] & group.bit)) continue;
             const Vec l = Vec::load(group.densities + (k * kGroupVectors + v) * kLanes);
-            label = select(equal(l, best[v]), Vec::broadcast(static_cast<Real>(k)), label);
+            label = select(equal(l, best[v]), Vec::broadcast(static_cast<double>(k)), label);
         }
         label = select(less(best[v], Vec::broadcast(limit)), Vec::zero(), label);
-        alignas(64) Real lanes[kLanes];
+        alignas(64) double lanes[kLanes];
         label.store(lanes);
         for (int i = 0; i < kLanes && first + i < rows.n_rows; ++i) {
             labels[row_at(rows, first + i)] = static_cast<std::uint16_t>(lanes[i]);
@@ -84,12 +84,12 @@ inline void write_likeliest(const GroupView& group, Index n_components, const Ve
 // `background`: its log density with its weight, if there is one; `best` is at least that.
 template <bool kHasBackground>
 GAUSSMIX_INLINE void soft(const GroupView& group, Index n_components, const Vec (&best)[kGroupVectors],
-                          const Vec (&background)[kGroupVectors], Real* row_factor, LogLikelihood& log_likelihood) {
+                          const Vec (&background)[kGroupVectors], double* row_factor, LogLikelihood& log_likelihood) {
     const Vec cut = Vec::broadcast(-kNegligible);
     Vec sum[kGroupVectors] = {Vec::zero(), Vec::zero(), Vec::zero()};
     for (Index k = 0; k < n_components; ++k) {
         if (!(group.active[k] & group.bit)) continue;
-        Real* e = group.densities + k * kGroupRows;
+        double* e = group.densities + k * kGroupRows;
         Vec gap[kGroupVectors];
         bool is_active = false;
         GAUSSMIX_UNROLL for (int v = 0; v < kGroupVectors; ++v) {
@@ -124,11 +124,11 @@ GAUSSMIX_INLINE void soft(const GroupView& group, Index n_components, const Vec 
 
 // All to the first component of the largest log density; to the background where its own is `best`, and larger.
 GAUSSMIX_INLINE void hard(const GroupView& group, Index n_components, const Vec (&best)[kGroupVectors],
-                          bool has_background, const Real* row_weight, LogLikelihood& log_likelihood) {
+                          bool has_background, const double* row_weight, LogLikelihood& log_likelihood) {
     Vec left[kGroupVectors] = {Vec::broadcast(1), Vec::broadcast(1), Vec::broadcast(1)};
     for (Index k = 0; k < n_components; ++k) {
         if (!(group.active[k] & group.bit)) continue;
-        Real* e = group.densities + k * kGroupRows;
+        double* e = group.densities + k * kGroupRows;
         bool is_active = false;
         GAUSSMIX_UNROLL for (int v = 0; v < kGroupVectors; ++v) {
             const Vec value = keep(equal(Vec::load(e + v * kLanes), best[v]), left[v]);

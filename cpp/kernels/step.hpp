@@ -24,7 +24,7 @@ constexpr Index kCountedGroup = 16;
 
 class Step {
 public:
-    Step(const StepView& task, const Real* operands, Listener listener, Real* scratch, double* sums)
+    Step(const StepView& task, const double* operands, Listener listener, double* scratch, double* sums)
         : task_(task),
           poll_(listener),
           shape_(task.shape),
@@ -35,8 +35,7 @@ public:
           scratch_(scratch),
           sums_(sums),
           far_limit_(shape_.rule == Rule::soft ? far_limit(shape_, operands + operands_layout_.log_scale) : 0),
-          background_(shape_.rule != Rule::given ? operands[operands_layout_.background]
-                                                 : static_cast<Real>(-__builtin_inf())) {}
+          background_(shape_.rule != Rule::given ? operands[operands_layout_.background] : -__builtin_inf()) {}
 
     // False if it is to be given up.
     bool add_tile(Index first, Index last) {
@@ -75,10 +74,10 @@ private:
     // Leaves the group's rows, the exponentials e_k and the row factor: e_k * row factor is a responsibility times
     // its row's weight.
     void add_group(int g, Index first, LogLikelihood& log_likelihood) {
-        Real* rows = scratch_ + scratch_layout_.rows + g * shape_.n_features * kGroupRows;
-        Real* densities = scratch_ + scratch_layout_.densities + g * padded_components() * kGroupRows;
-        Real* row_factor = scratch_ + scratch_layout_.row_factor + g * kGroupRows;
-        Real* prior = scratch_ + scratch_layout_.prior;
+        double* rows = scratch_ + scratch_layout_.rows + g * shape_.n_features * kGroupRows;
+        double* densities = scratch_ + scratch_layout_.densities + g * padded_components() * kGroupRows;
+        double* row_factor = scratch_ + scratch_layout_.row_factor + g * kGroupRows;
+        double* prior = scratch_ + scratch_layout_.prior;
         const bool is_known = read_log_prior(task_.prior, task_.rows, first, shape_.n_components, prior);
         const GroupView group{rows,
                               densities,
@@ -113,7 +112,7 @@ private:
                          : soft<false>(group, shape_.n_components, best, background, row_factor, log_likelihood);
     }
 
-    bool has_background() const { return background_ > static_cast<Real>(-__builtin_inf()); }
+    bool has_background() const { return background_ > -__builtin_inf(); }
 
     // The log density of the background at each row, with what is known of the row, and the largest of it and the others.
     void share_with_background(const GroupView& group, Vec (&background)[kGroupVectors], Vec (&best)[kGroupVectors]) {
@@ -146,7 +145,7 @@ private:
                             scratch_ + scratch_layout_.differences,
                             scratch_ + scratch_layout_.weighted,
                             &poll_};
-        const Real* anchor = operands_ + operands_layout_.anchor;
+        const double* anchor = operands_ + operands_layout_.anchor;
         double* sums = sums_ + sums_layout_.moments;
         if (is_fixed(shape_)) return fixed::add_moments(tile, anchor, sums);
         double* mass = sums_ + sums_layout_.mass;
@@ -165,24 +164,24 @@ private:
     const OperandsLayout operands_layout_;
     const ScratchLayout scratch_layout_;
     const SumsLayout sums_layout_;
-    const Real* operands_;
-    Real* scratch_;
+    const double* operands_;
+    double* scratch_;
     double* sums_;
     const double far_limit_;
-    const Real background_;
+    const double background_;
     double n_near_ = 0;
     Index likeliest_ = 0;
 };
 
 inline Index step(const StepView& task, const void* operands, Index first, Index last, Listener listener, void* scratch,
                   double* sums) noexcept {
-    Step pass(task, static_cast<const Real*>(operands), listener, static_cast<Real*>(scratch), sums);
+    Step pass(task, static_cast<const double*>(operands), listener, static_cast<double*>(scratch), sums);
     while (first < last && pass.add_tile(first, smaller(first + kTileRows, last))) first += kTileRows;
     return smaller(first, last);
 }
 
 inline Sizes sizes(const Shape& shape) noexcept {
-    constexpr Index bytes = sizeof(Real);
+    constexpr Index bytes = sizeof(double);
     return {OperandsLayout(shape).size * bytes, ScratchLayout(shape).size * bytes,
             SumsLayout(shape, moments_size(shape)).size};
 }

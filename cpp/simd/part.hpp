@@ -1,4 +1,4 @@
-// What a backend owes the vectors: `Part`, one register with kPartLanes lanes of `Real`. docs/develop/add-an-instruction-set.md: how to add one.
+// What a backend owes the vectors: `Part`, one register with kPartLanes lanes of double. docs/develop/add-an-instruction-set.md: how to add one.
 //
 // GAUSSMIX_BACKEND names the file of the backend:
 //
@@ -27,9 +27,8 @@
 
 namespace gaussmix::GAUSSMIX_ISA {
 
-using Real = double;
 using Bits = std::uint64_t;
-constexpr Real kLargest = __DBL_MAX__;
+constexpr double kLargest = __DBL_MAX__;
 constexpr int kLanes = 8;  // of a vector, whatever the registers: the lane of a row decides the bits of every sum
 constexpr int kSumsTogether = 8;      // vectors whose lanes are added up together
 constexpr int kFeaturesTogether = 8;  // features that are transposed together
@@ -41,7 +40,7 @@ constexpr int kFeaturesTogether = 8;  // features that are transposed together
 namespace gaussmix::GAUSSMIX_ISA {
 
 // The numbers there become unknown to the compiler: it reads them again, rather than keep more than it has registers for.
-GAUSSMIX_INLINE const Real* reread(const Real* p) {
+GAUSSMIX_INLINE const double* reread(const double* p) {
     asm volatile("" : "+r"(p));
     return p;
 }

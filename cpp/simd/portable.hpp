@@ -27,7 +27,7 @@ constexpr int kRegisters = 16;
 #endif
 constexpr int kParts = 4, kPartLanes = kLanes / kParts;
 
-using Register [[gnu::vector_size(16)]] = Real;
+using Register [[gnu::vector_size(16)]] = double;
 using RegisterBits [[gnu::vector_size(16)]] = Bits;
 
 template <int... kPlaces>
@@ -39,19 +39,21 @@ struct Part {
     Register v;
 
     GAUSSMIX_INLINE static Part zero() { return {Register{}}; }
-    GAUSSMIX_INLINE static Part broadcast(Real x) { return {x - Register{}}; }  // x + 0 would lose the sign of -0
-    GAUSSMIX_INLINE static Part load(const Real* p) { return load_unaligned(__builtin_assume_aligned(p, 16)); }
+    GAUSSMIX_INLINE static Part broadcast(double x) { return {x - Register{}}; }  // x + 0 would lose the sign of -0
+    GAUSSMIX_INLINE static Part load(const double* p) { return load_unaligned(__builtin_assume_aligned(p, 16)); }
     GAUSSMIX_INLINE static Part load_unaligned(const void* p) {
         Part a;
         __builtin_memcpy(&a.v, p, sizeof a.v);
         return a;
     }
-    GAUSSMIX_INLINE void store(Real* p) const { store_unaligned(static_cast<Real*>(__builtin_assume_aligned(p, 16))); }
-    GAUSSMIX_INLINE void store_unaligned(Real* p) const { __builtin_memcpy(p, &v, sizeof v); }
+    GAUSSMIX_INLINE void store(double* p) const {
+        store_unaligned(static_cast<double*>(__builtin_assume_aligned(p, 16)));
+    }
+    GAUSSMIX_INLINE void store_unaligned(double* p) const { __builtin_memcpy(p, &v, sizeof v); }
 
     template <class T>
     GAUSSMIX_INLINE static Part head(const void* p, int count) {
-        if (count >= kPartLanes && sizeof(T) == sizeof(Real)) return load_unaligned(p);
+        if (count >= kPartLanes && sizeof(T) == sizeof(double)) return load_unaligned(p);
         Part a = zero();
         GAUSSMIX_UNROLL for (int i = 0; i < kPartLanes; ++i) {
             T x;
@@ -59,10 +61,10 @@ struct Part {
         }
         return a;
     }
-    GAUSSMIX_INLINE static Part load_head(const void* p, int count) { return head<Real>(p, count); }
+    GAUSSMIX_INLINE static Part load_head(const void* p, int count) { return head<double>(p, count); }
     GAUSSMIX_INLINE static Part load_floats(const void* p) { return head<float>(p, kPartLanes); }
     GAUSSMIX_INLINE static Part load_floats_head(const void* p, int count) { return head<float>(p, count); }
-    GAUSSMIX_INLINE void store_head(Real* p, int count) const {
+    GAUSSMIX_INLINE void store_head(double* p, int count) const {
         GAUSSMIX_UNROLL for (int i = 0; i < kPartLanes; ++i) {
             if (i < count) p[i] = v[i];
         }
@@ -83,7 +85,7 @@ GAUSSMIX_INLINE Part fma(Part a, Part b, Part c) {
     return c;
 #endif
 }
-GAUSSMIX_INLINE Part fma(Real a, Part b, Part c) {
+GAUSSMIX_INLINE Part fma(double a, Part b, Part c) {
 #if defined(__aarch64__) && !defined(__clang__)  // gcc would copy `a` to all lanes first
     asm("fmla %0.2d, %1.2d, %2.d[0]" : "+w"(c.v) : "w"(b.v), "w"(a));
     return c;

@@ -1,4 +1,4 @@
-// The vector of this compilation: `Vec`, a fixed number of logical lanes of `Real`, and `Part`, the lanes of one register.
+// The vector of this compilation: `Vec`, a fixed number of logical lanes of double, and `Part`, the lanes of one register.
 #pragma once
 #include "vec.hpp"
 
@@ -15,7 +15,7 @@ GAUSSMIX_INLINE void add_all_lane_sums(const Vec (&a)[N], double* sums) {
 
 // In the order of add_lane_sums.
 GAUSSMIX_INLINE double lane_sum(Vec a) {
-    alignas(64) Real x[kLanes];
+    alignas(64) double x[kLanes];
     a.store(x);
     GAUSSMIX_UNROLL for (int half = kLanes / 2; half > 0; half /= 2) {
         GAUSSMIX_UNROLL for (int j = 0; j < half; ++j) x[j] = x[j] + x[j + half];
@@ -23,10 +23,10 @@ GAUSSMIX_INLINE double lane_sum(Vec a) {
     return x[0];
 }
 
-GAUSSMIX_INLINE Real lane_min(Vec a) {
-    alignas(64) Real x[kLanes];
+GAUSSMIX_INLINE double lane_min(Vec a) {
+    alignas(64) double x[kLanes];
     a.store(x);
-    Real least = x[0];
+    double least = x[0];
     GAUSSMIX_UNROLL for (int i = 1; i < kLanes; ++i) least = x[i] < least ? x[i] : least;
     return least;
 }

@@ -1,4 +1,4 @@
-// A vector: kLanes logical lanes of `Real`, in one part, or in halves of halves; masks of its lanes.
+// A vector: kLanes logical lanes of double, in one part, or in halves of halves; masks of its lanes.
 //
 // Nothing here depends on the backend. Lanes as integers are the vector extensions of gcc and clang.
 #pragma once
@@ -30,25 +30,25 @@ struct Halves {
         return {Half::load(p), Half::load(p + kHalf)};
     }
     GAUSSMIX_INLINE static Halves load_unaligned(const void* p) {
-        return {Half::load_unaligned(p), Half::load_unaligned(static_cast<const Real*>(p) + kHalf)};
+        return {Half::load_unaligned(p), Half::load_unaligned(static_cast<const double*>(p) + kHalf)};
     }
     template <class T>
     GAUSSMIX_INLINE void store(T* p) const {
         low.store(p), high.store(p + kHalf);
     }
-    GAUSSMIX_INLINE void store_unaligned(Real* p) const { low.store_unaligned(p), high.store_unaligned(p + kHalf); }
+    GAUSSMIX_INLINE void store_unaligned(double* p) const { low.store_unaligned(p), high.store_unaligned(p + kHalf); }
 
     GAUSSMIX_INLINE static Halves load_floats(const void* p) {
         return {Half::load_floats(p), Half::load_floats(static_cast<const float*>(p) + kHalf)};
     }
     GAUSSMIX_INLINE static Halves load_head(const void* p, int count) {
-        return {Half::load_head(p, count), Half::load_head(static_cast<const Real*>(p) + kHalf, count - kHalf)};
+        return {Half::load_head(p, count), Half::load_head(static_cast<const double*>(p) + kHalf, count - kHalf)};
     }
     GAUSSMIX_INLINE static Halves load_floats_head(const void* p, int count) {
         return {Half::load_floats_head(p, count),
                 Half::load_floats_head(static_cast<const float*>(p) + kHalf, count - kHalf)};
     }
-    GAUSSMIX_INLINE void store_head(Real* p, int count) const {
+    GAUSSMIX_INLINE void store_head(double* p, int count) const {
         low.store_head(p, count), high.store_head(p + kHalf, count - kHalf);
     }
 };

@@ -14,7 +14,6 @@ from gaussmix.covariances.dense import composed
 from gaussmix.families.base import Equivariance, Family
 from gaussmix.numerics.arrays import Array
 from gaussmix.numerics.axes import principal_axes
-from gaussmix.numerics.pieces import in_pieces
 from gaussmix.waist.algebra import Across, Algebra
 from gaussmix.waist.moments import Scatter
 from gaussmix.waist.need import Second
@@ -96,9 +95,7 @@ class Boundable(Family):
         if self.is_shared:
             return self.covariances(np.asarray(scatter.second / (n_values * scatter.degrees.sum())), *scatter.shape)
         degrees = (n_values * scatter.degrees).reshape(-1, *[1] * (scatter.second.ndim - 1))
-        # In pieces, so that an interrupt comes through between them: K d² can be gigabytes.
-        each = in_pieces(lambda second, degrees: second / degrees, scatter.second, degrees)
-        return self.covariances(each, *scatter.shape)
+        return self.covariances(scatter.second / degrees, *scatter.shape)
 
     def n_parameters(self, n_components: int, n_features: int) -> int:
         """Count the parameters without the bound, which fixes none; with a bound of 1 there is one variance."""

@@ -25,7 +25,6 @@ from gaussmix.engines.native.visits import Counts, Labels, Ordering, Visit, Visi
 from gaussmix.engines.runner import Control, Course, Fits, Groups, Recipe, Runner
 from gaussmix.numerics.arrays import Array
 from gaussmix.numerics.core import native_target
-from gaussmix.numerics.pieces import pieces
 from gaussmix.numerics.threads import allowed
 from gaussmix.waist.algebra import Algebra
 from gaussmix.waist.block import Block, Profile
@@ -168,7 +167,7 @@ class NativeEngine(Runner):
             with np.errstate(over="ignore", invalid="ignore"):
                 if need.second is Second.TRACE:
                     second = np.add.accumulate(second, axis=1)[:, -1]  # `sum` adds up in another order
-                second = _pooled(second) if need.pooled else second
+                second = np.asarray(second.sum(axis=0)) if need.pooled else second
         if facts is not None and parameters is not None and sums.counts is not None:
             counts = Counts(*sums.counts.tolist())
             ordering = facts.ordering.after(arguments_of(parameters), counts, facts.n_rows)
@@ -358,13 +357,3 @@ def _plan(
     is_ordered = is_ordered and could_pay(facts.n_rows, parameters.whitening.factor_shape, *shape)
     background = parameters.log_background
     return StepPlan(arguments_of(parameters), about, each, rule, is_ordered=is_ordered, log_background=background)
-
-
-def _pooled(second: Array) -> Array:
-    """The sum over components."""
-    if second.ndim == 1:
-        return np.asarray(second.sum())
-    total = np.empty(second.shape[1:])
-    for part in pieces((*total.shape, len(second))):
-        total[part] = second[:, part].sum(axis=0)
-    return total

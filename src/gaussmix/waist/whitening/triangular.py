@@ -43,11 +43,7 @@ class TriangularWhitening(Whitening):
         return offsets @ self.factor(component).T
 
     def whiten_each(self, offsets: Array) -> Array:
-        whitened = np.empty(offsets.shape)
-        for part in pieces((len(offsets), *self.factors.shape[1:])):  # without BLAS, which has bits of its own
-            factors = self.factors if self.is_shared else self.factors[part]
-            whitened[part] = contract("kij,kj->ki", factors, offsets[part])
-        return whitened
+        return contract("kij,kj->ki", self.factors, offsets)  # without BLAS, which has bits of its own
 
     def total_squares(self, vectors: Array) -> Array:
         """Σ |W_k v|² over the rows v of `vectors` (n_vectors, n_features), for each factor."""
@@ -75,7 +71,4 @@ class TriangularWhitening(Whitening):
         return target.gram(np.ascontiguousarray(self.factors))
 
     def precision_diagonals(self) -> Array:
-        diagonals = np.empty(self.factors.shape[:2])
-        for part in pieces(self.factors.shape):
-            diagonals[part] = (self.factors[part] ** 2).sum(axis=1)
-        return diagonals
+        return np.asarray((self.factors**2).sum(axis=1))

@@ -5,14 +5,13 @@
 
 namespace gaussmix::GAUSSMIX_ISA {
 
-template <class To>
-void copy(const double* from, Index count, To* to) {
-    for (Index i = 0; i < count; ++i) to[i] = static_cast<To>(from[i]);
+inline void copy(const double* from, Index count, double* to) {
+    for (Index i = 0; i < count; ++i) to[i] = from[i];
 }
 
 // W mean_k: with a shared factor, distances are taken between whitened rows and whitened means. A panel of rows of W at
 // a time, so that a processor need not wait for each sum.
-inline void whiten_means(const Shape& shape, const ParametersView& parameters, Listener listener, Real* out) {
+inline void whiten_means(const Shape& shape, const ParametersView& parameters, Listener listener, double* out) {
     const Index d = shape.n_features;
     Poll poll(listener);
     for (Index k = 0; k < shape.n_components && !poll.is_cancelled(kCostOfMoving * d * d); ++k) {
@@ -27,7 +26,7 @@ inline void whiten_means(const Shape& shape, const ParametersView& parameters, L
             }
             for (Index r = 0; r < height; ++r) {
                 for (Index i = panel; i <= panel + r; ++i) z[r] = __builtin_fma(rows[r][i], mean[i], z[r]);
-                *out++ = static_cast<Real>(z[r]);
+                *out++ = z[r];
             }
         }
     }
@@ -35,13 +34,13 @@ inline void whiten_means(const Shape& shape, const ParametersView& parameters, L
 
 // Leaves out factors that are packed later.
 inline void pack_factors(const Shape& shape, const OperandsLayout& layout, const double* factors, Listener listener,
-                         Real* out) {
+                         double* out) {
     if (factors == nullptr) return;
     Poll poll(listener);
     const Index count = shape.is_shared ? 1 : shape.n_components, d = shape.n_features;
     switch (shape.factor_shape) {
         case FactorShape::spherical:
-            for (Index k = 0; k < count; ++k) out[k] = static_cast<Real>(factors[k] * factors[k]);
+            for (Index k = 0; k < count; ++k) out[k] = factors[k] * factors[k];
             return;
         case FactorShape::diagonal: return copy(factors, count * d, out);
         case FactorShape::low_rank:
@@ -54,29 +53,8 @@ inline void pack_factors(const Shape& shape, const OperandsLayout& layout, const
     }
 }
 
-// -W (mean - rounded mean): a row minus the rounded mean is exact, or rounded once, and this puts the rest right.
-// Spherical factors multiply the squares, and are left out here.
-inline void pack_shifts(const Shape& shape, const ParametersView& parameters, Listener listener, Real* out) {
-    const Index d = shape.n_features;
-    const auto rest = [](double mean) { return static_cast<double>(static_cast<Real>(mean)) - mean; };
-    Poll poll(listener);
-    for (Index k = 0; k < shape.n_components && !poll.is_cancelled(kCostOfMoving * d * d); ++k) {
-        const double* mean = parameters.means + k * d;
-        for (Index j = 0; j < d; ++j) {
-            double shift = rest(mean[j]);
-            if (shape.factor_shape == FactorShape::diagonal) shift *= parameters.factors[k * d + j];
-            if (shape.factor_shape == FactorShape::triangular) {
-                const double* factor = parameters.factors + (k * d + j) * d;
-                shift = 0;
-                for (Index i = 0; i <= j; ++i) shift = __builtin_fma(factor[i], rest(mean[i]), shift);
-            }
-            *out++ = static_cast<Real>(shift);
-        }
-    }
-}
-
 inline void pack(const Shape& shape, const ParametersView& parameters, Listener listener, void* room) noexcept {
-    Real* operands = static_cast<Real*>(room);
+    double* operands = static_cast<double*>(room);
     const OperandsLayout layout(shape);
     const Index n_means = shape.n_components * shape.n_features;
     if (shape.second != Second::none) copy(parameters.anchor, n_means, operands + layout.anchor);
@@ -90,7 +68,6 @@ inline void pack(const Shape& shape, const ParametersView& parameters, Listener 
     } else {
         copy(parameters.means, n_means, operands + layout.means);
     }
-    if constexpr (kIsSingle) pack_shifts(shape, parameters, listener, operands + layout.shifts);
     pack_factors(shape, layout, parameters.factors, listener, operands + layout.factors);
 }
 

@@ -71,11 +71,6 @@ class Problem:
         """The same problem with some arguments changed."""
         return replace(self, **changes)
 
-    def single(self):
-        """The same with rows in float32, and with the anchor of a step in single precision."""
-        anchor = (self.anchor + self.origin).astype(np.float32).astype(float)
-        return self.but(rows=self.rows.astype(np.float32), origin=None, means=self.means + self.origin, anchor=anchor)
-
     def with_component(self, place, mean):
         """The same with a component more, of triangular factors, that stands first or later."""
         return self.but(
@@ -125,14 +120,13 @@ def make_problem(rng):
 def apart(make_problem, rng):
     """Clusters so far apart that most components are hopeless for most rows; rows sorted by cluster, or not."""
 
-    def make(n_rows, n_features, n_components, factor_shape, is_sorted=True, in_single=False):
+    def make(n_rows, n_features, n_components, factor_shape, is_sorted=True):
         problem = make_problem(n_rows, n_features, n_components, factor_shape)
         means = 12 * rng.normal(size=problem.means.shape)
         labels = rng.integers(n_components, size=n_rows)
         labels = np.sort(labels) if is_sorted else labels
         rows = problem.origin + means[labels] + rng.normal(size=(n_rows, n_features))
-        problem = problem.but(rows=rows, means=means, anchor=means + 0.1)
-        return problem.single() if in_single else problem
+        return problem.but(rows=rows, means=means, anchor=means + 0.1)
 
     return make
 

@@ -10,9 +10,8 @@ import numpy as np
 
 from gaussmix.background import Background
 from gaussmix.em.accumulate import StepTask
-from gaussmix.em.best_of import highest, race_for
+from gaussmix.em.best_of import LEAST_TOLERANCE, highest, race_for
 from gaussmix.em.fast_path import FastPath
-from gaussmix.em.loop import TOLERANCE_IN_SINGLE
 from gaussmix.em.many import FEW
 from gaussmix.em.maximise import initial_models
 from gaussmix.em.objective import Objective
@@ -63,7 +62,7 @@ class InitialMoments:
         family: Family,
         objective: Objective,
         source: Source | None = None,
-        tolerance: float = TOLERANCE_IN_SINGLE,
+        tolerance: float = LEAST_TOLERANCE,
     ) -> Model:
         """Make the first model by an M-step; raises `SingularCovariance` if a component has too few distinct rows.
 

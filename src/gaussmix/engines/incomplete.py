@@ -113,9 +113,6 @@ class IncompleteEngine(Stepper):
             return None
         return fit_many(*self._core, groups, recipe, is_incomplete=True)
 
-    def suits_single(self, parameters: Parameters) -> bool:
-        return False
-
     def log_density(self, block: Block, parameters: Parameters) -> Array:
         found = self._evaluated(block, parameters, self.engine.log_density, log_density_of)
         empty = np.isnan(block.rows).all(axis=1)

@@ -5,7 +5,9 @@
 #include <cstdint>
 
 #if __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
-#error "gaussmix's kernels need a little-endian processor. Others compute with its NumPy engine."
+#error "gaussmix's kernels need a little-endian processor."
+#elif __FLT_EVAL_METHOD__ != 0
+#error "gaussmix's kernels need arithmetic that rounds to double. On 32-bit x86, compile with -msse2 -mfpmath=sse."
 #endif
 
 namespace gaussmix {

@@ -14,7 +14,12 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from scikit_build_core import build as scikit_build
-from scikit_build_core.build import *  # noqa: F403  # the hooks that are not below
+from scikit_build_core.build import (  # noqa: F401  # the other hooks
+    build_sdist,
+    get_requires_for_build_sdist,
+    prepare_metadata_for_build_editable,
+    prepare_metadata_for_build_wheel,
+)
 
 # By these CMake is told which compiler to take. The last one chooses clang-cl on Windows.
 CHOICES_OF_CMAKE = re.compile(r"CMAKE_CXX_COMPILER\b|CMAKE_TOOLCHAIN_FILE|CMAKE_GENERATOR_TOOLSET")

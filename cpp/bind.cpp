@@ -187,11 +187,7 @@ std::vector<Target> targets() {
     return all;
 }
 
-std::optional<Target> active() {
-    const KernelTable* kernels = active_kernels();
-    if (kernels == nullptr) return std::nullopt;
-    return Target{kernels};
-}
+Target active() { return {&active_kernels()}; }
 
 }  // namespace
 
@@ -234,7 +230,7 @@ void bind_targets(nb::module_& module) {
     bind_incomplete(type);
     bind_starts(type);
     module.def("targets", targets, "The kernels that this processor can run, slowest first.");
-    module.def("active", active, "The fastest kernels, or those that GAUSSMIX_ISA names; None where there are none.");
+    module.def("active", active, "The fastest kernels, or those that GAUSSMIX_ISA names.");
 }
 
 }  // namespace gaussmix

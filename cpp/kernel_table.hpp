@@ -6,6 +6,8 @@
 
 #if __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
 #error "gaussmix's kernels need a little-endian processor."
+#elif __FLT_EVAL_METHOD__ != 0
+#error "gaussmix's kernels need arithmetic that rounds to double. On 32-bit x86, compile with -msse2 -mfpmath=sse."
 #endif
 
 namespace gaussmix {

@@ -510,10 +510,8 @@ class Target:
 def targets() -> list[Target]:
     """The kernels that this processor can run, slowest first."""
 
-def active() -> Target | None:
-    """
-    The fastest kernels, or those that GAUSSMIX_ISA names; None where there are none.
-    """
+def active() -> Target:
+    """The fastest kernels, or those that GAUSSMIX_ISA names."""
 
 def end_gil_requests() -> None:
     """

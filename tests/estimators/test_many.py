@@ -418,9 +418,7 @@ def test_equal_mixtures_are_equal(rng, tmp_path):
 
 def test_one_warning_says_how_many_did_not_converge(rng):
     groups = dict(zip("abcdefgh", make_groups(rng, 8, 80, 2), strict=True))
-    with pytest.warns(
-        ConvergenceWarning, match=r"^8 of 8 groups \('a', 'b', 'c', 'd', 'e', …\) did not converge"
-    ) as said:
+    with pytest.warns(ConvergenceWarning, match=r"^8 of 8 groups \('a', 'b', 'c', 'd', 'e', …\) did not") as said:
         mixtures = fit_many(groups, 2, max_iter=1, random_state=0)
     assert len(said) == 1
     assert not mixtures.converged.any()
@@ -429,9 +427,7 @@ def test_one_warning_says_how_many_did_not_converge(rng):
 def test_one_warning_says_how_many_failed(rng):
     groups = make_groups(rng, 4, 30, 2)
     groups[1], groups[3] = groups[1][:1], groups[3][:1]
-    with pytest.warns(
-        RuntimeWarning, match=r"^2 of 4 groups \(1, 3\) could not be fitted\. Group 1: Found array"
-    ) as said:
+    with pytest.warns(RuntimeWarning, match=r"^2 of 4 groups \(1, 3\) could not be fitted\. Group 1: Found") as said:
         fit_many(groups, 2, random_state=0)
     assert len(said) == 1
 
@@ -562,10 +558,7 @@ DAMAGE = {
     "another tensor": (lambda header, tensors: tensors.pop("n_iter"), "lacks some of its numbers"),
     "another shape": (lambda header, tensors: tensors.update(means=tensors["means"][0]), "4 groups"),
     "a number": (lambda header, tensors: tensors.update(n_iter=np.float64(1.0)), "4 groups"),
-    "other covariances": (
-        lambda header, tensors: tensors.update(covariances=np.ones((4, 2))),
-        "covariances have shape",
-    ),
+    "other covariances": (lambda header, tensors: tensors.update(covariances=np.ones((4, 2))), "covariances have"),
 }
 
 

@@ -198,21 +198,13 @@ BAD = {
     "share": ({"noise": 1.5}, ValueError, "noise must be True, False, a weight between 0 and 1 or a Noise, not 1.5"),
     "list": ({"noise": [0.1]}, TypeError, "noise must be True, False, a weight"),
     "other box": ({"noise": Noise(volume=[[0.0], [1.0]])}, ValueError, "is a box of 1 features, but X has 2"),
-    "small box": (
-        {"noise": Noise(volume=[[-1, -99], [1, 99]])},
-        ValueError,
-        r"in column 0 \(counted from 0\), but X has numbers from",
-    ),
+    "small box": ({"noise": Noise(volume=[[-1, -99], [1, 99]])}, ValueError, r"in column 0 \(counted from 0\), but X"),
     "fixed weights": (
         {"restrictions": Restrictions(fixed_weights=[0]), "weights_init": [0.5, 0.5]},
         ValueError,
         "fixed_weights can't be combined with noise",
     ),
-    "least weight": (
-        {"restrictions": Restrictions(min_weight=0.1)},
-        ValueError,
-        "min_weight can't be combined with noise",
-    ),
+    "least weight": ({"restrictions": Restrictions(min_weight=0.1)}, ValueError, "min_weight can't be combined with"),
 }
 BAD_VALUES = {
     "no weight": ({"weight": None}, TypeError, "weight must be a number between 0 and 1, not None"),

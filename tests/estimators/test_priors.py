@@ -30,32 +30,12 @@ EQUAL = Restrictions(equal_weights=True)
 structures = pytest.mark.parametrize("covariance_type", FAMILIES)
 
 BAD = {
-    "prior unknown": (
-        {"prior": "flat"},
-        ValueError,
-        'prior must be None, "default", a NormalInverseWishart or a Dirichlet, not \'f',
-    ),
-    "prior number": (
-        {"prior": 1.0},
-        TypeError,
-        'prior must be None, "default", a NormalInverseWishart or a Dirichlet, not 1.0.',
-    ),
-    "prior of other features": (
-        {"prior": NormalInverseWishart(mean=[0.0, 0.0])},
-        ValueError,
-        "prior has 2 features, but X has 3.",
-    ),
-    "prior with few degrees": (
-        {"prior": NormalInverseWishart(dof=2)},
-        ValueError,
-        "prior: dof=2 must be above 2, n_features − 1, for covariance_type='full'.",
-    ),
+    "prior unknown": ({"prior": "flat"}, ValueError, 'prior must be None, "default", a NormalInverseWishart or a'),
+    "prior number": ({"prior": 1.0}, TypeError, 'prior must be None, "default", a NormalInverseWishart or a'),
+    "prior of other features": ({"prior": NormalInverseWishart(mean=[0.0, 0.0])}, ValueError, "prior has 2 features"),
+    "prior with few degrees": ({"prior": NormalInverseWishart(dof=2)}, ValueError, "prior: dof=2 must be above 2"),
     "prior of three weights": ({"prior": Dirichlet([1, 2, 3])}, ValueError, "must be a number or 2, one for each"),
-    "restrictions a dictionary": (
-        {"restrictions": {}},
-        TypeError,
-        "restrictions must be None or a Restrictions, not {}",
-    ),
+    "restrictions a dictionary": ({"restrictions": {}}, TypeError, "restrictions must be None or a Restrictions, not"),
     "equal_weights and a prior of them": (
         {"restrictions": Restrictions(equal_weights=True), "prior": Dirichlet(2.0)},
         ValueError,
@@ -71,11 +51,7 @@ BAD = {
         ValueError,
         "weights_init is 0 for component 1, but the prior of the weights needs it above 0.",
     ),
-    "min_weight above 1 / K": (
-        {"restrictions": Restrictions(min_weight=0.6)},
-        ValueError,
-        "min_weight=0.6 must be at most 1 / n_components, 0.5.",
-    ),
+    "min_weight above 1 / K": ({"restrictions": Restrictions(min_weight=0.6)}, ValueError, "min_weight=0.6 must be"),
     "fixed weight below min_weight": (
         {"restrictions": Restrictions(min_weight=0.3, fixed_weights=[0]), "weights_init": [0.2, 0.8]},
         ValueError,
@@ -96,11 +72,7 @@ BAD = {
         ValueError,
         "should be normalized",
     ),
-    "fixed_means without values": (
-        {"restrictions": Restrictions(fixed_means=[0])},
-        ValueError,
-        "fixed_means needs means_init, which holds the",
-    ),
+    "fixed_means without values": ({"restrictions": Restrictions(fixed_means=[0])}, ValueError, "fixed_means needs"),
     "fixed_covariances without values": (
         {"restrictions": Restrictions(fixed_covariances=[0])},
         ValueError,
@@ -134,25 +106,13 @@ BAD = {
 
 BAD_RESTRICTIONS = {
     "equal_weights 1": ({"equal_weights": 1}, TypeError, "equal_weights must be True or False, not 1."),
-    "equal and fixed weights": (
-        {"equal_weights": True, "fixed_weights": [0]},
-        ValueError,
-        "equal_weights=True contradicts fixed_weights. Remove one of them.",
-    ),
+    "equal and fixed weights": ({"equal_weights": True, "fixed_weights": [0]}, ValueError, "equal_weights=True"),
     "min_weight negative": ({"min_weight": -0.1}, ValueError, "min_weight=-0.1 must be a number from 0 to 1."),
     "min_weight text": ({"min_weight": "0.1"}, TypeError, "min_weight must be a number from 0 to 1, not '0.1'."),
     "fixed_means twice": ({"fixed_means": [1, 1]}, ValueError, "fixed_means=[1, 1] names a component twice."),
     "fixed_means below 0": ({"fixed_means": [-1]}, ValueError, "fixed_means names component -1."),
-    "fixed_means number": (
-        {"fixed_means": 1},
-        TypeError,
-        "fixed_means must be a list of numbers of components, or None, not 1.",
-    ),
-    "fixed_means mask": (
-        {"fixed_means": [True, False]},
-        TypeError,
-        "fixed_means must be a list of numbers of components, but it holds True.",
-    ),
+    "fixed_means number": ({"fixed_means": 1}, TypeError, "fixed_means must be a list of numbers of components, or"),
+    "fixed_means mask": ({"fixed_means": [True, False]}, TypeError, "fixed_means must be a list of numbers of"),
 }
 
 BAD_PRIORS = {
@@ -177,16 +137,8 @@ BAD_PRIORS = {
     "weights below 1": ({"weights": 0.5}, ValueError, "weights=0.5 must be at least 1: below 1 the density has no max"),
     "weights infinite": ({"weights": np.inf}, ValueError, "weights holds NaN or infinity"),
     "weights text": ({"weights": "many"}, TypeError, "weights must be real numbers, not text."),
-    "weights of two axes": (
-        {"weights": EYES},
-        ValueError,
-        "weights must be a number or have the shape (n_components,)",
-    ),
-    "two numbers of features": (
-        {"mean": [0.0], "scale": [1.0, 1.0]},
-        ValueError,
-        "mean has 1 features, and scale has 2.",
-    ),
+    "weights of two axes": ({"weights": EYES}, ValueError, "weights must be a number or have the shape"),
+    "two numbers of features": ({"mean": [0.0], "scale": [1.0, 1.0]}, ValueError, "mean has 1 features, and scale"),
 }
 
 

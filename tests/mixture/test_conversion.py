@@ -79,10 +79,7 @@ def test_matrices_that_rounding_left_uneven_are_made_even():
         ({"covariances": np.eye(2)}, r"its covariances have shape \(2, 2\), not \(2, 2, 2\)"),
         ({"covariances": [np.eye(2), -np.eye(2)]}, "the covariance of component 1 is not positive definite"),
         ({"covariances": [np.eye(2), [[1.0, 0.5], [0.0, 1.0]]]}, "a covariance matrix is not symmetric"),
-        (
-            {"covariances": None, "precisions": [np.eye(2), 0 * np.eye(2)]},
-            "the precision of component 1 is not positive",
-        ),
+        ({"covariances": None, "precisions": [np.eye(2), 0 * np.eye(2)]}, "the precision of component 1 is not"),
         ({"covariances": None, "precisions": np.eye(2)}, r"its precisions have shape \(2, 2\), not \(2, 2, 2\)"),
         ({"feature_names": ["a"]}, "feature_names has 1 name for 2 features"),
     ],

@@ -176,9 +176,7 @@ def test_y_beside_a_file_is_refused(table, folder):
         for work in (regressor.fit, regressor.score):
             with pytest.raises(ValueError, match=r"^y can't stand beside a file .* name that by targets=\.$"):
                 work(X, table[0][:, 0])
-        with pytest.raises(
-            ValueError, match="requires y to be passed, but the target y is None: give y, or name colum"
-        ):
+        with pytest.raises(ValueError, match="requires y to be passed, but the target y is None: give y, or name"):
             regressor.fit(X)
 
 

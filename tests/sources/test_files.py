@@ -727,10 +727,7 @@ def test_an_offset_outside_its_buffer_is_not_followed(write, is_dictionary, tmp_
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        (
-            "a,b\n1,2\n" + "0" * (2**20 + 1),
-            r", line 3 has more than 1,048,576 characters: .* a larger memory=\.$",
-        ),
+        ("a,b\n1,2\n" + "0" * (2**20 + 1), r", line 3 has more than 1,048,576 characters: .* a larger memory=\.$"),
         ("," * 2**14, r" has 16,385 columns, which take 135 MB to read\. Give memory= as much\.$"),
         ("   1 " * 2**15, r" has 32,768 columns, which take 269 MB to read"),
     ],

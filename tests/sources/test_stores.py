@@ -266,17 +266,12 @@ class TestFailures:
     def test_a_store_that_fails_for_good(self, bucket):
         name = f"{bucket.url}/bucket/by-rows.npy"
         bucket.n_failures = 10**6
-        with pytest.raises(
-            OSError,
-            match=r"the store failed 3 times; check its address, or try again later \(503 Slow Down\): .*by-rows.npy",
-        ):
+        with pytest.raises(OSError, match=r"the store failed 3 times; check its address, or try again later \(503"):
             gaussmix.open(name)
 
     def test_no_access(self, bucket):
         bucket.n_failures, bucket.status, bucket.failing = 10**6, "403 Forbidden", "by-rows"
-        with pytest.raises(
-            PermissionError, match=r"the store refuses access; check its credentials .*: 's3://bucket/by"
-        ):
+        with pytest.raises(PermissionError, match=r"the store refuses access; check its credentials .*:"):
             gaussmix.open("s3://bucket/by-rows.npy")
 
     @pytest.mark.parametrize(
@@ -466,9 +461,7 @@ def test_data_sets_of_stores_are_read_by_many_requests(slow, table):
 def test_a_server_that_sends_whole_files_only(slow, monkeypatch):
     slow.files["root/a.npy"] = b"\x93NUMPY" + bytes(10**5)
     monkeypatch.setattr(Slow, "cat_file", lambda self, path, **_: self.files[path])
-    with pytest.raises(
-        OSError, match="the server does not send parts of files; download the file first: 'slow://root/a"
-    ):
+    with pytest.raises(OSError, match="the server does not send parts of files; download the file first:"):
         gaussmix.open("slow://root/a.npy")
 
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from gaussmix import GaussianMixture, Mixture, Restrictions
+from gaussmix import FAMILIES, GaussianMixture, Mixture, Restrictions
 from gaussmix.em import many
 from gaussmix.em.natural import NaturalScale, Stacked
-from gaussmix.families import FAMILIES
 from gaussmix.fit import bootstrap as module
 from gaussmix.fit.bootstrap import RESAMPLINGS, _Compared
 

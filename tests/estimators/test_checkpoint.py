@@ -9,6 +9,7 @@ from threading import Thread
 
 import numpy as np
 import pytest
+from common import LEAF_ROWS, ArraySource
 from many_blocks import ManyBlocks
 from sklearn.exceptions import ConvergenceWarning
 
@@ -20,9 +21,7 @@ from gaussmix.em.acceleration import FIRST, Acceleration
 from gaussmix.engines import choose
 from gaussmix.formats import remove_unfinished, whole_file
 from gaussmix.formats.envelope import pack, unpack
-from gaussmix.sources.array import ArraySource
 from gaussmix.sources.findings import Fingerprint
-from gaussmix.waist.leaves import LEAF_ROWS
 
 pytestmark = pytest.mark.filterwarnings(f"ignore::{ConvergenceWarning.__module__}.ConvergenceWarning")
 

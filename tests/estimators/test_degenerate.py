@@ -7,6 +7,7 @@ from io import BytesIO
 import numpy as np
 import pandas as pd
 import pytest
+from common import ArraySource
 from sklearn.exceptions import ConvergenceWarning
 
 import gaussmix.fit.checkpoint as checkpoints
@@ -15,6 +16,7 @@ from gaussmix import (
     Dirichlet,
     GaussianMixture,
     GaussianMixtureIC,
+    Mixture,
     Restrictions,
     SingularCovariance,
 )
@@ -23,8 +25,6 @@ from gaussmix.em.objective import Objective
 from gaussmix.em.remedies import MOST_REPAIRS, Remedy, run_with
 from gaussmix.em.stopping import Stopping
 from gaussmix.engines import choose
-from gaussmix.mixture.mixture import Mixture
-from gaussmix.sources.array import ArraySource
 
 COLLAPSED = "collapsed onto too few distinct rows"
 LOST = "lost its mass"

@@ -3,11 +3,11 @@
 import numpy as np
 import pandas as pd
 import pytest
+from common import ArraySource
 
 from gaussmix import GaussianMixtureIC
 from gaussmix.fit.diagnostics import constant_columns, dependent_columns
 from gaussmix.report.messages import SearchWarning
-from gaussmix.sources.array import ArraySource
 
 
 def search(X, **options):

@@ -4,13 +4,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from common import LEAF_ROWS
 from same_fit import assert_same_fit
 
 from gaussmix import GaussianMixture, open
 from gaussmix.em import loop
 from gaussmix.em.trace import Frozen, final
 from gaussmix.fit import fit
-from gaussmix.waist.leaves import LEAF_ROWS
 
 N_ROWS = 2 * LEAF_ROWS
 

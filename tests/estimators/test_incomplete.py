@@ -7,6 +7,7 @@ import pandas as pd
 import polars as pl
 import pyarrow as pa
 import pytest
+from common import ArraySource, Block
 from scipy.stats import multivariate_normal
 
 import gaussmix
@@ -14,8 +15,6 @@ from gaussmix import GaussianMixture, GaussianMixtureIC
 from gaussmix.engines.incomplete import IncompleteEngine
 from gaussmix.engines.reference import ReferenceEngine
 from gaussmix.fit.checkpoint import identity_of
-from gaussmix.sources.array import ArraySource
-from gaussmix.waist.block import Block
 
 STRUCTURES = ["full", "tied", "diag", "spherical", "VEI", "EVE", "VVE", "VEV", "factor_analyzer"]
 

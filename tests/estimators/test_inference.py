@@ -8,12 +8,11 @@ import numpy as np
 import pytest
 from scipy.stats import multivariate_normal, norm
 
-from gaussmix import FAMILIES, Dirichlet, GaussianMixture, GaussianMixtureIC, Noise, Restrictions
+from gaussmix import FAMILIES, Dirichlet, GaussianMixture, GaussianMixtureIC, Mixture, Noise, Restrictions
 from gaussmix.em import many
 from gaussmix.em.natural import NaturalScale
 from gaussmix.fit import bootstrap
 from gaussmix.fit.inference import KINDS, Climb
-from gaussmix.mixture.mixture import Mixture
 from gaussmix.report.bootstrap import Bootstrap
 from gaussmix.report.inference import Estimates, Inference
 from gaussmix.waist.need import Second

@@ -8,16 +8,15 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from common import ArraySource
 from many_blocks import ManyBlocks
 from same_fit import assert_same_fit
 
-from gaussmix import GaussianMixture, GaussianMixtureIC
+from gaussmix import FAMILIES, GaussianMixture, GaussianMixtureIC
 from gaussmix.door.labels import check_labels
 from gaussmix.em.guided import guided
 from gaussmix.em.known import Known
 from gaussmix.engines import choose
-from gaussmix.families import FAMILIES
-from gaussmix.sources.array import ArraySource
 from gaussmix.starts import STARTS
 from gaussmix.starts.base import Partition
 

@@ -5,6 +5,7 @@ import re
 
 import numpy as np
 import pytest
+from common import assert_same_bits
 from scipy.special import ndtr
 from scipy.stats import ortho_group
 from sklearn.metrics import adjusted_rand_score
@@ -12,7 +13,6 @@ from sklearn.metrics import adjusted_rand_score
 import gaussmix
 from gaussmix import FAMILIES, GaussianMixture, Mixture
 from gaussmix.mixture.compare.merging import merge_by_entropy
-from gaussmix.testing.closeness import assert_same_bits
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
+from common import ArraySource
 from sklearn.datasets import load_iris
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.estimator_checks import check_estimator
@@ -24,7 +25,6 @@ from gaussmix.fit.plan import Plan
 from gaussmix.fit.problem import Data, Problem
 from gaussmix.fit.search import Search
 from gaussmix.fit.watch import Watch
-from gaussmix.sources.array import ArraySource
 
 FOUR = ["full", "tied", "diag", "spherical"]
 SKIPPED = {"check_array_api_input"}  # runs with SCIPY_ARRAY_API=1 and arrays of other libraries

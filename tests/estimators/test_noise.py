@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 from many_blocks import ManyBlocks
 
-from gaussmix import GaussianMixture, GaussianMixtureIC, Mixture, Noise, NormalInverseWishart, Restrictions
-from gaussmix.families import FAMILIES
+from gaussmix import FAMILIES, GaussianMixture, GaussianMixtureIC, Mixture, Noise, NormalInverseWishart, Restrictions
 
 BOX = np.array([[-10.0, -8.0], [12.0, 9.0]])
 

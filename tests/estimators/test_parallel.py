@@ -5,13 +5,13 @@ import time
 
 import numpy as np
 import pytest
+from common import Block
 
 from gaussmix import GaussianMixtureIC
 from gaussmix.em.accumulate import StepTask
 from gaussmix.fit import problem, search
 from gaussmix.fit.search import mapped
 from gaussmix.sources.base import Source
-from gaussmix.waist.block import Block
 
 
 @pytest.mark.parametrize("n_threads", [1, 3])

@@ -4,6 +4,7 @@ import copy
 
 import numpy as np
 import pytest
+from common import ArraySource
 
 from gaussmix import (
     FAMILIES,
@@ -19,7 +20,6 @@ from gaussmix.em.terms import OverallMoments
 from gaussmix.engines import choose
 from gaussmix.engines.incomplete import IncompleteEngine
 from gaussmix.estimators.gaussian_mixture_ic import as_single
-from gaussmix.sources.array import ArraySource
 from gaussmix.testing import PROBLEMS
 
 ROWS = PROBLEMS["overlapping"].rows[:150]

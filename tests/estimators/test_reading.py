@@ -13,17 +13,24 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from common import LEAF_ROWS
 from sklearn import config_context
 from sklearn.base import clone
 from sklearn.pipeline import make_pipeline
 
 import gaussmix
-from gaussmix import Dirichlet, GaussianMixture, GaussianMixtureDetector, GaussianMixtureIC, Mixture, Restrictions
+from gaussmix import (
+    FAMILIES,
+    Dirichlet,
+    GaussianMixture,
+    GaussianMixtureDetector,
+    GaussianMixtureIC,
+    Mixture,
+    Restrictions,
+)
 from gaussmix.em.online import STEP_ROWS
 from gaussmix.estimators.gaussian_mixture import estimator_of
-from gaussmix.families import FAMILIES
 from gaussmix.fit.fitted import Ending
-from gaussmix.waist.leaves import LEAF_ROWS
 
 LIBRARIES = {"pandas": pd.DataFrame, "polars": pl.DataFrame, "pyarrow": pa.table}
 

@@ -18,7 +18,6 @@ import json
 import numpy as np
 from gaussmix import FAMILIES, GaussianMixture, GaussianMixtureClassifier, GaussianMixtureDetector, GaussianMixtureIC
 from gaussmix.families.base import register
-from gaussmix.families.eei import EEI
 
 rng = np.random.default_rng(0)
 X = np.concatenate([rng.normal(0, 1, size=(100, 2)), rng.normal(4, 1, size=(60, 2))])

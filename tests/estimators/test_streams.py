@@ -10,17 +10,17 @@ from math import exp, log
 import numpy as np
 import pandas as pd
 import pytest
+from common import LEAF_ROWS
 from many_blocks import ManyBlocks
 from same_fit import reloaded
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
 
-from gaussmix import FAMILIES, Dirichlet, GaussianMixture, NotAModelFile, Restrictions
+from gaussmix import FAMILIES, Dirichlet, GaussianMixture, NotAModelFile, Rate, Restrictions
 from gaussmix.covariances import LowRank
-from gaussmix.em.online import STEP_ROWS, Rate
+from gaussmix.em.online import STEP_ROWS
 from gaussmix.estimators.base import details_of
 from gaussmix.formats import model_file
-from gaussmix.waist.leaves import LEAF_ROWS
 
 N_ROWS = LEAF_ROWS + 3 * STEP_ROWS + 77
 STREAMED = sorted(name for name, family in FAMILIES.items() if family.kind is not LowRank)

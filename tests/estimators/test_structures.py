@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from sklearn.exceptions import ConvergenceWarning
 
-from gaussmix import GaussianMixture, Mixture
+from gaussmix import FAMILIES, GaussianMixture, Mixture
 from gaussmix.covariances import LowRank
-from gaussmix.families import ALIASES, FAMILIES, family_named
+from gaussmix.families import ALIASES, family_named
 
 NAMES = [name for name in (*FAMILIES, *ALIASES) if len(name) > 1]
 

@@ -6,12 +6,10 @@ Seeds are fixed, so nothing here fails by chance; a bound of draws would be pass
 import mpmath
 import numpy as np
 import pytest
+from common import groups
 from scipy import stats
 
 from gaussmix import FAMILIES, Mixture, SingularCovariance
-from gaussmix.mixture.compare.divergences import moments
-from gaussmix.numerics.pieces import PIECE
-from gaussmix.testing.problems import groups
 
 SIX_SIGMA = stats.norm.isf(5e-10)
 LOG_2 = np.log(2.0)
@@ -243,27 +241,6 @@ def test_spreads_of_any_ratio():
         other = Mixture([1.0], [[0.0]], [sigma**2], FAMILIES["spherical"])
         exact = np.log(sigma) - 0.5 + 0.5 / sigma**2
         assert one.kl_variational(other) == pytest.approx(exact, rel=1e-14)
-
-
-def test_no_rng_means_the_same_draws_each_time():
-    assert tuple(ONE.kl(OTHER)) == tuple(ONE.kl(OTHER))
-    assert ONE.entropy(n_draws=50, n_jobs=1).value == ONE.entropy(n_draws=50).value
-
-
-def test_draws_come_in_blocks_whose_moments_merge_without_cancellation(rng):
-    n_draws = PIECE // 4096 * 3 + 7
-    blocks = []
-
-    def draw(n):
-        blocks.append(1e8 + rng.normal(size=n))
-        return blocks[-1]
-
-    mean, squared_error = moments(draw, n_draws, 4096)
-    numbers = np.concatenate(blocks)
-    assert len(blocks) == 4
-    assert len(numbers) == n_draws
-    assert mean == pytest.approx(numbers.mean(), rel=1e-15)
-    assert squared_error == pytest.approx(numbers.var(ddof=1) / n_draws, rel=1e-9)
 
 
 def test_a_rare_component_is_not_missed():

@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
+from common import EPS, assert_close
 from mpmath import mp
 from scipy.stats import kstest
 
 from gaussmix import FAMILIES, Mixture
-from gaussmix.testing.closeness import EPS, assert_close
 
 # Weights are sums of powers of 2, so that partial sums have no rounding.
 LINES = {

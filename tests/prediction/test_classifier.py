@@ -8,6 +8,7 @@ import pandas as pd
 import polars as pl
 import pyarrow as pa
 import pytest
+from common import ArraySource, Block
 from scipy.special import logsumexp
 from sklearn.datasets import load_iris
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis, QuadraticDiscriminantAnalysis
@@ -20,8 +21,6 @@ from gaussmix.door.targets import check_classes
 from gaussmix.engines import ENGINES, choose
 from gaussmix.fit.classes import LabelledRows
 from gaussmix.fit.problem import Data
-from gaussmix.sources.array import ArraySource
-from gaussmix.waist.block import Block
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from common import LEAF_ROWS, FileSource, assert_same_bits
 from many_blocks import ManyBlocks
 from sklearn.exceptions import UndefinedMetricWarning
 from sklearn.metrics import r2_score
@@ -16,9 +17,6 @@ from gaussmix import (
     GaussianMixtureImputer,
     GaussianMixtureRegressor,
 )
-from gaussmix.sources.files.base import FileSource
-from gaussmix.testing.closeness import assert_same_bits
-from gaussmix.waist.leaves import LEAF_ROWS
 
 N_ROWS, NAMES, SMALL = 2 * LEAF_ROWS + 1_234, ["a", "b", "c"], "3 MB"  # too little for the rows
 FEW = {"random_state": 0, "max_iter": 3, "tol": 0.0}

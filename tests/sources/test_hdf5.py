@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
+from common import assert_same_bits
 
 import gaussmix
 from gaussmix import GaussianMixture
 from gaussmix.testing import check_source
-from gaussmix.testing.closeness import assert_same_bits
 
 h5py = pytest.importorskip("h5py")
 

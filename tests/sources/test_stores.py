@@ -21,6 +21,7 @@ import pyarrow.feather
 import pyarrow.parquet
 import pytest
 from click.testing import CliRunner
+from common import LEAF_ROWS, FileSource
 from pyarrow import fs
 from same_fit import assert_same_fit
 
@@ -28,9 +29,7 @@ import gaussmix
 from gaussmix import GaussianMixture, Mixture
 from gaussmix.cli.program import program
 from gaussmix.sources.files import stores
-from gaussmix.sources.files.base import FileSource
 from gaussmix.sources.files.paths import files_of
-from gaussmix.waist.leaves import LEAF_ROWS
 
 fsspec, moto_server = pytest.importorskip("fsspec"), pytest.importorskip("moto.server")
 N_ROWS, NAMES = LEAF_ROWS + 1_234, ["a", "b", "c"]
@@ -198,15 +197,6 @@ def test_the_guide(bucket, table, tmp_path, monkeypatch):
     assert len(os.listdir("kept")) == 1
 
 
-def test_footers_are_read_at_once(bucket, table):
-    for part in range(20):
-        put(bucket, f"many/{part:02}.parquet", lambda file: pa.parquet.write_table(table[1].slice(0, 10), file))
-    bucket.clear()
-    bucket.seconds = 0.02
-    opened("s3://bucket/many")
-    assert bucket.n_most >= 8
-
-
 class TestFailures:
     def test_a_store_that_fails_is_asked_again(self, bucket, table):
         """Also where its library asks once only, as for web servers."""
@@ -214,17 +204,6 @@ class TestFailures:
             source = opened(name, memory=SMALL)
             bucket.n_failures = 5
             np.testing.assert_array_equal(rows_of(source), table[0])
-
-    def test_a_request_that_fails_is_made_again(self):
-        answers = [OSError("AWS Error SLOW_DOWN"), TimeoutError("no answer"), b"at last"]
-
-        def ask():
-            answer = answers.pop(0)
-            if isinstance(answer, Exception):
-                raise answer
-            return answer
-
-        assert stores.patiently("s3://bucket/a", ask) == b"at last"
 
     def test_a_store_that_is_asked_again_for_long_is_said_once(self, monkeypatch):
         """The library of a store may try for ten seconds by itself before it says that no server is there."""

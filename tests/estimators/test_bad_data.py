@@ -9,7 +9,6 @@ import polars as pl
 import pyarrow as pa
 import pytest
 from scipy import sparse
-from sklearn.exceptions import NotFittedError
 
 from gaussmix import (
     GaussianMixture,
@@ -184,12 +183,6 @@ def test_a_fitted_mixture_refuses_another_number_of_features(method):
         ask(ROWS[0])
     with pytest.raises(ValueError, match=r"Found array with 0 sample\(s\)"):
         ask(ROWS[:0])
-
-
-@pytest.mark.parametrize("method", METHODS)
-def test_an_unfitted_mixture_says_so(method):
-    with pytest.raises(NotFittedError, match="This GaussianMixture instance is not fitted yet"):
-        getattr(GaussianMixture(), method)(ROWS)
 
 
 def test_numbers_whose_squares_overflow_are_named_by_fit_and_no_matter_to_predict():

@@ -1,15 +1,11 @@
 """Large tables: EM settles on the sample of the starts, and then on all rows."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 from common import LEAF_ROWS
 from same_fit import assert_same_fit
 
 from gaussmix import GaussianMixture, open
-from gaussmix.em import loop
-from gaussmix.em.trace import Frozen, final
 from gaussmix.fit import fit
 
 N_ROWS = 2 * LEAF_ROWS
@@ -44,14 +40,6 @@ def test_few_passes_over_all_rows_are_left(rows, grown, plain, family, monkeypat
     assert grown.lower_bound_ > plain.lower_bound_ - 10 * plain.tol  # what EM had still to gain at this tolerance
 
 
-@pytest.mark.parametrize("options", [{}, {"acceleration": "auto", "tol": 1e-6}, {"init_params": "search"}])
-def test_weights_of_two_count_as_rows_that_stand_twice_do(rows, grown, options):
-    """The sample depends on row numbers, so the ends agree to what EM had still to gain."""
-    grown.set_params(**options)
-    weighted = grown.fit(rows, sample_weight=np.full(N_ROWS, 2.0)).lower_bound_
-    assert grown.fit(rows).lower_bound_ == pytest.approx(weighted, abs=10 * grown.tol)
-
-
 def test_a_file_ends_where_its_rows_in_memory_do(rows, grown, tmp_path):
     np.save(tmp_path / "rows.npy", rows)
     in_memory = GaussianMixture(5, tol=1e-4, init_params="kmeans", random_state=0).fit(rows)
@@ -63,17 +51,6 @@ def test_a_given_start_and_no_steps_stay_what_they_are(rows, grown, plain, given
     grown.set_params(**given).fit(rows)
     monkeypatch.setattr(fit, "MANY", N_ROWS)
     assert_same_fit(grown, plain.set_params(**given).fit(rows))
-
-
-def test_a_sample_on_which_a_component_freezes_is_no_start(rows, grown, plain, monkeypatch):
-    def frozen(states):
-        end = final(states)
-        return end._replace(trace=replace(end.trace, frozen={0: Frozen.COLLAPSED}))
-
-    monkeypatch.setattr(loop, "final", frozen)
-    grown.fit(rows)
-    monkeypatch.setattr(fit, "MANY", N_ROWS)
-    assert_same_fit(grown, plain.fit(rows))
 
 
 def test_what_has_no_covariance_is_refused_as_without_a_sample(rows, grown):

@@ -4,10 +4,9 @@ import warnings
 
 import numpy as np
 import pandas as pd
-import polars as pl
 import pyarrow as pa
 import pytest
-from common import ArraySource, Block
+from common import ArraySource
 from scipy.stats import multivariate_normal
 
 import gaussmix
@@ -173,38 +172,12 @@ def test_the_core_denoises_as_numpy_does(structure, holed, rng):
             np.testing.assert_allclose(one, other, rtol=1e-9, atol=1e-10)
 
 
-def test_frames_with_nulls_are_arrays_with_nan(holed):
-    names = ["a", "b", "c"]
-    expected = fitted(holed)
-    for frame in pd.DataFrame(holed, columns=names), pl.DataFrame(holed, schema=names).fill_nan(None):
-        assert_same(fitted(frame), expected, rtol=0)
-
-
-@pytest.mark.parametrize("n_rows", [65_520, 140_000])
-def test_cuts_and_threads_change_no_bit(n_rows, rng):
-    rows = rng.normal(size=(n_rows, 2)) + 4.0 * rng.integers(2, size=(n_rows, 1))
-    rows[rng.random(rows.shape) < 0.1] = np.nan
-    whole = fitted(rows, n_jobs=1, max_iter=3)
-    cut = ArraySource(rows)
-    cut._blocks = [Block(first, rows[first : first + 30_011]) for first in range(0, n_rows, 30_011)]
-    cut.may_miss = True
-    assert_same(fitted(cut, n_jobs=2, max_iter=3), whole, rtol=0)
-
-
 def test_a_file_with_holes_is_fitted_as_the_array(tmp_path, holed):
     np.save(tmp_path / "rows.npy", holed)
     assert_same(fitted(gaussmix.open(tmp_path / "rows.npy", missing=True)), fitted(holed), rtol=0)
     refusing = GaussianMixture(2, missing="error")
     with pytest.raises(ValueError, match="does not support missing values"):
         refusing.fit(gaussmix.open(tmp_path / "rows.npy", missing=True))
-
-
-def test_choice_takes_missing_cells(holed, rng):
-    errors = rng.uniform(0.1, 0.5, size=holed.shape)
-    for X_error in None, errors:
-        search = GaussianMixtureIC([1, 2, 3], covariance_type=["full", "diag"], random_state=0, max_iter=100, tol=1e-4)
-        search.fit(holed, X_error=X_error)
-        assert search.n_components_ == 2
 
 
 ROWS = np.arange(60.0).reshape(20, 3) ** 1.5 % 7

@@ -8,17 +8,10 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from common import ArraySource
-from many_blocks import ManyBlocks
 from same_fit import assert_same_fit
 
 from gaussmix import FAMILIES, GaussianMixture, GaussianMixtureIC
-from gaussmix.door.labels import check_labels
-from gaussmix.em.guided import guided
-from gaussmix.em.known import Known
-from gaussmix.engines import choose
 from gaussmix.starts import STARTS
-from gaussmix.starts.base import Partition
 
 N_ROWS = 240
 
@@ -61,19 +54,6 @@ def test_components_are_those_of_their_labels(start, groups, rng):
         labels = known_of((truth + shift) % 3, rng)
         fitted = GaussianMixture(3, init_params=start, random_state=0, max_iter=300).fit(rows, labels=labels)
         assert (fitted.predict(rows) == (truth + shift) % 3).mean() > 0.85
-
-
-def test_a_part_goes_to_the_label_of_most_weight():
-    """A start has parts and no places; in each part more rows have the label of the lighter ones."""
-    rows = np.repeat([[0.0], [1.0]], 5, axis=0)
-    labels = np.array([1, 1, 1, 0, -1, 0, 0, 0, 1, -1], dtype=np.int32)
-    weight = np.where(np.isin(np.arange(10), [3, 8]), 9.0, 1.0)
-    known = Known([(0,), (1,)], labels).log_prior(2, False)
-    for row_weight, order in ((None, [1, 0]), (weight, [0, 1])):
-        source = ArraySource(rows, row_weight).with_log_prior(*known)
-        found = guided(Partition(share=lambda block: np.eye(2)[block.rows[:, 0].astype(int)]), source, choose(1), 2)
-        shares = found.share(source.whole)
-        assert [shares[4].argmax(), shares[9].argmax()] == order
 
 
 def test_labels_decide_where_clusters_do_not(rng):
@@ -125,11 +105,6 @@ def test_labels_that_are_all_unknown_change_nothing(labels, groups, each_engine)
     assert GaussianMixture(1).fit(groups[0], labels=labels).n_components == 1
 
 
-def test_a_label_costs_what_its_rows_cost_however_large_it_is(groups):
-    known = check_labels([2**30, None, 7], None, 3, 2)
-    assert (known.groups, known.places.tolist(), known.least()) == ([[7], [2**30]], [1, -1, 0], 2**30 + 1)
-
-
 def test_prior_responsibilities_are_multiplied(groups, rng):
     """At the end, a row's responsibilities are those of the mixture times its prior; weights and means are theirs."""
     rows, _ = groups
@@ -150,28 +125,11 @@ def test_a_label_may_have_several_components(groups, rng):
     assert np.linalg.norm(np.sort(fitted.means_[:2], axis=0) - [[0, 0], [3, 0]]) < 1.0
 
 
-def test_a_source_gives_the_bits_of_an_array(groups, rng):
-    rows, truth = groups
-    labels = known_of(truth, rng)
-    one, other = (GaussianMixture(3, random_state=0).fit(X, labels=labels) for X in (rows, ManyBlocks(rows)))
-    assert one.mixture_ == other.mixture_
-
-
 def test_y_stays_ignored(groups):
     rows, truth = groups
     assert GaussianMixture(3, random_state=0).fit(rows, truth).mixture_ == (
         GaussianMixture(3, random_state=0).fit(rows).mixture_
     )
-
-
-def test_acceleration_keeps_labels(groups, rng):
-    rows, truth = groups
-    labels = known_of(truth, rng, 0.1)
-    plain, fast = (
-        GaussianMixture(3, random_state=0, tol=1e-10, max_iter=3000, acceleration=how).fit(rows, labels=labels)
-        for how in (None, "auto")
-    )
-    assert fast.lower_bound_ == pytest.approx(plain.lower_bound_, abs=1e-7)
 
 
 @pytest.mark.parametrize("criterion", ["bic", "icl", "cv"])

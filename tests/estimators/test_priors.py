@@ -4,22 +4,8 @@ import copy
 
 import numpy as np
 import pytest
-from common import ArraySource
 
-from gaussmix import (
-    FAMILIES,
-    Dirichlet,
-    Full,
-    GaussianMixture,
-    GaussianMixtureIC,
-    NormalInverseWishart,
-    Restrictions,
-    fit_many,
-)
-from gaussmix.em.terms import OverallMoments
-from gaussmix.engines import choose
-from gaussmix.engines.incomplete import IncompleteEngine
-from gaussmix.estimators.gaussian_mixture_ic import as_single
+from gaussmix import FAMILIES, Dirichlet, Full, GaussianMixture, GaussianMixtureIC, NormalInverseWishart, Restrictions
 from gaussmix.testing import PROBLEMS
 
 ROWS = PROBLEMS["overlapping"].rows[:150]
@@ -298,15 +284,6 @@ def test_the_run_with_the_highest_posterior_is_kept():
     assert runs[1].score(ROWS) != pytest.approx(runs[1].lower_bound_, abs=1e-3)  # which has the prior in it
 
 
-def test_acceleration_ends_as_high_with_fixed_values_in_place():
-    fixed = Restrictions(fixed_means=[0], equal_weights=True)
-    how = {"means_init": ROWS[:3], "restrictions": fixed, "prior": "default", "tol": 1e-9}
-    plain, fast = (GaussianMixture(3, max_iter=5000, acceleration=wanted, **how).fit(ROWS) for wanted in (None, "auto"))
-    assert fast.lower_bound_ >= plain.lower_bound_ - 1e-7
-    assert np.array_equal(fast.means_[0], ROWS[0])
-    assert np.array_equal(fast.weights_, np.full(3, 1 / 3))
-
-
 @pytest.mark.filterwarnings("ignore")
 def test_a_warm_start_goes_on_with_a_prior():
     gm = GaussianMixture(3, prior="default", max_iter=5, tol=0, warm_start=True, random_state=0)
@@ -325,16 +302,6 @@ def test_a_stream_takes_a_list_that_fixes_nothing(nothing):
     assert one.partial_fit(ROWS).mixture_ == other.partial_fit(ROWS).mixture_
 
 
-def test_many_fits_have_the_bits_of_one():
-    how = {"prior": "default", "restrictions": EQUAL, "random_state": 0}
-    groups = [ROWS[:70], ROWS[70:]]
-    mixtures = fit_many(groups, 2, **how)
-    for found, rows in zip(mixtures, groups, strict=True):
-        assert found == GaussianMixture(2, **how).fit(rows).mixture_
-    with pytest.raises(ValueError, match=r"min_weight=0\.9 must be at most"):
-        fit_many(groups, 2, restrictions=Restrictions(min_weight=0.9))
-
-
 @pytest.mark.heavy
 @pytest.mark.filterwarnings("ignore")
 def test_a_search_has_the_prior_of_each_candidate():
@@ -345,8 +312,6 @@ def test_a_search_has_the_prior_of_each_candidate():
     search = GaussianMixtureIC(range(1, 6), prior="default", restrictions=EQUAL, **how).fit(few)
     assert sum(failure is not None for failure in plain.results_["failure"]) > 10
     assert not any(search.results_["failure"])
-    single = as_single(search)
-    assert (single.prior, single.restrictions) == ("default", EQUAL)
     assert search.n_parameters_ == search.results_["n_parameters"][search.best_index_]
     assert search.bic(few) == pytest.approx(search.results_["bic"][search.best_index_], rel=1e-10)
     table = zip(*(search.results_[name] for name in ("structure", "n_components", "n_parameters")), strict=True)
@@ -367,18 +332,6 @@ def test_a_search_has_the_prior_of_each_candidate():
         GaussianMixtureIC(range(1, 6), restrictions=Restrictions(min_weight=0.5)).fit(few)
     with pytest.raises(ValueError, match="weights of the prior must be one number, not of shape"):
         GaussianMixtureIC(range(1, 6), prior=Dirichlet([1, 2])).fit(few)
-
-
-def test_a_start_from_fewer_components_is_judged_by_the_posterior():
-    """Its likelihood would be higher, and what the prior adds is lower by more."""
-    rows, steps = 2 * np.random.default_rng(108).normal(size=(20, 2)), []
-    prior = NormalInverseWishart(scale=0.3, dof=30)
-    how = {"covariance_type": "spherical", "prior": prior, "init_params": "random", "random_state": 0}
-    with pytest.warns(RuntimeWarning, match="component 2: next to no row belongs there"):
-        alone = GaussianMixtureIC([3], **how).fit(rows).results_["log_likelihood"][0]
-    table = GaussianMixtureIC([2, 3], **how, callbacks=[steps.append]).fit(rows).results_["log_likelihood"]
-    assert any((step.candidate, step.start) == (1, 1) for step in steps)
-    assert table[1] == alone < table[0]
 
 
 def test_a_prior_for_several_structures_takes_the_scale_that_each_has():
@@ -417,14 +370,6 @@ def test_the_default_prior_of_rows_with_holes_is_made_of_what_is_observed():
     for gm in (full, diag):
         raised = gm.set_params(max_iter=30).fit(holed).lower_bounds_
         assert (np.diff(raised) >= -1e-12).all()
-    source = ArraySource(holed)
-    source.may_miss = True
-    for is_matrix in (True, False):
-        found = OverallMoments.of(source, 1.0, IncompleteEngine(choose(1)), is_matrix=is_matrix)
-        np.testing.assert_allclose(found.mean, np.nanmean(holed, axis=0), rtol=1e-12)
-        np.testing.assert_allclose(found.variances, np.nanvar(holed, axis=0) * 150 / 149, rtol=1e-12)
-        if is_matrix:
-            assert np.linalg.eigvalsh(found.covariance)[0] > 0
 
 
 def test_a_prior_of_weights_alone_leaves_the_automatic_ridge():

@@ -31,7 +31,7 @@ from gaussmix import (
     Spherical,
     Tied,
 )
-from gaussmix.families.base import Family, register
+from gaussmix.families.base import register
 
 VALUES = {
     "covariance_type": [
@@ -147,27 +147,3 @@ def test_a_structure_of_ones_own_is_in_no_file_until_it_is_registered(rows, tmp_
         assert GaussianMixture.load(tmp_path / "m.gmm").covariance_type == Own(3.0) != Full(3.0)
     finally:
         FAMILIES.pop("own", None)
-
-
-@pytest.mark.filterwarnings("ignore:EM did not converge", "ignore:.*converge")
-def test_a_search_goes_on_from_the_checkpoint_of_the_same_values(rows, tmp_path):
-    """A checkpoint of other values is refused; the message names the parameter."""
-
-    def search(wanted, **given):
-        place = {"checkpoint": tmp_path / "fit.ckpt", "random_state": 0, "max_iter": 5}
-        return GaussianMixtureIC(2, covariance_type=wanted, **place, **given)
-
-    def interrupted(step):
-        raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        search([FactorAnalyzer(1)], callbacks=[interrupted]).fit(rows)
-    with pytest.raises(ValueError, match="the checkpoint of another fit: covariance_type"):
-        search([FactorAnalyzer(2)]).fit(rows)
-    search([FactorAnalyzer(1)]).fit(rows)
-
-
-def test_a_fit_takes_thirty_parameters():
-    assert len(GaussianMixture().get_params(deep=False)) == 30
-    assert len(GaussianMixtureIC().get_params(deep=False)) == 24
-    assert isinstance(FAMILIES["full"], Family)

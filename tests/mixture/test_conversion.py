@@ -159,12 +159,6 @@ def test_to_sklearn_is_fully_usable_at_once(family, rng):
     assert not hasattr(clone(theirs), "weights_")
 
 
-def test_a_weight_of_0_stays_in_sklearn():
-    mixture = Mixture([0.5, 0.0, 0.5], [[0.0], [100.0], [4.0]], np.ones(3), FAMILIES["spherical"])
-    with pytest.warns(RuntimeWarning, match="divide by zero"):
-        np.testing.assert_array_equal(mixture.to_sklearn().predict([[100.0], [0.0]]), [2, 0])
-
-
 def test_names_of_features_go_along():
     pandas = pytest.importorskip("pandas")
     table = pandas.DataFrame(groups("p", 60, 3, 2, apart=2.0).rows, columns=["a", "b", "c"])

@@ -135,17 +135,6 @@ def test_joint_density_is_marginal_times_conditional(mixture, family, rng):
 
 
 @families
-def test_marginal_of_conditional_is_conditional_of_marginal(mixture, family, rng):
-    values = {"b": 0.3, "g": -1.0}
-    one = mixture.condition(values).marginal(["a", "h"])
-    other = mixture.marginal(["h", "g", "a", "b"]).condition(values).marginal(["a", "h"])
-    tolerance = rounding(mixture)
-    for name in ("weights", "means", "covariances"):
-        found, expected = getattr(one, name), getattr(other, name)
-        assert_close(found, expected, tolerance, 10 * np.abs(expected).max(), name)
-
-
-@families
 def test_many_rows_are_as_one_each(mixture, family, monkeypatch, rng):
     for name, size in {"MOST_ROWS": 17, "FEWEST_ROWS": 1, "MOST_NUMBERS": 100}.items():
         monkeypatch.setattr(f"gaussmix.mixture.parts.expectations.{name}", size)

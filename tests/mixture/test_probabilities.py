@@ -8,9 +8,6 @@ from scipy.integrate import quad
 from scipy.special import log_ndtr, logsumexp, ndtr
 
 from gaussmix import FAMILIES, Mixture
-from gaussmix.testing import PROBLEMS
-
-families = pytest.mark.parametrize("family", FAMILIES.values(), ids=FAMILIES)
 
 
 def pair(correlation):
@@ -162,21 +159,6 @@ def test_probability_of_independent_features(name):
     far = np.full((1, 3), -60.0)
     expected = np.logaddexp(*(log_ndtr((far - means) / scale).sum(axis=1) + np.log([0.25, 0.75])))
     assert mixture.log_cdf(far)[0] == pytest.approx(expected, rel=16 * EPS)
-
-
-@families
-@pytest.mark.parametrize("problem", ["one feature", "separate", "overlapping"])
-def test_samples_agree_with_probabilities(family, problem, rng):
-    """Of each structure: counts in boxes within five binomial standard errors."""
-    mixture = Mixture.of(PROBLEMS[problem].start(family))
-    rows = mixture.sample(20_000, rng)[0]
-    corners = np.sort(rows[rng.integers(len(rows), size=(2, 6))], axis=0)
-    mass, error = mixture.probability(*corners, return_error=True)
-    inside = ((rows[:, None] > corners[0]) & (rows[:, None] <= corners[1])).all(axis=2).mean(axis=0)
-    assert (np.abs(inside - mass) <= 5 * (np.sqrt(mass * (1 - mass) / len(rows)) + error) + 1 / len(rows)).all()
-    below = (rows[:, None] <= corners[1]).all(axis=2).mean(axis=0)
-    cdf, error = mixture.cdf(corners[1], return_error=True)
-    assert (np.abs(below - cdf) <= 5 * (np.sqrt(cdf * (1 - cdf) / len(rows)) + error) + 1 / len(rows)).all()
 
 
 @pytest.mark.parametrize("middle", [0.0, 0.3, 5.0, 38.0])

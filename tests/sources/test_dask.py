@@ -70,6 +70,12 @@ def cluster(request):
         yield client
 
 
+@pytest.fixture
+def never_whole(monkeypatch):
+    """Small tables do not come to this process, so that every pass needs workers."""
+    monkeypatch.setattr(dask_source.Cluster, "whole", None)
+
+
 no_cluster_first = pytest.mark.parametrize(
     "cluster", ["no cluster", pytest.param("cluster", marks=pytest.mark.heavy)], indirect=True
 )
@@ -162,10 +168,8 @@ def test_a_table_that_loses_rows_between_passes_is_named(table, cluster):
 
 
 @pytest.mark.heavy(but=1)
-def test_dask_keeps_the_laws_of_sources(cluster, monkeypatch, rng):
-    if cluster is not None:
-        monkeypatch.setattr(dask_source.Cluster, "whole", None)  # else small tables come to this process
-
+@pytest.mark.usefixtures("never_whole")
+def test_dask_keeps_the_laws_of_sources(cluster, rng):
     def make_source(rows, row_weight):
         every = rows if row_weight is None else np.column_stack([rows, row_weight])
         chunks = ((7, 993, 0, len(rows) - 1000), every.shape[1])
@@ -541,9 +545,9 @@ def test_persisted_rows_stay_for_who_opened_them(cluster, rng):
 
 
 @pytest.mark.parametrize("cluster", ["cluster"], indirect=True)
-def test_rows_that_dask_discarded_are_told(cluster, monkeypatch, rng):
+@pytest.mark.usefixtures("never_whole")
+def test_rows_that_dask_discarded_are_told(cluster, rng):
     """Work is not begun again and again, and no worker is said to have died."""
-    monkeypatch.setattr(dask_source.Cluster, "whole", None)
     source = open(da.from_array(rng.normal(size=(100, 2)), chunks=30))
     mixture().fit(source)
     cluster.cancel(source._rows._held)
@@ -605,8 +609,8 @@ def test_an_interrupt_ends_a_wait_for_workers_and_leaves_nothing_behind(empty, c
 
 
 @pytest.mark.parametrize("ended", ["client", "scheduler"])
-def test_the_end_of_the_cluster_is_told(ended, empty, monkeypatch):
-    monkeypatch.setattr(dask_source.Cluster, "whole", None)
+@pytest.mark.usefixtures("never_whole")
+def test_the_end_of_the_cluster_is_told(ended, empty):
     empty.scale(1)
     source = open(da.from_array(np.random.default_rng(0).normal(size=(100, 2)), chunks=30))
     assert source.n_rows == 100
@@ -624,9 +628,9 @@ def test_the_limit_of_dask_ends_a_wait_for_workers(empty):
         mixture().fit(da.zeros((50, 2)))
 
 
+@pytest.mark.usefixtures("never_whole")
 def test_a_worker_that_joins_later_without_this_gaussmix_is_named(empty, monkeypatch):
     ours = metadata.version("gaussmix")
-    monkeypatch.setattr(dask_source.Cluster, "whole", None)  # so that every pass needs workers
     empty.scale(1)
     source = open(da.from_array(np.random.default_rng(0).normal(size=(100, 2)), chunks=30))
     found = mixture().fit(source)

@@ -120,17 +120,6 @@ def test_what_pyarrow_polars_and_duckdb_hold_is_a_table(folder, table, expected)
     assert_same_fit(fitted(open(relation, columns=NAMES, weights="w", memory=SMALL)), expected[True])
 
 
-def test_a_model_file_does_not_depend_on_what_the_rows_came_in(tmp_path, rng):
-    import polars
-
-    arrow, saved = pa.table({name: rng.normal(size=100) for name in "ab"}), set()
-    pyarrow.parquet.write_table(arrow, tmp_path / "rows.parquet")
-    for rows in (arrow, arrow.to_pandas(), polars.from_arrow(arrow), tmp_path / "rows.parquet"):
-        GaussianMixture(2, random_state=0).fit(rows).save(tmp_path / "model.gmm")
-        saved.add((tmp_path / "model.gmm").read_bytes())
-    assert len(saved) == 1
-
-
 @pytest.mark.filterwarnings("ignore::RuntimeWarning", "ignore::sklearn.exceptions.ConvergenceWarning")
 def test_a_path_is_X(folder, expected):
     """Text columns are left out with a warning; names of the columns are those of the fit."""
@@ -477,25 +466,6 @@ class TestColumns:
             open(pyarrow.dataset.dataset(tmp_path), missing=True)
 
 
-@pytest.mark.heavy
-@pytest.mark.filterwarnings("ignore::RuntimeWarning", "ignore::sklearn.exceptions.ConvergenceWarning")
-def test_rows_that_stay_far_are_those_of_their_own_block(tmp_path, rng):
-    """Buffers are used again, so nothing of a block may be kept for the next pass but numbers of its own."""
-    rows = rng.normal(size=(8 * LEAF_ROWS, 2))
-    weights = rng.random(len(rows)) + 0.5
-    far = [5, 3 * LEAF_ROWS, 5 * LEAF_ROWS + 9]
-    rows[far], weights[far] = 1e7, 1e-25
-    np.save(tmp_path / "far.npy", np.column_stack([rows, weights]))
-    how = {"means_init": [[-1.0, 0.0], [1.0, 0.0]], "weights_init": [0.5, 0.5], "tol": 0, "max_iter": 4}
-    how["covariances_init"] = np.tile(np.eye(2), (2, 1, 1))
-    expected = GaussianMixture(2, **how).fit(rows, sample_weight=weights)
-    source = open(tmp_path / "far.npy", weights="x2", memory="1 MB")
-    assert isinstance(source, FileSource)
-    assert_same_fit(GaussianMixture(2, **how).fit(source), expected)
-    assert_same_fit(GaussianMixture(2, **how).fit(source.reweighted(0.5)), GaussianMixture(2, **how).fit(
-        rows, sample_weight=0.5 * weights))  # fmt: skip
-
-
 def test_hidden_files_and_folders_are_left_out(tmp_path):
     for name in ("a.npy", ".hidden.npy", "_temporary/a.npy", ".ipynb_checkpoints/a-checkpoint.npy", "deep/b.npy"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
@@ -520,8 +490,7 @@ def slow_tables(folder, table):
 
 
 @pytest.mark.parametrize(
-    "name",
-    ["feather", "data set of CSV", "data set of Parquet", "data set of Parquet, in part", "data set of Arrow"],
+    "name", ["feather", "data set of CSV", "data set of Parquet", "data set of Parquet, in part", "data set of Arrow"]
 )
 def test_what_is_slow_to_decode_is_decoded_once(name, folder, table):
     with pytest.warns(RuntimeWarning, match="is slow to read: its numbers are in"):

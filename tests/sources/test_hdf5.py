@@ -39,14 +39,6 @@ def test_few_columns_of_many_are_read_a_few_rows_at_a_time(file, rng):
         assert_same_bits(np.concatenate([block.rows for block in source.blocks()]), rows[:, [1, 0]], name)
 
 
-def test_columns_and_weights(file, rng):
-    rows, weight = rng.normal(size=(500, 2)), rng.integers(3, size=500)
-    data = file.create_dataset("rows", data=np.column_stack([weight, rows]))
-    found = GaussianMixture(2, random_state=0).fit(gaussmix.open(data, columns=["x1", "x2"], weights="x0"))
-    expected = GaussianMixture(2, random_state=0).fit(rows, sample_weight=weight)
-    np.testing.assert_array_equal(found.means_, expected.means_)
-
-
 def test_it_is_a_source(file, rng):
     def made(rows, weight):
         columns = rows if weight is None else np.column_stack([rows, weight])

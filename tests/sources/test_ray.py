@@ -32,7 +32,7 @@ from gaussmix import (
     GaussianMixtureRegressor,
     open,
 )
-from gaussmix.sources import remote, waiting
+from gaussmix.sources import waiting
 from gaussmix.testing import check_source
 from gaussmix.version import package_version
 
@@ -90,14 +90,6 @@ def ragged(whole):
 def frames(whole):
     """A data set of tables with names, weights and text."""
     return ray.data.from_arrow([table_of(rows) for rows in np.split(whole, [70_000, 70_001])])
-
-
-@pytest.fixture
-def many(monkeypatch):
-    """Actors as on a cluster of five nodes."""
-    (node,) = cluster._n_threads()
-    monkeypatch.setattr(cluster, "_n_threads", lambda: dict.fromkeys([node, *("0123"[n] * 56 for n in range(4))], 1))
-    monkeypatch.setattr(remote, "FAN_IN", 2)
 
 
 def table_of(whole):

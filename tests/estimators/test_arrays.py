@@ -219,9 +219,9 @@ def test_a_copy_has_arrays_of_its_own(X):
     assert gm.mixture_.means[0, 0] != 99
     lacking = GaussianMixture(2)
     lacking.means_ = X[:2]
-    twin = copy.copy(lacking)
-    twin.means_[0] = 99
-    assert lacking.means_[0, 0] != 99
+    for twin in (copy.copy(lacking), pickle.loads(pickle.dumps(lacking))):
+        twin.means_[0] = 99
+        assert lacking.means_[0, 0] != 99
 
 
 def test_the_same_numbers_in_another_shape_are_a_change(X):

@@ -190,6 +190,13 @@ def test_a_bootstrap_in_which_components_collapse_is_refused():
         gm.bootstrap(X, 40, "nonparametric", random_state=0)
 
 
+def test_more_rows_than_the_core_takes_at_once():
+    X = np.random.default_rng(0).normal(np.repeat([0.0, 5.0], 35_000))[:, None]
+    found = fitted(X, tol=1e-4).bootstrap(X, 4, random_state=0)
+    np.testing.assert_allclose(found.bse, fitted(X, tol=1e-4).inference(X).bse, rtol=1.2)
+    assert (found.bse > 0).all()
+
+
 def test_bad_parameters():
     X = rows()
     gm = fitted(X)

@@ -13,7 +13,15 @@ from sklearn.exceptions import ConvergenceWarning
 
 import gaussmix.fit.checkpoint as checkpoints
 import gaussmix.formats.checkpoint_file as files
-from gaussmix import GaussianMixture, GaussianMixtureIC, NormalInverseWishart, Restrictions, SingularCovariance, formats
+from gaussmix import (
+    FactorAnalyzer,
+    GaussianMixture,
+    GaussianMixtureIC,
+    NormalInverseWishart,
+    Restrictions,
+    SingularCovariance,
+    formats,
+)
 from gaussmix.em.acceleration import FIRST, Acceleration
 from gaussmix.formats import remove_unfinished, whole_file
 from gaussmix.formats.envelope import pack, unpack
@@ -263,6 +271,13 @@ def assert_refused(estimator, rows, path, sentence, **arguments):
 )
 def test_other_settings_are_refused(changed, what, kept, rows, path):
     assert_refused(kept[0].set_params(**changed), rows, path, f"checkpoint of another fit: {what}")
+
+
+def test_a_search_among_other_values_is_refused(rows, path, stop_at):
+    search = GaussianMixtureIC([2], covariance_type=[FactorAnalyzer(1)], checkpoint=path, random_state=0, tol=0)
+    interrupted(search, rows, stop_at, 2)
+    search.set_params(covariance_type=[FactorAnalyzer(2)])
+    assert_refused(search, rows, path, "checkpoint of another fit: covariance_type")
 
 
 def test_other_data_are_refused(kept, rows, path):

@@ -89,15 +89,6 @@ def test_forms_of_the_same_knowledge_give_the_same_bits(groups, rng):
         assert fitted.mixture_ == fits[0].mixture_
 
 
-def test_no_knowledge_leaves_the_likelihood_as_it_is(groups):
-    """Rows of which every component is as possible as others count as rows without labels."""
-    rows, _ = groups
-    given = {"random_state": 0, "init_params": "kmeans", "max_iter": 500, "tol": 1e-10}
-    plain, even = GaussianMixture(3, **given).fit(rows), GaussianMixture(3, **given)
-    even.fit(rows, labels=np.full((len(rows), 3), 0.2))
-    assert even.lower_bound_ == pytest.approx(plain.lower_bound_, abs=1e-7)
-
-
 @pytest.mark.parametrize("labels", [np.full(N_ROWS, -1), [None] * N_ROWS], ids=["numbers", "None"])
 def test_labels_that_are_all_unknown_change_nothing(labels, groups, each_engine):
     plain, labelled = (GaussianMixture(3, random_state=0).fit(groups[0], labels=each) for each in (None, labels))

@@ -224,6 +224,8 @@ def test_a_ragged_group_is_named(rng):
     mixtures = fit_quietly(groups, 2, random_state=0)
     sentence = "It has {} columns, but the others have 2. Groups need the same columns."
     assert mixtures.errors == {0: sentence.format(3), 2: sentence.format(4)}
+    no_plain = [np.ma.masked_array(rng.normal(size=(30, width)), False) for width in (2, 1)]
+    assert "It has 1 column, but the others have 2." in fit_quietly(no_plain, 1, random_state=0).errors[1]
 
 
 @pytest.mark.parametrize(

@@ -335,3 +335,9 @@ def test_what_fails_without_a_fold_is_not_judged_by_the_others(X):
     failure = "failed without a fold: fewer rows than components: 120"
     assert chosen.results_["failure"] == [None, None, failure]
     assert np.isnan(chosen.results_["cv"]).tolist() == [False, False, True]
+
+
+def test_rows_of_weight_0_are_in_no_fold(X):
+    how = {"covariance_type": "full", "criterion": "cv", "n_folds": 3, "random_state": 0}
+    weighted = GaussianMixtureIC([1, 2], **how).fit(np.vstack([X, X[:9] + 50.0]), sample_weight=np.arange(189) < 180)
+    np.testing.assert_allclose(weighted.results_["cv"], GaussianMixtureIC([1, 2], **how).fit(X).results_["cv"])

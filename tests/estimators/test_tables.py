@@ -60,14 +60,6 @@ def test_a_frame_is_its_numbers_and_its_names(library, dtype):
     np.testing.assert_array_equal(mixture.log_density(frame), mixture.log_density(X))
 
 
-def test_truth_values_and_integers_are_numbers(library):
-    X = rows_of().round()
-    mixed = {"width": X[:, 0], "height": X[:, 1].astype(np.int16), "depth": X[:, 2] > 3}
-    numbers = np.column_stack(list(mixed.values()))
-    fitted, plain = (GaussianMixture(2, reg_covar=0.1, random_state=0).fit(X) for X in (library(mixed), numbers))
-    assert fitted.mixture_ == plain.mixture_.with_feature_names(NAMES)
-
-
 def test_each_estimator_takes_each_frame(library):
     X = rows_of()
     y, frame = np.repeat([0, 1], 45), library(columns_of(X))

@@ -21,7 +21,6 @@ from gaussmix import (
     FactorAnalyzer,
     Full,
     GaussianMixture,
-    GaussianMixtureClassifier,
     GaussianMixtureIC,
     Mixture,
     Noise,
@@ -124,13 +123,6 @@ def test_structures_and_names_go_together(rows, tmp_path):
     assert GaussianMixtureIC.load(tmp_path / "search.gmm").covariance_type == wanted
     again = GaussianMixture(search.n_components_, covariance_type=search.covariance_type_, random_state=0).fit(rows)
     assert again.mixture_.family == search.mixture_.family
-
-
-def test_a_classifier_takes_structures(rows):
-    labels = np.repeat([0, 1], [80, 60])
-    bounded = GaussianMixtureClassifier(covariance_type=Full(max_condition=1)).fit(rows, labels)
-    spheres = GaussianMixtureClassifier(covariance_type="EII", reg_covar=0).fit(rows, labels)
-    np.testing.assert_allclose(bounded.predict_proba(rows), spheres.predict_proba(rows), rtol=1e-9)
 
 
 def test_a_structure_of_ones_own_is_in_no_file_until_it_is_registered(rows, tmp_path, monkeypatch):

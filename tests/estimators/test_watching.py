@@ -363,14 +363,6 @@ def test_callbacks_of_a_search_are_told_of_each_step_of_each_candidate_and_chang
         assert n_iter in [step.iteration for step in mine]
 
 
-def test_a_second_look_at_a_candidate_is_a_start_more(rng):
-    rows = np.concatenate([rng.normal(place, 1.0, size=(50, 2)) for place in (0, 4, 8, 30)])
-    steps, starts = [], {"init_params": "random", "covariance_type": "EII", "random_state": 3}
-    told = GaussianMixtureIC(range(1, 7), **starts, callbacks=[steps.append]).fit(rows)
-    assert any(step.start == 1 for step in steps)
-    assert _table(told) == _table(GaussianMixtureIC(range(1, 7), **starts).fit(rows))
-
-
 def test_a_callback_ends_a_search_with_the_best_of_the_candidates_that_were_begun(X, tmp_path, recwarn):
     def enough(step):
         return step.mixture.n_components == 2 and step.iteration == 4

@@ -10,6 +10,7 @@ from gaussmix import (
     GaussianMixtureIC,
     GaussianMixtureImputer,
     GaussianMixtureRegressor,
+    fit_many,
 )
 
 PRECISE = {"weight_meaning": "precision"}
@@ -83,3 +84,10 @@ def test_another_meaning_is_refused_and_leaves_the_estimator_as_it_was(cls):
     with pytest.raises(ValueError, match=r"weight_meaning='precisions' is not one of 'frequency', 'precision'"):
         estimator.fit(X, sample_weight=weight)
     assert vars(estimator) == vars(cls(weight_meaning="precisions"))
+
+
+def test_many_fits_have_the_bits_of_one():
+    X, weight = table()
+    found = fit_many([X, X[::-1]], 2, sample_weight=[30 * weight, 30 * weight[::-1]], random_state=0, **PRECISE)
+    single = GaussianMixture(2, random_state=0, **PRECISE).fit(X, sample_weight=30 * weight)
+    assert found[0] == single.mixture_

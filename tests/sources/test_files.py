@@ -841,3 +841,9 @@ def test_calls_that_keep_nothing_for_each_row_have_the_bits_of_arrays(call, tmp_
         assert isinstance(source, FileSource)
     monkeypatch.setattr(FileSource, "each_row", None)
     streamed.check_same_bits(call, X, with_labels, rows)
+
+
+def test_few_distinct_rows_of_a_file_are_told(tmp_path):
+    np.save(tmp_path / "a.npy", np.repeat([[0.0, 1.0], [2.0, 5.0]], LEAF_ROWS, axis=0))
+    with pytest.warns(RuntimeWarning, match="2 distinct rows"):
+        GaussianMixture(3, random_state=0).fit(open(tmp_path / "a.npy", memory="1 MB"))

@@ -63,49 +63,6 @@ def test_parquet_has_keys_of_its_type(cli, tmp_path, rng):
     assert json.loads(with_holes)["groups"][1]["n_steps"] > 0
 
 
-@pytest.mark.parametrize(
-    ("arguments", "match"),
-    [
-        (["-k", "1:3"], "give one number after -k"),
-        ([], "give one number after -k"),
-        (["-k", 2, "-s", "full,diag"], "one structure"),
-        (["-k", 2, "-s", "all"], "one structure"),
-        (["-k", 2, "--criterion", "aic"], "--criterion has no meaning with --by"),
-        (["-k", 2, "--memory", "1GB"], "--memory has no meaning with --by"),
-        (["-k", 2, "--checkpoint", "fit.ckpt"], "--checkpoint has no meaning with --by"),
-        (["-k", 2, "--max-time", 9], "--max-time has no meaning with --by"),
-        (["-k", 2, "--weights", "sensor"], "can't be a feature or the weight"),
-        (["-k", 2, "--columns", "x,sensor"], "can't be a feature or the weight"),
-    ],
-)
-def test_options_that_do_not_go_with_groups(cli, readings, arguments, match):
-    result = cli("fit", readings[0], "--by", "sensor", *arguments)
-    assert result.exit_code == 2
-    assert match in result.stderr
-
-
-@pytest.mark.parametrize(
-    ("arguments", "match"),
-    [
-        (["--by", "place", "-k", 2], "has no column 'place'; it has 'sensor', 'x', 'y', 'w'."),
-        (["--by", "sensor", "-k", 2, "--columns", "z"], "has no column 'z'"),
-        (["--by", "sensor", "-k", 60], "No group of "),
-    ],
-)
-def test_tables_that_do_not_go_with_groups(cli, readings, arguments, match):
-    result = cli("fit", readings[0], *arguments, "-q")
-    assert result.exit_code == 1
-    assert match in result.stderr
-
-
-@pytest.mark.parametrize(("cell", "options"), [("", []), ("?", ["--na", "?"])])
-def test_rows_of_no_group_are_refused_by_their_line(cell, options, cli, csv_file):
-    path = csv_file(f"g,x,y\na,1,2\na,,3\na,2,1\n{cell},3,4\nb,4,5\nb,5,7\n")
-    result = cli("fit", path, "--by", "g", "-k", 1, "--drop-missing", *options)
-    assert (result.exit_code, result.stdout) == (1, "")
-    assert f"{path}, line 5, column 'g': the cell names no group. Fill the cell, or remove the row." in result.stderr
-
-
 def test_describe_says_how_many_groups_there_are(cli, readings, tmp_path):
     assert cli("fit", readings[0], "--by", "sensor", "-k", 2, "-q", "-o", tmp_path / "many.gmm").exit_code == 0
     lines = cli("describe", tmp_path / "many.gmm").stdout.splitlines()
@@ -115,12 +72,3 @@ def test_describe_says_how_many_groups_there_are(cli, readings, tmp_path):
     said = json.loads(cli("describe", tmp_path / "many.gmm", "--json").stdout)
     assert [group["key"] for group in said["groups"]] == ["b", "a", "7", "roof"]
     assert said["groups"][0]["means"] == Mixtures.load(tmp_path / "many.gmm")[0].means.tolist()
-
-
-@pytest.mark.parametrize("verb", [["predict"], ["score"], ["sample", "-n", 3]])
-def test_verbs_of_one_mixture_say_what_the_file_holds(verb, cli, readings, tmp_path):
-    assert cli("fit", readings[0], "--by", "sensor", "-k", 2, "-q", "-o", tmp_path / "many.gmm").exit_code == 0
-    data = [] if verb[0] == "sample" else [readings[0]]
-    result = cli(verb[0], tmp_path / "many.gmm", *data, *verb[1:])
-    assert result.exit_code == 1
-    assert "it holds the mixtures of many groups, which gaussmix.Mixtures.load reads." in result.stderr

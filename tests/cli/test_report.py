@@ -145,12 +145,6 @@ def test_a_model_is_described_over_its_rows(cli, model, faithful, tmp_path):
     assert "How many components" not in text
 
 
-def test_a_model_without_its_rows_is_a_sentence(cli, model, tmp_path):
-    result = cli("report", model, "-o", tmp_path / "page.html")
-    assert result.exit_code == 2
-    assert f"{model} is a model, and a report needs its rows: gaussmix report DATA --model {model}." in result.stderr
-
-
 SHAPES = {
     "one group": ([1.0], [[0.0, 0.0]]),
     "apart": ([0.5, 0.5], [[0.0, 0.0], [30.0, 0.0]]),
@@ -310,14 +304,6 @@ def test_several_files_and_standard_input_have_python_too(cli, tmp_path):
     assert "save it under the name below" in (tmp_path / "page.html").read_text(encoding="utf-8")
 
 
-def test_options_of_a_fit_beside_a_model_are_refused(cli, model, faithful, tmp_path):
-    options = ["-k", 3, "--criterion", "icl", "-s", "diag", "--seed", 1, "--weight-meaning", "precision", "--noise"]
-    result = cli("report", faithful, "-m", model, *options, "-o", tmp_path / "page.html")
-    assert result.exit_code == 2
-    for option in options[::2]:
-        assert option in result.stderr
-
-
 @pytest.mark.heavy
 def test_one_group_is_found_only_where_more_were_tried(cli, tmp_path, csv_file):
     data = csv_file(FRAME.to_csv(index=False))
@@ -339,17 +325,6 @@ def test_what_repeats_and_folds_say_stands_beside_bic(criterion, cli, faithful, 
     assert f"{made.n_components_} components, full covariances" in text
     assert re.findall(r"(\w+) of every candidate", text) == [{"cv": "CV"}.get(criterion, criterion), "BIC"]
     assert ("BIC is lowest for full, K = 2." in said) is (criterion == "stability")
-
-
-def test_columns_without_which_fits_would_not_fail_are_named(cli, tmp_path, csv_file):
-    data = csv_file(FRAME.assign(always=1).to_csv(index=False))
-    result = cli("report", data, "-k", "1:2", "-o", tmp_path / "page.html")
-    assert (result.exit_code, "Column 'always' of DATA is constant." in result.stderr) == (1, True)
-
-
-def test_an_error_of_empty_cells_names_only_options_that_the_command_has(cli, tmp_path, csv_file):
-    result = cli("report", csv_file("a,b\n1,2\n,3\n2,2\n"), "-o", tmp_path / "page.html")
-    assert "Add --drop-missing or --missing, or fill" in result.stderr
 
 
 def test_whether_the_fit_is_near_a_maximum_is_said_where_it_is_known():

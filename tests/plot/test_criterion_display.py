@@ -68,14 +68,3 @@ def test_the_ten_best_decide_the_axis(sign):
     assert display.note_ is None
     low, high = display.ax_.get_ylim()
     assert ((low < bic[:12]) & (bic[:12] < high)).all()
-
-
-def test_the_legend_names_the_structures_in_view():
-    near, far = [3700.0 + 10 * k for k in range(12)], [11_000.0, 10_500.0]
-    names = ["full"] * 12 + ["EII"] * 2
-    results = {"n_components": [*range(1, 13), 1, 2], "structure": names, "bic": near + far, "failure": [None] * 14}
-    display = CriterionDisplay(results=results, best_index=0, criterion="bic").plot()
-    assert [text.get_text() for text in display.legend_.get_texts()] == ["full", "chosen: full, 1"]
-    failed = results | {"bic": [*near, 11_000.0, np.nan], "failure": [None] * 13 + ["singular covariance"]}
-    display = CriterionDisplay(results=failed, best_index=0, criterion="bic").plot()
-    assert [text.get_text() for text in display.legend_.get_texts()] == ["full", "EII", "chosen: full, 1", "failed"]

@@ -5,7 +5,6 @@ import pytest
 
 from gaussmix import FAMILIES, GaussianMixture, GaussianMixtureClassifier, GaussianMixtureDetector, Mixture
 from gaussmix.plot import RegionDisplay
-from gaussmix.plot.palette import NOISE_COLOR
 
 
 @pytest.fixture
@@ -28,13 +27,6 @@ def test_classes_are_those_that_predict_says(data):
     assert [len(points.get_offsets()) for points in display.rows_] == np.bincount(display.labels).tolist()
 
 
-def test_components_are_those_that_predict_says(data):
-    gm = GaussianMixture(3, random_state=0).fit(data[0])
-    display = RegionDisplay.from_estimator(gm, data[0])
-    np.testing.assert_array_equal(np.asarray(display.regions_.get_array()).ravel(), gm.predict(places(display)))
-    np.testing.assert_array_equal(display.labels, gm.predict(data[0]))
-
-
 @pytest.mark.parametrize("contamination", ["auto", 0.2])
 def test_outliers_are_those_that_predict_says(data, contamination):
     detector = GaussianMixtureDetector(3, contamination=contamination, random_state=0).fit(data[0])
@@ -51,16 +43,6 @@ def test_noise_is_a_decision_too(rng):
     drawn = np.asarray(display.regions_.get_array(), dtype=int).ravel()
     np.testing.assert_array_equal(np.where(drawn == 1, -1, drawn), gm.predict(places(display)))
     assert display.names == ["component 0", "noise"]
-
-
-@pytest.mark.heavy
-def test_grey_is_for_noise_not_for_a_class_of_that_name(data):
-    X, y = data
-    classes = GaussianMixtureClassifier().fit(X, np.where(y == "c", "noise", y))
-    noise = GaussianMixture(1, noise=True, random_state=0).fit(np.concatenate([X, [[50.0, 60.0]]]))
-    for estimator, is_grey in (classes, False), (noise, True):
-        last = RegionDisplay.from_estimator(estimator, X).legend_.get_lines()[-1]
-        assert (last.get_color() == NOISE_COLOR) == is_grey
 
 
 def test_boundaries_are_where_two_are_equally_probable():

@@ -160,9 +160,3 @@ def test_the_table_of_methods_lists_each_once(page: str, name: str) -> None:
     table = re.findall(rf"^   ~{name}\.(\w+)$", text, re.MULTILINE)
     assert len(table) == len(set(table))
     assert methods - set(table) == set()
-
-
-def test_the_two_main_classes_have_examples() -> None:
-    finder = doctest.DocTestFinder(recurse=False, exclude_empty=True)
-    for cls in (gaussmix.GaussianMixture, gaussmix.Mixture):
-        assert [test for test in finder.find(cls) if test.examples], cls

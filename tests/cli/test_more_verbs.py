@@ -21,11 +21,11 @@ from gaussmix import (
     GaussianMixture,
     GaussianMixtureClassifier,
     GaussianMixtureDetector,
-    GaussianMixtureImputer,
     Mixture,
 )
 
 MCLUST = Path(__file__).parents[1] / "oracle" / "mclust"
+FAITHFUL = Path(__file__).parents[2] / "examples" / "faithful.csv"
 
 
 def table(text):
@@ -48,18 +48,6 @@ class TestImpute:
         assert float(rows[1][2]) == pytest.approx(mixture.conditional_mean([[1.8]], [0])[0, 0])
         np.testing.assert_allclose([float(cell) for cell in rows[3][1:3]], mixture.mean)
         assert "filled 4 cells" in result.stderr
-
-    def test_values_are_those_of_the_imputer(self, cli, csv_file, tmp_path, rng):
-        rows = rng.multivariate_normal([0, 5], [[1, 0.8], [0.8, 1]], size=300)
-        rows[rng.random(rows.shape) < 0.2] = np.nan
-        data = csv_file("a,b\n" + "".join(f"{a},{b}\n" for a, b in rows.tolist()))
-        assert cli("fit", data, "-k", 1, "--missing", "-o", tmp_path / "m.gmm", "-q").exit_code == 0
-        result = cli("impute", tmp_path / "m.gmm", data, "-q", "-o", tmp_path / "out.npy")
-        assert (result.exit_code, result.stderr) == (0, "")
-        imputer = GaussianMixtureImputer(1)
-        imputer.fit(rows)
-        imputer._fitted = replace(imputer._fitted, mixture=Mixture.load(tmp_path / "m.gmm").with_feature_names(None))
-        np.testing.assert_allclose(np.load(tmp_path / "out.npy"), imputer.transform(rows), rtol=1e-12)
 
     def test_draws_follow_the_seed(self, cli, model, csv_file):
         path = csv_file(self.TEXT)
@@ -213,12 +201,6 @@ class TestConvert:
         assert result.exit_code == 1
         assert "x.npz can't be read as .npz: its arrays take 8 MB, and --memory is 4 MB. Give" in result.stderr
 
-    def test_a_pickle_called_npz_is_refused(self, cli, tmp_path):
-        (tmp_path / "x.npz").write_bytes(pickle.dumps([1, 2]))
-        result = cli("convert", tmp_path / "x.npz", tmp_path / "m.gmm")
-        assert result.exit_code == 1
-        assert result.stderr.endswith("x.npz can't be read as .npz: it holds no arrays of NumPy.\n")
-
     def test_a_pickle_is_not_read_without_trust(self, cli, tmp_path):
         class Evil:
             def __reduce__(self):
@@ -236,7 +218,7 @@ class TestConvert:
         fit = next(each for each in fits if (each["model"], each["G"]) == ("VVV", 2))["tight"]
         source.write_text(json.dumps({"model": "VVV", **fit}))
         assert cli("convert", source, target).exit_code == 0
-        rows = np.loadtxt(MCLUST / "faithful.csv", delimiter=",", skiprows=1)
+        rows = np.loadtxt(FAITHFUL, delimiter=",", skiprows=1)
         found = Mixture.load(target)
         assert found.family.name == "full"
         assert found.log_density(rows).sum() == pytest.approx(fit["loglik"], rel=1e-12)
@@ -280,14 +262,6 @@ class TestConvert:
         assert (tmp_path / "m.onnx").stat().st_size > 500
         assert "double old_faithful_log_density(const double *x)" in (tmp_path / "old-faithful.h").read_text()
         assert '"eruptions"' in (tmp_path / "m.sql").read_text()
-
-    def test_features_without_names_are_called_as_in_tables(self, cli, tmp_path):
-        Mixture.from_parameters([1.0], [[0.0, 1.0]], [np.eye(2)]).save(tmp_path / "m.gmm")
-        for name in ("m.sql", "m.h"):
-            assert cli("convert", tmp_path / "m.gmm", tmp_path / name).exit_code == 0
-        assert '"x0"' in (tmp_path / "m.sql").read_text()
-        assert '"x2"' not in (tmp_path / "m.sql").read_text()
-        assert "2 features (x0, x1)" in (tmp_path / "m.h").read_text()
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])

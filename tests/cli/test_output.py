@@ -17,7 +17,6 @@ from pyarrow import feather, parquet
 
 from gaussmix import FAMILIES, GaussianMixture, Mixture
 from gaussmix.cli.outputs import WRITERS
-from gaussmix.estimators.regressor import regressor_of
 from gaussmix.sources.tables import FORMATS, open_table
 
 N_ROWS, NAMES = 2 * 65_536 + 4_321, ["a", "b", "c"]
@@ -93,21 +92,6 @@ def test_other_columns_pass_in_the_order_of_the_rows(cli, folder, tmp_path):
     found = parquet.read_table(tmp_path / "out.parquet")
     assert found.column_names == ["id", *NAMES, *RESULTS]
     assert found["id"].to_pylist() == [str(row) for row in range(N_ROWS)]
-
-
-@pytest.mark.heavy
-def test_targets_and_p_values_have_the_bits_of_all_rows_at_once(cli, folder, rows, mixture, tmp_path):
-    model, table = folder / "model.gmm", folder / "parts"
-    assert cli("predict", model, table, "--targets", "b", "-o", tmp_path / "a.parquet").exit_code == 0
-    mean, deviation = regressor_of(mixture.with_feature_names(None), [1], None).predict(
-        rows[:, [0, 2]], return_std=True
-    )
-    found = parquet.read_table(tmp_path / "a.parquet")
-    np.testing.assert_array_equal(found["b_predicted"].to_numpy(), mean[:, 0])
-    np.testing.assert_array_equal(found["b_std"].to_numpy(), deviation[:, 0])
-    assert cli("predict", model, table, "--outliers", "-o", tmp_path / "b.parquet").exit_code == 0
-    found = parquet.read_table(tmp_path / "b.parquet")
-    np.testing.assert_array_equal(found["p_value"].to_numpy(), mixture.tail_probability(rows))
 
 
 def test_scores_are_those_of_all_rows_at_once(cli, folder, rows, mixture, tmp_path):

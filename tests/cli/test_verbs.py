@@ -44,15 +44,6 @@ def test_score_of_each_row(cli, model, faithful, tmp_path):
     assert json.loads(cli("score", model, faithful, "--rows", "--json").stdout)[0] == {"log_density": expected[0]}
 
 
-def test_weights_change_no_log_density_of_a_row(cli, csv_file, tmp_path):
-    weighted, plain = csv_file("1,2,5\n3,4,1\n5,7,2\n2,2,1\n"), csv_file("1,2\n3,4\n5,7\n2,2\n", "plain.csv")
-    assert cli("fit", plain, "-k", 1, "-o", tmp_path / "m.gmm", "--quiet").exit_code == 0
-    found = cli("score", tmp_path / "m.gmm", weighted, "--weights", "x2", "--rows")
-    assert (found.exit_code, found.stdout) == (0, cli("score", tmp_path / "m.gmm", plain, "--rows").stdout)
-    said = " ".join(cli("score", "--help").stdout.split())
-    assert "With --rows, the column of --weights is only left out of the features." in said
-
-
 def test_a_weight_counts_as_so_many_rows(cli, csv_file, tmp_path):
     weighted, repeated = csv_file(WEIGHTED, "w.csv"), csv_file(REPEATED, "r.csv")
     arguments = ["-k", "1:2", "--json", "--reg-covar", 0.1]

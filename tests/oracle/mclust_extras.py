@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from tables import rows_of
 
 from gaussmix import GaussianMixture, Restrictions
 from gaussmix.em.initial import InitialMoments
@@ -25,9 +26,9 @@ from gaussmix.starts import Partition
 
 FOLDER = Path(__file__).parent
 NOISE = json.loads((FOLDER / "mclust_noise" / "noise.json").read_text())
-NOISE_ROWS = np.loadtxt(FOLDER / "mclust_noise" / "noise.csv", delimiter=",", skiprows=1)
+NOISE_ROWS = rows_of("noise")
 PRIOR, EQUAL = (json.loads((FOLDER / f"mclust_priors/{name}.json").read_text()) for name in ("prior", "equalpro"))
-ROWS = {name: np.loadtxt(FOLDER / f"mclust/{name}.csv", delimiter=",", skiprows=1) for name in ("faithful", "iris")}
+ROWS = {name: rows_of(name) for name in ("faithful", "iris")}
 # With equalPro mclust 6.0.0 ends far below in these; the weights of its VVI do not even sum to 1.
 LOST = {"VVI", "VEE", "EVE", "VVE", "EVV"}
 

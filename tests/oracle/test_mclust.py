@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from mclust_rule import MclustStopping, RecordingSource
 from sklearn.exceptions import ConvergenceWarning
+from tables import rows_of
 
 from gaussmix import GaussianMixture
 from gaussmix.em.initial import InitialMoments
@@ -42,10 +43,6 @@ CASES = [
 ]
 
 
-def read_rows(name):
-    return np.loadtxt(FOLDER / f"{name}.csv", delimiter=",", skiprows=1, ndmin=2)
-
-
 def read_labels(name, n_components):
     return np.array(REFERENCES[name]["start_labels"][str(n_components)], dtype=np.int32) - 1
 
@@ -54,7 +51,7 @@ def read_labels(name, n_components):
 @pytest.mark.pairwise
 @pytest.mark.parametrize(("name", "fit", "family", "kind"), CASES)
 def test_a_fit_agrees_with_mclust(name, fit, family, kind, engine):
-    rows, labels, expected = read_rows(name), read_labels(name, fit["G"]), fit[kind]
+    rows, labels, expected = rows_of(name), read_labels(name, fit["G"]), fit[kind]
     source, ridge = RecordingSource(rows, given=labels), np.zeros(rows.shape[1])
     stopping = MclustStopping(REFERENCES[name][f"control_{kind}"]["tol"][0], total=len(rows))
 
@@ -96,7 +93,7 @@ def expected_covariances(expected, shape):
 @pytest.mark.parametrize("name", REFERENCES)
 def test_bic_and_parameter_counts_agree_with_mclust(name):
     """Through the façade; mclust's BIC has the opposite sign, and belongs to the parameters before the last M-step."""
-    table, rows = REFERENCES[name]["bic"], read_rows(name)
+    table, rows = REFERENCES[name]["bic"], rows_of(name)
     for fit in REFERENCES[name]["fits"]:
         expected = -table["table"][fit["G"] - 1][table["models"].index(fit["model"])]
         for family in FAMILIES_OF[fit["model"]]:
@@ -130,7 +127,7 @@ def test_where_mclust_fails_the_failure_is_named(name, n_components, model, engi
 
 
 def bic_or_failed_components(name, n_components, family, engine):
-    rows = read_rows(name)
+    rows = rows_of(name)
     source, ridge = ArraySource(rows, given=read_labels(name, n_components)), np.zeros(rows.shape[1])
     try:
         start = InitialMoments(source, engine, n_components, Partition()).model(family, Objective(ridge))

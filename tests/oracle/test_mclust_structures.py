@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from mclust_rule import MclustStopping, RecordingSource
+from tables import rows_of
 
 from gaussmix.em.initial import InitialMoments
 from gaussmix.em.loop import run_em
@@ -33,7 +34,7 @@ def cases(wanted):
 
 def fitted(name, fit, kind):
     """Log-likelihood (a total, nats), steps, free parameters and ICL (mclust's sign) from mclust's labels."""
-    rows = np.loadtxt(FOLDER / f"{name}.csv", delimiter=",", skiprows=1, ndmin=2)
+    rows = rows_of(name)
     labels = np.array(REFERENCES[name]["start_labels"][str(fit["G"])], dtype=np.int32) - 1
     source, engine, no_ridge = RecordingSource(rows, given=labels), choose(1), np.zeros(rows.shape[1])
     stopping = MclustStopping(REFERENCES[name][f"control_{kind}"]["tol"][0], total=len(rows))

@@ -52,16 +52,10 @@ def test_only_what_is_public_is_shown() -> None:
     ("name", "hint"),
     [
         ("GMM", "Use GaussianMixture."),
-        ("gmm", "Use GaussianMixture."),
-        ("GMMClassifier", "Use GaussianMixtureClassifier."),
-        ("FactorAnalyser", "Use FactorAnalyzer."),
         ("Mclust", "Use GaussianMixtureIC."),
-        ("mclust", "Use GaussianMixtureIC."),
-        ("GaussianMixtureModel", "Use GaussianMixture."),
         ("fitgmdist", r"Use GaussianMixture\(n_components\).fit\(X\)."),
         ("PairDisplay", "import it from gaussmix.plot"),
         ("spark", "import gaussmix.spark"),
-        ("anndata", "import gaussmix.anndata"),
     ],
 )
 def test_names_that_people_type_first_lead_to_ours(name: str, hint: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -192,15 +192,6 @@ def test_types_pass_through_and_text_of_csv_stays_text(cli, model, csv_file, tmp
     assert again[1].startswith("007,3.6,79.0,0,0.99")
 
 
-def test_npy_holds_numbers_only(cli, model, csv_file, tmp_path):
-    result = cli("predict", model, csv_file("id,eruptions,waiting\na,3.6,79\n"), "-o", tmp_path / "a.npy")
-    assert result.exit_code == 1
-    assert (
-        result.stderr == "gaussmix: column 'id' holds no numbers, and .npy holds nothing else: write another format.\n"
-    )
-    assert not (tmp_path / "a.npy").exists()
-
-
 @pytest.mark.parametrize("format", WRITERS)
 def test_standard_input_and_output_of_every_format(format, cli, faithful, tmp_path):
     fitted = cli("fit", "-", "-k", 2, "-o", "-", input=faithful.read_bytes())

@@ -81,9 +81,6 @@ def test_json_has_null_for_what_it_has_no_number_for():
     file = io.BytesIO()
     write_json(file, [pa.table({"log_density": [-np.inf, -1.5]})])
     assert json.loads(file.getvalue()) == [{"log_density": None}, {"log_density": -1.5}]
-
-
-def test_json_of_no_rows_is_an_empty_array():
     file = io.BytesIO()
     write_json(file, [pa.table({"log_density": []})])
     assert json.loads(file.getvalue()) == []

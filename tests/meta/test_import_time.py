@@ -85,22 +85,6 @@ def test_editors_and_the_interpreter_find_names_in_the_same_modules() -> None:
 
 
 @pytest.mark.heavy
-def test_each_public_name_can_be_the_first_that_is_used() -> None:
-    names = [*gaussmix.__all__, "__version__"]
-    each = f"""
-import sys
-for name in {names!r}:
-    for module in [module for module in sys.modules if module.partition(".")[0] == "gaussmix"]:
-        if module != "gaussmix._core":
-            del sys.modules[module]
-    import gaussmix
-    assert "gaussmix.model" not in sys.modules
-    assert getattr(gaussmix, name) is getattr(gaussmix, name)
-"""
-    assert "gaussmix" in loaded(each)
-
-
-@pytest.mark.heavy
 @pytest.mark.parametrize(
     "words",
     [("fit", "{data}"), ("report", "{data}", "-k", "1:2", "-o", "{folder}/page.html")],

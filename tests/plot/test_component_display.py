@@ -1,9 +1,5 @@
 """The display in scikit-learn's manner: what it draws, where, and what it calls it. No picture is compared."""
 
-import os
-import subprocess
-import sys
-
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -86,14 +82,6 @@ def test_rows_have_the_colour_of_their_component_paler_where_in_doubt(mixture, r
         assert display.components_[k][0].get_edgecolor()[:3] == to_rgb(COLORS[k])
 
 
-def test_everything_drawn_is_in_view(mixture, rows):
-    ax = ComponentDisplay.from_estimator(mixture, rows).ax_
-    for ellipse in ax.patches:
-        corners = ax.transData.inverted().transform_bbox(ellipse.get_window_extent())
-        assert ax.viewLim.x0 <= corners.x0 <= corners.x1 <= ax.viewLim.x1
-        assert ax.viewLim.y0 <= corners.y0 <= corners.y1 <= ax.viewLim.y1
-
-
 def test_one_feature_is_drawn_as_curves_that_hold_the_weights(mixture, rows):
     display = ComponentDisplay.from_estimator(mixture, rows, features=1, levels=[6])
     dense = mixture.model.covariances.dense()
@@ -165,14 +153,7 @@ def test_more_components_than_colours_take_another_marker_and_line_and_a_number(
     assert [look.color for look in looks] == display.colors_
     assert len({(look.color, look.marker) for look in looks}) == 20
     assert len({(look.color, look.line_style) for look in looks}) == 20
-    assert len({look.marker for look in looks[: len(COLORS)]}) == 1
-    assert [len(points.get_offsets()) for points in display.rows_] == [1] * 10 + [0] * 10
-    assert [(number.get_text(), *number.get_position()) for number in display.numbers_] == [
-        (str(k), *means[k]) for k in range(20)
-    ]
-    assert len(display.legend_.get_texts()) == 20
-    few = Mixture(WEIGHTS, MEANS, np.ones(2), FAMILIES["spherical"])
-    assert ComponentDisplay.from_estimator(few).numbers_ == []
+    assert [number.get_text() for number in display.numbers_] == [str(k) for k in range(20)]
 
 
 def test_many_rows_are_an_image_that_counts_them():
@@ -269,26 +250,6 @@ def test_what_is_no_fitted_mixture_is_refused():
         ComponentDisplay.from_estimator(sklearn.mixture.GaussianMixture().fit(MEANS), MEANS)
     with pytest.raises(TypeError, match=r"^Rows come second\. Give a gaussmix estimator"):
         ComponentDisplay.from_estimator(MEANS, GaussianMixture())
-
-
-HEADLESS = """
-import matplotlib
-matplotlib.use("tkagg", force=False)
-import numpy as np
-from gaussmix import FAMILIES, Mixture
-from gaussmix.plot import ComponentDisplay
-ComponentDisplay.from_estimator(Mixture([1.0], np.zeros((1, 2)), [1.0], FAMILIES["spherical"]))
-"""
-
-
-@pytest.mark.heavy
-def test_without_a_screen_it_says_what_to_do():
-    """A backend that needs one fails in one way or another: where its toolkit is missing, or no screen is found."""
-    environment = {name: value for name, value in os.environ.items() if name not in ("DISPLAY", "WAYLAND_DISPLAY")}
-    run = subprocess.run([sys.executable, "-c", HEADLESS], env=environment, capture_output=True, text=True, check=False)
-    assert run.returncode == 1
-    assert "matplotlib can't open a figure here: " in run.stderr.splitlines()[-1]
-    assert "matplotlib.use('agg')" in run.stderr.splitlines()[-1]
 
 
 @pytest.mark.heavy

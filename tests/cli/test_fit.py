@@ -420,8 +420,9 @@ def test_a_checkpoint_of_the_command_line_goes_when_the_fit_ends(cli, faithful, 
 
 
 @pytest.fixture
-def readings(tmp_path, rng):
+def readings(tmp_path):
     """A table of three sensors with 50 rows each, and one with a single row."""
+    rng = np.random.default_rng(0)
     frame = pd.DataFrame({"sensor": [*np.repeat(["b", "a", "7"], 50), "roof"]})
     for name in ("x", "y", "w"):
         frame[name] = rng.random(151)

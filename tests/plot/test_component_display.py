@@ -16,6 +16,7 @@ from gaussmix import (
     GaussianMixtureDetector,
     GaussianMixtureRegressor,
     Mixture,
+    Noise,
 )
 from gaussmix.plot import ComponentDisplay
 from gaussmix.plot.palette import COLORS, looks_of
@@ -191,6 +192,15 @@ def test_rows_with_missing_cells_take_their_component_from_the_others(rng):
     display = ComponentDisplay.from_estimator(mixture, rows, features=[0, 1])
     assert display.labels.tolist() == [0, 1, 1, 1]
     assert [points.get_offsets().tolist() for points in display.rows_] == [[[0.0, 0.0]], [[9.0, 9.0]]]
+
+
+def test_missing_cells_beside_noise_of_a_volume_are_refused_as_by_predict(rng):
+    X = np.concatenate([rng.normal(size=(100, 2)), [[30.0, 40.0]]])
+    gm = GaussianMixture(1, noise=Noise(volume=2000.0), missing="allow", random_state=0).fit(X)
+    holed = np.where(X.max() == X, np.nan, X)
+    for use in gm.predict, lambda holed: ComponentDisplay.from_estimator(gm, holed):
+        with pytest.raises(ValueError, match="X has missing cells, and noise with only a volume has no density"):
+            use(holed)
 
 
 def test_noise_is_grey_crosses(rng):

@@ -92,6 +92,14 @@ def test_merging_is_that_of_the_estimator(mixture):
     assert MergingDisplay.from_estimator(gm, X, min_overlap=1).best_.get_offsets()[0, 0] == 4
 
 
+def test_merging_refuses_noise_as_the_estimator_does(rng):
+    X = np.concatenate([rng.normal(size=(100, 2)), [[30.0, 40.0]]])
+    gm = GaussianMixture(2, noise=True, random_state=0).fit(X)
+    for draw in (gm.merge, lambda X: MergingDisplay.from_estimator(gm, X)):
+        with pytest.raises(ValueError, match="merge does not support noise"):
+            draw(X)
+
+
 def test_convergence_is_the_trace(mixture):
     X = mixture.sample(200, rng=0)[0]
     gm = GaussianMixture(3, n_init=3, init_params="random_from_data", random_state=0).fit(X)

@@ -5,17 +5,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from mclust_rule import MclustStopping, RecordingSource
+from mclust_rule import MclustStopping, RecordingSource, run_from_labels
 from tables import rows_of
 
-from gaussmix.em.initial import InitialMoments
-from gaussmix.em.loop import run_em
-from gaussmix.em.objective import Objective
-from gaussmix.em.trace import final
+from gaussmix import FAMILIES
 from gaussmix.errors import Outcome, SingularCovariance
-from gaussmix.families import FAMILIES
 from gaussmix.sources.array import ArraySource
-from gaussmix.starts import Partition
 from gaussmix.waist.parameters import LOG_2PI
 
 FOLDER = Path(__file__).parent / "mclust"
@@ -50,11 +45,9 @@ def read_labels(name, n_components):
 @pytest.mark.parametrize(("name", "fit", "family", "kind"), CASES)
 def test_a_fit_agrees_with_mclust(name, fit, family, kind, engine):
     rows, labels, expected = rows_of(name), read_labels(name, fit["G"]), fit[kind]
-    source, ridge = RecordingSource(rows, given=labels), np.zeros(rows.shape[1])
+    source = RecordingSource(rows, given=labels)
     stopping = MclustStopping(REFERENCES[name][f"control_{kind}"]["tol"][0], total=len(rows))
-
-    start = InitialMoments(source, engine, fit["G"], Partition()).model(FAMILIES[family], Objective(ridge))
-    _, trace, outcome = final(run_em(source, engine, start, Objective(ridge), stopping))
+    _, trace, outcome = run_from_labels(source, engine, fit["G"], FAMILIES[family], stopping)
 
     assert outcome is Outcome.CONVERGED
     assert trace.frozen == {}
@@ -105,10 +98,9 @@ def test_where_mclust_fails_the_failure_is_named(name, n_components, model, engi
 
 def bic_or_failed_components(name, n_components, family, engine):
     rows = rows_of(name)
-    source, ridge = ArraySource(rows, given=read_labels(name, n_components)), np.zeros(rows.shape[1])
+    source = ArraySource(rows, given=read_labels(name, n_components))
     try:
-        start = InitialMoments(source, engine, n_components, Partition()).model(family, Objective(ridge))
+        mixture, trace, _ = run_from_labels(source, engine, n_components, family, MclustStopping(1e-5, total=len(rows)))
     except SingularCovariance as error:
         return None, error.components
-    mixture, trace, _ = final(run_em(source, engine, start, Objective(ridge), MclustStopping(1e-5, total=len(rows))))
     return -2 * trace.last * len(rows) + mixture.n_parameters * np.log(len(rows)), tuple(trace.frozen)

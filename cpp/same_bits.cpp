@@ -2,7 +2,6 @@
 //
 //   same_bits [BACKEND [time]]             all backends that this processor can run, or one; `time`: nanoseconds for a row and
 //                                          component
-//   same_bits BACKEND step D [diagonal]    one step and no hash, for tools/count_instructions.py
 //
 // Rows are made of integers by exact arithmetic, so they are the same everywhere. A NaN is one number.
 #include <algorithm>
@@ -11,7 +10,6 @@
 #include <cmath>
 #include <cstdint>
 #include <cstdio>
-#include <cstdlib>
 #include <cstring>
 #include <string>
 #include <vector>
@@ -203,18 +201,7 @@ public:
         }
     }
 
-    // Over two tiles.
-    void one_step(Index d, Factors kind) {
-        execution_.n_threads = 1;
-        const Problem p(kCountedRows, d, kCountedComponents, kind, Rule::soft,
-                        kind == triangular ? Second::full : Second::diagonal, 5);
-        Moments out(p.shape);
-        step(kernels_, {p.shape, p.view(false), {}, {}, {}}, p.parameters(), execution_, out.view());
-    }
-
 private:
-    static constexpr Index kCountedRows = 288, kCountedComponents = 8;
-
     void step_into(Hash& hash, const Problem& p, const StepView& task) {
         Moments out(p.shape);
         step(kernels_, task, p.parameters(), execution_, out.view());
@@ -534,11 +521,7 @@ int main(int argc, char** argv) {
         is_found = true;
         std::printf("# %s\n", kernels->isa);
         Cases cases(*kernels);
-        if (argc > 3) {
-            cases.one_step(std::atoi(argv[3]), argc > 4 ? diagonal : triangular);
-        } else {
-            argc > 2 ? cases.time() : cases.run_all();
-        }
+        argc > 2 ? cases.time() : cases.run_all();
     }
     return is_found ? 0 : 1;
 }

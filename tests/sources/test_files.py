@@ -22,7 +22,6 @@ import pyarrow.parquet
 import pytest
 import streamed
 from common import LEAF_ROWS, FileSource
-from every_engine import ENGINES
 from same_fit import assert_same_fit
 
 import gaussmix

@@ -1,19 +1,23 @@
-"""`predict` of tables of any size: the bits of all rows at once, in bounded memory, and a whole output or none."""
+"""Outputs of every format and size: the bits of all rows at once, in bounded memory, and a whole output or none."""
 
+import io
+import json
 import os
 import signal
+import subprocess
 import sys
 import time
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.csv
 import pytest
 from pyarrow import feather, parquet
 
 from gaussmix import FAMILIES, GaussianMixture, Mixture
-from gaussmix.estimators.regressor import regressor_of
-from gaussmix.sources.tables import open_table
+from gaussmix.cli.outputs import WRITERS
+from gaussmix.sources.tables import FORMATS, open_table
 
 N_ROWS, NAMES = 2 * 65_536 + 4_321, ["a", "b", "c"]
 
@@ -90,21 +94,6 @@ def test_other_columns_pass_in_the_order_of_the_rows(cli, folder, tmp_path):
     assert found["id"].to_pylist() == [str(row) for row in range(N_ROWS)]
 
 
-@pytest.mark.heavy
-def test_targets_and_p_values_have_the_bits_of_all_rows_at_once(cli, folder, rows, mixture, tmp_path):
-    model, table = folder / "model.gmm", folder / "parts"
-    assert cli("predict", model, table, "--targets", "b", "-o", tmp_path / "a.parquet").exit_code == 0
-    mean, deviation = regressor_of(mixture.with_feature_names(None), [1], None).predict(
-        rows[:, [0, 2]], return_std=True
-    )
-    found = parquet.read_table(tmp_path / "a.parquet")
-    np.testing.assert_array_equal(found["b_predicted"].to_numpy(), mean[:, 0])
-    np.testing.assert_array_equal(found["b_std"].to_numpy(), deviation[:, 0])
-    assert cli("predict", model, table, "--outliers", "-o", tmp_path / "b.parquet").exit_code == 0
-    found = parquet.read_table(tmp_path / "b.parquet")
-    np.testing.assert_array_equal(found["p_value"].to_numpy(), mixture.tail_probability(rows))
-
-
 def test_scores_are_those_of_all_rows_at_once(cli, folder, rows, mixture, tmp_path):
     assert cli("score", folder / "model.gmm", folder / "parts", "--rows", "-o", tmp_path / "a.npy").exit_code == 0
     np.testing.assert_array_equal(np.load(tmp_path / "a.npy")[:, 0], mixture.log_density(rows))
@@ -175,3 +164,103 @@ def test_memory_does_not_grow_with_the_table(shell, folder, mixture, tmp_path):
         peaks.append(next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM")))
     assert parquet.read_metadata(tmp_path / "out.parquet").num_rows == 1_200_000
     assert peaks[1] - peaks[0] < 30_000, "kB; the rows that were added have 56,000 with their results"
+
+
+@pytest.mark.parametrize("format", [name for name in FORMATS if name != "csv"])
+def test_what_is_written_is_read_again(format, cli, model, faithful, tmp_path, numbers):
+    target = tmp_path / f"out.{format}"
+    assert cli("predict", model, faithful, "-o", target).exit_code == 0
+    expected = numbers(open_table(str(tmp_path / "input.csv"))).rows
+    mixture = Mixture.load(model)
+    found = numbers(open_table(str(target)))
+    if format != "npy":
+        assert found.names == ("eruptions", "waiting", "component", "probability", "log_density")
+    assert np.array_equal(found.rows[:, :2], expected)
+    assert np.array_equal(found.rows[:, 2], mixture.predict(expected))
+    assert np.array_equal(found.rows[:, 4], mixture.log_density(expected))
+
+
+def test_types_pass_through_and_text_of_csv_stays_text(cli, model, csv_file, tmp_path):
+    path = csv_file("id,eruptions,waiting\n007,3.6,79\n008,1.8,54\n")
+    assert cli("predict", model, path, "-o", tmp_path / "a.parquet").exit_code == 0
+    found = parquet.read_table(tmp_path / "a.parquet")
+    assert found["id"].to_pylist() == ["007", "008"]
+    assert found["eruptions"].to_pylist() == [3.6, 1.8]
+    assert cli("predict", model, tmp_path / "a.parquet", "-o", tmp_path / "b.arrow", "-q").exit_code == 0
+    assert feather.read_table(tmp_path / "b.arrow")["id"].to_pylist() == ["007", "008"]
+    again = cli("predict", model, tmp_path / "a.parquet", "--quiet").stdout.splitlines()
+    assert again[1].startswith("007,3.6,79.0,0,0.99")
+
+
+@pytest.mark.parametrize("format", WRITERS)
+def test_standard_input_and_output_of_every_format(format, cli, faithful, tmp_path):
+    fitted = cli("fit", "-", "-k", 2, "-o", "-", input=faithful.read_bytes())
+    assert fitted.exit_code == 0
+    assert "Model written to standard output" in fitted.stderr
+    (tmp_path / "m.gmm").write_bytes(fitted.stdout_bytes)
+    expected, _ = Mixture.load(tmp_path / "m.gmm").sample(9, np.random.default_rng(0))
+    drawn = cli("sample", "-", "-n", 9, "--to", format, "-o", "-", input=fitted.stdout_bytes)
+    assert (drawn.exit_code, drawn.stderr) == (0, "")
+    if format == "json":
+        assert [list(record.values()) for record in json.loads(drawn.stdout)] == expected.tolist()
+        return
+    scored = cli("score", tmp_path / "m.gmm", "-", "--json", input=drawn.stdout_bytes)
+    frame = pd.DataFrame(expected, columns=["eruptions", "waiting"])
+    estimator = GaussianMixture.load(tmp_path / "m.gmm")
+    assert json.loads(scored.stdout)["bic"] == pytest.approx(estimator.bic(frame), rel=1e-14)
+
+
+@pytest.mark.heavy
+def test_a_pipe_between_processes(model):
+    """Nothing but the table may stand on standard output."""
+    run = [sys.executable, "-m", "gaussmix"]
+    sample = [*run, "sample", model, "-n", "9", "--to", "npy"]
+    drawn = subprocess.run(sample, stdin=subprocess.DEVNULL, capture_output=True, check=True)
+    expected, _ = Mixture.load(model).sample(9, np.random.default_rng(0))
+    assert np.array_equal(np.load(io.BytesIO(drawn.stdout)), expected)
+    predict = [*run, "predict", model, "-", "--to", "parquet"]
+    predicted = subprocess.run(predict, input=drawn.stdout, capture_output=True, check=True)
+    assert parquet.read_table(pa.BufferReader(predicted.stdout)).num_rows == 9
+
+
+@pytest.mark.heavy
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+def test_a_named_pipe_is_read_once(shell, faithful, tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    table = pd.read_csv(faithful).assign(id=range(272))
+    table.to_csv(faithful, index=False)
+    writer = subprocess.Popen(["sh", "-c", 'cat "$0" > "$1"', faithful, tmp_path / "pipe"])
+    process = shell("fit", tmp_path / "pipe", "-k", 1, "--json")
+    try:
+        said, _ = process.communicate(timeout=60)
+    finally:
+        process.kill()
+        writer.kill()
+        writer.wait()
+    assert json.loads(said)["n_rows"] == 272
+    assert json.loads(said)["feature_names"] == ["eruptions", "waiting"]  # without the number of each row
+
+
+@pytest.mark.heavy
+@pytest.mark.skipif(sys.platform == "win32", reason="terminals of POSIX")
+def test_a_terminal_is_spared_what_it_cannot_show(model, shell):
+    import pty
+
+    ours, theirs = pty.openpty()
+    process = shell("sample", model, "-n", 3, "--to", "npy", stdout=theirs)
+    _, complaints = process.communicate(timeout=60)
+    os.close(theirs)
+    os.close(ours)
+    assert process.returncode == 1
+    assert "standard output is a terminal" in complaints
+
+
+@pytest.mark.heavy
+@pytest.mark.parametrize("codec", ["gz", "bz2", "zst", "lz4"])
+@pytest.mark.parametrize("format", ["csv", "json"])
+def test_what_is_written_is_compressed_as_its_name_says(format, codec, cli, model, tmp_path):
+    plain, packed = tmp_path / f"drawn.{format}", tmp_path / f"drawn.{format}.{codec}"
+    for path in (plain, packed):
+        assert cli("sample", model, "-n", 25_000, "-o", path).exit_code == 0
+    with pa.input_stream(packed) as stream:  # which decompresses by the extension
+        assert stream.read() == plain.read_bytes()

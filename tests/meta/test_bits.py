@@ -21,7 +21,6 @@ FORBIDDEN = {
 }
 
 ALLOWED = {
-    "engines/randomness.py:box_muller",
     # reports
     "covariances/dense.py:Dense.conditional",
     "covariances/dense.py:Dense.transform",

@@ -158,7 +158,7 @@ EmResult bound_run_em(const Target& target, const Rows& rows, const RowWeight& r
     Written mixture(task, weights, means, covariances);
     Numbers log_likelihoods, objectives;
     without_gil(n_threads, [&](const Execution& execution) {
-        return run_em(*target.kernels, task, execution, mixture.view, log_likelihoods, nullptr, &objectives);
+        return run_em(*target.kernels, task, execution, mixture.view, log_likelihoods, &objectives);
     });
     return {released(log_likelihoods), released(objectives), mixture.factors.release(), mixture.log_abs_det.release()};
 }
@@ -422,20 +422,6 @@ std::optional<SearchView> view_search(const std::optional<Searched>& searched, c
                       more_steps};
 }
 
-// Tolerance; the first steps and the most; hope, what is the same and what is rounding; the axes of how many components
-// are tried, and times the variances with which runs begin.
-using Rules = std::tuple<double, Index, Index, double, double, double, std::tuple<Index, double, double>>;
-
-std::optional<RaceView> view_race(const std::optional<Rules>& rules, const RecipeView& recipe) {
-    if (!rules) return std::nullopt;
-    const auto [tolerance, first_steps, most_steps, hope, same, rounding, axes] = *rules;
-    const auto [most_components, sharp, soft] = axes;
-    require((recipe.centres != nullptr || recipe.given.labels != nullptr) && recipe.algebra.has_common_axes(),
-            "a race must have common axes, and centres or given components");
-    require(first_steps > 0 && most_steps < 1 << 30 && rounding > 0, "a race must have steps and a rounding");
-    return RaceView{tolerance, first_steps, most_steps, hope, same, rounding, {most_components, sharp, soft}};
-}
-
 // Weights, means and covariances of each group.
 using Begun = std::tuple<Contiguous<double, 2>, Contiguous<double, 3>, Contiguous<double, 2>>;
 
@@ -448,8 +434,7 @@ FitsResult bound_fit_many(const Target& target, const Rows& rows, const RowWeigh
                           const std::tuple<double, double>& automatic, double smallest_spread,
                           const LimitNumbers& limits, double tolerance, Index max_steps, double seconds,
                           const std::optional<Searched>& searched, const std::optional<Begun>& begun,
-                          const std::optional<Rules>& race, const std::optional<Belief>& belief, const Known& known,
-                          int n_threads, double log_volume) {
+                          const std::optional<Belief>& belief, const Known& known, int n_threads, double log_volume) {
     GroupsView groups = view_groups(rows, row_weight, ranges, first_weight, weights);
     groups.is_incomplete = std::get<0>(known);
     groups.error = view_known(known, groups.rows);
@@ -465,8 +450,6 @@ FitsResult bound_fit_many(const Target& target, const Rows& rows, const RowWeigh
             "given must have the component of each row of a single group");
     const std::optional<SearchView> search = view_search(searched, recipe);
     recipe.search = search ? &*search : nullptr;
-    const std::optional<RaceView> rules = view_race(race, recipe);
-    recipe.race = rules ? &*rules : nullptr;
     const std::optional<BeliefView> prior = view_belief(belief, recipe.algebra, groups.rows.n_features);
     recipe.belief = prior ? &*prior : nullptr;
     const auto n_groups = static_cast<std::size_t>(groups.n_groups), k = static_cast<std::size_t>(n_components);
@@ -560,7 +543,7 @@ void bind_em(nb::class_<Target>& type) {
              "first_weight"_a.none(), "weights"_a, "algebra"_a, "n_components"_a, "centres"_a.none(), "given"_a.none(),
              "n_candidates"_a, "uniform"_a.none(), "kmeans"_a, "ridge"_a.none(), "automatic"_a, "smallest_spread"_a,
              "limits"_a, "tolerance"_a, "max_steps"_a, "seconds"_a, "searched"_a.none(), "begun"_a.none(),
-             "race"_a.none(), "belief"_a.none(), "known"_a, "n_threads"_a, "log_volume"_a = kInfinity,
+             "belief"_a.none(), "known"_a, "n_threads"_a, "log_volume"_a = kInfinity,
              "Fit a mixture to each of many groups: the numbers of engines.runner.Fits, and factors.")
         .def("update", bound_update, "algebra"_a, "mass"_a, "second"_a, "n_features"_a, "current"_a.none(),
              "Covariances of a family from the scatter about the new means.")

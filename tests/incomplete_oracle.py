@@ -4,30 +4,22 @@ from __future__ import annotations
 
 import numpy as np
 from given import Independent, gaussians_for
+from reference_engine import OneStep, step_shares
 
 from gaussmix.engines.incomplete import IncompleteEngine, _summed
-from gaussmix.engines.joint import step_shares, with_background
+from gaussmix.engines.joint import with_background
 from gaussmix.numerics.contract import contract
 from gaussmix.numerics.elementary import softmax
 from gaussmix.waist.moments import Partial
 from gaussmix.waist.need import Rule, Second
 
 
-class IncompleteOracle(IncompleteEngine):
+class IncompleteOracle(OneStep, IncompleteEngine):
     def step(self, block, state, parameters, need, rule=Rule.SOFT, anchor=None, facts=None):
         if parameters is None or rule is not Rule.SOFT:
             return super().step(block, state, parameters, need, rule, anchor, facts)
         anchor = parameters.means if anchor is None else anchor
         return block.sum_of(lambda leaf: _expected(leaf, parameters, _summed(need), anchor))
-
-    def makes_steps(self, belief, *, has_background=False):
-        return False
-
-    def run_em(self, *arguments):
-        return None
-
-    def fit_many(self, *arguments):
-        return None
 
     def _log_joint(self, block, parameters):
         log_joint, gaussians = np.empty((block.n_rows, len(parameters.means))), gaussians_for(block, parameters)

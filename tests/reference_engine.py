@@ -8,10 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from gaussmix.engines.base import NEGLIGIBLE
 from gaussmix.engines.far import Apart, correct_far_rows, far_places
-from gaussmix.engines.joint import labels_of, log_density_of, one_hot, responsibilities_of, step_shares, with_background
-from gaussmix.engines.randomness import label_uniforms, standard_normals
+from gaussmix.engines.joint import labels_of, log_density_of, one_hot, responsibilities_of, with_background
+from gaussmix.engines.randomness import Words, _counter, _uniform, label_uniforms, philox
 from gaussmix.numerics.arrays import Array
+from gaussmix.numerics.elementary import exponential, log
 from gaussmix.numerics.pieces import pieces
 from gaussmix.waist.block import Block, Profile
 from gaussmix.waist.moments import Moments, Partial
@@ -23,8 +25,20 @@ from gaussmix.waist.whitening.base import Whitening
 CHUNK_ROWS = 8_190  # rows for which arrays (n_rows, n_components) are held at once
 
 
+class OneStep:
+    """What an engine says of the core's fast path if it has none: the loop in Python makes every step."""
+
+    def makes_steps(self, belief: object, *, has_background: bool = False) -> bool:
+        return False
+
+    def run_em(self, *arguments: object) -> None:
+        return None
+
+    fit_many = score_products = run_em
+
+
 @dataclass(frozen=True)
-class ReferenceEngine:
+class ReferenceEngine(OneStep):
     """The formulas in the docstring of `Partial`, as direct sums about the anchor."""
 
     def look(self, profile: Profile, need: Need, spread: Callable[[], Spread]) -> None:
@@ -154,3 +168,39 @@ def _moments(rows: Array, shared: Array, totals: tuple[float, float, float], anc
     log_likelihood, row_weight, background = totals
     mass = shared.sum(axis=0)
     return Partial(mass, first, second, anchor, log_likelihood, row_weight, need, background=background)
+
+
+def step_shares(log_joint: Array) -> tuple[Array, Array]:
+    """Responsibilities as `step` defines them (`NEGLIGIBLE` ones are 0), and log p(x) of each row."""
+    largest = log_joint.max(axis=1, keepdims=True)
+    relative = log_joint - largest
+    kept = np.where(relative > -NEGLIGIBLE, exponential(relative), 0.0)
+    total = kept.sum(axis=1, keepdims=True)
+    return kept / total, (largest + log(total))[:, 0]
+
+
+def standard_normals(key: int, first: int, last: int, n_features: int) -> Array:
+    """Standard normal numbers of rows first..last-1, (n_rows, n_features); one call of Philox makes two of them."""
+    rows = np.arange(first, last, dtype=np.uint64)
+    normals = np.empty((last - first, n_features + n_features % 2))
+    for i in range(0, n_features, 2):
+        normals[:, i : i + 2] = box_muller(philox(_counter(rows, i // 2, 0), key))
+    return normals[:, :n_features]
+
+
+def box_muller(words: tuple[Words, Words, Words, Words]) -> Array:
+    """√(−2 log u) (cos 2πv, sin 2πv) of u in (0, 1] and v in [0, 1), (…, 2); Box & Muller (1958), AMS 29."""
+    a, b, c, d = words
+    radius = np.sqrt(-2.0 * np.log(_uniform(a, b) + 2.0**-53))
+    turns = 4.0 * _uniform(c, d)  # in quarter turns; subtracting whole ones is exact
+    quarter = np.rint(turns)
+    angle = np.pi / 2 * (turns - quarter)
+    cosine, sine = np.cos(angle), np.sin(angle)
+    which = quarter.astype(np.int64) % 4
+    return np.stack(
+        [
+            radius * np.choose(which, [cosine, -sine, -cosine, sine]),
+            radius * np.choose(which, [sine, cosine, -sine, -cosine]),
+        ],
+        axis=-1,
+    )

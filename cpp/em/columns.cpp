@@ -103,7 +103,7 @@ private:
         em.max_steps = n_steps;
         em.tolerance = tolerance;
         Numbers log_likelihoods, objectives;
-        run_em(kernels_, em, execution_, mixture.view(), log_likelihoods, nullptr, &objectives);
+        run_em(kernels_, em, execution_, mixture.view(), log_likelihoods, &objectives);
         return objectives;
     }
 

@@ -48,8 +48,7 @@ public:
                 belief.unit *= table.unit;
                 em.belief = &belief;
             }
-            return find_total(em, total) &&
-                   run_em(kernels_, em, execution_, mixture, log_likelihoods, nullptr, &objectives) &&
+            return find_total(em, total) && run_em(kernels_, em, execution_, mixture, log_likelihoods, &objectives) &&
                    !log_likelihoods.empty();
         }
         if (recipe_.centres != nullptr || recipe_.given.labels != nullptr) {
@@ -57,7 +56,7 @@ public:
             std::copy_n(recipe_.ridge, d, ridge);
             EmView em = view(table, ridge);
             Total total;
-            return (recipe_.race == nullptr ? begin(em, mixture) : begin_best(em, mixture)) &&
+            return begin(em, mixture) &&
                    (recipe_.max_steps == 0 ||
                     (find_total(em, total) && run_em(kernels_, em, execution_, mixture, log_likelihoods)));
         }
@@ -127,15 +126,6 @@ private:
     bool begin(const EmView& em, const MixtureView& mixture) const {
         bool is_found = false;
         return begin_em(kernels_, em, execution_, recipe_.given, mixture, is_found) && is_found;
-    }
-
-    // The same, then a race from there and from other axes.
-    bool begin_best(const EmView& em, const MixtureView& mixture) const {
-        bool is_found = false;
-        std::vector<Mixture> beginnings;
-        const OtherAxes& other = recipe_.race->other;
-        return begin_em(kernels_, em, execution_, recipe_.given, mixture, is_found, &other, &beginnings) && is_found &&
-               race(kernels_, em, *recipe_.race, execution_, std::move(beginnings), mixture);
     }
 
     // EM until it ends, and the log-likelihood before each step; false where a step is unusual, and if interrupted.

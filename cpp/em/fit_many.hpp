@@ -4,7 +4,6 @@
 #include <vector>
 
 #include "climb.hpp"
-#include "race.hpp"
 
 namespace gaussmix {
 
@@ -54,7 +53,6 @@ struct RecipeView {
     Index max_steps;
     double seconds;            // a group makes no further step after so long
     const SearchView* search;  // null: none
-    const RaceView* race;      // of runs from centres or given components; null: one run
     bool is_begun = false;     // EM begins at the mixtures in FitsView, with a ridge that is given
     const BeliefView* belief =
         nullptr;  // with its unit for weights that are not divided; null: none, as unless it begins so

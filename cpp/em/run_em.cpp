@@ -94,18 +94,6 @@ public:
                is_sound(following, nearby.means.data());
     }
 
-    // The mixture that `begin` found, and those with other axes.
-    std::vector<Mixture> beginnings(const Mixture& first, const OtherAxes& other) {
-        const SecondSumsView scatter{n_components_, d_, degrees_.data(), second_.data()};
-        std::vector<Mixture> found{first};
-        for (Numbers& covariances : other_covariances(kernels_, algebra_, scatter, other, listener_)) {
-            Mixture mixture = first;
-            mixture.covariances = std::move(covariances);
-            if (!is_noise(mixture) && factorise(mixture)) found.push_back(std::move(mixture));
-        }
-        return found;
-    }
-
     // One E- and M-step; both numbers are means. False where one of the limits is passed, and if interrupted.
     bool step(const Mixture& current, Mixture& following, double& log_likelihood, double& objective) {
         sum_about(task_.has_one_matrix() && is_near(current));
@@ -127,9 +115,6 @@ public:
                maximise(nearby.data(), covariances, following) && is_sound(following, nearby.data());
     }
 
-    // Whether the step that was not made makes a component lose its rows or collapse.
-    bool has_collapsed() const { return has_collapsed_; }
-
 private:
     // The same in one pass, for rows that components share, where the second sums of all of them are known.
     bool begin_with_total(const GivenView& given, Mixture& following) {
@@ -144,8 +129,7 @@ private:
     }
 
     bool is_sound(Mixture& mixture, const double* anchor) {
-        has_collapsed_ = (!posterior_ && is_noise(mixture)) || !factorise(mixture);
-        if (has_collapsed_) return false;
+        if ((!posterior_ && is_noise(mixture)) || !factorise(mixture)) return false;
         const double found = loss(mixture, anchor);
         loss_.reset();
         if (anchor == nullptr) loss_ = found;
@@ -251,8 +235,7 @@ private:
         const double total = sum(mass_.data(), n_components_), all = total + static_cast<double>(n_components_) * added;
         for (Index k = 0; k < n_components_; ++k) {
             following.weights[k] = (mass_[k] + added) / all;
-            has_collapsed_ = !(mass_[k] / total > (posterior_ ? kLeastMass : task_.limits.lost_share));
-            if (has_collapsed_) return false;
+            if (!(mass_[k] / total > (posterior_ ? kLeastMass : task_.limits.lost_share))) return false;
         }
         if (task_.has_background()) {
             const double share = background_ / (background_ + total);
@@ -427,8 +410,7 @@ private:
     const Index n_components_, d_;
     const RowWeightView row_weight_;  // null where all are 1: one logarithm serves many rows then
     const Index n_covariances_;
-    bool has_one_matrix_;  // whether rows are whitened once for all, and sums are about their centre
-    bool has_collapsed_ = false;
+    bool has_one_matrix_;         // whether rows are whitened once for all, and sums are about their centre
     double background_ = 0;       // its mass
     std::optional<double> loss_;  // of the mixture that the last step made, if its sums were about the centre
     Numbers log_scale_, origin_means_, mass_, first_, second_, offsets_, degrees_, repeated_, squares_;
@@ -468,17 +450,16 @@ bool sum_all(const KernelTable& kernels, const EmView& task, const Execution& ex
 }
 
 bool begin_em(const KernelTable& kernels, const EmView& task, const Execution& execution, const GivenView& given,
-              MixtureView mixture, bool& is_found, const OtherAxes* other, std::vector<Mixture>* beginnings) {
+              MixtureView mixture, bool& is_found) {
     Loop loop(kernels, task, execution);
     Mixture start = loop.state(mixture);
     is_found = loop.begin(given, start);
     if (is_found) start.write(mixture);
-    if (is_found && other != nullptr) *beginnings = loop.beginnings(start, *other);
     return !execution.interrupt.has_come();
 }
 
 bool run_em(const KernelTable& kernels, const EmView& task, const Execution& execution, MixtureView mixture,
-            Numbers& log_likelihoods, bool* has_collapsed, Numbers* objectives) {
+            Numbers& log_likelihoods, Numbers* objectives) {
     Loop loop(kernels, task, execution);
     Mixture current = loop.state(mixture), following = current;
     if (!loop.factorise(current)) return !execution.interrupt.has_come();
@@ -492,7 +473,6 @@ bool run_em(const KernelTable& kernels, const EmView& task, const Execution& exe
         const bool is_last = static_cast<Index>(log_likelihoods.size()) >= task.max_steps;
         if (has_settled || is_last || std::chrono::steady_clock::now() >= end) break;
     }
-    if (has_collapsed != nullptr) *has_collapsed = loop.has_collapsed();
     current.write(mixture);
     return !execution.interrupt.has_come();
 }

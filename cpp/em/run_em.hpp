@@ -84,18 +84,15 @@ bool sum_all(const KernelTable& kernels, const EmView& task, const Execution& ex
 
 // Writes the mixture of an M-step on rows that have gone to the nearest of some centres, `mixture.means` at first, or
 // that components share as given. The update for given rows begins at the covariances of the mixture, if it needs some
-// to begin at. Finds none where a limit would be passed. False if interrupted. With `other` axes,
-// `beginnings` takes all mixtures of the step that EM may begin at, this one first.
+// to begin at. Finds none where a limit would be passed. False if interrupted.
 bool begin_em(const KernelTable& kernels, const EmView& task, const Execution& execution, const GivenView& given,
-              MixtureView mixture, bool& is_found, const OtherAxes* other = nullptr,
-              std::vector<Mixture>* beginnings = nullptr);
+              MixtureView mixture, bool& is_found);
 
 // Appends the mean log-likelihood before each step that it makes. It stops when the objective has settled, when time is
 // up, and before a step that would pass a limit; only then can it make no step at all. False if interrupted.
-// `has_collapsed`, unless it is null, says whether it stopped because a component loses its rows or collapses.
 // `objectives` takes the mean objective before each step, where there is a belief; otherwise it stays empty.
 bool run_em(const KernelTable& kernels, const EmView& task, const Execution& execution, MixtureView mixture,
-            Numbers& log_likelihoods, bool* has_collapsed = nullptr, Numbers* objectives = nullptr);
+            Numbers& log_likelihoods, Numbers* objectives = nullptr);
 
 // Whether the last step of such a run changed the log-likelihood by less than the tolerance.
 bool has_settled(const Numbers& log_likelihoods, double tolerance);

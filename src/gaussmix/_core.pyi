@@ -347,7 +347,6 @@ class Target:
             numpy.typing.NDArray[numpy.float64],
         ]
         | None,
-        race: tuple[float, int, int, float, float, float, tuple[int, float, float]] | None,
         belief: tuple[
             tuple[bool, float, int],
             numpy.typing.NDArray[numpy.float64],
@@ -389,6 +388,16 @@ class Target:
         current: numpy.typing.NDArray[numpy.float64] | None,
     ) -> numpy.typing.NDArray[numpy.float64]:
         """Covariances of a family from the scatter about the new means."""
+
+    def other_covariances(
+        self,
+        algebra: tuple[int, int, int],
+        mass: numpy.typing.NDArray[numpy.float64],
+        second: numpy.typing.NDArray[numpy.float64],
+        n_features: int,
+        other: tuple[int, float, float],
+    ) -> numpy.typing.NDArray[numpy.float64]:
+        """Covariances along other axes, where components share them: (n, size)."""
 
     def step_incomplete(
         self,

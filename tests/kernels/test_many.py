@@ -14,7 +14,6 @@ N_STEPS, HEIGHTS = 6, 8  # the places of steps and log-likelihoods in what is re
 LOST = 0.9, 1e-15, 1e3, 1e3
 GAINS = 2e-5, 16.0, 3.0, 0.0025, 1e9
 JUDGED = (1e-5, 4), (1e-5, 16), (1e-4, 15), (1e-5, 45), GAINS, (15, 4, 4, 5), (2.0, 10.0, 5e-6)
-RACE = 1e-6, 4, 512, 8.0, 0.01, 1e-10, (8, 0.5, 4.0)
 LATER = (1e-4, 30), (1e-5, 300), JUDGED, 20, (1e3, 1e3, 2)  # of what a search takes, after the draws
 
 
@@ -32,7 +31,7 @@ def arguments(rng, **changes):
         "algebra": FULL, "n_components": N_COMPONENTS, "centres": None, "given": None, "n_candidates": N_CANDIDATES,
         "uniform": rng.random((2, 1 + (N_COMPONENTS - 1) * N_CANDIDATES)), "kmeans": (100, 1e-4), "ridge": None,
         "automatic": (1e-6, 0.01), "smallest_spread": 1e-152, "limits": (2.0**-40, 1e-15, 1e3, 1e3),
-        "tolerance": 1e-3, "max_steps": 100, "seconds": 1e9, "searched": None, "begun": None, "race": None,
+        "tolerance": 1e-3, "max_steps": 100, "seconds": 1e9, "searched": None, "begun": None,
         "belief": None, "known": (False, None), "n_threads": 2,
     }  # fmt: skip
     return values | changes
@@ -173,22 +172,6 @@ def test_from_given_centres(targets, name, rng):
         np.testing.assert_array_equal(then[HEIGHTS], steps)
 
 
-@pytest.mark.parametrize("name", ["EVE", "VVE"])
-def test_a_race_from_given_components(targets, name, rng):
-    """The same bits on every target, and for one thread and two; the race ends no lower than its first run alone."""
-    n_rows = 3000
-    rows = rng.normal(size=(n_rows, 3)) @ rng.normal(size=(3, 3)) + rng.integers(4, size=(n_rows, 1))
-    values = arguments(rng, rows=rows, algebra=FAMILIES[name].algebra, ridge=np.zeros(3), uniform=None, race=RACE)
-    values |= {"ranges": (np.array([0]), np.array([n_rows])), "weights": (np.full(1, float(n_rows)), np.ones(1))}
-    thirds = np.digitize(rows[:, 0], np.quantile(rows[:, 0], [1 / 3, 2 / 3])).astype(np.int32)
-    values |= {"given": thirds, "tolerance": 1e-6, "max_steps": 1000}
-    ends = [target.fit_many(**values | {"n_threads": n}) for target in targets for n in (1, 2)]
-    for end in ends:
-        assert [part.tobytes() for part in end] == [part.tobytes() for part in ends[0]]
-    alone = targets[0].fit_many(**values | {"race": None})
-    assert ends[0][HEIGHTS][-1] > alone[HEIGHTS][-1] - 1e-5
-
-
 def test_the_ridge_is_a_part_of_the_variances(target, rng):
     values = one(arguments(rng, automatic=(1e-3, 0.01)))
     rows, weight, _ = target.distinct_rows(values["rows"], None)
@@ -225,7 +208,6 @@ WRONG = {
     ],
     "centres": [np.ones((3, 2))],
     "given": [np.zeros(143, np.int32)],  # beside uniform
-    "race": [RACE],  # without given components
     "n_components": [0, 2],
     "n_candidates": [0],
     "ridge": [np.ones(3)],
@@ -258,13 +240,10 @@ GIVEN = {"given": np.zeros(60, np.int32), "uniform": None, "ridge": np.ones(2)}
     [
         {"ridge": None},
         {"given": np.zeros(59, np.int32)},
-        {"race": RACE},  # of a structure without common axes
-        {"race": (*RACE[:5], 0.0, RACE[-1]), "algebra": FAMILIES["EVE"].algebra},
-        {"race": (1e-6, 0, *RACE[2:]), "algebra": FAMILIES["EVE"].algebra},
     ],
 )
-def test_wrong_components_and_races(target, change, rng):
-    with pytest.raises(ValueError, match=r"given must|race must"):
+def test_wrong_components(target, change, rng):
+    with pytest.raises(ValueError, match="given must"):
         target.fit_many(**one(arguments(rng), 0) | GIVEN | change)
 
 

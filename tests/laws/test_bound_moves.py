@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from check_runner import Stepwise
+from every_engine import Stepwise
 from sklearn.base import clone
 
 from gaussmix import BayesianGaussianMixture

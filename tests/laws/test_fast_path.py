@@ -1,27 +1,17 @@
-"""Steps that an engine makes by itself: those of the loop in Python, as far as they go."""
+"""Steps that the core makes by itself: those of the loop in Python, as far as they go."""
 
 from dataclasses import replace
 
 import numpy as np
 import pytest
-from check_runner import (
-    Stepwise,
-    check_first_step,
-    check_runner,
-    check_steps,
-)
-from every_engine import ENGINES
-from incomplete_oracle import IncompleteOracle
-from reference_engine import ReferenceEngine
+from every_engine import ENGINES, Stepwise
 from same_fit import assert_same_fit
 from sklearn.base import clone
-from sklearn.datasets import load_iris
 
 from gaussmix import BayesianGaussianMixture, GaussianMixture, NormalInverseWishart
 from gaussmix.em import many
 from gaussmix.em.fast_path import FastPath
-from gaussmix.em.initial import InitialMoments
-from gaussmix.em.loop import run_em
+from gaussmix.em.loop import em_step, run_em
 from gaussmix.em.objective import Objective
 from gaussmix.em.stopping import Stopping
 from gaussmix.em.trace import Frozen, final
@@ -33,16 +23,53 @@ from gaussmix.fit.fit import fit as fit_of
 from gaussmix.mixture.mixture import Mixture
 from gaussmix.model import Model
 from gaussmix.sources.array import ArraySource
-from gaussmix.starts import Partition
-from gaussmix.starts.hierarchical import LeafLabels
 from gaussmix.testing import PROBLEMS
 from gaussmix.testing.check_family import updated
 from gaussmix.testing.check_fit import fit
+from gaussmix.testing.closeness import EPS, assert_close, assert_same_bits
 
 KNOWN = {name: family for name, family in FAMILIES.items() if family.algebra is not None}
 families = pytest.mark.parametrize("family", KNOWN.values(), ids=KNOWN)
 problems = pytest.mark.parametrize("problem", PROBLEMS)
 UNTIL_SETTLED = Stopping(1e-6, 500)
+
+
+N_STEPS = 10
+
+
+def check_steps(source, engine, mixture, objective, problem):
+    """Let an engine and the loop in Python make the same steps, each from where the loop is, to rounding."""
+    fast = FastPath(source, engine, mixture.family, mixture.n_components, objective, Stopping(0.0, 1))
+    rounding = _rounding(source.n_rows)
+    for number in range(N_STEPS):
+        moments, following, _ = em_step(source, engine, mixture, objective, {})
+        found, course, objectives = fast.run(mixture, 0, -np.inf)
+        what = f"{problem}, step {number + 1}"
+        if len(course) != 1:
+            raise AssertionError(f"{what}: the engine made {len(course)} steps, not 1")
+        expected = moments.log_likelihood / moments.row_weight
+        assert_close(course[0], expected, rounding, 10 + abs(expected), f"{what}: log-likelihood")
+        expected += objective.log_prior(mixture) / moments.row_weight
+        assert_close(objectives[0], expected, rounding, 10 + abs(expected), f"{what}: objective")
+        _assert_same_mixture(found, following, rounding, what)
+        expected_factors = replace(found.covariances).whitening
+        assert_same_bits(found.whitening.factors, expected_factors.factors, f"{what}: factors")
+        assert_same_bits(found.whitening.log_abs_det, expected_factors.log_abs_det, f"{what}: log |det| of factors")
+        mixture = following
+
+
+def _assert_same_mixture(found, expected, rounding, what):
+    deviations = np.sqrt(expected.covariances.variances())
+    assert_close(found.weights, expected.weights, rounding, 1.0, f"{what}: weights")
+    assert_close(found.means, expected.means, rounding, np.abs(expected.means) + deviations, f"{what}: means")
+    dense, other = (mixture.covariances.dense() for mixture in (found, expected))
+    scale = deviations[:, :, None] * deviations[:, None, :]
+    assert_close(dense, other, max(rounding, expected.family.accuracy), scale, f"{what}: covariances")
+
+
+def _rounding(n_rows):
+    """Sums of n numbers differ by √n ε, and some operations more are made with them."""
+    return 8 * float(np.sqrt(n_rows)) * EPS
 
 
 @pytest.fixture
@@ -54,54 +81,6 @@ class Counting(Stopping):
     """Another rule than the plain one."""
 
 
-@pytest.mark.pairwise
-@pytest.mark.parametrize("ridge", [0.0, 1e-3])
-@problems
-@families
-def test_the_first_step_is_that_of_python(family, problem, ridge, native):
-    check_first_step(native, family, problem, ridge)
-
-
-@pytest.mark.parametrize("n_components", [1, 2, 4, 7])
-@pytest.mark.parametrize("family", ["EVE", "VVE"])
-def test_a_race_ends_where_that_of_python_does(family, n_components, native, monkeypatch):
-    rows, family = load_iris().data, FAMILIES[family]
-    labels = np.argsort(np.argsort(rows[:, 2], kind="stable")) * n_components // len(rows)
-    partition = Partition(share=LeafLabels(labels, np.arange(len(rows)), n_components))
-    first = InitialMoments(ArraySource(rows), native, n_components, partition)
-    found = first.model(family, Objective(np.zeros(4)), tolerance=1e-7)
-    alone = first.model(family, Objective(np.zeros(4)), tolerance=1e-2)
-    monkeypatch.setattr(FastPath, "begin", lambda *arguments: None)
-    for model, tolerance in (found, 1e-7), (alone, 1e-2):
-        expected = first.model(family, Objective(np.zeros(4)), tolerance=tolerance)
-        for each in "weights", "means":
-            np.testing.assert_allclose(getattr(model, each), getattr(expected, each), rtol=1e-9)
-        np.testing.assert_allclose(model.covariances.each, expected.covariances.each, atol=1e-9)
-
-
-def test_a_race_in_which_every_run_collapses_ends_where_it_began(native, rng):
-    """A component on five equal rows beside one: some run goes on where others fall onto the five."""
-    rows = np.concatenate([rng.normal(size=(30, 2)), np.full((5, 2), 9.0), rng.normal(size=(1, 2))])
-    labels = np.repeat([0, 1], [30, 6])
-    for family in FAMILIES["EVE"], FAMILIES["VVE"]:
-        ends = []
-        for engine in native, Stepwise(native):
-            partition = Partition(share=LeafLabels(labels, np.arange(len(rows)), 2))
-            first = InitialMoments(ArraySource(rows), engine, 2, partition)
-            ends.append(first.model(family, Objective(np.zeros(2)), tolerance=1e-6))
-        np.testing.assert_allclose(ends[0].means, ends[1].means, rtol=1e-9)
-        np.testing.assert_allclose(ends[0].covariances.each, ends[1].covariances.each, rtol=1e-6, atol=1e-12)
-
-
-def test_a_first_step_that_has_no_covariances_is_left_to_python(native, rng):
-    rows, objective = two_groups(rng, twins=5), Objective(np.zeros(2))
-    centres = np.array([[0.0, 0.0], [6.0, 6.0], [9.0, 9.0]])
-    for n_components in 2, 3:  # equal rows, and no rows
-        fast = FastPath(ArraySource(rows), native, Full(), n_components, objective, Stopping())
-        assert fast.begin(centres[:n_components]) is None
-    assert FastPath(ArraySource(rows), native, Full(), 1, objective, Stopping()).begin(centres[:1]) is not None
-
-
 @pytest.mark.heavy(but=71)
 @pytest.mark.pairwise
 @pytest.mark.one_block
@@ -109,7 +88,8 @@ def test_a_first_step_that_has_no_covariances_is_left_to_python(native, rng):
 @problems
 @families
 def test_a_step_is_that_of_the_loop(family, problem, ridge, native):
-    check_runner(native, family, problem, ridge)
+    given = PROBLEMS[problem]
+    check_steps(given.source, native, given.start(family), Objective(ridge * given.rows.var(axis=0)), problem)
 
 
 def with_holes(rows, rng):
@@ -143,14 +123,6 @@ def test_a_step_with_a_prior_or_noise_or_of_incomplete_rows_is_that_of_the_loop(
     assert problem.source.is_incomplete is bool(given)
     assert problem.engine.makes_steps(None) is True
     check_steps(problem.source, problem.engine, start, problem.objective, case)
-
-
-def test_without_the_core_incomplete_rows_are_left_to_the_loop(rng):
-    engine, rows = IncompleteOracle(ReferenceEngine()), with_holes(rng.normal(size=(40, 2)), rng)
-    start = round_mixture(Full(), [[0.0, 0.0], [1.0, 1.0]], [0.5, 0.5])
-    fast = FastPath(ArraySource(rows), engine, Full(), 2, Objective(np.zeros(2)), UNTIL_SETTLED)
-    assert not fast.makes_steps_of(start)
-    assert fast.run(start, 0, -np.inf)[1] == []
 
 
 @problems

@@ -7,9 +7,7 @@ import pytest
 from same_fit import assert_same_fit
 
 from gaussmix import FAMILIES, Full, GaussianMixture, Restrictions
-from gaussmix.em import split_and_merge
 from gaussmix.engines.native.engine import NativeEngine
-from gaussmix.engines.native.run import MOST_NUMBERS
 from gaussmix.engines.runner import Seeds
 from gaussmix.fit.fit import FEW
 
@@ -93,17 +91,6 @@ def test_a_search_of_a_table_of_nearly_2000_rows(name, rng, calls):
     assert calls == [True]
 
 
-@pytest.mark.parametrize("name", ["full", "tied", "diag"])
-def test_a_search_that_its_work_ends(name, rng, calls, monkeypatch):
-    """Uniform numbers always have a move that helps a little."""
-    counted, local_em = [], split_and_merge.LocalEM
-    monkeypatch.setattr(split_and_merge, "LocalEM", lambda *how: counted.append(local_em(*how)) or counted[-1])
-    assert_law(rng.uniform(size=(400, 4)), covariance_type=name, n_components=6, init_params="search", tol=1e-3)
-    assert calls == [True]
-    (em,) = counted
-    assert em.left <= 0
-
-
 @pytest.mark.parametrize(
     "parameters",
     [{"reg_covar": 0.0}, {"reg_covar": 0.1}, {"max_iter": 1}, {"n_init": 3}, {"tol": 1e-9, "max_iter": 500}, ALL_STEPS,
@@ -151,16 +138,6 @@ def test_unusual_tables_are_left_to_python(table, rng, calls):
     assert calls == [False] * 2 * 3
 
 
-def test_many_features_are_left_to_python(rng, monkeypatch):
-    """A start has found the components, and the covariances are too large for the core."""
-    rows = rng.normal(size=(24, 300)) + 9 * np.repeat(np.eye(3, 300), 8, axis=0)
-    parameters = {"init_params": "hierarchical", "reg_covar": 0.1, "max_iter": 2}
-    found, _ = outcome(rows, **parameters)
-    assert found.covariances_.size > MOST_NUMBERS
-    monkeypatch.setattr(NativeEngine, "fit_many", lambda self, groups, recipe: None)
-    assert_same_fit(found, outcome(rows, **parameters)[0])
-
-
 def test_what_the_engine_does_not_know_is_left_to_python(table, calls):
     for parameters in (
         {"init_params": "random"}, {"tol": "auto"}, {"acceleration": "auto"},
@@ -172,24 +149,6 @@ def test_what_the_engine_does_not_know_is_left_to_python(table, calls):
     for known in {"labels": np.r_[0, 1, 2, np.full(377, -1)]}, {"X_error": np.ones(3)}:
         assert GaussianMixture(3, random_state=0).fit(table, **known).n_iter_
     assert not any(calls)
-
-
-@pytest.mark.parametrize(
-    "parameters",
-    [{"callbacks": [lambda step: None]}, {"max_time": 60.0}, {"tol": "auto"}],
-    ids=lambda each: next(iter(each)),
-)
-def test_where_steps_are_watched_the_engine_makes_the_first_m_step(parameters, table, monkeypatch):
-    begun, fit_many = [], NativeEngine.fit_many
-
-    def noted(self, groups, recipe):
-        found = fit_many(self, groups, recipe)
-        begun.append((recipe.control.max_steps, found.course.log_likelihood))
-        return found
-
-    monkeypatch.setattr(NativeEngine, "fit_many", noted)
-    assert_law(table, **parameters)
-    assert begun[0] == (0, [])
 
 
 def test_what_is_left_to_draw_is_the_same(table, calls):

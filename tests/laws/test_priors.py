@@ -4,8 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from check_runner import Stepwise
-from every_engine import ENGINES
+from every_engine import ENGINES, Stepwise
 from reference_engine import ReferenceEngine
 
 from gaussmix import NormalInverseWishart

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import scipy.special
 from bound import Prior, after_m_step, evidence_of_one
-from check_runner import Stepwise
+from every_engine import Stepwise
 from scipy.special import gammaln, logsumexp, xlogy
 from sklearn.mixture import BayesianGaussianMixture as Theirs
 

@@ -12,9 +12,7 @@ from gaussmix.em.objective import Objective
 from gaussmix.em.stopping import Stopping
 from gaussmix.em.trace import State, Trace, final, joined
 from gaussmix.engines.base import Engine
-from gaussmix.engines.runner import Race
 from gaussmix.errors import NonFiniteLikelihood, Outcome, SingularCovariance
-from gaussmix.families.base import Family
 from gaussmix.model import Model
 from gaussmix.numerics.arrays import Array
 from gaussmix.numerics.contract import contract
@@ -100,14 +98,6 @@ def highest(models: list[Model], source: Source, engine: Engine[Any], objective:
         before, until = until, 2 * until
     model, end = runs[0]
     return model if end.trace.frozen else end.model
-
-
-def race_for(family: Family, tolerance: float) -> Race | None:
-    """The race as plain values, for an engine that makes the models too; None for a family without `other_axes`."""
-    if family.other_axes is None:
-        return None
-    rules = FIRST_STEPS, MOST_STEPS, HOPE, SAME, ROUNDING
-    return Race(max(tolerance, LEAST_TOLERANCE), *rules, family.other_axes)
 
 
 def _continued(

@@ -13,7 +13,7 @@ from gaussmix.em.accumulate import look
 from gaussmix.em.objective import Objective
 from gaussmix.em.stopping import Stopping
 from gaussmix.engines.base import Engine
-from gaussmix.engines.runner import Belief, Control, Course, Groups, Race, Recipe, Stepper
+from gaussmix.engines.runner import Belief, Control, Course, Groups, Recipe
 from gaussmix.families.base import Family
 from gaussmix.model import Model
 from gaussmix.numerics.arrays import Array
@@ -63,18 +63,18 @@ class FastPath:
         has_background = model.noise is not None
         return self._task is not None and self._task[0].makes_steps(self._terms[1], has_background=has_background)
 
-    def begin(self, start: Array | NDArray[np.int32], race: Race | None = None) -> Model | None:
+    def begin(self, start: Array | NDArray[np.int32]) -> Model | None:
         """Make an M-step with each row in the component of its nearest centre, or in a given one.
 
-        `start` are the centres (n_components, n_features), or the components (n_rows,). After a race the model is where
-        the best run is. Returns None if Python must make the step.
+        `start` are the centres (n_components, n_features), or the components (n_rows,). Returns None if Python must
+        make the step.
         """
         if self._task is None or self._terms[1] is not None:
             return None
         runner, algebra, (block, _) = self._task
         if not start.flags.c_contiguous:
-            return self.begin(start.copy(), race)
-        recipe = Recipe(algebra, self.n_components, start, self._control(0), race=race)
+            return self.begin(start.copy())
+        recipe = Recipe(algebra, self.n_components, start, self._control(0))
         fits = runner.fit_many(Groups.of_one(block, 1.0), recipe)
         course = None if fits is None else fits.course
         return None if course is None else model_of(course, self.family)
@@ -91,13 +91,13 @@ class FastPath:
         return self.objective.as_belief(self.n_components) or (self.objective.as_ridge(), None)
 
     @cached_property
-    def _task(self) -> tuple[Stepper, Algebra, tuple[Block, Any]] | None:
+    def _task(self) -> tuple[Engine[Any], Algebra, tuple[Block, Any]] | None:
         """The engine, the algebra of the family, and all rows with the engine's facts about them.
 
-        None if the engine makes no steps by itself, if there are many rows, or if rows have known labels.
+        None for a family without an algebra, if there are many rows, or if rows have known labels.
         """
         engine, algebra, block = self.engine, self.family.algebra, self.source.whole
-        if algebra is None or self._terms[0] is None or not isinstance(engine, Stepper):
+        if algebra is None or self._terms[0] is None:
             return None
         if block is None or block.n_rows > LEAF_ROWS or block.log_prior is not None:
             return None

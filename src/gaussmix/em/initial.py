@@ -10,9 +10,8 @@ import numpy as np
 
 from gaussmix.background import Background
 from gaussmix.em.accumulate import StepTask
-from gaussmix.em.best_of import LEAST_TOLERANCE, highest, race_for
+from gaussmix.em.best_of import LEAST_TOLERANCE, highest
 from gaussmix.em.fast_path import FastPath
-from gaussmix.em.many import FEW
 from gaussmix.em.maximise import initial_models
 from gaussmix.em.objective import Objective
 from gaussmix.em.stopping import Stopping
@@ -72,10 +71,9 @@ class InitialMoments:
         """
         rows = source or self.source
         sharp = self.partition.sharp(rows.whole)
-        race = race_for(family, tolerance) if rows.n_rows <= FEW else None
-        if sharp is not None and (race is not None or not family.has_alternatives):
+        if sharp is not None and not family.has_alternatives:
             fast = FastPath(rows, self.engine, family, self.n_components, objective, Stopping())
-            found = fast.begin(sharp, race)
+            found = fast.begin(sharp)
             if found is not None:
                 return found.beside(self.noise)
         moments, means = self.about_means(family.need(None))

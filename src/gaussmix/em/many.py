@@ -13,7 +13,7 @@ from gaussmix.em.objective import Objective
 from gaussmix.em.stopping import Stopping
 from gaussmix.em.trace import State, Trace, final
 from gaussmix.engines.base import Engine
-from gaussmix.engines.runner import Begun, Control, Course, Groups, Recipe, Stepper
+from gaussmix.engines.runner import Begun, Control, Course, Groups, Recipe
 from gaussmix.errors import Outcome
 from gaussmix.model import Model
 from gaussmix.sources.base import Source
@@ -64,7 +64,7 @@ def _by_core(
     """The ends of the runs that the core makes to the end."""
     algebra, n_components = models[0].family.algebra, models[0].n_components
     ridge, belief = objective.as_belief(n_components) or (objective.as_ridge(), None)
-    if ridge is None or algebra is None or not isinstance(engine, Stepper):
+    if ridge is None or algebra is None:
         return {}
     volumes = {np.inf if model.noise is None else model.noise.log_volume for model in models}
     log_volume = volumes.pop()

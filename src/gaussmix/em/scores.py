@@ -14,7 +14,6 @@ from gaussmix.em.accumulate import TILE_ROWS, StepTask
 from gaussmix.em.coordinates import Coordinates
 from gaussmix.em.jacobian import pairs
 from gaussmix.engines.base import NEGLIGIBLE, Engine
-from gaussmix.engines.runner import Runner
 from gaussmix.numerics.arrays import Array
 from gaussmix.sources.base import Source
 from gaussmix.waist.block import Block
@@ -40,10 +39,10 @@ class Scores:
     has_squares: bool = False
 
     def __call__(self, leaf: Block) -> Sums:
-        sums = self._by_engine(leaf, self.engine) if isinstance(self.engine, Runner) else None
+        sums = self._by_engine(leaf)
         return _in_parts(leaf, self._sums, len(self.coordinates.jacobian)) if sums is None else sums
 
-    def _by_engine(self, leaf: Block, engine: Runner) -> Sums | None:
+    def _by_engine(self, leaf: Block) -> Sums | None:
         """The sums of a leaf by an engine that makes the scores too; None if it does not."""
         at, weight, found = self.coordinates, leaf.row_weight, list[Array]()
         factors = at.factors
@@ -51,7 +50,7 @@ class Scores:
             factors = np.broadcast_to(factors, (len(factors), at.model.n_features))[:, None]
         squared = [replace(leaf, row_weight=weight**2)] if self.has_squares and weight is not None else []
         for part in [leaf, *squared]:
-            products = engine.score_products(part, at.model.parameters, factors, at.second)
+            products = self.engine.score_products(part, at.model.parameters, factors, at.second)
             if products is None:
                 return None
             between, within = products

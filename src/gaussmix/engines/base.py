@@ -1,4 +1,4 @@
-"""What an engine is: it makes moments and densities of rows and parameters. It depends on no family."""
+"""What an engine is: it makes moments and densities of rows, and steps of EM. It depends on no family."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ from typing import Any, Protocol, Self, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from gaussmix.engines.runner import Belief, Control, Course, Fits, Groups, Recipe
 from gaussmix.numerics.arrays import Array
+from gaussmix.waist.algebra import Algebra
 from gaussmix.waist.block import Block, Profile
 from gaussmix.waist.moments import Moments, Partial
-from gaussmix.waist.need import Need, Rule
+from gaussmix.waist.need import Need, Rule, Second
 from gaussmix.waist.parameters import Parameters
 from gaussmix.waist.spread import Spread
 from gaussmix.waist.whitening.base import Whitening
@@ -144,4 +146,60 @@ class Engine(Protocol[StateT]):
         -------
         rows : (n_rows, n_features).
         labels : (n_rows,), the component of each row.
+        """
+
+    def makes_steps(self, belief: Belief | None, *, has_background: bool = False) -> bool:
+        """Whether it makes the usual steps with a prior, or without one, and beside a background."""
+
+    def run_em(
+        self, block: Block, facts: Any, start: tuple[Array, Array, Array], algebra: Algebra, control: Control
+    ) -> Course | None:
+        """Make steps of EM until the log-likelihood settles, time is up, or the next step is unusual.
+
+        Parameters
+        ----------
+        block : all rows.
+        facts : what `Engine.look` found out.
+        start : weights, means and covariances in compact form.
+        algebra : which covariances the family makes.
+        control : when to stop.
+
+        Returns
+        -------
+        course : the mixture reached and the log-likelihoods on the way; None if this problem does not suit the fast
+            path. Its bits depend neither on the number of threads nor on when time is up.
+        """
+
+    def fit_many(self, groups: Groups, recipe: Recipe) -> Fits | None:
+        """Begin a fit of each of many groups and make steps of EM, as far as `run_em` goes.
+
+        Parameters
+        ----------
+        groups : the rows.
+        recipe : how to fit them.
+
+        Returns
+        -------
+        fits : with the bits of a fit of each group alone, and of its parts one by one; None if the recipe does not suit
+            the fast path. A single group may end before EM does: when time is up.
+        """
+
+    def score_products(
+        self, block: Block, parameters: Parameters, whitening: Array, second: Second
+    ) -> tuple[Array, Array] | None:
+        """Sum products of the scores of rows, as `em.scores` defines them.
+
+        Parameters
+        ----------
+        block : rows.
+        parameters : of the mixture.
+        whitening : W, (n_components or 1, n_features or 1, n_features): matrices, or factors of each feature.
+        second : which products of z = W (x − μ) are scores.
+
+        Returns
+        -------
+        between : Σ s S_i S_iᵀ, (n_numbers, n_numbers): of each component its share, the means, and the products; where
+            there is a single W, the sums of the products come last.
+        within : Σ s γ_ik c_ik c_ikᵀ, (n_components, n_own, n_own).
+            None instead of both if the fast path does not suit the rows.
         """

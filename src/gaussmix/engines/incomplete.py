@@ -25,7 +25,7 @@ from gaussmix.engines.joint import (
 )
 from gaussmix.engines.native.engine import NativeEngine
 from gaussmix.engines.native.run import fit_many, run_em, suits_core
-from gaussmix.engines.runner import Begun, Belief, Control, Course, Fits, Groups, Recipe, Stepper
+from gaussmix.engines.runner import Begun, Belief, Control, Course, Fits, Groups, Recipe
 from gaussmix.numerics.arrays import Array, Rows
 from gaussmix.numerics.contract import contract
 from gaussmix.numerics.core import native_target
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class IncompleteEngine(Stepper):
+class IncompleteEngine:
     """Sums and densities of rows that are known in part only. NaN is a missing cell.
 
     Parameters
@@ -112,6 +112,9 @@ class IncompleteEngine(Stepper):
         if not isinstance(recipe.start, Begun):
             return None
         return fit_many(*self._core, groups, recipe, is_incomplete=True)
+
+    def score_products(self, block: Block, parameters: Parameters, whitening: Array, second: Second) -> None:
+        return None
 
     def log_density(self, block: Block, parameters: Parameters) -> Array:
         found = self._evaluated(block, parameters, self.engine.log_density, log_density_of)

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gaussmix.engines.base import NEGLIGIBLE, NOISE
+from gaussmix.engines.base import NOISE
 from gaussmix.numerics.arrays import Array
-from gaussmix.numerics.elementary import exponential, log, softmax, softmax_and_log_sum
+from gaussmix.numerics.elementary import softmax, softmax_and_log_sum
 from gaussmix.waist.block import Block
 from gaussmix.waist.parameters import Parameters
 
@@ -45,15 +45,6 @@ def labels_of(log_joint: Array, block: Block, parameters: Parameters) -> NDArray
     """The most probable component, the first of equals; `NOISE` if the background is likelier."""
     likeliest = with_background(log_joint, block, parameters).argmax(axis=1)
     return np.where(likeliest < log_joint.shape[1], likeliest, NOISE)
-
-
-def step_shares(log_joint: Array) -> tuple[Array, Array]:
-    """Responsibilities as `step` defines them (`NEGLIGIBLE` ones are 0), and log p(x) of each row."""
-    largest = log_joint.max(axis=1, keepdims=True)
-    relative = log_joint - largest
-    kept = np.where(relative > -NEGLIGIBLE, exponential(relative), 0.0)
-    total = kept.sum(axis=1, keepdims=True)
-    return kept / total, (largest + log(total))[:, 0]
 
 
 def one_hot(given: NDArray[Any], n_components: int) -> Array:

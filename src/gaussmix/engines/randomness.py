@@ -9,7 +9,7 @@ from gaussmix.numerics.arrays import Array
 
 Words = NDArray[np.uint64]  # of 32 bits each
 
-NORMALS, LABELS = range(2)  # the purpose of the bits, which is the last word of the counter
+LABELS = 1  # the purpose of the bits, the last word of the counter; that of normal numbers is 0
 LOW = np.uint64(0xFFFFFFFF)
 HALF = np.uint64(32)
 MULTIPLIERS = np.uint64(0xD2511F53), np.uint64(0xCD9E8D57)
@@ -43,33 +43,6 @@ def label_uniforms(key: int, first: int, last: int) -> Array:
     a, b, c, d = philox(_counter(pairs, 0, LABELS), key)
     both = np.stack([_uniform(a, b), _uniform(c, d)], axis=1).ravel()
     return both[first % 2 :][: last - first]
-
-
-def standard_normals(key: int, first: int, last: int, n_features: int) -> Array:
-    """Standard normal numbers of rows first..last-1, (n_rows, n_features); one call of Philox makes two of them."""
-    rows = np.arange(first, last, dtype=np.uint64)
-    normals = np.empty((last - first, n_features + n_features % 2))
-    for i in range(0, n_features, 2):
-        normals[:, i : i + 2] = box_muller(philox(_counter(rows, i // 2, NORMALS), key))
-    return normals[:, :n_features]
-
-
-def box_muller(words: tuple[Words, Words, Words, Words]) -> Array:
-    """√(−2 log u) (cos 2πv, sin 2πv) of u in (0, 1] and v in [0, 1), (…, 2); Box & Muller (1958), AMS 29."""
-    a, b, c, d = words
-    radius = np.sqrt(-2.0 * np.log(_uniform(a, b) + 2.0**-53))
-    turns = 4.0 * _uniform(c, d)  # in quarter turns; subtracting whole ones is exact
-    quarter = np.rint(turns)
-    angle = np.pi / 2 * (turns - quarter)
-    cosine, sine = np.cos(angle), np.sin(angle)
-    which = quarter.astype(np.int64) % 4
-    return np.stack(
-        [
-            radius * np.choose(which, [cosine, -sine, -cosine, sine]),
-            radius * np.choose(which, [sine, cosine, -sine, -cosine]),
-        ],
-        axis=-1,
-    )
 
 
 def _counter(rows: Words, number: int, purpose: int) -> tuple[Words, Words, Words, Words]:

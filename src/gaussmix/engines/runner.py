@@ -1,25 +1,21 @@
-"""The fast path of an engine: whole steps of EM, for families that describe themselves as algebra.
+"""What an engine takes and gives where it makes whole steps of EM, as plain values.
 
-A step on a small table takes an engine a few microseconds, and the loop in Python tens of them. An engine may therefore
-inherit from `Runner` and make the steps itself. The loop in Python (`em/loop.py`) stays the complete one: an engine
-stops before every step that is unusual, and the loop makes that step. `gaussmix.testing.check_runner` holds the two to
-each other. docs/develop/waist.md says what this costs and what it buys.
+A step on a small table takes the core a few microseconds, and the loop in Python tens of them. The loop in Python
+(`em/loop.py`) stays the complete one: an engine stops before every step that is unusual, and the loop makes that step.
+docs/develop/waist.md says what this costs and what it buys.
 """
 
 from __future__ import annotations
 
 import math
-from abc import ABC, abstractmethod
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gaussmix.numerics.arrays import Array, Places, Rows
-from gaussmix.waist.algebra import Algebra, OtherAxes
+from gaussmix.waist.algebra import Algebra
 from gaussmix.waist.block import Block
-from gaussmix.waist.need import Second
-from gaussmix.waist.parameters import Parameters
 from gaussmix.waist.whitening.base import Whitening
 
 
@@ -56,13 +52,13 @@ class Control(NamedTuple):
     Parameters
     ----------
     ridge : (n_features,), added to every variance at each step, data units². None for the automatic one of each group,
-        which only `Stepper.fit_many` takes.
+        which only `Engine.fit_many` takes.
     tolerance : stop when the objective, a mean, changes by less, nats per unit of row weight.
     max_steps : limit on the number of steps.
     previous : the objective of the step that preceded this run (−inf if none); used for the first convergence test.
-    belief : the prior, if the objective has one; `Stepper.fit_many` takes only that of a point.
+    belief : the prior, if the objective has one; `Engine.fit_many` takes only that of a point.
     log_volume : log V of a uniform background, data units to the power of d; infinite for none. Its weight then comes
-        after those of the components. `Stepper.fit_many` takes it only where the mixtures are begun.
+        after those of the components. `Engine.fit_many` takes it only where the mixtures are begun.
     """
 
     ridge: Array | None
@@ -204,25 +200,6 @@ class Search(NamedTuple):
     work: tuple[float, float, int]
 
 
-class Race(NamedTuple):
-    """A race of runs from several axes, which `em.best_of.highest` describes.
-
-    Parameters
-    ----------
-    tolerance : of the runs, nats per unit of row weight.
-    first_steps, most_steps, hope, same, rounding : when runs drop out.
-    axes : where runs begin.
-    """
-
-    tolerance: float
-    first_steps: int
-    most_steps: int
-    hope: float
-    same: float
-    rounding: float
-    axes: OtherAxes
-
-
 class Recipe(NamedTuple):
     """How to fit a mixture to a table, or to each of many: what a default fit does, as plain values.
 
@@ -237,7 +214,6 @@ class Recipe(NamedTuple):
     ridge_share, trimmed : of the automatic ridge; see `em.ridge`.
     smallest_spread : a group in which a column varies by less is unusual, data units.
     search : between the start and EM; None for none.
-    race : from centres or given components, where a family has several beginnings; None for one run.
     """
 
     algebra: Algebra
@@ -248,7 +224,6 @@ class Recipe(NamedTuple):
     trimmed: float = 0.0
     smallest_spread: float = 0.0
     search: Search | None = None
-    race: Race | None = None
 
 
 class Fits(NamedTuple):
@@ -297,71 +272,3 @@ class Fits(NamedTuple):
         mixture = self.weights[0], self.means[0], self.covariances[0]
         log_likelihood = self.log_likelihood.tolist()
         return Course(*mixture, self.whitening, log_likelihood, log_likelihood)
-
-
-class Stepper(ABC):
-    """An engine that makes several steps of EM in one call."""
-
-    def makes_steps(self, belief: Belief | None, *, has_background: bool = False) -> bool:
-        """Whether it makes the usual steps with a prior, or without one, and beside a background."""
-        return belief is None or not has_background
-
-    @abstractmethod
-    def run_em(
-        self, block: Block, facts: Any, start: tuple[Array, Array, Array], algebra: Algebra, control: Control
-    ) -> Course | None:
-        """Make steps of EM until the log-likelihood settles, time is up, or the next step is unusual.
-
-        Parameters
-        ----------
-        block : all rows.
-        facts : what `Engine.look` found out.
-        start : weights, means and covariances in compact form.
-        algebra : which covariances the family makes.
-        control : when to stop.
-
-        Returns
-        -------
-        course : the mixture reached and the log-likelihoods on the way; None if this problem does not suit the fast
-            path. Its bits depend neither on the number of threads nor on when time is up.
-        """
-
-    @abstractmethod
-    def fit_many(self, groups: Groups, recipe: Recipe) -> Fits | None:
-        """Begin a fit of each of many groups and make steps of EM, as far as `run_em` goes.
-
-        Parameters
-        ----------
-        groups : the rows.
-        recipe : how to fit them.
-
-        Returns
-        -------
-        fits : with the bits of a fit of each group alone, and of its parts one by one; None if the recipe does not suit
-            the fast path. A single group may end before EM does: when time is up.
-        """
-
-
-class Runner(Stepper):
-    """What an engine with a fast path can do besides the `Engine` protocol, on complete rows."""
-
-    @abstractmethod
-    def score_products(
-        self, block: Block, parameters: Parameters, whitening: Array, second: Second
-    ) -> tuple[Array, Array] | None:
-        """Sum products of the scores of rows, as `em.scores` defines them.
-
-        Parameters
-        ----------
-        block : rows.
-        parameters : of the mixture.
-        whitening : W, (n_components or 1, n_features or 1, n_features): matrices, or factors of each feature.
-        second : which products of z = W (x − μ) are scores.
-
-        Returns
-        -------
-        between : Σ s S_i S_iᵀ, (n_numbers, n_numbers): of each component its share, the means, and the products; where
-            there is a single W, the sums of the products come last.
-        within : Σ s γ_ik c_ik c_ikᵀ, (n_components, n_own, n_own).
-            None instead of both if the fast path does not suit the rows.
-        """

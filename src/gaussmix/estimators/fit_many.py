@@ -20,7 +20,7 @@ from gaussmix.door.groups import Grouped, grouped
 from gaussmix.door.parameters import check_certify, check_family, check_flag, check_seed, check_verbose, drawn_seed
 from gaussmix.door.restrictions import check_terms, given_terms, noise_of
 from gaussmix.engines import n_threads
-from gaussmix.engines.runner import Fits, Runner
+from gaussmix.engines.runner import Fits
 from gaussmix.errors import ParameterTypeError, counted, keeping, warn
 from gaussmix.estimators.bayesian_gaussian_mixture import BayesianGaussianMixture
 from gaussmix.estimators.gaussian_mixture import GaussianMixture
@@ -202,7 +202,7 @@ class _Many:
                 raise ValueError(f"{refusal}.")
             warn(check_features(self.template.covariance_type, rows.shape[1]))
         is_plain = not (self.template.trim or given_terms(self.template)) and self.template.acceleration is None
-        if not isinstance(engine, Runner) or not len(rows) or not is_plain:
+        if not len(rows) or not is_plain:
             return None
         if self.template.weight_meaning == "precision" and self.groups.row_weight is not None:
             return None

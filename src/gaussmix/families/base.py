@@ -16,7 +16,7 @@ from gaussmix.errors import Failure, unknown_name
 from gaussmix.numerics.arrays import Array
 from gaussmix.numerics.core import native_target
 from gaussmix.value import Value
-from gaussmix.waist.algebra import Algebra, FactorAlgebra, OtherAxes
+from gaussmix.waist.algebra import Algebra, FactorAlgebra
 from gaussmix.waist.moments import Scatter
 from gaussmix.waist.need import Need, Second
 
@@ -39,7 +39,6 @@ class Family(Value, ABC):
     accuracy: ClassVar[float] = 0.0  # relative, of covariances that `update` searches for; 0 where it is a formula
     n_first_updates: ClassVar[int] = 1  # updates that find covariances from nothing, each from the last
     is_step: ClassVar[bool] = False  # `update` is a step towards the maximum, not the maximum
-    other_axes: ClassVar[OtherAxes | None] = None  # of the initial covariances, where engines make these too
 
     @property
     def is_shared(self) -> bool:

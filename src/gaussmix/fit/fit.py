@@ -26,7 +26,7 @@ from gaussmix.em.stopping import Stopping, after_last_step
 from gaussmix.em.trace import Frozen, State, Trace
 from gaussmix.em.trimming import nearest_trimmed, trimmed, trimmed_partition
 from gaussmix.em.variational import Variational
-from gaussmix.engines.runner import Groups, Runner
+from gaussmix.engines.runner import Groups
 from gaussmix.errors import Outcome, SingularCovariance
 from gaussmix.fit.plan import Drawn, Onward, Plan, Start, close_after_search, recipe_from, recipe_of
 from gaussmix.fit.problem import Problem
@@ -222,7 +222,7 @@ def _made_by_engine(problem: Problem, plan: Plan, start: Start, number: int) -> 
     data, block, engine = problem.data, problem.source.whole, problem.engine
     is_usual = problem.is_plain and data.noise is None and not plan.is_accelerated
     most = FEW_OF_SEARCH - 1 if isinstance(start, str) and start == "search" else FEW  # a larger search draws parts
-    if not is_usual or block is None or block.n_rows > most or not isinstance(engine, Runner):
+    if not is_usual or block is None or block.n_rows > most:
         return None
     before = plan.rng.bit_generator.state
     of_mixture = problem.family, problem.n_components

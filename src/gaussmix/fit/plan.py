@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gaussmix.covariances import Covariances
-from gaussmix.em.best_of import race_for
 from gaussmix.em.initial import InitialMoments
 from gaussmix.em.ridge import SHARE, TRIMMED
 from gaussmix.em.split_and_merge import CLOSING, MORE_STEPS, search_by_core, silent
@@ -258,10 +257,9 @@ def recipe_from(
     sharp: Array | NDArray[np.int32] | None, family: Family, n_components: int, ridge: Array, stopping: Stopping
 ) -> Recipe | None:
     """A fit as plain values, from what `Partition.sharp` says of all rows, with a ridge (n_features,), data units²."""
-    control, race = _control(ridge, stopping), race_for(family, stopping.tolerance)
-    if sharp is None or family.algebra is None or (race is None and family.has_alternatives):
+    if sharp is None or family.algebra is None or family.has_alternatives:
         return None
-    return Recipe(family.algebra, n_components, sharp, control, SHARE, TRIMMED, SMALLEST_SPREAD, race=race)
+    return Recipe(family.algebra, n_components, sharp, _control(ridge, stopping), SHARE, TRIMMED, SMALLEST_SPREAD)
 
 
 def _control(ridge: Array | None, stopping: Stopping) -> Control:

@@ -22,7 +22,7 @@ from gaussmix.engines.native.arguments import (
 )
 from gaussmix.engines.native.run import fit_many, run_em, suits_core
 from gaussmix.engines.native.visits import Counts, Labels, Ordering, Visit, Visits, could_pay, may_be_ordered
-from gaussmix.engines.runner import Control, Course, Fits, Groups, Recipe, Runner
+from gaussmix.engines.runner import Belief, Control, Course, Fits, Groups, Recipe
 from gaussmix.numerics.arrays import Array
 from gaussmix.numerics.core import native_target
 from gaussmix.numerics.threads import allowed
@@ -111,7 +111,7 @@ class StepPlan(NamedTuple):
 
 
 @dataclass(frozen=True)
-class NativeEngine(Runner):
+class NativeEngine:
     """Fused E- and M-step in C++ (docs/develop/performance.md), on `n_threads` threads for the length of a call."""
 
     n_threads: int = 1
@@ -235,6 +235,9 @@ class NativeEngine(Runner):
             None, labels, None, None, None, block.log_prior, block.prior_places,
         )  # fmt: skip
         return labels
+
+    def makes_steps(self, belief: Belief | None, *, has_background: bool = False) -> bool:
+        return belief is None or not has_background
 
     def run_em(
         self, block: Block, facts: Facts, start: tuple[Array, Array, Array], algebra: Algebra, control: Control

@@ -59,7 +59,7 @@ def run_em(
     *,
     is_incomplete: bool = False,
 ) -> Course:
-    """Make steps of EM in the core; see `Stepper.run_em`.
+    """Make steps of EM in the core; see `Engine.run_em`.
 
     Parameters
     ----------
@@ -88,7 +88,7 @@ def run_em(
 def fit_many(
     target: Target, n_threads: int, groups: Groups, recipe: Recipe, *, is_incomplete: bool = False
 ) -> Fits | None:
-    """Fit each group in the core; see `Stepper.fit_many`."""
+    """Fit each group in the core; see `Engine.fit_many`."""
     algebra, start, control = recipe.algebra, recipe.start, recipe.control
     seeds = start if isinstance(start, Seeds) else Seeds(1, None, 0, 0.0)
     unsuited = [
@@ -108,7 +108,7 @@ def fit_many(
         arrays.get("f"), arrays.get("i"), seeds.n_candidates, seeds.uniform,
         (seeds.max_passes, seeds.settled), control.ridge, (recipe.ridge_share, recipe.trimmed), recipe.smallest_spread,
         LIMITS, control.tolerance, min(control.max_steps, MOST_STEPS),
-        SECONDS if len(groups.size) == 1 else FOREVER, recipe.search, begun, recipe.race,
+        SECONDS if len(groups.size) == 1 else FOREVER, recipe.search, begun,
         control.belief, (is_incomplete, groups.error), n_threads, control.log_volume,
     )  # fmt: skip
     weights, means, covariances, factors, log_abs_det, ridge, n_steps, has_settled, log_likelihood, objective = found

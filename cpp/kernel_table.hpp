@@ -187,14 +187,14 @@ struct Sizes {
 struct StepKernels {
     Sizes (*sizes)(const Shape&) noexcept;
     // Arranges the parameters as the kernels read them; once a call, shared by its threads.
-    void (*pack)(const Shape&, const ParametersView&, Listener, void* operands) noexcept;
+    void (*pack)(const Shape&, const ParametersView&, void* operands) noexcept;
     // Adds rows first..last-1 to `sums`, tile by tile; `first` is a multiple of kTileRows. Returns the row before which
     // it stopped: `last`, or where it gave up.
     Index (*step)(const StepView&, const void* operands, Index first, Index last, Listener, void* scratch,
                   double* sums) noexcept;
     // Adds the sums of a span to the total, and clears them.
-    void (*merge)(const Shape&, Listener, double* span, double* total) noexcept;
-    void (*unpack)(const Shape&, const double* sums, Listener, MomentsView) noexcept;
+    void (*merge)(const Shape&, double* span, double* total) noexcept;
+    void (*unpack)(const Shape&, const double* sums, MomentsView) noexcept;
 };
 
 struct IncompleteKernels {
@@ -209,8 +209,8 @@ struct IncompleteKernels {
     // As those of StepKernels; `first` may be any.
     Index (*step)(const IncompleteView&, const void* operands, Index first, Index last, Listener, void* scratch,
                   double* sums) noexcept;
-    void (*merge)(const Shape&, Listener, double* span, double* total) noexcept;
-    void (*unpack)(const Shape&, const double* sums, Listener, MomentsView) noexcept;
+    void (*merge)(const Shape&, double* span, double* total) noexcept;
+    void (*unpack)(const Shape&, const double* sums, MomentsView) noexcept;
     // Writes log p(x, k) of rows first..last-1.
     void (*evaluate)(const IncompleteView&, const void* operands, Index first, Index last, Listener, void* scratch,
                      double* out) noexcept;

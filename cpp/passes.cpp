@@ -16,9 +16,9 @@ namespace {
 
 constexpr Index kPackedTogether = 32;  // features; of more, all packed factors may be too large for the caches
 
-Buffer pack(const StepKernels& kernels, const Shape& shape, const ParametersView& parameters, Listener listener) {
+Buffer pack(const StepKernels& kernels, const Shape& shape, const ParametersView& parameters) {
     Buffer operands(kernels.sizes(shape).operands);
-    kernels.pack(shape, parameters, listener, operands.get());
+    kernels.pack(shape, parameters, operands.get());
     return operands;
 }
 
@@ -44,12 +44,12 @@ bool step(const KernelTable& kernels, const StepView& task, const ParametersView
     const Sizes sizes = of_step.sizes(task.shape);
     SpanJob job{task.rows.n_rows, span_rows(task.shape), work_per_row(task.shape), {}, {}};
     const int n_workers = count_workers(job, execution.n_threads);
-    const Buffer operands = pack(of_step, task.shape, parameters, execution.interrupt.listener());
+    const Buffer operands = pack(of_step, task.shape, parameters);
     const Rooms scratch(n_workers, sizes.scratch);
     const auto add = [&](int worker, Index first, Index last, Listener listener, double* sums) {
         of_step.step(task, operands.get(), first, last, listener, scratch.of(worker), sums);
     };
-    const auto unpack = [&](const double* sums, Listener listener) { of_step.unpack(task.shape, sums, listener, out); };
+    const auto unpack = [&](const double* sums) { of_step.unpack(task.shape, sums, out); };
     return sum_leaves(job, n_workers, execution, of_step.merge, task.shape, sizes.sums, add, unpack);
 }
 
@@ -62,7 +62,7 @@ bool evaluate(const KernelTable& kernels, const Shape& shape, const RowsView& ro
     if (rows.n_rows <= kGroupRows && is_triangular && shape.n_features > kPackedTogether) {
         std::swap(packed.factors, unpacked);  // they are read once
     }
-    const Buffer operands = pack(kernels.of_step, shape, packed, execution.interrupt.listener());
+    const Buffer operands = pack(kernels.of_step, shape, packed);
     const Rooms scratch(count_workers(job, execution.n_threads), kernels.of_step.sizes(shape).scratch);
     job.process = [&](int worker, Index first, Index last, Listener listener) {
         kernels.evaluate(shape, rows, output, operands.get(), unpacked, first, last, listener, scratch.of(worker), out);
@@ -86,24 +86,21 @@ bool add_scores(const KernelTable& kernels, const ScoresView& task, const Parame
     const Index n_all = task.n_all * kPanelNumbers, n_own = task.n_own * kPanelNumbers;
     const double products = static_cast<double>(n_all * n_all + n_components * n_own * n_own);
     SpanJob job{task.step.rows.n_rows, kSpan, products / 2, {}, {}};
-    const Listener listener = execution.interrupt.listener();
     const Sizes sizes = kernels.scores.sizes(task);
-    const Buffer operands = pack(kernels.of_step, task.step.shape, parameters, listener);
+    const Buffer operands = pack(kernels.of_step, task.step.shape, parameters);
     const int n_workers = count_workers(job, execution.n_threads);
     const Rooms scratch(n_workers, sizes.scratch), partial(n_workers, sizes.sums * static_cast<Index>(sizeof(double)));
     const Buffer total = Buffer::of_doubles(sizes.sums);
-    clear(total.doubles(), sizes.sums, listener);
+    std::fill_n(total.doubles(), sizes.sums, 0.0);
     job.process = [&](int worker, Index first, Index last, Listener of_worker) {
         double* sums = partial.doubles(worker);
-        clear(sums, sizes.sums, of_worker);
+        std::fill_n(sums, sizes.sums, 0.0);
         kernels.scores.add(task, operands.get(), first, last, of_worker, scratch.of(worker), sums);
     };
-    job.merge = [&](int worker, Listener of_worker) {
+    job.merge = [&](int worker) {
         const double* from = partial.doubles(worker);
         double* to = total.doubles();
-        in_pieces(sizes.sums, of_worker, [&](Index first, Index last) {
-            std::transform(from + first, from + last, to + first, to + first, std::plus<double>());
-        });
+        std::transform(from, from + sizes.sums, to, to, std::plus<double>());
     };
     if (execution.interrupt.has_come() || !process_spans(job, execution)) return false;
     const double* sums = total.doubles();

@@ -178,10 +178,9 @@ inline void unpack_component(Index d, const double* sums, double* first, double*
     }
 }
 
-inline void unpack(const Shape& shape, const double* sums, Listener listener, MomentsView out) {
+inline void unpack(const Shape& shape, const double* sums, MomentsView out) {
     const Index d = shape.n_features;
-    Poll poll(listener);
-    for (Index k = 0; k < shape.n_components && !poll.is_cancelled(kCostOfMoving * d * d); ++k) {
+    for (Index k = 0; k < shape.n_components; ++k) {
         unpack_component(d, sums + k * component_stride(d), out.first + k * d, out.second + k * d * d);
     }
 }

@@ -203,14 +203,13 @@ inline void add_and_clear(double* from, Index count, double* to) {
 }
 
 // Only of components that the span has rows of: where K is large and clusters are apart, they are few.
-inline void merge(const Shape& shape, Listener listener, double* span, double* total) noexcept {
+inline void merge(const Shape& shape, double* span, double* total) noexcept {
     const SumsLayout layout(shape, moments_size(shape));
     const Slices slices(shape);
-    Poll poll(listener);
     unsigned char* touched = reinterpret_cast<unsigned char*>(span + layout.touched);
     unsigned char* touched_in_all = reinterpret_cast<unsigned char*>(total + layout.touched);
     add_and_clear(span, layout.touched, total);
-    for (Index k = 0; k < shape.n_components && !poll.is_cancelled(kCostOfMoving * 2); k += slices.n_together) {
+    for (Index k = 0; k < shape.n_components; k += slices.n_together) {
         bool is_touched = false;
         for (Index i = k; i < smaller(k + slices.n_together, shape.n_components); ++i) {
             is_touched |= touched[i] != 0;
@@ -220,11 +219,10 @@ inline void merge(const Shape& shape, Listener listener, double* span, double* t
         if (!is_touched) continue;
         const Index place = layout.moments + k / slices.n_together * slices.size;
         add_and_clear(span + place, slices.size, total + place);
-        if (poll.is_cancelled(kCostOfMoving * slices.size)) return;
     }
 }
 
-inline void unpack(const Shape& shape, const double* sums, Listener listener, MomentsView out) noexcept {
+inline void unpack(const Shape& shape, const double* sums, MomentsView out) noexcept {
     const SumsLayout layout(shape, moments_size(shape));
     const double* moments = sums + layout.moments;
     *out.log_likelihood = sums[layout.log_likelihood];
@@ -235,7 +233,7 @@ inline void unpack(const Shape& shape, const double* sums, Listener listener, Mo
     copy(sums + layout.mass, shape.n_components, out.mass);
     switch (shape.second) {
         case Second::none: return product::unpack(shape, moments, out);
-        case Second::full: return scatter::unpack(shape, moments, listener, out);
+        case Second::full: return scatter::unpack(shape, moments, out);
         case Second::projected: return low_rank::unpack(shape, moments, out);
         default: return flat::unpack(shape, moments, out);
     }

@@ -6,7 +6,7 @@ import pytest
 from gaussmix import GaussianMixture
 from gaussmix.families import FAMILIES
 from gaussmix.numerics import pieces
-from gaussmix.numerics.pieces import copied, taken
+from gaussmix.numerics.pieces import copied, in_pieces, taken
 from gaussmix.numerics.rows import extreme_rows, extremes
 from gaussmix.starts import STARTS
 
@@ -51,6 +51,7 @@ def test_pieces_put_an_array_together(shape, few_numbers, rng):
     array = rng.normal(size=shape).astype(np.float32)
     assert (copied(array) == array).all()
     assert copied(array).dtype == np.float64
+    assert (in_pieces(np.add, array, array) == 2 * array).all()
     places = rng.integers(len(array), size=7) if len(array) else np.empty(0, dtype=np.intp)
     assert (taken(array, places) == array[places]).all()
     assert taken(array, places).dtype == np.float32

@@ -50,7 +50,7 @@ public:
         ParametersView parameters{room_ + layout_.log_scale, room_ + layout_.means, room_ + layout_.factors,
                                   room_ + layout_.means};
         parameters.log_background = operands_[layout.background];
-        kernels().pack(dense_, parameters, listener_, room_ + layout_.operands);
+        kernels().pack(dense_, parameters, room_ + layout_.operands);
         const Index n_sums = kernels().sizes(dense_).sums;
         for (Index i = 0; i < n_sums; ++i) room_[layout_.sums + i] = 0;
         return !poll.is_cancelled(K_ * d_ * d_);
@@ -83,7 +83,7 @@ public:
         const MomentsView moments{
             &log_likelihood,        &n_far,     &n_near, room_ + layout_.mass, room_ + layout_.first,
             room_ + layout_.second, &background};
-        kernels().unpack(dense_, room_ + layout_.sums, listener_, moments);
+        kernels().unpack(dense_, room_ + layout_.sums, moments);
         alignas(64) double one[kLanes] = {log_likelihood}, other[kLanes] = {background};
         totals.log_likelihood = totals.log_likelihood + Vec::load(one);
         totals.background = totals.background + Vec::load(other);

@@ -164,23 +164,20 @@ inline void denoise(const IncompleteView& task, const void* operands, Index firs
     Pass(task, operands, listener, scratch).denoise(first, last, means, covariances);
 }
 
-inline void merge(const Shape& shape, Listener listener, double* span, double* total) noexcept {
-    Poll poll(listener);
+inline void merge(const Shape& shape, double* span, double* total) noexcept {
     for (Index i = 0, size = Sums(shape).size; i < size; i += kLanes) {
         (Vec::load(total + i) + Vec::load(span + i)).store(total + i);
         Vec::zero().store(span + i);
-        if (poll.is_cancelled(kLanes * kCostOfMoving)) return;
     }
 }
 
-inline void unpack(const Shape& shape, const double* sums, Listener listener, MomentsView out) noexcept {
+inline void unpack(const Shape& shape, const double* sums, MomentsView out) noexcept {
     const Index d = shape.n_features, K = padded_components(shape);
     const Sums layout(shape);
     const double* moments = sums + layout.moments;
-    Poll poll(listener);
     *out.log_likelihood = sums[layout.log_likelihood];
     *out.background = sums[layout.background];
-    for (Index k = 0; k < shape.n_components && !poll.is_cancelled(kCostOfMoving * d * d); ++k) {
+    for (Index k = 0; k < shape.n_components; ++k) {
         out.mass[k] = moments[k];
         for (Index i = 0; i < d; ++i) {
             out.first[k * d + i] = moments[(1 + i) * K + k];

@@ -1,8 +1,8 @@
-"""Work on arrays with a row for each of the user's in pieces, because Ctrl-C cannot interrupt one call of NumPy."""
+"""Work on large arrays in pieces, because Ctrl-C cannot interrupt one call of NumPy."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from math import prod
 from typing import Any, TypeVar
 
@@ -25,6 +25,19 @@ def pieces(shape: tuple[int, ...]) -> Iterator[slice]:
     step = max(1, PIECE * shape[0] // numbers)
     for first in range(0, shape[0], step):
         yield slice(first, first + step)
+
+
+def in_pieces(work: Callable[..., Array], *arrays: Array) -> Array:
+    """Call `work` on pieces of arrays with the same first axis; for work that treats rows one by one.
+
+    The result has the shape of the first array.
+    """
+    if arrays[0].size <= PIECE:
+        return work(*arrays)
+    done = np.empty(arrays[0].shape)
+    for part in pieces(done.shape):
+        done[part] = work(*(array[part] for array in arrays))
+    return done
 
 
 def copied(values: NDArray[Any]) -> Array:

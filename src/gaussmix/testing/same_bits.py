@@ -151,7 +151,6 @@ OPTIONS: dict[str, Callable[[str], str]] = {
     "labels": _labelled,
     "prior": lambda structure: of_fit(_fitted(structure, prior=NormalInverseWishart(dof=9.0))),
     "noise": lambda structure: of_fit(_fitted(structure, noise=Noise(weight=0.1))),
-    "float32": lambda structure: of_fit(_fitted(structure, rows_of(200_000, 5).astype(np.float32), tol=1e-3)),
     "many rows": lambda structure: of_fit(_fitted(structure, rows_of(200_000, 5), max_iter=5)),
     "draws": _drawn,
     "trim holes": lambda structure: _with_holes(structure, (500, 5), trim=0.05),

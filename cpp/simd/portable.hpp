@@ -79,10 +79,7 @@ struct Part {
 #if !defined(__aarch64__) && !defined(__FMA__)
 // The C library's. A call for each register: inlined, it makes the kernels twice as large.
 [[gnu::noinline]] static Part called_fma(Part a, Part b, Part c) {
-    GAUSSMIX_UNROLL for (int i = 0; i < kPartLanes; ++i) {
-        c.v[i] = kIsSingle ? static_cast<Real>(__builtin_fmaf(a.v[i], b.v[i], c.v[i]))
-                           : __builtin_fma(a.v[i], b.v[i], c.v[i]);
-    }
+    GAUSSMIX_UNROLL for (int i = 0; i < kPartLanes; ++i) c.v[i] = __builtin_fma(a.v[i], b.v[i], c.v[i]);
     return c;
 }
 #endif

@@ -234,7 +234,7 @@ class Stacked:
         if self.like.covariances.is_shared:
             covariances = covariances.take(np.repeat(np.arange(n), K))
         of_all = self.weights.ravel(), self.means.reshape(n * K, d), covariances.whitening
-        parameters = Parameters.of(*of_all, np.sqrt(covariances.variances()))
+        parameters = Parameters.of(*of_all)
         heights = engine.component_log_density(rows, parameters).reshape(-1, n, K)
         background = np.full(n, -np.inf)
         if self.like.noise is not None:

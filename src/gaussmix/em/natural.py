@@ -178,7 +178,7 @@ class NaturalScale:
             return np.asarray(math.sqrt(2) * colour[:, None] ** 2 * changes)
         half = np.einsum("bij,kj->bik", at.basis, colour)
         of_basis = np.einsum("ij,bjk->bik", colour, half)[:, *self._triangle]
-        return np.einsum("bn,bp->np", of_basis, changes)
+        return np.asarray(np.einsum("bn,bp->np", of_basis, changes))
 
 
 def _coloured(colour: Array, moved: Array) -> Array:

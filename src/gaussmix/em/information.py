@@ -252,7 +252,7 @@ class _Scatter:
 
     def pull(self, basis: Array) -> Array:
         """The gradient by the coordinates of B, (n_b,)."""
-        of_rows = basis.reshape(len(basis), -1) @ self.second.ravel()
+        of_rows: Array = basis.reshape(len(basis), -1) @ self.second.ravel()
         return 0.5 * (of_rows - self.degrees * np.trace(basis, axis1=1, axis2=2))
 
 
@@ -358,7 +358,7 @@ def _bent(at: Coordinates, component: int, scatter: _Scatter, of_noise: Array) -
     squared = (gap @ straight).reshape(n_b, -1) @ straight.reshape(n_b, -1).T
     curves = (gap @ factor * factor).sum(axis=0) * each[:, -1]
     found = of_loadings - 0.5 * squared + noise.T @ (0.5 * curves[:, None] * noise)
-    return noise.T @ (0.5 * of_noise[:, None] * noise) - _symmetric(found)
+    return np.asarray(noise.T @ (0.5 * of_noise[:, None] * noise) - _symmetric(found))
 
 
 def _ridge_of_noise(at: Coordinates, objective: Objective, component: int) -> Array:
@@ -371,4 +371,4 @@ def _of_noise(at: Coordinates, component: int, ratios: Array) -> Array:
     """The gradient of −½ Σ_j r_j / ψ_j by the coordinates of loadings and noises, (n_b,)."""
     assert at.loadings is not None, "the noise is theirs"
     noise = at.loadings.noise[component if at.n_covariances > 1 else 0]
-    return 0.5 * ratios @ noise
+    return np.asarray(0.5 * ratios @ noise)

@@ -182,7 +182,7 @@ def first_order(factor: Array, covariance: Array, moved: Array, noise: Array) ->
     half = np.einsum("ij,jqb->bqi", factor, moved)
     crossed = np.einsum("bqi,jq->bij", half, np.einsum("ij,jq->iq", factor, covariance[:, :-1]))
     scaled = (noise * covariance[:, -1:]).T[:, None, :] * factor
-    return crossed + crossed.swapaxes(1, 2) + np.einsum("bij,kj->bik", scaled, factor)
+    return np.asarray(crossed + crossed.swapaxes(1, 2) + np.einsum("bij,kj->bik", scaled, factor))
 
 
 def _of_matrices(matrices: Array) -> Array:

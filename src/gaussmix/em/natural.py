@@ -178,7 +178,7 @@ class NaturalScale:
             return np.asarray(math.sqrt(2) * colour[:, None] ** 2 * changes)
         half = np.einsum("bij,kj->bik", at.basis, colour)
         of_basis = np.einsum("ij,bjk->bik", colour, half)[:, *self._triangle]
-        return np.einsum("bn,bp->np", of_basis, changes)
+        return np.asarray(np.einsum("bn,bp->np", of_basis, changes))
 
 
 def _coloured(colour: Array, moved: Array) -> Array:
@@ -234,7 +234,7 @@ class Stacked:
         if self.like.covariances.is_shared:
             covariances = covariances.take(np.repeat(np.arange(n), K))
         of_all = self.weights.ravel(), self.means.reshape(n * K, d), covariances.whitening
-        parameters = Parameters.of(*of_all, np.sqrt(covariances.variances()))
+        parameters = Parameters.of(*of_all)
         heights = engine.component_log_density(rows, parameters).reshape(-1, n, K)
         background = np.full(n, -np.inf)
         if self.like.noise is not None:

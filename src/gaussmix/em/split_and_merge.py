@@ -53,6 +53,7 @@ GAIN = 2e-5  # least gain of a move, nats per row
 LEAST_PATIENCE = 4  # moves in a row that do not help end a search
 LITTLE = 0.0025  # nats per row: where the best split gains less by its bound, half the patience is enough
 MOST_MOVES = 5  # for each component
+SPLIT_ROWS = 4  # for each number in a mean, and one: the core splits no component with fewer (cpp/em/moves.cpp)
 FEW_ROWS, SOME_ROWS = 2, 10  # distinct rows for each number in a mean and its variance
 FLAT = 5e-6  # relative to the mean covariance of the components at the start
 MISFIT = 4  # times what a split gains by chance: where the best one gains more by its bound, the model does not fit
@@ -106,14 +107,13 @@ class LocalEM:
 def nearest(family: Family, n_components: int, rows: Array) -> Family:
     """The structure itself if the core knows it; else that with as many covariances of the same form.
 
-    For factor analysers these are matrices, or variances if there are so few rows for each parameter that matrices of a
-    part of them would be singular.
+    For factor analysers these are matrices, or variances if there are so few rows for each component that the core
+    splits none with a matrix: those of the halves would be nearly singular.
     """
     if family.algebra is not None:
         return family
     found = without_constraints(family.kind, family.is_shared)
-    is_form_kept = found.kind is family.kind
-    if is_form_kept or len(rows) >= SEARCHED[0] * found.n_parameters(n_components, rows.shape[1]):
+    if found.kind is family.kind or len(rows) >= SPLIT_ROWS * n_components * (rows.shape[1] + 1):
         return found
     return without_constraints(Diagonal, family.is_shared)
 

@@ -1,6 +1,6 @@
 """Count the instructions that the kernels of a step execute for a row and component: NEON's beside AVX2's.
 
-QEMU runs the driver of cpp/same_bits.cpp, and lists the blocks that it enters. objdump says what is in them.
+QEMU runs the driver of tests/same_bits.cpp, and lists the blocks that it enters. objdump says what is in them.
 So no processor with the instructions is needed, and no count is estimated. The share is NEON's, of the peak of a
 processor with four pipes of 128 bits that starts eight instructions in a cycle: multiply-adds / 4 over the larger of
 multiply-adds / 4 and instructions / 8. Stack moves are those of vector registers, in innermost loops.

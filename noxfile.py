@@ -278,7 +278,8 @@ def lint(session: nox.Session) -> None:
     session.run("ruff", "check")
     session.run("ruff", "format", "--check")
     session.run("mypy")
-    session.run("clang-format", "--dry-run", "--Werror", *map(str, sorted(Path("cpp").rglob("*.[ch]pp"))))
+    sources = [*map(str, sorted(Path("cpp").rglob("*.[ch]pp"))), "tests/same_bits.cpp"]
+    session.run("clang-format", "--style=file:cpp/.clang-format", "--dry-run", "--Werror", *sources)
     session.run("towncrier", "build", "--draft", "--version", "next", silent=True)
     session.run("repo-review", ".")
 

@@ -469,8 +469,7 @@ private:
                                 1e-7,
                                 60,
                                 1e9,
-                                is_searched ? &search : nullptr,
-                                nullptr};
+                                is_searched ? &search : nullptr};
         const std::int64_t first = 0, n_rows = n;
         const double total = static_cast<double>(n), unit = 1;
         const Index n_factors = algebra.is_shared() ? 1 : K;

@@ -30,7 +30,6 @@ LEFT_OUT = shutil.ignore_patterns(".*", "build", "_build", "dist", "bench")
 TEST = [sys.executable, "-m", "pytest", "-x", "-q", "-n", "0", "-p", "no:cacheprovider", "--all"]
 FAST = ["-DCMAKE_BUILD_TYPE=Debug", "-DGAUSSMIX_KERNEL_OPTIMISATION=-O0", "-DGAUSSMIX_COMPILES_avx512=OFF"]
 CONFIGURE = ["cmake", "-B", "build", f"-DPython_EXECUTABLE={sys.executable}", *FAST]
-LONGEST = 900  # seconds of a command; a test that hangs has noticed its change
 
 # The formatters put spaces around operators of two operands, but not into C++'s templates.
 NEIGHBOURS = {
@@ -51,9 +50,9 @@ def main() -> None:
     if sys.argv[1:2] == ["draw"]:
         rng = random.Random(int(sys.argv[2]))
         return print("\n".join(map("\t".join, [*drawn("src/gaussmix", 150, rng), *drawn("cpp", 50, rng)])))
-    rows = (ROOT / "tools" / "mutations.tsv").read_text(encoding="utf-8").splitlines()
-    rows = rows if "--all" in sys.argv else rows[: rows.index("# Drawn")]
-    changes = [tuple(row.split("\t")) for row in rows if row and row[0] != "#"]
+    rows = (ROOT / "tools" / "mutations.tsv").read_text(encoding="utf-8").split("\n")
+    used = rows[: None if "--all" in sys.argv else rows.index("# Drawn")]
+    changes = [row.split("\t") for row in used if row and row[0] != "#"]
     changes.sort(key=lambda change: change[0].endswith(".py"))  # first what must be compiled, which takes longest
     copies: SimpleQueue[Path] = SimpleQueue()  # of the sources, each for one change at a time
     with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(os.cpu_count()) as threads:
@@ -76,9 +75,8 @@ def fault(copies: SimpleQueue[Path], file: str, before: str, after: str, test: s
         return None
     scratch = copies.get()
     (scratch / file).write_text(changed, encoding="utf-8")
-    wrong = "does not compile" if not file.endswith(".py") and not built(scratch) else ""
-    if not wrong and not fails([*TEST, test], scratch):
-        wrong = f"is not noticed by {test}"
+    compiles = file.endswith(".py") or built(scratch)
+    wrong = "does not compile" if not compiles else "" if fails([*TEST, test], scratch) else f"is not noticed by {test}"
     (scratch / file).write_text(text, encoding="utf-8")
     shutil.copy(CORE, scratch / "src" / "gaussmix")
     copies.put(scratch)
@@ -97,8 +95,8 @@ def built(scratch: Path) -> bool:
 def fails(command: list[str], scratch: Path, output: int | None = subprocess.DEVNULL) -> bool:
     """Whether a command fails on a copy of the sources."""
     environment = {**os.environ, "PYTHONPATH": str(scratch / "src")}
-    try:
-        return subprocess.run(command, cwd=scratch, env=environment, stdout=output, timeout=LONGEST).returncode != 0
+    try:  # what hangs, such as a test after its change, fails
+        return subprocess.run(command, cwd=scratch, env=environment, stdout=output, timeout=600).returncode != 0
     except subprocess.TimeoutExpired:
         return True
 
@@ -133,8 +131,7 @@ def options(line: str, code: str) -> Iterator[str]:
             begin, end = match.span(match.lastindex or 0)
             old = line[begin:end]
             if pattern == NUMBER:
-                plain = old.replace("_", "")
-                new = [str(int(plain) + step) for step in (1, -1)] if plain.isdigit() else [repr(float(old) + 1)]
+                new = [str(int(old) + 1), str(int(old) - 1)] if re.fullmatch(r"[\d_]+", old) else [repr(float(old) + 1)]
             elif pattern in (CONDITION, LOOP):
                 new = ["()" if pattern == LOOP else f"!({old})" if match.lastindex == 4 else f"not ({old})"]
             else:

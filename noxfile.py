@@ -257,18 +257,11 @@ def formats(session: nox.Session) -> None:
 
 
 @nox.session
-def mutants(session: nox.Session) -> None:
-    """Small changes to the code that no test notices; hours, and minutes for a part: `-- em/stopping.py`."""
-    session.install(".[test]", "cosmic-ray>=8.7")
-    session.run("python", "tools/mutants.py", *session.posargs)
-
-
-@nox.session
-def survivors(session: nox.Session) -> None:
-    """The changes that no test noticed in reviews: their tests must notice them now; a minute or two."""
-    session.install("cmake", "nanobind")  # for a change in the C++ core
+def mutations(session: nox.Session) -> None:
+    """Wrong changes that no test noticed in reviews: tests must notice them now; `-- --all` for 200 drawn ones."""
+    session.install("cmake", "nanobind")  # for changes in the C++ core
     session.install(".[test]")
-    session.run("python", "tools/survivors.py")
+    session.run("python", "tools/mutations.py", *session.posargs)
 
 
 @nox.session

@@ -65,12 +65,6 @@ def test_documents_name_commands_that_are_there() -> None:
     assert [name for name in sorted(named) if find_spec(name) is None] == []
 
 
-def test_tests_that_look_for_mutants_are_there() -> None:
-    named = set(re.findall(r"tests/[\w/]+\.py", (ROOT / "tools" / "mutants.py").read_text(encoding="utf-8")))
-    assert "tests/laws/test_em.py" in named
-    assert [name for name in sorted(named) if not (ROOT / name).is_file()] == []
-
-
 def classes(path: Path) -> list[ast.ClassDef]:
     """Classes of a file that say what they are called in the table."""
     found = [node for node in ast.parse(path.read_text(encoding="utf-8")).body if isinstance(node, ast.ClassDef)]

@@ -17,10 +17,8 @@ nox.options.default_venv_backend = "virtualenv"
 nox.options.sessions = ["lint", "tests"]
 nox.options.reuse_existing_virtualenvs = True
 
-# For what reads the code and computes little. The wheel is for every Python and platform.
+# For what reads the code and does not run it.
 WITHOUT_CORE = ["--config-settings=wheel.cmake=false", "--config-settings=wheel.py-api=py3"]
-# gaussmix installs without its core if that does not compile. A session that tests the core must fail then.
-IMPORT_CORE = ["python", "-c", "import gaussmix._core"]
 SAME_BITS = "build/kernels/same_bits"  # of the session `kernels`
 DAMAGED = ["tests/fuzz", "tests/formats/test_mutations.py"]
 
@@ -72,17 +70,15 @@ def avx2(session: nox.Session) -> None:
 def kernels(session: nox.Session) -> None:
     """The C++ core by itself: no compiler warnings, its own tests, its stub up to date; `-- tests/kernels` for more.
 
-    With the backend of other processors, whose tests and bits are compared with those of this one.
+    All backends of this processor have the same bits, among them that of other processors.
     """
     session.install(*requirements(), "cmake", "ninja")  # here, since more is built after the installation
-    settings = build_in("build/kernels", "GAUSSMIX_WERROR=ON", "GAUSSMIX_PORTABLE=ON")
+    settings = build_in("build/kernels", "GAUSSMIX_WERROR=ON")
     session.install("--no-build-isolation", ".[test,lint]", *settings)
-    session.run(*IMPORT_CORE)
     session.run("ctest", "--test-dir", "build/kernels", "--output-on-failure", "--no-tests=error")
     session.run("cmake", "--build", "build/kernels", "--target", "same_bits")
     session.run("python", "tools/cross.py", "bits", SAME_BITS)
-    session.run("pytest", *(session.posargs or ["tests/kernels/test_build.py"]))
-    session.run("pytest", "tests/kernels", "-k", "portable")
+    session.run("pytest", *(session.posargs or ["tests/kernels/test_build.py", "tests/kernels/test_build_backend.py"]))
 
 
 @nox.session
@@ -119,10 +115,16 @@ def wasm(session: nox.Session) -> None:
 @nox.session
 def clang(session: nox.Session) -> None:
     """The kernels' tests of a core by clang and its library, which macOS has: needs clang++ and libc++."""
-    settings = build_in("build/clang", "GAUSSMIX_WERROR=ON", "GAUSSMIX_PORTABLE=ON")
+    settings = build_in("build/clang", "GAUSSMIX_WERROR=ON")
     session.install(".[test]", *settings, env={"CXX": "clang++", "CXXFLAGS": "-stdlib=libc++"})
-    session.run(*IMPORT_CORE)
     session.run("pytest", "tests/kernels", *session.posargs)
+
+
+@nox.session
+def zig(session: nox.Session) -> None:
+    """The kernels and the laws on a core that ziglang compiles, as pip does without a compiler; many minutes."""
+    session.install(".[test]", env={"GAUSSMIX_COMPILER": "zig"})
+    session.run("pytest", "tests/kernels", "tests/laws", *session.posargs)
 
 
 @nox.session(python="3.14t")
@@ -131,7 +133,6 @@ def free_threaded(session: nox.Session) -> None:
     session.install(
         ".", "pytest>=8", "pytest-timeout", "pytest-xdist", "hypothesis", "mpmath", "pytest-run-parallel>=0.6"
     )
-    session.run(*IMPORT_CORE)
     # Tests that compare bits, or refuse: others expect of random numbers what each thread's share of them may not have.
     only = ["tests/kernels", "-k", "bits or agree or threads or visits"]
     session.run("python", "-X", "gil=0", "-m", "pytest", "-n", "0", "--parallel-threads=4", *only, *session.posargs)
@@ -153,7 +154,6 @@ def sanitize(session: nox.Session) -> None:
         "UBSAN_OPTIONS": "print_stacktrace=1",
         "PYTHONMALLOC": "malloc",  # so that arrays that Python allocates are watched too
     }
-    session.run(*IMPORT_CORE, env=environment)
     # test_build compiles, which has nothing to do with what the kernels do at run time.
     only = ["tests/kernels", "--ignore=tests/kernels/test_build.py"]
     session.run("pytest", *only, *DAMAGED, *session.posargs, env=environment)
@@ -163,7 +163,6 @@ def sanitize(session: nox.Session) -> None:
 def fuzz(session: nox.Session) -> None:
     """Damaged files and hostile values, ten minutes or so; `-- 200_000` for as many of each."""
     session.install(".[test]")
-    session.run(*IMPORT_CORE)
     examples = session.posargs[0] if session.posargs else "20_000"
     session.run("pytest", "-n", "0", "tests/fuzz", env={"GAUSSMIX_FUZZ_EXAMPLES": examples})
 
@@ -186,7 +185,6 @@ def clusters(session: nox.Session) -> None:
     """
     session.install(".[test,stores,ray,spark]", "moto[s3]>=5", "flask>=3", "flask-cors>=5")
     session.install("deltalake>=1", "pyiceberg[sql-sqlite]>=0.9", "gcp-storage-emulator>=2026.7", "adlfs>=2024.2")
-    session.run(*IMPORT_CORE)
     asked = [*takewhile(CLUSTERS.__contains__, session.posargs)]
     others = session.posargs[len(asked) :]
     failed = []
@@ -226,7 +224,6 @@ CLIENTS_IMPORT = [
 def clients(session: nox.Session) -> None:
     """Mixture tests of other packages under `patch_sklearn`, each with a number of fits; `-- rdt` for one of them."""
     session.install(".", "pytest>=8", "scikit-image==0.25.2", *CLIENTS_IMPORT)
-    session.run(*IMPORT_CORE)
     folder = Path(session.create_tmp()).resolve()
     environment = {"PYTHONPATH": str(Path("tools").resolve())}
     command = ["-m", "gaussmix.patched", "-m", "pytest", "-q", "-p", "count_fits", "-p", "no:cacheprovider"]
@@ -263,7 +260,6 @@ def formats(session: nox.Session) -> None:
 def mutants(session: nox.Session) -> None:
     """Small changes to the code that no test notices; hours, and minutes for a part: `-- em/stopping.py`."""
     session.install(".[test]", "cosmic-ray>=8.7")
-    session.run(*IMPORT_CORE)
     session.run("python", "tools/mutants.py", *session.posargs)
 
 
@@ -272,7 +268,6 @@ def survivors(session: nox.Session) -> None:
     """The changes that no test noticed in reviews: their tests must notice them now; a minute or two."""
     session.install("cmake", "nanobind")  # for a change in the C++ core
     session.install(".[test]")
-    session.run(*IMPORT_CORE)
     session.run("python", "tools/survivors.py")
 
 
@@ -291,14 +286,9 @@ def lint(session: nox.Session) -> None:
 
 @nox.session
 def docs(session: nox.Session) -> None:
-    """The documentation and its gallery, without warnings, to docs/_build; asks its search, if node is there."""
+    """The documentation and its gallery, without warnings, to docs/_build."""
     session.install(".[cli,docs]")
-    session.run(*IMPORT_CORE)
     session.run("sphinx-build", "-W", "--keep-going", "-E", "docs", "docs/_build", *session.posargs)
-    if shutil.which("node"):
-        session.run("node", "tools/ask_search.js", external=True)
-    else:
-        session.warn("The search was not asked tests/docs/questions.txt: there is no node.")
 
 
 # A few tests of the installed package by itself, without the sources beside it: what packaging can break.
@@ -352,10 +342,9 @@ def build_and_use(session: nox.Session, python: str, sdist: Path, folder: Path, 
         session.run(ours, "-m", "pytest", "-q", *(f"tests/{path}" for path in OF_THE_WHEEL), external=True)
 
 
-def measure(session: nox.Session, *parts: str, beside: tuple[str, ...] = ()) -> None:
+def measure(session: nox.Session, *parts: str) -> None:
     """Run modules of bench/pages; each writes its page of bench/results."""
-    session.install(".[test]", *beside)
-    session.run(*IMPORT_CORE)
+    session.install(".[test]")
     for part in parts:
         session.run("python", "-m", f"bench.pages.{part}", *(session.posargs if len(parts) == 1 else []))
 
@@ -368,35 +357,15 @@ def bench(session: nox.Session) -> None:
 
 @nox.session
 def peers(session: nox.Session) -> None:
-    """gaussmix and nine other tools in one table; gigabytes to install. `-- --quick` for the two with bars."""
-    quick = "--quick" in session.posargs
-    session.install(*([".[test]", "scikit-learn-intelex"] if quick else [".[bench]"]))
-    session.run(*IMPORT_CORE)
+    """gaussmix, scikit-learn, oneDAL and mclust in one table. `-- --quick` for the two with bars."""
+    session.install(".[bench]")
     session.run("python", "-m", "bench.peers", *session.posargs)
 
 
 @nox.session
 def roofline(session: nox.Session) -> None:
-    """The kernels beside what the processor could do: shares of the peak, work left out, float32, draws, starting."""
-    measure(session, "roofline", "skipping", "float32", "sample", "small", "startup", "report", "cluster")
-
-
-@nox.session
-def choosing(session: nox.Session) -> None:
-    """Structures and numbers of components beside R's mclust, if it is installed, and factor analysers."""
-    measure(session, "choosing", "factors")
-
-
-@nox.session
-def mixtures(session: nox.Session) -> None:
-    """Methods of fitted mixtures: conditional means beside gmr and NumPy, divergences, reduction."""
-    measure(session, "conditional", "divergence", beside=("gmr",))
-
-
-@nox.session
-def streams(session: nox.Session) -> None:
-    """One pass of `partial_fit`, beside passes of EM."""
-    measure(session, "streams")
+    """The kernels beside what the processor could do; small fits, files, memory, variational Bayes."""
+    measure(session, "roofline", "small", "files", "memory", "bayes")
 
 
 @nox.session
@@ -406,25 +375,19 @@ def optimum(session: nox.Session) -> None:
 
 
 @nox.session
-def passes(session: nox.Session) -> None:
-    """How many passes over the rows fits take, with acceleration and without."""
-    measure(session, "passes")
+def tables(session: nox.Session) -> None:
+    """Default fits of 300 random tables; `-- --keep FILE` and `-- --against FILE` compare versions."""
+    measure(session, "tables")
 
 
 @nox.session
-def growth(session: nox.Session) -> None:
-    """How time and memory grow with rows, features, components and threads, beside scikit-learn's."""
-    measure(session, "growth")
-
-
-@nox.session
-def trust(session: nox.Session) -> None:
-    """Right, refused or wrong on the inputs of tests/trust, beside scikit-learn; `-- -k float32` for a part of them."""
-    measure(session, "trust")
+def quality(session: nox.Session) -> None:
+    """Fits with each feature of the estimator on 40 random tables: `-- --keep FILE` and `-- --against FILE`."""
+    measure(session, "quality")
 
 
 @nox.session
 def figures(session: nox.Session) -> None:
     """Every page of bench/results, one after the other: more than an hour on a machine that does nothing else."""
-    for name in "roofline", "bench", "choosing", "mixtures", "streams", "optimum", "passes", "growth", "peers", "trust":
+    for name in "roofline", "bench", "optimum", "tables", "peers":
         session.notify(name)

@@ -23,14 +23,14 @@ def _library() -> ctypes.CDLL:
         subprocess.run(["c++", *options, str(source), "-o", str(built)], check=True)
         library = ctypes.CDLL(str(built))
     library.fma_operations.restype = ctypes.c_double
-    library.fma_operations.argtypes = [ctypes.c_int, ctypes.c_bool, ctypes.c_long]
+    library.fma_operations.argtypes = [ctypes.c_int, ctypes.c_long]
     return library
 
 
-def operations_per_second(isa: str, is_float: bool = False, rounds: int = ROUNDS) -> float:
+def operations_per_second(isa: str, rounds: int = ROUNDS) -> float:
     """Floating-point operations per second of processor time of the calling thread, in one run."""
     start = time.thread_time()
-    done = _library().fma_operations(BITS[isa], is_float, rounds)
+    done = _library().fma_operations(BITS[isa], rounds)
     return float(done) / (time.thread_time() - start)
 
 
@@ -38,7 +38,7 @@ def elapsed(isa: str, n_threads: int, rounds: int = 40 * ROUNDS) -> float:
     """Seconds that so many threads take for the loop, all at the same time, in one run."""
 
     def work() -> None:
-        _library().fma_operations(BITS[isa], False, rounds)
+        _library().fma_operations(BITS[isa], rounds)
 
     threads = [threading.Thread(target=work) for _ in range(n_threads)]
     start = time.perf_counter()

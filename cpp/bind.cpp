@@ -26,15 +26,14 @@ StepResult bound_step(const Target& target, const Rows& rows, const RowWeight& r
                       const Maybe<1>& origin, const Maybe<1>& log_scale, const Maybe<2>& means, int factor_shape,
                       const Factors& factors, const Maybe<2>& anchor, int rule, int second, int n_threads,
                       const Order& order, const Labels& labels, const Bounds& bounds, const Motion& motion,
-                      bool in_single, const Maybe<3>& projection, double weight_scale, const Prior& log_prior,
-                      const PriorPlaces& prior_places, double log_background) {
+                      const Maybe<3>& projection, const Prior& log_prior, const PriorPlaces& prior_places,
+                      double log_background) {
     StepView task{};
     task.rows = view_rows(rows, origin);
     Shape& shape = task.shape;
     shape = shape_of(count_components(log_scale, means, anchor, given), task.rows.n_features, factor_shape,
                      to_rule(rule), to_second(second));
     task.row_weight = view_row_weight(row_weight, task.rows.n_rows);
-    task.row_weight.scale = weight_scale;
     task.given = view_given(given, shape, task.rows.n_rows);
     ParametersView parameters = view_parameters(log_scale, means, factors, shape);
     parameters.anchor = view_anchor(anchor, shape);
@@ -44,13 +43,6 @@ StepResult bound_step(const Target& target, const Rows& rows, const RowWeight& r
     // Places are checked, not that each comes once: that is up to the engine.
     task.rows.order = view_order(order, shape, task.rows.n_rows);
     task.visit = view_visit(labels, bounds, motion, shape, task.rows.n_rows);
-    require(
-        !in_single || (task.rows.is_float32 && shape.rule == Rule::soft && shape.second != Second::none &&
-                       shape.second != Second::projected && shape.factor_shape != FactorShape::low_rank &&
-                       !shape.is_shared && !origin),
-        "in_single goes with float32 rows without an origin, a factor for each component of factor_shape 0, 1, 2, rule "
-        "0 (soft) and second 1, 2, 3");
-    const Precision precision = in_single ? Precision::single : Precision::widened;
     const auto count = static_cast<std::size_t>(shape.n_components),
                features = static_cast<std::size_t>(shape.n_features);
     NewArray<double> mass({count});
@@ -60,9 +52,8 @@ StepResult bound_step(const Target& target, const Rows& rows, const RowWeight& r
     const MomentsView out{&log_likelihood, &n_far,       &n_near,
                           mass.data(),     first.data(), second_moments ? second_moments->data() : nullptr,
                           &background};
-    without_gil(n_threads, [&](const Execution& execution) {
-        return step(*target.kernels, task, parameters, precision, execution, out);
-    });
+    without_gil(n_threads,
+                [&](const Execution& execution) { return step(*target.kernels, task, parameters, execution, out); });
     return {log_likelihood,
             mass.release(),
             first.release(),
@@ -196,11 +187,7 @@ std::vector<Target> targets() {
     return all;
 }
 
-std::optional<Target> active() {
-    const KernelTable* kernels = active_kernels();
-    if (kernels == nullptr) return std::nullopt;
-    return Target{kernels};
-}
+Target active() { return {&active_kernels()}; }
 
 }  // namespace
 
@@ -214,9 +201,9 @@ void bind_targets(nb::module_& module) {
              "origin"_a.none(), "log_scale"_a.none(), "means"_a.none(), "factor_shape"_a, "factors"_a.none(),
              "anchor"_a.none(), "rule"_a, "second"_a, "n_threads"_a, "order"_a.noconvert().none() = nb::none(),
              "labels"_a.noconvert().none() = nb::none(), "bounds"_a.noconvert().none() = nb::none(),
-             "motion"_a.noconvert().none() = nb::none(), "in_single"_a = false, "projection"_a.none() = nb::none(),
-             "weight_scale"_a = 1.0, "log_prior"_a.noconvert().none() = nb::none(),
-             "prior_places"_a.noconvert().none() = nb::none(), "log_background"_a = -__builtin_inf(),
+             "motion"_a.noconvert().none() = nb::none(), "projection"_a.none() = nb::none(),
+             "log_prior"_a.noconvert().none() = nb::none(), "prior_places"_a.noconvert().none() = nb::none(),
+             "log_background"_a = -__builtin_inf(),
              "Sum responsibility-weighted moments: (log_likelihood, mass, first, second, n_far, n_near, background's "
              "mass).")
         .def("evaluate", bound_evaluate, "rows"_a.noconvert(), "origin"_a.none(), "log_scale"_a, "means"_a,
@@ -243,7 +230,7 @@ void bind_targets(nb::module_& module) {
     bind_incomplete(type);
     bind_starts(type);
     module.def("targets", targets, "The kernels that this processor can run, slowest first.");
-    module.def("active", active, "The fastest kernels, or those that GAUSSMIX_ISA names; None where there are none.");
+    module.def("active", active, "The fastest kernels, or those that GAUSSMIX_ISA names.");
 }
 
 }  // namespace gaussmix

@@ -67,18 +67,16 @@ std::vector<const KernelTable*> find_usable_kernels() {
     std::vector<const KernelTable*> usable;
 #if defined(__x86_64__)
     [[maybe_unused]] const int level = x86_64_level();
-#if defined(GAUSSMIX_HAS_PORTABLE)
-    if (level >= 3) usable.push_back(&portable::kKernels);
-#endif
+    usable.push_back(&portable::kKernels);
 #if defined(GAUSSMIX_HAS_AVX2)
     if (level >= 3) usable.push_back(&avx2::kKernels);
 #endif
 #if defined(GAUSSMIX_HAS_AVX512)
     if (level >= 4) usable.push_back(&avx512::kKernels);
 #endif
-#elif defined(GAUSSMIX_HAS_NEON)      // which every arm64 processor has
+#elif defined(GAUSSMIX_HAS_NEON)  // which every arm64 processor has
     usable.push_back(&neon::kKernels);
-#elif defined(GAUSSMIX_HAS_PORTABLE)  // compiled for every processor of the platform
+#else
     usable.push_back(&portable::kKernels);
 #endif
     return usable;
@@ -91,17 +89,16 @@ const std::vector<const KernelTable*>& usable_kernels() {
     return usable;
 }
 
-const KernelTable* active_kernels() {
+const KernelTable& active_kernels() {
     const auto& usable = usable_kernels();
     const char* forced = std::getenv("GAUSSMIX_ISA");
-    if (forced == nullptr || *forced == '\0') return usable.empty() ? nullptr : usable.back();
+    if (forced == nullptr || *forced == '\0') return *usable.back();
     std::string names;
     for (const KernelTable* kernels : usable) {
-        if (std::string(forced) == kernels->isa) return kernels;
+        if (std::string(forced) == kernels->isa) return *kernels;
         names += std::string(names.empty() ? "" : ", ") + kernels->isa;
     }
-    throw std::invalid_argument("GAUSSMIX_ISA is '" + std::string(forced) + "'; this processor can run " +
-                                (names.empty() ? "no compiled kernels: unset it" : names));
+    throw std::invalid_argument("GAUSSMIX_ISA is '" + std::string(forced) + "'; this processor can run " + names);
 }
 
 }  // namespace gaussmix

@@ -6,11 +6,11 @@
 
 namespace gaussmix {
 
-// Slowest first; empty on a processor for which no kernels were compiled.
+// Slowest first. The first was compiled for every processor of the platform.
 const std::vector<const KernelTable*>& usable_kernels();
 
-// The fastest, or the one that the environment variable GAUSSMIX_ISA names; null where there are none.
+// The fastest, or the one that the environment variable GAUSSMIX_ISA names.
 // Throws std::invalid_argument where the variable names one that cannot be used.
-const KernelTable* active_kernels();
+const KernelTable& active_kernels();
 
 }  // namespace gaussmix

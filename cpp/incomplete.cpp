@@ -60,7 +60,7 @@ bool step_incomplete(const KernelTable& table, IncompleteView task, const Parame
     const auto add = [&](int worker, Index first, Index last, Listener listener, double* sums) {
         kernels.step(task, operands.get(), first, last, listener, scratch.of(worker), sums);
     };
-    const auto unpack = [&](const double* sums, Listener own) { kernels.unpack(task.shape, sums, own, out); };
+    const auto unpack = [&](const double* sums) { kernels.unpack(task.shape, sums, out); };
     return sum_leaves(job, n_workers, execution, kernels.merge, task.shape, sizes.sums, add, unpack);
 }
 

@@ -6,6 +6,8 @@
 
 #if __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
 #error "gaussmix's kernels need a little-endian processor."
+#elif __FLT_EVAL_METHOD__ != 0
+#error "gaussmix's kernels need arithmetic that rounds to double. On 32-bit x86, compile with -msse2 -mfpmath=sse."
 #endif
 
 namespace gaussmix {
@@ -46,7 +48,6 @@ constexpr RowsView plain_rows(const double* rows, Index n_rows, Index n_features
 struct RowWeightView {  // null data: every weight is 1
     const double* data;
     Index stride;
-    double scale = 1;  // the sums are of the weights times this
 };
 
 struct GivenView {  // one of the two, for Rule::given; both null otherwise
@@ -186,14 +187,14 @@ struct Sizes {
 struct StepKernels {
     Sizes (*sizes)(const Shape&) noexcept;
     // Arranges the parameters as the kernels read them; once a call, shared by its threads.
-    void (*pack)(const Shape&, const ParametersView&, Listener, void* operands) noexcept;
+    void (*pack)(const Shape&, const ParametersView&, void* operands) noexcept;
     // Adds rows first..last-1 to `sums`, tile by tile; `first` is a multiple of kTileRows. Returns the row before which
-    // it stopped: `last`, or where it gave up, or in single precision the first tile that needs double.
+    // it stopped: `last`, or where it gave up.
     Index (*step)(const StepView&, const void* operands, Index first, Index last, Listener, void* scratch,
                   double* sums) noexcept;
     // Adds the sums of a span to the total, and clears them.
-    void (*merge)(const Shape&, Listener, double* span, double* total) noexcept;
-    void (*unpack)(const Shape&, const double* sums, Listener, MomentsView) noexcept;
+    void (*merge)(const Shape&, double* span, double* total) noexcept;
+    void (*unpack)(const Shape&, const double* sums, MomentsView) noexcept;
 };
 
 struct IncompleteKernels {
@@ -208,8 +209,8 @@ struct IncompleteKernels {
     // As those of StepKernels; `first` may be any.
     Index (*step)(const IncompleteView&, const void* operands, Index first, Index last, Listener, void* scratch,
                   double* sums) noexcept;
-    void (*merge)(const Shape&, Listener, double* span, double* total) noexcept;
-    void (*unpack)(const Shape&, const double* sums, Listener, MomentsView) noexcept;
+    void (*merge)(const Shape&, double* span, double* total) noexcept;
+    void (*unpack)(const Shape&, const double* sums, MomentsView) noexcept;
     // Writes log p(x, k) of rows first..last-1.
     void (*evaluate)(const IncompleteView&, const void* operands, Index first, Index last, Listener, void* scratch,
                      double* out) noexcept;
@@ -227,10 +228,9 @@ struct ScoreKernels {
 
 struct KernelTable {
     const char* isa;
-    StepKernels in_double;
+    StepKernels of_step;
     ScoreKernels scores;
     const IncompleteKernels* incomplete;
-    const StepKernels* in_single;  // float32 rows, Rule::soft, a factor for each component, not Second::none
     // Writes rows first..last-1 of `out`: double, or int64 for Output::labels. All responsibilities come before all log
     // densities. `unpacked`, if given, holds triangular factors, which are packed one after the other in the place of
     // the first.

@@ -4,7 +4,6 @@
 #include <cmath>
 #include <cstring>
 #include <functional>
-#include <optional>
 #include <utility>
 #include <vector>
 
@@ -17,28 +16,11 @@ namespace {
 
 constexpr Index kPackedTogether = 32;  // features; of more, all packed factors may be too large for the caches
 
-Buffer pack(const StepKernels& kernels, const Shape& shape, const ParametersView& parameters, Listener listener) {
+Buffer pack(const StepKernels& kernels, const Shape& shape, const ParametersView& parameters) {
     Buffer operands(kernels.sizes(shape).operands);
-    kernels.pack(shape, parameters, listener, operands.get());
+    kernels.pack(shape, parameters, operands.get());
     return operands;
 }
-
-// The step kernels of one precision, with what they read and the room of each worker.
-struct Stepper {
-    const StepKernels& kernels;
-    Buffer operands;
-    Rooms scratch;
-
-    Stepper(const StepKernels& step_kernels, const Shape& shape, const ParametersView& parameters, int n_workers,
-            Listener listener)
-        : kernels(step_kernels),
-          operands(pack(kernels, shape, parameters, listener)),
-          scratch(n_workers, kernels.sizes(shape).scratch) {}
-
-    Index step(const StepView& task, int worker, Index first, Index last, Listener listener, double* sums) const {
-        return kernels.step(task, operands.get(), first, last, listener, scratch.of(worker), sums);
-    }
-};
 
 // Symmetric products of so many numbers, of pairs of panels; returns where the next ones begin.
 const double* unpack_products(const double* sums, Index count, double* out) {
@@ -54,56 +36,21 @@ const double* unpack_products(const double* sums, Index count, double* out) {
     return sums;
 }
 
-// Takes a scale of the row weights out of their sums.
-void unscale(const Shape& shape, double scale, const Listener& listener, MomentsView out) {
-    const Index n_first = shape.n_components * shape.n_features;
-    const Index n_second = shape.second == Second::full       ? n_first * shape.n_features
-                           : shape.second == Second::diagonal ? n_first
-                           : shape.second == Second::trace    ? shape.n_components
-                                                              : 0;
-    const auto divide = [&](double* sums, Index count) {
-        in_pieces(count, listener, [&](Index first, Index last) {
-            std::transform(sums + first, sums + last, sums + first, [&](double sum) { return sum / scale; });
-        });
-    };
-    divide(out.log_likelihood, 1);
-    if (out.background != nullptr) divide(out.background, 1);
-    divide(out.mass, shape.n_components);
-    divide(out.first, n_first);
-    divide(out.second, n_second);
-}
-
 }  // namespace
 
-bool step(const KernelTable& kernels, StepView task, const ParametersView& parameters, Precision precision,
+bool step(const KernelTable& kernels, const StepView& task, const ParametersView& parameters,
           const Execution& execution, MomentsView out) {
-    const Index n_sums = kernels.in_double.sizes(task.shape).sums;
+    const StepKernels& of_step = kernels.of_step;
+    const Sizes sizes = of_step.sizes(task.shape);
     SpanJob job{task.rows.n_rows, span_rows(task.shape), work_per_row(task.shape), {}, {}};
     const int n_workers = count_workers(job, execution.n_threads);
-    const Listener own = execution.interrupt.listener();
-    const Stepper in_double(kernels.in_double, task.shape, parameters, n_workers, own);
-    std::optional<Stepper> in_single;
-    StepView in_double_task = task;
-    if (precision == Precision::single) {
-        in_double_task.visit.labels = nullptr;  // labels are those that float finds, also of tiles that need double
-        in_single.emplace(*kernels.in_single, task.shape, parameters, n_workers, own);
-    }
+    const Buffer operands = pack(of_step, task.shape, parameters);
+    const Rooms scratch(n_workers, sizes.scratch);
     const auto add = [&](int worker, Index first, Index last, Listener listener, double* sums) {
-        // Where one tile after another needs double, float is tried more and more seldom, unless it writes labels.
-        for (Index tiles = 1; in_single && first < last; tiles *= task.visit.labels == nullptr ? 2 : 1) {
-            const Index stop = in_single->step(task, worker, first, last, listener, sums);
-            if (stop == last || listener.ask(listener.self)) return;
-            if (stop > first) tiles = 1;
-            first = std::min(stop + tiles * kTileRows, last);
-            in_double.step(in_double_task, worker, stop, first, listener, sums);
-        }
-        in_double.step(in_double_task, worker, first, last, listener, sums);
+        of_step.step(task, operands.get(), first, last, listener, scratch.of(worker), sums);
     };
-    const auto unpack = [&](const double* sums, Listener listener) {
-        kernels.in_double.unpack(task.shape, sums, listener, out);
-        if (task.row_weight.scale != 1) unscale(task.shape, task.row_weight.scale, listener, out);
-    };
-    return sum_leaves(job, n_workers, execution, kernels.in_double.merge, task.shape, n_sums, add, unpack);
+    const auto unpack = [&](const double* sums) { of_step.unpack(task.shape, sums, out); };
+    return sum_leaves(job, n_workers, execution, of_step.merge, task.shape, sizes.sums, add, unpack);
 }
 
 bool evaluate(const KernelTable& kernels, const Shape& shape, const RowsView& rows, const ParametersView& parameters,
@@ -115,8 +62,8 @@ bool evaluate(const KernelTable& kernels, const Shape& shape, const RowsView& ro
     if (rows.n_rows <= kGroupRows && is_triangular && shape.n_features > kPackedTogether) {
         std::swap(packed.factors, unpacked);  // they are read once
     }
-    const Buffer operands = pack(kernels.in_double, shape, packed, execution.interrupt.listener());
-    const Rooms scratch(count_workers(job, execution.n_threads), kernels.in_double.sizes(shape).scratch);
+    const Buffer operands = pack(kernels.of_step, shape, packed);
+    const Rooms scratch(count_workers(job, execution.n_threads), kernels.of_step.sizes(shape).scratch);
     job.process = [&](int worker, Index first, Index last, Listener listener) {
         kernels.evaluate(shape, rows, output, operands.get(), unpacked, first, last, listener, scratch.of(worker), out);
     };
@@ -139,24 +86,21 @@ bool add_scores(const KernelTable& kernels, const ScoresView& task, const Parame
     const Index n_all = task.n_all * kPanelNumbers, n_own = task.n_own * kPanelNumbers;
     const double products = static_cast<double>(n_all * n_all + n_components * n_own * n_own);
     SpanJob job{task.step.rows.n_rows, kSpan, products / 2, {}, {}};
-    const Listener listener = execution.interrupt.listener();
     const Sizes sizes = kernels.scores.sizes(task);
-    const Buffer operands = pack(kernels.in_double, task.step.shape, parameters, listener);
+    const Buffer operands = pack(kernels.of_step, task.step.shape, parameters);
     const int n_workers = count_workers(job, execution.n_threads);
     const Rooms scratch(n_workers, sizes.scratch), partial(n_workers, sizes.sums * static_cast<Index>(sizeof(double)));
     const Buffer total = Buffer::of_doubles(sizes.sums);
-    clear(total.doubles(), sizes.sums, listener);
+    std::fill_n(total.doubles(), sizes.sums, 0.0);
     job.process = [&](int worker, Index first, Index last, Listener of_worker) {
         double* sums = partial.doubles(worker);
-        clear(sums, sizes.sums, of_worker);
+        std::fill_n(sums, sizes.sums, 0.0);
         kernels.scores.add(task, operands.get(), first, last, of_worker, scratch.of(worker), sums);
     };
-    job.merge = [&](int worker, Listener of_worker) {
+    job.merge = [&](int worker) {
         const double* from = partial.doubles(worker);
         double* to = total.doubles();
-        in_pieces(sizes.sums, of_worker, [&](Index first, Index last) {
-            std::transform(from + first, from + last, to + first, to + first, std::plus<double>());
-        });
+        std::transform(from, from + sizes.sums, to, to, std::plus<double>());
     };
     if (execution.interrupt.has_come() || !process_spans(job, execution)) return false;
     const double* sums = total.doubles();
@@ -194,8 +138,7 @@ bool gram(const KernelTable& kernels, Index count, Index n_features, const doubl
         task.given = {labels.data(), nullptr, 1, 0};
         double log_likelihood, n_far, n_near;
         const MomentsView sums{&log_likelihood, &n_far, &n_near, mass.data(), first.data(), out + k * size};
-        if (!step(kernels, task, {nullptr, nullptr, nullptr, zero.data()}, Precision::widened, {1, interrupt}, sums))
-            return false;
+        if (!step(kernels, task, {nullptr, nullptr, nullptr, zero.data()}, {1, interrupt}, sums)) return false;
     }
     return true;
 }

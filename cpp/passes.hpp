@@ -4,11 +4,8 @@
 
 namespace gaussmix {
 
-// Whether float32 rows are worked on in float. (Where that would not do, a tile of rows is summed in double all the same.)
-enum class Precision { single, widened };
-
 // Sums responsibility-weighted moments. False if interrupted.
-bool step(const KernelTable& kernels, StepView task, const ParametersView& parameters, Precision precision,
+bool step(const KernelTable& kernels, const StepView& task, const ParametersView& parameters,
           const Execution& execution, MomentsView out);
 
 // Writes one result for each row. False if interrupted.

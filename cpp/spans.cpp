@@ -69,7 +69,7 @@ private:
             if (self.is_stopped()) return;
             if (!job_.merge) continue;
             if (!wait_for_turn(span, worker)) return;
-            job_.merge(worker, listener);
+            job_.merge(worker);
             pass_turn();
         }
     }
@@ -172,7 +172,7 @@ bool process_spans(const SpanJob& job, const Execution& execution) {
     for (Index first = 0; first < job.n_rows; first += job.rows_in_span) {
         job.process(0, first, std::min(first + job.rows_in_span, job.n_rows), listener);
         if (listener.ask(listener.self)) return false;
-        if (job.merge) job.merge(0, listener);
+        if (job.merge) job.merge(0);
     }
     return true;
 }

@@ -43,7 +43,7 @@ struct SpanJob {
     Index n_rows, rows_in_span;
     double work_per_row;
     std::function<void(int worker, Index first, Index last, Listener)> process;  // the rows of a span
-    std::function<void(int worker, Listener)> merge;  // in span order; empty: nothing to merge
+    std::function<void(int worker)> merge;  // in span order; empty: nothing to merge
 };
 
 // How many workers `process_spans` will use. It passes the numbers 0 .. this - 1 to process and merge.

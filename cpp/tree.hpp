@@ -21,57 +21,41 @@ private:
     std::vector<Buffer> buffers_;
 };
 
-// Calls body(first, last) for pieces of 0 .. size - 1 one after another, until it is to be given up.
-template <class Body>
-void in_pieces(Index size, const Listener& listener, Body&& body) {
-    constexpr Index kPiece = 1 << 18;  // 0.1 ms or so
-    for (Index first = 0; first < size; first += kPiece) {
-        if (first > 0 && listener.ask(listener.self)) return;
-        body(first, std::min(first + kPiece, size));
-    }
-}
-
-inline void clear(double* sums, Index size, const Listener& listener) {
-    in_pieces(size, listener, [&](Index first, Index last) { std::fill(sums + first, sums + last, 0.0); });
-}
-
 // Sums of leaves, merged in pairs of neighbours: a node of a binary tree over the numbers of leaves has 2^l of them, and
 // the right end, where there are fewer, is merged from the right. So the sums of all rows do not depend on how rows are
-// cut into calls that begin and end with nodes. Listeners are those of the thread that calls.
+// cut into calls that begin and end with nodes.
 class Tree {
 public:
     using Merge = decltype(StepKernels::merge);
 
-    Tree(Merge merge, const Shape& shape, Index size, Listener listener) : merge_(merge), shape_(shape), size_(size) {
-        open_leaf(listener);
-    }
+    Tree(Merge merge, const Shape& shape, Index size) : merge_(merge), shape_(shape), size_(size) { open_leaf(); }
 
     // Where the sums of the current leaf are added up.
     double* leaf() { return sums_[n_leaves_.size()].doubles(); }
 
-    void close_leaf(Listener listener) {
+    void close_leaf() {
         n_leaves_.push_back(1);
-        while (n_leaves_.size() > 1 && n_leaves_.end()[-2] == n_leaves_.back()) merge_last(listener);
-        open_leaf(listener);
+        while (n_leaves_.size() > 1 && n_leaves_.end()[-2] == n_leaves_.back()) merge_last();
+        open_leaf();
     }
 
     // The sums of all leaves; the current one is complete.
-    const double* total(Listener listener) {
+    const double* total() {
         n_leaves_.push_back(1);
-        while (n_leaves_.size() > 1) merge_last(listener);
+        while (n_leaves_.size() > 1) merge_last();
         return sums_.front().doubles();
     }
 
 private:
-    void open_leaf(Listener listener) {
+    void open_leaf() {
         if (sums_.size() > n_leaves_.size()) return;  // `merge` cleared it
         sums_.push_back(Buffer::of_doubles(size_));
-        clear(leaf(), size_, listener);
+        std::fill_n(leaf(), size_, 0.0);
     }
 
-    void merge_last(Listener listener) {
+    void merge_last() {
         const std::size_t last = n_leaves_.size() - 1;
-        merge_(shape_, listener, sums_[last].doubles(), sums_[last - 1].doubles());
+        merge_(shape_, sums_[last].doubles(), sums_[last - 1].doubles());
         n_leaves_.pop_back();
         n_leaves_.back() *= 2;
     }
@@ -84,27 +68,26 @@ private:
 };
 
 // Adds up the rows of each span by add(worker, first, last, listener, sums), merges the sums in the tree, and hands the
-// total to unpack(sums, listener). False if interrupted.
+// total to unpack(sums). False if interrupted.
 template <class Add, class Unpack>
 bool sum_leaves(SpanJob& job, int n_workers, const Execution& execution, Tree::Merge merge, const Shape& shape,
                 Index n_sums, Add&& add, Unpack&& unpack) {
-    const Listener own = execution.interrupt.listener();
     const Rooms partial(n_workers, n_sums * static_cast<Index>(sizeof(double)));
-    Tree tree(merge, shape, n_sums, own);
-    for (int worker = 0; worker < n_workers; ++worker) clear(partial.doubles(worker), n_sums, own);
+    Tree tree(merge, shape, n_sums);
+    for (int worker = 0; worker < n_workers; ++worker) std::fill_n(partial.doubles(worker), n_sums, 0.0);
     job.process = [&](int worker, Index first, Index last, Listener listener) {
         add(worker, first, last, listener, partial.doubles(worker));
     };
     const Index spans_in_leaf = kLeafRows / job.rows_in_span;
     Index n_merged = 0;
-    job.merge = [&](int worker, Listener listener) {
-        if (n_merged > 0 && n_merged % spans_in_leaf == 0) tree.close_leaf(listener);
+    job.merge = [&](int worker) {
+        if (n_merged > 0 && n_merged % spans_in_leaf == 0) tree.close_leaf();
         ++n_merged;
-        merge(shape, listener, partial.doubles(worker), tree.leaf());
+        merge(shape, partial.doubles(worker), tree.leaf());
     };
     if (!process_spans(job, execution)) return false;
-    unpack(tree.total(own), own);
-    return !own.ask(own.self);
+    unpack(tree.total());
+    return true;
 }
 
 }  // namespace gaussmix

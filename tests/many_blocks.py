@@ -6,14 +6,12 @@ from collections.abc import Iterator
 from itertools import cycle
 
 import numpy as np
+from common import ArraySource, Block
 
-from gaussmix.families import FAMILIES
-from gaussmix.mixture.mixture import Mixture
+from gaussmix import FAMILIES, Mixture
 from gaussmix.model import Model
 from gaussmix.numerics.arrays import Array, Rows
-from gaussmix.sources.array import ArraySource
 from gaussmix.sources.base import Given, Source
-from gaussmix.waist.block import Block
 
 SIZES = 61, 7, 30  # rows in one block after the other, over and over; more where there are thousands of rows
 

@@ -81,9 +81,6 @@ class ReferenceEngine(OneStep):
     def finish(self, sums: Partial, parameters: Parameters | None, need: Need, facts: None = None) -> Moments:
         return Moments.of(sums)
 
-    def suits_single(self, parameters: Parameters) -> bool:
-        return False
-
     def log_density(self, block: Block, parameters: Parameters) -> Array:
         return log_density_of(self.component_log_density(block, parameters), block, parameters)
 

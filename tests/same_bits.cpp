@@ -2,7 +2,6 @@
 //
 //   same_bits [BACKEND [time]]             all backends that this processor can run, or one; `time`: nanoseconds for a row and
 //                                          component
-//   same_bits BACKEND step D [diagonal]    one step and no hash, for tools/count_instructions.py
 //
 // Rows are made of integers by exact arithmetic, so they are the same everywhere. A NaN is one number.
 #include <algorithm>
@@ -11,7 +10,6 @@
 #include <cmath>
 #include <cstdint>
 #include <cstdio>
-#include <cstdlib>
 #include <cstring>
 #include <string>
 #include <vector>
@@ -198,27 +196,15 @@ public:
         execution_.n_threads = 1;
         for (const Factors kind : {triangular, diagonal}) {
             for (const Index d : {2, 4, 8, 16, 32, 64}) {
-                for (const Precision precision : {Precision::widened, Precision::single}) time(d, kind, precision);
+                for (const bool is_float : {false, true}) time(d, kind, is_float);
             }
         }
     }
 
-    // Over two tiles.
-    void one_step(Index d, Factors kind) {
-        execution_.n_threads = 1;
-        const Problem p(kCountedRows, d, kCountedComponents, kind, Rule::soft,
-                        kind == triangular ? Second::full : Second::diagonal, 5);
-        Moments out(p.shape);
-        step(kernels_, {p.shape, p.view(false), {}, {}, {}}, p.parameters(), Precision::widened, execution_,
-             out.view());
-    }
-
 private:
-    static constexpr Index kCountedRows = 288, kCountedComponents = 8;
-
-    void step_into(Hash& hash, const Problem& p, const StepView& task, Precision precision) {
+    void step_into(Hash& hash, const Problem& p, const StepView& task) {
         Moments out(p.shape);
-        step(kernels_, task, p.parameters(), precision, execution_, out.view());
+        step(kernels_, task, p.parameters(), execution_, out.view());
         out.add_to(hash);
     }
 
@@ -272,7 +258,7 @@ private:
                     evaluate(kernels_, p.shape, p.view(is_float), p.parameters(), output, execution_, out.data());
                     hash.add(out);
                 }
-                step_into(hash, p, {p.shape, p.view(is_float), {}, {}, {}}, Precision::single);
+                step_into(hash, p, {p.shape, p.view(is_float), {}, {}, {}});
             }
         }
         char name[40];
@@ -308,7 +294,7 @@ private:
     }
 
     void steps(Index d, Factors kind) {
-        Hash doubles, widened, single, columns, priors, bounds, outputs;
+        Hash doubles, floats, columns, priors, bounds, outputs;
         for (const Rule rule : {Rule::soft, Rule::hard, Rule::given}) {
             for (const Second second :
                  {Second::none, Second::trace, Second::diagonal, Second::full, Second::projected}) {
@@ -316,32 +302,27 @@ private:
                 const Problem p(333, d, 6, kind, rule, second, seed);
                 StepView task{p.shape, p.view(false), {p.weight.data(), 1}, {}, {}};
                 if (rule == Rule::given) task.given = {nullptr, p.given.data(), p.K, 1};
-                const bool has_single =
+                const bool has_bounds =
                     rule == Rule::soft && kind <= triangular && second != Second::none && second != Second::projected;
-                step_into(doubles, p, task, Precision::widened);
+                step_into(doubles, p, task);
                 task.rows = p.view(true);
-                step_into(widened, p, task, Precision::widened);
-                if (has_single) step_into(single, p, task, Precision::single);
+                step_into(floats, p, task);
                 task.rows = p.view(false, true);
-                step_into(columns, p, task, Precision::widened);
+                step_into(columns, p, task);
                 task.rows = p.view(false);
                 task.row_weight = {};
                 if (rule != Rule::given) {
                     task.prior = {p.prior.data(), p.K, 1, p.K, nullptr, 0};
-                    step_into(priors, p, task, Precision::widened);
+                    step_into(priors, p, task);
                     task.prior = {};
                 }
-                if (has_single) {
-                    for (const Precision precision : {Precision::widened, Precision::single})
-                        visits(bounds, p, task, precision);
-                }
+                if (has_bounds) visits(bounds, p, task);
                 if (rule == Rule::soft && second == Second::full) evaluate_and_draw(outputs, p);
             }
         }
         const std::string name = std::string(" ") + kFactors[kind] + " d=" + std::to_string(d);
         doubles.print("step, doubles" + name);
-        widened.print("step, floats widened" + name);
-        single.print("step, floats" + name);
+        floats.print("step, floats" + name);
         columns.print("step, columns" + name);
         priors.print("step, priors" + name);
         bounds.print("step, bounds" + name);
@@ -349,14 +330,13 @@ private:
     }
 
     // Two visits with the bounds of the first.
-    void visits(Hash& hash, const Problem& p, StepView task, Precision precision) {
+    void visits(Hash& hash, const Problem& p, StepView task) {
         std::vector<std::uint16_t> labels(size_of(p.n));
         std::vector<float> bounds(size_of((p.n + kGroupRows - 1) / kGroupRows * p.K)), ratio(size_of(p.K)),
             shift(ratio);
-        task.rows = p.view(precision == Precision::single);
         for (int visit = 0; visit < 2; ++visit) {
             task.visit = {labels.data(), bounds.data(), ratio.data(), shift.data()};
-            step_into(hash, p, task, precision);
+            step_into(hash, p, task);
             measure_motion(kernels_, p.shape, p.parameters(), p.parameters(), ratio.data(), shift.data(), interrupt_);
             hash.add(labels), hash.add(bounds), hash.add(ratio), hash.add(shift);
         }
@@ -511,18 +491,17 @@ private:
                    std::to_string(static_cast<int>(algebra.orientation)) + ", " + std::to_string(n_steps) + " steps");
     }
 
-    void time(Index d, Factors kind, Precision precision) {
+    void time(Index d, Factors kind, bool is_float) {
         const Index n = 20000, K = 16;
         const Problem p(n, d, K, kind, Rule::soft, kind == triangular ? Second::full : Second::diagonal, 5);
-        const bool is_single = precision == Precision::single;
         double least = 1e9;
         for (int i = 0; i < 9; ++i) {
             Moments out(p.shape);
             const auto began = std::chrono::steady_clock::now();
-            step(kernels_, {p.shape, p.view(is_single), {}, {}, {}}, p.parameters(), precision, execution_, out.view());
+            step(kernels_, {p.shape, p.view(is_float), {}, {}, {}}, p.parameters(), execution_, out.view());
             least = std::min(least, std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count());
         }
-        std::printf("%s, d = %d, %s: %.2f\n", kFactors[kind], static_cast<int>(d), is_single ? "float" : "double",
+        std::printf("%s, d = %d, %s: %.2f\n", kFactors[kind], static_cast<int>(d), is_float ? "float" : "double",
                     least * 1e9 / static_cast<double>(n * K));
     }
 
@@ -541,11 +520,7 @@ int main(int argc, char** argv) {
         is_found = true;
         std::printf("# %s\n", kernels->isa);
         Cases cases(*kernels);
-        if (argc > 3) {
-            cases.one_step(std::atoi(argv[3]), argc > 4 ? diagonal : triangular);
-        } else {
-            argc > 2 ? cases.time() : cases.run_all();
-        }
+        argc > 2 ? cases.time() : cases.run_all();
     }
     return is_found ? 0 : 1;
 }

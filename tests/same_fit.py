@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from typing import Any
 
-from gaussmix.testing.closeness import assert_same_bits
+from common import assert_same_bits
 
 
 def assert_same_fit(actual: Any, expected: Any) -> None:

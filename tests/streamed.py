@@ -6,10 +6,10 @@ import warnings
 from typing import Any
 
 import numpy as np
+from common import assert_same_bits
 from sklearn.exceptions import ConvergenceWarning
 
 from gaussmix import GaussianMixture, GaussianMixtureClassifier, GaussianMixtureIC
-from gaussmix.testing.closeness import assert_same_bits
 
 FEW = {"max_iter": 3, "tol": 0, "random_state": 0}
 NAMES = ["a", "b", "label"]

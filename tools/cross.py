@@ -119,7 +119,6 @@ def in_node(folder: Path) -> list[str]:
         "CMAKE_CXX_FLAGS": "-msimd128 -fexceptions",
         "CMAKE_EXE_LINKER_FLAGS": "-sALLOW_MEMORY_GROWTH=1",
         "GAUSSMIX_PYTHON": "OFF",
-        "GAUSSMIX_PORTABLE": "ON",
     }
     program = built(folder, "same_bits", *(f"-D{name}={value}" for name, value in names.items()))
     return [emulator("node"), "--no-experimental-fetch", str(program)]  # or Emscripten 3.1 fetches its own file

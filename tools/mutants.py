@@ -61,7 +61,7 @@ TESTS = {
     "tests/estimators/test_mixture_ic.py tests/prediction/test_classifier.py "
     "-k 'not (check or tied or VVE or factor_analyzer or trim-)'",
     "fit/watch.py": "tests/estimators/test_watching.py",
-    "fit": "tests/estimators/test_runs.py tests/estimators/test_mixture_ic.py tests/estimators/test_parallel.py "
+    "fit": "tests/estimators/test_runs.py tests/estimators/test_mixture_ic.py "
     "tests/estimators/test_watching.py tests/estimators/test_failed_searches.py tests/estimators/test_priors.py "
     "-k 'not every_check'",
     "starts/gross.py": "tests/laws/test_gross.py",

@@ -23,9 +23,9 @@ def write(wheel: Path) -> None:
 
 def differences(folder: Path) -> Iterator[str]:
     """Sentences on wheels without hashes, and on hashes that differ from those of the first wheel."""
-    wheels = sorted(path for path in folder.rglob("*.whl") if "-none-any" not in path.name)
+    wheels = sorted(folder.rglob("*.whl"))
     if len(wheels) < 2:
-        yield f"{len(wheels)} wheels with an extension are too few to compare"
+        yield f"{len(wheels)} wheels are too few to compare"
     written = {wheel: wheel.with_suffix(".txt") for wheel in wheels}
     yield from (f"there are no hashes of {wheel.name}" for wheel in wheels if not written[wheel].exists())
     hashes = {

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import platform
 import subprocess
@@ -12,7 +11,6 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from datetime import date
 from pathlib import Path
-from typing import Any
 
 import numpy
 import scipy
@@ -59,12 +57,11 @@ class Page:
     file : of the module that makes the page and gives it its name.
     title : the first line.
     how : what the figures are, beside the command.
-    machine : `facts`, or those of the report that the page shows.
     """
 
-    def __init__(self, file: str, title: str, how: str = "", machine: dict[str, str] | None = None) -> None:
+    def __init__(self, file: str, title: str, how: str = "") -> None:
         self.name = Path(file).stem
-        self.machine = facts() if machine is None else machine
+        self.machine = facts()
         made_by = f"`python -m bench.pages.{self.name}`" + (f"; {how}" if how else "")
         self.lines = head(title, made_by, self.machine)
 
@@ -80,17 +77,10 @@ class Page:
             self.lines.append(line_of(row))
             print(self.lines[-1], flush=True)
 
-    @property
-    def text(self) -> str:
-        """The page so far."""
-        return "\n".join(self.lines).rstrip() + "\n"
-
-    def write(self, report: dict[str, Any] | None = None) -> None:
-        """Write the page, and beside it what was measured, if it is given."""
+    def write(self) -> None:
+        """Write the page."""
         path = RESULTS / f"{self.name}.md"
-        path.write_text(self.text, encoding="utf-8")
-        if report is not None:
-            path.with_suffix(".json").write_text(json.dumps({"machine": self.machine, **report}, indent=1) + "\n")
+        path.write_text("\n".join(self.lines).rstrip() + "\n", encoding="utf-8")
         print(f"wrote {path}")
 
 

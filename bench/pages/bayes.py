@@ -10,7 +10,6 @@ ours, right after the M-step of their responsibilities: scikit-learn's own leave
 
 from __future__ import annotations
 
-import json
 import os
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -24,7 +23,7 @@ from numpy.typing import NDArray
 from sklearn.metrics import normalized_mutual_info_score
 from threadpoolctl import threadpool_limits
 
-from bench.pages.base import RESULTS, Page, parser_of
+from bench.pages.base import Page, parser_of
 from gaussmix import BayesianGaussianMixture, GaussianMixture, fit_many
 from gaussmix.numerics.arrays import Array
 
@@ -110,17 +109,6 @@ def of_steps() -> Iterator[tuple[str, ...]]:
         yield structure, *alone, f"{on_all[0]:.1f}", f"{on_all[1]:.0f}", f"×{on_all[1] / on_all[0]:.0f}"
 
 
-def passes() -> str:
-    """What the pass of the kernel takes of these steps, by bench/results/roofline.json."""
-    report = json.loads((RESULTS / "roofline.json").read_text(encoding="utf-8"))
-    rows = [row for row in report["bounded"] if (row["d"], row["K"]) == (16, 16)]
-    said = [f"{row['structure']} {3.2 * row['ns']:.1f} ms ({row['share']:.0f} %)" for row in rows]  # 3.2 million pairs
-    return (
-        "Nearly all of a step of ours is the pass of the kernel. Its time by `roofline.md`, and the share that its "
-        f"instructions need: {', '.join(said)}."
-    )
-
-
 def births(page: Page, n_seeds: int) -> None:
     """The section of fits from one component."""
     n_higher, seconds = 0, list[float]()
@@ -196,7 +184,7 @@ def main() -> None:
     page.say("## A step: 200,000 × 16, 16 components that overlap, ms")
     names = "structure | `GaussianMixture` | ours | theirs | ratio | on all processors: ours | theirs | ratio"
     page.table(names, of_steps())
-    page.say("The first figures are processor time; those on all processors are time that passes.", "", passes())
+    page.say("The first figures are processor time; those on all processors are time that passes.")
     with threadpool_limits(1):
         births(page, options.seeds)
         page.say("## What the limit costs: 10 clusters in 8 features, s")

@@ -1,65 +1,38 @@
-"""How far below the best known maximum fits end, and in what time: default fits, k-means starts, and other packages.
+"""How far below the best known maximum fits end, and in what time: default fits, k-means starts, and scikit-learn.
 
-    python -m bench.pages.optimum --mlbench FOLDER/data   # an hour; writes bench/results/optimum.*
-    python -m bench.pages.optimum --sets 4 16 --seeds 3   # these sets anew, the others as they were
-    python -m bench.pages.optimum --sets none             # the page anew, from the figures that are there
-    python -m bench.pages.optimum --peers                 # further methods too: ten starts, oneDAL, mclust
+    python -m bench.pages.optimum --mlbench FOLDER/data   # an hour; rewrites bench/results/optimum.md
+    python -m bench.pages.optimum --sets 4 16 --seeds 3   # sets whose names begin so, printed only
 
-Gaps are nats per row below the best fit that any run of this page has found; hits are fits with a gap of at most 0.005.
-Every fit uses one thread, since scikit-learn's own share of the work is hardly parallel. Times are those of the
-processor, and of the clock. Fits take turns, and the median of the ratios to scikit-learn's fit of the same turn
-counts, because the machine may be busy. A method gets so many seeds as fit into `--seconds`, one at least.
+Gaps are nats per row below the best fit that any run of this page has found, which optimum.json keeps; hits are fits
+with a gap of at most 0.005. Every fit uses one thread, since scikit-learn's own share of the work is hardly parallel.
+Times are of the processor. Fits take turns, and the median of the ratios to scikit-learn's fit with the same seed
+counts, because the machine may be busy. A set gets as many seeds as fit into `--seconds`, one at least.
 
 The search was tuned on the first `TUNED` sets only.
 
 Letter and Shuttle are in R's mlbench (Debian: `apt-get download r-cran-mlbench`, `dpkg -x`; `pip install rdata` reads
-them). oneDAL is in scikit-learn-intelex, mclust in r-cran-mclust. What is not there is named and left out.
+them).
 """
 
 from __future__ import annotations
 
 import json
-import subprocess
-import tempfile
-import time
-import warnings
-from collections import defaultdict
 from collections.abc import Callable, Iterator
-from functools import partial
 from pathlib import Path
-from typing import Any
 
-import matplotlib
-
-matplotlib.use("Agg")
 import numpy as np
-import sklearn.mixture
-from matplotlib import pyplot as plt
-from matplotlib.ticker import LogLocator, NullFormatter
-from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits, load_iris, load_sample_image, load_wine
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.metrics import adjusted_rand_score
-from threadpoolctl import threadpool_limits
+from sklearn.datasets import load_diabetes, load_digits, load_sample_image, load_wine
 
+from bench import baseline
 from bench.pages.base import RESULTS, Page, parser_of
-from bench.pages.skipping import mlbench
-from bench.peers.mclust import Mclust
-from bench.peers.onedal import OneDAL
-from gaussmix import GaussianMixture, Mixture
-from gaussmix.families import FAMILIES
+from bench.pages.tables import OTHER, OURS, results
 from gaussmix.numerics.arrays import Array
 
-DATA, FIGURE = (RESULTS / f"optimum.{ending}" for ending in ("json", "png"))
+BEST = RESULTS / "optimum.json"
 N_ROWS, MANY, HIT = 20_000, 500_000, 0.005
 CENTRES = {2: 6.0, 4: 4.0, 8: 2.5, 12: 2.0, 16: 1.8}  # number of features → standard deviation of the means
-OTHER = "scikit-learn"  # to whose fits times are compared
-ASKED_HITS, TUNED, FEW = 0.9, 16, 20_000
+ASKED_HITS, TUNED = 0.9, 16
 BELOW = 1e-4  # nats per row: what counts as lower
-CLASSES = {  # the column of the classes in sets of mlbench
-    "Vehicle": "Class", "Glass": "Type", "Sonar": "Class", "PimaIndiansDiabetes": "diabetes", "Vowel": "Class",
-    "Satellite": "classes", "Ionosphere": "Class", "LetterRecognition": "lettr",
-}  # fmt: skip
-MODELS = {"full": "VVV", "tied": "EEE", "diag": "VVI"}  # mclust's names
 
 
 def generated(n_features: int, n_components: int, n_rows: int = N_ROWS) -> Array:
@@ -186,295 +159,99 @@ SETS: dict[str, tuple[Callable[[], Array] | str, int, str]] = {  # rows, or thei
 FEW_OF_ALL = "k-means is kept, since rows are fewer than 20 for each number in a component's mean and covariance"
 WHOLE = "many features of a component are one whole number, so that it has axes as flat as the ridge"
 REASONS = {"patches, K=32": FEW_OF_ALL, "wine, K=5": FEW_OF_ALL, "Shuttle, K=10": WHOLE, "Letter, K=26": WHOLE}
-# Seconds of the processor and of the clock, the mean log-likelihood, and how many components are unsound, if known.
-Fitted = tuple[float, float, float, int]
-Method = Callable[[Array, int, str, int], Fitted]  # of rows, a number of components, a structure and a seed
 
 
-def count_unsound(weights: Array, covariances: Array, n_rows: int) -> int:
-    """Components with fewer rows than two for each number in a mean and its variance, or with few and nearly flat."""
-    if covariances.ndim != 3:
-        return int((weights * n_rows < 4).sum())
-    n_numbers, within = covariances.shape[1] + 1, np.einsum("k,kij->ij", weights, covariances)
-    root = np.linalg.inv(np.linalg.cholesky(within))
-    flat = np.linalg.eigvalsh(root @ covariances @ root.T)[:, 0] < 5e-6
-    mass = weights * n_rows
-    return int(((mass < 2 * n_numbers) | (flat & (mass < 10 * n_numbers))).sum())
+def mlbench(folder: Path, name: str) -> Array:
+    """The numeric columns of a data set of the R package."""
+    import rdata
+
+    frame = rdata.read_rda(folder / f"{name}.rda")[name]
+    return np.ascontiguousarray(frame.select_dtypes("number").to_numpy(dtype=np.float64))
 
 
-def by_estimator(estimator: Any, rows: Array, n_components: int, structure: str, seed: int, **options: Any) -> Fitted:
-    """A fit by a class with scikit-learn's parameters."""
-    start, clock = time.process_time(), time.perf_counter()
-    fit = estimator(n_components, covariance_type=structure, random_state=seed, **options).fit(rows)
-    seconds = time.process_time() - start, time.perf_counter() - clock
-    return *seconds, float(fit.score(rows)), count_unsound(fit.weights_, fit.covariances_, len(rows))
+def measured(rows: Array, name: str, n_seeds: int, budget: float) -> Iterator[dict[str, baseline.Fit]]:
+    """Fit with one seed after the other, until the fits of a seed would exceed the budget of seconds."""
+    spent = 0.0
+    for seed in range(n_seeds):
+        if seed and (seed + 1) / seed * spent > budget:
+            return
+        found = dict(results(rows, *SETS[name][1:], seed=seed))
+        spent += sum(seconds for _, seconds in found.values())
+        yield found
 
 
-def by_onedal(rows: Array, n_components: int, structure: str, seed: int) -> Fitted:
-    """A fit from oneDAL's own start, the best of some short runs; to the tolerance of the others."""
-    import daal4py
-
-    form = {"covarianceStorage": "" if structure == "full" else "diagonal"}
-    start = time.process_time()
-    begun = daal4py.em_gmm_init(nComponents=n_components, engine=daal4py.engines_mt19937(seed=seed), **form)
-    begin = begun.compute(rows)
-    algorithm = daal4py.em_gmm(n_components, maxIterations=100, accuracyThreshold=1e-3 * len(rows), **form)
-    found = algorithm.compute(rows, begin.weights, begin.means, begin.covariances)
-    seconds = time.process_time() - start
-    covariances = np.array(found.covariances)  # with the least variance of the others, which add it
-    covariances += 1e-6 * np.eye(rows.shape[1]) if structure == "full" else 1e-6
-    shape = FAMILIES[structure].shape(n_components, rows.shape[1])
-    mixture = Mixture(found.weights[0], found.means, covariances.reshape(shape), FAMILIES[structure])
-    return seconds, seconds, float(mixture.log_density(rows, n_jobs=1).mean()), 0
-
-
-def by_mclust(rows: Array, n_components: int, structure: str, seed: int, limit: float) -> Fitted:
-    """A fit by R's mclust, which draws nothing that a seed would change here."""
-    with tempfile.TemporaryDirectory() as folder:
-        data, out = Path(folder) / "data.csv", Path(folder) / "out.json"
-        np.savetxt(data, rows, delimiter=",", fmt="%.17g")
-        words = [str(Path(__file__).with_suffix(".R")), str(data), str(out), str(n_components), MODELS[structure]]
-        subprocess.run(["Rscript", "--vanilla", *words], check=True, timeout=limit, stderr=subprocess.DEVNULL)
-        if not (written := out.read_text()):
-            raise RuntimeError("mclust has no fit of this model")
-        found = json.loads(written)
-    return found["seconds"], found["seconds"], found["score"], 0
-
-
-def methods(limit: float, *, peers: bool) -> tuple[dict[str, Method], dict[str, str]]:
-    """What fits, and why some of it is not here."""
-    ours = partial(by_estimator, GaussianMixture, n_jobs=1)
-    theirs = partial(by_estimator, sklearn.mixture.GaussianMixture)
-    found: dict[str, Method] = {"default": ours, "kmeans": partial(ours, init_params="kmeans"), OTHER: theirs}
-    if not peers:
-        return found, {}
-    found |= {
-        "n_init=10": partial(ours, n_init=10, init_params="kmeans"),
-        f"{OTHER}, n_init=10": partial(theirs, n_init=10),
-        "oneDAL": by_onedal,
-        "mclust": partial(by_mclust, limit=limit),
-    }
-    missing = {"oneDAL": OneDAL().missing(), "mclust": Mclust().missing()}
-    absent = {name: why for name, why in missing.items() if why is not None}
-    return {name: method for name, method in found.items() if name not in absent}, absent
-
-
-def measured(rows: Array, name: str, chosen: dict[str, Method], n_seeds: int, budget: float) -> dict[str, Any]:
-    """Method → the turns in which it ran, its seconds and scores; or why it did not."""
-    _, n_components, structure = SETS[name]
-    found: dict[str, Any] = {}
-    for turn in range(n_seeds):
-        for method, fit in chosen.items():
-            have = found.setdefault(method, [])
-            if method == "oneDAL" and structure == "tied":
-                found[method] = "has no such structure"
-            if method == f"{OTHER}, n_init=10" and turn == 0 and 10 * found[OTHER][0][0] > 4 * budget:
-                found[method] = "takes too long"
-            if isinstance(found[method], str) or (turn and (turn + 1) / turn * sum(run[0] for run in have) > budget):
-                continue
-            if method == "mclust" and turn:
-                continue
-            try:
-                have.append(fit(rows, n_components, structure, turn))
-            except (subprocess.SubprocessError, RuntimeError) as error:
-                found[method] = "took too long" if isinstance(error, subprocess.TimeoutExpired) else "failed"
-        print(
-            name,
-            turn,
-            {m: r if isinstance(r, str) else [f"{x:.4f}" for x in r[-1][:3]] for m, r in found.items()},
-            flush=True,
-        )
-    return found
-
-
-def fits_of(found: dict[str, Any]) -> dict[str, Array]:
-    """The fits of each method that ran, a row each."""
-    return {method: np.array(runs) for method, runs in found.items() if isinstance(runs, list) and method != "best"}
-
-
-def cells_of(name: str, found: dict[str, Any]) -> Iterator[tuple[str | None, ...]]:
+def cells_of(name: str, fits: list[dict[str, baseline.Fit]], best: float) -> Iterator[tuple[object, ...]]:
     """Rows of the table for one set."""
-    fits = fits_of(found)
-    for method, runs in found.items():
-        if isinstance(runs, str):
-            yield name, method, runs, *[None] * 5
-        if method not in fits:
-            continue
-        seconds, clock, gaps = fits[method][:, 0], fits[method][:, 1], found["best"] - fits[method][:, 2]
-        hits = f"{int((gaps <= HIT).sum())} of {len(gaps)}"
-        times = f"{np.median(seconds):.3f}", f"{np.median(clock):.3f}", f"{_ratio(fits, method):.2f}"
-        yield name, method, f"{np.median(gaps):.4f}", f"{gaps.max():.4f}", hits, *times
+    for what in (*OURS, OTHER):
+        runs = np.array([found[what] for found in fits])
+        gaps, hits = best - runs[:, 0], f"{(best - runs[:, 0] <= HIT).sum()} of {len(fits)}"
+        times = f"{np.median(runs[:, 1]):.3f}", f"{ratio(fits, what):.2f}"
+        yield name, what, f"{np.median(gaps):.4f}", f"{gaps.max():.4f}", hits, *times
 
 
-def _ratio(fits: dict[str, Array], method: str) -> float:
-    turns = min(len(fits[method]), len(fits[OTHER]))
-    return float(np.median(fits[method][:turns, 0] / fits[OTHER][:turns, 0]))
+def ratio(fits: list[dict[str, baseline.Fit]], what: str) -> float:
+    """The median of seconds by those of scikit-learn's fit with the same seed."""
+    return float(np.median([found[what][1] / found[OTHER][1] for found in fits]))
 
 
-def bars(results: dict[str, Any]) -> list[str]:
+def asked_for(every: dict[str, list[dict[str, baseline.Fit]]], best: dict[str, float]) -> Iterator[str]:
     """What was asked of default fits, and where it holds."""
-    lines, every = list[str](), {name: fits_of(found) for name, found in results.items()}
     hits = [
         name
         for name, fits in every.items()
-        if (results[name]["best"] - fits["default"][:, 2] <= HIT).mean() >= ASKED_HITS
+        if np.mean([best[name] - found["default"][0] <= HIT for found in fits]) >= ASKED_HITS
     ]
-    untouched = [name for number, name in enumerate(SETS) if number >= TUNED and name in results]
-    n_untouched = sum(name in untouched for name in hits)
-    lines.append(
-        f"- At least 9 of 10 fits within {HIT} of the best known: on {len(hits)} of {len(results)} sets, and on "
-        f"{n_untouched} of the {len(untouched)} that the search was not tuned on. Not on "
-        f"{'; '.join(name for name in results if name not in hits)}."
+    untouched = [name for name in list(SETS)[TUNED:] if name in every]
+    yield (
+        f"- At least 9 of 10 fits within {HIT} of the best known: on {len(hits)} of {len(every)} sets, and on "
+        f"{len({*hits} & {*untouched})} of the {len(untouched)} that the search was not tuned on. Not on "
+        f"{'; '.join(name for name in every if name not in hits)}."
     )
     for why in dict.fromkeys(REASONS.values()):
-        if named := [name for name in results if name not in hits and REASONS.get(name) == why]:
-            lines.append(f"  On {' and on '.join(named)}, {why}.")
-    n_fits = n_below = n_compared = n_below_theirs = 0
-    for fits in every.values():
-        default, kmeans, theirs = (fits[method] for method in ("default", "kmeans", OTHER))
-        both = min(len(default), len(kmeans))
-        n_fits, n_below = n_fits + both, n_below + int((default[:both, 2] < kmeans[:both, 2] - BELOW).sum())
-        both = min(len(default), len(kmeans), len(theirs))
-        sound = (theirs[:both, 3] == 0) & (default[:both, 2] != kmeans[:both, 2])
-        n_compared += int(sound.sum())
-        n_below_theirs += int((sound & (default[:both, 2] < theirs[:both, 2] - BELOW)).sum())
-    lines.append(f"- Below our own fit from k-means by more than {BELOW}: {n_below} of {n_fits} fits.")
-    lines.append(
-        f"- Below scikit-learn's fit with the same seed, where the default is a search and that fit has no unsound "
-        f"component: {n_below_theirs} of {n_compared} fits."
-    )
-    for what, names in (
-        ("up to 20,000 rows", [name for name in results if not name.startswith(("many", "uneven"))]),
-        ("500,000 rows", [name for name in results if name.startswith("many")]),
-    ):
-        ratios = {name: _ratio(every[name], "default") for name in names}
-        if ratios:
+        if named := [name for name in every if name not in hits and REASONS.get(name) == why]:
+            yield f"  On {' and on '.join(named)}, {why}."
+    both = [found for fits in every.values() for found in fits]
+    n_below = sum(found["default"][0] < found["kmeans"][0] - BELOW for found in both)
+    yield f"- Below our own fit from k-means by more than {BELOW}: {n_below} of {len(both)} fits."
+    for what, is_many in (("up to 20,000 rows", False), ("500,000 rows", True)):
+        names = [name for name in every if name.startswith("many") == is_many and not name.startswith("uneven")]
+        if ratios := {name: ratio(every[name], "default") for name in names}:
             worst = max(ratios, key=lambda name: ratios[name])
-            lines.append(
+            yield (
                 f"- Time of scikit-learn's single fit, {what}: median {np.median(list(ratios.values())):.2f}, "
                 f"worst {ratios[worst]:.2f} ({worst})."
             )
-    return lines
-
-
-def draw(results: dict[str, Any]) -> None:
-    """Nats per row below the best against seconds, a picture for each set and a point for each fit."""
-    n_columns = 4
-    n_lines = -(-len(results) // n_columns)
-    figure, axes = plt.subplots(n_lines, n_columns, figsize=(14, 3.0 * n_lines), layout="constrained", squeeze=False)
-    names = list(dict.fromkeys(method for found in results.values() for method in fits_of(found)))
-    for axis, (name, found) in zip(axes.flat, results.items(), strict=False):
-        for method, runs in fits_of(found).items():
-            colour, gaps = f"C{names.index(method)}", np.maximum(found["best"] - runs[:, 2], 1e-5)
-            axis.plot(runs[:, 0], gaps, ".", color=colour, alpha=0.4)
-            marker = "*" if method == "default" else "o"
-            axis.plot(np.median(runs[:, 0]), np.median(gaps), marker, color=colour, markersize=9, label=method)
-        axis.axhline(HIT, color="grey", linewidth=0.7)
-        axis.set(xscale="log", yscale="log", title=name)
-        axis.xaxis.set_major_locator(LogLocator(subs=(1.0, 3.0)))
-        axis.xaxis.set_major_formatter("{x:g}")
-        axis.xaxis.set_minor_formatter(NullFormatter())
-    for axis in axes.flat[len(results) :]:
-        axis.axis("off")
-    for axis in axes[:, 0]:
-        axis.set_ylabel("nats per row below the best")
-    for axis in axes[-1]:
-        axis.set_xlabel("seconds")
-    handles = {
-        text: handle for axis in axes.flat for handle, text in zip(*axis.get_legend_handles_labels(), strict=True)
-    }
-    figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=len(handles), frameon=False)
-    figure.savefig(FIGURE, dpi=80)
-    plt.close(figure)
 
 
 def main() -> None:
     parser = parser_of(__doc__)
     parser.add_argument("--sets", nargs="*", default=[""], help="sets whose names begin so")
     parser.add_argument("--seeds", type=int, default=10)
-    parser.add_argument("--seconds", type=float, default=60, help="of the processor, for each method on each set")
+    parser.add_argument("--seconds", type=float, default=120, help="of the processor, for each set")
     parser.add_argument("--mlbench", type=Path, help="folder with Shuttle.rda and LetterRecognition.rda")
-    parser.add_argument("--classes", action="store_true", help="also the agreement with known classes")
-    parser.add_argument("--peers", action="store_true", help="further methods")
-    arguments = parser.parse_args()
-    chosen, absent = methods(10 * arguments.seconds, peers=arguments.peers)
-    results = json.loads(DATA.read_text())["results"] if DATA.exists() else {}
-    notes = defaultdict(list, {why: [name] for name, why in absent.items()})
-    with warnings.catch_warnings(), threadpool_limits(1):
-        warnings.simplefilter("ignore", ConvergenceWarning)
+    asked = parser.parse_args()
+    best: dict[str, float] = json.loads(BEST.read_text(encoding="utf-8"))
+    every, left_out = {}, list[str]()
+    page = Page(__file__, "Optima", f"at most {asked.seeds} seeds")
+
+    def rows_of_page() -> Iterator[tuple[object, ...]]:
         for name, (rows, _, _) in SETS.items():
-            if not any(name.startswith(beginning) for beginning in arguments.sets):
+            if not name.startswith(tuple(asked.sets)):
                 continue
-            if isinstance(rows, str):
-                if arguments.mlbench is None:
-                    notes["no --mlbench"].append(name)
-                    continue
-                values = mlbench(arguments.mlbench, rows)
-            else:
-                values = rows()
-            found = measured(values, name, chosen, arguments.seeds, arguments.seconds)
-            ends = [float(runs[:, 2].max()) for runs in fits_of(found).values()]
-            known = results.get(name, {}).get("best", -np.inf)  # of the same rows
-            results[name] = found | {"best": max(known, *ends)}
-            results = {each: results[each] for each in SETS if each in results}
-            write(results, notes, arguments)
-    write(results, notes, arguments, has_classes=arguments.classes)
+            if isinstance(rows, str) and asked.mlbench is None:
+                left_out.append(name)
+                continue
+            values = mlbench(asked.mlbench, rows) if isinstance(rows, str) else rows()
+            every[name] = list(measured(values, name, asked.seeds, asked.seconds))
+            best[name] = max(best[name], *(nats for found in every[name] for nats, _ in found.values()))
+            yield from cells_of(name, every[name], best[name])
 
-
-def labelled(folder: Path | None) -> dict[str, tuple[Array, Any]]:
-    """Standardised rows of known classes."""
-    found = {
-        of.__name__.removeprefix("load_"): of(return_X_y=True) for of in (load_iris, load_wine, load_breast_cancer)
-    }
-    images, digit = load_digits(return_X_y=True)
-    images = images - images.mean(axis=0)
-    found["digits"] = images @ np.linalg.svd(images, full_matrices=False)[2][:8].T, digit
-    for name, column in CLASSES.items():
-        if folder is None:
-            break
-        import rdata
-
-        frame = rdata.read_rda(folder / f"{name}.rda")[name].dropna()
-        rows = frame.drop(columns=[column]).select_dtypes("number").to_numpy(dtype=np.float64)
-        found[name] = rows, np.unique(frame[column].astype(str), return_inverse=True)[1]
-    varied = {name: (rows[:, rows.std(axis=0) > 0], classes) for name, (rows, classes) in found.items()}
-    return {name: ((rows - rows.mean(0)) / rows.std(0), classes) for name, (rows, classes) in varied.items()}
-
-
-def agreement(folder: Path | None) -> Iterator[tuple[object, ...]]:
-    """Rows of a table: how well the clusters of default fits, and of fits from k-means, agree with classes."""
-    every = []
-    for name, (rows, classes) in labelled(folder).items():
-        n_classes = len(np.unique(classes))
-        for structure in ("full", "tied", "diag"):
-            both = []
-            for start in ("auto", "kmeans"):
-                fit = partial(GaussianMixture, n_classes, covariance_type=structure, init_params=start)
-                fits = [fit(random_state=seed).fit(rows) for seed in range(3)]
-                both.append(np.mean([adjusted_rand_score(classes, fit.predict(rows)) for fit in fits]))
-            every.append(both)
-            size = f"{len(rows):,}", rows.shape[1], n_classes
-            yield name, structure, *size, *(f"{each:.3f}" for each in both)
-    for title, means in (("mean, full", np.mean(every[::3], axis=0)), ("mean", np.mean(every, axis=0))):
-        yield title, *[None] * 4, *(f"{each:.3f}" for each in means)
-
-
-def write(results: dict[str, Any], notes: dict[str, list[str]], arguments: Any, *, has_classes: bool = False) -> None:
-    """The page, its data and the figure."""
-    page = Page(__file__, "Optima", f"at most {arguments.seeds} seeds")
-    page.say(f"![Likelihood against seconds]({FIGURE.name})")
-    names = "set | fit | gap: median | worst | hits | seconds | clock | of scikit-learn's"
-    page.table(names, (row for name, found in results.items() for row in cells_of(name, found)), n_words=2)
-    page.say("## What was asked of default fits", "", *bars(results))
-    if has_classes:
-        page.say("## Agreement with classes")
-        page.say("Adjusted Rand index, means of three seeds; standardised features.")
-        names = "set | structure | rows | features | classes | default | kmeans"
-        page.table(names, agreement(arguments.mlbench), n_words=2)
-    if notes:
-        page.say("Left out: " + "; ".join(f"{', '.join(what)} ({why})" for why, what in notes.items()) + ".")
-    page.write({"results": results})
-    draw(results)
+    page.table("set | fit | gap: median | worst | hits | seconds | of scikit-learn's", rows_of_page(), n_words=2)
+    page.say("## What was asked of default fits", "", *asked_for(every, best))
+    page.say(*(f"Left out: {name} (no --mlbench)." for name in left_out))
+    if asked.sets == [""]:
+        page.write()
+        BEST.write_text(json.dumps(best, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

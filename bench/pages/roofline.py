@@ -1,6 +1,6 @@
 """Measure how near the kernels come to the limits of the processor: shares of the peak, and of a bound.
 
-    python -m bench.pages.roofline        # five minutes; writes bench/results/roofline.md and .json
+    python -m bench.pages.roofline        # five minutes; writes bench/results/roofline.md
 
 A step is the core's pass over the rows, an E-step with the sums for the M-step, on overlapping clusters. The useful
 operations of a full step are n K (2 d² + 6 d). The peak is measured by a loop of fused multiply-adds, which runs
@@ -142,7 +142,7 @@ def main() -> None:
     page.say(
         f"The bar is {SCALING_BAR} % for steps of 2 ms and more. Shorter steps must be no slower than with one thread."
     )
-    page.write({"full": every, "bounded": of_bound, "threads": two})
+    page.write()
 
 
 if __name__ == "__main__":

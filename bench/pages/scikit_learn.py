@@ -149,7 +149,7 @@ def main() -> None:
         f"{memory['gaussmix']:.0f} MB beside {n_rows:,} rows; scikit-learn {memory['sklearn']:.0f} MB beside "
         f"{THEIR_ROWS:,}.",
     )
-    page.write({"results": results, "memory": memory})
+    page.write()
     README.write_text(with_table(README.read_text(), summary(page.machine, results, memory)))
 
 

@@ -1,136 +1,123 @@
-"""Compare default fits of 300 random tables with one fit of scikit-learn each, and with fits from k-means.
+"""Compare default fits of 300 random tables with fits from k-means and with one fit of scikit-learn each.
 
-    python -m bench.pages.tables          # a minute; rewrites bench/results/tables.md
-    python -m bench.pages.tables --n 40   # fewer tables, printed only
+    python -m bench.pages.tables                  # two minutes; rewrites bench/results/tables.md
+    python -m bench.pages.tables --keep FILE      # without scikit-learn: keep log-likelihoods and processor times
+    python -m bench.pages.tables --against FILE   # the same, compared with what another version kept
 
-Tables have 150 to 30,000 rows and 1 to 25 features, fits 2 to 30 components, all drawn at random, and rows are of one
-of the `KINDS`. Each fit is made twice on one thread, and the faster one counts. Nothing was tuned on these tables.
+Tables are of seven `KINDS`, with 150 to 30,000 rows and 1 to 25 features; fits have 2 to 30 components. All of it is
+drawn at random, each table from a seed of its own. Each fit is made twice on one thread, and the faster one counts.
+Comparisons also time fits of 300 to 200,000 rows.
 
-"slower" counts tables where a default fit took longer than scikit-learn's, "searched" those where it ended elsewhere
-than from k-means. "mean gain" is over scikit-learn's fit; a gain or loss of more than 1 nat counts as 1.
+"slower" counts tables where a default fit took longer than scikit-learn's. "mean gain" is over scikit-learn's fit; a
+gain or loss of more than 1 nat counts as 1, because components of rounded rows may collapse to the ridge.
 """
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator
+from functools import partial
+from itertools import chain
 from typing import Any
 
 import numpy as np
 import sklearn.mixture
-from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits, load_iris, load_wine
-from threadpoolctl import threadpool_limits
 
+from bench import baseline
 from bench.pages.base import Page, parser_of
-from bench.pages.optimum import Fitted, by_estimator
 from gaussmix import GaussianMixture
 from gaussmix.numerics.arrays import Array
 
-SEED, N_TABLES, LOWER = 2026, 300, 1e-4  # nats per row: what counts as lower
+N_TABLES, LOWER = 300, 1e-4  # nats per row: what counts as lower than scikit-learn
+KINDS = "separated", "overlapping", "heavy-tailed", "rounded", "unequal weights", "correlated", "3 % outliers"
 STRUCTURES = "full", "full", "tied", "diag", "spherical"  # full covariances twice as often
-LOADERS = load_iris, load_wine, load_breast_cancer, load_digits, load_diabetes
-KINDS = (
-    "groups",
-    "whole numbers",
-    "heavy tails",
-    "exponentials",
-    "uniform",
-    "unlike scales",
-    "unlike sizes",
-    "random walks",
-    "columns of scikit-learn's tables",
-)
+OURS: dict[str, dict[str, Any]] = {"default": {}, "kmeans": {"init_params": "kmeans"}}
+OTHER = "scikit-learn"
+SIZES = 300, 2_000, 20_000, 200_000  # rows of tables whose times are compared size by size
 
 
-def tables(n_tables: int, seed: int) -> Iterator[tuple[Array, int, str]]:
-    """Rows, a number of components, and a structure."""
-    rng = np.random.default_rng(seed)
-    made = 0
-    while made < n_tables:
-        n_rows, n_features, n_components = (
-            int(np.exp(rng.uniform(np.log(least), np.log(most)))) for least, most in ((150, 30_000), (1, 25), (2, 30))
-        )
-        rows = _rows(np.random.default_rng(rng.integers(2**30)), KINDS[rng.integers(len(KINDS))], n_rows, n_features)
-        structure = str(rng.choice(STRUCTURES))
-        if len(rows) >= 3 * n_components:
-            made += 1
-            yield rows, n_components, structure
+def table(number: int) -> tuple[str, Array, int, str]:
+    """A name, rows, a number of components, and a structure."""
+    rng, kind = np.random.default_rng([2026, number]), KINDS[number % len(KINDS)]
+    n_rows, n_features, n_components, n_groups = (
+        int(np.exp(rng.uniform(np.log(least), np.log(most))))
+        for least, most in ((150, 30_001), (1, 26), (2, 31), (2, 31))
+    )
+    structure = str(rng.choice(STRUCTURES))
+    spread = {"separated": 6.0, "overlapping": 0.8}.get(kind, rng.uniform(1, 5))
+    means = spread * rng.normal(size=(n_groups, n_features))
+    factors = rng.normal(size=(n_groups, n_features, n_features)) / np.sqrt(n_features)
+    if kind == "correlated":  # two axes hold nearly all of the variance
+        left, right = rng.normal(size=(2, n_groups, n_features, 2))
+        factors = 0.1 * factors + left @ right.transpose(0, 2, 1)
+    weights = rng.dirichlet(np.full(n_groups, 0.3 if kind == "unequal weights" else 20.0))
+    group = rng.choice(n_groups, size=n_rows, p=weights)
+    shape = n_rows, n_features
+    drawn = rng.standard_t(2.5, size=shape) if kind == "heavy-tailed" else rng.normal(size=shape)
+    rows = means[group] + np.einsum("nij,nj->ni", factors[group], drawn)
+    if kind == "rounded":
+        rows = np.round(rows * rng.choice([1, 4, 20])) / 4
+    elif kind == "3 % outliers":
+        rows = np.where(rng.random((n_rows, 1)) < 0.03, rng.uniform(-10, 10, shape) * rows.std(axis=0), rows)
+    return f"{number} {kind}, {structure}, {n_rows} x {n_features}, K={n_components}", rows, n_components, structure
 
 
-def _rows(rng: np.random.Generator, kind: str, n_rows: int, n_features: int) -> Array:
-    if kind == "columns of scikit-learn's tables":
-        rows = np.asarray(LOADERS[rng.integers(len(LOADERS))]().data, dtype=np.float64)
-        rows = rows[:, rng.permutation(rows.shape[1])[: rng.integers(2, 12)]]
-        return rows[:, rows.std(axis=0) > 0]
-    n_groups, shape = int(np.exp(rng.uniform(np.log(2), np.log(30)))), (n_rows, n_features)
-    means = rng.normal(size=(n_groups, n_features)) * rng.uniform(1, 8)
-    axes = rng.normal(size=(n_groups, n_features, n_features)) / np.sqrt(n_features)
-    share = rng.dirichlet(np.full(n_groups, 0.3)) if kind == "unlike sizes" else np.full(n_groups, 1 / n_groups)
-    group = rng.choice(n_groups, size=n_rows, p=share)
-    drawn = rng.standard_t(2.5, size=shape) if kind == "heavy tails" else rng.normal(size=shape)
-    rows = means[group] + np.einsum("nij,nj->ni", axes[group], drawn)
-    made: dict[str, Array] = {
-        "whole numbers": np.round(rows * rng.choice([1, 4, 20])) / 4,
-        "exponentials": np.exp(rows / 4),
-        "uniform": rng.uniform(size=shape),
-        "unlike scales": rows * np.exp(4 * rng.normal(size=n_features)) + 100 * rng.normal(size=n_features),
-        "random walks": np.cumsum(rng.normal(size=shape), axis=0),
-    }
-    return made.get(kind, rows)
+def results(
+    rows: Array, n_components: int, structure: str, *, seed: int = 0, has_other: bool = True, n_repeats: int = 1
+) -> Iterator[tuple[str, baseline.Fit]]:
+    """Fit rows by default, from k-means, and by scikit-learn."""
+    common: dict[str, Any] = {"n_components": n_components, "covariance_type": structure, "random_state": seed}
+    models: dict[str, Any] = {what: GaussianMixture(**common, **own, n_jobs=1) for what, own in OURS.items()}
+    if has_other:
+        models[OTHER] = sklearn.mixture.GaussianMixture(**common)
+    for what, model in models.items():
+        yield what, baseline.fit(partial(model.fit, rows), partial(_score, rows), n_repeats)
 
 
-def best_of_two(estimator: Any, rows: Array, n_components: int, structure: str, **options: Any) -> Fitted:
-    """The faster one of two equal fits."""
-    return min(by_estimator(estimator, rows, n_components, structure, 0, **options) for _ in range(2))
+def _score(rows: Array, model: Any) -> float:
+    return float(model.score(rows))
 
 
-def measured(n_tables: int, seed: int) -> Iterator[tuple[str, Fitted, Fitted, Fitted]]:
-    """The structure, and fits by default, from k-means and of scikit-learn; no tables that scikit-learn can't fit."""
-    for number, (rows, n_components, structure) in enumerate(tables(n_tables, seed)):
-        try:
-            theirs = best_of_two(sklearn.mixture.GaussianMixture, rows, n_components, structure)
-        except ValueError:  # a covariance that is not positive definite
-            continue
-        of_fit = GaussianMixture, rows, n_components, structure
-        ours = best_of_two(*of_fit, n_jobs=1), best_of_two(*of_fit, n_jobs=1, init_params="kmeans")
-        print(number, rows.shape, n_components, structure, *(f"{fit[0]:.4f} {fit[2]:.4f}" for fit in (*ours, theirs)))
-        yield structure, *ours, theirs
+def sized() -> Iterator[tuple[str, dict[str, baseline.Fit]]]:
+    """Fit tables of each size, with 4 features and 5 clusters, several times."""
+    for n_rows in SIZES:
+        rng = np.random.default_rng(n_rows)
+        rows = rng.normal(size=(n_rows, 4)) + 2 * rng.normal(size=(5, 4))[rng.integers(5, size=n_rows)]
+        for structure in "full", "diag":
+            found = results(rows, 5, structure, has_other=False, n_repeats=20 if n_rows < 10_000 else 5)
+            yield f"{n_rows:,} rows, {structure}", {f"{what}, {n_rows:,} rows": each for what, each in found}
 
 
-def summary(found: list[tuple[str, Fitted, Fitted, Fitted]]) -> tuple[object, ...]:
-    """A row of the table."""
-    ours, plain, theirs = (np.array([each[place] for each in found]) for place in (1, 2, 3))
-    times, gain = ours[:, 0] / theirs[:, 0], ours[:, 2] - theirs[:, 2]
-    is_lower = (gain < -LOWER) & (theirs[:, 3] == 0)
+def summary(found: list[dict[str, baseline.Fit]]) -> tuple[object, ...]:
+    """A row of the page: all tables that scikit-learn can fit."""
+    both = [each for each in found if not isinstance(each[OTHER][0], str)]
+    ours, plain, theirs = (np.array([each[what] for each in both]) for what in (*OURS, OTHER))
+    times, gain = ours[:, 1] / theirs[:, 1], ours[:, 0] - theirs[:, 0]
     return (
-        len(found),
+        len(both),
         *(f"{np.quantile(times, share):.2f}" for share in (0.5, 0.9, 1)),
-        f"{100 * (times > 1).mean():.1f} %",
-        int((ours[:, 2] < plain[:, 2] - LOWER).sum()),
-        int(is_lower.sum()),
+        f"{(times > 1).mean():.1%}",
+        int((ours[:, 0] < plain[:, 0] - LOWER).sum()),
+        int((gain < -LOWER).sum()),
         f"{np.clip(gain, -1, 1).mean():.3f}",
     )
 
 
 def main() -> None:
-    parser = parser_of(__doc__)
-    parser.add_argument("--n", type=int, default=N_TABLES, help="number of tables")
-    parser.add_argument("--seed", type=int, default=SEED)
-    asked = parser.parse_args()
-    with warnings.catch_warnings(), threadpool_limits(1):
-        warnings.simplefilter("ignore")
-        found = list(measured(asked.n, asked.seed))
-    searched = [each for each in found if each[1][2] != each[2][2]]
-    groups = {"all": found, "searched": searched}
-    groups |= {
-        f"searched, {name}": [each for each in searched if each[0] == name] for name in dict.fromkeys(STRUCTURES)
-    }
-    note = "processor time beside one fit of scikit-learn; log-likelihoods in nats a row"
-    page = Page(__file__, "Default fits of random tables", note)
-    names = "fits | tables | time: median | 90 % | worst | slower | below k-means | below scikit-learn | mean gain"
-    page.table(names, ((name, *summary(some)) for name, some in groups.items() if some))
-    if (asked.n, asked.seed) == (N_TABLES, SEED):
-        page.write()
+    asked = baseline.parse(parser_of(__doc__), N_TABLES)
+    has_other = asked.keep is None and asked.against is None
+    every = (
+        (name, dict(results(rows, n_components, structure, has_other=has_other, n_repeats=2)))
+        for name, rows, n_components, structure in map(table, range(asked.n))
+    )
+    fits = baseline.report(every if has_other else chain(every, sized()), asked)
+    if has_other:
+        note = "processor time beside one fit of scikit-learn; log-likelihoods in nats per row"
+        page = Page(__file__, "Default fits of random tables", note)
+        names = "tables | fits | time: median | 90 % | worst | slower | below k-means | below scikit-learn | mean gain"
+        groups = {kind: [found for name, found in fits.items() if kind in name] for kind in KINDS}
+        page.table(names, ((name, *summary(some)) for name, some in {**groups, "all": [*fits.values()]}.items()))
+        if asked.n == N_TABLES:
+            page.write()
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Measure gaussmix and those of its peers that are installed, in one run, for one table.
 
-    python -m bench.peers                      # all peers, under 25 minutes; rewrites bench/results/peers.*
+    python -m bench.peers                      # all peers, about 12 minutes; rewrites bench/results/peers.md
     python -m bench.peers --quick              # gaussmix, scikit-learn and oneDAL: the bars, under 8 minutes
     python -m bench.peers --peer oneDAL --shape 2 --budget 1    # a part, printed only
 
@@ -13,7 +13,6 @@ import argparse
 import json
 import os
 import tempfile
-import time
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +20,7 @@ from bench.cases import SHAPES, Case
 from bench.pages.base import facts
 from bench.peers.bars import BARS, KINDS, Result, cases_of, title, verdict
 from bench.peers.page import markdown
-from bench.peers.process import in_a_process
-from bench.peers.program import SCRATCH
+from bench.peers.process import SCRATCH, in_a_process
 from bench.peers.registry import PEERS
 
 RESULTS = Path(__file__).parents[1] / "results"
@@ -59,22 +57,19 @@ def _shown(result: Result) -> str:
 
 
 def run(arguments: argparse.Namespace) -> dict[str, Any]:
-    """The report, as bench/results/peers.json holds it."""
+    """Measure, and return what the page shows."""
     wanted = arguments.peer or (QUICK if arguments.quick else list(PEERS))
     skipped = {name: why for name in wanted if (why := PEERS[name].missing()) is not None}
     for name, why in skipped.items():
         print(f"{name}: skipped, {why}")
     peers = [name for name in wanted if name not in skipped]
-    began = time.perf_counter()
-    report = {
+    return {
         "machine": facts(),
         "versions": {name: PEERS[name].version() for name in peers},
-        "notes": {name: PEERS[name].note for name in peers},
         "skipped": skipped,
         "errors": {name: in_a_process("bench.peers.exact", name) for name in peers},
         "results": measured(peers, arguments.shape, arguments.budget),
     }
-    return report | {"minutes": round((time.perf_counter() - began) / 60, 1)}
 
 
 def main() -> None:
@@ -85,7 +80,6 @@ def main() -> None:
     parser.add_argument("--peer", choices=list(PEERS), action="append", help="only this; may be repeated")
     parser.add_argument("--shape", type=int, choices=range(len(SHAPES)), action="append", help="only this")
     parser.add_argument("--budget", type=float, default=4.0, help="seconds for a peer on a case (default %(default)s)")
-    parser.add_argument("--out", type=Path, default=RESULTS, help="folder for peers.json, peers.md and plots")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
         os.environ[SCRATCH] = scratch
@@ -93,20 +87,8 @@ def main() -> None:
     for bar in BARS:
         reached, met = verdict(bar, report["results"])
         print(f"{title(bar.structure, bar.separated)}: {reached} {bar.peer}, at least {bar.least:g}×: {met}")
-    if (arguments.peer or arguments.shape) and arguments.out == RESULTS:
-        return
-    write(report, arguments.out)
-
-
-def write(report: dict[str, Any], folder: Path) -> None:
-    """The report as JSON, page and plots."""
-    from bench.peers.plots import draw
-
-    folder.mkdir(exist_ok=True)
-    (folder / "peers.json").write_text(json.dumps(report, indent=1) + "\n")
-    (folder / "peers.md").write_text(markdown(report))
-    draw(report, folder)
-    print(f"wrote {folder / 'peers.md'} after {report['minutes']} minutes")
+    if not (arguments.peer or arguments.shape):
+        (RESULTS / "peers.md").write_text(markdown(report))
 
 
 if __name__ == "__main__":

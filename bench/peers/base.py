@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from functools import cached_property
 from importlib.metadata import version
 from importlib.util import find_spec
 from typing import ClassVar
@@ -43,22 +42,12 @@ class Problem:
     def n_components(self) -> int:
         return len(self.weights)
 
-    @cached_property
-    def responsibilities(self) -> Array:
-        """(n, K) of the start, for peers that take their start in this form. It must have unit covariances."""
-        squares = [((self.rows - mean) ** 2).sum(axis=1) for mean in self.means]
-        log_joint = np.log(self.weights) - 0.5 * np.stack(squares, axis=1)
-        log_joint -= log_joint.max(axis=1, keepdims=True)
-        np.exp(log_joint, out=log_joint)
-        log_joint /= log_joint.sum(axis=1, keepdims=True)
-        return log_joint
-
 
 @dataclass(frozen=True)
 class Fit:
     """Parameters in the shapes of a Problem, and the total log-likelihood that the peer gives for start or result.
 
-    Peers that are programs of their own measure seconds and megabytes themselves.
+    R measures its seconds and megabytes itself.
     """
 
     weights: Array
@@ -78,12 +67,7 @@ class Peer(ABC):
     structures: ClassVar[tuple[str, ...]] = ("full", "diag")
     threads: ClassVar[tuple[int, ...]] = tuple(sorted({1, ALL}))  # to try; the fastest counts
     whole: ClassVar[bool] = False  # it always takes all rows, because there is a bar for it
-    fewest: ClassVar[int] = 5_000  # rows, if it can't take all
-    patience: ClassVar[float] = 1  # its budget is multiplied by this
     settles: ClassVar[int] = 1  # iterations on separated clusters before one takes its usual time
-    takes_start: ClassVar[bool] = True
-    measures_memory: ClassVar[bool] = True
-    note: ClassVar[str] = ""
 
     def missing(self) -> str | None:
         """Why it can't run here; None if it can."""
@@ -97,4 +81,4 @@ class Peer(ABC):
 
     @abstractmethod
     def fit(self, problem: Problem, iterations: int, threads: int) -> Fit:
-        """Make exactly so many EM iterations from the start. One that takes no start makes 0 too, to show its own."""
+        """Make exactly this number of EM iterations from the start."""

@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 from pathlib import Path
 
-from bench.peers.program import Program
+import numpy as np
+
+from bench.peers.base import Fit, Peer, Problem
+from bench.peers.process import SCRATCH
 
 
-class Mclust(Program):
+class Mclust(Peer):
+    """mclust.R is called with n, d, K, structure, iterations, the file of the problem and that of the result.
+
+    Both files hold doubles. The problem is rows (n, d), weights, means and covariances. The result is seconds,
+    megabytes, log-likelihood, weights, means and covariances.
+    """
+
     name = "R mclust"
     threads = (1,)  # its Fortran loops use one
 
@@ -21,8 +31,25 @@ class Mclust(Program):
     def version(self) -> str:
         return self._ask('cat(format(packageVersion("mclust")))').stdout
 
-    def command(self) -> list[str]:
-        return ["Rscript", "--vanilla", str(Path(__file__).with_name("mclust.R"))]
+    def prepare(self, problem: Problem) -> None:
+        with self._file("problem").open("wb") as file:
+            for array in (problem.rows, problem.weights, problem.means, problem.covariances):
+                array.tofile(file)
+
+    def fit(self, problem: Problem, iterations: int, threads: int) -> Fit:
+        n, d = problem.rows.shape
+        k = problem.n_components
+        words = n, d, k, problem.structure, iterations, self._file("problem"), self._file("result")
+        command = ["Rscript", "--vanilla", str(Path(__file__).with_name("mclust.R")), *map(str, words)]
+        subprocess.run(command, check=True, env=os.environ | {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"})
+        head, weights, means, covariances = np.split(np.fromfile(self._file("result")), np.cumsum([3, k, k * d]))
+        seconds, megabytes, log_likelihood = map(float, head)
+        shape = problem.covariances.shape
+        return Fit(weights, means.reshape(k, d), covariances.reshape(shape), log_likelihood, seconds, megabytes)
+
+    @staticmethod
+    def _file(name: str) -> Path:
+        return Path(os.environ[SCRATCH]) / name
 
     @staticmethod
     def _ask(expression: str) -> subprocess.CompletedProcess[str]:

@@ -24,6 +24,7 @@ from bench.peers.registry import PEERS
 
 LEAST_REPEATS, MOST_REPEATS = 2, 3  # one would measure any interruption too
 LEAST_ITERATIONS, MOST_ITERATIONS = 2, 20
+FEWEST = 5_000  # rows, if a peer can't take all
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,7 @@ def probed(peer: Peer, problem: Problem, iterations: int, budget: float) -> floa
 def planned(peer: Peer, problem: Problem, budget: float) -> Plan:
     """A plan from short fits of few rows, and then of more: the time of a fit of few rows may be mostly overhead."""
     n, k, d = len(problem.rows), *problem.means.shape
-    tried = min(n, max(peer.fewest, 2 * k * d))  # enough for regular covariances
+    tried = min(n, max(FEWEST, 2 * k * d))  # enough for regular covariances
     while True:
         part = problem.head(tried)
         peer.prepare(part)
@@ -111,23 +112,22 @@ def seconds_of(
     return found, megabytes
 
 
-def measure(peer: Peer, case: Case, budget: float | Plan, threads: Sequence[int] = ()) -> dict[str, Any]:
+def measure(peer: Peer, case: Case, budget: float) -> dict[str, Any]:
     """Seconds per iteration of all rows for each number of threads, megabytes beside the rows, and the plan.
 
     Megabytes are the rise of the peak over all fits together: a single fit may use memory that an earlier one left. A
-    budget in seconds is for all numbers of threads together. `threads` are tried instead of the peer's own choice.
+    budget in seconds is for all numbers of threads together.
     """
-    threads = threads or peer.threads
     problem = Problem.of(case)
     small = Problem.of(Case(case.structure, 1_000, 2, 2))
     peer.prepare(small)
-    for count in threads:  # loads what the first fit loads
+    for count in peer.threads:  # loads what the first fit loads
         peer.fit(small, 2, count)
 
     def fits() -> tuple[Plan, tuple[dict[int, float | None], float | None]]:
-        chosen = budget if isinstance(budget, Plan) else planned(peer, problem, peer.patience * budget / len(threads))
+        chosen = planned(peer, problem, budget / len(peer.threads))
         first = peer.settles if case.separated else 1
-        return chosen, seconds_of(peer, problem.head(chosen.n_rows), chosen, threads, first)
+        return chosen, seconds_of(peer, problem.head(chosen.n_rows), chosen, peer.threads, first)
 
     (chosen, (found, counted)), rise = rise_of_peak(fits)
     times = {str(count): seconds for count, seconds in found.items() if seconds is not None and seconds > 0}
@@ -135,12 +135,11 @@ def measure(peer: Peer, case: Case, budget: float | Plan, threads: Sequence[int]
         raise RuntimeError(f"the difference of fits was lost in noise: {found}")
     scaled = {count: seconds * case.n_rows / chosen.n_rows for count, seconds in times.items()}
     megabytes = rise if counted is None else counted
-    return {"seconds": scaled, "megabytes": megabytes if peer.measures_memory else None, **vars(chosen)}
+    return {"seconds": scaled, "megabytes": megabytes, **vars(chosen)}
 
 
 if __name__ == "__main__":
     arguments = asked(__doc__, "request")
     request = json.loads(arguments.request)
-    budget = Plan(**request["plan"]) if "plan" in request else request["budget"]
-    found = measure(PEERS[request["peer"]], Case(**request["case"]), budget, request.get("threads", ()))
+    found = measure(PEERS[request["peer"]], Case(**request["case"]), request["budget"])
     arguments.out.write_text(json.dumps(found))

@@ -9,11 +9,10 @@ from bench.pages.base import head
 from bench.peers.bars import BARS, KINDS, Result, best, cases_of, found, geometric_mean, ratios, title, verdict
 
 Report = dict[str, Any]
-PLOTS = {"seconds": "peers-seconds.png", "memory": "peers-memory.png"}
 HOW = """
 ## How
 
-All peers fit the same rows from the same start, in float64, unless a note says otherwise. Each peer fits each case in a
+All peers fit the same rows from the same start, in float64. Each peer fits each case in a
 process of its own, peer after peer within a case. The time of an iteration is the difference between a long and a short
 fit, divided by the difference of their iterations; the least of two or three fits of each length count. Peers run with
 one thread and with as many as there are processors, and the faster counts. Overlapping clusters have centres 1.5
@@ -22,7 +21,7 @@ have a standard deviation of 3, and fits start close to them. Only gaussmix and 
 separated clusters: the others do the same work on both.
 
 A peer that would take minutes gets fewer rows, and its time is scaled in proportion to them. Those figures are in
-*italics*, and so is its memory, which is neither scaled nor drawn.
+*italics*, and so is its memory, which is not scaled.
 
 Memory is the rise of the peak of the resident memory over all fits, without the rows.
 
@@ -48,10 +47,8 @@ def markdown(report: Report) -> str:
     lines += bars(results)
     for kind in KINDS:
         lines += ["", f"## Milliseconds per iteration: {title(*kind)}", "", *times(report, *kind)]
-    lines += ["", f"![seconds per iteration]({PLOTS['seconds']})"]
     lines += ["", "## Extra memory in MB: full, overlapping clusters", "", *memory(report)]
-    lines += ["", f"![extra memory]({PLOTS['memory']})"]
-    lines += ["", "## Errors", "", *errors(report), "", "## Versions, notes and failures", "", *peers(report)]
+    lines += ["", "## Errors", "", *errors(report), "", "## Versions and failures", "", *peers(report)]
     return "\n".join(lines) + "\n" + HOW
 
 
@@ -113,22 +110,19 @@ def errors(report: Report) -> list[str]:
             lines.append(f"| {peer} | failed |" + " |" * 5)
             continue
         for structure, found_errors in of_structures.items():
-            one = (found_errors["one"] or {}).values() or [None] * 4
+            one = found_errors["one"].values()
             rest = [_largest(found_errors[name]) for name in ("three", "far")]
             cells = ["–" if value is None else f"{value:.1e}" for value in [*one, *rest]]
             lines.append(f"| {peer}, {structure} | {' | '.join(cells)} |")
     return lines
 
 
-def _largest(parts: dict[str, float | None] | None) -> float | None:
-    return max(value for value in parts.values() if value is not None) if parts else None
+def _largest(parts: dict[str, float | None]) -> float:
+    return max(value for value in parts.values() if value is not None)
 
 
 def peers(report: Report) -> list[str]:
-    lines = []
-    for peer, version in report["versions"].items():
-        note = report["notes"].get(peer)
-        lines.append(f"- {peer} {version}" + (f": {note}" if note else ""))
+    lines = [f"- {peer} {version}" for peer, version in report["versions"].items()]
     lines += [f"- {peer}: skipped, {why}" for peer, why in report["skipped"].items()]
     failures = [result for result in report["results"] if "failed" in result]
     return lines + [f"- {result['peer']} on {Case(**result['case']).name}: {result['failed']}" for result in failures]

@@ -14,6 +14,7 @@ from typing import Any
 
 ROOT = Path(__file__).parents[2]
 LIMIT = 150  # seconds
+SCRATCH = "GAUSSMIX_BENCH_SCRATCH"  # the variable that names a folder for what is computed once in a run
 
 
 def asked(description: str | None, word: str) -> argparse.Namespace:

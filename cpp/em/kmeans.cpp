@@ -118,7 +118,7 @@ bool move_centres(const KernelTable& kernels, const CentresView& task, const Exe
     double log_likelihood, n_far, n_near;
     const MomentsView sums{&log_likelihood, &n_far, &n_near, mass.data(), first.data(), nullptr};
     for (n_left = task.max_passes; n_left > 0; --n_left) {
-        if (!step(kernels, pass, spheres.about(task.centres), Precision::widened, execution, sums)) return false;
+        if (!step(kernels, pass, spheres.about(task.centres), execution, sums)) return false;
         if (std::any_of(mass.begin(), mass.end(), [](double rows) { return !(rows > 0); })) return true;
         double motion = 0;
         for (Index i = 0; i < count * d; ++i) {

@@ -21,7 +21,7 @@ bool is_one(const RowWeightView& weight, Index n_rows) {
     for (Index row = 0; row < n_rows && weight.data != nullptr; ++row) {
         if (weight.data[row * weight.stride] != 1) return false;
     }
-    return weight.scale == 1;
+    return true;
 }
 
 // Sums of the rows nearest to each centre, or as they are given, about their means, which replace the centres. False
@@ -37,8 +37,8 @@ bool gather(const KernelTable& kernels, const EmView& task, const Execution& exe
         const Rule rule = is_given ? Rule::given : Rule::hard;
         const Shape shape{n_components, d, FactorShape::spherical, false, rule, kind};
         const StepView pass{shape, task.rows, task.row_weight, given, {}};
-        return step(kernels, pass, {log_scale.data(), start.data(), spheres.data(), anchor}, Precision::widened,
-                    execution, {&log_likelihood, &n_far, &n_near, mass, first, second});
+        return step(kernels, pass, {log_scale.data(), start.data(), spheres.data(), anchor}, execution,
+                    {&log_likelihood, &n_far, &n_near, mass, first, second});
     };
     if (!sum_up(Second::none, nullptr)) return false;
     for (Index i = 0; i < n_components * d; ++i) {
@@ -124,8 +124,8 @@ private:
         pass.rows.origin = task_.total.centre;
         double log_likelihood, n_far, n_near;
         const MomentsView sums{&log_likelihood, &n_far, &n_near, mass_.data(), first_.data(), nullptr};
-        return gaussmix::step(kernels_, pass, {}, Precision::widened, execution_, sums) &&
-               maximise(nullptr, nullptr, following) && is_sound(following, nullptr);
+        return gaussmix::step(kernels_, pass, {}, execution_, sums) && maximise(nullptr, nullptr, following) &&
+               is_sound(following, nullptr);
     }
 
     bool is_sound(Mixture& mixture, const double* anchor) {
@@ -172,7 +172,7 @@ private:
         if (task_.has_background()) parameters.log_background = log_scale_.back() - task_.log_volume;
         MomentsView sums = out;
         sums.background = &background_;
-        return gaussmix::step(kernels_, step_task, parameters, Precision::widened, execution_, sums);
+        return gaussmix::step(kernels_, step_task, parameters, execution_, sums);
     }
 
     // The sums of rows that are known in part, about the means.

@@ -15,34 +15,25 @@ constexpr double kNegligible = 0x1.4cb5ecf0a9650p+5;
 
 namespace bounds {
 
-constexpr double kMargin =
-    kIsSingle ? 0x1p-10 : 0x1p-20;  // relative: far above the rounding of distances, and of a float
+constexpr double kMargin = 0x1p-20;  // relative: far above the rounding of distances, and of a float
 
 struct View {
     float* distance;     // [component]: at most the least |W (x - mean)| of the group's rows; null: nothing is known
     float* score;        // room for [component]: distance^2 - 2 log_scale, at most -2 times the largest log density
     const float* ratio;  // [component]
     const float* shift;
-    float* twin;  // the distances of its second half, where a group is two in double; else `distance`
 
     bool is_known() const { return distance != nullptr; }
 };
 
 // Brings the bounds to the new parameters.
-inline void move(const View& b, const Real* log_scale, Index n_components) {
+inline void move(const View& b, const double* log_scale, Index n_components) {
     for (Index k = 0; k < n_components; ++k) {
-        const float known = b.twin[k] < b.distance[k] ? b.twin[k] : b.distance[k];
-        const float moved = b.ratio[k] * (known - b.shift[k]);
+        const float moved = b.ratio[k] * (b.distance[k] - b.shift[k]);
         b.distance[k] = moved > 0 ? moved : 0;  // also where it is NaN
         const float score = b.distance[k] * b.distance[k] - 2 * static_cast<float>(log_scale[k]);
         b.score[k] = score < __FLT_MAX__ ? score : __FLT_MAX__;  // infinite only once it has been visited
     }
-}
-
-// Leaves the bounds of all rows of a group to its second half, too: a pass in double takes halves.
-inline void share(const View& b, Index n_components) {
-    if (b.twin != b.distance)
-        __builtin_memcpy(b.twin, b.distance, static_cast<std::size_t>(n_components) * sizeof(float));
 }
 
 // The component of the least score.

@@ -11,22 +11,21 @@
 
 namespace gaussmix::GAUSSMIX_ISA {
 
-constexpr double kRoundingMargin = kIsSingle ? 0x1p-6 : 1e-3;
-constexpr double kRelativeMargin = kIsSingle ? 0x1p-18 : 0x1p-30;
+constexpr double kRoundingMargin = 1e-3;
+constexpr double kRelativeMargin = 0x1p-30;
 
 struct DensityView {
     const Shape& shape;
     const OperandsLayout& layout;
-    const Real* operands;
+    const double* operands;
     bool may_eliminate;                // leave out components that are negligible for the whole group
     const double* unpacked = nullptr;  // triangular factors that are packed when they are read, in `room`
-    Real* room = nullptr;
+    double* room = nullptr;
 
-    const Real* log_scale() const { return operands + layout.log_scale; }
-    const Real* means() const { return operands + layout.means; }
-    const Real* shifts() const { return kIsSingle ? operands + layout.shifts : means(); }  // not read in double
-    const Real* factors() const { return operands + layout.factors; }
-    const Real* triangle(Index component) const {
+    const double* log_scale() const { return operands + layout.log_scale; }
+    const double* means() const { return operands + layout.means; }
+    const double* factors() const { return operands + layout.factors; }
+    const double* triangle(Index component) const {
         if (unpacked == nullptr) return factors() + component * layout.factor_stride;
         panels::pack(unpacked + component * shape.n_features * shape.n_features, shape.n_features, room);
         return room;
@@ -34,26 +33,26 @@ struct DensityView {
 };
 
 struct GroupView {
-    const Real* rows;
-    Real* densities;
-    Real* differences;      // room for x - mean of the group
+    const double* rows;
+    double* densities;
+    double* differences;    // room for x - mean of the group
     unsigned char* active;  // [component]
     unsigned char bit;      // of this group in `active`
     bounds::View bounds;
     Index* likeliest;  // without bounds, the component to try first: the likeliest for a row of the group before
     Poll* poll;
-    const Real* prior = nullptr;  // [component][vector][lane], added; null where nothing is known of any row
+    const double* prior = nullptr;  // [component][vector][lane], added; null where nothing is known of any row
 };
 
 GAUSSMIX_INLINE void store_log_densities(const Vec (&squares)[kGroupVectors], const Vec (&log_scale)[kGroupVectors],
-                                         Real* out, Vec (&best)[kGroupVectors]) {
+                                         double* out, Vec (&best)[kGroupVectors]) {
     GAUSSMIX_UNROLL for (int v = 0; v < kGroupVectors; ++v) {
         const Vec l = fma(Vec::broadcast(-0.5), min(squares[v], Vec::broadcast(kLargest)), log_scale[v]);
         l.store(out + v * kLanes);
         best[v] = max(best[v], l);
     }
 }
-GAUSSMIX_INLINE void store_log_densities(const Vec (&squares)[kGroupVectors], Real log_scale, Real* out,
+GAUSSMIX_INLINE void store_log_densities(const Vec (&squares)[kGroupVectors], double log_scale, double* out,
                                          Vec (&best)[kGroupVectors]) {
     const Vec each = Vec::broadcast(log_scale);
     store_log_densities(squares, {each, each, each}, out, best);
@@ -75,19 +74,18 @@ inline void add_log_prior(const GroupView& group, Index n_components, Vec (&best
 // All of W is one panel: one loop over the components, no call and no elimination within it.
 template <int D>
 void one_panel(const DensityView& p, const GroupView& group, Prefetch& next_rows, Vec (&best)[kGroupVectors]) {
-    const Real* mean = p.means();
-    const Real* shift = p.shifts();
-    const Real* factor = p.factors();
-    Real* out = group.densities;
+    const double* mean = p.means();
+    const double* factor = p.factors();
+    double* out = group.densities;
     Vec top[kGroupVectors];
     GAUSSMIX_UNROLL for (int v = 0; v < kGroupVectors; ++v) top[v] = best[v];
     for (Index k = 0; k < p.shape.n_components; ++k, out += kGroupRows) {
         next_rows.fetch_share();
         Vec squares[kGroupVectors] = {Vec::zero(), Vec::zero(), Vec::zero()};
-        const panels::Panel<panels::Leaves::squares> panel{nullptr, 0, group.rows, mean, shift, factor, nullptr};
+        const panels::Panel<panels::Leaves::squares> panel{nullptr, 0, group.rows, mean, factor, nullptr};
         panels::whiten_panel<D>(panel, squares);
         store_log_densities(squares, p.log_scale()[k], out, top);
-        mean += D, shift += D, factor += p.layout.factor_stride;
+        mean += D, factor += p.layout.factor_stride;
     }
     GAUSSMIX_UNROLL for (int v = 0; v < kGroupVectors; ++v) best[v] = top[v];
 }
@@ -103,18 +101,14 @@ GAUSSMIX_INLINE Vec distance_limit(Vec log_scale, Vec best) {
 GAUSSMIX_INLINE bool squared_distance(const DensityView& p, const GroupView& group, Index k,
                                       const Vec (&limit)[kGroupVectors], Vec (&squares)[kGroupVectors]) {
     const Index d = p.shape.n_features;
-    const Real* mean = p.means() + k * d;
-    const Real* shift = p.shifts() + k * d;
-    const Real* factor = p.factors() + k * p.layout.factor_stride;
+    const double* mean = p.means() + k * d;
+    const double* factor = p.factors() + k * p.layout.factor_stride;
     switch (p.shape.factor_shape) {
         case FactorShape::triangular:
-            return panels::squared_distance(group.rows, mean, shift, p.triangle(k), d, limit, group.differences,
-                                            squares);
+            return panels::squared_distance(group.rows, mean, p.triangle(k), d, limit, group.differences, squares);
         case FactorShape::diagonal:
-            return flat::squared_distance<flat::Scale::per_feature>(group.rows, mean, shift, factor, d, limit, squares);
-        default:
-            return flat::squared_distance<flat::Scale::per_component>(group.rows, mean, shift, factor, d, limit,
-                                                                      squares);
+            return flat::squared_distance<flat::Scale::per_feature>(group.rows, mean, factor, d, limit, squares);
+        default: return flat::squared_distance<flat::Scale::per_component>(group.rows, mean, factor, d, limit, squares);
     }
 }
 
@@ -185,8 +179,8 @@ inline void visit_components(const DensityView& p, const GroupView& group, Prefe
         if (group.poll->is_cancelled(kGroupRows * (d + 1) * d / 2)) return;
     }
     next_rows.fetch_all();
-    if (group.bounds.is_known()) return bounds::share(group.bounds, n_components);
-    alignas(64) Real largest[kLanes];
+    if (group.bounds.is_known()) return;
+    alignas(64) double largest[kLanes];
     best[0].store(largest);
     for (Index k = 0; k < n_components; ++k) {
         if ((group.active[k] & group.bit) && group.densities[k * kGroupRows] == largest[0]) *group.likeliest = k;
@@ -194,9 +188,9 @@ inline void visit_components(const DensityView& p, const GroupView& group, Prefe
 }
 
 template <flat::Scale kScale>
-void flat_densities(const DensityView& p, const GroupView& group, const Real* rows, Prefetch& next_rows,
+void flat_densities(const DensityView& p, const GroupView& group, const double* rows, Prefetch& next_rows,
                     Vec (&best)[kGroupVectors]) {
-    const flat::Components components{p.means(), p.shifts(), p.factors(), p.log_scale()};
+    const flat::Components components{p.means(), p.factors(), p.log_scale()};
     flat::log_densities<kScale>(rows, components, p.shape.n_components, p.shape.n_features, *group.poll, next_rows,
                                 group.densities, best);
 }

@@ -96,15 +96,15 @@ inline void evaluate(const Shape& shape, const RowsView& rows, Output output, vo
     Poll poll(listener);
     const OperandsLayout operands_layout(shape);
     const ScratchLayout layout(shape);
-    Real* packed = static_cast<Real*>(operands);
+    double* packed = static_cast<double*>(operands);
     const DensityView parameters{shape, operands_layout, packed, false, unpacked, packed + operands_layout.factors};
     Index likeliest = 0;
     double* log_density = nullptr;
     if (output == Output::responsibilities_and_log_density) {
         log_density = static_cast<double*>(out) + rows.n_rows * shape.n_components;
     }
-    Real* scratch = static_cast<Real*>(room);
-    Real* l = scratch + layout.densities;
+    double* scratch = static_cast<double*>(room);
+    double* l = scratch + layout.densities;
     const double background = parameters.operands[operands_layout.background];
     const GroupView group{scratch + layout.rows,
                           l,

@@ -13,7 +13,7 @@ constexpr Index component_stride(Index n_features) {
 constexpr Index sums_size(const Shape& shape) { return shape.n_components * component_stride(shape.n_features); }
 
 template <int D>
-void add_component(const TileView& tile, Index k, const Real* anchor, double* sums) {
+void add_component(const TileView& tile, Index k, const double* anchor, double* sums) {
     constexpr int kSums = 1 + D + D * (D + 1) / 2;
     const ActiveGroups& groups = active_groups(tile.active[k]);
     Vec totals[kSums];
@@ -22,9 +22,9 @@ void add_component(const TileView& tile, Index k, const Real* anchor, double* su
         GAUSSMIX_UNROLL for (int i = 0; i < kSums; ++i) sum[i] = Part::zero();
         for (int g = 0; g < groups.count; ++g) {
             const Index group = groups.index[g];
-            const Real* x = tile.rows + group * D * kGroupRows + h * kPartLanes;
-            const Real* e = tile.densities + group * tile.densities_stride() + k * kGroupRows + h * kPartLanes;
-            const Real* factor = tile.row_factor + group * kGroupRows + h * kPartLanes;
+            const double* x = tile.rows + group * D * kGroupRows + h * kPartLanes;
+            const double* e = tile.densities + group * tile.densities_stride() + k * kGroupRows + h * kPartLanes;
+            const double* factor = tile.row_factor + group * kGroupRows + h * kPartLanes;
             for (int v = 0; v < kGroupVectors; ++v) {
                 const Part r = Part::load(e + v * kLanes) * Part::load(factor + v * kLanes);
                 sum[0] = sum[0] + r;
@@ -45,7 +45,7 @@ void add_component(const TileView& tile, Index k, const Real* anchor, double* su
     add_all_lane_sums(totals, sums);
 }
 
-inline void add_moments(const TileView& tile, const Real* anchor, double* sums) {
+inline void add_moments(const TileView& tile, const double* anchor, double* sums) {
     with_constant(tile.n_features, [&](auto n_features) {
         constexpr int D = smaller(decltype(n_features)::value, kMaxFixed);
         for (Index k = 0; k < tile.n_components; ++k) {

@@ -1,10 +1,8 @@
 // Covariances without off-diagonal elements: the two kernels whose work per row and component is linear in d.
 //
-//   E   q = sum_i (s_i (x_i - mean_i) + shift_i)^2                         2-3 d operations, 1-2 d of them FMA or mul
+//   E   q = sum_i (s_i (x_i - mean_i))^2                                   2-3 d operations, 1-2 d of them FMA or mul
 //   M   first_i = sum r (x_i - a_i),  second_i = sum r (x_i - a_i)^2       4 d
 //   sums of M: [component][four features][4 first, 4 second]
-//
-// The shift is 0 in double; in float it is what rounding the mean has taken away (pack.hpp).
 #pragma once
 #include "rows.hpp"
 #include "tile.hpp"
@@ -14,28 +12,22 @@ namespace gaussmix::GAUSSMIX_ISA::flat {
 enum class Scale { none, per_component, per_feature };
 
 struct Components {
-    const Real* means;
-    const Real* shifts;  // read in float only
-    const Real* scales;  // the square of a component's factor, or its factor for each feature
-    const Real* log_scale;
+    const double* means;
+    const double* scales;  // the square of a component's factor, or its factor for each feature
+    const double* log_scale;
 };
 
-// The difference of a row from a mean as it is squared, from x - mean; `scale` and `shift` are those of the feature.
+// The difference of a row from a mean as it is squared, from x - mean; `scale` is that of the feature.
 template <Scale kScale, class V>
-GAUSSMIX_INLINE V scaled_difference(V u, const Real* scale, const Real* shift) {
-    if constexpr (kScale == Scale::none)
-        return u;
-    else if constexpr (kScale == Scale::per_component)
-        return kIsSingle ? u + V::broadcast(*shift) : u;
-    else
-        return kIsSingle ? fma(u, V::broadcast(*scale), V::broadcast(*shift)) : u * V::broadcast(*scale);
+GAUSSMIX_INLINE V scaled_difference(V u, const double* scale) {
+    return kScale == Scale::per_feature ? u * V::broadcast(*scale) : u;
 }
 
 // Log densities of C components, their squares in registers.
 template <int C, Scale kScale>
-GAUSSMIX_INLINE void log_densities_of(const Real* rows, const Components& p, Index n_features, Real* out,
+GAUSSMIX_INLINE void log_densities_of(const double* rows, const Components& p, Index n_features, double* out,
                                       Vec (&best)[kGroupVectors]) {
-    const Real* log_scale = p.log_scale;
+    const double* log_scale = p.log_scale;
     GAUSSMIX_EACH_PART for (int h = 0; h < kParts; ++h) {
         Part squares[C][kGroupVectors], top[kGroupVectors];  // in registers, not through memory
         GAUSSMIX_UNROLL for (int v = 0; v < kGroupVectors; ++v) top[v] = part(best[v], h);
@@ -43,13 +35,13 @@ GAUSSMIX_INLINE void log_densities_of(const Real* rows, const Components& p, Ind
             GAUSSMIX_UNROLL for (int v = 0; v < kGroupVectors; ++v) squares[c][v] = Part::zero();
         }
         for (Index i = 0; i < n_features; ++i) {
-            const Real* x = rows + i * kGroupRows + h * kPartLanes;
+            const double* x = rows + i * kGroupRows + h * kPartLanes;
             GAUSSMIX_UNROLL for (int c = 0; c < C; ++c) {
                 const Index place = c * n_features + i;
                 const Part mean = Part::broadcast(p.means[place]);
                 GAUSSMIX_UNROLL for (int v = 0; v < kGroupVectors; ++v) {
                     const Part u = Part::load(x + v * kLanes) - mean;
-                    const Part y = scaled_difference<kScale>(u, p.scales + place, p.shifts + place);
+                    const Part y = scaled_difference<kScale>(u, p.scales + place);
                     squares[c][v] = fma(y, y, squares[c][v]);
                 }
             }
@@ -69,8 +61,8 @@ GAUSSMIX_INLINE void log_densities_of(const Real* rows, const Components& p, Ind
 }
 
 template <Scale kScale>
-void log_densities(const Real* rows, Components p, Index n_components, Index n_features, Poll& poll,
-                   Prefetch& next_rows, Real* out, Vec (&best)[kGroupVectors]) {
+void log_densities(const double* rows, Components p, Index n_components, Index n_features, Poll& poll,
+                   Prefetch& next_rows, double* out, Vec (&best)[kGroupVectors]) {
     constexpr int kTogether = 4;
     constexpr Index kManyFeatures = 256;  // with fewer, it is soon enough to ask after all components
     for (Index left = n_components; left > 0; left -= kTogether, out += kTogether * kGroupRows) {
@@ -82,7 +74,6 @@ void log_densities(const Real* rows, Components p, Index n_components, Index n_f
             log_densities_of<C, kScale>(rows, p, n_features, out, best);
         });
         p.means += kTogether * n_features;
-        p.shifts += kTogether * n_features;
         p.scales += kTogether * (kScale == Scale::per_feature ? n_features : 1);
         p.log_scale += kTogether;
     }
@@ -90,9 +81,8 @@ void log_densities(const Real* rows, Components p, Index n_components, Index n_f
 
 // Squared distances to one component; false as soon as every lane is known to be beyond its limit.
 template <Scale kScale>
-GAUSSMIX_INLINE bool squared_distance(const Real* rows, const Real* mean, const Real* shift, const Real* scale,
-                                      Index n_features, const Vec (&limit)[kGroupVectors],
-                                      Vec (&squares)[kGroupVectors]) {
+GAUSSMIX_INLINE bool squared_distance(const double* rows, const double* mean, const double* scale, Index n_features,
+                                      const Vec (&limit)[kGroupVectors], Vec (&squares)[kGroupVectors]) {
     constexpr Index kBetween = 16;  // features from one look at the limits to the next
     const auto scaled = [&](Vec q) { return kScale == Scale::per_component ? q * Vec::broadcast(*scale) : q; };
     GAUSSMIX_UNROLL for (int v = 0; v < kGroupVectors; ++v) squares[v] = Vec::zero();
@@ -101,7 +91,7 @@ GAUSSMIX_INLINE bool squared_distance(const Real* rows, const Real* mean, const 
         for (const Index stop = smaller(i + kBetween, n_features); i < stop; ++i) {
             GAUSSMIX_UNROLL for (int v = 0; v < kGroupVectors; ++v) {
                 const Vec u = Vec::load(rows + i * kGroupRows + v * kLanes) - Vec::broadcast(mean[i]);
-                const Vec y = scaled_difference<kScale>(u, scale + i, shift + i);
+                const Vec y = scaled_difference<kScale>(u, scale + i);
                 squares[v] = fma(y, y, squares[v]);
             }
         }
@@ -118,10 +108,10 @@ constexpr int kTogether = kRegisters / 4;  // features of M: two accumulators an
 constexpr Index component_stride(Index n_features) { return round_up(n_features, 4) * 2; }
 constexpr Index sums_size(const Shape& shape) { return shape.n_components * component_stride(shape.n_features); }
 
-struct Component {     // of a tile
-    const Real* rows;  // from the first of some features on
-    Real* responsibilities;
-    const Real* row_factor;
+struct Component {       // of a tile
+    const double* rows;  // from the first of some features on
+    double* responsibilities;
+    const double* row_factor;
     Index rows_stride, responsibilities_stride;
     const ActiveGroups& groups;
 };
@@ -129,7 +119,7 @@ struct Component {     // of a tile
 // First and second moments of R features of one component. With the first features, exponentials become
 // responsibilities, r = e * row factor, and their sum is added to the mass.
 template <int R, bool kIsFirst>
-void add_features(const Component& c, const Real* anchor, double* mass, double* sums) {
+void add_features(const Component& c, const double* anchor, double* mass, double* sums) {
     constexpr int kFours = (R + 3) / 4;
     Vec totals[kFours * 8], total_weight;
     GAUSSMIX_EACH_PART for (int h = 0; h < kParts; ++h) {
@@ -139,9 +129,9 @@ void add_features(const Component& c, const Real* anchor, double* mass, double* 
             center[i] = Part::broadcast(anchor[i]);
         }
         for (int g = 0; g < c.groups.count; ++g) {
-            const Real* x = c.rows + c.groups.index[g] * c.rows_stride + h * kPartLanes;
-            Real* r = c.responsibilities + c.groups.index[g] * c.responsibilities_stride + h * kPartLanes;
-            const Real* factor = c.row_factor + c.groups.index[g] * kGroupRows + h * kPartLanes;
+            const double* x = c.rows + c.groups.index[g] * c.rows_stride + h * kPartLanes;
+            double* r = c.responsibilities + c.groups.index[g] * c.responsibilities_stride + h * kPartLanes;
+            const double* factor = c.row_factor + c.groups.index[g] * kGroupRows + h * kPartLanes;
 #pragma GCC unroll 1  // unrolled, it spills
             for (int v = 0; v < kGroupVectors; ++v) {
                 Part weight = Part::load(r + v * kLanes);
@@ -169,7 +159,7 @@ void add_features(const Component& c, const Real* anchor, double* mass, double* 
 }
 
 // Features outermost, so that their columns of the tile stay in L1 while all components pass.
-inline void add_moments(const TileView& tile, const Real* anchor, double* mass, double* sums, Index stride) {
+inline void add_moments(const TileView& tile, const double* anchor, double* mass, double* sums, Index stride) {
     const Index d = tile.n_features;
     for (Index i = 0; i < d; i += kTogether) {
         if (tile.poll->is_cancelled(kTileRows * 2 * kTogether * tile.n_components)) return;
@@ -180,7 +170,7 @@ inline void add_moments(const TileView& tile, const Real* anchor, double* mass, 
                 const Component c{
                     tile.rows + i * kGroupRows, tile.densities + k * kGroupRows, tile.row_factor,
                     tile.rows_stride(),         tile.densities_stride(),         active_groups(tile.active[k])};
-                const Real* center = anchor + k * d + i;
+                const double* center = anchor + k * d + i;
                 double* out = sums + k * stride + i * 2;
                 i == 0 ? add_features<R, true>(c, center, mass + k, out)
                        : add_features<R, false>(c, center, mass + k, out);

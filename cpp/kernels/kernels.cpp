@@ -1,5 +1,5 @@
-// The kernels in double: compiled for each instruction set, with GAUSSMIX_ISA its name, and GAUSSMIX_SINGLE_ISA and
-// GAUSSMIX_INCOMPLETE_ISA those of the namespaces of single.cpp and incomplete.cpp.
+// The kernels: compiled for each instruction set, with GAUSSMIX_ISA its name, and GAUSSMIX_INCOMPLETE_ISA that of the
+// namespace of incomplete.cpp.
 //
 // The linker keeps one copy of every inline function, perhaps the one for the newest processor, and older ones would
 // crash on it. So everything here lives in gaussmix::GAUSSMIX_ISA and instantiates nothing from `std`;
@@ -17,9 +17,6 @@
 #define GAUSSMIX_TEXT(x) #x
 #define GAUSSMIX_NAME(x) GAUSSMIX_TEXT(x)
 
-namespace gaussmix::GAUSSMIX_SINGLE_ISA {
-extern const StepKernels kStepKernels;
-}
 namespace gaussmix::GAUSSMIX_INCOMPLETE_ISA {
 extern const IncompleteKernels kIncompleteKernels;
 }
@@ -31,7 +28,6 @@ constinit const KernelTable kKernels{GAUSSMIX_NAME(GAUSSMIX_ISA),
                                      {sizes, pack, step, merge, unpack},
                                      {scores::sizes, scores::add},
                                      &GAUSSMIX_INCOMPLETE_ISA::kIncompleteKernels,
-                                     &GAUSSMIX_SINGLE_ISA::kStepKernels,
                                      evaluate,
                                      factorise,
                                      principal_axes,

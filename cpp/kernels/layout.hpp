@@ -13,7 +13,7 @@ namespace gaussmix::GAUSSMIX_ISA {
 
 constexpr int kGroupVectors = 3;
 constexpr int kGroupRows = kGroupVectors * kLanes;
-static_assert(kGroupRows == (kIsSingle ? 2 : 1) * gaussmix::kGroupRows);
+static_assert(kGroupRows == gaussmix::kGroupRows);
 constexpr int kTileGroups = kTileRows / kGroupRows;
 static_assert(kTileGroups * kGroupRows == kTileRows && kTileGroups <= 8);
 
@@ -44,7 +44,7 @@ GAUSSMIX_INLINE void with_constant(Index n, Body&& body) {
     }
 }
 
-// Hands out consecutive cache-aligned pieces of a buffer, as offsets in `Real`s or, for sums, in doubles.
+// Hands out consecutive cache-aligned pieces of a buffer, as offsets in doubles.
 class Carver {
 public:
     explicit Carver(Index alignment = kLanes) : alignment_(alignment) {}
@@ -63,7 +63,7 @@ private:
 constexpr Index packed_triangle(Index n_features) { return round_up(n_features * (n_features + 1) / 2, kLanes); }
 
 struct OperandsLayout {
-    Index log_scale, background, means, shifts, factors, anchor, projection, factor_stride, size;
+    Index log_scale, background, means, factors, anchor, projection, factor_stride, size;
 
     explicit OperandsLayout(const Shape& shape) {
         const Index n_means = shape.n_components * shape.n_features;
@@ -76,7 +76,6 @@ struct OperandsLayout {
         log_scale = carver.take(has_densities ? shape.n_components : 0);
         background = carver.take(has_densities ? 1 : 0);
         means = carver.take(has_densities ? n_means : 0);
-        shifts = carver.take(has_densities && kIsSingle ? n_means : 0);  // what rounding the means takes away
         factors = carver.take(has_densities ? (shape.is_shared ? 1 : shape.n_components) * factor_stride : 0);
         anchor = carver.take(shape.second != Second::none ? n_means : 0);
         projection = carver.take(n_means * shape.n_projected);
@@ -95,9 +94,9 @@ struct ScratchLayout {
         const Index n_differences = larger(shape.n_features, larger(shape.n_factors, shape.n_projected));
         differences = carver.take(kTileRows * round_up(n_differences, kLanes));
         weighted = carver.take(kTileRows * kLanes);
-        active = carver.take(round_up(shape.n_components, sizeof(Real)) /
-                             static_cast<Index>(sizeof(Real)));  // one byte each
-        scores = carver.take(shape.n_components);                // floats
+        active = carver.take(round_up(shape.n_components, sizeof(double)) /
+                             static_cast<Index>(sizeof(double)));  // one byte each
+        scores = carver.take(shape.n_components);                  // floats
         prior = carver.take((shape.n_components + 1) * kGroupRows);
         size = carver.size();
     }
@@ -107,7 +106,7 @@ struct SumsLayout {
     Index log_likelihood, n_far, n_near, background, mass, touched, moments, size;
 
     SumsLayout(const Shape& shape, Index moments_size) {
-        Carver carver(kSumsTogether);  // the same in both precisions
+        Carver carver;
         log_likelihood = carver.take(1);
         n_far = carver.take(1);
         n_near = carver.take(1);

@@ -16,11 +16,11 @@ constexpr int kSide = 4;
 
 // What is taken from a group's rows before anything else.
 struct Centre {
-    const Real* point;   // [feature]
-    const Real* scales;  // [feature], `stride` apart; null: 1
+    const double* point;   // [feature]
+    const double* scales;  // [feature], `stride` apart; null: 1
     Index stride;
 
-    GAUSSMIX_INLINE void offsets(const Real* rows, Index feature, int lane, Part (&u)[kGroupVectors]) const {
+    GAUSSMIX_INLINE void offsets(const double* rows, Index feature, int lane, Part (&u)[kGroupVectors]) const {
         const Part centre = Part::broadcast(point[feature]);
         GAUSSMIX_UNROLL for (int v = 0; v < kGroupVectors; ++v) {
             u[v] = Part::load(rows + feature * kGroupRows + v * kLanes + lane) - centre;
@@ -31,7 +31,8 @@ struct Centre {
 
 // t_l = sum_i weights_il u_i of a group, for R factors.
 template <int R>
-GAUSSMIX_INLINE void project(const Real* rows, const Centre& centre, const Real* weights, Index n_features, Real* out) {
+GAUSSMIX_INLINE void project(const double* rows, const Centre& centre, const double* weights, Index n_features,
+                             double* out) {
     GAUSSMIX_EACH_PART for (int h = 0; h < kParts; ++h) {
         const int lane = h * kPartLanes;
         Part sum[R][kGroupVectors];
@@ -55,8 +56,8 @@ GAUSSMIX_INLINE void project(const Real* rows, const Centre& centre, const Real*
 }
 
 // [factor][vector][lane] of a group.
-inline void project(const Real* rows, const Centre& centre, const Real* weights, Index n_features, Index n_factors,
-                    Real* out) {
+inline void project(const double* rows, const Centre& centre, const double* weights, Index n_features, Index n_factors,
+                    double* out) {
     for (Index l = 0; l < n_factors; l += kTileHeight) {
         with_constant(smaller(Index{kTileHeight}, n_factors - l), [&](auto count) {
             constexpr int R = smaller(decltype(count)::value, kTileHeight);
@@ -67,8 +68,8 @@ inline void project(const Real* rows, const Centre& centre, const Real* weights,
 
 // Adds the squares of z - F t for R features from `feature` on; `along` holds -t.
 template <int R>
-GAUSSMIX_INLINE void add_squares(const Real* rows, const Centre& centre, const Real* factor, Index feature,
-                                 Index n_factors, const Real* along, Vec (&squares)[kGroupVectors]) {
+GAUSSMIX_INLINE void add_squares(const double* rows, const Centre& centre, const double* factor, Index feature,
+                                 Index n_factors, const double* along, Vec (&squares)[kGroupVectors]) {
     GAUSSMIX_EACH_PART for (int h = 0; h < kParts; ++h) {
         const int lane = h * kPartLanes;
         Part z[R][kGroupVectors];
@@ -92,8 +93,8 @@ GAUSSMIX_INLINE void add_squares(const Real* rows, const Centre& centre, const R
 }
 
 // Squared distances of a group to one component; `along` is room for the factors of a group.
-inline void squared_distance(const Real* rows, const Real* mean, const Real* factor, Index n_features, Index n_factors,
-                             Real* along, Vec (&squares)[kGroupVectors]) {
+inline void squared_distance(const double* rows, const double* mean, const double* factor, Index n_features,
+                             Index n_factors, double* along, Vec (&squares)[kGroupVectors]) {
     const Centre centre{mean, factor + n_factors, n_factors + 1};
     project(rows, centre, factor, n_features, n_factors, along);
     for (Index i = 0; i < n_factors * kGroupRows; i += kLanes) (Vec::zero() - Vec::load(along + i)).store(along + i);
@@ -116,8 +117,9 @@ constexpr Index sums_size(const Shape& shape) { return shape.n_components * comp
 
 // C features against R factors from `first` on, over the groups of a tile in which the component has rows.
 template <int C, int R, int first = 0>
-GAUSSMIX_INLINE void multiply(const TileView& tile, const ActiveGroups& groups, const Real* rows, const Real* anchor,
-                              const Real* along, Index along_stride, Vec (&totals)[kSide * kSide]) {
+GAUSSMIX_INLINE void multiply(const TileView& tile, const ActiveGroups& groups, const double* rows,
+                              const double* anchor, const double* along, Index along_stride,
+                              Vec (&totals)[kSide * kSide]) {
     constexpr int kHeight = smaller(kRegisters / 8, R - first);
     GAUSSMIX_EACH_PART for (int h = 0; h < kParts; ++h) {
         Part sum[kHeight][C];
@@ -125,8 +127,8 @@ GAUSSMIX_INLINE void multiply(const TileView& tile, const ActiveGroups& groups, 
             GAUSSMIX_UNROLL for (int i = 0; i < C; ++i) sum[l][i] = Part::zero();
         }
         for (int g = 0; g < groups.count; ++g) {
-            const Real* x = rows + groups.index[g] * tile.rows_stride() + h * kPartLanes;
-            const Real* t = along + g * along_stride + first * kGroupRows + h * kPartLanes;
+            const double* x = rows + groups.index[g] * tile.rows_stride() + h * kPartLanes;
+            const double* t = along + g * along_stride + first * kGroupRows + h * kPartLanes;
 #pragma GCC unroll 1
             for (int v = 0; v < kGroupVectors; ++v) {
                 Part u[C];
@@ -149,15 +151,15 @@ GAUSSMIX_INLINE void multiply(const TileView& tile, const ActiveGroups& groups, 
 }
 
 // Responsibilities times the factors of the groups in which the component has rows.
-inline void weigh_factors(const TileView& tile, const ActiveGroups& groups, Index k, const Real* anchor,
-                          const Real* projection, Index n_factors, Real* along) {
+inline void weigh_factors(const TileView& tile, const ActiveGroups& groups, Index k, const double* anchor,
+                          const double* projection, Index n_factors, double* along) {
     for (int g = 0; g < groups.count; ++g, along += n_factors * kGroupRows) {
-        const Real* rows = tile.rows + groups.index[g] * tile.rows_stride();
-        const Real* r = tile.densities + groups.index[g] * tile.densities_stride() + k * kGroupRows;
+        const double* rows = tile.rows + groups.index[g] * tile.rows_stride();
+        const double* r = tile.densities + groups.index[g] * tile.densities_stride() + k * kGroupRows;
         project(rows, {anchor, nullptr, n_factors}, projection, tile.n_features, n_factors, along);
         for (Index l = 0; l < n_factors; ++l) {
             GAUSSMIX_UNROLL for (int v = 0; v < kGroupVectors; ++v) {
-                Real* t = along + l * kGroupRows + v * kLanes;
+                double* t = along + l * kGroupRows + v * kLanes;
                 const Vec weight = Vec::load(r + v * kLanes);
                 keep(less(Vec::zero(), weight), weight * Vec::load(t)).store(t);  // 0 times infinity is 0
             }
@@ -165,7 +167,7 @@ inline void weigh_factors(const TileView& tile, const ActiveGroups& groups, Inde
     }
 }
 
-inline void add_moments(const TileView& tile, const Shape& shape, const Real* anchors, const Real* projections,
+inline void add_moments(const TileView& tile, const Shape& shape, const double* anchors, const double* projections,
                         double* mass, double* sums) {
     const Index d = tile.n_features, n_factors = shape.n_projected, stride = component_stride(shape);
     flat::add_moments(tile, anchors, mass, sums, stride);

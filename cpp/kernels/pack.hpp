@@ -1,21 +1,18 @@
 // Arranges the parameters of a call as the kernels read them; every bit by scalar FMAs in one fixed order.
 #pragma once
 #include "panels.hpp"
-#include "poll.hpp"
 
 namespace gaussmix::GAUSSMIX_ISA {
 
-template <class To>
-void copy(const double* from, Index count, To* to) {
-    for (Index i = 0; i < count; ++i) to[i] = static_cast<To>(from[i]);
+inline void copy(const double* from, Index count, double* to) {
+    for (Index i = 0; i < count; ++i) to[i] = from[i];
 }
 
 // W mean_k: with a shared factor, distances are taken between whitened rows and whitened means. A panel of rows of W at
 // a time, so that a processor need not wait for each sum.
-inline void whiten_means(const Shape& shape, const ParametersView& parameters, Listener listener, Real* out) {
+inline void whiten_means(const Shape& shape, const ParametersView& parameters, double* out) {
     const Index d = shape.n_features;
-    Poll poll(listener);
-    for (Index k = 0; k < shape.n_components && !poll.is_cancelled(kCostOfMoving * d * d); ++k) {
+    for (Index k = 0; k < shape.n_components; ++k) {
         const double* mean = parameters.means + k * d;
         for (Index panel = 0; panel < d; panel += kPanelRows) {
             const Index height = smaller(Index{kPanelRows}, d - panel);
@@ -27,56 +24,29 @@ inline void whiten_means(const Shape& shape, const ParametersView& parameters, L
             }
             for (Index r = 0; r < height; ++r) {
                 for (Index i = panel; i <= panel + r; ++i) z[r] = __builtin_fma(rows[r][i], mean[i], z[r]);
-                *out++ = static_cast<Real>(z[r]);
+                *out++ = z[r];
             }
         }
     }
 }
 
 // Leaves out factors that are packed later.
-inline void pack_factors(const Shape& shape, const OperandsLayout& layout, const double* factors, Listener listener,
-                         Real* out) {
+inline void pack_factors(const Shape& shape, const OperandsLayout& layout, const double* factors, double* out) {
     if (factors == nullptr) return;
-    Poll poll(listener);
     const Index count = shape.is_shared ? 1 : shape.n_components, d = shape.n_features;
     switch (shape.factor_shape) {
         case FactorShape::spherical:
-            for (Index k = 0; k < count; ++k) out[k] = static_cast<Real>(factors[k] * factors[k]);
+            for (Index k = 0; k < count; ++k) out[k] = factors[k] * factors[k];
             return;
         case FactorShape::diagonal: return copy(factors, count * d, out);
-        case FactorShape::low_rank:
-            for (Index k = 0; k < count && !poll.is_cancelled(kCostOfMoving * layout.factor_stride); ++k)
-                copy(factors + k * layout.factor_stride, layout.factor_stride, out + k * layout.factor_stride);
-            return;
+        case FactorShape::low_rank: return copy(factors, count * layout.factor_stride, out);
         case FactorShape::triangular:
-            for (Index k = 0; k < count && !poll.is_cancelled(kCostOfMoving * d * d); ++k)
-                panels::pack(factors + k * d * d, d, out + k * layout.factor_stride);
+            for (Index k = 0; k < count; ++k) panels::pack(factors + k * d * d, d, out + k * layout.factor_stride);
     }
 }
 
-// -W (mean - rounded mean): a row minus the rounded mean is exact, or rounded once, and this puts the rest right.
-// Spherical factors multiply the squares, and are left out here.
-inline void pack_shifts(const Shape& shape, const ParametersView& parameters, Listener listener, Real* out) {
-    const Index d = shape.n_features;
-    const auto rest = [](double mean) { return static_cast<double>(static_cast<Real>(mean)) - mean; };
-    Poll poll(listener);
-    for (Index k = 0; k < shape.n_components && !poll.is_cancelled(kCostOfMoving * d * d); ++k) {
-        const double* mean = parameters.means + k * d;
-        for (Index j = 0; j < d; ++j) {
-            double shift = rest(mean[j]);
-            if (shape.factor_shape == FactorShape::diagonal) shift *= parameters.factors[k * d + j];
-            if (shape.factor_shape == FactorShape::triangular) {
-                const double* factor = parameters.factors + (k * d + j) * d;
-                shift = 0;
-                for (Index i = 0; i <= j; ++i) shift = __builtin_fma(factor[i], rest(mean[i]), shift);
-            }
-            *out++ = static_cast<Real>(shift);
-        }
-    }
-}
-
-inline void pack(const Shape& shape, const ParametersView& parameters, Listener listener, void* room) noexcept {
-    Real* operands = static_cast<Real*>(room);
+inline void pack(const Shape& shape, const ParametersView& parameters, void* room) noexcept {
+    double* operands = static_cast<double*>(room);
     const OperandsLayout layout(shape);
     const Index n_means = shape.n_components * shape.n_features;
     if (shape.second != Second::none) copy(parameters.anchor, n_means, operands + layout.anchor);
@@ -86,12 +56,11 @@ inline void pack(const Shape& shape, const ParametersView& parameters, Listener 
     copy(parameters.log_scale, shape.n_components, operands + layout.log_scale);
     copy(&parameters.log_background, 1, operands + layout.background);
     if (shape.is_shared) {
-        whiten_means(shape, parameters, listener, operands + layout.means);
+        whiten_means(shape, parameters, operands + layout.means);
     } else {
         copy(parameters.means, n_means, operands + layout.means);
     }
-    if constexpr (kIsSingle) pack_shifts(shape, parameters, listener, operands + layout.shifts);
-    pack_factors(shape, layout, parameters.factors, listener, operands + layout.factors);
+    pack_factors(shape, layout, parameters.factors, operands + layout.factors);
 }
 
 }  // namespace gaussmix::GAUSSMIX_ISA

@@ -1,11 +1,11 @@
 // Triangular whitening: squared distances |W (x - mean)|^2 of a group of rows to one component.
 //
-//   z_j = shift_j + sum_{i <= j} W_ji (x_i - mean_i),   q = sum_j z_j^2
+//   z_j = sum_{i <= j} W_ji (x_i - mean_i),   q = sum_j z_j^2
 //
 // A panel is eight rows of W: its 8 x 3 vectors of z stay in registers while the features go by (4 x 3 halves of
 // vectors where there are 16 registers). W is packed panel by panel: [feature before the panel][row], then the
 // triangle by columns, without padding; the last panel's height is a template argument. d^2/2 + 3d/2 FMAs per
-// row and component. The shift is 0 in double; in float it is what rounding the mean has taken away (pack.hpp).
+// row and component.
 #pragma once
 #include "layout.hpp"
 
@@ -13,14 +13,14 @@ namespace gaussmix::GAUSSMIX_ISA::panels {
 
 constexpr int kTileHeight = kRegisters / 4;
 
-inline void pack(const double* factor, Index n_features, Real* out) {
+inline void pack(const double* factor, Index n_features, double* out) {
     for (Index panel = 0; panel < n_features; panel += kPanelRows) {
         const Index end = smaller(panel + kPanelRows, n_features);
         for (Index i = 0; i < panel; ++i) {
-            for (Index j = panel; j < end; ++j) *out++ = static_cast<Real>(factor[j * n_features + i]);
+            for (Index j = panel; j < end; ++j) *out++ = factor[j * n_features + i];
         }
         for (Index i = panel; i < end; ++i) {
-            for (Index j = i; j < end; ++j) *out++ = static_cast<Real>(factor[j * n_features + i]);
+            for (Index j = i; j < end; ++j) *out++ = factor[j * n_features + i];
         }
     }
 }
@@ -33,13 +33,12 @@ enum class Leaves {
 
 template <Leaves kLeaves>
 struct Panel {
-    const Real* differences;  // x - mean of the features before this panel
+    const double* differences;  // x - mean of the features before this panel
     Index n_before;
-    const Real* rows;  // from the panel's first feature on, as is:
-    const Real* mean;
-    const Real* shift;  // read in float only
-    const Real* weights;
-    Real* out;  // differences or z
+    const double* rows;  // from the panel's first feature on, as is:
+    const double* mean;
+    const double* weights;
+    double* out;  // differences or z
 };
 
 // Where column `column` of a packed triangle of height R starts.
@@ -53,9 +52,7 @@ GAUSSMIX_INLINE void whiten_rows(const Panel<kLeaves>& p, int h, Vec (&squares)[
     asm("" : "+m"(squares));  // in memory until the end: in registers, they push three z of a panel of 8 to the stack
     Part z[kHeight][kGroupVectors];
     GAUSSMIX_UNROLL for (int r = 0; r < kHeight; ++r) {
-        GAUSSMIX_UNROLL for (int v = 0; v < kGroupVectors; ++v) {
-            z[r][v] = kIsSingle && kHasMean ? Part::broadcast(p.shift[first + r]) : Part::zero();
-        }
+        GAUSSMIX_UNROLL for (int v = 0; v < kGroupVectors; ++v) z[r][v] = Part::zero();
     }
     for (Index i = 0; i < p.n_before; ++i) {
         Part u[kGroupVectors];
@@ -63,11 +60,11 @@ GAUSSMIX_INLINE void whiten_rows(const Panel<kLeaves>& p, int h, Vec (&squares)[
             u[v] = Part::load(p.differences + i * kGroupRows + v * kLanes + lane);
         }
         GAUSSMIX_UNROLL for (int r = 0; r < kHeight; ++r) {
-            const Real w = p.weights[i * R + first + r];
+            const double w = p.weights[i * R + first + r];
             GAUSSMIX_UNROLL for (int v = 0; v < kGroupVectors; ++v) z[r][v] = fma(w, u[v], z[r][v]);
         }
     }
-    const Real* triangle = p.weights + p.n_before * R;
+    const double* triangle = p.weights + p.n_before * R;
     GAUSSMIX_UNROLL for (int i = 0; i < first + kHeight; ++i) {
         triangle = reread(triangle);
         const Part mean = kHasMean ? Part::broadcast(p.mean[i]) : Part::zero();
@@ -79,7 +76,7 @@ GAUSSMIX_INLINE void whiten_rows(const Panel<kLeaves>& p, int h, Vec (&squares)[
             if constexpr (kLeaves == Leaves::differences) u[v].store(p.out + place);
         }
         GAUSSMIX_UNROLL for (int r = i > first ? i - first : 0; r < kHeight; ++r) {
-            const Real w = triangle[triangle_column(R, i) + first + r - i];
+            const double w = triangle[triangle_column(R, i) + first + r - i];
             GAUSSMIX_UNROLL for (int v = 0; v < kGroupVectors; ++v) z[r][v] = fma(w, u[v], z[r][v]);
         }
         GAUSSMIX_UNROLL for (int r = i > first ? i - first : 0; r < kHeight; ++r) {
@@ -108,27 +105,26 @@ GAUSSMIX_INLINE void whiten_panel(const Panel<kLeaves>& p, Vec (&squares)[kGroup
 }
 
 // y = W x of a group, for a factor that all components share; the differences are the rows themselves.
-inline void whiten(const Real* rows, const Real* weights, Index n_features, Real* whitened) {
+inline void whiten(const double* rows, const double* weights, Index n_features, double* whitened) {
     Vec unused[kGroupVectors] = {};
     for (Index j = 0; j < n_features; j += kPanelRows) {
         const Index height = smaller(Index{kPanelRows}, n_features - j);
-        const Panel<Leaves::whitened> p{rows,    j,       rows + j * kGroupRows,    nullptr,
-                                        nullptr, weights, whitened + j * kGroupRows};
+        const Panel<Leaves::whitened> p{rows, j, rows + j * kGroupRows, nullptr, weights, whitened + j * kGroupRows};
         with_constant(height, [&](auto R) { whiten_panel<decltype(R)::value>(p, unused); });
         weights += j * height + height * (height + 1) / 2;
     }
 }
 
 // False as soon as every lane's distance is known to be at least its limit: partial sums of squares only grow.
-GAUSSMIX_INLINE bool squared_distance(const Real* rows, const Real* mean, const Real* shift, const Real* weights,
-                                      Index n_features, const Vec (&limit)[kGroupVectors], Real* differences,
+GAUSSMIX_INLINE bool squared_distance(const double* rows, const double* mean, const double* weights, Index n_features,
+                                      const Vec (&limit)[kGroupVectors], double* differences,
                                       Vec (&squares)[kGroupVectors]) {
     const Vec largest = Vec::broadcast(kLargest);
     GAUSSMIX_UNROLL for (int v = 0; v < kGroupVectors; ++v) squares[v] = Vec::zero();
     Index j = 0;
     for (; j + kPanelRows < n_features; j += kPanelRows) {
-        Real* here = differences + j * kGroupRows;
-        const Panel<Leaves::differences> p{differences, j, rows + j * kGroupRows, mean + j, shift + j, weights, here};
+        double* here = differences + j * kGroupRows;
+        const Panel<Leaves::differences> p{differences, j, rows + j * kGroupRows, mean + j, weights, here};
         whiten_panel<kPanelRows>(p, squares);
         weights += j * kPanelRows + kPanelRows * (kPanelRows + 1) / 2;
         bool is_near = false;
@@ -137,7 +133,7 @@ GAUSSMIX_INLINE bool squared_distance(const Real* rows, const Real* mean, const 
         }
         if (!is_near) return false;
     }
-    const Panel<Leaves::squares> last{differences, j, rows + j * kGroupRows, mean + j, shift + j, weights, nullptr};
+    const Panel<Leaves::squares> last{differences, j, rows + j * kGroupRows, mean + j, weights, nullptr};
     with_constant(n_features - j, [&](auto R) { whiten_panel<decltype(R)::value>(last, squares); });
     return true;
 }

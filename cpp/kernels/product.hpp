@@ -16,7 +16,7 @@ constexpr Index sums_size(const Shape& shape) {
 
 // Components first .. first + kTileHeight - 1 of four, against C features.
 template <int C, int first>
-GAUSSMIX_INLINE void multiply(const TileView& tile, const Real* responsibilities, const Real* rows,
+GAUSSMIX_INLINE void multiply(const TileView& tile, const double* responsibilities, const double* rows,
                               Vec (&totals)[kSide * kSide]) {
     GAUSSMIX_EACH_PART for (int h = 0; h < kParts; ++h) {
         Part sum[kTileHeight][C];
@@ -24,8 +24,8 @@ GAUSSMIX_INLINE void multiply(const TileView& tile, const Real* responsibilities
             GAUSSMIX_UNROLL for (int i = 0; i < C; ++i) sum[k][i] = Part::zero();
         }
         for (Index g = 0; g < tile.n_groups; ++g) {
-            const Real* x = rows + g * tile.rows_stride() + h * kPartLanes;
-            const Real* r = responsibilities + g * tile.densities_stride() + first * kGroupRows + h * kPartLanes;
+            const double* x = rows + g * tile.rows_stride() + h * kPartLanes;
+            const double* r = responsibilities + g * tile.densities_stride() + first * kGroupRows + h * kPartLanes;
 #pragma GCC unroll 1
             for (int v = 0; v < kGroupVectors; ++v) {
                 Part column[C];
@@ -48,7 +48,7 @@ GAUSSMIX_INLINE void multiply(const TileView& tile, const Real* responsibilities
 }
 
 template <int C>
-void add_block(const TileView& tile, const Real* responsibilities, const Real* rows, double* sums) {
+void add_block(const TileView& tile, const double* responsibilities, const double* rows, double* sums) {
     Vec totals[kSide * kSide];
     multiply<C, 0>(tile, responsibilities, rows, totals);
     add_all_lane_sums(totals, sums);
@@ -59,7 +59,7 @@ inline void clear_inactive(const TileView& tile) {
     for (Index k = 0; k < round_up(tile.n_components, kSide); ++k) {
         for (int g = 0; g < tile.n_groups; ++g) {
             if (k < tile.n_components && (tile.active[k] >> g & 1)) continue;
-            Real* r = tile.densities + g * tile.densities_stride() + k * kGroupRows;
+            double* r = tile.densities + g * tile.densities_stride() + k * kGroupRows;
             GAUSSMIX_UNROLL for (int v = 0; v < kGroupVectors; ++v) Vec::zero().store(r + v * kLanes);
         }
     }
@@ -72,8 +72,8 @@ inline void weigh(const TileView& tile, double* mass) {
         const ActiveGroups& groups = active_groups(tile.active[k]);
         Vec sum = Vec::zero();
         for (int g = 0; g < groups.count; ++g) {
-            Real* r = tile.densities + groups.index[g] * tile.densities_stride() + k * kGroupRows;
-            const Real* factor = tile.row_factor + groups.index[g] * kGroupRows;
+            double* r = tile.densities + groups.index[g] * tile.densities_stride() + k * kGroupRows;
+            const double* factor = tile.row_factor + groups.index[g] * kGroupRows;
             GAUSSMIX_UNROLL for (int v = 0; v < kGroupVectors; ++v) {
                 const Vec weighted = Vec::load(r + v * kLanes) * Vec::load(factor + v * kLanes);
                 weighted.store(r + v * kLanes);

@@ -27,38 +27,31 @@ struct Elements {
     }
 };
 
-// The next kLanes elements as a vector. (V is Vec, and a template argument so that each precision compiles its own.)
-template <class T, class V = Vec>
-GAUSSMIX_INLINE V load_lanes(const char* p) {
-    if constexpr (sizeof(T) == sizeof(Real))
-        return V::load_unaligned(p);
-    else
-        return V::load_floats(p);
+// The next kLanes elements as a vector.
+template <class T>
+GAUSSMIX_INLINE Vec load_lanes(const char* p) {
+    return sizeof(T) == sizeof(double) ? Vec::load_unaligned(p) : Vec::load_floats(p);
 }
 
 // Lane j of features[i] becomes element i of row j, for the first `count` of eight.
-template <class T, class V>
-GAUSSMIX_INLINE void load_features(const char* const (&row)[kLanes], int count, V (&features)[kFeaturesTogether]) {
-    if constexpr (kIsSingle) {
-        load_transposed(row, count, features);
-    } else {
-        GAUSSMIX_UNROLL for (int i = 0; i < kFeaturesTogether; ++i) {
-            features[i] = count == kFeaturesTogether    ? load_lanes<T>(row[i])
-                          : sizeof(T) == sizeof(double) ? V::load_head(row[i], count)
-                                                        : V::load_floats_head(row[i], count);
-        }
-        transpose(features);
+template <class T>
+GAUSSMIX_INLINE void load_features(const char* const (&row)[kLanes], int count, Vec (&features)[kFeaturesTogether]) {
+    GAUSSMIX_UNROLL for (int i = 0; i < kFeaturesTogether; ++i) {
+        features[i] = count == kFeaturesTogether    ? load_lanes<T>(row[i])
+                      : sizeof(T) == sizeof(double) ? Vec::load_head(row[i], count)
+                                                    : Vec::load_floats_head(row[i], count);
     }
+    transpose(features);
 }
 
-GAUSSMIX_INLINE void store_feature(const RowsView& rows, Index feature, Vec value, Real* out) {
+GAUSSMIX_INLINE void store_feature(const RowsView& rows, Index feature, Vec value, double* out) {
     if (rows.origin != nullptr) value = value - Vec::broadcast(rows.origin[feature]);
     value.store(out + feature * kGroupRows);
 }
 
 // `count` features, at most eight, of a vector of rows.
 template <class T, int count>
-GAUSSMIX_INLINE void transpose_features(const RowsView& rows, const Index (&row)[kLanes], Index feature, Real* out) {
+GAUSSMIX_INLINE void transpose_features(const RowsView& rows, const Index (&row)[kLanes], Index feature, double* out) {
     const Elements<T> elements{static_cast<const char*>(rows.data)};
     const char* at[kLanes];
     GAUSSMIX_UNROLL for (int i = 0; i < kLanes; ++i) at[i] = elements.at(row[i] * rows.row_stride + feature);
@@ -68,7 +61,7 @@ GAUSSMIX_INLINE void transpose_features(const RowsView& rows, const Index (&row)
 }
 
 template <class T>
-void read_by_transpose(const RowsView& rows, const Index (&row)[kLanes], Real* out) {
+void read_by_transpose(const RowsView& rows, const Index (&row)[kLanes], double* out) {
     Index feature = 0;
     for (; feature + kFeaturesTogether <= rows.n_features; feature += kFeaturesTogether)
         transpose_features<T, kFeaturesTogether>(rows, row, feature, out);
@@ -78,7 +71,7 @@ void read_by_transpose(const RowsView& rows, const Index (&row)[kLanes], Real* o
 
 // Rows of D features without anything between them.
 template <class T, int D>
-GAUSSMIX_INLINE void read_narrow(const RowsView& rows, Index first, Real* out) {
+GAUSSMIX_INLINE void read_narrow(const RowsView& rows, Index first, double* out) {
     const Elements<T> elements{static_cast<const char*>(rows.data)};
     Vec features[D];
     GAUSSMIX_UNROLL for (int i = 0; i < D; ++i) features[i] = load_lanes<T>(elements.at(first * D + i * kLanes));
@@ -87,7 +80,7 @@ GAUSSMIX_INLINE void read_narrow(const RowsView& rows, Index first, Real* out) {
 }
 
 template <class T>
-void read_by_vector(const RowsView& rows, Index first, Real* out) {
+void read_by_vector(const RowsView& rows, Index first, double* out) {
     const Elements<T> elements{static_cast<const char*>(rows.data)};
     for (Index feature = 0; feature < rows.n_features; ++feature) {
         store_feature(rows, feature, load_lanes<T>(elements.at(first + feature * rows.column_stride)), out);
@@ -95,18 +88,17 @@ void read_by_vector(const RowsView& rows, Index first, Real* out) {
 }
 
 template <class T>
-void read_by_element(const RowsView& rows, const Index (&row)[kLanes], Real* out) {
+void read_by_element(const RowsView& rows, const Index (&row)[kLanes], double* out) {
     const Elements<T> elements{static_cast<const char*>(rows.data)};
     for (Index feature = 0; feature < rows.n_features; ++feature) {
-        alignas(64) Real lanes[kLanes];
-        for (int i = 0; i < kLanes; ++i)
-            lanes[i] = static_cast<Real>(elements[row[i] * rows.row_stride + feature * rows.column_stride]);
+        alignas(64) double lanes[kLanes];
+        for (int i = 0; i < kLanes; ++i) lanes[i] = elements[row[i] * rows.row_stride + feature * rows.column_stride];
         store_feature(rows, feature, Vec::load(lanes), out);
     }
 }
 
 template <class T>
-void read_vector(const RowsView& rows, Index first, Real* out) {
+void read_vector(const RowsView& rows, Index first, double* out) {
     const bool is_dense = rows.order == nullptr && rows.column_stride == 1 && rows.row_stride == rows.n_features;
     if (is_dense && first + kLanes <= rows.n_rows) {
         switch (rows.n_features) {
@@ -124,18 +116,14 @@ void read_vector(const RowsView& rows, Index first, Real* out) {
 }
 
 // Rows first .. first + kGroupRows - 1.
-inline void read_group(const RowsView& rows, Index first, Real* out) {
+inline void read_group(const RowsView& rows, Index first, double* out) {
     for (int v = 0; v < kGroupVectors; ++v, first += kLanes, out += kLanes) {
-        if constexpr (kIsSingle) {
-            read_vector<float>(rows, first, out);
-        } else {
-            rows.is_float32 ? read_vector<float>(rows, first, out) : read_vector<double>(rows, first, out);
-        }
+        rows.is_float32 ? read_vector<float>(rows, first, out) : read_vector<double>(rows, first, out);
     }
 }
 
 // Row weights of a group; 0 past the last row.
-inline void read_row_weight(const RowWeightView& weight, const RowsView& rows, Index first, Real* out) {
+inline void read_row_weight(const RowWeightView& weight, const RowsView& rows, Index first, double* out) {
     if (weight.data == nullptr && first + kGroupRows <= rows.n_rows) {
         GAUSSMIX_UNROLL for (int v = 0; v < kGroupVectors; ++v) Vec::broadcast(1).store(out + v * kLanes);
         return;
@@ -147,30 +135,30 @@ inline void read_row_weight(const RowWeightView& weight, const RowsView& rows, I
         } else if (weight.data == nullptr) {
             out[i] = 1;
         } else {
-            out[i] = static_cast<Real>(elements[row_at(rows, first + i) * weight.stride] * weight.scale);
+            out[i] = elements[row_at(rows, first + i) * weight.stride];
         }
     }
 }
 
 // Given responsibilities of a group, [component][vector][lane]. Marks the components that have any.
-inline void read_given(const GivenView& given, Index n_rows, Index first, Index n_components, Real* out,
+inline void read_given(const GivenView& given, Index n_rows, Index first, Index n_components, double* out,
                        unsigned char* active, unsigned char group_bit) {
     if (given.labels == nullptr) {
         const double* shares = given.responsibilities;
         read_group({shares, false, n_rows, n_components, given.row_stride, given.column_stride, nullptr, nullptr},
                    first, out);
     }
-    alignas(64) Real label[kGroupRows];
+    alignas(64) double label[kGroupRows];
     for (int i = 0; i < kGroupRows && given.labels != nullptr; ++i) {
         const Elements<std::int32_t> labels{reinterpret_cast<const char*>(given.labels)};
-        label[i] = static_cast<Real>(labels[smaller(first + i, n_rows - 1) * given.row_stride]);
+        label[i] = labels[smaller(first + i, n_rows - 1) * given.row_stride];
     }
     for (Index k = 0; k < n_components; ++k, out += kGroupRows) {
         bool is_active = false;
         GAUSSMIX_UNROLL for (int v = 0; v < kGroupVectors; ++v) {
-            Real* lanes = out + v * kLanes;
+            double* lanes = out + v * kLanes;
             if (given.labels != nullptr) {
-                const Mask is_own = equal(Vec::load(label + v * kLanes), Vec::broadcast(static_cast<Real>(k)));
+                const Mask is_own = equal(Vec::load(label + v * kLanes), Vec::broadcast(static_cast<double>(k)));
                 keep(is_own, Vec::broadcast(1)).store(lanes);
             }
             const Vec share = Vec::load(lanes);
@@ -181,7 +169,7 @@ inline void read_given(const GivenView& given, Index n_rows, Index first, Index 
 }
 
 // What is known of the components of a group, [component][vector][lane], the background last; false where it is nothing.
-inline bool read_log_prior(const PriorView& prior, const RowsView& rows, Index first, Index n_components, Real* out) {
+inline bool read_log_prior(const PriorView& prior, const RowsView& rows, Index first, Index n_components, double* out) {
     if (prior.table == nullptr) return false;
     const Elements<std::int32_t> places{reinterpret_cast<const char*>(prior.places)};
     const Elements<double> table{reinterpret_cast<const char*>(prior.table)};
@@ -190,10 +178,10 @@ inline bool read_log_prior(const PriorView& prior, const RowsView& rows, Index f
         const Index row = row_at(rows, first + i);
         const Index place = prior.places == nullptr ? row : static_cast<Index>(places[row * prior.place_stride]);
         if (place < 0) continue;
-        if (!is_any) __builtin_memset(out, 0, static_cast<std::size_t>(n_components + 1) * kGroupRows * sizeof(Real));
+        if (!is_any) __builtin_memset(out, 0, static_cast<std::size_t>(n_components + 1) * kGroupRows * sizeof(double));
         is_any = true;
         for (Index k = 0; k < prior.n_columns; ++k) {
-            out[k * kGroupRows + i] = static_cast<Real>(table[place * prior.row_stride + k * prior.column_stride]);
+            out[k * kGroupRows + i] = table[place * prior.row_stride + k * prior.column_stride];
         }
     }
     return is_any;

@@ -30,9 +30,9 @@ constexpr Index component_stride(Index n_features) {
 constexpr Index sums_size(const Shape& shape) { return shape.n_components * component_stride(shape.n_features); }
 
 struct Component {
-    const Real* rows;        // of the tile, from the panel's first feature on
-    Real* responsibilities;  // exponentials, until the first panel makes responsibilities of them
-    const Real* row_factor;
+    const double* rows;        // of the tile, from the panel's first feature on
+    double* responsibilities;  // exponentials, until the first panel makes responsibilities of them
+    const double* row_factor;
     double* mass;
     Index rows_stride, responsibilities_stride;
     const ActiveGroups& groups;
@@ -41,21 +41,21 @@ struct Component {
 // The panel's own triangle and its first moments. Leaves u for later panels and r u for earlier ones. With the first
 // panel, exponentials become responsibilities, r = e * row factor, and their sum is added to the mass.
 template <int R, bool kHasLater, bool kHasEarlier>
-GAUSSMIX_INLINE void add_triangle(const Component& c, const Real* anchor, Real* differences, Real* weighted,
+GAUSSMIX_INLINE void add_triangle(const Component& c, const double* anchor, double* differences, double* weighted,
                                   double* sums) {
     constexpr int kTriangle = R * (R + 1) / 2;
     Vec totals[kTriangle + R], total_weight;
     GAUSSMIX_EACH_PART for (int h = 0; h < kParts; ++h) {
         Part sum[kTriangle + R], weight = Part::zero();
         GAUSSMIX_UNROLL for (int i = 0; i < kTriangle + R; ++i) sum[i] = Part::zero();
-        Real* u_out = differences + h * kPartLanes;
-        Real* ru_out = weighted + h * kPartLanes;
+        double* u_out = differences + h * kPartLanes;
+        double* ru_out = weighted + h * kPartLanes;
         Part center[R];
         GAUSSMIX_UNROLL for (int i = 0; i < R; ++i) center[i] = Part::broadcast(anchor[i]);
         for (int g = 0; g < c.groups.count; ++g) {
-            const Real* x = c.rows + c.groups.index[g] * c.rows_stride + h * kPartLanes;
-            Real* r = c.responsibilities + c.groups.index[g] * c.responsibilities_stride + h * kPartLanes;
-            const Real* factor = c.row_factor + c.groups.index[g] * kGroupRows + h * kPartLanes;
+            const double* x = c.rows + c.groups.index[g] * c.rows_stride + h * kPartLanes;
+            double* r = c.responsibilities + c.groups.index[g] * c.responsibilities_stride + h * kPartLanes;
+            const double* factor = c.row_factor + c.groups.index[g] * kGroupRows + h * kPartLanes;
 #pragma GCC unroll 1
             for (int v = 0; v < kGroupVectors; ++v, u_out += kSide * kLanes, ru_out += kSide * kLanes) {
                 Part responsibility = Part::load(r + v * kLanes);
@@ -86,7 +86,7 @@ GAUSSMIX_INLINE void add_triangle(const Component& c, const Real* anchor, Real* 
 
 // Rows first .. of an R x 4 block below the diagonal: r u of this panel against u of an earlier one.
 template <int R, int first = 0>
-GAUSSMIX_INLINE void add_block(const Real* weighted, const Real* differences, const Real* next, int n_vectors,
+GAUSSMIX_INLINE void add_block(const double* weighted, const double* differences, const double* next, int n_vectors,
                                double* sums) {
     constexpr int kHeight = smaller(kTileHeight, R - first);
     Vec totals[kHeight * kSide];
@@ -117,9 +117,9 @@ GAUSSMIX_INLINE void add_block(const Real* weighted, const Real* differences, co
 
 // Returns where the next panel's sums begin.
 template <int R>
-double* add_panel(const Component& c, Index panel, bool has_later, const Real* anchor, Real* differences,
-                  Real* weighted, double* sums) {
-    Real* here = differences + panel * kTileRows;
+double* add_panel(const Component& c, Index panel, bool has_later, const double* anchor, double* differences,
+                  double* weighted, double* sums) {
+    double* here = differences + panel * kTileRows;
     if (panel == 0) {
         has_later ? add_triangle<R, true, false>(c, anchor, here, weighted, sums)
                   : add_triangle<R, false, false>(c, anchor, here, weighted, sums);
@@ -129,15 +129,15 @@ double* add_panel(const Component& c, Index panel, bool has_later, const Real* a
     }
     sums += round_up(triangle(R) + R, kSumsTogether);
     const int n_vectors = c.groups.count * kGroupVectors;
-    for (const Real* earlier = differences; earlier < here; earlier += kPanelSize) {
-        const Real* next = earlier + kPanelSize < here ? earlier + kPanelSize : differences;
+    for (const double* earlier = differences; earlier < here; earlier += kPanelSize) {
+        const double* next = earlier + kPanelSize < here ? earlier + kPanelSize : differences;
         add_block<R>(weighted, earlier, next, n_vectors, sums);
         sums += round_up(R * kSide, kSumsTogether);
     }
     return sums;
 }
 
-inline void add_moments(const TileView& tile, const Real* anchor, double* mass, double* sums) {
+inline void add_moments(const TileView& tile, const double* anchor, double* mass, double* sums) {
     const Index d = tile.n_features;
     for (Index k = 0; k < tile.n_components; ++k, anchor += d, sums += component_stride(d)) {
         if (tile.active[k] == 0) continue;
@@ -178,10 +178,9 @@ inline void unpack_component(Index d, const double* sums, double* first, double*
     }
 }
 
-inline void unpack(const Shape& shape, const double* sums, Listener listener, MomentsView out) {
+inline void unpack(const Shape& shape, const double* sums, MomentsView out) {
     const Index d = shape.n_features;
-    Poll poll(listener);
-    for (Index k = 0; k < shape.n_components && !poll.is_cancelled(kCostOfMoving * d * d); ++k) {
+    for (Index k = 0; k < shape.n_components; ++k) {
         unpack_component(d, sums + k * component_stride(d), out.first + k * d, out.second + k * d * d);
     }
 }

@@ -45,7 +45,7 @@ struct Layout {
 };
 
 // r u of one panel in the groups of its mask.
-inline void weigh(const Real* panel, unsigned char mask, const Real* r, Real* weighted) {
+inline void weigh(const double* panel, unsigned char mask, const double* r, double* weighted) {
     const ActiveGroups& groups = active_groups(mask);
     for (int i = 0; i < groups.count; ++i) {
         for (int v = 0; v < kGroupVectors; ++v) {
@@ -60,13 +60,13 @@ inline void weigh(const Real* panel, unsigned char mask, const Real* r, Real* we
 }
 
 // Adds sum r u u' of panels u. A mask says in which groups a panel is not zero; the others are not read.
-inline void add_products(const Real* panels, const unsigned char* masks, Index n_panels, const Real* r, Real* weighted,
-                         Poll& poll, double* sums) {
+inline void add_products(const double* panels, const unsigned char* masks, Index n_panels, const double* r,
+                         double* weighted, Poll& poll, double* sums) {
     for (Index a = 0; a < n_panels; a += kTogether) {
         const Index end = smaller(a + kTogether, n_panels);
         for (Index i = a; i < end; ++i) weigh(panels + i * kPanelSize, masks[i], r, weighted + (i - a) * kPanelSize);
         for (Index b = 0; b < end; ++b) {
-            const Real* next = panels + (b + 1 < end ? b + 1 : 0) * kPanelSize;
+            const double* next = panels + (b + 1 < end ? b + 1 : 0) * kPanelSize;
             for (Index i = larger(a, b); i < end; ++i) {
                 for (unsigned common = masks[i] & masks[b]; common != 0;) {  // runs of groups
                     const int first = __builtin_ctz(common), count = __builtin_ctz(~(common >> first));
@@ -84,7 +84,7 @@ inline void add_products(const Real* panels, const unsigned char* masks, Index n
 
 class Scores {
 public:
-    Scores(const ScoresView& task, const Layout& layout, Real* scratch, Poll& poll)
+    Scores(const ScoresView& task, const Layout& layout, double* scratch, Poll& poll)
         : task_(task),
           shape_(task.step.shape),
           layout_(layout),
@@ -126,7 +126,7 @@ public:
 private:
     void clear(Index panels, Index first, Index last) {
         __builtin_memset(scratch_ + panels + first * kPanelSize, 0,
-                         static_cast<std::size_t>((last - first) * kPanelSize) * sizeof(Real));
+                         static_cast<std::size_t>((last - first) * kPanelSize) * sizeof(double));
     }
     void add(Index panels, const unsigned char* masks, Index n_panels, Index factors, double* sums) {
         add_products(scratch_ + panels, masks, n_panels, scratch_ + factors, scratch_ + layout_.weighted, poll_, sums);
@@ -135,12 +135,12 @@ private:
     // c and g c of a component, and s g. Of rows that are not its own the scores are 0, however far they are.
     void write_scores(Index k, const ActiveGroups& groups) {
         const Index d = shape_.n_features;
-        Real* u = tile_ + of_step_.differences;
-        Real* z = u + d * kLanes;
+        double* u = tile_ + of_step_.differences;
+        double* z = u + d * kLanes;
         for (int i = 0; i < groups.count; ++i) {
             const Index g = groups.index[i];
-            const Real* rows = tile_ + of_step_.rows + g * d * kGroupRows;
-            const Real* e = tile_ + of_step_.densities + (g * round_up(shape_.n_components, kLanes) + k) * kGroupRows;
+            const double* rows = tile_ + of_step_.rows + g * d * kGroupRows;
+            const double* e = tile_ + of_step_.densities + (g * round_up(shape_.n_components, kLanes) + k) * kGroupRows;
             for (Index v = 0; v < kGroupVectors; ++v) {
                 const Index lanes = (g * kGroupVectors + v) * kLanes;
                 const Vec share = Vec::load(e + v * kLanes) * Vec::load(tile_ + of_step_.row_factor + lanes);
@@ -157,7 +157,7 @@ private:
         }
     }
 
-    void whiten(Index k, const Real* u, Real* z) {
+    void whiten(Index k, const double* u, double* z) {
         const Index d = shape_.n_features, each = task_.second == Second::full ? d * d : d;
         const double* factor = task_.factors + (task_.is_shared ? 0 : k * each);
         for (Index i = 0; i < d; ++i) {
@@ -171,11 +171,11 @@ private:
         }
     }
 
-    void write_numbers(Index k, Index place, const Real* z, Vec share) {
+    void write_numbers(Index k, Index place, const double* z, Vec share) {
         const Index d = shape_.n_features, n_components = shape_.n_components;
-        Real* own = scratch_ + layout_.own + place;
-        Real* all = scratch_ + layout_.all + place;
-        Real* each = all + k * task_.n_each * kPanelSize;
+        double* own = scratch_ + layout_.own + place;
+        double* all = scratch_ + layout_.all + place;
+        double* each = all + k * task_.n_each * kPanelSize;
         const Index n_shares = (n_components + kSide - 1) / kSide;
         share.store(all + (task_.n_all - n_shares) * kPanelSize + number(k));
         for (Index j = 0; j < d; ++j) {
@@ -187,7 +187,7 @@ private:
         const auto write = [&](Vec score) {
             score.store(own + number(d + i));
             if (task_.is_shared) {
-                Real* to = all + n_components * task_.n_each * kPanelSize + number(i);
+                double* to = all + n_components * task_.n_each * kPanelSize + number(i);
                 fma(share, score, Vec::load(to)).store(to);
             } else {
                 (share * score).store(each + number(d + i));
@@ -213,27 +213,27 @@ private:
     const Shape& shape_;
     const Layout& layout_;
     const ScratchLayout of_step_;
-    Real* scratch_;
-    Real* tile_;
+    double* scratch_;
+    double* tile_;
     Poll& poll_;
 };
 
 inline Sizes sizes(const ScoresView& task) noexcept {
     const Layout layout(task);
-    constexpr Index bytes = sizeof(Real);
+    constexpr Index bytes = sizeof(double);
     return {OperandsLayout(task.step.shape).size * bytes, layout.size * bytes, layout.sums_size};
 }
 
 inline void add(const ScoresView& task, const void* operands, Index first, Index last, Listener listener, void* room,
                 double* sums) noexcept {
     const Layout layout(task);
-    Real* scratch = static_cast<Real*>(room);
+    double* scratch = static_cast<double*>(room);
     double* front = reinterpret_cast<double*>(scratch + layout.front);
     const SumsLayout of_front(task.step.shape, moments_size(task.step.shape));
     __builtin_memset(front, 0, static_cast<std::size_t>(of_front.size) * sizeof(double));
     StepView shares = task.step;
     shares.row_weight = {nullptr, 0};
-    Step step(shares, static_cast<const Real*>(operands), listener, scratch + layout.step, front);
+    Step step(shares, static_cast<const double*>(operands), listener, scratch + layout.step, front);
     Poll poll(listener);
     Scores scores(task, layout, scratch, poll);
     for (; first < last; first += kTileRows) {

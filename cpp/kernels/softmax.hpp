@@ -6,44 +6,34 @@
 // |l| is. (It also keeps subnormals out of the moments, which cost 40 % of M at d = 32.)
 #pragma once
 #include "densities.hpp"
-#include "elementary.hpp"
+#include "exp_log.hpp"
 
 namespace gaussmix::GAUSSMIX_ISA {
 
-// A row whose squared distance from every mean exceeds this is far: rounding of the distance, some 1e-16 of it (1e-7 in
-// float, where rows near a mean have about n_features), begins to show in its responsibilities. Such rows are counted,
-// for the engine to share them otherwise; in float their tile is summed in double.
-constexpr double far_distance(Index n_features) { return kIsSingle ? 1000 + 4 * static_cast<double>(n_features) : 1e8; }
+// A row whose squared distance from every mean exceeds this is far: rounding of the distance, some 1e-16 of it, begins to
+// show in its responsibilities. Such rows are counted, for the engine to share them otherwise.
+constexpr double kFarDistance = 1e8;
 
 // A row is far if even the largest log density is below this. A single component has every row whole.
-inline double far_limit(const Shape& shape, const Real* log_scale) {
-    if (shape.n_components == 1 && !kIsSingle) return -__builtin_inf();
+inline double far_limit(const Shape& shape, const double* log_scale) {
+    if (shape.n_components == 1) return -__builtin_inf();
     double largest = log_scale[0];
     for (Index k = 1; k < shape.n_components; ++k) largest = log_scale[k] > largest ? log_scale[k] : largest;
-    return largest - far_distance(shape.n_features) / 2;
-}
-
-GAUSSMIX_INLINE bool has_far_row(const Vec (&best)[kGroupVectors], const Real* row_weight, double limit) {
-    bool is_any = false;
-    GAUSSMIX_UNROLL for (int v = 0; v < kGroupVectors; ++v) {
-        const Vec present = keep(less(Vec::zero(), Vec::load(row_weight + v * kLanes)), Vec::broadcast(1));
-        is_any |= any(less(Vec::zero(), keep(less(best[v], Vec::broadcast(limit)), present)));
-    }
-    return is_any;
+    return largest - kFarDistance / 2;
 }
 
 // A tile's sum of row weight * log density, lane by lane. Without row weights a lane's normalisers are multiplied and
 // one logarithm serves the tile (d = 2, K = 3: 1.42 to 1.22 ns per pair): 18 factors, none above n_components, cannot
-// overflow. (In float 9 factors, if there are not too many components.)
-constexpr Index kMostFactors = 1 << (kIsSingle ? 14 : 30);
+// overflow.
+constexpr Index kMostFactors = 1 << 30;
 
 struct LogLikelihood {
     bool is_weighted;
     double far_limit;
-    Total sum = Total::zero();
+    Vec sum = Vec::zero();
     Vec product = Vec::broadcast(1);
     Vec n_far = Vec::zero();
-    Total background = Total::zero();  // its mass
+    Vec background = Vec::zero();  // its mass
 
     GAUSSMIX_INLINE void add(Vec weight, Vec largest) { sum = sum + keep(less(Vec::zero(), weight), weight * largest); }
     GAUSSMIX_INLINE void add(Vec weight, Vec largest, Vec normaliser) {
@@ -53,9 +43,9 @@ struct LogLikelihood {
         add(weight, largest);
         product = product * select(less(Vec::zero(), weight), normaliser, Vec::broadcast(1));
     }
-    double total() const { return total_sum(sum + log(product)); }
+    double total() const { return lane_sum(sum + log(product)); }
     double far_rows() const { return lane_sum(n_far); }
-    double background_mass() const { return total_sum(background); }
+    double background_mass() const { return lane_sum(background); }
 };
 
 // How many responsibilities of a group are not zero.
@@ -80,10 +70,10 @@ inline void write_likeliest(const GroupView& group, Index n_components, const Ve
         for (Index k = n_components - 1; k >= 0; --k) {
             if (!(group.active[k] & group.bit)) continue;
             const Vec l = Vec::load(group.densities + (k * kGroupVectors + v) * kLanes);
-            label = select(equal(l, best[v]), Vec::broadcast(static_cast<Real>(k)), label);
+            label = select(equal(l, best[v]), Vec::broadcast(static_cast<double>(k)), label);
         }
         label = select(less(best[v], Vec::broadcast(limit)), Vec::zero(), label);
-        alignas(64) Real lanes[kLanes];
+        alignas(64) double lanes[kLanes];
         label.store(lanes);
         for (int i = 0; i < kLanes && first + i < rows.n_rows; ++i) {
             labels[row_at(rows, first + i)] = static_cast<std::uint16_t>(lanes[i]);
@@ -94,12 +84,12 @@ inline void write_likeliest(const GroupView& group, Index n_components, const Ve
 // `background`: its log density with its weight, if there is one; `best` is at least that.
 template <bool kHasBackground>
 GAUSSMIX_INLINE void soft(const GroupView& group, Index n_components, const Vec (&best)[kGroupVectors],
-                          const Vec (&background)[kGroupVectors], Real* row_factor, LogLikelihood& log_likelihood) {
+                          const Vec (&background)[kGroupVectors], double* row_factor, LogLikelihood& log_likelihood) {
     const Vec cut = Vec::broadcast(-kNegligible);
     Vec sum[kGroupVectors] = {Vec::zero(), Vec::zero(), Vec::zero()};
     for (Index k = 0; k < n_components; ++k) {
         if (!(group.active[k] & group.bit)) continue;
-        Real* e = group.densities + k * kGroupRows;
+        double* e = group.densities + k * kGroupRows;
         Vec gap[kGroupVectors];
         bool is_active = false;
         GAUSSMIX_UNROLL for (int v = 0; v < kGroupVectors; ++v) {
@@ -134,11 +124,11 @@ GAUSSMIX_INLINE void soft(const GroupView& group, Index n_components, const Vec 
 
 // All to the first component of the largest log density; to the background where its own is `best`, and larger.
 GAUSSMIX_INLINE void hard(const GroupView& group, Index n_components, const Vec (&best)[kGroupVectors],
-                          bool has_background, const Real* row_weight, LogLikelihood& log_likelihood) {
+                          bool has_background, const double* row_weight, LogLikelihood& log_likelihood) {
     Vec left[kGroupVectors] = {Vec::broadcast(1), Vec::broadcast(1), Vec::broadcast(1)};
     for (Index k = 0; k < n_components; ++k) {
         if (!(group.active[k] & group.bit)) continue;
-        Real* e = group.densities + k * kGroupRows;
+        double* e = group.densities + k * kGroupRows;
         bool is_active = false;
         GAUSSMIX_UNROLL for (int v = 0; v < kGroupVectors; ++v) {
             const Vec value = keep(equal(Vec::load(e + v * kLanes), best[v]), left[v]);

@@ -24,7 +24,7 @@ constexpr Index kCountedGroup = 16;
 
 class Step {
 public:
-    Step(const StepView& task, const Real* operands, Listener listener, Real* scratch, double* sums)
+    Step(const StepView& task, const double* operands, Listener listener, double* scratch, double* sums)
         : task_(task),
           poll_(listener),
           shape_(task.shape),
@@ -35,10 +35,9 @@ public:
           scratch_(scratch),
           sums_(sums),
           far_limit_(shape_.rule == Rule::soft ? far_limit(shape_, operands + operands_layout_.log_scale) : 0),
-          background_(shape_.rule != Rule::given ? operands[operands_layout_.background]
-                                                 : static_cast<Real>(-__builtin_inf())) {}
+          background_(shape_.rule != Rule::given ? operands[operands_layout_.background] : -__builtin_inf()) {}
 
-    // False if it is to be given up, or if float cannot tell what is far: then nothing is added.
+    // False if it is to be given up.
     bool add_tile(Index first, Index last) {
         if (!share_tile(first, last)) return false;
         add_moments(count_groups(first, last));
@@ -55,9 +54,8 @@ public:
         LogLikelihood log_likelihood{task_.row_weight.data != nullptr || n_components > kMostFactors, far_limit_};
         for (int g = 0; g < n_groups; ++g) {
             add_group(g, first + g * kGroupRows, log_likelihood);
-            if (poll_.is_cancelled() || (needs_double_ && task_.visit.labels == nullptr)) return false;
+            if (poll_.is_cancelled()) return false;
         }
-        if (needs_double_) return false;
         sums_[sums_layout_.log_likelihood] += log_likelihood.total();
         sums_[sums_layout_.n_near] += n_near_;
         sums_[sums_layout_.n_far] += log_likelihood.far_rows();
@@ -76,10 +74,10 @@ private:
     // Leaves the group's rows, the exponentials e_k and the row factor: e_k * row factor is a responsibility times
     // its row's weight.
     void add_group(int g, Index first, LogLikelihood& log_likelihood) {
-        Real* rows = scratch_ + scratch_layout_.rows + g * shape_.n_features * kGroupRows;
-        Real* densities = scratch_ + scratch_layout_.densities + g * padded_components() * kGroupRows;
-        Real* row_factor = scratch_ + scratch_layout_.row_factor + g * kGroupRows;
-        Real* prior = scratch_ + scratch_layout_.prior;
+        double* rows = scratch_ + scratch_layout_.rows + g * shape_.n_features * kGroupRows;
+        double* densities = scratch_ + scratch_layout_.densities + g * padded_components() * kGroupRows;
+        double* row_factor = scratch_ + scratch_layout_.row_factor + g * kGroupRows;
+        double* prior = scratch_ + scratch_layout_.prior;
         const bool is_known = read_log_prior(task_.prior, task_.rows, first, shape_.n_components, prior);
         const GroupView group{rows,
                               densities,
@@ -105,8 +103,6 @@ private:
         }
         Vec background[kGroupVectors];
         if (has_background()) share_with_background(group, background, best);
-        needs_double_ |= kIsSingle && has_far_row(best, row_factor, far_limit_);
-        if (needs_double_) return;
         if (first % kLeafRows / kGroupRows % kCountedGroup == 0) {
             n_near_ += kCountedGroup * count_near(group, shape_.n_components, best);
         }
@@ -116,7 +112,7 @@ private:
                          : soft<false>(group, shape_.n_components, best, background, row_factor, log_likelihood);
     }
 
-    bool has_background() const { return background_ > static_cast<Real>(-__builtin_inf()); }
+    bool has_background() const { return background_ > -__builtin_inf(); }
 
     // The log density of the background at each row, with what is known of the row, and the largest of it and the others.
     void share_with_background(const GroupView& group, Vec (&background)[kGroupVectors], Vec (&best)[kGroupVectors]) {
@@ -134,10 +130,7 @@ private:
         const VisitView& visit = task_.visit;
         if (visit.bounds == nullptr) return {};
         float* scores = reinterpret_cast<float*>(scratch_ + scratch_layout_.scores);
-        float* distances = visit.bounds + first / gaussmix::kGroupRows * shape_.n_components;
-        const bool has_twin = kIsSingle && first + gaussmix::kGroupRows < task_.rows.n_rows;
-        float* twin = has_twin ? distances + shape_.n_components : distances;
-        return {distances, scores, visit.ratio, visit.shift, twin};
+        return {visit.bounds + first / kGroupRows * shape_.n_components, scores, visit.ratio, visit.shift};
     }
 
     void add_moments(int n_groups) {
@@ -152,7 +145,7 @@ private:
                             scratch_ + scratch_layout_.differences,
                             scratch_ + scratch_layout_.weighted,
                             &poll_};
-        const Real* anchor = operands_ + operands_layout_.anchor;
+        const double* anchor = operands_ + operands_layout_.anchor;
         double* sums = sums_ + sums_layout_.moments;
         if (is_fixed(shape_)) return fixed::add_moments(tile, anchor, sums);
         double* mass = sums_ + sums_layout_.mass;
@@ -171,25 +164,24 @@ private:
     const OperandsLayout operands_layout_;
     const ScratchLayout scratch_layout_;
     const SumsLayout sums_layout_;
-    const Real* operands_;
-    Real* scratch_;
+    const double* operands_;
+    double* scratch_;
     double* sums_;
     const double far_limit_;
-    const Real background_;
-    bool needs_double_ = false;
+    const double background_;
     double n_near_ = 0;
     Index likeliest_ = 0;
 };
 
 inline Index step(const StepView& task, const void* operands, Index first, Index last, Listener listener, void* scratch,
                   double* sums) noexcept {
-    Step pass(task, static_cast<const Real*>(operands), listener, static_cast<Real*>(scratch), sums);
+    Step pass(task, static_cast<const double*>(operands), listener, static_cast<double*>(scratch), sums);
     while (first < last && pass.add_tile(first, smaller(first + kTileRows, last))) first += kTileRows;
     return smaller(first, last);
 }
 
 inline Sizes sizes(const Shape& shape) noexcept {
-    constexpr Index bytes = sizeof(Real);
+    constexpr Index bytes = sizeof(double);
     return {OperandsLayout(shape).size * bytes, ScratchLayout(shape).size * bytes,
             SumsLayout(shape, moments_size(shape)).size};
 }
@@ -211,14 +203,13 @@ inline void add_and_clear(double* from, Index count, double* to) {
 }
 
 // Only of components that the span has rows of: where K is large and clusters are apart, they are few.
-inline void merge(const Shape& shape, Listener listener, double* span, double* total) noexcept {
+inline void merge(const Shape& shape, double* span, double* total) noexcept {
     const SumsLayout layout(shape, moments_size(shape));
     const Slices slices(shape);
-    Poll poll(listener);
     unsigned char* touched = reinterpret_cast<unsigned char*>(span + layout.touched);
     unsigned char* touched_in_all = reinterpret_cast<unsigned char*>(total + layout.touched);
     add_and_clear(span, layout.touched, total);
-    for (Index k = 0; k < shape.n_components && !poll.is_cancelled(kCostOfMoving * 2); k += slices.n_together) {
+    for (Index k = 0; k < shape.n_components; k += slices.n_together) {
         bool is_touched = false;
         for (Index i = k; i < smaller(k + slices.n_together, shape.n_components); ++i) {
             is_touched |= touched[i] != 0;
@@ -228,11 +219,10 @@ inline void merge(const Shape& shape, Listener listener, double* span, double* t
         if (!is_touched) continue;
         const Index place = layout.moments + k / slices.n_together * slices.size;
         add_and_clear(span + place, slices.size, total + place);
-        if (poll.is_cancelled(kCostOfMoving * slices.size)) return;
     }
 }
 
-inline void unpack(const Shape& shape, const double* sums, Listener listener, MomentsView out) noexcept {
+inline void unpack(const Shape& shape, const double* sums, MomentsView out) noexcept {
     const SumsLayout layout(shape, moments_size(shape));
     const double* moments = sums + layout.moments;
     *out.log_likelihood = sums[layout.log_likelihood];
@@ -243,7 +233,7 @@ inline void unpack(const Shape& shape, const double* sums, Listener listener, Mo
     copy(sums + layout.mass, shape.n_components, out.mass);
     switch (shape.second) {
         case Second::none: return product::unpack(shape, moments, out);
-        case Second::full: return scatter::unpack(shape, moments, listener, out);
+        case Second::full: return scatter::unpack(shape, moments, out);
         case Second::projected: return low_rank::unpack(shape, moments, out);
         default: return flat::unpack(shape, moments, out);
     }

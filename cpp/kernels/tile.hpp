@@ -6,14 +6,14 @@
 namespace gaussmix::GAUSSMIX_ISA {
 
 struct TileView {
-    const Real* rows;             // [group][feature][vector][lane]
-    Real* densities;              // [group][component][vector][lane]: responsibilities times row weights, once weighted
-    const Real* row_factor;       // [group][vector][lane]: row weight over the sum of a row's exponentials
+    const double* rows;           // [group][feature][vector][lane]
+    double* densities;            // [group][component][vector][lane]: responsibilities times row weights, once weighted
+    const double* row_factor;     // [group][vector][lane]: row weight over the sum of a row's exponentials
     const unsigned char* active;  // [component]
     Index n_features, n_components, padded_components;
     int n_groups;
-    Real* differences;  // room for x - anchor of one component, or for its factors
-    Real* weighted;     // and for r (x - anchor) of one panel
+    double* differences;  // room for x - anchor of one component, or for its factors
+    double* weighted;     // and for r (x - anchor) of one panel
     Poll* poll;
 
     Index rows_stride() const { return n_features * kGroupRows; }

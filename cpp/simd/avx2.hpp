@@ -2,11 +2,7 @@
 #pragma once
 
 #define GAUSSMIX_EACH_PART GAUSSMIX_UNROLL
-#ifdef GAUSSMIX_SINGLE
-#define GAUSSMIX_MM(name) _mm256_##name##_ps
-#else
 #define GAUSSMIX_MM(name) _mm256_##name##_pd
-#endif
 #include "x86.hpp"
 
 namespace gaussmix::GAUSSMIX_ISA {
@@ -30,8 +26,6 @@ GAUSSMIX_INLINE Part select(PartMask m, Part yes, Part no) { return {GAUSSMIX_MM
 GAUSSMIX_INLINE PartMask operator|(PartMask a, PartMask b) { return {GAUSSMIX_MM(or)(a.v, b.v)}; }
 GAUSSMIX_INLINE unsigned bits(PartMask m) { return static_cast<unsigned>(GAUSSMIX_MM(movemask)(m.v)); }
 GAUSSMIX_INLINE bool any(PartMask m) { return bits(m) != 0; }
-
-#ifndef GAUSSMIX_SINGLE
 
 GAUSSMIX_INLINE __m256i head_mask(int count) {
     return _mm256_cmpgt_epi64(_mm256_set1_epi64x(count), _mm256_setr_epi64x(0, 1, 2, 3));
@@ -104,85 +98,5 @@ GAUSSMIX_INLINE void deinterleave(Part (&a)[4]) {
         a[2 * i + 1].v = _mm256_unpackhi_pd(half[2 * i], half[2 * i + 1]);
     }
 }
-
-#else
-
-using Doubles = __m256d;
-GAUSSMIX_INLINE Doubles low_half(Part a) { return _mm256_cvtps_pd(_mm256_castps256_ps128(a.v)); }
-GAUSSMIX_INLINE Doubles high_half(Part a) { return _mm256_cvtps_pd(_mm256_extractf128_ps(a.v, 1)); }
-
-GAUSSMIX_INLINE void add_lane_sums(double* sums, const Part* a) {
-    __m256 quarter[4], pairs[2];
-    GAUSSMIX_UNROLL for (int i = 0; i < 4; ++i) {
-        quarter[i] = _mm256_add_ps(_mm256_permute2f128_ps(a[i].v, a[i + 4].v, 0x20),
-                                   _mm256_permute2f128_ps(a[i].v, a[i + 4].v, 0x31));
-    }
-    GAUSSMIX_UNROLL for (int i = 0; i < 2; ++i) {
-        pairs[i] = _mm256_add_ps(_mm256_unpacklo_ps(quarter[2 * i], quarter[2 * i + 1]),
-                                 _mm256_unpackhi_ps(quarter[2 * i], quarter[2 * i + 1]));
-    }
-    const Part total{
-        _mm256_add_ps(_mm256_shuffle_ps(pairs[0], pairs[1], 0x44), _mm256_shuffle_ps(pairs[0], pairs[1], 0xEE))};
-    _mm256_store_pd(sums, _mm256_add_pd(_mm256_load_pd(sums), low_half(total)));
-    _mm256_store_pd(sums + 4, _mm256_add_pd(_mm256_load_pd(sums + 4), high_half(total)));
-}
-
-GAUSSMIX_INLINE void load_transposed(const char* const* rows, int count, Part (&features)[8]) {
-    const __m256i mask = _mm256_cmpgt_epi32(_mm256_set1_epi32(count), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
-    const auto row = [&](int i) {
-        const float* p = reinterpret_cast<const float*>(rows[i]);
-        return count == 8 ? _mm256_loadu_ps(p) : _mm256_maskload_ps(p, mask);
-    };
-    __m256 fours[2][4];  // of rows 4 b .. 4 b + 3: feature i, then feature 4 + i, of the four
-    GAUSSMIX_UNROLL for (int b = 0; b < 2; ++b) {
-        __m256 pairs[4];
-        GAUSSMIX_UNROLL for (int i = 0; i < 4; i += 2) {
-            const __m256 one = row(4 * b + i), other = row(4 * b + i + 1);
-            pairs[i] = _mm256_unpacklo_ps(one, other);
-            pairs[i + 1] = _mm256_unpackhi_ps(one, other);
-        }
-        GAUSSMIX_UNROLL for (int i = 0; i < 2; ++i) {
-            fours[b][2 * i] = _mm256_shuffle_ps(pairs[i], pairs[i + 2], 0x44);
-            fours[b][2 * i + 1] = _mm256_shuffle_ps(pairs[i], pairs[i + 2], 0xEE);
-        }
-    }
-    GAUSSMIX_UNROLL for (int i = 0; i < 4; ++i) {
-        features[i].v = _mm256_permute2f128_ps(fours[0][i], fours[1][i], 0x20);
-        features[i + 4].v = _mm256_permute2f128_ps(fours[0][i], fours[1][i], 0x31);
-    }
-}
-
-GAUSSMIX_INLINE void deinterleave(Part (&a)[2]) {
-    const __m256 x = _mm256_shuffle_ps(a[0].v, a[1].v, 0x88), y = _mm256_shuffle_ps(a[0].v, a[1].v, 0xDD);
-    a[0].v = _mm256_castpd_ps(_mm256_permute4x64_pd(_mm256_castps_pd(x), 0xD8));  // rows 0 1 4 5 2 3 6 7
-    a[1].v = _mm256_castpd_ps(_mm256_permute4x64_pd(_mm256_castps_pd(y), 0xD8));
-}
-GAUSSMIX_INLINE void deinterleave(Part (&a)[3]) {
-    const __m256 low = _mm256_blend_ps(a[0].v, a[1].v, 0xF0);            // x y z x of rows 0, 1 and 4, 5
-    const __m256 middle = _mm256_permute2f128_ps(a[0].v, a[2].v, 0x21);  // y z x y of rows 1, 2 and 5, 6
-    const __m256 high = _mm256_blend_ps(a[1].v, a[2].v, 0xF0);           // z x y z of rows 2, 3 and 6, 7
-    const __m256 later = _mm256_shuffle_ps(middle, high, 0x9E);          // x2 y2 x3 y3
-    const __m256 sooner = _mm256_shuffle_ps(low, middle, 0x49);          // y0 z0 y1 z1
-    a[0].v = _mm256_shuffle_ps(low, later, 0x8C);
-    a[1].v = _mm256_shuffle_ps(sooner, later, 0xD8);
-    a[2].v = _mm256_shuffle_ps(sooner, high, 0xCD);
-}
-GAUSSMIX_INLINE void deinterleave(Part (&a)[4]) {
-    __m256 rows[4], pairs[4];
-    GAUSSMIX_UNROLL for (int i = 0; i < 2; ++i) {  // rows j and j + 4
-        rows[2 * i] = _mm256_permute2f128_ps(a[i].v, a[i + 2].v, 0x20);
-        rows[2 * i + 1] = _mm256_permute2f128_ps(a[i].v, a[i + 2].v, 0x31);
-    }
-    GAUSSMIX_UNROLL for (int i = 0; i < 4; i += 2) {
-        pairs[i] = _mm256_unpacklo_ps(rows[i], rows[i + 1]);
-        pairs[i + 1] = _mm256_unpackhi_ps(rows[i], rows[i + 1]);
-    }
-    GAUSSMIX_UNROLL for (int i = 0; i < 2; ++i) {
-        a[2 * i].v = _mm256_shuffle_ps(pairs[i], pairs[i + 2], 0x44);
-        a[2 * i + 1].v = _mm256_shuffle_ps(pairs[i], pairs[i + 2], 0xEE);
-    }
-}
-
-#endif
 
 }  // namespace gaussmix::GAUSSMIX_ISA

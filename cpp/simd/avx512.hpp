@@ -2,11 +2,7 @@
 #pragma once
 
 #define GAUSSMIX_EACH_PART GAUSSMIX_UNROLL
-#ifdef GAUSSMIX_SINGLE
-#define GAUSSMIX_MM(name) _mm512_##name##_ps
-#else
 #define GAUSSMIX_MM(name) _mm512_##name##_pd
-#endif
 #include "x86.hpp"
 
 namespace gaussmix::GAUSSMIX_ISA {
@@ -15,21 +11,13 @@ constexpr int kRegisters = 32, kParts = 1, kPartLanes = kLanes;
 
 GAUSSMIX_INLINE Part held(Part a) { return a; }
 
-#ifdef GAUSSMIX_SINGLE
-using PartMask = __mmask16;
-GAUSSMIX_INLINE PartMask less(Part a, Part b) { return _mm512_cmp_ps_mask(a.v, b.v, _CMP_LT_OQ); }
-GAUSSMIX_INLINE PartMask equal(Part a, Part b) { return _mm512_cmp_ps_mask(a.v, b.v, _CMP_EQ_OQ); }
-#else
 using PartMask = __mmask8;
 GAUSSMIX_INLINE PartMask less(Part a, Part b) { return _mm512_cmp_pd_mask(a.v, b.v, _CMP_LT_OQ); }
 GAUSSMIX_INLINE PartMask equal(Part a, Part b) { return _mm512_cmp_pd_mask(a.v, b.v, _CMP_EQ_OQ); }
-#endif
 GAUSSMIX_INLINE Part keep(PartMask m, Part a) { return {GAUSSMIX_MM(maskz_mov)(m, a.v)}; }
 GAUSSMIX_INLINE Part select(PartMask m, Part yes, Part no) { return {GAUSSMIX_MM(mask_mov)(no.v, m, yes.v)}; }
 GAUSSMIX_INLINE unsigned bits(PartMask m) { return m; }
 GAUSSMIX_INLINE bool any(PartMask m) { return m != 0; }
-
-#ifndef GAUSSMIX_SINGLE
 
 GAUSSMIX_INLINE __mmask8 head_mask(int count) { return static_cast<__mmask8>((1u << count) - 1); }
 GAUSSMIX_INLINE Part Part::load_floats(const void* p) {
@@ -111,84 +99,5 @@ GAUSSMIX_INLINE void deinterleave(Part (&a)[4]) {
         a[2 * i + 1] = {_mm512_shuffle_f64x2(pairs[2 * i].v, pairs[2 * i + 1].v, 0xEE)};
     }
 }
-
-#else
-
-using Doubles = __m512d;
-GAUSSMIX_INLINE Doubles low_half(Part a) { return _mm512_cvtps_pd(_mm512_castps512_ps256(a.v)); }
-GAUSSMIX_INLINE Doubles high_half(Part a) { return _mm512_cvtps_pd(_mm512_extractf32x8_ps(a.v, 1)); }
-
-GAUSSMIX_INLINE void add_lane_sums(double* sums, const Part* a) {
-    __m512 half[4], quarter[2];
-    GAUSSMIX_UNROLL for (int i = 0; i < 4; ++i) {
-        half[i] = _mm512_add_ps(_mm512_shuffle_f32x4(a[i].v, a[i + 4].v, 0x44),
-                                _mm512_shuffle_f32x4(a[i].v, a[i + 4].v, 0xEE));
-    }
-    GAUSSMIX_UNROLL for (int i = 0; i < 2; ++i) {
-        quarter[i] = _mm512_add_ps(_mm512_shuffle_f32x4(half[i], half[i + 2], 0x88),
-                                   _mm512_shuffle_f32x4(half[i], half[i + 2], 0xDD));
-    }
-    const __m512 pairs =
-        _mm512_add_ps(_mm512_unpacklo_ps(quarter[0], quarter[1]), _mm512_unpackhi_ps(quarter[0], quarter[1]));
-    const __m512 mixed = _mm512_add_ps(pairs, _mm512_permute_ps(pairs, 0x4E));
-    const __m512i order = _mm512_setr_epi32(0, 1, 8, 9, 4, 5, 12, 13, 0, 0, 0, 0, 0, 0, 0, 0);
-    const __m512d total = _mm512_cvtps_pd(_mm512_castps512_ps256(_mm512_permutexvar_ps(order, mixed)));
-    _mm512_store_pd(sums, _mm512_add_pd(_mm512_load_pd(sums), total));
-}
-
-GAUSSMIX_INLINE void load_transposed(const char* const* rows, int count, Part (&features)[8]) {
-    const auto row = [&](int i) { return _mm256_maskz_loadu_ps(static_cast<__mmask8>((1u << count) - 1), rows[i]); };
-    __m512 fours[2][4];  // of rows 8 b .. 8 b + 7: features 0..3 and 4..7 of four rows, twice
-    GAUSSMIX_UNROLL for (int b = 0; b < 2; ++b) {
-        __m512 both[4], pairs[4];
-        GAUSSMIX_UNROLL for (int i = 0; i < 4; ++i) {
-            both[i] = _mm512_insertf32x8(_mm512_castps256_ps512(row(8 * b + i)), row(8 * b + 4 + i), 1);
-        }
-        GAUSSMIX_UNROLL for (int i = 0; i < 4; i += 2) {
-            pairs[i] = _mm512_unpacklo_ps(both[i], both[i + 1]);
-            pairs[i + 1] = _mm512_unpackhi_ps(both[i], both[i + 1]);
-        }
-        GAUSSMIX_UNROLL for (int i = 0; i < 2; ++i) {
-            fours[b][2 * i] = _mm512_shuffle_ps(pairs[i], pairs[i + 2], 0x44);
-            fours[b][2 * i + 1] = _mm512_shuffle_ps(pairs[i], pairs[i + 2], 0xEE);
-        }
-    }
-    GAUSSMIX_UNROLL for (int i = 0; i < 4; ++i) {
-        features[i].v = _mm512_shuffle_f32x4(fours[0][i], fours[1][i], 0x88);
-        features[i + 4].v = _mm512_shuffle_f32x4(fours[0][i], fours[1][i], 0xDD);
-    }
-}
-
-GAUSSMIX_INLINE Part pick(Part a, Part b, __m512i places) { return {_mm512_permutex2var_ps(a.v, places, b.v)}; }
-
-GAUSSMIX_INLINE void deinterleave(Part (&a)[2]) {
-    const __m512i even = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
-    const Part first = pick(a[0], a[1], even);
-    a[1] = pick(a[0], a[1], _mm512_add_epi32(even, _mm512_set1_epi32(1)));
-    a[0] = first;
-}
-GAUSSMIX_INLINE void deinterleave(Part (&a)[3]) {
-    const Part x = pick(a[0], a[1], _mm512_setr_epi32(0, 3, 6, 9, 12, 15, 18, 21, 24, 27, 30, 0, 0, 0, 0, 0));
-    const Part y = pick(a[0], a[1], _mm512_setr_epi32(1, 4, 7, 10, 13, 16, 19, 22, 25, 28, 31, 0, 0, 0, 0, 0));
-    const Part z = pick(a[0], a[1], _mm512_setr_epi32(2, 5, 8, 11, 14, 17, 20, 23, 26, 29, 0, 0, 0, 0, 0, 0));
-    const Part last = a[2];
-    a[0] = pick(x, last, _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 17, 20, 23, 26, 29));
-    a[1] = pick(y, last, _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 18, 21, 24, 27, 30));
-    a[2] = pick(z, last, _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 16, 19, 22, 25, 28, 31));
-}
-GAUSSMIX_INLINE void deinterleave(Part (&a)[4]) {
-    const __m512i first = _mm512_setr_epi32(0, 4, 8, 12, 16, 20, 24, 28, 1, 5, 9, 13, 17, 21, 25, 29);
-    Part pairs[4];
-    GAUSSMIX_UNROLL for (int i = 0; i < 2; ++i) {  // of rows 8 i .. 8 i + 7: features 0 and 1, then 2 and 3
-        pairs[i] = pick(a[2 * i], a[2 * i + 1], first);
-        pairs[2 + i] = pick(a[2 * i], a[2 * i + 1], _mm512_add_epi32(first, _mm512_set1_epi32(2)));
-    }
-    GAUSSMIX_UNROLL for (int i = 0; i < 2; ++i) {
-        a[2 * i] = {_mm512_shuffle_f32x4(pairs[2 * i].v, pairs[2 * i + 1].v, 0x44)};
-        a[2 * i + 1] = {_mm512_shuffle_f32x4(pairs[2 * i].v, pairs[2 * i + 1].v, 0xEE)};
-    }
-}
-
-#endif
 
 }  // namespace gaussmix::GAUSSMIX_ISA

@@ -1,12 +1,13 @@
-// Registers of 128 bits by the vector extensions of gcc and clang: NEON, and every processor that has a fused multiply-add.
-// Elsewhere (WebAssembly) the C library computes it a number at a time: the same bits, some 100 times slower.
+// Registers of 128 bits by the vector extensions of gcc and clang, for every processor. If the compiler may not use a fused
+// multiply-add (WebAssembly, x86-64 before AVX2), the C library computes it a number at a time, with the same bits.
+// That takes 10 times AVX2's time if the library finds the instruction in the processor, and some 100 times otherwise.
 //
 // The multiply-add and the 32-bit product are intrinsics: compilers split the generic form.
 #pragma once
 
 #if defined(__aarch64__)
 #include <arm_neon.h>
-#elif defined(__FMA__)
+#elif defined(__SSE2__)
 #include <immintrin.h>
 #endif
 
@@ -27,31 +28,37 @@ constexpr int kRegisters = 16;
 #endif
 constexpr int kParts = 4, kPartLanes = kLanes / kParts;
 
-using Register [[gnu::vector_size(16)]] = Real;
+using Register [[gnu::vector_size(16)]] = double;
 using RegisterBits [[gnu::vector_size(16)]] = Bits;
 
 template <int... kPlaces>
 GAUSSMIX_INLINE Register pick(Register a, Register b) {
+#if defined(__clang__) || __GNUC__ >= 12
     return __builtin_shufflevector(a, b, kPlaces...);
+#else
+    return __builtin_shuffle(a, b, RegisterBits{kPlaces...});
+#endif
 }
 
 struct Part {
     Register v;
 
     GAUSSMIX_INLINE static Part zero() { return {Register{}}; }
-    GAUSSMIX_INLINE static Part broadcast(Real x) { return {x - Register{}}; }  // x + 0 would lose the sign of -0
-    GAUSSMIX_INLINE static Part load(const Real* p) { return load_unaligned(__builtin_assume_aligned(p, 16)); }
+    GAUSSMIX_INLINE static Part broadcast(double x) { return {x - Register{}}; }  // x + 0 would lose the sign of -0
+    GAUSSMIX_INLINE static Part load(const double* p) { return load_unaligned(__builtin_assume_aligned(p, 16)); }
     GAUSSMIX_INLINE static Part load_unaligned(const void* p) {
         Part a;
         __builtin_memcpy(&a.v, p, sizeof a.v);
         return a;
     }
-    GAUSSMIX_INLINE void store(Real* p) const { store_unaligned(static_cast<Real*>(__builtin_assume_aligned(p, 16))); }
-    GAUSSMIX_INLINE void store_unaligned(Real* p) const { __builtin_memcpy(p, &v, sizeof v); }
+    GAUSSMIX_INLINE void store(double* p) const {
+        store_unaligned(static_cast<double*>(__builtin_assume_aligned(p, 16)));
+    }
+    GAUSSMIX_INLINE void store_unaligned(double* p) const { __builtin_memcpy(p, &v, sizeof v); }
 
     template <class T>
     GAUSSMIX_INLINE static Part head(const void* p, int count) {
-        if (count >= kPartLanes && sizeof(T) == sizeof(Real)) return load_unaligned(p);
+        if (count >= kPartLanes && sizeof(T) == sizeof(double)) return load_unaligned(p);
         Part a = zero();
         GAUSSMIX_UNROLL for (int i = 0; i < kPartLanes; ++i) {
             T x;
@@ -59,44 +66,40 @@ struct Part {
         }
         return a;
     }
-    GAUSSMIX_INLINE static Part load_head(const void* p, int count) { return head<Real>(p, count); }
+    GAUSSMIX_INLINE static Part load_head(const void* p, int count) { return head<double>(p, count); }
     GAUSSMIX_INLINE static Part load_floats(const void* p) { return head<float>(p, kPartLanes); }
     GAUSSMIX_INLINE static Part load_floats_head(const void* p, int count) { return head<float>(p, count); }
-    GAUSSMIX_INLINE void store_head(Real* p, int count) const {
+    GAUSSMIX_INLINE void store_head(double* p, int count) const {
         GAUSSMIX_UNROLL for (int i = 0; i < kPartLanes; ++i) {
             if (i < count) p[i] = v[i];
         }
     }
 };
 
+#if !defined(__aarch64__) && !defined(__FMA__)
+// The C library's. A call for each register: inlined, it makes the kernels twice as large.
+[[gnu::noinline]] static Part called_fma(Part a, Part b, Part c) {
+    GAUSSMIX_UNROLL for (int i = 0; i < kPartLanes; ++i) c.v[i] = __builtin_fma(a.v[i], b.v[i], c.v[i]);
+    return c;
+}
+#endif
+
 GAUSSMIX_INLINE Part operator+(Part a, Part b) { return {a.v + b.v}; }
 GAUSSMIX_INLINE Part operator-(Part a, Part b) { return {a.v - b.v}; }
 GAUSSMIX_INLINE Part operator*(Part a, Part b) { return {a.v * b.v}; }
 GAUSSMIX_INLINE Part operator/(Part a, Part b) { return {a.v / b.v}; }
 GAUSSMIX_INLINE Part fma(Part a, Part b, Part c) {
-#if defined(__aarch64__) && defined(GAUSSMIX_SINGLE)
-    return {(Register)vfmaq_f32((float32x4_t)c.v, (float32x4_t)a.v, (float32x4_t)b.v)};
-#elif defined(__aarch64__)
+#if defined(__aarch64__)
     return {(Register)vfmaq_f64((float64x2_t)c.v, (float64x2_t)a.v, (float64x2_t)b.v)};
-#elif defined(__FMA__) && defined(GAUSSMIX_SINGLE)
-    return {_mm_fmadd_ps(a.v, b.v, c.v)};
 #elif defined(__FMA__)
     return {_mm_fmadd_pd(a.v, b.v, c.v)};
 #else
-    GAUSSMIX_UNROLL for (int i = 0; i < kPartLanes; ++i) {
-        c.v[i] = kIsSingle ? static_cast<Real>(__builtin_fmaf(a.v[i], b.v[i], c.v[i]))
-                           : __builtin_fma(a.v[i], b.v[i], c.v[i]);
-    }
-    return c;
+    return called_fma(a, b, c);
 #endif
 }
-GAUSSMIX_INLINE Part fma(Real a, Part b, Part c) {
+GAUSSMIX_INLINE Part fma(double a, Part b, Part c) {
 #if defined(__aarch64__) && !defined(__clang__)  // gcc would copy `a` to all lanes first
-#ifdef GAUSSMIX_SINGLE
-    asm("fmla %0.4s, %1.4s, %2.s[0]" : "+w"(c.v) : "w"(b.v), "w"(a));
-#else
     asm("fmla %0.2d, %1.2d, %2.d[0]" : "+w"(c.v) : "w"(b.v), "w"(a));
-#endif
     return c;
 #else
     return fma(Part::broadcast(a), b, c);
@@ -106,10 +109,7 @@ GAUSSMIX_INLINE Part fma(Real a, Part b, Part c) {
 GAUSSMIX_INLINE Part max(Part a, Part b) { return {a.v > b.v ? a.v : b.v}; }
 GAUSSMIX_INLINE Part min(Part a, Part b) { return {a.v < b.v ? a.v : b.v}; }
 GAUSSMIX_INLINE Part sqrt(Part a) {
-    GAUSSMIX_UNROLL for (int i = 0; i < kPartLanes; ++i) {
-        a.v[i] = kIsSingle ? static_cast<Real>(__builtin_sqrtf(static_cast<float>(a.v[i])))
-                           : static_cast<Real>(__builtin_sqrt(a.v[i]));
-    }
+    GAUSSMIX_UNROLL for (int i = 0; i < kPartLanes; ++i) a.v[i] = __builtin_sqrt(a.v[i]);
     return a;
 }
 // Volatile, so that what precedes it comes first: compilers put multiply-adds off until their operands spill (clang 22,
@@ -117,7 +117,7 @@ GAUSSMIX_INLINE Part sqrt(Part a) {
 GAUSSMIX_INLINE Part held(Part a) {
 #if defined(__aarch64__)
     asm volatile("" : "+w"(a.v));
-#elif defined(__FMA__)
+#elif defined(__SSE2__)
     asm volatile("" : "+x"(a.v));
 #endif
     return a;
@@ -142,8 +142,6 @@ GAUSSMIX_INLINE unsigned bits(PartMask m) {
     return all;
 }
 
-#ifndef GAUSSMIX_SINGLE
-
 GAUSSMIX_INLINE Part lookup(const double* table, Part index) {
     const RegisterBits places = (RegisterBits)index.v & Bits{7};
     return {Register{table[places[0]], table[places[1]]}};
@@ -152,7 +150,7 @@ GAUSSMIX_INLINE Part lookup(const double* table, Part index) {
 GAUSSMIX_INLINE RegisterBits wide_product(RegisterBits a, RegisterBits b) {
 #if defined(__aarch64__)
     return (RegisterBits)vmull_u32(vmovn_u64((uint64x2_t)a), vmovn_u64((uint64x2_t)b));
-#elif defined(__FMA__)
+#elif defined(__SSE2__)
     return (RegisterBits)_mm_mul_epu32((__m128i)a, (__m128i)b);
 #else
     return (a & Bits{0xffffffff}) * (b & Bits{0xffffffff});
@@ -186,56 +184,5 @@ GAUSSMIX_INLINE void deinterleave(Part (&a)[4]) {  // x y | z w | x y | z w
     a[1].v = y;
     a[2].v = z;
 }
-
-#else
-
-using Doubles [[gnu::vector_size(16)]] = double;
-GAUSSMIX_INLINE Doubles low_half(Part a) { return Doubles{a.v[0], a.v[1]}; }
-GAUSSMIX_INLINE Doubles high_half(Part a) { return Doubles{a.v[2], a.v[3]}; }
-
-GAUSSMIX_INLINE void transpose(Part (&a)[4]) {
-    const Register low[2] = {pick<0, 4, 1, 5>(a[0].v, a[1].v), pick<0, 4, 1, 5>(a[2].v, a[3].v)};
-    const Register high[2] = {pick<2, 6, 3, 7>(a[0].v, a[1].v), pick<2, 6, 3, 7>(a[2].v, a[3].v)};
-    a[0].v = pick<0, 1, 4, 5>(low[0], low[1]);
-    a[1].v = pick<2, 3, 6, 7>(low[0], low[1]);
-    a[2].v = pick<0, 1, 4, 5>(high[0], high[1]);
-    a[3].v = pick<2, 3, 6, 7>(high[0], high[1]);
-}
-
-GAUSSMIX_INLINE void add_lane_sums(double* sums, const Part* a) {
-    GAUSSMIX_UNROLL for (int i = 0; i < 8; i += 4) {
-        Part fours[4] = {a[i], a[i + 1], a[i + 2], a[i + 3]};
-        transpose(fours);
-        const Part total = (fours[0] + fours[2]) + (fours[1] + fours[3]);
-        GAUSSMIX_UNROLL for (int j = 0; j < 4; ++j) sums[i + j] += static_cast<double>(total.v[j]);
-    }
-}
-
-GAUSSMIX_INLINE void load_transposed(const char* const* rows, int count, Part (&features)[8]) {
-    GAUSSMIX_UNROLL for (int first = 0; first < 8; first += 4) {
-        Part block[4];
-        GAUSSMIX_UNROLL for (int i = 0; i < 4; ++i) {
-            block[i] = Part::load_head(rows[i] + first * sizeof(float), count - first);
-        }
-        transpose(block);
-        GAUSSMIX_UNROLL for (int i = 0; i < 4; ++i) features[first + i] = block[i];
-    }
-}
-
-GAUSSMIX_INLINE void deinterleave(Part (&a)[2]) {
-    const Register y = pick<1, 3, 5, 7>(a[0].v, a[1].v);
-    a[0].v = pick<0, 2, 4, 6>(a[0].v, a[1].v);
-    a[1].v = y;
-}
-GAUSSMIX_INLINE void deinterleave(Part (&a)[3]) {  // x y z x | y z x y | z x y z
-    const Register x = pick<0, 3, 6, 6>(a[0].v, a[1].v), y = pick<1, 4, 7, 7>(a[0].v, a[1].v);
-    const Register z = pick<2, 5, 5, 5>(a[0].v, a[1].v), last = a[2].v;
-    a[0].v = pick<0, 1, 2, 5>(x, last);
-    a[1].v = pick<0, 1, 2, 6>(y, last);
-    a[2].v = pick<0, 1, 4, 7>(z, last);
-}
-GAUSSMIX_INLINE void deinterleave(Part (&a)[4]) { transpose(a); }
-
-#endif
 
 }  // namespace gaussmix::GAUSSMIX_ISA

@@ -1,4 +1,4 @@
-// The vector of this compilation: `Vec`, a fixed number of logical lanes of `Real`, and `Part`, the lanes of one register.
+// The vector of this compilation: `Vec`, a fixed number of logical lanes of double, and `Part`, the lanes of one register.
 #pragma once
 #include "vec.hpp"
 
@@ -14,28 +14,19 @@ GAUSSMIX_INLINE void add_all_lane_sums(const Vec (&a)[N], double* sums) {
 }
 
 // In the order of add_lane_sums.
-template <class T>
-GAUSSMIX_INLINE double sum_as_tree(T (&x)[kLanes]) {
+GAUSSMIX_INLINE double lane_sum(Vec a) {
+    alignas(64) double x[kLanes];
+    a.store(x);
     GAUSSMIX_UNROLL for (int half = kLanes / 2; half > 0; half /= 2) {
         GAUSSMIX_UNROLL for (int j = 0; j < half; ++j) x[j] = x[j] + x[j + half];
     }
     return x[0];
 }
-GAUSSMIX_INLINE double lane_sum(Vec a) {
-    alignas(64) Real x[kLanes];
-    a.store(x);
-    return sum_as_tree(x);
-}
-GAUSSMIX_INLINE double total_sum(Total a) {
+
+GAUSSMIX_INLINE double lane_min(Vec a) {
     alignas(64) double x[kLanes];
     a.store(x);
-    return sum_as_tree(x);
-}
-
-GAUSSMIX_INLINE Real lane_min(Vec a) {
-    alignas(64) Real x[kLanes];
-    a.store(x);
-    Real least = x[0];
+    double least = x[0];
     GAUSSMIX_UNROLL for (int i = 1; i < kLanes; ++i) least = x[i] < least ? x[i] : least;
     return least;
 }

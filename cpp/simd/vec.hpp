@@ -1,4 +1,4 @@
-// A vector: kLanes logical lanes of `Real`, in one part, or in halves of halves; masks of its lanes, and totals.
+// A vector: kLanes logical lanes of double, in one part, or in halves of halves; masks of its lanes.
 //
 // Nothing here depends on the backend. Lanes as integers are the vector extensions of gcc and clang.
 #pragma once
@@ -13,7 +13,7 @@ constexpr int kLanesOf = kPartLanes;
 template <class Half>
 constexpr int kLanesOf<Halves<Half>> = 2 * kLanesOf<Half>;
 
-// Of vectors, masks, totals or words.
+// Of vectors, masks or words.
 template <class Half>
 struct Halves {
     Half low, high;
@@ -30,29 +30,27 @@ struct Halves {
         return {Half::load(p), Half::load(p + kHalf)};
     }
     GAUSSMIX_INLINE static Halves load_unaligned(const void* p) {
-        return {Half::load_unaligned(p), Half::load_unaligned(static_cast<const Real*>(p) + kHalf)};
+        return {Half::load_unaligned(p), Half::load_unaligned(static_cast<const double*>(p) + kHalf)};
     }
     template <class T>
     GAUSSMIX_INLINE void store(T* p) const {
         low.store(p), high.store(p + kHalf);
     }
-    GAUSSMIX_INLINE void store_unaligned(Real* p) const { low.store_unaligned(p), high.store_unaligned(p + kHalf); }
+    GAUSSMIX_INLINE void store_unaligned(double* p) const { low.store_unaligned(p), high.store_unaligned(p + kHalf); }
 
-#ifndef GAUSSMIX_SINGLE
     GAUSSMIX_INLINE static Halves load_floats(const void* p) {
         return {Half::load_floats(p), Half::load_floats(static_cast<const float*>(p) + kHalf)};
     }
     GAUSSMIX_INLINE static Halves load_head(const void* p, int count) {
-        return {Half::load_head(p, count), Half::load_head(static_cast<const Real*>(p) + kHalf, count - kHalf)};
+        return {Half::load_head(p, count), Half::load_head(static_cast<const double*>(p) + kHalf, count - kHalf)};
     }
     GAUSSMIX_INLINE static Halves load_floats_head(const void* p, int count) {
         return {Half::load_floats_head(p, count),
                 Half::load_floats_head(static_cast<const float*>(p) + kHalf, count - kHalf)};
     }
-    GAUSSMIX_INLINE void store_head(Real* p, int count) const {
+    GAUSSMIX_INLINE void store_head(double* p, int count) const {
         low.store_head(p, count), high.store_head(p + kHalf, count - kHalf);
     }
-#endif
 };
 
 template <class T, int kCount>
@@ -135,17 +133,10 @@ GAUSSMIX_INLINE Part of_integers(Integers a) { return {(decltype(Part::v))a}; }
 
 // x = fraction * 2^exponent with the fraction in [sqrt(1/2), sqrt(2)); x is positive and normal.
 GAUSSMIX_INLINE void split(Part x, Part& fraction, Part& exponent) {
-#ifdef GAUSSMIX_SINGLE
-    using Signed [[gnu::vector_size(sizeof(Part))]] = std::int32_t;
-    constexpr Bits one = 0x3f800000, half_root = 0x3f3504f3, mantissa = 0x007fffff;
-    const Integers raised = integers(x) + (one - half_root);
-    exponent = {__builtin_convertvector((Signed)(raised >> 23) - 127, decltype(Part::v))};
-#else
     constexpr Bits one = 0x3ff0000000000000, half_root = 0x3fe6a09e00000000, mantissa = 0x000fffffffffffff;
     constexpr Bits two_to_52 = 0x4330000000000000;
     const Integers raised = integers(x) + (one - half_root);
     exponent = of_integers(raised >> 52 | two_to_52) - Part::broadcast(0x1p52 + 1023);
-#endif
     fraction = of_integers((raised & mantissa) + half_root);
 }
 template <class Half>
@@ -162,38 +153,6 @@ GAUSSMIX_INLINE void deinterleave(Halves<Half> (&a)[D]) {
     GAUSSMIX_UNROLL for (int h = 0; h < kParts; ++h) deinterleave(parts[h]);
     GAUSSMIX_UNROLL for (int i = 0; i < kParts * D; ++i) set_part(a[i % D], i / D, parts[i / D][i % D]);
 }
-
-#ifdef GAUSSMIX_SINGLE
-
-// a * 2^i, where the low bits of each lane of `index` hold the integer i.
-GAUSSMIX_INLINE Part scale_by_twos(Part a, Part index) { return of_integers(integers(a) + (integers(index) << 23)); }
-GAUSSMIX_HALF_BY_HALF(scale_by_twos)
-
-// Lane j of features[i] becomes feature i of row j, of the first `count` of eight features; others are zero, and their
-// memory is not touched.
-template <class Half>
-GAUSSMIX_INLINE void load_transposed(const char* const* rows, int count, Halves<Half> (&features)[kFeaturesTogether]) {
-    GAUSSMIX_UNROLL for (int h = 0; h < kParts; ++h) {
-        Part parts[kFeaturesTogether];
-        load_transposed(rows + h * kPartLanes, count, parts);
-        GAUSSMIX_UNROLL for (int i = 0; i < kFeaturesTogether; ++i) set_part(features[i], h, parts[i]);
-    }
-}
-
-// Sums of many numbers, lane by lane in double.
-struct PartTotal {
-    Doubles low, high;
-
-    GAUSSMIX_INLINE static PartTotal zero() { return {Doubles{}, Doubles{}}; }
-    GAUSSMIX_INLINE void store(double* p) const {
-        __builtin_memcpy(p, &low, sizeof low);
-        __builtin_memcpy(p + kPartLanes / 2, &high, sizeof high);
-    }
-};
-GAUSSMIX_INLINE PartTotal operator+(PartTotal a, Part b) { return {a.low + low_half(b), a.high + high_half(b)}; }
-using Total = InParts<PartTotal, kParts>::type;
-
-#else
 
 // a * 2^(i div 8), where the low bits of each lane of `index` hold the integer i: the exponent field, at bit 52, is
 // raised by the integer that starts at bit 3.
@@ -223,10 +182,6 @@ GAUSSMIX_INLINE void transpose(Halves<Half> (&rows)[kLanes]) {
     }
     GAUSSMIX_UNROLL for (int i = 0; i < kLanes; ++i) rows[i] = columns[i];
 }
-
-using Total = Vec;  // sums of many numbers, lane by lane in double
-
-#endif
 
 GAUSSMIX_INLINE Part folded(Part a) { return a; }
 template <class Half>

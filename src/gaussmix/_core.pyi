@@ -38,9 +38,7 @@ class Target:
         labels: numpy.typing.NDArray[numpy.uint16] | None = None,
         bounds: numpy.typing.NDArray[numpy.float32] | None = None,
         motion: numpy.typing.NDArray[numpy.float32] | None = None,
-        in_single: bool = False,
         projection: numpy.typing.NDArray[numpy.float64] | None = None,
-        weight_scale: float = 1.0,
         log_prior: numpy.typing.NDArray[numpy.float64] | None = None,
         prior_places: numpy.typing.NDArray[numpy.int32] | None = None,
         log_background: float = float("-inf"),
@@ -521,10 +519,8 @@ class Target:
 def targets() -> list[Target]:
     """The kernels that this processor can run, slowest first."""
 
-def active() -> Target | None:
-    """
-    The fastest kernels, or those that GAUSSMIX_ISA names; None where there are none.
-    """
+def active() -> Target:
+    """The fastest kernels, or those that GAUSSMIX_ISA names."""
 
 def end_gil_requests() -> None:
     """

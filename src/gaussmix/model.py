@@ -75,9 +75,9 @@ class Model:
     @cached_property
     def parameters(self) -> Parameters:
         """What an engine needs for the E-step; raises `SingularCovariance`."""
-        deviations, noise = np.sqrt(self.covariances.variances()), self.noise
+        noise = self.noise
         background = () if noise is None else (noise.log_density, noise.log_sides)
-        return Parameters.of(self.weights, self.means, self.whitening, deviations, *background)
+        return Parameters.of(self.weights, self.means, self.whitening, *background)
 
     def beside(self, noise: Background | None) -> Model:
         """The same components, whose weights sum to 1, beside noise that has its weight already."""

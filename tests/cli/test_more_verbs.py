@@ -1,4 +1,4 @@
-"""`impute`, `classify`, `merge`, `convert` and `completion`."""
+"""`impute`, `classify`, `merge`, `convert`, `completion` and `plot`."""
 
 import csv
 import io
@@ -21,11 +21,11 @@ from gaussmix import (
     GaussianMixture,
     GaussianMixtureClassifier,
     GaussianMixtureDetector,
-    GaussianMixtureImputer,
     Mixture,
 )
 
 MCLUST = Path(__file__).parents[1] / "oracle" / "mclust"
+FAITHFUL = Path(__file__).parents[2] / "examples" / "faithful.csv"
 
 
 def table(text):
@@ -48,18 +48,6 @@ class TestImpute:
         assert float(rows[1][2]) == pytest.approx(mixture.conditional_mean([[1.8]], [0])[0, 0])
         np.testing.assert_allclose([float(cell) for cell in rows[3][1:3]], mixture.mean)
         assert "filled 4 cells" in result.stderr
-
-    def test_values_are_those_of_the_imputer(self, cli, csv_file, tmp_path, rng):
-        rows = rng.multivariate_normal([0, 5], [[1, 0.8], [0.8, 1]], size=300)
-        rows[rng.random(rows.shape) < 0.2] = np.nan
-        data = csv_file("a,b\n" + "".join(f"{a},{b}\n" for a, b in rows.tolist()))
-        assert cli("fit", data, "-k", 1, "--missing", "-o", tmp_path / "m.gmm", "-q").exit_code == 0
-        result = cli("impute", tmp_path / "m.gmm", data, "-q", "-o", tmp_path / "out.npy")
-        assert (result.exit_code, result.stderr) == (0, "")
-        imputer = GaussianMixtureImputer(1)
-        imputer.fit(rows)
-        imputer._fitted = replace(imputer._fitted, mixture=Mixture.load(tmp_path / "m.gmm").with_feature_names(None))
-        np.testing.assert_allclose(np.load(tmp_path / "out.npy"), imputer.transform(rows), rtol=1e-12)
 
     def test_draws_follow_the_seed(self, cli, model, csv_file):
         path = csv_file(self.TEXT)
@@ -140,18 +128,6 @@ class TestClassify:
         result = cli("classify", data, data, "--labels", "species", "--na", "-1")
         assert "learned 2 classes from 67 labelled rows" in result.stderr
 
-    def test_cells_that_na_names_are_no_class(self, cli, iris, csv_file):
-        data = csv_file(iris.read_text().replace(",\n", ", ? \n"), "questions.csv")
-        result = cli("classify", data, data, "--labels", "species", "--na", "?")
-        assert "learned 3 classes from 100 labelled rows" in result.stderr
-
-    def test_a_missing_column_is_a_sentence(self, cli, iris, csv_file):
-        result = cli("classify", iris, iris, "--labels", "kind")
-        assert (result.exit_code, result.stderr.count("\n")) == (1, 1)
-        assert "has no column 'kind'" in result.stderr
-        result = cli("classify", iris, csv_file("a,b\n1,2\n"), "--labels", "species")
-        assert "has no column 'c'" in result.stderr
-
 
 class TestMerge:
     @pytest.fixture
@@ -177,21 +153,6 @@ class TestMerge:
         merged, parts = Mixture.load(tmp_path / "one.gmm"), [Mixture.load(path) for path in halves]
         assert merged.n_components == 1
         np.testing.assert_allclose(merged.means[0], 0.75 * parts[0].means[0] + 0.25 * parts[1].means[0])
-
-    def test_what_cannot_be_merged_is_a_sentence(self, cli, halves, model, tmp_path):
-        bare = tmp_path / "bare.gmm"
-        Mixture.load(halves[0]).save(bare)
-        cases = {
-            (*halves, "--weights", "1"): "--weights needs 2 numbers",
-            (*halves, "--weights", "1,-1"): "is not a number above 0",
-            (halves[0], model): "different features",
-            (halves[0], bare): "does not say how many rows",
-        }
-        for arguments, said in cases.items():
-            result = cli("merge", *arguments, "-o", tmp_path / "out.gmm")
-            assert result.exit_code in (1, 2)
-            assert said in result.stderr
-            assert result.stderr.count("\n") == 1
 
 
 class TestConvert:
@@ -240,12 +201,6 @@ class TestConvert:
         assert result.exit_code == 1
         assert "x.npz can't be read as .npz: its arrays take 8 MB, and --memory is 4 MB. Give" in result.stderr
 
-    def test_a_pickle_called_npz_is_refused(self, cli, tmp_path):
-        (tmp_path / "x.npz").write_bytes(pickle.dumps([1, 2]))
-        result = cli("convert", tmp_path / "x.npz", tmp_path / "m.gmm")
-        assert result.exit_code == 1
-        assert result.stderr.endswith("x.npz can't be read as .npz: it holds no arrays of NumPy.\n")
-
     def test_a_pickle_is_not_read_without_trust(self, cli, tmp_path):
         class Evil:
             def __reduce__(self):
@@ -263,7 +218,7 @@ class TestConvert:
         fit = next(each for each in fits if (each["model"], each["G"]) == ("VVV", 2))["tight"]
         source.write_text(json.dumps({"model": "VVV", **fit}))
         assert cli("convert", source, target).exit_code == 0
-        rows = np.loadtxt(MCLUST / "faithful.csv", delimiter=",", skiprows=1)
+        rows = np.loadtxt(FAITHFUL, delimiter=",", skiprows=1)
         found = Mixture.load(target)
         assert found.family.name == "full"
         assert found.log_density(rows).sum() == pytest.approx(fit["loglik"], rel=1e-12)
@@ -288,28 +243,6 @@ class TestConvert:
         assert found.means.tolist() == means
         assert found.covariances.reshape(-1, len(means[0]) ** 2)[:, 0].tolist() == variances
 
-    @pytest.mark.parametrize(
-        ("changed", "said"),
-        [
-            ({"sigma_tril": [[1, 0, 1]]}, "sigma_tril has 1 list of 3 numbers, but model 'VVV' with 2 components"),
-            ({"sigma_tril": [[1, 0], [1, 0]]}, "sigma_tril has 2 lists of 2 numbers, but model 'VVV'"),
-            ({"sigma_tril": [[1, 0, 1], [1, 0]]}, "sigma_tril must be numbers, in lists of one length"),
-            ({"model": "EII", "sigma_tril": [[1, 0.9, 1], [4, 0, 9]]}, "sigma_tril are no covariances of model 'EII'"),
-            ({"model": "VVI", "sigma_tril": [[1, 0.9, 1], [4, 0, 9]]}, "sigma_tril are no covariances of model 'VVI'"),
-            ({"model": "EEE", "sigma_tril": [[1, 0.9, 1], [4, 0, 9]]}, "sigma_tril are no covariances of model 'EEE'"),
-            ({"pro": 1, "mean": [[0, 0]]}, "sigma_tril has 2 lists of 3 numbers, but model 'VVV' with 1 component and"),
-            ({"mean": [[0, 0]]}, "pro has 2 weights, but mean has 1 component"),
-            ({"mean": [["a", 0], [1, 1]]}, "mean must be numbers"),
-            ({"model": "FOO"}, "its model 'FOO' is not one of"),
-        ],
-    )
-    def test_mclust_that_contradicts_itself_is_refused(self, changed, said, cli, csv_file, tmp_path):
-        values = {"model": "VVV", "pro": [0.5, 0.5], "mean": [[0, 0], [1, 1]], "sigma_tril": [[1, 0, 1], [4, 0, 9]]}
-        result = cli("convert", csv_file(json.dumps(values | changed), "r.json"), tmp_path / "m.gmm")
-        assert (result.exit_code, result.stdout) == (1, "")
-        assert said in result.stderr
-        assert result.stderr.count("\n") == 1
-
     @pytest.mark.parametrize("structure", ["full", "tied", "diag", "spherical", "EII", "EEI", "VEV", "EVI"])
     @pytest.mark.parametrize("noise", [[], ["--noise"]], ids=["", "noise"])
     def test_mclust_and_back_keeps_numbers_and_structure(self, structure, noise, cli, faithful, tmp_path):
@@ -329,30 +262,6 @@ class TestConvert:
         assert (tmp_path / "m.onnx").stat().st_size > 500
         assert "double old_faithful_log_density(const double *x)" in (tmp_path / "old-faithful.h").read_text()
         assert '"eruptions"' in (tmp_path / "m.sql").read_text()
-
-    def test_features_without_names_are_called_as_in_tables(self, cli, tmp_path):
-        Mixture.from_parameters([1.0], [[0.0, 1.0]], [np.eye(2)]).save(tmp_path / "m.gmm")
-        for name in ("m.sql", "m.h"):
-            assert cli("convert", tmp_path / "m.gmm", tmp_path / name).exit_code == 0
-        assert '"x0"' in (tmp_path / "m.sql").read_text()
-        assert '"x2"' not in (tmp_path / "m.sql").read_text()
-        assert "2 features (x0, x1)" in (tmp_path / "m.h").read_text()
-
-    def test_what_cannot_be_converted_is_a_sentence(self, cli, model, csv_file, tmp_path):
-        cases = {
-            (model, "m.xyz"): "'.onnx', '.h', '.sql' are written",
-            ("m.onnx", "m.gmm"): "'.pkl', '.pickle' are read",
-            (csv_file("{}", "a.json"), tmp_path / "m.gmm"): "neither the keys of gaussmix nor 'pro', 'mean'",
-            (csv_file("{", "b.json"), tmp_path / "m.gmm"): "can't be read as .json",
-            (csv_file(b"PK", "c.npz"), tmp_path / "m.gmm"): "can't be read as .npz",
-            (csv_file("x", "d.pkl"), tmp_path / "m.gmm", "--trust"): "can't be read as .pkl",
-            (model, tmp_path / "m.npz", "--mclust"): "--mclust needs an output that ends in .json",
-        }
-        for arguments, said in cases.items():
-            result = cli("convert", *arguments)
-            assert result.exit_code in (1, 2)
-            assert said in result.stderr
-            assert result.stderr.count("\n") == 1
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
@@ -376,3 +285,42 @@ def test_commands_options_and_files_are_completed(words, at, expected):
         [sys.executable, "-m", "gaussmix"], env=environment, capture_output=True, text=True, check=True
     )
     assert expected in run.stdout
+
+
+BEGINNINGS = {"png": b"\x89PNG", "svg": b"<?xml", "pdf": b"%PDF", "jpg": b"\xff\xd8"}
+
+
+@pytest.mark.heavy(but=2)
+@pytest.mark.parametrize("format", BEGINNINGS)
+def test_a_picture_has_the_format_of_its_name(format, cli, model, faithful, tmp_path):
+    path = tmp_path / f"picture.{format}"
+    result = cli("plot", model, faithful, "-o", path, "--dpi", 40)
+    assert (result.exit_code, result.stdout) == (0, f"Picture written to {path}\n")
+    assert path.read_bytes().startswith(BEGINNINGS[format])
+
+
+@pytest.mark.heavy(but=3)
+@pytest.mark.parametrize("kind", ["pairs", "components", "uncertainty"])
+@pytest.mark.parametrize("dark", [True, False], ids=["dark", "light"])
+def test_every_kind_and_theme(kind, dark, cli, model, faithful, tmp_path):
+    from matplotlib.image import imread
+
+    path = tmp_path / "picture.png"
+    arguments = ["--kind", kind, "--dpi", 40, *(["--dark"] if dark else [])]
+    assert cli("plot", model, faithful, "-o", path, "-q", *arguments).exit_code == 0
+    corner = imread(path)[0, 0, :3]
+    assert np.allclose(corner, 0.0 if dark else 1.0)
+
+
+def test_a_model_alone(cli, model, tmp_path):
+    assert cli("plot", model, "-o", tmp_path / "alone.png", "--dpi", 40).exit_code == 0
+    assert (tmp_path / "alone.png").stat().st_size > 1000
+
+
+@pytest.mark.heavy
+def test_without_matplotlib_the_extra_is_named(shell, model, faithful, tmp_path):
+    prelude = "import sys\nsys.modules['matplotlib'] = None"
+    for verb in (["plot", model, "-o", tmp_path / "a.png"], ["report", faithful, "-o", tmp_path / "a.html"]):
+        said, complaints = shell(*verb, prelude=prelude).communicate(timeout=60)
+        assert said == ""
+        assert complaints == "gaussmix: Pictures need matplotlib: install it with pip install 'gaussmix[plot]'.\n"

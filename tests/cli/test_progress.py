@@ -53,15 +53,6 @@ def test_threads_lose_no_rows(shown):
     assert shown.tasks[0].completed == 80
 
 
-@pytest.mark.heavy(but=1)
-@pytest.mark.parametrize("verb", ["fit", "report"])
-def test_the_bar_of_fits_counts_structures_too(verb, cli, faithful, tmp_path, monkeypatch):
-    totals, fits = [], Bars.fits
-    monkeypatch.setattr(Bars, "fits", lambda bars, total: totals.append(total) or fits(bars, total))
-    assert cli(verb, faithful, "-k", "1:2", "-s", "spherical,diag", "-o", tmp_path / "out").exit_code == 0
-    assert totals == [4]
-
-
 @pytest.mark.parametrize("n_labels", [0, 2])
 def test_the_bar_of_stability_ends_with_the_last_repeat(n_labels, cli, tmp_path, rng, monkeypatch):
     totals, done = [], []

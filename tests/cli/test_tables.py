@@ -1,130 +1,110 @@
-"""CSV files in all their shapes: read rightly, or refused in one sentence that names the place."""
+"""Tables of every format and dialect: the same rows, or one sentence that names the place."""
 
 import bz2
 import gzip
+import io
 import json
 import re
+import shlex
+import warnings
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pytest
+from pyarrow import feather, parquet
 
+import gaussmix
 from gaussmix.sources.tables import open_table
-from gaussmix.sources.tables.base import BadTable, Dialect
+from gaussmix.sources.tables.base import Dialect
 
-LONG = np.arange(2000.0).reshape(1000, 2) ** 2 % 97
-TEXT = b"x,y\n" + b"".join(b"%d,%d\n" % tuple(row) for row in LONG)
-COMPRESSED = {
-    "gz": gzip.compress(TEXT),
-    "bz2": bz2.compress(TEXT),
-    "zst": pa.compress(TEXT, codec="zstd", asbytes=True),
-    "lz4": pa.compress(TEXT, codec="lz4", asbytes=True),
-}
+XY, NUMBERED, AB = ("x", "y"), ("x0", "x1"), ("a", "b")
+TWO = [[1, 2], [3, 4.5]]
+FLOATS = [[1.5, 2.25], [3.5, -1.0], [4.25, 0.5]]
+NAMED_BY_R = '"1"{0}1.5{0}2.25\n"2"{0}3.5{0}-1.0\n"3"{0}4.25{0}0.5\n'
+SAVETXT = "".join("{:.18e} {:.18e}\n".format(*row) for row in FLOATS)
+PLAIN = "1.5,2.25\n3.5,-1.0\n4.25,0.5\n"
+COMMAS = [[0.126, -0.132], [0.64, 0.105], [-0.536, 0.362]]
 
-GOOD = {
-    "plain": "x,y\n1,2\n3,4.5\n",
-    "windows lines": "x,y\r\n1,2\r\n3,4.5\r\n",
-    "byte order mark": "\ufeffx,y\n1,2\n3,4.5\n",
-    "no last newline": "x,y\n1,2\n3,4.5",
-    "blanks": " x , y \n 1 , 2 \n3,4.5\n",
-    "quotes": '"x","y"\n"1","2"\n3,4.5\n',
-    "blank lines": "\n\nx,y\n\n1,2\n\n\n3,4.5\n",
-    "blanks before the header": "\n  \nx,y\n1,2\n3,4.5\n",
-    "semicolons": "x;y\n1;2\n3;4.5\n",
-    "tabs": "x\ty\n1\t2\n3\t4.5\n",
-    "exponents": "x,y\n1e0,20e-1\n+3,4.5\n",
-    "savetxt's header": "# x,y\n1,2\n3,4.5\n",
-}
+TEXTS = {  # contents, names, rows, what the user says of it
+    "plain": ("x,y\n1,2\n3,4.5\n", XY, TWO, {}),
+    "windows lines": ("x,y\r\n1,2\r\n3,4.5\r\n", XY, TWO, {}),
+    "byte order mark": ("\ufeffx,y\n1,2\n3,4.5\n", XY, TWO, {}),
+    "no last newline": ("x,y\n1,2\n3,4.5", XY, TWO, {}),
+    "blanks": (" x , y \n 1 , 2 \n3,4.5\n", XY, TWO, {}),
+    "quotes": ('"x","y"\n"1","2"\n3,4.5\n', XY, TWO, {}),
+    "blank lines": ("\n  \nx,y\n\n1,2\n\n\n3,4.5\n", XY, TWO, {}),
+    "semicolons": ("x;y\n1;2\n3;4.5\n", XY, TWO, {}),
+    "tabs": ("x\ty\n1\t2\n3\t4.5\n", XY, TWO, {}),
+    "exponents": ("x,y\n1e0,20e-1\n+3,4.5\n", XY, TWO, {}),
+    "truth values": ("x,y\ntrue,2\nFalse,4.5\n", XY, [[1, 2], [0, 4.5]], {}),
+    "no header": ("1,2\n3,4.5\n", NUMBERED, TWO, {}),
+    "no header, said": ("1,2\n3,4.5\n", NUMBERED, TWO, {"has_header": False}),
+    "a header of numbers, said": ("1,2\n3,4\n", ("1", "2"), [[3, 4]], {"has_header": True}),
+    "a header of numbers by pandas": ("0,1,2\n0.5,2,3\n0.7,3,4\n", ("0", "1", "2"), [[0.5, 2, 3], [0.7, 3, 4]], {}),
+    "numbers that are no header": ("0,1\n5,7\n", NUMBERED, [[0, 1], [5, 7]], {}),
+    "an index by pandas": (",0,1\n0,1.5,2.5\n1,2.5,3\n", ("0", "1"), [[1.5, 2.5], [2.5, 3]], {}),
+    "columns without names": ("a,b,,\n1,2,,\n3,4.5,,\n", AB, TWO, {}),
+    "an index that was read back": ("Unnamed: 0,a,b\n0,1,2\n1,3,4.5\n", AB, TWO, {}),
+    "savetxt": (SAVETXT, NUMBERED, FLOATS, {}),
+    "savetxt with a header": ("# a b\n" + SAVETXT, AB, FLOATS, {}),
+    "aligned": ("  a    b \n 1.5\t  2.25  \r\n 3.5\t -1.0  \r\n4.25\t  0.5  \r\n", AB, FLOATS, {}),
+    "blanks and a tab at the end": ("1 2\n3 4\n5 7 \t", NUMBERED, [[1, 2], [3, 4], [5, 7]], {}),
+    "write.table": ('"a" "b"\n' + NAMED_BY_R.format(" "), AB, FLOATS, {}),
+    "write.table with tabs": ('"a"\t"b"\n' + NAMED_BY_R.format("\t"), AB, FLOATS, {}),
+    "write.table with commas": ('"a","b"\n' + NAMED_BY_R.format(","), AB, FLOATS, {}),
+    "write.csv": ('"","a","b"\n' + NAMED_BY_R.format(","), AB, FLOATS, {}),
+    "write.table, an empty value": ('"a" "s"\n"1" 1.5 ""\n"2" 2.5 "u"\n', ("a",), [[1.5], [2.5]], {}),
+    "write.table with tabs, an empty value": ('"a"\t"s"\n"1"\t1.5\t\n"2"\t2.5\t"u"\n', ("a",), [[1.5], [2.5]], {}),
+    "Excel's first line": ("sep=;\r\na;b\r\n1;2\r\n3;4.5\r\n", AB, TWO, {}),
+    "Excel's first line without names": ("\nSEP=|\n1|2\n3|4.5\n", NUMBERED, TWO, {}),
+    "an unusual delimiter": ("a:b\n1:2\n3:4.5\n", AB, TWO, {"delimiter": ":"}),
+    "a delimiter that a name has": ("a\tb,c\n1\t2\n3\t4.5\n", ("a", "b,c"), TWO, {}),
+    "marks in quoted names": ('"len, cm";"w, h"\n1.5;2\n2.5;3\n', ("len, cm", "w, h"), [[1.5, 2], [2.5, 3]], {}),
+    "a name as a compressed file begins": ("BZh,y\n1,2\n", ("BZh", "y"), [[1, 2]], {}),
+    "comments": ("# measured on Monday\n#\n# by me\na,b\n1,2\n3,4.5\n", AB, TWO, {}),
+    "names in a comment": ("# measured on Monday\n#\n# a,b\n1,2\n3,4.5\n", AB, TWO, {}),
+    "comments and no names": ("# measured on Monday\n#\n# by me\n1,2\n3,4.5\n", NUMBERED, TWO, {}),
+    "comments, blanks, names": ("# by me\n\n# a b c\n 1  2 3\n3 1  4\n", ("a", "b", "c"), [[1, 2, 3], [3, 1, 4]], {}),
+    "VCF": ("##fileformat=VCF\n#CHROM\tPOS\n1\t2\n3\t4.5\n", ("CHROM", "POS"), TWO, {}),
+    "decimal commas": ("a;b\n0,126;-0,132\n0,64;0,105\n-0,536;0,362\n", AB, COMMAS, {}),
+    "decimal commas, no header": ("0,126;-0,132\n0,64;0,105\n-0,536;0,362\n", NUMBERED, COMMAS, {}),
+    "decimal commas, said": ("a;b\n0,126;-0,132\n0,64;0,105\n-0,536;0,362\n", AB, COMMAS, {"decimal": ","}),
+    "one column of decimal commas": ("length\n1,5\n2,25\n", ("length",), [[1.5], [2.25]], {"decimal": ","}),
+    "quoted decimal commas": ('x,y\n"1,5","2,25"\n"3,5","4,0"\n', XY, [[1.5, 2.25], [3.5, 4]], {"decimal": ","}),
+    "quoted, without names": ('"1,5","2,25"\n"3,5","4,0"\n', NUMBERED, [[1.5, 2.25], [3.5, 4]], {"decimal": ","}),
+    "points for thousands": ("a;b\n1.234,5;2\n2.000;3,5\n", AB, [[1234.5, 2], [2000, 3.5]], {"thousands": "."}),
+    "only points for thousands": ("a;b\n1.234;2\n2.000;3\n", AB, [[1234, 2], [2000, 3]], {"thousands": "."}),
+    "commas for thousands": ("1,500;2\n1,600;3\n", NUMBERED, [[1500, 2], [1600, 3]], {"thousands": ","}),
+    "thousands of one column": ("price\n22,802\n1,016,414.5\n", ("price",), [[22802], [1016414.5]], {"thousands": ","}),
+    "one column without a name": ("22,802\n1,016,414.5\n", ("x0",), [[22802], [1016414.5]], {"thousands": ","}),
+}  # fmt: skip
 
 
-@pytest.mark.parametrize("name", GOOD)
-def test_csv_in_all_its_shapes(name, csv_file, numbers):
-    table = open_table(str(csv_file(GOOD[name])))
+@pytest.mark.parametrize("name", TEXTS)
+def test_text_is_read_as_what_it_is(name, csv_file, numbers):
+    text, names, rows, said = TEXTS[name]
+    table = open_table(str(csv_file(text, "table.txt")), dialect=Dialect(**said))
     found = numbers(table)
-    assert found.names == ("x", "y")
-    assert np.array_equal(found.rows, [[1, 2], [3, 4.5]])
-    assert found.notices == []
+    assert found.names == names
+    np.testing.assert_array_equal(found.rows, rows)
+    assert table.place(len(rows) - 1).endswith(f"line {text.rstrip().count(chr(10)) + 1}")
 
 
-@pytest.mark.parametrize("codec", COMPRESSED)
-@pytest.mark.parametrize("name", ["data.csv.gz", "data.csv"], ids=["by extension", "by beginning"])
-def test_compressed_files_are_read_as_they_are(codec, name, csv_file, numbers):
-    table = open_table(str(csv_file(COMPRESSED[codec], name)))
-    assert np.array_equal(numbers(table).rows, LONG)
+DELIMITERS = {  # beside text
+    "texts first": ("S0;13,45\nS1;-0,13\nS2;0,64\n", ";"),
+    "dates": ("01.02.2024;1,5\n02.02.2024;2,5\n", ";"),
+    "two texts": ("A;Rome;1,5\nB;Bonn;2,5\n", ";"),
+    "a comma in a name": ("Station, ID;Temp\nS1;12,5\nS2;13,5\n", ";"),
+    "two numbers, not one": ("1,5\n2,5\n", ","),
+    "semicolons in a text": ("id,tags;x\n1,a;b\n2,c;d\n", ","),
+}
 
 
-@pytest.mark.parametrize("codec", COMPRESSED)
-def test_standard_input_may_be_compressed(codec, cli):
-    result = cli("fit", "-", "-k", 1, "--json", input=COMPRESSED[codec])
-    assert json.loads(result.stdout)["n_rows"] == len(LONG)
-
-
-@pytest.mark.heavy
-@pytest.mark.parametrize("codec", COMPRESSED)
-@pytest.mark.parametrize("format", ["csv", "json"])
-def test_what_is_written_is_compressed_as_its_name_says(format, codec, cli, model, tmp_path):
-    plain, packed = tmp_path / f"drawn.{format}", tmp_path / f"drawn.{format}.{codec}"
-    for path in (plain, packed):
-        assert cli("sample", model, "-n", 25_000, "-o", path).exit_code == 0
-    with pa.input_stream(packed) as stream:  # which decompresses by the extension
-        assert stream.read() == plain.read_bytes()
-
-
-@pytest.mark.parametrize("way", ["a file", "standard input"])
-@pytest.mark.parametrize("harm", ["truncated", "damaged"])
-@pytest.mark.parametrize("codec", COMPRESSED)
-def test_compressed_bytes_that_are_incomplete_or_wrong_are_a_sentence(codec, harm, way, cli, csv_file):
-    half = len(COMPRESSED[codec]) // 2
-    contents = COMPRESSED[codec][:half]
-    if harm == "damaged":
-        contents += bytes(byte ^ 0xFF for byte in COMPRESSED[codec][half:])
-    path = csv_file(contents, f"data.csv.{codec}")
-    result = cli("fit", path) if way == "a file" else cli("fit", "-", input=contents)
-    assert (result.exit_code, result.stdout) == (1, "")
-    name = path if way == "a file" else "standard input"
-    assert result.stderr.startswith(f"gaussmix: {name} can't be read as CSV: ")
-    assert result.stderr.count("\n") == 1
-
-
-def test_a_name_that_begins_as_a_compressed_file_does_is_a_name(csv_file):
-    assert open_table(str(csv_file("BZh,y\n1,2\n"))).names == ("BZh", "y")
-
-
-def test_a_first_line_of_numbers_is_data_and_that_is_said(csv_file, numbers):
-    path = str(csv_file("1,2\n3,4\n"))
-    table = open_table(path)
-    assert numbers(table).names == ("x0", "x1")
-    assert len(numbers(table).rows) == 2
-    assert table.notices == (f"{path} begins with numbers, so it is read as having no header; --header if it has.",)
-    assert numbers(open_table(path, dialect=Dialect(has_header=True))).names == ("1", "2")
-    assert open_table(path, dialect=Dialect(has_header=False)).notices == ()
-
-
-@pytest.mark.parametrize("missing", ["NA", "", "nan"])
-def test_a_missing_cell_in_the_first_line_makes_no_header(missing, csv_file):
-    table = open_table(str(csv_file(f"{missing},2.5\n0.1,-0.1\n")))
-    assert not table.has_names
-    np.testing.assert_array_equal(table.all_rows(table.names, may_miss=True), [[np.nan, 2.5], [0.1, -0.1]])
-
-
-def test_numbers_that_pandas_gives_to_columns_are_a_header(csv_file):
-    assert open_table(str(csv_file(",0,1\n0,1.5,2.5\n1,2.5,3\n"))).names == ("", "0", "1")
-
-
-@pytest.mark.parametrize("text", ['"len, cm";"w, h"\n1.5;2\n2.5;3\n', "len, cm\tw, h\n1.5\t2\n2.5\t3\n"])
-def test_marks_within_names_are_no_delimiters(text, csv_file):
-    table = open_table(str(csv_file(text)))
-    assert table.names == ("len, cm", "w, h")
-    assert table.all_rows(table.names).tolist() == [[1.5, 2.0], [2.5, 3.0]]
-
-
-@pytest.mark.parametrize("names", ["", "a;b\n"])
-@pytest.mark.parametrize("decimal", [None, ","])
-def test_decimal_commas_are_read(names, decimal, csv_file):
-    path = str(csv_file(names + "0,126;-0,132\n0,64;0,105\n-0,536;0,362\n"))
-    table = open_table(path, dialect=Dialect(decimal=decimal))
-    assert table.decimal == ","
-    assert table.all_rows(table.names).tolist() == [[0.126, -0.132], [0.64, 0.105], [-0.536, 0.362]]
+@pytest.mark.parametrize("name", DELIMITERS)
+def test_decimal_commas_beside_text_are_no_delimiters(name, csv_file):
+    text, delimiter = DELIMITERS[name]
+    assert open_table(str(csv_file(text)), dialect=Dialect(has_header=True)).delimiter == delimiter
 
 
 @pytest.mark.parametrize(
@@ -136,137 +116,157 @@ def test_commas_that_may_be_other_marks_are_not_read_as_decimal_marks(cells, tho
     assert table.decimal == "."
 
 
-@pytest.mark.parametrize("numbers_with_commas", ["1.234,5;2", "1,234;2", "1.234;2"])
-def test_where_points_mark_thousands_commas_are_decimal_marks(numbers_with_commas, csv_file):
-    """Else 1.234 and 1.5 would be 1234 and one and a half in the same column."""
-    path = str(csv_file(f"a;b\n{numbers_with_commas}\n"))
-    table, said = (open_table(path, dialect=Dialect(thousands=".", decimal=decimal)) for decimal in (None, ","))
-    assert (table.decimal, table.notices) == (",", ())
-    assert table.all_rows(table.names).tolist() == said.all_rows(said.names).tolist()
+def test_what_is_guessed_of_a_first_line_is_said(csv_file):
+    path = str(csv_file("1,2\n3,4\n"))
+    said = f"{path} begins with numbers, so it is read as having no header; --header if it has."
+    assert open_table(path).notices == (said,)
+    assert open_table(path, dialect=Dialect(has_header=False)).notices == ()
+    assert "--no-header if these are values" in open_table(str(csv_file("5.1,3.5,setosa\n4.9,3,setosa\n"))).notices[0]
 
 
-def test_a_decimal_comma_without_a_header_is_told_where_points_are_decimal_marks(csv_file):
-    path = str(csv_file("0,126;-0,132\n0,64;0,105\n-0,536;0.362\n"))
-    with pytest.raises(ValueError, match=re.escape("begins with '0,126;-0,132' (where the comma is a decimal mark")):
-        open_table(path)
+@pytest.mark.parametrize("missing", ["NA", "", "nan"])
+def test_a_missing_cell_in_the_first_line_makes_no_header(missing, csv_file):
+    table = open_table(str(csv_file(f"{missing},2.5\n0.1,-0.1\n")))
+    assert not table.has_names
+    np.testing.assert_array_equal(table.all_rows(table.names, may_miss=True), [[np.nan, 2.5], [0.1, -0.1]])
 
 
-DECIMAL_COMMAS = {
-    "texts first": ("S0;13,45\nS1;-0,13\nS2;0,64\n", ";"),
-    "dates": ("01.02.2024;1,5\n02.02.2024;2,5\n", ";"),
-    "two texts": ("A;Rome;1,5\nB;Bonn;2,5\n", ";"),
-    "a comma in a name": ("Station, ID;Temp\nS1;12,5\nS2;13,5\n", ";"),
-    "two numbers, not one": ("1,5\n2,5\n", ","),
-    "semicolons in a text": ("id,tags;x\n1,a;b\n2,c;d\n", ","),
-}
-
-
-@pytest.mark.parametrize("name", DECIMAL_COMMAS)
-def test_decimal_commas_beside_text_are_no_delimiters(name, csv_file):
-    text, delimiter = DECIMAL_COMMAS[name]
-    assert open_table(str(csv_file(text)), dialect=Dialect(has_header=True)).delimiter == delimiter
-
-
-def test_one_column_of_decimal_commas(csv_file):
-    table = open_table(str(csv_file("length\n1,5\n2,25\n")), dialect=Dialect(decimal=","))
-    assert table.all_rows(table.names).tolist() == [[1.5], [2.25]]
-
-
-@pytest.mark.parametrize("names", ["", "x,y\n"])
-def test_quoted_decimal_commas_between_commas(names, csv_file):
-    table = open_table(str(csv_file(f'{names}"1,5","2,25"\n"3,5","4,0"\n')), dialect=Dialect(decimal=","))
-    assert table.all_rows(table.names).tolist() == [[1.5, 2.25], [3.5, 4.0]]
-
-
-@pytest.mark.parametrize("end", [' ""', '\t""', "\t"])
-def test_a_first_row_of_r_may_end_with_an_empty_value(end, csv_file):
-    rows = f'"a" "s"\n"1" 1.5{end}\n"2" 2.5 "u"\n'
-    table = open_table(str(csv_file(rows if end[0] == " " else rows.replace(" ", "\t"))))
-    assert table.names == ("", "a", "s")
-    assert table.all_rows(["a"]).tolist() == [[1.5], [2.5]]
-
-
-def test_lines_that_all_end_with_a_tab_have_no_more_columns_than_names(csv_file):
-    with pytest.raises(BadTable, match="3 values for 2 columns"):
-        open_table(str(csv_file("a\tb\n1\t2\t\n3\t4\t\n"))).all_rows(["a"])
-
-
-def test_numbers_beside_text_in_the_first_line_are_names_and_that_is_said(csv_file):
-    table = open_table(str(csv_file("5.1,3.5,Iris-setosa\n4.9,3.0,Iris-setosa\n")))
-    assert table.names == ("5.1", "3.5", "Iris-setosa")
-    assert "--no-header if these are values" in table.notices[0]
-
-
-def test_thousands_in_the_first_line_are_numbers(csv_file):
-    path = str(csv_file("1,500;2\n1,600;3\n"))
-    with pytest.raises(ValueError, match=r"begins with '1,500;2' \(where ',' marks thousands"):
-        open_table(path)
-    table = open_table(path, dialect=Dialect(thousands=","))
-    assert table.all_rows(table.names).tolist() == [[1500.0, 2.0], [1600.0, 3.0]]
-
-
-def test_a_comma_before_three_digits_may_mark_thousands(csv_file, numbers):
-    with pytest.raises(ValueError, match=r"where ',' marks thousands, say so.*; where it is a decimal mark"):
-        numbers(open_table(str(csv_file('x,y\n"1,000",1\n"1,001",2\n"1,002",3\n'))))
-
-
-def test_text_comes_back_as_it_was_written(csv_file):
+def test_text_comes_back_as_it_was_written_wherever_a_block_ends(csv_file):
+    """Arrow reads blocks of about a megabyte and must not cut a field in two."""
     table = open_table(str(csv_file('id,x,note\n007,1.50,"a,b"\n008,,"two\nlines"\n')))
     found = pa.Table.from_batches(table.batches(table.names))
     assert found.to_pydict() == {"id": ["007", "008"], "x": ["1.50", ""], "note": ["a,b", "two\nlines"]}
-
-
-def test_fields_may_go_on_over_lines_wherever_a_block_ends(csv_file):
-    """Arrow reads blocks of about a megabyte and must not cut a field in two."""
     table = open_table(str(csv_file("x,note\n" + '1,"two\nlines"\n' * 150_000)))
     assert pa.Table.from_batches(table.batches(table.names))["note"].to_pylist() == ["two\nlines"] * 150_000
 
 
-BAD = {
-    "nothing": (b"", " is empty."),
-    "blank lines only": (b"\n\n \n", " is empty."),
-    "header only": (b"x,y\n", " has a header but no rows."),
-    "header without newline": (b"x,y", " has a header but no rows."),
-    "binary": (b"ab\0\0\1\2", " holds binary data, not CSV."),
-    "no letters of any kind, in names": (
-        b"n\x81,y\n1,2\n",
-        " is not UTF-8 text: save it as CSV in UTF-8, or say its encoding.",
-    ),
-    "no letters of any kind, in values": (
-        b"n,y\n\x81,a\n",
-        " is not UTF-8 text: save it as CSV in UTF-8, or say its encoding.",
-    ),
-    "one name twice": (b"x,x\n1,2\n", " has two columns called 'x': rename one."),
-    "a value too many": (b"x,y\n1,2\n\n3,4,5\n", ", line 4: 3 values for 2 columns."),
-    "a value too few": (b"x,y\n1,2\n3\n", ", line 3: 1 value for 2 columns."),
-    "an open quote": (b'x,y\n1,2\n"3,4\n5,6\n', ", line 4: 1 value for 2 columns."),
-    "no numbers": (b"x,y\nred,blue\n", ", column 'x': line 2 holds 'red', not a number."),
-    "text below blanks": (b"\n  \ny\na\n", ", column 'y': line 4 holds 'a', not a number."),
-    "a value too few below blanks": (b"  \n\nx,y\n1,2\n3\n", ", line 5: 1 value for 2 columns."),
-    "infinity below blanks": (b"\t\n1,2\n3,inf\n", ", line 3, column 'x1': the value is infinite."),
-    "a number of Python's": (b"y\n1_000\n", ", column 'y': line 2 holds '1_000', not a number."),
-    "digits of other scripts": ("y\n\uff11\n".encode(), ", column 'y': line 2 holds '\uff11', not a number."),
-    "infinity": (b"x,y\n1,2\n3,inf\n", ", line 3, column 'y': the value is infinite."),
-    "a missing value": (b"x,y\n1,2\n\n3,\n", ", line 4, column 'y': the value is missing (NaN or null)."),
-    "NA": (b"x,y\n1,2\nNA,NaN\n3,NA\n", ", line 3, column 'x': the value is missing"),
-    "a missing value after a long field": (
-        b'x,t,y\n1,"a\nb",2\n,c,4\n',
-        ", line 4, column 'x': the value is missing",
-    ),
+def test_rows_of_blanks_are_read_in_any_pieces(csv_file, numbers, rng):
+    rows = rng.normal(size=(60_000, 2)).round(6)
+    text = "x   y\n" + "".join(f" {a}  {b}\n" for a, b in rows.tolist())
+    np.testing.assert_array_equal(numbers(open_table(str(csv_file(text)))).rows, rows)
+
+
+@pytest.mark.heavy
+def test_types_are_those_of_the_whole_column(csv_file, numbers):
+    """Arrow guesses from the first block, about a megabyte; a later fraction or word must still count."""
+    many = "1\n" * 700_000
+    assert numbers(open_table(str(csv_file(f"x\n{many}2.5\n")))).rows[-1] == 2.5
+    with pytest.raises(ValueError, match="line 700002, column 'x': 'oops' is no number"):
+        numbers(open_table(str(csv_file(f"x\n{many}oops\n"))))
+
+
+LONG = np.arange(2000.0).reshape(1000, 2) ** 2 % 97
+LONG_TEXT = b"x,y\n" + b"".join(b"%d,%d\n" % tuple(row) for row in LONG)
+COMPRESSED = {
+    "gz": gzip.compress(LONG_TEXT),
+    "bz2": bz2.compress(LONG_TEXT),
+    "zst": pa.compress(LONG_TEXT, codec="zstd", asbytes=True),
+    "lz4": pa.compress(LONG_TEXT, codec="lz4", asbytes=True),
 }
 
 
-@pytest.mark.parametrize("name", BAD)
-def test_what_cannot_be_used_is_named(name, csv_file, numbers):
-    contents, complaint = BAD[name]
-    path = str(csv_file(contents))
-    with pytest.raises(ValueError, match=f"^{re.escape(path + complaint)}"):
-        numbers(open_table(path))
+@pytest.mark.parametrize("codec", COMPRESSED)
+def test_compressed_files_are_read_as_they_are_and_damage_is_a_sentence(codec, cli, csv_file, numbers):
+    contents = COMPRESSED[codec]
+    assert np.array_equal(numbers(open_table(str(csv_file(contents)))).rows, LONG)
+    assert json.loads(cli("fit", "-", "-k", 1, "--json", input=contents).stdout)["n_rows"] == len(LONG)
+    half = len(contents) // 2
+    for harmed in contents[:half], contents[:half] + bytes(byte ^ 0xFF for byte in contents[half:]):
+        path = csv_file(harmed, f"data.csv.{codec}")
+        result = cli("fit", path)
+        assert (result.exit_code, result.stdout) == (1, "")
+        assert result.stderr.startswith(f"gaussmix: {path} can't be read as CSV: ")
+        assert result.stderr.count("\n") == 1
 
 
-def test_truth_values_are_numbers(csv_file, numbers):
-    """As they are in data frames."""
-    assert numbers(open_table(str(csv_file("x,y\ntrue,1\nFalse,2\n")))).rows.tolist() == [[1.0, 1.0], [0.0, 2.0]]
+def written(write, *arguments):
+    file = io.BytesIO()
+    write(*arguments, file)
+    return file.getvalue()
+
+
+def npy(array):
+    return written(lambda array, file: np.save(file, array, allow_pickle=True), array)
+
+
+def stream(table):
+    with io.BytesIO() as file:
+        with pa.ipc.new_stream(file, table.schema) as writer:
+            writer.write_table(table)
+        return file.getvalue()
+
+
+def feather_1(table):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return written(lambda table, file: feather.write_feather(table, file, version=1), table)
+
+
+ROWS = np.array([[1.5, 2.0], [3.0, 1 / 3], [-1e-300, 7.0]])
+FRAME = pa.table({"x": ROWS[:, 0], "y": ROWS[:, 1]})
+FILES = {  # extension, contents, names
+    "csv": (".csv", b"x,y\n1.5,2\n3,0.3333333333333333\n-1e-300,7\n", True),
+    "parquet": (".parquet", written(parquet.write_table, FRAME), True),
+    "parquet, short": (".pq", written(parquet.write_table, FRAME), True),
+    "arrow file": (".arrow", written(feather.write_feather, FRAME), True),
+    "arrow stream": (".arrows", stream(FRAME), True),
+    "feather, version 1": (".feather", feather_1(FRAME), True),
+    "npy": (".npy", npy(ROWS), False),
+    "npy, Fortran order": (".npy", npy(np.asfortranarray(ROWS)), False),
+    "npy, big-endian": (".npy", npy(ROWS.astype(">f8")), False),
+    "npy, records": (".npy", npy(np.rec.fromarrays(ROWS.T, names="x,y")), True),
+}
+
+
+@pytest.mark.filterwarnings("ignore:Feather V1:DeprecationWarning")
+@pytest.mark.parametrize("way", ["by extension", "by format", "by beginning"])
+@pytest.mark.parametrize("name", FILES)
+def test_the_same_rows_from_every_format(name, way, csv_file, numbers):
+    extension, contents, named = FILES[name]
+    path = str(csv_file(contents, "data" + (extension if way == "by extension" else ".bin")))
+    format = {".csv": "csv", ".pq": "parquet", ".parquet": "parquet", ".npy": "npy"}.get(extension, "arrow")
+    table = open_table(path, format if way == "by format" else None)
+    found = numbers(table)
+    assert np.array_equal(found.rows, ROWS)
+    assert found.rows.dtype == np.float64
+    assert found.names == (("x", "y") if named else ("x0", "x1"))
+    assert (table.has_names, found.notices) == (named, [])
+    if way != "by format":
+        source = gaussmix.open(path)  # knows a format as the command line does
+        assert np.array_equal(source.whole.rows, ROWS)
+        assert source.feature_names == (found.names if named else None)
+
+
+@pytest.mark.parametrize("kind", ["int8", "uint8", "int64", "uint64", "float16", "float32"])
+def test_numbers_of_every_width(kind, csv_file, numbers):
+    column = np.array([1, 2, 200 if kind == "uint8" else 100]).astype(kind)
+    parquet_file = written(parquet.write_table, pa.table({"x": column}))
+    for contents, name in ((npy(column), "a.npy"), (parquet_file, "a.parquet")):
+        assert numbers(open_table(str(csv_file(contents, name)))).rows[:, 0].tolist() == column.tolist()
+
+
+LATER = "it holds dates, times or durations; write them as numbers first, such as days since the first."
+
+
+@pytest.mark.parametrize("kind", ["timestamp[s]", "date32", "time64[us]", "duration[s]"])
+def test_columns_that_are_no_features_are_left_out_by_name(kind, tmp_path, numbers):
+    frame = pd.DataFrame({"x": [1.0, 2], "name": ["a", "b"], "ok": [True, False]}, index=[5, 9])
+    table = pa.Table.from_pandas(frame.assign(kind=pd.Categorical(["u", "v"])))
+    times = pa.array([1, 2], pa.int32() if kind == "date32" else pa.int64()).cast(kind)
+    parquet.write_table(table.append_column("when", times), tmp_path / "a.parquet")
+    opened = open_table(str(tmp_path / "a.parquet"))
+    assert opened.notices == ("left out column '__index_level_0__': it is the index of a data frame.",)
+    found = numbers(opened)
+    assert found.names == ("x", "ok")
+    assert found.rows.tolist() == [[1.0, 1.0], [2.0, 0.0]]
+    assert sorted(found.notices) == [
+        *opened.notices,
+        "left out column 'kind': it holds categories, not numbers.",
+        "left out column 'name': it holds text, not numbers.",
+        f"left out column 'when': {LATER}",
+    ]
+    with pytest.raises(ValueError, match=re.escape(f"column 'when': {LATER}") + "$"):
+        numbers(opened, ["x", "when"])
 
 
 def test_columns_that_are_asked_for_must_be_there_and_hold_numbers(csv_file, numbers):
@@ -278,10 +278,240 @@ def test_columns_that_are_asked_for_must_be_there_and_hold_numbers(csv_file, num
     assert numbers(table, ["x"]).rows.tolist() == [[1.0], [2.0]]
 
 
-@pytest.mark.heavy
-def test_types_are_those_of_the_whole_column(csv_file, numbers):
-    """Arrow guesses from the first block, about a megabyte; a later fraction or word must still count."""
-    many = "1\n" * 700_000
-    assert numbers(open_table(str(csv_file(f"x\n{many}2.5\n")))).rows[-1] == 2.5
-    with pytest.raises(ValueError, match="line 700002, column 'x': 'oops' is no number"):
-        numbers(open_table(str(csv_file(f"x\n{many}oops\n"))))
+MISSING = "the value is missing (NaN or null)"
+NOT_UTF_8 = " is not UTF-8 text: save it as CSV in UTF-8, or say its encoding."
+BAD = {  # contents, the name of the file, what is said after it
+    "nothing": (b"\n\n \n", "a.csv", " is empty."),
+    "header only": (b"x,y\n", "a.csv", " has a header but no rows."),
+    "header without newline": (b"x,y", "a.csv", " has a header but no rows."),
+    "binary": (b"ab\0\0\1\2", "a.csv", " holds binary data, not CSV."),
+    "no letters of any kind, in names": (b"n\x81,y\n1,2\n", "a.csv", NOT_UTF_8),
+    "no letters of any kind, in values": (b"n,y\n\x81,a\n", "a.csv", NOT_UTF_8),
+    "one name twice": (b"x,x\n1,2\n", "a.csv", " has two columns called 'x': rename one."),
+    "a value too many": (b"x,y\n1,2\n\n3,4,5\n", "a.csv", ", line 4: 3 values for 2 columns."),
+    "a value too few": (b"x,y\n1,2\n3\n", "a.csv", ", line 3: 1 value for 2 columns."),
+    "a tab too many": (b"a\tb\n1\t2\t\n3\t4\t\n", "a.csv", ", line 2: 3 values for 2 columns."),
+    "a comment": (b"a,b\n1,2\n# a\n3,4\n", "a.csv", ", line 3: 1 value for 2 columns. Leave out lines of comments."),
+    "an open quote": (b'x,y\n1,2\n"3,4\n5,6\n', "a.csv", ", line 4: 1 value for 2 columns."),
+    "no numbers": (b"x,y\nred,blue\n", "a.csv", ", column 'x': line 2 holds 'red', not a number."),
+    "text below blanks": (b"\n  \ny\na\n", "a.csv", ", column 'y': line 4 holds 'a', not a number."),
+    "a value too few below blanks": (b"  \n\nx,y\n1,2\n3\n", "a.csv", ", line 5: 1 value for 2 columns."),
+    "infinity below blanks": (b"\t\n1,2\n3,inf\n", "a.csv", ", line 3, column 'x1': the value is infinite."),
+    "a number of Python's": (b"y\n1_000\n", "a.csv", ", column 'y': line 2 holds '1_000', not a number."),
+    "digits of other scripts": ("y\n\uff11\n".encode(), "a.csv", ", column 'y': line 2 holds '\uff11', not a number."),
+    "a missing value": (b"x,y\n1,2\n\n3,\n", "a.csv", f", line 4, column 'y': {MISSING}."),
+    "NA": (b"x,y\n1,2\nNA,NaN\n3,NA\n", "a.csv", f", line 3, column 'x': {MISSING}."),
+    "a missing value after a long field": (b'x,t,y\n1,"a\nb",2\n,c,4\n', "a.csv", f", line 4, column 'x': {MISSING}."),
+    "marks of both kinds": (
+        b"0,126;-0,132\n0,64;0,105\n-0,536;0.362\n", "a.csv",
+        " begins with '0,126;-0,132' (where the comma is a decimal mark",
+    ),
+    "thousands in the first line": (b"1,500;2\n1,600;3\n", "a.csv", " begins with '1,500;2' (where ',' marks"),
+    "no Parquet": (b"x,y\n1,2\n", "a.parquet", " can't be read as Parquet: "),
+    "cut Parquet": (FILES["parquet"][1][:-20], "a.parquet", " can't be read as Parquet: "),
+    "cut Arrow": (FILES["arrow file"][1][:-20], "a.arrow", " can't be read as Arrow or Feather: "),
+    "empty": (b"", "a.feather", " can't be read as Arrow or Feather: "),
+    "no npy": (b"x,y\n1,2\n", "a.npy", " can't be read as .npy: "),
+    "cut npy": (npy(ROWS)[:-8], "a.npy", " is truncated: it says that it holds 3 rows and ends before."),
+    "an open bracket in an npy header": (
+        npy(ROWS).replace(b"(3, 2)", b"(3, 2 "), "a.npy", " can't be read as .npy: a bracket or quote is not closed.",
+    ),
+    "objects": (
+        npy(np.array([[1, "a"]], dtype=object)), "a.npy", " holds object of shape (1, 2), not rows and columns",
+    ),
+    "complex": (npy(np.ones((2, 2), complex)), "a.npy", " holds complex128 of shape (2, 2), not rows and columns"),
+    "a cube": (npy(np.ones((2, 2, 2))), "a.npy", " holds float64 of shape (2, 2, 2), not rows and columns of numbers."),
+    "a missing value of Parquet": (
+        written(parquet.write_table, pa.table({"x": [1.0, None, 3.0]})), "a.parquet",
+        f", row group 0, row 1, column 'x': {MISSING}",
+    ),
+    "infinity of npy": (npy(np.array([[1.0], [np.inf]])), "a.npy", ", row 1, column 'x0': the value is infinite"),
+    "no columns": (written(parquet.write_table, pa.table({})), "a.parquet", " has no columns"),
+    "one name twice in Arrow": (stream(pa.table([[1], [2]], names=["x", "x"])), "a.arrow", " has two columns called"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_what_cannot_be_used_is_named(name, csv_file, numbers):
+    contents, file, complaint = BAD[name]
+    path = str(csv_file(contents, file))
+    with pytest.raises(ValueError, match=f"^{re.escape(path + complaint)}") as caught:
+        numbers(open_table(path))
+    assert "\n" not in str(caught.value)
+
+
+REFUSED = {  # by the name, and by the beginning
+    "d.json": (b'[{"a": 1}]\n', "is JSON, which is not read: write it as CSV or Parquet first."),
+    "d.gmm": (None, "is a model, not a table: name the rows to read."),
+    "d.npz": (None, "holds several arrays: save the one to read as .npy."),
+    "d.xlsx": (b"\xd0\xcf\x11\xe0\xa1\xb1", "is a spreadsheet: save it as CSV first."),
+    "d.orc": (b"\x89HDF\r\n\x1a\n", "is no table that is read: write it as CSV."),
+    "d.duckdb": (b"SQLite format 3\0", "is a database: write the table to read as CSV or Parquet."),
+    "d.csv.xz": (b"\xfd7zXZ\0\0", "is compressed in a way that is not read: unpack it first."),
+    "d.zip": (b"PK\x03\x04\0\0", "is a zip archive or a spreadsheet"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_is_no_table_is_refused_by_its_name_and_by_how_it_begins(name, cli, csv_file):
+    beginning, advice = REFUSED[name]
+    path = csv_file(b"PK\x03\x04\0\0" if name != "d.json" else "[]", name)
+    result = cli("fit", path)
+    assert result.exit_code == 1
+    assert result.stderr.startswith(f"gaussmix: {path} {advice}")
+    if beginning:
+        assert cli("fit", "-", input=beginning).stderr.startswith(f"gaussmix: standard input {advice[:20]}")
+
+
+@pytest.mark.parametrize(
+    ("cells", "given", "advice"),
+    [
+        (["1.234,5", "2.345,6", "7,5"], [], "--thousands ."),
+        (["1.234,5", "2.345,6", "3.456,5"], [], "--decimal , --thousands ."),
+        (["1.234,5", "2.345,6", "7,5"], ["--decimal", ","], "--thousands ."),
+        (['"1,234.5"', '"2,345.6"', '"1,234,567"'], [], "--thousands ,"),
+        ([*map(str, range(1, 30)), "2,5", "3,25"], [], "--decimal ,"),
+        (["1 234,5", "2 345,6", "7,5"], [], "--thousands ' '"),
+        (["1\N{NO-BREAK SPACE}234", "2\N{NARROW NO-BREAK SPACE}345", "7"], [], "--thousands ' '"),
+        (["1'234.5", "2\N{RIGHT SINGLE QUOTATION MARK}345.6", "7.5"], [], '--thousands "\'"'),
+    ],
+)
+def test_a_column_of_other_marks_is_an_error_that_names_them(cli, csv_file, cells, given, advice):
+    path = csv_file("id;a\n" + "".join(f"{number};{cell}\n" for number, cell in enumerate(cells)))
+    result = cli("fit", path, "-k", 1, *given)
+    assert result.exit_code == 1
+    assert f"say so: {advice})" in result.stderr
+    assert cli("fit", path, "-k", 1, *given, *shlex.split(advice), "--columns", "a").exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("cell", "rows", "options", "said"),
+    [
+        ("?", "1,2\n2,5\n{},4\n", [], "column 'a' holds numbers except '?' in line 4"),
+        ('"1,000.5"', "1,2\n2,5\n{},4\n", [], "column 'a' holds numbers except '1,000.5' in line 4"),
+        ('"2,5"', "1,2\n2,5\n{},4\n", [], "--decimal ,"),
+        *(
+            (cell, "1.000;1\n2.000;2\n{};3\n", decimal, f"column 'a' holds numbers except '{cell}' in line 4")
+            for cell in ("1.23", "1.2345", "12.34.567", "1.234.", "x")
+            for decimal in (["--thousands", "."], ["--thousands", ".", "--decimal", ","])
+        ),
+    ],
+)
+def test_a_column_that_is_nearly_numbers_is_not_left_out_in_silence(cell, rows, options, said, cli, csv_file):
+    mark = ";" if options else ","
+    path = csv_file(f"a{mark}b\n" + rows.format(cell) + f"3{mark}1\n5{mark}9\n" * 20)
+    result = cli("fit", path, "-k", 1, "-q", *options)
+    assert result.exit_code == 1
+    assert said in result.stderr
+    assert "1 feature (b)" in cli("fit", path, "-k", 1, "--exclude", "a", *options).stdout
+
+
+@pytest.mark.parametrize("n_whole", [0, 25])
+def test_decimal_commas_are_read_where_the_first_lines_show_them_and_told_else(n_whole, cli, csv_file, model):
+    """With another column of numbers, the fit could go on without them."""
+    rows = n_whole * "3;70;1\n" + "".join(f"{x},5;{70 + x % 3},5;{x * x}\n" for x in range(8))
+    data = csv_file("eruptions;waiting;n\n" + rows)
+    for words in (["fit", data, "-k", 1], ["predict", model, data]):
+        result = cli(*words)
+        if n_whole:
+            assert result.exit_code == 1
+            assert "column 'eruptions'" in result.stderr
+            assert "(where the comma is a decimal mark, say so: --decimal ,)" in result.stderr
+        else:
+            assert result.exit_code == 0
+            assert f"{data} has commas in its numbers, which are read as decimal marks.\n" in result.stderr
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "cp1252", "utf-16"])
+def test_europe_s_thousands_letters_and_missing_values_are_read(cli, tmp_path, encoding):
+    path = tmp_path / "x.csv"
+    lines = ["Größe;Maß", "-6.139,43;1,5", "1.234.567;2,25", " 12,;k.A.", "999,5;1.000,"]
+    path.write_text("\n".join(lines), encoding=encoding)
+    options = "--decimal", ",", "--na", "k.A.", "--missing", "--thousands", ".", "--reg-covar", 1
+    result = cli("fit", path, "-k", 1, "--json", *options)
+    found = json.loads(result.stdout)
+    assert found["feature_names"] == ["Größe", "Maß"]
+    expected = np.mean([-6139.43, 1234567.0, 12.0, 999.5])
+    np.testing.assert_allclose(found["chosen"]["means"][0][0], expected, rtol=1e-6)
+    assert ("so it is read as cp1252; give --encoding if it is another" in result.stderr) == (encoding == "cp1252")
+
+
+def test_an_encoding_that_is_said_counts(cli, tmp_path):
+    path = tmp_path / "x.csv"
+    path.write_text("größe\n1\n2\n4\n", encoding="cp437")
+    assert "1 feature (größe)" in cli("fit", path, "-k", 1, "--encoding", "cp437").stdout
+    wrong = cli("fit", path, "-k", 1, "--encoding", "utf-8")
+    assert wrong.stderr == f"gaussmix: {path} is not UTF-8 text: save it as CSV in UTF-8, or give --encoding.\n"
+    assert "Python knows no encoding 'klingon'" in cli("fit", path, "-k", 1, "--encoding", "klingon").stderr
+
+
+def test_a_cell_far_down_is_named_by_its_line(cli, csv_file):
+    path = csv_file("a;b\n" + "1.000;1\n" * 30_000 + "?;1\n")
+    result = cli("fit", path, "-k", 1, "--decimal", ",", "--thousands", ".")
+    assert result.stderr == f"gaussmix: {path}, line 30002, column 'a': '?' is no number.\n"
+
+
+def test_rows_with_missing_values_are_left_out_by_every_verb(cli, csv_file, model):
+    text = "waiting,eruptions,note\n79,3.6,a\nNA,2,b\n54,1.8,\n60,,d\n?,5,e\n"
+    options = "--drop-missing", "--na", "?"
+    written = cli("predict", model, csv_file(text), *options)
+    assert [line.split(",")[2] for line in written.stdout.splitlines()] == ["note", "a", ""]
+    assert "left out 3 rows" in written.stderr
+    assert json.loads(cli("score", model, csv_file(text), *options, "--json").stdout)["n_rows"] == 2
+    assert json.loads(cli("fit", csv_file(text), "-k", 1, "-s", "diag", "--json", *options).stdout)["n_rows"] == 2
+    infinite = cli("predict", model, csv_file("eruptions,waiting\n1,2\n,3\n4,inf\n"), "--drop-missing")
+    assert "line 4, column 'waiting': the value is infinite" in infinite.stderr
+    none = cli("fit", csv_file("a,b\n1,\n,2\n3,\n"), "-k", 1, "--drop-missing")
+    assert (none.exit_code, "each row misses a value in 'a', 'b'" in none.stderr) == (1, True)
+
+
+def test_columns_without_name_and_values_are_left_out_as_empty(cli, csv_file):
+    said = cli("fit", csv_file("a,b,\n" + "1,2,\n2,5,\n4,4,\n"), "-k", 1).stderr
+    assert said == "gaussmix: left out column '': it is empty.\n"
+
+
+class TestCounting:
+    """A column that counts the rows is no feature, unless the user names it."""
+
+    def table(self, path, rng, *, first=0, name="id", order=None):
+        columns = {name: np.arange(first, first + 40), "size": rng.normal(size=40), "mass": rng.normal(size=40)}
+        frame = pd.DataFrame(columns)
+        frame = frame if order is None else frame.iloc[order]
+        frame.to_parquet(path) if path.suffix == ".parquet" else frame.to_csv(path, index=False)
+        return path
+
+    @pytest.mark.parametrize("extension", ["csv", "parquet", "dat"])
+    @pytest.mark.parametrize(("first", "name"), [(0, "a"), (1, "id"), (1001, "customer_id"), (7, "Nr")])
+    def test_it_is_left_out_and_named(self, cli, tmp_path, rng, extension, first, name):
+        path = self.table(tmp_path / f"x.{extension}", rng, first=first, name=name)
+        result = cli("fit", path, "-k", 1)
+        assert "2 features (size, mass)" in result.stdout
+        assert result.stderr.startswith(f"gaussmix: left out column '{name}': it counts the rows.")
+        assert "features (size, mass)" in cli("fit", path, "-k", 1, "--exclude", name).stdout
+        result = cli("fit", path, "-k", 1, "--columns", f"{name},mass")
+        assert f"2 features ({name}, mass)" in result.stdout
+        assert "counts" not in result.stderr
+
+    @pytest.mark.parametrize(("first", "name", "kind"), [
+        (1950, "year", ""), (5, "a", ""), (0, "id", "shuffled"), (0, "id", "repeated"), (0, "id", "with gaps"),
+    ])  # fmt: skip
+    def test_other_columns_stay(self, cli, tmp_path, rng, first, name, kind):
+        orders = {"shuffled": rng.permutation(40), "repeated": np.arange(40) // 2, "with gaps": np.arange(0, 40, 2)}
+        path = self.table(tmp_path / "x.csv", rng, first=first, name=name, order=orders.get(kind))
+        assert "3 features" in cli("fit", path, "-k", 1).stdout
+
+    def test_every_verb_that_chooses_features_leaves_it_out(self, cli, tmp_path, rng):
+        path = self.table(tmp_path / "x.csv", rng)
+        pd.read_csv(path).assign(kind=["u", "v"] * 20).to_csv(path, index=False)
+        for words in (
+            ["report", path, "-k", 1, "--exclude", "kind", "-o", tmp_path / "x.html"],
+            ["classify", path, path, "--labels", "kind", "-k", 1],
+            ["fit", path, "-k", 1, "--by", "kind", "-o", tmp_path / "m.gmm"],
+        ):
+            result = cli(*words)
+            assert result.exit_code == 0, result.stderr
+            assert "left out column 'id': it counts the rows." in result.stderr
+
+    def test_a_table_of_nothing_else_is_fitted(self, cli, tmp_path):
+        pd.DataFrame({"id": np.arange(30)}).to_csv(tmp_path / "x.csv", index=False)
+        assert "1 feature (id)" in cli("fit", tmp_path / "x.csv", "-k", 1).stdout

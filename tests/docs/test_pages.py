@@ -20,7 +20,6 @@ ROOT = Path(__file__).parents[2]
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", flags=re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\((?!\w+://)([^)#]+)")
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
-RECORDS = [path for path in PAGES if path.parent.name == "decisions" and path.name != "index.md"]
 NUMBER = re.compile(r"-?\d+(\.\d+)?")
 
 
@@ -117,53 +116,11 @@ def test_links_lead_somewhere() -> None:
     assert [link for link in links if not (link[0].parent / link[1]).exists()] == []
 
 
-def test_sentences_are_plain() -> None:
-    sources = [path for kind in ("src/**/*.py", "cpp/**/*.cpp", "cpp/**/*.hpp") for path in ROOT.glob(kind)]
-    found = []
-    for path, text in texts([*PAGES, *ROOT.glob("bench/*.md"), *sources]):
-        words = " ".join(re.sub(r"^\s*(#|//)", "", text, flags=re.MULTILINE).split())
-        found += [(path, phrase) for phrase in re.findall(r"\b(?:but for|of which|that there are|as of)\b", words)]
-    assert found == []
-
-
-def test_each_answer_is_in_the_table() -> None:
-    table = (ROOT / "docs/answered/index.md").read_text(encoding="utf-8")
-    listed = re.findall(r"^\| \[(.*)\]\(([\w-]+\.md)#", table, re.MULTILINE)
-    assert listed
-    for path in {ROOT / "docs/answered" / page for _, page in listed}:
-        headings = re.findall(r"^## (.*)$", FENCE.sub("", path.read_text(encoding="utf-8")), re.MULTILINE)
-        assert [heading for heading, page in listed if page == path.name] == headings
-
-
-def test_words_of_the_search_belong_to_pages_and_sections() -> None:
-    # `nox -s docs` asks the search itself.
-    lines = (ROOT / "docs/search_words.txt").read_text(encoding="utf-8").splitlines()
-    places = [line.rsplit(": ", 1)[0] for line in lines if line[0] not in "#-"]
-    assert places == list(dict.fromkeys(places))
-    for name, _, heading in (place.partition("#") for place in places if "#" in place):
-        assert f"## {heading}\n" in (ROOT / f"docs/{name}.md").read_text(encoding="utf-8")
-    asked = (ROOT / "tests/docs/questions.txt").read_text(encoding="utf-8").splitlines()
-    answers = [place for line in asked for place in line.split(": ", 1)[0].split("|")]
-    for name in {place.partition("#")[0] for place in [*places, *answers]}:
-        assert (ROOT / f"docs/{name}.md").exists() or (ROOT / f"examples/{name}.py").exists()
-
-
 def test_files_that_a_page_names_exist() -> None:
     name = re.compile(r"`([\w.-]+/[\w./-]+\.(?:py|md|cpp|hpp|csv))`(?! \*new\*)")
     folders = [ROOT, ROOT / "src/gaussmix", ROOT / "src", ROOT / "cpp"]
     named = [(path, file) for path, text in texts(PAGES) for file in name.findall(text)]
     assert [each for each in named if not any((folder / each[1]).exists() for folder in folders)] == []
-
-
-def test_a_decision_is_at_most_ten_lines() -> None:
-    records = {path: [line for line in path.read_text(encoding="utf-8").splitlines() if line] for path in RECORDS}
-    assert [path for path, (title, *_) in records.items() if not title.startswith("# ")] == []
-    assert [path for path, lines in records.items() if not 1 < len(lines) <= 11 or max(map(len, lines[1:])) > 120] == []
-
-
-def test_each_decision_is_listed_once_with_those_of_its_room() -> None:
-    index = RECORDS[0].with_name("index.md").read_text(encoding="utf-8")
-    assert sorted(re.findall(r"^[\w-]+$", index, flags=re.MULTILINE)) == sorted(path.stem for path in RECORDS)
 
 
 def value_of(formula: str, n_components: int, n_features: int) -> float:
@@ -185,15 +142,6 @@ def test_the_guide_lists_all_structures_with_their_numbers_of_parameters() -> No
     assert set(shown) == tried_by_all | {name for name in ALIASES if len(name) == 3}
     for name, formula in shown.items():
         assert value_of(formula, 3, 5) == FAMILIES[ALIASES.get(name, name)].n_parameters(3, 5)
-
-
-def test_the_two_commands_are_one_line_each() -> None:
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
-    for name, ending in (("fit", "-k 1:6 -o faithful.gmm"), ("test", "pytest")):
-        command = re.search(rf"^<!-- command: {name} -->\n```bash\n(.*)\n```$", text, flags=re.MULTILINE)
-        assert command is not None
-        assert command[1].startswith("python3 -m venv ")
-        assert command[1].endswith(ending)
 
 
 def test_the_map_of_the_core_names_every_file() -> None:

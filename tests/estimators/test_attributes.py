@@ -1,15 +1,18 @@
 """Fitted attributes are read off the mixture, and a mixture is made of arrays that were set."""
 
+import copy
 import pickle
 
 import numpy as np
 import pandas
 import pytest
 import sklearn.mixture
-from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 from sklearn.utils.validation import check_is_fitted
 
+import gaussmix
 from gaussmix import BayesianGaussianMixture, GaussianMixture, GaussianMixtureIC, Mixture
 
 ATTRIBUTES = ["weights_", "means_", "covariances_", "precisions_", "precisions_cholesky_"]
@@ -24,13 +27,6 @@ def test_what_only_a_fit_knows_says_that_there_was_none(kind):
     for name in "summary", "tidy", "glance", "sample":
         with pytest.raises(NotFittedError, match="is not fitted yet"):
             getattr(kind(), name)()
-
-
-def test_a_mixture_is_read_only_when_it_wakes(X):
-    fitted = GaussianMixture(2, random_state=0).fit(X)
-    woken = pickle.loads(pickle.dumps(fitted))
-    assert not woken.mixture_.means.flags.writeable
-    np.testing.assert_array_equal(woken.predict_proba(X), fitted.predict_proba(X))
 
 
 def test_an_asymmetric_covariance_is_seen_in_small_units_too(X):
@@ -96,17 +92,6 @@ def test_components_are_sorted_as_in_programs_for_scikit_learn(X, covariance_typ
     np.testing.assert_array_equal(fitted.mixture_.means, before.means[order])
     np.testing.assert_array_equal(fitted.mixture_.covariances, before.model.take(order).covariances.array)
     assert (fitted.converged_, fitted.lower_bound_, fitted.n_parameters_) == (True, bound, before.n_parameters)
-
-
-def test_one_part_of_a_fit_is_replaced(X):
-    fitted = GaussianMixture(3, covariance_type="diag", random_state=0).fit(X)
-    fitted.covariances_ = 2 * fitted.covariances_
-    assert np.allclose(fitted.predict_proba(X).sum(axis=1), 1)
-    np.testing.assert_allclose(fitted.precisions_ * fitted.covariances_, 1)
-    fitted.precisions_cholesky_ = 2 * fitted.precisions_cholesky_
-    np.testing.assert_allclose(fitted.mixture_.covariances, fitted.precisions_cholesky_**-2.0)
-    again = fitted.fit(X)
-    assert again.mixture_ == GaussianMixture(3, covariance_type="diag", random_state=0).fit(X).mixture_
 
 
 def test_an_estimator_says_which_parts_it_lacks(X):
@@ -219,21 +204,89 @@ def test_a_mixture_that_is_assigned_is_whole(X, tmp_path):
         fitted.mixture_ = 3
 
 
-@pytest.mark.filterwarnings("ignore:Best performing")
-def test_a_warm_start_goes_on_from_what_was_set(X):
-    start = GaussianMixture(3, random_state=0, max_iter=2, tol=0).fit(X)
-    ours = by_hand(("weights_", "means_", "covariances_"), start, warm_start=True, max_iter=1, tol=0)
-    whole = GaussianMixture(3, random_state=0, max_iter=3, tol=0).fit(X)
-    np.testing.assert_allclose(ours.fit(X).means_, whole.means_)
+NONE = r"has no labels_: a fit keeps no rows.* Call predict\(X\) or fit_predict\(X\)\.$"
 
 
-def test_vars_hold_no_second_state(X):
-    """The arrays are made of one state: whatever is done, `vars` has none that could contradict it."""
-    gm = GaussianMixture(2, random_state=0).fit(X)
-    gm.means_ = gm.means_ + 1
-    loaded = pickle.loads(pickle.dumps(gm))
-    with pytest.raises(ValueError, match="n_components"):
-        loaded.set_params(n_components=0).fit(X)
-    for one in gm, loaded, clone(gm), gm.set_params(tol=1e-4):
-        assert not set(ATTRIBUTES) & vars(one).keys()
-    np.testing.assert_array_equal(loaded.means_, gm.means_)
+@pytest.fixture
+def gm():
+    return GaussianMixture(2, random_state=0)
+
+
+@pytest.mark.parametrize(
+    "estimator", [GaussianMixture(2, random_state=0), GaussianMixtureIC([1, 2], covariance_type="diag", random_state=0)]
+)
+@pytest.mark.parametrize("kind", [np.asarray, pandas.DataFrame])
+def test_labels_are_those_that_predict_finds(X, estimator, kind):
+    rows = kind(X)
+    labels = estimator.fit(rows).labels_
+    np.testing.assert_array_equal(labels, estimator.predict(rows))
+    assert labels is estimator.labels_
+
+
+def test_a_fit_keeps_no_rows(X, gm):
+    rows = X.copy()
+    gm.fit(rows)
+    del rows
+    assert not hasattr(gm, "labels_")
+    with pytest.raises(AttributeError, match=NONE):
+        _ = gm.labels_
+    with pytest.raises(AttributeError, match=NONE):
+        _ = make_pipeline(StandardScaler(), gm).fit(X)[-1].labels_
+
+
+def test_fit_predict_leaves_what_it_returned(X, gm):
+    assert gm.fit_predict(X.tolist()) is gm.labels_
+    trimmed = GaussianMixture(2, trim=0.1, random_state=0)
+    assert trimmed.fit_predict(X) is trimmed.labels_
+    assert (trimmed.labels_ == -1).sum() == len(X) // 10
+
+
+@pytest.mark.parametrize("parameters", [{"trim": 0.1}, {}])
+def test_what_predict_does_not_know_of_is_left_to_fit_predict(X, gm, parameters):
+    given = {} if parameters else {"X_error": np.ones(3)}
+    with pytest.raises(AttributeError, match=NONE):
+        _ = gm.set_params(**parameters).fit(X, **given).labels_
+
+
+def test_another_mixture_has_no_labels_of_the_fit_before(X, gm):
+    assert (gm.fit(X).labels_ == gm.predict(X)).all()
+    gm.means_ = gm.means_[::-1]
+    assert not hasattr(gm, "labels_")
+    gm.fit(X)
+    gm.mixture_ = gm.mixture_.sorted("weight")
+    assert not hasattr(gm, "labels_")
+    gm.partial_fit(X)
+    assert not hasattr(gm, "labels_")
+
+
+def test_files_and_what_came_from_them_have_none(X, gm, tmp_path):
+    gm.fit(X).save(tmp_path / "m.gmm")
+    np.save(tmp_path / "x.npy", X)
+    for fitted in (GaussianMixture.load(tmp_path / "m.gmm"), gm.fit(gaussmix.open(tmp_path / "x.npy"))):
+        with pytest.raises(AttributeError, match=NONE):
+            _ = fitted.labels_
+
+
+def test_a_copy_and_a_pickle_have_the_labels_that_were_made(X, gm):
+    for twin in (copy.deepcopy(gm.fit(X)), pickle.loads(pickle.dumps(gm))):
+        assert not hasattr(twin, "labels_")
+    labels = gm.labels_
+    for twin in (copy.deepcopy(gm), pickle.loads(pickle.dumps(gm))):
+        np.testing.assert_array_equal(twin.labels_, labels)
+
+
+def test_one_cause_is_named(X, gm):
+    def why(fitted):
+        with pytest.raises(AttributeError) as raised:
+            _ = fitted.labels_
+        return str(raised.value).removeprefix("GaussianMixture has no labels_: a fit keeps no rows, and ").split(".")[0]
+
+    assert why(copy.deepcopy(gm.fit(X))) == "this one was loaded, copied or fitted in parts"
+    assert why(GaussianMixture(2).partial_fit(X)) == "this one was loaded, copied or fitted in parts"
+    gm.means_ = gm.means_ + 1.0
+    assert why(gm) == why(pickle.loads(pickle.dumps(gm))) == "fit did not find this mixture"
+    gm.fit(X.copy())
+    assert why(gm) == "their array is gone"
+    assert why(gm.fit(X.tolist())) == "these were no array or data frame"
+    assert why(gm.fit(X, X_error=np.ones(3))) == "predict does not know X_error"
+    assert why(gm.set_params(trim=0.1).fit(X)) == "predict does not know which of them trim left out"

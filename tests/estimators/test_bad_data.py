@@ -9,7 +9,6 @@ import polars as pl
 import pyarrow as pa
 import pytest
 from scipy import sparse
-from sklearn.exceptions import NotFittedError
 
 from gaussmix import (
     GaussianMixture,
@@ -66,11 +65,7 @@ BAD_ROWS = {
     ),
     "null in a polars column": (pl.DataFrame({"width": [1.0, None, 2.0]}), ValueError, "NaN: row 1, column 'width'"),
     "None": (np.array([[1.0, 2], [None, 3], [4, 5]], dtype=object), ValueError, "contains NaN: row 1, column 0"),
-    "too large to square": (
-        holding(1e154),
-        ValueError,
-        "contains 1e+154: row 4, column 1 (counted from 0). Its square",
-    ),
+    "too large to square": (holding(1e154), ValueError, "contains 1e+154: row 4, column 1 (counted from 0). Its"),
     "too small to square": (ROWS * 1e-200, ValueError, "in column 0 (counted from 0): squares of that underflow"),
     "beyond float64": (ROWS.astype(np.longdouble) * np.longdouble("1e400"), ValueError, "infinity: row 0, column 1"),
     "a whole number beyond float64": ([[1, 2], [3, 10**400]], ValueError, "too large to convert to float, in row 1"),
@@ -78,34 +73,19 @@ BAD_ROWS = {
     "text among numbers": (np.array([[1, 2], [3, "wide"]], dtype=object), ValueError, "'wide', in row 1, column 1"),
     "text in a list": ([[1.0, 2.0], ["wide", 4.0]], ValueError, "'wide', in row 1, column 0"),
     "text in a pandas frame": (REST.assign(town=list("abcd")), ValueError, "'a', in row 0, column 'town'"),
-    "text in a polars frame": (
-        pl.from_pandas(REST).with_columns(town=pl.lit("a")),
-        ValueError,
-        "'a', in row 0, column 'town'",
-    ),
+    "text in a polars frame": (pl.from_pandas(REST).with_columns(town=pl.lit("a")), ValueError, "'a', in row 0"),
     **{
         f"{kind} in a table of {library}": (make(TIMES[kind]), TypeError, "durations in column 'when'. Give numbers")
         for kind in TIMES
         for library, make in {"polars": with_polars, "Arrow": with_arrow}.items()
     },
-    "dates in a pandas frame": (
-        REST.assign(when=pd.to_datetime("2001-02-03")),
-        TypeError,
-        "Input X holds dates, times or durations in column 'when'. Give numbers: divide durations by a unit",
-    ),
-    "durations in a pandas frame": (
-        REST.assign(when=pd.to_timedelta(3, unit="s")),
-        TypeError,
-        "durations in column 'when'. Give numbers",
-    ),
+    "dates in an array": (ROWS.astype("datetime64[D]"), TypeError, "Input X holds dates, times or durations"),
+    "dates in a pandas frame": (REST.assign(when=pd.to_datetime("2001-02-03")), TypeError, "Input X holds dates"),
+    "durations in a pandas frame": (REST.assign(when=pd.to_timedelta(3, unit="s")), TypeError, "durations in column"),
     "a dictionary in a cell": (np.array([[1, {}], [2, 3]], dtype=object), TypeError, "not 'dict', in row 0, column 1"),
     "complex": (ROWS + 1j, ValueError, "Complex data not supported: X must be real numbers"),
     "complex in a frame": (pd.DataFrame(ROWS + 1j), ValueError, "Complex data not supported: X must be real numbers"),
-    "arrays in a column": (
-        pd.Series(list(ROWS)),
-        ValueError,
-        "column whose cells are arrays. Give one table: numpy.st",
-    ),
+    "arrays in a column": (pd.Series(list(ROWS)), ValueError, "column whose cells are arrays. Give one table:"),
     "masked": (np.ma.masked_array(ROWS, ROWS > 4), ValueError, "Input X contains NaN"),
     "sparse array": (sparse.csr_array(ROWS), TypeError, "Sparse data was passed for X, but dense data is required."),
     "sparse matrix": (sparse.coo_matrix(ROWS), TypeError, "Use '.toarray()' to convert to a dense numpy array."),
@@ -118,11 +98,7 @@ BAD_ROWS = {
     "a number": (3.0, ValueError, "Expected 2D array, got scalar array instead"),
     "nothing": (None, ValueError, "Expected 2D array, got scalar array instead"),
     "a word": ("rows", FileNotFoundError, "No such file or directory: 'rows'"),
-    "rows of unequal length": (
-        [[1.0, 2.0], [3.0]],
-        ValueError,
-        "rows of different lengths: 2 in row 0 and 1 in row 1.",
-    ),
+    "rows of unequal length": ([[1.0, 2.0], [3.0]], ValueError, "rows of different lengths: 2 in row 0 and 1 in row"),
     "arrays by name": (MappingProxyType({"a": ROWS}), TypeError, "of several arrays. Give one of them: X[name]."),
     "a dictionary": ({"a": [1.0, 2.0]}, TypeError, "a dictionary. Make a table of its columns: pandas.DataFrame(X)."),
 }
@@ -137,20 +113,11 @@ def weights_but(row, value):
 BAD_WEIGHTS = {
     "negative": (weights_but(7, -1.0), "sample_weight must be ≥ 0, but row 7 has -1.0"),
     "NaN": (weights_but(7, np.nan), "sample_weight must be a finite number, but row 7 has nan"),
-    "masked": (
-        np.ma.masked_array(weights_but(7, 1e6), np.arange(20) == 7),
-        "row 7 has nan. A weight can't be missing: give 0 to leave the row out",
-    ),
+    "masked": (np.ma.masked_array(weights_but(7, 1e6), np.arange(20) == 7), "row 7 has nan. A weight can't be"),
     "infinite": (weights_but(7, np.inf), "sample_weight must be a finite number, but row 7 has inf"),
     "all zero": (np.zeros(20), "sample_weight is zero for every row; give some rows a positive weight"),
-    "positive for too few rows": (
-        weights_but(slice(2, None), 0),
-        "n_components=3 rows of positive sample_weight",
-    ),
-    "too large a sum": (
-        np.full(20, 1e308),
-        "sample_weight adds up to more than 1e+150; divide it by its maximum, 1",
-    ),
+    "positive for too few rows": (weights_but(slice(2, None), 0), "n_components=3 rows of positive sample_weight"),
+    "too large a sum": (np.full(20, 1e308), "sample_weight adds up to more than 1e+150; divide it by its maximum, 1"),
     "too few": (np.ones(19), "sample_weight.shape == (19,), expected (20,): one number for each row"),
     "a column": (np.ones((20, 1)), "Sample weights must be 1D array or scalar, got shape (20, 1)"),
     "a negative number": (-1.0, "sample_weight must be ≥ 0, but row 0 has -1.0"),
@@ -216,12 +183,6 @@ def test_a_fitted_mixture_refuses_another_number_of_features(method):
         ask(ROWS[0])
     with pytest.raises(ValueError, match=r"Found array with 0 sample\(s\)"):
         ask(ROWS[:0])
-
-
-@pytest.mark.parametrize("method", METHODS)
-def test_an_unfitted_mixture_says_so(method):
-    with pytest.raises(NotFittedError, match="This GaussianMixture instance is not fitted yet"):
-        getattr(GaussianMixture(), method)(ROWS)
 
 
 def test_numbers_whose_squares_overflow_are_named_by_fit_and_no_matter_to_predict():

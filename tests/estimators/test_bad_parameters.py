@@ -35,11 +35,7 @@ CASES = {
         f"covariance_type='ful' is not one of {KNOWN_STRUCTURES}. Did you mean 'full'?",
     ),
     "covariance_type unknown": ({"covariance_type": "xyz"}, ValueError, "'VVE', 'VVI', 'VVV'."),
-    "covariance_type no name": (
-        {"covariance_type": ["full"]},
-        TypeError,
-        "covariance_type must be a structure or its name (GaussianMixtureIC takes several), not ['full']",
-    ),
+    "covariance_type no name": ({"covariance_type": ["full"]}, TypeError, "covariance_type must be a structure or"),
     "covariance_type None": (
         {"covariance_type": None},
         TypeError,
@@ -63,11 +59,7 @@ CASES = {
     "reg_covar per feature": ({"reg_covar": [0, 0, 0]}, TypeError, 'or "auto", not [0, 0, 0].'),
     "max_iter negative": ({"max_iter": -1}, ValueError, "max_iter=-1 must be an integer ≥ 0."),
     "max_iter float": ({"max_iter": 1e2}, TypeError, "max_iter must be an integer ≥ 0, not 100.0."),
-    "acceleration unknown": (
-        {"acceleration": "squarem"},
-        ValueError,
-        "acceleration must be \"auto\" or None, not 'squarem'.",
-    ),
+    "acceleration unknown": ({"acceleration": "squarem"}, ValueError, 'acceleration must be "auto" or None, not'),
     "acceleration number": ({"acceleration": True}, TypeError, 'acceleration must be "auto" or None, not True.'),
     "n_init 0": ({"n_init": 0}, ValueError, "n_init=0 must be an integer ≥ 1."),
     "n_init float": ({"n_init": 2.5}, TypeError, "n_init must be an integer ≥ 1, not 2.5."),
@@ -76,22 +68,14 @@ CASES = {
     "n_jobs text": ({"n_jobs": "2"}, TypeError, "n_jobs must be an integer other than 0, or None for every processor"),
     "random_state negative": ({"random_state": -1}, ValueError, "random_state must be an integer from 0 to 2**32 - 1"),
     "random_state text": ({"random_state": "a"}, ValueError, "a RandomState or None, not 'a'."),
-    "random_state Generator": (
-        {"random_state": np.random.default_rng(0)},
-        ValueError,
-        "random_state must be an integer from 0 to 2**32 - 1, a RandomState or None, not Generator",
-    ),
+    "random_state Generator": ({"random_state": np.random.default_rng(0)}, ValueError, "random_state must be an"),
     "warm_start text": ({"warm_start": "no"}, TypeError, "warm_start must be True or False, not 'no'."),
     "verbose text": ({"verbose": "x"}, TypeError, "verbose must be an integer ≥ 0, not 'x'."),
     "verbose negative": ({"verbose": -1}, ValueError, "verbose=-1 must be an integer ≥ 0."),
     "verbose fraction": ({"verbose": 1.5}, TypeError, "verbose must be an integer ≥ 0, not 1.5."),
     "tol beyond doubles": ({"tol": 10**400}, ValueError, 'must be a finite number ≥ 0 or "auto".'),
     "verbose_interval 0": ({"verbose_interval": 0}, ValueError, "verbose_interval=0 must be an integer ≥ 1."),
-    "weights_init sum": (
-        {"weights_init": [0.5, 0.6]},
-        ValueError,
-        "The parameter 'weights' should be normalized, but got sum(weights) = 1.10000: divide weights_init by its sum.",
-    ),
+    "weights_init sum": ({"weights_init": [0.5, 0.6]}, ValueError, "The parameter 'weights' should be normalized"),
     "weights_init negative": ({"weights_init": [-0.5, 1.5]}, ValueError, "weights_init[0] is -0.5."),
     "weights_init above 1": ({"weights_init": [0.5, 1.5]}, ValueError, "weights_init[1] is 1.5."),
     "weights_init NaN": ({"weights_init": [1, np.nan]}, ValueError, "weights_init[1] is nan; give finite numbers."),
@@ -124,11 +108,7 @@ CASES = {
         f"init_params has shape (19,) and type int64; give one of {KNOWN_STARTS}, integer labels of shape (20,) or "
         "responsibilities of shape (20, 2).",
     ),
-    "labels too large": (
-        {"init_params": LABELS + 1},
-        ValueError,
-        "init_params holds the labels 1 … 2; with n_components=2 they must lie in 0 … 1.",
-    ),
+    "labels too large": ({"init_params": LABELS + 1}, ValueError, "init_params holds the labels 1 … 2; with"),
     "labels negative": ({"init_params": LABELS - 1}, ValueError, "init_params holds the labels -1 … 0; with n_comp"),
     "labels of floats": ({"init_params": LABELS * 1.0}, ValueError, "holds labels of type float64; make them integers"),
     "labels of words": ({"init_params": ["a", "b"] * 10}, ValueError, f"init_params='a' is not one of {KNOWN_STARTS}"),
@@ -137,23 +117,11 @@ CASES = {
     "labels sparse": ({"init_params": sparse.csr_array(SHARES)}, ValueError, "; give one of 'auto',"),
     "labels ragged": ({"init_params": [[0], [0, 1]] * 10}, ValueError, "init_params is no array: setting an array"),
     "responsibilities of too many": ({"init_params": np.eye(3)[LABELS]}, ValueError, "has shape (20, 3) and type fl"),
-    "responsibilities' sum": (
-        {"init_params": but(SHARES, (4, 1), 0.5)},
-        ValueError,
-        "init_params: the responsibilities of row 4 must be ≥ 0 and sum to 1, not [1.  0.5].",
-    ),
+    "responsibilities' sum": ({"init_params": but(SHARES, (4, 1), 0.5)}, ValueError, "the responsibilities of row 4"),
     "responsibilities negative": ({"init_params": but(SHARES, 4, [2, -1])}, ValueError, "of row 4 must be ≥ 0 and sum"),
     "responsibilities NaN": ({"init_params": but(SHARES, 4, np.nan)}, ValueError, "of row 4 must be ≥ 0 and sum to 1"),
-    "callable of nothing": (
-        {"init_params": lambda X, n_components, rng: None},
-        ValueError,
-        "what the callable init_params returned is None; give integer labels of shape (20,) or responsibilities",
-    ),
-    "callable of a name": (
-        {"init_params": lambda X, n_components, rng: "kmeans"},
-        ValueError,
-        "what the callable init_params returned is 'kmeans'; give integer labels",
-    ),
+    "callable of nothing": ({"init_params": lambda X, n_components, rng: None}, ValueError, "what the callable"),
+    "callable of a name": ({"init_params": lambda X, n_components, rng: "kmeans"}, ValueError, "what the callable"),
     "callable of another shape": (
         {"init_params": lambda X, n_components, rng: np.zeros(3)},
         ValueError,
@@ -168,11 +136,7 @@ CASES = {
 
 # (covariance_type, values) of start covariances → what the sentence says after "'full precision' should be …".
 BAD_MATRICES = {
-    "indefinite": (
-        "full",
-        but(EYES, (1, 0, 0), -1),
-        "symmetric, positive-definite, but {}s_init of component 1 is not.",
-    ),
+    "indefinite": ("full", but(EYES, (1, 0, 0), -1), "symmetric, positive-definite, but {}s_init of component 1 is"),
     "singular": ("full", but(EYES, 1, 1), "symmetric, positive-definite, but {}s_init of component 1 is not."),
     "asymmetric": ("full", but(EYES, (1, 0, 2), 0.5), "but {}s_init is not symmetric at [1, 0, 2]."),
     "indefinite tied": ("tied", but(EYES[0], (0, 0), -1), "symmetric, positive-definite, but {}s_init is not."),

@@ -5,10 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from gaussmix import GaussianMixture, Mixture, Restrictions
+from gaussmix import FAMILIES, GaussianMixture, Mixture, Restrictions
 from gaussmix.em import many
 from gaussmix.em.natural import NaturalScale, Stacked
-from gaussmix.families import FAMILIES
 from gaussmix.fit import bootstrap as module
 from gaussmix.fit.bootstrap import RESAMPLINGS, _Compared
 
@@ -138,20 +137,6 @@ def test_concentration_sets_how_much_weights_differ():
     np.testing.assert_allclose(np.median(one / four), 2, rtol=0.1)
 
 
-def test_a_row_of_weight_two_is_two_rows():
-    X = rows()
-    weight = 1.0 + (np.arange(N) % 3 == 0)
-    twice = np.repeat(X, weight.astype(int), axis=0)
-    one = fitted(X, weight).bootstrap(X, kind="jackknife", sample_weight=weight, tol=1e-9)
-    np.testing.assert_allclose(one.bse, fitted(twice).bootstrap(twice, kind="jackknife", tol=1e-9).bse, rtol=1e-4)
-    drawn = module._drawn_weights(
-        module.Resampling("weighted", 4000), weight, 4000, np.arange(0), np.random.default_rng(0)
-    )
-    np.testing.assert_allclose(drawn.mean(axis=0), weight, rtol=0.1)
-    np.testing.assert_allclose(drawn.var(axis=0), weight, rtol=0.2)  # that of a sum of two exponential numbers is 2
-    np.testing.assert_allclose(drawn.sum(axis=1), weight.sum())
-
-
 def test_frequencies_below_one_count_as_parts_of_rows_in_the_jackknife():
     """With half of each weight there are half as many rows: variances are twice as large, and near the sandwich."""
     X = rows()
@@ -186,19 +171,6 @@ def test_what_became_of_the_refits_is_told():
     assert "150 refits, to rows drawn from the rows" in text
     of_noise = fitted(X, noise=True).bootstrap(X, 5, random_state=0).notes[-1]
     assert of_noise == "Weights are shares of all rows, noise included. The volume of the noise counts as known."
-
-
-def test_refits_that_end_unusually_are_made_by_python(monkeypatch):
-    """The core stops before a component collapses, and so the refit begins again in Python."""
-    X = np.concatenate([rows(60), np.random.default_rng(3).normal(12.0, 0.5, size=(7, 2))])
-    start = {"means_init": [[0, 0], [4, 4], [12, 12]], "weights_init": [0.5, 0.4, 0.1]}
-    gm = fitted(X, n_components=3, covariances_init=[np.eye(2)] * 3, reg_covar=0.0, **start)
-    expected = gm.bootstrap(X, 60, "nonparametric", random_state=0)
-    assert 0 < expected.n_collapsed < 20
-    monkeypatch.setattr(many, "_by_core", lambda *given: {})
-    found = gm.bootstrap(X, 60, "nonparametric", random_state=0)
-    np.testing.assert_array_equal(found.draws, expected.draws)
-    assert found.notes == expected.notes
 
 
 def test_what_the_ridge_holds_up_in_the_fit_is_no_collapse():

@@ -1,7 +1,12 @@
-"""scikit-learn's own checks of an estimator, each known by name and outcome."""
+"""scikit-learn's own checks of an estimator, each known by name and outcome, and what its tools do with one."""
 
+import numpy as np
 import pytest
+import sklearn
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import check_dataframe_column_names_consistency, check_estimator
 
 from gaussmix import GaussianMixture
@@ -32,3 +37,45 @@ def test_every_check_passes(n_components, covariance_type):
 @pytest.mark.parametrize("n_components", [1, 3])
 def test_column_names_are_kept_and_compared(n_components):
     check_dataframe_column_names_consistency("GaussianMixture", GaussianMixture(n_components))
+
+
+def fitted(X, **parameters):
+    return GaussianMixture(3, random_state=0, **parameters).fit(X)
+
+
+def test_sample_weight_is_routed_to_fit_and_score(X):
+    weight = np.r_[np.ones(90), np.zeros(90)]
+    with sklearn.config_context(enable_metadata_routing=True):
+        mixture = GaussianMixture(2, random_state=0).set_fit_request(sample_weight=True)
+        mixture.set_score_request(sample_weight=True)
+        pipeline = make_pipeline(StandardScaler().set_fit_request(sample_weight=False), mixture)
+        pipeline.fit(X, sample_weight=weight)
+        score = pipeline.score(X, sample_weight=weight)
+    scaled = StandardScaler().fit_transform(X)
+    expected = GaussianMixture(2, random_state=0).fit(scaled, sample_weight=weight)
+    assert pipeline[-1].lower_bounds_ == expected.lower_bounds_
+    assert score == expected.score(scaled, sample_weight=weight)
+    assert score == pytest.approx(expected.score(scaled[:90]), rel=1e-12)
+
+
+def test_a_search_over_a_pipeline_finds_the_number_of_groups(X):
+    grid = {"gaussianmixture__n_components": [1, 3], "gaussianmixture__covariance_type": ["full", "spherical"]}
+    pipeline = make_pipeline(StandardScaler(), GaussianMixture(random_state=0))
+    search = GridSearchCV(pipeline, grid, cv=3, error_score="raise").fit(X)
+    assert search.best_params_["gaussianmixture__n_components"] == 3
+    # A search by BIC, as scikit-learn's own example does it: a scorer of fitted estimator and rows.
+    mixture, numbers = GaussianMixture(covariance_type="spherical", random_state=0), {"n_components": [1, 2, 3]}
+    by_bic = GridSearchCV(mixture, numbers, scoring=lambda fit, rows, y=None: -fit.bic(rows))
+    assert by_bic.fit(X).best_params_ == {"n_components": 3}
+
+
+@pytest.mark.heavy
+def test_searches_and_scores_run_in_other_processes(X):
+    serial = cross_val_score(GaussianMixture(3, random_state=0), X, cv=2)
+    assert (cross_val_score(GaussianMixture(3, random_state=0), X, cv=2, n_jobs=2) == serial).all()
+
+
+def test_it_is_a_density_estimator_and_no_transformer(X):
+    assert sklearn.utils.get_tags(GaussianMixture()).estimator_type == "density_estimator"
+    assert not hasattr(fitted(X), "set_output")
+    assert repr(GaussianMixture(3, tol=1e-4)) == "GaussianMixture(n_components=3, tol=0.0001)"

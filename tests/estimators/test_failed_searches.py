@@ -1,13 +1,15 @@
-"""A search that failed is seen: how many candidates, why, which columns are to blame, and what to do."""
+"""A search that failed is seen: how many candidates, why, which columns are to blame; and candidates side by side."""
+
+import threading
+import time
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from gaussmix import GaussianMixtureIC
-from gaussmix.fit.diagnostics import constant_columns, dependent_columns
+from gaussmix.fit.search import mapped
 from gaussmix.report.messages import SearchWarning
-from gaussmix.sources.array import ArraySource
 
 
 def search(X, **options):
@@ -47,18 +49,6 @@ def test_columns_that_follow_are_no_reason_where_no_failed_structure_reads_produ
         assert ("Column 2 follows from column 0" in str(caught.value)) is is_reason
 
 
-def test_what_follows_is_found_whatever_the_units(rng):
-    X = rng.normal(size=(500, 6)) * [1e-6, 1.0, 1e6, 1.0, 1e3, 1.0] + 1e3
-    X[:, 4] = X[:, 0] * 1e9 - X[:, 2]
-    X[:, 5] = 7.0
-    source = ArraySource(X)
-    assert dependent_columns(source) == {4: [0, 2]}
-    assert constant_columns(source) == [5]
-    nearly = X[:, :4].copy()
-    nearly[:, 3] = nearly[:, 1] + 1e-3 * rng.normal(size=500)  # one part in a million of the variance
-    assert dependent_columns(ArraySource(nearly)) == {}
-
-
 def test_a_search_without_any_fit_names_the_columns_too(two):
     with pytest.raises(ValueError, match=r"None of 2 candidates could be fitted: 2 × singular covariance. Column 2 \("):
         GaussianMixtureIC([1, 2], covariance_type="full").fit(np.c_[two, np.ones(80)])
@@ -92,3 +82,54 @@ def test_an_error_in_a_fit_of_several_at_once_is_raised_as_it_is(two, monkeypatc
     for _ in range(20):
         with pytest.raises(MemoryError, match="no room"):
             GaussianMixtureIC(range(1, 7), covariance_type=["full", "EII"], n_jobs=3).fit(two)
+
+
+@pytest.mark.parametrize("n_threads", [1, 3])
+def test_each_result_comes_when_it_is_done(n_threads):
+    def work(item, is_unwanted):
+        time.sleep(0.05 * (item == 0))  # the first ends last
+        assert not is_unwanted()
+        return item, threading.get_ident()
+
+    done = list(mapped(work, range(9), n_threads))
+    assert sorted(item for item, _ in done) == list(range(9))
+    assert [item for item, _ in done].index(0) == (0 if n_threads == 1 else 8)
+    assert (len({thread for _, thread in done} - {threading.get_ident()}) == 0) == (n_threads == 1)
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
+def test_an_error_ends_the_others(error):
+    """They would go on for ever; those that wait for a thread are not begun."""
+    begun, items = threading.Event(), []
+
+    def work(item, is_unwanted):
+        items.append(item)
+        if item == 0:
+            begun.wait()
+            raise error("enough")
+        begun.set()
+        while not is_unwanted():
+            time.sleep(0.001)
+        time.sleep(0.02)  # so that the last is not reached before the others are called off
+
+    with pytest.raises(error, match="enough"):
+        list(mapped(work, range(40), 2))
+    assert 39 not in items
+
+
+def test_who_stops_iterating_ends_the_work():
+    begun, ended = threading.Event(), threading.Event()
+
+    def work(item, is_unwanted):
+        if item == 0:
+            begun.wait()
+            return
+        begun.set()
+        while not is_unwanted():
+            time.sleep(0.001)
+        ended.set()
+
+    results = mapped(work, [0, 1], 2)
+    assert next(results) is None
+    results.close()
+    assert ended.is_set()

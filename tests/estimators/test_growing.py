@@ -1,16 +1,11 @@
 """Large tables: EM settles on the sample of the starts, and then on all rows."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
+from common import LEAF_ROWS
 from same_fit import assert_same_fit
 
 from gaussmix import GaussianMixture, open
-from gaussmix.em import loop
-from gaussmix.em.trace import Frozen, final
-from gaussmix.fit import fit
-from gaussmix.waist.leaves import LEAF_ROWS
 
 N_ROWS = 2 * LEAF_ROWS
 
@@ -22,62 +17,37 @@ def rows():
     return rng.normal(size=(N_ROWS, 2)) + 2.0 * rng.normal(size=(5, 2))[rng.integers(5, size=N_ROWS)]
 
 
-@pytest.fixture
-def grown(monkeypatch):
-    """An estimator for which the rows are many."""
-    monkeypatch.setattr(fit, "MANY", LEAF_ROWS)
-    return GaussianMixture(5, tol=1e-4, init_params="kmeans", random_state=0)
+def plain(**parameters):
+    return GaussianMixture(5, **{"tol": 1e-4, "init_params": "kmeans", "random_state": 0} | parameters)
 
 
-@pytest.fixture
-def plain():
-    return GaussianMixture(5, tol=1e-4, init_params="kmeans", random_state=0)
+def fitted_as_many(rows, **parameters):
+    """A fit for which the rows are many."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("gaussmix.fit.fit.MANY", LEAF_ROWS)
+        return plain(**parameters).fit(rows)
 
 
 @pytest.mark.parametrize("family", ["full", "tied", "VVI"])
-def test_few_passes_over_all_rows_are_left(rows, grown, plain, family, monkeypatch):
-    grown.set_params(covariance_type=family).fit(rows)
-    monkeypatch.setattr(fit, "MANY", N_ROWS)
-    plain.set_params(covariance_type=family).fit(rows)
+def test_few_passes_over_all_rows_are_left(rows, family):
+    grown, slow = fitted_as_many(rows, covariance_type=family), plain(covariance_type=family).fit(rows)
     assert grown.converged_
-    assert grown.n_iter_ < plain.n_iter_ / 3
-    assert grown.lower_bound_ > plain.lower_bound_ - 10 * plain.tol  # what EM had still to gain at this tolerance
+    assert grown.n_iter_ < slow.n_iter_ / 3
+    assert grown.lower_bound_ > slow.lower_bound_ - 10 * slow.tol  # what EM had still to gain at this tolerance
 
 
-@pytest.mark.parametrize("options", [{}, {"acceleration": "auto", "tol": 1e-6}, {"init_params": "search"}])
-def test_weights_of_two_count_as_rows_that_stand_twice_do(rows, grown, options):
-    """The sample depends on row numbers, so the ends agree to what EM had still to gain."""
-    grown.set_params(**options)
-    weighted = grown.fit(rows, sample_weight=np.full(N_ROWS, 2.0)).lower_bound_
-    assert grown.fit(rows).lower_bound_ == pytest.approx(weighted, abs=10 * grown.tol)
-
-
-def test_a_file_ends_where_its_rows_in_memory_do(rows, grown, tmp_path):
+def test_a_file_ends_where_its_rows_in_memory_do(rows, tmp_path):
     np.save(tmp_path / "rows.npy", rows)
-    in_memory = GaussianMixture(5, tol=1e-4, init_params="kmeans", random_state=0).fit(rows)
-    assert_same_fit(grown.fit(open(tmp_path / "rows.npy", memory="3 MB")), in_memory)
+    assert_same_fit(fitted_as_many(open(tmp_path / "rows.npy", memory="3 MB")), fitted_as_many(rows))
 
 
 @pytest.mark.parametrize("given", [{"means_init": np.zeros((5, 2)) + np.arange(5)[:, None]}, {"max_iter": 0}])
-def test_a_given_start_and_no_steps_stay_what_they_are(rows, grown, plain, given, monkeypatch):
-    grown.set_params(**given).fit(rows)
-    monkeypatch.setattr(fit, "MANY", N_ROWS)
-    assert_same_fit(grown, plain.set_params(**given).fit(rows))
+def test_a_given_start_and_no_steps_stay_what_they_are(rows, given):
+    assert_same_fit(fitted_as_many(rows, **given), plain(**given).fit(rows))
 
 
-def test_a_sample_on_which_a_component_freezes_is_no_start(rows, grown, plain, monkeypatch):
-    def frozen(states):
-        end = final(states)
-        return end._replace(trace=replace(end.trace, frozen={0: Frozen.COLLAPSED}))
-
-    monkeypatch.setattr(loop, "final", frozen)
-    grown.fit(rows)
-    monkeypatch.setattr(fit, "MANY", N_ROWS)
-    assert_same_fit(grown, plain.fit(rows))
-
-
-def test_what_has_no_covariance_is_refused_as_without_a_sample(rows, grown):
+def test_what_has_no_covariance_is_refused_as_without_a_sample(rows):
     rows = rows.copy()
     rows[:1_000] = 50.0  # one distinct row
     with pytest.raises(ValueError, match="increase reg_covar"):
-        grown.set_params(reg_covar=0).fit(rows)
+        fitted_as_many(rows, reg_covar=0)

@@ -4,9 +4,9 @@ import warnings
 
 import numpy as np
 import pandas as pd
-import polars as pl
 import pyarrow as pa
 import pytest
+from common import ArraySource
 from incomplete_oracle import IncompleteOracle
 from reference_engine import ReferenceEngine
 from scipy.stats import multivariate_normal
@@ -14,8 +14,6 @@ from scipy.stats import multivariate_normal
 import gaussmix
 from gaussmix import GaussianMixture, GaussianMixtureIC
 from gaussmix.fit.checkpoint import identity_of
-from gaussmix.sources.array import ArraySource
-from gaussmix.waist.block import Block
 
 STRUCTURES = ["full", "tied", "diag", "spherical", "VEI", "EVE", "VVE", "VEV", "factor_analyzer"]
 
@@ -174,38 +172,12 @@ def test_the_core_denoises_as_numpy_does(structure, holed, rng):
             np.testing.assert_allclose(one, other, rtol=1e-9, atol=1e-10)
 
 
-def test_frames_with_nulls_are_arrays_with_nan(holed):
-    names = ["a", "b", "c"]
-    expected = fitted(holed)
-    for frame in pd.DataFrame(holed, columns=names), pl.DataFrame(holed, schema=names).fill_nan(None):
-        assert_same(fitted(frame), expected, rtol=0)
-
-
-@pytest.mark.parametrize("n_rows", [65_520, 140_000])
-def test_cuts_and_threads_change_no_bit(n_rows, rng):
-    rows = rng.normal(size=(n_rows, 2)) + 4.0 * rng.integers(2, size=(n_rows, 1))
-    rows[rng.random(rows.shape) < 0.1] = np.nan
-    whole = fitted(rows, n_jobs=1, max_iter=3)
-    cut = ArraySource(rows)
-    cut._blocks = [Block(first, rows[first : first + 30_011]) for first in range(0, n_rows, 30_011)]
-    cut.may_miss = True
-    assert_same(fitted(cut, n_jobs=2, max_iter=3), whole, rtol=0)
-
-
 def test_a_file_with_holes_is_fitted_as_the_array(tmp_path, holed):
     np.save(tmp_path / "rows.npy", holed)
     assert_same(fitted(gaussmix.open(tmp_path / "rows.npy", missing=True)), fitted(holed), rtol=0)
     refusing = GaussianMixture(2, missing="error")
     with pytest.raises(ValueError, match="does not support missing values"):
         refusing.fit(gaussmix.open(tmp_path / "rows.npy", missing=True))
-
-
-def test_choice_takes_missing_cells(holed, rng):
-    errors = rng.uniform(0.1, 0.5, size=holed.shape)
-    for X_error in None, errors:
-        search = GaussianMixtureIC([1, 2, 3], covariance_type=["full", "diag"], random_state=0, max_iter=100, tol=1e-4)
-        search.fit(holed, X_error=X_error)
-        assert search.n_components_ == 2
 
 
 ROWS = np.arange(60.0).reshape(20, 3) ** 1.5 % 7
@@ -229,11 +201,7 @@ BAD = {
     "indefinite": (ROWS, INDEFINITE, "X_error of row 3 is not positive semidefinite"),
     "an infinite covariance": (ROWS, LOST_PAIR, "X_error of row 5 is infinite beside finite variances"),
     "text": (ROWS, "wide", "X_error must be an array of numbers"),
-    "a masked one": (
-        ROWS,
-        np.ma.masked_array(np.ones((20, 3)), ROWS[2, 2] == ROWS),
-        "row 2 holds NaN where X is known",
-    ),
+    "a masked one": (ROWS, np.ma.masked_array(np.ones((20, 3)), ROWS[2, 2] == ROWS), "row 2 holds NaN where X is"),
     "a square that overflows": (ROWS, 1e155, r"X has no value at all in column 0 .* above 1.3e154 counts as infinite"),
 }
 

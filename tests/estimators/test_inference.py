@@ -8,14 +8,12 @@ import numpy as np
 import pytest
 from scipy.stats import multivariate_normal, norm
 
-from gaussmix import FAMILIES, Dirichlet, GaussianMixture, GaussianMixtureIC, Noise, Restrictions
-from gaussmix.em import many
+from gaussmix import FAMILIES, Dirichlet, GaussianMixture, GaussianMixtureIC, Mixture, Noise, Restrictions
 from gaussmix.em.natural import NaturalScale
 from gaussmix.fit import bootstrap
 from gaussmix.fit.inference import KINDS, Climb
-from gaussmix.mixture.mixture import Mixture
 from gaussmix.report.bootstrap import Bootstrap
-from gaussmix.report.inference import Estimates, Inference
+from gaussmix.report.inference import Inference
 from gaussmix.waist.need import Second
 
 N, K, D = 240, 2, 2
@@ -185,27 +183,6 @@ def test_it_goes_on_to_the_maximum(parameters):
     assert any("prior moves" in note for note in late.notes) == (parameters.get("prior") == "default")
 
 
-def test_rows_of_weight_two_count_twice():
-    X = rows()
-    weight = 1.0 + (np.arange(N) % 3 == 0)
-    twice = np.repeat(X, weight.astype(int), axis=0)
-    for kind in KINDS:
-        one = fitted(X, weight).inference(X, sample_weight=weight, kind=kind)
-        np.testing.assert_allclose(one.bse, fitted(twice).inference(twice, kind=kind).bse, rtol=1e-5)
-
-
-def test_precisions_have_no_unit():
-    X, weight = rows(), np.random.default_rng(2).uniform(0.5, 2, N)
-    for kind in KINDS:
-        errors = [
-            fitted(X, times * weight, weight_meaning="precision")
-            .inference(X, sample_weight=times * weight, kind=kind)
-            .bse
-            for times in (1, 37.0)
-        ]
-        np.testing.assert_allclose(*errors, rtol=1e-5)
-
-
 def test_a_function_has_the_error_of_the_delta_method():
     X = rows()
     found = fitted(X).inference(X)
@@ -262,12 +239,6 @@ def test_where_only_the_ridge_holds_components_up_none_has_errors(structure, rng
     are_means = np.array([name.startswith("mean") for name in found.names])
     assert np.isnan(found.bse[are_means]).all()
     assert np.isfinite(found.bse[~are_means]).any()
-
-
-def test_intervals_of_what_is_known_are_points_and_ends_may_be_infinite():
-    found = Estimates(("a", "b"), np.ones(2), np.diag([0.0, 1e10]), ("", "log"), "a formula")
-    np.testing.assert_array_equal(found.bse, [0, 1e5])
-    np.testing.assert_array_equal(found.conf_int(), [[1, 1], [0, np.inf]])
 
 
 @pytest.mark.parametrize("part", [1e-12, 0.1])
@@ -539,26 +510,6 @@ def test_with_fewer_rows_than_were_simulated_it_tells_no_shares():
     assert isinstance(found, Bootstrap)
     assert found.notes[0] == "The rows say little about some of the parameters."
     assert formula.notes[0] == f"{found.notes[0]} Use bootstrap(X)."
-
-
-@pytest.mark.parametrize("case", ["plain", "prior", "holes", "errors"])
-def test_refits_in_one_call_of_the_core_are_those_one_by_one(case, rng, monkeypatch):
-    """Also a prior counts for as many rows, whatever the weights are divided by."""
-    X, weight = rows(), 37.0 * rng.random(N)
-    given = {"X_error": np.full(X.shape, 0.3)} if case == "errors" else {}
-    if case == "holes":
-        X[rng.random(X.shape) < 0.1] = np.nan
-    gm = GaussianMixture(K, random_state=0, prior="default" if case == "prior" else None)
-    gm.fit(X, sample_weight=weight, **given)
-
-    def found():
-        return gm.bootstrap(X, 5, concentration=0.1, sample_weight=weight, random_state=0, **given).draws
-
-    with monkeypatch.context() as patch:
-        patch.setattr(many, "run_em", None)  # which one call has no need of
-        at_once = found()
-    monkeypatch.setattr(many, "_by_core", lambda *_: {})
-    np.testing.assert_array_equal(at_once, found())
 
 
 def test_refits_that_the_core_does_not_make_count_as_slower():

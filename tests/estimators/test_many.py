@@ -2,7 +2,6 @@
 
 import copy
 import pickle
-import sys
 import warnings
 from dataclasses import replace
 from itertools import pairwise
@@ -15,39 +14,10 @@ import pytest
 from sklearn.exceptions import ConvergenceWarning
 
 from gaussmix import FAMILIES, FactorAnalyzer, GaussianMixture, Mixtures, NotAModelFile, fit_many
-from gaussmix.engines.native.engine import NativeEngine
-from gaussmix.engines.runner import Seeds
-from gaussmix.estimators.fit_many import _Many
 from gaussmix.formats.envelope import MANY_FORMAT, pack, unpack
-from gaussmix.numerics.core import native_target
 
 BY_CORE = [name for name, family in FAMILIES.items() if family.algebra and name not in ("EVE", "VVE")]
 PLAIN = {"init_params": "kmeans"}  # the start that engines make
-
-
-@pytest.fixture(autouse=True)
-def _calls_one_by_one(monkeypatch):
-    """The estimator, to which `fit_many` is compared, starts from Python."""
-    fit_many = NativeEngine.fit_many
-
-    def several_only(self, groups, recipe):
-        is_begun = len(groups.size) > 1 or not isinstance(recipe.start, Seeds)
-        return fit_many(self, groups, recipe) if is_begun else None
-
-    monkeypatch.setattr(NativeEngine, "fit_many", several_only)
-
-
-@pytest.fixture
-def alone(monkeypatch):
-    """How many groups were fitted one by one, for each call of `fit_many`."""
-    counts, one_by_one = [], _Many.one_by_one
-
-    def counted(self, places):
-        counts.append(len(places))
-        one_by_one(self, places)
-
-    monkeypatch.setattr(_Many, "one_by_one", counted)
-    return counts
 
 
 def make_groups(rng, n_groups, n_rows, n_features, dtype=np.float64):
@@ -88,24 +58,20 @@ def assert_law(groups, n_components, weights=None, **parameters):
 
 @pytest.mark.parametrize("n_features", [1, 3])
 @pytest.mark.parametrize("name", FAMILIES)
-def test_each_mixture_is_that_of_the_group_alone(name, n_features, rng, alone):
+def test_each_mixture_is_that_of_the_group_alone(name, n_features, rng):
     if name == "factor_analyzer" and n_features == 1:
         pytest.skip("a factor analyser needs two features")
     groups = make_groups(rng, 4, 100, n_features)
     assert_law(groups, 3, covariance_type=name)
-    if native_target() is not None:
-        assert alone == [0 if name in BY_CORE else 4]
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32, np.int64])
 @pytest.mark.parametrize("is_weighted", [False, True])
-def test_types_ties_and_weights(dtype, is_weighted, rng, alone):
+def test_types_ties_and_weights(dtype, is_weighted, rng):
     """Rounded rows are equal often; weights differ in size by group, and some are 0."""
     groups = [(3 * rows).round().astype(dtype) for rows in make_groups(rng, 6, 150, 2)]
     weights = [rng.gamma(1.0, size=150) * 10.0**size * (rng.random(150) < 0.8) for size in range(-3, 3)]
     assert_law(groups, 3, weights if is_weighted else None)
-    if native_target() is not None:
-        assert alone == [0]
 
 
 @pytest.mark.parametrize(
@@ -119,6 +85,9 @@ def test_types_ties_and_weights(dtype, is_weighted, rng, alone):
         {"tol": 1e-8, "max_iter": 500},
         {"max_iter": 0},
         {"n_init": 2},
+        {"n_init": 3, "covariance_type": "VEV", "init_params": "k-means++"},
+        {"init_params": "search"},
+        {"init_params": "auto"},
         {"acceleration": "auto", "tol": 1e-8, "max_iter": 500},
         {"init_params": "random"},
         {"init_params": ["kmeans", "hierarchical"]},
@@ -129,39 +98,12 @@ def test_settings(parameters, rng):
     assert_law(make_groups(rng, 4, 80, 2), 2, **parameters)
 
 
-@pytest.mark.parametrize("name", BY_CORE)
-@pytest.mark.parametrize("init", ["kmeans", "k-means++"])
-def test_the_highest_of_several_runs_is_kept(name, init, rng, alone):
-    """Of groups with few rows for so many components, some runs lose one."""
-    few = [rows for n_rows in (12, 20, 30) for rows in make_groups(rng, 4, n_rows, 2)]
-    usual = make_groups(rng, 4, 120, 2)
-    for groups in few, usual:
-        assert_law(groups, 4, covariance_type=name, init_params=init, n_init=3)
-    if native_target() is not None:
-        assert alone[1] == 0
-
-
-@pytest.mark.parametrize("n_init", [1, 2])
-@pytest.mark.parametrize("is_weighted", [False, True])
-@pytest.mark.parametrize("name", BY_CORE)
-def test_a_search_of_few_rows_is_made_in_the_core(name, is_weighted, n_init, rng, alone):
-    """Some groups have too few rows for a search by default, some for the core too many."""
-    groups = [rows for n_rows in (60, 150, 1_000) for rows in make_groups(rng, 2, n_rows, 2)]
-    groups = [np.concatenate((rows, 0.2 * rows + [4.0, 0.0])) for rows in groups]
-    weights = [rng.gamma(2.0, size=len(rows)) for rows in groups] if is_weighted else None
-    assert_law(groups[2:4], 3, weights and weights[2:4], covariance_type=name, init_params="search", n_init=n_init)
-    assert_law(groups[:4], 3, weights and weights[:4], covariance_type=name, init_params="auto")
-    assert_law(groups[4:], 3, weights and weights[4:], covariance_type=name, init_params="auto")
-    if native_target() is not None:
-        assert alone == [0, 0, 2]
-
-
 def test_many_features_and_few_rows(rng):
     assert_law(make_groups(rng, 3, 120, 12), 3)
     assert_law([rows for n_rows in (2, 3, 4, 6, 10) for rows in make_groups(rng, 3, n_rows, 2)], 2)
 
 
-def test_unusual_groups(rng, alone):
+def test_unusual_groups(rng):
     """Each is fitted, or refused, as the estimator does it."""
     groups = make_groups(rng, 13, 40, 2)
     groups[0][5, 1] = np.nan  # which is fitted
@@ -184,8 +126,6 @@ def test_unusual_groups(rng, alone):
     )
     assert np.isnan(mixtures.weights[1]).all()
     assert mixtures.n_iter[1] == 0
-    if native_target() is not None:
-        assert alone[0] < 13
 
 
 def test_wrong_weights_are_those_of_a_group(rng):
@@ -195,14 +135,6 @@ def test_wrong_weights_are_those_of_a_group(rng):
     assert sorted(mixtures.errors) == [0, 1, 2, 3, 4]
 
 
-def test_the_number_of_threads_changes_no_bit(rng):
-    groups = make_groups(rng, 300, 200, 2)
-    ends = [fit_many(groups, 2, random_state=0, n_jobs=n_jobs, **PLAIN) for n_jobs in (1, 2, 5)]
-    for end in ends[1:]:
-        for name in ("weights", "means", "covariances", "n_iter", "lower_bound"):
-            assert getattr(end, name).tobytes() == getattr(ends[0], name).tobytes()
-
-
 def test_no_seed_is_one_seed_for_all(rng):
     (rows,) = make_groups(rng, 1, 100, 2)
     for random_state in None, np.random.RandomState(5):
@@ -210,20 +142,6 @@ def test_no_seed_is_one_seed_for_all(rng):
         assert all(mixture == mixtures[0] for mixture in mixtures)
     draws = [fit_quietly([rows], 6, random_state=np.random.RandomState(seed))[0] for seed in range(5)]
     assert any(draw != draws[0] for draw in draws)
-
-
-def test_what_the_engine_leaves_is_made_by_the_estimator(rng, alone, monkeypatch):
-    fit = NativeEngine.fit_many
-
-    def without_some(self, groups, recipe):
-        fits = fit(self, groups, recipe)
-        if len(groups.size) > 1:
-            fits.has_settled[::2] = False  # as where a step passes a limit
-        return fits
-
-    monkeypatch.setattr(NativeEngine, "fit_many", without_some)
-    assert_law(make_groups(rng, 5, 60, 2), 2)
-    assert alone == [3]
 
 
 # Forms of groups
@@ -306,17 +224,8 @@ def test_a_ragged_group_is_named(rng):
     mixtures = fit_quietly(groups, 2, random_state=0)
     sentence = "It has {} columns, but the others have 2. Groups need the same columns."
     assert mixtures.errors == {0: sentence.format(3), 2: sentence.format(4)}
-
-
-def test_whose_columns_are_wrong_is_the_same_for_any_order_in_which_threads_end(rng, monkeypatch):
-    groups = [np.ma.masked_array(rng.normal(size=(30, width)), False) for width in (2, 1)]  # none is a plain table
-
-    def backwards(work, items, n_threads):
-        return [work(item, lambda: False) for item in reversed(items)]
-
-    monkeypatch.setitem(vars(sys.modules[_Many.__module__]), "mapped", backwards)
-    mixtures = fit_quietly(groups, 1, random_state=0)
-    assert mixtures.errors == {1: "It has 1 column, but the others have 2. Groups need the same columns."}
+    no_plain = [np.ma.masked_array(rng.normal(size=(30, width)), False) for width in (2, 1)]
+    assert "It has 1 column, but the others have 2." in fit_quietly(no_plain, 1, random_state=0).errors[1]
 
 
 @pytest.mark.parametrize(
@@ -412,9 +321,7 @@ def test_equal_mixtures_are_equal(rng, tmp_path):
 
 def test_one_warning_says_how_many_did_not_converge(rng):
     groups = dict(zip("abcdefgh", make_groups(rng, 8, 80, 2), strict=True))
-    with pytest.warns(
-        ConvergenceWarning, match=r"^8 of 8 groups \('a', 'b', 'c', 'd', 'e', …\) did not converge"
-    ) as said:
+    with pytest.warns(ConvergenceWarning, match=r"^8 of 8 groups \('a', 'b', 'c', 'd', 'e', …\) did not") as said:
         mixtures = fit_many(groups, 2, max_iter=1, random_state=0)
     assert len(said) == 1
     assert not mixtures.converged.any()
@@ -423,9 +330,7 @@ def test_one_warning_says_how_many_did_not_converge(rng):
 def test_one_warning_says_how_many_failed(rng):
     groups = make_groups(rng, 4, 30, 2)
     groups[1], groups[3] = groups[1][:1], groups[3][:1]
-    with pytest.warns(
-        RuntimeWarning, match=r"^2 of 4 groups \(1, 3\) could not be fitted\. Group 1: Found array"
-    ) as said:
+    with pytest.warns(RuntimeWarning, match=r"^2 of 4 groups \(1, 3\) could not be fitted\. Group 1: Found") as said:
         fit_many(groups, 2, random_state=0)
     assert len(said) == 1
 
@@ -556,10 +461,7 @@ DAMAGE = {
     "another tensor": (lambda header, tensors: tensors.pop("n_iter"), "lacks some of its numbers"),
     "another shape": (lambda header, tensors: tensors.update(means=tensors["means"][0]), "4 groups"),
     "a number": (lambda header, tensors: tensors.update(n_iter=np.float64(1.0)), "4 groups"),
-    "other covariances": (
-        lambda header, tensors: tensors.update(covariances=np.ones((4, 2))),
-        "covariances have shape",
-    ),
+    "other covariances": (lambda header, tensors: tensors.update(covariances=np.ones((4, 2))), "covariances have"),
 }
 
 
@@ -570,21 +472,6 @@ def test_damage_is_named(name, mixtures, tmp_path):
     changed(tmp_path / "many.gmm", change)
     with pytest.raises(NotAModelFile, match=rf"many\.gmm is not a usable gaussmix model: .*{match}"):
         Mixtures.load(tmp_path / "many.gmm")
-
-
-def test_no_truncation_and_no_flipped_bit_loads(mixtures, tmp_path, rng):
-    mixtures.save(tmp_path / "many.gmm")
-    whole = (tmp_path / "many.gmm").read_bytes()
-    for length in range(0, len(whole), 41):
-        (tmp_path / "many.gmm").write_bytes(whole[:length])
-        with pytest.raises(NotAModelFile):
-            Mixtures.load(tmp_path / "many.gmm")
-    for place in rng.integers(len(whole), size=200).tolist():
-        flipped = bytearray(whole)
-        flipped[place] ^= 1 << int(rng.integers(8))
-        (tmp_path / "many.gmm").write_bytes(flipped)
-        with pytest.raises(NotAModelFile):
-            Mixtures.load(tmp_path / "many.gmm")
 
 
 def test_each_kind_of_file_names_its_reader(mixtures, tmp_path):

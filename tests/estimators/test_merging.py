@@ -5,6 +5,7 @@ import re
 
 import numpy as np
 import pytest
+from common import assert_same_bits
 from scipy.special import ndtr
 from scipy.stats import ortho_group
 from sklearn.metrics import adjusted_rand_score
@@ -12,7 +13,6 @@ from sklearn.metrics import adjusted_rand_score
 import gaussmix
 from gaussmix import FAMILIES, GaussianMixture, Mixture
 from gaussmix.mixture.compare.merging import merge_by_entropy
-from gaussmix.testing.closeness import assert_same_bits
 
 
 @pytest.fixture
@@ -193,26 +193,6 @@ def test_parts_of_a_cluster_that_is_no_gaussian_are_merged(shape, n_features, se
     assert len(gm.weights_) == 6
     assert merging.n_clusters == 3
     assert adjusted_rand_score(labels, merging.predict(rows)) > 0.95
-
-
-def test_names_of_components_do_not_matter(crossed, rng):
-    gm = GaussianMixture(6, random_state=0).fit(crossed)
-    order = rng.permutation(6)
-    shares = gm.predict_proba(crossed)
-    found, turned = (merge_by_entropy(gm.mixture_, part) for part in (shares, shares[:, order]))
-    np.testing.assert_allclose(found.overlap, turned.overlap, rtol=1e-12)
-    assert (
-        adjusted_rand_score(found.cluster_of[found.n_clusters - 1][order], turned.cluster_of[turned.n_clusters - 1])
-        == 1
-    )
-
-
-def test_a_component_without_rows_is_no_cluster(merging, crossed):
-    gm, found = merging
-    shares = np.column_stack([gm.predict_proba(crossed), np.zeros(len(crossed))])
-    wider = merge_by_entropy(gm.mixture_, shares)
-    assert wider.n_clusters == found.n_clusters
-    assert np.isfinite(wider.overlap).all()
 
 
 def test_one_component_is_one_cluster(crossed):

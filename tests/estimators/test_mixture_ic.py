@@ -1,7 +1,6 @@
 """`GaussianMixtureIC`: what it tries, what it chooses, and what it says of what failed."""
 
 import re
-from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -13,18 +12,8 @@ from sklearn.utils.estimator_checks import check_estimator
 
 from gaussmix import FAMILIES, FactorAnalyzer, GaussianMixture, GaussianMixtureIC
 from gaussmix.door.parameters import check_seed
-from gaussmix.em import loop
-from gaussmix.em.loop import em_step
-from gaussmix.em.stopping import Stopping
-from gaussmix.engines import choose
-from gaussmix.errors import Failure, FailureKind
 from gaussmix.families import family_named
-from gaussmix.fit.candidates import Candidate, Folds, Result, lowest, simplest
-from gaussmix.fit.plan import Plan
-from gaussmix.fit.problem import Data, Problem
-from gaussmix.fit.search import Search
-from gaussmix.fit.watch import Watch
-from gaussmix.sources.array import ArraySource
+from gaussmix.fit.candidates import Folds
 
 FOUR = ["full", "tied", "diag", "spherical"]
 SKIPPED = {"check_array_api_input"}  # runs with SCIPY_ARRAY_API=1 and arrays of other libraries
@@ -101,13 +90,6 @@ def test_neither_order_nor_other_candidates_nor_threads_change_a_row(X):
     assert {pair: known[pair] for pair in rows_of(first)} == rows_of(first)
 
 
-def test_a_useless_candidate_changes_nothing(X):
-    first = GaussianMixtureIC([1, 3], covariance_type=["spherical", "diag"], random_state=0).fit(X)
-    second = GaussianMixtureIC([1, 3, 200], covariance_type=["full", "diag", "spherical"], random_state=0).fit(X)
-    assert np.array_equal(first.means_, second.means_)
-    assert first.covariance_type_ == second.covariance_type_
-
-
 @pytest.mark.parametrize("names", [FOUR, FOUR[::-1]])
 def test_ties_go_to_fewer_parameters(names, rng):
     """With one component and one feature all structures are one Gaussian; with AIC's and BIC's count they tie."""
@@ -116,16 +98,6 @@ def test_ties_go_to_fewer_parameters(names, rng):
     table = chosen.results_
     assert max(table["bic"]) == pytest.approx(min(table["bic"]), rel=1e-13)
     assert chosen.covariance_type_ == next(name for name in FAMILIES if name in names)
-
-
-def test_of_equals_the_fewest_parameters_win_then_the_fewest_components():
-    first, second = list(FAMILIES.values())[:2]
-    sizes = [(first, 3, 10), (second, 2, 10), (second, 4, 10), (first, 1, 11)]
-    results = [Result(Candidate(family, k), None, size, None, None, 0.0) for family, k, size in sizes]
-    assert simplest(results, np.array([True] * 4)) == 1
-    assert simplest(results, np.array([True, False, True, True])) == 0
-    assert lowest(results, np.array([5.0, 5.0 + 1e-12, 5.0, 4.0])) == 3
-    assert lowest(results, np.array([5.0, 5.0 + 1e-12, 5.0, np.nan])) == 1
 
 
 def test_more_components_of_a_structure_never_fit_worse():
@@ -245,21 +217,6 @@ def test_a_start_from_fewer_components_that_collapses_changes_nothing():
     assert table[1] == alone < table[0]
 
 
-def test_a_candidate_ends_where_a_component_collapses(monkeypatch):
-    """It has failed, and further steps of the other components would be to no end."""
-
-    def step(source, engine, model, objective, frozen, **how):
-        assert not frozen
-        return em_step(source, engine, model, objective, frozen, **how)
-
-    monkeypatch.setattr(loop, "em_step", step)
-    rows = np.random.default_rng(2).normal(size=(40, 6))
-    with pytest.warns(RuntimeWarning, match="1 of 2 candidates could not be fitted: 1 × collapsed"):
-        table = GaussianMixtureIC(3, covariance_type=["VVE", "EVE"], random_state=0).fit(rows).results_
-    assert table["failure"][0].startswith("collapsed onto too few distinct rows: component")
-    assert table["failure"][1] is None
-
-
 def test_held_out_rows_decide_by_one_standard_error(X):
     chosen = GaussianMixtureIC([1, 2, 3, 4], covariance_type=FOUR, criterion="cv", random_state=0).fit(X)
     table = pd.DataFrame(chosen.results_)
@@ -310,46 +267,6 @@ def test_each_row_may_be_a_fold(X):
     gm = GaussianMixture(1, reg_covar=0)
     alone = [gm.fit(np.delete(X[:12], row, axis=0)).score(X[row : row + 1]) for row in range(12)]
     assert chosen.results_["cv"] == pytest.approx([np.mean(alone)], rel=1e-9)
-
-
-def returned(generator):
-    """What a generator returns, once it has yielded everything."""
-    while True:
-        try:
-            next(generator)
-        except StopIteration as end:
-            return end.value
-
-
-def test_what_fails_with_all_rows_or_without_a_fold_is_not_judged_by_the_others(X):
-    candidates = [Candidate(FAMILIES["diag"], n_components) for n_components in (1, 2, 150)]
-    data = Data(ArraySource(X))
-    problem = Problem(data, FAMILIES["diag"], 1, choose(1), 1e-3)
-    search = Search(candidates, problem, Plan(["kmeans"], np.random.default_rng(0), Stopping()), 1, Watch())
-    found = returned(search.results())
-    assert [result.failure for result in found] == [None] * 3
-    as_if = Failure(FailureKind.SINGULAR, (1,))
-    found[0] = replace(found[0], failure=as_if, evidence=None)
-    judged, mean, error = returned(search.cross_validated(found, 3))
-    assert np.isnan(mean).tolist() == np.isnan(error).tolist() == [True, False, True]
-    too_few = Failure(FailureKind.TOO_FEW_ROWS, details="120")
-    assert [result.failure for result in judged] == [as_if, None, Failure(FailureKind.WITHOUT_A_FOLD, cause=too_few)]
-    assert str(judged[2].failure) == "failed without a fold: fewer rows than components: 120"
-
-
-@pytest.mark.parametrize("kind", FailureKind)
-def test_the_kind_of_a_failure_is_read_off_its_text(kind):
-    text = str(Failure(kind, (0, 3), "details: more", Failure(FailureKind.SINGULAR)))
-    assert text == f"{kind.words}: components 0, 3: details: more: singular covariance"
-    assert FailureKind.of_text(text) is kind
-
-
-def test_weights_count_rows(X, rng):
-    counts = rng.integers(1, 3, size=len(X))
-    weighted = GaussianMixtureIC([2, 3], covariance_type=FOUR, random_state=0).fit(X, sample_weight=counts)
-    repeated = GaussianMixtureIC([2, 3], covariance_type=FOUR, random_state=0).fit(X.repeat(counts, axis=0))
-    for name in ("log_likelihood", "bic", "icl", "aicc"):
-        np.testing.assert_allclose(weighted.results_[name], repeated.results_[name], rtol=1e-9)
 
 
 SHARES = "sample_weight sums to .*, less than two rows, and criteria such as BIC count rows"
@@ -410,3 +327,17 @@ def test_what_cannot_be_used_is_refused(wrong, error, message, X):
 def test_a_fit_that_did_not_converge_says_so(X):
     with pytest.warns(ConvergenceWarning):
         GaussianMixtureIC([3], covariance_type="full", max_iter=1, random_state=0).fit(X)
+
+
+def test_what_fails_without_a_fold_is_not_judged_by_the_others(X):
+    how = {"covariance_type": "diag", "criterion": "cv", "n_folds": 3, "reg_covar": 1e-3, "random_state": 0}
+    chosen = GaussianMixtureIC([1, 2, 150], **how).fit(X)
+    failure = "failed without a fold: fewer rows than components: 120"
+    assert chosen.results_["failure"] == [None, None, failure]
+    assert np.isnan(chosen.results_["cv"]).tolist() == [False, False, True]
+
+
+def test_rows_of_weight_0_are_in_no_fold(X):
+    how = {"covariance_type": "full", "criterion": "cv", "n_folds": 3, "random_state": 0}
+    weighted = GaussianMixtureIC([1, 2], **how).fit(np.vstack([X, X[:9] + 50.0]), sample_weight=np.arange(189) < 180)
+    np.testing.assert_allclose(weighted.results_["cv"], GaussianMixtureIC([1, 2], **how).fit(X).results_["cv"])

@@ -2,10 +2,8 @@
 
 import numpy as np
 import pytest
-from many_blocks import ManyBlocks
 
-from gaussmix import GaussianMixture, GaussianMixtureIC, Mixture, Noise, NormalInverseWishart, Restrictions
-from gaussmix.families import FAMILIES
+from gaussmix import FAMILIES, GaussianMixture, GaussianMixtureIC, Mixture, Noise, NormalInverseWishart, Restrictions
 
 BOX = np.array([[-10.0, -8.0], [12.0, 9.0]])
 
@@ -51,20 +49,6 @@ def test_junk_is_noise_and_leaves_the_groups_alone(rows):
 def test_the_share_to_begin_with_hardly_matters(rows):
     ends = [fitted(rows, noise=share).lower_bound_ for share in (0.02, 0.1, 0.6)]
     np.testing.assert_allclose(ends, ends[0], atol=1e-6)
-
-
-def test_a_source_gives_the_bits_of_an_array(rows):
-    assert fitted(rows).mixture_ == fitted(ManyBlocks(rows)).mixture_
-
-
-def test_rows_of_weight_two_count_twice(rows, rng):
-    times = rng.integers(0, 3, size=len(rows))
-    weighted = GaussianMixture(2, random_state=0, tol=1e-10, max_iter=2000, noise=True, means_init=[[0, 0], [5, 3]])
-    repeated = GaussianMixture(2, random_state=0, tol=1e-10, max_iter=2000, noise=True, means_init=[[0, 0], [5, 3]])
-    weighted.fit(rows, sample_weight=times)
-    repeated.fit(np.repeat(rows, times, axis=0))
-    assert weighted.noise_weight_ == pytest.approx(repeated.noise_weight_, abs=1e-6)
-    assert weighted.lower_bound_ == pytest.approx(repeated.lower_bound_, abs=1e-8)
 
 
 def test_acceleration_ends_where_em_does(rows):
@@ -198,21 +182,13 @@ BAD = {
     "share": ({"noise": 1.5}, ValueError, "noise must be True, False, a weight between 0 and 1 or a Noise, not 1.5"),
     "list": ({"noise": [0.1]}, TypeError, "noise must be True, False, a weight"),
     "other box": ({"noise": Noise(volume=[[0.0], [1.0]])}, ValueError, "is a box of 1 features, but X has 2"),
-    "small box": (
-        {"noise": Noise(volume=[[-1, -99], [1, 99]])},
-        ValueError,
-        r"in column 0 \(counted from 0\), but X has numbers from",
-    ),
+    "small box": ({"noise": Noise(volume=[[-1, -99], [1, 99]])}, ValueError, r"in column 0 \(counted from 0\), but X"),
     "fixed weights": (
         {"restrictions": Restrictions(fixed_weights=[0]), "weights_init": [0.5, 0.5]},
         ValueError,
         "fixed_weights can't be combined with noise",
     ),
-    "least weight": (
-        {"restrictions": Restrictions(min_weight=0.1)},
-        ValueError,
-        "min_weight can't be combined with noise",
-    ),
+    "least weight": ({"restrictions": Restrictions(min_weight=0.1)}, ValueError, "min_weight can't be combined with"),
 }
 BAD_VALUES = {
     "no weight": ({"weight": None}, TypeError, "weight must be a number between 0 and 1, not None"),

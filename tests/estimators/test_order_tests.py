@@ -9,9 +9,7 @@ import pytest
 from scipy.stats import chi2
 
 from gaussmix import GaussianMixture, em_test, likelihood_ratio_test, n_components_test
-from gaussmix.fit import bootstrap
 from gaussmix.fit import em_test as em_module
-from gaussmix.fit.likelihood_ratio import Ratio
 
 
 def rows(*places, n=60, seed=0, d=1):
@@ -20,13 +18,12 @@ def rows(*places, n=60, seed=0, d=1):
 
 
 @pytest.mark.parametrize("family", ["full", "tied", "VEI"])
-def test_statistics_are_not_negative_and_have_the_same_bits_in_pieces_and_on_threads(family, monkeypatch):
+def test_statistics_are_not_negative_and_have_the_same_bits_on_threads(family):
     X = rows(0.0, 1.0, d=2)
     how = {"n": 5, "random_state": 3, "covariance_type": family}
     test = likelihood_ratio_test(X, 1, 3, n_jobs=1, **how)
     assert (test.drawn >= 0).all()
     assert (test.statistic >= 0).all()
-    monkeypatch.setattr(bootstrap, "MOST_NUMBERS", 1)
     again = likelihood_ratio_test(X, 1, 3, n_jobs=2, **how)
     np.testing.assert_array_equal(again.drawn, test.drawn)
     np.testing.assert_array_equal(again.statistic, test.statistic)
@@ -55,11 +52,6 @@ def test_a_component_that_only_the_ridge_holds_up_is_no_evidence(reg_covar):
     tail = np.array([0.0] * 40 + [1e-3, 1.0])[:, None]  # a single component varies, and no half of it does
     with pytest.raises(ValueError, match="of 2 one"):
         likelihood_ratio_test(tail, 1, n=3, reg_covar=1e-6, random_state=0)
-
-
-def test_p_values_count_what_is_as_large():
-    ratio = Ratio(2.0, np.array([0.0, 1.0, 2.0, 3.0]))
-    assert ratio.p_value == (1 + 2) / (1 + 4)
 
 
 @pytest.mark.heavy

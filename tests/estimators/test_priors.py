@@ -5,21 +5,7 @@ import copy
 import numpy as np
 import pytest
 
-from gaussmix import (
-    FAMILIES,
-    Dirichlet,
-    Full,
-    GaussianMixture,
-    GaussianMixtureIC,
-    NormalInverseWishart,
-    Restrictions,
-    fit_many,
-)
-from gaussmix.em.terms import OverallMoments
-from gaussmix.engines import choose
-from gaussmix.engines.incomplete import IncompleteEngine
-from gaussmix.estimators.gaussian_mixture_ic import as_single
-from gaussmix.sources.array import ArraySource
+from gaussmix import FAMILIES, Dirichlet, Full, GaussianMixture, GaussianMixtureIC, NormalInverseWishart, Restrictions
 from gaussmix.testing import PROBLEMS
 
 ROWS = PROBLEMS["overlapping"].rows[:150]
@@ -30,32 +16,12 @@ EQUAL = Restrictions(equal_weights=True)
 structures = pytest.mark.parametrize("covariance_type", FAMILIES)
 
 BAD = {
-    "prior unknown": (
-        {"prior": "flat"},
-        ValueError,
-        'prior must be None, "default", a NormalInverseWishart or a Dirichlet, not \'f',
-    ),
-    "prior number": (
-        {"prior": 1.0},
-        TypeError,
-        'prior must be None, "default", a NormalInverseWishart or a Dirichlet, not 1.0.',
-    ),
-    "prior of other features": (
-        {"prior": NormalInverseWishart(mean=[0.0, 0.0])},
-        ValueError,
-        "prior has 2 features, but X has 3.",
-    ),
-    "prior with few degrees": (
-        {"prior": NormalInverseWishart(dof=2)},
-        ValueError,
-        "prior: dof=2 must be above 2, n_features − 1, for covariance_type='full'.",
-    ),
+    "prior unknown": ({"prior": "flat"}, ValueError, 'prior must be None, "default", a NormalInverseWishart or a'),
+    "prior number": ({"prior": 1.0}, TypeError, 'prior must be None, "default", a NormalInverseWishart or a'),
+    "prior of other features": ({"prior": NormalInverseWishart(mean=[0.0, 0.0])}, ValueError, "prior has 2 features"),
+    "prior with few degrees": ({"prior": NormalInverseWishart(dof=2)}, ValueError, "prior: dof=2 must be above 2"),
     "prior of three weights": ({"prior": Dirichlet([1, 2, 3])}, ValueError, "must be a number or 2, one for each"),
-    "restrictions a dictionary": (
-        {"restrictions": {}},
-        TypeError,
-        "restrictions must be None or a Restrictions, not {}",
-    ),
+    "restrictions a dictionary": ({"restrictions": {}}, TypeError, "restrictions must be None or a Restrictions, not"),
     "equal_weights and a prior of them": (
         {"restrictions": Restrictions(equal_weights=True), "prior": Dirichlet(2.0)},
         ValueError,
@@ -71,11 +37,7 @@ BAD = {
         ValueError,
         "weights_init is 0 for component 1, but the prior of the weights needs it above 0.",
     ),
-    "min_weight above 1 / K": (
-        {"restrictions": Restrictions(min_weight=0.6)},
-        ValueError,
-        "min_weight=0.6 must be at most 1 / n_components, 0.5.",
-    ),
+    "min_weight above 1 / K": ({"restrictions": Restrictions(min_weight=0.6)}, ValueError, "min_weight=0.6 must be"),
     "fixed weight below min_weight": (
         {"restrictions": Restrictions(min_weight=0.3, fixed_weights=[0]), "weights_init": [0.2, 0.8]},
         ValueError,
@@ -96,11 +58,7 @@ BAD = {
         ValueError,
         "should be normalized",
     ),
-    "fixed_means without values": (
-        {"restrictions": Restrictions(fixed_means=[0])},
-        ValueError,
-        "fixed_means needs means_init, which holds the",
-    ),
+    "fixed_means without values": ({"restrictions": Restrictions(fixed_means=[0])}, ValueError, "fixed_means needs"),
     "fixed_covariances without values": (
         {"restrictions": Restrictions(fixed_covariances=[0])},
         ValueError,
@@ -134,25 +92,13 @@ BAD = {
 
 BAD_RESTRICTIONS = {
     "equal_weights 1": ({"equal_weights": 1}, TypeError, "equal_weights must be True or False, not 1."),
-    "equal and fixed weights": (
-        {"equal_weights": True, "fixed_weights": [0]},
-        ValueError,
-        "equal_weights=True contradicts fixed_weights. Remove one of them.",
-    ),
+    "equal and fixed weights": ({"equal_weights": True, "fixed_weights": [0]}, ValueError, "equal_weights=True"),
     "min_weight negative": ({"min_weight": -0.1}, ValueError, "min_weight=-0.1 must be a number from 0 to 1."),
     "min_weight text": ({"min_weight": "0.1"}, TypeError, "min_weight must be a number from 0 to 1, not '0.1'."),
     "fixed_means twice": ({"fixed_means": [1, 1]}, ValueError, "fixed_means=[1, 1] names a component twice."),
     "fixed_means below 0": ({"fixed_means": [-1]}, ValueError, "fixed_means names component -1."),
-    "fixed_means number": (
-        {"fixed_means": 1},
-        TypeError,
-        "fixed_means must be a list of numbers of components, or None, not 1.",
-    ),
-    "fixed_means mask": (
-        {"fixed_means": [True, False]},
-        TypeError,
-        "fixed_means must be a list of numbers of components, but it holds True.",
-    ),
+    "fixed_means number": ({"fixed_means": 1}, TypeError, "fixed_means must be a list of numbers of components, or"),
+    "fixed_means mask": ({"fixed_means": [True, False]}, TypeError, "fixed_means must be a list of numbers of"),
 }
 
 BAD_PRIORS = {
@@ -177,16 +123,8 @@ BAD_PRIORS = {
     "weights below 1": ({"weights": 0.5}, ValueError, "weights=0.5 must be at least 1: below 1 the density has no max"),
     "weights infinite": ({"weights": np.inf}, ValueError, "weights holds NaN or infinity"),
     "weights text": ({"weights": "many"}, TypeError, "weights must be real numbers, not text."),
-    "weights of two axes": (
-        {"weights": EYES},
-        ValueError,
-        "weights must be a number or have the shape (n_components,)",
-    ),
-    "two numbers of features": (
-        {"mean": [0.0], "scale": [1.0, 1.0]},
-        ValueError,
-        "mean has 1 features, and scale has 2.",
-    ),
+    "weights of two axes": ({"weights": EYES}, ValueError, "weights must be a number or have the shape"),
+    "two numbers of features": ({"mean": [0.0], "scale": [1.0, 1.0]}, ValueError, "mean has 1 features, and scale"),
 }
 
 
@@ -346,15 +284,6 @@ def test_the_run_with_the_highest_posterior_is_kept():
     assert runs[1].score(ROWS) != pytest.approx(runs[1].lower_bound_, abs=1e-3)  # which has the prior in it
 
 
-def test_acceleration_ends_as_high_with_fixed_values_in_place():
-    fixed = Restrictions(fixed_means=[0], equal_weights=True)
-    how = {"means_init": ROWS[:3], "restrictions": fixed, "prior": "default", "tol": 1e-9}
-    plain, fast = (GaussianMixture(3, max_iter=5000, acceleration=wanted, **how).fit(ROWS) for wanted in (None, "auto"))
-    assert fast.lower_bound_ >= plain.lower_bound_ - 1e-7
-    assert np.array_equal(fast.means_[0], ROWS[0])
-    assert np.array_equal(fast.weights_, np.full(3, 1 / 3))
-
-
 @pytest.mark.filterwarnings("ignore")
 def test_a_warm_start_goes_on_with_a_prior():
     gm = GaussianMixture(3, prior="default", max_iter=5, tol=0, warm_start=True, random_state=0)
@@ -373,16 +302,6 @@ def test_a_stream_takes_a_list_that_fixes_nothing(nothing):
     assert one.partial_fit(ROWS).mixture_ == other.partial_fit(ROWS).mixture_
 
 
-def test_many_fits_have_the_bits_of_one():
-    how = {"prior": "default", "restrictions": EQUAL, "random_state": 0}
-    groups = [ROWS[:70], ROWS[70:]]
-    mixtures = fit_many(groups, 2, **how)
-    for found, rows in zip(mixtures, groups, strict=True):
-        assert found == GaussianMixture(2, **how).fit(rows).mixture_
-    with pytest.raises(ValueError, match=r"min_weight=0\.9 must be at most"):
-        fit_many(groups, 2, restrictions=Restrictions(min_weight=0.9))
-
-
 @pytest.mark.heavy
 @pytest.mark.filterwarnings("ignore")
 def test_a_search_has_the_prior_of_each_candidate():
@@ -393,8 +312,6 @@ def test_a_search_has_the_prior_of_each_candidate():
     search = GaussianMixtureIC(range(1, 6), prior="default", restrictions=EQUAL, **how).fit(few)
     assert sum(failure is not None for failure in plain.results_["failure"]) > 10
     assert not any(search.results_["failure"])
-    single = as_single(search)
-    assert (single.prior, single.restrictions) == ("default", EQUAL)
     assert search.n_parameters_ == search.results_["n_parameters"][search.best_index_]
     assert search.bic(few) == pytest.approx(search.results_["bic"][search.best_index_], rel=1e-10)
     table = zip(*(search.results_[name] for name in ("structure", "n_components", "n_parameters")), strict=True)
@@ -415,18 +332,6 @@ def test_a_search_has_the_prior_of_each_candidate():
         GaussianMixtureIC(range(1, 6), restrictions=Restrictions(min_weight=0.5)).fit(few)
     with pytest.raises(ValueError, match="weights of the prior must be one number, not of shape"):
         GaussianMixtureIC(range(1, 6), prior=Dirichlet([1, 2])).fit(few)
-
-
-def test_a_start_from_fewer_components_is_judged_by_the_posterior():
-    """Its likelihood would be higher, and what the prior adds is lower by more."""
-    rows, steps = 2 * np.random.default_rng(108).normal(size=(20, 2)), []
-    prior = NormalInverseWishart(scale=0.3, dof=30)
-    how = {"covariance_type": "spherical", "prior": prior, "init_params": "random", "random_state": 0}
-    with pytest.warns(RuntimeWarning, match="component 2: next to no row belongs there"):
-        alone = GaussianMixtureIC([3], **how).fit(rows).results_["log_likelihood"][0]
-    table = GaussianMixtureIC([2, 3], **how, callbacks=[steps.append]).fit(rows).results_["log_likelihood"]
-    assert any((step.candidate, step.start) == (1, 1) for step in steps)
-    assert table[1] == alone < table[0]
 
 
 def test_a_prior_for_several_structures_takes_the_scale_that_each_has():
@@ -465,14 +370,6 @@ def test_the_default_prior_of_rows_with_holes_is_made_of_what_is_observed():
     for gm in (full, diag):
         raised = gm.set_params(max_iter=30).fit(holed).lower_bounds_
         assert (np.diff(raised) >= -1e-12).all()
-    source = ArraySource(holed)
-    source.may_miss = True
-    for is_matrix in (True, False):
-        found = OverallMoments.of(source, 1.0, IncompleteEngine(choose(1)), is_matrix=is_matrix)
-        np.testing.assert_allclose(found.mean, np.nanmean(holed, axis=0), rtol=1e-12)
-        np.testing.assert_allclose(found.variances, np.nanvar(holed, axis=0) * 150 / 149, rtol=1e-12)
-        if is_matrix:
-            assert np.linalg.eigvalsh(found.covariance)[0] > 0
 
 
 def test_a_prior_of_weights_alone_leaves_the_automatic_ridge():

@@ -1,13 +1,11 @@
 """A family that somebody else registers changes nothing for others; docstrings list names from the registry."""
 
-import inspect
 import re
 import subprocess
 import sys
 
 import pytest
 
-import gaussmix
 from gaussmix import FAMILIES, GaussianMixture, GaussianMixtureIC
 from gaussmix.families import ALIASES
 from gaussmix.families.base import register
@@ -18,7 +16,6 @@ import json
 import numpy as np
 from gaussmix import FAMILIES, GaussianMixture, GaussianMixtureClassifier, GaussianMixtureDetector, GaussianMixtureIC
 from gaussmix.families.base import register
-from gaussmix.families.eei import EEI
 
 rng = np.random.default_rng(0)
 X = np.concatenate([rng.normal(0, 1, size=(100, 2)), rng.normal(4, 1, size=(60, 2))])
@@ -66,10 +63,8 @@ def test_a_name_that_is_taken_stays_with_its_structure(names):
     assert (dict(FAMILIES), dict(ALIASES), Own.name) == (*before, "EEI")
 
 
-def test_a_structure_may_be_defined_again(monkeypatch):
+def test_a_structure_may_be_defined_again():
     """As when the cell of a notebook runs twice."""
-    monkeypatch.setitem(FAMILIES, "own", None)
-    monkeypatch.delitem(FAMILIES, "own")
 
     def define():
         @register("own")
@@ -78,8 +73,11 @@ def test_a_structure_may_be_defined_again(monkeypatch):
 
         return Own
 
-    first, second = define(), define()
-    assert type(FAMILIES["own"]) is second is not first
+    try:
+        first, second = define(), define()
+        assert type(FAMILIES["own"]) is second is not first
+    finally:
+        FAMILIES.pop("own", None)
 
 
 def test_docstrings_list_the_structures_that_are_registered():
@@ -91,17 +89,3 @@ def test_docstrings_list_the_structures_that_are_registered():
     for name, family in own.items():
         listed = re.search(rf'"all" is [^.]*"{name}"', GaussianMixtureIC.__doc__)
         assert bool(listed) == family.in_all, name
-
-
-ESTIMATORS = [
-    value for name in gaussmix.__all__ if name.startswith("GaussianMixture") and (value := getattr(gaussmix, name))
-]
-
-
-@pytest.mark.parametrize("cls", ESTIMATORS, ids=lambda cls: cls.__name__)
-def test_no_part_is_left_out_and_lines_keep_their_width(cls):
-    for _, member in [("", cls), *inspect.getmembers(cls, inspect.isfunction)]:
-        text = member.__doc__ or ""
-        if member.__module__.startswith("gaussmix"):
-            assert not re.search(r"^ *<(?!BLANKLINE)\w+>$", text, re.MULTILINE)
-            assert all(len(line) <= 120 for line in text.splitlines())

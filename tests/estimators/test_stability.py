@@ -7,14 +7,9 @@ import numpy as np
 import pytest
 from scipy.signal import find_peaks
 from sklearn.metrics import fowlkes_mallows_score
-from sklearn.metrics.cluster import contingency_matrix
 
-import gaussmix
 from gaussmix import GaussianMixture, GaussianMixtureIC, Noise
 from gaussmix.door.parameters import check_seed
-from gaussmix.fit import search as searches
-from gaussmix.fit.candidates import Candidate
-from gaussmix.fit.stability import fowlkes_mallows, peaks
 from gaussmix.plot import CriterionDisplay
 
 CENTRES = np.array([[0.0, 0], [5, 0], [0, 6], [9, 9], [16, 12]])
@@ -36,14 +31,6 @@ def cellcharter(labels):
     by_pair = [stability[i : i + len(counts) - 1] for i in range(0, len(stability), len(counts) - 1)]
     by_step = list(map(list, zip(*by_pair, strict=True)))
     return np.array([by_step[i] + by_step[i - 1] for i in range(1, len(by_step))])
-
-
-@pytest.mark.parametrize("sizes", [(3, 4), (1, 2), (6, 6)])
-def test_the_index_is_scikit_learns(sizes, rng):
-    labels = [rng.integers(size, size=200) for size in sizes]
-    table = contingency_matrix(*labels).astype(float)
-    assert fowlkes_mallows(table, 200) == pytest.approx(fowlkes_mallows_score(*labels), rel=1e-12)
-    assert fowlkes_mallows(np.eye(5), 5) == 0 == fowlkes_mallows_score(range(5), range(5))
 
 
 def test_it_is_cellcharters_of_fits_one_by_one(X, monkeypatch):
@@ -71,30 +58,12 @@ def test_the_other_criteria_are_those_of_a_search_by_bic(X):
     assert np.isfinite(found["stability"][1:]).all()
 
 
-@pytest.mark.heavy
-def test_the_same_bits_for_any_threads_and_any_cut_of_the_rows(X, tmp_path):
-    how = {**CHOICE, "covariance_type": ["diag", "spherical"], "n_folds": 2}
-    rows = np.tile(X, (270, 1)) + np.random.default_rng(0).normal(size=(270 * len(X), 2))  # two leaves
-    np.save(tmp_path / "rows.npy", rows)
-    sources = [(rows, 1), (rows, 2), (gaussmix.open(tmp_path / "rows.npy", memory="1 MB"), None)]
-    tables = [GaussianMixtureIC(2, **how, n_jobs=jobs).fit(each).results_ for each, jobs in sources]
-    for table in tables[1:]:
-        assert table["stability"] == tables[0]["stability"]
-
-
 def test_a_weight_counts_rows(X):
     weight = np.arange(len(X)) % 3
     how = {**CHOICE, "n_folds": 3}
     weighted = GaussianMixtureIC([2, 3], **how).fit(X, sample_weight=weight).results_
     repeated = GaussianMixtureIC([2, 3], **how).fit(X.repeat(weight, axis=0)).results_
     np.testing.assert_allclose(weighted["stability"], repeated["stability"], rtol=1e-9)
-
-
-def test_the_scale_of_weights_below_one_does_not_matter(X):
-    shares = 1 / (1 + np.arange(len(X)) % 3)
-    how = {**CHOICE, "n_folds": 3}
-    found = [GaussianMixtureIC([2, 3], **how).fit(X, sample_weight=scale * shares).results_ for scale in (1, 0.05)]
-    np.testing.assert_allclose(found[0]["stability"], found[1]["stability"], rtol=1e-9)
 
 
 def test_clear_groups_get_one_component_too_many():
@@ -120,29 +89,6 @@ def test_noise_is_a_label(X):
     rows = np.vstack([X, np.random.default_rng(1).uniform(-20, 30, size=(60, 2))])
     found = GaussianMixtureIC([2, 3], **CHOICE, n_folds=2, noise=Noise()).fit(rows)
     assert all(0 < value < 1 for value in found.results_["stability"])
-
-
-def test_fits_that_fail_are_not_compared(X, monkeypatch):
-    caught = {}
-
-    def without_some(candidates, repeats, *others):
-        caught["all"] = judge(candidates, repeats, *others)
-        first, last = Candidate(candidates[0].family, 2), Candidate(candidates[0].family, 5)
-        repeats[first][1] = None  # pairs without it are left
-        repeats[last] = [None] * 3  # nothing is left above 4
-        return judge(candidates, repeats, *others)
-
-    judge = searches.stability
-    monkeypatch.setattr(searches, "stability", without_some)
-    found = GaussianMixtureIC([2, 3, 4], **CHOICE, n_folds=3).fit(X).results_["stability"]
-    assert found[0] != caught["all"][0][0]
-    np.testing.assert_array_equal(np.isnan(found), [False, False, True])
-
-
-def test_a_peak_is_higher_than_both_neighbours():
-    values, candidates = np.array([np.nan, 0.4, 0.6, 0.5, 0.7]), [Candidate("f", k) for k in range(1, 6)]
-    assert peaks(candidates, values) == [False, False, True, False, False]
-    assert peaks([*candidates[2:], *candidates[:2]], np.roll(values, -2)) == [True, False, False, False, False]
 
 
 def test_what_was_chosen_is_told_beside_bic(X):

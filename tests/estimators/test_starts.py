@@ -93,7 +93,7 @@ def test_far_groups_are_found(X, name):
 
 
 def test_given_parameters_are_the_start(X, rng, covariance_type):
-    weights, means = np.array([0.2, 0.3, 0.5]), X[:3]
+    weights, means = np.array([0.2, 0.3, 0.5]), X[:3].copy()
     factors = rng.normal(size=(3, 3, 3))
     full = factors @ factors.transpose(0, 2, 1) + np.eye(3)
     covariances = {"full": full, "tied": full[0], "diag": means**2 + 1, "spherical": means[:, 0] ** 2 + 1}
@@ -102,6 +102,12 @@ def test_given_parameters_are_the_start(X, rng, covariance_type):
     assert (mixture.weights_ == weights).all()
     assert (mixture.means_ == means).all()
     assert (mixture.covariances_ == covariances[covariance_type]).all()
+    before = mixture.score_samples(X)
+    for array in given.values():
+        array *= 3  # a copy is kept
+    assert (mixture.score_samples(X) == before).all()
+    for array in given.values():
+        array /= 3
     given["precisions_init"] = mixture.precisions_
     del given["covariances_init"]
     inverted = start(X, covariance_type=covariance_type, **given)

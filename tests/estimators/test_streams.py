@@ -10,17 +10,17 @@ from math import exp, log
 import numpy as np
 import pandas as pd
 import pytest
+from common import LEAF_ROWS
 from many_blocks import ManyBlocks
 from same_fit import reloaded
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
 
-from gaussmix import FAMILIES, Dirichlet, GaussianMixture, NotAModelFile, Restrictions
+from gaussmix import FAMILIES, Dirichlet, GaussianMixture, NotAModelFile, Rate, Restrictions
 from gaussmix.covariances import LowRank
-from gaussmix.em.online import STEP_ROWS, Rate
+from gaussmix.em.online import STEP_ROWS
 from gaussmix.estimators.base import details_of
 from gaussmix.formats import model_file
-from gaussmix.waist.leaves import LEAF_ROWS
 
 N_ROWS = LEAF_ROWS + 3 * STEP_ROWS + 77
 STREAMED = sorted(name for name, family in FAMILIES.items() if family.kind is not LowRank)
@@ -141,14 +141,6 @@ def test_half_of_the_past_is_left_after_a_half_life():
     assert rate.log_kept(1e6, 10.0) == pytest.approx(-log(2))
 
 
-def test_the_unit_of_weights_changes_no_bit(rng):
-    rows, weight = rows_of(rng), rng.uniform(0.5, 2.0, N_ROWS)
-    how = {"init_params": "kmeans", "reg_covar": 1e-6}
-    one = streamed(**how).partial_fit(rows, sample_weight=weight)
-    other = streamed(**how).partial_fit(rows, sample_weight=2.0**-90 * weight)
-    assert_same(one, other)
-
-
 def test_rows_of_weight_0_leave_no_trace(rng):
     rows, weight = rows_of(rng), rng.integers(0, 3, N_ROWS).astype(float)
     rows[weight == 0] *= 1e6
@@ -208,12 +200,6 @@ def test_tables_sources_and_names(rng):
     with pytest.raises(ValueError, match="feature names should match"):
         named.partial_fit(frame.rename(columns={"u": "w"}))
     assert_same(streamed().partial_fit(ManyBlocks(rows)), expected)
-
-
-def test_narrow_rows_widen(rng):
-    rows = rows_of(rng, 200, np.float32)
-    expected = streamed().partial_fit(rows.astype(float))
-    assert_same(streamed().partial_fit(rows[:90].astype(float)).partial_fit(rows[90:]), expected)
 
 
 WRONG = {
@@ -351,11 +337,3 @@ def test_a_stream_that_contradicts_its_mixture_is_not_loaded(what, rng):
 
 def _plain(cell):
     return {"array": cell.tolist(), "dtype": cell.dtype.name} if isinstance(cell, np.ndarray) else cell
-
-
-def test_rows_so_light_that_they_change_no_digit(rng):
-    rows = rng.normal(size=(65_520 + 5_040, 1))
-    weights = np.repeat([1.0, 1e-20], [65_520, 5_040])
-    gm = GaussianMixture(1).partial_fit(rows, sample_weight=weights)
-    first = GaussianMixture(1).partial_fit(rows[:65_520])
-    np.testing.assert_allclose(gm.means_, first.means_, rtol=1e-12)

@@ -1,15 +1,13 @@
 """Every covariance structure, and every name it has, through the estimator."""
 
 import pickle
-import warnings
 
 import numpy as np
 import pytest
-from sklearn.exceptions import ConvergenceWarning
 
-from gaussmix import GaussianMixture, Mixture
+from gaussmix import FAMILIES, GaussianMixture, Mixture
 from gaussmix.covariances import LowRank
-from gaussmix.families import ALIASES, FAMILIES, family_named
+from gaussmix.families import ALIASES, family_named
 
 NAMES = [name for name in (*FAMILIES, *ALIASES) if len(name) > 1]
 
@@ -77,31 +75,6 @@ def test_covariances_outside_the_structure_are_a_warning(name, parameter, rows):
     own = gm.covariances_ if parameter == "covariances_init" else gm.precisions_
     digits = np.vectorize(lambda number: float(f"{number:.5g}"))(own)
     GaussianMixture(2, covariance_type=name, max_iter=0, means_init=gm.means_, **{parameter: digits}).fit(rows)
-
-
-@pytest.mark.heavy(but=1)
-@pytest.mark.filterwarnings("ignore:component:RuntimeWarning")
-@pytest.mark.filterwarnings(f"ignore::{ConvergenceWarning.__module__}.ConvergenceWarning")
-@pytest.mark.parametrize("name", ["EVI", "EVE", "VVE", "EVV"])
-def test_a_fit_with_frozen_components_starts_its_own_structure(name):
-    """They keep their axes and volumes, and those that the others share move on."""
-    n_strays = 0
-    for seed in range(40):
-        X = np.random.default_rng(seed).normal(size=(20, 2)).round()
-        parameters = {"covariance_type": name, "reg_covar": 0, "tol": 1e-6, "max_iter": 300}
-        try:
-            frozen = GaussianMixture(3, init_params="random", random_state=seed, **parameters).fit(X)
-        except ValueError:  # too few distinct rows in this draw
-            continue
-        if not 0 < len(frozen.collapsed_) < 3:
-            continue
-        given = {"weights_init": frozen.weights_, "means_init": frozen.means_, "covariances_init": frozen.covariances_}
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always")
-            again = GaussianMixture(3, **parameters, **given).fit(X)
-        n_strays += any(f"covariances_init does not have the structure {name}" in str(w.message) for w in caught)
-        assert np.isfinite(again.lower_bound_)
-    assert n_strays > 0
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if len(name) == 3])

@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 
-import gaussmix
-from gaussmix import Full, GaussianMixture, GaussianMixtureIC, fit_many
+from gaussmix import Full, GaussianMixture, GaussianMixtureIC
 
 MEANS = np.array([[0.0, 0.0], [6.0, 6.0], [6.0, -6.0]])
 
@@ -82,14 +81,6 @@ def test_a_weight_is_a_number_of_rows(rows, rng):
     assert weighted.cutoff_ == pytest.approx(repeated.cutoff_, rel=1e-6)
 
 
-def test_files_are_fitted(rows, tmp_path):
-    np.save(tmp_path / "rows.npy", rows)
-    one, other = (GaussianMixture(3, trim=0.1, random_state=0) for _ in range(2))
-    labels = one.fit_predict(rows)
-    np.testing.assert_array_equal(other.fit_predict(gaussmix.open(tmp_path / "rows.npy")), labels)
-    assert other.means_.tobytes() == one.means_.tobytes()
-
-
 def test_it_goes_on_and_may_be_accelerated(rows):
     begun = GaussianMixture(3, trim=0.1, random_state=0, warm_start=True).fit(rows)
     reached = begun.lower_bound_
@@ -121,11 +112,6 @@ def test_a_choice_is_not_led_by_outliers(name, rows):
     assert single.cutoff_ == pytest.approx(chosen.cutoff_, rel=1e-9)
 
 
-def test_many_fits_are_trimmed_too(rows):
-    mixtures = fit_many([rows, rows[:600]], n_components=3, trim=0.12, random_state=0)
-    assert np.abs(in_order(mixtures[0].means) - MEANS[[0, 2, 1]]).max() < 0.35
-
-
 @pytest.mark.parametrize(
     ("parameters", "error", "words"),
     [
@@ -151,16 +137,6 @@ def test_folds_are_refused(rows):
         GaussianMixtureIC(2, trim=0.1, criterion="cv").fit(rows)
 
 
-def test_rows_with_labels_are_trimmed_too(rows):
-    """A few labels say which component is which."""
-    labels = np.full(len(rows), -1)
-    labels[:600:20] = np.repeat([2, 0, 1], 10)
-    gm = GaussianMixture(3, trim=0.12, random_state=0).fit(rows, labels=labels)
-    assert np.abs(gm.means_[[2, 0, 1]] - MEANS).max() < 0.35
-    lower = np.array(gm.lower_bounds_)
-    assert (np.diff(lower) >= -1e-12 * np.abs(lower[1:])).all()
-
-
 def test_the_automatic_ridge_does_not_see_what_may_be_left_out(rng):
     """More than the hundredth at each end that it always leaves out."""
     groups = np.concatenate([mean + rng.normal(size=(200, 2)) for mean in MEANS])
@@ -169,22 +145,3 @@ def test_the_automatic_ridge_does_not_see_what_may_be_left_out(rng):
         found = estimator.set_params(trim=0.08, random_state=0).fit(rows)
         assert np.abs(in_order(found.means_) - MEANS[[0, 2, 1]]).max() < 0.35
         assert found.covariances_.max() < 2
-
-
-@pytest.mark.parametrize("has_errors", [False, True])
-def test_no_layout_of_incomplete_rows_changes_a_bit(has_errors, rng, tmp_path):
-    """Nor does a file of them."""
-    rows, fit = rng.normal(size=(400, 3)) + 3 * rng.integers(2, size=(400, 1)), {}
-    if has_errors:
-        fit = {"X_error": rng.uniform(0, 0.5, size=rows.shape)}
-    else:
-        rows[rng.random(rows.shape) < 0.1] = np.nan
-    layouts = [rows, np.asfortranarray(rows), np.repeat(rows, 2, axis=1)[:, ::2]]
-    if not has_errors:
-        np.save(tmp_path / "rows.npy", rows)
-        layouts.append(tmp_path / "rows.npy")
-    first, *others = (GaussianMixture(2, trim=0.05, random_state=0).fit(X, **fit) for X in layouts)
-    for other in others:
-        np.testing.assert_array_equal(other.means_, first.means_)
-        np.testing.assert_array_equal(other.covariances_, first.covariances_)
-        np.testing.assert_array_equal(other.lower_bounds_, first.lower_bounds_)

@@ -21,7 +21,6 @@ from gaussmix import (
     FactorAnalyzer,
     Full,
     GaussianMixture,
-    GaussianMixtureClassifier,
     GaussianMixtureIC,
     Mixture,
     Noise,
@@ -31,7 +30,7 @@ from gaussmix import (
     Spherical,
     Tied,
 )
-from gaussmix.families.base import Family, register
+from gaussmix.families.base import register
 
 VALUES = {
     "covariance_type": [
@@ -126,13 +125,6 @@ def test_structures_and_names_go_together(rows, tmp_path):
     assert again.mixture_.family == search.mixture_.family
 
 
-def test_a_classifier_takes_structures(rows):
-    labels = np.repeat([0, 1], [80, 60])
-    bounded = GaussianMixtureClassifier(covariance_type=Full(max_condition=1)).fit(rows, labels)
-    spheres = GaussianMixtureClassifier(covariance_type="EII", reg_covar=0).fit(rows, labels)
-    np.testing.assert_allclose(bounded.predict_proba(rows), spheres.predict_proba(rows), rtol=1e-9)
-
-
 def test_a_structure_of_ones_own_is_in_no_file_until_it_is_registered(rows, tmp_path, monkeypatch):
     class Own(Full):
         """Full by another name."""
@@ -147,27 +139,3 @@ def test_a_structure_of_ones_own_is_in_no_file_until_it_is_registered(rows, tmp_
         assert GaussianMixture.load(tmp_path / "m.gmm").covariance_type == Own(3.0) != Full(3.0)
     finally:
         FAMILIES.pop("own", None)
-
-
-@pytest.mark.filterwarnings("ignore:EM did not converge", "ignore:.*converge")
-def test_a_search_goes_on_from_the_checkpoint_of_the_same_values(rows, tmp_path):
-    """A checkpoint of other values is refused; the message names the parameter."""
-
-    def search(wanted, **given):
-        place = {"checkpoint": tmp_path / "fit.ckpt", "random_state": 0, "max_iter": 5}
-        return GaussianMixtureIC(2, covariance_type=wanted, **place, **given)
-
-    def interrupted(step):
-        raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        search([FactorAnalyzer(1)], callbacks=[interrupted]).fit(rows)
-    with pytest.raises(ValueError, match="the checkpoint of another fit: covariance_type"):
-        search([FactorAnalyzer(2)]).fit(rows)
-    search([FactorAnalyzer(1)]).fit(rows)
-
-
-def test_a_fit_takes_thirty_parameters():
-    assert len(GaussianMixture().get_params(deep=False)) == 30
-    assert len(GaussianMixtureIC().get_params(deep=False)) == 24
-    assert isinstance(FAMILIES["full"], Family)

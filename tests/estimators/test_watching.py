@@ -62,12 +62,6 @@ def test_a_callback_that_returns_true_ends_the_fit_with_a_valid_model(tmp_path):
     assert again.callbacks is None
 
 
-def test_what_is_not_true_ends_nothing():
-    history = []
-    fitted = GaussianMixture(**HOW, callbacks=[lambda step: history.append(step) or [1], lambda step: 1]).fit(SLOW)
-    assert fitted.converged_
-
-
 @pytest.mark.parametrize(("n_init", "is_said"), [(3, True), (2, False)])
 def test_starts_that_a_callback_left_out_are_said_where_there_are_some(n_init, is_said):
     how = PLAIN | {"n_init": n_init, "max_iter": 1_000}
@@ -103,13 +97,6 @@ def test_time_that_is_up_ends_the_fit_after_a_step():
     assert fitted.outcome_.rate is None
     assert np.isfinite(fitted.score(SLOW))
     assert GaussianMixture(**HOW, max_time=1e6).fit(SLOW).mixture_ == GaussianMixture(**HOW).fit(SLOW).mixture_
-
-
-def test_time_that_is_up_ends_a_search_for_a_better_maximum(monkeypatch):
-    monkeypatch.setattr("gaussmix.em.split_and_merge.LocalEM.end", None)
-    with pytest.warns(ConvergenceWarning, match="max_time seconds were over"):
-        fitted = GaussianMixture(8, init_params="search", max_time=0, tol=0, random_state=0).fit(SLOW)
-    assert np.isfinite(fitted.score(SLOW))
 
 
 def test_starts_without_time_are_named(monkeypatch):
@@ -301,11 +288,6 @@ def test_what_takes_many_passes_has_a_certificate_where_it_is_asked_for(how, row
         assert (fitted.fit(rows, X_error=error).outcome_.is_maximum is None) is (certify == "auto")
 
 
-def test_auto_finds_the_maximum_beside_holes():
-    fitted = GaussianMixture(tol="auto", max_iter=1000, **PLAIN).fit(HOLES)
-    assert fitted.outcome_.remaining_gain < 1e-4
-
-
 def test_what_can_have_no_certificate_is_refused_before_em():
     seen = []
     how = {"tol": "auto", "callbacks": [seen.append], "random_state": 0}
@@ -355,17 +337,6 @@ def test_starts_that_end_lower_do_not_agree(rng):
     assert (fitted.outcome_.n_starts, fitted.outcome_.n_agreed) == (3, 2)
 
 
-def test_a_limit_of_steps_is_said(X):
-    with pytest.warns(ConvergenceWarning):
-        ended = GaussianMixture(3, max_iter=1, tol=0).fit(X).outcome_
-    assert ended.reason.startswith("max_iter steps were made")
-    assert ended.rate is None
-
-
-def test_a_stream_says_how_its_first_fit_ended(X):
-    assert GaussianMixture(2, random_state=0).partial_fit(X).outcome_.n_starts == 1
-
-
 CHOICE = {"n_components": [2, 1, 3], "covariance_type": ["full", "EII"], "random_state": 0, "max_iter": 50}
 NOT_BEGUN = "not begun when a callback ended the search"
 CHOOSES = {"covariance_type": "full", "random_state": 0, "n_jobs": 1}
@@ -390,14 +361,6 @@ def test_callbacks_of_a_search_are_told_of_each_step_of_each_candidate_and_chang
         assert {(step.mixture.family.name, step.mixture.n_components) for step in mine} == {(structure, k)}
         assert max(step.start for step in mine) == 1
         assert n_iter in [step.iteration for step in mine]
-
-
-def test_a_second_look_at_a_candidate_is_a_start_more(rng):
-    rows = np.concatenate([rng.normal(place, 1.0, size=(50, 2)) for place in (0, 4, 8, 30)])
-    steps, starts = [], {"init_params": "random", "covariance_type": "EII", "random_state": 3}
-    told = GaussianMixtureIC(range(1, 7), **starts, callbacks=[steps.append]).fit(rows)
-    assert any(step.start == 1 for step in steps)
-    assert _table(told) == _table(GaussianMixtureIC(range(1, 7), **starts).fit(rows))
 
 
 def test_a_callback_ends_a_search_with_the_best_of_the_candidates_that_were_begun(X, tmp_path, recwarn):
@@ -440,38 +403,11 @@ def _overlapping(rng):
     return rng.normal(size=(600, 2)) + 3 * rng.normal(size=(8, 2))[rng.integers(8, size=600)]
 
 
-def test_searches_without_time_are_named(rng, monkeypatch):
-    """Every candidate has a fit when time is up, but not every search for a better one is made."""
-    searches = []
-
-    def watched(step):
-        if step.start == 1:
-            searches.append(step.candidate)
-
-    monkeypatch.setattr("gaussmix.fit.watch.monotonic", lambda: math.inf if searches else 0.0)
-    with pytest.warns(ConvergenceWarning, match="max_time seconds were over before the other starts were made"):
-        chosen = GaussianMixtureIC([6, 7, 8], **CHOOSES, max_time=1e6, callbacks=[watched]).fit(_overlapping(rng))
-    assert chosen.converged_
-    assert len(set(searches)) == 1  # that begun before, to its end
-    assert set(chosen.results_["failure"]) == {None}
-    assert chosen.outcome_.reason.endswith("the other starts were made; raise max_time or try fewer.")
-
-
 def test_searches_that_a_callback_prevents_are_named(rng, recwarn):
     ended = GaussianMixtureIC([6, 7, 8], **CHOOSES, callbacks=[lambda step: step.start == 1]).fit(_overlapping(rng))
     assert set(ended.results_["failure"]) == {None}
     assert ended.outcome_.reason.endswith("A callback ended the fit before the other starts were done.")
     assert not recwarn.list
-
-
-def test_a_choice_counts_the_starts_that_end_lower_too(rng):
-    steps = []
-    chosen = GaussianMixtureIC([1, 3], **CHOOSES, callbacks=[steps.append]).fit(
-        rng.normal(size=(300, 2)) + 9 * rng.integers(3, size=300)[:, None]
-    )
-    starts = {step.start for step in steps if step.candidate == chosen.best_index_}
-    assert chosen.outcome_.n_starts == len(starts) == 2
-    assert chosen.outcome_.n_agreed == 2
 
 
 def test_a_search_without_time_goes_on_until_a_candidate_is_fitted(X):
@@ -499,14 +435,6 @@ def test_every_task_of_a_search_ends_whatever_its_candidates_do(how, X):
     chosen = GaussianMixtureIC(**CHOICE | how).set_callbacks(tasks).fit(np.c_[X, np.ones(len(X))])
     assert any(why is not None and why.startswith("singular") for why in chosen.results_["failure"])
     assert tasks.notes == ["setup", "teardown"]
-
-
-def test_starts_that_another_candidate_did_not_make_are_not_missing_from_the_best(rng):
-    rows = np.concatenate([rng.normal(size=(50, 2)), rng.normal(9, 1, size=(50, 2))])
-    starts = {"covariance_type": "EII", "init_params": "kmeans", "n_init": 2, "random_state": 0}
-    chosen = GaussianMixtureIC([1, 2, 3], **starts, callbacks=[lambda step: step.candidate == 2]).fit(rows)
-    assert (chosen.n_components_, chosen.outcome_.n_starts) == (2, 2)
-    assert chosen.outcome_.reason == "The mean log-likelihood changed by less than tol."
 
 
 def test_a_search_stopped_before_any_fit_says_so(X):

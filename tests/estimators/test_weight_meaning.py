@@ -46,21 +46,6 @@ def test_precisions_are_other_weights_than_frequencies():
     assert plain.bic(X, 9 * weight) > 5 * precise.bic(X, 9 * weight)
 
 
-def test_without_weights_the_meaning_changes_no_bit():
-    X, _ = table()
-    plain, precise = (GaussianMixture(2, random_state=0, **how).fit(X) for how in ({}, PRECISE))
-    assert plain.mixture_ == precise.mixture_
-    assert plain.bic(X) == precise.bic(X)
-
-
-def test_a_choice_among_candidates_counts_rows():
-    X, weight = table()
-    how = {"n_components": [1, 2], "random_state": 0}
-    wanted = GaussianMixtureIC(**how).fit(X, sample_weight=weight)
-    found = GaussianMixtureIC(**how, **PRECISE).fit(X, sample_weight=1e-3 * weight)
-    np.testing.assert_allclose(found.results_["bic"], wanted.results_["bic"], rtol=1e-10)
-
-
 def test_predictors_count_rows():
     X, weight = table()
     y = np.repeat([0, 1], [70, 50])
@@ -73,13 +58,6 @@ def test_predictors_count_rows():
             *arguments, sample_weight=1e-4 * weight
         )  # another ridge otherwise
         np.testing.assert_allclose(found.mixture_.covariances, wanted.mixture_.covariances, rtol=1e-9)
-
-
-def test_many_fits_have_the_bits_of_one():
-    X, weight = table()
-    found = fit_many([X, X[::-1]], 2, sample_weight=[30 * weight, 30 * weight[::-1]], random_state=0, **PRECISE)
-    single = GaussianMixture(2, random_state=0, **PRECISE).fit(X, sample_weight=30 * weight)
-    assert found[0] == single.mixture_
 
 
 @pytest.mark.parametrize("smallest", [5e-324, 1e-310, 1e-290])
@@ -106,3 +84,10 @@ def test_another_meaning_is_refused_and_leaves_the_estimator_as_it_was(cls):
     with pytest.raises(ValueError, match=r"weight_meaning='precisions' is not one of 'frequency', 'precision'"):
         estimator.fit(X, sample_weight=weight)
     assert vars(estimator) == vars(cls(weight_meaning="precisions"))
+
+
+def test_many_fits_have_the_bits_of_one():
+    X, weight = table()
+    found = fit_many([X, X[::-1]], 2, sample_weight=[30 * weight, 30 * weight[::-1]], random_state=0, **PRECISE)
+    single = GaussianMixture(2, random_state=0, **PRECISE).fit(X, sample_weight=30 * weight)
+    assert found[0] == single.mixture_

@@ -6,7 +6,8 @@ import pytest
 from gaussmix import FAMILIES, GaussianMixture, GaussianMixtureDetector, Mixture
 
 OFFSETS = (0.0, 1e4)
-KINDS = [*FAMILIES, "noise", "a component of weight 0", "one feature", "detector"]
+SHARED = {"far tied": [[1.0, 0.0], [0.0, 1.0]], "far EEI": [1.0, 4.0], "far EII": 1.0}
+KINDS = [*FAMILIES, *SHARED, "noise", "a component of weight 0", "one feature", "detector"]
 
 
 def rows_at(offset, n_features=3, n_rows=400):
@@ -42,6 +43,8 @@ def offset(request):
 @pytest.fixture(params=KINDS)
 def case(request, offset):
     """A model, and rows: some of the data, and some far from it."""
+    if request.param in SHARED:
+        return shared(request.param), FAR_ROWS
     data = rows_at(offset, 1 if request.param == "one feature" else 3)
     far = data[:20] + np.random.default_rng(1).normal(scale=8.0, size=data[:20].shape)
     return fitted(request.param, data), np.concatenate([data[::5], far])
@@ -51,6 +54,8 @@ def case(request, offset):
 FAR_ROWS = np.array([[-0.25, 1e9], [0.25, 1e12], [0.25, -1e9], [1e17, 0.0]])
 
 
-def shared(structure):
-    covariance = {"tied": [[1.0, 0.0], [0.0, 1.0]], "EEI": [1.0, 4.0], "EII": 1.0}[structure]
-    return Mixture.from_parameters([0.4, 0.6], [[-1.0, 0.0], [1.0, 0.0]], covariance, covariance_type=structure)
+def shared(kind):
+    """A mixture whose components have one covariance."""
+    return Mixture.from_parameters(
+        [0.4, 0.6], [[-1.0, 0.0], [1.0, 0.0]], SHARED[kind], covariance_type=kind.removeprefix("far ")
+    )

@@ -7,7 +7,7 @@ import pytest
 from gaussmix import FAMILIES, GaussianMixtureDetector, Mixture
 from gaussmix.background import Background
 from gaussmix.export import to_c, to_sql
-from tests.export.conftest import FAR_ROWS, mixture_of, shared
+from tests.export.conftest import mixture_of, shared
 
 duckdb = pytest.importorskip("duckdb")
 
@@ -49,10 +49,13 @@ def test_columns_are_named_by_the_features_or_by_the_user():
         to_sql(mixture, "wells", ["p"])
 
 
-def test_a_table_may_have_several_lines():
-    mixture = Mixture.from_parameters([1.0], [[0.0]], [[[1.0]]])
-    found = run(to_sql(mixture, "(\n    SELECT 2.0 AS x0 -- one row\n)"))
-    assert found["log_density"] == pytest.approx(mixture.log_density([[2.0]]))
+def test_a_table_has_any_name_or_is_a_query():
+    mixture, rows = shared("far tied"), np.array([[1.0, 2.0]])
+    expected = pytest.approx(mixture.log_density(rows), rel=1e-12)
+    for name in "joint", "largest", "compared", "shares", "row":
+        assert run(to_sql(mixture, name), **{name: table_of(rows)})["log_density"] == expected
+    for query in "(\n    SELECT 1.0 AS x0, 2.0 AS x1 -- one row\n)", f"(\n{to_sql(mixture)}\n)":
+        assert run(to_sql(mixture, query), data=table_of(rows))["log_density"] == expected
 
 
 @pytest.mark.parametrize("noise", [None, Background(0.1, 3.0)], ids=["", "noise"])
@@ -78,21 +81,8 @@ def test_any_other_column_may_be_in_the_table(structure, taken):
     assert list(found)[:3] == ["x0", "x1", taken]
 
 
-@pytest.mark.parametrize("table", ["joint", "largest", "compared", "shares", "row"])
-def test_a_table_may_have_any_name(table):
-    mixture, rows = shared("tied"), np.array([[1.0, 2.0]])
-    found = run(to_sql(mixture, table), **{table: table_of(rows)})
-    assert found["log_density"] == pytest.approx(mixture.log_density(rows), rel=1e-12)
-
-
-def test_the_answer_of_a_query_is_a_table_for_another():
-    mixture, rows = shared("tied"), np.array([[1.0, 2.0]])
-    again = to_sql(mixture, f"(\n{to_sql(mixture)}\n)")
-    assert run(again, data=table_of(rows))["log_density"] == pytest.approx(mixture.log_density(rows), rel=1e-12)
-
-
 def test_names_that_differ_by_case_only_are_one_column():
-    mixture = shared("tied").with_feature_names(["x", "X"])
+    mixture = shared("far tied").with_feature_names(["x", "X"])
     with pytest.raises(ValueError, match=r"'x' and 'X' are the same column in SQL.* columns="):
         to_sql(mixture, "t")
     with pytest.raises(ValueError, match="'a' and 'a' are the same column in SQL"):
@@ -103,16 +93,6 @@ def test_names_that_differ_by_case_only_are_one_column():
     rows, names = rows / 100, ["ä", "Ä"]  # of these DuckDB does not ignore the case
     found = run(to_sql(mixture.with_feature_names(names), "t"), t=table_of(rows, names))
     assert found["log_density"] == pytest.approx(mixture.log_density(rows), rel=1e-12)
-
-
-@pytest.mark.parametrize("structure", ["tied", "EEI", "EII"])
-def test_far_rows_have_the_labels_of_the_mixture(structure):
-    mixture = shared(structure)
-    found = run(to_sql(mixture), data=table_of(FAR_ROWS))
-    assert found["component"] == mixture.predict(FAR_ROWS).tolist()
-    shares = np.transpose([found[f"probability_{k}"] for k in range(2)])
-    np.testing.assert_allclose(shares, mixture.responsibilities(FAR_ROWS), atol=1e-12)
-    np.testing.assert_allclose(found["log_density"], mixture.log_density(FAR_ROWS), rtol=1e-12)
 
 
 def test_a_limit_that_was_set_is_a_plain_number(rng):

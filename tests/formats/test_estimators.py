@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from sklearn.base import clone
-from sklearn.exceptions import ConvergenceWarning, NotFittedError
+from sklearn.exceptions import ConvergenceWarning
 
 import gaussmix
 from gaussmix import (
@@ -69,15 +69,13 @@ def test_names_are_checked_at_predict(rng, tmp_path):
         again.predict(frame.assign(age=1.0))
 
 
-def test_without_names_there_are_none(rng, tmp_path):
-    again = there_and_back(GaussianMixture(1).fit(rng.normal(size=(50, 2))), tmp_path / "m.gmm")
-    assert not hasattr(again, "feature_names_in_")
-
-
 PARAMETERS = {
     "labels": {"init_params": np.arange(40) % 2},
     "responsibilities": {"init_params": np.full((40, 2), 0.5) + np.array([[0.25, -0.25]] * 20 + [[-0.25, 0.25]] * 20)},
     "starts": {"weights_init": [0.25, 0.75], "means_init": np.array([[0.0, 1 / 3], [1.0, 1.0]])},
+    "nested lists": {"means_init": [[0.0, 1.0], [2.0, 3.0]]},
+    "nested tuples": {"means_init": ((0.0, 1.0), (2.0, 3.0))},
+    "arrays in a list": {"means_init": [np.array([0.0, 1.0]), np.array([2.0, 3.0])]},
     "covariances": {"covariances_init": np.array([np.eye(2), 2 * np.eye(2)])},
     "numpy numbers": {"tol": np.float64(1e-4), "max_iter": np.int64(5_000), "warm_start": np.True_},
     "generator": {"random_state": np.random.RandomState(7)},
@@ -96,6 +94,7 @@ def test_every_kind_of_parameter_comes_back(name, rng, tmp_path):
         else:
             assert np.array_equal(mine, theirs)
             assert np.asarray(mine).dtype == np.asarray(theirs).dtype
+            assert type(theirs) not in (list, tuple) or repr(mine) == repr(theirs)
     clone(again).fit(rows)
 
 
@@ -116,13 +115,6 @@ def test_warm_start_goes_on_where_the_saved_fit_ended(rng, tmp_path):
     with pytest.warns(ConvergenceWarning):
         estimator.fit(rows)
     assert np.array_equal(again.means_, estimator.means_)
-
-
-def test_the_mixture_alone_is_in_it_too(rng, tmp_path):
-    estimator = GaussianMixture(2).fit(rng.normal(size=(40, 2)))
-    estimator.save(tmp_path / "m.gmm")
-    mixture = Mixture.load(tmp_path / "m.gmm")
-    assert np.array_equal(mixture.covariances, estimator.mixture_.covariances)
 
 
 @pytest.mark.parametrize("value", [lambda rows, k, rng: np.arange(len(rows)) % k, {"a": 1}], ids=["function", "dict"])
@@ -164,20 +156,6 @@ def test_labels_that_would_come_back_as_text_are_named(key, rng, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-NESTED = [
-    [[0.0, 1.0], [2.0, 3.0]],
-    ((0.0, 1.0), (2.0, 3.0)),
-    [np.array([0.0, 1.0]), np.array([2.0, 3.0])],
-    ([0, 1], [2, 3]),
-]
-
-
-@pytest.mark.parametrize("means", NESTED, ids=repr)
-def test_nested_lists_and_tuples_come_back(means, rng, tmp_path):
-    again = there_and_back(GaussianMixture(2, means_init=means).fit(rng.normal(size=(40, 2))), tmp_path / "m.gmm")
-    assert repr(again.means_init) == repr(means)
-
-
 def test_what_knows_only_arrays_reads_ranges_as_arrays():
     assert plain("counts", range(1, 4)) == {"array": [1, 2, 3], "dtype": "int64", "as": ["range"]}
     assert from_plain("counts", {"array": [1, 2, 3], "dtype": "int64"}).tolist() == [1, 2, 3]
@@ -196,39 +174,23 @@ def test_a_mixture_set_by_hand_is_saved(rng, tmp_path):
             predictor.mixture_ = mixture
 
 
-def forged(estimator, path, change):
-    """Save an estimator, change the header of its file, and seal it again."""
-    estimator.save(path)
-    header, tensors = unpack(io.BytesIO(path.read_bytes()))
-    change(header["estimator"])
-    path.write_bytes(pack(header, tensors))
-
-
-def without(column):
-    def change(record):
-        table = record["attributes"]["results_"]["table"]
-        table[:] = [each for each in table if each[0] != column]
-
-    return change
-
-
-def test_a_header_that_lacks_something_is_refused(rng, tmp_path):
-    rows, path = rng.normal(size=(60, 2)), tmp_path / "m.gmm"
-    search = GaussianMixtureIC([1, 2], random_state=0).fit(rows)
-    for column in ("bic", "icl", "log_likelihood", "structure", "failure"):
-        forged(search, path, without(column))
-        with pytest.raises(NotAModelFile, match="its 'results_' are no table with a row 'best_index_'"):
-            GaussianMixtureIC.load(path)
-    forged(search, path, lambda record: record["attributes"].update(results_={"table": []}))
-    with pytest.raises(NotAModelFile, match="its 'results_' are no table"):
-        GaussianMixtureIC.load(path)
-    classifier = GaussianMixtureClassifier().fit(rows, np.arange(60) % 2)
-    forged(classifier, path, lambda record: record["attributes"].pop("bic_"))
-    with pytest.raises(NotAModelFile, match="it lacks 'bic_'"):
-        GaussianMixtureClassifier.load(path)
-    forged(classifier, path, lambda record: record.update(name=""))
-    with pytest.raises(NotAModelFile, match="the name of its estimator is not a name of a class"):
-        GaussianMixtureClassifier.load(path)
+@pytest.mark.parametrize("lacks", ["bic", "icl", "log_likelihood", "structure", "failure", "all", "bic_", "name"])
+def test_a_header_that_lacks_something_is_refused(lacks, rng):
+    rows, file, said = rng.normal(size=(60, 2)), io.BytesIO(), "its 'results_' are no table"
+    model = GaussianMixtureClassifier() if lacks in ("bic_", "name") else GaussianMixtureIC([1, 2], random_state=0)
+    model.fit(rows, np.arange(60) % 2).save(file)
+    header, tensors = unpack(io.BytesIO(file.getvalue()))
+    if lacks == "bic_":
+        del header["estimator"]["attributes"]["bic_"]
+        said = "it lacks 'bic_'"
+    elif lacks == "name":
+        header["estimator"]["name"] = ""
+        said = "the name of its estimator is not a name of a class"
+    else:
+        table = header["estimator"]["attributes"]["results_"]["table"]
+        table[:] = [] if lacks == "all" else [each for each in table if each[0] != lacks]
+    with pytest.raises(NotAModelFile, match=said):
+        type(model).load(io.BytesIO(pack(header, tensors)))
 
 
 @pytest.mark.parametrize(
@@ -242,11 +204,6 @@ def test_what_is_no_path_is_named(path, rng):
     for read in (GaussianMixture.load, Mixture.load):
         with pytest.raises(TypeError, match=r"^Give a path as str or pathlib\.Path, or a binary file to read, not "):
             read(path)
-
-
-def test_what_is_not_fitted_is_not_saved(tmp_path):
-    with pytest.raises(NotFittedError):
-        GaussianMixture().save(tmp_path / "m.gmm")
 
 
 def test_a_mixture_alone_is_no_estimator(rng, tmp_path):
@@ -370,12 +327,6 @@ def test_json_brings_a_mixture_back_bit_for_bit(name, rng):
     assert again.family == mixture.family
     for array in ("weights", "means", "covariances"):
         assert getattr(again, array).tobytes() == getattr(mixture, array).tobytes()
-
-
-def test_extreme_numbers_pass_through_json():
-    mixture = Mixture([0.0, 1.0], [[-0.0, 1.7e308], [5e-324, 0.1]], [[1e-300, 1e300], [1.0, 2.0]], FAMILIES["diag"])
-    again = Mixture.from_dict(json.loads(json.dumps(mixture.to_dict())))
-    assert again.means.tobytes() == mixture.means.tobytes()
 
 
 GOOD = {

@@ -84,12 +84,6 @@ def test_equal_models_give_equal_files(tmp_path, rng):
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
 
 
-def test_details_can_be_pickled_and_taken_apart():
-    details = made().DETAILS
-    assert pickle.loads(pickle.dumps(details)) == details
-    assert asdict(details)["fit"]["settings"] == made().SETTINGS
-
-
 @pytest.mark.parametrize("path", SAMPLES, ids=lambda path: path.name)
 def test_samples_of_every_layout_load(path):
     mixture, details = load(path)

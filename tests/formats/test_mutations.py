@@ -24,7 +24,6 @@ from gaussmix import (
 from gaussmix.formats import model_file
 from gaussmix.formats.envelope import pack, unpack
 
-MUTATIONS = 5_000
 RESEALED = 500
 SAMPLE = (Path(__file__).parent / "v1.gmm").read_bytes()
 
@@ -44,29 +43,6 @@ def estimator_file():
     return file.getvalue()
 
 
-def one_change(contents, rng):
-    """A changed, dropped, doubled or swapped piece, or an end cut off."""
-    place, length = int(rng.integers(len(contents))), int(rng.integers(1, 20))
-    kind = rng.integers(7)
-    changed = bytearray(contents)
-    if kind == 0:
-        changed[place] ^= 1 << int(rng.integers(8))
-    elif kind == 1:
-        changed[place] = int(rng.integers(256))
-    elif kind == 2:
-        del changed[place : place + length]
-    elif kind == 3:
-        changed[place:place] = changed[place : place + length]
-    elif kind == 4:
-        other = int(rng.integers(len(contents)))
-        changed[place : place + length] = contents[other : other + length]
-    elif kind == 5:
-        changed[place:place] = rng.bytes(length)
-    else:
-        del changed[place:]
-    return bytes(changed)
-
-
 def what_it_holds(contents):
     model, record = model_file.read(io.BytesIO(contents))
     arrays = model.weights, model.means, model.covariances.array
@@ -74,31 +50,23 @@ def what_it_holds(contents):
 
 
 @pytest.mark.parametrize("name", ["sample", "estimator"])
-def test_no_mutation_loads_as_something_else(name, times, rng):
+def test_a_changed_byte_a_cut_or_an_extension_is_noticed(name, times, rng):
     contents = SAMPLE if name == "sample" else estimator_file()
     original, complaints = what_it_holds(contents), set()
-    for _ in range(times * MUTATIONS):
-        changed = contents
-        for _ in range(int(rng.integers(1, 4))):
-            changed = one_change(changed, rng) or changed
+    changes = [contents[:length] for length in range(len(contents))] + [contents + b"\0"]
+    for place in np.tile(np.arange(len(contents)), times):
+        changed = bytearray(contents)
+        changed[place] ^= int(rng.integers(1, 256))
+        changes.append(bytes(changed))
+    for changed in changes:
         try:
-            found = what_it_holds(changed)
+            assert what_it_holds(changed) == original
         except NotAModelFile as error:
             complaints.add(str(error))
         else:
-            assert found == original
+            assert len(changed) == len(contents)
     assert all(c.startswith("the file is not a usable gaussmix model: ") and c.endswith(".") for c in complaints)
-    assert len(complaints) >= 4, "the mutations reach several checks"
-
-
-@pytest.mark.parametrize("name", ["sample", "estimator"])
-def test_no_truncation_and_no_extension_loads(name):
-    contents = SAMPLE if name == "sample" else estimator_file()
-    for length in range(len(contents)):
-        with pytest.raises(NotAModelFile, match=r"^the file is not a usable gaussmix model: "):
-            model_file.read(io.BytesIO(contents[:length]))
-    with pytest.raises(NotAModelFile):
-        model_file.read(io.BytesIO(contents + b"\0"))
+    assert len(complaints) >= 4, "the changes reach several checks"
 
 
 def test_the_estimator_s_file_is_whole_without_mutations():

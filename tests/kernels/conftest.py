@@ -5,6 +5,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pytest
 
+from gaussmix import _core
+
 SPHERICAL, DIAGONAL, TRIANGULAR, SHARED, LOW_RANK = range(5)  # shared: one triangular factor for all components
 SOFT, HARD, GIVEN = range(3)
 NONE, TRACE, DIAGONAL_SECOND, FULL, PROJECTED = range(5)
@@ -12,16 +14,7 @@ CUT = 60 * np.log(np.longdouble(2))
 GROUP_ROWS = 24  # that share bounds
 
 
-def usable_targets():
-    """The targets of this machine; none where the core is not built, and then every test here is skipped."""
-    try:
-        from gaussmix import _core
-    except ImportError:
-        return []
-    return _core.targets()
-
-
-@pytest.fixture(params=usable_targets(), ids=lambda target: target.isa)
+@pytest.fixture(params=_core.targets(), ids=lambda target: target.isa)
 def target(request):
     """Each instruction set in turn, not only the one dispatched."""
     return request.param
@@ -30,10 +23,7 @@ def target(request):
 @pytest.fixture
 def targets():
     """All of them, for comparisons."""
-    found = usable_targets()
-    if not found:
-        pytest.skip("the C++ core is not built, or this processor cannot run it")
-    return found
+    return _core.targets()
 
 
 @dataclass(frozen=True)
@@ -70,11 +60,6 @@ class Problem:
     def but(self, **changes):
         """The same problem with some arguments changed."""
         return replace(self, **changes)
-
-    def single(self):
-        """The same with rows in float32, and with the anchor of a step in single precision."""
-        anchor = (self.anchor + self.origin).astype(np.float32).astype(float)
-        return self.but(rows=self.rows.astype(np.float32), origin=None, means=self.means + self.origin, anchor=anchor)
 
     def with_component(self, place, mean):
         """The same with a component more, of triangular factors, that stands first or later."""
@@ -125,14 +110,13 @@ def make_problem(rng):
 def apart(make_problem, rng):
     """Clusters so far apart that most components are hopeless for most rows; rows sorted by cluster, or not."""
 
-    def make(n_rows, n_features, n_components, factor_shape, is_sorted=True, in_single=False):
+    def make(n_rows, n_features, n_components, factor_shape, is_sorted=True):
         problem = make_problem(n_rows, n_features, n_components, factor_shape)
         means = 12 * rng.normal(size=problem.means.shape)
         labels = rng.integers(n_components, size=n_rows)
         labels = np.sort(labels) if is_sorted else labels
         rows = problem.origin + means[labels] + rng.normal(size=(n_rows, n_features))
-        problem = problem.but(rows=rows, means=means, anchor=means + 0.1)
-        return problem.single() if in_single else problem
+        return problem.but(rows=rows, means=means, anchor=means + 0.1)
 
     return make
 

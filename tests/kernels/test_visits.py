@@ -1,7 +1,4 @@
-"""The order in which rows are visited, and what bounds leave out, change no bit but through the order of sums.
-
-In single precision, too; and bounds go from one precision to the other.
-"""
+"""The order in which rows are visited, and what bounds leave out, change no bit but through the order of sums."""
 
 import numpy as np
 import pytest
@@ -13,58 +10,47 @@ N_FEATURES = [1, 2, 4, 5, 8, 9, 16, 17, 33]
 
 
 @pytest.mark.parametrize("as_stored", [np.asarray, np.asfortranarray, lambda a: np.repeat(a, 2, axis=1)[:, ::2]])
-@pytest.mark.parametrize(("dtype", "in_single"), [(np.float64, False), (np.float32, False), (np.float32, True)])
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
 @pytest.mark.parametrize("n_features", [3, 9])
-def test_an_order_is_the_rows_in_that_order(
-    target, make_problem, same_bits, rng, n_features, as_stored, dtype, in_single
-):
+def test_an_order_is_the_rows_in_that_order(target, make_problem, same_bits, rng, n_features, as_stored, dtype):
     n_rows = LEAF_ROWS + 500
     problem = make_problem(n_rows, n_features, 2)
-    problem = problem.single() if in_single else problem.but(rows=problem.rows.astype(dtype))
+    problem = problem.but(rows=problem.rows.astype(dtype))
     order = np.concatenate([rng.permutation(LEAF_ROWS), rng.permutation(500)])
     rows = order + np.repeat([0, LEAF_ROWS], [LEAF_ROWS, 500])
     moved = problem.but(rows=problem.rows[rows], row_weight=problem.row_weight[rows])
     stored, order = problem.but(rows=as_stored(problem.rows)), order.astype(np.uint16)
-    same_bits(stored.step(target, 2, order=order, in_single=in_single), moved.step(target, in_single=in_single))
+    same_bits(stored.step(target, 2, order=order), moved.step(target))
 
 
 @pytest.mark.pairwise
-@pytest.mark.parametrize("in_single", [False, True])
 @pytest.mark.parametrize("n_rows", [501, 528, 24, 25])
 @pytest.mark.parametrize("factor_shape", FACTOR_SHAPES)
 @pytest.mark.parametrize("n_features", N_FEATURES)
-def test_labels_and_bounds_change_no_bit(
-    target, apart, no_bounds, same_bits, n_features, factor_shape, n_rows, in_single
-):
-    far = slice(200, 210 if in_single else 200)  # in single precision, a tile that is taken in double
+def test_labels_and_bounds_change_no_bit(target, apart, no_bounds, same_bits, n_features, factor_shape, n_rows):
     for is_sorted in (True, False):
-        problem = apart(n_rows, n_features, 11, factor_shape, is_sorted, in_single)
-        problem.rows[far, 0] = 1e5
-        expected = problem.step(target, in_single=in_single)
+        problem = apart(n_rows, n_features, 11, factor_shape, is_sorted)
+        expected = problem.step(target)
         likeliest = problem.evaluate(target, LABELS)
-        likeliest[far] = 0  # far rows have no label of their own: it must not depend on their tile
         labels, visit = np.empty(n_rows, np.uint16), no_bounds(problem)
         for _ in range(3):
-            same_bits(problem.step(target, labels=labels, in_single=in_single, **visit), expected)
+            same_bits(problem.step(target, labels=labels, **visit), expected)
             np.testing.assert_array_equal(labels, likeliest)
             visit["motion"][0] = 1  # the parameters stay where they are
 
 
-@pytest.mark.pairwise
-@pytest.mark.parametrize("precisions", [[False], [True], [True, False], [False, True, True]], ids=str)
 @pytest.mark.parametrize("factor_shape", FACTOR_SHAPES)
 @pytest.mark.parametrize("n_features", N_FEATURES)
 def test_bounds_are_bounds_while_components_move(
-    target, apart, no_bounds, move, assert_bounds, same_bits, n_features, factor_shape, precisions
+    target, apart, no_bounds, move, assert_bounds, same_bits, n_features, factor_shape
 ):
     """At most the distance of the nearest row of the group, step after step; and mostly of its order."""
-    has_single = any(precisions)
-    problem = apart(240, n_features, 7, factor_shape, in_single=has_single)
+    problem = apart(240, n_features, 7, factor_shape)
     visit = no_bounds(problem)
-    for in_single in (6 // len(precisions)) * precisions:
+    for _ in range(6):
         problem = move(problem, visit, target)
-        same_bits(problem.step(target, in_single=in_single, **visit), problem.step(target, in_single=in_single))
-        assert_bounds(visit["bounds"], problem, part=1 / 6 if has_single else 1 / 4)
+        same_bits(problem.step(target, **visit), problem.step(target))
+        assert_bounds(visit["bounds"], problem, part=1 / 4)
 
 
 @pytest.mark.parametrize("factor_shape", FACTOR_SHAPES)

@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from every_engine import Stepwise
+from scipy.optimize import brentq
 from sklearn.base import clone
 
 from gaussmix import BayesianGaussianMixture
@@ -27,6 +28,7 @@ from gaussmix.estimators.posterior_estimator import LEAST_ROWS
 from gaussmix.families import FAMILIES
 from gaussmix.families.base import has_conjugate_prior
 from gaussmix.fit import problem
+from gaussmix.model import Model
 from gaussmix.sources.array import ArraySource
 from gaussmix.starts.base import Partition
 from gaussmix.starts.condensed import condensed
@@ -167,6 +169,27 @@ def test_a_column_settles_where_em_and_moves_raise_the_bound_no_more(family, wei
     assert late[0].n_components == 1
     np.testing.assert_array_equal(late[0].means, start.means)
     assert moves.judged(start).bound == pytest.approx(late[1], rel=1e-13)
+
+
+@pytest.mark.parametrize("share", [0.5, 2.0])
+def test_a_component_that_a_column_hardly_needs_is_deleted(share, engine) -> None:
+    """By the core, which judges every deletion; the farther a component is from its one row, the less it adds."""
+    source, family = ArraySource(np.append(np.linspace(-2.0, 2.0, 200), 8.0)[:, None]), FAMILIES["diag"]
+    belief = GaussWishart(family, StickWeights(0.5), np.zeros(1), 0.01, 1.0, np.ones(1))
+    objective = Variational(np.zeros(1), belief.conjugate(), belief=belief, row_weight=201.0)
+    sample, rng = distinct_rows(source), np.random.default_rng(0)
+    moves = BoundMoves(source, engine, objective, sample, 1, rng, lambda: False)
+
+    def model(*places: float) -> Model:
+        n = len(places)
+        weights, means = np.array([200.0, 1.0])[:n] / 201.0, np.array(places)[:, None]
+        return Model(weights, means, family.covariances(np.ones((n, 1)), n, 1), family)
+
+    alone = moves.judged(model(0.0)).bound + share * bound_moves.NEGLIGIBLE
+    start = model(0.0, brentq(lambda place: moves.judged(model(0.0, place)).bound - alone, 8.0, 15.0, xtol=1e-12))
+    found = settled_column(start, sample, objective, 1, Stopping(1e-9, 1), rng)
+    assert found is not None
+    assert found[0].n_components == (1 if share < 1 else 2)
 
 
 @families

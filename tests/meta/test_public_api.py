@@ -5,10 +5,12 @@ from __future__ import annotations
 import importlib.util
 from pathlib import Path
 from types import ModuleType
+from typing import get_args
 
 import pytest
 
 import gaussmix
+from gaussmix.families import ALIASES, Structure
 
 HERE = Path(__file__).parent
 
@@ -50,16 +52,10 @@ def test_only_what_is_public_is_shown() -> None:
     ("name", "hint"),
     [
         ("GMM", "Use GaussianMixture."),
-        ("gmm", "Use GaussianMixture."),
-        ("GMMClassifier", "Use GaussianMixtureClassifier."),
-        ("FactorAnalyser", "Use FactorAnalyzer."),
         ("Mclust", "Use GaussianMixtureIC."),
-        ("mclust", "Use GaussianMixtureIC."),
-        ("GaussianMixtureModel", "Use GaussianMixture."),
         ("fitgmdist", r"Use GaussianMixture\(n_components\).fit\(X\)."),
         ("PairDisplay", "import it from gaussmix.plot"),
         ("spark", "import gaussmix.spark"),
-        ("anndata", "import gaussmix.anndata"),
     ],
 )
 def test_names_that_people_type_first_lead_to_ours(name: str, hint: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -77,3 +73,9 @@ def test_nothing_is_made_up_for_a_name_that_is_like_no_other() -> None:
 def test_all_is_sorted_and_complete() -> None:
     assert gaussmix.__all__ == sorted(gaussmix.__all__, key=lambda name: (not name.isupper(), name))
     assert [name for name in gaussmix.__all__ if not hasattr(gaussmix, name)] == []
+
+
+def test_editors_complete_the_name_of_every_structure() -> None:
+    *names, any_text = get_args(Structure)
+    assert any_text is str
+    assert {name for literal in names for name in get_args(literal)} == {*gaussmix.FAMILIES, *ALIASES}

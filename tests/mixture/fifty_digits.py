@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
+from common import EPS
 from mpmath import mp
-
-from gaussmix.testing.closeness import EPS
 
 DIGITS = 50
 

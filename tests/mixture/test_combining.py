@@ -2,12 +2,12 @@
 
 import numpy as np
 import pytest
+from common import EPS, assert_close, moved
 from fifty_digits import DIGITS, components, deviations, doubles, rounding
 from mpmath import mp
 
 from gaussmix import FAMILIES, Mixture, SingularCovariance
-from gaussmix.testing.closeness import EPS, assert_close
-from gaussmix.testing.problems import PROBLEMS, moved
+from gaussmix.testing import PROBLEMS
 
 NAMES = ("a", "b", "c")
 PLAIN = ["full", "tied", "diag", "EEI", "spherical", "EII"]
@@ -60,21 +60,6 @@ def test_transform(mixture, family, n_new, rng):
                 found.means[k], doubles(moved)[:, 0], 16 * EPS, np.abs(A) @ np.abs(mixture.means[k]) + 1, "mean"
             )
             assert_close(dense(found)[k], doubles(turned), tolerance, np.outer(size, size), "covariance")
-
-
-@families
-def test_transform_then_marginal_is_transform_by_fewer_rows(mixture, family, rng):
-    A = rng.normal(size=(3, 3))
-    assert_same(mixture.transform(A).marginal([2, 0]), mixture.transform(A[[2, 0]]), rounding(mixture))
-
-
-@families
-def test_the_density_moves_along(mixture, family, rng):
-    A, b = rng.normal(size=(3, 3)), rng.normal(size=3)
-    rows = PROBLEMS["overlapping"].rows[:20]
-    found = mixture.transform(A, b).log_density(rows @ A.T + b) + np.linalg.slogdet(A)[1]
-    tolerance = rounding(mixture) * np.linalg.cond(A) ** 2
-    assert_close(found, mixture.log_density(rows), tolerance, 100.0, "log p(Ax + b) + log |A|")
 
 
 @pytest.mark.parametrize("name", PLAIN)
@@ -135,15 +120,6 @@ def test_product(first, second):
     rows = PROBLEMS["overlapping"].rows[:10]
     ratio = one.log_density(rows) + other.log_density(rows) - found.log_density(rows)
     assert_close(ratio, np.full(10, ratio.mean()), tolerance, 100.0, "log p + log q − log product")
-
-
-@pairs
-def test_product_is_symmetric(first, second):
-    one, other = another(first, 0.0), another(second)
-    turned = other.product(one)
-    order = np.arange(9).reshape(3, 3).T.ravel()
-    expected = Mixture(turned.weights[order], turned.means[order], dense(turned)[order], FAMILIES["full"])
-    assert_same(one.product(other), expected, rounding(one) + rounding(other))
 
 
 @pytest.mark.parametrize("name", ["EII", "EEI", "tied"])
@@ -225,38 +201,22 @@ def test_concatenating_a_mixture_with_itself_is_the_mixture(mixture, family, rng
         (lambda m: m.transform(np.eye(3), [1.0]), ValueError, r"b must have shape \(3,\), not \(1,\)"),
         (lambda m: m.transform(np.eye(3), "x"), TypeError, "b must be real numbers"),
         (lambda m: m.transform([[1.0, np.nan, 0.0]]), ValueError, "A holds NaN"),
-        (
-            lambda m: m.transform([[1.0, 2.0, 0.0], [2.0, 4.0, 0.0]]),
-            ValueError,
-            "The rows of A, 2 for",
-        ),
+        (lambda m: m.transform([[1.0, 2.0, 0.0], [2.0, 4.0, 0.0]]), ValueError, "The rows of A, 2 for"),
         (lambda m: m.transform(np.ones((4, 3)) + np.eye(4, 3)), ValueError, "The rows of A, 4 for 3 features, depend"),
         (lambda m: m.transform(np.zeros((1, 3))), ValueError, "The rows of A"),
         (lambda m: m.transform(np.empty((0, 3))), ValueError, "A must have shape"),
         (lambda m: SINGULAR.transform([[1.0, 1.0]]), SingularCovariance, "component 0"),
         (lambda m: m.convolve(-1.0), ValueError, "covariance is not positive"),
-        (
-            lambda m: m.convolve([[1, 2, 0], [2, 1, 0], [0, 0, 1]]),
-            ValueError,
-            "covariance is not positive semidefinite",
-        ),
+        (lambda m: m.convolve([[1, 2, 0], [2, 1, 0], [0, 0, 1]]), ValueError, "covariance is not positive"),
         (lambda m: m.convolve([[1, 2, 0], [0, 1, 0], [0, 0, 1]]), ValueError, "covariance is not symmetric"),
         (lambda m: m.convolve(np.eye(2)), ValueError, r"covariance must be a number, or of shape \(3,\) or \(3, 3\)"),
         (lambda m: m.convolve(np.inf), ValueError, "covariance holds NaN or infinity"),
         (lambda m: m.convolve("1"), TypeError, "covariance must be real numbers"),
         (lambda m: m.product(m.marginal([0, 1])), ValueError, "have 2 and 3 features. They need the same"),
-        (
-            lambda m: m.product(m.with_feature_names(["c", "b", "a"])),
-            ValueError,
-            "different features, .'a', 'b', 'c'. and",
-        ),
+        (lambda m: m.product(m.with_feature_names(["c", "b", "a"])), ValueError, "different features, .'a', 'b'"),
         (lambda m: m.product(2.0), TypeError, "A mixture is needed, not 2.0"),
         (lambda m: SINGULAR.product(SINGULAR), SingularCovariance, "component 0"),
-        (
-            lambda m: m.transform(1e154 * np.eye(3)).convolve(1.7e308),
-            ValueError,
-            "sum with covariance is beyond the range",
-        ),
+        (lambda m: m.transform(1e154 * np.eye(3)).convolve(1.7e308), ValueError, "sum with covariance is beyond the"),
         (lambda m: m.transform(1e160 * np.eye(3)), ValueError, "A x \\+ b is beyond the range of float64: rescale A"),
         (lambda m: m.transform(1e-170 * np.eye(3)), ValueError, "beyond the range of float64"),
         (lambda m: FLAT.transform([[1e200]]), ValueError, "beyond the range of float64"),

@@ -8,7 +8,7 @@ import pytest
 
 from gaussmix import FAMILIES, Mixture
 from gaussmix.background import Background
-from gaussmix.testing.problems import PROBLEMS
+from gaussmix.testing import PROBLEMS
 
 ROWS = np.array([[0.3, 1.2], [2.0, -1.0]])
 PLAIN = Mixture([0.2, 0.3, 0.5], [[0.0, 1.0], [3.0, 1.0], [5.0, 5.0]], np.ones((3, 2)), FAMILIES["diag"], ["a", "b"])

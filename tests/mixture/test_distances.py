@@ -3,11 +3,11 @@
 import mpmath
 import numpy as np
 import pytest
+from common import groups
 from scipy import integrate, linalg, optimize, stats
 
 from gaussmix import FAMILIES, Mixture
 from gaussmix.mixture.compare.distances import METRICS, transport_cost
-from gaussmix.testing.problems import groups
 
 EPSILON = np.finfo(float).eps
 STRUCTURES = pytest.mark.parametrize("family", FAMILIES.values(), ids=FAMILIES)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from gaussmix import FAMILIES, Mixture
-from gaussmix.testing.problems import PROBLEMS
+from gaussmix.testing import PROBLEMS
 
 PLAIN = Mixture([0.4, 0.6], [[0.0, 1.0], [3.0, 1.0]], [[1.0, 2.0], [3.0, 4.0]], FAMILIES["diag"], ["a", "b"])
 

@@ -5,13 +5,13 @@ from math import prod
 
 import numpy as np
 import pytest
+from common import EPS, assert_close
 from fifty_digits import DIGITS, components, deviations, doubles
 from mpmath import mp
 from scipy import stats
 
 from gaussmix import FAMILIES, Mixture
-from gaussmix.testing.closeness import EPS, assert_close
-from gaussmix.testing.problems import PROBLEMS
+from gaussmix.testing import PROBLEMS
 
 families = pytest.mark.parametrize("family", FAMILIES.values(), ids=FAMILIES)
 

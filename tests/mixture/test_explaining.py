@@ -8,8 +8,7 @@ from scipy import stats
 from scipy.linalg import sqrtm
 
 import gaussmix
-from gaussmix import BayesianGaussianMixture, GaussianMixture, Mixture, Noise
-from gaussmix.families import FAMILIES
+from gaussmix import FAMILIES, BayesianGaussianMixture, GaussianMixture, Mixture, Noise
 from gaussmix.mixture.directions import directions
 
 

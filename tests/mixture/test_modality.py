@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
+from common import EPS
 
 from gaussmix import FAMILIES, Mixture
-from gaussmix.testing.closeness import EPS
-from gaussmix.testing.problems import PROBLEMS
+from gaussmix.testing import PROBLEMS
 
 families = pytest.mark.parametrize("family", FAMILIES.values(), ids=FAMILIES)
 

@@ -4,9 +4,9 @@ import itertools
 
 import numpy as np
 import pytest
+from common import groups
 
 from gaussmix import FAMILIES, GaussianMixture, Mixture
-from gaussmix.testing.problems import groups
 
 STRUCTURES = pytest.mark.parametrize("family", FAMILIES.values(), ids=FAMILIES)
 PEOPLE = Mixture(

@@ -1,23 +1,13 @@
 """Marginal and conditional distributions: against 50 digits, and what must hold for every structure."""
 
-import tracemalloc
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
+from common import EPS, assert_close
 from fifty_digits import conditional, deviations, rounding
-from threadpoolctl import threadpool_info, threadpool_limits
 
 from gaussmix import FAMILIES, Mixture, SingularCovariance
-from gaussmix.covariances import dense as matrices
-from gaussmix.engines import choose
-from gaussmix.mixture import base
-from gaussmix.mixture.parts import expectations
-from gaussmix.numerics.factorise import factorise
-from gaussmix.testing.closeness import EPS, assert_close
-from gaussmix.testing.problems import PROBLEMS
+from gaussmix.testing import PROBLEMS
 from gaussmix.waist.parameters import FAR
-from gaussmix.waist.whitening import triangular
 
 NAMES = tuple("abcdefghi")
 # The structures that marginals and conditionals keep; of others they are unconstrained.
@@ -145,21 +135,9 @@ def test_joint_density_is_marginal_times_conditional(mixture, family, rng):
 
 
 @families
-def test_marginal_of_conditional_is_conditional_of_marginal(mixture, family, rng):
-    values = {"b": 0.3, "g": -1.0}
-    one = mixture.condition(values).marginal(["a", "h"])
-    other = mixture.marginal(["h", "g", "a", "b"]).condition(values).marginal(["a", "h"])
-    tolerance = rounding(mixture)
-    for name in ("weights", "means", "covariances"):
-        found, expected = getattr(one, name), getattr(other, name)
-        assert_close(found, expected, tolerance, 10 * np.abs(expected).max(), name)
-
-
-@families
 def test_many_rows_are_as_one_each(mixture, family, monkeypatch, rng):
-    monkeypatch.setattr(expectations, "MOST_ROWS", 17)
-    monkeypatch.setattr(expectations, "FEWEST_ROWS", 1)
-    monkeypatch.setattr(expectations, "MOST_NUMBERS", 100)
+    for name, size in {"MOST_ROWS": 17, "FEWEST_ROWS": 1, "MOST_NUMBERS": 100}.items():
+        monkeypatch.setattr(f"gaussmix.mixture.parts.expectations.{name}", size)
     known, rows = ["c", "a", "i"], rng.normal(size=(40, 3))
     mean, covariance, weights = (
         getattr(mixture, f"conditional_{what}")(rows, known) for what in ("mean", "covariance", "weights")
@@ -171,60 +149,6 @@ def test_many_rows_are_as_one_each(mixture, family, monkeypatch, rng):
         assert_close(mean[i], one.weights @ one.means, tolerance, np.abs(one.means).max(), "mean")
         np.testing.assert_array_equal(covariance[i], covariance[i].T)
         assert (np.linalg.eigvalsh(covariance[i]) > 0).all()
-
-
-@pytest.mark.parametrize("ask", ["conditional_covariance", "hessian"])
-def test_products_stay_below_what_blas_shares_among_threads(ask, monkeypatch, rng):
-    mixture = Mixture(np.full(20, 0.05), rng.normal(size=(20, 6)), np.array(20 * [np.eye(6) + 1]), FAMILIES["full"])
-    products, real = [], np.tensordot
-
-    def tensordot(shares, matrices, axes):
-        products.append(shares.size * matrices[0].size)
-        return real(shares, matrices, axes=axes)
-
-    monkeypatch.setattr(np, "tensordot", tensordot)
-    rows = rng.normal(size=(5000, 6))
-    _ = mixture.hessian(rows) if ask == "hessian" else mixture.conditional_covariance(rows[:, :1], [0])
-    assert 0 < max(products) <= expectations.MOST_NUMBERS
-
-
-@pytest.mark.parametrize("ask", ["sample_conditional", "tail_probability"])
-def test_triangular_systems_are_solved_on_one_thread(ask, monkeypatch):
-    """LAPACK shares the smallest of them, and threads that wait for each other took forty times as long."""
-    mixture, threads, real = Mixture.of(PROBLEMS["wide"].start(FAMILIES["full"])), [], triangular.solve_triangular
-
-    def solve(*arguments, **options):
-        threads.extend(each["num_threads"] for each in threadpool_info() if each["user_api"] == "blas")
-        return real(*arguments, **options)
-
-    monkeypatch.setattr(triangular, "solve_triangular", solve)
-    with threadpool_limits(2, "blas"):
-        if ask == "sample_conditional":
-            mixture.sample_conditional(np.zeros((10, 2)), [0, 1], rng=0)
-        else:
-            mixture.tail_probability(mixture.means, n_points=256)
-    assert set(threads) == {1}
-
-
-def test_nothing_is_as_large_as_rows_times_components(rng, monkeypatch):
-    """Beside the answer of 200,000 × 2 numbers there are pieces: rows × components would be 32 MB."""
-    factors, asked = rng.normal(size=(20, 3, 3)), []
-    covariances = factors @ factors.swapaxes(1, 2) + np.eye(3)
-    mixture = Mixture(np.full(20, 0.05), rng.normal(size=(20, 3)), covariances, FAMILIES["full"])
-    rows = rng.normal(size=(200_000, 1))
-    mixture.conditional_mean(rows[:1], [0])
-
-    def engine(n_jobs):  # its memory is not Python's
-        real = choose(n_jobs)
-        return SimpleNamespace(responsibilities=lambda block, p: asked.append(block) or real.responsibilities(block, p))
-
-    monkeypatch.setattr(base, "choose", engine)
-    tracemalloc.start()
-    answer = mixture.conditional_mean(rows, known=[0])
-    peak = tracemalloc.get_traced_memory()[1] - answer.nbytes
-    tracemalloc.stop()
-    assert peak < 16e6
-    assert max(block.n_rows for block in asked) <= 16_384
 
 
 @families
@@ -248,17 +172,12 @@ def test_sample_conditional_takes_components_by_their_conditional_weights(rng):
     assert abs((drawn < 0).mean() - 0.25) < 6 * np.sqrt(0.25 * 0.75 / 40_000)
 
 
-def test_sample_conditional_is_repeatable(rng, monkeypatch):
+def test_sample_conditional_is_repeatable(rng):
     mixture = Mixture.of(PROBLEMS["wide"].start(FAMILIES["full"]))
     rows = rng.normal(size=(50, 2))
     drawn = mixture.sample_conditional(rows, [0, 1], np.random.default_rng(1))
     few = mixture.sample_conditional(rows[:20], [0, 1], np.random.default_rng(1))
     np.testing.assert_array_equal(drawn[:20], few)
-    monkeypatch.setattr(expectations, "MOST_ROWS", 17)
-    monkeypatch.setattr(expectations, "FEWEST_ROWS", 1)
-    monkeypatch.setattr(expectations, "MOST_NUMBERS", 100)
-    again = mixture.sample_conditional(rows, [0, 1], np.random.default_rng(1), n_jobs=1)
-    np.testing.assert_allclose(again, drawn, rtol=1e-12)
 
 
 def test_a_component_of_no_weight_and_one_component_alone(rng):
@@ -280,18 +199,6 @@ def test_rows_in_float32_and_integers(rng):
         found = mixture.conditional_mean(rows.astype(dtype), [2, 3])
         assert found.dtype == np.float64
         np.testing.assert_allclose(found, expected, rtol=1e-12)
-
-
-def test_covariances_are_factored_once_for_each_set_of_known_features(monkeypatch):
-    factored = []
-    monkeypatch.setattr(matrices, "factorise", lambda matrices: factored.append(len(matrices)) or factorise(matrices))
-    mixture = Mixture.of(PROBLEMS["wide"].start(FAMILIES["full"]))
-    for value in range(5):
-        mixture.condition({0: value, 3: 1.0})
-        mixture.conditional_covariance([[value, 1.0]] * 4, [0, 3])
-    assert factored == [2]
-    mixture.condition({1: 0.0})
-    assert factored == [2, 2]
 
 
 def test_names_given_later_are_those_of_the_conditional():

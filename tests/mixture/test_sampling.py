@@ -76,10 +76,7 @@ def test_draws_without_a_seed_are_others_each_time():
 
 @pytest.mark.parametrize(
     ("n_rows", "error", "said"),
-    [
-        (-1, ValueError, "n_rows=-1 must be an integer ≥ 0"),
-        (5.0, TypeError, "n_rows must be an integer ≥ 0, not 5.0"),
-    ],
+    [(-1, ValueError, "n_rows=-1 must be an integer ≥ 0"), (5.0, TypeError, "n_rows must be an integer ≥ 0, not 5.0")],
 )
 def test_a_number_of_rows_that_is_none_is_named(n_rows, error, said):
     with pytest.raises(error, match=said):

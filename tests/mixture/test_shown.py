@@ -9,7 +9,7 @@ import pytest
 from gaussmix import FAMILIES, FactorAnalyzer, Mixture
 from gaussmix.background import Background
 from gaussmix.mixture.shown import COLORS, HEIGHT, REACH, WIDTH, sketch
-from gaussmix.testing.problems import PROBLEMS
+from gaussmix.testing import PROBLEMS
 
 TWO = Mixture(
     [0.25, 0.75],

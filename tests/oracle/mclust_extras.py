@@ -9,25 +9,24 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from mclust_rule import run_from_labels
+from tables import rows_of
 
 from gaussmix import GaussianMixture, Restrictions
-from gaussmix.em.initial import InitialMoments
-from gaussmix.em.loop import run_em
 from gaussmix.em.posterior import Conjugate
 from gaussmix.em.stopping import Stopping
 from gaussmix.em.terms import OverallMoments, Terms
-from gaussmix.em.trace import State, final
+from gaussmix.em.trace import State
 from gaussmix.engines import choose
 from gaussmix.families import family_named
 from gaussmix.priors import NormalInverseWishart
 from gaussmix.sources.array import ArraySource
-from gaussmix.starts import Partition
 
 FOLDER = Path(__file__).parent
 NOISE = json.loads((FOLDER / "mclust_noise" / "noise.json").read_text())
-NOISE_ROWS = np.loadtxt(FOLDER / "mclust_noise" / "noise.csv", delimiter=",", skiprows=1)
+NOISE_ROWS = rows_of("noise")
 PRIOR, EQUAL = (json.loads((FOLDER / f"mclust_priors/{name}.json").read_text()) for name in ("prior", "equalpro"))
-ROWS = {name: np.loadtxt(FOLDER / f"mclust/{name}.csv", delimiter=",", skiprows=1) for name in ("faithful", "iris")}
+ROWS = {name: rows_of(name) for name in ("faithful", "iris")}
 # With equalPro mclust 6.0.0 ends far below in these; the weights of its VVI do not even sum to 1.
 LOST = {"VVI", "VEE", "EVE", "VVE", "EVV"}
 
@@ -83,8 +82,7 @@ def with_prior(data: str, fit: dict[str, Any]) -> State:
     rows, n_components, family = ROWS[data], fit["G"], family_named(fit["model"])
     source = ArraySource(rows, given=labels_of(data, n_components))
     objective = as_mclust(objective_for(rows, family, n_components), fit["model"])
-    start = InitialMoments(source, choose(1), n_components, Partition()).model(family, objective)
-    return final(run_em(source, choose(1), start, objective, Stopping(1e-12, 10_000)))
+    return run_from_labels(source, choose(1), n_components, family, Stopping(1e-12, 10_000), objective)
 
 
 def with_equal_weights(fit: dict[str, Any]) -> GaussianMixture:

@@ -5,11 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from gaussmix.em.accumulate import StepTask
+from gaussmix.em.initial import InitialMoments
+from gaussmix.em.loop import run_em
+from gaussmix.em.objective import Objective
 from gaussmix.em.stopping import Stopping
+from gaussmix.em.trace import State, final
 from gaussmix.errors import Outcome
 from gaussmix.sources.array import ArraySource
 from gaussmix.sources.base import Task
+from gaussmix.starts import Partition
 
 
 @dataclass(frozen=True)
@@ -33,3 +40,18 @@ class RecordingSource(ArraySource):
         if isinstance(task, StepTask) and task.parameters is not None:
             self.parameters = task.parameters
         return super().map_merge(task)
+
+
+def run_from_labels(
+    source: ArraySource,
+    engine: Any,
+    n_components: int,
+    family: Any,
+    stopping: Stopping,
+    objective: Any = None,
+    **how: Any,
+) -> State:
+    """EM from the labels that a source gives; without a ridge, if no objective is given."""
+    objective = Objective(np.zeros(source.whole.rows.shape[1])) if objective is None else objective
+    start = InitialMoments(source, engine, n_components, Partition()).model(family, objective, **how)
+    return final(run_em(source, engine, start, objective, stopping))

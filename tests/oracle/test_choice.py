@@ -1,4 +1,4 @@
-"""R's mclust on choosing: criteria of its table and its merging (mclust_choice/README.md); merging by R's fpc."""
+"""R's mclust on choosing: criteria of its table and its merging (README.md); merging by R's fpc."""
 
 import json
 from pathlib import Path
@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import adjusted_rand_score
+from tables import rows_of
 
 from gaussmix import GaussianMixture, GaussianMixtureIC, Mixture
 from gaussmix.em.criteria import bic, evidence_of, icl
@@ -24,7 +25,7 @@ COMBINED = json.loads((FOLDER / "mclust_choice" / "clustcombi.json").read_text()
 @pytest.mark.parametrize("name", TABLES)
 def test_bic_and_icl_are_those_of_mclust(name):
     """Of the opposite sign, and of the parameters before mclust's last M-step, where its own belong."""
-    rows = np.loadtxt(FOLDER / "mclust" / f"{name}.csv", delimiter=",", skiprows=1, ndmin=2)
+    rows = rows_of(name)
     labels = json.loads((FOLDER / "mclust" / f"{name}.json").read_text())["start_labels"]
     for fit in TABLES[name]:
         gm = GaussianMixture(
@@ -46,7 +47,7 @@ def test_bic_and_icl_are_those_of_mclust(name):
 @pytest.mark.parametrize("name", sorted(path.stem for path in (FOLDER / "mclust").glob("*.json")))
 def test_a_search_ends_at_a_bic_as_low_as_that_of_mclust(name):
     """Each with its own defaults: on eruptions EM creeps, and a tolerance of 1e-5 would end 0.5 above."""
-    rows = np.loadtxt(FOLDER / "mclust" / f"{name}.csv", delimiter=",", skiprows=1, ndmin=2)
+    rows = rows_of(name)
     table = json.loads((FOLDER / "mclust" / f"{name}.json").read_text())["bic"]["table"]
     theirs = min(-value for line in table for value in line if value is not None)
     chosen = GaussianMixtureIC(random_state=0).fit(rows)
@@ -62,7 +63,7 @@ def name(request):
 def example(name):
     """What mclust found, its rows, and our merging of its mixture."""
     expected = COMBINED[name]
-    rows = np.loadtxt(FOLDER / "mclust_choice" / expected["csv"], delimiter=",", skiprows=1)
+    rows = rows_of(expected["csv"].removesuffix(".csv"))
     parameters, n_features = expected["parameters"], rows.shape[1]
     lower = np.zeros((expected["G"], n_features, n_features))
     lower[:, *np.tril_indices(n_features)] = parameters["sigma_tril"]

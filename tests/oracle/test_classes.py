@@ -1,10 +1,11 @@
-"""R's mclust on classes: EDDA, MclustDA and rows of unknown class (mclust_classes/README.md)."""
+"""R's mclust on classes: EDDA, MclustDA and rows of unknown class (README.md)."""
 
 import json
 from pathlib import Path
 
 import numpy as np
 import pytest
+from tables import rows_of
 
 from gaussmix import GaussianMixtureClassifier
 
@@ -18,13 +19,13 @@ SEARCHED = {"EVE": 1e-4, "VEE": 1e-6, "VEI": 1e-9, "VEV": 1e-9}
 named = pytest.mark.parametrize("name", DATA_SETS)
 
 
-def rows_of(name):
-    return np.loadtxt(FOLDER / "mclust" / f"{name}.csv", delimiter=",", skiprows=1), np.array(DATA_SETS[name]["labels"])
+def labelled(name):
+    return rows_of(name), np.array(DATA_SETS[name]["labels"])
 
 
 @named
 def test_one_component_for_each_class_under_each_structure(name):
-    X, y = rows_of(name)
+    X, y = labelled(name)
     for structure, expected in DATA_SETS[name]["EDDA_by_model"].items():
         classifier = GaussianMixtureClassifier(covariance_type=structure, reg_covar=0).fit(X, y)
         assert classifier.n_parameters_ - len(classifier.classes_) + 1 == round(expected["df"])
@@ -39,7 +40,7 @@ def test_one_component_for_each_class_under_each_structure(name):
 @named
 @pytest.mark.parametrize("part", ["full", "half"])
 def test_bic_chooses_the_structure_of_all_classes(name, part):
-    X, y = rows_of(name)
+    X, y = labelled(name)
     expected, step = DATA_SETS[name][f"EDDA_{part}"], 1 if part == "full" else 2
     classifier = GaussianMixtureClassifier(covariance_type="all").fit(X[::step], y[::step])
     assert [[structure, 1] for structure in classifier.covariance_type_] == list(expected["models"].values())
@@ -53,7 +54,7 @@ def test_bic_chooses_the_structure_of_all_classes(name, part):
 @named
 @pytest.mark.filterwarnings("ignore:Class .* nearly singular covariance:RuntimeWarning")
 def test_a_mixture_for_each_class_of_bic_s_choice(name):
-    X, y = rows_of(name)
+    X, y = labelled(name)
     expected = DATA_SETS[name]["MclustDA_full"]
     structures = ["EEI", "VVI", "EEE", "EVE", "VVV"]  # those that mclust chose are among them
     classifier = GaussianMixtureClassifier(
@@ -71,7 +72,7 @@ def test_a_mixture_for_each_class_of_bic_s_choice(name):
 
 def test_rows_of_unknown_class_are_shared_as_by_mclust():
     """Under EVV, VVE and VVV EM ends higher here than mclust's."""
-    X, y = rows_of("iris")
+    X, y = labelled("iris")
     expected = FACTS["partly_labelled"]
     partly = np.where(np.arange(1, len(y) + 1) % 5, -1, y.astype(object))
     for structure, bic in zip(*expected["bic_by_model"].values(), strict=True):

@@ -1,10 +1,11 @@
-"""R's mclust on fitted densities (mclust_density/README.md)."""
+"""R's mclust on fitted densities (README.md)."""
 
 import json
 from pathlib import Path
 
 import numpy as np
 import pytest
+from tables import rows_of
 
 from gaussmix import Mixture
 from gaussmix.families import family_named
@@ -42,7 +43,7 @@ def test_quantile(name):
 def test_highest_density_level():
     """A quantile of 272 densities is within three binomial standard errors of the mixture's own."""
     mixture, p = fitted("faithful"), np.array(FITS["faithful"]["hdr_prob"])
-    rows = np.loadtxt(FOLDER / "mclust" / "faithful.csv", delimiter=",", skiprows=1)
+    rows = rows_of("faithful")
     levels, theirs = mixture.highest_density_level(p), np.log(FITS["faithful"]["hdrlevels"])
     np.testing.assert_allclose(mixture.log_density(FITS["faithful"]["x"]), FITS["faithful"]["logpdf"], rtol=ROUNDING)
     np.testing.assert_allclose(np.quantile(mixture.log_density(rows), 1 - p), theirs, rtol=1e-3)  # between rows

@@ -5,16 +5,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from mclust_rule import MclustStopping, RecordingSource
+from mclust_rule import MclustStopping, RecordingSource, run_from_labels
+from tables import rows_of
 
-from gaussmix.em.initial import InitialMoments
-from gaussmix.em.loop import run_em
-from gaussmix.em.objective import Objective
-from gaussmix.em.trace import final
 from gaussmix.engines import choose
 from gaussmix.errors import SingularCovariance
 from gaussmix.families import family_named
-from gaussmix.starts import Partition
 
 FOLDER = Path(__file__).parent / "mclust"
 REFERENCES = {path.stem: json.loads(path.read_text()) for path in sorted(FOLDER.glob("*.json"))}
@@ -33,12 +29,11 @@ def cases(wanted):
 
 def fitted(name, fit, kind):
     """Log-likelihood (a total, nats), steps, free parameters and ICL (mclust's sign) from mclust's labels."""
-    rows = np.loadtxt(FOLDER / f"{name}.csv", delimiter=",", skiprows=1, ndmin=2)
+    rows = rows_of(name)
     labels = np.array(REFERENCES[name]["start_labels"][str(fit["G"])], dtype=np.int32) - 1
-    source, engine, no_ridge = RecordingSource(rows, given=labels), choose(1), np.zeros(rows.shape[1])
+    source, engine = RecordingSource(rows, given=labels), choose(1)
     stopping = MclustStopping(REFERENCES[name][f"control_{kind}"]["tol"][0], total=len(rows))
-    start = InitialMoments(source, engine, fit["G"], Partition()).model(family_named(fit["model"]), Objective(no_ridge))
-    mixture, trace, _ = final(run_em(source, engine, start, Objective(no_ridge), stopping))
+    mixture, trace, _ = run_from_labels(source, engine, fit["G"], family_named(fit["model"]), stopping)
     if trace.frozen:
         raise SingularCovariance(trace.frozen)
     total = trace.last * len(rows)

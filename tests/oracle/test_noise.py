@@ -1,4 +1,4 @@
-"""R's mclust with a uniform background, from its start labels: all fourteen models (mclust_noise/README.md)."""
+"""R's mclust with a uniform background, from its start labels: all fourteen models (README.md)."""
 
 import numpy as np
 import pytest

@@ -129,21 +129,6 @@ def test_the_bound_is_below_the_evidence_by_enumeration(name, has_sticks) -> Non
 
 
 @families
-@pytest.mark.parametrize("factor", [1e-3, 1e3])
-def test_units_shift_the_bound_exactly(name, factor) -> None:
-    rng = np.random.default_rng(4)
-    rows, shares = rng.normal(size=(60, 2)), rng.dirichlet(np.ones(3), 60)
-    found = []
-    for scale in (1.0, factor):
-        objective = prior_of(name, scale * rows, 3)[1]
-        end = final(
-            run_em(ArraySource(scale * rows), choose(), m_step(scale * rows, shares, objective), objective, STEPS)
-        )
-        found.append(60 * end.trace.last)
-    assert found[0] - found[1] == pytest.approx(120 * np.log(factor), abs=1e-8)
-
-
-@families
 @weights
 @pytest.mark.parametrize("n_rows", [10, 1000])
 def test_the_predictive_density_integrates_to_1(name, has_sticks, n_rows) -> None:

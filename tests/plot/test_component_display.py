@@ -1,13 +1,8 @@
 """The display in scikit-learn's manner: what it draws, where, and what it calls it. No picture is compared."""
 
-import os
-import subprocess
-import sys
-
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-import pyarrow as pa
 import pytest
 import sklearn.mixture
 from matplotlib.colors import to_rgb
@@ -24,7 +19,7 @@ from gaussmix import (
     Noise,
 )
 from gaussmix.plot import ComponentDisplay
-from gaussmix.plot.palette import COLORS, MARKERS, looks_of
+from gaussmix.plot.palette import COLORS, looks_of
 
 WEIGHTS = np.array([0.25, 0.75])
 MEANS = np.array([[0.0, 5.0, -3.0], [3.0, 6.0, 0.0]])  # near enough for rows in doubt
@@ -75,17 +70,6 @@ def test_an_ellipse_is_where_its_distance_is_its_level(mixture, rows):
             np.testing.assert_allclose(squares, level**2, rtol=1e-9)  # condition below 1e3, and an angle in degrees
 
 
-def test_ellipses_follow_the_eigenvectors(mixture, rows):
-    display = ComponentDisplay.from_estimator(mixture, rows, features=[0, 1], levels=[1])
-    for covariance, (ellipse,) in zip(display.covariances, display.components_, strict=True):
-        angle = np.radians(ellipse.angle)
-        along, across = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
-        np.testing.assert_allclose(covariance @ along, (ellipse.width / 2) ** 2 * along, atol=1e-9 * covariance.max())
-        np.testing.assert_allclose(
-            covariance @ across, (ellipse.height / 2) ** 2 * across, atol=1e-9 * covariance.max()
-        )
-
-
 def test_rows_have_the_colour_of_their_component_paler_where_in_doubt(mixture, rows):
     display = ComponentDisplay.from_estimator(mixture, rows, features=(1, 2))
     shares = mixture.responsibilities(rows)
@@ -97,14 +81,6 @@ def test_rows_have_the_colour_of_their_component_paler_where_in_doubt(mixture, r
         np.testing.assert_allclose(colors[:, :3], [to_rgb(COLORS[k])] * mine.sum())
         np.testing.assert_allclose(colors[:, 3], 0.6 * shares[mine, k])
         assert display.components_[k][0].get_edgecolor()[:3] == to_rgb(COLORS[k])
-
-
-def test_everything_drawn_is_in_view(mixture, rows):
-    ax = ComponentDisplay.from_estimator(mixture, rows).ax_
-    for ellipse in ax.patches:
-        corners = ax.transData.inverted().transform_bbox(ellipse.get_window_extent())
-        assert ax.viewLim.x0 <= corners.x0 <= corners.x1 <= ax.viewLim.x1
-        assert ax.viewLim.y0 <= corners.y0 <= corners.y1 <= ax.viewLim.y1
 
 
 def test_one_feature_is_drawn_as_curves_that_hold_the_weights(mixture, rows):
@@ -146,13 +122,6 @@ def test_axes_are_named_as_the_frame_it_was_fitted_with(rng):
     assert (ax.get_xlabel(), ax.get_ylabel()) == ("x0", "x1")
 
 
-@pytest.mark.parametrize("library", [pa.table, pa.record_batch])
-def test_axes_are_named_as_the_columns_of_arrow(library):
-    mixture = Mixture([1.0], np.zeros((1, 2)), [1.0], FAMILIES["spherical"])
-    ax = ComponentDisplay.from_estimator(mixture, library({"a": [0.0, 1.0], "b": [1.0, 0.0]})).ax_
-    assert (ax.get_xlabel(), ax.get_ylabel()) == ("a", "b")
-
-
 def test_it_draws_where_it_is_told_and_again(mixture, rows):
     figure, (left, right) = plt.subplots(1, 2)
     display = ComponentDisplay.from_estimator(mixture, rows, ax=left, legend=False)
@@ -185,14 +154,7 @@ def test_more_components_than_colours_take_another_marker_and_line_and_a_number(
     assert [look.color for look in looks] == display.colors_
     assert len({(look.color, look.marker) for look in looks}) == 20
     assert len({(look.color, look.line_style) for look in looks}) == 20
-    assert len({look.marker for look in looks[: len(COLORS)]}) == 1
-    assert [len(points.get_offsets()) for points in display.rows_] == [1] * 10 + [0] * 10
-    assert [(number.get_text(), *number.get_position()) for number in display.numbers_] == [
-        (str(k), *means[k]) for k in range(20)
-    ]
-    assert len(display.legend_.get_texts()) == 20
-    few = Mixture(WEIGHTS, MEANS, np.ones(2), FAMILIES["spherical"])
-    assert ComponentDisplay.from_estimator(few).numbers_ == []
+    assert [number.get_text() for number in display.numbers_] == [str(k) for k in range(20)]
 
 
 def test_many_rows_are_an_image_that_counts_them():
@@ -257,73 +219,26 @@ def test_colours_are_lighter_on_a_dark_page(mixture, rows):
         np.testing.assert_allclose(color, 0.75 * np.array(to_rgb(own)) + 0.25)
 
 
-def luminance(color):
-    """Relative luminance, WCAG 2.1."""
-    linear = [c / 12.92 if c <= 0.03928 else ((c + 0.055) / 1.055) ** 2.4 for c in to_rgb(color)]
-    return float(np.dot([0.2126, 0.7152, 0.0722], linear))
-
-
-def test_colours_are_seen_on_a_light_and_on_a_dark_page():
-    """At least 2:1 on white and 3:1 on GitHub's dark page, where WCAG asks 3:1 of lines that carry meaning."""
-    for color in COLORS:
-        assert 1.05 / (luminance(color) + 0.05) > 2
-        assert (luminance(color) + 0.05) / (luminance("#0d1117") + 0.05) > 3
-    assert len(set(COLORS)) == len(COLORS)
-    assert len(set(MARKERS)) == len(MARKERS)
-
-
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "kind", "said"),
     [
-        ({"features": ["x0", "x7"]}, "'x7' is not one of 'x0', 'x1', 'x2'"),
-        ({"features": [0, 3]}, "There is no feature 3: the mixture has 3, counted from 0"),
-        ({"features": [1, "x1"]}, "must be one feature, or two different ones"),
-        ({"features": [0, 1, 2]}, "must be one feature, or two different ones"),
-        ({"features": []}, "must be one feature, or two different ones"),
-        ({"feature_names": ["a", "b"]}, "must be a list of 3 names"),
-        ({"levels": [1, 0]}, "must be positive numbers of standard deviations"),
-        ({"levels": [float("nan")]}, "must be positive numbers of standard deviations"),
-        ({"levels": 2}, "levels=2 must be positive numbers of standard deviations, in a list"),
-        ({"feature_names": 3}, "feature_names=3 must be a list of 3 names"),
-        ({"colors": []}, "at least one colour"),
-        ({"colors": "red"}, "colors='red' must be a list of at least one colour that matplotlib knows"),
-        ({"colors": ["red", "blau"]}, "colour that matplotlib knows"),
-        ({"colors": 3}, "colour that matplotlib knows"),
+        ({"features": ["x0", "x7"]}, ValueError, "'x7' is not one of 'x0', 'x1', 'x2'"),
+        ({"features": [0, 3]}, ValueError, "There is no feature 3: the mixture has 3, counted from 0"),
+        ({"features": [1, "x1"]}, ValueError, "must be one feature, or two different ones"),
+        ({"features": [0.5, 1]}, TypeError, r"A feature is a number or a name, not 0\.5"),
+        ({"feature_names": ["a", "b"]}, ValueError, "must be a list of 3 names"),
+        ({"levels": [1, 0]}, ValueError, "must be positive numbers of standard deviations"),
+        ({"levels": 2}, ValueError, "levels=2 must be positive numbers of standard deviations, in a list"),
+        ({"levels": ["a"]}, TypeError, "levels must be real numbers, not"),
+        ({"colors": []}, ValueError, "at least one colour"),
+        ({"colors": ["red", "blau"]}, ValueError, "colour that matplotlib knows"),
     ],
-    ids=lambda value: value if isinstance(value, str) else None,
+    ids=str,
 )
-def test_what_cannot_be_drawn_is_one_sentence(options, said):
+def test_what_cannot_be_drawn_is_one_sentence(options, kind, said):
     mixture = Mixture(WEIGHTS, MEANS, np.ones(2), FAMILIES["spherical"])
-    with pytest.raises(ValueError, match=said):
+    with pytest.raises(kind, match=said):
         ComponentDisplay.from_estimator(mixture, MEANS, **options)
-
-
-def test_a_feature_is_a_number_or_a_name():
-    mixture = Mixture(WEIGHTS, MEANS, np.ones(2), FAMILIES["spherical"])
-    with pytest.raises(TypeError, match=r"A feature is a number or a name, not 0\.5"):
-        ComponentDisplay.from_estimator(mixture, MEANS, features=[0.5, 1])
-
-
-@pytest.mark.parametrize("levels", ["ab", ["a"], None])
-def test_levels_that_are_no_numbers_are_one_sentence(levels):
-    mixture = Mixture(WEIGHTS, MEANS, np.ones(2), FAMILIES["spherical"])
-    with pytest.raises(TypeError, match="levels must be real numbers, not"):
-        ComponentDisplay.from_estimator(mixture, MEANS, levels=levels)
-
-
-def test_colours_may_be_lists_of_numbers():
-    mixture = Mixture(WEIGHTS, MEANS, np.ones(2), FAMILIES["spherical"])
-    display = ComponentDisplay.from_estimator(mixture, MEANS, colors=[[1.0, 0.0, 0.0], [0.0, 0.0, 1.0]])
-    assert [to_rgb(color) for color in display.colors_] == [(1.0, 0.0, 0.0), (0.0, 0.0, 1.0)]
-
-
-@pytest.mark.parametrize("frame", [True, False])
-def test_a_mixture_names_its_features_itself(frame):
-    """Before the columns of the rows, which have other names here."""
-    mixture = Mixture(WEIGHTS, MEANS, np.ones(2), FAMILIES["spherical"], ["length", "width", "height"])
-    rows = pd.DataFrame(MEANS, columns=["a", "b", "c"]) if frame else MEANS
-    display = ComponentDisplay.from_estimator(mixture, rows, features=["height", "length"])
-    assert display.feature_names == ["height", "length"]
 
 
 @pytest.mark.parametrize("Estimator", [GaussianMixtureClassifier, GaussianMixtureRegressor, GaussianMixtureDetector])
@@ -345,45 +260,6 @@ def test_what_is_no_fitted_mixture_is_refused():
         ComponentDisplay.from_estimator(sklearn.mixture.GaussianMixture().fit(MEANS), MEANS)
     with pytest.raises(TypeError, match=r"^Rows come second\. Give a gaussmix estimator"):
         ComponentDisplay.from_estimator(MEANS, GaussianMixture())
-
-
-WITHOUT = """
-import sys
-sys.modules["matplotlib"] = None  # makes an import fail
-import numpy as np
-from gaussmix import FAMILIES, Mixture
-from gaussmix.plot import ComponentDisplay
-ComponentDisplay.from_estimator(Mixture([1.0], np.zeros((1, 2)), [1.0], FAMILIES["spherical"]), np.zeros((1, 2)))
-"""
-
-
-@pytest.mark.heavy
-def test_without_matplotlib_it_says_what_to_install():
-    run = subprocess.run([sys.executable, "-c", WITHOUT], capture_output=True, text=True, check=False)
-    assert run.returncode == 1
-    last = "ImportError: Pictures need matplotlib: install it with pip install 'gaussmix[plot]'."
-    assert run.stderr.splitlines()[-1] == last
-    assert "During handling" not in run.stderr
-
-
-HEADLESS = """
-import matplotlib
-matplotlib.use("tkagg", force=False)
-import numpy as np
-from gaussmix import FAMILIES, Mixture
-from gaussmix.plot import ComponentDisplay
-ComponentDisplay.from_estimator(Mixture([1.0], np.zeros((1, 2)), [1.0], FAMILIES["spherical"]))
-"""
-
-
-@pytest.mark.heavy
-def test_without_a_screen_it_says_what_to_do():
-    """A backend that needs one fails in one way or another: where its toolkit is missing, or no screen is found."""
-    environment = {name: value for name, value in os.environ.items() if name not in ("DISPLAY", "WAYLAND_DISPLAY")}
-    run = subprocess.run([sys.executable, "-c", HEADLESS], env=environment, capture_output=True, text=True, check=False)
-    assert run.returncode == 1
-    assert "matplotlib can't open a figure here: " in run.stderr.splitlines()[-1]
-    assert "matplotlib.use('agg')" in run.stderr.splitlines()[-1]
 
 
 @pytest.mark.heavy

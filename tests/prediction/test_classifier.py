@@ -1,6 +1,5 @@
 """`GaussianMixtureClassifier`: its classes, known labels, and wrong input."""
 
-import tracemalloc
 from fractions import Fraction
 
 import numpy as np
@@ -8,6 +7,7 @@ import pandas as pd
 import polars as pl
 import pyarrow as pa
 import pytest
+from common import Block
 from scipy.special import logsumexp
 from sklearn.datasets import load_iris
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis, QuadraticDiscriminantAnalysis
@@ -16,12 +16,6 @@ from sklearn.model_selection import cross_val_score
 from sklearn.naive_bayes import GaussianNB
 
 from gaussmix import FAMILIES, GaussianMixture, GaussianMixtureClassifier
-from gaussmix.door.targets import check_classes
-from gaussmix.engines import choose
-from gaussmix.fit.classes import LabelledRows
-from gaussmix.fit.problem import Data
-from gaussmix.sources.array import ArraySource
-from gaussmix.waist.block import Block
 
 
 @pytest.mark.parametrize(
@@ -161,18 +155,6 @@ def test_priors_are_the_shares_or_those_that_are_given(classes):
     np.testing.assert_allclose(change, change[:, :1] * np.ones(3), atol=1e-9)
 
 
-@pytest.mark.parametrize("n_components", [None, 2])
-def test_a_weight_of_2_counts_as_two_rows(n_components, classes):
-    X, y = classes
-    weight = np.arange(len(y)) % 3
-    weighted = GaussianMixtureClassifier(n_components, random_state=0).fit(X, y, sample_weight=weight)
-    repeated = GaussianMixtureClassifier(n_components, random_state=0).fit(
-        np.repeat(X, weight, 0), np.repeat(y, weight)
-    )
-    np.testing.assert_allclose(weighted.predict_proba(X), repeated.predict_proba(X), rtol=1e-6, atol=1e-9)
-    assert weighted.bic_ == pytest.approx(repeated.bic_, rel=1e-9)
-
-
 @pytest.mark.parametrize("n_components", [None, [1, 2]])
 def test_weights_that_are_shares_are_scaled_to_count_rows(n_components, classes):
     X, y = classes
@@ -252,23 +234,6 @@ def test_a_class_loses_no_more_than_what_unknown_says(classes):
     assert lost < 0.05 + 5 * np.sqrt(0.05 * 0.95 / 10_000)
 
 
-def test_em_starts_from_what_is_known(classes):
-    X, y = classes
-    wrong = np.where(np.arange(180) % 2, -1, (y + 1) % 3).astype(np.int32)  # labels that no distance would give
-    known = LabelledRows(Data(ArraySource(X).with_given(wrong)), 3, choose())
-    shares = known._first_shares()(known._known(np.arange(3)).labelled(3).whole)
-    np.testing.assert_array_equal(shares[::2], np.eye(3)[wrong[::2]])
-    np.testing.assert_allclose(shares.sum(axis=1), 1, rtol=1e-12)
-
-
-def test_labels_come_in_any_container(classes):
-    X, y = classes
-    names = np.array(["a", "b", "c"])[y]
-    expected = GaussianMixtureClassifier().fit(X, names).predict(X).tolist()
-    for given in (names.tolist(), pd.Series(names), pd.Series(names, dtype="category"), pl.Series(names)):
-        assert GaussianMixtureClassifier().fit(X, given).predict(X).tolist() == expected
-
-
 def some_unknown(y, unknown):
     """Labels of text as a list, one in five of them unknown."""
     return [unknown if row % 5 == 0 else label for row, label in enumerate(y)]
@@ -345,13 +310,6 @@ def test_minus_one_is_a_class_beside_one_other(classes):
     X, y = classes
     for rows, labels in ((X[y < 2], 2 * y[y < 2] - 1), (X, np.where(y == 2, np.nan, 2.0 * y - 1))):
         assert GaussianMixtureClassifier().fit(rows, labels).classes_.tolist() == [-1, 1]
-
-
-def test_many_classes_are_no_surprise(rng):
-    """scikit-learn warns of more than 20 classes where the rows are few; each comes once where they are looked at."""
-    y = np.repeat(np.arange(30), 5)
-    found = GaussianMixtureClassifier().fit(9 * y[:, None] + rng.normal(size=(150, 1)), y)
-    assert found.score(9 * y[:, None], y) == 1
 
 
 def test_a_class_keeps_its_type(classes):
@@ -445,9 +403,7 @@ def test_a_column_that_follows_from_others_is_named_for_the_classes():
 
 def test_a_class_of_one_row_may_share_its_covariance():
     y = np.array([0] * 19 + [1])
-    with pytest.warns(
-        RuntimeWarning, match="Class 1: all its rows are equal, so that its covariance is reg_covar"
-    ) as said:
+    with pytest.warns(RuntimeWarning, match="Class 1: all its rows are equal, so that its covariance is") as said:
         GaussianMixtureClassifier().fit(ROWS, y)
     assert {warning.filename for warning in said} == {__file__}
     assert GaussianMixtureClassifier(covariance_type="tied").fit(ROWS, y).class_prior_.tolist() == [0.95, 0.05]
@@ -485,15 +441,3 @@ def test_a_column_of_a_frame_says_the_classes(classes):
     np.testing.assert_array_equal(found.mixture_.means, expected.mixture_.means)
     assert found.score(frame, "kind") == expected.score(X, names)
     assert "kind" not in found.feature_names_in_
-
-
-@pytest.mark.parametrize("kind", ["i8", "f8", "U1"])
-def test_reading_classes_takes_few_bytes_a_row(kind):
-    y = (np.arange(600_000) % 3).astype(kind)
-    tracemalloc.start()
-    classes, numbers = check_classes(y, len(y))
-    _, peak = tracemalloc.get_traced_memory()
-    tracemalloc.stop()
-    assert classes.tolist() == y[:3].tolist()
-    np.testing.assert_array_equal(numbers, np.arange(len(y)) % 3)
-    assert peak < 10 * len(y)

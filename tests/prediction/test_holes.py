@@ -2,15 +2,8 @@
 
 import numpy as np
 import pytest
-from many_blocks import ManyBlocks
 
-from gaussmix import (
-    GaussianMixture,
-    GaussianMixtureClassifier,
-    GaussianMixtureDetector,
-    GaussianMixtureRegressor,
-    Mixture,
-)
+from gaussmix import GaussianMixture, GaussianMixtureClassifier, GaussianMixtureDetector, GaussianMixtureRegressor
 
 
 @pytest.fixture
@@ -95,17 +88,6 @@ def test_a_limit_far_out_counts_for_rows_with_holes(n_components, offset, rows):
         part = mixture.marginal(seen)
         level = part.log_density(row[None, seen])[0] - each
         assert part._log_mass_below(level) == pytest.approx(wanted, rel=1e-2 if len(seen) > 1 else 1e-9)
-
-
-def test_the_level_of_a_pattern_is_found_once_for_all_blocks(holed, monkeypatch):
-    detector = GaussianMixtureDetector(2, random_state=0).fit(holed)
-    expected, found, marginal = detector.decision_function(holed), [], Mixture.marginal
-    monkeypatch.setattr(Mixture, "marginal", lambda self, seen: found.append(tuple(seen)) or marginal(self, seen))
-    monkeypatch.setattr(ManyBlocks, "whole", None)  # else so few rows are one block
-    blocks = ManyBlocks(holed)
-    blocks.may_miss = True
-    np.testing.assert_allclose(detector.decision_function(blocks), expected, rtol=1e-12, atol=1e-12)
-    assert len(found) == len(set(found)) == 6
 
 
 @pytest.mark.parametrize("seed", range(4))  # weights whose sum rounds to 1 or below it

@@ -183,33 +183,14 @@ def test_a_target_that_is_a_predictor_too(bent):
     both = np.column_stack([X, y])
     regressor = GaussianMixtureRegressor().fit(both, y)  # with a ridge of 1e-6 of the variance
     np.testing.assert_allclose(regressor.predict(both), y, atol=1e-5 * y.std())
-    with pytest.raises(
-        ValueError, match="The target in column 2 equals column 1 of X, so that their covariance is sing"
-    ):
+    with pytest.raises(ValueError, match="The target in column 2 equals column 1 of X, so that their covariance is"):
         GaussianMixtureRegressor(reg_covar=0).fit(both, y)
-
-
-def test_a_weight_of_2_counts_as_two_rows(bent):
-    X, y = bent
-    weight = np.arange(len(y)) % 3
-    weighted = GaussianMixtureRegressor(2, random_state=0, tol=1e-9, max_iter=2000).fit(X, y, sample_weight=weight)
-    repeated = GaussianMixtureRegressor(2, random_state=0, tol=1e-9, max_iter=2000)
-    repeated.fit(np.repeat(X, weight, axis=0), np.repeat(y, weight))
-    np.testing.assert_allclose(weighted.predict(X), repeated.predict(X), rtol=1e-6)
 
 
 def test_bic_chooses_the_number_of_components(bent):
     regressor = GaussianMixtureRegressor([1, 2, 3], tol=1e-6, max_iter=500, init_params="hierarchical").fit(*bent)
     assert regressor.mixture_.n_components == 2
     assert regressor.score(*bent) > 0.9
-
-
-def test_a_row_far_from_all_has_a_prediction(bent):
-    regressor = GaussianMixtureRegressor(2, random_state=0).fit(*bent)
-    mean, std = regressor.predict([[1e9]], return_std=True)
-    assert 0.5e9 < abs(mean[0]) < 2e9
-    assert np.isfinite(std).all()
-    assert np.isfinite(regressor.predict_quantiles([[1e9]])).all()
 
 
 ROWS = np.arange(60.0).reshape(20, 3) ** 1.5 % 7

@@ -4,6 +4,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from common import LEAF_ROWS, FileSource, assert_same_bits
 from many_blocks import ManyBlocks
 from sklearn.exceptions import UndefinedMetricWarning
 from sklearn.metrics import r2_score
@@ -16,9 +17,6 @@ from gaussmix import (
     GaussianMixtureImputer,
     GaussianMixtureRegressor,
 )
-from gaussmix.sources.files.base import FileSource
-from gaussmix.testing.closeness import assert_same_bits
-from gaussmix.waist.leaves import LEAF_ROWS
 
 N_ROWS, NAMES, SMALL = 2 * LEAF_ROWS + 1_234, ["a", "b", "c"], "3 MB"  # too little for the rows
 FEW = {"random_state": 0, "max_iter": 3, "tol": 0.0}
@@ -90,18 +88,6 @@ def test_a_classifier_of_a_file_has_the_bits_of_one_in_memory(n_components, n_un
     assert list(getattr(found, "feature_names_in_", NAMES)) == NAMES
 
 
-def test_of_a_large_class_few_rows_are_in_memory_at_a_time(table, folder, monkeypatch):
-    seen = []
-
-    def fit(self, X, y=None, sample_weight=None, fit=GaussianMixture.fit):
-        seen.append(X.is_read_again)
-        return fit(self, X, y, sample_weight)
-
-    monkeypatch.setattr(GaussianMixture, "fit", fit)
-    GaussianMixtureClassifier(1, **FEW).fit(opened(folder, "rows", False), table[1])
-    assert seen == [True] * 3
-
-
 @pytest.mark.heavy
 @pytest.mark.parametrize("is_weighted", [False, True])
 @pytest.mark.parametrize("targets", [1, [2, 0]])
@@ -128,11 +114,11 @@ def test_a_regressor_of_a_file_has_the_bits_of_one_in_memory(targets, is_weighte
 
 
 @pytest.mark.parametrize("targets", ["b", ["c", "a"]])
-def test_the_score_of_a_regressor_keeps_nothing_for_each_row(targets, table, folder, monkeypatch):
+def test_the_score_of_a_regressor_keeps_nothing_for_each_row(targets, table, folder):
     rows, source = table[0], opened(folder, "rows", True)
     regressor = GaussianMixtureRegressor(2, targets=targets, **FEW).fit(source)
     told, found = rows[:, [NAMES.index(name) for name in targets]], regressor.predict(source)
-    monkeypatch.setattr(type(source), "each_row", None)
+    source.each_row = None
     expected = r2_score(told, found, **weight_of(table, True))
     assert regressor.score(source) == pytest.approx(expected, rel=1e-9)
 
@@ -147,12 +133,6 @@ def test_the_score_of_a_regressor_whose_target_is_constant_or_of_one_row(table):
     rows[7, 1] = np.nan
     with pytest.raises(ValueError, match="contains NaN"):
         regressor.score(rows)
-
-
-def test_quantiles_of_a_file_have_the_bits_of_those_in_memory(table, folder):
-    regressor = GaussianMixtureRegressor(2, targets=0, **FEW).fit(table[0][:2000])
-    found = regressor.predict_quantiles(opened(folder, "rows", False), [0.1])
-    assert_same_bits(found, regressor.predict_quantiles(table[0], [0.1]), "quantiles")
 
 
 def test_a_prediction_takes_the_predictors_alone(table, folder):
@@ -176,9 +156,7 @@ def test_y_beside_a_file_is_refused(table, folder):
         for work in (regressor.fit, regressor.score):
             with pytest.raises(ValueError, match=r"^y can't stand beside a file .* name that by targets=\.$"):
                 work(X, table[0][:, 0])
-        with pytest.raises(
-            ValueError, match="requires y to be passed, but the target y is None: give y, or name colum"
-        ):
+        with pytest.raises(ValueError, match="requires y to be passed, but the target y is None: give y, or name"):
             regressor.fit(X)
 
 
@@ -215,19 +193,6 @@ def test_leaves_are_filled_with_draws_of_their_own(table):
     imputer = GaussianMixtureImputer(**FEW, sample_posterior=True).fit(table[0][:1000])
     drawn = imputer.transform(np.full((2 * LEAF_ROWS, 3), np.nan))
     assert not np.isin(drawn[LEAF_ROWS:], drawn[:LEAF_ROWS]).any()
-
-
-def test_a_path_may_hold_missing_cells(table, folder):
-    holed = folder / "holed.npy"
-    imputer = GaussianMixtureImputer(**FEW)
-    assert_same_bits(imputer.fit_transform(holed), imputer.transform(np.load(holed)), "filled")
-
-
-@pytest.mark.parametrize("memory", [SMALL, "1 GB"])
-def test_missing_cells_of_a_file_are_named_where_it_may_have_none(memory, folder):
-    holed = folder / "holed.parquet"
-    with pytest.raises(ValueError, match=r"holed.parquet, row group 0, row \d+, column '[abc]': the value is missing"):
-        GaussianMixtureImputer().fit(gaussmix.open(holed, columns=NAMES, memory=memory))
 
 
 @pytest.mark.heavy(but=1)

@@ -13,36 +13,18 @@ pytestmark = pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs 
 LIMIT = 1.0  # seconds on processors
 DELAYS = [0.002, 0.03, 0.15]  # after the moment
 heavy = pytest.mark.heavy
-QUICK = [
-    ("many rows", "sampling"),
-    ("k-means", "k-means++"),
-    ("full", "EM"),
-    ("small table", "EM"),
-]
+QUICK = [("many rows", "sampling"), ("k-means", "k-means++"), ("full", "EM"), ("small table", "EM")]
 SLOW = [
     ("many shares", "checking shares"),
-    ("diag", "EM"),
-    ("random shares", "the first M-step"),
     ("ties", "sorting"),
     ("many rows", "EM"),
-    ("ties", "the automatic ridge"),
     ("k-means", "k-means"),
     ("tied", "EM"),
-    ("spherical", "EM"),
     ("many components", "the first M-step"),
-    ("many components", "EM"),
-    ("many components", "an M-step"),
-    ("many features", "the first M-step"),
     ("many features", "factorising"),
-    ("many of both", "EM"),
     ("many of both", "an M-step"),
-    ("many tied", "EM"),
-    ("many tied", "an M-step"),
     ("many integers", "converting"),
-    ("many integers", "looking for extremes"),
     ("many integers", "finding distinct rows"),
-    ("wide rows", "finding distinct rows"),
-    ("wide rows", "finding gross rows"),
 ]
 
 
@@ -55,11 +37,6 @@ def test_an_interrupt_ends_a_fit(child, fit, moment, n_jobs):
     assert max(answer["latencies"]) < LIMIT
     assert answer["unchanged"], "the estimator is what it was"
     assert answer["same"], "the next fit gives the bits of the one before"
-
-
-@pytest.mark.parametrize("n_jobs", [pytest.param(1, marks=heavy), 3])
-def test_the_interrupted_fit_can_be_made_again(child, n_jobs):
-    assert child("interrupt_then_fit", n_jobs=n_jobs)
 
 
 @pytest.mark.parametrize("n_jobs", [pytest.param(1, marks=heavy), 3])

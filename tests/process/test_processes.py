@@ -4,7 +4,6 @@ import os
 import subprocess
 import sys
 
-import joblib
 import pytest
 
 LINUX = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs Linux's /proc and limits")
@@ -68,9 +67,20 @@ def test_no_memory_is_a_memory_error(child, what, megabytes):
     assert answer["same"], "the process goes on"
 
 
-def test_joblib_hashes_what_a_fit_leaves():
-    """`digest` in child.py rests on this."""
-    assert joblib.hash(["00", "01"]) != joblib.hash(["00", "02"])
+@pytest.mark.heavy
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork to begin fits again at once")
+@pytest.mark.parametrize(
+    ("fit", "n_kills"),
+    [("small", 3), *(pytest.param(name, 1, marks=pytest.mark.heavy) for name in ("tied", "orders float32"))],
+)
+def test_a_killed_fit_goes_on_to_the_same_bits(child, fit, n_kills, tmp_path, request):
+    """kill -9 at random moments: the fit that goes on ends with the bits of one that was never killed."""
+    seed = sum(request.node.name.encode())
+    answer = child("killed_fits", name=fit, path=str(tmp_path / "fit.ckpt"), n_kills=n_kills, seed=seed)
+    assert answer["kills"] >= n_kills
+    assert answer["ends"] > 0
+    assert answer["other"] == 0, "every end has the bits of the fit that was never killed"
+    assert os.listdir(tmp_path) == []
 
 
 DAEMON = """

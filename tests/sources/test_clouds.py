@@ -16,13 +16,12 @@ from urllib.request import Request, urlopen
 
 import numpy as np
 import pytest
+from common import LEAF_ROWS, FileSource
 from same_fit import assert_same_fit
 
 import gaussmix
 from gaussmix import GaussianMixture
 from gaussmix.sources.files import stores
-from gaussmix.sources.files.base import FileSource
-from gaussmix.waist.leaves import LEAF_ROWS
 
 pytest.importorskip("pyarrow")
 pytestmark = pytest.mark.filterwarnings("ignore:Sending a large body directly:ResourceWarning")  # from the tests

@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
+from common import assert_same_bits
 
 import gaussmix
 from gaussmix import GaussianMixture
 from gaussmix.testing import check_source
-from gaussmix.testing.closeness import assert_same_bits
 
 h5py = pytest.importorskip("h5py")
 
@@ -37,14 +37,6 @@ def test_few_columns_of_many_are_read_a_few_rows_at_a_time(file, rng):
         sizes = [part.n_rows for part in source.reader.parts()]
         assert sizes == ([30_000, 30_000, 10_000] if chunks else [20_971] * 3 + [7_087])
         assert_same_bits(np.concatenate([block.rows for block in source.blocks()]), rows[:, [1, 0]], name)
-
-
-def test_columns_and_weights(file, rng):
-    rows, weight = rng.normal(size=(500, 2)), rng.integers(3, size=500)
-    data = file.create_dataset("rows", data=np.column_stack([weight, rows]))
-    found = GaussianMixture(2, random_state=0).fit(gaussmix.open(data, columns=["x1", "x2"], weights="x0"))
-    expected = GaussianMixture(2, random_state=0).fit(rows, sample_weight=weight)
-    np.testing.assert_array_equal(found.means_, expected.means_)
 
 
 def test_it_is_a_source(file, rng):

@@ -7,12 +7,11 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
+from common import LEAF_ROWS, FileSource
 from same_fit import assert_same_fit
 
 import gaussmix
 from gaussmix import GaussianMixture
-from gaussmix.sources.files.base import FileSource
-from gaussmix.waist.leaves import LEAF_ROWS
 
 SMALL = "2 MB"  # too little for the rows
 HOW = {"random_state": 0, "max_iter": 3}

@@ -4,11 +4,11 @@ from functools import partial
 
 import numpy as np
 import pytest
+from common import ArraySource
 from many_blocks import ManyBlocks
 
 import gaussmix
 from gaussmix import GaussianMixtureDetector
-from gaussmix.sources.array import ArraySource
 from gaussmix.sources.quantile import lowest_inside
 
 

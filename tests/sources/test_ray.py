@@ -20,6 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import streamed
+from common import LEAF_ROWS, assert_same_bits
 from same_fit import assert_same_fit
 from sklearn.base import clone
 
@@ -29,14 +30,11 @@ from gaussmix import (
     GaussianMixtureClassifier,
     GaussianMixtureImputer,
     GaussianMixtureRegressor,
+    open,
 )
-from gaussmix.sources import remote, traffic, waiting
-from gaussmix.sources.opening import open
+from gaussmix.sources import waiting
 from gaussmix.testing import check_source
-from gaussmix.testing.closeness import assert_same_bits
 from gaussmix.version import package_version
-from gaussmix.waist.leaves import LEAF_ROWS, Tree
-from gaussmix.waist.moments import Partial
 
 ray = pytest.importorskip("ray")
 pytest.importorskip("ray.data")
@@ -92,14 +90,6 @@ def ragged(whole):
 def frames(whole):
     """A data set of tables with names, weights and text."""
     return ray.data.from_arrow([table_of(rows) for rows in np.split(whole, [70_000, 70_001])])
-
-
-@pytest.fixture
-def many(monkeypatch):
-    """Actors as on a cluster of five nodes."""
-    (node,) = cluster._n_threads()
-    monkeypatch.setattr(cluster, "_n_threads", lambda: dict.fromkeys([node, *("0123"[n] * 56 for n in range(4))], 1))
-    monkeypatch.setattr(remote, "FAN_IN", 2)
 
 
 def table_of(whole):
@@ -196,28 +186,6 @@ def test_a_block_may_lose_all_its_rows_to_a_filter(whole):
     assert sorted(each["result"] for each in found.take_all()) == sorted(expected.predict(rows))
 
 
-@pytest.mark.parametrize("n_parts", [1, pytest.param(4, marks=pytest.mark.heavy)])
-def test_workers_merge_sums(n_parts, whole, ragged, many, monkeypatch):
-    """This process gets the sums of all rows once a pass, whoever has them; in parts if they are large."""
-    monkeypatch.setattr(traffic, "LARGEST_MERGE", traffic.LARGEST_MERGE if n_parts == 1 else 1)
-    gather, n_sums = cluster.Workers._awaited, []
-
-    def awaited(*how):
-        n_sums.append(0)
-        for each in gather(*how):
-            assert not isinstance(each, Tree)
-            n_sums[-1] += isinstance(each, Partial)
-            yield each
-
-    monkeypatch.setattr(cluster.Workers, "_awaited", awaited)
-    source = open(ragged)
-    assert source.n_rows == N_ROWS
-    assert len(set(source._rows._nodes)) == len(source._rows._held) == 4
-    assert_same_fit(mixture().fit(source), mixture().fit(whole[:, :-1]))
-    assert n_sums.count(n_parts) >= 3
-    assert max(n_sums) == n_parts
-
-
 def test_a_posterior_has_the_bits_of_one_in_memory(whole, ragged):
     bayesian = BayesianGaussianMixture(6, random_state=0, max_iter=3)
     assert_same_fit(clone(bayesian).fit(ragged), clone(bayesian).fit(whole[:, :-1]))
@@ -253,9 +221,7 @@ def test_estimators_that_predict_give_those_in_memory(whole, ragged):
     regressor = GaussianMixtureRegressor(2, targets=[2, 0], **settings).fit(ragged)
     quantiles = np.concatenate(ray.get(regressor.predict_quantiles(ragged)))
     np.testing.assert_allclose(
-        quantiles,
-        GaussianMixtureRegressor(2, targets=[2, 0], **settings).fit(rows).predict_quantiles(rows),
-        rtol=1e-10,
+        quantiles, GaussianMixtureRegressor(2, targets=[2, 0], **settings).fit(rows).predict_quantiles(rows), rtol=1e-10
     )
 
 
@@ -364,15 +330,6 @@ def test_parts_before_the_first_row_are_left_out(whole):
     assert_same_fit(mixture().fit(data), expected)
 
 
-def test_passes_are_logged(ragged, caplog):
-    caplog.set_level("DEBUG", "gaussmix")
-    mixture().fit(open(ragged))
-    first, *passes = [each.getMessage() for each in caplog.records if each.name == "gaussmix"]
-    assert re.fullmatch(rf"loaded the Ray list: {N_ROWS} rows, [\d.]+ s", first)
-    for line in passes:
-        assert re.fullmatch(rf"pass: {N_ROWS} rows, 4.821 MB, [\d.]+ s, [\d.e+]+ rows/s, [\d.e-]+ MB received", line)
-
-
 def test_the_guide_runs(tmp_path):
     rows = np.random.default_rng(0).normal(size=(5_000, 3)) + 4 * np.random.default_rng(1).integers(3, size=(5_000, 1))
     for part in range(2):
@@ -443,14 +400,6 @@ def test_an_interrupt_ends_a_wait_for_workers(busy, whole):
         mixture().fit([ray.put(whole[:100, :-1])])
 
 
-def test_an_end_of_ray_is_told(ragged, monkeypatch):
-    source = open(ragged)
-    assert source.n_rows == N_ROWS
-    monkeypatch.setattr(ray, "is_initialized", lambda: False)
-    with pytest.raises(ConnectionError, match="Ray was shut down, and the rows of the Ray list are lost"):
-        mixture().fit(source)
-
-
 def test_a_partition_that_kills_its_workers_is_given_up_by_name(tmp_path):
     """After three deaths."""
 
@@ -468,20 +417,6 @@ def test_a_partition_that_kills_its_workers_is_given_up_by_name(tmp_path):
 
     with pytest.raises(RuntimeError, match=r"died again and again with partition 3 of the Ray list\. Mostly they"):
         mixture().fit([read.remote(number) for number in range(5)])
-    assert len([*tmp_path.iterdir()]) == 3
-
-
-def test_a_pass_that_kills_its_workers_is_given_up(ragged, tmp_path):
-    """After three deaths."""
-
-    def die(held):
-        with tempfile.NamedTemporaryFile(dir=tmp_path, delete=False):
-            os._exit(1)
-
-    source = open(ragged)
-    assert source.n_rows == N_ROWS
-    with pytest.raises(RuntimeError, match=r"died again and again in a pass\. Mostly they lack memory"):
-        source._rows.each(die)
     assert len([*tmp_path.iterdir()]) == 3
 
 

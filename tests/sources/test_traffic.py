@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from common import ArraySource
 
 from gaussmix import GaussianMixture
 from gaussmix.em.accumulate import StepTask
@@ -12,7 +13,6 @@ from gaussmix.engines import choose
 from gaussmix.engines.base import Engine
 from gaussmix.numerics.core import native_target
 from gaussmix.sources import traffic
-from gaussmix.sources.array import ArraySource
 from gaussmix.sources.traffic import Traffic, said
 from gaussmix.waist.need import Need, Second
 

@@ -29,18 +29,6 @@ def test_a_component_whose_variances_lose_digits_is_none(structure):
         mixture.fit(X)
 
 
-@pytest.mark.parametrize("kind", ["datetime64[D]", "timedelta64[s]"])
-@pytest.mark.parametrize("frame", [np.asarray, pd.DataFrame])
-def test_times_are_no_numbers(kind, frame):
-    """NumPy would take a missing time for −9.2e18."""
-    X = (blobs() * 1000).astype(kind)
-    if frame is pd.DataFrame:
-        X = X.astype("datetime64[s]" if "date" in kind else kind)
-    X[3, 1] = "NaT"
-    with pytest.raises(TypeError, match=r"Input X holds dates, times or durations.*\. Give numbers"):
-        GaussianMixture(3).fit(frame(X))
-
-
 @pytest.mark.parametrize("kind", ["datetime64[s]", "timedelta64[s]"])
 @pytest.mark.parametrize("frame", [np.asarray, pd.Series])
 def test_times_are_neither_targets_nor_weights(kind, frame):

@@ -22,8 +22,8 @@ inline std::int32_t prior_place(const PriorView& prior, Index row) {
 }
 
 // Adds what is known of the components of the rows to log densities [component][lane], and to the background's.
-inline void add_prior(const PriorView& prior, const Batch& batch, Index n_components, Real* densities,
-                      Real* background) {
+inline void add_prior(const PriorView& prior, const Batch& batch, Index n_components, double* densities,
+                      double* background) {
     if (prior.table == nullptr) return;
     const Elements<double> table{reinterpret_cast<const char*>(prior.table)};
     for (int i = 0; i < batch.n_rows; ++i) {
@@ -39,7 +39,7 @@ inline void add_prior(const PriorView& prior, const Batch& batch, Index n_compon
 // Row weights; 0 in lanes without a row.
 inline Vec weights(const RowWeightView& weight, const Batch& batch) {
     const Elements<double> elements{reinterpret_cast<const char*>(weight.data)};
-    alignas(64) Real lanes[kLanes];
+    alignas(64) double lanes[kLanes];
     for (int i = 0; i < kLanes; ++i) {
         lanes[i] = i >= batch.n_rows ? 0 : weight.data == nullptr ? 1 : elements[batch.row[i] * weight.stride];
     }
@@ -48,7 +48,7 @@ inline Vec weights(const RowWeightView& weight, const Batch& batch) {
 
 // From log densities to exponentials, in place. A responsibility times its row's weight is an exponential times what this
 // returns. Zero by definition as in softmax.hpp.
-inline Vec share(Real* densities, Index n_components, Vec background, Vec weight, Totals& totals) {
+inline Vec share(double* densities, Index n_components, Vec background, Vec weight, Totals& totals) {
     const Vec cut = Vec::broadcast(-kNegligible);
     Vec best = background;
     for (Index k = 0; k < n_components; ++k) best = max(best, Vec::load(densities + k * kLanes));
@@ -71,7 +71,7 @@ inline Vec share(Real* densities, Index n_components, Vec background, Vec weight
 }
 
 // Writes log p(x, k) to rows of `out`.
-inline void write(const Batch& batch, Index n_components, const Real* densities, double* out) {
+inline void write(const Batch& batch, Index n_components, const double* densities, double* out) {
     for (int i = 0; i < batch.n_rows; ++i) {
         for (Index k = 0; k < n_components; ++k) out[batch.row[i] * n_components + k] = densities[k * kLanes + i];
     }

@@ -9,7 +9,7 @@ class ByComponent {
 public:
     static Index scratch_size(const Shape& shape) { return Layout(shape).size; }
 
-    ByComponent(const Shape& shape, const RowsView& rows, const Real* operands, Real* room)
+    ByComponent(const Shape& shape, const RowsView& rows, const double* operands, double* room)
         : d_(shape.n_features),
           K_(padded_components(shape)),
           rows_(rows),
@@ -25,7 +25,7 @@ public:
         return static_cast<int>(larger(Index{1}, smaller(Index{kBatchRows}, kMost / size)));
     }
 
-    Real* densities() { return room_ + layout_.densities; }
+    double* densities() { return room_ + layout_.densities; }
 
     // Leaves the log densities of the rows without what is known of them. Row i has the pattern with number pattern[i].
     bool find_densities(const Batch& batch, const Index* pattern, Poll& poll) {
@@ -73,7 +73,7 @@ public:
     }
 
     // Adds moments of rows whose exponentials are in `densities` to sums [moment][component].
-    bool add_moments(const Batch& batch, Vec factor, Poll& poll, Real* sums) {
+    bool add_moments(const Batch& batch, Vec factor, Poll& poll, double* sums) {
         for (Index v = 0; v < K_ / kLanes; ++v, sums += kLanes) {
             Vec block[kLanes], mass = Vec::zero();
             GAUSSMIX_UNROLL for (int i = 0; i < kLanes; ++i) block[i] =
@@ -119,8 +119,8 @@ private:
     };
 
     Index* features(int slot) { return reinterpret_cast<Index*>(room_ + layout_.features + slot * d_); }
-    Real* by_row(Index v, int row) { return room_ + layout_.by_row + (v * kBatchRows + row) * kLanes; }
-    Real* completed(Index v, Index feature, int row) {
+    double* by_row(Index v, int row) { return room_ + layout_.by_row + (v * kBatchRows + row) * kLanes; }
+    double* completed(Index v, Index feature, int row) {
         return room_ + layout_.completed + ((v * d_ + feature) * kBatchRows + row) * kLanes;
     }
     Conditional conditional(int slot, Index v) {
@@ -134,11 +134,11 @@ private:
         GAUSSMIX_EACH_PART for (int h = 0; h < kParts; ++h) {
             Part distance[R];
             GAUSSMIX_UNROLL for (int r = 0; r < R; ++r) distance[r] = Part::zero();
-            const Real* w = operands_ + conditioner_.layout().whitening + v * kLanes + h * kPartLanes;
+            const double* w = operands_ + conditioner_.layout().whitening + v * kLanes + h * kPartLanes;
             for (Index i = 0; i < d_; ++i) {
                 Part z[R];
                 GAUSSMIX_UNROLL for (int r = 0; r < R; ++r) z[r] = Part::zero();
-                const Real* u = completed(v, 0, 0) + h * kPartLanes;
+                const double* u = completed(v, 0, 0) + h * kPartLanes;
                 for (Index j = 0; j <= i; ++j, w += K_, u += kBatchRows * kLanes) {
                     const Part weight = Part::load(w);
                     GAUSSMIX_UNROLL for (int r = 0; r < R; ++r) z[r] = fma(weight, Part::load(u + r * kLanes), z[r]);
@@ -146,18 +146,18 @@ private:
                 GAUSSMIX_UNROLL for (int r = 0; r < R; ++r) distance[r] = fma(z[r], z[r], distance[r]);
             }
             GAUSSMIX_UNROLL for (int r = 0; r < R; ++r) {
-                Real* l = by_row(v, r) + h * kPartLanes;
+                double* l = by_row(v, r) + h * kPartLanes;
                 fma(Part::broadcast(-0.5), min(distance[r], Part::broadcast(kLargest)), Part::load(l)).store(l);
             }
         }
     }
 
     template <int H>
-    void add_first(int n_rows, Index first, Index v, Real* sums) {
+    void add_first(int n_rows, Index first, Index v, double* sums) {
         GAUSSMIX_EACH_PART for (int h = 0; h < kParts; ++h) {
             Part sum[H];
-            Real* out = sums + (1 + first) * K_ + h * kPartLanes;
-            const Real* u = completed(v, first, 0) + h * kPartLanes;
+            double* out = sums + (1 + first) * K_ + h * kPartLanes;
+            const double* u = completed(v, first, 0) + h * kPartLanes;
             GAUSSMIX_UNROLL for (int i = 0; i < H; ++i) sum[i] = Part::load(out + i * K_);
             for (int r = 0; r < n_rows; ++r) {
                 const Part share = Part::load(by_row(v, r) + h * kPartLanes);
@@ -170,7 +170,7 @@ private:
 
     // Rows i .. of a block of second moments, and features j ..; the triangle where i = j.
     template <int H, bool kIsTriangle>
-    void add_block(int n_rows, Index i, Index j, Index v, Real* sums) {
+    void add_block(int n_rows, Index i, Index j, Index v, double* sums) {
         constexpr int W = kIsTriangle ? H : kSide;
         GAUSSMIX_EACH_PART for (int h = 0; h < kParts; ++h) {
             Part sum[H][W];
@@ -180,8 +180,8 @@ private:
             GAUSSMIX_UNROLL for (int a = 0; a < H; ++a) {
                 GAUSSMIX_UNROLL for (int b = 0; b < (kIsTriangle ? a + 1 : W); ++b) sum[a][b] = Part::load(at(a, b));
             }
-            const Real* rows = completed(v, i, 0) + h * kPartLanes;
-            const Real* columns = completed(v, j, 0) + h * kPartLanes;
+            const double* rows = completed(v, i, 0) + h * kPartLanes;
+            const double* columns = completed(v, j, 0) + h * kPartLanes;
             for (int r = 0; r < n_rows; ++r) {
                 const Part share = Part::load(by_row(v, r) + h * kPartLanes);
                 Part column[W];
@@ -200,15 +200,15 @@ private:
     }
 
     // Of the missing cells of rows i .. of one pattern; moves i behind them.
-    void add_covariances(int n_rows, Index v, int& i, Real* sums) {
+    void add_covariances(int n_rows, Index v, int& i, double* sums) {
         const int slot = slot_[i];
         Vec share = Vec::zero();
         for (; i < n_rows && slot_[i] == slot; ++i) share = share + Vec::load(by_row(v, i));
         const Pattern& p = patterns_[slot];
-        const Real* covariance = conditional(slot, v).covariance;
+        const double* covariance = conditional(slot, v).covariance;
         for (Index a = 0; a < p.n_missing; ++a) {
             for (Index b = 0; b <= a; ++b, covariance += kLanes) {
-                Real* sum = sums + (1 + d_ + place(p.missing(a), p.missing(b))) * K_;
+                double* sum = sums + (1 + d_ + place(p.missing(a), p.missing(b))) * K_;
                 fma(share, Vec::load(covariance), Vec::load(sum)).store(sum);
             }
         }
@@ -216,10 +216,10 @@ private:
 
     const Index d_, K_;
     const RowsView& rows_;
-    const Real* operands_;
+    const double* operands_;
     const Conditioner conditioner_;
     const Layout layout_;
-    Real* room_;
+    double* room_;
     Pattern patterns_[kBatchRows];
     int slot_[kBatchRows];
 };

@@ -15,7 +15,7 @@ public:
     // What it keeps, in numbers from `room` on. `sums` are cleared; they are those of the rows it has seen.
     static Index scratch_size(const Shape& shape) { return Layout(shape).size; }
 
-    ByRow(const Shape& shape, const RowsView& rows, const ErrorView& error, const Real* operands, Real* room)
+    ByRow(const Shape& shape, const RowsView& rows, const ErrorView& error, const double* operands, double* room)
         : shape_(shape),
           d_(shape.n_features),
           rows_(rows),
@@ -28,7 +28,7 @@ public:
         for (Index i = 0; i < shape_.n_components * n_moments(d_) * kLanes; ++i) room_[layout_.sums + i] = 0;
     }
 
-    Real* densities() { return room_ + layout_.densities; }
+    double* densities() { return room_ + layout_.densities; }
 
     // Reads the rows and leaves their log densities without what is known of them. False where poll is over.
     bool find_densities(const Batch& batch, Poll& poll) {
@@ -46,7 +46,7 @@ public:
     }
 
     // Adds the sums to those of all kernels, [moment][component].
-    void add_sums(Real* out) {
+    void add_sums(double* out) {
         const Index K = padded_components(shape_), n = n_moments(d_);
         for (Index k = 0; k < shape_.n_components; ++k) {
             for (Index i = 0; i < n; ++i)
@@ -56,7 +56,7 @@ public:
 
     // Writes means and covariances of the true rows, over all components. `densities` are responsibilities.
     bool write_posteriors(const Batch& batch, double* means, double* covariances, Poll& poll) {
-        Real* sums = room_ + layout_.sums;
+        double* sums = room_ + layout_.sums;
         for (Index i = 0; i < n_moments(d_) * kLanes; ++i) sums[i] = 0;
         const auto row_mean = [&](Index i) { return sums + (1 + i) * kLanes; };
         const auto product = [&](Index i, Index j) { return sums + (1 + d_ + place(i, j)) * kLanes; };
@@ -140,8 +140,8 @@ private:
         const Index d = features<D>();
         const Operands operands(shape_);
         for (Index k = 0; k < shape_.n_components; ++k) {
-            const Real* covariance = operands_ + operands.each_covariance + k * triangle(d);
-            Real* l = factors(k);
+            const double* covariance = operands_ + operands.each_covariance + k * triangle(d);
+            double* l = factors(k);
             for (Index i = 0; i < d; ++i) {
                 const Vec here = part(layout_.present, i);
                 for (Index j = 0; j < i; ++j) {
@@ -152,8 +152,8 @@ private:
                 select(less(Vec::zero(), here), t, Vec::broadcast(1)).store(l + place(i, i) * kLanes);
             }
             const Vec log_det = factorise<D>(d, l);
-            const Real* mean = operands_ + operands.each_mean + k * d;
-            Real* z = solved(k);
+            const double* mean = operands_ + operands.each_mean + k * d;
+            double* z = solved(k);
             Vec distance = Vec::zero();
             for (Index i = 0; i < d; ++i) {
                 Vec sum = (part(layout_.rows, i) - Vec::broadcast(mean[i])) * part(layout_.present, i);
@@ -177,7 +177,7 @@ private:
             const Vec share = Vec::load(densities() + k * kLanes) * factor;
             if (!any(less(Vec::zero(), share))) continue;
             find_posterior<D>(k);
-            Real* sums = room_ + layout_.sums + k * n_moments(d) * kLanes;
+            double* sums = room_ + layout_.sums + k * n_moments(d) * kLanes;
             const auto add = [&](Vec x) {
                 (Vec::load(sums) + x).store(sums);
                 sums += kLanes;
@@ -193,10 +193,10 @@ private:
         return true;
     }
 
-    Real* factors(Index k) { return room_ + layout_.factors + k * triangle(d_) * kLanes; }
-    Real* solved(Index k) { return room_ + layout_.solved + k * d_ * kLanes; }
+    double* factors(Index k) { return room_ + layout_.factors + k * triangle(d_) * kLanes; }
+    double* solved(Index k) { return room_ + layout_.solved + k * d_ * kLanes; }
     Vec part(Index where, Index i) const { return Vec::load(room_ + where + i * kLanes); }
-    static void add_to(Real* sum, Vec x) { (Vec::load(sum) + x).store(sum); }
+    static void add_to(double* sum, Vec x) { (Vec::load(sum) + x).store(sum); }
 
     Vec error(Index i, Index j) const {
         if (error_.data == nullptr || (i != j && !error_.is_full)) return Vec::zero();
@@ -204,7 +204,7 @@ private:
     }
 
     void read(const Batch& batch) {
-        alignas(64) Real n_present[kLanes];
+        alignas(64) double n_present[kLanes];
         for (int lane = 0; lane < kLanes; ++lane) {
             const Index row = batch.row[lane < batch.n_rows ? lane : 0];
             n_present[lane] = 0;
@@ -226,7 +226,7 @@ private:
     double read_errors(Index row, Index i, int lane, bool is_present) {
         if (error_.data == nullptr) return 0;
         const Elements<double> elements{reinterpret_cast<const char*>(error_.data)};
-        Real* out = room_ + layout_.error + lane;
+        double* out = room_ + layout_.error + lane;
         for (Index j = error_.is_full ? 0 : i; j <= i; ++j) {
             const bool is_read = is_present && room_[layout_.present + j * kLanes + lane] > 0;
             const Index at = row * error_.row_stride + i * error_.stride + j * error_.column_stride;
@@ -240,12 +240,12 @@ private:
     void find_posterior(Index k) {
         const Index d = features<D>();
         const Operands operands(shape_);
-        const Real* covariance = operands_ + operands.each_covariance + k * triangle(d);
-        const Real* mean = operands_ + operands.each_mean + k * d;
-        const Real* l = factors(k);
-        const Real* z = solved(k);
+        const double* covariance = operands_ + operands.each_covariance + k * triangle(d);
+        const double* mean = operands_ + operands.each_mean + k * d;
+        const double* l = factors(k);
+        const double* z = solved(k);
         for (Index j = 0; j < d; ++j) {
-            Real* v = room_ + layout_.regressed + j * d * kLanes;
+            double* v = room_ + layout_.regressed + j * d * kLanes;
             Vec sum = Vec::zero();
             for (Index i = 0; i < d; ++i) {
                 Vec value = Vec::broadcast(covariance[place(i, j)]) * part(layout_.present, i);
@@ -266,8 +266,8 @@ private:
     Vec covariance(Index k, Index i, Index j) const {
         const Index d = features<D>();
         const Operands operands(shape_);
-        const Real* v = room_ + layout_.regressed + i * d * kLanes;
-        const Real* scaled = room_ + layout_.regressed + (d * d + j * d) * kLanes;
+        const double* v = room_ + layout_.regressed + i * d * kLanes;
+        const double* scaled = room_ + layout_.regressed + (d * d + j * d) * kLanes;
         Vec sum = Vec::broadcast(operands_[operands.each_covariance + k * triangle(d) + place(i, j)]);
         for (Index p = 0; p < d; ++p) sum = fma(Vec::load(v + p * kLanes), Vec::load(scaled + p * kLanes), sum);
         const Vec unsure = (Vec::broadcast(1) - part(layout_.exact, i)) * (Vec::broadcast(1) - part(layout_.exact, j));
@@ -278,9 +278,9 @@ private:
     const Index d_;
     const RowsView& rows_;
     const ErrorView& error_;
-    const Real* operands_;
+    const double* operands_;
     const Layout layout_;
-    Real* room_;
+    double* room_;
     Vec constant_ = Vec::zero();
 };
 

@@ -5,7 +5,7 @@
 //
 //   sums        [1, then features, then the triangle by rows][component]: N, first and second moments about the means
 #pragma once
-#include "../elementary.hpp"
+#include "../exp_log.hpp"
 #include "../layout.hpp"
 
 namespace gaussmix::GAUSSMIX_ISA::incomplete {
@@ -96,23 +96,23 @@ private:
 // A = L D L' of a matrix that is there as a triangle by rows, lane by lane. Leaves -L below the diagonal, and 1/D on it.
 // N is n, or 0 for any. Returns log |det A|.
 template <int N>
-Vec factorise(Index any, Real* a) {
+Vec factorise(Index any, double* a) {
     const Index n = N > 0 ? N : any;
     LogProduct det;
     for (Index p = 0; p < n; ++p) {
-        Real* pivot = a + place(p, p) * kLanes;
+        double* pivot = a + place(p, p) * kLanes;
         det.multiply(Vec::load(pivot));
         const Vec inverse = Vec::broadcast(1) / Vec::load(pivot), minus = Vec::zero() - inverse;
         inverse.store(pivot);
         for (Index i = p + 1; i < n; ++i) {
             const Vec factor = Vec::load(a + place(i, p) * kLanes) * minus;
             for (Index j = p + 1; j <= i; ++j) {
-                Real* element = a + place(i, j) * kLanes;
+                double* element = a + place(i, j) * kLanes;
                 fma(factor, Vec::load(a + place(j, p) * kLanes), Vec::load(element)).store(element);
             }
         }
         for (Index i = p + 1; i < n; ++i) {
-            Real* element = a + place(i, p) * kLanes;
+            double* element = a + place(i, p) * kLanes;
             (Vec::load(element) * minus).store(element);
         }
     }
@@ -121,7 +121,7 @@ Vec factorise(Index any, Real* a) {
 
 // A^-1 in place of a matrix that is there as a triangle by rows, lane by lane, by sweeps. Returns log |det A|.
 template <int N>
-Vec invert_small(Real* room) {
+Vec invert_small(double* room) {
     LogProduct det;
     Vec a[N * (N + 1) / 2];
     const auto at = [&](int i, int j) -> Vec& { return i >= j ? a[i * (i + 1) / 2 + j] : a[j * (j + 1) / 2 + i]; };
@@ -143,7 +143,7 @@ Vec invert_small(Real* room) {
 }
 
 // The same of any size; `column` has room for n.
-inline Vec invert(Index n, Real* a, Real* column) {
+inline Vec invert(Index n, double* a, double* column) {
     Vec small = Vec::zero();
     if (n <= 8) {
         with_constant(n, [&](auto count) { small = invert_small<decltype(count)::value>(a); });
@@ -156,7 +156,7 @@ inline Vec invert(Index n, Real* a, Real* column) {
         const Vec inverse = Vec::broadcast(1) / pivot, minus = Vec::zero() - inverse;
         for (Index i = 0; i < n; ++i) Vec::load(a + place(i, p) * kLanes).store(column + i * kLanes);
         for (Index i = 0; i < n; ++i) {
-            Real* row = a + triangle(i) * kLanes;
+            double* row = a + triangle(i) * kLanes;
             const Vec factor = Vec::load(column + i * kLanes) * minus;
             const auto add = [&](Index j) {
                 fma(factor, Vec::load(column + j * kLanes), Vec::load(row + j * kLanes)).store(row + j * kLanes);
@@ -176,7 +176,7 @@ inline Vec invert(Index n, Real* a, Real* column) {
 }
 
 // L^-1 below the diagonal in place of -L.
-inline void invert_unit(Index n, Real* l) {
+inline void invert_unit(Index n, double* l) {
     for (Index i = 1; i < n; ++i) {
         for (Index j = 0; j < i; ++j) {
             Vec sum = Vec::load(l + place(i, j) * kLanes);

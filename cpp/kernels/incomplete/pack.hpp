@@ -20,13 +20,13 @@ inline void pack(const Shape& shape, const ParametersView& parameters, Listener 
                  void* out) noexcept {
     const Index d = shape.n_features, K = padded_components(shape);
     const Operands layout(shape);
-    Real* operands = static_cast<Real*>(out);
+    double* operands = static_cast<double*>(out);
     Poll poll(listener);
     double* columns = room;
     double* inverse = room + d * d;
     double* product = room + 2 * d * d;
-    const auto lanes = [&](Index part, Index row, Index k) -> Real& { return operands[part + row * K + k]; };
-    const auto set_both = [&](Index part, Index i, Index j, Index k, Real value) {
+    const auto lanes = [&](Index part, Index row, Index k) -> double& { return operands[part + row * K + k]; };
+    const auto set_both = [&](Index part, Index i, Index j, Index k, double value) {
         lanes(part, i * d + j, k) = lanes(part, j * d + i, k) = value;
     };
     operands[layout.background] = parameters.log_background;

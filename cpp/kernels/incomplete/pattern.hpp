@@ -59,15 +59,15 @@ struct Pattern {
 
 // What a pattern makes of eight components. All parts are [...][lane].
 struct Conditional {
-    Real* covariance;  // of the missing given the present, a triangle
-    Real* regression;  // S_mo S_oo^-1, [missing][present]; where few are missing `complete` does without
-    Real* inverse;     // room for a triangle
-    Real* room;        // for n_features
+    double* covariance;  // of the missing given the present, a triangle
+    double* regression;  // S_mo S_oo^-1, [missing][present]; where few are missing `complete` does without
+    double* inverse;     // room for a triangle
+    double* room;        // for n_features
 };
 
 class Conditioner {
 public:
-    Conditioner(const Shape& shape, const Real* operands)
+    Conditioner(const Shape& shape, const double* operands)
         : operands_(operands), layout_(shape), d_(shape.n_features), K_(padded_components(shape)) {}
 
     // Of components 8 v and on; returns log |S_oo|.
@@ -110,7 +110,7 @@ public:
     }
 
     // Fills in the means of the missing features of a row about those of the components; feature j is at j * stride.
-    void complete(const Pattern& pattern, Index v, const Conditional& c, Index stride, Real* u) const {
+    void complete(const Pattern& pattern, Index v, const Conditional& c, Index stride, double* u) const {
         const Index n = pattern.n_missing, o = pattern.n_present;
         const auto present = [&](Index i) { return Vec::load(u + pattern.present(i) * stride); };
         if (!pattern.misses_few()) {
@@ -118,7 +118,7 @@ public:
                 n, o, [&](Index a) { return c.regression + a * o * kLanes; }, [](Index i) { return i * kLanes; },
                 present, [&](Index a, Vec mean) { mean.store(u + pattern.missing(a) * stride); });
         }
-        const Real* precisions = operands_ + layout_.precision + v * kLanes;
+        const double* precisions = operands_ + layout_.precision + v * kLanes;
         multiply(
             n, o, [&](Index a) { return precisions + pattern.missing(a) * d_ * K_; },
             [&](Index i) { return pattern.present(i) * K_; }, present,
@@ -147,7 +147,7 @@ private:
         for (Index first = 0; first < n; first += 4) {
             with_constant(smaller(Index{4}, n - first), [&](auto count) {
                 constexpr int H = smaller(decltype(count)::value, 4);
-                const Real* rows[H];
+                const double* rows[H];
                 Vec sum[H];
                 GAUSSMIX_UNROLL for (int a = 0; a < H; ++a) {
                     rows[a] = row(first + a);
@@ -168,7 +168,7 @@ private:
     void condition_on(const Pattern& pattern, Index v, const Conditional& out) const {
         const Index n = pattern.n_missing, o = N > 0 ? N : pattern.n_present;
         for (Index a = 0; a < n; ++a) {
-            Real* row = out.regression + a * o * kLanes;
+            double* row = out.regression + a * o * kLanes;
             for (Index j = 0; j < o; ++j)
                 covariance(pattern.missing(a), pattern.present(j), v).store(out.room + j * kLanes);
             for (Index i = 0; i < o; ++i) {
@@ -179,7 +179,7 @@ private:
             }
             // S_ma - S_mo (S_oo^-1 S_oa), for the missing up to a
             for (Index b = 0; b <= a; ++b) {
-                const Real* other = out.regression + b * o * kLanes;
+                const double* other = out.regression + b * o * kLanes;
                 Vec sum = Vec::zero();
                 for (Index i = 0; i < o; ++i)
                     sum = fma(Vec::load(other + i * kLanes), Vec::load(out.room + i * kLanes), sum);
@@ -189,7 +189,7 @@ private:
         }
     }
 
-    const Real* operands_;
+    const double* operands_;
     const Operands layout_;
     const Index d_, K_;
 };

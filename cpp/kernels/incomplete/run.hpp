@@ -16,7 +16,7 @@ public:
     static Index scratch_size(const Shape& shape) { return Layout(shape).size; }
 
     Run(const Shape& shape, const RowsView& rows, const RowWeightView& row_weight, const PriorView& prior,
-        const Real* operands, Listener listener, Real* room)
+        const double* operands, Listener listener, double* room)
         : shape_(shape),
           d_(shape.n_features),
           K_(padded_components(shape)),
@@ -50,7 +50,7 @@ public:
         ParametersView parameters{room_ + layout_.log_scale, room_ + layout_.means, room_ + layout_.factors,
                                   room_ + layout_.means};
         parameters.log_background = operands_[layout.background];
-        kernels().pack(dense_, parameters, listener_, room_ + layout_.operands);
+        kernels().pack(dense_, parameters, room_ + layout_.operands);
         const Index n_sums = kernels().sizes(dense_).sums;
         for (Index i = 0; i < n_sums; ++i) room_[layout_.sums + i] = 0;
         return !poll.is_cancelled(K_ * d_ * d_);
@@ -67,7 +67,7 @@ public:
     // Writes log p(x, k) of as many rows.
     void evaluate(Index first, Index end, double* out) {
         const StepView task = view(first, end);
-        Real* results = room_ + layout_.results;
+        double* results = room_ + layout_.results;
         GAUSSMIX_DENSE_ISA::kKernels.evaluate(dense_, task.rows, Output::weighted_log_density, room_ + layout_.operands,
                                               nullptr, 0, end - first, listener_, room_ + layout_.scratch, results);
         const Index n = shape_.n_components;
@@ -77,14 +77,14 @@ public:
     }
 
     // Adds the completed sums to those of all kernels. False where poll is over.
-    bool complete(Totals& totals, Poll& poll, Real* sums) {
+    bool complete(Totals& totals, Poll& poll, double* sums) {
         const Index o = pattern_.n_present, K = shape_.n_components;
         double n_far, n_near, log_likelihood = 0, background = 0;
         const MomentsView moments{
             &log_likelihood,        &n_far,     &n_near, room_ + layout_.mass, room_ + layout_.first,
             room_ + layout_.second, &background};
-        kernels().unpack(dense_, room_ + layout_.sums, listener_, moments);
-        alignas(64) Real one[kLanes] = {log_likelihood}, other[kLanes] = {background};
+        kernels().unpack(dense_, room_ + layout_.sums, moments);
+        alignas(64) double one[kLanes] = {log_likelihood}, other[kLanes] = {background};
         totals.log_likelihood = totals.log_likelihood + Vec::load(one);
         totals.background = totals.background + Vec::load(other);
         for (Index v = 0; v < K_ / kLanes; ++v) {
@@ -118,7 +118,7 @@ private:
                 most = {larger(most.operands, sizes.operands), larger(most.scratch, sizes.scratch),
                         larger(most.sums, sizes.sums)};
             }
-            constexpr Index bytes = sizeof(Real);
+            constexpr Index bytes = sizeof(double);
             Carver carver;
             features = carver.take(d);
             factors = carver.take(K * d * d);
@@ -146,12 +146,12 @@ private:
         }
     };
 
-    static const StepKernels& kernels() { return GAUSSMIX_DENSE_ISA::kKernels.in_double; }
+    static const StepKernels& kernels() { return GAUSSMIX_DENSE_ISA::kKernels.of_step; }
 
     // W_oo and log densities' constants of components 8 v and on; leaves L^-1 and 1/D in `factor`.
     void find_marginals(Index v) {
         const Index o = pattern_.n_present;
-        Real* factor = room_ + layout_.factor;
+        double* factor = room_ + layout_.factor;
         for (Index i = 0; i < o; ++i) {
             for (Index j = 0; j <= i; ++j)
                 conditioner_.covariance(pattern_.present(i), pattern_.present(j), v)
@@ -164,30 +164,30 @@ private:
         for (Index i = 0; i < o; ++i) {
             const Vec scale = sqrt(Vec::load(factor + place(i, i) * kLanes));
             for (Index j = 0; j <= i; ++j) {
-                alignas(64) Real lanes[kLanes];
+                alignas(64) double lanes[kLanes];
                 (j == i ? scale : scale * Vec::load(factor + place(i, j) * kLanes)).store(lanes);
-                Real* out = room_ + layout_.factors + v * kLanes * o * o + i * o + j;
+                double* out = room_ + layout_.factors + v * kLanes * o * o + i * o + j;
                 GAUSSMIX_UNROLL for (int k = 0; k < kLanes; ++k) out[k * o * o] = lanes[k];
             }
         }
     }
 
-    Real* regression(Index v) { return room_ + layout_.regression + v * kLanes * d_ * d_; }
-    Real* covariance(Index v) { return room_ + layout_.covariance + v * kLanes * triangle(d_); }
+    double* regression(Index v) { return room_ + layout_.regression + v * kLanes * d_ * d_; }
+    double* covariance(Index v) { return room_ + layout_.covariance + v * kLanes * triangle(d_); }
 
     Conditional conditional(Index v) {
         return {covariance(v), regression(v), room_ + layout_.factor, room_ + layout_.room};
     }
 
-    static void gather(const double* from, Index stride, Index count, Real* to) {
+    static void gather(const double* from, Index stride, Index count, double* to) {
         for (Index k = 0; k < kLanes; ++k) to[k] = k < count ? from[k * stride] : 0;
     }
 
-    void add_completed(Index v, Real* sums) {
+    void add_completed(Index v, double* sums) {
         const Index n = pattern_.n_missing, o = pattern_.n_present;
-        const Real* first = room_ + layout_.lane_first;
-        const Real* second = room_ + layout_.lane_second;
-        Real* product = room_ + layout_.product;  // B S_oo, [missing][present]
+        const double* first = room_ + layout_.lane_first;
+        const double* second = room_ + layout_.lane_second;
+        double* product = room_ + layout_.product;  // B S_oo, [missing][present]
         const auto add = [&](Index moment, Vec x) { (Vec::load(sums + moment * K_) + x).store(sums + moment * K_); };
         const auto add_second = [&](Index i, Index j, Vec x) { add(1 + d_ + place(i, j), x); };
         const Vec mass = Vec::load(room_ + layout_.lane_mass);
@@ -198,7 +198,7 @@ private:
                 add_second(pattern_.present(i), pattern_.present(j), Vec::load(second + (i * o + j) * kLanes));
         }
         for (Index a = 0; a < n; ++a) {
-            const Real* row = regression(v) + a * o * kLanes;
+            const double* row = regression(v) + a * o * kLanes;
             Vec sum = Vec::zero();
             for (Index j = 0; j < o; ++j) sum = fma(Vec::load(row + j * kLanes), Vec::load(first + j * kLanes), sum);
             add(1 + pattern_.missing(a), sum);
@@ -210,7 +210,7 @@ private:
                 add_second(pattern_.missing(a), pattern_.present(i), moment);
             }
             for (Index b = 0; b <= a; ++b) {
-                const Real* other = regression(v) + b * o * kLanes;
+                const double* other = regression(v) + b * o * kLanes;
                 Vec moment = mass * Vec::load(covariance(v) + place(a, b) * kLanes);
                 for (Index i = 0; i < o; ++i)
                     moment = fma(Vec::load(product + (a * o + i) * kLanes), Vec::load(other + i * kLanes), moment);
@@ -221,7 +221,7 @@ private:
 
     // The present cells of eight rows.
     template <class T>
-    void read(const Index (&row)[kLanes], Real* out) const {
+    void read(const Index (&row)[kLanes], double* out) const {
         for (Index j = 0, n = 0; j < d_; j += kFeaturesTogether) {
             const int count = static_cast<int>(smaller(Index{kFeaturesTogether}, d_ - j));
             alignas(64) Vec features[kFeaturesTogether];
@@ -231,7 +231,7 @@ private:
                 GAUSSMIX_UNROLL for (int i = 0; i < kLanes; ++i) at[i] = elements.at(row[i] * rows_.row_stride + j);
                 load_features<T>(at, count, features);
             } else {
-                alignas(64) Real lanes[kLanes];
+                alignas(64) double lanes[kLanes];
                 for (int i = 0; i < count; ++i) {
                     for (int r = 0; r < kLanes; ++r) lanes[r] = cell(rows_, row[r], j + i);
                     features[i] = Vec::load(lanes);
@@ -245,7 +245,7 @@ private:
     // The present cells of rows first .. end - 1, [feature][row], with what is known of the rows.
     StepView view(Index first, Index end) {
         const Index o = pattern_.n_present;
-        Real* cells = room_ + layout_.rows;
+        double* cells = room_ + layout_.rows;
         for (Index i = first; i < end; i += kLanes) {
             if ((i - first) % kGroupRows == 0)
                 Prefetch(rows_, i + kTileRows, 1).fetch_all();  // what comes a tile later
@@ -257,7 +257,7 @@ private:
         task.shape = dense_;
         task.rows = {cells, false, end - first, o, 1, kTileRows, nullptr, nullptr};
         if (row_weight_.data != nullptr) {
-            Real* weights = room_ + layout_.weights;
+            double* weights = room_ + layout_.weights;
             const Elements<double> elements{reinterpret_cast<const char*>(row_weight_.data)};
             for (Index i = first; i < end; ++i) weights[i - first] = elements[row_at(rows_, i) * row_weight_.stride];
             task.row_weight = {weights, 1};
@@ -277,11 +277,11 @@ private:
     const RowsView& rows_;
     const RowWeightView& row_weight_;
     const PriorView& prior_;
-    const Real* operands_;
+    const double* operands_;
     const Conditioner conditioner_;
     const Listener listener_;
     const Layout layout_;
-    Real* room_;
+    double* room_;
     Pattern pattern_{};
     Shape dense_{};
 };

@@ -16,7 +16,7 @@ inline Index scratch_size(const Shape& shape, bool has_errors) {
 }
 
 inline Sizes sizes(const Shape& shape, bool has_errors) noexcept {
-    constexpr Index bytes = sizeof(Real);
+    constexpr Index bytes = sizeof(double);
     const Index scratch = larger(scratch_size(shape, has_errors), ByRow::scratch_size(shape));
     return {Operands(shape).size * bytes, scratch * bytes, Sums(shape).size};
 }
@@ -25,12 +25,12 @@ class Pass {
 public:
     Pass(const IncompleteView& task, const void* operands, Listener listener, void* scratch)
         : task_(task),
-          operands_(static_cast<const Real*>(operands)),
+          operands_(static_cast<const double*>(operands)),
           poll_(listener),
-          by_row_(task.shape, task.rows, task.error, operands_, static_cast<Real*>(scratch)),
-          by_component_(task.shape, task.rows, operands_, static_cast<Real*>(scratch)),
+          by_row_(task.shape, task.rows, task.error, operands_, static_cast<double*>(scratch)),
+          by_component_(task.shape, task.rows, operands_, static_cast<double*>(scratch)),
           run_(task.shape, task.rows, task.row_weight, task.prior, operands_, listener,
-               static_cast<Real*>(scratch) + (has_errors() ? 0 : ByComponent::scratch_size(task.shape))) {}
+               static_cast<double*>(scratch) + (has_errors() ? 0 : ByComponent::scratch_size(task.shape))) {}
 
     Index step(Index first, Index last, double* sums) {
         const Sums layout(task_.shape);
@@ -54,8 +54,8 @@ public:
             batch.row[batch.n_rows++] = row;
             if (batch.n_rows < kBatchRows && row + 1 < last) continue;
             if (!by_row_.find_densities(batch, poll_)) return;
-            Real* densities = by_row_.densities();
-            alignas(64) Real background[kLanes] = {};
+            double* densities = by_row_.densities();
+            alignas(64) double background[kLanes] = {};
             add_prior(task_.prior, batch, task_.shape.n_components, densities, background);
             const Vec nothing = Vec::broadcast(-__builtin_inf());
             const Vec factor = share(densities, task_.shape.n_components, nothing, Vec::broadcast(1), totals_);
@@ -124,8 +124,8 @@ private:
         const bool is_found =
             has_errors() ? by_row_.find_densities(batch, poll_) : by_component_.find_densities(batch, pattern, poll_);
         if (!is_found) return false;
-        Real* densities = has_errors() ? by_row_.densities() : by_component_.densities();
-        alignas(64) Real background[kLanes];
+        double* densities = has_errors() ? by_row_.densities() : by_component_.densities();
+        alignas(64) double background[kLanes];
         Vec::broadcast(operands_[Operands(task_.shape).background]).store(background);
         add_prior(task_.prior, batch, n_components, densities, background);
         if (!is_step()) {
@@ -139,13 +139,13 @@ private:
     }
 
     const IncompleteView& task_;
-    const Real* operands_;
+    const double* operands_;
     Poll poll_;
     ByRow by_row_;
     ByComponent by_component_;
     Run run_;
     Totals totals_;
-    Real* moments_ = nullptr;
+    double* moments_ = nullptr;
     double* out_ = nullptr;
 };
 
@@ -164,23 +164,20 @@ inline void denoise(const IncompleteView& task, const void* operands, Index firs
     Pass(task, operands, listener, scratch).denoise(first, last, means, covariances);
 }
 
-inline void merge(const Shape& shape, Listener listener, double* span, double* total) noexcept {
-    Poll poll(listener);
+inline void merge(const Shape& shape, double* span, double* total) noexcept {
     for (Index i = 0, size = Sums(shape).size; i < size; i += kLanes) {
         (Vec::load(total + i) + Vec::load(span + i)).store(total + i);
         Vec::zero().store(span + i);
-        if (poll.is_cancelled(kLanes * kCostOfMoving)) return;
     }
 }
 
-inline void unpack(const Shape& shape, const double* sums, Listener listener, MomentsView out) noexcept {
+inline void unpack(const Shape& shape, const double* sums, MomentsView out) noexcept {
     const Index d = shape.n_features, K = padded_components(shape);
     const Sums layout(shape);
     const double* moments = sums + layout.moments;
-    Poll poll(listener);
     *out.log_likelihood = sums[layout.log_likelihood];
     *out.background = sums[layout.background];
-    for (Index k = 0; k < shape.n_components && !poll.is_cancelled(kCostOfMoving * d * d); ++k) {
+    for (Index k = 0; k < shape.n_components; ++k) {
         out.mass[k] = moments[k];
         for (Index i = 0; i < d; ++i) {
             out.first[k * d + i] = moments[(1 + i) * K + k];

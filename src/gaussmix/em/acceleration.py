@@ -23,7 +23,6 @@ from gaussmix.errors import Outcome
 from gaussmix.families.base import Family
 from gaussmix.model import Model
 from gaussmix.numerics.arrays import Array
-from gaussmix.numerics.contract import contract
 from gaussmix.numerics.elementary import exponential, log
 from gaussmix.waist.moments import Scatter
 from gaussmix.waist.need import Second
@@ -133,12 +132,12 @@ class Proposal:
         residuals = path.images - path.points
         basis = np.concatenate((np.diff(path.points, axis=0), np.diff(residuals, axis=0), residuals[-1:]))
         lengths = _lengths(basis, path.after)
-        gram = contract("ix,jx->ij", lengths, lengths)
+        gram = np.einsum("ix,jx->ij", lengths, lengths)
         shares = _newton_step(gram)
-        length = math.sqrt(max(0.0, float(contract("i,i->", contract("ij,j->i", gram, shares), shares))))
+        length = math.sqrt(max(0.0, float(np.einsum("i,i->", np.einsum("ij,j->i", gram, shares), shares))))
         part = min(1.0, path.longest / length) if length else 1.0
-        gain = 0.5 * float(contract("i,i->", shares, gram[-1]))
-        return cls(part * contract("i,ix->x", shares, basis), part * length, gain)
+        gain = 0.5 * float(np.einsum("i,i->", shares, gram[-1]))
+        return cls(part * np.einsum("i,ix->x", shares, basis), part * length, gain)
 
 
 def has_path(trace: Trace) -> bool:
@@ -300,8 +299,8 @@ def _newton_step(gram: Array) -> Array:
     step, taken = np.zeros(len(gram)), np.zeros(m)
     step[-1] = 1.0
     for i in usable[::-1]:
-        taken[i] = contract("j,j->", gram[i], step) / curvature[i]
+        taken[i] = np.einsum("j,j->", gram[i], step) / curvature[i]
         step[m + i] += taken[i]
     for i in usable:
-        step[i] += taken[i] + contract("j,j->", gram[m + i], step) / curvature[i]
+        step[i] += taken[i] + np.einsum("j,j->", gram[m + i], step) / curvature[i]
     return step

@@ -175,7 +175,7 @@ class Approximation:
         """The E-step: log r_nk = E log π_k + E log N(x_n | μ_k, Λ_k⁻¹) + constant; Bishop (2006) eq. 10.46."""
         whitening, d = self.covariances.whitening, self.prior.n_features
         log_scale = self.log_shares + whitening.log_abs_det - 0.5 * d * LOG_2PI
-        return Parameters(log_scale, self.means, whitening, np.sqrt(self.covariances.variances()))
+        return Parameters(log_scale, self.means, whitening)
 
     def divergences(self) -> Array:
         """KL(q ‖ p) of means and covariances, nats: of each component, or of all in a sum, (1,), if they share Λ."""

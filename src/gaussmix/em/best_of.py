@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from gaussmix.em.loop import TOLERANCE_IN_SINGLE
 from gaussmix.em.many import copies, run_each
 from gaussmix.em.objective import Objective
 from gaussmix.em.stopping import Stopping
@@ -23,6 +22,7 @@ from gaussmix.sources.base import Source
 # Relative, and nats for objectives below 1: runs that reach the same maximum differ by less, in any component order.
 ROUNDING = 1e-10
 FIRST_STEPS, MOST_STEPS = 4, 512  # runs are compared after 4, 8, 16, … 512 steps
+LEAST_TOLERANCE = 1e-6  # of these runs, nats per unit of row weight
 HOPE = 32.0  # a run may still gain this many times its gain in the second half of its steps
 SAME = 0.01  # nats: runs whose components differ by less on average lead to one maximum
 
@@ -93,7 +93,7 @@ def highest(models: list[Model], source: Source, engine: Engine[Any], objective:
     runs = [(model, State(model, Trace())) for model in models]
     before, until = 0, FIRST_STEPS
     while len(runs) > 1 and until <= MOST_STEPS:
-        few = Stopping(max(tolerance, TOLERANCE_IN_SINGLE), until - before)
+        few = Stopping(max(tolerance, LEAST_TOLERANCE), until - before)
         runs = _hopeful(_continued(runs, source, engine, objective, few))
         before, until = until, 2 * until
     model, end = runs[0]

@@ -13,7 +13,6 @@ from gaussmix.em.approximation import Approximation
 from gaussmix.em.halves import LEAST_WEIGHT, RESOLVED, TINY, Halves, halved_alone
 from gaussmix.numerics.arrays import Array, Places
 from gaussmix.numerics.axes import principal_axes
-from gaussmix.numerics.contract import contract
 from gaussmix.numerics.threads import cached_property
 from gaussmix.starts.sample import Distinct
 from gaussmix.waist.block import Block
@@ -123,8 +122,8 @@ class Births:
                 np.array([getattr(each, name) for each in spreads]) for name in ("mean", "covariance")
             )
             return mass / mass.sum(), means, covariances
-        means = contract("hn,nd->hd", shares, rows) / mass[:, None]
-        covariances = contract("hn,hnj->hj", shares, (rows - means[:, None]) ** 2) / mass[:, None]
+        means = np.einsum("hn,nd->hd", shares, rows) / mass[:, None]
+        covariances = np.einsum("hn,hnj->hj", shares, (rows - means[:, None]) ** 2) / mass[:, None]
         covariances = covariances.mean(axis=1) if q.prior.form is Second.TRACE else covariances
         return mass / mass.sum(), means, covariances
 
@@ -160,8 +159,8 @@ class Births:
         """
         rows, weight = _without_rounding(self.sample.filled[every]), self.sample.weight[every]
         share = weight / weight.sum()
-        squares = (rows - contract("n,nj->j", share, rows)) ** 2
-        variances = np.maximum(contract("n,nj->j", share, squares), _resolved(rows) ** 2 + TINY)
+        squares = (rows - np.einsum("n,nj->j", share, rows)) ** 2
+        variances = np.maximum(np.einsum("n,nj->j", share, squares), _resolved(rows) ** 2 + TINY)
         if (_largest(squares) * LEAST_WEIGHT <= variances).all() and self._has_even_weights(every):
             return None
         order = np.argsort((squares / variances).max(axis=1) * weight, kind="stable")
@@ -207,10 +206,10 @@ def _resolved(rows: Array) -> Array:
 
 def _along_axes(rows: Array, weight: Array, n_axes: int, scale: Array) -> tuple[Array, Array]:
     """Rows along their longest axes, (n_rows, n_axes), in the unit `scale` of each feature, and units of 1."""
-    centre = contract("n,nj->j", weight / weight.sum(), rows)
+    centre = np.einsum("n,nj->j", weight / weight.sum(), rows)
     offsets = (rows - centre) / np.maximum(scale, _resolved(rows))
     axes = principal_axes(Spread.of(Block(0, offsets, weight)).covariance[None])[1][0]
-    return contract("ni,ij->nj", offsets, axes[:, :n_axes]), np.ones(n_axes)
+    return np.einsum("ni,ij->nj", offsets, axes[:, :n_axes]), np.ones(n_axes)
 
 
 def _units(rows: Array, weight: Array, scale: Array) -> list[Array]:
@@ -220,10 +219,10 @@ def _units(rows: Array, weight: Array, scale: Array) -> list[Array]:
     any other one. In the second units the feature is longest in which rows are most like two points. Geary (1935),
     Biometrika 27, compares mean |x| with the standard deviation.
     """
-    offsets = (rows - contract("n,nj->j", weight, rows)) / np.maximum(scale, _resolved(rows))
-    squares = contract("n,nj->j", weight, offsets**2)
+    offsets = (rows - np.einsum("n,nj->j", weight, rows)) / np.maximum(scale, _resolved(rows))
+    squares = np.einsum("n,nj->j", weight, offsets**2)
     is_long = squares > SHORT * squares.max()
-    lengths = contract("n,nj->j", weight, np.abs(offsets))
+    lengths = np.einsum("n,nj->j", weight, np.abs(offsets))
     likeness = np.where(is_long, lengths**2 / np.where(is_long, squares, 1.0), 0.0)
     j = int(likeness.argmax())
     if likeness[j] < APART:

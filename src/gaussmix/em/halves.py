@@ -58,7 +58,7 @@ class Halves(NamedTuple):
         return self._shares(group, self._whitened(group, rows))[0][0]
 
     def _whitened(self, group: int, rows: Array) -> Array:
-        return contract("nd,ed->ne", rows - self.middle[group], self.whitening[group])
+        return np.asarray(np.einsum("nd,ed->ne", rows - self.middle[group], self.whitening[group]))
 
     def _shares(self, group: int, whitened: Array) -> tuple[Array, Array]:
         """Responsibilities (2, n_rows) of the halves of a group for whitened rows, and log densities (n_rows,)."""
@@ -187,6 +187,6 @@ def _settled(rows: Array, weight: Array, first: Array, is_full: bool, least: flo
 def _log_joint(rows: Array, weights: Array, means: Array, factors: Array) -> Array:
     """log π_k N(x | μ_k, Σ_k) without −½ d log 2π: (n_groups, 2, n_rows) of rows (n_groups, n_rows, n_features)."""
     log_scale = log(np.maximum(weights, TINY)) + log(np.diagonal(factors, axis1=2, axis2=3)).sum(axis=2)
-    at_means = contract("ghed,ghd->ghe", factors, means)
-    distances = ((contract("gnd,ghed->ghne", rows, factors) - at_means[:, :, None]) ** 2).sum(axis=3)
+    at_means: Array = np.einsum("ghed,ghd->ghe", factors, means)
+    distances: Array = ((np.einsum("gnd,ghed->ghne", rows, factors) - at_means[:, :, None]) ** 2).sum(axis=3)
     return log_scale[..., None] - 0.5 * distances

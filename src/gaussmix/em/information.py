@@ -18,7 +18,6 @@ from gaussmix.em.trimming import Trimmed
 from gaussmix.engines.base import Engine
 from gaussmix.model import Model
 from gaussmix.numerics.arrays import Array, Places
-from gaussmix.numerics.contract import contract
 from gaussmix.numerics.factorise import factorise
 from gaussmix.sources.base import Source
 from gaussmix.waist.leaves import Sums
@@ -85,7 +84,7 @@ class Information:
                 unknown = -_within(between - _blocks(at, within, row_weight), at.jacobian)
             else:
                 own = expected(at, source, engine, model.parameters)
-                unknown, products = contract("ap,aq->pq", at.jacobian, slopes(at, source, engine)), Sums()
+                unknown, products = at.jacobian.T @ slopes(at, source, engine), Sums()
                 change = np.concatenate((np.zeros((at.n_weights, at.size)), np.eye(at.size)))
                 if are_counts is not None:
                     products = source.sum_of(Differences.of(at, engine, has_squares=has_squares))
@@ -130,8 +129,8 @@ class Information:
         factors, _, failed = factorise(self.matrix[None])
         if failed.any():
             return None
-        whitened = contract("ij,j->i", factors[0], self.gradient)
-        step = contract("ji,j->i", factors[0], whitened)
+        whitened = factors[0] @ self.gradient
+        step = whitened @ factors[0]
         return step, 0.5 * float((whitened**2).sum())
 
 
@@ -182,7 +181,7 @@ def _complete(at: Coordinates, objective: Objective, own: Array, row_weight: flo
     for k, scatter in enumerate(_scatters(at, objective, own)):
         means, covariances = _places(at, k)
         of_all[means, means] += scatter.mass
-        crossed = contract("bij,j->ib", at.basis, scatter.first)
+        crossed = (at.basis @ scatter.first).T
         of_all[means[:, None], covariances] += crossed
         of_all[covariances[:, None], means] += crossed.T
         gradient[means] += scatter.first
@@ -199,7 +198,7 @@ def _complete(at: Coordinates, objective: Objective, own: Array, row_weight: flo
             of_turns[last, last] += _bent(at, k, scatter, of_noise)
             of_ridge[last] += _of_noise(at, k, of_noise)
     matrix = _within(of_all, at.jacobian) + of_turns
-    slope = contract("ap,a->p", at.jacobian, gradient) + of_ridge
+    slope = gradient @ at.jacobian + of_ridge
     concentration = objective.shares.concentration if isinstance(objective, Posterior) else 0.0
     weights = model.all_weights
     for group in at.groups:
@@ -207,8 +206,8 @@ def _complete(at: Coordinates, objective: Objective, own: Array, row_weight: flo
         believed = np.broadcast_to(concentration, K)[mine] if group.has_prior else np.zeros(len(mine))
         moved, own_share = at.jacobian[mine, columns], weights[mine] / weights[mine].sum()
         count = float(gradient[mine].sum() + believed.sum())
-        matrix[columns, columns] += count * contract("kp,kq->pq", moved, moved * own_share[:, None])
-        slope[columns] += contract("kp,k->p", moved, believed)
+        matrix[columns, columns] += count * moved.T @ (moved * own_share[:, None])
+        slope[columns] += believed @ moved
     return matrix, slope, gradient
 
 
@@ -226,10 +225,10 @@ def _shared(
             of_noise = _of_noise(at, k, _ridge_of_noise(at, objective, k))
             added[k, at.size - len(of_noise) :] = of_noise
             continue
-        pulls = 0.5 * contract("bi,i->b", at.basis.reshape(len(at.basis), -1), _squares(at.whiten(k, ridge)).ravel())
-        added[k] = contract("b,bp->p", pulls, at.jacobian[_places(at, k)[1]])
-    of_rows = contract("ap,a->p", at.jacobian, joined(at, own, row_weight))
-    of_prior = slope - of_rows - contract("kp,k->p", added[: len(own)], own[:, 0])
+        pulls = 0.5 * at.basis.reshape(len(at.basis), -1) @ _squares(at.whiten(k, ridge)).ravel()
+        added[k] = pulls @ at.jacobian[_places(at, k)[1]]
+    of_rows = joined(at, own, row_weight) @ at.jacobian
+    of_prior = slope - of_rows - own[:, 0] @ added[: len(own)]
     added[: at.n_weights] += of_prior / row_weight
     return added
 
@@ -253,7 +252,7 @@ class _Scatter:
 
     def pull(self, basis: Array) -> Array:
         """The gradient by the coordinates of B, (n_b,)."""
-        of_rows = contract("bi,i->b", basis.reshape(len(basis), -1), self.second.ravel())
+        of_rows: Array = basis.reshape(len(basis), -1) @ self.second.ravel()
         return 0.5 * (of_rows - self.degrees * np.trace(basis, axis1=1, axis2=2))
 
 
@@ -291,7 +290,7 @@ def _scatters(at: Coordinates, objective: Objective, own: Array) -> list[_Scatte
 
 
 def _squares(rows: Array) -> Array:
-    return contract("ni,nj->ij", rows, rows)
+    return rows.T @ rows
 
 
 def _within(matrix: Array, jacobian: Array) -> Array:
@@ -306,15 +305,15 @@ def _times(matrix: Array, jacobian: Array) -> Array:
     places = (jacobian[:, single] != 0).argmax(axis=0)
     product[:, single] = matrix[:, places] * jacobian[places, single]
     used = np.flatnonzero((jacobian[:, several] != 0).any(axis=1))
-    product[:, several] = contract("ab,bq->aq", matrix[:, used], jacobian[used[:, None], several])
+    product[:, several] = matrix[:, used] @ jacobian[used[:, None], several]
     return product
 
 
 def _straight(basis: Array, second: Array) -> Array:
     """The second derivatives of ½ Σ zᵀ exp(−B) z by the coordinates of B: ½ tr(E_b E_c S), made symmetric."""
     n_b = len(basis)
-    moved = contract("bij,jk->bik", basis, second).reshape(n_b, -1)
-    halves = 0.5 * contract("bi,ci->bc", moved, basis.reshape(n_b, -1))  # E_c is symmetric
+    moved = (basis @ second).reshape(n_b, -1)
+    halves = 0.5 * moved @ basis.reshape(n_b, -1).T  # E_c is symmetric
     return 0.5 * (halves + halves.T)
 
 
@@ -335,9 +334,9 @@ def _turned(second: Array, variances: Array) -> Array:
     crossed = np.sqrt(2) * scatter[rows, columns]
     found[d + each, rows], found[d + each, columns] = crossed * inverse[rows], -crossed * inverse[columns]
     found[:d, d:] = found[d:, :d].T
-    first = contract("ij,bjk->bik", scatter * (inverse[:, None] + inverse), turns)
-    middle = contract("ij,bjk->bik", scatter, turns) * inverse
-    halves = -0.5 * contract("bi,ci->bc", (first - 2 * middle).reshape(n, -1), turns.reshape(n, -1))
+    first = scatter * (inverse[:, None] + inverse) @ turns
+    middle = scatter @ turns * inverse
+    halves = -0.5 * (first - 2 * middle).reshape(n, -1) @ turns.reshape(n, -1).T
     found[d:, d:] = 0.5 * (halves + halves.T)
     return found
 
@@ -354,12 +353,12 @@ def _bent(at: Coordinates, component: int, scatter: _Scatter, of_noise: Array) -
     d, n_b = noise.shape
     gap = scatter.second - scatter.degrees * np.eye(d)
     straight = first_order(factor, each, moved, noise)
-    half = contract("ij,jqb->biq", factor, moved)
-    of_loadings = contract("bi,ci->bc", contract("ij,bjq->biq", gap, half).reshape(n_b, -1), half.reshape(n_b, -1))
-    squared = contract("bi,ci->bc", contract("ij,bjk->bik", gap, straight).reshape(n_b, -1), straight.reshape(n_b, -1))
-    curves = (contract("ij,jk->ik", gap, factor) * factor).sum(axis=0) * each[:, -1]
-    found = of_loadings - 0.5 * squared + contract("jb,jc->bc", noise, 0.5 * curves[:, None] * noise)
-    return contract("jb,jc->bc", noise, 0.5 * of_noise[:, None] * noise) - _symmetric(found)
+    half = np.einsum("ij,jqb->biq", factor, moved)
+    of_loadings = (gap @ half).reshape(n_b, -1) @ half.reshape(n_b, -1).T
+    squared = (gap @ straight).reshape(n_b, -1) @ straight.reshape(n_b, -1).T
+    curves = (gap @ factor * factor).sum(axis=0) * each[:, -1]
+    found = of_loadings - 0.5 * squared + noise.T @ (0.5 * curves[:, None] * noise)
+    return np.asarray(noise.T @ (0.5 * of_noise[:, None] * noise) - _symmetric(found))
 
 
 def _ridge_of_noise(at: Coordinates, objective: Objective, component: int) -> Array:
@@ -372,4 +371,4 @@ def _of_noise(at: Coordinates, component: int, ratios: Array) -> Array:
     """The gradient of −½ Σ_j r_j / ψ_j by the coordinates of loadings and noises, (n_b,)."""
     assert at.loadings is not None, "the noise is theirs"
     noise = at.loadings.noise[component if at.n_covariances > 1 else 0]
-    return 0.5 * contract("jb,j->b", noise, ratios)
+    return np.asarray(0.5 * ratios @ noise)

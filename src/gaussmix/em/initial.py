@@ -10,9 +10,8 @@ import numpy as np
 
 from gaussmix.background import Background
 from gaussmix.em.accumulate import StepTask
-from gaussmix.em.best_of import highest
+from gaussmix.em.best_of import LEAST_TOLERANCE, highest
 from gaussmix.em.fast_path import FastPath
-from gaussmix.em.loop import TOLERANCE_IN_SINGLE
 from gaussmix.em.maximise import initial_models
 from gaussmix.em.objective import Objective
 from gaussmix.em.stopping import Stopping
@@ -62,7 +61,7 @@ class InitialMoments:
         family: Family,
         objective: Objective,
         source: Source | None = None,
-        tolerance: float = TOLERANCE_IN_SINGLE,
+        tolerance: float = LEAST_TOLERANCE,
     ) -> Model:
         """Make the first model by an M-step; raises `SingularCovariance` if a component has too few distinct rows.
 

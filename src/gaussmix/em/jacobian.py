@@ -13,7 +13,6 @@ from gaussmix.covariances import Dense, LowRank
 from gaussmix.model import Model
 from gaussmix.numerics.arrays import Array, Places
 from gaussmix.numerics.axes import common_axes, principal_axes
-from gaussmix.numerics.contract import contract
 from gaussmix.numerics.factorise import factorise
 from gaussmix.waist.algebra import Across, Algebra, FactorAlgebra
 from gaussmix.waist.need import Second
@@ -162,8 +161,8 @@ def _free_loadings(roots: Array, directions: Array, rotation: Array) -> Array:
     """The directions (n_features × n_factors, …) in which loadings move, less rotations of the factors."""
     (d, q), basis = directions.shape, np.eye(len(directions))
     for direction in directions.T:  # so that at the end the columns are orthogonal to all of them
-        inside = contract("ij,i->j", basis, direction)
-        basis = contract("ij,jk->ik", basis, complement(inside if inside[0] >= 0 else -inside))
+        inside = direction @ basis
+        basis = basis @ complement(inside if inside[0] >= 0 else -inside)
     columns = [(directions[:, i], j) for j in range(q) for i in range(j, q)]
     columns += [(column, j) for j in range(q) for column in basis.T]
     found = np.array([(column / roots)[:, None] * rotation[:, j] for column, j in columns])
@@ -180,10 +179,10 @@ def _own_columns(each: Array) -> Array:
 
 def first_order(factor: Array, covariance: Array, moved: Array, noise: Array) -> Array:
     """W (M Λᵀ + Λ Mᵀ + diag(n ψ)) Wᵀ of each coordinate of a factor analyser, (n_b, n_features, n_features)."""
-    half = contract("ij,jqb->bqi", factor, moved)
-    crossed = contract("bqi,jq->bij", half, contract("ij,jq->iq", factor, covariance[:, :-1]))
+    half = np.einsum("ij,jqb->bqi", factor, moved)
+    crossed = np.einsum("bqi,jq->bij", half, np.einsum("ij,jq->iq", factor, covariance[:, :-1]))
     scaled = (noise * covariance[:, -1:]).T[:, None, :] * factor
-    return crossed + crossed.swapaxes(1, 2) + contract("bij,kj->bik", scaled, factor)
+    return np.asarray(crossed + crossed.swapaxes(1, 2) + np.einsum("bij,kj->bik", scaled, factor))
 
 
 def _of_matrices(matrices: Array) -> Array:
@@ -230,8 +229,8 @@ def _turned_factors(model: Model, *, is_common: bool) -> tuple[Array, Array]:
     covariances = model.covariances.each
     if is_common:
         axes = common_axes(covariances)
-        turned = contract("kij,jl->kil", covariances, axes)
-        variances = contract("kij,ij->kj", turned, axes)
+        turned = covariances @ axes
+        variances = np.einsum("kij,ij->kj", turned, axes)
         each = np.broadcast_to(axes, covariances.shape)
     else:
         variances, each = principal_axes(covariances)

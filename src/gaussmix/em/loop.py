@@ -6,10 +6,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from gaussmix.em.acceleration import Acceleration, has_path, memory_of_engine
+from gaussmix.em.acceleration import Acceleration, memory_of_engine
 from gaussmix.em.accumulate import StepTask, look
 from gaussmix.em.fast_path import FastPath
-from gaussmix.em.maximise import MAX_LOSS_IN_SINGLE, loss, next_model
+from gaussmix.em.maximise import loss, next_model
 from gaussmix.em.objective import Objective
 from gaussmix.em.stopping import Stopping
 from gaussmix.em.trace import Frozen, State, Trace, final
@@ -21,9 +21,6 @@ from gaussmix.sources.base import Source
 from gaussmix.sources.waiting import TimeIsOver, cut_in_time
 from gaussmix.waist.moments import Moments
 from gaussmix.waist.parameters import MAX_LOSS
-
-# Log-likelihoods of steps in float32 vary by up to 1e-7 or so: below this tolerance every step is in double.
-TOLERANCE_IN_SINGLE = 1e-6
 
 
 def run_em(
@@ -62,7 +59,7 @@ def run_em(
     state = State(model, trace, None if trace.n_steps < stopping.max_steps else Outcome.STEP_LIMIT)
     fast = FastPath(source, engine, model.family, model.n_components, objective, stopping)
     faster = Acceleration(fast) if is_accelerated else None
-    is_exact, facts = stopping.tolerance < TOLERANCE_IN_SINGLE, _recalled(source, engine, model, trace)
+    facts = _recalled(source, engine, model, trace)
     yield state
     while state.outcome is None:
         model, trace = state.model, state.trace
@@ -72,10 +69,9 @@ def run_em(
             most = None if faster is None else faster.limit(trace)
             reached, log_likelihood, values = fast.run(model, trace.n_steps, last, 1 if stopping.is_watched else most)
         if not log_likelihood:
-            how = {"is_exact": is_exact or has_path(trace), "facts": facts}
             try:
                 with cut_in_time(trace.n_steps > 0):
-                    moments, reached, stuck = em_step(source, engine, model, objective, trace.frozen, **how)
+                    moments, reached, stuck = em_step(source, engine, model, objective, trace.frozen, facts)
             except TimeIsOver:
                 yield State(model, replace(trace, memory={}), Outcome.TIME_LIMIT)
                 return
@@ -115,26 +111,21 @@ def em_step(
     model: Model,
     objective: Objective,
     frozen: Mapping[int, Frozen],
-    *,
-    is_exact: bool = True,
     facts: Any = None,
 ) -> tuple[Moments, Model, Mapping[int, Frozen]]:
     """Make one E-step and one M-step; gives the moments, the model, and the frozen components with those stuck now.
 
-    The engine chooses the anchor of the sums. The sums are made again about the new means if moving them there would
-    cost digits: in a first step from a far start, and for pooled moments of far components. An engine sums in double
-    about a given anchor. The loop gives one if `is_exact`, and if float32 would decide whether a component gets stuck.
-    `facts` are `Moments.facts` of the step before; None in a first step.
+    The engine chooses the anchor of the sums. The sums are made again about the new means if a component gets stuck,
+    and if moving them there would cost digits: in a first step from a far start, and for pooled moments of far
+    components. `facts` are `Moments.facts` of the step before; None in a first step.
     """
     need = model.family.need(model.covariances)
     is_far = need.pooled and loss(_centre(model), model) > MAX_LOSS
-    anchor = model.means if is_far or (is_exact and not need.pooled) else None
+    anchor = model.means if is_far else None
     task = StepTask(engine, model.n_components, objective.parameters(model), need, anchor=anchor, facts=facts)
     moments = task.over(source)
     following, stuck = next_model(moments, model, objective, frozen)
-    is_inexact = moments.in_single and not engine.suits_single(following.parameters)
-    max_loss = MAX_LOSS_IN_SINGLE if moments.in_single else MAX_LOSS
-    if len(stuck) > len(frozen) or is_inexact or loss(moments.anchor, following) > max_loss:
+    if len(stuck) > len(frozen) or loss(moments.anchor, following) > MAX_LOSS:
         moments = replace(task, anchor=moments.means(model.means), facts=moments.facts).over(source)
         following, stuck = next_model(moments, model, objective, frozen)
     return moments, following, stuck

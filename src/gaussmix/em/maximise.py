@@ -16,7 +16,6 @@ from gaussmix.families.base import Family
 from gaussmix.model import Model
 from gaussmix.numerics.arrays import Array
 from gaussmix.numerics.contract import contract
-from gaussmix.numerics.pieces import copied, pieces
 from gaussmix.waist.moments import Moments, Scatter
 from gaussmix.waist.parameters import LOST_SHARE, MEAN_ROUNDING
 
@@ -24,7 +23,6 @@ from gaussmix.waist.parameters import LOST_SHARE, MEAN_ROUNDING
 EMPTY_SHARE = 0.01
 # Share of the scatter of all rows that an empty component gets: far below the rounding of shared covariances.
 TRACE = 2.0**-60
-MAX_LOSS_IN_SINGLE = 30.0  # as `MAX_LOSS`, of sums in float32, whose relative error is 1e-4 at worst
 
 
 def maximise(moments: Moments, default_means: Array) -> tuple[Array, Array, Scatter]:
@@ -126,8 +124,7 @@ def loss(anchor: Array, model: Model) -> float:
     if not model.covariances.is_shared:
         return float((whitened**2).sum(axis=1).max())
     scaled = whitened * np.sqrt(model.weights)[:, None]
-    parts = pieces((len(scaled), *scaled.shape))
-    return max(float(np.abs(contract("ij,kj->ik", scaled[part], scaled)).sum(axis=1).max()) for part in parts)
+    return float(np.abs(contract("ij,kj->ik", scaled, scaled)).sum(axis=1).max())
 
 
 def _fill_empty(scatter: Scatter, empty: NDArray[np.bool_]) -> Scatter:
@@ -138,7 +135,7 @@ def _fill_empty(scatter: Scatter, empty: NDArray[np.bool_]) -> Scatter:
     """
     if not empty.any() or scatter.need.pooled:
         return scatter
-    degrees, second = np.array(scatter.degrees), copied(scatter.second)
+    degrees, second = np.array(scatter.degrees), np.array(scatter.second)
     degrees[empty], second[empty] = TRACE * degrees.sum(), TRACE * second.sum(axis=0)
     return replace(scatter, degrees=degrees, second=second)
 

@@ -16,7 +16,6 @@ from gaussmix.em.coordinates import Coordinates
 from gaussmix.engines.base import NOISE, Engine
 from gaussmix.model import Model
 from gaussmix.numerics.arrays import Array, Places
-from gaussmix.numerics.contract import contract
 from gaussmix.numerics.threads import cached_property
 from gaussmix.waist.block import Block
 from gaussmix.waist.need import Second
@@ -177,13 +176,13 @@ class NaturalScale:
             return np.asarray(math.sqrt(2 / d) * colour.ravel()[0] ** 2 * changes)
         if self.second is Second.DIAGONAL:
             return np.asarray(math.sqrt(2) * colour[:, None] ** 2 * changes)
-        half = contract("bij,kj->bik", at.basis, colour)
-        of_basis = contract("ij,bjk->bik", colour, half)[:, *self._triangle]
-        return contract("bn,bp->np", of_basis, changes)
+        half = np.einsum("bij,kj->bik", at.basis, colour)
+        of_basis = np.einsum("ij,bjk->bik", colour, half)[:, *self._triangle]
+        return np.asarray(np.einsum("bn,bp->np", of_basis, changes))
 
 
 def _coloured(colour: Array, moved: Array) -> Array:
-    return colour[:, None] * moved if colour.ndim == 1 else contract("ij,jp->ip", colour, moved)
+    return colour[:, None] * moved if colour.ndim == 1 else np.einsum("ij,jp->ip", colour, moved)
 
 
 @dataclass(frozen=True, eq=False)
@@ -235,7 +234,7 @@ class Stacked:
         if self.like.covariances.is_shared:
             covariances = covariances.take(np.repeat(np.arange(n), K))
         of_all = self.weights.ravel(), self.means.reshape(n * K, d), covariances.whitening
-        parameters = Parameters.of(*of_all, np.sqrt(covariances.variances()))
+        parameters = Parameters.of(*of_all)
         heights = engine.component_log_density(rows, parameters).reshape(-1, n, K)
         background = np.full(n, -np.inf)
         if self.like.noise is not None:

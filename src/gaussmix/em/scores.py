@@ -15,7 +15,6 @@ from gaussmix.em.coordinates import Coordinates
 from gaussmix.em.jacobian import pairs
 from gaussmix.engines.base import NEGLIGIBLE, Engine
 from gaussmix.numerics.arrays import Array
-from gaussmix.numerics.contract import contract
 from gaussmix.sources.base import Source
 from gaussmix.waist.block import Block
 from gaussmix.waist.leaves import Sums
@@ -133,8 +132,8 @@ def expected(at: Coordinates, source: Source, engine: Engine[Any], parameters: P
     mass, squares = moments.mass[:, None], moments.second
     factors = np.broadcast_to(at.factors, (K, *at.factors.shape[1:]))
     if second is Second.FULL:
-        first = contract("kij,kj->ki", factors, moments.first)
-        whitened = contract("kil,kjl->kij", contract("kij,kjl->kil", factors, squares), factors)
+        first = np.einsum("kij,kj->ki", factors, moments.first)
+        whitened = np.einsum("kil,kjl->kij", np.einsum("kij,kjl->kil", factors, squares), factors)
         rest = (np.diagonal(whitened, axis1=1, axis2=2) - mass) / np.sqrt(2)
         return np.concatenate((mass, first, rest, whitened[:, *pairs(d)]), axis=1)
     n_squares = d if second is Second.TRACE else 1

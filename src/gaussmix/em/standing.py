@@ -18,7 +18,6 @@ from gaussmix.em.trimming import Trimmed
 from gaussmix.engines.base import Engine
 from gaussmix.errors import SingularCovariance
 from gaussmix.model import Model
-from gaussmix.numerics.contract import contract
 from gaussmix.sources.base import Source
 from gaussmix.waist.block import Block
 from gaussmix.waist.leaves import Sums
@@ -75,7 +74,7 @@ class Standing:
         if found is None or not information.is_held:
             return cls(False)
         step, gain = found
-        changes = contract("ap,p->a", information.coordinates.jacobian, step)
+        changes = information.coordinates.jacobian @ step
         if np.abs(changes[information.coordinates.n_weights :]).max(initial=0.0) > FURTHEST:
             return cls(False)
         end = objective.feasible(information.coordinates.at(step))

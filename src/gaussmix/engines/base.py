@@ -39,8 +39,8 @@ class Remembering(Protocol):
 class Engine(Protocol[StateT]):
     """The E-step and the sums for the M-step, over one block at a time.
 
-    Sums are in float64, also of float32 rows, unless `Partial.in_single` says otherwise. Results do not depend on the
-    number of threads, nor on how the rows are cut into blocks that are nodes of the tree of leaves.
+    Sums are in float64, also of float32 rows. Results do not depend on the number of threads, nor on how the rows are
+    cut into blocks that are nodes of the tree of leaves.
     """
 
     def look(self, profile: Profile, need: Need, spread: Callable[[], Spread]) -> Any:
@@ -109,9 +109,6 @@ class Engine(Protocol[StateT]):
         sums : of all blocks.
         parameters, need, facts : as for the steps.
         """
-
-    def suits_single(self, parameters: Parameters) -> bool:
-        """Whether sums in float32 are exact enough if they lead to these parameters."""
 
     def log_density(self, block: Block, parameters: Parameters) -> Array:
         """log p(x) of each row, nats, (n_rows,)."""

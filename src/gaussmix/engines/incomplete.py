@@ -116,9 +116,6 @@ class IncompleteEngine:
     def score_products(self, block: Block, parameters: Parameters, whitening: Array, second: Second) -> None:
         return None
 
-    def suits_single(self, parameters: Parameters) -> bool:
-        return False
-
     def log_density(self, block: Block, parameters: Parameters) -> Array:
         found = self._evaluated(block, parameters, self.engine.log_density, log_density_of)
         empty = np.isnan(block.rows).all(axis=1)

@@ -22,7 +22,6 @@ from gaussmix.fit.problem import Problem
 from gaussmix.model import Model
 from gaussmix.numerics.arrays import Array
 from gaussmix.numerics.blas import one_blas_thread
-from gaussmix.numerics.contract import contract
 from gaussmix.numerics.factorise import factorise
 from gaussmix.numerics.threads import cached_property
 
@@ -127,7 +126,7 @@ class Maximum:
     def least_curvature(self) -> float:
         """The smallest positive curvature, in nats of all rows: a coordinate has a variance of at most 1 over it."""
         steep, _ = self._axes
-        values = contract("pr,pr->r", contract("pq,qr->pr", self.information.matrix, steep), steep)
+        values = np.einsum("pr,pr->r", self.information.matrix @ steep, steep)
         return float(values.min(initial=np.inf)) * self.total_weight
 
     def natural_covariance(self, kind: str, objective: Posterior | object) -> Array:
@@ -158,11 +157,11 @@ class Maximum:
         matrix, outer, moved = self.information.matrix, self.information.outer, jacobian
         if self.flat.shape[1]:
             steep, flat = self._axes
-            matrix = contract("pr,ps->rs", steep, contract("pq,qs->ps", matrix, steep))
+            matrix = steep.T @ matrix @ steep
             if outer.size:
-                outer = contract("pr,ps->rs", steep, contract("pq,qs->ps", outer, steep))
-            touched = (contract("qp,pn->qn", jacobian, flat) ** 2).sum(axis=1)
-            moved = contract("qp,pr->qr", jacobian, steep)
+                outer = steep.T @ outer @ steep
+            touched = ((jacobian @ flat) ** 2).sum(axis=1)
+            moved = jacobian @ steep
             moved[touched > TOUCHED * (jacobian**2).sum(axis=1)] = np.nan
         if not matrix.size:
             return np.where(np.isnan(moved).any(axis=1) | jacobian.any(axis=1), np.nan, 0.0) * np.ones((len(moved), 1))
@@ -172,16 +171,16 @@ class Maximum:
                 f"kind={kind!r} needs more rows: the scores of {len(matrix)} parameters are linearly dependent. Use "
                 "kind='hessian', or bootstrap(X)."
             )
-        whitened = contract("qr,sr->qs", moved, factors[0])
+        whitened = moved @ factors[0].T
         if kind == "sandwich":
-            moved = contract("qs,sr->qr", whitened, factors[0])
-            found = contract("qr,sr->qs", contract("qp,pr->qr", moved, outer), moved)
+            moved = whitened @ factors[0]
+            found = moved @ outer @ moved.T
             variances = np.diagonal(found)
             wrong = variances < -ROUNDED * (whitened**2).sum(axis=1)
             np.fill_diagonal(found, np.maximum(variances, 0.0))  # of rows that fit exactly it is 0 up to rounding
             found[wrong] = found[:, wrong] = np.nan
         else:
-            found = contract("qr,sr->qs", whitened, whitened)
+            found = whitened @ whitened.T
         return np.asarray(found / self.total_weight)
 
     def drawn(self, n: int, kind: str, rng: np.random.Generator) -> list[Model]:
@@ -269,7 +268,7 @@ class Climb:
             if before * self.total_weight <= NEGLIGIBLE:
                 return state, information
             at = information.coordinates
-            changes = contract("ap,p->a", at.jacobian, step)
+            changes = at.jacobian @ step
             if np.abs(changes[at.n_weights :]).max(initial=0.0) > FURTHEST:
                 return None
             state = state._replace(model=self.problem.objective.feasible(at.at(step)))

@@ -16,7 +16,6 @@ from gaussmix.errors import ParameterTypeError
 from gaussmix.families.base import Family, family_named, unconstrained
 from gaussmix.model import Model, flaw, is_symmetric
 from gaussmix.numerics.arrays import Array
-from gaussmix.numerics.contract import contract
 from gaussmix.numerics.pieces import copied
 
 if TYPE_CHECKING:
@@ -77,7 +76,7 @@ def from_torch(estimator: Any) -> Model:
         return from_parameters(_scaled(weights), means, factors**-2.0, None, family)
     d = factors.shape[-1]
     roots = np.array([solve_triangular(each, np.eye(d)) for each in factors.reshape(-1, d, d)])
-    covariances = contract("mki,mkj->mij", roots, roots).reshape(factors.shape)
+    covariances = np.einsum("mki,mkj->mij", roots, roots).reshape(factors.shape)
     return from_parameters(_scaled(weights), means, _symmetric(family, covariances), None, family)
 
 

@@ -48,16 +48,10 @@ def inverse_root(variances: Array) -> Array:
     Raises SingularCovariance: some are not positive, finite numbers, or so small that digits are missing (below
     2.2e-308); the message names their components.
     """
-    roots, wrong = np.empty(variances.shape), []
-    for part in pieces(variances.shape):
-        usable = (variances[part] >= np.finfo(np.float64).tiny) & np.isfinite(variances[part])
-        if usable.all():
-            roots[part] = 1.0 / np.sqrt(variances[part])
-        else:
-            wrong.extend(part.start + np.flatnonzero(~usable.reshape(len(usable), -1).all(axis=1)))
-    if wrong:
-        raise SingularCovariance(wrong)
-    return roots
+    usable = (variances >= np.finfo(np.float64).tiny) & np.isfinite(variances)
+    if not usable.all():
+        raise SingularCovariance(np.flatnonzero(~usable.reshape(len(usable), -1).all(axis=1)))
+    return np.asarray(1.0 / np.sqrt(variances))
 
 
 def log_sum(log_terms: Array, axis: int = -1) -> Array:

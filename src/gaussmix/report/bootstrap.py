@@ -16,7 +16,6 @@ from gaussmix.fit.problem import Problem
 from gaussmix.mixture.mixture import Mixture
 from gaussmix.mixture.shown import names_of
 from gaussmix.numerics.arrays import Array
-from gaussmix.numerics.contract import contract
 from gaussmix.report.inference import (
     LITTLE,
     OF_NOISE,
@@ -102,9 +101,9 @@ def covariance_of(draws: Array, counts: Array | None) -> Array:
     """
     if counts is None:
         centred = draws - draws.mean(axis=0)
-        return np.asarray(contract("nq,nr->qr", centred, centred) / max(len(draws) - 1, 1))
-    centred = draws - contract("n,nq->q", counts, draws) / counts.sum()
-    return np.asarray(contract("nq,nr->qr", counts[:, None] * centred, centred))
+        return np.asarray(centred.T @ centred / max(len(draws) - 1, 1))
+    centred = draws - counts @ draws / counts.sum()
+    return np.asarray((counts[:, None] * centred).T @ centred)
 
 
 def chosen_of(fitted: Fitted, problem: Problem, rng: np.random.Generator, *, are_counts: bool) -> Inference | Bootstrap:

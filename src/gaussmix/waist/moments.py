@@ -9,7 +9,7 @@ from typing import Any, Self
 import numpy as np
 
 from gaussmix.numerics.arrays import Array
-from gaussmix.numerics.pieces import copied, in_pieces
+from gaussmix.numerics.pieces import in_pieces
 from gaussmix.waist.need import Need, Second
 
 
@@ -29,7 +29,6 @@ class Partial:
     row_weight : Σ_i s_i.
     need : which second moments these are. It may be less or more than the family asked for: `Engine.finish` makes the
         family's second moments of these.
-    in_single : some of the sums were taken in float32.
     counts : what else an engine counts in a pass, to decide about the next one; None where it does not.
     background : Σ_i s_i γ_i0, the mass of the background; 0 where there is none.
 
@@ -46,7 +45,6 @@ class Partial:
     log_likelihood: float
     row_weight: float
     need: Need
-    in_single: bool = False
     counts: Array | None = None
     background: float = 0.0
 
@@ -62,7 +60,6 @@ class Partial:
             second=second,
             log_likelihood=self.log_likelihood + other.log_likelihood,
             row_weight=self.row_weight + other.row_weight,
-            in_single=self.in_single or other.in_single,
             counts=self.counts if other.counts is None or self.counts is None else self.counts + other.counts,
             background=self.background + other.background,
         )
@@ -133,17 +130,13 @@ class Partial:
 
         With f and f' the first moments about the old and the new anchor, S' = S − f fᵀ / N + f' f'ᵀ / N.
         """
-        first = in_pieces(
-            lambda first, mass, new, old: first - mass * (new - old),
-            self.first, self.mass[:, None], anchor, self.anchor,
-        )  # fmt: skip
+        first = self.first - self.mass[:, None] * (anchor - self.anchor)
         if self.second is None:
             return replace(self, first=first, anchor=anchor)
         root_mass = np.sqrt(np.where(self.mass > 0, self.mass, 1.0))[:, None]
         squares = self.need.squares
         if self.need.pooled or self.need.second is Second.PROJECTED:
-            second = self.second - squares(self.first / root_mass)
-            second = second + squares(first / root_mass)
+            second = self.second - squares(self.first / root_mass) + squares(first / root_mass)
         else:
             second = in_pieces(
                 lambda second, old, new, root: second - squares(old / root) + squares(new / root),
@@ -176,9 +169,7 @@ class Moments(Partial):
         """Weighted mean of each component, `default` (n_components, n_features) where it has no mass."""
         has_mass = self.mass > 0
         if has_mass.all():
-            return in_pieces(
-                lambda anchor, first, mass: anchor + first / mass, self.anchor, self.first, self.mass[:, None]
-            )
+            return self.anchor + self.first / self.mass[:, None]
         divisor = np.where(has_mass, self.mass, 1.0)[:, None]
         return np.where(has_mass[:, None], self.anchor + self.first / divisor, default)
 
@@ -223,14 +214,13 @@ class Scatter:
             return self
         degrees = self.degrees.sum() if self.need.pooled else self.degrees
         if self.need.second is Second.FULL:
-            second = copied(self.second)
+            second = np.array(self.second)
             np.einsum("...ii->...i", second)[...] += np.multiply.outer(degrees, ridge)
             return replace(self, second=second)
         if self.need.second is Second.DIAGONAL and not self.need.pooled:
-            second = in_pieces(lambda second, degrees: second + degrees * ridge, self.second, degrees[:, None])
-            return replace(self, second=second)
+            return replace(self, second=self.second + degrees[:, None] * ridge)
         if self.need.second is Second.PROJECTED:  # the last column; what is projected has no noise
-            second = copied(self.second)
+            second = np.array(self.second)
             second[..., -1] += np.multiply.outer(degrees, ridge)
             return replace(self, second=second)
         added = degrees * (ridge if self.need.second is Second.DIAGONAL else ridge.sum())

@@ -9,7 +9,6 @@ import numpy as np
 
 from gaussmix.numerics.arrays import Array
 from gaussmix.numerics.contract import contract
-from gaussmix.numerics.pieces import pieces
 
 
 class Second(IntEnum):
@@ -65,11 +64,7 @@ class Need:
     def squares(self, vectors: Array) -> Array:
         """v_k v_kᵀ of each row of `vectors` (n_components, n_features), in the form of the second moments."""
         if self.second is Second.FULL and self.pooled:
-            n_components, n_features = vectors.shape
-            pooled = np.empty((n_features, n_features))
-            for part in pieces((n_features, n_components, n_features)):  # without BLAS, which has bits of its own
-                pooled[part] = contract("ki,kj->ij", vectors[:, part], vectors)
-            return pooled
+            return contract("ki,kj->ij", vectors, vectors)
         if self.second is Second.FULL:
             return vectors[:, :, None] * vectors[:, None, :]
         if self.second is Second.PROJECTED:

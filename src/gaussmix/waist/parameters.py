@@ -33,7 +33,6 @@ class Parameters:
     log_scale : (n_components,), log π_k + log |det W_k| − ½ d log 2π, nats; −inf for a weight of 0.
     means : (n_components, n_features), data units.
     whitening : factors W_k.
-    deviations : (n_components, n_features), roots of the diagonals of Σ_k, data units; None where they are unknown.
     log_background : log of the weight of the background times its density, nats; −inf where there is none.
     log_sides : (n_features,), logs of the sides of the box that the background fills, by which its density grows where
         a cell is missing; None where only its volume is known.
@@ -42,7 +41,6 @@ class Parameters:
     log_scale: Array
     means: Array
     whitening: Whitening
-    deviations: Array | None = None
     log_background: float = -np.inf
     log_sides: Array | None = None
 
@@ -52,13 +50,12 @@ class Parameters:
         weights: Array,
         means: Array,
         whitening: Whitening,
-        deviations: Array | None = None,
         log_background: float = -np.inf,
         log_sides: Array | None = None,
     ) -> Parameters:
         """The parameters of Σ π_k N(x | μ_k, Σ_k), and of a background; Bishop (2006) eq. 9.7."""
         log_scale = log(weights) + whitening.log_abs_det - 0.5 * means.shape[1] * LOG_2PI
-        return cls(log_scale, means, whitening, deviations, log_background, log_sides)
+        return cls(log_scale, means, whitening, log_background, log_sides)
 
     @cached_property
     def far_limit(self) -> float:

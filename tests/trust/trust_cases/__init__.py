@@ -1,14 +1,14 @@
-"""Inputs that have an answer, and what it is: data for `tests/trust` and for `bench/trust.py`.
+"""Inputs that have an answer, and what it is: data for `tests/trust`.
 
 Each module makes the cases of one item of the list; a case takes any estimator with scikit-learn's parameters.
 """
 
-from trust_cases import awkward, far, starts, types, units
+from trust_cases import awkward, far, types, units
 from trust_cases.case import Case, Wrong
 
 CASES: dict[str, Case] = {
     case.name: case
-    for module in (units, awkward, types, far, starts)
+    for module in (units, awkward, types, far)
     for case in module.cases()
 }  # fmt: skip
 

@@ -8,18 +8,7 @@ from typing import Any
 import numpy as np
 
 from trust_cases import truth
-from trust_cases.case import (
-    CENTRES,
-    STARTS,
-    STRUCTURES,
-    Case,
-    Model,
-    blobs,
-    expect,
-    expect_close,
-    expect_sound,
-    given,
-)
+from trust_cases.case import CENTRES, STARTS, STRUCTURES, Case, Model, blobs, expect, expect_close, expect_sound, given
 
 RIDGE = 1e-6
 STEPS = 5

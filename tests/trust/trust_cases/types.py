@@ -116,6 +116,12 @@ def every_other(X: Any) -> Any:
     return wide[::2, 1::2]
 
 
+def unaligned(X: Any) -> Any:
+    rows = np.zeros(X.nbytes + 1, dtype=np.uint8)[1:].view(X.dtype).reshape(X.shape)
+    rows[:] = X
+    return rows
+
+
 def read_only(X: Any) -> Any:
     X = X.copy()
     X.flags.writeable = False
@@ -147,6 +153,11 @@ LAYOUTS = {
     "Fortran": np.asfortranarray,
     "strided": every_other,
     "negative strides": lambda X: np.ascontiguousarray(X[::-1, ::-1])[::-1, ::-1],
+    "unaligned": unaligned,
+    "lists": lambda X: X.tolist(),
+    "array subclass": lambda X: np.ma.masked_array(X, mask=False),
+    "objects": lambda X: X.astype(object),
+    "long double": lambda X: X.astype("g"),
     "read-only": read_only,
     "memory map": memory_map,
     "pandas": pandas_frame,

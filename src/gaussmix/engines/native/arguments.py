@@ -7,7 +7,6 @@ from typing import NamedTuple
 import numpy as np
 
 from gaussmix.numerics.arrays import Array
-from gaussmix.numerics.pieces import pieces
 from gaussmix.waist.need import Need
 from gaussmix.waist.parameters import Parameters
 from gaussmix.waist.whitening.base import FactorShape, Whitening
@@ -23,6 +22,15 @@ class Arguments(NamedTuple):
     means: Array
     factor_shape: int
     factors: Array
+
+    def is_same(self, other: Arguments) -> bool:
+        """Whether others give every row the same densities."""
+        return self is other or (
+            self.factor_shape == other.factor_shape
+            and np.array_equal(self.log_scale, other.log_scale)
+            and np.array_equal(self.means, other.means)
+            and np.array_equal(self.factors, other.factors)
+        )
 
 
 def common_origin(parameters: Parameters, centre: Array | None = None) -> Array | None:
@@ -50,10 +58,7 @@ def one_each(whitening: Whitening, n_components: int) -> Array:
     """The factors, repeated if they are shared, one for each component."""
     if not whitening.is_shared or n_components == 1:
         return np.ascontiguousarray(whitening.factors)
-    each = np.empty((n_components, *whitening.factors.shape[1:]))
-    for part in pieces(each.shape):
-        each[part] = whitening.factors
-    return each
+    return whitening.factors.repeat(n_components, axis=0)
 
 
 def projection_of(need: Need, n_components: int) -> Array | None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
-from math import frexp, ldexp
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -21,13 +20,11 @@ from gaussmix.engines.native.arguments import (
     one_each,
     projection_of,
 )
-from gaussmix.engines.native.float32 import rounded, scaled_for_single, steps_in_single, suits_single
 from gaussmix.engines.native.run import fit_many, run_em, suits_core
-from gaussmix.engines.native.visits import Counts, Labelling, Labels, Ordering, Visit, Visits, could_pay, may_be_ordered
+from gaussmix.engines.native.visits import Counts, Labels, Ordering, Visit, Visits, could_pay, may_be_ordered
 from gaussmix.engines.runner import Belief, Control, Course, Fits, Groups, Recipe
 from gaussmix.numerics.arrays import Array
 from gaussmix.numerics.core import native_target
-from gaussmix.numerics.pieces import pieces
 from gaussmix.numerics.threads import allowed
 from gaussmix.waist.algebra import Algebra
 from gaussmix.waist.block import Block, Profile
@@ -52,13 +49,11 @@ class Facts(NamedTuple):
     Parameters
     ----------
     n_rows : number of rows.
-    largest_weight : the largest row weight; None without weights, or if no step is in float32.
     total : mean and scatter of all rows, which no E-step changes; None if no step needs them.
     ordering : how to visit the rows.
     """
 
     n_rows: int
-    largest_weight: float | None = None
     total: Spread | None = None
     ordering: Ordering = Ordering()
 
@@ -69,17 +64,6 @@ class Facts(NamedTuple):
     def recalled(self, memory: Mapping[str, Array]) -> Facts:
         """The same rows after the passes that are remembered."""
         return self._replace(ordering=Ordering.recalled(memory))
-
-    @property
-    def weight_scale(self) -> float:
-        """A power of 2 that brings the largest row weight near to 1, so that float32 holds it."""
-        return ldexp(1.0, min(max(1 - frexp(self.largest_weight)[1], -1000), 1000)) if self.largest_weight else 1.0
-
-    @classmethod
-    def of(cls, block: Block) -> Facts:
-        """About a block that holds all rows."""
-        is_single = block.row_weight is not None and block.rows.dtype == np.float32
-        return cls(block.n_rows, Profile.of(block).largest_weight if is_single else None)
 
 
 @dataclass(eq=False)
@@ -113,11 +97,8 @@ class StepPlan(NamedTuple):
     need : the second moments that the core sums.
     rule : how a row is shared.
     origin : (n_features,), rows are read as their distance from it; None for 0.
-    in_single : the core works in float32.
-    weight_scale : the factor of row weights in such a step.
-    offset : log p(x) is larger by this than the core's, nats.
     is_ordered : the rows may be visited in another order.
-    log_background : as in `Parameters`, less the offset.
+    log_background : as in `Parameters`.
     """
 
     arguments: Arguments
@@ -125,9 +106,6 @@ class StepPlan(NamedTuple):
     need: Need
     rule: Rule
     origin: Array | None = None
-    in_single: bool = False
-    weight_scale: float = 1.0
-    offset: float = 0.0
     is_ordered: bool = False
     log_background: float = -np.inf
 
@@ -143,7 +121,7 @@ class NativeEngine:
         return native_target()
 
     def look(self, profile: Profile, need: Need, spread: Callable[[], Spread]) -> Facts:
-        facts = Facts(profile.n_rows, profile.largest_weight)
+        facts = Facts(profile.n_rows)
         if need != Need(Second.FULL, pooled=True):
             return facts
         return facts._replace(total=spread())
@@ -161,7 +139,7 @@ class NativeEngine:
         anchor: Array | None = None,
         facts: Facts | None = None,
     ) -> Partial:
-        facts = facts or Facts.of(block)
+        facts = facts or Facts(block.n_rows)
         plan = _plan(block, state.n_components, parameters, need, rule, anchor, facts)
         visit = Visit()
         if plan.is_ordered:
@@ -174,12 +152,11 @@ class NativeEngine:
             visit = visit.of_leaves(slice(None))
             sums, n_near = self._sum_leaves(block, state.apart, parameters, plan, visit)
         if plan.is_ordered:
-            done = Labelling(plan.arguments, plan.in_single)
-            sums = replace(sums, counts=np.array(state.visits.end(visit, done, facts.ordering, n_near)))
+            sums = replace(sums, counts=np.array(state.visits.end(visit, plan.arguments, facts.ordering, n_near)))
         return sums
 
     def finish(self, sums: Partial, parameters: Parameters | None, need: Need, facts: Facts | None = None) -> Moments:
-        second, log_likelihood = sums.second, sums.log_likelihood
+        second = sums.second
         if second is None and need.second is not Second.NONE:
             total = None if facts is None else facts.total
             assert total is not None, "made by `look` for pooled moments"
@@ -188,25 +165,15 @@ class NativeEngine:
             with np.errstate(over="ignore", invalid="ignore"):
                 if need.second is Second.TRACE:
                     second = np.add.accumulate(second, axis=1)[:, -1]  # `sum` adds up in another order
-                second = _pooled(second) if need.pooled else second
-        if parameters is not None and sums.in_single:
-            parameters, offset = scaled_for_single(parameters)
-            log_likelihood += offset * sums.row_weight
+                second = np.asarray(second.sum(axis=0)) if need.pooled else second
         if facts is not None and parameters is not None and sums.counts is not None:
-            done, counts = Labelling(arguments_of(parameters), sums.in_single), Counts(*sums.counts.tolist())
-            facts = facts._replace(ordering=facts.ordering.after(done, counts, facts.n_rows))
+            counts = Counts(*sums.counts.tolist())
+            ordering = facts.ordering.after(arguments_of(parameters), counts, facts.n_rows)
+            facts = facts._replace(ordering=ordering)
         return Moments(
-            sums.mass,
-            sums.first,
-            second,
-            sums.anchor,
-            log_likelihood,
-            sums.row_weight,
-            need,
-            sums.in_single,
-            background=sums.background,
-            facts=facts,
-        )
+            sums.mass, sums.first, second, sums.anchor, sums.log_likelihood, sums.row_weight, need,
+            background=sums.background, facts=facts,
+        )  # fmt: skip
 
     def _sum(self, block: Block, plan: StepPlan, visit: Visit) -> tuple[Partial, int, float]:
         """The sums that the core makes, how many rows are far, and about how many responsibilities are not 0."""
@@ -214,12 +181,11 @@ class NativeEngine:
         log_likelihood, mass, first, second, n_far, n_near, background = self._target.step(
             block.rows, block.row_weight, block.given if plan.rule is Rule.GIVEN else None, plan.origin,
             *plan.arguments, None if need.second is Second.NONE else plan.anchor, plan.rule, need.second,
-            allowed(self.n_threads), *visit, plan.in_single, projection_of(need, len(plan.anchor)), plan.weight_scale,
+            allowed(self.n_threads), *visit, projection_of(need, len(plan.anchor)),
             *((None, None) if plan.rule is Rule.GIVEN else (block.log_prior, block.prior_places)), plan.log_background,
         )  # fmt: skip
         sums = Partial(
-            mass, first, second, plan.anchor, log_likelihood, block.total_weight, need, plan.in_single,
-            background=background,
+            mass, first, second, plan.anchor, log_likelihood, block.total_weight, need, background=background,
         )  # fmt: skip
         return sums, n_far, n_near
 
@@ -259,17 +225,14 @@ class NativeEngine:
                 sums, n_far, n_near = self._sum(near, plan, visit)
         if apart is None:
             return sums, n_near, None
-        far = apart.sums(self, parameters, plan.need, sums.anchor)
-        far = replace(far, log_likelihood=far.log_likelihood - plan.offset * far.row_weight)
-        return sums + far, n_near, apart
+        return sums + apart.sums(self, parameters, plan.need, sums.anchor), n_near, apart
 
-    def _label(self, block: Block, by: Labelling) -> Labels:
+    def _label(self, block: Block, by: Arguments) -> Labels:
         """The likeliest component of each row, as a pass with these parameters wrote it."""
         labels = np.empty(block.n_rows, dtype=np.uint16)
         self._target.step(
-            block.rows, None, None, None, *by.arguments, by.arguments.means, Rule.SOFT, Second.TRACE,
-            allowed(self.n_threads), None, labels, None, None, by.in_single, None, 1.0, block.log_prior,
-            block.prior_places,
+            block.rows, None, None, None, *by, by.means, Rule.SOFT, Second.TRACE, allowed(self.n_threads),
+            None, labels, None, None, None, block.log_prior, block.prior_places,
         )  # fmt: skip
         return labels
 
@@ -309,9 +272,6 @@ class NativeEngine:
         every = np.concatenate((each.ravel(), products))
         own = np.append(within.shape[1] - PANEL, np.arange(d + n_products))
         return between[every[:, None], every], within[:, own[:, None], own]
-
-    def suits_single(self, parameters: Parameters) -> bool:
-        return suits_single(parameters)
 
     def log_density(self, block: Block, parameters: Parameters) -> Array:
         return self._evaluate(block, parameters, LOG_DENSITY)
@@ -367,7 +327,7 @@ def _plan(
     anchor: Array | None,
     facts: Facts,
 ) -> StepPlan:
-    """Decide about origin, anchor and precision; of the block only the type of its rows decides."""
+    """Decide about origin and anchor; of the block only the number of its features decides."""
     shape = n_components, block.rows.shape[1]
     second = Second.DIAGONAL if need.second is Second.TRACE else need.second  # features are added up in `finish`
     if second is Second.NONE:  # then any point is as good
@@ -391,21 +351,5 @@ def _plan(
             return StepPlan(arguments, about, Need(Second.NONE), rule, centre)
     is_ordered = rule is Rule.SOFT and may_be_ordered(parameters.whitening)
     is_ordered = is_ordered and could_pay(facts.n_rows, parameters.whitening.factor_shape, *shape)
-    if anchor is None and steps_in_single(block, facts.n_rows, parameters, need, rule):
-        scaled, offset = scaled_for_single(parameters)
-        return StepPlan(
-            arguments_of(scaled), rounded(about), each, rule, in_single=True, weight_scale=facts.weight_scale,
-            offset=offset, is_ordered=is_ordered, log_background=scaled.log_background,
-        )  # fmt: skip
     background = parameters.log_background
     return StepPlan(arguments_of(parameters), about, each, rule, is_ordered=is_ordered, log_background=background)
-
-
-def _pooled(second: Array) -> Array:
-    """The sum over components."""
-    if second.ndim == 1:
-        return np.asarray(second.sum())
-    total = np.empty(second.shape[1:])
-    for part in pieces((*total.shape, len(second))):
-        total[part] = second[:, part].sum(axis=0)
-    return total

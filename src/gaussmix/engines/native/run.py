@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from gaussmix.engines.native.visits import LONG_PASS, could_pay, is_long, work_per_row
+from gaussmix.engines.native.visits import LONG_PASS, could_pay, work_per_row
 from gaussmix.engines.runner import Begun, Control, Course, Fits, Groups, Recipe, Seeds
 from gaussmix.numerics.arrays import Array
 from gaussmix.waist.algebra import Across, Algebra
@@ -31,13 +31,11 @@ MOST_NUMBERS = 2**18  # in the covariances: M-steps with more take long enough f
 def suits_core(block: Block, n_components: int, algebra: Algebra) -> bool:
     """Whether the core may make many steps: no decisions between steps, and short M-steps.
 
-    Between steps the engine decides about float32 and about the order of the rows. Neither pays on a short pass. Nor
-    does an order alone on one below `ORDERED_PASS`, because Python then makes the steps.
+    Between steps the engine decides about the order of the rows. That does not pay on a short pass, nor on one below
+    `ORDERED_PASS`, because Python then makes the steps.
     """
     n_features, factor_shape = block.rows.shape[1], _factor_shape(algebra)
     if n_components * n_features ** (2 if factor_shape is FactorShape.TRIANGULAR else 1) > MOST_NUMBERS:
-        return False
-    if block.rows.dtype != np.float64 and is_long(block.n_rows, factor_shape, n_components, n_features):
         return False
     if algebra.is_shared or not could_pay(block.n_rows, factor_shape, n_components, n_features):
         return True

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
 Labels = NDArray[np.uint16]
 
-# Multiply-adds of a pass, which take about a millisecond. On shorter passes neither float32 nor another order of the
-# rows pays, and the core may make many steps in one call; on some longer ones too, up to `native.run.ORDERED_PASS`.
+# Multiply-adds of a pass, which take about a millisecond. On shorter passes another order of the rows does not
+# pay, and the core may make many steps in one call; on some longer ones too, up to `native.run.ORDERED_PASS`.
 LONG_PASS = 1e7
 GROUP_ROWS = 24  # rows that share their bounds; the C++ core has the same number, and a test compares them
 MOST_BOUNDS = 2**23  # numbers, 32 MB
@@ -71,23 +71,6 @@ def may_be_ordered(whitening: Whitening) -> bool:
     return not whitening.is_shared and whitening.factor_shape is not FactorShape.LOW_RANK
 
 
-class Labelling(NamedTuple):
-    """What labels rows with their likeliest components: the parameters of a pass, as the core took them."""
-
-    arguments: Arguments
-    in_single: bool
-
-    def is_same(self, other: Labelling) -> bool:
-        """Whether another labelling gives every row the same label."""
-        return self is other or (
-            self.in_single == other.in_single
-            and self.arguments.factor_shape == other.arguments.factor_shape
-            and np.array_equal(self.arguments.log_scale, other.arguments.log_scale)
-            and np.array_equal(self.arguments.means, other.arguments.means)
-            and np.array_equal(self.arguments.factors, other.arguments.factors)
-        )
-
-
 class Counts(NamedTuple):
     """What a pass counts over all rows, to decide about the order of the next.
 
@@ -110,20 +93,21 @@ class Ordering(NamedTuple):
 
     Parameters
     ----------
-    by : labels the rows, which are visited label by label; None for rows in their own order.
+    by : the parameters whose likeliest components label the rows, which are visited label by label; None for rows in
+        their own order.
     n_passes : how many passes there were.
     wants_labels : the next pass writes labels.
     """
 
-    by: Labelling | None = None
+    by: Arguments | None = None
     n_passes: int = 0
     wants_labels: bool = False
 
-    def after(self, done: Labelling, counts: Counts, n_rows: int) -> Ordering:
+    def after(self, done: Arguments, counts: Counts, n_rows: int) -> Ordering:
         """How to visit rows after a pass over all `n_rows` rows; refreshed after passes 2, 3, 5, 9 …, if that pays."""
         by, n_passes = self.by, self.n_passes + 1
         is_refresh = n_passes & (n_passes - 1) == 0
-        wants_labels = is_refresh and _pays(counts.n_near, done.arguments, n_rows)
+        wants_labels = is_refresh and _pays(counts.n_near, done, n_rows)
         is_better = counts.kept > counts.fresh + KEPT * -(-n_rows // GROUP_ROWS)
         if self.wants_labels and (by is None or is_better):
             by = done
@@ -134,18 +118,17 @@ class Ordering(NamedTuple):
         passes, by = {"passes": np.array([float(self.n_passes), float(self.wants_labels)])}, self.by
         if by is None:
             return passes
-        log_scale, means, factor_shape, factors = by.arguments
-        kinds = np.array([float(factor_shape), float(by.in_single)])
-        return {**passes, "kinds": kinds, "log_scale": log_scale, "means": means, "factors": factors}
+        log_scale, means, factor_shape, factors = by
+        shape = np.array([float(factor_shape)])
+        return {**passes, "factor_shape": shape, "log_scale": log_scale, "means": means, "factors": factors}
 
     @classmethod
     def recalled(cls, memory: Mapping[str, Array]) -> Ordering:
         """What `remembered` gave."""
         (n_passes, wants_labels), by = memory["passes"], None
-        if "kinds" in memory:
-            factor_shape, in_single = memory["kinds"]
-            arguments = Arguments(memory["log_scale"], memory["means"], int(factor_shape), memory["factors"])
-            by = Labelling(arguments, bool(in_single))
+        if "factor_shape" in memory:
+            shape = int(memory["factor_shape"][0])
+            by = Arguments(memory["log_scale"], memory["means"], shape, memory["factors"])
         return cls(by, int(n_passes), bool(wants_labels))
 
 
@@ -161,9 +144,9 @@ class Visits:
     n_rows: int
     n_components: int
     n_features: int
-    _orders: tuple[tuple[Labelling, NDArray[np.uint16]], ...] = ()  # the one in use and the latest
+    _orders: tuple[tuple[Arguments, NDArray[np.uint16]], ...] = ()  # the one in use and the latest
     # With the labels of the order, and the parameters they are for.
-    _bounds: tuple[NDArray[np.float32], Labelling, Arguments | None] | None = None
+    _bounds: tuple[NDArray[np.float32], Arguments, Arguments] | None = None
 
     @property
     def n_bytes(self) -> int:
@@ -172,7 +155,7 @@ class Visits:
         return orders + (0 if self._bounds is None else self._bounds[0].nbytes)
 
     def begin(
-        self, target: Target, arguments: Arguments, ordering: Ordering, label: Callable[[Labelling], Labels]
+        self, target: Target, arguments: Arguments, ordering: Ordering, label: Callable[[Arguments], Labels]
     ) -> Visit:
         """Choose order and bounds of a pass; `label` gives the labels of the rows if they are not known."""
         bounds, self._bounds = self._bounds, None  # the core writes to them: an interrupted pass leaves none
@@ -188,12 +171,12 @@ class Visits:
             fresh = self._new_bounds()
             return Visit(order, labels, fresh, None if fresh is None else self._no_motion())
         values, _, before = bounds
-        motion = self._no_motion() if before is None else target.measure_motion(
+        motion = target.measure_motion(
             arguments.factor_shape, before.means, before.factors, arguments.means, arguments.factors
         )  # fmt: skip
         return Visit(order, labels, values, motion)
 
-    def end(self, visit: Visit, done: Labelling, ordering: Ordering, n_near: float) -> Counts:
+    def end(self, visit: Visit, done: Arguments, ordering: Ordering, n_near: float) -> Counts:
         """Take note of the pass."""
         counts = Counts(n_near)
         if visit.labels is not None:
@@ -202,7 +185,7 @@ class Visits:
             counts = Counts(n_near, kept, _changes(visit.labels, fresh))
             self._orders = (*self._orders[-1:], (done, fresh))
         if visit.bounds is not None and ordering.by is not None:
-            self._bounds = visit.bounds, ordering.by, done.arguments
+            self._bounds = visit.bounds, ordering.by, done
         return counts
 
     def _new_bounds(self) -> NDArray[np.float32] | None:

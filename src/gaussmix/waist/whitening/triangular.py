@@ -12,7 +12,6 @@ from gaussmix.numerics.arrays import Array
 from gaussmix.numerics.contract import contract
 from gaussmix.numerics.core import native_target
 from gaussmix.numerics.factorise import factorise
-from gaussmix.numerics.pieces import pieces
 from gaussmix.waist.whitening.base import FactorShape, Whitening
 
 COMPONENTS = 2  # the output of `Target.evaluate`: weighted log densities
@@ -43,11 +42,7 @@ class TriangularWhitening(Whitening):
         return offsets @ self.factor(component).T
 
     def whiten_each(self, offsets: Array) -> Array:
-        whitened = np.empty(offsets.shape)
-        for part in pieces((len(offsets), *self.factors.shape[1:])):  # without BLAS, which has bits of its own
-            factors = self.factors if self.is_shared else self.factors[part]
-            whitened[part] = contract("kij,kj->ki", factors, offsets[part])
-        return whitened
+        return contract("kij,kj->ki", self.factors, offsets)  # without BLAS, which has bits of its own
 
     def total_squares(self, vectors: Array) -> Array:
         """Σ |W_k v|² over the rows v of `vectors` (n_vectors, n_features), for each factor."""
@@ -69,7 +64,4 @@ class TriangularWhitening(Whitening):
         return native_target().gram(np.ascontiguousarray(self.factors))
 
     def precision_diagonals(self) -> Array:
-        diagonals = np.empty(self.factors.shape[:2])
-        for part in pieces(self.factors.shape):
-            diagonals[part] = (self.factors[part] ** 2).sum(axis=1)
-        return diagonals
+        return np.asarray((self.factors**2).sum(axis=1))

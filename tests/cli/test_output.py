@@ -1,0 +1,266 @@
+"""Outputs of every format and size: the bits of all rows at once, in bounded memory, and a whole output or none."""
+
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.csv
+import pytest
+from pyarrow import feather, parquet
+
+from gaussmix import FAMILIES, GaussianMixture, Mixture
+from gaussmix.cli.outputs import WRITERS
+from gaussmix.sources.tables import FORMATS, open_table
+
+N_ROWS, NAMES = 2 * 65_536 + 4_321, ["a", "b", "c"]
+
+
+@pytest.fixture(scope="module")
+def mixture():
+    covariances = np.array([[[1.0, 0.4, 0.1], [0.4, 2.0, 0.3], [0.1, 0.3, 0.5]], np.eye(3)])
+    return Mixture([0.3, 0.7], [[0.0, 0.0, 0.0], [3.0, 3.0, 1.0]], covariances, FAMILIES["full"], NAMES)
+
+
+@pytest.fixture(scope="module")
+def folder(mixture, tmp_path_factory):
+    """A model, and the same table in files of several formats; with a column that is no feature."""
+    place = tmp_path_factory.mktemp("tables")
+    rows, _ = mixture.sample(N_ROWS, np.random.default_rng(1))
+    table = pa.table({"id": pa.array(np.arange(N_ROWS)).cast(pa.string()), **dict(zip(NAMES, rows.T, strict=True))})
+    mixture.save(place / "model.gmm")
+    (place / "parts").mkdir()
+    parquet.write_table(table.slice(0, 50_001), place / "parts" / "1.parquet", row_group_size=10_000)
+    parquet.write_table(table.slice(50_001), place / "parts" / "2.parquet", compression="zstd")
+    feather.write_feather(table, place / "table.arrow")
+    pa.csv.write_csv(table, place / "table.csv")
+    np.save(place / "table.npy", rows)
+    return place
+
+
+@pytest.fixture(scope="module")
+def rows(folder):
+    return np.load(folder / "table.npy")
+
+
+INPUTS = ["parts", "parts/*.parquet", "table.arrow", "table.csv", "table.npy"]
+OUTPUTS = ["out.parquet", "out.arrow", "out.npy", "out.csv"]
+
+
+@pytest.mark.heavy
+@pytest.mark.parametrize(
+    ("name", "output"), [*((name, "out.parquet") for name in INPUTS), *(("table.npy", output) for output in OUTPUTS)]
+)
+def test_the_results_have_the_bits_of_all_rows_at_once(name, output, cli, folder, rows, mixture, tmp_path):
+    result = cli("predict", folder / "model.gmm", folder / name, "-o", tmp_path / output)
+    assert (result.exit_code, result.stderr, result.stdout) == (0, "", "")
+    found = np.concatenate(list(open_table(str(tmp_path / output)).rows(names_of(name, output), N_ROWS)))
+    np.testing.assert_array_equal(found[:, :3], rows)
+    np.testing.assert_array_equal(found[:, 3], mixture.predict(rows))
+    np.testing.assert_array_equal(found[:, 4], mixture.responsibilities(rows).max(axis=1))
+    np.testing.assert_array_equal(found[:, 5], mixture.log_density(rows))
+
+
+@pytest.mark.heavy
+def test_less_memory_gives_the_same_in_smaller_parts(cli, folder, tmp_path):
+    few, many = tmp_path / "few.parquet", tmp_path / "many.parquet"
+    assert cli("predict", folder / "model.gmm", folder / "parts", "-o", few).exit_code == 0
+    assert cli("predict", folder / "model.gmm", folder / "parts", "-o", many, "--memory", "4MB").exit_code == 0
+    assert parquet.read_metadata(few).num_row_groups == 3
+    assert parquet.read_metadata(many).num_row_groups == -(-N_ROWS // 4096)
+    assert parquet.read_table(many).equals(parquet.read_table(few))
+
+
+RESULTS = ["component", "probability", "log_density"]
+
+
+def names_of(name, output):
+    """The columns of numbers in an output."""
+    if output == "out.npy":
+        return [f"x{place}" for place in range(6)]
+    return [*(["x0", "x1", "x2"] if name == "table.npy" else NAMES), *RESULTS]
+
+
+def test_other_columns_pass_in_the_order_of_the_rows(cli, folder, tmp_path):
+    assert cli("predict", folder / "model.gmm", folder / "parts", "-o", tmp_path / "out.parquet").exit_code == 0
+    found = parquet.read_table(tmp_path / "out.parquet")
+    assert found.column_names == ["id", *NAMES, *RESULTS]
+    assert found["id"].to_pylist() == [str(row) for row in range(N_ROWS)]
+
+
+def test_scores_are_those_of_all_rows_at_once(cli, folder, rows, mixture, tmp_path):
+    assert cli("score", folder / "model.gmm", folder / "parts", "--rows", "-o", tmp_path / "a.npy").exit_code == 0
+    np.testing.assert_array_equal(np.load(tmp_path / "a.npy")[:, 0], mixture.log_density(rows))
+
+
+@pytest.mark.heavy
+def test_a_column_of_categories_passes(cli, folder, tmp_path):
+    """An Arrow file holds one dictionary for a column, and its parts have several."""
+    kinds = pa.array(["x", "y"] * 50_000).dictionary_encode()
+    table = pa.table({**{name: np.arange(100_000.0) for name in NAMES}, "kind": kinds})
+    parquet.write_table(table, tmp_path / "in.parquet")
+    for output in ("out.arrow", "out.parquet"):
+        assert cli("predict", folder / "model.gmm", tmp_path / "in.parquet", "-o", tmp_path / output).exit_code == 0
+    for found in (feather.read_table(tmp_path / "out.arrow"), parquet.read_table(tmp_path / "out.parquet")):
+        assert found["kind"].to_pylist() == ["x", "y"] * 50_000
+
+
+@pytest.mark.parametrize("output", ["out.parquet", "out.csv"])
+def test_an_error_in_a_late_row_leaves_nothing(output, cli, folder, rows, tmp_path):
+    bad = rows.copy()
+    bad[100_003, 1] = np.nan
+    np.save(tmp_path / "bad.npy", bad)
+    result = cli("predict", folder / "model.gmm", tmp_path / "bad.npy", "-o", tmp_path / output)
+    assert result.exit_code == 1
+    assert "bad.npy, row 100003, column 'x1': the value is missing" in result.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["bad.npy"]
+    result = cli("predict", folder / "model.gmm", tmp_path / "bad.npy", "--to", "parquet")
+    assert (result.exit_code, result.stdout_bytes) == (1, b"")
+
+
+@pytest.mark.heavy
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+def test_an_interrupt_leaves_nothing(shell, folder, tmp_path):
+    heeding = "import signal\nsignal.signal(signal.SIGINT, signal.default_int_handler)"
+    process = shell("predict", folder / "model.gmm", folder / "table.csv", "-o", tmp_path / "out.csv", prelude=heeding)
+    end = time.monotonic() + 60
+    while not any(path.stat().st_size for path in tmp_path.iterdir()) and time.monotonic() < end:
+        time.sleep(0.002)
+    assert [path.suffix for path in tmp_path.iterdir()] == [".tmp"]
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_file_that_changes_meanwhile_is_named(cli, folder, rows, tmp_path, monkeypatch):
+    path = tmp_path / "rows.npy"
+    np.save(path, rows)
+    density = GaussianMixture.score_samples
+    monkeypatch.setattr(GaussianMixture, "score_samples", lambda *how: os.utime(path, (1, 1)) or density(*how))
+    result = cli("predict", folder / "model.gmm", path, "-o", tmp_path / "out.parquet")
+    assert result.exit_code == 1
+    assert f"{path}: changed while it was read" in result.stderr
+    assert [each.name for each in tmp_path.iterdir()] == ["rows.npy"]
+
+
+@pytest.mark.heavy
+@pytest.mark.skipif(not os.path.exists("/proc/self/status"), reason="this system does not say the peak of memory")
+def test_memory_does_not_grow_with_the_table(shell, folder, mixture, tmp_path):
+    said = "import atexit\natexit.register(lambda: print(open('/proc/self/status').read()))"
+    peaks = []
+    for n_rows in (200_000, 1_200_000):
+        np.save(tmp_path / "rows.npy", mixture.sample(n_rows, np.random.default_rng(0))[0])
+        process = shell(
+            "predict", folder / "model.gmm", tmp_path / "rows.npy", "-o", tmp_path / "out.parquet", prelude=said
+        )
+        status, _ = process.communicate(timeout=60)
+        peaks.append(next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM")))
+    assert parquet.read_metadata(tmp_path / "out.parquet").num_rows == 1_200_000
+    assert peaks[1] - peaks[0] < 30_000, "kB; the rows that were added have 56,000 with their results"
+
+
+@pytest.mark.parametrize("format", [name for name in FORMATS if name != "csv"])
+def test_what_is_written_is_read_again(format, cli, model, faithful, tmp_path, numbers):
+    target = tmp_path / f"out.{format}"
+    assert cli("predict", model, faithful, "-o", target).exit_code == 0
+    expected = numbers(open_table(str(tmp_path / "input.csv"))).rows
+    mixture = Mixture.load(model)
+    found = numbers(open_table(str(target)))
+    if format != "npy":
+        assert found.names == ("eruptions", "waiting", "component", "probability", "log_density")
+    assert np.array_equal(found.rows[:, :2], expected)
+    assert np.array_equal(found.rows[:, 2], mixture.predict(expected))
+    assert np.array_equal(found.rows[:, 4], mixture.log_density(expected))
+
+
+def test_types_pass_through_and_text_of_csv_stays_text(cli, model, csv_file, tmp_path):
+    path = csv_file("id,eruptions,waiting\n007,3.6,79\n008,1.8,54\n")
+    assert cli("predict", model, path, "-o", tmp_path / "a.parquet").exit_code == 0
+    found = parquet.read_table(tmp_path / "a.parquet")
+    assert found["id"].to_pylist() == ["007", "008"]
+    assert found["eruptions"].to_pylist() == [3.6, 1.8]
+    assert cli("predict", model, tmp_path / "a.parquet", "-o", tmp_path / "b.arrow", "-q").exit_code == 0
+    assert feather.read_table(tmp_path / "b.arrow")["id"].to_pylist() == ["007", "008"]
+    again = cli("predict", model, tmp_path / "a.parquet", "--quiet").stdout.splitlines()
+    assert again[1].startswith("007,3.6,79.0,0,0.99")
+
+
+@pytest.mark.parametrize("format", WRITERS)
+def test_standard_input_and_output_of_every_format(format, cli, faithful, tmp_path):
+    fitted = cli("fit", "-", "-k", 2, "-o", "-", input=faithful.read_bytes())
+    assert fitted.exit_code == 0
+    assert "Model written to standard output" in fitted.stderr
+    (tmp_path / "m.gmm").write_bytes(fitted.stdout_bytes)
+    expected, _ = Mixture.load(tmp_path / "m.gmm").sample(9, np.random.default_rng(0))
+    drawn = cli("sample", "-", "-n", 9, "--to", format, "-o", "-", input=fitted.stdout_bytes)
+    assert (drawn.exit_code, drawn.stderr) == (0, "")
+    if format == "json":
+        assert [list(record.values()) for record in json.loads(drawn.stdout)] == expected.tolist()
+        return
+    scored = cli("score", tmp_path / "m.gmm", "-", "--json", input=drawn.stdout_bytes)
+    frame = pd.DataFrame(expected, columns=["eruptions", "waiting"])
+    estimator = GaussianMixture.load(tmp_path / "m.gmm")
+    assert json.loads(scored.stdout)["bic"] == pytest.approx(estimator.bic(frame), rel=1e-14)
+
+
+@pytest.mark.heavy
+def test_a_pipe_between_processes(model):
+    """Nothing but the table may stand on standard output."""
+    run = [sys.executable, "-m", "gaussmix"]
+    sample = [*run, "sample", model, "-n", "9", "--to", "npy"]
+    drawn = subprocess.run(sample, stdin=subprocess.DEVNULL, capture_output=True, check=True)
+    expected, _ = Mixture.load(model).sample(9, np.random.default_rng(0))
+    assert np.array_equal(np.load(io.BytesIO(drawn.stdout)), expected)
+    predict = [*run, "predict", model, "-", "--to", "parquet"]
+    predicted = subprocess.run(predict, input=drawn.stdout, capture_output=True, check=True)
+    assert parquet.read_table(pa.BufferReader(predicted.stdout)).num_rows == 9
+
+
+@pytest.mark.heavy
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+def test_a_named_pipe_is_read_once(shell, faithful, tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    table = pd.read_csv(faithful).assign(id=range(272))
+    table.to_csv(faithful, index=False)
+    writer = subprocess.Popen(["sh", "-c", 'cat "$0" > "$1"', faithful, tmp_path / "pipe"])
+    process = shell("fit", tmp_path / "pipe", "-k", 1, "--json")
+    try:
+        said, _ = process.communicate(timeout=60)
+    finally:
+        process.kill()
+        writer.kill()
+        writer.wait()
+    assert json.loads(said)["n_rows"] == 272
+    assert json.loads(said)["feature_names"] == ["eruptions", "waiting"]  # without the number of each row
+
+
+@pytest.mark.heavy
+@pytest.mark.skipif(sys.platform == "win32", reason="terminals of POSIX")
+def test_a_terminal_is_spared_what_it_cannot_show(model, shell):
+    import pty
+
+    ours, theirs = pty.openpty()
+    process = shell("sample", model, "-n", 3, "--to", "npy", stdout=theirs)
+    _, complaints = process.communicate(timeout=60)
+    os.close(theirs)
+    os.close(ours)
+    assert process.returncode == 1
+    assert "standard output is a terminal" in complaints
+
+
+@pytest.mark.heavy
+@pytest.mark.parametrize("codec", ["gz", "bz2", "zst", "lz4"])
+@pytest.mark.parametrize("format", ["csv", "json"])
+def test_what_is_written_is_compressed_as_its_name_says(format, codec, cli, model, tmp_path):
+    plain, packed = tmp_path / f"drawn.{format}", tmp_path / f"drawn.{format}.{codec}"
+    for path in (plain, packed):
+        assert cli("sample", model, "-n", 25_000, "-o", path).exit_code == 0
+    with pa.input_stream(packed) as stream:  # which decompresses by the extension
+        assert stream.read() == plain.read_bytes()

@@ -1,0 +1,143 @@
+"""Which compiler the build backend takes, and what it says if there is none."""
+
+import importlib.util
+import os
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+
+scikit_build = pytest.importorskip("scikit_build_core.build", reason="what builds gaussmix is not installed")
+requirements = pytest.importorskip("packaging.requirements")
+
+ROOT = Path(__file__).parents[2]
+BACKEND = ROOT / "packaging" / "build_backend.py"
+pytestmark = [
+    pytest.mark.skipif(not BACKEND.exists(), reason="needs the repository"),
+    pytest.mark.skipif(os.name != "posix", reason="the compilers here are shell scripts"),
+]
+WORKS = '#!/bin/sh\nwhile [ "$1" != -o ]; do shift; done\necho > "$2"\n'
+FAILS = "#!/bin/sh\nexit 1\n"
+
+
+@pytest.fixture
+def backend(monkeypatch, tmp_path):
+    """The backend in an empty folder, on a machine that has nothing: no compiler, no settings."""
+    for name in "CXX", "CXXFLAGS", "LDFLAGS", "CMAKE_ARGS", "GAUSSMIX_COMPILER", "CMAKE_GENERATOR_TOOLSET":
+        monkeypatch.setenv(name, "")  # so that it is unset again if the backend sets it
+        monkeypatch.delenv(name)
+    (tmp_path / "bin").mkdir()
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+    monkeypatch.chdir(tmp_path)
+    spec = importlib.util.spec_from_file_location("build_backend", BACKEND)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def install(**scripts):
+    """Put compilers on the path; a name with _ for +."""
+    for name, script in scripts.items():
+        path = Path("bin", name.replace("_", "+"))
+        path.write_text(script)
+        path.chmod(0o755)
+
+
+def needs_zig(backend, settings=None):
+    """Whether pip would install ziglang to build a wheel."""
+    required = [requirements.Requirement(text) for text in backend.get_requires_for_build_wheel(settings)]
+    return "ziglang" in [each.name for each in required if each.marker is None or each.marker.evaluate()]
+
+
+def test_without_a_compiler_ziglang_is_required(backend):
+    assert needs_zig(backend)
+    assert any(text.startswith("ziglang") for text in backend.get_requires_for_build_editable())
+
+
+@pytest.mark.parametrize("name", ["c__", "g__", "clang__"])
+def test_a_compiler_that_works_is_taken(backend, name):
+    install(**{"c__": FAILS, name: WORKS})
+    assert not needs_zig(backend)
+    backend.prepared(None)
+    assert os.environ["CXX"] == name.replace("_", "+")
+
+
+def test_a_compiler_that_does_not_work_is_none(backend, monkeypatch):
+    install(c__=WORKS)
+    for broken in "/bin/false", "/bin/true", "/no/such/file":
+        monkeypatch.setenv("CXX", broken)
+        assert needs_zig(backend)
+
+
+def test_flags_of_the_environment_reach_the_compiler(backend, monkeypatch):
+    install(c__="#!/bin/sh\n" + '[ "$2 $3" = "-stdlib=libc++ -fuse-ld=lld" ] || exit 1\n' + WORKS)
+    assert needs_zig(backend)
+    monkeypatch.setenv("CXXFLAGS", "-stdlib=libc++")
+    monkeypatch.setenv("LDFLAGS", "-fuse-ld=lld")
+    assert not needs_zig(backend)
+
+
+def test_this_machine_has_a_compiler(backend, monkeypatch):
+    """It compiles the ten lines as C++20, and not as C++17."""
+    monkeypatch.setenv("PATH", os.defpath + os.pathsep + "/usr/local/bin")
+    compiler = backend.choose(None)
+    if compiler == "zig":
+        pytest.skip("there is no compiler")
+    assert backend.compiles(compiler)
+    monkeypatch.setenv("CXXFLAGS", "-std=c++17")  # the last option holds
+    assert not backend.compiles(compiler)
+
+
+def test_the_environment_decides(backend, monkeypatch):
+    install(c__=WORKS)
+    monkeypatch.setenv("GAUSSMIX_COMPILER", "zig")
+    assert needs_zig(backend)
+    monkeypatch.setenv("GAUSSMIX_COMPILER", "system")
+    assert not needs_zig(backend)
+    monkeypatch.setenv("GAUSSMIX_COMPILER", "gcc")
+    with pytest.raises(SystemExit, match="Set it to system or zig"):
+        needs_zig(backend)
+
+
+def test_what_cmake_was_told_is_left_to_it(backend, monkeypatch):
+    assert not needs_zig(backend, {"cmake.define.CMAKE_CXX_COMPILER": "/opt/cross/c++"})
+    assert not needs_zig(backend, {"wheel.cmake": "false"})
+    assert needs_zig(backend, {"cmake.define.CMAKE_CXX_COMPILER_LAUNCHER": "ccache"})
+    monkeypatch.setenv("CMAKE_GENERATOR_TOOLSET", "ClangCL")
+    assert not needs_zig(backend)
+
+
+def test_the_sentence(backend, monkeypatch):
+    """With no compiler and no ziglang, which pip could not install."""
+    monkeypatch.setitem(sys.modules, "ziglang", None)
+    monkeypatch.setattr(backend, "find_spec", lambda name: None)
+    monkeypatch.setenv("CXX", "/bin/false")
+    sentence = r"^Nothing compiles gaussmix's C\+\+20 core here \(tried: %s\): install g\+\+ or clang.*ziglang\.$"
+    with pytest.raises(SystemExit, match=sentence % "/bin/false, ziglang"):
+        backend.build_wheel("wheels")
+    with pytest.raises(SystemExit, match=sentence % "/bin/false, ziglang"):
+        backend.build_editable("wheels")
+    (shown,) = [text for text in backend.get_requires_for_build_wheel() if text.startswith("ziglang")]
+    assert "install-gcc-or-clang" in shown  # in the installer's own error
+    monkeypatch.setenv("GAUSSMIX_COMPILER", "system")
+    with pytest.raises(SystemExit, match=sentence % "/bin/false"):
+        backend.get_requires_for_build_wheel()
+
+
+def test_zig_gets_a_folder_of_its_own_and_compiles_for_any_processor(backend, monkeypatch):
+    package = Path("ziglang")
+    package.mkdir()
+    (package / "__init__.py").touch()
+    (package / "zig").write_text('#!/bin/sh\necho "$@"\n')
+    (package / "zig").chmod(0o755)
+    monkeypatch.syspath_prepend(str(Path.cwd()))
+    made = []
+    monkeypatch.setattr(backend.scikit_build, "build_wheel", lambda *arguments: made.append(arguments))
+    backend.build_wheel("wheels", {"logging.level": "INFO"})
+    assert made == [("wheels", {"build-dir": "build/zig/{wheel_tag}", "logging.level": "INFO"}, None)]
+    compiler = Path(os.environ["CXX"])
+    assert compiler.is_absolute()
+    assert backend.subprocess.check_output([compiler, "-c", "a b.cpp"], text=True) == "c++ -mcpu=baseline -c a b.cpp\n"
+    assert backend.subprocess.check_output([compiler.with_name("ar"), "qc"], text=True) == "ar qc\n"

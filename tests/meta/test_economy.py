@@ -1,0 +1,94 @@
+"""A ratchet: the repository has at most the lines and files that it had at the last landing.
+
+A landing lowers `MOST` to what it leaves; one that adds a feature raises it by what its issue states. Lines are those
+with code: blank lines, comments and docstrings do not count.
+"""
+
+import ast
+import io
+import re
+import subprocess
+import tokenize
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+MOST = {
+    "src": 33926,
+    "cpp": 12288,
+    "tests": 35100,
+    "bench": 5406,
+    "tools": 1081,
+    "files": 1113,
+    "inner imports of tests": 760,
+    "monkeypatched names": 200,
+}
+PUBLIC = {"anndata", "errors", "export", "patched", "plot", "spark", "testing"}  # modules that users import from
+LAYOUT = {tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT, tokenize.ENDMARKER}
+
+
+def lines_of_python(text: str) -> int:
+    code = {
+        line
+        for token in tokenize.generate_tokens(io.StringIO(text).readline)
+        if token.type not in LAYOUT
+        for line in range(token.start[0], token.end[0] + 1)
+    }
+    for node in ast.walk(ast.parse(text)):
+        if not isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)):
+            continue
+        if ast.get_docstring(node, clean=False) is not None:
+            code.difference_update(range(node.body[0].lineno, (node.body[0].end_lineno or 0) + 1))
+    return len(code)
+
+
+def lines_of_cpp(text: str) -> int:
+    text = re.sub(r"/\*.*?\*/", lambda comment: "\n" * comment.group().count("\n"), text, flags=re.DOTALL)
+    return sum(1 for line in text.splitlines() if re.sub("//.*", "", line).strip())
+
+
+def inner_imports(text: str) -> int:
+    """Imports from modules of the package that the reference does not document."""
+    modules = [
+        node.module if isinstance(node, ast.ImportFrom) else node.names[0].name
+        for node in ast.walk(ast.parse(text))
+        if isinstance(node, (ast.Import, ast.ImportFrom))
+    ]
+    return sum(
+        module.split(".")[1] not in PUBLIC for module in modules if module is not None and module[:9] == "gaussmix."
+    )
+
+
+def figures() -> Counter[str]:
+    try:
+        listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("not a checkout")
+    found = Counter[str]()
+    for name in listed.splitlines():
+        path, folder = ROOT / name, name.split("/")[0]
+        if not path.is_file():
+            continue
+        found["files"] += 1
+        if name.endswith((".py", ".cpp", ".hpp")):
+            text = path.read_text(encoding="utf-8")
+            found[folder] += lines_of_python(text) if name.endswith(".py") else lines_of_cpp(text)
+            if folder == "tests" and name.endswith(".py"):
+                found["inner imports of tests"] += inner_imports(text)
+                found["monkeypatched names"] += len(re.findall(r"monkeypatch\.(?!setenv|delenv|chdir)\w+\(", text))
+    return found
+
+
+def test_the_repository_does_not_grow() -> None:
+    found = figures()
+    assert {name: found[name] for name in MOST if found[name] > MOST[name]} == {}
+
+
+def test_lines_with_code_are_counted() -> None:
+    assert lines_of_python('"""A module."""\n\n# why\nx = [\n    1,  # one\n]\n') == 3
+    assert lines_of_cpp("/* two\nlines */\n// why\nint x;  // one\n") == 1
+    assert (
+        inner_imports("import gaussmix\nfrom gaussmix.plot import clusters\nfrom gaussmix.em.loop import run_em\n") == 1
+    )

@@ -1,0 +1,30 @@
+"""The rows that the oracles were computed from: those of the examples, scikit-learn's iris, and `tables.npz`."""
+
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+from sklearn.datasets import load_iris
+
+HERE = Path(__file__).parent
+EXAMPLES = HERE.parents[1] / "examples"
+
+
+@cache
+def rows_of(name):
+    """A data set by the name that R's scripts give it, (n_rows, n_features)."""
+    if name == "iris":
+        return load_iris().data
+    if name in ("eruptions", "noise"):
+        faithful = rows_of("faithful")
+        return faithful[:, :1] if name == "eruptions" else np.concatenate([faithful, of_archive("uniform")])
+    if name in ("faithful", "galaxies", "banknote"):
+        width = {"faithful": 2, "galaxies": 1, "banknote": 6}[name]
+        return np.loadtxt(EXAMPLES / f"{name}.csv", delimiter=",", skiprows=1, ndmin=2, usecols=range(width))
+    return of_archive(name)
+
+
+def of_archive(name):
+    """Rows of `tables.npz`."""
+    with np.load(HERE / "tables.npz") as tables:
+        return tables[name]

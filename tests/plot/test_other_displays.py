@@ -1,0 +1,322 @@
+"""Displays of rows, searches and regressions, against direct computations."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from gaussmix import (
+    FAMILIES,
+    BayesianGaussianMixture,
+    GaussianMixture,
+    GaussianMixtureIC,
+    GaussianMixtureRegressor,
+    Mixture,
+)
+from gaussmix.background import Background
+from gaussmix.plot import (
+    CalibrationDisplay,
+    ConditionalDisplay,
+    ConvergenceDisplay,
+    CriterionDisplay,
+    MergingDisplay,
+    ResponsibilityDisplay,
+    UncertaintyDisplay,
+)
+
+
+@pytest.fixture
+def mixture():
+    means = [[0.0, 0.0], [2.0, 0.0], [20.0, 0.0]]
+    return Mixture([0.3, 0.3, 0.4], means, [1.0, 1.0, 1.0], FAMILIES["spherical"])
+
+
+def heights(area):
+    """Lower and upper end of each bar of a filled area with steps, (n_bars, 2)."""
+    corners = area.get_paths()[0].vertices
+    middles = np.arange(corners[:, 0].max()) + 0.5
+    half = len(corners) // 2
+    low, high = corners[1:half], corners[half + 1 : -1][::-1]
+    ends = (side[np.searchsorted(side[:, 0], middles, side="left"), 1] for side in (low, high))
+    return np.column_stack(list(ends))
+
+
+def test_bars_are_responsibilities_in_order(mixture):
+    rows = mixture.sample(40, rng=0)[0]
+    display = ResponsibilityDisplay.from_estimator(mixture, rows)
+    shares = mixture.responsibilities(rows)
+    order = np.lexsort([-shares.max(axis=1), shares.argmax(axis=1)])
+    np.testing.assert_array_equal(display.shares, shares[order])
+    ends = np.cumsum(np.column_stack([np.zeros(40), display.shares]), axis=1)
+    for k, area in enumerate(display.areas_):
+        drawn = np.sort(heights(area), axis=1)
+        np.testing.assert_allclose(drawn, ends[:, k : k + 2], atol=1e-12)
+
+
+def test_many_rows_are_averaged(mixture):
+    rows = mixture.sample(2_500, rng=0)[0]
+    display = ResponsibilityDisplay.from_estimator(mixture, rows)
+    assert display.shares.shape == (1_000, 3)
+    np.testing.assert_allclose(display.shares.sum(axis=1), 1)
+    counts = np.diff(np.linspace(0, 2_500, 1_001).astype(int))
+    np.testing.assert_allclose(counts @ display.shares, mixture.responsibilities(rows).sum(axis=0))
+
+
+def test_noise_has_the_rest(rng):
+    X = np.concatenate([rng.normal(size=(100, 2)), [[30.0, 40.0]]])
+    gm = GaussianMixture(1, noise=True, random_state=0).fit(X)
+    display = ResponsibilityDisplay.from_estimator(gm, X)
+    assert display.names == ["component 0", "noise"]
+    np.testing.assert_allclose(display.shares.sum(axis=1), 1)
+    with pytest.raises(ValueError, match="X has no rows to show"):
+        ResponsibilityDisplay.from_estimator(gm, np.empty((0, 2)))
+
+
+def test_colors_may_be_arrays_and_those_alike_have_different_hatches(mixture):
+    colors = [np.array([0.0, 0.0, 1.0, 1.0]), "blue", (0, 0, 1)]
+    display = ResponsibilityDisplay.from_estimator(mixture, np.zeros((3, 2)), colors=colors)
+    assert len({area.get_hatch() for area in display.areas_}) == 3
+
+
+def test_merging_is_that_of_the_estimator(mixture):
+    X = mixture.sample(400, rng=0)[0]
+    gm = GaussianMixture(4, random_state=0).fit(X)
+    display, merging = MergingDisplay.from_estimator(gm, X), gm.merge(X)
+    np.testing.assert_allclose(display.line_.get_ydata(), merging.entropy, rtol=1e-9)
+    assert display.line_.get_xdata().tolist() == [1, 2, 3, 4]
+    assert display.best_.get_offsets()[0, 0] == merging.n_clusters
+    for count in (1, 2, 3):
+        parts = [int(part) for part in display.merged[count - 1].split("+")]
+        assert len(set(merging.cluster_of[count - 1][parts])) == 1
+        assert len(set(merging.cluster_of[count][parts])) == 2
+        assert display.texts_[count - 1].get_text() == f"{display.merged[count - 1]}: {merging.overlap[count - 1]:.1%}"
+    assert MergingDisplay.from_estimator(gm, X, min_overlap=1).best_.get_offsets()[0, 0] == 4
+
+
+def test_merging_refuses_noise_as_the_estimator_does(rng):
+    X = np.concatenate([rng.normal(size=(100, 2)), [[30.0, 40.0]]])
+    gm = GaussianMixture(2, noise=True, random_state=0).fit(X)
+    for draw in (gm.merge, lambda X: MergingDisplay.from_estimator(gm, X)):
+        with pytest.raises(ValueError, match="merge does not support noise"):
+            draw(X)
+
+
+def test_convergence_is_the_trace(mixture):
+    X = mixture.sample(200, rng=0)[0]
+    gm = GaussianMixture(3, n_init=3, init_params="random_from_data", random_state=0).fit(X)
+    display = ConvergenceDisplay.from_estimator(gm)
+    for line, trace in zip(display.lines_, gm.traces_, strict=True):
+        np.testing.assert_array_equal(line.get_ydata(), trace)
+    assert max(trace[-1] for trace in gm.traces_) == pytest.approx(gm.lower_bound_)
+    assert [text.get_text() for text in display.legend_.get_texts()][1] == "2 other starts"
+    best = display.lines_[display.best]
+    np.testing.assert_array_equal(best.get_ydata(), gm.lower_bounds_)
+    np.testing.assert_array_equal(best.get_xdata(), np.arange(1, gm.n_iter_ + 1))
+    assert display.legend_.get_texts()[0].get_text() == f"kept: ends at {gm.lower_bound_:.6g}"
+    assert display.ax_.get_ylabel() == "mean log-likelihood, nats"
+    bayesian = ConvergenceDisplay.from_estimator(BayesianGaussianMixture(3, random_state=0).fit(X))
+    assert bayesian.ax_.get_ylabel() == "bound, nats"
+
+
+def test_convergence_of_what_made_no_step(mixture):
+    with pytest.raises(TypeError, match="Mixture was not fitted by EM"):
+        ConvergenceDisplay.from_estimator(mixture)
+
+
+@pytest.fixture
+def mixture_two():
+    return Mixture([0.5, 0.5], [[0.0, 0.0], [3.0, 0.0]], [1.0, 1.0], FAMILIES["spherical"])
+
+
+def test_points_grow_with_the_uncertainty(mixture_two, rng):
+    rows = mixture_two.sample(100, rng)[0]
+    display = UncertaintyDisplay.from_estimator(mixture_two, rows)
+    shares = mixture_two.responsibilities(rows)
+    np.testing.assert_array_equal(display.uncertainty, 1 - shares.max(axis=1))
+    for k, points in enumerate(display.rows_):
+        mine = np.flatnonzero(shares.argmax(axis=1) == k)
+        mine = mine[np.argsort(display.uncertainty[mine], kind="stable")]
+        np.testing.assert_array_equal(points.get_offsets(), rows[mine])
+        np.testing.assert_allclose(points.get_sizes(), 8 + 102 * 2 * display.uncertainty[mine])
+
+
+def test_noise_is_an_outcome_too():
+    noise = Background(0.2, np.log(0.2 / 0.8 * 2 * np.pi))  # as dense as the component in its middle
+    mixture_two = Mixture([0.8], np.zeros((1, 2)), [1.0], FAMILIES["spherical"], noise=noise)
+    display = UncertaintyDisplay.from_estimator(mixture_two, [[0.0, 0.0], [1.0, 0.0], [9.0, 9.0]])
+    sizes = np.concatenate([points.get_sizes() for points in display.rows_])
+    np.testing.assert_allclose(np.sort(sizes), 8 + 102 * 2 * np.sort(display.uncertainty))
+    assert sizes.max() == pytest.approx(110)
+    assert [text.get_text() for text in display.legend_.get_texts()][-1] == "uncertainty 0.50"
+
+
+def test_in_one_feature_it_is_the_height(mixture_two, rng):
+    rows = mixture_two.sample(100, rng)[0]
+    display = UncertaintyDisplay.from_estimator(mixture_two, rows, features=0)
+    drawn = np.concatenate([points.get_offsets() for points in display.rows_])
+    expected = np.column_stack([rows[:, 0], display.uncertainty])
+    np.testing.assert_array_equal(drawn[np.lexsort(drawn.T)], expected[np.lexsort(expected.T)])
+    assert display.ax_.get_ylabel() == "uncertainty"
+
+
+def test_the_most_uncertain_of_many_rows_are_drawn(mixture_two, rng):
+    rows = mixture_two.sample(30_000, rng)[0]
+    display = UncertaintyDisplay.from_estimator(mixture_two, rows)
+    uncertainty = 1 - mixture_two.responsibilities(rows).max(axis=1)
+    np.testing.assert_array_equal(np.sort(display.uncertainty), np.sort(uncertainty)[-20_000:])
+
+
+def test_it_needs_rows(mixture_two):
+    with pytest.raises(ValueError, match=r"UncertaintyDisplay needs rows\. Give X, of shape"):
+        UncertaintyDisplay.from_estimator(mixture_two, None)
+
+
+@pytest.fixture
+def search(rng):
+    X = np.concatenate([rng.normal(size=(40, 2)), rng.normal(8, 1, size=(40, 2))])
+    return GaussianMixtureIC(range(1, 5), covariance_type=["full", "EII"], random_state=0).fit(X)
+
+
+def test_lines_are_the_results(search):
+    display = CriterionDisplay.from_estimator(search)
+    table = search.results_
+    assert list(display.lines_) == ["full", "EII"]
+    for name, line in display.lines_.items():
+        mine = [i for i, structure in enumerate(table["structure"]) if structure == name]
+        np.testing.assert_array_equal(line.get_xdata(), [table["n_components"][i] for i in mine])
+        np.testing.assert_array_equal(line.get_ydata(), [table["bic"][i] for i in mine])
+    chosen = table["n_components"][search.best_index_], table["bic"][search.best_index_]
+    np.testing.assert_array_equal(display.best_.get_offsets(), [chosen])
+    assert display.ax_.get_ylabel() == "BIC (lower is better)"
+
+
+def test_another_criterion(search):
+    display = CriterionDisplay.from_estimator(search, criterion="icl", legend=False)
+    np.testing.assert_array_equal(display.lines_["full"].get_ydata(), search.results_["icl"][:4])
+    assert display.legend_ is None
+    with pytest.raises(ValueError, match="criterion='cv' is not one of 'bic', 'icl', 'aic', 'aicc'"):
+        CriterionDisplay.from_estimator(search, criterion="cv")
+
+
+def test_failures_are_crosses_above_their_number(rng):
+    X = np.column_stack([rng.normal(size=(60, 2)), np.ones(60)])
+    search = GaussianMixtureIC(range(1, 4), covariance_type=["EII", "full"], random_state=0)
+    with pytest.warns(RuntimeWarning, match="3 of 6 candidates could not be fitted"):
+        search.fit(X)
+    display = CriterionDisplay.from_estimator(search)
+    assert list(display.failures_) == ["full"]
+    crosses = display.failures_["full"]
+    np.testing.assert_array_equal(np.round(crosses.get_xdata()), [1, 2, 3])
+    assert (crosses.get_ydata() > 1).all()  # of the height of the axes: above all lines
+    assert display.legend_.get_texts()[-1].get_text() == "failed"
+
+
+def test_what_searched_for_nothing_is_refused(search):
+    gm = GaussianMixture(1).fit(np.arange(3.0)[:, None])
+    with pytest.raises(TypeError, match="GaussianMixture compares no candidates: give a fitted GaussianMixtureIC"):
+        CriterionDisplay.from_estimator(gm)
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_the_ten_best_decide_the_axis(sign):
+    bic = sign * np.array([3700.0 + 10 * k for k in range(12)] + [11_000.0, 10_500.0])
+    results = {"n_components": [*range(1, 15)], "structure": ["full"] * 14, "bic": bic, "cv": bic}
+    results["failure"] = [None] * 14
+    display = CriterionDisplay(results=results, best_index=0, criterion="bic" if sign > 0 else "cv").plot()
+    low, high = sorted(sign * np.array(display.ax_.get_ylim()))
+    assert low < 3700
+    assert 3790 < high < 3900
+    assert display.note_.get_text() == f"{'↑' if sign > 0 else '↓'} 3 worse candidates"  # 3810 among them
+    near = results | {"bic": bic[:12], "cv": bic[:12], "n_components": [*range(1, 13)], "structure": ["full"] * 12}
+    display = CriterionDisplay(results=near, best_index=0, criterion="bic" if sign > 0 else "cv").plot()
+    assert display.note_ is None
+    low, high = display.ax_.get_ylim()
+    assert ((low < bic[:12]) & (bic[:12] < high)).all()
+
+
+@pytest.fixture
+def data(rng):
+    x = rng.uniform(0, 4, size=(300, 1))
+    return x, np.sin(x[:, 0]) + rng.normal(0, 0.2, 300)
+
+
+@pytest.fixture
+def regressor(data):
+    return GaussianMixtureRegressor(3, random_state=0).fit(*data)
+
+
+def test_lines_are_what_the_regressor_predicts(regressor, data):
+    display = ConditionalDisplay.from_estimator(regressor, *data, masses=[0.8])
+    x = display.x[:, None]
+    np.testing.assert_allclose(display.mean_.get_ydata(), regressor.predict(x), rtol=1e-9)
+    low, median, high = regressor.predict_quantiles(x, [0.1, 0.5, 0.9]).T
+    np.testing.assert_allclose(display.median_.get_ydata(), median, rtol=1e-9)
+    (band,) = display.bands_
+    corners = band.get_paths()[0].vertices
+    np.testing.assert_allclose(corners[:, 1].max(), high.max(), rtol=1e-9)
+    np.testing.assert_allclose(corners[:, 1].min(), low.min(), rtol=1e-9)
+    np.testing.assert_array_equal(display.rows_[0].get_offsets(), np.column_stack(data))
+    assert (display.x[0], display.x[-1]) == (data[0].min(), data[0].max())
+
+
+def test_other_features_are_integrated_out():
+    """p(x2 | x0) of three features, by the mixture's own marginal and condition."""
+    rng = np.random.default_rng(0)
+    roots = rng.normal(size=(2, 3, 3))
+    covariances = roots @ roots.transpose(0, 2, 1) + np.eye(3)
+    mixture = Mixture([0.4, 0.6], rng.normal(size=(2, 3)) * 3, covariances, FAMILIES["full"], ["a", "b", "c"])
+    display = ConditionalDisplay.from_estimator(mixture, feature="a", target="c", masses=[0.9, 0.5])
+    assert (display.ax_.get_xlabel(), display.ax_.get_ylabel()) == ("a", "c")
+    for place in (0, 77, 200):
+        given = mixture.marginal(["a", "c"]).condition({"a": display.x[place]})
+        assert display.mean[place] == pytest.approx(given.mean[0])
+        quantiles = given.quantile([0.05, 0.25, 0.5, 0.75, 0.95])
+        np.testing.assert_allclose(display.quantiles[place], quantiles, rtol=1e-8)
+    with pytest.raises(ValueError, match="feature and target are both 'c'"):
+        ConditionalDisplay.from_estimator(mixture, feature="c")
+    with pytest.raises(ValueError, match=r"target.*'d' is not one of 'a', 'b', 'c'"):
+        ConditionalDisplay.from_estimator(mixture, target="d")
+
+
+def test_coverage_of_a_regressor_is_that_of_its_intervals(regressor, data):
+    display = CalibrationDisplay.from_estimator(regressor, *data)
+    promised, observed = display.line_.get_data()
+    X, y = data
+    for mass in (0.2, 0.5, 0.9):
+        low, high = regressor.predict_quantiles(X, [0.5 - mass / 2, 0.5 + mass / 2]).T
+        inside = ((y >= low) & (y <= high)).mean()
+        assert observed[np.isclose(promised, mass)][0] == pytest.approx(inside, abs=1.5 / len(y))
+
+
+def test_the_transform_is_the_mass_below(regressor, data):
+    display = CalibrationDisplay.from_estimator(regressor, *data, kind="pit")
+    quantiles = regressor.predict_quantiles(data[0], np.arange(1, 10) / 10)
+    counts = np.bincount((data[1][:, None] >= quantiles).sum(axis=1), minlength=10)
+    np.testing.assert_allclose([bar.get_height() for bar in display.line_], counts / len(data[1]) * 10)
+
+
+@pytest.mark.parametrize("targets", [None, "y"])
+def test_a_regressor_of_a_frame_is_judged_without_a_warning(targets, data):
+    frame = pd.DataFrame({"x": data[0][:, 0], "y": data[1]})
+    rows = (frame[["x"]], frame["y"]) if targets is None else (frame,)
+    regressors = (GaussianMixtureRegressor(targets=targets), *rows), (GaussianMixtureRegressor(), *data)
+    named, plain = (CalibrationDisplay.from_estimator(each.fit(*rows), *rows) for each, *rows in regressors)
+    np.testing.assert_array_equal(named.values, plain.values)
+
+
+def test_coverage_of_a_mixture_is_that_of_its_regions():
+    mixture = Mixture([0.5, 0.5], [[0.0], [4.0]], [1.0, 1.0], FAMILIES["spherical"])
+    rows = mixture.sample(500, rng=0)[0]
+    promised, observed = CalibrationDisplay.from_estimator(mixture, rows).line_.get_data()
+    for mass in (0.2, 0.5, 0.9):
+        inside = mixture.in_highest_density_region(rows, mass).mean()
+        assert observed[np.isclose(promised, mass)][0] == pytest.approx(inside, abs=1.5 / 500)
+
+
+def test_what_cannot_be_judged_is_one_sentence(regressor, data):
+    with pytest.raises(ValueError, match='kind=\'both\' must be "coverage" or "pit"'):
+        CalibrationDisplay.from_estimator(regressor, *data, kind="both")
+    with pytest.raises(ValueError, match="X has 300 rows and y has 2"):
+        CalibrationDisplay.from_estimator(regressor, data[0], data[1][:2])
+    two = GaussianMixtureRegressor().fit(data[0], np.column_stack([data[1], data[1] ** 2]))
+    with pytest.raises(ValueError, match="needs one target, and the regressor has several"):
+        CalibrationDisplay.from_estimator(two, data[0], np.column_stack([data[1], data[1]]))

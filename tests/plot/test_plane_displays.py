@@ -1,0 +1,199 @@
+"""Contours, grids of pairs, projections and regions: each is what the mixture or the estimator says at its places."""
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+
+from gaussmix import (
+    FAMILIES,
+    GaussianMixture,
+    GaussianMixtureClassifier,
+    GaussianMixtureDetector,
+    GaussianMixtureReducer,
+    Mixture,
+)
+from gaussmix.plot import ComponentDisplay, DensityDisplay, PairDisplay, ProjectionDisplay, RegionDisplay
+
+
+@pytest.fixture
+def mixture():
+    covariances = [[[1.0, 0.6], [0.6, 2.0]], [[0.3, 0.0], [0.0, 0.5]]]
+    return Mixture([0.4, 0.6], [[0.0, 0.0], [4.0, 1.0]], covariances, FAMILIES["full"], ["length", "width"])
+
+
+def test_contours_hold_their_masses(mixture):
+    """Of 100,000 rows drawn from the mixture, as many lie inside as should, to 5 standard errors."""
+    display = DensityDisplay.from_estimator(mixture, masses=[0.9, 0.5])
+    np.testing.assert_allclose(display.contours_.levels, display.levels_, rtol=1e-9)
+    density = mixture.log_density(mixture.sample(100_000, rng=0)[0])
+    for mass, level in zip([0.9, 0.5], display.levels_, strict=True):
+        assert abs((density >= level).mean() - mass) < 5 * np.sqrt(mass * (1 - mass) / 100_000) + 1e-3
+    for level, paths in zip(display.levels_, display.contours_.get_paths(), strict=True):
+        np.testing.assert_allclose(mixture.log_density(paths.vertices), level, atol=0.02)  # straight between grid lines
+
+
+def test_one_feature_is_a_curve_over_its_regions(mixture):
+    display = DensityDisplay.from_estimator(mixture, features="length", masses=[0.5])
+    x, height = display.contours_.get_data()
+    marginal = mixture.marginal(["length"])
+    np.testing.assert_allclose(height, np.exp(marginal.log_density(x[:, None])))
+    assert np.trapezoid(height, x) == pytest.approx(1, abs=1e-3)
+    inside = height >= np.exp(display.levels_[0])
+    assert np.trapezoid(np.where(inside, height, 0), x) == pytest.approx(0.5, abs=0.02)
+    assert [text.get_text() for text in display.legend_.get_texts()] == ["50% of the mass"]
+
+
+def test_rows_are_in_view(mixture):
+    display = DensityDisplay.from_estimator(mixture, [[0.0, 0.0], [30.0, -9.0]])
+    np.testing.assert_array_equal(display.rows_[0].get_offsets(), [[0.0, 0.0], [30.0, -9.0]])
+    assert display.ax_.get_xlim()[1] > 30
+    assert display.ax_.get_ylim()[0] < -9
+
+
+@pytest.mark.parametrize("masses", [[], [0.0], [0.5, 1.0]])
+def test_masses_are_between_0_and_1(mixture, masses):
+    with pytest.raises(ValueError, match="must be numbers above 0 and below 1"):
+        DensityDisplay.from_estimator(mixture, masses=masses)
+
+
+@pytest.fixture
+def mixture_pairs():
+    means = [[0.0, 5.0, -3.0], [3.0, 6.0, 0.0]]
+    return Mixture([0.25, 0.75], means, np.ones((2, 3)), FAMILIES["diag"], ["length", "width", "mass"])
+
+
+def test_cells_are_pictures_of_their_two_features(mixture_pairs, rng):
+    rows = mixture_pairs.sample(50, rng)[0]
+    display = PairDisplay.from_estimator(mixture_pairs, rows, levels=[1.5])
+    for (i, j), ax in np.ndenumerate(display.axes_):
+        cell = display.cells[i][j]
+        alone = ComponentDisplay.from_estimator(mixture_pairs, rows, features=[i] if i == j else [j, i], levels=[1.5])
+        assert cell.ax_ is ax
+        np.testing.assert_array_equal(cell.means, alone.means)
+        np.testing.assert_array_equal(cell.covariances, alone.covariances)
+        if i == j:
+            for (one,), (other,) in zip(cell.components_, alone.components_, strict=True):
+                np.testing.assert_array_equal(one.get_xydata(), other.get_xydata())
+        else:
+            np.testing.assert_array_equal(cell.rows_[0].get_offsets(), alone.rows_[0].get_offsets())
+
+
+def test_each_feature_is_named_once_below_and_once_at_the_left(mixture_pairs):
+    axes = PairDisplay.from_estimator(mixture_pairs).axes_
+    assert [ax.get_xlabel() for ax in axes[-1]] == ["length", "width", "mass"]
+    assert [ax.get_ylabel() for ax in axes[:, 0]] == ["length", "width", "mass"]
+    assert {ax.get_xlabel() for ax in axes[:-1].flat} == {ax.get_ylabel() for ax in axes[:, 1:].flat} == {""}
+
+
+def test_it_draws_on_axes_that_are_given(mixture_pairs):
+    figure, axes = plt.subplots(2, 2)
+    display = PairDisplay.from_estimator(mixture_pairs, features=["mass", 0], ax=axes, legend=False)
+    assert (display.figure_, display.legend_) == (figure, None)
+    assert axes[1, 0].get_xlabel() == "mass"
+    with pytest.raises(
+        ValueError, match=r"ax must be \(3, 3\) axes, one for each picture, not an array of shape \(2, 2\)"
+    ):
+        PairDisplay.from_estimator(mixture_pairs, ax=axes)
+
+
+def test_more_than_eight_features_must_be_chosen(rng):
+    X = rng.normal(size=(60, 9))
+    gm = GaussianMixture(1).fit(X)
+    with pytest.raises(ValueError, match=r"There are 9 features, .* choose some by features=\[…\]"):
+        PairDisplay.from_estimator(gm, X)
+    with pytest.raises(ValueError, match="must be 1 to 8 different features"):
+        PairDisplay.from_estimator(gm, X, features=range(9))
+    assert PairDisplay.from_estimator(gm, X, features=[8, 3]).axes_.shape == (2, 2)
+    assert PairDisplay.from_estimator(gm, X, features=2).axes_.shape == (1, 1)
+
+
+@pytest.fixture
+def X(rng):
+    return rng.normal(size=(90, 4)) + np.repeat([[0, 0, 0, 0], [6, 0, 0, 0], [0, 0, 7, 0]], 30, axis=0)
+
+
+def test_it_shows_what_the_reducer_gives(X):
+    reducer = GaussianMixtureReducer(3, random_state=0).fit(X)
+    gm = GaussianMixture(3, random_state=0).fit(X)
+    display = ProjectionDisplay.from_estimator(gm, X)
+    np.testing.assert_allclose(display.directions, reducer.components_)
+    np.testing.assert_allclose(display.rows, reducer.transform(X), atol=1e-12)
+    np.testing.assert_array_equal(display.labels, gm.predict(X))
+    np.testing.assert_allclose(display.means, reducer.reduced_mixture_.means, atol=1e-12)
+    np.testing.assert_allclose(display.covariances, reducer.reduced_mixture_.covariances, atol=1e-12)
+    assert display.ax_.get_xlabel().startswith("direction 0\n")
+
+
+def test_one_component_has_a_plane_too(X):
+    """Components that do not differ, or along one direction only, leave a direction free: it is across the first."""
+    display = ProjectionDisplay.from_estimator(GaussianMixture(1).fit(X), X)
+    np.testing.assert_allclose(display.directions @ display.directions.T, np.eye(2), atol=1e-12)
+    assert (
+        ProjectionDisplay.from_estimator(GaussianMixture(2, random_state=0).fit(X), X, n_directions=1).ax_.get_ylabel()
+        == "density"
+    )
+    with pytest.raises(ValueError, match="n_directions=3 must be 1 or 2"):
+        ProjectionDisplay.from_estimator(GaussianMixture(1).fit(X), X, n_directions=3)
+
+
+@pytest.fixture
+def data(rng):
+    y = np.repeat(["a", "b", "c"], 40)
+    return rng.normal(size=(120, 2)) + np.repeat([[0, 0], [5, 0], [2, 5]], 40, axis=0), y
+
+
+def places(display):
+    return np.stack(np.meshgrid(display.x, display.y), axis=-1).reshape(-1, 2)
+
+
+def test_classes_are_those_that_predict_says(data):
+    X, y = data
+    classifier = GaussianMixtureClassifier([1, 2], random_state=0).fit(X, y)
+    display = RegionDisplay.from_estimator(classifier, X)
+    drawn = np.array(display.names)[np.asarray(display.regions_.get_array(), dtype=int).ravel()]
+    np.testing.assert_array_equal(drawn, classifier.predict(places(display)))
+    np.testing.assert_array_equal(np.array(display.names)[display.labels], classifier.predict(X))
+    assert [len(points.get_offsets()) for points in display.rows_] == np.bincount(display.labels).tolist()
+
+
+@pytest.mark.parametrize("contamination", ["auto", 0.2])
+def test_outliers_are_those_that_predict_says(data, contamination):
+    detector = GaussianMixtureDetector(3, contamination=contamination, random_state=0).fit(data[0])
+    display = RegionDisplay.from_estimator(detector, data[0])
+    drawn = 1 - 2 * np.asarray(display.regions_.get_array()).ravel()
+    np.testing.assert_array_equal(drawn, detector.predict(places(display)))
+    np.testing.assert_array_equal(1 - 2 * display.labels, detector.predict(data[0]))
+
+
+def test_noise_is_a_decision_too(rng):
+    X = np.concatenate([rng.normal(size=(100, 2)), [[30.0, 40.0]]])
+    gm = GaussianMixture(1, noise=True, random_state=0).fit(X)
+    display = RegionDisplay.from_estimator(gm, X)
+    drawn = np.asarray(display.regions_.get_array(), dtype=int).ravel()
+    np.testing.assert_array_equal(np.where(drawn == 1, -1, drawn), gm.predict(places(display)))
+    assert display.names == ["component 0", "noise"]
+
+
+def test_boundaries_are_where_two_are_equally_probable():
+    mixture = Mixture([0.5, 0.5], [[0.0, 0.0], [4.0, 0.0]], [1.0, 1.0], FAMILIES["spherical"])
+    (boundary,) = RegionDisplay.from_estimator(mixture).boundaries_
+    np.testing.assert_allclose(boundary.get_paths()[0].vertices[:, 0], 2.0, atol=1e-2)
+
+
+def test_one_feature_shows_probabilities():
+    mixture = Mixture([0.5, 0.5], [[0.0, 0.0], [4.0, 0.0]], [1.0, 1.0], FAMILIES["spherical"])
+    display = RegionDisplay.from_estimator(mixture, features=0)
+    shares = mixture.marginal([0]).responsibilities(display.x[:, None])
+    for line, share in zip(display.regions_, shares.T, strict=True):
+        np.testing.assert_array_equal(line.get_xydata(), np.column_stack([display.x, share]))
+    assert [line.get_xdata()[0] for line in display.boundaries_] == pytest.approx([2.0], abs=0.05)
+
+
+def test_features_that_are_not_shown_are_integrated_out():
+    """The marginal of a detector has the region of the same mass."""
+    X = np.random.default_rng(0).normal(size=(200, 3))
+    detector = GaussianMixtureDetector(mass=0.9).fit(X)
+    display = RegionDisplay.from_estimator(detector, features=[0, 2])
+    marginal = detector.mixture_.marginal([0, 2])
+    inside = marginal.in_highest_density_region(places(display), 0.9)
+    np.testing.assert_array_equal(np.asarray(display.regions_.get_array()).ravel() == 0, inside)

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import re
 
 import numpy as np
 import pytest
 
 from gaussmix import FactorAnalyzer, Full, GaussianMixture, GaussianMixtureIC, NormalInverseWishart
 from gaussmix import open as open_files
-from gaussmix.em import split_and_merge as split_and_merge_module
-from gaussmix.em.split_and_merge import POLISHED, SEARCHED, _Climb, split_and_merge
+from gaussmix.em.split_and_merge import POLISHED, SEARCHED, split_and_merge
 from gaussmix.engines import choose
 from gaussmix.families import FAMILIES
-from gaussmix.fit import fit
 from gaussmix.fit.problem import Data
 from gaussmix.model import Model
 from gaussmix.sources.array import ArraySource
@@ -230,29 +228,36 @@ def test_components_that_are_too_few_rows_of_a_part_are_found_in_all():
     assert min(scores) > best - 0.005
 
 
-def test_a_search_of_clear_groups_looks_at_few_rows_alone(monkeypatch, rng):
+def climbs(capsys, rows, **how):
+    """The numbers of rows of the climbs of a search."""
+    fitted(rows, init_params="search", random_state=0, verbose=1, **how)
+    said = capsys.readouterr().out
+    return [int(number.replace(",", "")) for number in re.findall(r"Search on ([\d,]+) rows", said)]
+
+
+def test_a_search_of_clear_groups_looks_at_few_rows_alone(capsys, rng):
     rows = rng.normal(size=(20_000, 3)) + 20.0 * rng.integers(2, size=(20_000, 3))
-    seen = []
-    go = _Climb.go
-    monkeypatch.setattr(_Climb, "go", lambda climb, patience: seen.append(len(climb.rows.rows)) or go(climb, patience))
-    fitted(rows, n_components=8, init_params="search", random_state=0)
-    assert len(seen) == 1
-    assert seen[0] < 5_000
+    (n_rows,) = climbs(capsys, rows, n_components=8)
+    assert n_rows < 5_000
 
 
-def test_a_search_whose_part_is_all_rows_goes_on_with_more_patience(monkeypatch, rng):
-    rows = rng.random((3_000, 2)) ** 2
-    ends = []
-    go = _Climb.go
+def test_a_search_tries_moves_on_few_rows_then_on_more(capsys):
+    few, more = climbs(capsys, drawn("full", 60_000)[0])[:2]
+    assert 0.8 < few / (SEARCHED[1] * N_COMPONENTS) < 1.05
+    assert 0.8 < more / (POLISHED[1] * N_COMPONENTS) < 1.05
 
-    def noted(climb, patience):
-        ends.append((len(climb.rows.rows), patience, go(climb, patience).rank))
-        return climb
 
-    monkeypatch.setattr(_Climb, "go", noted)
-    fitted(rows, n_components=24, init_params="search", random_state=0)
-    assert [end[:2] for end in ends] == [(3_000, 6), (3_000, 24)]
-    assert ends[1][2] < ends[0][2]
+def test_a_search_whose_part_is_all_rows_goes_on_with_more_patience(capsys, rng):
+    assert climbs(capsys, rng.random((3_000, 2)) ** 2, n_components=24) == [3_000, 3_000]
+
+
+@pytest.mark.heavy
+def test_rows_that_no_mixture_fits_are_searched_from_several_starts_and_clusters_from_one(capsys, rng):
+    """And only where EM from k-means makes many steps."""
+    rows = rng.random((15_000, 2)) ** 2
+    few, many = (climbs(capsys, rows, n_components=12, tol=tol) for tol in (1e-1, 1e-6))
+    assert len(few) == 2
+    assert len(many) > 8  # from five starts; of four children, and of the best
 
 
 def test_a_choice_may_search():
@@ -297,63 +302,6 @@ def test_swaps_forget_no_move_that_was_refused():
         for init in ("search", np.eye(5)[labels])
     ]
     assert fits[0] > fits[1] - 0.005
-
-
-@pytest.mark.heavy
-def test_rows_that_no_mixture_fits_are_searched_from_several_starts_and_clusters_from_one(monkeypatch, rng):
-    """And only where EM from k-means makes many steps; in the end the rows of the second search have the best end."""
-    numbers = []
-    count = split_and_merge_module._crossing
-
-    def counted(found, parts, *rest):
-        parts = list(parts)
-        numbers.append(1 + len(parts))
-        return count(found, parts, *rest)
-
-    monkeypatch.setattr(split_and_merge_module, "_crossing", counted)
-    rows, _ = drawn("full", 20_000)
-    fitted(rows, init_params="search", random_state=0, tol=1e-3)
-    assert not numbers
-    rows = rng.random((15_000, 2)) ** 2
-    for tol in 1e-1, 1e-6:
-        fitted(rows, n_components=12, init_params="search", random_state=0, tol=tol)
-    assert numbers == [5]
-
-
-def test_a_search_must_gain_more_than_the_last_step_of_em_from_k_means(monkeypatch, rng):
-    """That step raised the likelihood too, though the last value is from before it: one more step tells."""
-    for share, n_ends, kept in (0.1, 3, 2), (0.99, 3, 1), (1.1, 2, 1):
-        ends, found = [], []
-
-        def shown(*arguments, ends=ends, share=share, end=fit._end):
-            ends.append(end(*arguments))
-            if len(ends) == 2:  # the end after the search
-                *_, before, last = ends[0].trace.objective
-                assert last > before
-                higher = replace(ends[1].trace, objective=(last, last + share * (last - before)))
-                ends[1] = ends[1]._replace(trace=higher)
-            return ends[-1]
-
-        def noted(*arguments, found=found, settled=fit._settled_on_the_sample):
-            found.append(settled(*arguments))
-            return found[0]
-
-        with monkeypatch.context() as patched:
-            patched.setattr(fit, "_end", shown)
-            patched.setattr(fit, "_settled_on_the_sample", noted)
-            GaussianMixture(4, init_params="search", random_state=0).fit(np.exp(rng.normal(size=(2_500, 2))))
-        assert len(ends) == n_ends
-        assert found[0] is ends[kept].model
-
-
-def test_a_search_tries_moves_on_few_rows_then_on_more(monkeypatch):
-    rows, _ = drawn("full", 60_000)
-    seen, go = [], _Climb.go
-    monkeypatch.setattr(_Climb, "go", lambda climb, patience: seen.append(len(climb.rows.rows)) or go(climb, patience))
-    fitted(rows, init_params="search", random_state=0)
-    few, more = (wanted[1] * N_COMPONENTS for wanted in (SEARCHED, POLISHED))
-    assert 0.8 * few < seen[0] < 1.05 * few
-    assert 0.8 * more < seen[1] < 1.05 * more
 
 
 @pytest.mark.parametrize("what", ["prior", "holes", "bound", "factors"])

@@ -88,14 +88,11 @@ class Given:
         return self.numbers
 
 
-def test_rows_are_drawn_by_weight_and_score():
-    """In proportion to the product, or to the weight where no score is positive; rounding may reach the end."""
+def test_rows_are_drawn_by_weight():
+    """Rounding may reach the end."""
     sample = distinct_rows(ArraySource(np.arange(3.0)[:, None], np.array([1.0, 2.0, 5.0])))
     rng = Given(0.0, 0.124, 0.126, 0.374, 0.376, 0.99, 1.0)
     assert sample.draw_many(rng, 7).tolist() == [0, 0, 1, 1, 2, 2, 2]
-    assert sample.draw_many(rng, 7, np.zeros(3)).tolist() == [0, 0, 1, 1, 2, 2, 2]
-    assert sample.draw_many(rng, 7, np.array([3.0, 1.5, 0.4])).tolist() == [0, 0, 0, 0, 1, 2, 2]
-    assert sample.draw(Given(0.37)) == 1
 
 
 @pytest.mark.parametrize(("numbers", "chosen"), [((0.5, 0.5, 0.5), [2.0, 1.0]), ((0.9, 0.5, 0.1), [0.0, 1.0])])
@@ -150,9 +147,9 @@ def test_rows_that_differ_late_are_sorted_by_their_last_columns(rng):
     assert_same_bits(distinct_rows(ArraySource(np.asfortranarray(rows))).rows, expected, "sorted rows")
 
 
-def test_greedy_kmeans_plus_plus_tries_2_and_log_k_rows_for_each_centre(engine, rng):
+def test_greedy_kmeans_plus_plus_tries_2_and_log_k_rows_for_each_centre(rng):
     used, counted = np.random.default_rng(5), np.random.default_rng(5)
-    spread_centres(distinct_rows(ArraySource(rng.normal(size=(60, 2)))), engine, 8, used)  # log 8 = 2.08
+    spread_centres(distinct_rows(ArraySource(rng.normal(size=(60, 2)))), 8, used)  # log 8 = 2.08
     counted.random(1 + 7 * 4)
     assert used.random() == counted.random()
 

@@ -7,6 +7,7 @@ import pytest
 
 from gaussmix import GaussianMixture
 from gaussmix.engines.incomplete import IncompleteEngine
+from gaussmix.engines.native import NativeEngine
 from gaussmix.families import FAMILIES
 from gaussmix.starts import STARTS
 from gaussmix.waist.block import Block
@@ -81,12 +82,13 @@ def both(kind, factor, **parameters):
     return fitted(kind, factor, **parameters), fitted_at_one(kind, **parameters)
 
 
-def assert_scaled(found, expected, factor, tolerance):
+def assert_scaled(found, expected, factor, tolerance, order=None):
     """The fit `found` is `expected` in other units, up to a tolerance relative to the spread of the table."""
     near = {"rtol": tolerance, "atol": 10 * tolerance}
     assert found.n_iter_ == expected.n_iter_
-    np.testing.assert_allclose(found.weights_, expected.weights_, **near)
-    np.testing.assert_allclose(found.means_ / factor, expected.means_, **near)
+    one, other = (slice(None), slice(None)) if order is None else (order(found.means_), order(expected.means_))
+    np.testing.assert_allclose(found.weights_[one], expected.weights_[other], **near)
+    np.testing.assert_allclose(found.means_[one] / factor, expected.means_[other], **near)
 
 
 @pytest.mark.filterwarnings("ignore:Best performing initialization did not converge")
@@ -143,9 +145,9 @@ def test_a_fit_does_not_depend_on_the_unit(structure, kind, factor):
 @pytest.mark.parametrize("kind", [kind for start, kind in CASES if start == "search"])
 @pytest.mark.parametrize("structure", ["full", "tied", "diag", "spherical"])
 def test_a_search_of_clear_groups_does_not_depend_on_the_unit(structure, kind, factor):
-    """Among groups that are not clear, rounding may decide which moves a search makes."""
+    """Among groups that are not clear, rounding may decide which moves a search makes; here, in which order it ends."""
     found, expected = both(kind, factor, covariance_type=structure, init_params="search")
-    assert_scaled(found, expected, factor, 1e-7)
+    assert_scaled(found, expected, factor, 1e-7, order=lambda means: means[:, 0].argsort())
 
 
 @pytest.mark.parametrize("structure", FAMILIES)
@@ -159,15 +161,15 @@ def test_a_fit_climbs_where_units_of_features_are_far_apart(structure):
 @pytest.mark.parametrize("factor", [2.0**-300, 2.0**300])
 @pytest.mark.parametrize("structure", ["full", "diag", "spherical"])
 @pytest.mark.parametrize("kind", ["holes", "errors"])
-def test_expected_sums_do_not_depend_on_the_unit(kind, structure, factor, engine):
-    """About the means the core makes the sums of the native engine; about another anchor Python makes them."""
+def test_expected_sums_do_not_depend_on_the_unit(kind, structure, factor):
+    """About the means, and about another anchor."""
     need, sums = FAMILIES[structure].need(None), []
     for mixture, unit in zip(both(kind, factor, covariance_type=structure, max_iter=0), (factor, 1.0), strict=True):
         rows, given, _ = table(kind, unit)
         block = Block(0, rows, error=given["X_error"] ** 2 if given else None)
         parameters = mixture.mixture_.model.parameters
         for anchor in parameters.means, parameters.means + unit:
-            sums.append(IncompleteEngine(engine).step(block, N_COMPONENTS, parameters, need, anchor=anchor))
+            sums.append(IncompleteEngine(NativeEngine(2)).step(block, N_COMPONENTS, parameters, need, anchor=anchor))
     for found, expected in zip(sums[:2], sums[2:], strict=True):
         np.testing.assert_allclose(found.mass, expected.mass, rtol=1e-11)
         np.testing.assert_allclose(found.first / factor, expected.first, rtol=1e-11, atol=1e-9)

@@ -48,7 +48,7 @@ JUDGING, LONGER = Stopping(1e-5, 4), Stopping(1e-5, 16)  # EM after a move, and 
 LOOK_AHEAD = 16  # a move is promising if so many more gains like the last suffice
 # Where components share a covariance, each move is judged on all rows, and refused at a glance, a step earlier, if not
 # even three times as many gains would suffice. Where the first five, by their bounds the best, all are, a round ends.
-GLANCE, AT_GLANCE, FIRST_MOVES = replace(JUDGING, max_steps=JUDGING.max_steps - 1), 3, 5
+AT_GLANCE, FIRST_MOVES = 3, 5
 GAIN = 2e-5  # least gain of a move, nats per row
 LEAST_PATIENCE = 4  # moves in a row that do not help end a search
 LITTLE = 0.0025  # nats per row: where the best split gains less by its bound, half the patience is enough

@@ -24,10 +24,10 @@ TOLERANCE = 1e-4  # of the mean variance of a feature, as scikit-learn's KMeans
 @register("k-means++")
 def kmeans_plus_plus(sample: Distinct, engine: Engine[Any], n_components: int, rng: np.random.Generator) -> Partition:
     """Give each row to the nearest of the centres that greedy k-means++ draws."""
-    return nearest_centre(spread_centres(sample, engine, n_components, rng))
+    return nearest_centre(spread_centres(sample, n_components, rng))
 
 
-def spread_centres(sample: Distinct, engine: Engine[Any], n_components: int, rng: np.random.Generator) -> Array:
+def spread_centres(sample: Distinct, n_components: int, rng: np.random.Generator) -> Array:
     """Greedy k-means++, Arthur & Vassilvitskii (2007): centres (n_components, n_features).
 
     Each centre is the best of 2 + log K rows drawn with probability ∝ D²: the one that lowers Σ D² most. They are
@@ -58,7 +58,7 @@ def squared_distances(rows: Array, engine: Engine[Any], centres: Array) -> Array
 @register("kmeans")
 def kmeans(sample: Distinct, engine: Engine[Any], n_components: int, rng: np.random.Generator) -> Partition:
     """Give each row to the nearest centre of k-means (Lloyd 1982) on at most about 65,520 rows."""
-    return nearest_centre(lloyd(sample, engine, spread_centres(sample, engine, n_components, rng)))
+    return nearest_centre(lloyd(sample, engine, spread_centres(sample, n_components, rng)))
 
 
 @register("search")

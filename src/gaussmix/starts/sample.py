@@ -62,19 +62,13 @@ class Distinct:
         has_part = self.weight >= NEGLIGIBLE * self.weight.mean()
         return self if has_part.all() else Distinct(self.rows[has_part], self.weight[has_part])
 
-    def draw(self, rng: np.random.Generator, score: Array | None = None) -> int:
-        """Draw a row with probability ∝ weight · score, by the inverse cumulative distribution."""
-        return int(self.draw_many(rng, 1, score)[0])
+    def draw_many(self, rng: np.random.Generator, size: int) -> NDArray[np.intp]:
+        """Draw rows with replacement, with probability ∝ weight, by the inverse cumulative distribution."""
+        return self._at(rng.random(size))
 
-    def draw_many(self, rng: np.random.Generator, size: int, score: Array | None = None) -> NDArray[np.intp]:
-        """Draw rows with replacement; by weight alone if no row has a positive score."""
-        return self._at(rng.random(size), score)
-
-    def _at(self, uniform: Array, score: Array | None = None) -> NDArray[np.intp]:
+    def _at(self, uniform: Array) -> NDArray[np.intp]:
         """The rows that numbers from [0, 1) draw; sorted ones are found faster."""
-        cumulative = np.cumsum(self.weight if score is None else self.weight * score)
-        if not cumulative[-1] > 0:
-            cumulative = np.cumsum(self.weight)
+        cumulative = np.cumsum(self.weight)
         drawn = np.searchsorted(cumulative, uniform * cumulative[-1], side="right")
         return np.minimum(drawn, len(cumulative) - 1)
 

@@ -34,14 +34,12 @@ def parser_of(description: str | None) -> argparse.ArgumentParser:
 
 def facts() -> dict[str, str]:
     """The machine and the versions, for the head of a table."""
-    target = _core.active()
-    isa = "none: NumPy" if target is None else target.isa
     return {
         "date": date.today().isoformat(),
         "commit": commit_of(Path(__file__).parent),
         "processor": _processor(),
         "processors used": str(len(os.sched_getaffinity(0))),
-        "instruction set": isa,
+        "instruction set": _core.active().isa,
         "system": f"{platform.system()} {platform.release()}, Python {platform.python_version()}",
         "gaussmix": gaussmix.__version__,
         "scikit-learn": sklearn.__version__,

@@ -17,7 +17,7 @@ from sklearn.base import DensityMixin
 from gaussmix.background import NO_MARGINAL
 from gaussmix.door.labels import check_labels, without_labels
 from gaussmix.door.rows import check_counts_of_rows
-from gaussmix.engines import check_jobs
+from gaussmix.engines import check_jobs, choose
 from gaussmix.engines.base import Engine
 from gaussmix.engines.incomplete import IncompleteEngine
 from gaussmix.errors import ParameterTypeError
@@ -169,7 +169,7 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
             raise ValueError("denoise does not support noise. Fit with noise=False.")
         if not isinstance(source, ArraySource):
             raise ValueError("denoise needs an array or a data frame in memory. Read some of the rows at a time.")
-        engine = IncompleteEngine(self._engine())
+        engine = IncompleteEngine(choose(self.n_jobs))
         found = [engine.expected_rows(block, self.mixture_.parameters) for block in source.blocks()]
         return found[0]
 

@@ -1,9 +1,9 @@
-"""What every part of `Mixture` needs: the numbers, checked once, components, names of features, and the engine."""
+"""What every part of `Mixture` needs: the numbers, checked once, components, and names of features."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import wraps
 from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 
@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from gaussmix.background import Background
 from gaussmix.checks import check_names, check_real
 from gaussmix.engines import choose
-from gaussmix.engines.base import Engine
+from gaussmix.engines.native.engine import NativeEngine
 from gaussmix.errors import ParameterTypeError, counted
 from gaussmix.families.base import Family
 from gaussmix.mixture.features import Features, block_of, places
@@ -33,7 +33,7 @@ _ARRAYS = ("weights", "means", "covariances")
 
 @dataclass(frozen=True, eq=False)
 class MixtureBase:
-    """A model, its components, the names of its features and the engine that reads rows."""
+    """A model, its components and the names of its features."""
 
     weights: Array
     means: Array
@@ -44,7 +44,6 @@ class MixtureBase:
         family: Family = None  # so that the error below is the one for a family that is missing
     feature_names: tuple[str, ...] | None = None
     noise: Background | None = None
-    _own_engine: Engine[Any] | None = field(default=None, init=False, repr=False)
 
     def __post_init__(self) -> None:
         if not isinstance(self.family, Family):
@@ -63,14 +62,13 @@ class MixtureBase:
             object.__setattr__(self, "feature_names", check_names(self.feature_names, self.n_features))
 
     @classmethod
-    def of(cls, model: Model, feature_names: tuple[str, ...] | None = None, engine: Engine[Any] | None = None) -> Self:
+    def of(cls, model: Model, feature_names: tuple[str, ...] | None = None) -> Self:
         """Make the distribution of a model without checking or copying anything.
 
         Parameters
         ----------
         model : weights (n_components,), means, covariances and their structure, which are right.
         feature_names : one for each feature; None for none.
-        engine : what reads rows, here and in every mixture made of this one; None for the engine of this machine.
         """
         mixture = object.__new__(cls)
         vars(mixture).update(
@@ -80,18 +78,16 @@ class MixtureBase:
             family=model.family,
             feature_names=feature_names,
             noise=model.noise,
-            _own_engine=engine,
             model=model,
         )
         return mixture
 
     def __reduce__(self) -> tuple[Any, ...]:
         arguments = self.weights, self.means, self.covariances, self.family, self.feature_names, self.noise
-        state = None if self._own_engine is None else {"_own_engine": self._own_engine}
-        return type(self), arguments, state  # the constructor makes the arrays read-only again
+        return type(self), arguments  # the constructor makes the arrays read-only again
 
     def __eq__(self, other: object) -> bool:
-        """Whether weights, means, covariances, structure, noise and names are the same; the engine does not count."""
+        """Whether weights, means, covariances, structure, noise and names are the same."""
         if not isinstance(other, MixtureBase):
             return NotImplemented
         return (
@@ -224,9 +220,9 @@ class MixtureBase:
         """The distribution of the components on the line where there is one feature; None where there are several."""
         return Line.of(self.model.without_noise) if self.n_features == 1 else None
 
-    def _engine(self, n_jobs: int | None = None) -> Engine[Any]:
-        """What reads rows: the engine that was given, else the one of this machine with so many threads."""
-        return choose(n_jobs) if self._own_engine is None else self._own_engine
+    def _engine(self, n_jobs: int | None = None) -> NativeEngine:
+        """The engine of complete rows."""
+        return choose(n_jobs)
 
     def _check_box(self, what: str) -> None:
         """Raise ValueError for noise that has a volume but no place."""
@@ -245,8 +241,8 @@ class MixtureBase:
         return places(features, self.n_features, self.feature_names)
 
     def _like(self, model: Model, names: tuple[str, ...] | None = None) -> Self:
-        """A mixture made of this one, with the same engine."""
-        return self.of(model, names, self._own_engine)
+        """A mixture made of this one."""
+        return self.of(model, names)
 
 
 def check_alone(what: str, mixtures: Iterable[object]) -> None:

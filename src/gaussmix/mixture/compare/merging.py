@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from gaussmix.checks import check_count, check_within
-from gaussmix.engines.incomplete import IncompleteEngine
+from gaussmix.engines import engine_for
 from gaussmix.errors import counted
 from gaussmix.mixture.base import check_alone
 from gaussmix.mixture.features import block_of
@@ -98,9 +98,8 @@ class Merging:
         ValueError : rows or n_clusters can't be used.
         """
         mixture, clusters = self.mixture, self._clusters(n_clusters)
-        block, engine = block_of(rows, mixture.n_features, mixture.feature_names, may_miss=True), mixture._engine()
-        if np.isnan(block.rows).any():
-            engine = IncompleteEngine(engine)
+        block = block_of(rows, mixture.n_features, mixture.feature_names, may_miss=True)
+        engine = engine_for(is_incomplete=bool(np.isnan(block.rows).any()), n_jobs=None)
         return merged(engine.responsibilities(block, mixture.parameters), clusters)
 
     def predict(self, rows: ArrayLike, n_clusters: int | None = None) -> NDArray[np.int64]:

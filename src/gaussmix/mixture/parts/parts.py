@@ -140,7 +140,7 @@ class Parts(MixtureBase):
         several = list(mixtures)
         check_alone("concatenate", several)
         names = common_names(several)
-        return cls.of(combining.concatenate([m.model for m in several], weights), names, several[0]._own_engine)
+        return cls.of(combining.concatenate([m.model for m in several], weights), names)
 
     @cached_property
     @of_components

@@ -461,3 +461,12 @@ def test_the_parameter_is_saved_with_the_estimator(rows, path, tmp_path):
     fitted = GaussianMixture(2, random_state=0, checkpoint=path).fit(rows)
     fitted.save(tmp_path / "m.gmm")
     assert GaussianMixture.load(tmp_path / "m.gmm").checkpoint == str(path)
+
+
+def test_the_end_of_each_start_is_noted(rows, path, monkeypatch):
+    """Also where no start takes so long that it is noted in between."""
+    written = []
+    monkeypatch.setattr(checkpoints, "SECONDS", np.inf)
+    monkeypatch.setattr(checkpoints.Checkpoint, "_write_beside", lambda self: written.append(self._record().fits[""]))
+    GaussianMixture(4, init_params="random", n_init=3, random_state=3, checkpoint=path).fit(rows)
+    assert [(stand.number, len(stand.ends), stand.state) for stand in written] == [(1, 1, None), (2, 2, None)]

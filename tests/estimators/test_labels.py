@@ -8,10 +8,15 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from common import ArraySource
 from same_fit import assert_same_fit
 
 from gaussmix import FAMILIES, GaussianMixture, GaussianMixtureIC
+from gaussmix.em.guided import guided
+from gaussmix.em.known import Known
+from gaussmix.engines import choose
 from gaussmix.starts import STARTS
+from gaussmix.starts.base import Partition
 
 N_ROWS = 240
 
@@ -54,6 +59,19 @@ def test_components_are_those_of_their_labels(start, groups, rng):
         labels = known_of((truth + shift) % 3, rng)
         fitted = GaussianMixture(3, init_params=start, random_state=0, max_iter=300).fit(rows, labels=labels)
         assert (fitted.predict(rows) == (truth + shift) % 3).mean() > 0.85
+
+
+def test_a_part_goes_to_the_label_of_most_weight():
+    """A start has parts and no places; in each part more rows have the label of the lighter ones."""
+    rows = np.repeat([[0.0], [1.0]], 5, axis=0)
+    labels = np.array([1, 1, 1, 0, -1, 0, 0, 0, 1, -1], dtype=np.int32)
+    weight = np.where(np.isin(np.arange(10), [3, 8]), 9.0, 1.0)
+    known = Known([(0,), (1,)], labels).log_prior(2, False)
+    for row_weight, order in ((None, [1, 0]), (weight, [0, 1])):
+        source = ArraySource(rows, row_weight).with_log_prior(*known)
+        found = guided(Partition(share=lambda block: np.eye(2)[block.rows[:, 0].astype(int)]), source, choose(1), 2)
+        shares = found.share(source.whole)
+        assert [shares[4].argmax(), shares[9].argmax()] == order
 
 
 def test_labels_decide_where_clusters_do_not(rng):

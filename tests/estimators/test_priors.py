@@ -404,3 +404,15 @@ def test_a_search_on_a_part_of_the_rows_counts_the_prior_beside_all_rows(weight,
     other = GaussianMixture(5, **how).fit(np.repeat(X, int(weight), axis=0))
     np.testing.assert_allclose(one.lower_bound_, other.lower_bound_, rtol=1e-9)
     np.testing.assert_allclose(one.weights_, other.weights_, rtol=1e-6)
+
+
+def test_a_start_from_fewer_components_is_judged_by_the_posterior():
+    """Its likelihood would be higher, and what the prior adds is lower by more."""
+    rows, steps = 2 * np.random.default_rng(108).normal(size=(20, 2)), []
+    prior = NormalInverseWishart(scale=0.3, dof=30)
+    how = {"covariance_type": "spherical", "prior": prior, "init_params": "random", "random_state": 0}
+    with pytest.warns(RuntimeWarning, match="component 2: next to no row belongs there"):
+        alone = GaussianMixtureIC([3], **how).fit(rows).results_["log_likelihood"][0]
+    table = GaussianMixtureIC([2, 3], **how, callbacks=[steps.append]).fit(rows).results_["log_likelihood"]
+    assert any((step.candidate, step.start) == (1, 1) for step in steps)
+    assert table[1] == alone < table[0]

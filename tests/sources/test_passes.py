@@ -165,3 +165,15 @@ def test_findings_have_the_same_bits_however_rows_are_cut(has_weights, may_miss,
     else:
         np.testing.assert_allclose(spread.mean, np.average(rows, axis=0, weights=weights), rtol=1e-12)
         np.testing.assert_allclose(spread.covariance, np.cov(rows.T, aweights=weights, ddof=0), rtol=1e-11)
+
+
+def test_a_sample_for_which_the_survey_kept_too_few_rows_takes_a_pass_of_its_own(
+    table, tmp_path, monkeypatch, n_passes_made
+):
+    monkeypatch.setattr("gaussmix.sources.survey.SPARE", -LEAF_ROWS // 2)
+    rows, weights = table[0], np.arange(1.0, 1 + N_ROWS)
+    found = source_of(tmp_path, rows, weights).sample(LEAF_ROWS)
+    expected = ArraySource(rows, weights).sample(LEAF_ROWS)
+    np.testing.assert_array_equal(found.rows, expected.rows)
+    np.testing.assert_array_equal(found.row_weight, expected.row_weight)
+    assert n_passes_made() == SURVEY + 1

@@ -288,3 +288,10 @@ def test_other_rows_than_those_of_the_fit_are_noticed(cli, faithful, model, tmp_
     other = tmp_path / "other.csv"
     other.write_text("".join(faithful.read_text().splitlines(keepends=True)[:200]))
     assert "The fit had 272 rows, and DATA has 199." in cli("describe", model, "--inference", other).stderr
+
+
+def test_weights_change_no_log_density_of_a_row(cli, csv_file, tmp_path):
+    weighted, plain = csv_file("1,2,5\n3,4,1\n5,7,2\n2,2,1\n"), csv_file("1,2\n3,4\n5,7\n2,2\n", "plain.csv")
+    assert cli("fit", plain, "-k", 1, "-o", tmp_path / "m.gmm", "--quiet").exit_code == 0
+    found = cli("score", tmp_path / "m.gmm", weighted, "--weights", "x2", "--rows")
+    assert (found.exit_code, found.stdout) == (0, cli("score", tmp_path / "m.gmm", plain, "--rows").stdout)

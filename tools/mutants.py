@@ -40,7 +40,7 @@ TESTS = {
     "em/trace.py": "tests/estimators/test_runs.py tests/laws/test_single.py",
     "em": "tests/laws/test_single.py tests/laws/test_fast_path.py tests/laws/test_em.py tests/laws/test_odd_shapes.py",
     "families/base.py": "tests/estimators/test_registering.py tests/mixture/test_parts.py "
-    "tests/laws/test_laws_bite.py tests/estimators/test_structures.py",
+    "tests/laws/test_families.py tests/estimators/test_structures.py",
     "families/factor_analyzer.py": "tests/estimators/test_factor_analyzers.py tests/laws/test_factor_analyzers.py "
     "-k 'not lowers_the_likelihood'",
     "families/one_feature.py": "tests/estimators/test_structures.py",

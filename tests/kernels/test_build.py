@@ -45,15 +45,6 @@ def test_kernels_share_no_symbols(tmp_path, isa):
     assert answer.returncode == 0, answer.stdout
 
 
-@pytest.mark.heavy
-def test_a_shared_symbol_is_found(tmp_path):
-    source = tmp_path / "leak.cpp"
-    source.write_text("#include <vector>\nvoid grow(std::vector<double>& v) { v.resize(v.size() + 8); }\n")
-    answer = check_weak_symbols("avx2", compile_object(tmp_path, source, "avx2"))
-    assert answer.returncode == 1
-    assert "std::vector" in answer.stdout
-
-
 def test_only_backends_know_processors():
     """Intrinsics and names of processors stand in cpp/simd and in the dispatch; the rest is written with vectors."""
     known = re.compile(

@@ -4,8 +4,6 @@ import mpmath
 import numpy as np
 import pytest
 
-from gaussmix.engines.randomness import label_uniforms
-
 EPS = np.finfo(float).eps
 KEY = 0x0123456789ABCDEF
 SPHERICAL, DIAGONAL, TRIANGULAR, SHARED = range(4)  # shared: one triangular factor for all components
@@ -105,15 +103,6 @@ def test_a_row_is_a_function_of_its_number(targets, make_mixture, same_bits, n_f
                 same_bits(draw(target, mixture, n_rows), (rows[:n_rows], labels[:n_rows]))
 
 
-@pytest.mark.parametrize("factor_shape", range(4))
-def test_threads_agree(target, make_mixture, same_bits, factor_shape):
-    for n_features, n_components in ((2, 5), (5, 300)):
-        mixture = make_mixture(n_features, n_components, factor_shape)
-        expected = draw(target, mixture, 70_003)
-        for n_threads in (2, 3, 8):
-            same_bits(draw(target, mixture, 70_003, n_threads), expected)
-
-
 def test_rows_are_the_means_and_the_solved_normal_numbers(target, make_mixture):
     """The same key gives the same normal numbers, here seen through the unit mixture."""
     for n_features in (1, 6, 20):
@@ -122,29 +111,6 @@ def test_rows_are_the_means_and_the_solved_normal_numbers(target, make_mixture):
         normals, _ = draw(target, (cumulative, np.zeros_like(means), SPHERICAL, np.ones(4)), 500)
         whitened = np.einsum("nij,nj->ni", factors[labels], rows - means[labels])
         np.testing.assert_allclose(whitened, normals, rtol=0, atol=100 * n_features * EPS)
-
-
-def test_labels_are_found_by_the_cumulative_weights(target, rng):
-    """However uneven, and met exactly: the buckets in which the search begins change nothing."""
-    uniforms = label_uniforms(KEY, 0, 20_000)
-    tables = [np.cumsum(rng.dirichlet(np.full(n, 0.05)))[:-1] for n in (1, 2, 17, 5000)]
-    for below in (*tables, np.sort(uniforms[:50]), np.repeat(uniforms[7], 3), np.r_[0, 0, 0.5]):
-        cumulative = np.r_[below, np.inf]
-        mixture = cumulative, np.zeros((len(cumulative), 1)), SPHERICAL, np.ones(len(cumulative))
-        for n_rows in (20, 20_000):
-            expected = cumulative.searchsorted(uniforms[:n_rows], side="right")
-            np.testing.assert_array_equal(draw(target, mixture, n_rows)[1], expected)
-
-
-@pytest.mark.parametrize("scale", [1e-150, 1e150])
-@pytest.mark.parametrize("factor_shape", range(4))
-def test_any_scale(target, make_mixture, factor_shape, scale):
-    cumulative, means, kind, factors = make_mixture(9, 3, factor_shape)
-    rows, labels = draw(target, (cumulative, means, kind, factors), 100)
-    scaled = draw(target, (cumulative, means * scale, kind, factors / scale), 100)
-    np.testing.assert_array_equal(scaled[1], labels)
-    # The solutions of two triangular systems whose entries are rounded apart: d ε times the condition of W, below ten.
-    np.testing.assert_allclose(scaled[0] / scale, rows, rtol=0, atol=100 * 9 * EPS)
 
 
 @pytest.mark.parametrize(

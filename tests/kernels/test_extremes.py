@@ -35,15 +35,6 @@ def test_a_distance_that_is_nan_counts_as_the_largest(target, n_features):
     np.testing.assert_array_equal(table, np.full((1, 2), -np.finfo(float).max / 2))
 
 
-def test_weighted_far_rows_do_not_poison_the_moments(target, make_problem, same_bits):
-    """Weight 0 times a far row is 0, as long as the row is finite."""
-    problem = make_problem(100, 5)
-    problem.row_weight[-5:] = 0
-    near = problem.step(target)
-    problem.rows[-5:] = 1e300
-    same_bits(problem.step(target), near)
-
-
 @pytest.mark.parametrize("rule", [SOFT, HARD])
 @pytest.mark.parametrize("n_features", [2, 7, 12])
 def test_a_component_of_weight_zero_gets_nothing(target, make_problem, same_bits, n_features, rule):
@@ -73,19 +64,3 @@ def test_no_component_has_weight(target, make_problem):
     for sums in (mass, first, second):
         assert not sums.any()
     assert (problem.evaluate(target, LOG_DENSITY) == -np.inf).all()
-
-
-def test_one_component_takes_all(target, make_problem):
-    problem = make_problem(77, 6, 1)
-    _, mass, _, _ = problem.step(target)
-    assert mass[0] == problem.row_weight.sum()
-    assert (problem.evaluate(target, RESPONSIBILITIES) == 1).all()
-
-
-@pytest.mark.parametrize("scale", [1e-300, 1e-150, 1e150])
-def test_tiny_and_huge_units(target, make_problem, same_bits, scale):
-    """Powers of ten far from 1 in data and factors: the same responsibilities."""
-    scale = 2.0 ** round(np.log2(scale))
-    problem = make_problem(100, 5, 3, factor_shape=2, second=0).but(origin=None)
-    scaled = problem.but(rows=problem.rows * scale, means=problem.means * scale, factors=problem.factors / scale)
-    same_bits(scaled.step(target)[:2], problem.step(target)[:2])

@@ -147,19 +147,6 @@ def test_shares_of_missing_cells(target, make_problem, missing, n_components):
     assert_close(problem.step(target), expected_step(problem))
 
 
-@pytest.mark.heavy
-@pytest.mark.parametrize("n_features", [4, 5, 9])
-def test_many_rows_of_few_patterns(target, make_problem, rng, n_features):
-    """Long runs of one pattern, of rows with nothing missing, and of rows with nothing present."""
-    problem = make_problem(300, n_features, 9, 0.0)
-    patterns = rng.uniform(size=(4, n_features)) < 0.4
-    patterns[0], patterns[1] = False, True
-    rows = np.where(patterns[rng.integers(4, size=300)], np.nan, problem.rows)
-    for changes in ({}, {"log_prior": None, "prior_places": None}, {"row_weight": None}):
-        changed = problem.but(rows=rows, **changes)
-        assert_close(changed.step(target), expected_step(changed))
-
-
 def test_moments_that_are_not_wanted(target, make_problem):
     problem = make_problem(100, 5)
     *others, full = problem.step(target)
@@ -191,16 +178,6 @@ def test_denoise(target, make_problem, n_features, error):
     spread = means - mean[:, None]
     covariance = np.einsum("ik,ikde->ide", share, covariances + spread[..., None] * spread[..., None, :])
     assert_close(problem.denoise(target), (mean, covariance))
-
-
-def test_covariances_do_not_suffer_from_components_far_away(target, make_problem):
-    problem = make_problem(40, 3, error="full", has_prior=False)
-    moved = problem.means.copy()
-    moved[0] += 1e9  # nothing belongs to it
-    found, expected = problem.but(means=moved).denoise(target), problem.denoise(target)
-    alone = problem.but(means=problem.means[1:], factors=problem.factors[1:], log_weight=problem.log_weight[1:])
-    assert_close(found, alone.denoise(target), 1e-12)
-    assert not np.allclose(found[0], expected[0]), "the component matters where it is near"
 
 
 def test_cells_without_error_stay_as_they_are(target, make_problem):
@@ -295,15 +272,6 @@ def test_rows_can_be_cut_at_leaves(target, make_problem, rng, error):
     node, rest = of(slice(2 * LEAF_ROWS)), of(slice(2 * LEAF_ROWS, None))
     for whole, a, b in zip(problem.step(target), node, rest, strict=True):
         np.testing.assert_array_equal(whole, a + b)
-
-
-def test_complete_rows_give_the_sums_of_a_step(target, make_problem):
-    problem = make_problem(500, 6, 4, 0.0, has_prior=False, has_background=False)
-    log_det = np.log(np.einsum("kii->ki", problem.factors)).sum(axis=1)
-    log_scale = problem.log_weight + log_det - 3 * np.log(2 * np.pi)
-    arguments = (None, None, log_scale, problem.means, 2, problem.factors, problem.means, 0, FULL, 1)
-    log_likelihood, mass, first, second, *_ = target.step(problem.rows, problem.row_weight, *arguments)
-    assert_close(problem.step(target), (log_likelihood, mass, 0.0, first, second))
 
 
 def test_bad_arguments(target, make_problem):

@@ -4,14 +4,11 @@ import numpy as np
 import pytest
 
 from gaussmix.families import FAMILIES
-from gaussmix.waist.block import Block
-from gaussmix.waist.spread import Spread
 
 FULL = FAMILIES["full"].algebra
 BY_CORE = [name for name, family in FAMILIES.items() if family.algebra is not None]
 N_COMPONENTS, N_CANDIDATES = 3, 3
 N_STEPS, HEIGHTS = 6, 8  # the places of steps and log-likelihoods in what is returned
-LOST = 0.9, 1e-15, 1e3, 1e3
 GAINS = 2e-5, 16.0, 3.0, 0.0025, 1e9
 JUDGED = (1e-5, 4), (1e-5, 16), (1e-4, 15), (1e-5, 45), GAINS, (15, 4, 4, 5), (2.0, 10.0, 5e-6)
 LATER = (1e-4, 30), (1e-5, 300), JUDGED, 20, (1e3, 1e3, 2)  # of what a search takes, after the draws
@@ -81,102 +78,12 @@ def test_a_group_is_the_same_alone(target, rng):
     assert together[HEIGHTS].size == np.maximum(together[N_STEPS], 0).sum()
 
 
-def test_a_weight_of_two_counts_twice(target, rng):
-    values = arguments(rng, ridge=np.full(2, 0.01), ranges=(np.array([0]), np.array([60])))
-    weight = rng.integers(1, 4, size=len(values["rows"])).astype(float)
-    weighted = values | {
-        "row_weight": np.repeat(weight / 4, 2)[::2],
-        "weights": (weight[:60].sum(keepdims=True) / 4, np.full(1, 4.0)),
-    }
-    repeated = np.repeat(values["rows"][:60], weight[:60].astype(int), axis=0)
-    n_rows = np.array([len(repeated)])
-    plain = values | {
-        "rows": repeated,
-        "ranges": (np.array([0]), n_rows),
-        "weights": (n_rows.astype(float), np.ones(1)),
-    }
-    for found, expected in zip(target.fit_many(**weighted)[:4], target.fit_many(**plain)[:4], strict=True):
-        np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-9)
-
-
-def test_groups_may_share_rows_and_begin_at_mixtures_of_their_own(targets, target, rng):
-    """Three groups of the same sixty rows with other weights have the bits of run_em from the same mixtures."""
-    values = arguments(rng, uniform=None, ridge=np.full(2, 0.01))
-    rows, shares, n = values["rows"], rng.random(3 * 60 + 5), 60
-    starts = np.array([5, 65, 125])
-    first = targets[0].fit_many(**one(arguments(rng, rows=rows, max_steps=1)))
-    begun = [np.repeat(each, 3, axis=0) for each in first[:3]]
-    begun[1] = begun[1] + 0.1 * rng.normal(size=(3, 1, 2))
-    of_groups = {
-        "row_weight": shares,
-        "ranges": (np.zeros(3, np.int64), np.full(3, n)),
-        "first_weight": starts,
-        "weights": (np.array([shares[s : s + n].sum() for s in starts]), np.ones(3)),
-        "begun": tuple(begun),
-    }
-    found = target.fit_many(**values | of_groups)
-    ends = np.cumsum(found[N_STEPS])
-    for i, (start, end) in enumerate(zip(starts, ends, strict=True)):
-        weights, means, covariances = (np.array(each[i]) for each in begun)
-        total = of_groups["weights"][0][i]
-        course, _, factors, _ = target.run_em(
-            rows[:n], shares[start : start + n], total, FULL, weights, means, covariances, None, None, values["ridge"],
-            values["limits"], values["tolerance"], -np.inf, values["max_steps"], 1e9, None, (False, None), 1,
-        )  # fmt: skip
-        for one_by_one, together in zip((weights, means, covariances, factors), found[:4], strict=True):
-            np.testing.assert_array_equal(one_by_one, together[i])
-        np.testing.assert_array_equal(course, found[HEIGHTS][end - len(course) : end])
-
-
-def test_a_group_whose_first_step_passes_a_limit_is_left_alone(target, rng):
-    n_steps = target.fit_many(**arguments(rng))[N_STEPS], target.fit_many(**arguments(rng, limits=LOST))[N_STEPS]
-    assert n_steps[0][0] > 0
-    assert n_steps[1][0] == -1
-
-
 def one(values, group=0, **changes):
     """The same of one of the groups alone."""
     first, size = (int(part[group]) for part in values["ranges"])
     table = {"rows": values["rows"][first:][:size], "ranges": (np.zeros(1, int), np.array([size])),
              "weights": (np.array([float(size)]), np.ones(1))}  # fmt: skip
     return values | table | changes
-
-
-def test_a_fit_ends_before_a_step_that_passes_a_limit_and_when_time_is_up(target):
-    """In eleven steps the least share of a component falls from a quarter to a sixth; three stay above a fifth."""
-    values = arguments(np.random.default_rng(9))
-    for changes, n_steps in ({}, 11), ({"limits": (0.2, 1e-15, 1e3, 1e3)}, 3), ({"seconds": 0.0}, 1):
-        of_one_start = one(values, uniform=values["uniform"][:1], **changes)
-        assert target.fit_many(**of_one_start)[N_STEPS] == [n_steps]
-        if changes:  # its end is no end to compare
-            assert target.fit_many(**one(values, **changes))[N_STEPS] == [-1]
-
-
-@pytest.mark.parametrize("name", BY_CORE)
-def test_from_given_centres(targets, name, rng):
-    """The first M-step alone, and steps from there: rows that are no use for a start are taken as they are."""
-    values = one(arguments(rng, algebra=FAMILIES[name].algebra, ridge=np.full(2, 0.01)), 6)
-    values |= {"centres": values["rows"][:3], "uniform": None}
-    spread = Spread.of(Block(0, values["rows"]))
-    total = (spread.mean, spread.scatter) if name == "tied" else (None, None)
-    ends = [target.fit_many(**values | {"max_steps": max_steps}) for target in targets for max_steps in (0, 9)]
-    for first, then in zip(ends[::2], ends[1::2], strict=True):
-        assert first[N_STEPS] == [0]
-        weights, means, covariances = (np.array(part[0]) for part in first[:3])
-        steps = targets[0].run_em(
-            values["rows"], None, 30.0, values["algebra"], weights, means, covariances, *total, values["ridge"],
-            values["limits"], values["tolerance"], -np.inf, 9, 1e9, None, (False, None), 1,
-        )[0]  # fmt: skip
-        for found, expected in zip(then[:3], (weights, means, covariances), strict=True):
-            np.testing.assert_array_equal(found[0], expected)
-        np.testing.assert_array_equal(then[HEIGHTS], steps)
-
-
-def test_the_ridge_is_a_part_of_the_variances(target, rng):
-    values = one(arguments(rng, automatic=(1e-3, 0.01)))
-    rows, weight, _ = target.distinct_rows(values["rows"], None)
-    expected = 1e-3 * target.trimmed_variances(rows, weight, 2.0)  # 1 % of 60 rows, rounded up, and one more
-    np.testing.assert_array_equal(target.fit_many(**values)[5][0], expected)
 
 
 def test_no_groups(target, rng):

@@ -13,12 +13,6 @@ def misaligned(rows):
     return view
 
 
-def read_only(rows):
-    view = rows.copy()
-    view.flags.writeable = False
-    return view
-
-
 def every_other(rows):
     wide = np.full((2 * rows.shape[0], 3 * rows.shape[1]), np.nan, rows.dtype)
     wide[::2, 1::3] = rows
@@ -34,7 +28,6 @@ LAYOUTS = {
     "part of longer columns": lambda rows: np.asfortranarray(np.pad(rows, ((1, 2), (0, 0))))[1 : 1 + len(rows)],
     "every other": every_other,
     "misaligned": misaligned,
-    "read only": read_only,
 }
 
 
@@ -49,13 +42,6 @@ def test_layout_changes_no_bit(target, make_problem, same_bits, n_features, layo
         same_bits(problem.but(rows=layout(rows)).step(target), problem.but(rows=rows.astype(float)).step(target))
 
 
-@pytest.mark.parametrize("layout", LAYOUTS.values(), ids=LAYOUTS.keys())
-def test_layout_changes_no_bit_of_an_evaluation(target, make_problem, same_bits, layout):
-    problem = make_problem(150, 6)
-    for output in range(4):
-        same_bits(problem.but(rows=layout(problem.rows)).evaluate(target, output), problem.evaluate(target, output))
-
-
 def test_strides_of_weights_and_responsibilities(target, make_problem, same_bits):
     problem = make_problem(100, 4, 3, rule=2)
     wide = np.repeat(problem.row_weight, 3)[::3]
@@ -63,19 +49,6 @@ def test_strides_of_weights_and_responsibilities(target, make_problem, same_bits
         same_bits(problem.but(given=layout(problem.given), row_weight=wide).step(target), problem.step(target))
     labels = np.arange(100, dtype=np.int32) % 3
     same_bits(problem.but(given=np.repeat(labels, 2)[::2]).step(target), problem.but(given=labels).step(target))
-
-
-def test_a_stride_of_zero_repeats_a_row(target, make_problem, same_bits):
-    problem = make_problem(100, 4)
-    repeated = np.broadcast_to(problem.rows[:1], (100, 4))
-    same_bits(problem.but(rows=repeated).step(target), problem.but(rows=repeated.copy()).step(target))
-
-
-def test_an_origin_is_subtracted_first(target, make_problem, same_bits):
-    problem = make_problem(100, 5)
-    moved = problem.but(rows=problem.rows - problem.origin, origin=None)
-    same_bits(problem.step(target), moved.step(target))
-    same_bits(problem.evaluate(target, 1), moved.evaluate(target, 1))
 
 
 @pytest.mark.parametrize("offset", [1e4, 1e8])

@@ -86,15 +86,6 @@ def test_a_step_beyond_the_limits_is_not_made(target, change):
         np.testing.assert_array_equal(values[part], was)
 
 
-def test_a_step_to_a_mean_far_away_costs_no_digit(target, rng):
-    """The first sums are about a mean 1e9 standard deviations away."""
-    rows = rng.normal(size=(500, 2)) @ [[1e-3, 0.0], [2e-3, 1e-3]] + 7.0
-    start = {"weights": np.ones(1), "means": np.full((1, 2), 1e6), "covariances": 1e12 * np.eye(2).ravel()}
-    values = arguments(FAMILIES["full"], rows, **start, ridge=np.zeros(2), max_steps=1)
-    assert target.run_em(**values)[0].size == 1
-    np.testing.assert_allclose(values["covariances"].reshape(2, 2), np.cov(rows.T, bias=True), rtol=1e-9)
-
-
 def test_weights_sum_to_1_with_that_of_the_background(target):
     values = beside_background(FAMILIES["tied"])
     target.run_em(**values)
@@ -103,41 +94,6 @@ def test_weights_sum_to_1_with_that_of_the_background(target):
     for change in {"known": (True, None)}, {"centre": np.zeros(3), "total": np.eye(3)}:
         with pytest.raises(ValueError, match="background"):
             target.run_em(**beside_background(FAMILIES["tied"]) | change)
-
-
-@pytest.mark.parametrize("where", [1e7, 1e170], ids=["far", "infinite"])
-def test_rows_that_only_python_can_share_are_left_to_it(target, where):
-    """Two of them, so that the log-likelihood overflows in the second case."""
-    rows = PROBLEMS["overlapping"].rows.copy()
-    rows[:2] = where
-    assert target.run_em(**arguments(FAMILIES["full"], rows))[0].size == 0
-
-
-def test_an_infinite_log_likelihood_is_left_to_python(target):
-    """One component has every row whole, however far."""
-    rows = np.array([[1e100], [-1e100], [2e100], [-2e100]])
-    one = {"weights": np.ones(1), "means": np.zeros((1, 1)), "covariances": np.array([1e-300]), "ridge": np.zeros(1)}
-    assert target.run_em(**arguments(FAMILIES["full"], rows, **one))[0].size == 0
-
-
-def test_sums_are_about_means_that_lie_far_from_the_centre(target):
-    near, far = (target.run_em(**arguments(FAMILIES["tied"], limits=(*LIMITS[:3], limit)))[0] for limit in (1e8, 1e-3))
-    assert near.size == 5
-    np.testing.assert_allclose(far, near, rtol=1e-12)
-    assert far.tobytes() != near.tobytes(), "else they are the same sums"
-
-
-@pytest.mark.parametrize("apart", [1.0, 100.0])
-def test_steps_of_one_call_have_the_bits_of_many_calls(target, apart):
-    """So does a fit that goes on after a limit on time; sums are about the means where these lie far apart."""
-    rows = PROBLEMS["overlapping"].rows.copy()
-    rows[::2, 0] += apart
-    whole, parts = (arguments(FAMILIES["tied"], rows) for _ in range(2))
-    whole["means"][0, 0] = parts["means"][0, 0] = rows[::2, 0].mean()
-    assert target.run_em(**whole)[0].size == 5
-    for _ in range(5):
-        assert target.run_em(**parts | {"max_steps": 1})[0].size == 1
-    assert all(whole[part].tobytes() == parts[part].tobytes() for part in ("weights", "means", "covariances"))
 
 
 WRONG = {

@@ -1,60 +1,9 @@
 """Threads of one call: an interrupt ends all of them, and other Python threads go on meanwhile."""
 
-import re
-import shutil
-import signal
-import subprocess
-import sys
 import threading
 import time
-from pathlib import Path
 
-import pytest
-
-import gaussmix
 from gaussmix.numerics.threads import allowed, at_most, cached_property, granted
-
-core = pytest.importorskip("gaussmix._core", reason="the C++ core is not built")
-
-# With the extension alone: the package takes seconds to import.
-INTERRUPTED = """
-import importlib.util, signal, sys, time
-import numpy as np
-
-spec = importlib.util.spec_from_file_location("_core", sys.argv[4])
-core = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(core)
-target = next(t for t in core.targets() if t.isa == sys.argv[1])
-rng = np.random.default_rng(0)
-n_features, n_components = 64, 64
-rows = np.broadcast_to(rng.normal(size=(1, n_features)), (10_000_000, n_features))  # minutes of work, no memory
-means, factors = np.zeros((n_components, n_features)), np.repeat(np.eye(n_features)[None], n_components, 0)
-signal.signal(signal.SIGALRM, signal.default_int_handler)
-signal.setitimer(signal.ITIMER_REAL, 0.3)
-start = time.monotonic()
-try:
-    if sys.argv[2] == "draw":
-        drawn = np.empty((100_000, 1024)), np.empty(100_000, np.int64)  # seconds of work
-        mixture = np.array([np.inf]), np.zeros((1, 1024)), 2, np.eye(1024)[None]
-        target.draw(*mixture, 0, *drawn, int(sys.argv[3]))
-    elif sys.argv[2] == "step":
-        target.step(rows, None, None, None, np.zeros(n_components), means, 2, factors, means, 0, 3, int(sys.argv[3]))
-    else:
-        target.evaluate(rows, None, np.zeros(n_components), means, 2, factors, 0, int(sys.argv[3]))
-except KeyboardInterrupt:
-    print(time.monotonic() - start - 0.3)
-"""
-
-
-@pytest.mark.heavy
-@pytest.mark.pairwise
-@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs POSIX timers to send the signal")
-@pytest.mark.parametrize("n_threads", [1, 3])
-@pytest.mark.parametrize("call", ["step", "evaluate", "draw"])
-def test_an_interrupt_ends_a_long_call(target, call, n_threads):
-    command = [sys.executable, "-c", INTERRUPTED, target.isa, call, str(n_threads), core.__file__]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
-    assert float(done.stdout) < 1, "seconds from the signal to KeyboardInterrupt"
 
 
 def test_the_interpreter_is_free_meanwhile(target, make_problem):
@@ -96,54 +45,6 @@ def test_calls_at_the_same_time(target, make_problem, same_bits):
         same_bits(result, expected)
 
 
-THROWING = """
-#include <atomic>
-#include <cstdio>
-#include <new>
-#include <string>
-#include <thread>
-#include "spans.hpp"
-
-using namespace gaussmix;
-
-int main(int, char** arguments) {
-    const int thrower = arguments[1][0] - '0';
-    const bool in_merge = arguments[2] == std::string("merge");
-    const auto fail = [&](int worker) { if (worker == thrower) throw std::bad_alloc(); };
-    Interrupt interrupt([] { return false; });
-    SpanJob job{1'000'000, 144, 100, {}, {}};
-    std::atomic<int> n_begun = 0;  // spans
-    job.process = [&](int worker, Index, Index, Listener) {
-        ++n_begun;
-        while (n_begun < 3) std::this_thread::yield();  // so that each of the three has one
-        if (!in_merge) fail(worker);
-    };
-    job.merge = [&](int worker, Listener) { if (in_merge) fail(worker); };
-    try {
-        process_spans(job, {3, interrupt});
-    } catch (const std::bad_alloc&) {
-        std::puts("caught");
-    }
-}
-"""
-
-
-@pytest.mark.heavy
-def test_what_a_thread_throws_reaches_the_caller(tmp_path):
-    """Memory may end in any of them; the others may not wait for it, and the process may not end."""
-    root, compiler = Path(__file__).parents[2], shutil.which("g++") or shutil.which("clang++")
-    if compiler is None or not (root / "cpp").exists():
-        pytest.skip("needs a C++ compiler and the repository")
-    program = tmp_path / "throwing"
-    (tmp_path / "throwing.cpp").write_text(THROWING)
-    sources = tmp_path / "throwing.cpp", root / "cpp" / "spans.cpp"
-    subprocess.run([compiler, "-std=c++20", "-pthread", f"-I{root / 'cpp'}", *sources, "-o", program], check=True)
-    for thrower in "012":
-        for where in "process", "merge":
-            done = subprocess.run([program, thrower, where], capture_output=True, text=True, timeout=60, check=True)
-            assert done.stdout == "caught\n", (thrower, where)
-
-
 def test_a_limit_on_threads_ends_with_its_block():
     with at_most(2):
         with at_most(3):
@@ -180,12 +81,3 @@ def test_no_thread_waits_for_a_property_of_another_object():
         thread.join()
     assert was_found
     assert slow.value == "slow"
-
-
-def test_properties_of_the_package_have_no_lock():
-    package = Path(gaussmix.__file__).parent
-    named = re.compile(
-        r"^ *(from functools import .*\bcached_property\b|.*\bfunctools\.cached_property\b)", re.MULTILINE
-    )
-    users = {path.relative_to(package).as_posix() for path in package.rglob("*.py") if named.search(path.read_text())}
-    assert users == {"numerics/threads.py"}

@@ -7,17 +7,14 @@ import pytest
 from every_engine import ENGINES
 from sklearn.datasets import load_wine
 
-from gaussmix.em.acceleration import FIRST, PAIRS, Acceleration, Path, _coordinates, _lengths, has_path
+from gaussmix.em.acceleration import FIRST, Acceleration, Path, _coordinates, _lengths, has_path
 from gaussmix.em.fast_path import FastPath
 from gaussmix.em.loop import em_step, run_em
-from gaussmix.em.objective import Objective
 from gaussmix.em.stopping import Stopping
-from gaussmix.em.trace import Frozen, State, Trace, final
-from gaussmix.engines import choose
+from gaussmix.em.trace import Frozen, State, Trace
 from gaussmix.errors import Outcome
 from gaussmix.families import FAMILIES
 from gaussmix.families.base import family_named
-from gaussmix.model import Model
 from gaussmix.testing import PROBLEMS, Problem
 from gaussmix.testing.problems import groups
 
@@ -101,39 +98,6 @@ def test_a_run_that_is_not_slow_has_the_bits_of_em(family, engine):
     assert fast.model.covariances.array.tobytes() == plain.model.covariances.array.tobytes()
 
 
-@pytest.mark.parametrize(("n_rows", "is_slow"), [(2000, False), (60_000, True)])
-def test_no_proposal_takes_longer_than_the_steps_that_it_saves(n_rows, is_slow):
-    """The core makes a step on few rows in less time than NumPy makes a proposal."""
-    given = groups("slow", n_rows, 1, 3, apart=1.0, strangers=0.5)
-    gains = 1e-4 * 0.96 ** np.arange(30)  # some 200 steps are left
-    values = tuple(np.cumsum(gains) - 2)
-    for name, expected in ("native", is_slow), ("numpy", True):
-        acceleration = acceleration_of(given, FAMILIES["full"], ENGINES[name](1), Stopping(1e-8))
-        state = State(given.start(FAMILIES["full"]), Trace(values, values))
-        assert acceleration._is_slow(state) is expected
-
-
-def test_no_run_is_accelerated_where_a_gain_has_grown(engine):
-    """It leaves a saddle then, and a proposal might lead to another maximum than EM."""
-    given = SLOW["a mixture"][0]
-    acceleration = acceleration_of(given, FAMILIES["full"], engine, Stopping(0.0))
-    model, gains = given.start(FAMILIES["full"]), 1e-3 * 0.99 ** np.arange(FIRST)
-    for place, factor in (3, 1.0), (3, 1.1), (FIRST - 2, 1.1):
-        grown = np.array(gains)
-        grown[place] *= factor
-        values = tuple(np.cumsum(grown) - 2)
-        assert acceleration._is_slow(State(model, Trace(values, values))) is (factor == 1.0)
-
-
-def test_the_first_steps_are_em(engine):
-    given, family = SLOW["a mixture"][:2]
-    plain, fast = (
-        states(given, family, engine, Stopping(0.0, FIRST), is_accelerated=wanted)[-1] for wanted in (False, True)
-    )
-    assert fast.trace.objective == plain.trace.objective
-    assert fast.model.means.tobytes() == plain.model.means.tobytes()
-
-
 @pytest.mark.parametrize("name", ["full", "diag", "VEE", "factor_analyzer"])
 def test_units_do_not_matter(name):
     given = groups("units", 600, 4, 3, apart=1.2, strangers=0.4)
@@ -143,13 +107,6 @@ def test_units_do_not_matter(name):
     assert has_path(course[-2].trace)
     shift = 8 * np.log(2.0)
     np.testing.assert_allclose(np.array(others[-1].trace.objective) + shift, course[-1].trace.objective, rtol=1e-8)
-
-
-def test_threads_change_no_bit():
-    given, family, _ = SLOW["factors"]
-    first, second = (states(given, family, ENGINES["native"](n), Stopping(1e-8, 2000))[-1] for n in (1, 3))
-    assert first.trace == second.trace
-    assert first.model.covariances.array.tobytes() == second.model.covariances.array.tobytes()
 
 
 @pytest.mark.parametrize("limit", [0, 1, FIRST, FIRST + 1, FIRST + 2, FIRST + 3, FIRST + 9, FIRST + 17])
@@ -213,21 +170,6 @@ def test_a_proposal_that_is_no_better_is_refused(what, engine):
     assert left.length == 0 < left.longest < path.length
 
 
-def test_refusals_in_a_row_become_rare():
-    path = Path(np.empty((0, 1)), np.empty((0, 1)), Model(np.ones(1), np.ones((1, 1)), None, None), length=1.0)
-    waits = []
-    for _ in range(4):
-        path = replace(path.refused(), length=1.0)
-        waits.append(path.n_waiting)
-    assert waits == [0, 1, 3, 7]
-
-
-def test_few_steps_are_remembered(engine):
-    course = states(*SLOW["a mixture"][:2], engine, Stopping(0.0, 60))
-    memories = [state.trace.memory for state in course if has_path(state.trace)]
-    assert max(len(memory["acceleration.points"]) for memory in memories) == PAIRS + 1
-
-
 @free
 def test_a_step_is_the_gradient_in_units_of_lengths(name, rng):
     """To first order in the step: what L-BFGS takes for granted."""
@@ -250,30 +192,3 @@ def test_a_step_is_the_gradient_in_units_of_lengths(name, rng):
         slope = (likelihoods[0] - likelihoods[1]) / (2 * len(given.rows))
         expected = residual @ length * (1e-4 / np.sqrt(length @ length))
         assert slope == pytest.approx(expected, abs=0.05 * 1e-4 * np.sqrt(residual @ residual))
-
-
-@pytest.mark.parametrize("name", ["factor_analyzer", "full", "diag", "spherical"])
-def test_what_steps_raise_under_a_ridge(name, engine):
-    """Steps towards covariances with a ridge lower the likelihood. Less the cost of the ridge it rises."""
-    given = groups("ridge", 300, 3, 1, apart=1.0)
-    ridge, model, heights, likelihoods = Objective(np.full(3, 0.3)), given.start(FAMILIES[name]), [], []
-    for _ in range(30):
-        moments, following, _ = em_step(given.source, engine, model, ridge, {})
-        likelihoods.append(moments.log_likelihood / moments.row_weight)
-        heights.append(likelihoods[-1] - ridge.cost(model))
-        model = following
-    assert np.diff(likelihoods).min() < -1e-6
-    assert np.diff(heights).min() > -1e-12
-
-
-@pytest.mark.heavy
-def test_the_end_with_a_ridge_is_that_of_em():
-    given, family, _ = SLOW["a mixture"]
-    ridge, stopping, start = Objective(np.array([0.01])), Stopping(1e-10, 5000), given.start(family)
-    plain = final(run_em(given.source, choose(1), start, ridge, stopping))
-    fast = final(run_em(given.source, ENGINES["numpy"](1), start, ridge, stopping, is_accelerated=True))
-    assert fast.trace.n_steps < plain.trace.n_steps
-    again = final(run_em(given.source, choose(1), fast.model, ridge, Stopping(0.0, 2000)))
-    assert again.trace.last - ridge.cost(again.model) == pytest.approx(
-        fast.trace.last - ridge.cost(fast.model), abs=1e-6
-    )

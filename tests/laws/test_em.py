@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-from every_engine import ENGINES
 
 from gaussmix.em.loop import em_step, run_em
 from gaussmix.em.objective import Objective
@@ -10,7 +9,6 @@ from gaussmix.em.stopping import Stopping
 from gaussmix.em.trace import Frozen, final
 from gaussmix.errors import Outcome, SingularCovariance
 from gaussmix.families import FAMILIES
-from gaussmix.families.base import Equivariance
 from gaussmix.mixture.mixture import Mixture
 from gaussmix.sources.array import ArraySource
 from gaussmix.testing import PROBLEMS, Problem, check_monotone, check_relabelling
@@ -70,28 +68,6 @@ def test_a_weight_is_a_number_of_rows(family, engine, rng):
         assert other.last == pytest.approx(trace.last, rel=1e-12)
         np.testing.assert_allclose(mixture.means, first.means, atol=1e-9)
         np.testing.assert_allclose(mixture.covariances.each, first.covariances.each, atol=1e-9)
-
-
-@families
-def test_a_whole_fit_has_the_same_bits_on_any_number_of_threads(family):
-    fits = [fit(PROBLEMS["wide"], family, ENGINES["native"](n_threads))[0] for n_threads in (1, 2, 8)]
-    for mixture in fits[1:]:
-        assert (mixture.means == fits[0].means).all()
-        assert (mixture.covariances.each == fits[0].covariances.each).all()
-
-
-@problems
-@families
-def test_engines_agree_on_a_whole_fit(family, problem):
-    (first, trace, _), (second, other, _) = (fit(PROBLEMS[problem], family, make(1)) for make in ENGINES.values())
-    farthest = (np.abs(PROBLEMS[problem].rows).max(axis=0) / PROBLEMS[problem].rows.std(axis=0)).max()
-    tolerance = 1e-12 * farthest  # what rounding of the rows' own size moves, in deviations
-    if family.kind.is_matrix and family.equivariance is Equivariance.SIMILARITY:
-        deviations = PROBLEMS[problem].rows.std(axis=0)  # axes are right to ε of the largest
-        tolerance = max(tolerance * deviations.max() / deviations.min(), family.accuracy)
-    assert trace.log_likelihood == pytest.approx(other.log_likelihood, rel=tolerance)
-    np.testing.assert_allclose(first.weights, second.weights, atol=100 * tolerance)
-    np.testing.assert_allclose(first.means, second.means, rtol=100 * tolerance)
 
 
 def spot(rng, n_rows=60, n_twins=12):
@@ -183,19 +159,6 @@ def test_all_components_on_equal_rows_is_degenerate_or_refused(family, engine):
     assert outcome is Outcome.DEGENERATE
     assert sorted(trace.frozen) == [0, 1]
     assert finite(mixture)
-
-
-@families
-def test_float32_rows_count_as_the_doubles_they_are(family, engine):
-    given = PROBLEMS["overlapping"]
-    rows = given.rows.astype(np.float32)
-    start, stopping = given.start(family), Stopping(0.0, 10)
-    single, double = (
-        final(run_em(ArraySource(form), engine, start, given.objective, stopping))[0]
-        for form in (rows, rows.astype(np.float64))
-    )
-    np.testing.assert_allclose(single.means, double.means, rtol=1e-12, atol=1e-12)
-    np.testing.assert_allclose(single.covariances.each, double.covariances.each, rtol=1e-12, atol=1e-12)
 
 
 @pytest.mark.parametrize(

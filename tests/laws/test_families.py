@@ -1,11 +1,13 @@
 """Laws of families, over the registry."""
 
+from dataclasses import replace
 from itertools import product
 
 import numpy as np
 import pytest
 
 from gaussmix.families import ALIASES, FAMILIES, family_named
+from gaussmix.families.diag import Diag
 from gaussmix.families.full import Full
 from gaussmix.families.tied import Tied
 from gaussmix.testing import check_equivariance, check_family
@@ -25,6 +27,35 @@ MCLUST = ["EII", "VII", "EEI", "VEI", "EVI", "VVI", "EEE", "VEE", "EVE", "VVE", 
 @pytest.mark.parametrize("family", FAMILIES.values(), ids=FAMILIES)
 def test_a_family_keeps_its_laws(family, rng):
     check_family(family, rng)
+
+
+class UnbiasedVariances(Diag):
+    """N − 1 in the place of N: no maximum of the likelihood."""
+
+    def update(self, scatter, current):
+        return self.covariances(scatter.second / (scatter.degrees - 1)[:, None], *scatter.shape)
+
+
+class HalfWay(Full):
+    """Never lowers the likelihood, and stops short of its maximum."""
+
+    def update(self, scatter, current):
+        best = super().update(scatter, current)
+        return best if current is None else replace(best, each=0.5 * (best.each + current.each))
+
+
+class MiscountedParameters(Full):
+    def n_parameters(self, n_components, n_features):
+        return n_components * n_features**2
+
+
+@pytest.mark.parametrize(
+    ("family", "said"),
+    [(UnbiasedVariances, "along the structure"), (HalfWay, "moves on"), (MiscountedParameters, "directions")],
+)
+def test_a_wrong_family_is_found_out(family, said, rng):
+    with pytest.raises(AssertionError, match=said):
+        check_family(family(), rng)
 
 
 @pytest.mark.parametrize("family", FAMILIES.values(), ids=FAMILIES)

@@ -1,7 +1,5 @@
 """Laws of gross rows: a start with them is the start without them, and a component for each of their places."""
 
-import pickle
-
 import numpy as np
 import pytest
 
@@ -65,16 +63,6 @@ def test_the_others_start_as_without(name, far, family, engine, rng):
 
 
 @pytest.mark.parametrize("name", AT_RANDOM)
-def test_ordinary_rows_are_shared_as_by_the_plain_start(name, engine, rng):
-    sample = distinct_rows(ArraySource(inliers(rng)))
-    found = STARTS[name](sample, engine, 3, np.random.default_rng(7))
-    plain = STARTS[name].__wrapped__(sample, engine, 3, np.random.default_rng(7))
-    assert (found.rule, found.share) == (plain.rule, plain.share)
-    if plain.parameters is not None:
-        assert (found.parameters.means == plain.parameters.means).all()
-
-
-@pytest.mark.parametrize("name", AT_RANDOM)
 def test_a_gross_row_twice_is_one_of_weight_2_wherever_it_stands(name, engine, rng):
     rows, counts = np.vstack([inliers(rng), [[1e6, 0.0], [0.0, -1e8]]]), rng.integers(0, 4, size=92)
     counts[-2:] = 2, 1
@@ -84,25 +72,6 @@ def test_a_gross_row_twice_is_one_of_weight_2_wherever_it_stands(name, engine, r
     for found in (started(name, engine, repeated, 5), started(name, engine, rows, 5, weight=counts / 8)):
         np.testing.assert_allclose(found.weights, expected.weights, rtol=tolerance)
         np.testing.assert_allclose(found.means, expected.means, rtol=tolerance, atol=tolerance * 20)
-
-
-@pytest.mark.parametrize("name", AT_RANDOM)
-def test_shares_of_gross_rows_travel(name, engine, rng):
-    rows = np.vstack([inliers(rng), [[1e6, 0.0]]])
-    share = STARTS[name](distinct_rows(ArraySource(rows)), engine, 3, rng).share
-    block = Block(0, rows)
-    assert (pickle.loads(pickle.dumps(share))(block) == share(block)).all()
-    assert share(block)[-1].tolist() == [0, 0, 1]
-    assert share(block)[:-1, 2].tolist() == [0] * 90
-
-
-@pytest.mark.parametrize("name", AT_RANDOM)
-@pytest.mark.parametrize("n_components", [2, 3, 5])
-def test_few_distinct_rows_beside_a_gross_one_make_no_nan(name, n_components, engine):
-    rows = np.repeat([[0.0, 1.0], [2.0, 5.0], [1e15, -1e15]], [6, 6, 1], axis=0)
-    start = started(name, engine, rows, n_components)
-    for values in (start.weights, start.means, start.covariances.each):
-        assert np.isfinite(values).all()
 
 
 @pytest.mark.parametrize("name", STARTS)

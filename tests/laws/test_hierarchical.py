@@ -1,13 +1,11 @@
 """The agglomerative start: Ward's tree, cut for any number of components."""
 
-import threading
-
 import numpy as np
 import pytest
 from scipy.cluster.hierarchy import fcluster, ward
 
 from gaussmix.sources.array import ArraySource
-from gaussmix.starts import STARTS, hierarchical
+from gaussmix.starts import STARTS
 from gaussmix.starts.hierarchical import MOST_LEAVES, tree_of
 from gaussmix.starts.sample import distinct_rows
 from gaussmix.waist.block import Block
@@ -55,31 +53,6 @@ def test_whitened_distances_are_those_that_rows_are_merged_by(n_features, rng):
     assert (np.triu(whitening.factors[0], 1) == 0).all()
 
 
-def test_no_thread_waits_for_the_tree_of_another_sample(monkeypatch, rng):
-    """With a lock for all samples, a process that is forked meanwhile waits for ever."""
-    has_begun, may_end, scaling = threading.Event(), threading.Event(), hierarchical._scaling
-    slow, quick = (distinct_rows(ArraySource(rng.normal(size=(20, 2)))) for _ in range(2))
-
-    def waiting(sample):
-        if sample is slow:
-            has_begun.set()
-            may_end.wait(60)
-        return scaling(sample)
-
-    monkeypatch.setattr(hierarchical, "_scaling", waiting)
-    threads = [threading.Thread(target=tree_of, args=(each,)) for each in (slow, quick)]
-    threads[0].start()
-    assert has_begun.wait(60)
-    threads[1].start()
-    threads[1].join(5)
-    was_found = not threads[1].is_alive()
-    may_end.set()
-    for thread in threads:
-        thread.join()
-    assert was_found
-    assert tree_of(slow) is tree_of(slow)
-
-
 def test_a_weight_is_as_many_rows(engine, rng):
     rows = rng.normal(size=(60, 2))
     counts = rng.integers(1, 9, size=60)
@@ -87,15 +60,6 @@ def test_a_weight_is_as_many_rows(engine, rng):
     expected = fcluster(ward(scaled(rows.repeat(counts, axis=0))), 12, "maxclust")
     assert same_partition(weighted.repeat(counts), expected)
     assert not same_partition(weighted, labels_of(rows, 12, engine))
-
-
-def test_a_tree_is_made_once(engine, rng, monkeypatch):
-    made = []
-    monkeypatch.setattr("scipy.cluster.hierarchy.ward", lambda rows: made.append(len(rows)) or ward(rows))
-    sample = distinct_rows(ArraySource(rng.normal(size=(50, 2))))
-    for n_components in range(1, 10):
-        STARTS["hierarchical"](sample, engine, n_components, None)
-    assert made == [50]
 
 
 def test_of_many_rows_a_part_is_merged_and_the_others_join_the_nearest(engine, rng, monkeypatch):

@@ -8,7 +8,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from many_blocks import ManyBlocks
 from reference_engine import ReferenceEngine
 
 from gaussmix import Dirichlet, FactorAnalyzer, GaussianMixture, NormalInverseWishart, Restrictions
@@ -24,7 +23,6 @@ from gaussmix.families.full import Full
 from gaussmix.fit.fit import fit
 from gaussmix.model import Model
 from gaussmix.sources.array import ArraySource
-from gaussmix.waist.leaves import LEAF_ROWS
 
 N_ROWS, K, D = 120, 2, 3
 SMOOTH = [name for name, family in FAMILIES.items() if family.algebra is not None]
@@ -196,11 +194,6 @@ def test_so_it_is_with_factors(options, case):
     assert assert_right(problem, run).coordinates.size == problem.n_parameters
 
 
-@pytest.mark.heavy
-def test_so_it_is_with_factors_of_rows_with_missing_cells():
-    assert_right(*begun(with_holes(rows_of(n_features=4)), n_steps=5, covariance_type=FactorAnalyzer(1)))
-
-
 def test_a_bound_that_no_variance_meets_changes_nothing():
     problem, run = begun(reg_covar=0.0)
     values = np.linalg.eigvalsh(run.model.covariances.each)
@@ -267,18 +260,6 @@ def test_variances_are_held_at_a_bound_that_those_of_the_rows_exceed(spread, is_
         assert Standing.of(*how) == Standing(False)
 
 
-def test_of_trimmed_rows_those_count_that_are_kept():
-    problem, run = begun(trim=0.1, n_steps=5)
-    found = information_of(problem, run)
-    log_density = problem.engine.log_density(problem.data.source().whole, run.model.parameters)
-    is_kept = log_density >= np.sort(log_density)[N_ROWS // 10]
-    expected = Information.of(
-        run.model, problem.objective, run.trace, ArraySource(rows_of(), is_kept.astype(float)), problem.engine
-    )
-    np.testing.assert_allclose(found.matrix, expected.matrix, atol=1e-12)
-    np.testing.assert_allclose(found.gradient, expected.gradient, atol=1e-12)
-
-
 def trimmed_height(problem, model, share):
     """The mean log density of the likeliest rows."""
     log_density = np.sort(problem.engine.log_density(problem.data.source().whole, model.parameters))
@@ -309,34 +290,6 @@ def test_the_information_is_the_curvature_of_the_trimmed_log_likelihood():
     assert np.abs(found.gradient).max() > 1e-3
 
 
-@pytest.mark.heavy
-def test_the_remaining_gain_of_a_trimmed_fit_is_what_further_steps_gain():
-    """Further steps may keep other rows."""
-    ratios = []
-    for seed in range(10):
-        rng = np.random.default_rng(seed)
-        rows = rng.standard_t(3, size=(300, 2)) + 3.0 * rng.integers(3, size=(300, 1))
-        rows = with_outliers(rng, 200) if seed % 2 else rows
-        problem, run = begun(rows, trim=0.1, n_steps=200, tol=1e-4)
-        standing = Standing.of(run.model, problem.objective, run.trace, problem.source, problem.engine)
-        if not standing.is_maximum:
-            continue
-        of_run = problem.source, problem.engine, run.model, problem.objective
-        end = final(run_em(*of_run, Stopping(1e-13, 20_000), trace=Trace(frozen=run.trace.frozen))).model
-        gain = trimmed_height(problem, end, 0.1) - trimmed_height(problem, run.model, 0.1)
-        ratios.append(max(standing.remaining_gain, 1e-9) / max(gain, 1e-9))
-    assert len(ratios) > 5
-    assert np.mean([0.5 <= ratio <= 2 for ratio in ratios]) >= 0.9
-
-
-def test_rows_in_single_precision_are_read_as_they_are():
-    rows = rows_of(n_features=4).astype(np.float32)
-    fits = [begun(each, covariance_type=FactorAnalyzer(1), reg_covar=0.1) for each in (rows, rows.astype(float))]
-    (problem, run), (other, _) = fits
-    found, expected = information_of(problem, run), information_of(other, run)
-    assert (found.matrix == expected.matrix).all()
-
-
 def test_a_weight_is_free_beside_one_that_is_fixed_and_noise_beside_equal_weights():
     rows = rows_of(n_features=2)
     fixed = {"restrictions": Restrictions(fixed_weights=[0]), "weights_init": [0.3, 0.4, 0.3]}
@@ -357,35 +310,6 @@ def test_the_information_of_one_component_at_its_maximum_is_known(family):
     step, gain = found.newton
     assert gain < 100 * rounding**2 * len(step)
     assert np.abs(step).max() < 20 * rounding
-
-
-@pytest.mark.parametrize("unit", [2.0**-40, 1e7])
-def test_the_units_change_nothing(unit):
-    fits = [begun(factor * rows_of(), reg_covar=0.0, n_steps=30) for factor in (1.0, unit)]
-    expected, found = (information_of(*each) for each in fits)
-    np.testing.assert_allclose(found.matrix, expected.matrix, atol=1e-10)
-    assert found.newton[1] == pytest.approx(expected.newton[1], rel=1e-6)
-
-
-def test_blocks_threads_and_engines_change_no_more_than_the_rounding():
-    rows = rows_of(n_rows=LEAF_ROWS + 5_000)
-    problem, run = begun(rows, reg_covar=0.0)
-    how = run.model, problem.objective, run.trace
-    found = [
-        Information.of(*how, source, engine)
-        for source, engine in [
-            (ArraySource(rows), NativeEngine(1)),
-            (ArraySource(rows), NativeEngine(2)),
-            (ManyBlocks(rows), NativeEngine(1)),
-            (ArraySource(rows), ReferenceEngine()),
-        ]
-    ]
-    for other in found[1:3]:
-        assert (other.matrix == found[0].matrix).all()
-        assert (other.gradient == found[0].gradient).all()
-    np.testing.assert_allclose(found[3].matrix, found[0].matrix, atol=1e-12)
-    standings = [Standing.of(*how, source, NativeEngine(2)) for source in (ArraySource(rows), ManyBlocks(rows))]
-    assert standings[0] == standings[1]
 
 
 def test_a_saddle_is_no_maximum():

@@ -4,16 +4,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from every_engine import ENGINES
-from many_blocks import ManyBlocks
 
-from gaussmix.em.accumulate import StepTask
 from gaussmix.families import FAMILIES
-from gaussmix.sources.array import ArraySource
 from gaussmix.testing import PROBLEMS
 from gaussmix.testing.closeness import assert_same_bits
 from gaussmix.waist.block import Block
-from gaussmix.waist.leaves import LEAF_ROWS
 from gaussmix.waist.need import Need, Rule, Second
 
 NEEDS = [Need(Second.FULL), Need(Second.DIAGONAL), Need(Second.NONE)]
@@ -67,37 +62,6 @@ def test_places_in_a_table_say_the_same_as_a_row_for_each(engine, rng):
     found, expected = (engine.step(each, engine.open(each, need, 3), parameters, need) for each in (short, long))
     for name in ("mass", "first", "second", "log_likelihood"):
         assert_same_bits(getattr(found, name), getattr(expected, name), name)
-
-
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("background", [-np.inf, -30.0])
-def test_the_bits_do_not_depend_on_threads_or_on_how_rows_are_cut(background, dtype, rng):
-    """Rows of which something is known, and a background, in three leaves."""
-    n_rows, n_features, n_components = 2 * LEAF_ROWS + 1000, 9, 4
-    centres = 8 * rng.normal(size=(n_components, n_features))
-    truth = rng.integers(n_components, size=n_rows)
-    rows = (centres[truth] + rng.normal(size=(n_rows, n_features))).astype(dtype)
-    places = np.where(rng.random(n_rows) < 0.2, truth, -1).astype(np.int32)
-    table = np.where(np.eye(n_components, n_components + (background > -np.inf)) > 0, 0.0, -np.inf)
-    start = PROBLEMS["overlapping"].start(FAMILIES["full"])
-    covariances = np.broadcast_to(np.eye(n_features), (n_components, n_features, n_features))
-    family = type(start.family)()
-    model = replace(
-        start,
-        weights=np.full(n_components, 0.25),
-        means=centres,
-        covariances=family.covariances(covariances, n_components, n_features),
-        family=family,
-    )
-    parameters = replace(model.parameters, log_background=background)
-    found = []
-    for n_threads, make in ((1, ArraySource), (2, ArraySource), (1, ManyBlocks)):
-        source = make(rows).with_log_prior(table, places)
-        task = StepTask(ENGINES["native"](n_threads), n_components, parameters, Need(Second.FULL))
-        found.append(task.over(source))
-    for other in found[1:]:
-        for name in ("mass", "first", "second", "log_likelihood", "background"):
-            assert_same_bits(getattr(other, name), getattr(found[0], name), name)
 
 
 def test_rows_far_from_the_components_that_they_may_have_are_shared_among_these(engine):

@@ -108,15 +108,6 @@ def test_a_fit_has_the_same_bits_however_its_rows_are_cut(name, is_weighted, dty
         assert_same_course(one, Scattered(whole, ends, rng), engine, FAMILIES[name], rows, tolerance=1e-5)
 
 
-@pytest.mark.heavy(but=1)
-@pytest.mark.parametrize("name", ["full", "tied", "spherical"])
-def test_the_reference_adds_up_in_the_same_tree(name, table, rng):
-    rows, weights = forms(table[0]), table[1]
-    whole = Block(0, rows, weights)
-    one, cut = ArraySource(rows, weights), Scattered(whole, CUTS["anywhere"], rng)
-    assert_same_course(one, cut, ENGINES["numpy"](1), FAMILIES[name], rows, n_steps=2)
-
-
 @pytest.mark.parametrize("rule", [Rule.HARD, Rule.GIVEN])
 def test_only_soft_steps_set_far_rows_apart(rule, table, rng):
     """Also where the same state has set rows apart before."""

@@ -6,10 +6,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
-from every_engine import ENGINES
 
 from gaussmix.em.best_of import best_run
-from gaussmix.em.fast_path import FastPath
 from gaussmix.em.loop import run_em
 from gaussmix.em.objective import Objective
 from gaussmix.em.stopping import Stopping
@@ -76,18 +74,6 @@ def test_the_objective_decides_when_to_stop_and_which_run_is_kept(engine):
     assert abs(np.diff(end.trace.objective)[-1]) < 1e-6 <= abs(np.diff(end.trace.objective)[:-1]).min()
     likely, high = (State(end.model, Trace((one,), (other,))) for one, other in ((-1.0, -9.0), (-2.0, -8.0)))
     assert best_run([[likely], [high]]) is high
-
-
-@pytest.mark.one_block
-def test_the_fast_path_takes_a_ridge_only():
-    given, family, stopping = PROBLEMS["overlapping"], FAMILIES["full"], Stopping(0.0, 3)
-    native, n_features = ENGINES["native"](1), given.rows.shape[1]
-    for objective, n_steps in (
-        (Objective(np.zeros(n_features)), 3),
-        (InverseWishart(np.zeros(n_features), 1.0, 1.0), 0),
-    ):
-        fast = FastPath(given.source, native, family, given.n_components, objective, stopping)
-        assert len(fast.run(given.start(family), 0, -np.inf)[1]) == n_steps
 
 
 def test_who_stops_iterating_stops_em(engine):

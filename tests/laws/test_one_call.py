@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from same_fit import assert_same_fit
 
-from gaussmix import FAMILIES, Full, GaussianMixture, Restrictions
+from gaussmix import FAMILIES, GaussianMixture
 from gaussmix.engines.native.engine import NativeEngine
 from gaussmix.engines.runner import Seeds
 from gaussmix.fit.fit import FEW
@@ -84,13 +84,6 @@ def test_every_structure(name, init, table, calls):
     assert calls == [True]
 
 
-@pytest.mark.parametrize("name", ["full", "tied"])
-def test_a_search_of_a_table_of_nearly_2000_rows(name, rng, calls):
-    rows = 2 * np.eye(3)[rng.integers(3, size=1_999)][:, :2] + rng.normal(size=(1_999, 2))
-    assert_law(rows, covariance_type=name, init_params="search")
-    assert calls == [True]
-
-
 @pytest.mark.parametrize(
     "parameters",
     [{"reg_covar": 0.0}, {"reg_covar": 0.1}, {"max_iter": 1}, {"n_init": 3}, {"tol": 1e-9, "max_iter": 500}, ALL_STEPS,
@@ -121,10 +114,6 @@ def test_a_component_that_collapses_on_the_way_is_left_to_python(name, rng, call
     assert True in calls
 
 
-def test_rows_that_are_mostly_equal(table):
-    assert_law(np.repeat(table[:4], 30, axis=0))
-
-
 def test_unusual_tables_are_left_to_python(table, rng, calls):
     constant, few = table.copy(), np.repeat(table[:2], 30, axis=0)
     constant[:, 1] = 4.0
@@ -136,26 +125,3 @@ def test_unusual_tables_are_left_to_python(table, rng, calls):
     assert_law(missing)
     assert_law(np.tile(table, (FEW // len(table) + 1, 1)), max_iter=2)
     assert calls == [False] * 2 * 3
-
-
-def test_what_the_engine_does_not_know_is_left_to_python(table, calls):
-    for parameters in (
-        {"init_params": "random"}, {"tol": "auto"}, {"acceleration": "auto"},
-        {"trim": 0.1}, {"noise": 0.1}, {"prior": "default"}, {"max_time": 60.0},
-        {"callbacks": [lambda step: None]}, {"means_init": table[:3]},
-        {"restrictions": Restrictions(equal_weights=True)}, {"covariance_type": Full(9.0)},
-    ):  # fmt: skip
-        assert isinstance(outcome(table, **parameters)[0], GaussianMixture)
-    for known in {"labels": np.r_[0, 1, 2, np.full(377, -1)]}, {"X_error": np.ones(3)}:
-        assert GaussianMixture(3, random_state=0).fit(table, **known).n_iter_
-    assert not any(calls)
-
-
-def test_what_is_left_to_draw_is_the_same(table, calls):
-    fits = [GaussianMixture(3, init_params=init, n_init=2, random_state=0) for init in ("kmeans", ["random", "kmeans"])]
-    for fit in fits:
-        found = fit.fit(table).traces_
-        with pytest.MonkeyPatch.context() as patch:
-            without_starts(patch)
-            assert fit.fit(table).traces_ == found
-    assert True in calls

@@ -4,11 +4,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from every_engine import ENGINES, Stepwise
 from reference_engine import ReferenceEngine
 
 from gaussmix import NormalInverseWishart
-from gaussmix.em.initial import InitialMoments
 from gaussmix.em.loop import run_em
 from gaussmix.em.posterior import Posterior, Shares
 from gaussmix.em.stopping import Stopping
@@ -17,7 +15,6 @@ from gaussmix.em.trace import final
 from gaussmix.engines import choose
 from gaussmix.families import FAMILIES
 from gaussmix.families.base import shares_nothing
-from gaussmix.starts.base import Partition
 from gaussmix.testing import PROBLEMS
 from gaussmix.waist.need import Second
 
@@ -178,17 +175,6 @@ def test_an_empty_component_falls_back_on_the_prior(family):
     assert np.isfinite(end.model.covariances.dense()).all()
 
 
-def test_a_start_has_the_prior_too(engine):
-    """So that a component that starts with too few rows for a covariance has one."""
-    rows = np.random.default_rng(0).normal(size=(6, 3))
-    problem = replace(PROBLEMS["overlapping"], rows=rows, labels=np.arange(6, dtype=np.int32))
-    moments = OverallMoments.of(problem.source, 1.0, engine, is_matrix=True)
-    objective = CASES["default"].objective(np.zeros(3), 1.0, 6, FAMILIES["full"], moments)
-    first = InitialMoments(problem.source, engine, 6, Partition())
-    model = first.model(FAMILIES["full"], objective.for_any)
-    assert (np.linalg.eigvalsh(model.covariances.dense()) > 0).all()
-
-
 @pytest.mark.parametrize("seed", range(20))
 def test_weights_are_the_best_of_all_that_are_allowed(seed):
     """Σ_k (N_k + α_k − 1) log π_k is concave, so that no small allowed change is better at the maximum."""
@@ -217,16 +203,3 @@ def test_weights_are_the_best_of_all_that_are_allowed(seed):
 def test_weights_that_have_no_rows_share_what_is_left():
     shares = Shares(fixed={0: 0.5})
     np.testing.assert_array_equal(shares.best(np.array([1.0, 0.0, 0.0]), 10.0), [0.5, 0.25, 0.25])
-
-
-@pytest.mark.one_block
-@pytest.mark.parametrize(("case", "n_states"), [("strong", 2), ("weights", STEPS + 1), ("fixed means", STEPS + 1)])
-def test_the_core_makes_the_steps_for_priors_that_it_knows(case, n_states):
-    """An objective that it ignored would be a silent error."""
-    given, native = PROBLEMS["overlapping"], ENGINES["native"](1)
-    _, _, states = ended(given, FAMILIES["full"], native, case)
-    assert len(states) == n_states  # a state after each call of the core, or after each step of the loop
-    stepwise = ended(given, FAMILIES["full"], Stepwise(native), case)[2][-1]
-    np.testing.assert_allclose(states[-1].model.means, stepwise.model.means, rtol=1e-9)
-    plain = final(run_em(given.source, native, given.start(FAMILIES["full"]), given.objective, Stopping(0.0, STEPS)))
-    assert not np.allclose(states[-1].model.means, plain.model.means, atol=1e-2)

@@ -8,17 +8,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from incomplete_oracle import IncompleteOracle
 from numpy.typing import NDArray
 from oracle.em_by_rows import Sums, about_new_means, expect
-from reference_engine import ReferenceEngine
 from sklearn.base import clone
 
 from gaussmix import GaussianMixture, Noise, NormalInverseWishart, Restrictions
-from gaussmix.engines.incomplete import IncompleteEngine
-from gaussmix.engines.native.engine import NativeEngine
 from gaussmix.families.base import Family, family_named
-from gaussmix.waist.block import Block
 from gaussmix.waist.moments import Scatter
 from gaussmix.waist.need import Need, Second
 
@@ -176,34 +171,3 @@ def test_one_step_is_that_of_the_reference(structure: str, n_drawn: int, rng: np
 def test_one_step_with_bounded_eigenvalues_is_that_of_the_reference(structure: str) -> None:
     for number, features in enumerate([frozenset[str](), frozenset({"trim", "weights"}), frozenset(FEATURES)]):
         _assert_one_step(structure, features, np.random.default_rng(number), max_condition=1.5)
-
-
-KINDS = ["full", "tied", "diag", "spherical", "factor_analyzer"]
-
-
-@pytest.mark.parametrize(
-    "structure", [*KINDS, *(pytest.param(name, marks=pytest.mark.heavy) for name in STRUCTURES if name not in KINDS)]
-)
-def test_the_core_sums_what_numpy_sums(structure: str, rng: np.random.Generator) -> None:
-    rows = _with_holes(_rows(rng), rng)
-    plain = GaussianMixture(N_COMPONENTS, covariance_type=structure, max_iter=0, random_state=0)
-    parameters = plain.fit(rows).mixture_.parameters
-    priors, places = (
-        np.log(rng.uniform(0.1, 1.0, size=(3, N_COMPONENTS + 1))),
-        rng.integers(-1, 3, N_ROWS).astype(np.int32),
-    )
-    blocks = [
-        Block(0, rows, rng.uniform(size=N_ROWS)),
-        Block(0, rows.astype(np.float32), None, log_prior=priors, prior_places=places),
-        Block(0, rows, None, error=rng.uniform(size=rows.shape)),
-        Block(0, rows, None, log_prior=np.log(rng.uniform(0.1, 1.0, size=(N_ROWS, N_COMPONENTS))), error=_errors(rng)),
-    ]
-    core, reference = IncompleteEngine(NativeEngine(2)), IncompleteOracle(ReferenceEngine())
-    for block, second, log_background in product(blocks, [Second.FULL, Second.DIAGONAL], [-np.inf, -4.0]):
-        noisy, need = replace(parameters, log_background=log_background), Need(second)
-        found, expected = (engine.step(block, N_COMPONENTS, noisy, need) for engine in (core, reference))
-        for name in ("mass", "first", "second", "log_likelihood", "row_weight", "background"):
-            np.testing.assert_allclose(getattr(found, name), getattr(expected, name), rtol=1e-8, atol=1e-8)
-        for method in ("log_density", "responsibilities", "component_log_density", "labels"):
-            found, expected = (getattr(engine, method)(block, noisy) for engine in (core, reference))
-            np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-10)

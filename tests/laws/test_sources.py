@@ -134,22 +134,3 @@ def test_tasks_go_where_the_rows_are(start, engine, rng):
         task = partial(method, parameters=model.parameters)
         found = problem.source.each_row(pickle.loads(pickle.dumps(task)))
         assert_same_bits(found, problem.source.each_row(task), method.__name__)
-
-
-@pytest.mark.parametrize("name", sorted(FAMILIES))
-@pytest.mark.parametrize("given", ["overlapping", "weighted"])
-def test_em_ends_at_the_same_mixture_however_rows_are_cut(name, given, engine):
-    """To rounding, which every step may carry on to the next."""
-    problem, family, stopping = PROBLEMS[given], FAMILIES[name], Stopping(0.0, 15)
-    start = problem.start(family)
-    cut = ManyBlocks(problem.rows, problem.row_weight)
-    whole, trace, _ = final(run_em(problem.source, engine, start, problem.objective, stopping))
-    found, found_trace, _ = final(run_em(cut, engine, start, problem.objective, stopping))
-    np.testing.assert_allclose(found_trace.log_likelihood, trace.log_likelihood, rtol=1e-12)
-    tolerance = max(1e-9, 10 * family.accuracy)
-    for one, other in (
-        (found.weights, whole.weights),
-        (found.means, whole.means),
-        (found.covariances.dense(), whole.covariances.dense()),
-    ):
-        np.testing.assert_allclose(one, other, rtol=tolerance, atol=tolerance)

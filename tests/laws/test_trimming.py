@@ -16,7 +16,6 @@ from gaussmix.families import FAMILIES
 from gaussmix.mixture.mixture import Mixture
 from gaussmix.sources.array import ArraySource
 from gaussmix.starts.base import Partition, nearest_centre
-from gaussmix.waist.block import Block
 
 CENTRES = np.array([[0.0, 0.0], [6.0, 6.0]])
 NO_RIDGE = Objective(np.zeros(2))
@@ -142,22 +141,6 @@ def test_gross_rows_leave_no_trace(size, rows, engine):
     np.testing.assert_allclose(found.model.means, expected.model.means, rtol=1e-7)
     np.testing.assert_allclose(found.model.covariances.array, expected.model.covariances.array, rtol=1e-6, atol=1e-9)
     assert found.trace.last == pytest.approx(expected.trace.last, rel=1e-9)
-
-
-def test_the_state_beside_a_block_knows_no_weights(engine, rows):
-    """A step with other weights, far rows among them, has the bits of one with a state of its own."""
-    family = FAMILIES["full"]
-    far = np.concatenate([rows, np.full((2, 2), 1e7)])
-    model = first_model(ArraySource(rows), engine, family)
-    need = family.need(None)
-    state = engine.open(Block(0, far), need, 2)
-    for weight in (None, np.arange(len(far)) % 3.0, np.repeat([1.0, 0.0], [len(rows), 2]), np.ones(len(far))):
-        block = Block(0, far, weight)
-        found = engine.step(block, state, model.parameters, need)
-        fresh = engine.step(block, engine.open(block, need, 2), model.parameters, need)
-        for one, other in ((found.mass, fresh.mass), (found.second, fresh.second)):
-            assert one.tobytes() == other.tobytes()
-        assert (found.row_weight, found.log_likelihood) == (fresh.row_weight, fresh.log_likelihood)
 
 
 @pytest.mark.parametrize("family", FAMILIES.values(), ids=FAMILIES)

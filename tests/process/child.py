@@ -242,15 +242,6 @@ def fit_with_affinity():
         os.sched_setaffinity(0, usable)
 
 
-def fit_with_environment(name, value):
-    before = os.environ.get(name)
-    os.environ[name] = value
-    try:
-        return fit_digest()
-    finally:
-        os.environ.pop(name) if before is None else os.environ.__setitem__(name, before)
-
-
 def fit_in_processes(method):
     """Digests of fits in two processes started by a method, and of one here before them."""
     here = fit_digest(n_jobs=4)

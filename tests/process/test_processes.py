@@ -45,11 +45,6 @@ def test_affinity_changes_no_bit(child):
     assert answer["on one"] == answer["everywhere"]
 
 
-@pytest.mark.parametrize("limit", ["1", "2", "7"])
-def test_omp_num_threads_changes_no_bit(child, limit):
-    assert child("fit_with_environment", name="OMP_NUM_THREADS", value=limit) == child("fit_digest")
-
-
 @pytest.mark.heavy
 @LINUX
 @pytest.mark.parametrize("megabytes", [pytest.param(8, marks=heavy), 64, pytest.param(300, marks=heavy)])

@@ -18,7 +18,7 @@ from gaussmix.families.structures import EEV
 from gaussmix.families.tied import Tied
 from gaussmix.sources.array import ArraySource
 from gaussmix.starts.base import nearest_centre
-from gaussmix.testing import check_family, check_moments, check_source, check_start, check_whitening
+from gaussmix.testing import check_family, check_source, check_start, check_whitening
 from gaussmix.waist.need import Need, Rule, Second
 from gaussmix.waist.whitening.diagonal import DiagonalWhitening
 

@@ -7,6 +7,7 @@ from operator import add
 import numpy as np
 import pytest
 from check_engine import check_engine
+from check_moments import check_moments
 from many_blocks import ManyBlocks
 from reference_engine import ReferenceEngine
 

@@ -13,10 +13,7 @@ from reference_engine import ReferenceEngine
 
 from gaussmix.covariances import Diagonal
 from gaussmix.families.base import Equivariance
-from gaussmix.families.diag import Diag
-from gaussmix.families.full import Full
-from gaussmix.families.structures import EEV
-from gaussmix.families.tied import Tied
+from gaussmix.families.structures import EEV, Diag, Full, Tied
 from gaussmix.sources.array import ArraySource
 from gaussmix.starts.base import nearest_centre
 from gaussmix.testing import check_family, check_source, check_start, check_whitening

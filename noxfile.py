@@ -86,7 +86,7 @@ def arm64(session: nox.Session) -> None:
     """NEON under qemu has the bits of this processor's backends; arguments go to an arm64 Python, twenty times slower.
 
     That Python has a wheel for arm64. `-- tools/use_wheel.py .` fits Old Faithful with it, `-- -m pytest
-    -n0 tests/kernels` tests it, and `-- -m gaussmix.testing.same_bits` prints hashes of fits.
+    -n0 tests/kernels` tests it, and `-- tests/fit_hashes.py` prints hashes of fits.
     """
     session.install(*requirements(), "cmake", "ninja", "ziglang")
     if session.posargs:

@@ -26,13 +26,13 @@ if TYPE_CHECKING:
     from gaussmix.estimators.reducer import GaussianMixtureReducer as GaussianMixtureReducer
     from gaussmix.estimators.regressor import GaussianMixtureRegressor as GaussianMixtureRegressor
     from gaussmix.families import FAMILIES as FAMILIES
-    from gaussmix.families.diag import Diag as Diag
-    from gaussmix.families.eei import EEI as EEI
-    from gaussmix.families.eii import EII as EII
     from gaussmix.families.factor_analyzer import FactorAnalyzer as FactorAnalyzer
-    from gaussmix.families.full import Full as Full
-    from gaussmix.families.spherical import Spherical as Spherical
-    from gaussmix.families.tied import Tied as Tied
+    from gaussmix.families.structures import EEI as EEI
+    from gaussmix.families.structures import EII as EII
+    from gaussmix.families.structures import Diag as Diag
+    from gaussmix.families.structures import Full as Full
+    from gaussmix.families.structures import Spherical as Spherical
+    from gaussmix.families.structures import Tied as Tied
     from gaussmix.mixture.mixture import Mixture as Mixture
     from gaussmix.mixture.mixtures import Mixtures as Mixtures
     from gaussmix.noise import Noise as Noise
@@ -46,15 +46,15 @@ if TYPE_CHECKING:
     __version__: str
 
 _HOMES = {  # the module of each name, imported at its first use: so the command line answers --help at once
-    "EEI": "families.eei",
-    "EII": "families.eii",
+    "EEI": "families.structures",
+    "EII": "families.structures",
     "FAMILIES": "families",
     "BayesianGaussianMixture": "estimators.bayesian_gaussian_mixture",
     "DegenerateError": "errors",
-    "Diag": "families.diag",
+    "Diag": "families.structures",
     "Dirichlet": "priors",
     "FactorAnalyzer": "families.factor_analyzer",
-    "Full": "families.full",
+    "Full": "families.structures",
     "GaussianMixture": "estimators.gaussian_mixture",
     "GaussianMixtureClassifier": "estimators.classifier",
     "GaussianMixtureDetector": "estimators.detector",
@@ -71,8 +71,8 @@ _HOMES = {  # the module of each name, imported at its first use: so the command
     "Rate": "em.online",
     "Restrictions": "restrictions",
     "SingularCovariance": "errors",
-    "Spherical": "families.spherical",
-    "Tied": "families.tied",
+    "Spherical": "families.structures",
+    "Tied": "families.structures",
     "compare": "estimators.comparing",
     "em_test": "estimators.order_tests",
     "fit_many": "estimators.fit_many",

@@ -7,9 +7,7 @@ import numpy as np
 import pytest
 
 from gaussmix.families import ALIASES, FAMILIES, family_named
-from gaussmix.families.diag import Diag
-from gaussmix.families.full import Full
-from gaussmix.families.tied import Tied
+from gaussmix.families.structures import Diag, Full, Tied
 from gaussmix.testing import check_equivariance, check_family
 from gaussmix.testing.check_family import (
     GAIN,

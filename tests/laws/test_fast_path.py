@@ -18,7 +18,7 @@ from gaussmix.em.trace import Frozen, final
 from gaussmix.engines.native import run as fast_path
 from gaussmix.errors import Outcome
 from gaussmix.families import FAMILIES
-from gaussmix.families.full import Full
+from gaussmix.families.structures import Full
 from gaussmix.fit.fit import fit as fit_of
 from gaussmix.mixture.mixture import Mixture
 from gaussmix.model import Model

@@ -19,7 +19,7 @@ from gaussmix.em.stopping import Stopping
 from gaussmix.em.trace import Frozen, Trace, final
 from gaussmix.engines.native import NativeEngine
 from gaussmix.families import FAMILIES
-from gaussmix.families.full import Full
+from gaussmix.families.structures import Full
 from gaussmix.fit.fit import fit
 from gaussmix.model import Model
 from gaussmix.sources.array import ArraySource

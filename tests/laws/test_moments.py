@@ -5,8 +5,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from check_moments import check_moments
 
-from gaussmix.testing import check_moments
 from gaussmix.testing.closeness import assert_same_bits
 from gaussmix.testing.random_parameters import NEEDS, random_need
 from gaussmix.waist.block import Block

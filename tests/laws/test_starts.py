@@ -14,7 +14,7 @@ from gaussmix.em.stopping import Stopping
 from gaussmix.em.trace import State, Trace, final
 from gaussmix.errors import SingularCovariance
 from gaussmix.families import FAMILIES
-from gaussmix.families.full import Full
+from gaussmix.families.structures import Full
 from gaussmix.model import Model
 from gaussmix.sources.array import ArraySource
 from gaussmix.starts import STARTS, Partition, kmeans

@@ -13,14 +13,14 @@ from click.core import ParameterSource
 
 from gaussmix.cli.model_file import ModelFile
 from gaussmix.cli.outputs import WRITERS, Writing, format_of
-from gaussmix.cli.show.notices import QUIET, check_engine, in_options, print_notices
+from gaussmix.cli.show.notices import QUIET, in_options, print_notices
 from gaussmix.door.parameters import CHECKS, EVERY, HIGHER
 from gaussmix.door.rows import MEANINGS
 from gaussmix.em.criteria import CRITERIA
 from gaussmix.errors import counted, not_one_of
 from gaussmix.families.base import FAMILIES, family_named, is_known, known_names
 from gaussmix.families.factor_analyzer import NOISES
-from gaussmix.families.full import Full
+from gaussmix.families.structures import Full
 from gaussmix.restrictions import Restrictions
 from gaussmix.sources.base import Source
 from gaussmix.sources.opening import MEMORY, check_memory, open
@@ -370,8 +370,6 @@ def reading(verb: Verb) -> Verb:
             raise click.UsageError(f"{decimal!r} can't be the delimiter and the decimal mark.")
         if thousands is not None and thousands in (decimal, delimiter):
             raise click.UsageError(f"{thousands!r} can't mark thousands and be the decimal mark or the delimiter.")
-        if "jobs" in options:
-            check_engine(options["jobs"])
         verb(reading=said, **options)
 
     added: Verb = told

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,9 +38,6 @@ from gaussmix.waist.need import Need, Rule, Second
 from gaussmix.waist.parameters import LOG_2PI, Parameters
 from gaussmix.waist.spread import Spread
 from gaussmix.waist.whitening.base import FactorShape, Whitening
-
-if TYPE_CHECKING:
-    from gaussmix._core import Target
 
 
 @dataclass(frozen=True)
@@ -75,10 +72,10 @@ class IncompleteEngine:
         if parameters is None or rule is not Rule.SOFT:
             wanted = need if need.second is Second.NONE else _summed(need)
             return block.sum_of(lambda leaf: self._shared(leaf, parameters, state, wanted, anchor))
-        core, block = self._core, _with_marginal_background(block, parameters)
+        n_threads, block = self._n_threads, _with_marginal_background(block, parameters)
         if np.array_equal(anchor, parameters.means):
-            return _in_core(core, block, parameters, _summed(need))
-        return block.sum_of(lambda leaf: _in_core(core, leaf, parameters, _summed(need)).about(anchor))
+            return _in_core(n_threads, block, parameters, _summed(need))
+        return block.sum_of(lambda leaf: _in_core(n_threads, leaf, parameters, _summed(need)).about(anchor))
 
     def _shared(
         self, leaf: Block, parameters: Parameters | None, n_components: int, need: Need, anchor: Array
@@ -106,12 +103,12 @@ class IncompleteEngine:
     ) -> Course | None:
         if block.log_prior is not None or not suits_core(block, len(start[0]), algebra):
             return None
-        return run_em(*self._core, block, None, start, algebra, control, is_incomplete=True)
+        return run_em(self._n_threads, block, None, start, algebra, control, is_incomplete=True)
 
     def fit_many(self, groups: Groups, recipe: Recipe) -> Fits | None:
         if not isinstance(recipe.start, Begun):
             return None
-        return fit_many(*self._core, groups, recipe, is_incomplete=True)
+        return fit_many(self._n_threads, groups, recipe, is_incomplete=True)
 
     def score_products(self, block: Block, parameters: Parameters, whitening: Array, second: Second) -> None:
         return None
@@ -124,9 +121,8 @@ class IncompleteEngine:
         return found
 
     @property
-    def _core(self) -> tuple[Target, int]:
-        """The core and its number of threads."""
-        return native_target(), allowed(self.engine.n_threads)
+    def _n_threads(self) -> int:
+        return allowed(self.engine.n_threads)
 
     def component_log_density(self, block: Block, parameters: Parameters) -> Array:
         return self._evaluated(block, parameters, self.engine.component_log_density, lambda log_joint, *_: log_joint)
@@ -169,8 +165,7 @@ class IncompleteEngine:
 
     def expected_rows(self, block: Block, parameters: Parameters) -> tuple[Array, Array]:
         """The means (n_rows, n_features) and covariances (n_rows, n_features, n_features) of the true rows."""
-        target, n_threads = self._core
-        return target.denoise(*_known(block, parameters), n_threads)
+        return native_target().denoise(*_known(block, parameters), self._n_threads)
 
 
 def _known(
@@ -205,11 +200,10 @@ def _with_marginal_background(block: Block, parameters: Parameters) -> Block:
     return replace(block, log_prior=prior, prior_places=None)
 
 
-def _in_core(core: tuple[Target, int], block: Block, parameters: Parameters, need: Need) -> Partial:
+def _in_core(n_threads: int, block: Block, parameters: Parameters, need: Need) -> Partial:
     """The expected sums of a block about the means, by the core."""
-    target, n_threads = core
     known = _known(block, parameters)
-    log_likelihood, mass, background, first, second = target.step_incomplete(
+    log_likelihood, mass, background, first, second = native_target().step_incomplete(
         known[0], block.row_weight, *known[1:], parameters.log_background, need.second, n_threads
     )
     total = block.total_weight

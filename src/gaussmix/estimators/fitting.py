@@ -86,7 +86,7 @@ def watched(
         task = CallbackTask.of_fit(estimator, **given, n_parts=most["fit"], most=most)
     before = [value for start in plan.starts if isinstance(start, Onward) for value in start.arrays()]
     known = [] if data.known is None else data.known.arrays()
-    identity = partial(identity_of, estimator, data.original, problem.engine, before, known)
+    identity = partial(identity_of, estimator, data.original, before, known)
     with checkpointed(None if is_stream else check_place(estimator.checkpoint), identity) as checkpoint:
         yield Watch(
             check_callbacks(estimator.callbacks),

@@ -2,14 +2,8 @@
 
 from typing import Literal
 
-from gaussmix.families import diag as diag
-from gaussmix.families import eei as eei
-from gaussmix.families import eii as eii
 from gaussmix.families import factor_analyzer as factor_analyzer
-from gaussmix.families import full as full
-from gaussmix.families import spherical as spherical
 from gaussmix.families import structures as structures
-from gaussmix.families import tied as tied
 from gaussmix.families.base import ALIASES, FAMILIES, Family, family_named
 
 # The order in which candidates are tried: of equal ones the first is chosen.

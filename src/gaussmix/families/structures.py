@@ -1,17 +1,113 @@
-"""mclust's structures whose components share some of volume, shape and orientation, but not all.
+"""mclust's fourteen structures, by what components share of volume, shape and orientation.
 
 Celeux & Govaert (1995) section 3; the core makes their covariances (cpp/families/update.cpp).
 """
 
 from __future__ import annotations
 
-from gaussmix.covariances import Covariances, Dense, Diagonal
+from gaussmix.covariances import Covariances, Dense, Diagonal, Isotropic
 from gaussmix.families.base import Equivariance, Family, register
+from gaussmix.families.bounded import Boundable
 from gaussmix.numerics.core import native_target
 from gaussmix.waist.algebra import Across, Algebra, OtherAxes
 from gaussmix.waist.moments import Scatter
 
 EQUAL, OWN = Across.EQUAL, Across.OWN
+
+
+@register("full", "VVV", in_all=True)
+class Full(Boundable):
+    """Σ_k unrestricted (mclust's VVV): Σ_k = S_k / N_k, Bishop (2006) eq. 9.19.
+
+    Parameters
+    ----------
+    max_condition : float, default None
+        Bound c ≥ 1 on the ratio of the largest to the smallest eigenvalue of all covariances together, an alternative
+        to `reg_covar` that keeps components from collapsing; 1 makes all of them one sphere. Unlike a ridge it depends
+        on the units of the features: scale them first. Each step is exact (Fritz, García-Escudero & Mayo-Iscar 2013).
+        None for no bound.
+
+    Raises
+    ------
+    ValueError : the bound is below 1 or not finite.
+    TypeError : the bound is no number.
+
+    Examples
+    --------
+    >>> from gaussmix import Full, GaussianMixture
+    >>> GaussianMixture(2, covariance_type=Full(max_condition=100)).covariance_type
+    Full(max_condition=100)
+    """
+
+    kind = Dense
+
+
+@register("tied", "EEE", in_all=True)
+class Tied(Boundable):
+    """Σ_k = Σ (mclust's EEE): Σ = Σ_k S_k / Σ_k N_k, Celeux & Govaert (1995) section 3.1.
+
+    Parameters
+    ----------
+    max_condition : float, default None
+        Bound on the ratio of eigenvalues, as for `Full`.
+    """
+
+    kind = Dense
+    is_shared = True
+
+
+@register("diag", "VVI", in_all=True)
+class Diag(Boundable):
+    """Σ_k = diag(v_k) (mclust's VVI): v_k = diag(S_k) / N_k, Celeux & Govaert (1995) section 3.2.
+
+    Parameters
+    ----------
+    max_condition : float, default None
+        Bound on the ratio of eigenvalues, as for `Full`.
+    """
+
+    kind = Diagonal
+
+
+@register("spherical", "VII", "V", in_all=True)
+class Spherical(Boundable):
+    """Σ_k = v_k I (mclust's VII): v_k = tr(S_k) / (d N_k), Celeux & Govaert (1995) section 3.3.
+
+    Parameters
+    ----------
+    max_condition : float, default None
+        Bound on the ratio of eigenvalues, as for `Full`.
+    """
+
+    kind = Isotropic
+
+
+@register("EEI", in_all=True)
+class EEI(Boundable):
+    """Σ_k = diag(v): v = Σ_k diag(S_k) / Σ_k N_k, Celeux & Govaert (1995) section 3.2.
+
+    Parameters
+    ----------
+    max_condition : float, default None
+        Bound on the ratio of eigenvalues, as for `Full`.
+    """
+
+    kind = Diagonal
+    is_shared = True
+
+
+@register("EII", "E", in_all=True)
+class EII(Boundable):
+    """Σ_k = v I: v = Σ_k tr(S_k) / (d Σ_k N_k), Celeux & Govaert (1995) section 3.3.
+
+    Parameters
+    ----------
+    max_condition : float, default None
+        Bound on the ratio of eigenvalues, as for `Full`.
+    """
+
+    kind = Isotropic
+    is_shared = True
 
 
 class CommonAxes(Family):

@@ -20,7 +20,6 @@ from sklearn.base import BaseEstimator
 from gaussmix.background import Background
 from gaussmix.em.best_of import Run, better
 from gaussmix.em.trace import Event, Frozen, State, Trace
-from gaussmix.engines.base import Engine
 from gaussmix.errors import NonFiniteLikelihood, Outcome, ParameterTypeError, SingularCovariance, warn
 from gaussmix.families.base import Family
 from gaussmix.formats import Damaged, check_local, remove_unfinished
@@ -335,7 +334,7 @@ _FEW = 20  # numbers that a message shows
 
 
 def identity_of(
-    estimator: BaseEstimator, source: Source, engine: Engine[Any], before: Sequence[Any] = (), known: Sequence[Any] = ()
+    estimator: BaseEstimator, source: Source, before: Sequence[Any] = (), known: Sequence[Any] = ()
 ) -> dict[str, Json]:
     """What the bits of a fit depend on, as plain values: rows, settings and more.
 
@@ -343,7 +342,6 @@ def identity_of(
     ----------
     estimator : with its parameters.
     source : the rows with the weights that the user gave.
-    engine : sums over them.
     before : arrays and numbers of the fit that it continues, if it does.
     known : arrays of what is known about the rows, if anything.
     """
@@ -355,7 +353,6 @@ def identity_of(
     settings = {name: _plain(name, value) for name, value in parameters.items() if name not in CHANGE_NOTHING}
     identity = {
         "the version of gaussmix": package_version(),
-        "the engine": type(getattr(engine, "engine", engine)).__name__,
         "the estimator": type(estimator).__name__,
         "the shape of X": [source.n_rows, source.n_features],
         "the type of X": source.dtype.name,

@@ -1,4 +1,4 @@
-"""The laws of gaussmix, to call on families, engines, sources, starts and whitenings of your own.
+"""The laws of gaussmix, to call on families, sources, starts and whitenings of your own.
 
 Each check raises AssertionError with what was found, what should have been, and where.
 """
@@ -6,7 +6,6 @@ Each check raises AssertionError with what was found, what should have been, and
 from gaussmix.testing.check_covariances import check_whitening
 from gaussmix.testing.check_family import check_family
 from gaussmix.testing.check_fit import check_equivariance, check_monotone, check_relabelling
-from gaussmix.testing.check_moments import check_moments
 from gaussmix.testing.check_source import check_source
 from gaussmix.testing.check_start import check_start
 from gaussmix.testing.problems import PROBLEMS, Problem
@@ -16,7 +15,6 @@ __all__ = [
     "Problem",
     "check_equivariance",
     "check_family",
-    "check_moments",
     "check_monotone",
     "check_relabelling",
     "check_source",

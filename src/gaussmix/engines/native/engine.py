@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,9 +34,6 @@ from gaussmix.waist.need import Need, Rule, Second
 from gaussmix.waist.parameters import Parameters
 from gaussmix.waist.spread import Spread
 from gaussmix.waist.whitening.base import FactorShape, Whitening
-
-if TYPE_CHECKING:
-    from gaussmix._core import Target
 
 PANEL = 4  # numbers that the core multiplies together
 LOG_DENSITY, RESPONSIBILITIES, COMPONENTS, LABELS = range(4)  # outputs of `Target.evaluate`
@@ -116,10 +113,6 @@ class NativeEngine:
 
     n_threads: int = 1
 
-    @property
-    def _target(self) -> Target:
-        return native_target()
-
     def look(self, profile: Profile, need: Need, spread: Callable[[], Spread]) -> Facts:
         facts = Facts(profile.n_rows)
         if need != Need(Second.FULL, pooled=True):
@@ -144,7 +137,7 @@ class NativeEngine:
         visit = Visit()
         if plan.is_ordered:
             label = partial(self._label, block)
-            visit = state.visits.begin(self._target, plan.arguments, facts.ordering, label)
+            visit = state.visits.begin(plan.arguments, facts.ordering, label)
         shares_far_rows = parameters is not None and rule is Rule.SOFT
         if not (shares_far_rows and state.apart):
             sums, n_far, n_near = self._sum(block, plan, visit)
@@ -178,7 +171,7 @@ class NativeEngine:
     def _sum(self, block: Block, plan: StepPlan, visit: Visit) -> tuple[Partial, int, float]:
         """The sums that the core makes, how many rows are far, and about how many responsibilities are not 0."""
         need = plan.need
-        log_likelihood, mass, first, second, n_far, n_near, background = self._target.step(
+        log_likelihood, mass, first, second, n_far, n_near, background = native_target().step(
             block.rows, block.row_weight, block.given if plan.rule is Rule.GIVEN else None, plan.origin,
             *plan.arguments, None if need.second is Second.NONE else plan.anchor, plan.rule, need.second,
             allowed(self.n_threads), *visit, projection_of(need, len(plan.anchor)),
@@ -230,7 +223,7 @@ class NativeEngine:
     def _label(self, block: Block, by: Arguments) -> Labels:
         """The likeliest component of each row, as a pass with these parameters wrote it."""
         labels = np.empty(block.n_rows, dtype=np.uint16)
-        self._target.step(
+        native_target().step(
             block.rows, None, None, None, *by, by.means, Rule.SOFT, Second.TRACE, allowed(self.n_threads),
             None, labels, None, None, None, block.log_prior, block.prior_places,
         )  # fmt: skip
@@ -245,17 +238,17 @@ class NativeEngine:
         if block.log_prior is not None or not suits_core(block, len(start[1]), algebra):
             return None
         total = facts.total if control.log_volume == np.inf else None
-        return run_em(self._target, allowed(self.n_threads), block, total, start, algebra, control)
+        return run_em(allowed(self.n_threads), block, total, start, algebra, control)
 
     def fit_many(self, groups: Groups, recipe: Recipe) -> Fits | None:
-        return fit_many(self._target, allowed(self.n_threads), groups, recipe)
+        return fit_many(allowed(self.n_threads), groups, recipe)
 
     def score_products(
         self, block: Block, parameters: Parameters, whitening: Array, second: Second
     ) -> tuple[Array, Array] | None:
         likeliest = self._evaluate(replace(block, log_prior=None, prior_places=None), parameters, LABELS)
         order = likeliest.astype(np.uint16).argsort(kind="stable").astype(np.uint16)  # which leaves more components out
-        between, within, n_far = self._target.score_products(
+        between, within, n_far = native_target().score_products(
             block.rows, block.row_weight, *arguments_of(parameters), block.log_prior, block.prior_places,
             parameters.log_background, np.ascontiguousarray(whitening), second, order, allowed(self.n_threads),
         )  # fmt: skip
@@ -298,7 +291,7 @@ class NativeEngine:
         rows, labels = np.empty((n_rows, means.shape[1])), np.empty(n_rows, np.int64)
         is_triangular = whitening.factor_shape is FactorShape.TRIANGULAR
         factors = np.ascontiguousarray(whitening.factors) if is_triangular else one_each(whitening, len(means))
-        self._target.draw(
+        native_target().draw(
             np.ascontiguousarray(cumulative), np.ascontiguousarray(means), int(whitening.factor_shape), factors, key,
             rows, labels, allowed(self.n_threads),
         )  # fmt: skip
@@ -315,7 +308,7 @@ class NativeEngine:
             parameters = replace(parameters, means=parameters.means - origin)
         arguments = arguments_of(parameters, whiten_once=origin is not None)
         n_threads, background = allowed(self.n_threads), parameters.log_background
-        return self._target.evaluate(block.rows, origin, *arguments, output, n_threads, background)
+        return native_target().evaluate(block.rows, origin, *arguments, output, n_threads, background)
 
 
 def _plan(

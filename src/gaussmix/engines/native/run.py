@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from gaussmix.engines.native.visits import LONG_PASS, could_pay, work_per_row
 from gaussmix.engines.runner import Begun, Control, Course, Fits, Groups, Recipe, Seeds
 from gaussmix.numerics.arrays import Array
+from gaussmix.numerics.core import native_target
 from gaussmix.waist.algebra import Across, Algebra
 from gaussmix.waist.block import Block
 from gaussmix.waist.leaves import LEAF_ROWS
@@ -17,9 +18,6 @@ from gaussmix.waist.spread import Spread
 from gaussmix.waist.whitening.base import FactorShape, Whitening
 from gaussmix.waist.whitening.diagonal import DiagonalWhitening, SphericalWhitening
 from gaussmix.waist.whitening.triangular import TriangularWhitening
-
-if TYPE_CHECKING:
-    from gaussmix._core import Target
 
 SECONDS = 0.05  # the core makes no further step after this long, so that callers can report and stop
 FOREVER = 1e9  # seconds
@@ -49,7 +47,6 @@ def _factor_shape(algebra: Algebra) -> FactorShape:
 
 
 def run_em(
-    target: Target,
     n_threads: int,
     block: Block,
     total: Spread | None,
@@ -71,7 +68,7 @@ def run_em(
     weights, means, covariances = (np.array(each, order="C") for each in start)
     n_steps = min(control.max_steps, MOST_STEPS)
     centre, scatter = (None, None) if total is None else (total.mean, total.scatter)
-    log_likelihood, objective, factors, log_abs_det = target.run_em(
+    log_likelihood, objective, factors, log_abs_det = native_target().run_em(
         block.rows, block.row_weight, block.total_weight, algebra, weights, means, covariances.reshape(-1),
         centre, scatter, control.ridge, LIMITS, control.tolerance, control.previous, n_steps, SECONDS,
         control.belief, (is_incomplete, block.error), n_threads, control.log_volume,
@@ -85,9 +82,7 @@ def run_em(
     )
 
 
-def fit_many(
-    target: Target, n_threads: int, groups: Groups, recipe: Recipe, *, is_incomplete: bool = False
-) -> Fits | None:
+def fit_many(n_threads: int, groups: Groups, recipe: Recipe, *, is_incomplete: bool = False) -> Fits | None:
     """Fit each group in the core; see `Engine.fit_many`."""
     algebra, start, control = recipe.algebra, recipe.start, recipe.control
     seeds = start if isinstance(start, Seeds) else Seeds(1, None, 0, 0.0)
@@ -101,7 +96,7 @@ def fit_many(
         return None
     begun = start.of(suited) if isinstance(start, Begun) else None
     arrays: dict[str, Any] = {start.dtype.kind: start} if isinstance(start, np.ndarray) else {}
-    found = target.fit_many(
+    found = native_target().fit_many(
         groups.rows, groups.row_weight, (groups.first[suited], groups.size[suited]),
         None if groups.first_weight is None else groups.first_weight[suited],
         (groups.total_weight[suited], groups.unit[suited]), algebra, recipe.n_components,

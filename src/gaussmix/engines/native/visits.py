@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,9 +20,6 @@ from gaussmix.numerics.arrays import Array
 from gaussmix.numerics.core import native_target
 from gaussmix.waist.leaves import LEAF_ROWS
 from gaussmix.waist.whitening.base import FactorShape, Whitening
-
-if TYPE_CHECKING:
-    from gaussmix._core import Target
 
 Labels = NDArray[np.uint16]
 
@@ -154,9 +151,7 @@ class Visits:
         orders = sum(order.nbytes for _, order in self._orders)
         return orders + (0 if self._bounds is None else self._bounds[0].nbytes)
 
-    def begin(
-        self, target: Target, arguments: Arguments, ordering: Ordering, label: Callable[[Arguments], Labels]
-    ) -> Visit:
+    def begin(self, arguments: Arguments, ordering: Ordering, label: Callable[[Arguments], Labels]) -> Visit:
         """Choose order and bounds of a pass; `label` gives the labels of the rows if they are not known."""
         bounds, self._bounds = self._bounds, None  # the core writes to them: an interrupted pass leaves none
         labels = np.empty(self.n_rows, dtype=np.uint16) if ordering.wants_labels else None
@@ -169,9 +164,10 @@ class Visits:
         self._orders = ((by, order),)
         if bounds is None or not bounds[1].is_same(by):
             fresh = self._new_bounds()
-            return Visit(order, labels, fresh, None if fresh is None else self._no_motion())
+            none = np.zeros((2, self.n_components), dtype=np.float32)
+            return Visit(order, labels, fresh, None if fresh is None else none)
         values, _, before = bounds
-        motion = target.measure_motion(
+        motion = native_target().measure_motion(
             arguments.factor_shape, before.means, before.factors, arguments.means, arguments.factors
         )  # fmt: skip
         return Visit(order, labels, values, motion)
@@ -193,9 +189,6 @@ class Visits:
         if n_groups * self.n_components > MOST_BOUNDS or self.n_rows < MOTION * self.n_features:
             return None
         return np.zeros((n_groups, self.n_components), dtype=np.float32)
-
-    def _no_motion(self) -> NDArray[np.float32]:
-        return np.zeros((2, self.n_components), dtype=np.float32)
 
 
 def _pays(n_near: float, arguments: Arguments, n_rows: int) -> bool:

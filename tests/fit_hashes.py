@@ -1,7 +1,7 @@
-"""A hash of each of a fixed set of fits: ``python -m gaussmix.testing.same_bits``.
+"""A hash of each of a fixed set of fits: ``python tests/fit_hashes.py``.
 
 Two processors, systems or builds that print the same lines compute the same bits. Arguments choose fits by the first
-word of their names: ``python -m gaussmix.testing.same_bits full tied options``.
+word of their names: ``python tests/fit_hashes.py full tied options``.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ from click.core import ParameterSource
 
 from gaussmix.cli.model_file import ModelFile
 from gaussmix.cli.outputs import WRITERS, Writing, format_of
-from gaussmix.cli.show.notices import QUIET, check_engine, in_options, print_notices
+from gaussmix.cli.show.notices import QUIET, in_options, print_notices
 from gaussmix.door.parameters import CHECKS, EVERY, HIGHER
 from gaussmix.door.rows import MEANINGS
 from gaussmix.em.criteria import CRITERIA
@@ -370,8 +370,6 @@ def reading(verb: Verb) -> Verb:
             raise click.UsageError(f"{decimal!r} can't be the delimiter and the decimal mark.")
         if thousands is not None and thousands in (decimal, delimiter):
             raise click.UsageError(f"{thousands!r} can't mark thousands and be the decimal mark or the delimiter.")
-        if "jobs" in options:
-            check_engine(options["jobs"])
         verb(reading=said, **options)
 
     added: Verb = told

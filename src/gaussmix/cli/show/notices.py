@@ -10,8 +10,6 @@ from contextlib import contextmanager
 import click
 from sklearn.exceptions import ConvergenceWarning
 
-from gaussmix.engines import choose
-
 QUIET = "gaussmix.quiet"  # the key of --quiet in what click keeps for a command
 _WITHOUT_NOISE = "Fit again without --noise"
 _THOUSANDS = {".": ".", ",": ",", " ": "' '", "'": '"\'"'}  # as a shell takes them
@@ -94,10 +92,3 @@ def collected_warnings() -> Iterator[list[Warning]]:
         yield collected
     others = [caution.message for caution in caught if caution.category is not ConvergenceWarning]
     collected.extend({str(warning): warning for warning in others if isinstance(warning, Warning)}.values())
-
-
-def check_engine(jobs: int | None) -> None:
-    """Choose the engine before any fit, so that its warnings are printed once and not as those of a fit."""
-    with collected_warnings() as collected:
-        choose(jobs)
-    print_notices(collected)

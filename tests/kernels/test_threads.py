@@ -12,9 +12,8 @@ from pathlib import Path
 import pytest
 
 import gaussmix
+from gaussmix import _core as core
 from gaussmix.numerics.threads import allowed, at_most, cached_property, granted
-
-core = pytest.importorskip("gaussmix._core", reason="the C++ core is not built")
 
 # With the extension alone: the package takes seconds to import.
 INTERRUPTED = """

@@ -149,7 +149,7 @@ class Engine(Protocol[StateT]):
         """
 
     def makes_steps(self, belief: Belief | None, *, has_background: bool = False) -> bool:
-        """Whether it makes the usual steps with a prior, or without one, and beside a background."""
+        """Whether `run_em` and `fit_many` support a prior (None for none), and with it a background."""
 
     def run_em(
         self, block: Block, facts: Any, start: tuple[Array, Array, Array], algebra: Algebra, control: Control

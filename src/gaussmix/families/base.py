@@ -57,7 +57,10 @@ class Family(Value, ABC):
 
     @property
     def algebra(self) -> Algebra | None:
-        """`update` in these terms, for engines that make whole steps by themselves; None where there are none."""
+        """What components share, if volume, shape and orientation say all of it; otherwise None.
+
+        The core then owns `update`, and makes whole steps of EM by itself.
+        """
         return None
 
     @property
@@ -111,7 +114,9 @@ class Family(Value, ABC):
         return Need(self.kind.second, pooled=self.is_shared)
 
     def update(self, scatter: Scatter, current: Covariances | None) -> Covariances:
-        """Maximise the expected log-likelihood over covariances of this structure: the core does, by its algebra.
+        """Maximise the expected log-likelihood over covariances of this structure.
+
+        The core does this for a family with an `algebra`. Others override it.
 
         Parameters
         ----------

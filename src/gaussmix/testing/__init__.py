@@ -1,4 +1,4 @@
-"""The laws of gaussmix, to call on families, engines, sources, starts and whitenings of your own.
+"""The laws of gaussmix, to call on families, sources, starts and whitenings of your own.
 
 Each check raises AssertionError with what was found, what should have been, and where.
 """

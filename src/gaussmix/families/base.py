@@ -37,7 +37,7 @@ class Family(Value, ABC):
     in_all: ClassVar[bool]  # set by `register`: covariance_type="all" tries it
     kind: ClassVar[type[Covariances]]  # the form of the covariances
     accuracy: ClassVar[float] = 0.0  # relative, of covariances that `update` searches for; 0 where it is a formula
-    n_first_updates: ClassVar[int] = 1  # updates that find covariances from nothing, each from the last
+    n_first_updates: ClassVar[int] = 1  # how many updates the first M-step makes, each from the covariances of the last
     is_step: ClassVar[bool] = False  # `update` is a step towards the maximum, not the maximum
 
     @property

@@ -123,9 +123,9 @@ class Plan:
     is_accelerated : as for `run_em`.
     is_unwanted : asked after each step, and before each move of a search; true ends the fit without a result.
     ends_at_collapse : whether a run ends when a component collapses: its likelihood can't be compared then.
-    shared : starts shared with other structures of the same size; None without a search.
-    candidate : of a search, its row of `results_`; None without a search.
-    stage : of a search, which of the fits of the candidate this is.
+    shared : starts shared with other structures of the same size; None outside a model selection.
+    candidate : in a model selection, its row of `results_`; else None.
+    stage : in a model selection, which of the fits of the candidate this is.
     instead : the start that takes the place of a search that "auto" chose and that has no covariances; None for none.
     most_components : in variational Bayes, the limit on them where moves change their number; None without moves.
     tell : told what is done before the first step on all rows.

@@ -1,4 +1,4 @@
-// k-means without coming back to Python: k-means++ and the passes of starts/kmeans.py once more.
+// k-means: greedy k-means++, and passes until centres settle. starts/kmeans.py gives centres without rows new places.
 #pragma once
 #include "spans.hpp"
 

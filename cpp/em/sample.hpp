@@ -1,4 +1,4 @@
-// What starts find out about the rows of a table: starts/sample.py and em/ridge.py once more.
+// What starts find out about the rows of a table, for starts/sample.py, em/ridge.py and fits in one call.
 #pragma once
 #include <vector>
 

@@ -1,5 +1,5 @@
 // Variational Bayes: the E-step's scale and the divergence of a posterior. em/approximation.py and em/posterior.py say the
-// same at length, and numerics/gamma.py has the gamma functions.
+// same at length; numerics/gamma.py calls the gamma functions.
 #pragma once
 #include "families/algebra.hpp"
 #include "families/volume.hpp"

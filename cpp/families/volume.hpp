@@ -23,7 +23,7 @@ Numbers equal_volumes(const Numbers& roots, const double* mass);
 
 double sum(const double* numbers, Index count);
 
-// The same in NumPy's order, for an M-step that NumPy makes too: pairwise, in runs of eight.
+// The same in NumPy's order, pairwise and in runs of eight, for sums that Python makes too.
 double sum_in_pairs(const double* numbers, Index count);
 
 // 1 / x, and 0 where x is not positive.

@@ -61,7 +61,7 @@ class StepTask:
         return self.engine, self.need, self.n_components
 
     def sizes(self, n_features: int) -> tuple[int, int, int]:
-        """About how many bytes the task has in a step of EM, and the sums of a node, as sent; and of how many parts."""
+        """Return about how many bytes are sent for the task in a step of EM and for the sums of a node, and K."""
         n_second = self.need.n_numbers(self.n_components, n_features)
         is_known = self.rule is Rule.SOFT and getattr(self.facts, "total", None) is not None
         sums = self.n_components * (1 + 2 * n_features) + (0 if is_known else n_second)

@@ -1,4 +1,4 @@
-"""Several steps of EM in one call, if the engine supports it."""
+"""Several steps of EM, or the first M-step, in one call of the core: the part of a run that needs no Python."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ class FastPath:
 
     @cached_property
     def _terms(self) -> tuple[Array | None, Belief | None]:
-        """The ridge and the prior of the objective; None if engines do not support it or the rule."""
+        """The ridge and the prior of the objective; None if the core does not support them or the rule."""
         if type(self.stopping) is not Stopping:
             return None, None
         return self.objective.as_belief(self.n_components) or (self.objective.as_ridge(), None)

@@ -1,4 +1,4 @@
-"""The EM loop. It can make every step; on small tables an engine may make the usual ones (`engines.runner`)."""
+"""The EM loop. It can make every step; on small tables the core makes the usual ones (`em.fast_path`)."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ from gaussmix.waist.parameters import LOST_SHARE, MEAN_ROUNDING
 
 # Initial weight of an empty component, as a fraction of 1/K.
 EMPTY_SHARE = 0.01
-# Share of the scatter of all rows that an empty component gets: far below the rounding of shared covariances.
+# An empty component gets this share of the scatter of all rows. Shared covariances do not change by so little.
 TRACE = 2.0**-60
 
 

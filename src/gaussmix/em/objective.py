@@ -91,5 +91,5 @@ class Objective:
         return self.ridge if type(self) is Objective else None
 
     def as_belief(self, n_components: int) -> tuple[Array, Belief] | None:
-        """The ridge and the prior of so many components, else None. Fast paths support no other terms."""
+        """The ridge and the prior for `n_components`; None if the core does not support all terms of the objective."""
         return None

@@ -239,7 +239,7 @@ class Posterior(Objective):
         prior, shares = self.prior, self.shares
         is_fixed = self.fixed_means or self.fixed_covariances
         if type(prior) is not Conjugate or is_fixed or not shares.is_free or np.ndim(shares.concentration):
-            return None  # engines don't know what another prior does
+            return None  # the core supports no other prior
         scale = prior.scale if prior.scale.ndim else prior.scale / len(prior.mean)
         roots = prior.roots(len(prior.mean)) if scale.ndim == 2 else None
         of_prior = prior.mean, prior.shrinkage, prior.degrees(n_components), np.array(scale).ravel(), roots

@@ -46,12 +46,13 @@ SETTLING, SETTLING_LONGER = Stopping(1e-4, 15), Stopping(1e-5, 45)  # EM after m
 LAST = Stopping(1e-4, 30)  # EM on the larger sample
 JUDGING, LONGER = Stopping(1e-5, 4), Stopping(1e-5, 16)  # EM after a move, and more, as long as it is promising
 LOOK_AHEAD = 16  # a move is promising if so many more gains like the last suffice
-# Where components share a covariance, each move is judged on all rows, and refused at a glance, a step earlier, if not
-# even three times as many gains would suffice. Where the first five, by their bounds the best, all are, a round ends.
+# If components share a covariance, each move is judged on all rows. It is refused at a glance, one step earlier, if
+# `AT_GLANCE` times `LOOK_AHEAD` more gains like the last would not suffice. A round ends if its first `FIRST_MOVES`
+# moves, the best by their bounds, are all refused at a glance.
 AT_GLANCE, FIRST_MOVES = 3, 5
 GAIN = 2e-5  # least gain of a move, nats per row
 LEAST_PATIENCE = 4  # moves in a row that do not help end a search
-LITTLE = 0.0025  # nats per row: where the best split gains less by its bound, half the patience is enough
+LITTLE = 0.0025  # nats per row: if the best split gains less by its bound, half the patience is enough
 MOST_MOVES = 5  # for each component
 SPLIT_ROWS = 4  # for each number in a mean, and one: the core splits no component with fewer (cpp/em/moves.cpp)
 FEW_ROWS, SOME_ROWS = 2, 10  # distinct rows for each number in a mean and its variance
@@ -64,9 +65,11 @@ CLIMBS, SLOW = 5, 20  # starts of a search where EM is slow, and the steps of EM
 WORK, WORK_OF_VARIANCES, WORK_OF_SHARED, MORE_STEPS = 55, 20, 9, 3
 WORK_OF_CROSSING = 2  # times as much is left when crossings begin
 CLOSING = 8  # most steps of EM after a search, for each of the same steps
-N_DRAWS = 4093  # a prime, so that what is drawn again falls to other uses
+N_DRAWS = 4093  # a prime, so that numbers that are taken again are used for something else
 OVERFIT = 0.5  # nats that each further parameter of a split gains on the rows that it is fitted to
-BOUND_SHARE = 0.1  # a tenth ends higher than all, which blurs the other components, and than nothing
+# Of the least variance that a bound allows, this part is the ridge of a search. All of it blurs the other components,
+# and none of it ends lower, too.
+BOUND_SHARE = 0.1
 USUAL_STEPS = 8  # EM makes about so many from k-means: used if their number is not known
 
 
@@ -206,7 +209,7 @@ def searched(
         em.left = WORK_OF_CROSSING * work
         few = (_part(sample, em, model, SEARCHED, rng) for _ in range(1, CLIMBS))
         found = _crossing(found, few, more, em, rng, is_over)
-    if len(sample.rows) < FEW:  # the core searches these alike
+    if len(sample.rows) < FEW:  # cpp/em/fit_many.cpp makes the same search up to here
         return found.model
     patience = max(LEAST_PATIENCE, model.n_components)
     for larger in more, sample:

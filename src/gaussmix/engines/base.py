@@ -39,15 +39,15 @@ class Remembering(Protocol):
 class Engine(Protocol[StateT]):
     """The E-step and the sums for the M-step, over one block at a time.
 
-    Sums are in float64, also of float32 rows. Results do not depend on the number of threads, nor on how the rows are
-    cut into blocks that are nodes of the tree of leaves.
+    Sums are in float64, even if rows are float32. Results do not depend on the number of threads, nor on how the rows
+    are cut into blocks that are nodes of the tree of leaves.
     """
 
     def look(self, profile: Profile, need: Need, spread: Callable[[], Spread]) -> Any:
         """Find out what steps over single blocks must know of all rows, before the first pass.
 
-        Whatever a step decides by the number of rows, or by anything else that its block alone cannot tell, it reads
-        here. Else a fit would depend on how its rows are cut.
+        Some decisions of a step depend on all rows, for example on their number. They read these facts and not the
+        block, because otherwise a fit would depend on how its rows are cut.
 
         Parameters
         ----------
@@ -149,7 +149,7 @@ class Engine(Protocol[StateT]):
         """
 
     def makes_steps(self, belief: Belief | None, *, has_background: bool = False) -> bool:
-        """Whether it makes the usual steps with a prior, or without one, and beside a background."""
+        """Whether `run_em` and `fit_many` support a prior (None for none), and with it a background."""
 
     def run_em(
         self, block: Block, facts: Any, start: tuple[Array, Array, Array], algebra: Algebra, control: Control

@@ -1,4 +1,4 @@
-"""Responsibilities of rows that are far from every mean, for any engine.
+"""Responsibilities of complete rows that are far from every mean.
 
 At D standard deviations from a mean, rounding changes a squared distance by about ε D², and beyond 1e154 it overflows.
 Squared distances then no longer tell which component is nearest. Their *difference* keeps its digits in the form
@@ -36,7 +36,7 @@ PerRow = TypeVar("PerRow", Array, NDArray[np.int64])
 def correct_far_rows(found: PerRow, block: Block, parameters: Parameters, log_density: LogDensity) -> PerRow:
     """Replace the results of an engine for far rows by results from their log odds.
 
-    Both engines end `responsibilities` and `labels` with this.
+    The engine of complete rows ends `responsibilities` and `labels` with this.
 
     Parameters
     ----------

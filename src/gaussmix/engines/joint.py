@@ -1,4 +1,7 @@
-"""From log p(x, k) to densities, responsibilities and labels, with a background; in NumPy, for any engine."""
+"""Turn log p(x, k) into densities, responsibilities and labels, beside a background.
+
+The core does this for complete rows without labels. Both engines do it here for the other rows.
+"""
 
 from __future__ import annotations
 

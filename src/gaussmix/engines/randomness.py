@@ -1,4 +1,7 @@
-"""Random numbers of rows in NumPy: functions of a key and a row number, the same as in the C++ core."""
+"""Random numbers as functions of a key and a row number, with the bits of cpp/kernels/philox.hpp.
+
+The noise of a mixture is drawn with them here; the core draws the rows of components.
+"""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""What an engine takes and gives where it makes whole steps of EM, as plain values.
+"""What an engine takes and gives if it makes several steps of EM, or whole fits, in one call: plain values.
 
-A step on a small table takes the core a few microseconds, and the loop in Python tens of them. The loop in Python
-(`em/loop.py`) stays the complete one: an engine stops before every step that is unusual, and the loop makes that step.
-docs/develop/waist.md says what this costs and what it buys.
+On a small table a step takes the core a few microseconds, but the loop in Python tens of them. Only the loop in Python
+(`em/loop.py`) makes every kind of step: an engine stops before each unusual step, and the loop makes it.
+docs/develop/waist.md says which file owns what.
 """
 
 from __future__ import annotations

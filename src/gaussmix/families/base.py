@@ -37,7 +37,7 @@ class Family(Value, ABC):
     in_all: ClassVar[bool]  # set by `register`: covariance_type="all" tries it
     kind: ClassVar[type[Covariances]]  # the form of the covariances
     accuracy: ClassVar[float] = 0.0  # relative, of covariances that `update` searches for; 0 where it is a formula
-    n_first_updates: ClassVar[int] = 1  # updates that find covariances from nothing, each from the last
+    n_first_updates: ClassVar[int] = 1  # how many updates the first M-step makes, each from the covariances of the last
     is_step: ClassVar[bool] = False  # `update` is a step towards the maximum, not the maximum
 
     @property
@@ -57,7 +57,10 @@ class Family(Value, ABC):
 
     @property
     def algebra(self) -> Algebra | None:
-        """`update` in these terms, for engines that make whole steps by themselves; None where there are none."""
+        """What components share, if volume, shape and orientation say all of it; otherwise None.
+
+        The core then owns `update`, and makes whole steps of EM by itself.
+        """
         return None
 
     @property
@@ -111,7 +114,9 @@ class Family(Value, ABC):
         return Need(self.kind.second, pooled=self.is_shared)
 
     def update(self, scatter: Scatter, current: Covariances | None) -> Covariances:
-        """Maximise the expected log-likelihood over covariances of this structure: the core does, by its algebra.
+        """Maximise the expected log-likelihood over covariances of this structure.
+
+        The core does this for a family with an `algebra`. Others override it.
 
         Parameters
         ----------

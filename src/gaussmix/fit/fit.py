@@ -386,7 +386,7 @@ def _settled_on_the_sample(problem: Problem, plan: Plan, drawn: Drawn, objective
     if not is_higher(searched.trace.last, after_last_step(end.trace.objective)):
         # Another step tells what EM has reached.
         end = _end(problem, plan, sample, end.model, objective, replace(plan.stopping, max_steps=1)) or end
-    # Without a tolerance, which would be a part of the log-likelihood: the unit of the rows would choose.
+    # Compared exactly: a tolerance relative to the log-likelihood would let the unit of the rows choose.
     return (searched if searched.trace.last > end.trace.last else end).model
 
 

@@ -123,9 +123,9 @@ class Plan:
     is_accelerated : as for `run_em`.
     is_unwanted : asked after each step, and before each move of a search; true ends the fit without a result.
     ends_at_collapse : whether a run ends when a component collapses: its likelihood can't be compared then.
-    shared : starts shared with other structures of the same size; None without a search.
-    candidate : of a search, its row of `results_`; None without a search.
-    stage : of a search, which of the fits of the candidate this is.
+    shared : starts shared with other structures of the same size; None outside a model selection.
+    candidate : in a model selection, its row of `results_`; else None.
+    stage : in a model selection, which of the fits of the candidate this is.
     instead : the start that takes the place of a search that "auto" chose and that has no covariances; None for none.
     most_components : in variational Bayes, the limit on them where moves change their number; None without moves.
     tell : told what is done before the first step on all rows.
@@ -201,7 +201,7 @@ def weight_for_search(n_features: int, max_steps: int) -> float:
     return ROWS_FOR_SEARCH * (n_features + n_features * (n_features + 1) / 2)
 
 
-# Passes of k-means after the starts that engines make; a search begins with k-means.
+# Starts that the core makes, and the passes of k-means in each; a search begins with k-means.
 _PASSES = {"kmeans": MAX_PASSES, "k-means++": 0, "search": MAX_PASSES, AUTO: MAX_PASSES}
 
 
@@ -215,7 +215,7 @@ def recipe_of(
     rng: np.random.Generator,
     n_starts: int = 1,
 ) -> Recipe | None:
-    """A usual fit as plain values, for engines that make it in one call; None if engines can't make its start.
+    """A usual fit as plain values, for one call of the core; None if the core does not make this start.
 
     Parameters
     ----------
@@ -263,7 +263,7 @@ def recipe_from(
 
 
 def _control(ridge: Array | None, stopping: Stopping) -> Control:
-    """When engines end a fit; after the first M-step where Python makes the steps."""
+    """When the core ends a fit: after the first M-step if Python makes the steps."""
     is_usual = type(stopping) is Stopping and not (stopping.is_watched or stopping.seeks_maximum)
     max_steps = stopping.max_steps if is_usual else 0
     return Control(ridge, stopping.tolerance, max_steps)

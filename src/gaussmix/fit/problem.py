@@ -49,7 +49,7 @@ class Data:
     known: Known | None = None
     noise: Background | None = None
     trim: float = 0.0
-    _moments: dict[bool, OverallMoments] = field(default_factory=dict, init=False)  # whether they are matrices
+    _moments: dict[bool, OverallMoments] = field(default_factory=dict, init=False)  # by whether they have matrices
 
     @property
     def is_plain(self) -> bool:

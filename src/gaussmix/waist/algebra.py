@@ -1,4 +1,4 @@
-"""A family's `update` as algebra. An engine with a fast path needs no more to make whole steps of EM."""
+"""Which parts of their covariances components share. From this alone the core makes the `update` of a family."""
 
 from __future__ import annotations
 

@@ -29,7 +29,9 @@ class Partial:
     row_weight : Σ_i s_i.
     need : which second moments these are. It may be less or more than the family asked for: `Engine.finish` makes the
         family's second moments of these.
-    counts : what else an engine counts in a pass, to decide about the next one; None where it does not.
+    counts : what else an engine adds up, for its own `finish`; None if nothing. For complete rows, what decides about
+        the order of the next pass. For incomplete rows (n_components, n_features), the mass in which a feature is
+        observed.
     background : Σ_i s_i γ_i0, the mass of the background; 0 where there is none.
 
     Notes

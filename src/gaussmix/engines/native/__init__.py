@@ -1,4 +1,4 @@
-"""The C++ core as an engine, and its fast paths."""
+"""The engine of complete rows: the C++ core."""
 
 from gaussmix.engines.native.engine import NativeEngine
 

@@ -1,4 +1,4 @@
-"""The fast path of the native engine: steps of EM in the core (cpp/em), for families that are algebra."""
+"""Several steps of EM, and whole fits, in one call of the core (cpp/em), for families that `Algebra` describes."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ SECONDS = 0.05  # the core makes no further step after this long, so that caller
 FOREVER = 1e9  # seconds
 MOST_STEPS = 2**31  # in one call: the core counts in 64 bits, Python without a limit
 ORDERED_PASS = 16 * LONG_PASS  # multiply-adds
-MOST_NUMBERS = 2**18  # in the covariances: M-steps with more take long enough for Python, and much memory
+MOST_NUMBERS = 2**18  # in the covariances: beside M-steps with more, the time of the loop in Python does not count
 
 
 def suits_core(block: Block, n_components: int, algebra: Algebra) -> bool:
-    """Whether the core may make many steps: no decisions between steps, and short M-steps.
+    """Whether the core may make many steps in one call: nothing is decided between them, and M-steps are short.
 
-    Between steps the engine decides about the order of the rows. That does not pay on a short pass, nor on one below
-    `ORDERED_PASS`, because Python then makes the steps.
+    What is decided between steps is the order of the rows (`native/visits.py`). Python then makes the steps. An order
+    does not pay on a short pass, and on a pass below `ORDERED_PASS` it gains less than steps in the core do.
     """
     n_features, factor_shape = block.rows.shape[1], _factor_shape(algebra)
     if n_components * n_features ** (2 if factor_shape is FactorShape.TRIANGULAR else 1) > MOST_NUMBERS:

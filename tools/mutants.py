@@ -28,17 +28,15 @@ from survivors import PACKAGE, ROOT, copy_to, run
 # Tests of a file, or of the other files of a folder; the quickest first, because the first failure
 # ends a run. {stem} is the name of the file, which is a part of the names of its family's tests.
 TESTS = {
-    "em/best_of.py": "tests/laws/test_restarts.py tests/laws/test_objective.py tests/laws/test_starts.py "
-    "tests/oracle/test_mclust_structures.py",
+    "em/best_of.py": "tests/laws/test_restarts.py tests/laws/test_starts.py tests/oracle/test_mclust_structures.py",
     "em/criteria.py": "tests/decisions/test_choice.py tests/oracle/test_choice.py",
     "em/initial.py": "tests/laws/test_initial.py tests/laws/test_starts.py",
-    "em/maximise.py": "tests/laws/test_pieces.py tests/laws/test_single.py tests/laws/test_initial.py "
-    "tests/laws/test_em.py",
-    "em/objective.py": "tests/laws/test_objective.py",
+    "em/maximise.py": "tests/laws/test_pieces.py tests/laws/test_initial.py tests/laws/test_em.py",
+    "em/objective.py": "tests/laws/test_priors.py",
     "em/ridge.py": "tests/laws/test_ridge.py",
     "em/stopping.py": "tests/decisions/test_stopping.py",
-    "em/trace.py": "tests/estimators/test_runs.py tests/laws/test_single.py",
-    "em": "tests/laws/test_single.py tests/laws/test_fast_path.py tests/laws/test_em.py tests/laws/test_odd_shapes.py",
+    "em/trace.py": "tests/estimators/test_runs.py tests/laws/test_pieces.py",
+    "em": "tests/laws/test_pieces.py tests/laws/test_fast_path.py tests/laws/test_em.py tests/laws/test_odd_shapes.py",
     "families/base.py": "tests/estimators/test_registering.py tests/mixture/test_parts.py "
     "tests/laws/test_families.py tests/estimators/test_structures.py",
     "families/factor_analyzer.py": "tests/estimators/test_factor_analyzers.py tests/laws/test_factor_analyzers.py "

@@ -5,13 +5,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from common import Block, Rule, Second
 
 from gaussmix.testing import check_moments
 from gaussmix.testing.closeness import assert_same_bits
 from gaussmix.testing.random_parameters import NEEDS, random_need
-from gaussmix.waist.block import Block
 from gaussmix.waist.leaves import Sums, Tree
-from gaussmix.waist.need import Rule, Second
 
 
 @pytest.mark.parametrize("need", NEEDS, ids=str)

@@ -2,23 +2,16 @@
 
 import numpy as np
 import pytest
+from common import ArraySource, Block, InitialMoments, Objective, Stopping, distinct_rows, final, run_em
 from every_engine import ENGINES
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from gaussmix.em.initial import InitialMoments
-from gaussmix.em.loop import run_em
-from gaussmix.em.objective import Objective
+from gaussmix import FAMILIES
 from gaussmix.em.ridge import automatic_ridge
-from gaussmix.em.stopping import Stopping
-from gaussmix.em.trace import final
 from gaussmix.errors import SingularCovariance
-from gaussmix.families import FAMILIES
-from gaussmix.sources.array import ArraySource
 from gaussmix.starts import STARTS
-from gaussmix.starts.sample import distinct_rows
-from gaussmix.waist.block import Block
 
 few = settings(max_examples=200, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 shapes = st.tuples(st.integers(1, 30), st.integers(1, 7))

@@ -4,16 +4,12 @@ from functools import partial
 
 import numpy as np
 import pytest
+from common import ArraySource, Model, Stopping, Trace, run_em
 from every_engine import ENGINES
 
 import gaussmix.engines.native.run
+from gaussmix import FAMILIES
 from gaussmix.em.acceleration import FIRST, Acceleration, has_path
-from gaussmix.em.loop import run_em
-from gaussmix.em.stopping import Stopping
-from gaussmix.em.trace import Trace
-from gaussmix.families import FAMILIES
-from gaussmix.model import Model
-from gaussmix.sources.array import ArraySource
 from gaussmix.testing.problems import groups
 
 

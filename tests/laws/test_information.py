@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from common import ArraySource, Frozen, Model, Objective, Stopping, Trace, final, run_em
+from common import ArraySource, Model, Objective, Stopping, Trace, final, run_em
 from reference_engine import ReferenceEngine
 
 from gaussmix import FAMILIES, Dirichlet, FactorAnalyzer, Full, GaussianMixture, NormalInverseWishart, Restrictions
@@ -308,17 +308,6 @@ def test_a_saddle_is_no_maximum():
     higher = found.coordinates.at(0.1 * vectors[:, 0])  # along the eigenvector it rises on both sides
     engine, block = how[-1], how[-2].whole
     assert engine.log_density(block, higher.parameters).mean() > engine.log_density(block, model.parameters).mean()
-
-
-def test_frozen_components_do_not_move():
-    problem, run = begun()
-    for why, size in (Frozen.COLLAPSED, 1 + 9), (Frozen.LOST, 9):
-        trace = replace(run.trace, frozen={1: why})
-        found = information_of(problem, run._replace(trace=trace)).coordinates
-        assert found.size == size
-        moved = found.at(np.full(size, 0.1))
-        assert (moved.means[1] == run.model.means[1]).all()
-        np.testing.assert_allclose(moved.covariances.each[1], run.model.covariances.each[1], rtol=1e-12)
 
 
 def cases(seed, number):

@@ -1,20 +1,44 @@
 """What many tests need of the inside of gaussmix: where it lies is said here alone."""
 
+from gaussmix.em.initial import InitialMoments
+from gaussmix.em.loop import em_step, run_em
+from gaussmix.em.objective import Objective
+from gaussmix.em.stopping import Stopping
+from gaussmix.em.trace import Frozen, State, Trace, final
+from gaussmix.model import Model
 from gaussmix.sources.array import ArraySource
 from gaussmix.sources.files.base import FileSource
+from gaussmix.starts.sample import distinct_rows
 from gaussmix.testing.closeness import EPS, assert_close, assert_same_bits
 from gaussmix.testing.problems import groups, moved
 from gaussmix.waist.block import Block
 from gaussmix.waist.leaves import LEAF_ROWS
+from gaussmix.waist.need import Need, Rule, Second
+from gaussmix.waist.whitening.base import FactorShape
 
 __all__ = [
     "EPS",
     "LEAF_ROWS",
     "ArraySource",
     "Block",
+    "FactorShape",
     "FileSource",
+    "Frozen",
+    "InitialMoments",
+    "Model",
+    "Need",
+    "Objective",
+    "Rule",
+    "Second",
+    "State",
+    "Stopping",
+    "Trace",
     "assert_close",
     "assert_same_bits",
+    "distinct_rows",
+    "em_step",
+    "final",
     "groups",
     "moved",
+    "run_em",
 ]

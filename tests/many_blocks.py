@@ -6,10 +6,9 @@ from collections.abc import Iterator
 from itertools import cycle
 
 import numpy as np
-from common import ArraySource, Block
+from common import ArraySource, Block, Model
 
 from gaussmix import FAMILIES, Mixture
-from gaussmix.model import Model
 from gaussmix.numerics.arrays import Array, Rows
 from gaussmix.sources.base import Given, Source
 

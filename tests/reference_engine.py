@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+from common import Block, Need, Rule, Second
 from numpy.typing import NDArray
 
 from gaussmix.engines.base import NEGLIGIBLE
@@ -15,9 +16,8 @@ from gaussmix.engines.randomness import Words, _counter, _uniform, label_uniform
 from gaussmix.numerics.arrays import Array
 from gaussmix.numerics.elementary import exponential, log
 from gaussmix.numerics.pieces import pieces
-from gaussmix.waist.block import Block, Profile
+from gaussmix.waist.block import Profile
 from gaussmix.waist.moments import Moments, Partial
-from gaussmix.waist.need import Need, Rule, Second
 from gaussmix.waist.parameters import Parameters
 from gaussmix.waist.spread import Spread
 from gaussmix.waist.whitening.base import Whitening

@@ -5,15 +5,13 @@ from __future__ import annotations
 import math
 
 import pytest
+from common import State, Stopping, Trace
 
-from gaussmix import GaussianMixture
+from gaussmix import FAMILIES, GaussianMixture, Mixture
 from gaussmix.em.standing import Standing
-from gaussmix.em.stopping import Stopping, outlook
-from gaussmix.em.trace import State, Trace
+from gaussmix.em.stopping import outlook
 from gaussmix.errors import Outcome
-from gaussmix.families import FAMILIES
 from gaussmix.fit.fitted import Ending
-from gaussmix.mixture.mixture import Mixture
 
 
 def test_a_tolerance_of_0_is_never_met() -> None:

@@ -7,12 +7,12 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 from common import ArraySource
-from incomplete_oracle import IncompleteOracle
-from reference_engine import ReferenceEngine
 from scipy.stats import multivariate_normal
 
 import gaussmix
 from gaussmix import GaussianMixture, GaussianMixtureIC
+from gaussmix.engines.incomplete import IncompleteEngine
+from gaussmix.engines.native.engine import NativeEngine
 from gaussmix.fit.checkpoint import identity_of
 
 STRUCTURES = ["full", "tied", "diag", "spherical", "VEI", "EVE", "VVE", "VEV", "factor_analyzer"]
@@ -158,18 +158,6 @@ def test_denoised_rows_are_those_of_the_joint_normal_distribution(rows):
     exact, nothing = mixture.denoise(rows)
     np.testing.assert_array_equal(exact, rows)
     assert not nothing.any()
-
-
-@pytest.mark.parametrize("structure", STRUCTURES)
-def test_the_core_denoises_as_numpy_does(structure, holed, rng):
-    mixture = fitted(holed, covariance_type=structure)
-    roots = rng.normal(size=(len(holed), 3, 3))
-    for X_error in (None, rng.uniform(0.0, 2.0, holed.shape), roots @ roots.swapaxes(1, 2)):
-        found = mixture.denoise(holed, X_error)
-        block = next(iter(mixture._source(holed, X_error=X_error).blocks()))
-        expected = IncompleteOracle(ReferenceEngine()).expected_rows(block, mixture.mixture_.parameters)
-        for one, other in zip(found, expected, strict=True):
-            np.testing.assert_allclose(one, other, rtol=1e-9, atol=1e-10)
 
 
 def test_a_file_with_holes_is_fitted_as_the_array(tmp_path, holed):

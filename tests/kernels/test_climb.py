@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from gaussmix.families import FAMILIES
+from gaussmix import FAMILIES
 
 N_COMPONENTS = 8
 SETTLING = (1e-5, 30)

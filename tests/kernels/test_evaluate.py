@@ -77,9 +77,3 @@ def test_small_responsibilities_are_not_cut(target):
     got = two_components(target, gaps, RESPONSIBILITIES)[:, 1]
     np.testing.assert_allclose(got, np.exp(-gaps), rtol=1e-13, atol=np.finfo(float).smallest_subnormal)
     np.testing.assert_array_equal(two_components(target, [800.0, 1e10, np.inf], RESPONSIBILITIES), [[1, 0]] * 3)
-
-
-def test_labels_take_the_first_of_equals(target, make_problem):
-    problem = make_problem(40, 3)
-    twins = problem.but(means=problem.means[[0] * 3], factors=problem.factors[[0] * 3], log_scale=np.zeros(3))
-    np.testing.assert_array_equal(twins.evaluate(target, LABELS), np.zeros(40, np.int64))

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from gaussmix.families import FAMILIES
+from gaussmix import FAMILIES
 
 FULL = FAMILIES["full"].algebra
 BY_CORE = [name for name, family in FAMILIES.items() if family.algebra is not None]

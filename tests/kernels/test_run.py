@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from gaussmix.families import FAMILIES
+from gaussmix import FAMILIES
 from gaussmix.testing import PROBLEMS
 
 ALGEBRAS = {name: family.algebra for name, family in FAMILIES.items() if family.algebra is not None}

@@ -7,7 +7,7 @@ import pytest
 
 _, DIAGONAL, TRIANGULAR, SHARED, LOW_RANK = FACTOR_SHAPES = range(5)
 SOFT, HARD, _ = RULES = range(3)
-*_, FULL, _ = SECONDS = range(5)
+SECONDS = range(5)
 N_FEATURES = [1, 2, 3, 4, 5, 7, 8, 9, 16, 17, 33]
 N_ROWS = [0, 1, 7, 8, 9, 23, 24, 25, 143, 144, 145, 4097]
 
@@ -32,20 +32,6 @@ def test_any_number_of_rows(target, make_problem, agrees_with_definition, n_rows
         for row_weight in (problem.row_weight, None):
             case = problem.but(row_weight=row_weight)
             agrees_with_definition(case, case.step(target))
-
-
-@pytest.mark.parametrize("n_components", [1, 2, 4, 5, 8, 9, 17])
-def test_any_number_of_components(target, make_problem, agrees_with_definition, n_components):
-    for factor_shape, second, n_features in itertools.product(FACTOR_SHAPES, SECONDS, [3, 10]):
-        problem = make_problem(100, n_features, n_components, factor_shape, SOFT, second)
-        agrees_with_definition(problem, problem.step(target))
-
-
-def test_hard_takes_the_first_of_equals(target, make_problem):
-    problem = make_problem(60, 4, 3, TRIANGULAR, HARD, FULL)
-    twins = problem.but(means=problem.means[[0] * 3], factors=problem.factors[[0] * 3], log_scale=np.zeros(3))
-    _, mass, _, _ = twins.step(target)
-    np.testing.assert_array_equal(mass, [problem.row_weight.sum(), 0, 0])
 
 
 @pytest.mark.pairwise

@@ -4,16 +4,14 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from common import Frozen, State, Stopping, Trace, em_step, run_em
 from every_engine import ENGINES
 from sklearn.datasets import load_wine
 
+from gaussmix import FAMILIES
 from gaussmix.em.acceleration import FIRST, Acceleration, Path, _coordinates, _lengths, has_path
 from gaussmix.em.fast_path import FastPath
-from gaussmix.em.loop import em_step, run_em
-from gaussmix.em.stopping import Stopping
-from gaussmix.em.trace import Frozen, State, Trace
 from gaussmix.errors import Outcome
-from gaussmix.families import FAMILIES
 from gaussmix.families.base import family_named
 from gaussmix.testing import PROBLEMS, Problem
 from gaussmix.testing.problems import groups

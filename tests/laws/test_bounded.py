@@ -6,7 +6,8 @@ import pickle
 import numpy as np
 import pytest
 
-from gaussmix.families import FAMILIES, family_named
+from gaussmix import FAMILIES
+from gaussmix.families import family_named
 from gaussmix.families.bounded import clamped
 from gaussmix.testing import PROBLEMS, check_equivariance, check_family, check_monotone, check_relabelling
 from gaussmix.testing.check_family import (

@@ -5,8 +5,8 @@ from math import exp
 import numpy as np
 import pytest
 
+from gaussmix import FAMILIES
 from gaussmix.covariances.dense import composed
-from gaussmix.families import FAMILIES
 from gaussmix.numerics.axes import principal_axes, shared_axes
 from gaussmix.numerics.elementary import exponential
 from gaussmix.testing.check_family import random_scatters

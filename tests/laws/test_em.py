@@ -2,15 +2,10 @@
 
 import numpy as np
 import pytest
+from common import ArraySource, Frozen, Objective, Stopping, em_step, final, run_em
 
-from gaussmix.em.loop import em_step, run_em
-from gaussmix.em.objective import Objective
-from gaussmix.em.stopping import Stopping
-from gaussmix.em.trace import Frozen, final
+from gaussmix import FAMILIES, Mixture
 from gaussmix.errors import Outcome, SingularCovariance
-from gaussmix.families import FAMILIES
-from gaussmix.mixture.mixture import Mixture
-from gaussmix.sources.array import ArraySource
 from gaussmix.testing import PROBLEMS, Problem, check_monotone, check_relabelling
 from gaussmix.testing.check_family import updated
 from gaussmix.testing.check_fit import fit

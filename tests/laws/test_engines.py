@@ -3,14 +3,13 @@
 import numpy as np
 import pytest
 from check_engine import CHECKS, check_reproducible
+from common import Block, Model
 from every_engine import ENGINES
 
+from gaussmix import FAMILIES
 from gaussmix.covariances import Isotropic
 from gaussmix.engines.far import FEW_ROWS, far_places
-from gaussmix.families import FAMILIES
-from gaussmix.model import Model
 from gaussmix.testing.check_family import updated
-from gaussmix.waist.block import Block
 
 HEAVY = {"check_leaves": pytest.mark.heavy}
 

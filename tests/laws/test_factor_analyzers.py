@@ -6,11 +6,12 @@ from itertools import product
 
 import numpy as np
 import pytest
+from common import InitialMoments
 
-from gaussmix.em.initial import InitialMoments
+from gaussmix import FactorAnalyzer
 from gaussmix.em.maximise import initial_models
 from gaussmix.errors import SingularCovariance
-from gaussmix.families.factor_analyzer import NOISES, FactorAnalyzer
+from gaussmix.families.factor_analyzer import NOISES
 from gaussmix.starts import Partition
 from gaussmix.testing import (
     PROBLEMS,

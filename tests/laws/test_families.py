@@ -6,8 +6,8 @@ from itertools import product
 import numpy as np
 import pytest
 
-from gaussmix.families import ALIASES, FAMILIES, family_named
-from gaussmix.families.structures import Diag, Full, Tied
+from gaussmix import FAMILIES, Diag, Full, Tied
+from gaussmix.families import ALIASES, family_named
 from gaussmix.testing import check_equivariance, check_family
 from gaussmix.testing.check_family import (
     GAIN,

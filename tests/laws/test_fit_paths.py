@@ -13,11 +13,8 @@ import numpy as np
 import pytest
 from same_fit import assert_same_fit
 
-from gaussmix.estimators.fit_many import fit_many
-from gaussmix.estimators.gaussian_mixture import GaussianMixture
-from gaussmix.estimators.gaussian_mixture_ic import GaussianMixtureIC
+from gaussmix import GaussianMixture, GaussianMixtureIC, NormalInverseWishart, fit_many
 from gaussmix.numerics.arrays import Array
-from gaussmix.priors import NormalInverseWishart
 from gaussmix.sources.opening import open
 from gaussmix.testing.closeness import EPS, assert_same_bits
 from gaussmix.testing.problems import PROBLEMS

@@ -2,18 +2,13 @@
 
 import numpy as np
 import pytest
+from common import LEAF_ROWS, ArraySource, Block, InitialMoments, Objective, distinct_rows
 
-from gaussmix.em.initial import InitialMoments
-from gaussmix.em.objective import Objective
+from gaussmix import FAMILIES
 from gaussmix.engines.incomplete import IncompleteEngine
 from gaussmix.engines.native import NativeEngine
-from gaussmix.families import FAMILIES
-from gaussmix.sources.array import ArraySource
 from gaussmix.starts import STARTS
 from gaussmix.starts.gross import find_gross
-from gaussmix.starts.sample import distinct_rows
-from gaussmix.waist.block import Block
-from gaussmix.waist.leaves import LEAF_ROWS
 
 AT_RANDOM = ["random", "random_from_data"]
 RIDGE = 1e-3
@@ -128,15 +123,6 @@ def test_a_feature_that_is_mostly_one_number_tells_nothing(rng):
     rows[:, 1] = 0.0
     rows[:5, 1] = 1e6
     assert find_gross(distinct_rows(ArraySource(rows)), 2) is None
-
-
-@pytest.mark.parametrize("n_rows", [1, 2, 7, 8, 9, 15, 16, 100])
-def test_the_middle_is_what_is_left_without_an_eighth_at_each_end(n_rows, rng):
-    rows = rng.normal(size=(n_rows, 3))
-    kept = np.sort(rows, axis=0)[n_rows // 8 : n_rows - n_rows // 8]
-    low, high = distinct_rows(ArraySource(rows)).middle
-    assert low.tolist() == kept[0].tolist()
-    assert high.tolist() == kept[-1].tolist()
 
 
 @pytest.mark.parametrize("n_rows", [3, 8, 30, 200])

@@ -8,21 +8,14 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from common import ArraySource, Model, Objective, Stopping, Trace, final, run_em
 from reference_engine import ReferenceEngine
 
-from gaussmix import Dirichlet, FactorAnalyzer, GaussianMixture, NormalInverseWishart, Restrictions
+from gaussmix import FAMILIES, Dirichlet, FactorAnalyzer, Full, GaussianMixture, NormalInverseWishart, Restrictions
 from gaussmix.em.information import Information
-from gaussmix.em.loop import run_em
-from gaussmix.em.objective import Objective
 from gaussmix.em.standing import Standing, is_cheap
-from gaussmix.em.stopping import Stopping
-from gaussmix.em.trace import Frozen, Trace, final
 from gaussmix.engines.native import NativeEngine
-from gaussmix.families import FAMILIES
-from gaussmix.families.structures import Full
 from gaussmix.fit.fit import fit
-from gaussmix.model import Model
-from gaussmix.sources.array import ArraySource
 
 N_ROWS, K, D = 120, 2, 3
 SMOOTH = [name for name, family in FAMILIES.items() if family.algebra is not None]
@@ -194,18 +187,6 @@ def test_so_it_is_with_factors(options, case):
     assert assert_right(problem, run).coordinates.size == problem.n_parameters
 
 
-def test_a_bound_that_no_variance_meets_changes_nothing():
-    problem, run = begun(reg_covar=0.0)
-    values = np.linalg.eigvalsh(run.model.covariances.each)
-    loose = Full(max_condition=1.01 * values.max() / values.min())
-    expected, found = (
-        information_of(problem, run._replace(model=replace(run.model, family=family)))
-        for family in (run.model.family, loose)
-    )
-    assert (found.matrix == expected.matrix).all()
-    assert found.coordinates.bounds is None
-
-
 BOUNDED = [(name, most) for name in ("full", "tied", "diag", "spherical") for most in (1.0, 1.5, 3.0)]
 
 
@@ -327,17 +308,6 @@ def test_a_saddle_is_no_maximum():
     higher = found.coordinates.at(0.1 * vectors[:, 0])  # along the eigenvector it rises on both sides
     engine, block = how[-1], how[-2].whole
     assert engine.log_density(block, higher.parameters).mean() > engine.log_density(block, model.parameters).mean()
-
-
-def test_frozen_components_do_not_move():
-    problem, run = begun()
-    for why, size in (Frozen.COLLAPSED, 1 + 9), (Frozen.LOST, 9):
-        trace = replace(run.trace, frozen={1: why})
-        found = information_of(problem, run._replace(trace=trace)).coordinates
-        assert found.size == size
-        moved = found.at(np.full(size, 0.1))
-        assert (moved.means[1] == run.model.means[1]).all()
-        np.testing.assert_allclose(moved.covariances.each[1], run.model.covariances.each[1], rtol=1e-12)
 
 
 def cases(seed, number):

@@ -2,16 +2,11 @@
 
 import numpy as np
 import pytest
+from common import ArraySource, InitialMoments, Objective, Stopping, final, run_em
 
-from gaussmix.em.initial import InitialMoments, split
-from gaussmix.em.loop import run_em
+from gaussmix import FAMILIES, Mixture
+from gaussmix.em.initial import split
 from gaussmix.em.maximise import EMPTY_SHARE
-from gaussmix.em.objective import Objective
-from gaussmix.em.stopping import Stopping
-from gaussmix.em.trace import final
-from gaussmix.families import FAMILIES
-from gaussmix.mixture.mixture import Mixture
-from gaussmix.sources.array import ArraySource
 from gaussmix.starts.base import Partition, nearest_centre
 from gaussmix.testing import PROBLEMS
 from gaussmix.testing.check_family import as_needed

@@ -4,12 +4,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from common import Block, Need, Rule, Second
 
-from gaussmix.families import FAMILIES
+from gaussmix import FAMILIES
 from gaussmix.testing import PROBLEMS
 from gaussmix.testing.closeness import assert_same_bits
-from gaussmix.waist.block import Block
-from gaussmix.waist.need import Need, Rule, Second
 
 NEEDS = [Need(Second.FULL), Need(Second.DIAGONAL), Need(Second.NONE)]
 

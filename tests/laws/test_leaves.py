@@ -6,18 +6,14 @@ from operator import add
 
 import numpy as np
 import pytest
+from common import LEAF_ROWS, ArraySource, Block, Objective, Rule, Stopping, run_em
 from every_engine import ENGINES
 from many_blocks import clusters_apart, labelled
 
-from gaussmix.em.loop import run_em
-from gaussmix.em.objective import Objective
-from gaussmix.em.stopping import Stopping
-from gaussmix.families import FAMILIES
-from gaussmix.sources.array import ArraySource
+from gaussmix import FAMILIES
 from gaussmix.sources.base import Source
-from gaussmix.waist.block import Block, Profile, nodes
-from gaussmix.waist.leaves import LEAF_ROWS, Tree
-from gaussmix.waist.need import Rule
+from gaussmix.waist.block import Profile, nodes
+from gaussmix.waist.leaves import Tree
 
 N_LEAVES, N_FEATURES, N_COMPONENTS = 6, 3, 4
 N_ROWS = (N_LEAVES - 1) * LEAF_ROWS + 4_321

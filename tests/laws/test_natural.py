@@ -6,12 +6,11 @@ import warnings
 
 import numpy as np
 import pytest
+from common import Frozen, Trace
 
-from gaussmix import GaussianMixture, Restrictions
+from gaussmix import FAMILIES, GaussianMixture, Restrictions
 from gaussmix.em.coordinates import Coordinates
 from gaussmix.em.natural import NaturalScale
-from gaussmix.em.trace import Frozen, Trace
-from gaussmix.families import FAMILIES
 
 SMOOTH = [name for name, family in FAMILIES.items() if family.algebra is not None]
 N_ROWS, D = 60, 3

@@ -2,32 +2,21 @@
 
 import numpy as np
 import pytest
-from every_engine import ENGINES
+from common import ArraySource, Block, InitialMoments, Objective, Stopping, distinct_rows, final, run_em
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from gaussmix.em.initial import InitialMoments
-from gaussmix.em.loop import run_em
-from gaussmix.em.objective import Objective
+from gaussmix import FAMILIES
 from gaussmix.em.ridge import automatic_ridge
-from gaussmix.em.stopping import Stopping
-from gaussmix.em.trace import final
+from gaussmix.engines.native.engine import NativeEngine
 from gaussmix.errors import SingularCovariance
-from gaussmix.families import FAMILIES
-from gaussmix.sources.array import ArraySource
 from gaussmix.starts import STARTS
-from gaussmix.starts.sample import distinct_rows
-from gaussmix.waist.block import Block
 
 few = settings(max_examples=200, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 shapes = st.tuples(st.integers(1, 30), st.integers(1, 7))
 values = st.floats(-1e6, 1e6, allow_subnormal=True, width=32) | st.sampled_from([0.0, -0.0, 1.0, 1e-30, 1e30, -1e30])
 tables = shapes.flatmap(lambda shape: hnp.arrays(st.sampled_from([np.float32, np.float64]), shape, elements=values))
-
-
-def engines():
-    return [make(2) for name, make in ENGINES.items()]
 
 
 @pytest.mark.heavy
@@ -41,23 +30,22 @@ def engines():
 )
 def test_any_finite_rows_are_fitted_or_refused(rows, n_components, name, start, seed):
     """With the automatic ridge: a fit of finite numbers whose weights sum to 1, or one sentence."""
-    source = ArraySource(rows)
-    for engine in engines():
-        sample = distinct_rows(source)
-        ridge = automatic_ridge(sample)
-        assert (ridge > 0).all()
-        partition = STARTS[start](sample, engine, n_components, np.random.default_rng(seed))
-        try:
-            first = InitialMoments(source, engine, n_components, partition).model(FAMILIES[name], Objective(ridge))
-        except SingularCovariance:
-            continue
-        mixture, trace, _ = final(run_em(source, engine, first, Objective(ridge), Stopping(1e-3, 10)))
-        for values in (mixture.weights, mixture.means, mixture.covariances.each, trace.log_likelihood):
-            assert np.isfinite(values).all()
-        assert mixture.weights.sum() == pytest.approx(1.0, rel=1e-12)
-        shared = engine.responsibilities(Block(0, rows), mixture.parameters)
-        assert shared.sum(axis=1) == pytest.approx(1.0, rel=1e-12)
-        assert (engine.labels(Block(0, rows), mixture.parameters) < n_components).all()
+    source, engine = ArraySource(rows), NativeEngine(2)
+    sample = distinct_rows(source)
+    ridge = automatic_ridge(sample)
+    assert (ridge > 0).all()
+    partition = STARTS[start](sample, engine, n_components, np.random.default_rng(seed))
+    try:
+        first = InitialMoments(source, engine, n_components, partition).model(FAMILIES[name], Objective(ridge))
+    except SingularCovariance:
+        return
+    mixture, trace, _ = final(run_em(source, engine, first, Objective(ridge), Stopping(1e-3, 10)))
+    for values in (mixture.weights, mixture.means, mixture.covariances.each, trace.log_likelihood):
+        assert np.isfinite(values).all()
+    assert mixture.weights.sum() == pytest.approx(1.0, rel=1e-12)
+    shared = engine.responsibilities(Block(0, rows), mixture.parameters)
+    assert shared.sum(axis=1) == pytest.approx(1.0, rel=1e-12)
+    assert (engine.labels(Block(0, rows), mixture.parameters) < n_components).all()
 
 
 @pytest.mark.heavy

@@ -4,19 +4,15 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from common import Second, Stopping, final, run_em
 from reference_engine import ReferenceEngine
 
-from gaussmix import NormalInverseWishart
-from gaussmix.em.loop import run_em
+from gaussmix import FAMILIES, NormalInverseWishart
 from gaussmix.em.posterior import Posterior, Shares
-from gaussmix.em.stopping import Stopping
 from gaussmix.em.terms import OverallMoments, Terms
-from gaussmix.em.trace import final
 from gaussmix.engines import choose
-from gaussmix.families import FAMILIES
 from gaussmix.families.base import shares_nothing
 from gaussmix.testing import PROBLEMS
-from gaussmix.waist.need import Second
 
 STEPS = 30
 # Monotone to the rounding of the objective, a sum over all rows and of K d terms of a prior; searches stop where the

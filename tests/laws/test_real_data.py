@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from common import Need, Second
 from numpy.typing import NDArray
 from oracle.em_by_rows import Sums, about_new_means, expect
 from sklearn.base import clone
@@ -15,7 +16,6 @@ from sklearn.base import clone
 from gaussmix import GaussianMixture, Noise, NormalInverseWishart, Restrictions
 from gaussmix.families.base import Family, family_named
 from gaussmix.waist.moments import Scatter
-from gaussmix.waist.need import Need, Second
 
 Array = NDArray[np.float64]
 STRUCTURES = ["full", "tied", "diag", "spherical", "EII", "EEI", "VEI", "EVI", "VEE", "EVE", "VVE", "EEV", "VEV", "EVV"]

@@ -2,12 +2,11 @@
 
 import numpy as np
 import pytest
+from common import Frozen, State, Trace
 
+from gaussmix import FAMILIES, Mixture
 from gaussmix.em.best_of import best_run
-from gaussmix.em.trace import Frozen, State, Trace
 from gaussmix.errors import NonFiniteLikelihood, Outcome, SingularCovariance
-from gaussmix.families import FAMILIES
-from gaussmix.mixture.mixture import Mixture
 
 MODEL = Mixture(np.ones(1), np.zeros((1, 1)), np.ones(1), FAMILIES["spherical"]).model
 
@@ -63,3 +62,8 @@ def test_a_run_with_a_collapsed_component_wins_only_where_all_have_one():
     collapsed = ends(-1.0, frozen={0: Frozen.COLLAPSED})
     assert best_run([collapsed, sound, lost]).trace.last == -8.0
     assert best_run([collapsed]).trace.last == -1.0
+
+
+def test_the_objective_decides_and_not_the_likelihood():
+    likely, high = (State(MODEL, Trace((one,), (other,))) for one, other in ((-1.0, -9.0), (-2.0, -8.0)))
+    assert best_run([[likely], [high]]) is high

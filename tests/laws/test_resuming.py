@@ -4,17 +4,15 @@ from functools import partial
 
 import numpy as np
 import pytest
-from every_engine import ENGINES
+from common import ArraySource, Model, Stopping, Trace, run_em
+from every_engine import Stepwise
 
-import gaussmix.engines.native.run
-from gaussmix.em.acceleration import FIRST, Acceleration, has_path
-from gaussmix.em.loop import run_em
-from gaussmix.em.stopping import Stopping
-from gaussmix.em.trace import Trace
-from gaussmix.families import FAMILIES
-from gaussmix.model import Model
-from gaussmix.sources.array import ArraySource
+from gaussmix import FAMILIES
+from gaussmix.em.acceleration import has_path
+from gaussmix.engines.native.engine import NativeEngine
 from gaussmix.testing.problems import groups
+
+STEPWISE = Stepwise(NativeEngine(1))
 
 
 def through_numbers(state):
@@ -49,32 +47,28 @@ def assert_resumes(rows, engine, model, objective, stopping, most=8, *, is_accel
     return states
 
 
-@pytest.mark.parametrize("engine", ENGINES.values(), ids=ENGINES)
 @pytest.mark.parametrize("name", list(FAMILIES))
-def test_every_structure_goes_on_between_any_two_steps(name, engine, monkeypatch):
-    monkeypatch.setattr(gaussmix.engines.native.run, "SECONDS", 0.0)  # one step in each call of the core
+def test_every_structure_goes_on_between_any_two_steps(name):
     given = groups("resuming", 200, 3, 3, apart=1.5)
     states = assert_resumes(
-        given.rows, engine(1), given.start(FAMILIES[name]), given.objective, Stopping(1e-7, 10), most=6
+        given.rows, STEPWISE, given.start(FAMILIES[name]), given.objective, Stopping(1e-7, 10), most=6
     )
     assert len(states) > 6
 
 
 @pytest.mark.heavy
-@pytest.mark.parametrize("engine", ENGINES.values(), ids=ENGINES)
-@pytest.mark.parametrize("name", ["full", "tied", "diag", "spherical", "EVE", "factor_analyzer"])
-def test_an_accelerated_run_goes_on_between_any_two_passes(name, engine, monkeypatch):
-    monkeypatch.setattr(Acceleration, "_is_slow", lambda _, state: state.trace.n_steps >= FIRST)
+@pytest.mark.parametrize("name", ["full", "diag", "spherical", "EVE", "factor_analyzer"])
+def test_an_accelerated_run_goes_on_between_any_two_passes(name):
     given = groups("accelerated", 200, 3, 3, apart=1.0, strangers=0.4)
     states = assert_resumes(
-        given.rows, engine(1), given.start(FAMILIES[name]), given.objective, Stopping(0.0, 36), 36, is_accelerated=True
+        given.rows, STEPWISE, given.start(FAMILIES[name]), given.objective, Stopping(0.0, 80), 80, is_accelerated=True
     )
     assert sum(has_path(state.trace) for state in states) > 10
 
 
 def test_a_run_that_was_long_enough_makes_no_step():
     given = groups("resuming", 200, 3, 3, apart=1.5)
-    engine, start = ENGINES["numpy"](1), given.start(FAMILIES["full"])
+    engine, start = STEPWISE, given.start(FAMILIES["full"])
     *_, end = run_em(given.source, engine, start, given.objective, Stopping(0.0, 3))
     (again,) = run_em(given.source, engine, end.model, given.objective, Stopping(0.0, 3), trace=end.trace)
     assert_same_end(again, end)

@@ -5,6 +5,7 @@ Seeds are fixed, so nothing here fails by chance. Each bound would be passed by 
 
 import numpy as np
 import pytest
+from common import Second
 from scipy import stats
 from scipy.special import ndtr
 
@@ -12,7 +13,6 @@ from gaussmix import FAMILIES, GaussianMixture, Mixture
 from gaussmix.engines.randomness import philox
 from gaussmix.mixture.sampling import cumulative_shares
 from gaussmix.waist.moments import Scatter
-from gaussmix.waist.need import Second
 from gaussmix.waist.whitening.diagonal import SphericalWhitening
 
 RARE = 1e-9

@@ -5,20 +5,14 @@ from functools import partial
 
 import numpy as np
 import pytest
+from common import ArraySource, Need, Rule, Second, Stopping, distinct_rows, final, run_em
 from many_blocks import ManyBlocks, labelled
 
+from gaussmix import FAMILIES, Mixture
 from gaussmix.em.accumulate import StepTask
-from gaussmix.em.loop import run_em
-from gaussmix.em.stopping import Stopping
-from gaussmix.em.trace import final
-from gaussmix.families import FAMILIES
-from gaussmix.mixture.mixture import Mixture
-from gaussmix.sources.array import ArraySource
 from gaussmix.starts import STARTS
-from gaussmix.starts.sample import distinct_rows
 from gaussmix.testing import PROBLEMS, check_source
 from gaussmix.testing.closeness import assert_same_bits
-from gaussmix.waist.need import Need, Rule, Second
 
 
 def test_an_array_keeps_the_laws_of_sources(rng):

@@ -4,13 +4,12 @@ from functools import cache, partial
 
 import numpy as np
 import pytest
+from common import Block
 
-from gaussmix import GaussianMixture
+from gaussmix import FAMILIES, GaussianMixture
 from gaussmix.engines.incomplete import IncompleteEngine
 from gaussmix.engines.native import NativeEngine
-from gaussmix.families import FAMILIES
 from gaussmix.starts import STARTS
-from gaussmix.waist.block import Block
 
 N_COMPONENTS, N_FEATURES = 3, 3
 KINDS = (

@@ -4,18 +4,14 @@ from functools import partial
 
 import numpy as np
 import pytest
+from common import ArraySource, FactorShape, Need, Objective, Second, em_step
 from every_engine import ENGINES
 from many_blocks import clusters_apart
 
-from gaussmix.em.loop import em_step
-from gaussmix.em.objective import Objective
 from gaussmix.engines.native.arguments import arguments_of
 from gaussmix.engines.native.visits import GROUP_ROWS, KEPT, Counts, Ordering, _by_label, _changes
-from gaussmix.sources.array import ArraySource
 from gaussmix.testing.closeness import assert_same_moments
 from gaussmix.testing.random_parameters import random_parameters
-from gaussmix.waist.need import Need, Second
-from gaussmix.waist.whitening.base import FactorShape
 
 STRUCTURES = "full", "diag", "spherical"
 N_FEATURES, N_COMPONENTS = 6, 60

@@ -9,18 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from common import ArraySource, State, Stopping
 from mclust_rule import run_from_labels
 from tables import rows_of
 
-from gaussmix import GaussianMixture, Restrictions
+from gaussmix import GaussianMixture, NormalInverseWishart, Restrictions
 from gaussmix.em.posterior import Conjugate
-from gaussmix.em.stopping import Stopping
 from gaussmix.em.terms import OverallMoments, Terms
-from gaussmix.em.trace import State
 from gaussmix.engines import choose
 from gaussmix.families import family_named
-from gaussmix.priors import NormalInverseWishart
-from gaussmix.sources.array import ArraySource
 
 FOLDER = Path(__file__).parent
 NOISE = json.loads((FOLDER / "mclust_noise" / "noise.json").read_text())

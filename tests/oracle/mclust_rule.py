@@ -6,15 +6,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from common import ArraySource, InitialMoments, Objective, State, Stopping, final, run_em
 
 from gaussmix.em.accumulate import StepTask
-from gaussmix.em.initial import InitialMoments
-from gaussmix.em.loop import run_em
-from gaussmix.em.objective import Objective
-from gaussmix.em.stopping import Stopping
-from gaussmix.em.trace import State, final
 from gaussmix.errors import Outcome
-from gaussmix.sources.array import ArraySource
 from gaussmix.sources.base import Task
 from gaussmix.starts import Partition
 

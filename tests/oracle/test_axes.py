@@ -5,13 +5,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from common import ArraySource, Stopping
 from mclust_rule import run_from_labels
 from tables import rows_of
 
-from gaussmix.em.stopping import Stopping
 from gaussmix.engines import choose
 from gaussmix.families import family_named
-from gaussmix.sources.array import ArraySource
 
 FOLDER = Path(__file__).parent
 FITS = json.loads((FOLDER / "mclust_axes.json").read_text())["fits"]

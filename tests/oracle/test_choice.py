@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from common import ArraySource
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import adjusted_rand_score
 from tables import rows_of
@@ -14,7 +15,6 @@ from gaussmix.em.criteria import bic, evidence_of, icl
 from gaussmix.engines import choose
 from gaussmix.families import family_named
 from gaussmix.mixture.compare.merging import merge_by_entropy
-from gaussmix.sources.array import ArraySource
 
 FOLDER = Path(__file__).parent
 TABLES = json.loads((FOLDER / "mclust_choice" / "criteria.json").read_text())["fits"]

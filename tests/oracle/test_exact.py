@@ -5,15 +5,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from common import ArraySource, Block, Objective, Stopping, final, run_em
 
-from gaussmix.em.loop import run_em
-from gaussmix.em.objective import Objective
-from gaussmix.em.stopping import Stopping
-from gaussmix.em.trace import final
-from gaussmix.families import FAMILIES
-from gaussmix.mixture.mixture import Mixture
-from gaussmix.sources.array import ArraySource
-from gaussmix.waist.block import Block
+from gaussmix import FAMILIES, Mixture
 
 EXACT = json.loads((Path(__file__).parent / "exact" / "exact.json").read_text())
 EPS = np.finfo(np.float64).eps

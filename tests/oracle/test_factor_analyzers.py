@@ -3,14 +3,12 @@
 import mpmath
 import numpy as np
 import pytest
+from common import ArraySource, Stopping
 from mclust_rule import run_from_labels
 from scipy.stats import multivariate_normal
 from sklearn.decomposition import FactorAnalysis
 
-from gaussmix import GaussianMixture, Mixture
-from gaussmix.em.stopping import Stopping
-from gaussmix.families.factor_analyzer import FactorAnalyzer
-from gaussmix.sources.array import ArraySource
+from gaussmix import FactorAnalyzer, GaussianMixture, Mixture
 
 
 def rows_of_factors(rng, n_rows=1500, n_features=12, n_factors=3):

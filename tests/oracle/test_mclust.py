@@ -5,12 +5,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from common import ArraySource
 from mclust_rule import MclustStopping, RecordingSource, run_from_labels
 from tables import rows_of
 
 from gaussmix import FAMILIES
 from gaussmix.errors import Outcome, SingularCovariance
-from gaussmix.sources.array import ArraySource
 from gaussmix.waist.parameters import LOG_2PI
 
 FOLDER = Path(__file__).parent / "mclust"

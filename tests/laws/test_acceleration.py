@@ -225,7 +225,7 @@ def test_refusals_in_a_row_become_rare():
 def test_few_steps_are_remembered(engine):
     course = states(*SLOW["a mixture"][:2], engine, Stopping(0.0, 60))
     memories = [state.trace.memory for state in course if has_path(state.trace)]
-    assert max(len(memory["acceleration.points"]) for memory in memories) == PAIRS + 1
+    assert max(len(memory["points"]) for memory in memories) == PAIRS + 1
 
 
 @free

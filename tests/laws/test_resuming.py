@@ -5,7 +5,6 @@ from functools import partial
 import numpy as np
 import pytest
 from every_engine import ENGINES
-from many_blocks import clusters_apart
 
 import gaussmix.engines.native.run
 from gaussmix.em.acceleration import FIRST, Acceleration, has_path
@@ -18,7 +17,6 @@ from gaussmix.mixture.mixture import Mixture
 from gaussmix.model import Model
 from gaussmix.sources.array import ArraySource
 from gaussmix.testing.problems import groups
-from gaussmix.waist.leaves import LEAF_ROWS
 
 
 def through_numbers(state):
@@ -74,41 +72,6 @@ def test_an_accelerated_run_goes_on_between_any_two_passes(name, engine, monkeyp
         given.rows, engine(1), given.start(FAMILIES[name]), given.objective, Stopping(0.0, 36), 36, is_accelerated=True
     )
     assert sum(has_path(state.trace) for state in states) > 10
-
-
-@pytest.mark.heavy
-def test_an_accelerated_run_goes_on_with_what_the_engine_remembers(rng, monkeypatch):
-    monkeypatch.setattr(Acceleration, "_is_slow", lambda _, state: state.trace.n_steps >= FIRST)
-    rows, model = clusters_apart("full", rng, 3 * LEAF_ROWS + 100)
-    means = np.array(model.means)
-    nearest = np.argmin((means**2).sum(axis=1) - 2 * rows @ means.T, axis=1)
-    rows[nearest == 1] += means[0] - means[1]  # two components share these rows, which EM takes long to settle
-    means[1] = means[0] + 1.0
-    family, ridge, engine = FAMILIES["full"], Objective(np.zeros(6)), ENGINES["native"](2)
-    covariances = family.covariances(np.tile(20.0 * np.eye(6), (60, 1, 1)), 60, 6)
-    run = partial(run_em, ArraySource(rows), engine, is_accelerated=True)
-    states = list(run(Model(np.full(60, 1 / 60), means, covariances, family), ridge, Stopping(0.0, 28)))
-    both = [state for state in states if has_path(state.trace) and "passes" in state.trace.memory]
-    assert len(both) > 5
-    for state in both:
-        begun, trace = through_numbers(state)
-        *_, end = run(begun, ridge, Stopping(0.0, 28), trace=trace)
-        assert_same_end(end, states[-1])
-
-
-@pytest.mark.heavy(but=1)
-@pytest.mark.parametrize("name", ["full", "diag", "spherical", "tied"])
-def test_orders_of_visits_go_on(name, rng):
-    rows, model = clusters_apart(name, rng, 3 * LEAF_ROWS + 100)
-    stopping, ridge = Stopping(1e-12, 7), Objective(np.full(6, 1e-3))
-    states = assert_resumes(rows, ENGINES["native"](2), model, ridge, stopping)
-    ordered = [state for state in states if "factors" in state.trace.memory]
-    assert bool(ordered) == (name != "tied"), "rows were visited in an order"
-    if ordered:  # the law has teeth: without its memory a run ends with other bits
-        begun, trace = through_numbers(ordered[0])
-        bare = Trace(trace.log_likelihood, trace.objective, trace.frozen)
-        *_, end = run_em(ArraySource(rows), ENGINES["native"](2), begun, ridge, stopping, trace=bare)
-        assert end.model.means.tobytes() != states[-1].model.means.tobytes()
 
 
 @pytest.mark.parametrize("engine", ENGINES.values(), ids=ENGINES)

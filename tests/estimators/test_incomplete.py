@@ -11,8 +11,6 @@ from scipy.stats import multivariate_normal
 
 import gaussmix
 from gaussmix import GaussianMixture, GaussianMixtureIC
-from gaussmix.engines.incomplete import IncompleteEngine
-from gaussmix.engines.native.engine import NativeEngine
 from gaussmix.fit.checkpoint import identity_of
 
 STRUCTURES = ["full", "tied", "diag", "spherical", "VEI", "EVE", "VVE", "VEV", "factor_analyzer"]

@@ -5,7 +5,6 @@ import pytest
 
 from gaussmix import FAMILIES, BayesianGaussianMixture, GaussianMixture
 from gaussmix.numerics import pieces
-from gaussmix.numerics.pieces import copied, in_pieces, taken
 from gaussmix.numerics.rows import extreme_rows, extremes
 from gaussmix.starts import STARTS
 
@@ -42,19 +41,6 @@ def test_a_fit_in_small_pieces_is_the_same(family, start, form, few_numbers, rng
     for name in ATTRIBUTES:
         # Products of all pairs are sums of at most 4 terms, which NumPy may add up in another order.
         np.testing.assert_allclose(getattr(fits[1], name), getattr(fits[0], name), rtol=1e-11, atol=1e-11, err_msg=name)
-
-
-@pytest.mark.parametrize("shape", [(0,), (1,), (10,), (5, 3), (5, 0), (3, 4, 2)])
-def test_pieces_put_an_array_together(shape, few_numbers, rng):
-    few_numbers()
-    array = rng.normal(size=shape).astype(np.float32)
-    assert (copied(array) == array).all()
-    assert copied(array).dtype == np.float64
-    assert (in_pieces(np.add, array, array) == 2 * array).all()
-    places = rng.integers(len(array), size=7) if len(array) else np.empty(0, dtype=np.intp)
-    assert (taken(array, places) == array[places]).all()
-    assert taken(array, places).dtype == np.float32
-    assert copied(np.array(3)) == 3
 
 
 @pytest.mark.parametrize("weighted", [False, True])

@@ -13,7 +13,7 @@ from gaussmix.door.parameters import check_numbers
 from gaussmix.errors import SingularCovariance, name_components, warn
 from gaussmix.families.base import Family
 from gaussmix.numerics.arrays import Array
-from gaussmix.numerics.pieces import copied, pieces
+from gaussmix.numerics.pieces import copied
 from gaussmix.starts import AUTO, STARTS
 from gaussmix.waist.moments import Scatter
 from gaussmix.waist.need import Second
@@ -138,16 +138,12 @@ def check_given(
             f"{origin} {has}; give {names}integer labels of shape ({n_rows},) or responsibilities of shape "
             f"({n_rows}, {n_components})."
         )
-    shares, mass = copied(array), np.zeros(array.shape[1])
-    for part in pieces(shares.shape):
-        some = shares[part]
-        wrong = ~(np.abs(some.sum(axis=1) - 1) <= 1e-6) | (some < 0).any(axis=1)
-        if wrong.any():
-            row = int(wrong.argmax())
-            raise ValueError(
-                f"{origin}: the responsibilities of row {part.start + row} must be ≥ 0 and sum to 1, not {some[row]}."
-            )
-        mass += some.sum(axis=0) if row_weight is None else (row_weight[part, None] * some).sum(axis=0)
+    shares = copied(array)
+    wrong = ~(np.abs(shares.sum(axis=1) - 1) <= 1e-6) | (shares < 0).any(axis=1)
+    if wrong.any():
+        row = int(wrong.argmax())
+        raise ValueError(f"{origin}: the responsibilities of row {row} must be ≥ 0 and sum to 1, not {shares[row]}.")
+    mass = (shares if row_weight is None else row_weight[:, None] * shares).sum(axis=0)
     _check_all_have_rows(origin, mass[:n_components])
     return np.ascontiguousarray(shares[:, :n_components])
 

@@ -16,7 +16,6 @@ from gaussmix.em.known import UNKNOWN, Known
 from gaussmix.errors import ParameterTypeError, listed
 from gaussmix.numerics.arrays import plain_array
 from gaussmix.numerics.frames import Frame
-from gaussmix.numerics.pieces import pieces
 from gaussmix.sources.base import Source
 from gaussmix.sources.labels import MOST, labelled, values_in
 from gaussmix.sources.opening import is_table, open
@@ -215,15 +214,13 @@ def _of_components(components: NDArray[Any]) -> Known:
 def _check_table(table: Any) -> NDArray[Any]:
     """A table (n_rows, n_columns) that leaves each row a component."""
     numbers = check_real("labels", table)
-    for part in pieces(numbers.shape):
-        some = numbers[part]
-        wrong = ~((some >= 0) & (some < np.inf)).all(axis=1)
-        if wrong.any():
-            row = int(wrong.argmax())
-            raise ValueError(f"labels of row {part.start + row} must be numbers ≥ 0, not {some[row]}.")
-        empty = ~some.any(axis=1)
-        if empty.any():
-            raise ValueError(f"labels forbids row {part.start + int(empty.argmax())} every component: allow it one.")
+    wrong = ~((numbers >= 0) & (numbers < np.inf)).all(axis=1)
+    if wrong.any():
+        row = int(wrong.argmax())
+        raise ValueError(f"labels of row {row} must be numbers ≥ 0, not {numbers[row]}.")
+    empty = ~numbers.any(axis=1)
+    if empty.any():
+        raise ValueError(f"labels forbids row {int(empty.argmax())} every component: allow it one.")
     return numbers
 
 

@@ -220,7 +220,7 @@ def _of_frame(estimator: BaseEstimator, frame: Frame, least: int, *, reset: bool
 
 
 def _as_doubles(X: Any) -> Any:
-    """A NumPy array of numbers in float64, as scikit-learn would convert it, in pieces; anything else as it is."""
+    """A NumPy array of numbers in float64, as scikit-learn would convert it; anything else as it is."""
     if type(X) not in (np.ndarray, np.memmap) or X.ndim != 2 or X.dtype.kind not in "biuf":
         return X
     return X if X.dtype in (np.float64, np.float32) else copied(X)

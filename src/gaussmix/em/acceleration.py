@@ -37,7 +37,6 @@ CURVATURE = 1e-10  # least cosine between a move and the change of the gradient 
 MOST_DOUBTS = 5  # consecutive steps that may gain little while a proposal promises more
 # Limits on the length of a proposal: the first relative to a step of EM, later ones to a refused or accepted proposal.
 REACH, SHRINKAGE, GROWTH = 5.0, 0.25, 2.0
-PREFIX = "acceleration."  # of the names of its arrays in `Trace.memory`
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,7 +70,7 @@ class Path:
     def remembered(self) -> dict[str, Array]:
         """The path as arrays, for `Trace.memory`."""
         after = self.after
-        arrays = {
+        return {
             "points": self.points,
             "images": self.images,
             "weights": after.weights,
@@ -81,14 +80,13 @@ class Path:
                 [self.height, self.length, self.longest, self.n_refused, self.n_waiting, self.n_doubts]
             ),
         } | ({} if after.noise is None else after.noise.arrays())
-        return {PREFIX + name: array for name, array in arrays.items()}
 
     @classmethod
     def recalled(cls, memory: Mapping[str, Array], family: Family) -> Path:
         """Restore a path from `Trace.memory`."""
         names = "points", "images", "weights", "means", "covariances", "numbers"
-        points, images, weights, means, covariances, numbers = (memory[PREFIX + name] for name in names)
-        noise = Background.of_arrays({name.removeprefix(PREFIX): array for name, array in memory.items()})
+        points, images, weights, means, covariances, numbers = (memory[name] for name in names)
+        noise = Background.of_arrays(memory)
         after = Model(weights, means, family.covariances(covariances, *means.shape), family, noise)
         height, length, longest, *counts = numbers.tolist()
         return cls(points, images, after, height, length, longest, *map(int, counts))
@@ -142,12 +140,7 @@ class Proposal:
 
 def has_path(trace: Trace) -> bool:
     """Whether the run of this trace is accelerated."""
-    return PREFIX + "points" in trace.memory
-
-
-def memory_of_engine(trace: Trace) -> dict[str, Array]:
-    """The part of a trace's memory that belongs to the engine."""
-    return {name: array for name, array in trace.memory.items() if not name.startswith(PREFIX)}
+    return bool(trace.memory)
 
 
 @dataclass(frozen=True, eq=False)
@@ -258,7 +251,7 @@ def _has_lost(model: Model) -> bool:
 
 
 def _on(state: State, path: Path) -> State:
-    return state._replace(trace=replace(state.trace, memory={**state.trace.memory, **path.remembered()}))
+    return state._replace(trace=replace(state.trace, memory=path.remembered()))
 
 
 def _coordinates(model: Model) -> Array:

@@ -6,7 +6,7 @@ NIPS 26. `em.births` and `em.merges` propose; here the bound of all rows decides
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, NamedTuple
@@ -93,11 +93,6 @@ class BoundMoves:
         source.may_miss = self.source.may_miss
         objective = replace(self.objective, row_weight=self.objective.unit * float(rows.weight.sum()))
         return replace(self, source=source, objective=objective, sample=rows)
-
-    @property
-    def memory(self) -> Mapping[str, Array]:
-        """What the engine remembers of the last pass, as in `Trace`."""
-        return self._facts.remembered() if hasattr(self._facts, "remembered") else {}
 
     @cached_property
     def _births(self) -> Births:

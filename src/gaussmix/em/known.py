@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from gaussmix.numerics.arrays import Array
 from gaussmix.numerics.elementary import log
-from gaussmix.numerics.pieces import pieces
 
 UNKNOWN = -1  # the label of a row whose component is not known
 
@@ -70,9 +69,8 @@ class Known:
             return log(is_allowed), self.places
         assert self.table is not None, "labels or a table"
         prior = np.empty((len(self.table), n_components + has_noise))
-        for part in pieces(prior.shape):
-            some = self.table[part].astype(np.float64)
-            prior[part, : some.shape[1]] = some / some.max(axis=1, keepdims=True)
+        table = self.table.astype(np.float64)
+        prior[:, : table.shape[1]] = table / table.max(axis=1, keepdims=True)
         if prior.shape[1] > self.table.shape[1]:
             prior[:, -1] = prior[:, :-1].min(axis=1)
         return log(prior), None

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from gaussmix.em.acceleration import Acceleration, memory_of_engine
-from gaussmix.em.accumulate import StepTask, look
+from gaussmix.em.acceleration import Acceleration
+from gaussmix.em.accumulate import StepTask
 from gaussmix.em.fast_path import FastPath
 from gaussmix.em.maximise import loss, next_model
 from gaussmix.em.objective import Objective
@@ -59,7 +59,7 @@ def run_em(
     state = State(model, trace, None if trace.n_steps < stopping.max_steps else Outcome.STEP_LIMIT)
     fast = FastPath(source, engine, model.family, model.n_components, objective, stopping)
     faster = Acceleration(fast) if is_accelerated else None
-    facts = _recalled(source, engine, model, trace)
+    facts = None
     yield state
     while state.outcome is None:
         model, trace = state.model, state.trace
@@ -84,8 +84,6 @@ def run_em(
             reached = model
         if len(stuck) == model.n_components:
             outcome = Outcome.DEGENERATE
-        if hasattr(facts, "remembered"):  # `Remembering`
-            trace = replace(trace, memory=facts.remembered())
         before, state = state, State(reached, trace, outcome)
         if faster is not None:
             state = faster.state_after(before, state)
@@ -129,14 +127,6 @@ def em_step(
         moments = replace(task, anchor=moments.means(model.means), facts=moments.facts).over(source)
         following, stuck = next_model(moments, model, objective, frozen)
     return moments, following, stuck
-
-
-def _recalled(source: Source, engine: Engine[Any], model: Model, trace: Trace) -> Any:
-    """The engine's facts, restored from a trace; None if the trace has none."""
-    memory = memory_of_engine(trace)
-    if not memory:
-        return None
-    return look(source, engine, model.family.need(model.covariances)).recalled(memory)
 
 
 def _centre(model: Model) -> Array:

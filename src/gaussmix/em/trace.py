@@ -49,8 +49,7 @@ class Trace:
     log_likelihood : mean log-likelihood before each step, nats per unit of row weight.
     objective : what EM raises, before each step: the mean log-likelihood and what a prior adds to it.
     frozen : component → why its mean and covariance no longer move.
-    memory : the engine's facts from earlier passes (`engines.base.Remembering`), and the path of an accelerated run;
-        empty once the run has ended.
+    memory : the path of an accelerated run; empty once the run has ended.
     events : components that got stuck, as `em.remedies` records them.
     """
 

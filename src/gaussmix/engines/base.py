@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any, Protocol, Self, TypeVar
+from collections.abc import Callable
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,16 +24,6 @@ NEGLIGIBLE = 60 * 0.6931471805599453  # log 2
 NOISE = -1  # the label of rows that the background has
 
 StateT = TypeVar("StateT")
-
-
-class Remembering(Protocol):
-    """Facts that depend on earlier passes. A run that goes on from a checkpoint gets them back."""
-
-    def remembered(self) -> Mapping[str, Array]:
-        """What `look` would not find out again, as float64 arrays."""
-
-    def recalled(self, memory: Mapping[str, Array]) -> Self:
-        """What `look` found out, with what was remembered."""
 
 
 class Engine(Protocol[StateT]):
@@ -57,7 +47,7 @@ class Engine(Protocol[StateT]):
 
         Returns
         -------
-        facts : the engine's own; picklable. Where passes change them, `Remembering`.
+        facts : the engine's own; picklable.
         """
 
     def open(self, block: Block, need: Need, n_components: int) -> StateT:

@@ -155,8 +155,7 @@ class IncompleteEngine:
 
     def _log_joint(self, block: Block, parameters: Parameters) -> Array:
         """log p(x, k) of rows that are known in part, (n_rows, n_components)."""
-        target, n_threads = self._core
-        return target.evaluate_incomplete(*_known(block, parameters), n_threads)
+        return native_target().evaluate_incomplete(*_known(block, parameters), self._n_threads)
 
     def draw(
         self, n_rows: int, cumulative: Array, means: Array, whitening: Whitening, key: int

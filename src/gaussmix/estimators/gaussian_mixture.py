@@ -163,8 +163,9 @@ class GaussianMixture(StreamingMixture):
         Threads; None for every processor (or OMP_NUM_THREADS). The result is the same for any number.
     checkpoint : path or None, default None
         A file in which `fit` notes every 5 seconds, and at the end of each start, where it stands. A fit that was
-        killed goes on from there when it is called again with the same data and settings, and ends with the same bits.
-        The file is removed when the fit ends. `partial_fit` has none.
+        killed goes on from there when it is called again with the same data and settings, and ends with the same bits;
+        where passes over many rows visit them by component, the last digits may differ. The file is removed when the
+        fit ends. `partial_fit` has none.
 
     Attributes
     ----------

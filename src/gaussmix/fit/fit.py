@@ -162,7 +162,7 @@ def _after(moves: BoundMoves | None, state: State, *, is_new: bool = False) -> S
     if moves is None or (state.trace.n_steps and moves.have_settled(state.trace.last)):
         return None
     model = moves.raised(state.model, is_new=is_new)
-    return None if model is None else State(model, replace(state.trace, memory=moves.memory))
+    return None if model is None else State(model, state.trace)
 
 
 def _is_at_maximum(problem: Problem, state: State, most_left: float) -> bool:

@@ -30,7 +30,7 @@ class RunRecord:
 
     # "weights", "means", "covariances" of the model, those of its noise, "log_likelihood" and "objective" of its steps
     arrays: Mapping[str, Array]
-    memory: Mapping[str, Array]  # what the engine needs for the next step
+    memory: Mapping[str, Array]  # the path of an accelerated run
     frozen: Mapping[int, str]  # component → why it is frozen
     outcome: str | None  # why the run ended; None while it goes on
     # component, feature, step, reason and remedy of each component that got stuck

@@ -7,7 +7,6 @@ import numpy as np
 from gaussmix.errors import SingularCovariance
 from gaussmix.numerics.arrays import Array
 from gaussmix.numerics.core import native_target
-from gaussmix.numerics.pieces import pieces
 
 _AT_ONCE = 2**13  # numbers: all steps of `exponential` for so many stay in the cache
 _LEAST = -746.0  # e^x is 0 from here down
@@ -19,10 +18,7 @@ def log(numbers: Array) -> Array:
 
     The last bit of NumPy's depends on the processor.
     """
-    target, logarithms = native_target(), np.empty(numbers.shape)
-    for part in pieces(numbers.shape):
-        logarithms[part] = target.log(np.ascontiguousarray(numbers[part]).ravel()).reshape(numbers[part].shape)
-    return logarithms
+    return native_target().log(np.ascontiguousarray(numbers).ravel()).reshape(numbers.shape)
 
 
 def exponential(numbers: Array) -> Array:

@@ -1,17 +1,15 @@
-"""Work on large arrays in pieces, because Ctrl-C cannot interrupt one call of NumPy."""
+"""Work on large arrays in pieces, so that what NumPy makes on the way takes little memory."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from math import prod
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gaussmix.numerics.arrays import Array
-
-Number = TypeVar("Number", bound=np.floating[Any])
 
 PIECE = 2**19  # numbers for one call of NumPy, 4 MB: about 2 ms, including the first touch of the memory
 
@@ -27,30 +25,6 @@ def pieces(shape: tuple[int, ...]) -> Iterator[slice]:
         yield slice(first, first + step)
 
 
-def in_pieces(work: Callable[..., Array], *arrays: Array) -> Array:
-    """Call `work` on pieces of arrays with the same first axis; for work that treats rows one by one.
-
-    The result has the shape of the first array.
-    """
-    if arrays[0].size <= PIECE:
-        return work(*arrays)
-    done = np.empty(arrays[0].shape)
-    for part in pieces(done.shape):
-        done[part] = work(*(array[part] for array in arrays))
-    return done
-
-
 def copied(values: NDArray[Any]) -> Array:
     """A contiguous float64 copy of an array of numbers."""
-    copy = np.empty(values.shape)
-    for part in pieces(values.shape):
-        copy[part if values.ndim else ...] = values[part if values.ndim else ...]
-    return copy
-
-
-def taken(rows: NDArray[Number], places: NDArray[np.intp]) -> NDArray[Number]:
-    """Some rows (n_places, n_features) of an array of rows."""
-    some: NDArray[Number] = np.empty((len(places), *rows.shape[1:]), rows.dtype)
-    for part in pieces(some.shape):
-        some[part] = rows[places[part]]
-    return some
+    return np.array(values, np.float64, order="C")

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from gaussmix.engines.base import Engine
 from gaussmix.numerics.arrays import Array, Rows
-from gaussmix.numerics.pieces import pieces, taken
+from gaussmix.numerics.pieces import pieces
 from gaussmix.starts.base import Partition, Start
 from gaussmix.starts.sample import Distinct
 from gaussmix.waist.block import Block
@@ -141,4 +141,4 @@ def _without(sample: Distinct, gross: Gross) -> Distinct:
     """The sample of the other rows, with ranks among these."""
     others = ~gross.outside(sample.rows)
     rank = None if sample.rank is None else (np.cumsum(others) - 1)[sample.rank]
-    return replace(sample, rows=taken(sample.rows, others.nonzero()[0]), weight=sample.weight[others], rank=rank)
+    return replace(sample, rows=np.ascontiguousarray(sample.rows[others]), weight=sample.weight[others], rank=rank)

@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gaussmix.numerics.arrays import Array, Places, Rows
-from gaussmix.numerics.pieces import taken
 from gaussmix.waist.leaves import LEAF_ROWS, S, Tree, count_leaves
 
 
@@ -94,7 +93,7 @@ class Block:
 
     def taken(self, places: Places, first_row: int) -> Block:
         """Copy the rows at some places (n_places,) of this block to a block that begins with row `first_row`."""
-        return self._of(first_row, lambda name: taken(getattr(self, name), places))
+        return self._of(first_row, lambda name: np.ascontiguousarray(getattr(self, name)[places]))
 
     def _of(self, first_row: int, values: Callable[[str], Any]) -> Block:
         """A block of other rows, given what holds for them in place of each array that has an entry for each row."""

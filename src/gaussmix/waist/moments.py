@@ -9,7 +9,6 @@ from typing import Any, Self
 import numpy as np
 
 from gaussmix.numerics.arrays import Array
-from gaussmix.numerics.pieces import in_pieces
 from gaussmix.waist.need import Need, Second
 
 
@@ -137,13 +136,7 @@ class Partial:
             return replace(self, first=first, anchor=anchor)
         root_mass = np.sqrt(np.where(self.mass > 0, self.mass, 1.0))[:, None]
         squares = self.need.squares
-        if self.need.pooled or self.need.second is Second.PROJECTED:
-            second = self.second - squares(self.first / root_mass) + squares(first / root_mass)
-        else:
-            second = in_pieces(
-                lambda second, old, new, root: second - squares(old / root) + squares(new / root),
-                self.second, self.first, first, root_mass,
-            )  # fmt: skip
+        second = self.second - squares(self.first / root_mass) + squares(first / root_mass)
         return replace(self, first=first, second=second, anchor=anchor)
 
 

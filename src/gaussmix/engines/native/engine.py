@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, NamedTuple
@@ -53,14 +53,6 @@ class Facts(NamedTuple):
     n_rows: int
     total: Spread | None = None
     ordering: Ordering = Ordering()
-
-    def remembered(self) -> Mapping[str, Array]:
-        """What earlier passes decided about the order of the rows."""
-        return self.ordering.remembered()
-
-    def recalled(self, memory: Mapping[str, Array]) -> Facts:
-        """The same rows after the passes that are remembered."""
-        return self._replace(ordering=Ordering.recalled(memory))
 
 
 @dataclass(eq=False)

@@ -7,7 +7,7 @@ decided for all rows at once, at fixed passes, by what was counted over all bloc
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
@@ -16,7 +16,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gaussmix.engines.native.arguments import Arguments
-from gaussmix.numerics.arrays import Array
 from gaussmix.numerics.core import native_target
 from gaussmix.waist.leaves import LEAF_ROWS
 from gaussmix.waist.whitening.base import FactorShape, Whitening
@@ -109,24 +108,6 @@ class Ordering(NamedTuple):
         if self.wants_labels and (by is None or is_better):
             by = done
         return Ordering(None if is_refresh and not wants_labels else by, n_passes, wants_labels)
-
-    def remembered(self) -> Mapping[str, Array]:
-        """All of it, as arrays."""
-        passes, by = {"passes": np.array([float(self.n_passes), float(self.wants_labels)])}, self.by
-        if by is None:
-            return passes
-        log_scale, means, factor_shape, factors = by
-        shape = np.array([float(factor_shape)])
-        return {**passes, "factor_shape": shape, "log_scale": log_scale, "means": means, "factors": factors}
-
-    @classmethod
-    def recalled(cls, memory: Mapping[str, Array]) -> Ordering:
-        """What `remembered` gave."""
-        (n_passes, wants_labels), by = memory["passes"], None
-        if "factor_shape" in memory:
-            shape = int(memory["factor_shape"][0])
-            by = Arguments(memory["log_scale"], memory["means"], shape, memory["factors"])
-        return cls(by, int(n_passes), bool(wants_labels))
 
 
 @dataclass(eq=False)

@@ -11,12 +11,13 @@ from typing import Any
 
 import numpy as np
 from engine_cases import EngineCase, all_layouts, engine_cases, random_block
+from random_parameters import random_parameters
 from reference_engine import ReferenceEngine
+from same_moments import assert_same_moments
 
 from gaussmix.engines.base import Engine
 from gaussmix.numerics.arrays import Array, Rows
-from gaussmix.testing.closeness import EPS, assert_close, assert_same_bits, assert_same_moments
-from gaussmix.testing.random_parameters import random_parameters
+from gaussmix.testing.closeness import EPS, assert_close, assert_same_bits
 from gaussmix.waist.block import Block, Profile, nodes
 from gaussmix.waist.leaves import LEAF_ROWS, Tree
 from gaussmix.waist.moments import Moments, Partial

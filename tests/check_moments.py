@@ -8,11 +8,12 @@ from operator import add
 from typing import Any
 
 import numpy as np
+from random_parameters import random_need
+from same_moments import assert_same_moments
 
 from gaussmix.engines.base import Engine
 from gaussmix.numerics.arrays import Array
-from gaussmix.testing.closeness import EPS, assert_same_moments
-from gaussmix.testing.random_parameters import random_need
+from gaussmix.testing.closeness import EPS
 from gaussmix.waist.block import Block
 from gaussmix.waist.moments import Moments
 from gaussmix.waist.need import Need, Rule, Second

@@ -8,9 +8,9 @@ from itertools import product
 
 import numpy as np
 from numpy.typing import NDArray
+from random_parameters import NEEDS, random_need, random_parameters
 
 from gaussmix.numerics.arrays import Array, Rows
-from gaussmix.testing.random_parameters import NEEDS, random_need, random_parameters
 from gaussmix.waist.block import Block
 from gaussmix.waist.need import Need, Rule
 from gaussmix.waist.parameters import Parameters

@@ -4,6 +4,7 @@ from itertools import product
 
 import numpy as np
 import pytest
+from random_parameters import random_parameters
 
 from gaussmix.em.accumulate import TILE_ROWS
 from gaussmix.engines.native.arguments import arguments_of
@@ -23,7 +24,6 @@ from gaussmix.engines.native.visits import (
 from gaussmix.families import FAMILIES
 from gaussmix.numerics.core import native_target
 from gaussmix.numerics.factorise import MOST_INFLATION
-from gaussmix.testing.random_parameters import random_parameters
 from gaussmix.waist.block import Block
 from gaussmix.waist.leaves import LEAF_ROWS
 from gaussmix.waist.whitening.base import FactorShape

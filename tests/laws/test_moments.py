@@ -6,9 +6,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from check_moments import check_moments
+from random_parameters import NEEDS, random_need
 
 from gaussmix.testing.closeness import assert_same_bits
-from gaussmix.testing.random_parameters import NEEDS, random_need
 from gaussmix.waist.block import Block
 from gaussmix.waist.leaves import Sums, Tree
 from gaussmix.waist.need import Rule, Second

@@ -13,12 +13,12 @@ from engine_cases import random_block
 from every_engine import ENGINES
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from random_parameters import NEEDS, random_need, random_parameters
+from same_moments import assert_same_moments
 
 from gaussmix.families import FAMILIES
 from gaussmix.testing import PROBLEMS, check_monotone
-from gaussmix.testing.closeness import assert_same_moments
 from gaussmix.testing.problems import groups
-from gaussmix.testing.random_parameters import NEEDS, random_need, random_parameters
 from gaussmix.waist.need import Need, Rule, Second
 from gaussmix.waist.whitening.base import FactorShape
 

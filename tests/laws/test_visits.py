@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 from every_engine import ENGINES
 from many_blocks import clusters_apart
+from same_moments import assert_same_moments
 
 from gaussmix.em.loop import em_step
 from gaussmix.em.objective import Objective
 from gaussmix.engines.native import visits
 from gaussmix.engines.native.visits import Ordering
 from gaussmix.sources.array import ArraySource
-from gaussmix.testing.closeness import assert_same_moments
 from gaussmix.waist.need import Need, Second
 
 STRUCTURES = "full", "diag", "spherical"

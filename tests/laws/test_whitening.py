@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
+from random_parameters import FORMS, random_covariances
 
 from gaussmix.errors import SingularCovariance
 from gaussmix.testing import check_whitening
-from gaussmix.testing.random_parameters import FORMS, random_covariances
 from gaussmix.waist.whitening.base import FactorShape
 from gaussmix.waist.whitening.triangular import TriangularWhitening
 

@@ -99,7 +99,7 @@ def _check_passes(source: Source, block: Block, rng: np.random.Generator) -> Non
     expected = ENGINE.step(block, ENGINE.open(block, need, N_COMPONENTS), parameters, need)
     passes = (source, "a pass"), (source, "a second pass"), (source.fresh(), "a pass without the states of the first")
     for again, what in passes:
-        source.map_merge(StepTask(ENGINE, N_COMPONENTS, parameters, Need(Second.NONE)))
+        again.map_merge(StepTask(ENGINE, N_COMPONENTS, parameters, Need(Second.NONE)))
         sums = again.map_merge(task)
         for name in ("mass", "first", "second", "log_likelihood", "row_weight"):
             assert_same_bits(getattr(sums, name), getattr(expected, name), f"{name} of {what}")

@@ -10,10 +10,10 @@ from operator import add
 from typing import Any
 
 import numpy as np
+from check_moments import assert_same_moments
 from engine_cases import EngineCase, all_layouts, engine_cases, random_block
 from random_parameters import random_parameters
 from reference_engine import ReferenceEngine
-from same_moments import assert_same_moments
 
 from gaussmix.engines.base import Engine
 from gaussmix.numerics.arrays import Array, Rows

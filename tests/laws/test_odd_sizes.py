@@ -9,12 +9,12 @@ from unittest import mock
 import numpy as np
 import pytest
 from check_engine import TOLERANCE
+from check_moments import assert_same_moments
 from engine_cases import random_block
 from every_engine import ENGINES
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from random_parameters import NEEDS, random_need, random_parameters
-from same_moments import assert_same_moments
 
 from gaussmix.families import FAMILIES
 from gaussmix.testing import PROBLEMS, check_monotone

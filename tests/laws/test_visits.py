@@ -5,9 +5,9 @@ from functools import partial
 
 import numpy as np
 import pytest
+from check_moments import assert_same_moments
 from every_engine import ENGINES
 from many_blocks import clusters_apart
-from same_moments import assert_same_moments
 
 from gaussmix.em.loop import em_step
 from gaussmix.em.objective import Objective

@@ -10,14 +10,15 @@ from operator import add
 from typing import Any
 
 import numpy as np
+from check_moments import assert_same_moments
 from common import LEAF_ROWS, Block, FactorShape, Need, Rule, Second
 from numpy.typing import NDArray
+from random_parameters import NEEDS, random_need, random_parameters
 from reference_engine import ReferenceEngine
 
 from gaussmix.engines.base import Engine
 from gaussmix.numerics.arrays import Array, Rows
-from gaussmix.testing.closeness import EPS, assert_close, assert_same_bits, assert_same_moments
-from gaussmix.testing.random_parameters import NEEDS, random_need, random_parameters
+from gaussmix.testing.closeness import EPS, assert_close, assert_same_bits
 from gaussmix.waist.block import Profile, nodes
 from gaussmix.waist.leaves import Tree
 from gaussmix.waist.moments import Moments, Partial

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from check_moments import check_moments
 from common import Block, Rule, Second
+from random_parameters import NEEDS, random_need
 
 from gaussmix.testing.closeness import assert_same_bits
-from gaussmix.testing.random_parameters import NEEDS, random_need
 from gaussmix.waist.leaves import Sums, Tree
 
 

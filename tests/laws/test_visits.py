@@ -4,14 +4,14 @@ from functools import partial
 
 import numpy as np
 import pytest
+from check_moments import assert_same_moments
 from common import ArraySource, FactorShape, Need, Objective, Second, em_step
 from every_engine import ENGINES
 from many_blocks import clusters_apart
+from random_parameters import random_parameters
 
 from gaussmix.engines.native.arguments import arguments_of
 from gaussmix.engines.native.visits import GROUP_ROWS, KEPT, Counts, Ordering, _by_label, _changes
-from gaussmix.testing.closeness import assert_same_moments
-from gaussmix.testing.random_parameters import random_parameters
 
 STRUCTURES = "full", "diag", "spherical"
 N_FEATURES, N_COMPONENTS = 6, 60

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 from common import FactorShape
+from random_parameters import FORMS, random_covariances
 
 from gaussmix.errors import SingularCovariance
 from gaussmix.testing import check_whitening
-from gaussmix.testing.random_parameters import FORMS, random_covariances
 from gaussmix.waist.whitening.triangular import TriangularWhitening
 
 

@@ -89,12 +89,6 @@ class Given:
 
 
 def test_rows_are_drawn_by_weight():
-    """In proportion to it; rounding may reach the end."""
-    sample = distinct_rows(ArraySource(np.arange(3.0)[:, None], np.array([1.0, 2.0, 5.0])))
-    assert sample.draw_many(Given(0.0, 0.124, 0.126, 0.374, 0.376, 0.99, 1.0), 7).tolist() == [0, 0, 1, 1, 2, 2, 2]
-
-
-def test_rows_are_drawn_by_weight():
     """Rounding may reach the end."""
     sample = distinct_rows(ArraySource(np.arange(3.0)[:, None], np.array([1.0, 2.0, 5.0])))
     rng = Given(0.0, 0.124, 0.126, 0.374, 0.376, 0.99, 1.0)

@@ -41,6 +41,12 @@ class OneStep:
 class ReferenceEngine(OneStep):
     """The formulas in the docstring of `Partial`, as direct sums about the anchor."""
 
+    n_threads = 1
+
+    @property
+    def complete(self) -> ReferenceEngine:
+        return self
+
     def look(self, profile: Profile, need: Need, spread: Callable[[], Spread]) -> None:
         return None
 

@@ -16,9 +16,9 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 MOST = {
-    "src": 31795,
+    "src": 31808,
     "cpp": 11147,
-    "tests": 30396,
+    "tests": 30400,
     "bench": 2149,
     "tools": 526,
     "files": 884,

@@ -108,7 +108,7 @@ def look(source: Source, engine: Engine[Any], need: Need) -> Any:
     """The engine's facts about all rows of a source, found once for each source and need."""
 
     def spread() -> Spread:
-        with at_most(getattr(engine, "n_threads", 1)):
+        with at_most(engine.n_threads):
             return source.of_all(Spread)
 
     return source.found((engine, need), lambda: engine.look(source.profile, need, spread))

@@ -97,7 +97,7 @@ class LocalEM:
 
     @property
     def n_threads(self) -> int:
-        return allowed(getattr(self.engine, "n_threads", 1))
+        return allowed(self.engine.n_threads)
 
     def end(self, rows: Distinct, model: Model, stopping: Stopping) -> State | None:
         """Run EM; None if a component freezes or the likelihood is not finite."""
@@ -143,7 +143,7 @@ def split_and_merge(
     """
     if model.n_components == 1:
         return model
-    engine = getattr(engine, "engine", engine)  # rows are complete
+    engine = engine.complete
     ridge = np.maximum(objective.floor, BOUND_SHARE * model.family.least_variance(model.covariances))
     start = _as_in(nearest(model.family, model.n_components, sample.rows), model, sample, engine, ridge)
     if start is None:

@@ -33,6 +33,14 @@ class Engine(Protocol[StateT]):
     are cut into blocks that are nodes of the tree of leaves.
     """
 
+    @property
+    def n_threads(self) -> int:
+        """How many threads a call uses."""
+
+    @property
+    def complete(self) -> Engine[Any]:
+        """The engine of complete rows, with as many threads."""
+
     def look(self, profile: Profile, need: Need, spread: Callable[[], Spread]) -> Any:
         """Find out what steps over single blocks must know of all rows, before the first pass.
 

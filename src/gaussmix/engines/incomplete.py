@@ -51,6 +51,14 @@ class IncompleteEngine:
 
     engine: NativeEngine
 
+    @property
+    def n_threads(self) -> int:
+        return self.engine.n_threads
+
+    @property
+    def complete(self) -> NativeEngine:
+        return self.engine
+
     def look(self, profile: Profile, need: Need, spread: Callable[[], Spread]) -> None:
         return None
 

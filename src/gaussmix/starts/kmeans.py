@@ -79,7 +79,7 @@ def lloyd(sample: Distinct, engine: Engine[Any], centres: Array) -> Array:
     total = np.cumsum(variances_of(sample.rows, sample.weight))[-1]  # one after the other, as the core adds them
     settled = TOLERANCE * (float(total) / sample.rows.shape[1])
     centres, n_left = np.array(centres, dtype=np.float64), MAX_PASSES
-    threads = allowed(getattr(engine, "n_threads", 1))
+    threads = allowed(engine.n_threads)
     while n_left > 0:
         n_left = native_target().move_centres(sample.rows, sample.weight, centres, settled, n_left, threads)
         if n_left > 0:  # before a pass in which a centre has no rows

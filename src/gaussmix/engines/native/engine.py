@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -104,6 +104,10 @@ class NativeEngine:
     """Fused E- and M-step in C++ (docs/develop/performance.md), on `n_threads` threads for the length of a call."""
 
     n_threads: int = 1
+
+    @property
+    def complete(self) -> Self:
+        return self
 
     def look(self, profile: Profile, need: Need, spread: Callable[[], Spread]) -> Facts:
         facts = Facts(profile.n_rows)

@@ -60,8 +60,8 @@ USES: dict[str, Callable[[dict[str, Any], dict[str, Any]], object]] = {
     "file or cluster": _from_file,
     "`partial_fit`": lambda parameters, of_fit: GaussianMixture(**parameters).partial_fit(**of_fit),
     "`fit_many`": _groups,
-    "`BayesianGaussianMixture`": _bayes,
-    "`GaussianMixtureIC`": lambda parameters, of_fit: GaussianMixtureIC(**parameters).fit(**of_fit),
+    "Bayesian mixture": _bayes,
+    "choice of a mixture": lambda parameters, of_fit: GaussianMixtureIC(**parameters).fit(**of_fit),
     "`inference`": lambda parameters, of_fit: GaussianMixture(**parameters).fit(**of_fit).inference(**of_fit),
     "`bootstrap`": lambda parameters, of_fit: GaussianMixture(**parameters).fit(**of_fit).bootstrap(n=2, **of_fit),
 }

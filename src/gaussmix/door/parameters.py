@@ -274,8 +274,8 @@ def check_families(estimator: Any, n_features: int) -> list[Family]:
     """
     covariance_type = estimator.covariance_type
     if _is_every(covariance_type):
-        of_one = [FAMILIES[name] for alias, name in ALIASES.items() if len(alias) == 1 and FAMILIES[name].in_all]
-        return of_one if n_features == 1 else [family for family in FAMILIES.values() if family.in_all]
+        of_one = {name for alias, name in ALIASES.items() if len(alias) == 1}
+        return [family for family in FAMILIES.values() if family.in_all and (n_features > 1 or family.name in of_one)]
     families: dict[Family, None] = {}
     for given in _named(covariance_type):
         check_features(given, n_features)

@@ -37,8 +37,9 @@ from gaussmix.numerics.arrays import Array
 from gaussmix.starts import Partition
 from gaussmix.waist.block import Block
 
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "oracle"))
-import mclust_extras as extras  # found by the line above
+import mclust_extras as extras  # found by the lines above
 from mclust_rule import MclustStopping, RecordingSource
 
 DATA_SETS = ["galaxies", "eruptions", "faithful", "cross", "iris", "banknote"]

@@ -33,7 +33,7 @@ def answers():
 before = answers()
 
 @register("foreign", "F")
-class Foreign(EEI):
+class Foreign(type(FAMILIES["EEI"])):
     pass
 
 assert answers() == before

@@ -234,7 +234,7 @@ private:
         return found.last;
     }
 
-    // EM from a mixture. None where a step is unusual, as where a component is lost or collapses: no move leads there.
+    // EM from a mixture. None if a component loses its rows or collapses on the way, because such a move is refused.
     std::optional<End> ended(EmView em, Mixture& mixture, const Steps& steps, const Execution& execution,
                              double& work) const {
         Numbers course;

@@ -39,7 +39,8 @@ struct Part {  // some components and the rows that they share, weighted by resp
     Numbers rows, weight, shares;  // empty rows and weight: those of the whole
     EmView em;
     Mixture mixture;
-    double share, log_likelihood;  // of all row weight, and the mean; gain · share bounds the gain of all rows below
+    // The part's share of all row weight, and its mean log-likelihood; gain · share is a lower bound on the gain of all rows.
+    double share, log_likelihood;
 };
 
 // The pairs of a removal and a split in the order of their bounds; after some tries of one of them a pair waits for the
@@ -99,8 +100,8 @@ public:
     double variance(const Mixture& mixture, Index k, Index j) const;
     Index most_around() const;  // components of a part
 
-    // Splits the components that have moved, and ranks the pairs. None where the best is hopeless: where it loses much
-    // for each row of its components by its bound, no move helps.
+    // Splits the components that have moved, and ranks the pairs. The ranking is empty if the best pair is hopeless:
+    // if its bound says that it loses much for each row of its components, no move helps.
     Ranking ranked();
     bool is_hopeless() const { return is_hopeless_; }  // of the last ranking
     double best_split() const { return best_split_; }  // its gain, in the last ranking

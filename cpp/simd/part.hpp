@@ -29,7 +29,8 @@ namespace gaussmix::GAUSSMIX_ISA {
 
 using Bits = std::uint64_t;
 constexpr double kLargest = __DBL_MAX__;
-constexpr int kLanes = 8;  // of a vector, whatever the registers: the lane of a row decides the bits of every sum
+// A vector has as many lanes on every processor, because the lane of a row decides the bits of every sum.
+constexpr int kLanes = 8;
 constexpr int kSumsTogether = 8;      // vectors whose lanes are added up together
 constexpr int kFeaturesTogether = 8;  // features that are transposed together
 

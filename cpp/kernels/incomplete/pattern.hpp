@@ -59,7 +59,7 @@ struct Pattern {
 
 // What a pattern makes of eight components. All parts are [...][lane].
 struct Conditional {
-    double* covariance;  // of the missing given the present, a triangle
+    double* covariance;  // of the missing values given the present ones, a triangle
     double* regression;  // S_mo S_oo^-1, [missing][present]; where few are missing `complete` does without
     double* inverse;     // room for a triangle
     double* room;        // for n_features

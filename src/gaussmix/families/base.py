@@ -122,7 +122,11 @@ class Family(Value, ABC):
         ----------
         scatter : second sums about the new means, as `need` asked for them, and their degrees of freedom, which are
             positive; where moments are pooled, only their sum is.
-        current : the last covariances, where an iterative structure starts from; None at the first step.
+        current : the last covariances, from which an iterative structure starts; None at the first step.
+
+        Raises
+        ------
+        NotImplementedError : the family has neither an `algebra` nor an `update` of its own.
         """
         if self.algebra is None:
             raise NotImplementedError(f"{type(self).__name__} needs update or algebra. Define one of them.")

@@ -24,17 +24,17 @@ from typing import Any
 
 import numpy as np
 
-from gaussmix.em.initial import InitialMoments
-from gaussmix.em.loop import run_em
-from gaussmix.em.objective import Objective
-from gaussmix.em.trace import final
+from gaussmix.em.initialisation import Partition
+from gaussmix.em.initialisation.initial import InitialMoments
+from gaussmix.em.objective.objective import Objective
+from gaussmix.em.objective.trace import final
+from gaussmix.em.step.loop import run_em
 from gaussmix.engines import choose
 from gaussmix.errors import SingularCovariance
 from gaussmix.families import family_named
 from gaussmix.mixture.mixture import Mixture
 from gaussmix.model import Model
 from gaussmix.numerics.arrays import Array
-from gaussmix.starts import Partition
 from gaussmix.waist.block import Block
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))

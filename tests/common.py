@@ -1,14 +1,14 @@
 """What many tests need of the inside of gaussmix: where it lies is said here alone."""
 
-from gaussmix.em.initial import InitialMoments
-from gaussmix.em.loop import em_step, run_em
-from gaussmix.em.objective import Objective
-from gaussmix.em.stopping import Stopping
-from gaussmix.em.trace import Frozen, State, Trace, final
+from gaussmix.em.initialisation.initial import InitialMoments
+from gaussmix.em.initialisation.sample import distinct_rows
+from gaussmix.em.objective.objective import Objective
+from gaussmix.em.objective.stopping import Stopping
+from gaussmix.em.objective.trace import Frozen, State, Trace, final
+from gaussmix.em.step.loop import em_step, run_em
 from gaussmix.model import Model
 from gaussmix.sources.array import ArraySource
 from gaussmix.sources.files.base import FileSource
-from gaussmix.starts.sample import distinct_rows
 from gaussmix.testing.closeness import EPS, assert_close, assert_same_bits
 from gaussmix.testing.problems import groups, moved
 from gaussmix.waist.block import Block

@@ -26,7 +26,7 @@ from pyarrow import parquet
 
 from bench.pages.base import Page, parser_of, seconds_of
 from gaussmix import GaussianMixture
-from gaussmix.em.accumulate import StepTask
+from gaussmix.em.step.accumulate import StepTask
 from gaussmix.engines import choose
 from gaussmix.mixture.mixture import Mixture
 from gaussmix.sources.array import ArraySource

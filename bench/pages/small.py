@@ -21,17 +21,17 @@ from threadpoolctl import threadpool_limits
 
 from bench.pages.base import Page, parser_of, seconds_of
 from gaussmix import GaussianMixture
-from gaussmix.em.initial import InitialMoments
-from gaussmix.em.loop import run_em
-from gaussmix.em.objective import Objective
-from gaussmix.em.stopping import Stopping
-from gaussmix.em.trace import final
+from gaussmix.em.initialisation.base import Partition
+from gaussmix.em.initialisation.initial import InitialMoments
+from gaussmix.em.objective.objective import Objective
+from gaussmix.em.objective.stopping import Stopping
+from gaussmix.em.objective.trace import final
+from gaussmix.em.step.loop import run_em
 from gaussmix.engines.native.engine import NativeEngine
 from gaussmix.families import FAMILIES
 from gaussmix.families.base import Family
 from gaussmix.model import Model
 from gaussmix.sources.array import ArraySource
-from gaussmix.starts.base import Partition
 
 FEW, MANY = 5, 30  # steps of two runs: what a run costs once cancels out in the difference
 REASON = """\

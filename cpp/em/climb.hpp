@@ -1,5 +1,5 @@
 // A climb of a search: moves of a mixture are tried and judged until none has helped for some time.
-// em/split_and_merge.py says on which rows and from where.
+// em/search/split_and_merge.py says on which rows and from where.
 #pragma once
 #include "halves.hpp"
 
@@ -10,7 +10,7 @@ struct Steps {  // of EM
     Index most;
 };
 
-struct Judgement {        // when a move is accepted: em/split_and_merge.py
+struct Judgement {        // when a move is accepted: em/search/split_and_merge.py
     Steps first, longer;  // after a move, and after a promising one: as many at a time as first, while it is promising
     Steps settling, settling_longer;  // of all rows, and if the first do not suffice
     double gain, look_ahead;     // least gain of a move; it is promising if so many more gains like the last suffice

@@ -19,11 +19,11 @@ namespace gaussmix {
 namespace {
 
 constexpr Index kSteps = 6, kNeighbours = 6, kPairs = 2, kHalfRows = 400, kFewest = 2;
-constexpr double kGain = 1e-9, kSmall = 9, kShared = 1e-10;  // em/bound_moves.py; kSmall of three parameters
+constexpr double kGain = 1e-9, kSmall = 9, kShared = 1e-10;  // em/bayes/bound_moves.py; kSmall of three parameters
 constexpr double kCoarse = 1e-6;      // nats per row: the tolerance of EM at first, so that moves come before EM creeps
-constexpr double kNegligible = 1e-3;  // nats: NEGLIGIBLE of em/bound_moves.py
+constexpr double kNegligible = 1e-3;  // nats: NEGLIGIBLE of em/bayes/bound_moves.py
 constexpr double kEmpty = 1;          // rows
-constexpr double kAnyWeight = 1e-9;   // em/births.py
+constexpr double kAnyWeight = 1e-9;   // em/bayes/births.py
 constexpr double kLongest = 4, kGrowth = 4;  // of extrapolations, relative to two steps
 
 using Places = std::vector<Index>;
@@ -471,7 +471,7 @@ private:
         return chosen;
     }
 
-    // Pairs whose merge would raise the bound if it did not lose Σ r log r: `merges` of em/bound_moves.py.
+    // Pairs whose merge would raise the bound if it did not lose Σ r log r: `merges` of em/bayes/bound_moves.py.
     std::vector<Merge> promising(const Mixture& after) {
         const Index n = size(after);
         Numbers mass = room(n), dof = room(n), log_dets = room(n), unused = room(n), of_one = room(n);
@@ -542,7 +542,7 @@ private:
         return pairs;
     }
 
-    // Takes Σ r log r from the gains of pairs: `Survey` of em/bound_moves.py.
+    // Takes Σ r log r from the gains of pairs: `Survey` of em/bayes/bound_moves.py.
     void survey(const Mixture& model, std::vector<Merge>& merges) const {
         const Index n = size(model);
         Mixture known = model;

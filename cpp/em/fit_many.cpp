@@ -14,7 +14,7 @@ namespace gaussmix {
 namespace {
 
 constexpr double kPasses = 20;   // over the rows of a fit, about
-constexpr double kSame = 1e-10;  // ROUNDING of em/best_of.py
+constexpr double kSame = 1e-10;  // ROUNDING of em/step/best_of.py
 
 struct TableView {
     RowsView rows;
@@ -213,12 +213,12 @@ private:
         return true;
     }
 
-    // `after_last_step` of em/stopping.py.
+    // `after_last_step` of em/objective/stopping.py.
     static double after_last_step(const Numbers& course) {
         return course.size() < 2 ? course.back() : 2 * course.back() - *(course.end() - 2);
     }
 
-    // `_Climb.is_better` of em/split_and_merge.py.
+    // `_Climb.is_better` of em/search/split_and_merge.py.
     static bool is_better(const Reached& one, const Reached& other) {
         if (one.climbed.n_unsound < other.climbed.n_unsound) return one.climbed.log_likelihood > other.start;
         return one.climbed.n_unsound == other.climbed.n_unsound &&

@@ -20,7 +20,7 @@ struct GroupsView {
     ErrorView error = {};  // of all rows
 };
 
-struct SearchView {       // from each start, as fit/fit.py and em/split_and_merge.py make it where no rows are left out
+struct SearchView {       // from each start, as fit/fit.py and em/search/split_and_merge.py make it where no rows are left out
     double least_weight;  // of a group, as it was given: with less there is no search
     Index most_rows;      // with more, rows would be left out: the group is unusual
     Index n_starts;       // of each search; the first is that of the fit
@@ -46,7 +46,7 @@ struct RecipeView {
     Index max_passes;             // of k-means
     double settled;               // it ends when centres move by less: this part of the mean variance
     const double* ridge;          // (n_features,), data units^2; null: the automatic one of each group
-    double ridge_share, trimmed;  // of the automatic ridge: em/ridge.py
+    double ridge_share, trimmed;  // of the automatic ridge: em/initialisation/ridge.py
     double smallest_spread;       // a column that varies by less is unusual
     Limits limits;
     double tolerance;

@@ -1,4 +1,4 @@
-// Splits of components: EM with two components on the rows of one. em/halves.py says the same at length.
+// Splits of components: EM with two components on the rows of one. em/search/halves.py says the same at length.
 #pragma once
 #include <vector>
 
@@ -6,7 +6,7 @@
 
 namespace gaussmix {
 
-constexpr double kRidge = 1e-9;        // of a mean variance, as in em/halves.py
+constexpr double kRidge = 1e-9;        // of a mean variance, as in em/search/halves.py
 constexpr double kLeastWeight = 0.02;  // of a half
 
 struct GroupView {  // the rows of a component, in C order

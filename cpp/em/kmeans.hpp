@@ -1,4 +1,4 @@
-// k-means: greedy k-means++, and passes until centres settle. starts/kmeans.py gives centres without rows new places.
+// k-means: greedy k-means++, and passes until centres settle. em/initialisation/kmeans.py gives centres without rows new places.
 #pragma once
 #include "spans.hpp"
 

@@ -290,7 +290,7 @@ private:
     }
 
     // The mean, the second sums about it and the degrees of freedom with a prior: `Posterior.constrain` of
-    // em/posterior.py. Of a point, the degrees of freedom are those of each component.
+    // em/priors/posterior.py. Of a point, the degrees of freedom are those of each component.
     void believe(Index k, double* mean, double* second) {
         const BeliefView& belief = *task_.belief;
         const double shrinkage = belief.precision / belief.unit, part = shrinkage / (mass_[k] + shrinkage);
@@ -377,7 +377,7 @@ private:
         return total;
     }
 
-    // How much larger second moments about the anchor are than about the means: see em/maximise.py.
+    // How much larger second moments about the anchor are than about the means: see em/step/maximise.py.
     double loss(const Mixture& mixture, const double* anchor) {
         const Numbers& whitened = whiten_offsets(mixture, anchor);
         double largest = 0;

@@ -1,4 +1,4 @@
-// EM on a small table without coming back to Python: the steps of em/loop.py once more, for families that are algebra.
+// EM on a small table without coming back to Python: the steps of em/step/loop.py once more, for families that are algebra.
 #pragma once
 #include <limits>
 
@@ -16,7 +16,7 @@ struct TotalView {         // of all rows as one component, for a full covarianc
     const double* second;  // (n_features, n_features), about it
 };
 
-struct Limits {         // a step that passes one of them is left to em/loop.py; of the loss, the second time
+struct Limits {         // a step that passes one of them is left to em/step/loop.py; of the loss, the second time
     double lost_share;  // the least share of the row weight that a component keeps
     double noise;       // the least standard deviation, as a part of the mean
     double loss;        // how many times larger second moments are about the anchor than about the new means
@@ -36,7 +36,7 @@ struct EmView {
     double previous = -kInfinity;  // the objective of the step before
     Index max_steps;
     double seconds = kInfinity;  // it makes no further step after so long
-    // Null: maximum likelihood. Of a point: `Posterior` of em/posterior.py; otherwise `Variational` of em/variational.py.
+    // Null: maximum likelihood. Of a point: `Posterior` of em/priors/posterior.py; otherwise `Variational` of em/bayes/variational.py.
     const BeliefView* belief = nullptr;
     bool is_incomplete = false;  // cells may be missing (NaN), or rows have errors; there is no total then
     ErrorView error = {};

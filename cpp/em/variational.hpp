@@ -1,4 +1,4 @@
-// Variational Bayes: the E-step's scale and the divergence of a posterior. em/approximation.py and em/posterior.py say the
+// Variational Bayes: the E-step's scale and the divergence of a posterior. em/bayes/approximation.py and em/priors/posterior.py say the
 // same at length; numerics/gamma.py calls the gamma functions.
 #pragma once
 #include "families/algebra.hpp"
@@ -24,7 +24,7 @@ struct BeliefView {      // the prior of a mixture, `engines.runner.Belief`, in 
 // log Gamma(x) and its derivative, of positive numbers.
 void gammas(const KernelTable& kernels, const double* numbers, Index count, double* logs, double* derivatives);
 
-// The log density of a mixture, as `Posterior.log_prior` of em/posterior.py.
+// The log density of a mixture, as `Posterior.log_prior` of em/priors/posterior.py.
 double log_density(const KernelTable& kernels, const BeliefView& belief, const Algebra& algebra, Index n_components,
                    Index n_features, const Mixture& mixture);
 

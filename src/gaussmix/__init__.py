@@ -6,23 +6,17 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from gaussmix.em.online import Rate as Rate
+    from gaussmix.em.step.online import Rate as Rate
     from gaussmix.errors import DegenerateError as DegenerateError
     from gaussmix.errors import NotAModelFile as NotAModelFile
     from gaussmix.errors import Outcome as Outcome
     from gaussmix.errors import SingularCovariance as SingularCovariance
     from gaussmix.estimators.bayesian_gaussian_mixture import BayesianGaussianMixture as BayesianGaussianMixture
     from gaussmix.estimators.classifier import GaussianMixtureClassifier as GaussianMixtureClassifier
-    from gaussmix.estimators.comparing import compare as compare
     from gaussmix.estimators.detector import GaussianMixtureDetector as GaussianMixtureDetector
-    from gaussmix.estimators.fit_many import fit_many as fit_many
     from gaussmix.estimators.gaussian_mixture import GaussianMixture as GaussianMixture
     from gaussmix.estimators.gaussian_mixture_ic import GaussianMixtureIC as GaussianMixtureIC
     from gaussmix.estimators.imputer import GaussianMixtureImputer as GaussianMixtureImputer
-    from gaussmix.estimators.loading import load as load
-    from gaussmix.estimators.order_tests import em_test as em_test
-    from gaussmix.estimators.order_tests import likelihood_ratio_test as likelihood_ratio_test
-    from gaussmix.estimators.order_tests import n_components_test as n_components_test
     from gaussmix.estimators.reducer import GaussianMixtureReducer as GaussianMixtureReducer
     from gaussmix.estimators.regressor import GaussianMixtureRegressor as GaussianMixtureRegressor
     from gaussmix.families import FAMILIES as FAMILIES
@@ -33,6 +27,12 @@ if TYPE_CHECKING:
     from gaussmix.families.structures import Full as Full
     from gaussmix.families.structures import Spherical as Spherical
     from gaussmix.families.structures import Tied as Tied
+    from gaussmix.functions.comparing import compare as compare
+    from gaussmix.functions.fit_many import fit_many as fit_many
+    from gaussmix.functions.loading import load as load
+    from gaussmix.functions.order_tests import em_test as em_test
+    from gaussmix.functions.order_tests import likelihood_ratio_test as likelihood_ratio_test
+    from gaussmix.functions.order_tests import n_components_test as n_components_test
     from gaussmix.mixture.mixture import Mixture as Mixture
     from gaussmix.mixture.mixtures import Mixtures as Mixtures
     from gaussmix.noise import Noise as Noise
@@ -68,17 +68,17 @@ _HOMES = {  # the module of each name, imported at its first use: so the command
     "NormalInverseWishart": "priors",
     "NotAModelFile": "errors",
     "Outcome": "errors",
-    "Rate": "em.online",
+    "Rate": "em.step.online",
     "Restrictions": "restrictions",
     "SingularCovariance": "errors",
     "Spherical": "families.structures",
     "Tied": "families.structures",
-    "compare": "estimators.comparing",
-    "em_test": "estimators.order_tests",
-    "fit_many": "estimators.fit_many",
-    "likelihood_ratio_test": "estimators.order_tests",
-    "load": "estimators.loading",
-    "n_components_test": "estimators.order_tests",
+    "compare": "functions.comparing",
+    "em_test": "functions.order_tests",
+    "fit_many": "functions.fit_many",
+    "likelihood_ratio_test": "functions.order_tests",
+    "load": "functions.loading",
+    "n_components_test": "functions.order_tests",
     "open": "sources.opening",
     "patch_sklearn": "patched",
     "unpatch_sklearn": "patched",

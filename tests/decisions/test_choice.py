@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from gaussmix import FAMILIES
-from gaussmix.em.criteria import Evidence, aic, aicc
 from gaussmix.errors import Failure, FailureKind
 from gaussmix.fit.candidates import Candidate, Result, highest_within_error, lowest, reasons_and_advice
+from gaussmix.fit.criteria import Evidence, aic, aicc
 
 
 def results(*sizes: int) -> list[Result]:

@@ -8,8 +8,8 @@ import pytest
 from common import State, Stopping, Trace
 
 from gaussmix import FAMILIES, GaussianMixture, Mixture
-from gaussmix.em.standing import Standing
-from gaussmix.em.stopping import outlook
+from gaussmix.em.curvature.standing import Standing
+from gaussmix.em.objective.stopping import outlook
 from gaussmix.errors import Outcome
 from gaussmix.fit.fitted import Ending
 

@@ -22,7 +22,7 @@ from gaussmix import (
     SingularCovariance,
     formats,
 )
-from gaussmix.em.acceleration import FIRST, Acceleration
+from gaussmix.em.step.acceleration import FIRST, Acceleration
 from gaussmix.formats import remove_unfinished, whole_file
 from gaussmix.formats.envelope import pack, unpack
 

@@ -9,9 +9,9 @@ import pytest
 from scipy.stats import multivariate_normal, norm
 
 from gaussmix import FAMILIES, Dirichlet, GaussianMixture, GaussianMixtureIC, Mixture, Noise, Restrictions
-from gaussmix.em.natural import NaturalScale
-from gaussmix.fit import bootstrap
-from gaussmix.fit.inference import KINDS, Climb
+from gaussmix.em.curvature.natural import NaturalScale
+from gaussmix.fit.after import bootstrap
+from gaussmix.fit.after.inference import KINDS, Climb
 from gaussmix.report.bootstrap import Bootstrap
 from gaussmix.report.inference import Inference
 from gaussmix.waist.need import Second

@@ -12,11 +12,11 @@ from common import ArraySource
 from same_fit import assert_same_fit
 
 from gaussmix import FAMILIES, GaussianMixture, GaussianMixtureIC
-from gaussmix.em.guided import guided
-from gaussmix.em.known import Known
+from gaussmix.em.initialisation import STARTS
+from gaussmix.em.initialisation.base import Partition
+from gaussmix.em.initialisation.guided import guided
+from gaussmix.em.initialisation.known import Known
 from gaussmix.engines import choose
-from gaussmix.starts import STARTS
-from gaussmix.starts.base import Partition
 
 N_ROWS = 240
 

@@ -27,7 +27,7 @@ from gaussmix import (
     Mixture,
     Restrictions,
 )
-from gaussmix.em.online import STEP_ROWS
+from gaussmix.em.step.online import STEP_ROWS
 from gaussmix.estimators.gaussian_mixture import estimator_of
 from gaussmix.fit.fitted import Ending
 

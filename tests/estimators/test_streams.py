@@ -18,7 +18,7 @@ from sklearn.exceptions import ConvergenceWarning, NotFittedError
 
 from gaussmix import FAMILIES, Dirichlet, GaussianMixture, NotAModelFile, Rate, Restrictions
 from gaussmix.covariances import LowRank
-from gaussmix.em.online import STEP_ROWS
+from gaussmix.em.step.online import STEP_ROWS
 from gaussmix.estimators.base import details_of
 from gaussmix.formats import model_file
 

@@ -9,8 +9,8 @@ from every_engine import ENGINES
 from sklearn.datasets import load_wine
 
 from gaussmix import FAMILIES
-from gaussmix.em.acceleration import FIRST, Acceleration, Path, _coordinates, _lengths, has_path
-from gaussmix.em.fast_path import FastPath
+from gaussmix.em.step.acceleration import FIRST, Acceleration, Path, _coordinates, _lengths, has_path
+from gaussmix.em.step.fast_path import FastPath
 from gaussmix.errors import Outcome
 from gaussmix.families.base import family_named
 from gaussmix.testing import PROBLEMS, Problem

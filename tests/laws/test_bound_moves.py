@@ -11,28 +11,29 @@ from scipy.optimize import brentq
 from sklearn.base import clone
 
 from gaussmix import BayesianGaussianMixture
-from gaussmix.em import births, bound_moves, fast_path
-from gaussmix.em.accumulate import StepTask
-from gaussmix.em.approximation import GaussWishart
-from gaussmix.em.births import Births
-from gaussmix.em.bound_moves import BoundMoves, Change, Judged, settled_column
-from gaussmix.em.concentration import DirichletWeights, StickWeights
-from gaussmix.em.halves import halved, halved_alone
-from gaussmix.em.initial import InitialMoments
-from gaussmix.em.loop import run_em
-from gaussmix.em.merges import deletions
-from gaussmix.em.stopping import Stopping
-from gaussmix.em.trace import final
-from gaussmix.em.variational import Variational
+from gaussmix.em.bayes import births, bound_moves
+from gaussmix.em.bayes.approximation import GaussWishart
+from gaussmix.em.bayes.births import Births
+from gaussmix.em.bayes.bound_moves import BoundMoves, Change, Judged, settled_column
+from gaussmix.em.bayes.merges import deletions
+from gaussmix.em.bayes.variational import Variational
+from gaussmix.em.initialisation.base import Partition
+from gaussmix.em.initialisation.condensed import condensed
+from gaussmix.em.initialisation.initial import InitialMoments
+from gaussmix.em.initialisation.sample import Distinct, distinct_rows
+from gaussmix.em.objective.stopping import Stopping
+from gaussmix.em.objective.trace import final
+from gaussmix.em.priors.concentration import DirichletWeights, StickWeights
+from gaussmix.em.search.halves import halved, halved_alone
+from gaussmix.em.step import fast_path
+from gaussmix.em.step.accumulate import StepTask
+from gaussmix.em.step.loop import run_em
 from gaussmix.estimators.posterior_estimator import LEAST_ROWS
 from gaussmix.families import FAMILIES
 from gaussmix.families.base import has_conjugate_prior
 from gaussmix.fit import problem
 from gaussmix.model import Model
 from gaussmix.sources.array import ArraySource
-from gaussmix.starts.base import Partition
-from gaussmix.starts.condensed import condensed
-from gaussmix.starts.sample import Distinct, distinct_rows
 from gaussmix.waist.need import Second
 
 conjugate = [family for family in FAMILIES.values() if has_conjugate_prior(family)]

@@ -9,10 +9,10 @@ import pytest
 from common import InitialMoments
 
 from gaussmix import FactorAnalyzer
-from gaussmix.em.maximise import initial_models
+from gaussmix.em.initialisation import Partition
+from gaussmix.em.step.maximise import initial_models
 from gaussmix.errors import SingularCovariance
 from gaussmix.families.factor_analyzer import NOISES
-from gaussmix.starts import Partition
 from gaussmix.testing import (
     PROBLEMS,
     Problem,

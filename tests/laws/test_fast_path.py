@@ -9,12 +9,12 @@ from same_fit import assert_same_fit
 from sklearn.base import clone
 
 from gaussmix import BayesianGaussianMixture, GaussianMixture, NormalInverseWishart
-from gaussmix.em import many
-from gaussmix.em.fast_path import FastPath
-from gaussmix.em.loop import em_step, run_em
-from gaussmix.em.objective import Objective
-from gaussmix.em.stopping import Stopping
-from gaussmix.em.trace import Frozen, final
+from gaussmix.em.objective.objective import Objective
+from gaussmix.em.objective.stopping import Stopping
+from gaussmix.em.objective.trace import Frozen, final
+from gaussmix.em.step import many
+from gaussmix.em.step.fast_path import FastPath
+from gaussmix.em.step.loop import em_step, run_em
 from gaussmix.engines.native import run as fast_path
 from gaussmix.errors import Outcome
 from gaussmix.families import FAMILIES

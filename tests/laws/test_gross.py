@@ -5,10 +5,10 @@ import pytest
 from common import LEAF_ROWS, ArraySource, Block, InitialMoments, Objective, distinct_rows
 
 from gaussmix import FAMILIES
+from gaussmix.em.initialisation import STARTS
+from gaussmix.em.initialisation.gross import find_gross
 from gaussmix.engines.incomplete import IncompleteEngine
 from gaussmix.engines.native import NativeEngine
-from gaussmix.starts import STARTS
-from gaussmix.starts.gross import find_gross
 
 AT_RANDOM = ["random", "random_from_data"]
 RIDGE = 1e-3

@@ -5,8 +5,8 @@ import pytest
 from common import ArraySource, Block, distinct_rows
 from scipy.cluster.hierarchy import fcluster, ward
 
-from gaussmix.starts import STARTS
-from gaussmix.starts.hierarchical import MOST_LEAVES, tree_of
+from gaussmix.em.initialisation import STARTS
+from gaussmix.em.initialisation.hierarchical import MOST_LEAVES, tree_of
 
 
 def scaled(rows):

@@ -12,8 +12,8 @@ from common import ArraySource, Model, Objective, Stopping, Trace, final, run_em
 from reference_engine import ReferenceEngine
 
 from gaussmix import FAMILIES, Dirichlet, FactorAnalyzer, Full, GaussianMixture, NormalInverseWishart, Restrictions
-from gaussmix.em.information import Information
-from gaussmix.em.standing import Standing, is_cheap
+from gaussmix.em.curvature.information import Information
+from gaussmix.em.curvature.standing import Standing, is_cheap
 from gaussmix.engines.native import NativeEngine
 from gaussmix.fit.fit import fit
 

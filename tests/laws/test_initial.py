@@ -5,9 +5,9 @@ import pytest
 from common import ArraySource, InitialMoments, Objective, Stopping, final, run_em
 
 from gaussmix import FAMILIES, Mixture
-from gaussmix.em.initial import split
-from gaussmix.em.maximise import EMPTY_SHARE
-from gaussmix.starts.base import Partition, nearest_centre
+from gaussmix.em.initialisation.base import Partition, nearest_centre
+from gaussmix.em.initialisation.initial import split
+from gaussmix.em.step.maximise import EMPTY_SHARE
 from gaussmix.testing import PROBLEMS
 from gaussmix.testing.check_family import as_needed
 

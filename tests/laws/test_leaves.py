@@ -61,8 +61,8 @@ def table(rng):
 
 def start(family, rows, n_components=N_COMPONENTS):
     """A mixture of a family, from the first rows."""
-    from gaussmix.em.initial import InitialMoments
-    from gaussmix.starts.base import Partition
+    from gaussmix.em.initialisation.base import Partition
+    from gaussmix.em.initialisation.initial import InitialMoments
 
     few = rows[:2_000].astype(np.float64)
     labels = (few[:, 0].argsort().argsort() * n_components // len(few)).astype(np.int32)

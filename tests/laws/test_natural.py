@@ -9,8 +9,8 @@ import pytest
 from common import Frozen, Trace
 
 from gaussmix import FAMILIES, GaussianMixture, Restrictions
-from gaussmix.em.coordinates import Coordinates
-from gaussmix.em.natural import NaturalScale
+from gaussmix.em.curvature.coordinates import Coordinates
+from gaussmix.em.curvature.natural import NaturalScale
 
 SMOOTH = [name for name, family in FAMILIES.items() if family.algebra is not None]
 N_ROWS, D = 60, 3

@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from gaussmix import FAMILIES
-from gaussmix.em.ridge import automatic_ridge
+from gaussmix.em.initialisation import STARTS
+from gaussmix.em.initialisation.ridge import automatic_ridge
 from gaussmix.engines.native.engine import NativeEngine
 from gaussmix.errors import SingularCovariance
-from gaussmix.starts import STARTS
 
 few = settings(max_examples=200, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 shapes = st.tuples(st.integers(1, 30), st.integers(1, 7))

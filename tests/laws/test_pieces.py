@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from gaussmix import FAMILIES, BayesianGaussianMixture, GaussianMixture
+from gaussmix.em.initialisation import STARTS
 from gaussmix.numerics import pieces
 from gaussmix.numerics.rows import extreme_rows, extremes
-from gaussmix.starts import STARTS
 
 ATTRIBUTES = ["weights_", "means_", "covariances_", "precisions_", "lower_bound_", "n_iter_"]
 FORMS = {

@@ -8,8 +8,8 @@ from common import Second, Stopping, final, run_em
 from reference_engine import ReferenceEngine
 
 from gaussmix import FAMILIES, NormalInverseWishart
-from gaussmix.em.posterior import Posterior, Shares
-from gaussmix.em.terms import OverallMoments, Terms
+from gaussmix.em.priors.posterior import Posterior, Shares
+from gaussmix.em.priors.terms import OverallMoments, Terms
 from gaussmix.engines import choose
 from gaussmix.families.base import shares_nothing
 from gaussmix.testing import PROBLEMS

@@ -5,7 +5,7 @@ import pytest
 from common import Frozen, State, Trace
 
 from gaussmix import FAMILIES, Mixture
-from gaussmix.em.best_of import best_run
+from gaussmix.em.step.best_of import best_run
 from gaussmix.errors import NonFiniteLikelihood, Outcome, SingularCovariance
 
 MODEL = Mixture(np.ones(1), np.zeros((1, 1)), np.ones(1), FAMILIES["spherical"]).model

@@ -8,7 +8,7 @@ from common import ArraySource, Model, Stopping, Trace, run_em
 from every_engine import Stepwise
 
 from gaussmix import FAMILIES
-from gaussmix.em.acceleration import has_path
+from gaussmix.em.step.acceleration import has_path
 from gaussmix.engines.native.engine import NativeEngine
 from gaussmix.testing.problems import groups
 

@@ -9,8 +9,8 @@ from common import ArraySource, Need, Rule, Second, Stopping, distinct_rows, fin
 from many_blocks import ManyBlocks, labelled
 
 from gaussmix import FAMILIES, Mixture
-from gaussmix.em.accumulate import StepTask
-from gaussmix.starts import STARTS
+from gaussmix.em.initialisation import STARTS
+from gaussmix.em.step.accumulate import StepTask
 from gaussmix.testing import PROBLEMS, check_source
 from gaussmix.testing.closeness import assert_same_bits
 

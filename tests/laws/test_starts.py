@@ -5,24 +5,24 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from gaussmix.em.best_of import _gaps, _hopeful
-from gaussmix.em.initial import InitialMoments
-from gaussmix.em.loop import run_em
-from gaussmix.em.objective import Objective
-from gaussmix.em.ridge import automatic_ridge
-from gaussmix.em.stopping import Stopping
-from gaussmix.em.trace import State, Trace, final
+from gaussmix.em.initialisation import STARTS, Partition, kmeans
+from gaussmix.em.initialisation.base import DETERMINISTIC, repeated
+from gaussmix.em.initialisation.condensed import condensed
+from gaussmix.em.initialisation.initial import InitialMoments
+from gaussmix.em.initialisation.kmeans import spread_centres
+from gaussmix.em.initialisation.random_shares import HashedShares
+from gaussmix.em.initialisation.ridge import automatic_ridge
+from gaussmix.em.initialisation.sample import Distinct, distinct_rows
+from gaussmix.em.objective.objective import Objective
+from gaussmix.em.objective.stopping import Stopping
+from gaussmix.em.objective.trace import State, Trace, final
+from gaussmix.em.step.best_of import _gaps, _hopeful
+from gaussmix.em.step.loop import run_em
 from gaussmix.errors import SingularCovariance
 from gaussmix.families import FAMILIES
 from gaussmix.families.structures import Full
 from gaussmix.model import Model
 from gaussmix.sources.array import ArraySource
-from gaussmix.starts import STARTS, Partition, kmeans
-from gaussmix.starts.base import DETERMINISTIC, repeated
-from gaussmix.starts.condensed import condensed
-from gaussmix.starts.kmeans import spread_centres
-from gaussmix.starts.random_shares import HashedShares
-from gaussmix.starts.sample import Distinct, distinct_rows
 from gaussmix.testing import check_start
 from gaussmix.testing.closeness import assert_same_bits
 from gaussmix.waist.block import Block

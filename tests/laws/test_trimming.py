@@ -7,9 +7,9 @@ from many_blocks import ManyBlocks
 from reference_engine import ReferenceEngine
 
 from gaussmix import FAMILIES, Mixture
-from gaussmix.em.fall import fall
-from gaussmix.em.trimming import Trimmed, kept
-from gaussmix.starts.base import Partition, nearest_centre
+from gaussmix.em.initialisation.base import Partition, nearest_centre
+from gaussmix.em.trimming.fall import fall
+from gaussmix.em.trimming.trimming import Trimmed, kept
 
 CENTRES = np.array([[0.0, 0.0], [6.0, 6.0]])
 NO_RIDGE = Objective(np.zeros(2))

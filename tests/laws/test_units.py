@@ -7,9 +7,9 @@ import pytest
 from common import Block
 
 from gaussmix import FAMILIES, GaussianMixture
+from gaussmix.em.initialisation import STARTS
 from gaussmix.engines.incomplete import IncompleteEngine
 from gaussmix.engines.native import NativeEngine
-from gaussmix.starts import STARTS
 
 N_COMPONENTS, N_FEATURES = 3, 3
 KINDS = (

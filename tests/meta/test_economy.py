@@ -16,13 +16,13 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 MOST = {
-    "src": 31808,
+    "src": 31806,
     "cpp": 11147,
-    "tests": 30400,
+    "tests": 30417,
     "bench": 2150,
     "tools": 526,
-    "files": 884,
-    "inner imports of tests": 382,
+    "files": 894,
+    "inner imports of tests": 383,
     "monkeypatched names": 97,
 }
 PUBLIC = {"anndata", "errors", "export", "patched", "plot", "spark", "testing"}  # modules that users import from
@@ -90,5 +90,6 @@ def test_lines_with_code_are_counted() -> None:
     assert lines_of_python('"""A module."""\n\n# why\nx = [\n    1,  # one\n]\n') == 3
     assert lines_of_cpp("/* two\nlines */\n// why\nint x;  // one\n") == 1
     assert (
-        inner_imports("import gaussmix\nfrom gaussmix.plot import clusters\nfrom gaussmix.em.loop import run_em\n") == 1
+        inner_imports("import gaussmix\nfrom gaussmix.plot import clusters\nfrom gaussmix.em.step.loop import run_em\n")
+        == 1
     )

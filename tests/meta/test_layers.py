@@ -29,36 +29,47 @@ MAY_IMPORT = {
     "background": "numerics",
     "model": "background covariances waist numerics families.base",
     "mixture": "model background covariances waist numerics checks families.base engines formats",
-    "starts": "waist numerics engines.base engines.runner sources.base",
     "em": (
         "value priors covariances waist numerics model background families.base engines.base engines.runner "
-        "sources.array sources.base sources.findings sources.quantile sources.waiting starts.base starts.sample"
+        "sources.array sources.base sources.findings sources.quantile sources.waiting"
     ),
     "door": (
-        "noise restrictions priors covariances waist numerics checks families engines sources background mixture "
-        "starts em"
+        "noise restrictions priors covariances waist numerics checks families engines sources background mixture em"
     ),
     "fit": (
-        "version value covariances waist numerics families engines sources model background mixture starts em "
-        "formats door"
+        "version value covariances waist numerics families engines sources model background mixture em formats door"
     ),
     "report": "checks waist numerics families engines sources model mixture em door fit",
     "estimators": (
         "other_names noise restrictions priors covariances waist numerics checks families engines sources model "
-        "background mixture starts em formats door fit report"
+        "background mixture em formats door fit report"
     ),
-    "plot": "background numerics checks waist engines mixture door estimators",
+    "functions": "checks waist numerics families engines sources model mixture em formats door fit report estimators",
+    "plot": "background numerics checks waist engines mixture door fit.criteria estimators",
     "export": "mixture numerics",
     "cli": (
-        "value restrictions version export plot covariances background waist estimators door fit report em "
-        "formats mixture families starts engines sources numerics"
+        "value restrictions version export plot covariances background waist functions estimators door fit report em "
+        "formats mixture families engines sources numerics"
     ),
     "anndata": "door estimators",
     "patched": "estimators",
     "spark": "families estimators sources",
     "__main__": "cli",
-    "testing": "covariances waist numerics families engines sources model starts em noise priors estimators",
-    "__init__": "noise restrictions em estimators priors families mixture sources patched",
+    "testing": "covariances waist numerics families engines sources model em noise priors estimators",
+    "__init__": "noise restrictions em functions estimators priors families mixture sources patched",
+}
+
+# What a folder of `em` may import of the others.
+MAY_IMPORT_OF_EM = {
+    "objective": "",
+    "step": "objective",
+    "initialisation": "objective step",
+    "search": "objective step initialisation",
+    "priors": "objective step initialisation",
+    "trimming": "objective step initialisation",
+    "collapse": "objective step initialisation",
+    "bayes": "objective step initialisation search priors",
+    "curvature": "objective step initialisation priors trimming",
 }
 
 
@@ -85,4 +96,17 @@ def test_imports_point_down() -> None:
         place = path.relative_to(PACKAGE)
         names = forbidden(path.read_text(encoding="utf-8"), place.parts[0].removesuffix(".py"))
         found += [f"{place}: {name}" for name in names]
+    assert found == []
+
+
+def test_folders_of_em_are_in_order() -> None:
+    folders = [path for path in (PACKAGE / "em").iterdir() if path.is_dir() and path.name != "__pycache__"]
+    assert {path.name for path in folders} == set(MAY_IMPORT_OF_EM)
+    found = []
+    for folder in folders:
+        allowed = tuple(f"gaussmix.em.{name}." for name in [folder.name, *MAY_IMPORT_OF_EM[folder.name].split()])
+        for path in sorted(folder.glob("*.py")):
+            names = imported(ast.parse(path.read_text(encoding="utf-8")))
+            wrong = [name for name in names if name.startswith("gaussmix.em.") and not name.startswith(allowed)]
+            found += [f"{folder.name}/{path.name}: {name}" for name in wrong]
     assert found == []

@@ -14,8 +14,8 @@ from mclust_rule import run_from_labels
 from tables import rows_of
 
 from gaussmix import GaussianMixture, NormalInverseWishart, Restrictions
-from gaussmix.em.posterior import Conjugate
-from gaussmix.em.terms import OverallMoments, Terms
+from gaussmix.em.priors.posterior import Conjugate
+from gaussmix.em.priors.terms import OverallMoments, Terms
 from gaussmix.engines import choose
 from gaussmix.families import family_named
 

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from common import ArraySource, InitialMoments, Objective, State, Stopping, final, run_em
 
-from gaussmix.em.accumulate import StepTask
+from gaussmix.em.initialisation import Partition
+from gaussmix.em.step.accumulate import StepTask
 from gaussmix.errors import Outcome
 from gaussmix.sources.base import Task
-from gaussmix.starts import Partition
 
 
 @dataclass(frozen=True)

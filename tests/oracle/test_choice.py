@@ -11,9 +11,9 @@ from sklearn.metrics import adjusted_rand_score
 from tables import rows_of
 
 from gaussmix import GaussianMixture, GaussianMixtureIC, Mixture
-from gaussmix.em.criteria import bic, evidence_of, icl
 from gaussmix.engines import choose
 from gaussmix.families import family_named
+from gaussmix.fit.criteria import bic, evidence_of, icl
 from gaussmix.mixture.compare.merging import merge_by_entropy
 
 FOLDER = Path(__file__).parent

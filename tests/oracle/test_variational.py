@@ -14,16 +14,16 @@ from scipy.special import gammaln, logsumexp, xlogy
 from sklearn.mixture import BayesianGaussianMixture as Theirs
 
 from gaussmix import FAMILIES
-from gaussmix.em.approximation import GaussWishart
-from gaussmix.em.concentration import DirichletWeights, StickWeights
-from gaussmix.em.fast_path import FastPath
-from gaussmix.em.merges import merges, survey
-from gaussmix.em.variational import Variational
+from gaussmix.em.bayes.approximation import GaussWishart
+from gaussmix.em.bayes.merges import merges, survey
+from gaussmix.em.bayes.variational import Variational
+from gaussmix.em.initialisation.base import Partition
+from gaussmix.em.priors.concentration import DirichletWeights, StickWeights
+from gaussmix.em.step.fast_path import FastPath
 from gaussmix.engines import choose, engine_for
 from gaussmix.families.base import has_conjugate_prior
 from gaussmix.numerics.blas import one_blas_thread
 from gaussmix.numerics.gamma import gammas, log_gamma
-from gaussmix.starts.base import Partition
 
 CONJUGATE = {name: family for name, family in FAMILIES.items() if has_conjugate_prior(family)}
 FORMS = {Second.FULL: "full", Second.DIAGONAL: "diag", Second.TRACE: "spherical"}

@@ -8,7 +8,7 @@ import pytest
 from common import ArraySource
 
 from gaussmix import GaussianMixture
-from gaussmix.em.accumulate import StepTask
+from gaussmix.em.step.accumulate import StepTask
 from gaussmix.engines import choose
 from gaussmix.engines.base import Engine
 from gaussmix.numerics.core import native_target

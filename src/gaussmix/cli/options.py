@@ -14,13 +14,13 @@ from click.core import ParameterSource
 from gaussmix.cli.model_file import ModelFile
 from gaussmix.cli.outputs import WRITERS, Writing, format_of
 from gaussmix.cli.show.notices import QUIET, in_options, print_notices
-from gaussmix.door.parameters import CHECKS, EVERY, HIGHER
+from gaussmix.door.parameters import CHECKS, EVERY
 from gaussmix.door.rows import MEANINGS
-from gaussmix.em.criteria import CRITERIA
 from gaussmix.errors import counted, not_one_of
 from gaussmix.families.base import FAMILIES, family_named, is_known, known_names
 from gaussmix.families.factor_analyzer import NOISES
 from gaussmix.families.structures import Full
+from gaussmix.fit.criteria import CRITERIA, HIGHER
 from gaussmix.restrictions import Restrictions
 from gaussmix.sources.base import Source
 from gaussmix.sources.opening import MEMORY, check_memory, open

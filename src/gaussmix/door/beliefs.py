@@ -10,11 +10,11 @@ import numpy as np
 
 from gaussmix.checks import check_positive
 from gaussmix.door.parameters import FARTHEST, check_family, check_name, check_numbers
-from gaussmix.em.approximation import GaussWishart
-from gaussmix.em.concentration import Concentration, DirichletWeights, StickWeights
-from gaussmix.em.ridge import SHARE
-from gaussmix.em.terms import OverallMoments
-from gaussmix.em.variational import Bayesian
+from gaussmix.em.bayes.approximation import GaussWishart
+from gaussmix.em.bayes.variational import Bayesian
+from gaussmix.em.initialisation.ridge import SHARE
+from gaussmix.em.priors.concentration import Concentration, DirichletWeights, StickWeights
+from gaussmix.em.priors.terms import OverallMoments
 from gaussmix.errors import SingularCovariance, column_named
 from gaussmix.families.base import Family, has_conjugate_prior
 from gaussmix.numerics.arrays import Array

@@ -10,11 +10,11 @@ from numpy.typing import ArrayLike, NDArray
 
 from gaussmix.covariances import Covariances
 from gaussmix.door.parameters import check_numbers
+from gaussmix.em.initialisation import AUTO, STARTS
 from gaussmix.errors import SingularCovariance, name_components, warn
 from gaussmix.families.base import Family
 from gaussmix.numerics.arrays import Array
 from gaussmix.numerics.pieces import copied
-from gaussmix.starts import AUTO, STARTS
 from gaussmix.waist.moments import Scatter
 from gaussmix.waist.need import Second
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from gaussmix.checks import check_real
 from gaussmix.door.parameters import check_start_names
 from gaussmix.door.targets import coded, different
-from gaussmix.em.known import UNKNOWN, Known
+from gaussmix.em.initialisation.known import UNKNOWN, Known
 from gaussmix.errors import ParameterTypeError, listed
 from gaussmix.numerics.arrays import plain_array
 from gaussmix.numerics.frames import Frame

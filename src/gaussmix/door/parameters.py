@@ -13,17 +13,16 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.utils import check_random_state
 
 from gaussmix.checks import check_count
-from gaussmix.em.criteria import CRITERIA
-from gaussmix.em.online import STEP_ROWS, Rate
-from gaussmix.em.remedies import Remedy
-from gaussmix.em.stopping import Stopping
+from gaussmix.em.collapse.remedies import Remedy
+from gaussmix.em.initialisation import AUTO, STARTS
+from gaussmix.em.objective.stopping import Stopping
+from gaussmix.em.step.online import STEP_ROWS, Rate
 from gaussmix.errors import ParameterTypeError, listed, unknown_name
 from gaussmix.families.base import ALIASES, FAMILIES, Family, family_named, is_known, known_names
 from gaussmix.families.one_feature import check_features
 from gaussmix.numerics.arrays import Array, plain_array
 from gaussmix.numerics.frames import Frame, times_sentence
 from gaussmix.priors import Dirichlet
-from gaussmix.starts import AUTO, STARTS
 
 FARTHEST = 1e150  # data units: squares of larger numbers overflow
 
@@ -222,9 +221,6 @@ def check_numbers(parameter: str, values: ArrayLike) -> Array:
 MISSING = ("allow", "error")
 check_missing = partial(check_name, "missing", known=MISSING)  # what becomes of missing cells
 EVERY = "all"
-HELD_OUT = "cv"
-STABILITY = "stability"
-HIGHER = (HELD_OUT, STABILITY)  # the highest of these wins; of `CRITERIA`, the lowest
 _WANTED = f'a structure, its name, several, or "{EVERY}"'
 
 
@@ -246,11 +242,6 @@ def _family(given: Any, wanted: str) -> Family:
 def shown(family: Family) -> str | Family:
     """What a user would give as `covariance_type`: the name of a structure, or one with options of its own."""
     return copy(family) if family.options else family.name
-
-
-def check_criterion(criterion: Any) -> str:
-    """The name of a criterion."""
-    return check_name("criterion", criterion, (*CRITERIA, *HIGHER))
 
 
 def check_candidates(estimator: Any, n_features: int) -> list[tuple[Family, int]]:

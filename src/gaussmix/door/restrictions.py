@@ -10,9 +10,9 @@ import numpy as np
 
 from gaussmix.background import NO_MARGINAL, Background
 from gaussmix.checks import check_finite
-from gaussmix.em.noise_box import noise_of_rows
-from gaussmix.em.posterior import Shares
-from gaussmix.em.terms import NOTHING, Terms
+from gaussmix.em.initialisation.noise_box import noise_of_rows
+from gaussmix.em.priors.posterior import Shares
+from gaussmix.em.priors.terms import NOTHING, Terms
 from gaussmix.errors import ParameterTypeError, column_named
 from gaussmix.families.base import Family, shares_nothing
 from gaussmix.noise import Noise

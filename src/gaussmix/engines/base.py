@@ -185,7 +185,7 @@ class Engine(Protocol[StateT]):
     def score_products(
         self, block: Block, parameters: Parameters, whitening: Array, second: Second
     ) -> tuple[Array, Array] | None:
-        """Sum products of the scores of rows, as `em.scores` defines them.
+        """Sum products of the scores of rows, as `em.curvature.scores` defines them.
 
         Parameters
         ----------

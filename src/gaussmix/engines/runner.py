@@ -1,7 +1,7 @@
 """What an engine takes and gives if it makes several steps of EM, or whole fits, in one call: plain values.
 
 On a small table a step takes the core a few microseconds, but the loop in Python tens of them. Only the loop in Python
-(`em/loop.py`) makes every kind of step: an engine stops before each unusual step, and the loop makes it.
+(`em/step/loop.py`) makes every kind of step: an engine stops before each unusual step, and the loop makes it.
 docs/develop/waist.md says which file owns what.
 """
 
@@ -20,7 +20,9 @@ from gaussmix.waist.whitening.base import Whitening
 
 
 class Belief(NamedTuple):
-    """The prior of a mixture as plain values in rows: `em.approximation.GaussWishart`, or `em.posterior.Conjugate`.
+    """The prior of a mixture as plain values in rows.
+
+    It is an `em.bayes.approximation.GaussWishart` or an `em.priors.posterior.Conjugate`.
 
     Parameters
     ----------
@@ -162,7 +164,7 @@ Steps = tuple[float, int]  # of EM: tolerance, nats per unit of row weight, and 
 
 
 class Judged(NamedTuple):
-    """When moves of a search are accepted; `em.split_and_merge` says what each number does."""
+    """When moves of a search are accepted; `em.search.split_and_merge` says what each number does."""
 
     judging: Steps
     longer: Steps
@@ -174,7 +176,7 @@ class Judged(NamedTuple):
 
 
 class Search(NamedTuple):
-    """A search from each start of a recipe, for groups whose rows it uses all; see `em.split_and_merge`.
+    """A search from each start of a recipe, for groups whose rows it uses all; see `em.search.split_and_merge`.
 
     Parameters
     ----------
@@ -211,7 +213,7 @@ class Recipe(NamedTuple):
         component of each row of a single group, (n_rows,), int32, or the mixtures at which EM begins. With all but
         seeds rows are taken as they are, and `control` has a ridge.
     control : when EM ends. Without steps there is the first M-step alone.
-    ridge_share, trimmed : of the automatic ridge; see `em.ridge`.
+    ridge_share, trimmed : of the automatic ridge; see `em.initialisation.ridge`.
     smallest_spread : a group in which a column varies by less is unusual, data units.
     search : between the start and EM; None for none.
     """

@@ -15,8 +15,9 @@ from sklearn.exceptions import NotFittedError
 from gaussmix.covariances import Covariances, LowRank
 from gaussmix.door.initial import check_covariances
 from gaussmix.door.parameters import check_family, names_several
-from gaussmix.em.initial import InitialMoments
-from gaussmix.em.objective import Objective
+from gaussmix.em.initialisation import Partition
+from gaussmix.em.initialisation.initial import InitialMoments
+from gaussmix.em.objective.objective import Objective
 from gaussmix.engines import choose
 from gaussmix.errors import ParameterTypeError, listed
 from gaussmix.estimators.base import Estimator
@@ -27,7 +28,6 @@ from gaussmix.numerics.arrays import narrowed
 from gaussmix.other_names import HOOKS, OF_FITTED, PRIVATE
 from gaussmix.sources.array import ArraySource
 from gaussmix.sources.base import Source
-from gaussmix.starts import Partition
 
 
 def _low_rank(mixture: Mixture) -> LowRank:

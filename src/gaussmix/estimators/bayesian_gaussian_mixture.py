@@ -15,8 +15,8 @@ from gaussmix.door.incomplete import check_pairs
 from gaussmix.door.labels import check_labels, check_suits_labels, without_labels
 from gaussmix.door.parameters import CHECKS, check_flag, check_ridge, check_start_names
 from gaussmix.door.rows import check_counts_of_rows, check_enough_rows, check_meaning, check_source
-from gaussmix.em.stopping import Stopping
-from gaussmix.em.variational import Variational
+from gaussmix.em.bayes.variational import Variational
+from gaussmix.em.objective.stopping import Stopping
 from gaussmix.errors import warn
 from gaussmix.estimators.base import unchanged_on_failure
 from gaussmix.estimators.docs import documented

@@ -26,8 +26,8 @@ from gaussmix.door.parameters import (
 )
 from gaussmix.door.rows import check_counts_of_rows, check_source
 from gaussmix.door.targets import check_classes, check_mass, check_priors, known_classes, no_class, numbers_of
-from gaussmix.em.stopping import Stopping
-from gaussmix.em.trace import State
+from gaussmix.em.objective.stopping import Stopping
+from gaussmix.em.objective.trace import State
 from gaussmix.errors import SingularCovariance, about, counted, warn
 from gaussmix.estimators.base import unchanged_on_failure
 from gaussmix.estimators.docs import documented

@@ -15,10 +15,10 @@ from gaussmix.door.incomplete import check_pairs
 from gaussmix.door.labels import check_labels, check_suits_labels
 from gaussmix.door.parameters import check_remedy, check_verbose
 from gaussmix.door.restrictions import check_background, noise_of
-from gaussmix.em.stopping import Stopping
-from gaussmix.em.terms import Terms
-from gaussmix.em.trace import State, Trace
-from gaussmix.em.trimming import cutoff_of
+from gaussmix.em.objective.stopping import Stopping
+from gaussmix.em.objective.trace import State, Trace
+from gaussmix.em.priors.terms import Terms
+from gaussmix.em.trimming.trimming import cutoff_of
 from gaussmix.errors import Outcome, warn
 from gaussmix.families.base import Family
 from gaussmix.fit.checkpoint import check_place, checkpointed, identity_of

@@ -31,9 +31,9 @@ from gaussmix.door.parameters import (
 )
 from gaussmix.door.restrictions import check_terms
 from gaussmix.door.rows import as_meant, check_enough_rows, check_meaning, check_source
-from gaussmix.em.online import Rate
-from gaussmix.em.remedies import Remedy
-from gaussmix.em.stopping import Stopping
+from gaussmix.em.collapse.remedies import Remedy
+from gaussmix.em.objective.stopping import Stopping
+from gaussmix.em.step.online import Rate
 from gaussmix.errors import DegenerateError, ParameterTypeError, SingularCovariance, warn
 from gaussmix.estimators.base import unchanged_on_failure
 from gaussmix.estimators.conversion import facts_of, parameters_of

@@ -15,13 +15,9 @@ from gaussmix.checks import check_count
 from gaussmix.door.labels import without_labels
 from gaussmix.door.parameters import (
     CHECKS,
-    HELD_OUT,
-    HIGHER,
-    STABILITY,
     check_acceleration,
     check_candidates,
     check_certify,
-    check_criterion,
     check_remedy,
     check_ridge,
     check_start_names,
@@ -32,7 +28,8 @@ from gaussmix.door.parameters import (
 )
 from gaussmix.door.restrictions import check_terms
 from gaussmix.door.rows import check_counts_of_rows, check_meaning, check_source
-from gaussmix.em.remedies import Remedy
+from gaussmix.em.collapse.remedies import Remedy
+from gaussmix.em.initialisation.base import DETERMINISTIC
 from gaussmix.engines import check_jobs
 from gaussmix.errors import FailureKind, ParameterTypeError, warn
 from gaussmix.estimators.base import FittedValue, unchanged_on_failure
@@ -41,13 +38,14 @@ from gaussmix.estimators.fitting import fitted_of, from_now, problem_of, watched
 from gaussmix.estimators.gaussian_mixture import GaussianMixture
 from gaussmix.estimators.likelihood_estimator import LikelihoodEstimator
 from gaussmix.families import Family, Structure
+from gaussmix.fit.after.stability import peaks
 from gaussmix.fit.candidates import Candidate, Result, highest_within_error, lowest, none_could_be_fitted, results_table
+from gaussmix.fit.criteria import HELD_OUT, HIGHER, STABILITY, check_criterion
 from gaussmix.fit.diagnostics import Faults, of_columns
 from gaussmix.fit.fitted import RowFacts
 from gaussmix.fit.plan import InitialParameters, Plan
 from gaussmix.fit.problem import Problem
 from gaussmix.fit.search import Search
-from gaussmix.fit.stability import peaks
 from gaussmix.fit.watch import Callback, with_teardown
 from gaussmix.noise import Noise
 from gaussmix.numerics.arrays import Array
@@ -55,7 +53,6 @@ from gaussmix.priors import Dirichlet, NormalInverseWishart
 from gaussmix.report.messages import TOO_FEW_REPEATS, SearchWarning, dropped_sentence, not_begun_sentence
 from gaussmix.restrictions import Restrictions
 from gaussmix.sources.base import Source
-from gaussmix.starts.base import DETERMINISTIC
 
 
 @documented

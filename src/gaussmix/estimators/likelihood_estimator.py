@@ -16,8 +16,8 @@ from gaussmix.door.rows import MIN_ROWS, check_counts_of_rows, check_meaning, co
 from gaussmix.errors import counted
 from gaussmix.estimators.base import FittedValue
 from gaussmix.estimators.mixture_estimator import MixtureEstimator
-from gaussmix.fit.bootstrap import RESAMPLINGS, Resampling
-from gaussmix.fit.inference import KINDS
+from gaussmix.fit.after.bootstrap import RESAMPLINGS, Resampling
+from gaussmix.fit.after.inference import KINDS
 from gaussmix.fit.problem import Data, Problem
 from gaussmix.noise import Noise
 from gaussmix.priors import Dirichlet, NormalInverseWishart

@@ -15,10 +15,10 @@ from gaussmix.covariances import LowRank
 from gaussmix.door.parameters import check_rate, drawn_seed
 from gaussmix.door.restrictions import given_terms, noise_of
 from gaussmix.door.rows import MIN_ROWS, check_source, counted_sum
-from gaussmix.em.objective import Objective
-from gaussmix.em.online import STEP_ROWS, Rate, online_step, sums_per_weight
-from gaussmix.em.stopping import Stopping
-from gaussmix.em.trace import State, Trace
+from gaussmix.em.objective.objective import Objective
+from gaussmix.em.objective.stopping import Stopping
+from gaussmix.em.objective.trace import State, Trace
+from gaussmix.em.step.online import STEP_ROWS, Rate, online_step, sums_per_weight
 from gaussmix.errors import counted, warn
 from gaussmix.estimators.base import unchanged_on_failure
 from gaussmix.estimators.docs import documented

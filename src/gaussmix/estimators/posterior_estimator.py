@@ -15,8 +15,8 @@ from sklearn.base import clone
 
 from gaussmix.door.beliefs import TYPES
 from gaussmix.door.parameters import check_name
-from gaussmix.em.approximation import Approximation, GaussWishart
-from gaussmix.em.concentration import DirichletWeights, StickWeights
+from gaussmix.em.bayes.approximation import Approximation, GaussWishart
+from gaussmix.em.priors.concentration import DirichletWeights, StickWeights
 from gaussmix.estimators.mixture_estimator import MixtureEstimator, log_likelihood_of
 from gaussmix.fit.fitted import Fitted
 from gaussmix.formats import Damaged

@@ -11,12 +11,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from gaussmix.em.accumulate import StepTask
-from gaussmix.em.criteria import CRITERIA, Evidence
-from gaussmix.em.trace import State, Trace
+from gaussmix.em.objective.trace import State, Trace
+from gaussmix.em.step.accumulate import StepTask
 from gaussmix.engines.base import Engine
 from gaussmix.errors import Failure, FailureKind, Outcome
 from gaussmix.families.base import FAMILIES, Family
+from gaussmix.fit.criteria import CRITERIA, Evidence
 from gaussmix.numerics.arrays import Array
 from gaussmix.numerics.hashing import mix
 from gaussmix.sources.base import Source

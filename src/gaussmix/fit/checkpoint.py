@@ -18,8 +18,8 @@ import numpy as np
 from sklearn.base import BaseEstimator
 
 from gaussmix.background import Background
-from gaussmix.em.best_of import Run, better
-from gaussmix.em.trace import Event, Frozen, State, Trace
+from gaussmix.em.objective.trace import Event, Frozen, State, Trace
+from gaussmix.em.step.best_of import Run, better
 from gaussmix.errors import NonFiniteLikelihood, Outcome, ParameterTypeError, SingularCovariance, warn
 from gaussmix.families.base import Family
 from gaussmix.formats import Damaged, check_local, remove_unfinished

@@ -14,11 +14,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gaussmix.em.accumulate import StepTask
-from gaussmix.em.initial import InitialMoments
-from gaussmix.em.known import Known
-from gaussmix.em.stopping import Stopping
-from gaussmix.em.trace import State
+from gaussmix.em.initialisation import Partition
+from gaussmix.em.initialisation.initial import InitialMoments
+from gaussmix.em.initialisation.known import Known
+from gaussmix.em.objective.stopping import Stopping
+from gaussmix.em.objective.trace import State
+from gaussmix.em.step.accumulate import StepTask
 from gaussmix.engines.base import Engine
 from gaussmix.errors import SingularCovariance
 from gaussmix.families.base import Family
@@ -31,7 +32,6 @@ from gaussmix.numerics.arrays import Array
 from gaussmix.numerics.threads import cached_property
 from gaussmix.sources.base import Source
 from gaussmix.sources.findings import some_distinct
-from gaussmix.starts import Partition
 from gaussmix.waist.block import Block
 from gaussmix.waist.leaves import Sums
 from gaussmix.waist.need import Need, Second

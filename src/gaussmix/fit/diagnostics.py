@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from gaussmix.em.posterior import Posterior
-from gaussmix.em.trace import State
+from gaussmix.em.objective.trace import State
+from gaussmix.em.priors.posterior import Posterior
 from gaussmix.errors import DegenerateError, SingularCovariance, counted, listed
 from gaussmix.families.base import Family
 from gaussmix.fit.problem import Problem

@@ -10,22 +10,25 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from gaussmix.door.initial import check_given
-from gaussmix.em.best_of import best_run, is_higher
-from gaussmix.em.bound_moves import BoundMoves, settled_column
-from gaussmix.em.coordinates import refusal
-from gaussmix.em.fast_path import model_of
-from gaussmix.em.guided import guided
-from gaussmix.em.initial import InitialMoments
-from gaussmix.em.loop import sound_end
-from gaussmix.em.many import FEW
-from gaussmix.em.objective import Objective
-from gaussmix.em.remedies import Remedy, run_with
-from gaussmix.em.split_and_merge import USUAL_STEPS, split_and_merge
-from gaussmix.em.standing import Standing, is_cheap
-from gaussmix.em.stopping import Stopping, after_last_step
-from gaussmix.em.trace import Frozen, State, Trace
-from gaussmix.em.trimming import nearest_trimmed, trimmed, trimmed_partition
-from gaussmix.em.variational import Variational
+from gaussmix.em.bayes.bound_moves import BoundMoves, settled_column
+from gaussmix.em.bayes.variational import Variational
+from gaussmix.em.collapse.remedies import Remedy, run_with
+from gaussmix.em.curvature.coordinates import refusal
+from gaussmix.em.curvature.standing import Standing, is_cheap
+from gaussmix.em.initialisation import STARTS, Partition
+from gaussmix.em.initialisation.base import DETERMINISTIC, nearest_centre
+from gaussmix.em.initialisation.guided import guided
+from gaussmix.em.initialisation.initial import InitialMoments
+from gaussmix.em.initialisation.sample import FEW as FEW_OF_SEARCH
+from gaussmix.em.objective.objective import Objective
+from gaussmix.em.objective.stopping import Stopping, after_last_step
+from gaussmix.em.objective.trace import Frozen, State, Trace
+from gaussmix.em.search.split_and_merge import USUAL_STEPS, split_and_merge
+from gaussmix.em.step.best_of import best_run, is_higher
+from gaussmix.em.step.fast_path import model_of
+from gaussmix.em.step.loop import sound_end
+from gaussmix.em.step.many import FEW
+from gaussmix.em.trimming.trimming import nearest_trimmed, trimmed, trimmed_partition
 from gaussmix.engines.runner import Groups
 from gaussmix.errors import Outcome, SingularCovariance
 from gaussmix.fit.plan import Drawn, Onward, Plan, Start, close_after_search, recipe_from, recipe_of
@@ -35,9 +38,6 @@ from gaussmix.model import Model
 from gaussmix.numerics.arrays import Rows
 from gaussmix.sources.array import ArraySource
 from gaussmix.sources.base import Source
-from gaussmix.starts import STARTS, Partition
-from gaussmix.starts.base import DETERMINISTIC, nearest_centre
-from gaussmix.starts.sample import FEW as FEW_OF_SEARCH
 from gaussmix.waist.leaves import LEAF_ROWS
 
 MANY = 4 * LEAF_ROWS  # rows: with more, EM settles on the sample of the starts first

@@ -13,10 +13,10 @@ from typing import Any, Self, TypeVar, get_args, get_type_hints
 import numpy as np
 
 from gaussmix.door.rows import counted_weight
-from gaussmix.em.best_of import ROUNDING
-from gaussmix.em.standing import Standing
-from gaussmix.em.stopping import Stopping, outlook
-from gaussmix.em.trace import State, Trace
+from gaussmix.em.curvature.standing import Standing
+from gaussmix.em.objective.stopping import Stopping, outlook
+from gaussmix.em.objective.trace import State, Trace
+from gaussmix.em.step.best_of import ROUNDING
 from gaussmix.errors import LIKELIHOOD, FailureKind, Outcome
 from gaussmix.fit.diagnostics import Diagnosis
 from gaussmix.formats import Damaged

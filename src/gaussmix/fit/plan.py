@@ -12,10 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gaussmix.covariances import Covariances
-from gaussmix.em.initial import InitialMoments
-from gaussmix.em.ridge import SHARE, TRIMMED
-from gaussmix.em.split_and_merge import CLOSING, MORE_STEPS, search_by_core, silent
-from gaussmix.em.stopping import Stopping
+from gaussmix.em.initialisation.base import AUTO, DETERMINISTIC, Partition, repeated
+from gaussmix.em.initialisation.initial import InitialMoments
+from gaussmix.em.initialisation.kmeans import MAX_PASSES, TOLERANCE, count_candidates
+from gaussmix.em.initialisation.ridge import SHARE, TRIMMED
+from gaussmix.em.objective.stopping import Stopping
+from gaussmix.em.search.split_and_merge import CLOSING, MORE_STEPS, search_by_core, silent
 from gaussmix.engines.runner import Control, Recipe, Seeds
 from gaussmix.families.base import Family
 from gaussmix.fit.problem import Problem
@@ -23,8 +25,6 @@ from gaussmix.model import Model
 from gaussmix.numerics.arrays import Array, Rows
 from gaussmix.numerics.rows import SMALLEST_SPREAD
 from gaussmix.sources.base import Given
-from gaussmix.starts.base import AUTO, DETERMINISTIC, Partition, repeated
-from gaussmix.starts.kmeans import MAX_PASSES, TOLERANCE, count_candidates
 
 # Row weight for each number in a mean and a full covariance, whatever the structure: with less, "auto" is no search.
 ROWS_FOR_SEARCH = 20

@@ -10,12 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gaussmix.background import Background
-from gaussmix.em.known import Known
-from gaussmix.em.objective import Objective
-from gaussmix.em.remedies import Remedy
-from gaussmix.em.ridge import automatic_ridge
-from gaussmix.em.terms import OverallMoments, Terms
-from gaussmix.em.trimming import trimmed
+from gaussmix.em.collapse.remedies import Remedy
+from gaussmix.em.initialisation.condensed import condensed
+from gaussmix.em.initialisation.known import Known
+from gaussmix.em.initialisation.ridge import automatic_ridge
+from gaussmix.em.initialisation.sample import Distinct, distinct_rows
+from gaussmix.em.objective.objective import Objective
+from gaussmix.em.priors.terms import OverallMoments, Terms
+from gaussmix.em.trimming.trimming import trimmed
 from gaussmix.engines.base import Engine
 from gaussmix.families.base import Family
 from gaussmix.model import Model, free_parameters
@@ -23,8 +25,6 @@ from gaussmix.numerics.arrays import Array
 from gaussmix.numerics.rows import unit_of_weights
 from gaussmix.numerics.threads import cached_property
 from gaussmix.sources.base import Given, Source
-from gaussmix.starts.condensed import condensed
-from gaussmix.starts.sample import Distinct, distinct_rows
 from gaussmix.waist.block import Block
 from gaussmix.waist.leaves import LEAF_ROWS
 from gaussmix.waist.need import Second

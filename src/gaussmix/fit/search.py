@@ -17,22 +17,22 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from gaussmix.em.criteria import CRITERIA, evidence_of
-from gaussmix.em.initial import split
-from gaussmix.em.trace import State, Trace
+from gaussmix.em.initialisation.base import AUTO
+from gaussmix.em.initialisation.initial import split
+from gaussmix.em.objective.trace import State, Trace
 from gaussmix.engines import engine_for, n_threads
 from gaussmix.engines.base import Engine
 from gaussmix.errors import Failure, FailureKind, NonFiniteLikelihood, Outcome, SingularCovariance
 from gaussmix.families.base import Family
+from gaussmix.fit.after.stability import Repeats, neighbours, stability
 from gaussmix.fit.candidates import Candidate, Folds, Result, held_out, lowest, mean_and_error
+from gaussmix.fit.criteria import CRITERIA, evidence_of
 from gaussmix.fit.fit import fit
 from gaussmix.fit.plan import Onward, Plan, SharedStarts, never
 from gaussmix.fit.problem import Problem
-from gaussmix.fit.stability import Repeats, neighbours, stability
 from gaussmix.fit.watch import Watch
 from gaussmix.numerics.arrays import Array
 from gaussmix.numerics.threads import cached_property
-from gaussmix.starts.base import AUTO
 from gaussmix.waist.block import Block
 
 SMALL = 2**13  # numbers in X for all candidates: with fewer, beginning threads takes as long as fits

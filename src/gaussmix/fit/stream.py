@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gaussmix.em.online import STEP_ROWS
+from gaussmix.em.step.online import STEP_ROWS
 from gaussmix.mixture.mixture import Mixture
 from gaussmix.numerics.arrays import Array
 from gaussmix.sources.array import ArraySource

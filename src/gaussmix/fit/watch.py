@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 
 from gaussmix.door.parameters import CHECKS
-from gaussmix.em.best_of import Run, better
-from gaussmix.em.trace import State
+from gaussmix.em.objective.trace import State
+from gaussmix.em.step.best_of import Run, better
 from gaussmix.errors import Outcome, ParameterTypeError, SingularCovariance
 from gaussmix.fit.checkpoint import Checkpoint
 from gaussmix.fit.plan import Plan

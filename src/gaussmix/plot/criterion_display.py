@@ -9,8 +9,8 @@ from typing import Any, Self
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
-from gaussmix.door.parameters import HIGHER, STABILITY
 from gaussmix.errors import ParameterTypeError, counted
+from gaussmix.fit.criteria import HIGHER, STABILITY
 from gaussmix.plot.display import Axes, Display, handle
 from gaussmix.plot.palette import looks_of
 

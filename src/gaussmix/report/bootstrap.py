@@ -8,9 +8,9 @@ from typing import ClassVar
 import numpy as np
 
 from gaussmix.checks import check_count
-from gaussmix.em.natural import NaturalScale
+from gaussmix.em.curvature.natural import NaturalScale
 from gaussmix.errors import name_components, warn
-from gaussmix.fit.bootstrap import MOST_STEPS, Refits, Resampling, are_quick, refits
+from gaussmix.fit.after.bootstrap import MOST_STEPS, Refits, Resampling, are_quick, refits
 from gaussmix.fit.fitted import Fitted
 from gaussmix.fit.problem import Problem
 from gaussmix.mixture.mixture import Mixture
@@ -149,7 +149,7 @@ def bootstrap_of(
 
     Raises
     ------
-    ValueError : as `fit.bootstrap.refits`, or the unit of the rows is too large or too small.
+    ValueError : as `fit.after.bootstrap.refits`, or the unit of the rows is too large or too small.
 
     Warns
     -----

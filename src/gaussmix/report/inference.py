@@ -13,14 +13,14 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import expit, logit, ndtri
 
 from gaussmix.checks import Rng, check_count, check_within, generator
-from gaussmix.em.coordinates import LEAST_BACKGROUND
-from gaussmix.em.jacobian import NotSmooth
-from gaussmix.em.natural import Kind, NaturalScale, Stacked, Term
-from gaussmix.em.posterior import Posterior
-from gaussmix.em.trace import Frozen
+from gaussmix.em.curvature.coordinates import LEAST_BACKGROUND
+from gaussmix.em.curvature.jacobian import NotSmooth
+from gaussmix.em.curvature.natural import Kind, NaturalScale, Stacked, Term
+from gaussmix.em.objective.trace import Frozen
+from gaussmix.em.priors.posterior import Posterior
 from gaussmix.errors import ParameterTypeError, counted, listed, name_components, warn
+from gaussmix.fit.after.inference import AT_RIDGE, SAME_HEIGHT, Climb, Maximum
 from gaussmix.fit.fitted import Fitted
-from gaussmix.fit.inference import AT_RIDGE, SAME_HEIGHT, Climb, Maximum
 from gaussmix.fit.problem import Problem
 from gaussmix.mixture.mixture import Mixture
 from gaussmix.mixture.shown import names_of, table_html
@@ -345,7 +345,7 @@ def inference_of(fitted: Fitted, problem: Problem, kind: str, *, are_counts: boo
     ----------
     fitted : the fit.
     problem : its rows and its objective.
-    kind : of the covariance, one of `fit.inference.KINDS`.
+    kind : of the covariance, one of `fit.after.inference.KINDS`.
     are_counts : whether row weights count rows. If not, the sandwich has their squares.
 
     Raises

@@ -7,7 +7,7 @@ from functools import partial
 
 from sklearn.exceptions import ConvergenceWarning
 
-from gaussmix.em.trace import Frozen, State, Trace
+from gaussmix.em.objective.trace import Frozen, State, Trace
 from gaussmix.errors import LIKELIHOOD, FailureKind, Outcome, counted, name_components, warn
 from gaussmix.fit.candidates import Result, Table, reasons_and_advice
 from gaussmix.fit.diagnostics import constant_columns, name_columns

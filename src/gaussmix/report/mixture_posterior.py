@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from gaussmix.checks import Rng, check_count, generator
-from gaussmix.em.approximation import Approximation
-from gaussmix.em.natural import NaturalScale
+from gaussmix.em.bayes.approximation import Approximation
+from gaussmix.em.curvature.natural import NaturalScale
 from gaussmix.errors import counted
 from gaussmix.mixture.mixture import Mixture
 from gaussmix.mixture.shown import names_of

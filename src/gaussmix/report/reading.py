@@ -13,10 +13,10 @@ import numpy as np
 from sklearn.base import BaseEstimator
 
 from gaussmix.door.rows import counted_weight
-from gaussmix.em.accumulate import StepTask
-from gaussmix.em.criteria import Evidence, bic, icl
+from gaussmix.em.step.accumulate import StepTask
 from gaussmix.engines.base import NOISE, Engine
 from gaussmix.errors import FailureKind, Outcome, ParameterTypeError, counted
+from gaussmix.fit.criteria import Evidence, bic, icl
 from gaussmix.fit.diagnostics import Diagnosis
 from gaussmix.fit.fitted import Fitted
 from gaussmix.mixture.compare.gaussians import nearest

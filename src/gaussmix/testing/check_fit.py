@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from gaussmix.covariances import LowRank
-from gaussmix.em.loop import run_em
-from gaussmix.em.stopping import Stopping
-from gaussmix.em.trace import State, final
+from gaussmix.em.objective.stopping import Stopping
+from gaussmix.em.objective.trace import State, final
+from gaussmix.em.step.loop import run_em
 from gaussmix.engines.base import Engine
 from gaussmix.families.base import Equivariance, Family
 from gaussmix.model import Model

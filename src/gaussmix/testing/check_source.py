@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gaussmix.covariances import Dense
-from gaussmix.em.accumulate import StepTask
+from gaussmix.em.step.accumulate import StepTask
 from gaussmix.engines import choose
 from gaussmix.numerics.arrays import Array, Rows
 from gaussmix.sources.array import ArraySource

@@ -6,15 +6,15 @@ from typing import Any
 
 import numpy as np
 
-from gaussmix.em.initial import InitialMoments
-from gaussmix.em.objective import Objective
+from gaussmix.em.initialisation.base import Start
+from gaussmix.em.initialisation.initial import InitialMoments
+from gaussmix.em.initialisation.sample import distinct_rows
+from gaussmix.em.objective.objective import Objective
 from gaussmix.engines.base import Engine
 from gaussmix.families.base import Family
 from gaussmix.model import Model
 from gaussmix.numerics.arrays import Array
 from gaussmix.sources.array import ArraySource
-from gaussmix.starts.base import Start
-from gaussmix.starts.sample import distinct_rows
 from gaussmix.testing.closeness import EPS, assert_close
 
 

@@ -9,15 +9,15 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from gaussmix.em.initial import InitialMoments
-from gaussmix.em.maximise import initial_models
-from gaussmix.em.objective import Objective
+from gaussmix.em.initialisation.base import Partition
+from gaussmix.em.initialisation.initial import InitialMoments
+from gaussmix.em.objective.objective import Objective
+from gaussmix.em.step.maximise import initial_models
 from gaussmix.engines import choose
 from gaussmix.families.base import Family
 from gaussmix.model import Model
 from gaussmix.numerics.arrays import Array
 from gaussmix.sources.array import ArraySource
-from gaussmix.starts.base import Partition
 
 
 @dataclass(frozen=True, eq=False)

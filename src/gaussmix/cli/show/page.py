@@ -16,8 +16,8 @@ import numpy as np
 
 from gaussmix.cli.show.findings import Findings, covariances_of
 from gaussmix.cli.show.reports import heading_of, in_digits, mark
-from gaussmix.door.parameters import HIGHER
 from gaussmix.errors import counted
+from gaussmix.fit.criteria import HIGHER
 from gaussmix.mixture.digits import mean_and_deviation, share
 from gaussmix.mixture.holes import tail_probability
 from gaussmix.plot import CriterionDisplay, PairDisplay, UncertaintyDisplay

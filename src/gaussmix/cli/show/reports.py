@@ -19,10 +19,10 @@ from gaussmix.cli.model_file import ModelFile
 from gaussmix.cli.outputs import json_value
 from gaussmix.cli.show.findings import covariances_of
 from gaussmix.cli.show.notices import in_options
-from gaussmix.door.parameters import HELD_OUT, HIGHER, STABILITY
 from gaussmix.errors import FailureKind, counted
 from gaussmix.estimators.gaussian_mixture_ic import GaussianMixtureIC
 from gaussmix.estimators.posterior_estimator import components_used
+from gaussmix.fit.criteria import HELD_OUT, HIGHER, STABILITY
 from gaussmix.fit.fitted import Ending, Fitted, RowFacts, records_of
 from gaussmix.formats import Damaged
 from gaussmix.formats.values import from_plain

@@ -21,21 +21,22 @@ from gaussmix.cli.outputs import check_target, open_target
 from gaussmix.cli.show.notices import collected_warnings, is_quiet, print_notices
 from gaussmix.cli.show.progress import progress
 from gaussmix.cli.show.reports import echo_json, fit_as_json, fit_notices, many_as_json, show_fit, show_many
-from gaussmix.door.parameters import HELD_OUT, HIGHER, STABILITY, check_candidates
+from gaussmix.door.parameters import check_candidates
 from gaussmix.door.restrictions import DEFAULT
+from gaussmix.em.initialisation import AUTO, STARTS
 from gaussmix.errors import invented_names, listed
-from gaussmix.estimators.fit_many import fit_many
 from gaussmix.estimators.gaussian_mixture_ic import GaussianMixtureIC, fit_stepwise
 from gaussmix.families.factor_analyzer import NOISES
+from gaussmix.fit.after.stability import neighbours
 from gaussmix.fit.candidates import Candidate
-from gaussmix.fit.stability import neighbours
+from gaussmix.fit.criteria import HELD_OUT, HIGHER, STABILITY
+from gaussmix.functions.fit_many import fit_many
 from gaussmix.mixture.mixtures import Mixtures
 from gaussmix.sources.base import Source
 from gaussmix.sources.files.base import FileSource
 from gaussmix.sources.opening import is_for_others
 from gaussmix.sources.tables import FORMATS, Files
 from gaussmix.sources.tables.base import STANDARD, BadTable, doubles
-from gaussmix.starts import AUTO, STARTS
 
 TERMINATED = 128 + signal.SIGTERM  # the exit code that a shell gives to a process that SIGTERM has ended
 _NOT_MODELS = {each for format in FORMATS.values() for each in format.extensions}

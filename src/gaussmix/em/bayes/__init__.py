@@ -1,0 +1,1 @@
+"""Variational Bayes, with the moves that change the number of components."""

@@ -1,0 +1,1 @@
+"""Derivatives of the objective at a mixture: certificates of a maximum, and standard errors."""

@@ -1,0 +1,51 @@
+"""Responsibilities drawn at random."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gaussmix.em.initialisation.base import Partition, register
+from gaussmix.em.initialisation.gross import gross_rows_apart
+from gaussmix.em.initialisation.sample import Distinct
+from gaussmix.engines.base import Engine
+from gaussmix.numerics.arrays import Array
+from gaussmix.numerics.hashing import mix, uniform
+from gaussmix.waist.block import Block
+
+
+@register("random")
+@gross_rows_apart
+def random_shares(sample: Distinct, engine: Engine[Any], n_components: int, rng: np.random.Generator) -> Partition:
+    """Uniform random responsibilities, normalised; the same for equal rows, wherever they stand."""
+    return Partition(share=HashedShares(n_components, int(rng.integers(2**63)), sample.rank))
+
+
+@dataclass(frozen=True)
+class HashedShares:
+    """Responsibilities as a hash of the key and of the row.
+
+    The row is hashed by its rank among all, which does not depend on units and origin of the data; without ranks by its
+    numbers.
+    """
+
+    n_components: int
+    key: int
+    rank: NDArray[np.intp] | None
+
+    def __call__(self, block: Block) -> Array:
+        streams: NDArray[np.uint64] = np.arange(1, self.n_components + 1, dtype=np.uint64)
+        shares = uniform(mix(self._row_hash(block)[:, None] + streams))
+        return shares / shares.sum(axis=1, keepdims=True)
+
+    def _row_hash(self, block: Block) -> NDArray[np.uint64]:
+        row_hash = np.full(block.n_rows, self.key, dtype=np.uint64)
+        if self.rank is not None:
+            return mix(row_hash ^ self.rank[block.first_row :][: block.n_rows].astype(np.uint64))
+        columns: NDArray[np.uint64] = (block.rows.astype(np.float64) + 0.0).view(np.uint64)  # −0 is 0
+        for column in columns.T:
+            row_hash = mix(row_hash ^ column)
+        return row_hash

@@ -1,0 +1,1 @@
+"""Objectives with priors and fixed parameters: EM maximises the posterior density."""

@@ -1,0 +1,91 @@
+"""Runs of EM on many tables, each from a mixture of its own: by the core in one call where the runs are usual."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+from gaussmix.em.objective.objective import Objective
+from gaussmix.em.objective.stopping import Stopping
+from gaussmix.em.objective.trace import State, Trace, final
+from gaussmix.em.step.fast_path import model_of
+from gaussmix.em.step.loop import run_em
+from gaussmix.engines.base import Engine
+from gaussmix.engines.runner import Begun, Control, Course, Groups, Recipe
+from gaussmix.errors import Outcome
+from gaussmix.model import Model
+from gaussmix.sources.base import Source
+from gaussmix.waist.leaves import LEAF_ROWS
+
+FEW = LEAF_ROWS // 8  # rows: with more, calls cost little beside the work, and several starts share a sort of the rows
+
+
+def run_each(
+    engine: Engine[Any],
+    models: Sequence[Model],
+    objective: Objective,
+    stopping: Stopping,
+    source_of: Callable[[int], Source],
+    groups: Groups | None = None,
+    end_of: Callable[[Iterable[State]], State] = final,
+) -> list[State]:
+    """The end of a run of EM on each table, with the bits of `run_em`.
+
+    Parameters
+    ----------
+    engine, objective, stopping : as for `run_em`.
+    models : where each run begins, of one structure and size.
+    source_of : the rows of a table, by its number.
+    groups : the same rows, for a call of the core; None where they are not in memory, or not usual.
+    end_of : chooses the end among the states of a run that the core does not make.
+    """
+    ends = {} if groups is None else _by_core(engine, models, objective, stopping, groups)
+    for place, model in enumerate(models):
+        if place not in ends:
+            ends[place] = end_of(run_em(source_of(place), engine, model, objective, stopping))
+    return [ends[place] for place in range(len(models))]
+
+
+def copies(source: Source, number: int) -> Groups | None:
+    """The rows of a source so many times, for runs from several models; None where one call would not be faster."""
+    block = source.whole
+    if block is None or block.n_rows > FEW or block.log_prior is not None:
+        return None
+    first, ones = np.zeros(number, np.int64), np.ones(number)
+    totals = block.total_weight * ones, ones
+    return Groups(block.rows, block.row_weight, first, first + block.n_rows, *totals, first, block.error)
+
+
+def _by_core(
+    engine: Engine[Any], models: Sequence[Model], objective: Objective, stopping: Stopping, groups: Groups
+) -> dict[int, State]:
+    """The ends of the runs that the core makes to the end."""
+    algebra, n_components = models[0].family.algebra, models[0].n_components
+    ridge, belief = objective.as_belief(n_components) or (objective.as_ridge(), None)
+    if ridge is None or algebra is None:
+        return {}
+    volumes = {np.inf if model.noise is None else model.noise.log_volume for model in models}
+    log_volume = volumes.pop()
+    if volumes or not engine.makes_steps(belief, has_background=log_volume < np.inf):
+        return {}
+    if belief is not None and not belief.is_of_point:
+        return {}
+    arrays = ((model.all_weights, model.means, model.covariances.array) for model in models)
+    begun = Begun(*map(np.array, zip(*arrays, strict=True)))
+    control = Control(ridge, stopping.tolerance, stopping.max_steps, belief=belief, log_volume=log_volume)
+    fits = engine.fit_many(groups, Recipe(algebra, n_components, begun, control))
+    if fits is None:
+        return {}
+    ends, found = np.cumsum(np.maximum(fits.n_steps, 0)), {}
+    is_made = fits.has_settled | (fits.n_steps == stopping.max_steps)
+    for place in np.flatnonzero(is_made & (fits.n_steps > 0)).tolist():
+        steps = slice(ends[place] - fits.n_steps[place], ends[place])
+        log_likelihood, values = fits.log_likelihood[steps].tolist(), fits.objective[steps].tolist()
+        weights, means = np.array(fits.weights[place]), np.array(fits.means[place])
+        course = Course(weights, means, fits.covariances[place], None, log_likelihood, values)
+        outcome = Outcome.CONVERGED if fits.has_settled[place] else Outcome.STEP_LIMIT
+        model = model_of(course, models[place].family, models[place].noise)
+        found[place] = State(model, Trace(tuple(log_likelihood), tuple(values)), outcome)
+    return found

@@ -1,0 +1,1 @@
+"""Questions that are asked after a fit: resampling, standard errors, and tests of the number of components."""

@@ -1,0 +1,1 @@
+"""Functions that fit, compare or load estimators."""

@@ -231,6 +231,8 @@ void bind_targets(nb::module_& module) {
     bind_starts(type);
     module.def("targets", targets, "The kernels that this processor can run, slowest first.");
     module.def("active", active, "The fastest kernels, or those that GAUSSMIX_ISA names.");
+    module.def("omitted", omitted_kernels,
+               "Faster kernels for this processor that the build left out, or an empty name.");
 }
 
 }  // namespace gaussmix

@@ -89,6 +89,19 @@ const std::vector<const KernelTable*>& usable_kernels() {
     return usable;
 }
 
+const char* omitted_kernels() {
+#if defined(__x86_64__)
+    [[maybe_unused]] const int level = x86_64_level();
+#if defined(GAUSSMIX_OMITS_AVX512)
+    if (level >= 4) return "avx512";
+#endif
+#if defined(GAUSSMIX_OMITS_AVX2)
+    if (level == 3) return "avx2";
+#endif
+#endif
+    return "";
+}
+
 const KernelTable& active_kernels() {
     const auto& usable = usable_kernels();
     const char* forced = std::getenv("GAUSSMIX_ISA");

@@ -522,6 +522,11 @@ def targets() -> list[Target]:
 def active() -> Target:
     """The fastest kernels, or those that GAUSSMIX_ISA names."""
 
+def omitted() -> str:
+    """
+    Faster kernels for this processor that the build left out, or an empty name.
+    """
+
 def end_gil_requests() -> None:
     """
     Let no thread but this one ask for the GIL any more; for the end of the process.

@@ -47,12 +47,13 @@ Incomplete view_components(const Rows& rows, const Prior& log_prior, const Prior
     return view_incomplete(rows, log_prior, places, error, log_weight, means, factors, -__builtin_inf(), Second::none);
 }
 
-using StepResult = std::tuple<double, Result<double>, double, Result<double>, std::optional<Result<double>>>;
+using IncompleteStepResult = std::tuple<double, Result<double>, double, Result<double>, std::optional<Result<double>>>;
 
-StepResult bound_step(const Target& target, const Rows& rows, const RowWeight& row_weight, const Prior& log_prior,
-                      const PriorPlaces& places, const Error& error, const Contiguous<double, 1>& log_weight,
-                      const Contiguous<double, 2>& means, const Contiguous<double, 3>& factors, double log_background,
-                      int second, int n_threads) {
+IncompleteStepResult bound_step(const Target& target, const Rows& rows, const RowWeight& row_weight,
+                                const Prior& log_prior, const PriorPlaces& places, const Error& error,
+                                const Contiguous<double, 1>& log_weight, const Contiguous<double, 2>& means,
+                                const Contiguous<double, 3>& factors, double log_background, int second,
+                                int n_threads) {
     Incomplete view =
         view_incomplete(rows, log_prior, places, error, log_weight, means, factors, log_background, to_second(second));
     view.task.row_weight = view_row_weight(row_weight, view.task.rows.n_rows);

@@ -18,7 +18,7 @@ namespace gaussmix {
 
 namespace {
 
-constexpr Index kSteps = 6, kNeighbours = 6, kPairs = 2, kHalfRows = 400, kFewest = 2;
+constexpr Index kStepsOfColumn = 6, kNearest = 6, kPairs = 2, kHalfRows = 400, kFewest = 2;
 constexpr double kGain = 1e-9, kSmall = 9, kShared = 1e-10;  // em/bayes/bound_moves.py; kSmall of three parameters
 constexpr double kCoarse = 1e-6;      // nats per row: the tolerance of EM at first, so that moves come before EM creeps
 constexpr double kNegligible = 1e-3;  // nats: NEGLIGIBLE of em/bayes/bound_moves.py
@@ -116,7 +116,7 @@ private:
     }
 
     std::optional<State> after_steps(Mixture mixture) const {
-        if (run(mixture, kSteps - 1, task_.gain).empty()) return std::nullopt;
+        if (run(mixture, kStepsOfColumn - 1, task_.gain).empty()) return std::nullopt;
         return judge(mixture);
     }
 
@@ -533,7 +533,7 @@ private:
                 if (l != k) others.push_back(l);
             }
             std::stable_sort(others.begin(), others.end(), [&](Index a, Index b) { return distance(a) < distance(b); });
-            for (std::size_t i = 0; i < std::min<std::size_t>(kNeighbours, others.size()); ++i) {
+            for (std::size_t i = 0; i < std::min<std::size_t>(kNearest, others.size()); ++i) {
                 pairs.emplace_back(std::min(k, others[i]), std::max(k, others[i]));
             }
         }

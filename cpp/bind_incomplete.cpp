@@ -49,11 +49,11 @@ Incomplete view_components(const Rows& rows, const Prior& log_prior, const Prior
 
 using IncompleteStepResult = std::tuple<double, Result<double>, double, Result<double>, std::optional<Result<double>>>;
 
-IncompleteStepResult bound_step(const Target& target, const Rows& rows, const RowWeight& row_weight,
-                                const Prior& log_prior, const PriorPlaces& places, const Error& error,
-                                const Contiguous<double, 1>& log_weight, const Contiguous<double, 2>& means,
-                                const Contiguous<double, 3>& factors, double log_background, int second,
-                                int n_threads) {
+IncompleteStepResult bound_step_incomplete(const Target& target, const Rows& rows, const RowWeight& row_weight,
+                                           const Prior& log_prior, const PriorPlaces& places, const Error& error,
+                                           const Contiguous<double, 1>& log_weight, const Contiguous<double, 2>& means,
+                                           const Contiguous<double, 3>& factors, double log_background, int second,
+                                           int n_threads) {
     Incomplete view =
         view_incomplete(rows, log_prior, places, error, log_weight, means, factors, log_background, to_second(second));
     view.task.row_weight = view_row_weight(row_weight, view.task.rows.n_rows);
@@ -71,9 +71,10 @@ IncompleteStepResult bound_step(const Target& target, const Rows& rows, const Ro
     return {log_likelihood, mass.release(), background, first.release(), released(second_moments)};
 }
 
-Result<double> bound_evaluate(const Target& target, const Rows& rows, const Prior& log_prior, const PriorPlaces& places,
-                              const Error& error, const Contiguous<double, 1>& log_weight,
-                              const Contiguous<double, 2>& means, const Contiguous<double, 3>& factors, int n_threads) {
+Result<double> bound_evaluate_incomplete(const Target& target, const Rows& rows, const Prior& log_prior,
+                                         const PriorPlaces& places, const Error& error,
+                                         const Contiguous<double, 1>& log_weight, const Contiguous<double, 2>& means,
+                                         const Contiguous<double, 3>& factors, int n_threads) {
     const Incomplete view = view_components(rows, log_prior, places, error, log_weight, means, factors);
     NewArray<double> out({static_cast<std::size_t>(view.task.rows.n_rows), means.shape(0)});
     without_gil(n_threads, [&](const Execution& execution) {
@@ -102,11 +103,11 @@ std::tuple<Result<double>, Result<double>> bound_denoise(const Target& target, c
 
 void bind_incomplete(nb::class_<Target>& type) {
     using namespace nb::literals;
-    type.def("step_incomplete", bound_step, "rows"_a.noconvert(), "row_weight"_a.noconvert().none(),
+    type.def("step_incomplete", bound_step_incomplete, "rows"_a.noconvert(), "row_weight"_a.noconvert().none(),
              "log_prior"_a.noconvert().none(), "prior_places"_a.noconvert().none(), "error"_a.noconvert().none(),
              "log_weight"_a, "means"_a, "factors"_a, "log_background"_a, "second"_a, "n_threads"_a,
              "Sum moments of incomplete rows about the means: (log_likelihood, mass, the background's, first, second).")
-        .def("evaluate_incomplete", bound_evaluate, "rows"_a.noconvert(), "log_prior"_a.noconvert().none(),
+        .def("evaluate_incomplete", bound_evaluate_incomplete, "rows"_a.noconvert(), "log_prior"_a.noconvert().none(),
              "prior_places"_a.noconvert().none(), "error"_a.noconvert().none(), "log_weight"_a, "means"_a, "factors"_a,
              "n_threads"_a, "log p(x, k) of each row with missing cells or errors.")
         .def("denoise", bound_denoise, "rows"_a.noconvert(), "log_prior"_a.noconvert().none(),

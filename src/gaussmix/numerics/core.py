@@ -21,7 +21,7 @@ def native_target() -> Target:
     assert target is not None, "the portable kernels run anywhere"
     if (faster := core.omitted()) and not os.environ.get("GAUSSMIX_ISA"):
         warn(
-            f"gaussmix was compiled without the faster kernels that this processor could run ({faster}). Install it from"
-            " source on this machine, or with GAUSSMIX_INSTRUCTION_SETS=all in the environment."
+            f"gaussmix was compiled without the faster kernels that this processor can run ({faster}). Install it from "
+            "source on this machine, or with GAUSSMIX_INSTRUCTION_SETS=all in the environment."
         )
     return target

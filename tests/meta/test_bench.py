@@ -17,12 +17,6 @@ FOLDER = ROOT / "bench" / "peers"
 COMMAND = re.compile(r"python -m (bench[.\w]*)")
 
 
-@pytest.fixture(autouse=True)
-def bench(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The benches run from the root of the repository."""
-    monkeypatch.syspath_prepend(str(ROOT))
-
-
 HELP_OF_EACH = """
 import runpy, sys
 for name in sys.argv[1:]:

@@ -12,6 +12,7 @@ PACKAGE = Path(__file__).parents[2] / "src" / "gaussmix"
 MAY_IMPORT = {
     "errors": "",
     "version": "",
+    "lazy": "",
     "plugins": "",
     "other_names": "",
     "numerics": "_core",
@@ -28,7 +29,7 @@ MAY_IMPORT = {
     "formats": "version value model background numerics checks families.base",
     "background": "numerics",
     "model": "background covariances waist numerics families.base",
-    "mixture": "model background covariances waist numerics checks families.base engines formats",
+    "mixture": "lazy model background covariances waist numerics checks families.base engines formats",
     "em": (
         "value priors covariances waist numerics model background families.base engines.base engines.runner "
         "sources.array sources.base sources.findings sources.quantile sources.waiting"
@@ -39,7 +40,7 @@ MAY_IMPORT = {
     "fit": (
         "version value covariances waist numerics families engines sources model background mixture em formats door"
     ),
-    "report": "checks waist numerics families engines sources model mixture em door fit",
+    "report": "lazy checks waist numerics families engines sources model mixture em door fit",
     "estimators": (
         "other_names noise restrictions priors covariances waist numerics checks families engines sources model "
         "background mixture em formats door fit report"

@@ -7,8 +7,6 @@ from functools import cache
 from numbers import Integral
 from typing import Any
 
-from joblib import cpu_count
-
 from gaussmix.engines.base import Engine
 from gaussmix.engines.incomplete import IncompleteEngine
 from gaussmix.engines.native.engine import NativeEngine
@@ -58,6 +56,8 @@ def check_jobs(n_jobs: Any) -> int | None:
 @cache
 def _quota() -> int:
     """Number of processors that the machine or the container gives the process."""
+    from joblib import cpu_count  # slow to import
+
     return int(cpu_count())
 
 

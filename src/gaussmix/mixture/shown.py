@@ -24,17 +24,6 @@ COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 REACH = 2.0  # standard deviations: the ellipse of a component holds 86 % of it
 
 
-class Shown(MixtureBase):
-    """What a terminal and a notebook print of a mixture."""
-
-    def __repr__(self) -> str:
-        return f"<{type(self).__name__}: {line_of(self)}>"
-
-    def _repr_html_(self) -> str:
-        table = table_html(*table_of(self))
-        return f'<div><p>{escape(size_of(self))}</p><div style="overflow-x:auto">{table}</div>{sketch(self)}</div>'
-
-
 def size_of(mixture: MixtureBase) -> str:
     """ "2 components, full, 2 features", and the options of the structure."""
     family = mixture.family
@@ -52,6 +41,12 @@ def line_of(mixture: MixtureBase) -> str:
     rest = ", …" if mixture.n_components > _MOST_WEIGHTS else ""
     noise = "" if mixture.noise is None else f", noise {mixture.noise.weight:.3g}"
     return f"{size_of(mixture)}{features}, weight{'s' * (mixture.n_components > 1)} {weights}{rest}{noise}"
+
+
+def html_of(mixture: MixtureBase) -> str:
+    """The size, a table of the numbers and a small picture."""
+    table = table_html(*table_of(mixture))
+    return f'<div><p>{escape(size_of(mixture))}</p><div style="overflow-x:auto">{table}</div>{sketch(mixture)}</div>'
 
 
 def table_of(mixture: MixtureBase) -> tuple[list[str], list[list[str]]]:

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from gaussmix.mixture.line.bracketing import increasing_roots
-from gaussmix.mixture.line.line import FARTHEST, Line
+from gaussmix.mixture.line.line import FARTHEST, Line, increasing_roots
 from gaussmix.numerics.arrays import Array
 from gaussmix.numerics.elementary import log_sum
 from gaussmix.numerics.pieces import pieces

@@ -111,3 +111,40 @@ def test_folders_of_em_are_in_order() -> None:
             wrong = [name for name in names if name.startswith("gaussmix.em.") and not name.startswith(allowed)]
             found += [f"{folder.name}/{path.name}: {name}" for name in wrong]
     assert found == []
+
+
+def files_imported(path: Path, files: dict[str, Path]) -> set[Path]:
+    """The files of the package that one imports, at once or later, or for its annotations alone."""
+    names = [name.rstrip(".") for name in imported(ast.parse(path.read_text(encoding="utf-8")))]
+    return {files.get(name) or files.get(name.rpartition(".")[0], path) for name in names} - {path}
+
+
+def circle(graph: dict[Path, set[Path]]) -> list[Path]:
+    """A circle of files, each of which imports the next, and the last one the first; empty where there is none."""
+    done: set[Path] = set()
+
+    def found(way: list[Path]) -> list[Path]:
+        for other in sorted(graph[way[-1]] - done):
+            if other in way:
+                return way[way.index(other) :]
+            if circle := found([*way, other]):
+                return circle
+        done.add(way[-1])
+        return []
+
+    return next(filter(None, (found([path]) for path in graph if path not in done)), [])
+
+
+def test_no_circle_of_files() -> None:
+    paths = sorted(PACKAGE.rglob("*.py"))
+    dotted = {path: ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts) for path in paths}
+    files = {name.removesuffix(".__init__"): path for path, name in dotted.items()}
+    del files["gaussmix"]  # of which others import modules only
+    found = circle({path: files_imported(path, files) for path in paths})
+    assert [dotted[path] for path in found] == []
+
+
+def test_a_circle_is_found() -> None:
+    a, b, c = map(Path, "abc")
+    assert circle({a: {b, c}, b: {c}, c: set()}) == []
+    assert circle({a: {b}, b: {c}, c: {b}}) == [b, c]

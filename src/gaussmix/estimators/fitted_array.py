@@ -18,8 +18,7 @@ from gaussmix.fit.fitted import Fitted
 from gaussmix.mixture.conversion import from_parameters
 from gaussmix.mixture.mixture import Mixture
 from gaussmix.model import SUM_TOLERANCE
-from gaussmix.numerics.arrays import Array
-from gaussmix.numerics.pieces import copied
+from gaussmix.numerics.arrays import Array, copied
 
 Floats = NDArray[np.floating[Any]]
 

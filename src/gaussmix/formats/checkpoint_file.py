@@ -15,8 +15,7 @@ from gaussmix.background import NOISE_ARRAYS
 from gaussmix.formats import unpacked, write_whole
 from gaussmix.formats.envelope import Damaged, Header, Tensors, value_of
 from gaussmix.formats.record import Json, are_lists
-from gaussmix.numerics.arrays import Array
-from gaussmix.numerics.pieces import copied
+from gaussmix.numerics.arrays import Array, copied
 
 FORMAT, VERSION = "gaussmix-checkpoint", 1
 _STEPS = "log_likelihood", "objective"

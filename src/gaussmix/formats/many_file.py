@@ -26,8 +26,7 @@ from gaussmix.formats import Place, model_file
 from gaussmix.formats.envelope import MANY_FORMAT, Damaged, Header, Tensors, value_of
 from gaussmix.formats.record import are_lists
 from gaussmix.model import SUM_TOLERANCE, flaw, matrix_flaw
-from gaussmix.numerics.arrays import Array
-from gaussmix.numerics.pieces import copied
+from gaussmix.numerics.arrays import Array, copied
 from gaussmix.version import package_version
 
 VERSION = 1

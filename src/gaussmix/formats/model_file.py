@@ -14,8 +14,7 @@ from gaussmix.errors import ParameterTypeError
 from gaussmix.families.base import ALIASES, FAMILIES, Family, family_named, is_known
 from gaussmix.formats import Details, Place, Record
 from gaussmix.model import Model, flaw
-from gaussmix.numerics.arrays import Array
-from gaussmix.numerics.pieces import copied
+from gaussmix.numerics.arrays import Array, copied
 
 _FORMAT = {"format": "gaussmix-mixture", "version": 1}  # of dictionaries; files have the same
 _ARRAYS = ("weights", "means", "covariances")

@@ -18,8 +18,7 @@ from gaussmix.errors import ParameterTypeError, counted
 from gaussmix.families.base import Family
 from gaussmix.mixture.features import Features, block_of, places
 from gaussmix.model import Model, flaw
-from gaussmix.numerics.arrays import Array, Places, frozen
-from gaussmix.numerics.pieces import copied
+from gaussmix.numerics.arrays import Array, Places, copied, frozen
 from gaussmix.numerics.threads import cached_property
 from gaussmix.waist.block import Block
 from gaussmix.waist.parameters import Parameters

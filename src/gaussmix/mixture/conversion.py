@@ -14,8 +14,7 @@ from gaussmix.covariances import Covariances, Dense
 from gaussmix.errors import ParameterTypeError
 from gaussmix.families.base import Family, family_named, unconstrained
 from gaussmix.model import Model, flaw, is_symmetric
-from gaussmix.numerics.arrays import Array
-from gaussmix.numerics.pieces import copied
+from gaussmix.numerics.arrays import Array, copied
 
 if TYPE_CHECKING:
     from sklearn.mixture import GaussianMixture

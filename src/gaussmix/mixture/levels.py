@@ -17,8 +17,8 @@ from gaussmix.mixture.parts.modality import modes
 from gaussmix.mixture.sampling import cumulative_shares
 from gaussmix.model import Model
 from gaussmix.numerics.arrays import Array
-from gaussmix.numerics.blas import one_blas_thread
 from gaussmix.numerics.elementary import log_sum
+from gaussmix.numerics.threads import one_blas_thread
 from gaussmix.waist.block import Block
 from gaussmix.waist.parameters import Parameters
 

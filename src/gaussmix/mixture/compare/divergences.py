@@ -24,9 +24,8 @@ from gaussmix.mixture.compare.gaussians import (
 )
 from gaussmix.mixture.sampling import alone, draw
 from gaussmix.model import Model
-from gaussmix.numerics.arrays import Array
+from gaussmix.numerics.arrays import Array, pieces
 from gaussmix.numerics.elementary import log_sum
-from gaussmix.numerics.pieces import pieces
 from gaussmix.numerics.rows import LARGEST
 from gaussmix.waist.block import Block
 

@@ -15,9 +15,8 @@ from scipy.special import log_ndtr, ndtri_exp
 from gaussmix.checks import check_probabilities
 from gaussmix.mixture.masses.normal_interval import log_interval
 from gaussmix.model import Model
-from gaussmix.numerics.arrays import Array
+from gaussmix.numerics.arrays import Array, pieces
 from gaussmix.numerics.elementary import log_sum
-from gaussmix.numerics.pieces import pieces
 from gaussmix.numerics.threads import cached_property
 from gaussmix.waist.parameters import LOG_2PI
 

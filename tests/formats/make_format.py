@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from gaussmix import FAMILIES, Mixture
-from gaussmix.formats import Details, FitRecord, model_file
+from gaussmix.formats import model_file
+from gaussmix.formats.record import Details, FitRecord
 
 MIXTURE = Mixture(
     np.array([0.25, 0.75]),

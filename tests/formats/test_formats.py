@@ -15,8 +15,10 @@ import pytest
 from safetensors.numpy import save as save_tensors
 
 from gaussmix import FAMILIES, Mixture, NotAModelFile
-from gaussmix.formats import Details, FitRecord, model_file, whole_file
+from gaussmix.formats import model_file
 from gaussmix.formats.envelope import pack
+from gaussmix.formats.files import whole_file
+from gaussmix.formats.record import Details, FitRecord
 
 HERE = Path(__file__).parent
 SAMPLES = sorted(HERE.glob("v*.gmm"))

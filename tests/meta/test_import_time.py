@@ -79,7 +79,7 @@ def test_a_fit_loads_what_it_needs_of_scikit_learn_and_nothing_else_that_is_slow
 
 def test_a_mixture_loads_numpy_and_no_other_library() -> None:
     modules = loaded("from gaussmix import Mixture; repr(Mixture.from_parameters([1.0], [[0.0]], [[[1.0]]]))")
-    assert sorted(LIBRARIES & modules) == ["numpy", "safetensors"]
+    assert sorted(LIBRARIES & modules) == ["numpy"]
 
 
 def typed(package: ModuleType) -> dict[str, str]:

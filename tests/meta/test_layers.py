@@ -26,7 +26,7 @@ MAY_IMPORT = {
     "families": "value plugins covariances waist numerics checks",
     "engines": "waist numerics _core",
     "sources": "version plugins waist numerics",
-    "formats": "version value model background numerics checks families.base",
+    "formats": "lazy version value model background numerics checks families.base",
     "background": "numerics",
     "model": "background covariances waist numerics families.base",
     "mixture": "lazy model background covariances waist numerics checks families.base engines formats",

@@ -39,7 +39,7 @@ from gaussmix.fit.fit import standing_of
 from gaussmix.fit.fitted import Ending, Fitted, RowFacts
 from gaussmix.fit.problem import Data
 from gaussmix.fit.watch import deadline_of
-from gaussmix.formats import Damaged
+from gaussmix.formats.record import Damaged
 from gaussmix.formats.values import Reader, array_of, of_type
 from gaussmix.mixture.class_mixtures import ClassMixtures
 from gaussmix.mixture.mixture import Mixture

@@ -25,7 +25,7 @@ from gaussmix.estimators.docs import documented
 from gaussmix.estimators.mixture_estimator import MixtureEstimator
 from gaussmix.estimators.predictor import Counts, MixturePredictor, Structures
 from gaussmix.fit.fitted import Fitted
-from gaussmix.formats import Damaged
+from gaussmix.formats.record import Damaged
 from gaussmix.formats.values import Reader, array_of
 from gaussmix.mixture.features import Features
 from gaussmix.mixture.mixture import Mixture

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, Literal, Self, overload
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from gaussmix import mixture
+from gaussmix import formats, mixture
 from gaussmix.checks import Rng
 from gaussmix.families.base import Family
-from gaussmix.formats import Details, Place, model_file
+from gaussmix.formats.record import Details, Place
 from gaussmix.mixture.base import MixtureBase, of_components
 from gaussmix.mixture.compare.comparisons import Comparisons
 from gaussmix.mixture.scipy_names import SciPyNames
@@ -216,7 +216,7 @@ class Mixture(Shown, SciPyNames, Comparisons):
         TypeError : path is neither a path nor a binary file.
         OSError : there is no such file, or it can't be read.
         """
-        model, record = model_file.read(path)
+        model, record = formats.model_file.read(path)
         return cls.of(model, record.details.feature_names)
 
     @classmethod
@@ -233,7 +233,7 @@ class Mixture(Shown, SciPyNames, Comparisons):
         ValueError : the values make no mixture; the message says why.
         TypeError : values is no dictionary.
         """
-        return cls.of(*model_file.from_dict(values))
+        return cls.of(*formats.model_file.from_dict(values))
 
     def log_density(self, rows: ArrayLike, *, n_jobs: int | None = None) -> Array:
         """log p(x) of each row.
@@ -368,7 +368,7 @@ class Mixture(Shown, SciPyNames, Comparisons):
         ValueError : the numbers are no mixture: weights don't sum to 1, a covariance is not positive definite.
         OSError : the file can't be written.
         """
-        model_file.write(path, self.model, Details(self.feature_names))
+        formats.model_file.write(path, self.model, Details(self.feature_names))
 
     def to_dict(self) -> dict[str, Any]:
         """Make a dictionary of plain values, for JSON; `from_dict` gives the mixture back bit for bit.
@@ -377,4 +377,4 @@ class Mixture(Shown, SciPyNames, Comparisons):
         ------
         ValueError : the numbers are no mixture, as in `save`.
         """
-        return model_file.to_dict(self.model, self.feature_names)
+        return formats.model_file.to_dict(self.model, self.feature_names)

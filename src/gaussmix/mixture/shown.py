@@ -1,4 +1,4 @@
-"""How a mixture is shown: in a line, in notebooks as a table with a small picture, and with digits that mean something."""
+"""How a mixture is shown: in a line, in notebooks as a table with a small picture, with digits that mean something."""
 
 from __future__ import annotations
 

@@ -8,7 +8,6 @@ from numbers import Integral
 from typing import Any
 
 from gaussmix.engines.base import Engine
-from gaussmix.engines.incomplete import IncompleteEngine
 from gaussmix.engines.native.engine import NativeEngine
 from gaussmix.errors import ParameterTypeError
 
@@ -63,5 +62,8 @@ def _quota() -> int:
 
 def engine_for(*, is_incomplete: bool, n_jobs: int | None) -> Engine[Any]:
     """Choose the engine; `is_incomplete` says whether rows may miss cells or have measurement errors."""
-    engine = choose(n_jobs)
-    return IncompleteEngine(engine) if is_incomplete else engine
+    if not is_incomplete:
+        return choose(n_jobs)
+    from gaussmix.engines.incomplete import IncompleteEngine
+
+    return IncompleteEngine(choose(n_jobs))

@@ -15,7 +15,7 @@ from sklearn.base import BaseEstimator
 from sklearn.exceptions import NotFittedError
 from sklearn.utils import Tags
 
-from gaussmix import formats
+from gaussmix import formats, report
 from gaussmix.door.parameters import MISSING, check_missing, check_seed
 from gaussmix.door.rows import check_source
 from gaussmix.engines import engine_for
@@ -26,7 +26,6 @@ from gaussmix.formats.record import Damaged, Details, EstimatorRecord, FitRecord
 from gaussmix.formats.values import Reader, from_plain, plain
 from gaussmix.mixture.mixture import Mixture
 from gaussmix.model import Model
-from gaussmix.report.reading import described, html_of, line_of
 from gaussmix.sources.base import Source
 
 T = TypeVar("T")
@@ -223,16 +222,16 @@ class Estimator(BaseEstimator):
         return vars(self).get("feature_names_in_", self._names_without_frame)
 
     def __repr__(self, N_CHAR_MAX: int = 700) -> str:
-        text = described(self, N_CHAR_MAX)
+        text = report.reading.described(self, N_CHAR_MAX)
         try:
-            return f"{text}\n{line_of(self._told())}" if "_fitted" in vars(self) else text
+            return f"{text}\n{report.reading.line_of(self._told())}" if "_fitted" in vars(self) else text
         except ValueError:  # arrays that were set by hand may make no mixture
             return text
 
     def _repr_html_inner(self) -> str:
         """What was found, and below it scikit-learn's box; before `fit` the box alone."""
         try:
-            found = html_of(self._told()) if "_fitted" in vars(self) else ""
+            found = report.reading.html_of(self._told()) if "_fitted" in vars(self) else ""
             return found + str(super()._repr_html_inner())
         except ValueError:  # as above
             return f"<pre>{escape(repr(self))}</pre>"

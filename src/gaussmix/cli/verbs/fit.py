@@ -192,7 +192,7 @@ def run_search(search: GaussianMixtureIC, rows: Source, labels: list[Any] | None
         advance = bars.fits(len(candidates) + search.n_folds * again)
         if isinstance(rows, FileSource):
             rows.watch = bars.rows(rows.n_rows, rows.reader.bytes_of(1))
-            if bars.is_shown and search.criterion not in HIGHER:  # the others support no callbacks
+            if not bars.disable and search.criterion not in HIGHER:  # the others support no callbacks
                 search.callbacks = [bars.steps(search.tol if search.prior is None else None)]
         for _ in fits:
             advance()

@@ -29,7 +29,7 @@ import gaussmix
 from gaussmix import GaussianMixture, Mixture
 from gaussmix.cli.program import program
 from gaussmix.sources.files import stores
-from gaussmix.sources.files.paths import files_of
+from gaussmix.sources.files.listing import files_of
 
 fsspec, moto_server = pytest.importorskip("fsspec"), pytest.importorskip("moto.server")
 N_ROWS, NAMES = LEAF_ROWS + 1_234, ["a", "b", "c"]

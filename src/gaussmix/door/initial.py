@@ -13,8 +13,7 @@ from gaussmix.door.parameters import check_numbers
 from gaussmix.em.initialisation import AUTO, STARTS
 from gaussmix.errors import SingularCovariance, name_components, warn
 from gaussmix.families.base import Family
-from gaussmix.numerics.arrays import Array
-from gaussmix.numerics.pieces import copied
+from gaussmix.numerics.arrays import Array, copied
 from gaussmix.waist.moments import Scatter
 from gaussmix.waist.need import Second
 

@@ -28,7 +28,7 @@ from gaussmix.fit.diagnostics import of_components
 from gaussmix.fit.fitted import Fitted, RowFacts
 from gaussmix.fit.problem import Data, Problem
 from gaussmix.fit.stream import Learned, Stream, counting
-from gaussmix.formats import Damaged
+from gaussmix.formats.record import Damaged
 from gaussmix.formats.values import Reader, of_type
 from gaussmix.mixture.mixture import Mixture
 from gaussmix.report.messages import CollapseWarning, frozen_sentence

@@ -19,7 +19,7 @@ from gaussmix.em.bayes.approximation import Approximation, GaussWishart
 from gaussmix.em.priors.concentration import DirichletWeights, StickWeights
 from gaussmix.estimators.mixture_estimator import MixtureEstimator, log_likelihood_of
 from gaussmix.fit.fitted import Fitted
-from gaussmix.formats import Damaged
+from gaussmix.formats.record import Damaged
 from gaussmix.formats.values import Reader, array_of, of_type
 from gaussmix.mixture.mixture import Mixture
 from gaussmix.model import Model
@@ -226,7 +226,7 @@ class PosteriorEstimator(MixtureEstimator, ABC):
             return None
         return (
             f"Other priors were not tried. The bound of the fit is {self.lower_bound_:.2f} nats, and for this X it is "
-            f"{here:.2f}: other rows, weights or parameters than those of the fit, or the fit had labels."
+            f"{here:.2f}: other rows, weights, errors or parameters than those of the fit, or the fit had labels."
         )
 
     def glance(

@@ -22,9 +22,9 @@ from gaussmix.em.objective.trace import Event, Frozen, State, Trace
 from gaussmix.em.step.best_of import Run, better
 from gaussmix.errors import NonFiniteLikelihood, Outcome, ParameterTypeError, SingularCovariance, warn
 from gaussmix.families.base import Family
-from gaussmix.formats import Damaged, check_local, remove_unfinished
 from gaussmix.formats.checkpoint_file import CheckpointRecord, RunRecord, StandingRecord, read, write
-from gaussmix.formats.record import Json
+from gaussmix.formats.files import check_local, remove_unfinished
+from gaussmix.formats.record import Damaged, Json
 from gaussmix.formats.values import plain
 from gaussmix.model import Model, flaw
 from gaussmix.sources.base import Source

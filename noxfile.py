@@ -20,6 +20,7 @@ nox.options.reuse_existing_virtualenvs = True
 # For what reads the code and does not run it.
 WITHOUT_CORE = ["--config-settings=wheel.cmake=false", "--config-settings=wheel.py-api=py3"]
 SAME_BITS = "build/kernels/same_bits"  # of the session `kernels`
+ALL_KERNELS = {"GAUSSMIX_INSTRUCTION_SETS": "all"}  # builds otherwise leave out what this processor would not run
 DAMAGED = ["tests/fuzz", "tests/formats/test_mutations.py"]
 
 
@@ -59,7 +60,7 @@ print(*(found - {"X86_V3", "AVX2", "FMA3"}))
 @nox.session
 def avx2(session: nox.Session) -> None:
     """Documentation, laws and oracles as on a processor without AVX-512: NumPy, OpenBLAS and the core do not use it."""
-    session.install(".[test]")
+    session.install(".[test]", env=ALL_KERNELS)
     disabled = str(session.run("python", "-c", BEYOND_AVX2, silent=True)).strip()
     settings = {"NPY_DISABLE_CPU_FEATURES": disabled, "OPENBLAS_CORETYPE": "Haswell", "GAUSSMIX_ISA": "avx2"}
     tests = session.posargs or ["--all", "tests/docs", "tests/laws", "tests/oracle"]
@@ -74,9 +75,9 @@ def kernels(session: nox.Session) -> None:
     """
     session.install(*requirements(), "cmake", "ninja")  # here, since more is built after the installation
     settings = build_in("build/kernels", "GAUSSMIX_WERROR=ON")
-    session.install("--no-build-isolation", ".[test,lint]", *settings)
+    session.install("--no-build-isolation", ".[test,lint]", *settings, env=ALL_KERNELS)
     session.run("ctest", "--test-dir", "build/kernels", "--output-on-failure", "--no-tests=error")
-    session.run("cmake", "--build", "build/kernels", "--target", "same_bits")
+    session.run("cmake", "--build", "build/kernels", "--target", "same_bits", env=ALL_KERNELS)
     session.run("python", "tools/cross.py", "bits", SAME_BITS)
     session.run("pytest", *(session.posargs or ["tests/kernels/test_build.py", "tests/kernels/test_build_backend.py"]))
 
@@ -92,7 +93,7 @@ def arm64(session: nox.Session) -> None:
     if session.posargs:
         session.run("python", "tools/cross.py", "python", "build/cross/python", *session.posargs)
     elif Path(SAME_BITS).exists():
-        session.run("cmake", "--build", "build/kernels", "--target", "same_bits")
+        session.run("cmake", "--build", "build/kernels", "--target", "same_bits", env=ALL_KERNELS)
         session.run("python", "tools/cross.py", "bits", SAME_BITS, "arm64")
     else:
         session.run("python", "tools/cross.py", "bits", "here", "arm64")
@@ -116,14 +117,14 @@ def wasm(session: nox.Session) -> None:
 def clang(session: nox.Session) -> None:
     """The kernels' tests of a core by clang and its library, which macOS has: needs clang++ and libc++."""
     settings = build_in("build/clang", "GAUSSMIX_WERROR=ON")
-    session.install(".[test]", *settings, env={"CXX": "clang++", "CXXFLAGS": "-stdlib=libc++"})
+    session.install(".[test]", *settings, env=ALL_KERNELS | {"CXX": "clang++", "CXXFLAGS": "-stdlib=libc++"})
     session.run("pytest", "tests/kernels", *session.posargs)
 
 
 @nox.session
 def zig(session: nox.Session) -> None:
     """The kernels and the laws on a core that ziglang compiles, as pip does without a compiler; many minutes."""
-    session.install(".[test]", env={"GAUSSMIX_COMPILER": "zig"})
+    session.install(".[test]", env=ALL_KERNELS | {"GAUSSMIX_COMPILER": "zig"})
     session.run("pytest", "tests/kernels", "tests/laws", *session.posargs)
 
 
@@ -141,7 +142,7 @@ def free_threaded(session: nox.Session) -> None:
 @nox.session
 def sanitize(session: nox.Session) -> None:
     """The kernels, and damaged files, under the address and undefined-behaviour sanitizers of gcc."""
-    session.install(".[test]", *build_in("build/sanitize", "GAUSSMIX_SANITIZE=address,undefined"))
+    session.install(".[test]", *build_in("build/sanitize", "GAUSSMIX_SANITIZE=address,undefined"), env=ALL_KERNELS)
     # Python itself is not built with the sanitizer, so its run-time must be loaded first, and before libstdc++.
     libraries = [
         subprocess.run(["gcc", f"-print-file-name={name}"], check=True, capture_output=True, text=True).stdout.strip()
@@ -321,7 +322,8 @@ def build_and_use(session: nox.Session, python: str, sdist: Path, folder: Path, 
     environment, built = folder / "environment", folder / "built"
     session.run(python, "-m", "venv", "--clear", str(environment), external=True)
     ours = str(environment / "bin" / "python")
-    session.run(ours, "-m", "pip", "wheel", "--quiet", "--no-deps", "-w", str(built), str(sdist), external=True)
+    wheel = ("wheel", "--quiet", "--no-deps", "-w", str(built), str(sdist))
+    session.run(ours, "-m", "pip", *wheel, external=True, env=ALL_KERNELS)
     (unrepaired,) = built.glob("*.whl")
     session.run("auditwheel", "repair", "-w", "dist", str(unrepaired))  # names the oldest C library that will do
     shutil.rmtree(built)

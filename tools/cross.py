@@ -89,6 +89,7 @@ def emulator(name: str) -> str:
 
 def built(folder: Path, goal: str, *definitions: str) -> Path:
     """Build one goal of CMakeLists.txt."""
+    os.environ["GAUSSMIX_INSTRUCTION_SETS"] = "all"
     run("cmake", "-S", ROOT, "-B", folder, "-DGAUSSMIX_WERROR=ON", *definitions)
     run("cmake", "--build", folder, "--target", goal, "--parallel", os.cpu_count() or 1)
     return next(path for name in (f"{goal}*.so", f"{goal}.exe", f"{goal}.js", goal) for path in folder.glob(name))

@@ -12,7 +12,7 @@ namespace gaussmix {
 
 namespace {
 
-constexpr Index kStepsOfHalves = 5;
+constexpr Index kSteps = 5;
 constexpr double kMixed = 0.05;
 constexpr double kShortestCut = 0.2;
 constexpr double kFlattest = 1e-12, kResolved = 0x1p-26;
@@ -116,7 +116,7 @@ double settled(const KernelTable& kernels, const GroupView& group, const Algebra
     task.ridge = ridge;
     task.limits = {least, 0, kInfinity, kInfinity};
     task.tolerance = -1;  // all steps
-    task.max_steps = kStepsOfHalves;
+    task.max_steps = kSteps;
     Numbers shares, course;
     shares.reserve(2 * is_second.size());
     for (const bool is : is_second) {
@@ -125,7 +125,7 @@ double settled(const KernelTable& kernels, const GroupView& group, const Algebra
     }
     bool is_found = false;
     if (!begin_em(kernels, task, execution, {nullptr, shares.data(), 2, 1}, mixture.view(), is_found) || !is_found ||
-        !run_em(kernels, task, execution, mixture.view(), course) || course.size() < kStepsOfHalves) {
+        !run_em(kernels, task, execution, mixture.view(), course) || course.size() < kSteps) {
         return -kInfinity;
     }
     return course.back();

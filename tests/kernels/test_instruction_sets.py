@@ -1,0 +1,107 @@
+"""Which kernels a build compiles, and what a core says on a processor for which kernels were left out."""
+
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import warnings
+from pathlib import Path
+
+import pytest
+
+from gaussmix import _core
+from gaussmix.numerics.core import native_target
+
+ROOT = Path(__file__).parents[2]
+COMPILER = shutil.which("c++") or shutil.which("g++") or shutil.which("clang++")
+needs_repository = pytest.mark.skipif(
+    not (ROOT / "CMakeLists.txt").exists() or platform.machine() != "x86_64" or os.name != "posix" or COMPILER is None,
+    reason="needs the repository, x86-64 and a C++ compiler",
+)
+WITHOUT = "-DGAUSSMIX_OMITS_AVX2 -DGAUSSMIX_OMITS_AVX512"
+
+
+def configured(folder, native, **environment):
+    """What CMake says of a build without Python, by a compiler that takes another processor for the one at hand."""
+    if shutil.which("cmake") is None or shutil.which("ninja") is None:
+        pytest.skip("needs CMake and Ninja")
+    compiler = folder / "c++"
+    compiler.write_text(f'#!/bin/bash\nexec {COMPILER} "${{@/-march=native/{native}}}"\n')
+    compiler.chmod(0o755)
+    own = {name: value for name, value in os.environ.items() if not name.startswith(("GAUSSMIX", "CMAKE", "CXX"))}
+    command = ["cmake", "-G", "Ninja", "-S", ROOT, "-B", folder / "build", "-DGAUSSMIX_PYTHON=OFF"]
+    environment |= {"CXX": str(compiler)}
+    return subprocess.run(command, env=own | environment, capture_output=True, text=True, check=False)
+
+
+@needs_repository
+@pytest.mark.parametrize(
+    ("native", "asked", "compiled"),
+    [
+        ("-march=x86-64-v4", "", {"portable", "avx512"}),
+        ("-march=x86-64-v3", "", {"portable", "avx2"}),
+        ("-march=x86-64", "", {"portable"}),
+        ("-march=nothing", "", {"portable", "avx2", "avx512"}),
+        ("-march=x86-64", "all", {"portable", "avx2", "avx512"}),
+    ],
+)
+def test_a_build_leaves_out_what_the_processor_would_not_run(tmp_path, native, asked, compiled):
+    answer = configured(tmp_path, native, GAUSSMIX_INSTRUCTION_SETS=asked)
+    assert answer.returncode == 0, answer.stderr
+    rules = (tmp_path / "build" / "build.ninja").read_text()
+    names = {isa for isa in ("portable", "avx2", "avx512") if f"gaussmix_kernels_{isa}.dir/" in rules}
+    assert names == compiled
+    assert all((f"GAUSSMIX_HAS_{isa.upper()}" in rules) == (isa in names) for isa in ("portable", "avx2", "avx512"))
+
+
+@needs_repository
+def test_an_unknown_choice_is_refused(tmp_path):
+    answer = configured(tmp_path, "-march=native", GAUSSMIX_INSTRUCTION_SETS="sse9")
+    assert answer.returncode != 0
+    assert "is 'sse9'. Set it to all, or unset it" in " ".join(answer.stderr.split())
+
+
+@needs_repository
+def test_without_faster_kernels_the_portable_ones_run(tmp_path):
+    """The dispatch of a core that was compiled on a processor without AVX2, on this processor."""
+    source, program = tmp_path / "ask.cpp", tmp_path / "ask"
+    source.write_text(
+        '#include <cstdio>\n#include "dispatch.hpp"\n'
+        "namespace gaussmix::portable {\nextern const KernelTable kKernels;\n"
+        'const KernelTable kKernels{.isa = "portable"};\n}\nint main() {\n'
+        '    std::printf("%s %s", gaussmix::active_kernels().isa, gaussmix::omitted_kernels());\n}\n'
+    )
+    options = ["-std=c++20", "-w", *WITHOUT.split(), "-DGAUSSMIX_HAS_PORTABLE", f"-I{ROOT / 'cpp'}"]
+    subprocess.run([COMPILER, *options, source, ROOT / "cpp" / "dispatch.cpp", "-o", program], check=True)
+    own = {name: value for name, value in os.environ.items() if name != "GAUSSMIX_ISA"}
+    active, _, omitted = subprocess.check_output([program], env=own, text=True).partition(" ")
+    fastest = _core.omitted() or _core.targets()[-1].isa
+    assert (active, omitted) == ("portable", "" if fastest == "portable" else fastest)
+
+
+def test_one_warning_names_the_option(monkeypatch):
+    monkeypatch.setattr(_core, "omitted", lambda: "avx512")
+    monkeypatch.delenv("GAUSSMIX_ISA", raising=False)
+    with pytest.warns(RuntimeWarning, match=r"\(avx512\).*GAUSSMIX_INSTRUCTION_SETS=all") as said:
+        assert native_target.__wrapped__() is not None
+    assert len(said) == 1
+    monkeypatch.setenv("GAUSSMIX_ISA", _core.targets()[0].isa)  # who chose by hand knows
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert native_target.__wrapped__().isa == _core.targets()[0].isa
+
+
+def test_a_fit_warns_once():
+    """However many fits there are, and whichever calls of the core come first."""
+    program = (
+        "import warnings, gaussmix._core as core\n"
+        "core.omitted = lambda: 'avx512'\n"
+        "from gaussmix import GaussianMixture\n"
+        "with warnings.catch_warnings(record=True) as said:\n"
+        "    warnings.simplefilter('always')\n"
+        "    for k in 1, 2: GaussianMixture(k).fit([[0.0], [1.0], [5.0], [7.0]])\n"
+        "print(sum('GAUSSMIX_INSTRUCTION_SETS' in str(each.message) for each in said))\n"
+    )
+    own = {name: value for name, value in os.environ.items() if name != "GAUSSMIX_ISA"}
+    assert subprocess.check_output([sys.executable, "-c", program], env=own, text=True).strip() == "1"

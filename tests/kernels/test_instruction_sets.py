@@ -5,13 +5,11 @@ import platform
 import shutil
 import subprocess
 import sys
-import warnings
 from pathlib import Path
 
 import pytest
 
 from gaussmix import _core
-from gaussmix.numerics.core import native_target
 
 ROOT = Path(__file__).parents[2]
 COMPILER = shutil.which("c++") or shutil.which("g++") or shutil.which("clang++")
@@ -19,7 +17,6 @@ needs_repository = pytest.mark.skipif(
     not (ROOT / "CMakeLists.txt").exists() or platform.machine() != "x86_64" or os.name != "posix" or COMPILER is None,
     reason="needs the repository, x86-64 and a C++ compiler",
 )
-WITHOUT = "-DGAUSSMIX_OMITS_AVX2 -DGAUSSMIX_OMITS_AVX512"
 
 
 def configured(folder, native, **environment):
@@ -72,7 +69,8 @@ def test_without_faster_kernels_the_portable_ones_run(tmp_path):
         'const KernelTable kKernels{.isa = "portable"};\n}\nint main() {\n'
         '    std::printf("%s %s", gaussmix::active_kernels().isa, gaussmix::omitted_kernels());\n}\n'
     )
-    options = ["-std=c++20", "-w", *WITHOUT.split(), "-DGAUSSMIX_HAS_PORTABLE", f"-I{ROOT / 'cpp'}"]
+    built = [f"-DGAUSSMIX_{what}" for what in ("HAS_PORTABLE", "OMITS_AVX2", "OMITS_AVX512")]
+    options = ["-std=c++20", "-w", *built, f"-I{ROOT / 'cpp'}"]
     subprocess.run([COMPILER, *options, source, ROOT / "cpp" / "dispatch.cpp", "-o", program], check=True)
     own = {name: value for name, value in os.environ.items() if name != "GAUSSMIX_ISA"}
     active, _, omitted = subprocess.check_output([program], env=own, text=True).partition(" ")
@@ -80,28 +78,18 @@ def test_without_faster_kernels_the_portable_ones_run(tmp_path):
     assert (active, omitted) == ("portable", "" if fastest == "portable" else fastest)
 
 
-def test_one_warning_names_the_option(monkeypatch):
-    monkeypatch.setattr(_core, "omitted", lambda: "avx512")
-    monkeypatch.delenv("GAUSSMIX_ISA", raising=False)
-    with pytest.warns(RuntimeWarning, match=r"\(avx512\).*GAUSSMIX_INSTRUCTION_SETS=all") as said:
-        assert native_target.__wrapped__() is not None
-    assert len(said) == 1
-    monkeypatch.setenv("GAUSSMIX_ISA", _core.targets()[0].isa)  # who chose by hand knows
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        assert native_target.__wrapped__().isa == _core.targets()[0].isa
-
-
-def test_a_fit_warns_once():
-    """However many fits there are, and whichever calls of the core come first."""
+@pytest.mark.parametrize(("forced", "n_warnings"), [("", "1"), (_core.targets()[0].isa, "0")])
+def test_one_warning_names_the_option(forced, n_warnings):
+    """However many fits there are; who chose kernels by hand needs none."""
     program = (
-        "import warnings, gaussmix._core as core\n"
+        "import warnings, gaussmix, gaussmix._core as core\n"
         "core.omitted = lambda: 'avx512'\n"
-        "from gaussmix import GaussianMixture\n"
         "with warnings.catch_warnings(record=True) as said:\n"
         "    warnings.simplefilter('always')\n"
-        "    for k in 1, 2: GaussianMixture(k).fit([[0.0], [1.0], [5.0], [7.0]])\n"
-        "print(sum('GAUSSMIX_INSTRUCTION_SETS' in str(each.message) for each in said))\n"
+        "    for k in 1, 2: gaussmix.GaussianMixture(k).fit([[0.0], [1.0], [5.0], [7.0]])\n"
+        "print(sum('(avx512)' in text and 'GAUSSMIX_INSTRUCTION_SETS=all' in text for text in map(str, said)))\n"
     )
-    own = {name: value for name, value in os.environ.items() if name != "GAUSSMIX_ISA"}
-    assert subprocess.check_output([sys.executable, "-c", program], env=own, text=True).strip() == "1"
+    answer = subprocess.check_output(
+        [sys.executable, "-c", program], env=os.environ | {"GAUSSMIX_ISA": forced}, text=True
+    )
+    assert answer.strip() == n_warnings

@@ -8,7 +8,7 @@ import pytest
 
 from gaussmix import GaussianMixture
 from gaussmix.cli.show.progress import Bars, Shown
-from gaussmix.fit.watch import Step
+from gaussmix.fit.monitor import Step
 
 
 @pytest.fixture

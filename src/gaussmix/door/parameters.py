@@ -66,13 +66,11 @@ def check_share(name: str, value: Any) -> float:
     return number
 
 
-def check_trim(trim: Any, starts: Sequence[str] = ()) -> float:
-    """The share of the row weight to leave out; raises ValueError if one of the starts can't leave out rows."""
+def check_trim(trim: Any) -> float:
+    """The share of the row weight to leave out."""
     share = check_number("trim", trim, " and below 1/2")
     if not share < 0.5:
         raise ValueError(f"trim={trim!r} must be a share below 1/2: most rows belong to the mixture.")
-    if share and "search" in starts:
-        raise ValueError('init_params="search" does not support trim. Choose another start, or set trim=0.')
     return share
 
 

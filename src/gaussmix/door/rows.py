@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_array, validate_data
 
-from gaussmix.door.incomplete import check_columns, check_errors
+from gaussmix.door.incomplete import check_columns
 from gaussmix.door.parameters import check_name, check_numbers
 from gaussmix.errors import ParameterTypeError, column_named, listed, warn
 from gaussmix.numerics.arrays import Array, Rows, plain_array
@@ -51,12 +51,10 @@ def check_source(
     reset: bool,
     may_miss: bool = False,
     is_stream: bool = False,
-    X_error: ArrayLike | None = None,
 ) -> Source:
     """The rows of X and their weights; a source has its own weights and passes as it is.
 
-    Missing cells pass if they `may_miss`. A stream may have a single row, and weights that are all 0. `check_errors`
-    describes `X_error`, the measurement errors.
+    Missing cells pass if they `may_miss`. A stream may have a single row, and weights that are all 0.
 
     Raises ValueError: text, complex, masked, non-finite or (in `fit`) too large numbers, a wrong number of dimensions,
     samples or features; weights that can't be used; `sample_weight` beside a source. TypeError: a sparse matrix, dates,
@@ -67,8 +65,6 @@ def check_source(
     if type(X) is not np.ndarray and is_table(X):
         X = open(X, missing=may_miss)
     if isinstance(X, Source):
-        if X_error is not None:
-            raise ValueError("X_error needs X to be an array or a data frame, not a source of rows.")
         if X.may_miss and not may_miss:
             raise ValueError(
                 f"X was opened with missing=True, but this {type(estimator).__name__} does not support missing values. "
@@ -81,13 +77,11 @@ def check_source(
             )
         return _fitted_to(estimator, X, is_stream=is_stream) if reset else _known_to(estimator, X)
     rows, is_missing = _check_rows(estimator, X, reset=reset, may_miss=may_miss, is_stream=is_stream)
-    error, names = None, getattr(estimator, "feature_names_in_", None)
-    if X_error is not None:
-        rows, error, is_missing = check_errors(X_error, rows, is_missing, names)
-    source = ArraySource(rows, check_row_weight(sample_weight, len(rows), may_vanish=is_stream), error=error)
+    weight = None if sample_weight is None else check_row_weight(sample_weight, len(rows), may_vanish=is_stream)
+    source = ArraySource(rows, weight)
     source.may_miss = is_missing
     if reset and is_missing:
-        check_columns(source, names)
+        check_columns(source, getattr(estimator, "feature_names_in_", None))
     return source
 
 
@@ -366,15 +360,13 @@ def _kind(X: Any) -> str:
         return "?"  # not a table: scikit-learn's to refuse
 
 
-def check_row_weight(sample_weight: ArrayLike | None, n_rows: int, *, may_vanish: bool = False) -> Array | None:
-    """Row weights (n_rows,), float64; None if all are 1.
+def check_row_weight(sample_weight: ArrayLike, n_rows: int, *, may_vanish: bool = False) -> Array:
+    """Row weights (n_rows,), float64.
 
     All may be 0 if they `may_vanish`.
 
     Raises ValueError: no numbers, wrong shape, not finite, negative, 0 for every row, or so large that sums overflow.
     """
-    if sample_weight is None:
-        return None
     weight = check_numbers("sample_weight", sample_weight)
     if weight.ndim == 0:
         weight = np.full(n_rows, float(weight))
@@ -414,7 +406,7 @@ def _summing_to_rows(source: Source) -> Source:
     return scaled
 
 
-def check_counts_of_rows(source: Source, weight_meaning: str, *, is_silent: bool = False) -> Source:
+def check_counts_of_rows(source: Source, weight_meaning: str = MEANINGS[0], *, is_silent: bool = False) -> Source:
     """Rows with weights for criteria such as BIC, which take the sum of the weights for the number of rows.
 
     Weights that sum to less than two rows, such as weights normalised to sum to 1, would turn the penalty log Σs off or

@@ -23,8 +23,8 @@ from gaussmix.engines.incomplete import IncompleteEngine
 from gaussmix.errors import ParameterTypeError
 from gaussmix.estimators.attributes import MixtureAttributes
 from gaussmix.estimators.conversion import to_sklearn
+from gaussmix.fit.monitor import Callback
 from gaussmix.fit.problem import Data
-from gaussmix.fit.watch import Callback
 from gaussmix.mixture.base import check_alone
 from gaussmix.mixture.compare.merging import MIN_OVERLAP, Merging, merge_by_sums
 from gaussmix.mixture.explaining import Explanation

@@ -224,6 +224,10 @@ class Fitted:
         found = {key: (getattr(self, field), write) for key, (field, write, _) in _COLUMNS.items()}
         return {key: write(value) for key, (value, write) in found.items() if value is not None}
 
+    def without_likelihood(self) -> Fitted:
+        """The same without the log-likelihood of the rows: EM raised something else."""
+        return self if self.facts is None else replace(self, facts=replace(self.facts, log_likelihood=None))
+
     @classmethod
     def of_plain(cls, mixture: Mixture, dtype: np.dtype[Any], saved: Mapping[str, Any]) -> Self:
         """What `plain` wrote; raises `Damaged`."""

@@ -69,16 +69,6 @@ def frozen_sentence(trace: Trace) -> str | None:
     return " ".join(sentences) or None
 
 
-def held_sentence(held: Sequence[int]) -> str | None:
-    """Say which components only the prior holds, and what to do; None if none."""
-    if not held:
-        return None
-    return (
-        f"{name_components(held)}: next to no row belongs there, and mean and covariance are those of the prior. Lower "
-        "n_components, or give the prior less shrinkage and dof."
-    )
-
-
 def few_rows_sentence(source: Source, n_components: int) -> str | None:
     """Say that fewer distinct rows have positive weight than there are components; None if there are enough."""
     n_distinct = _count_distinct(source, n_components)

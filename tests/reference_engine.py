@@ -13,9 +13,8 @@ from gaussmix.engines.base import NEGLIGIBLE
 from gaussmix.engines.far import Apart, correct_far_rows, far_places
 from gaussmix.engines.joint import labels_of, log_density_of, one_hot, responsibilities_of, with_background
 from gaussmix.engines.randomness import Words, _counter, _uniform, label_uniforms, philox
-from gaussmix.numerics.arrays import Array
+from gaussmix.numerics.arrays import Array, pieces
 from gaussmix.numerics.elementary import exponential, log
-from gaussmix.numerics.pieces import pieces
 from gaussmix.waist.block import Profile
 from gaussmix.waist.moments import Moments, Partial
 from gaussmix.waist.parameters import Parameters

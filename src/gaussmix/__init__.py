@@ -111,12 +111,12 @@ if not TYPE_CHECKING:
 
     def _hint(name: str) -> str:
         """What to use instead of a name that is not here, as the end of a sentence; empty where nothing is near."""
-        if name in _MODULES:
+        if name.startswith("_"):  # programs ask for names that begin so
+            return ""
+        if import_module("importlib.util").find_spec(f"gaussmix.{name}"):
             return f" yet: import gaussmix.{name}"
         if name.endswith("Display"):
             return ": import it from gaussmix.plot"
-        if name.startswith("_"):  # programs ask for names that begin so
-            return ""
         other = import_module("gaussmix.other_names").OF_PACKAGE.get(name.lower())
         if other is not None:
             return f". Use {other}."

@@ -20,11 +20,10 @@ from gaussmix import (
     NormalInverseWishart,
     Restrictions,
     SingularCovariance,
-    formats,
 )
 from gaussmix.em.step.acceleration import FIRST, Acceleration
-from gaussmix.formats import remove_unfinished, whole_file
 from gaussmix.formats.envelope import pack, unpack
+from gaussmix.formats.files import remove_unfinished, whole_file
 
 pytestmark = pytest.mark.filterwarnings(f"ignore::{ConvergenceWarning.__module__}.ConvergenceWarning")
 
@@ -405,7 +404,7 @@ def test_a_full_disk_is_said_once_and_the_fit_goes_on(rows, path, stop_at, monke
     stop_at(None)
     monkeypatch.setattr(checkpoints, "Thread", AtOnce)
     monkeypatch.setattr(checkpoints, "SECONDS", -1.0)
-    monkeypatch.setattr(formats, "whole_file", no_room)
+    monkeypatch.setattr("gaussmix.formats.files.whole_file", no_room)
     parameters = {"tol": 1e-9, "max_iter": 20, "random_state": 3, **STARTS}
     with pytest.warns(RuntimeWarning) as caught:
         found = GaussianMixture(4, **parameters, checkpoint=path).fit(rows)
@@ -417,7 +416,7 @@ def test_a_full_disk_is_said_once_and_the_fit_goes_on(rows, path, stop_at, monke
 def test_a_full_disk_leaves_the_last_checkpoint(kept, rows, path, stop_at, monkeypatch):
     estimator, contents = kept
     with monkeypatch.context() as patch:
-        patch.setattr(formats, "whole_file", no_room)
+        patch.setattr("gaussmix.formats.files.whole_file", no_room)
         stop_at(5)
         with pytest.raises(Stop) as caught:
             estimator.fit(rows)

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from gaussmix import FAMILIES, Mixture
-from gaussmix.formats import Details, FitRecord, model_file
+from gaussmix.formats import model_file, record
 
 MIXTURE = Mixture(
     np.array([0.25, 0.75]),
@@ -20,10 +20,10 @@ MIXTURE = Mixture(
     FAMILIES["full"],
 )
 SETTINGS = {"covariance_type": "full", "reg_covar": "auto", "tol": 1e-3, "random_state": 0, "warm_start": False}
-DETAILS = Details(
+DETAILS = record.Details(
     feature_names=("height", 'Größe, "cm"'),
     dtype="float32",
-    fit=FitRecord(272, 272.0, -1130.2640658470857, 4, True, SETTINGS),
+    fit=record.FitRecord(272, 272.0, -1130.2640658470857, 4, True, SETTINGS),
     package_version="0.1.0",
 )
 

@@ -15,8 +15,9 @@ import pytest
 from safetensors.numpy import save as save_tensors
 
 from gaussmix import FAMILIES, Mixture, NotAModelFile
-from gaussmix.formats import Details, FitRecord, model_file, whole_file
+from gaussmix.formats import files, model_file
 from gaussmix.formats.envelope import pack
+from gaussmix.formats.record import Details, FitRecord
 
 HERE = Path(__file__).parent
 SAMPLES = sorted(HERE.glob("v*.gmm"))
@@ -249,7 +250,7 @@ def test_a_file_appears_whole_or_not_at_all(tmp_path):
     path.write_bytes(b"before")
 
     def fail():
-        with whole_file(path) as file:
+        with files.whole_file(path) as file:
             file.write(b"half")
             assert path.read_bytes() == b"before"
             raise KeyboardInterrupt
@@ -263,7 +264,7 @@ def test_a_file_appears_whole_or_not_at_all(tmp_path):
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="this system has no full device")
 def test_a_full_disk_is_an_error_that_names_the_target(tmp_path):
     def fail():
-        with open("/dev/full", "wb") as full, whole_file(tmp_path / "m.gmm") as file:
+        with open("/dev/full", "wb") as full, files.whole_file(tmp_path / "m.gmm") as file:
             os.dup2(full.fileno(), file.fileno())
             file.write(b"rows")
 
@@ -278,7 +279,7 @@ def test_replacing_keeps_permissions_and_follows_links(tmp_path):
     path.write_bytes(b"before")
     path.chmod(0o640)
     link.symlink_to(path)
-    with whole_file(link) as file:
+    with files.whole_file(link) as file:
         file.write(b"after")
     assert link.is_symlink()
     assert path.read_bytes() == b"after"
@@ -287,6 +288,6 @@ def test_replacing_keeps_permissions_and_follows_links(tmp_path):
 
 def test_what_is_no_file_is_written_to_not_replaced():
     before = os.stat(os.devnull)
-    with whole_file(os.devnull) as file:
+    with files.whole_file(os.devnull) as file:
         file.write(b"gone")
     assert os.stat(os.devnull).st_ino == before.st_ino

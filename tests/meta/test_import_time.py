@@ -6,7 +6,9 @@ import ast
 import json
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -37,6 +39,13 @@ def run(*words):
 {statement}
 print(json.dumps(sorted(sys.modules)))
 """
+FIT = """
+import numpy
+from gaussmix import GaussianMixture
+GaussianMixture(3).fit(numpy.random.default_rng(0).normal(size=(300, 2)))
+"""
+MOST_MODULES, MOST_LINES = 160, 26_000  # of gaussmix after a plain fit
+UNUSED = {"engines.incomplete", "report.inference", "report.reading", "report.summary", "mixture.levels"}
 
 
 def loaded(statement: str, code: int = 0) -> set[str]:
@@ -75,12 +84,44 @@ def test_a_fit_loads_what_it_needs_of_scikit_learn_and_nothing_else_that_is_slow
     assert sorted(f"gaussmix.{name}" for name in others if f"gaussmix.{name}" in beyond) == []
 
 
-def test_editors_and_the_interpreter_find_names_in_the_same_modules() -> None:
-    tree = ast.parse(Path(gaussmix.__file__).read_text(encoding="utf-8"))
+def test_a_mixture_loads_numpy_and_no_other_library() -> None:
+    modules = loaded("from gaussmix import Mixture; repr(Mixture.from_parameters([1.0], [[0.0]], [[[1.0]]]))")
+    assert sorted(LIBRARIES & modules) == ["numpy"]
+
+
+def typed(package: ModuleType) -> dict[str, str]:
+    """The module of each name that a package imports for editors."""
+    tree = ast.parse(Path(str(package.__file__)).read_text(encoding="utf-8"))
     imports = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
-    typed = {alias.name: node.module for node in imports for alias in node.names}
+    return {alias.name: str(node.module) for node in imports for alias in node.names}
+
+
+@pytest.mark.parametrize("name", ["mixture", "report"])
+def test_editors_and_the_interpreter_find_modules_in_the_same_folders(name: str) -> None:
+    package = import_module(f"gaussmix.{name}")
+    modules = {module: home for module, home in typed(package).items() if home.startswith(package.__name__)}
+    assert modules
+    for module, home in modules.items():
+        assert getattr(package, module).__name__ == f"{home}.{module}"
+    with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
+        getattr(package, "nothing")  # noqa: B009
+
+
+def test_a_plain_fit_loads_what_it_runs() -> None:
+    root, modules, lines = Path(str(gaussmix.__file__)).parents[1], loaded(FIT), dict[str, int]()
+    for path in root.rglob("gaussmix/**/*.py"):
+        name = ".".join(path.relative_to(root).with_suffix("").parts).removesuffix(".__init__")
+        if name in modules:
+            lines[name] = path.read_text(encoding="utf-8").count("\n")
+    lines = {name: n for name, n in lines.items() if n > 1}
+    print(*sorted(f"{n:5} {name}" for name, n in lines.items()), sep="\n")  # for whoever has to find what is over
+    assert sorted(name for name in UNUSED if f"gaussmix.{name}" in lines) == []
+    assert (len(lines) <= MOST_MODULES, sum(lines.values()) <= MOST_LINES) == (True, True)
+
+
+def test_editors_and_the_interpreter_find_names_in_the_same_modules() -> None:
     homes = {name: f"gaussmix.{home}" for name, home in gaussmix._HOMES.items()}
-    assert {name: typed[name] for name in [*gaussmix.__all__, "load", "open"]} == homes
+    assert {name: typed(gaussmix)[name] for name in [*gaussmix.__all__, "load", "open"]} == homes
     assert {*gaussmix.__all__, "__version__"} <= set(dir(gaussmix))
 
 

@@ -12,6 +12,7 @@ PACKAGE = Path(__file__).parents[2] / "src" / "gaussmix"
 MAY_IMPORT = {
     "errors": "",
     "version": "",
+    "lazy": "",
     "plugins": "",
     "other_names": "",
     "numerics": "_core",
@@ -25,10 +26,10 @@ MAY_IMPORT = {
     "families": "value plugins covariances waist numerics checks",
     "engines": "waist numerics _core",
     "sources": "version plugins waist numerics",
-    "formats": "version value model background numerics checks families.base",
+    "formats": "lazy version value model background numerics checks families.base",
     "background": "numerics",
     "model": "background covariances waist numerics families.base",
-    "mixture": "model background covariances waist numerics checks families.base engines formats",
+    "mixture": "lazy model background covariances waist numerics checks families.base engines formats",
     "em": (
         "value priors covariances waist numerics model background families.base engines.base engines.runner "
         "sources.array sources.base sources.findings sources.quantile sources.waiting"
@@ -39,7 +40,7 @@ MAY_IMPORT = {
     "fit": (
         "version value covariances waist numerics families engines sources model background mixture em formats door"
     ),
-    "report": "checks waist numerics families engines sources model mixture em door fit",
+    "report": "lazy checks waist numerics families engines sources model mixture em door fit",
     "estimators": (
         "other_names noise restrictions priors covariances waist numerics checks families engines sources model "
         "background mixture em formats door fit report"
@@ -110,3 +111,40 @@ def test_folders_of_em_are_in_order() -> None:
             wrong = [name for name in names if name.startswith("gaussmix.em.") and not name.startswith(allowed)]
             found += [f"{folder.name}/{path.name}: {name}" for name in wrong]
     assert found == []
+
+
+def files_imported(path: Path, files: dict[str, Path]) -> set[Path]:
+    """The files of the package that one imports, at once or later, or for its annotations alone."""
+    names = [name.rstrip(".") for name in imported(ast.parse(path.read_text(encoding="utf-8")))]
+    return {files.get(name) or files.get(name.rpartition(".")[0], path) for name in names} - {path}
+
+
+def circle(graph: dict[Path, set[Path]]) -> list[Path]:
+    """A circle of files, each of which imports the next, and the last one the first; empty where there is none."""
+    done: set[Path] = set()
+
+    def found(way: list[Path]) -> list[Path]:
+        for other in sorted(graph[way[-1]] - done):
+            if other in way:
+                return way[way.index(other) :]
+            if circle := found([*way, other]):
+                return circle
+        done.add(way[-1])
+        return []
+
+    return next(filter(None, (found([path]) for path in graph if path not in done)), [])
+
+
+def test_no_circle_of_files() -> None:
+    paths = sorted(PACKAGE.rglob("*.py"))
+    dotted = {path: ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts) for path in paths}
+    files = {name.removesuffix(".__init__"): path for path, name in dotted.items()}
+    del files["gaussmix"]  # of which others import modules only
+    found = circle({path: files_imported(path, files) for path in paths})
+    assert [dotted[path] for path in found] == []
+
+
+def test_a_circle_is_found() -> None:
+    a, b, c = map(Path, "abc")
+    assert circle({a: {b, c}, b: {c}, c: set()}) == []
+    assert circle({a: {b}, b: {c}, c: {b}}) == [b, c]

@@ -22,8 +22,8 @@ from gaussmix.em.priors.concentration import DirichletWeights, StickWeights
 from gaussmix.em.step.fast_path import FastPath
 from gaussmix.engines import choose, engine_for
 from gaussmix.families.base import has_conjugate_prior
-from gaussmix.numerics.blas import one_blas_thread
-from gaussmix.numerics.gamma import gammas, log_gamma
+from gaussmix.numerics.elementary import gammas, log_gamma
+from gaussmix.numerics.threads import one_blas_thread
 
 CONJUGATE = {name: family for name, family in FAMILIES.items() if has_conjugate_prior(family)}
 FORMS = {Second.FULL: "full", Second.DIAGONAL: "diag", Second.TRACE: "spherical"}

@@ -12,7 +12,9 @@ from gaussmix.estimators.base import write_estimator
 from gaussmix.estimators.bayesian_gaussian_mixture import BayesianGaussianMixture
 from gaussmix.estimators.gaussian_mixture import GaussianMixture, estimator_of
 from gaussmix.estimators.gaussian_mixture_ic import GaussianMixtureIC, as_single
-from gaussmix.formats import Damaged, Details, FitRecord, model_file, not_usable
+from gaussmix.formats import model_file
+from gaussmix.formats.files import not_usable
+from gaussmix.formats.record import Damaged, Details, FitRecord
 from gaussmix.mixture.mixture import Mixture
 from gaussmix.sources.tables import format_by_name
 from gaussmix.sources.tables.base import STANDARD, Table

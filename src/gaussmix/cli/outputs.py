@@ -23,7 +23,7 @@ import numpy as np
 import pyarrow as pa
 
 from gaussmix.errors import listed
-from gaussmix.formats import check_local, whole_file
+from gaussmix.formats.files import check_local, whole_file
 from gaussmix.sources.files.paths import is_among
 from gaussmix.sources.tables import Files, format_by_name
 from gaussmix.sources.tables.base import STANDARD, BadTable, doubles, is_numeric

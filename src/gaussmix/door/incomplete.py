@@ -11,8 +11,7 @@ from numpy.typing import ArrayLike
 from gaussmix.door.parameters import check_column_names, check_numbers
 from gaussmix.errors import column_named, counted
 from gaussmix.families.base import Family
-from gaussmix.numerics.arrays import Array, Rows
-from gaussmix.numerics.pieces import pieces
+from gaussmix.numerics.arrays import Array, Rows, pieces
 from gaussmix.sources.array import ArraySource
 from gaussmix.sources.base import Source
 from gaussmix.sources.findings import Cells, SeenTogether

@@ -14,8 +14,7 @@ from gaussmix.door.parameters import check_column_names, check_numbers
 from gaussmix.em.initialisation import AUTO, STARTS
 from gaussmix.errors import SingularCovariance, name_components, warn
 from gaussmix.families.base import Family
-from gaussmix.numerics.arrays import Array
-from gaussmix.numerics.pieces import copied
+from gaussmix.numerics.arrays import Array, copied
 from gaussmix.numerics.rows import largest_of
 from gaussmix.sources.base import Source
 from gaussmix.waist.moments import Scatter

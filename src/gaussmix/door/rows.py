@@ -15,9 +15,8 @@ from sklearn.utils.validation import check_array, validate_data
 from gaussmix.door.incomplete import check_columns
 from gaussmix.door.parameters import check_name, check_numbers
 from gaussmix.errors import ParameterTypeError, column_named, listed, warn
-from gaussmix.numerics.arrays import Array, Rows, plain_array
+from gaussmix.numerics.arrays import Array, Rows, copied, plain_array
 from gaussmix.numerics.frames import Frame, are_integers, times_sentence
-from gaussmix.numerics.pieces import copied
 from gaussmix.numerics.rows import (
     LARGEST,
     LARGEST_WEIGHT,

@@ -7,10 +7,7 @@ from functools import cache
 from numbers import Integral
 from typing import Any
 
-from joblib import cpu_count
-
 from gaussmix.engines.base import Engine
-from gaussmix.engines.incomplete import IncompleteEngine
 from gaussmix.engines.native.engine import NativeEngine
 from gaussmix.errors import ParameterTypeError
 
@@ -58,10 +55,15 @@ def check_jobs(n_jobs: Any) -> int | None:
 @cache
 def _quota() -> int:
     """Number of processors that the machine or the container gives the process."""
+    from joblib import cpu_count  # slow to import
+
     return int(cpu_count())
 
 
 def engine_for(*, is_incomplete: bool, n_jobs: int | None) -> Engine[Any]:
     """Choose the engine; `is_incomplete` says whether rows may miss cells or have measurement errors."""
-    engine = choose(n_jobs)
-    return IncompleteEngine(engine) if is_incomplete else engine
+    if not is_incomplete:
+        return choose(n_jobs)
+    from gaussmix.engines.incomplete import IncompleteEngine
+
+    return IncompleteEngine(choose(n_jobs))

@@ -15,7 +15,7 @@ from sklearn.base import BaseEstimator
 from sklearn.exceptions import NotFittedError
 from sklearn.utils import Tags
 
-from gaussmix import formats
+from gaussmix import formats, report
 from gaussmix.door.incomplete import with_errors
 from gaussmix.door.parameters import MISSING, check_missing, check_seed
 from gaussmix.door.rows import check_source
@@ -23,11 +23,10 @@ from gaussmix.engines import engine_for
 from gaussmix.engines.base import Engine
 from gaussmix.fit.diagnostics import Diagnosis
 from gaussmix.fit.fitted import Ending, Fitted, read_values
-from gaussmix.formats import Details, EstimatorRecord, FitRecord, Place, Record, model_file
+from gaussmix.formats.record import Damaged, Details, EstimatorRecord, FitRecord, Place, Record
 from gaussmix.formats.values import Reader, from_plain, plain
 from gaussmix.mixture.mixture import Mixture
 from gaussmix.model import Model
-from gaussmix.report.reading import described, html_of, line_of
 from gaussmix.sources.base import Source
 
 T = TypeVar("T")
@@ -164,12 +163,12 @@ class Estimator(BaseEstimator):
         ValueError : it holds a mixture alone, or another estimator.
         OSError : there is no such file, or it can't be read.
         """
-        return cls._of_file(path, *model_file.read(path))
+        return cls._of_file(path, *formats.model_file.read(path))
 
     @classmethod
     def _of_file(cls, path: Place, model: Model, record: Record) -> Self:
         """The estimator of what was read from a file; errors as for `load`."""
-        details, saved, name = record.details, record.details.estimator, formats.name_of(path)
+        details, saved, name = record.details, record.details.estimator, formats.files.name_of(path)
         if saved is None:
             raise ValueError(f"{name} holds a mixture without an estimator: read it by Mixture.load.")
         if saved.name != cls.__name__:
@@ -177,22 +176,22 @@ class Estimator(BaseEstimator):
             raise ValueError(f"{name} holds a fitted {kind}, not a {cls.__name__}: read it by {kind}.load.")
         try:
             return cls._restored(saved, Mixture.of(model, details.feature_names), details.dtype)
-        except formats.Damaged as damage:
-            raise formats.not_usable(path, str(damage)) from None
+        except Damaged as damage:
+            raise formats.files.not_usable(path, str(damage)) from None
 
     @classmethod
     def _restored(cls, saved: EstimatorRecord, mixture: Mixture, dtype: str | None) -> Self:
         """The estimator of a record and a mixture; raises `Damaged`."""
         unknown = [key for key in saved.parameters if key not in cls._get_param_names()]
         if unknown:
-            raise formats.Damaged(f"this {cls.__name__} has no parameter {unknown[0]!r:.60}; a newer one may")
+            raise Damaged(f"this {cls.__name__} has no parameter {unknown[0]!r:.60}; a newer one may")
         if dtype not in _DTYPES:
-            raise formats.Damaged(f"its data were {dtype!r:.40}, which no estimator reads")
+            raise Damaged(f"its data were {dtype!r:.40}, which no estimator reads")
         parameters = {key: from_plain(key, value) for key, value in saved.parameters.items()}
         estimator = cls(**parameters)
         lacking = [key for key in cls._required if key not in saved.attributes]
         if lacking:
-            raise formats.Damaged(f"it lacks {lacking[0]!r}")
+            raise Damaged(f"it lacks {lacking[0]!r}")
         estimator._fitted = Fitted.of_plain(mixture, np.dtype(dtype), saved.attributes)
         estimator._wake(read_values(cls._attributes, saved.attributes))
         estimator._expect_features()
@@ -204,7 +203,7 @@ class Estimator(BaseEstimator):
             try:
                 setattr(self, name, value)
             except (TypeError, ValueError):
-                raise formats.Damaged(f"{name!r} in its header is of the wrong type") from None
+                raise Damaged(f"{name!r} in its header is of the wrong type") from None
 
     def _own(self) -> dict[str, Any]:
         """The attributes of its own, for a file."""
@@ -224,16 +223,16 @@ class Estimator(BaseEstimator):
         return vars(self).get("feature_names_in_", self._names_without_frame)
 
     def __repr__(self, N_CHAR_MAX: int = 700) -> str:
-        text = described(self, N_CHAR_MAX)
+        text = report.reading.described(self, N_CHAR_MAX)
         try:
-            return f"{text}\n{line_of(self._told())}" if "_fitted" in vars(self) else text
+            return f"{text}\n{report.reading.line_of(self._told())}" if "_fitted" in vars(self) else text
         except ValueError:  # arrays that were set by hand may make no mixture
             return text
 
     def _repr_html_inner(self) -> str:
         """What was found, and below it scikit-learn's box; before `fit` the box alone."""
         try:
-            found = html_of(self._told()) if "_fitted" in vars(self) else ""
+            found = report.reading.html_of(self._told()) if "_fitted" in vars(self) else ""
             return found + str(super()._repr_html_inner())
         except ValueError:  # as above
             return f"<pre>{escape(repr(self))}</pre>"
@@ -298,7 +297,7 @@ def write_estimator(
     place: Place, estimator: Estimator, names: tuple[str, ...] | None = None, fit: FitRecord | None = None
 ) -> None:
     """Write a fitted estimator to a model file; parameters as for `details_of`, errors as for `save`."""
-    model_file.write(place, estimator.mixture_.model, details_of(estimator, names, fit))
+    formats.model_file.write(place, estimator.mixture_.model, details_of(estimator, names, fit))
 
 
 @contextmanager

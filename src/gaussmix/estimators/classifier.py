@@ -39,11 +39,11 @@ from gaussmix.fit.features.table import features_of
 from gaussmix.fit.fit import standing_of
 from gaussmix.fit.fitted import Ending, Fitted, RowFacts
 from gaussmix.fit.problem import Data
-from gaussmix.formats import Damaged
+from gaussmix.formats.record import Damaged
 from gaussmix.formats.values import Reader, array_of, of_type
 from gaussmix.mixture.class_mixtures import ClassMixtures
-from gaussmix.mixture.digits import share, shorten
 from gaussmix.mixture.mixture import Mixture
+from gaussmix.mixture.shown import share, shorten
 from gaussmix.numerics.arrays import Array
 from gaussmix.report.messages import constant_sentence, ridge_columns, warn_of
 from gaussmix.report.summary import Summary

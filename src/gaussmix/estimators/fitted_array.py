@@ -10,16 +10,15 @@ from weakref import ref
 import numpy as np
 from numpy.typing import NDArray
 
+from gaussmix import mixture
 from gaussmix.covariances import Covariances, LowRank
 from gaussmix.door.parameters import check_numbers
 from gaussmix.errors import listed, name_components
 from gaussmix.families.base import Family
 from gaussmix.fit.fitted import Fitted
-from gaussmix.mixture.conversion import from_parameters
 from gaussmix.mixture.mixture import Mixture
 from gaussmix.model import SUM_TOLERANCE
-from gaussmix.numerics.arrays import Array
-from gaussmix.numerics.pieces import copied
+from gaussmix.numerics.arrays import Array, copied
 
 Floats = NDArray[np.floating[Any]]
 
@@ -56,7 +55,7 @@ def mixture_of(changed: Mapping[str, Floats], base: Mixture | None, family: Fami
     each = [_covariances_of(name, arrays[name], digits[name], family, means) for name in given]
     covariances = each[0].array if each else arrays["covariances_"]
     try:
-        model = from_parameters(weights / rest, means, covariances, None, family)
+        model = mixture.conversion.from_parameters(weights / rest, means, covariances, None, family)
     except ValueError as error:
         raise ValueError(f"{listed(list(changed))} set by hand: {error}") from None
     for name, other in zip(given[1:], each[1:], strict=True):
@@ -94,7 +93,7 @@ def _covariances_of(name: str, matrices: Array, digits: float, family: Family, m
         with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
             if name == "precisions_":
                 ones = np.full(len(means), 1 / len(means))
-                return from_parameters(ones, means, None, matrices, family).covariances
+                return mixture.conversion.from_parameters(ones, means, None, matrices, family).covariances
             if name == "precisions_cholesky_" and not is_matrix:
                 matrices = matrices**-2.0
             elif name == "precisions_cholesky_":

@@ -19,10 +19,10 @@ from gaussmix.errors import counted
 from gaussmix.estimators.base import unchanged_on_failure
 from gaussmix.estimators.docs import documented
 from gaussmix.estimators.predictor import Counts, MixturePredictor, Structures
-from gaussmix.formats import Damaged
+from gaussmix.formats.record import Damaged
 from gaussmix.formats.values import Reader, array_of
-from gaussmix.mixture.digits import shorten
 from gaussmix.mixture.holes import Filling
+from gaussmix.mixture.shown import shorten
 from gaussmix.numerics.arrays import Rows
 from gaussmix.report.summary import Summary
 from gaussmix.sources.base import Source, in_leaves

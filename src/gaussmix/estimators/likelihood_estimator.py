@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from abc import ABC
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from gaussmix import report
 from gaussmix.checks import check_count, check_positive, check_within
 from gaussmix.door.labels import check_labels, without_labels
 from gaussmix.door.parameters import check_name, check_ridge, check_seed
@@ -22,9 +23,11 @@ from gaussmix.fit.features.trimming import Trim
 from gaussmix.fit.problem import Data, Problem
 from gaussmix.noise import Noise
 from gaussmix.priors import Dirichlet, NormalInverseWishart
-from gaussmix.report.bootstrap import Bootstrap, bootstrap_of, chosen_of
-from gaussmix.report.inference import Inference, inference_of
 from gaussmix.restrictions import Restrictions
+
+if TYPE_CHECKING:
+    from gaussmix.report.bootstrap import Bootstrap
+    from gaussmix.report.inference import Inference
 
 
 class LikelihoodEstimator(MixtureEstimator, ABC):
@@ -121,8 +124,8 @@ class LikelihoodEstimator(MixtureEstimator, ABC):
         problem = self._problem_of(X, sample_weight, labels, X_error)
         are_counts = check_meaning(self.weight_meaning) == "frequency"
         if kind == "auto":
-            return chosen_of(self._told(), problem, check_seed(0), are_counts=are_counts)
-        return inference_of(self._told(), problem, kind, are_counts=are_counts)
+            return report.bootstrap.chosen_of(self._told(), problem, check_seed(0), are_counts=are_counts)
+        return report.inference.inference_of(self._told(), problem, kind, are_counts=are_counts)
 
     def bootstrap(
         self,
@@ -187,7 +190,7 @@ class LikelihoodEstimator(MixtureEstimator, ABC):
         are_counts = check_meaning(self.weight_meaning) == "frequency"
         how = Resampling(kind, n, float(concentration), check_positive("tol", tol), are_counts)
         problem = self._problem_of(X, sample_weight, labels, X_error)
-        return bootstrap_of(self._told(), problem, how, check_seed(random_state))
+        return report.bootstrap.bootstrap_of(self._told(), problem, how, check_seed(random_state))
 
     def _problem_of(
         self,

@@ -14,27 +14,21 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import DensityMixin
 
+from gaussmix import mixture, report
 from gaussmix.background import NO_MARGINAL
 from gaussmix.door.labels import check_labels, without_labels
 from gaussmix.door.rows import check_counts_of_rows
 from gaussmix.engines import check_jobs, choose
 from gaussmix.engines.base import Engine
-from gaussmix.engines.incomplete import IncompleteEngine
 from gaussmix.errors import ParameterTypeError
 from gaussmix.estimators.attributes import MixtureAttributes
 from gaussmix.estimators.conversion import to_sklearn
 from gaussmix.fit.monitor import Callback
 from gaussmix.fit.problem import Data
-from gaussmix.mixture.base import check_alone
-from gaussmix.mixture.compare.merging import MIN_OVERLAP, Merging, merge_by_sums
-from gaussmix.mixture.explaining import Explanation
+from gaussmix.mixture.base import MIN_OVERLAP, check_alone
 from gaussmix.mixture.mixture import Mixture
-from gaussmix.mixture.sampling import check_most_rows
 from gaussmix.numerics.arrays import Array, narrowed
 from gaussmix.numerics.frames import Frame, made_frame
-from gaussmix.report.inference import OfMixture
-from gaussmix.report.reading import augmented, explanation_of, summary_of
-from gaussmix.report.summary import Summary
 from gaussmix.sources.array import ArraySource
 from gaussmix.sources.base import Source, in_leaves
 from gaussmix.sources.findings import Cells
@@ -44,6 +38,11 @@ from gaussmix.waist.parameters import Parameters
 
 if TYPE_CHECKING:
     from sklearn.mixture import GaussianMixture as SklearnMixture
+
+    from gaussmix.mixture.compare.merging import Merging
+    from gaussmix.mixture.explaining import Explanation
+    from gaussmix.report.inference import OfMixture
+    from gaussmix.report.summary import Summary
 
 
 class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
@@ -169,6 +168,8 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
             raise ValueError("denoise does not support noise. Fit with noise=False.")
         if not isinstance(source, ArraySource):
             raise ValueError("denoise needs an array or a data frame in memory. Read some of the rows at a time.")
+        from gaussmix.engines.incomplete import IncompleteEngine
+
         engine = IncompleteEngine(choose(self.n_jobs))
         found = [engine.expected_rows(block, self.mixture_.parameters) for block in source.blocks()]
         return found[0]
@@ -227,11 +228,13 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
         >>> [GaussianMixture(n, random_state=0, tol=1e-6).fit(X).merge(X).n_clusters for n in (1, 4, 6)]
         [1, 4, 4]
         """
+        from gaussmix.mixture.compare.merging import merge_by_sums
+
         source = self._source(X, sample_weight, X_error)
-        mixture = self._labelling
-        check_alone("merge", [mixture])  # before the rows are read
-        share = partial(self._engine(source).responsibilities, parameters=mixture.parameters)
-        return merge_by_sums(mixture, share, source.sum_of, min_overlap)
+        own = self._labelling
+        check_alone("merge", [own])  # before the rows are read
+        share = partial(self._engine(source).responsibilities, parameters=own.parameters)
+        return merge_by_sums(own, share, source.sum_of, min_overlap)
 
     def summary(
         self, X: ArrayLike | None = None, sample_weight: ArrayLike | None = None, *, X_error: ArrayLike | None = None
@@ -278,9 +281,9 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
         """
         told = type(self).__name__, self._told()
         if X is None:
-            return summary_of(*told)
+            return report.reading.summary_of(*told)
         source = check_counts_of_rows(self._source(X, sample_weight, X_error), self.weight_meaning)
-        return summary_of(*told, (source, self._engine(source)))
+        return report.reading.summary_of(*told, (source, self._engine(source)))
 
     def tidy(self, sure: OfMixture | None = None) -> Any:
         """The components as a data frame: a row for each, and one for noise, component −1.
@@ -306,7 +309,7 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
         """
         summary = self.summary()
         if sure is not None:
-            if not isinstance(sure, OfMixture):
+            if not isinstance(sure, report.inference.OfMixture):
                 what = type(sure).__name__
                 raise ParameterTypeError(
                     f"sure must be what inference, bootstrap or posterior_ found of all parameters, not {what}."
@@ -351,7 +354,7 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
         TypeError : X can't be used, or is not in memory.
         """
         source, frame = self._rows_of_table(X, X_error)
-        return augmented(self._labelling, source, self._engine(source), frame, self._density(source))
+        return report.reading.augmented(self._labelling, source, self._engine(source), frame, self._density(source))
 
     def explain(self, X: ArrayLike, *, X_error: ArrayLike | None = None) -> Explanation:
         """Why rows belong to their components and to no other, and which features make them unlikely.
@@ -383,7 +386,7 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
         True
         """
         source, frame = self._rows_of_table(X, X_error)
-        return explanation_of(self._labelling, source, self._engine(source), frame)
+        return report.reading.explanation_of(self._labelling, source, self._engine(source), frame)
 
     def sample(self, n_samples: int = 1) -> tuple[Array, NDArray[np.int64]]:
         """Draw rows from the mixture, in random order.
@@ -407,7 +410,7 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
             raise ParameterTypeError(f"Invalid value for 'n_samples': {n_samples!r} is not an integer.")
         if n_samples < 1:
             raise ValueError(f"Invalid value for 'n_samples': {n_samples}. Draw at least one row.")
-        check_most_rows("n_samples", int(n_samples), self.mixture_.n_features)
+        mixture.sampling.check_most_rows("n_samples", int(n_samples), self.mixture_.n_features)
         return self.mixture_.sample(int(n_samples), self._rng(), n_jobs=check_jobs(self.n_jobs))
 
     def to_sklearn(self) -> SklearnMixture:

@@ -29,7 +29,7 @@ from gaussmix.fit.features.table import check_combination, features_of
 from gaussmix.fit.fitted import Fitted, RowFacts
 from gaussmix.fit.problem import Data, Problem
 from gaussmix.fit.stream import Learned, Stream, counting
-from gaussmix.formats import Damaged
+from gaussmix.formats.record import Damaged
 from gaussmix.formats.values import Reader, of_type
 from gaussmix.mixture.mixture import Mixture
 from gaussmix.report.messages import CollapseWarning, frozen_sentence

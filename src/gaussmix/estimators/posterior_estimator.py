@@ -19,7 +19,7 @@ from gaussmix.em.bayes.approximation import Approximation, GaussWishart
 from gaussmix.em.priors.concentration import DirichletWeights, StickWeights
 from gaussmix.estimators.mixture_estimator import MixtureEstimator, log_likelihood_of
 from gaussmix.fit.fitted import Fitted
-from gaussmix.formats import Damaged
+from gaussmix.formats.record import Damaged
 from gaussmix.formats.values import Reader, array_of, of_type
 from gaussmix.mixture.mixture import Mixture
 from gaussmix.model import Model

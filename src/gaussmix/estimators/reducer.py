@@ -17,7 +17,7 @@ from gaussmix.errors import warn
 from gaussmix.estimators.base import unchanged_on_failure
 from gaussmix.estimators.docs import documented
 from gaussmix.estimators.predictor import Counts, MixturePredictor, Structures
-from gaussmix.formats import Damaged
+from gaussmix.formats.record import Damaged
 from gaussmix.mixture.directions import Directions, directions
 from gaussmix.mixture.mixture import Mixture
 from gaussmix.numerics.arrays import Array, Rows, narrowed

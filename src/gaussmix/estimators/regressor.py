@@ -25,13 +25,12 @@ from gaussmix.estimators.docs import documented
 from gaussmix.estimators.mixture_estimator import MixtureEstimator
 from gaussmix.estimators.predictor import Counts, MixturePredictor, Structures
 from gaussmix.fit.fitted import Fitted
-from gaussmix.formats import Damaged
+from gaussmix.formats.record import Damaged
 from gaussmix.formats.values import Reader, array_of
-from gaussmix.mixture.digits import shorten
 from gaussmix.mixture.features import Features
 from gaussmix.mixture.mixture import Mixture
 from gaussmix.mixture.predictive import Predictive, Regression
-from gaussmix.mixture.shown import names_of
+from gaussmix.mixture.shown import names_of, shorten
 from gaussmix.numerics.arrays import Array, Places
 from gaussmix.numerics.frames import Frame
 from gaussmix.report.summary import Summary

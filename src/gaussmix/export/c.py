@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 
 from gaussmix.export.numbers import Linear, Numbers
-from gaussmix.mixture.digits import shorten
-from gaussmix.mixture.shown import names_of
+from gaussmix.mixture.shown import names_of, shorten
 from gaussmix.numerics.arrays import Array
 
 _HEADER = """\

@@ -27,9 +27,9 @@ from gaussmix.families.base import Family
 from gaussmix.fit.features.base import FitFeature
 from gaussmix.fit.plan import Onward, Plan
 from gaussmix.fit.problem import Problem
-from gaussmix.formats import Damaged, check_local, remove_unfinished
 from gaussmix.formats.checkpoint_file import CheckpointRecord, RunRecord, StandingRecord, read, write
-from gaussmix.formats.record import Json
+from gaussmix.formats.files import check_local, remove_unfinished
+from gaussmix.formats.record import Damaged, Json
 from gaussmix.formats.values import plain
 from gaussmix.model import Model, flaw
 from gaussmix.sources.base import Source

@@ -12,8 +12,8 @@ from gaussmix.errors import DegenerateError, SingularCovariance, counted, listed
 from gaussmix.families.base import Family
 from gaussmix.model import Model
 from gaussmix.numerics.arrays import Array
-from gaussmix.numerics.blas import one_blas_thread
 from gaussmix.numerics.factorise import ROUNDED
+from gaussmix.numerics.threads import one_blas_thread
 from gaussmix.sources.base import Source
 from gaussmix.sources.findings import Cells
 from gaussmix.waist.need import Second

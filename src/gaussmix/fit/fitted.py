@@ -19,7 +19,7 @@ from gaussmix.em.objective.trace import State, Trace
 from gaussmix.em.step.best_of import ROUNDING
 from gaussmix.errors import LIKELIHOOD, FailureKind, Outcome
 from gaussmix.fit.diagnostics import Diagnosis
-from gaussmix.formats import Damaged
+from gaussmix.formats.record import Damaged
 from gaussmix.formats.values import Reader, count, from_plain, list_of, of_type
 from gaussmix.mixture.mixture import Mixture
 from gaussmix.numerics.frames import Frame

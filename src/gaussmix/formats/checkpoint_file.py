@@ -12,11 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gaussmix.background import NOISE_ARRAYS
-from gaussmix.formats import unpacked, write_whole
-from gaussmix.formats.envelope import Damaged, Header, Tensors, value_of
-from gaussmix.formats.record import Json, are_lists
-from gaussmix.numerics.arrays import Array
-from gaussmix.numerics.pieces import copied
+from gaussmix.formats.envelope import Header, Tensors, value_of
+from gaussmix.formats.files import unpacked, write_whole
+from gaussmix.formats.record import Damaged, Json, are_lists
+from gaussmix.numerics.arrays import Array, copied
 
 FORMAT, VERSION = "gaussmix-checkpoint", 1
 _STEPS = "log_likelihood", "objective"

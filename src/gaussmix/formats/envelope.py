@@ -16,6 +16,7 @@ import numpy as np
 from safetensors import SafetensorError, deserialize
 from safetensors.numpy import save
 
+from gaussmix.formats.record import Damaged
 from gaussmix.numerics.arrays import Array
 
 FORMAT = "gaussmix-mixture"
@@ -30,10 +31,6 @@ _LONGEST_HEADER = 100_000_000  # bytes; safetensors reads no longer one
 
 Header = dict[str, Any]
 Tensors = dict[str, Array]
-
-
-class Damaged(Exception):
-    """Why a file is not a model, as the end of a sentence."""
 
 
 def pack(header: Header, tensors: Mapping[str, Array]) -> bytes:

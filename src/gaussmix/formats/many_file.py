@@ -20,14 +20,13 @@ from typing import Any
 
 import numpy as np
 
-from gaussmix import formats
 from gaussmix.families.base import FAMILIES, Family
-from gaussmix.formats import Place, model_file
-from gaussmix.formats.envelope import MANY_FORMAT, Damaged, Header, Tensors, value_of
-from gaussmix.formats.record import are_lists
+from gaussmix.formats.envelope import MANY_FORMAT, Header, Tensors, value_of
+from gaussmix.formats.files import checked, write_whole
+from gaussmix.formats.model_file import family_of
+from gaussmix.formats.record import Damaged, Place, are_lists
 from gaussmix.model import SUM_TOLERANCE, flaw, matrix_flaw
-from gaussmix.numerics.arrays import Array
-from gaussmix.numerics.pieces import copied
+from gaussmix.numerics.arrays import Array, copied
 from gaussmix.version import package_version
 
 VERSION = 1
@@ -110,19 +109,19 @@ def write(place: Place, record: ManyRecord) -> None:
         "errors": sorted(record.errors.items()),
         "notes": sorted((place, list(notes)) for place, notes in record.notes.items()),
     }
-    formats.write_whole(place, header, {name: record.tensors[name] for name in _TENSORS})
+    write_whole(place, header, {name: record.tensors[name] for name in _TENSORS})
 
 
 def read(place: Place) -> ManyRecord:
     """Read mixtures; raises NotAModelFile, which says what is wrong, or OSError."""
-    return formats.checked(place, MANY_FORMAT, {VERSION: _record})
+    return checked(place, MANY_FORMAT, {VERSION: _record})
 
 
 def _record(header: Header, tensors: Tensors) -> ManyRecord:
     if set(tensors) != set(_TENSORS):
         raise Damaged("it lacks some of its numbers, or holds others")
     name = value_of(header, "family", str)
-    family = model_file.family_of(name, value_of(header, "family_options", dict))
+    family = family_of(name, value_of(header, "family_options", dict))
     if family is None:
         raise Damaged(f"it holds covariances of the structure {name!r:.40}, which this gaussmix lacks")
     keys, names = value_of(header, "keys", list), value_of(header, "feature_names", list, type(None))

@@ -7,15 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from gaussmix import formats
 from gaussmix.background import NOISE_ARRAYS, Background
 from gaussmix.checks import check_names, check_real
 from gaussmix.errors import ParameterTypeError
 from gaussmix.families.base import ALIASES, FAMILIES, Family, family_named, is_known
-from gaussmix.formats import Details, Place, Record
+from gaussmix.formats.files import load, not_usable, save
+from gaussmix.formats.record import Details, Place, Record
 from gaussmix.model import Model, flaw
-from gaussmix.numerics.arrays import Array
-from gaussmix.numerics.pieces import copied
+from gaussmix.numerics.arrays import Array, copied
 
 _FORMAT = {"format": "gaussmix-mixture", "version": 1}  # of dictionaries; files have the same
 _ARRAYS = ("weights", "means", "covariances")
@@ -34,19 +33,19 @@ def write(place: Place, model: Model, details: Details | None = None) -> None:
     record = Record(
         family.name, weights, means, covariances, details or Details(), family_options=options, noise=model.noise
     )
-    formats.save(place, record)
+    save(place, record)
 
 
 def read(place: Place) -> tuple[Model, Record]:
     """Read a model, and the record it comes from; raises NotAModelFile or OSError."""
-    record = formats.load(place)
+    record = load(place)
     family = family_of(record.family, record.family_options)
     if family is None:
         why = f"it holds covariances of the structure {record.family!r:.40}, which this gaussmix lacks"
-        raise formats.not_usable(place, why)
+        raise not_usable(place, why)
     wrong = flaw(record.weights, record.means, record.covariances, family, noise=record.noise)
     if wrong is not None:
-        raise formats.not_usable(place, wrong)
+        raise not_usable(place, wrong)
     # Copied, since the arrays of a record may lie in the bytes of the file.
     arrays = copied(record.weights), copied(record.means), copied(record.covariances)
     return _model(*arrays, family, record.noise), record

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, BinaryIO
 
 from gaussmix.background import Background
 from gaussmix.errors import counted
 from gaussmix.numerics.arrays import Array
 from gaussmix.version import package_version
 
+Place = str | os.PathLike[str] | BinaryIO
 Scalar = str | int | float | bool | None
 Json = Any  # a JSON value: finite number, text, true, false, null, or a list or object of these
+
+
+class Damaged(Exception):
+    """Why a file is not a model, as the end of a sentence."""
 
 
 def are_lists(items: Iterable[Any], *types: Any) -> bool:

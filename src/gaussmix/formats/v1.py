@@ -16,9 +16,9 @@ from __future__ import annotations
 from math import inf
 
 from gaussmix.background import NOISE_ARRAYS, Background
-from gaussmix.formats.envelope import Damaged, Header, Tensors, value_of
-from gaussmix.formats.record import Details, EstimatorRecord, FitRecord, Record
-from gaussmix.numerics.pieces import copied
+from gaussmix.formats.envelope import Header, Tensors, value_of
+from gaussmix.formats.record import Damaged, Details, EstimatorRecord, FitRecord, Record
+from gaussmix.numerics.arrays import copied
 
 VERSION = 1
 _TENSORS = ("weights", "means", "covariances")

@@ -10,8 +10,7 @@ from typing import Any
 import numpy as np
 
 from gaussmix.families.base import FAMILIES, Family, family_named
-from gaussmix.formats.envelope import Damaged
-from gaussmix.formats.record import Json
+from gaussmix.formats.record import Damaged, Json
 from gaussmix.value import VALUES, Value
 
 # Checks and converts the value of one attribute; raises TypeError or ValueError where it has the wrong type.

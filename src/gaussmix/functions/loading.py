@@ -6,10 +6,11 @@ import os
 from importlib import import_module
 from io import BytesIO
 
-from gaussmix import formats
 from gaussmix.estimators.base import Estimator
-from gaussmix.formats import Place, model_file
+from gaussmix.formats import model_file
 from gaussmix.formats.envelope import MANY_FORMAT, is_of
+from gaussmix.formats.files import holds_many, name_of
+from gaussmix.formats.record import Place
 from gaussmix.mixture.mixture import Mixture
 from gaussmix.mixture.mixtures import Mixtures
 
@@ -42,7 +43,7 @@ def load(path: Place) -> Estimator | Mixture | Mixtures:
     'GaussianMixtureDetector'
     """
     if isinstance(path, str | os.PathLike):
-        has_many = formats.holds_many(path)
+        has_many = holds_many(path)
     elif has_many := hasattr(path, "read") and isinstance(contents := path.read(), bytes):
         path = BytesIO(contents)  # since a pipe can't be read twice
         has_many = is_of(path, MANY_FORMAT)
@@ -57,5 +58,5 @@ def load(path: Place) -> Estimator | Mixture | Mixtures:
     kind = getattr(package, saved.name) if saved.name in package.__all__ else None
     if not isinstance(kind, type) or not issubclass(kind, Estimator):
         own = f"{saved.name:.60}"
-        raise ValueError(f"{formats.name_of(path)} holds a fitted {own}, no class of gaussmix: read it by {own}.load.")
+        raise ValueError(f"{name_of(path)} holds a fitted {own}, no class of gaussmix: read it by {own}.load.")
     return kind._of_file(path, model, record)

@@ -1,1 +1,27 @@
-"""The distribution and its methods, without fitting."""
+"""The distribution and its methods, without fitting. What only answers a method is imported at its first use."""
+
+from typing import TYPE_CHECKING
+
+from gaussmix.lazy import modules
+
+if TYPE_CHECKING:
+    from gaussmix.mixture import conversion as conversion
+    from gaussmix.mixture import levels as levels
+    from gaussmix.mixture import sampling as sampling
+    from gaussmix.mixture import shown as shown
+    from gaussmix.mixture.compare import distances as distances
+    from gaussmix.mixture.compare import divergences as divergences
+    from gaussmix.mixture.compare import ordering as ordering
+    from gaussmix.mixture.compare import reduction as reduction
+    from gaussmix.mixture.line import level_sets as level_sets
+    from gaussmix.mixture.masses import rectangles as rectangles
+    from gaussmix.mixture.parts import combining as combining
+    from gaussmix.mixture.parts import conditioning as conditioning
+    from gaussmix.mixture.parts import expectations as expectations
+    from gaussmix.mixture.parts import modality as modality
+else:
+    __getattr__ = modules(
+        __name__,
+        "conversion levels sampling shown compare.distances compare.divergences compare.ordering compare.reduction "
+        "line.level_sets masses.rectangles parts.combining parts.conditioning parts.expectations parts.modality",
+    )

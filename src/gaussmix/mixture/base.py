@@ -17,18 +17,20 @@ from gaussmix.engines.native.engine import NativeEngine
 from gaussmix.errors import ParameterTypeError, counted
 from gaussmix.families.base import Family
 from gaussmix.mixture.features import Features, block_of, places
-from gaussmix.mixture.line.line import Line
 from gaussmix.model import Model, flaw
-from gaussmix.numerics.arrays import Array, Places, frozen
-from gaussmix.numerics.pieces import copied
+from gaussmix.numerics.arrays import Array, Places, copied, frozen
 from gaussmix.numerics.threads import cached_property
 from gaussmix.waist.block import Block
 from gaussmix.waist.parameters import Parameters
 from gaussmix.waist.whitening.base import Whitening
 
+if TYPE_CHECKING:
+    from gaussmix.mixture.line.line import Line
+
 Method = TypeVar("Method", bound=Callable[..., Any])
 
 _ARRAYS = ("weights", "means", "covariances")
+MIN_OVERLAP = 0.025  # of clusters that are merged, by default
 
 
 @dataclass(frozen=True, eq=False)
@@ -218,7 +220,11 @@ class MixtureBase:
     @cached_property
     def _line(self) -> Line | None:
         """The distribution of the components on the line where there is one feature; None where there are several."""
-        return Line.of(self.model.without_noise) if self.n_features == 1 else None
+        if self.n_features > 1:
+            return None
+        from gaussmix.mixture.line.line import Line  # and all of scipy.special
+
+        return Line.of(self.model.without_noise)
 
     def _engine(self, n_jobs: int | None = None) -> NativeEngine:
         """The engine of complete rows."""

@@ -8,15 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.linalg import solve_triangular
 
 from gaussmix.checks import check_real
 from gaussmix.covariances import Covariances, Dense
 from gaussmix.errors import ParameterTypeError
 from gaussmix.families.base import Family, family_named, unconstrained
 from gaussmix.model import Model, flaw, is_symmetric
-from gaussmix.numerics.arrays import Array
-from gaussmix.numerics.pieces import copied
+from gaussmix.numerics.arrays import Array, copied
 
 if TYPE_CHECKING:
     from sklearn.mixture import GaussianMixture
@@ -69,6 +67,8 @@ def from_torch(estimator: Any) -> Model:
     if missing:
         what = f"{type(module).__name__} has no {missing[0]}"
         raise ParameterTypeError(f"{what}: give a fitted GaussianMixture of torchgmm or pycave, or its model_.")
+    from scipy.linalg import solve_triangular  # slow to import
+
     weights, means, factors = (_doubles(name, getattr(module, name)) for name in _OF_TORCH[1:])
     family = family_named(module.covariance_type)
     _check(_flaw_of_factors(means, factors, family))

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from gaussmix.engines.base import NOISE
 from gaussmix.errors import counted
-from gaussmix.mixture.digits import shorten
 from gaussmix.mixture.levels import log_tail
+from gaussmix.mixture.shown import shorten
 from gaussmix.model import Model
 from gaussmix.numerics.arrays import Array, Places
 from gaussmix.numerics.frames import Frame, made_frame

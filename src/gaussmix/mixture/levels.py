@@ -10,16 +10,15 @@ from numpy.typing import NDArray
 from scipy.special import gammaincc, gammainccinv, gammaincinv, gammaln, ndtri
 
 from gaussmix.engines.base import Engine
-from gaussmix.mixture.line.bracketing import increasing_roots
 from gaussmix.mixture.line.level_sets import LevelSets
-from gaussmix.mixture.line.line import Line
+from gaussmix.mixture.line.line import Line, increasing_roots
 from gaussmix.mixture.masses.scrambles import N_SCRAMBLES, log_mean, scrambled
 from gaussmix.mixture.parts.modality import modes
 from gaussmix.mixture.sampling import cumulative_shares
 from gaussmix.model import Model
 from gaussmix.numerics.arrays import Array
-from gaussmix.numerics.blas import one_blas_thread
 from gaussmix.numerics.elementary import log_sum
+from gaussmix.numerics.threads import one_blas_thread
 from gaussmix.waist.block import Block
 from gaussmix.waist.parameters import Parameters
 

@@ -8,20 +8,30 @@ from typing import TYPE_CHECKING, Any, Literal, Self, overload
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from gaussmix import formats, mixture
 from gaussmix.checks import Rng
 from gaussmix.families.base import Family
-from gaussmix.formats import Details, Place, model_file
-from gaussmix.mixture.base import of_components
+from gaussmix.formats.record import Details, Place
+from gaussmix.mixture.base import MixtureBase, of_components
 from gaussmix.mixture.compare.comparisons import Comparisons
-from gaussmix.mixture.conversion import from_cuvs, from_parameters, from_sklearn, from_torch, to_sklearn
-from gaussmix.mixture.sampling import Labels, sample
 from gaussmix.mixture.scipy_names import SciPyNames
-from gaussmix.mixture.shown import Shown
 from gaussmix.numerics.arrays import Array
 from gaussmix.waist.parameters import Parameters
 
 if TYPE_CHECKING:
     from sklearn.mixture import GaussianMixture
+
+    from gaussmix.mixture.sampling import Labels
+
+
+class Shown(MixtureBase):
+    """What a terminal and a notebook print of a mixture."""
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}: {mixture.shown.line_of(self)}>"
+
+    def _repr_html_(self) -> str:
+        return mixture.shown.html_of(self)
 
 
 class Mixture(Shown, SciPyNames, Comparisons):
@@ -98,7 +108,7 @@ class Mixture(Shown, SciPyNames, Comparisons):
         >>> Mixture.from_parameters([1.0], [[0.0, 0.0]], precisions=[[4.0, 1.0]], covariance_type="diag").covariances
         array([[0.25, 1.  ]])
         """
-        model = from_parameters(weights, means, covariances, precisions, covariance_type)
+        model = mixture.conversion.from_parameters(weights, means, covariances, precisions, covariance_type)
         return cls.of(model).with_feature_names(feature_names)
 
     @classmethod
@@ -125,7 +135,7 @@ class Mixture(Shown, SciPyNames, Comparisons):
         >>> Mixture.from_sklearn(theirs).means
         array([[1., 3.]])
         """
-        model, names = from_sklearn(estimator)
+        model, names = mixture.conversion.from_sklearn(estimator)
         return cls.of(model).with_feature_names(names)
 
     @classmethod
@@ -157,7 +167,7 @@ class Mixture(Shown, SciPyNames, Comparisons):
         >>> Mixture.from_torch(SimpleNamespace(covariance_type="spherical", **numbers)).covariances
         array([4.])
         """
-        return cls.of(from_torch(estimator))
+        return cls.of(mixture.conversion.from_torch(estimator))
 
     @classmethod
     def from_cuvs(
@@ -189,7 +199,7 @@ class Mixture(Shown, SciPyNames, Comparisons):
         array([[[2. , 0.5],
                 [0.5, 1. ]]])
         """
-        return cls.of(from_cuvs(weights, means, covariances, covariance_type))
+        return cls.of(mixture.conversion.from_cuvs(weights, means, covariances, covariance_type))
 
     @classmethod
     def load(cls, path: Place) -> Self:
@@ -206,7 +216,7 @@ class Mixture(Shown, SciPyNames, Comparisons):
         TypeError : path is neither a path nor a binary file.
         OSError : there is no such file, or it can't be read.
         """
-        model, record = model_file.read(path)
+        model, record = formats.model_file.read(path)
         return cls.of(model, record.details.feature_names)
 
     @classmethod
@@ -223,7 +233,7 @@ class Mixture(Shown, SciPyNames, Comparisons):
         ValueError : the values make no mixture; the message says why.
         TypeError : values is no dictionary.
         """
-        return cls.of(*model_file.from_dict(values))
+        return cls.of(*formats.model_file.from_dict(values))
 
     def log_density(self, rows: ArrayLike, *, n_jobs: int | None = None) -> Array:
         """log p(x) of each row.
@@ -319,7 +329,7 @@ class Mixture(Shown, SciPyNames, Comparisons):
         """
         if component is None:
             self._check_box("sample")
-        rows, labels = sample(self.model, n_rows, rng, component, self._engine(n_jobs))
+        rows, labels = mixture.sampling.sample(self.model, n_rows, rng, component, self._engine(n_jobs))
         return (rows, labels) if return_labels else rows
 
     @of_components
@@ -343,7 +353,7 @@ class Mixture(Shown, SciPyNames, Comparisons):
         >>> m.to_sklearn().predict([[0.3], [3.0]])
         array([0, 1])
         """
-        return to_sklearn(self.model, self.feature_names)
+        return mixture.conversion.to_sklearn(self.model, self.feature_names)
 
     def save(self, path: Place) -> None:
         """Write the mixture to a model file, which appears whole or not at all.
@@ -358,7 +368,7 @@ class Mixture(Shown, SciPyNames, Comparisons):
         ValueError : the numbers are no mixture: weights don't sum to 1, a covariance is not positive definite.
         OSError : the file can't be written.
         """
-        model_file.write(path, self.model, Details(self.feature_names))
+        formats.model_file.write(path, self.model, Details(self.feature_names))
 
     def to_dict(self) -> dict[str, Any]:
         """Make a dictionary of plain values, for JSON; `from_dict` gives the mixture back bit for bit.
@@ -367,4 +377,4 @@ class Mixture(Shown, SciPyNames, Comparisons):
         ------
         ValueError : the numbers are no mixture, as in `save`.
         """
-        return model_file.to_dict(self.model, self.feature_names)
+        return formats.model_file.to_dict(self.model, self.feature_names)

@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 from gaussmix.errors import counted
 from gaussmix.families.base import Family
-from gaussmix.formats import Place, many_file
+from gaussmix.formats import many_file
 from gaussmix.formats.many_file import ManyRecord
+from gaussmix.formats.record import Place
 from gaussmix.mixture.mixture import Mixture
 from gaussmix.model import Model
 from gaussmix.numerics.arrays import Array, frozen

@@ -15,7 +15,7 @@ from gaussmix.covariances import Covariances
 from gaussmix.errors import counted
 from gaussmix.families.base import Family
 from gaussmix.mixture.features import names_at
-from gaussmix.mixture.line.bracketing import increasing_roots
+from gaussmix.mixture.line.line import increasing_roots
 from gaussmix.mixture.mixture import Mixture
 from gaussmix.mixture.parts.conditioning import Conditional
 from gaussmix.mixture.parts.expectations import MOST_NUMBERS

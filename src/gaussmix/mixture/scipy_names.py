@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from gaussmix import mixture
 from gaussmix.checks import check_count, check_probabilities, check_real
 from gaussmix.errors import ParameterTypeError
 from gaussmix.mixture.base import of_components
 from gaussmix.mixture.masses.masses import Masses
 from gaussmix.mixture.parts.conditionals import Conditionals
 from gaussmix.mixture.parts.parts import Parts
-from gaussmix.mixture.sampling import sample
 from gaussmix.numerics.arrays import Array
 
 
@@ -101,7 +101,7 @@ class SciPyNames(Conditionals, Parts, Masses):
         rng: Any = random_state
         if isinstance(random_state, np.random.RandomState):
             rng = np.random.default_rng(random_state.randint(2**32, size=4, dtype=np.uint64))
-        rows, _ = sample(self.model, prod(shape), rng, None, self._engine())
+        rows, _ = mixture.sampling.sample(self.model, prod(shape), rng, None, self._engine())
         return rows.reshape(*shape, self.n_features)
 
     @of_components

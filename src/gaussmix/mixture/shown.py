@@ -1,15 +1,15 @@
-"""How a mixture is shown: in a line, and in notebooks as a table with a small picture."""
+"""How a mixture is shown: in a line, in notebooks as a table with a small picture, with digits that mean something."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from html import escape
+from math import floor, log10
 
 import numpy as np
 
 from gaussmix.errors import counted, invented_names
 from gaussmix.mixture.base import MixtureBase
-from gaussmix.mixture.digits import mean_and_deviation, share, shorten
 from gaussmix.numerics.arrays import Array, Places
 
 MOST_FEATURES, MOST_COMPONENTS = 8, 30  # of a table in a notebook
@@ -21,18 +21,8 @@ MOST = 30  # components, the heaviest, that a small picture has room for
 # Okabe and Ito (2008), Color Universal Design; Wong (2011), Nature Methods 8, 441: distinct with every kind of colour
 # vision. Of the eight, black and yellow are left out: one of them vanishes on a dark page, the other on a light one.
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+_LONGEST_NAME = 24
 REACH = 2.0  # standard deviations: the ellipse of a component holds 86 % of it
-
-
-class Shown(MixtureBase):
-    """What a terminal and a notebook print of a mixture."""
-
-    def __repr__(self) -> str:
-        return f"<{type(self).__name__}: {line_of(self)}>"
-
-    def _repr_html_(self) -> str:
-        table = table_html(*table_of(self))
-        return f'<div><p>{escape(size_of(self))}</p><div style="overflow-x:auto">{table}</div>{sketch(self)}</div>'
 
 
 def size_of(mixture: MixtureBase) -> str:
@@ -52,6 +42,12 @@ def line_of(mixture: MixtureBase) -> str:
     rest = ", …" if mixture.n_components > _MOST_WEIGHTS else ""
     noise = "" if mixture.noise is None else f", noise {mixture.noise.weight:.3g}"
     return f"{size_of(mixture)}{features}, weight{'s' * (mixture.n_components > 1)} {weights}{rest}{noise}"
+
+
+def html_of(mixture: MixtureBase) -> str:
+    """The size, a table of the numbers and a small picture."""
+    table = table_html(*table_of(mixture))
+    return f'<div><p>{escape(size_of(mixture))}</p><div style="overflow-x:auto">{table}</div>{sketch(mixture)}</div>'
 
 
 def table_of(mixture: MixtureBase) -> tuple[list[str], list[list[str]]]:
@@ -224,3 +220,32 @@ def _ends(name: str, low: float, high: float) -> str:
         (WIDTH - _EDGE, f"{high:.4g}", "end"),
     )
     return corner + "".join(_text(across, base + 15, text, anchor) for across, text, anchor in places)
+
+
+def share(weight: float) -> str:
+    """A weight with four decimals, or in scientific notation if they would all be 0."""
+    return f"{weight:.4f}" if weight >= 0.00005 or weight == 0 else f"{weight:.1e}"
+
+
+def mean_and_deviation(means: Array, deviations: Array) -> list[str]:
+    """ "mean ± sd" of one feature in each component, with three digits of the smallest sd.
+
+    If deviations or numbers span many orders of magnitude, each is shown with three digits of its own.
+    """
+    smallest, largest = float(deviations.min()), float(deviations.max())
+    decimals = max(0, 2 - floor(log10(smallest)))
+    pairs = list(zip(means, deviations, strict=True))
+    if largest < 100 * smallest and max(largest, float(np.abs(means).max())) < 1e7 and decimals <= 7:
+        return [f"{mean:.{decimals}f} ± {sd:.{decimals}f}" for mean, sd in pairs]
+    return [_with_own_digits(mean, sd) for mean, sd in pairs]
+
+
+def _with_own_digits(mean: float, sd: float) -> str:
+    beyond = floor(log10(abs(mean)) - log10(sd)) if abs(mean) > sd else 0
+    return f"{mean:.{min(3 + beyond, 15)}g} ± {sd:.3g}"
+
+
+def shorten(name: str) -> str:
+    """A name without control characters, cut if it is long."""
+    printable = name if name.isprintable() else repr(name)
+    return printable if len(printable) <= _LONGEST_NAME else f"{printable[: _LONGEST_NAME - 1]}…"

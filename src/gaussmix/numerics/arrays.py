@@ -1,7 +1,9 @@
-"""Types of arrays, and how an array becomes read-only."""
+"""Types of arrays, how an array becomes read-only, and work on large arrays in pieces."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -12,12 +14,32 @@ from gaussmix.errors import ParameterTypeError
 Array = NDArray[np.float64]
 Rows = NDArray[np.floating[Any]]  # (n_rows, n_features), float32 or float64, any strides
 Places = NDArray[np.intp]  # numbers of features, rows or components
+PIECE = 2**19  # numbers for one call of NumPy, 4 MB: about 2 ms, including the first touch of the memory
 
 
 def frozen(array: Array) -> Array:
     """Mark an array that we own as read-only, and return it."""
     array.flags.writeable = False
     return array
+
+
+def copied(values: NDArray[Any]) -> Array:
+    """A contiguous float64 copy of an array of numbers."""
+    return np.array(values, np.float64, order="C")
+
+
+def pieces(shape: tuple[int, ...]) -> Iterator[slice]:
+    """Slices of the first axis of an array of this shape, in order; a small array is one piece.
+
+    What NumPy makes on the way takes little memory then.
+    """
+    numbers = prod(shape)
+    if numbers <= PIECE:
+        yield slice(0, shape[0] if shape else 1)
+        return
+    step = max(1, PIECE * shape[0] // numbers)
+    for first in range(0, shape[0], step):
+        yield slice(first, first + step)
 
 
 _CPU = 1  # of DLPack's devices

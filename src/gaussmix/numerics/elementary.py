@@ -76,3 +76,14 @@ def softmax_and_log_sum(log_terms: Array, axis: int = -1) -> tuple[Array, Array]
     with np.errstate(invalid="ignore"):
         shares = terms / total
     return shares, (log(total) + largest).squeeze(axis)
+
+
+def log_gamma(numbers: Array) -> Array:
+    """log Γ(x) of positive numbers, an array with at least one dimension."""
+    return gammas(numbers)[0]
+
+
+def gammas(numbers: Array) -> tuple[Array, Array]:
+    """log Γ(x) and ψ(x) = d log Γ(x) / dx of positive numbers."""
+    logs, derivatives = native_target().gammas(np.ascontiguousarray(numbers).ravel())
+    return logs.reshape(numbers.shape), derivatives.reshape(numbers.shape)

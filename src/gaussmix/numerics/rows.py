@@ -9,8 +9,7 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from gaussmix.numerics.arrays import Array, Places, Rows
-from gaussmix.numerics.pieces import PIECE, pieces
+from gaussmix.numerics.arrays import PIECE, Array, Places, Rows, pieces
 
 AnyArray = TypeVar("AnyArray", bound=NDArray[Any])
 

@@ -1,4 +1,4 @@
-"""Threads beside others: how many a call of the core may have, and properties that none of them waits for."""
+"""Threads beside others: how many a call of the core or BLAS may have, and properties that none of them waits for."""
 
 from __future__ import annotations
 
@@ -47,3 +47,21 @@ def allowed(n_threads: int) -> int:
 def granted() -> int:
     """How many threads a call without a number of its own may have: those of `at_most`, else one."""
     return getattr(_limit, "n_threads", 1)
+
+
+@functools.cache  # finding the libraries takes about 30 ms
+def _controller() -> Any:
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController()
+
+
+@contextmanager
+def one_blas_thread() -> Iterator[None]:
+    """Limit BLAS of the whole process to one thread, for many small matrices in turn; also a decorator.
+
+    Small matrices gain nothing from more threads. On shared processors, the threads of OpenBLAS spin while they wait
+    for each other and take ten times as long as one thread.
+    """
+    with _controller().limit(limits=1, user_api="blas"):
+        yield

@@ -11,8 +11,8 @@ from numpy.typing import ArrayLike
 
 from gaussmix.checks import check_count
 from gaussmix.door.parameters import check_share
-from gaussmix.mixture.digits import shorten
 from gaussmix.mixture.directions import directions
+from gaussmix.mixture.shown import shorten
 from gaussmix.numerics.arrays import Array
 from gaussmix.plot.component_display import ComponentDisplay
 from gaussmix.plot.display import Axes

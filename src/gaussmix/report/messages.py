@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
+from typing import TYPE_CHECKING
 
 from sklearn.exceptions import ConvergenceWarning
 
 from gaussmix.em.objective.trace import Frozen, State, Trace
 from gaussmix.errors import LIKELIHOOD, FailureKind, Outcome, counted, name_components, warn
-from gaussmix.fit.candidates import Result, Table, reasons_and_advice
 from gaussmix.fit.diagnostics import constant_columns, name_columns
 from gaussmix.fit.fitted import LEFT_OUT
 from gaussmix.model import Model
@@ -17,6 +17,9 @@ from gaussmix.numerics.arrays import Array
 from gaussmix.numerics.factorise import ROUNDED
 from gaussmix.sources.base import Source
 from gaussmix.sources.findings import Distinct, some_distinct
+
+if TYPE_CHECKING:
+    from gaussmix.fit.candidates import Result, Table
 
 _ADVICE = {
     Frozen.LOST: "no row belongs there any more, and mean and covariance stay as they were. Lower n_components, or try "
@@ -134,6 +137,8 @@ def dropped_sentence(results: Sequence[Result], chosen: Result, columns: str) ->
     fewest = min(result.candidate.n_components for result in failed)
     if not columns and 2 * len(failed) <= len(results) and fewest > chosen.candidate.n_components:
         return None
+    from gaussmix.fit.candidates import reasons_and_advice  # of searches alone
+
     reasons, advice = reasons_and_advice(failed, columns)
     number = f"{len(failed)} of {counted(len(results), 'candidate')}"
     return f"{number} could not be fitted: {reasons} {advice} results_ has the reason of each."

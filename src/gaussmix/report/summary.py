@@ -10,9 +10,8 @@ from typing import Any
 import numpy as np
 
 from gaussmix.errors import counted
-from gaussmix.mixture.digits import mean_and_deviation, share, shorten
 from gaussmix.mixture.mixture import Mixture
-from gaussmix.mixture.shown import sketch, table_html
+from gaussmix.mixture.shown import mean_and_deviation, share, shorten, sketch, table_html
 from gaussmix.numerics.arrays import Array
 from gaussmix.numerics.frames import made_frame
 

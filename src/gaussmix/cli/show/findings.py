@@ -14,8 +14,8 @@ from gaussmix.errors import counted, listed
 from gaussmix.estimators.gaussian_mixture import GaussianMixture, estimator_of
 from gaussmix.estimators.gaussian_mixture_ic import GaussianMixtureIC
 from gaussmix.families.base import Family
-from gaussmix.mixture.digits import mean_and_deviation
 from gaussmix.mixture.mixture import Mixture
+from gaussmix.mixture.shown import mean_and_deviation
 from gaussmix.numerics.arrays import Array
 from gaussmix.numerics.threads import cached_property
 from gaussmix.report.inference import OfMixture

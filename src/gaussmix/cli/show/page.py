@@ -18,8 +18,8 @@ from gaussmix.cli.show.findings import Findings, covariances_of
 from gaussmix.cli.show.reports import heading_of, in_digits, mark
 from gaussmix.errors import counted
 from gaussmix.fit.criteria import HIGHER
-from gaussmix.mixture.digits import mean_and_deviation, share
 from gaussmix.mixture.holes import tail_probability
+from gaussmix.mixture.shown import mean_and_deviation, share
 from gaussmix.plot import CriterionDisplay, PairDisplay, UncertaintyDisplay
 from gaussmix.plot.display import import_pyplot
 from gaussmix.plot.palette import looks_of

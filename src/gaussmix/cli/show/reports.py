@@ -24,11 +24,11 @@ from gaussmix.estimators.gaussian_mixture_ic import GaussianMixtureIC
 from gaussmix.estimators.posterior_estimator import components_used
 from gaussmix.fit.criteria import HELD_OUT, HIGHER, STABILITY
 from gaussmix.fit.fitted import Ending, Fitted, RowFacts, records_of
-from gaussmix.formats import Damaged
+from gaussmix.formats.record import Damaged
 from gaussmix.formats.values import from_plain
-from gaussmix.mixture.digits import shorten
 from gaussmix.mixture.mixture import Mixture
 from gaussmix.mixture.mixtures import Mixtures
+from gaussmix.mixture.shown import shorten
 from gaussmix.report.inference import OfMixture
 from gaussmix.report.messages import SearchWarning, stability_sentence
 from gaussmix.report.reading import summary_of

@@ -19,7 +19,7 @@ from gaussmix.cli.show.reports import (
     show_model,
 )
 from gaussmix.estimators.gaussian_mixture import GaussianMixture, estimator_of
-from gaussmix.formats import holds_many
+from gaussmix.formats.files import holds_many
 from gaussmix.mixture.mixtures import Mixtures
 from gaussmix.report.inference import OfMixture
 from gaussmix.sources.tables.base import STANDARD

@@ -19,8 +19,7 @@ from gaussmix.engines.runner import Belief
 from gaussmix.families.base import Family
 from gaussmix.model import Model
 from gaussmix.numerics.arrays import Array
-from gaussmix.numerics.elementary import log
-from gaussmix.numerics.gamma import gammas
+from gaussmix.numerics.elementary import gammas, log
 from gaussmix.numerics.threads import cached_property
 from gaussmix.waist.need import Second
 from gaussmix.waist.parameters import LOG_2PI, Parameters

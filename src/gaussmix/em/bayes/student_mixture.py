@@ -9,10 +9,8 @@ import numpy as np
 
 from gaussmix.covariances import Covariances
 from gaussmix.engines.base import Engine
-from gaussmix.numerics.arrays import Array
-from gaussmix.numerics.elementary import log, log_sum
-from gaussmix.numerics.gamma import log_gamma
-from gaussmix.numerics.pieces import pieces
+from gaussmix.numerics.arrays import Array, pieces
+from gaussmix.numerics.elementary import log, log_gamma, log_sum
 from gaussmix.numerics.rows import patterns
 from gaussmix.waist.block import Block
 from gaussmix.waist.parameters import Parameters

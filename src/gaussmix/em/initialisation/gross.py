@@ -17,8 +17,7 @@ from numpy.typing import NDArray
 from gaussmix.em.initialisation.base import Partition, Start
 from gaussmix.em.initialisation.sample import Distinct
 from gaussmix.engines.base import Engine
-from gaussmix.numerics.arrays import Array, Rows
-from gaussmix.numerics.pieces import pieces
+from gaussmix.numerics.arrays import Array, Rows, pieces
 from gaussmix.waist.block import Block
 
 REACH = 1e3  # times the width of the middle three quarters of a feature: rows farther out are gross

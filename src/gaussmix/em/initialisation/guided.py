@@ -13,10 +13,9 @@ from numpy.typing import NDArray
 from gaussmix.em.initialisation.base import Partition, centre_parameters, width_of
 from gaussmix.em.step.accumulate import StepTask
 from gaussmix.engines.base import Engine
-from gaussmix.numerics.arrays import Array
+from gaussmix.numerics.arrays import Array, pieces
 from gaussmix.numerics.contract import contract
 from gaussmix.numerics.elementary import exponential
-from gaussmix.numerics.pieces import pieces
 from gaussmix.sources.base import Source
 from gaussmix.waist.block import Block
 from gaussmix.waist.need import Need, Rule, Second

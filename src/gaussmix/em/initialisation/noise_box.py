@@ -7,12 +7,11 @@ from functools import partial
 import numpy as np
 
 from gaussmix.background import Background
-from gaussmix.numerics.arrays import Array
+from gaussmix.numerics.arrays import Array, pieces
 from gaussmix.numerics.axes import principal_axes
-from gaussmix.numerics.blas import one_blas_thread
 from gaussmix.numerics.contract import contract
 from gaussmix.numerics.elementary import log
-from gaussmix.numerics.pieces import pieces
+from gaussmix.numerics.threads import one_blas_thread
 from gaussmix.sources.base import Source
 from gaussmix.sources.findings import Cells
 from gaussmix.waist.block import Block

@@ -8,9 +8,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from gaussmix.numerics.arrays import Array
+from gaussmix.numerics.arrays import Array, pieces
 from gaussmix.numerics.core import native_target
-from gaussmix.numerics.pieces import pieces
 from gaussmix.numerics.rows import extreme_rows
 from gaussmix.numerics.threads import cached_property
 from gaussmix.sources.base import Source

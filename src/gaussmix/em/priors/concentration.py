@@ -8,8 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from gaussmix.numerics.arrays import Array
-from gaussmix.numerics.elementary import log
-from gaussmix.numerics.gamma import gammas
+from gaussmix.numerics.elementary import gammas, log
 
 
 class Concentration(ABC):

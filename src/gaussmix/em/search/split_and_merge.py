@@ -28,10 +28,9 @@ from gaussmix.errors import SingularCovariance
 from gaussmix.families.base import Family, without_constraints
 from gaussmix.model import Model
 from gaussmix.numerics.arrays import Array
-from gaussmix.numerics.blas import one_blas_thread
 from gaussmix.numerics.contract import contract
 from gaussmix.numerics.core import native_target
-from gaussmix.numerics.threads import allowed
+from gaussmix.numerics.threads import allowed, one_blas_thread
 from gaussmix.sources.array import ArraySource
 from gaussmix.waist.algebra import Across, Algebra
 from gaussmix.waist.block import Block

@@ -9,7 +9,7 @@ from functools import partial
 import numpy as np
 
 from gaussmix.numerics.arrays import Array
-from gaussmix.numerics.blas import one_blas_thread
+from gaussmix.numerics.threads import one_blas_thread
 from gaussmix.waist.parameters import Parameters
 from gaussmix.waist.whitening.base import FactorShape
 

@@ -21,9 +21,8 @@ from gaussmix.errors import SingularCovariance
 from gaussmix.fit.problem import Problem
 from gaussmix.model import Model
 from gaussmix.numerics.arrays import Array
-from gaussmix.numerics.blas import one_blas_thread
 from gaussmix.numerics.factorise import factorise
-from gaussmix.numerics.threads import cached_property
+from gaussmix.numerics.threads import cached_property, one_blas_thread
 
 KINDS = "hessian", "outer", "sandwich"
 MOST_STEPS = 10_000  # of EM, each time that it goes on

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from typing import Self
 
+from gaussmix import mixture
 from gaussmix.checks import Rng
 from gaussmix.mixture.base import MixtureBase, common_names, of_components
-from gaussmix.mixture.compare import divergences
-from gaussmix.mixture.compare.distances import distance
-from gaussmix.mixture.compare.divergences import DRAWS
 from gaussmix.mixture.compare.estimate import Estimate
-from gaussmix.mixture.compare.gaussians import Gaussians
-from gaussmix.mixture.compare.ordering import canonical_order, matched_order
-from gaussmix.mixture.compare.reduction import reduce
 from gaussmix.mixture.features import Feature
+
+DRAWS = 100_000
 
 
 class Comparisons(MixtureBase):
@@ -54,7 +51,7 @@ class Comparisons(MixtureBase):
         0.2
         """
         common_names([self, other])
-        return divergences.kl(self.model, other.model, n_draws, rng, self._engine(n_jobs))
+        return mixture.divergences.kl(self.model, other.model, n_draws, rng, self._engine(n_jobs))
 
     @of_components
     def kl_bounds(self, other: Self) -> tuple[float, float]:
@@ -80,7 +77,7 @@ class Comparisons(MixtureBase):
         (0.0, 0.0)
         """
         common_names([self, other])
-        return divergences.kl_bounds(*Gaussians.pair(self.model, other.model))
+        return mixture.divergences.kl_bounds(self.model, other.model)
 
     @of_components
     def kl_variational(self, other: Self) -> float:
@@ -106,7 +103,7 @@ class Comparisons(MixtureBase):
         True
         """
         common_names([self, other])
-        return divergences.kl_variational(*Gaussians.pair(self.model, other.model))
+        return mixture.divergences.kl_variational(self.model, other.model)
 
     @of_components
     def js(self, other: Self, *, n_draws: int = DRAWS, rng: Rng = None, n_jobs: int | None = None) -> Estimate[float]:
@@ -127,7 +124,7 @@ class Comparisons(MixtureBase):
         0.0
         """
         common_names([self, other])
-        return divergences.js(self.model, other.model, n_draws, rng, self._engine(n_jobs))
+        return mixture.divergences.js(self.model, other.model, n_draws, rng, self._engine(n_jobs))
 
     @of_components
     def entropy(self, *, n_draws: int = DRAWS, rng: Rng = None, n_jobs: int | None = None) -> Estimate[float]:
@@ -148,7 +145,7 @@ class Comparisons(MixtureBase):
         >>> lower < value < upper
         True
         """
-        return divergences.entropy(self.model, n_draws, rng, self._engine(n_jobs))
+        return mixture.divergences.entropy(self.model, n_draws, rng, self._engine(n_jobs))
 
     @of_components
     def entropy_bounds(self) -> tuple[float, float]:
@@ -165,7 +162,7 @@ class Comparisons(MixtureBase):
         >>> Mixture([1.0], [[0.0]], [1.0], FAMILIES["spherical"]).entropy_bounds()
         (1.4189385332046727, 1.4189385332046727)
         """
-        return divergences.entropy_bounds(Gaussians.of(self.model))
+        return mixture.divergences.entropy_bounds(self.model)
 
     @of_components
     def distance(self, other: Self, metric: str = "mw2") -> float:
@@ -201,7 +198,7 @@ class Comparisons(MixtureBase):
         1.0
         """
         common_names([self, other])
-        return distance(self.model, other.model, metric)
+        return mixture.distances.distance(self.model, other.model, metric)
 
     @of_components
     def sorted(self, by: str = "weight", *, feature: Feature | None = None, reverse: bool = False) -> Self:
@@ -229,7 +226,7 @@ class Comparisons(MixtureBase):
         >>> m.sorted("mean", feature="y").weights
         array([0.3, 0.7])
         """
-        order = canonical_order(self.model, by, feature, self.feature_names, reverse=reverse)
+        order = mixture.ordering.canonical_order(self.model, by, feature, self.feature_names, reverse=reverse)
         return self._like(self.model.take(order), self.feature_names)
 
     @of_components
@@ -262,7 +259,8 @@ class Comparisons(MixtureBase):
                [4.1]])
         """
         common_names([self, reference])
-        return self._like(self.model.take(matched_order(self.model, reference.model)), self.feature_names)
+        order = mixture.ordering.matched_order(self.model, reference.model)
+        return self._like(self.model.take(order), self.feature_names)
 
     @of_components
     def reduce(self, n_components: int, *, refine: bool = False) -> Self:
@@ -299,5 +297,5 @@ class Comparisons(MixtureBase):
         >>> m.means[:, 0], m.covariances[:, 0, 0]
         (array([1., 9.]), array([2., 1.]))
         """
-        reduced = reduce(self.model, n_components, refine=refine)
+        reduced = mixture.reduction.reduce(self.model, n_components, refine=refine)
         return self if reduced is self.model else self._like(reduced, self.feature_names)

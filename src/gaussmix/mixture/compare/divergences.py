@@ -24,9 +24,8 @@ from gaussmix.mixture.compare.gaussians import (
 )
 from gaussmix.mixture.sampling import alone, draw
 from gaussmix.model import Model
-from gaussmix.numerics.arrays import Array
+from gaussmix.numerics.arrays import Array, pieces
 from gaussmix.numerics.elementary import log_sum
-from gaussmix.numerics.pieces import pieces
 from gaussmix.numerics.rows import LARGEST
 from gaussmix.waist.block import Block
 
@@ -35,7 +34,6 @@ _LOG_2 = float(np.log(2.0))
 # (with many), or where a step lowers it by less than this share. 16 components take 10 ms, 500 half a second.
 _MOST_STEPS, _MOST_EXPONENTIALS = 1000, 10**7
 _LEAST_FALL = 1e-6
-DRAWS = 100_000  # by default
 
 
 def entropy(model: Model, n_draws: int, rng: Rng, engine: Engine[Any]) -> Estimate[float]:
@@ -72,18 +70,20 @@ def js(p: Model, q: Model, n_draws: int, rng: Rng, engine: Engine[Any]) -> Estim
     return Estimate(min(max(value, 0.0), _LOG_2), 0.5 * (of_p.error + of_q.error))
 
 
-def entropy_bounds(p: Gaussians) -> tuple[float, float]:
+def entropy_bounds(model: Model) -> tuple[float, float]:
     """Σ_i π_i (h_i − log Σ_j π_j e^−D_ij), D Bhattacharyya's distances or divergences: Kolchinsky & Tracey (2017)."""
+    p = Gaussians.of(model)
     distances = bhattacharyya_distances(p, p), kl_divergences(p, p)
     lower, upper = (float(p.weights @ (p.entropies - _attained(p, between))) for between in distances)
     return min(lower, upper), upper
 
 
-def kl_bounds(p: Gaussians, q: Gaussians) -> tuple[float, float]:
+def kl_bounds(one: Model, other: Model) -> tuple[float, float]:
     """Bounds of −H(p) − ∫ p log q from bounds of both terms, in which entropies of components cancel.
 
     The upper bound is the variational one where that is less.
     """
+    p, q = Gaussians.pair(one, other)
     divergences = kl_divergences(p, q)
     overlaps = log_sum(q.log_weights + log_overlaps(p, q), axis=1)
     lower = float(p.weights @ (_attained(p, kl_divergences(p, p)) - p.entropies - overlaps))
@@ -92,8 +92,9 @@ def kl_bounds(p: Gaussians, q: Gaussians) -> tuple[float, float]:
     return min(max(lower, 0.0), upper), upper
 
 
-def kl_variational(p: Gaussians, q: Gaussians) -> float:
+def kl_variational(one: Model, other: Model) -> float:
     """Σ_i π_i log (Σ_j π_j e^−KL(p_i‖p_j) / Σ_j ω_j e^−KL(p_i‖q_j)), Hershey & Olsen (2007) eq. 20."""
+    p, q = Gaussians.pair(one, other)
     ratios = _attained(p, kl_divergences(p, p)) - _attained(q, kl_divergences(p, q))
     return within_range(float(p.weights @ ratios))
 

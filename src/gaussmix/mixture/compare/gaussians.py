@@ -15,8 +15,7 @@ from gaussmix.covariances import Diagonal, Isotropic
 from gaussmix.errors import SingularCovariance
 from gaussmix.model import Model
 from gaussmix.numerics.arrays import Array, Places
-from gaussmix.numerics.blas import one_blas_thread
-from gaussmix.numerics.threads import cached_property
+from gaussmix.numerics.threads import cached_property, one_blas_thread
 from gaussmix.waist.parameters import LOG_2PI
 from gaussmix.waist.whitening.base import Whitening
 from gaussmix.waist.whitening.diagonal import DiagonalWhitening

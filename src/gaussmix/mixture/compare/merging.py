@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from gaussmix.checks import check_count, check_within
 from gaussmix.engines import engine_for
 from gaussmix.errors import counted
-from gaussmix.mixture.base import check_alone
+from gaussmix.mixture.base import MIN_OVERLAP, check_alone
 from gaussmix.mixture.features import block_of
 from gaussmix.mixture.mixture import Mixture
 from gaussmix.mixture.shown import table_html
@@ -23,7 +23,6 @@ from gaussmix.numerics.arrays import Array
 from gaussmix.numerics.elementary import log
 from gaussmix.waist.block import Block
 
-MIN_OVERLAP = 0.025
 MOST_NUMBERS = 2**20  # of pairs of clusters and rows at a time
 
 

@@ -13,9 +13,8 @@ from gaussmix.errors import SingularCovariance
 from gaussmix.families.base import unconstrained
 from gaussmix.mixture.compare.gaussians import FARTHEST, Gaussians, kl_divergences
 from gaussmix.model import Model
-from gaussmix.numerics.arrays import Array
-from gaussmix.numerics.blas import one_blas_thread
-from gaussmix.numerics.pieces import pieces
+from gaussmix.numerics.arrays import Array, pieces
+from gaussmix.numerics.threads import one_blas_thread
 from gaussmix.waist.whitening.triangular import TriangularWhitening
 
 Labels = NDArray[np.intp]

@@ -8,11 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from gaussmix.mixture.line.bracketing import increasing_roots
-from gaussmix.mixture.line.line import FARTHEST, Line
-from gaussmix.numerics.arrays import Array
+from gaussmix.mixture.line.line import FARTHEST, Line, increasing_roots
+from gaussmix.numerics.arrays import Array, pieces
 from gaussmix.numerics.elementary import log_sum
-from gaussmix.numerics.pieces import pieces
 from gaussmix.numerics.threads import cached_property
 from gaussmix.waist.parameters import LOG_2PI
 

@@ -5,6 +5,7 @@ Quantiles are right to rounding also between components that lie far apart.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,17 +13,21 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import log_ndtr, ndtri_exp
 
 from gaussmix.checks import check_probabilities
-from gaussmix.mixture.line.bracketing import increasing_roots
 from gaussmix.mixture.masses.normal_interval import log_interval
 from gaussmix.model import Model
-from gaussmix.numerics.arrays import Array
+from gaussmix.numerics.arrays import Array, pieces
 from gaussmix.numerics.elementary import log_sum
-from gaussmix.numerics.pieces import pieces
 from gaussmix.numerics.threads import cached_property
 from gaussmix.waist.parameters import LOG_2PI
 
 FARTHEST = 1e150  # deviations, whose squares float64 has
 _MANY = 1024  # quantiles
+
+# At points (n,) of the functions numbered (n,): values, and slopes.
+Increasing = Callable[[Array, NDArray[np.intp]], tuple[Array, Array]]
+
+_PRECISION = 8 * float(np.finfo(np.float64).eps)
+_STEPS = 200  # bisection of the widest bracket there is takes as many as float64 has exponents and digits
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,14 +115,13 @@ class Line:
         log_mass[is_most] = np.log1p(-np.exp(rest).sum(axis=0))
         return log_mass
 
-
-def quantile(line: Line, p: ArrayLike) -> Array:
-    """Where the mass below is p, in the shape of p, data units; raises TypeError or ValueError."""
-    wanted = check_probabilities("p", p)
-    flat, x = wanted.ravel(), np.empty(wanted.size)
-    for part in pieces((len(x), len(line.means))):
-        x[part] = inverse_cdf(line, flat[part])
-    return x.reshape(wanted.shape)[()]
+    def quantile(self, p: ArrayLike) -> Array:
+        """Where the mass below is p, in the shape of p, data units; raises TypeError or ValueError."""
+        wanted = check_probabilities("p", p)
+        flat, x = wanted.ravel(), np.empty(wanted.size)
+        for part in pieces((len(x), len(self.means))):
+            x[part] = inverse_cdf(self, flat[part])
+        return x.reshape(wanted.shape)[()]
 
 
 def inverse_cdf(line: Line, p: Array) -> Array:
@@ -186,3 +190,42 @@ def _bounds_alone(line: Line, p: Array) -> tuple[Array, Array]:
     alone, log_masses = where(np.broadcast_to(log_p, (len(line.means), len(p)))), log_p - line.log_weights
     low = np.maximum(alone.min(axis=0), where(log_masses - np.log(len(line.means))).min(axis=0))
     return low, np.minimum(alone.max(axis=0), where(log_masses).min(axis=0))
+
+
+def increasing_roots(function: Increasing, low: Array, high: Array, length: float, start: Array | None = None) -> Array:
+    """Where increasing functions cross 0, to rounding: Newton's method, and bisection where that leaves the bracket.
+
+    Press et al. (2007), Numerical Recipes, section 9.4 (`rtsafe`), for a vector of functions. Functions whose root is
+    found are not evaluated again.
+
+    Parameters
+    ----------
+    function : value and slope; of a value of ±inf only the sign counts.
+    low, high : (n,), finite, where the values are ≤ 0 and ≥ 0.
+    start : (n,), between them, where to begin; None for the middle.
+    length : the shortest distance over which the functions change; steps below its rounding end the search.
+    """
+    low, high = low.copy(), high.copy()
+    x = low + 0.5 * (high - low) if start is None else start.copy()
+    step_before = high - low
+    numbers = np.flatnonzero(low < high)
+    for _ in range(_STEPS):
+        if not len(numbers):
+            break
+        at = x[numbers]
+        with np.errstate(all="ignore"):
+            value, slope = function(at, numbers)
+            step = value / slope
+        low[numbers] = np.where(value <= 0, at, low[numbers])
+        high[numbers] = np.where(value >= 0, at, high[numbers])
+        below, above = low[numbers], high[numbers]
+        to = at - step
+        is_newton = (to >= below) & (to <= above) & (np.abs(step) <= 0.5 * np.abs(step_before[numbers]))
+        to = np.where(is_newton, to, below + 0.5 * (above - below))
+        step_before[numbers] = to - at
+        x[numbers] = to
+        with np.errstate(divide="ignore"):
+            rounding = _PRECISION * (np.abs(to) + np.minimum(1 / slope, length))
+        is_done = (np.abs(to - at) <= rounding) | (value == 0)
+        numbers = numbers[~is_done]
+    return x

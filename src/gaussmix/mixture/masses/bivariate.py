@@ -10,9 +10,8 @@ from numpy.typing import NDArray
 from scipy.special import ndtr, owens_t
 
 from gaussmix.mixture.masses.normal_interval import log_interval, mean_between
-from gaussmix.numerics.arrays import Array, Places
+from gaussmix.numerics.arrays import Array, Places, pieces
 from gaussmix.numerics.elementary import log_sum
-from gaussmix.numerics.pieces import pieces
 from gaussmix.waist.parameters import LOG_2PI
 
 _FAR = 40.0  # deviations: beyond lies 1e-350

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Literal, overload
+from typing import TYPE_CHECKING, Literal, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from gaussmix import mixture
 from gaussmix.checks import Rng, check_count, check_probabilities, generator
-from gaussmix.mixture import levels
 from gaussmix.mixture.base import MixtureBase, of_components
 from gaussmix.mixture.compare.estimate import Estimate
-from gaussmix.mixture.line.level_sets import LevelSets
-from gaussmix.mixture.line.line import quantile
-from gaussmix.mixture.masses.rectangles import check_rectangles, check_upper, log_masses
 from gaussmix.numerics.arrays import Array
 from gaussmix.numerics.threads import cached_property
+
+if TYPE_CHECKING:
+    from gaussmix.mixture.levels import LevelEllipsoid, LevelSample
+    from gaussmix.mixture.line.level_sets import LevelSets
 
 N_POINTS = 2**13
 N_LEVEL_POINTS = 2**16
@@ -64,7 +65,7 @@ class Masses(MixtureBase):
         >>> m.cdf([[0.0], [5.0], [10.0]]).round(4)
         array([0.25, 0.5 , 0.75])
         """
-        upper = check_upper(rows, self.n_features, self.feature_names)
+        upper = mixture.rectangles.check_upper(rows, self.n_features, self.feature_names)
         return _linear(*self._log_masses(np.full_like(upper, -np.inf), upper, n_points, rng), return_error)
 
     def log_cdf(self, rows: ArrayLike, *, n_points: int = N_POINTS, rng: Rng = None) -> Array:
@@ -77,7 +78,7 @@ class Masses(MixtureBase):
         >>> m.log_cdf([[-40.0]]).round(3)
         array([-805.302])
         """
-        upper = check_upper(rows, self.n_features, self.feature_names)
+        upper = mixture.rectangles.check_upper(rows, self.n_features, self.feature_names)
         if self._line is not None and self.noise is None:
             return self._line.log_cdf(upper[:, 0])
         return self._log_masses(np.full_like(upper, -np.inf), upper, n_points, rng)[0]
@@ -130,7 +131,7 @@ class Masses(MixtureBase):
         >>> m.probability([0.0, 0.0], np.inf).round(4)  # 1/4 + asin(1/2) / 2π
         np.float64(0.3333)
         """
-        low, high, shape = check_rectangles(lower, upper, self.n_features, self.feature_names)
+        low, high, shape = mixture.rectangles.check_rectangles(lower, upper, self.n_features, self.feature_names)
         log_mass, error = self._log_masses(low, high, n_points, rng)
         return _linear(log_mass.reshape(shape), error.reshape(shape), return_error)
 
@@ -138,7 +139,7 @@ class Masses(MixtureBase):
         self, lower: ArrayLike, upper: ArrayLike, *, n_points: int = N_POINTS, rng: Rng = None
     ) -> Array:
         """Log of `probability`, (n_rows,) or a number, nats: right far out, and for rectangles however small."""
-        low, high, shape = check_rectangles(lower, upper, self.n_features, self.feature_names)
+        low, high, shape = mixture.rectangles.check_rectangles(lower, upper, self.n_features, self.feature_names)
         return self._log_masses(low, high, n_points, rng)[0].reshape(shape)[()]
 
     @of_components
@@ -169,7 +170,7 @@ class Masses(MixtureBase):
             raise ValueError(
                 f"quantile needs one feature, and this mixture has {self.n_features}. Take a marginal first."
             )
-        return quantile(self._line, p)
+        return self._line.quantile(p)
 
     @overload
     def tail_probability(
@@ -272,7 +273,7 @@ class Masses(MixtureBase):
         with np.errstate(divide="ignore"):
             log_masses = np.log1p(-check_probabilities("p", p))
         found = self._levels(n_points, rng), log_masses, self.model, self._line, self._engine()
-        level, error = levels.level_above(*found)
+        level, error = mixture.levels.level_above(*found)
         return Estimate(level, error) if return_error else level
 
     @of_components
@@ -295,7 +296,7 @@ class Masses(MixtureBase):
         check_count("n_points", n_points, 1)
         self._check_box("a probability")
         model = self.model.without_noise
-        log_mass, error = log_masses(model, self._line, lower, upper, n_points, generator(rng, 0))
+        log_mass, error = mixture.rectangles.log_masses(model, self._line, lower, upper, n_points, generator(rng, 0))
         if self.noise is None:
             return log_mass, error
         with np.errstate(divide="ignore"):
@@ -305,41 +306,41 @@ class Masses(MixtureBase):
 
     def _log_tails(self, rows: ArrayLike, n_points: int, rng: Rng) -> tuple[Array, Array]:
         log_levels = self._log_levels(rows)
-        return levels.log_tails(self._levels(n_points, rng), log_levels)
+        return mixture.levels.log_tails(self._levels(n_points, rng), log_levels)
 
     def _log_mass_below(self, log_level: float) -> float:
         """Log of the mass where the log density is below a level, nats; `_level_above` gives the level back."""
-        log_mass, _ = levels.log_tails(self._levels(N_LEVEL_POINTS, None), np.array([log_level]))
+        log_mass, _ = mixture.levels.log_tails(self._levels(N_LEVEL_POINTS, None), np.array([log_level]))
         return min(float(log_mass[0]), 0.0)
 
     def _level_above(self, log_mass: float) -> float:
         """The log density below which lies a mass whose log is given: it has digits where the rest rounds to 1."""
         found = self._levels(N_LEVEL_POINTS, None), np.array(log_mass), self.model, self._line, self._engine()
-        return float(levels.level_above(*found)[0])
+        return float(mixture.levels.level_above(*found)[0])
 
     def _log_levels(self, rows: ArrayLike) -> Array:
         return self._engine().log_density(self._block(rows), self.parameters)
 
-    def _levels(self, n_points: int, rng: Rng) -> LevelSets | levels.LevelEllipsoid | levels.LevelSample:
+    def _levels(self, n_points: int, rng: Rng) -> LevelSets | LevelEllipsoid | LevelSample:
         check_count("n_points", n_points, 1)
         if self._exact_levels is not None:
             return self._exact_levels
         if rng is None and n_points == N_LEVEL_POINTS:
             return self._usual_levels
-        return levels.LevelSample.of(self.model, n_points, generator(rng, 0), self._engine())
+        return mixture.levels.LevelSample.of(self.model, n_points, generator(rng, 0), self._engine())
 
     @cached_property
-    def _exact_levels(self) -> LevelSets | levels.LevelEllipsoid | None:
+    def _exact_levels(self) -> LevelSets | LevelEllipsoid | None:
         """The levels of one feature or of one component; None where only sampling finds them."""
         if self._line is not None:
-            return LevelSets(self._line)
+            return mixture.level_sets.LevelSets(self._line)
         if np.count_nonzero(self.weights) == 1:
-            return levels.LevelEllipsoid(float(self.parameters.log_scale.max()), self.n_features)
+            return mixture.levels.LevelEllipsoid(float(self.parameters.log_scale.max()), self.n_features)
         return None
 
     @cached_property
-    def _usual_levels(self) -> levels.LevelSample:
-        return levels.LevelSample.of(self.model, N_LEVEL_POINTS, np.random.default_rng(0), self._engine())
+    def _usual_levels(self) -> LevelSample:
+        return mixture.levels.LevelSample.of(self.model, N_LEVEL_POINTS, np.random.default_rng(0), self._engine())
 
 
 def _linear(log_mass: Array, error: Array, return_error: bool) -> Array | Estimate[Array]:

@@ -13,9 +13,8 @@ from gaussmix.mixture.masses import bivariate
 from gaussmix.mixture.masses.normal_interval import log_interval, mean_between
 from gaussmix.mixture.masses.scrambles import log_mean, scrambled
 from gaussmix.model import Model
-from gaussmix.numerics.arrays import Array
+from gaussmix.numerics.arrays import Array, pieces
 from gaussmix.numerics.elementary import log_sum
-from gaussmix.numerics.pieces import pieces
 from gaussmix.waist.whitening.base import FactorShape
 
 _NUMBERS = 10  # for a row and a component, at a time

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import lru_cache
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from gaussmix import mixture
 from gaussmix.checks import Rng, generator
 from gaussmix.errors import ParameterTypeError
 from gaussmix.mixture.base import MixtureBase, of_components
 from gaussmix.mixture.features import Feature, Features, check_order, names_at
-from gaussmix.mixture.parts.conditioning import Conditional, known_values
 from gaussmix.numerics.arrays import Array
 from gaussmix.numerics.threads import cached_property
+
+if TYPE_CHECKING:
+    from gaussmix.mixture.parts.conditioning import Conditional
 
 KEPT_SPLITS = 8  # into known and unknown features, with their factors
 
@@ -84,7 +87,8 @@ class Conditionals(MixtureBase):
             raise ParameterTypeError(f"condition takes a dictionary of features and their values, not {values!r:.60}.")
         self._check_box("condition")
         known = self._places([*values])
-        conditional = self._splits(tuple(known.tolist())).at(known_values(values), self._engine())
+        row = mixture.conditioning.known_values(values)
+        conditional = self._splits(tuple(known.tolist())).at(row, self._engine())
         return self._like(conditional, names_at(self.feature_names, np.delete(np.arange(self.n_features), known)))
 
     @of_components
@@ -189,5 +193,5 @@ class Conditionals(MixtureBase):
     @cached_property
     def _splits(self) -> Callable[[tuple[int, ...]], Conditional]:
         """Find a split by the places of the known features. The last few are kept with their factors."""
-        model = self.model
-        return lru_cache(KEPT_SPLITS)(lambda known: Conditional.of(model, np.array(known, dtype=np.intp)))
+        model, split = self.model, mixture.conditioning.Conditional.of
+        return lru_cache(KEPT_SPLITS)(lambda known: split(model, np.array(known, dtype=np.intp)))

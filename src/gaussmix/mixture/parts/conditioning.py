@@ -20,8 +20,7 @@ from gaussmix.mixture.features import Feature, block_of
 from gaussmix.mixture.parts.expectations import few_rows, mean_and_spread, quiet, weighted_mean
 from gaussmix.model import Model
 from gaussmix.numerics.arrays import Array, Places, Rows
-from gaussmix.numerics.blas import one_blas_thread
-from gaussmix.numerics.threads import cached_property
+from gaussmix.numerics.threads import cached_property, one_blas_thread
 from gaussmix.waist.block import Block
 from gaussmix.waist.whitening.base import Whitening
 from gaussmix.waist.whitening.diagonal import SphericalWhitening

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from numpy.typing import ArrayLike
 
+from gaussmix import mixture
 from gaussmix.mixture.base import MixtureBase, check_alone, common_names, of_components
-from gaussmix.mixture.parts import combining, expectations, modality
-from gaussmix.mixture.parts.modality import Modes
 from gaussmix.numerics.arrays import Array, frozen
 from gaussmix.numerics.threads import cached_property
+
+if TYPE_CHECKING:
+    from gaussmix.mixture.parts.modality import Modes
 
 
 class Parts(MixtureBase):
@@ -46,7 +48,7 @@ class Parts(MixtureBase):
         >>> difference.means, difference.covariances
         (array([[3.]]), array([[[9.]]]))
         """
-        return self._like(combining.transform(self.model, A, b))
+        return self._like(mixture.combining.transform(self.model, A, b))
 
     @of_components
     def convolve(self, covariance: ArrayLike) -> Self:
@@ -75,7 +77,7 @@ class Parts(MixtureBase):
         >>> m.convolve(0.5).covariances
         array([1.5, 1.5])
         """
-        return self._like(combining.convolve(self.model, covariance), self.feature_names)
+        return self._like(mixture.combining.convolve(self.model, covariance), self.feature_names)
 
     @of_components
     def product(self, other: Self) -> Self:
@@ -110,7 +112,7 @@ class Parts(MixtureBase):
         (array([0.5, 2.5]), array([0.881, 0.119]))
         """
         names = common_names([self, other])
-        return self._like(combining.product(self.model, other.model), names)
+        return self._like(mixture.combining.product(self.model, other.model), names)
 
     @classmethod
     def concatenate(cls, mixtures: Iterable[Self], weights: ArrayLike) -> Self:
@@ -140,7 +142,7 @@ class Parts(MixtureBase):
         several = list(mixtures)
         check_alone("concatenate", several)
         names = common_names(several)
-        return cls.of(combining.concatenate([m.model for m in several], weights), names)
+        return cls.of(mixture.combining.concatenate([m.model for m in several], weights), names)
 
     @cached_property
     @of_components
@@ -160,7 +162,7 @@ class Parts(MixtureBase):
     @of_components
     def covariance(self) -> Array:
         """Cov[x] = Σ_k π_k (Σ_k + (μ_k − E[x])(μ_k − E[x])ᵀ), (n_features, n_features), data units²."""
-        return frozen(expectations.covariance(self.model, self._mean_and_spread[1]))
+        return frozen(mixture.expectations.covariance(self.model, self._mean_and_spread[1]))
 
     @of_components
     def moments(self, order: int, about: ArrayLike | None = None) -> Array:
@@ -196,7 +198,7 @@ class Parts(MixtureBase):
         >>> m.moments(1, about=[0.0])
         array([1.])
         """
-        return expectations.moments(self.model, order, about, self.mean)
+        return mixture.expectations.moments(self.model, order, about, self.mean)
 
     @of_components
     def gradient(self, rows: ArrayLike, *, n_jobs: int | None = None) -> Array:
@@ -220,7 +222,7 @@ class Parts(MixtureBase):
         array([[      0.],
                [-999996.]])
         """
-        return modality.gradient(self.model, self._block(rows), self._engine(n_jobs))
+        return mixture.modality.gradient(self.model, self._block(rows), self._engine(n_jobs))
 
     @of_components
     def hessian(self, rows: ArrayLike, *, n_jobs: int | None = None) -> Array:
@@ -241,7 +243,7 @@ class Parts(MixtureBase):
         <BLANKLINE>
                [[-1.]]])
         """
-        return modality.hessian(self.model, self._block(rows), self._engine(n_jobs))
+        return mixture.modality.hessian(self.model, self._block(rows), self._engine(n_jobs))
 
     @of_components
     def modes(self) -> Modes:
@@ -267,7 +269,7 @@ class Parts(MixtureBase):
         (array([[0.235],
                [9.   ]]), array([0, 0, 1]))
         """
-        return modality.modes(self.model, self._line, self._engine())
+        return mixture.modality.modes(self.model, self._line, self._engine())
 
     @of_components
     def decision_boundary(self) -> Array:
@@ -293,9 +295,9 @@ class Parts(MixtureBase):
             raise ValueError(
                 f"decision_boundary needs one feature, and this mixture has {self.n_features}. Take a marginal first."
             )
-        return modality.decision_boundary(self.model, self._engine())
+        return mixture.modality.decision_boundary(self.model, self._engine())
 
     @cached_property
     def _mean_and_spread(self) -> tuple[Array, Array]:
         """The mean (n_features,) and the covariance of the means of the components."""
-        return expectations.mean_and_spread_of_means(self.model)
+        return mixture.expectations.mean_and_spread_of_means(self.model)

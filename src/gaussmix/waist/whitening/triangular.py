@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import ClassVar
 
 import numpy as np
-from scipy.linalg import solve_triangular
 
 from gaussmix.errors import SingularCovariance
 from gaussmix.numerics.arrays import Array
@@ -55,6 +54,8 @@ class TriangularWhitening(Whitening):
         )
 
     def colour(self, component: int, whitened: Array) -> Array:
+        from scipy.linalg import solve_triangular  # slow to import, and only draws need it
+
         return solve_triangular(self.factor(component), whitened.T, lower=True).T
 
     def precision_times(self, component: int, offsets: Array) -> Array:

@@ -1,0 +1,26 @@
+"""Modules that are imported at their first use."""
+
+import sys
+from collections.abc import Callable
+from importlib import import_module
+from types import ModuleType
+
+
+def modules(package: str, names: str) -> Callable[[str], ModuleType]:
+    """The `__getattr__` of a package that imports its modules at their first use.
+
+    Parameters
+    ----------
+    package : its name.
+    names : of the modules, with a blank between them; "folder.module" is called "module".
+    """
+    paths = {name.rpartition(".")[2]: name for name in names.split()}
+
+    def imported(name: str) -> ModuleType:
+        if name not in paths:
+            raise AttributeError(f"module {package!r} has no attribute {name!r}")
+        module = import_module(f"{package}.{paths[name]}")
+        setattr(sys.modules[package], name, module)
+        return module
+
+    return imported

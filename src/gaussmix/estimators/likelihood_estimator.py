@@ -14,12 +14,12 @@ from gaussmix.door.labels import check_labels, without_labels
 from gaussmix.door.parameters import check_name, check_ridge, check_seed
 from gaussmix.door.restrictions import check_terms, given_terms
 from gaussmix.door.rows import MIN_ROWS, check_counts_of_rows, check_meaning, counted_weight
+from gaussmix.em.trimming.trimming import Trim
 from gaussmix.errors import counted
 from gaussmix.estimators.base import FittedValue
 from gaussmix.estimators.mixture_estimator import MixtureEstimator
 from gaussmix.fit.after.bootstrap import RESAMPLINGS, Resampling
 from gaussmix.fit.after.inference import KINDS
-from gaussmix.fit.features.trimming import Trim
 from gaussmix.fit.problem import Data, Problem
 from gaussmix.noise import Noise
 from gaussmix.priors import Dirichlet, NormalInverseWishart

@@ -29,7 +29,7 @@ from gaussmix.waist.need import Second
 
 if TYPE_CHECKING:
     from gaussmix.em.priors.terms import OverallMoments, Terms
-    from gaussmix.fit.features.trimming import Trim
+    from gaussmix.em.trimming.trimming import Trim
 
 MORE = 4  # times the rows of a part has the next one
 LEAST_NUMBERS, LEAST_PER_FEATURE = 2**16, 20  # of a part: smaller ones save nothing; and rows for each feature

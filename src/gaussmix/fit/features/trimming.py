@@ -3,49 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from gaussmix.door.parameters import check_trim
-from gaussmix.em.initialisation import STARTS, Partition
-from gaussmix.em.initialisation.sample import Distinct
 from gaussmix.em.objective.trace import State
-from gaussmix.em.trimming.trimming import Trimmed, cutoff_of, nearest_trimmed, trimmed_partition
-from gaussmix.engines.base import Engine
+from gaussmix.em.trimming.trimming import Trim, cutoff_of
 from gaussmix.families.base import Family
 from gaussmix.fit.features.base import FitFeature
 from gaussmix.fit.fitted import Fitted
 from gaussmix.fit.plan import Plan
 from gaussmix.fit.problem import Problem
-from gaussmix.numerics.arrays import Array
-from gaussmix.sources.base import Source
-
-
-@dataclass(frozen=True)
-class Trim:
-    """How a fit leaves out a share of the row weight."""
-
-    share: float
-
-    def source(self, source: Source) -> Source:
-        """The rows of a source; each pass with parameters leaves out the least likely."""
-        return Trimmed(source, self.share)
-
-    def nearest(self, means: Array, sample: Distinct) -> Partition:
-        """How given means share the rows."""
-        return nearest_trimmed(means, sample)
-
-    def partition(
-        self,
-        name: str,
-        sample: Distinct,
-        engine: Engine[Any],
-        n_components: int,
-        ridge: Array,
-        rng: Any,
-    ) -> Partition:
-        """How a named start shares the rows."""
-        return trimmed_partition(STARTS[name], sample, engine, n_components, ridge, self.share, rng)
 
 
 class Trimming(FitFeature):

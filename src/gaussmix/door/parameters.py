@@ -224,7 +224,10 @@ _WANTED = f'a structure, its name, several, or "{EVERY}"'
 
 def check_family(estimator: Any) -> Family:
     """The structure that an estimator names; raises ValueError or TypeError for none, or several."""
-    return _family(estimator.covariance_type, "a structure or its name (GaussianMixtureIC takes several)")
+    given = estimator.covariance_type
+    if type(given) is str:
+        return family_named(given)
+    return _family(given, "a structure or its name (GaussianMixtureIC takes several)")
 
 
 def _family(given: Any, wanted: str) -> Family:

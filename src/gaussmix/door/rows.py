@@ -153,23 +153,15 @@ def _check_rows(
 
 def as_rows(estimator: BaseEstimator, X: ArrayLike, least: int, *, reset: bool) -> Rows:
     """Rows of an array or frame, at least so many, with whatever numbers they hold; errors as for `check_source`."""
-    is_plain = _is_plain(estimator, X, least, reset=reset)
-    return np.asarray(X) if is_plain else _validated(estimator, X, least, reset=reset)
-
-
-def _is_plain(estimator: BaseEstimator, X: Any, least: int, *, reset: bool) -> bool:
-    """Whether scikit-learn has nothing to convert or to refuse; then the number of features is noted.
-
-    Asking scikit-learn takes as long as all else that `predict` of a few rows does.
-    """
-    if type(X) is not np.ndarray or X.ndim != 2 or X.dtype not in (np.float64, np.float32):
-        return False
-    n_rows, n_features = X.shape
-    if n_rows < least or not n_features or "feature_names_in_" in vars(estimator):
-        return False
-    if reset:
-        estimator.n_features_in_ = n_features
-    return bool(getattr(estimator, "n_features_in_", n_features) == n_features)
+    # Asking scikit-learn, which has nothing to convert or to refuse here, takes as long as `predict` of a few rows.
+    if type(X) is np.ndarray and X.ndim == 2 and X.dtype in (np.float64, np.float32) and len(X) >= least:
+        n_features = X.shape[1]
+        if n_features and "feature_names_in_" not in vars(estimator):
+            if reset:
+                estimator.n_features_in_ = n_features
+            if getattr(estimator, "n_features_in_", n_features) == n_features:
+                return X
+    return _validated(estimator, X, least, reset=reset)
 
 
 def _validated(estimator: BaseEstimator, X: Any, least: int, *, reset: bool) -> Rows:
@@ -430,6 +422,8 @@ def counted_weight(source: Source) -> float:
 
     Rows without any value do not count.
     """
+    if source.profile.largest_weight is None and not source.may_miss:
+        return float(source.profile.total_weight)
     total, n_rows = _with_values(source)
     return total if source.profile.largest_weight is None else counted_sum(total, n_rows)
 

@@ -23,7 +23,15 @@ from gaussmix.fit.fitted import Ending, Fitted, RowFacts
 from gaussmix.fit.plan import Plan
 from gaussmix.fit.problem import Problem
 from gaussmix.mixture.mixture import Mixture
-from gaussmix.report.messages import CollapseWarning, constant_sentence, few_rows_sentence, ridge_columns, warn_of
+from gaussmix.numerics.factorise import ROUNDED
+from gaussmix.report.messages import (
+    CollapseWarning,
+    constant_sentence,
+    count_distinct,
+    few_rows_sentence,
+    ridge_columns,
+    warn_of,
+)
 from gaussmix.sources.base import Source
 
 Features = Sequence[FitFeature]
@@ -86,13 +94,16 @@ def fitted_of(
     """
     rows, trace, objective, times = problem.data.original, run.trace, problem.objective, problem.objective.times
     left_out = plan.left_out.get(candidate) if not_begun is None else None
-    few = few_rows_sentence(rows, problem.n_components)
+    n_distinct = count_distinct(rows, problem.n_components)
+    few = None if n_distinct == problem.n_components else few_rows_sentence(n_distinct, problem.n_components)
     constant = ridge_columns(run.model, objective.floor, rows)
-    warn_of(run, left_out, objective.raised)
-    if of_search is None:  # a search tries numbers of components that are too large
-        has_few = problem.ridge or len(constant) < rows.n_features  # else the next sentence says why
-        warn(few if has_few else None, CollapseWarning)
-    if not problem.ridge:  # with 0 only the default prior of a Bayesian fit makes one
+    is_rounded = bool((run.model.covariances.rounding > ROUNDED).any())
+    is_odd = is_rounded or bool(trace.frozen or trace.events or constant or few)
+    if is_odd or left_out is not None or run.outcome is not Outcome.CONVERGED:
+        warn_of(run, left_out, objective.raised)
+    if few and of_search is None and (problem.ridge or len(constant) < rows.n_features):
+        warn(few, CollapseWarning)  # a search tries numbers that are too large; else the next sentence says why
+    if constant and not problem.ridge:  # with 0 only the default prior of a Bayesian fit makes one
         warn(constant_sentence(run.model, constant, names))
     stopping = plan.stopping
     standing = standing_of(problem, run, ends, is_asked=plan.certify)
@@ -100,14 +111,14 @@ def fitted_of(
     if stopping.seeks_maximum and run.outcome is Outcome.CONVERGED and standing.is_maximum is False:
         warn(ending.reason, ConvergenceWarning)
     return Fitted(
-        Mixture.of(run.model).with_feature_names(names),
+        Mixture.of(run.model, None if names is None else tuple(map(str, names))),
         rows.dtype,
         converged=run.outcome is Outcome.CONVERGED,
         n_iter=trace.n_steps,
         lower_bound=times * trace.last,
         lower_bounds=[times * each for each in trace.objective],
-        collapsed=trace.collapsed,
-        diagnostics=[*diagnosed(run, constant, names, few), *(of_search or ())],
+        collapsed=trace.collapsed if trace.frozen else [],
+        diagnostics=[*(diagnosed(run, constant, names, few) if is_odd else ()), *(of_search or ())],
         outcome=ending if not_begun is None else replace(ending, reason=f"{ending.reason} {not_begun}"),
         traces=[[times * each for each in end.objective] for end in ends],
         facts=facts,

@@ -24,6 +24,7 @@ from gaussmix.estimators.partial_fit import StreamingMixture
 from gaussmix.families import Family, Structure
 from gaussmix.families.one_feature import check_features
 from gaussmix.fit.diagnostics import explained
+from gaussmix.fit.features.table import changed
 from gaussmix.fit.fit import fit
 from gaussmix.fit.fitted import Fitted, RowFacts
 from gaussmix.fit.monitor import Callback
@@ -352,7 +353,7 @@ class GaussianMixture(StreamingMixture):
         rng: np.random.Generator | None = None,
     ) -> Problem:
         began = perf_counter()
-        n_components, family, stopping, n_init, ridge, names = self._settings()
+        n_components, family, stopping, ridge, starts = self._settings()
         source = rows_of(self, X, sample_weight, features)
         check_enough_rows(source, n_components)
         refusal = family.refusal(source.n_features)
@@ -361,9 +362,11 @@ class GaussianMixture(StreamingMixture):
         if source.may_miss:
             check_pairs(source, [family], self._names)
         problem = Problem(Data(source), family, n_components, self._engine(source), ridge)
-        plan = Plan(Plan.starts_of(self.init_params, names, n_init), rng or self._rng(), stopping)
-        problem, plan = with_features(features, problem, plan, [(family, n_components)])
-        warn(check_features(self.covariance_type, source.n_features))
+        plan = Plan(starts, rng or self._rng(), stopping)
+        if features:
+            problem, plan = with_features(features, problem, plan, [(family, n_components)])
+        if source.n_features == 1:
+            warn(check_features(self.covariance_type, 1))
         try:
             run, ends = fit(problem, plan, features)
         except SingularCovariance as error:
@@ -384,7 +387,7 @@ class GaussianMixture(StreamingMixture):
         reached, collapsed = getattr(self, "lower_bound_", float("-inf")), getattr(self, "collapsed_", [])
         return Onward(problem.here(self.mixture_.model), reached, collapsed)
 
-    def _settings(self) -> tuple[int, Family, Stopping, int, float | None, tuple[str, ...]]:
+    def _settings(self) -> tuple[int, Family, Stopping, float | None, list[Any]]:
         """The parameters that no rows are needed to check."""
         self._check_hooks()
         if isinstance(self.n_components, Iterable) and not isinstance(self.n_components, str):
@@ -393,11 +396,16 @@ class GaussianMixture(StreamingMixture):
                 f"GaussianMixtureIC({self.n_components!r:.60})."
             )
         n_components = check_count("n_components", self.n_components, 1)
-        family = check_family(self)
-        stopping = Stopping(check_tol(self.tol) or 0.0, CHECKS["max_iter"](self.max_iter))
-        n_init = CHECKS["n_init"](self.n_init)
+        family, names = check_family(self), changed(self)
+        tolerance: Any = self.tol
+        max_steps, starts = self.max_iter, [self.init_params]
+        if not names.isdisjoint(("tol", "max_iter")):
+            tolerance, max_steps = check_tol(tolerance) or 0.0, CHECKS["max_iter"](max_steps)
         ridge = check_ridge(self.reg_covar, [family], self.prior)
-        return n_components, family, stopping, n_init, ridge, check_start_names(self.init_params)
+        if not names.isdisjoint(("n_init", "init_params")):
+            n_init = CHECKS["n_init"](self.n_init)
+            starts = Plan.starts_of(self.init_params, check_start_names(self.init_params), n_init)
+        return n_components, family, Stopping(tolerance, max_steps), ridge, starts
 
 
 def estimator_of(mixture: Mixture, n_jobs: int | None = None) -> GaussianMixture:

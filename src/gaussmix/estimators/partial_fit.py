@@ -50,7 +50,7 @@ class StreamingMixture(LikelihoodEstimator, ABC):
     _stream: Stream  # beside `_fitted`: its rows may still wait for a first fit
 
     @abstractmethod
-    def _settings(self) -> tuple[int, Family, Stopping, int, float | None, tuple[str, ...]]:
+    def _settings(self) -> tuple[int, Family, Stopping, float | None, list[Any]]:
         """The parameters that no rows are needed to check; of these the number of components and the structure."""
 
     @abstractmethod

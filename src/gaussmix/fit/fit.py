@@ -11,7 +11,8 @@ import numpy as np
 
 from gaussmix.door.initial import check_given
 from gaussmix.em.collapse.remedies import Remedy, run_with
-from gaussmix.em.curvature.standing import Standing, is_cheap
+from gaussmix.em.curvature.cost import is_cheap
+from gaussmix.em.curvature.standing import Standing
 from gaussmix.em.initialisation import STARTS, Partition
 from gaussmix.em.initialisation.base import DETERMINISTIC, nearest_centre
 from gaussmix.em.initialisation.guided import guided

@@ -155,7 +155,8 @@ class RowFacts:
         empty = source.of_all(Cells).empty_weight if source.may_miss else 0.0
         per_row = source.profile.total_weight / (source.profile.total_weight - empty)  # the mean is of all rows
         total = None if log_likelihood is None else log_likelihood * weight * per_row
-        return cls(source.n_rows, weight, total, source.has_errors, library_of(X), perf_counter() - began)
+        library = None if type(X) is np.ndarray else library_of(X)
+        return cls(source.n_rows, weight, total, source.has_errors, library, perf_counter() - began)
 
 
 def library_of(X: object) -> str | None:

@@ -167,12 +167,13 @@ class Problem:
     def source(self) -> Source:
         """The rows with the states of this fit."""
         data = self.data
-        return data.trimmed(data.labelled(self.n_components))
+        source = data.source() if data.known is None else data.labelled(self.n_components)
+        return source if data.trim is None else data.trimmed(source)
 
     @cached_property
     def objective(self) -> Objective:
         """What EM maximises."""
-        return self.objective_with(self.ridge)
+        return self.data.objective(self.ridge) if self.terms is None else self.objective_with(self.ridge)
 
     def objective_with(self, ridge: float | None) -> Objective:
         """What EM would maximise with another ridge; None for the automatic one."""

@@ -17,7 +17,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from gaussmix.checks import check_count
 from gaussmix.door.groups import Grouped, grouped
-from gaussmix.door.parameters import check_family, check_seed, drawn_seed
+from gaussmix.door.parameters import CHECKS, check_family, check_seed, drawn_seed
 from gaussmix.em.initialisation.base import AUTO
 from gaussmix.engines import n_threads
 from gaussmix.engines.runner import Fits
@@ -181,7 +181,8 @@ class _Many:
         """Fits of the groups that the core can fit; None if it can fit none of them."""
         if isinstance(self.template, BayesianGaussianMixture):
             return None
-        n_components, family, stopping, n_init, ridge, _ = self.template._settings()
+        n_components, family, stopping, ridge, _ = self.template._settings()
+        n_init = CHECKS["n_init"](self.template.n_init)
         engine, init, rows = self.template._engine(), self.template.init_params, self.groups.rows
         if len(rows):
             refusal = family.refusal(rows.shape[1])

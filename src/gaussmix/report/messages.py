@@ -51,7 +51,8 @@ class SearchWarning(RuntimeWarning):
 
 def warn_of(run: State, left_out: Outcome | None = None, raised: str = LIKELIHOOD) -> None:
     """Warn about the end of the best run, by the name of what it raised, and about starts that were left out."""
-    warn(frozen_sentence(run.trace), CollapseWarning)
+    if run.trace.frozen:
+        warn(frozen_sentence(run.trace), CollapseWarning)
     warn(rounding_sentence(run.model))
     if run.outcome is Outcome.TIME_LIMIT:
         warn(run.outcome.sentence(raised), ConvergenceWarning)
@@ -72,18 +73,15 @@ def frozen_sentence(trace: Trace) -> str | None:
     return " ".join(sentences) or None
 
 
-def few_rows_sentence(source: Source, n_components: int) -> str | None:
-    """Say that fewer distinct rows have positive weight than there are components; None if there are enough."""
-    n_distinct = _count_distinct(source, n_components)
-    if n_distinct == n_components:
-        return None
+def few_rows_sentence(n_distinct: int, n_components: int) -> str:
+    """Say that fewer distinct rows have positive weight than there are components."""
     return (
         f"X has {counted(n_distinct, 'distinct row')}, fewer than n_components={n_components}, so that several "
         "components describe the same row, with reg_covar as all of their variance. Lower n_components."
     )
 
 
-def _count_distinct(source: Source, most: int) -> int:
+def count_distinct(source: Source, most: int) -> int:
     """The number of distinct rows of positive weight, counted up to `most`."""
     if source.is_far and most <= Distinct.MOST:
         return min(most, len(source.of_all(Distinct).digests))

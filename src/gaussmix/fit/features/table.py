@@ -30,7 +30,6 @@ FEATURES = {
     "checkpoint:Checkpoint": ("checkpoint",),
     "monitor:Monitor": ("callbacks", "max_time", "verbose", "verbose_interval", "_skl_callbacks"),
 }  # fmt: skip
-_ASKED_AS_TEXT = {"tol"}  # parameters whose numbers every fit uses
 
 _BY_NUMBER = (
     "degenerate='drop' can't be combined with {} that name components by number. Set 'freeze', 'repair' or 'error'."
@@ -93,24 +92,29 @@ def features_of(
     ------
     ValueError, TypeError : a parameter can't be used, or two features can't be combined.
     """
-    values, homes = vars(estimator), dict[str, None]()
-    for name, default, home in _parameters(estimator.__class__):
-        value = values[name] if name in values else getattr(estimator, name, default)
-        if value is default or (type(value) is type(default) and value == default) or name in without:
-            continue
-        if name not in _ASKED_AS_TEXT or isinstance(value, str):
-            homes[home] = None
-    for name, home in _ARGUMENTS.items():
-        if arguments.get(name) is not None:
-            homes[home] = None
+    names = changed(estimator) - set(without) | {name for name, value in arguments.items() if value is not None}
+    if not isinstance(estimator.tol, str):  # every fit uses a number
+        names.discard("tol")
+    homes = [home for home, asking in FEATURES.items() if not names.isdisjoint(asking)]
     return _made(estimator, arguments, others, homes) if homes else ()
+
+
+def changed(estimator: Any) -> set[str]:
+    """The parameters of an estimator that do not have their defaults, which need no check."""
+    values = vars(estimator)
+    return {
+        name
+        for name, default in _defaults(estimator.__class__)
+        if (value := values.get(name, default)) is not default
+        and not (type(value) is type(default) and value == default)
+    }
 
 
 def _made(
     estimator: Any, arguments: Mapping[str, Any], others: Collection[str], homes: Collection[str]
 ) -> tuple[FitFeature, ...]:
     """The features of some homes; parameters and errors as for `features_of`."""
-    made = [_class_at(home)(estimator, arguments) for home in FEATURES if home in homes]
+    made = [_class_at(home)(estimator, arguments) for home in homes]
     features = tuple(feature for feature in made if feature.uses)
     check_combination({*others, *_uses_of(estimator), *(name for feature in features for name in feature.uses)})
     return features
@@ -135,17 +139,11 @@ def _uses_of(estimator: Any) -> Iterator[str]:
         yield "moves"
 
 
-# Arguments of `fit` that ask for a feature.
-_ARGUMENTS = {name: home for home, names in FEATURES.items() for name in names if name in ("X_error", "labels")}
-
-
 @cache
-def _parameters(cls: type) -> tuple[tuple[str, Any, str], ...]:
-    """The parameters of an estimator that ask for features: their names, their defaults, and the features' homes."""
-    defaults = {name: each.default for name, each in signature(_own_class(cls)).parameters.items()}
-    defaults["_skl_callbacks"] = None
-    asking = {name: home for home, names in FEATURES.items() for name in names}
-    return tuple((name, defaults[name], home) for name, home in asking.items() if name in defaults)
+def _defaults(cls: type) -> tuple[tuple[str, Any], ...]:
+    """The parameters of an estimator and their defaults, and scikit-learn's callbacks."""
+    parameters = signature(_own_class(cls)).parameters.items()
+    return *((name, each.default) for name, each in parameters), ("_skl_callbacks", None)
 
 
 def _own_class(cls: type) -> type:

@@ -149,13 +149,12 @@ def check_verbose(verbose: Any) -> int:
     return int(verbose) if isinstance(verbose, (bool, np.bool_)) else check_count("verbose", verbose, 0)
 
 
+_DRAW = 0, 2**31 - 1, 4  # what a seed is drawn from, and how many numbers of it
+
+
 @lru_cache  # a new RandomState takes a tenth of a small fit
 def _drawn(seed: int) -> NDArray[np.int64]:
-    return _draw(np.random.RandomState(seed))
-
-
-def _draw(state: np.random.RandomState) -> NDArray[np.int64]:
-    return state.randint(0, 2**31 - 1, size=4)
+    return np.random.RandomState(seed).randint(*_DRAW)
 
 
 def check_seed(random_state: Any) -> np.random.Generator:
@@ -170,7 +169,7 @@ def drawn_seed(random_state: Any) -> NDArray[np.int64]:
     """The seed of `check_seed`, (4,), for whoever needs several generators alike."""
     try:
         is_seed = isinstance(random_state, (int, Integral))
-        return _drawn(int(random_state)) if is_seed else _draw(check_random_state(random_state))
+        return _drawn(int(random_state)) if is_seed else check_random_state(random_state).randint(*_DRAW)
     except ValueError:
         raise ValueError(
             f"random_state must be an integer from 0 to 2**32 - 1, a RandomState or None, not {random_state!r}."

@@ -145,7 +145,12 @@ def _check_rows(
     largest, names = LARGEST, vars(estimator).get("feature_names_in_")
     if reset or is_stream:
         largest = largest_of(LEAF_ROWS if is_stream else len(rows))
-    is_missing = _check_values(rows, names, largest, may_miss)
+    cell = bad_cell(rows, largest)
+    is_missing = may_miss and cell is not None
+    if is_missing:
+        cell = bad_cell(rows, largest, may_miss=True)
+    if cell is not None:
+        raise ValueError(f"Input X contains {cell.name}: {_place(cell.row, cell.column, names)}. {cell.advice}")
     if reset and not is_stream:
         _check_spread(rows, X, names)
     return in_whole_steps(rows), is_missing
@@ -269,17 +274,6 @@ def _converts(X: ArrayLike, dtype: Any) -> bool:
 def _place(row: int, column: int, names: Any) -> str:
     """Say where a cell is."""
     return f"row {row}, {column_named(column, names)}"
-
-
-def _check_values(rows: Rows, names: Any, largest: float, may_miss: bool) -> bool:
-    """Name the first row and column that hold NaN or too large a number; returns whether there is NaN that may be."""
-    cell = bad_cell(rows, largest)
-    is_missing = may_miss and cell is not None
-    if is_missing:
-        cell = bad_cell(rows, largest, may_miss=True)
-    if cell is not None:
-        raise ValueError(f"Input X contains {cell.name}: {_place(cell.row, cell.column, names)}. {cell.advice}")
-    return is_missing
 
 
 def _check_spread(rows: Rows, X: Any, names: Any) -> None:

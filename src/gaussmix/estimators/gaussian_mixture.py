@@ -365,8 +365,8 @@ class GaussianMixture(StreamingMixture):
         plan = Plan(starts, rng or self._rng(), stopping)
         if features:
             problem, plan = with_features(features, problem, plan, [(family, n_components)])
-        if source.n_features == 1:
-            warn(check_features(self.covariance_type, 1))
+        if source.n_features == 1 or self.covariance_type in ("E", "V"):
+            warn(check_features(self.covariance_type, source.n_features))
         try:
             run, ends = fit(problem, plan, features)
         except SingularCovariance as error:
@@ -377,7 +377,7 @@ class GaussianMixture(StreamingMixture):
             fitted = feature.fitted(fitted, problem, run)
         self._fitted = fitted
         if rng is None:  # X is no part of a stream
-            self._remember(source, X)
+            self._remember(source, X, fitted.cutoff)
         return problem
 
     def _onward(self, problem: Problem) -> Onward | None:

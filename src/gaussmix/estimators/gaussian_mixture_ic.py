@@ -331,7 +331,7 @@ class GaussianMixtureIC(LikelihoodEstimator):
         for feature in features:
             fitted = feature.fitted(fitted, of_best, best.run)
         self._fitted = fitted
-        self._remember(source, X)
+        self._remember(source, X, fitted.cutoff)
         if any(result.failure is not None and result.failure.kind is FailureKind.NO_TIME for result in results):
             warn(not_begun, SearchWarning)
         sentence = dropped_sentence([each for each in results if each.was_begun], best, faults.sentence(self._names))

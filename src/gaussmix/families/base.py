@@ -295,7 +295,7 @@ def family_named(name: str, **options: Any) -> Family:
     Raises ValueError or TypeError for an unknown name (the message suggests the nearest) or an impossible option, and
     ImportError where the package that offers the name can't be imported.
     """
-    if not is_known(name):
+    if name not in FAMILIES and name not in ALIASES and not is_known(name):
         raise unknown_name("covariance_type", name, known_names())
     family = FAMILIES[ALIASES.get(name, name)]
     for option in options:

@@ -20,14 +20,14 @@ from gaussmix.em.initialisation.initial import InitialMoments
 from gaussmix.em.initialisation.sample import FEW as FEW_OF_SEARCH
 from gaussmix.em.objective.objective import Objective
 from gaussmix.em.objective.stopping import Stopping, after_last_step
-from gaussmix.em.objective.trace import Frozen, State, Trace
+from gaussmix.em.objective.trace import Frozen, State, Trace, final
 from gaussmix.em.search.split_and_merge import USUAL_STEPS, split_and_merge
 from gaussmix.em.step.best_of import Run, best_run, is_higher
 from gaussmix.em.step.fast_path import model_of
 from gaussmix.em.step.loop import sound_end
 from gaussmix.em.step.many import FEW
 from gaussmix.engines.runner import Groups
-from gaussmix.errors import Outcome, SingularCovariance
+from gaussmix.errors import NonFiniteLikelihood, Outcome, SingularCovariance
 from gaussmix.fit.features.base import FitFeature
 from gaussmix.fit.plan import Drawn, Onward, Plan, Start, close_after_search, recipe_from, recipe_of
 from gaussmix.fit.problem import Problem
@@ -71,6 +71,11 @@ def fit(problem: Problem, plan: Plan, features: Sequence[FitFeature] = ()) -> Fi
     runs: Iterable[Run] = [partial(_run_from, problem, plan, number) for number in range(len(plan.starts))]
     for feature in features:
         runs = feature.runs(runs, problem, plan)
+    if len(plan.starts) == 1 and not features:  # nothing to compare
+        end = final(_run_from(problem, plan, 0, None))
+        if end.outcome is Outcome.NON_FINITE:
+            raise NonFiniteLikelihood
+        return Fit(end, (end.trace,))
     return Fit(best_run((run(None) for run in runs), ends), tuple(ends))
 
 

@@ -143,11 +143,6 @@ class RowFacts:
     library: str | None = None
     seconds: float | None = None
 
-    def __post_init__(self) -> None:
-        """Raise ValueError for numbers that no rows have, as a forged file may."""
-        if not (self.n_rows > 0 and 0 < self.row_weight < inf):
-            raise ValueError(f"{self.n_rows} rows of total weight {self.row_weight} are no rows of a fit.")
-
     @classmethod
     def of(cls, source: Source, X: object, log_likelihood: float | None, began: float) -> RowFacts:
         """The facts of a fit that ends now, from its mean log-likelihood and the `perf_counter` at its beginning."""
@@ -282,6 +277,14 @@ def records_of(cls: type[Record], table: Any) -> list[Record]:
     return [cls(**dict(zip(kinds, row, strict=True))) for row in rows]
 
 
+def _facts_of(table: Any) -> RowFacts:
+    """The rows of a fit, from a file; raises ValueError for numbers that no rows have."""
+    facts = _record_of(RowFacts, table)
+    if not (facts.n_rows > 0 and 0 < facts.row_weight < inf):
+        raise ValueError(f"{facts.n_rows} rows of total weight {facts.row_weight} are no rows of a fit.")
+    return facts
+
+
 def _record_of(cls: type[Record], table: Any) -> Record:
     (found,) = records_of(cls, table)
     return found
@@ -309,7 +312,7 @@ _COLUMNS: dict[str, tuple[str, Callable[[Any], Any], Reader]] = {
     "results_": ("results", _same, of_type(dict)),
     "best_index_": ("best_index", _same, of_type(int)),
     "_diagnostics_table": ("diagnostics", partial(_table_of, cls=Diagnosis), partial(records_of, Diagnosis)),
-    "_facts_table": ("facts", lambda facts: _table_of([facts], RowFacts), partial(_record_of, RowFacts)),
+    "_facts_table": ("facts", lambda facts: _table_of([facts], RowFacts), _facts_of),
     "_outcome_table": ("outcome", lambda ending: _table_of([ending], Ending), partial(_record_of, Ending)),
     "_traces_table": (
         "traces",

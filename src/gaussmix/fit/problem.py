@@ -62,17 +62,19 @@ class Data:
     @cached_property
     def _reduced(self) -> Source:
         """The rows with weights below 1, which changes no bit of a fit."""
-        return self.original if self.unit == 1.0 else self.original.reweighted(1 / self.unit)
+        return self.original.reweighted(1 / self.unit)
 
     def source(self, given: Given | None = None) -> Source:
         """The rows for one fit: weights below 1, and states of their own."""
-        return self._reduced.fresh() if given is None else self._reduced.with_given(given)
+        rows = self.original if self.unit == 1.0 else self._reduced
+        return rows.fresh() if given is None else rows.with_given(given)
 
     def labelled(self, n_components: int) -> Source:
         """The same with the known components of rows, for a fit of so many components."""
         if self.known is None:
             return self.source()
-        return self._reduced.with_log_prior(*self.known.log_prior(n_components, self.noise is not None))
+        rows = self.original if self.unit == 1.0 else self._reduced
+        return rows.with_log_prior(*self.known.log_prior(n_components, self.noise is not None))
 
     def trimmed(self, source: Source) -> Source:
         """A source of these rows, without those that the fit leaves out."""

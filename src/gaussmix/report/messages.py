@@ -17,6 +17,7 @@ from gaussmix.numerics.arrays import Array
 from gaussmix.numerics.factorise import ROUNDED
 from gaussmix.sources.base import Source
 from gaussmix.sources.findings import Distinct, some_distinct
+from gaussmix.waist.leaves import LEAF_ROWS
 
 if TYPE_CHECKING:
     from gaussmix.fit.candidates import Result, Table
@@ -83,6 +84,9 @@ def few_rows_sentence(n_distinct: int, n_components: int) -> str:
 
 def count_distinct(source: Source, most: int) -> int:
     """The number of distinct rows of positive weight, counted up to `most`."""
+    block = source.whole
+    if block is not None and block.n_rows <= LEAF_ROWS:
+        return len(some_distinct(block, most))
     if source.is_far and most <= Distinct.MOST:
         return min(most, len(source.of_all(Distinct).digests))
     distinct: set[bytes] = set()

@@ -388,22 +388,17 @@ def test_help_is_no_error(arguments, cli):
 
 
 @pytest.mark.heavy
-def test_a_process_fits_and_predicts(shell, faithful, tmp_path):
+def test_a_process_fits_or_fails_in_a_sentence(shell, faithful, tmp_path):
     fit = shell("fit", faithful, "-k", "1:3", "-o", tmp_path / "m.gmm")
     said, complaints = fit.communicate(timeout=60)
     assert fit.returncode == 0
     assert "lowest BIC" in said
     assert "fitting" not in said + complaints, "progress is for terminals"
     assert "\x1b" not in said
-    predict = shell("predict", tmp_path / "m.gmm", faithful)
-    said, _ = predict.communicate(timeout=60)
-    assert predict.returncode == 0
-    assert said.count("\n") == 273
     absent = shell("fit", "none.csv")
     said, complaints = absent.communicate(timeout=60)
     assert (absent.returncode, said) == (1, "")
-    assert complaints.endswith("gaussmix: none.csv: No such file or directory.\n")
-    assert "Traceback" not in complaints
+    assert complaints == "gaussmix: none.csv: No such file or directory.\n"
 
 
 @pytest.mark.heavy(but=1)

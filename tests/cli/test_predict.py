@@ -161,20 +161,8 @@ def test_a_text_that_means_a_hole_is_named_and_filled(cli, csv_file, model):
 
 def test_every_probability_and_a_threshold(cli, faithful, model, tmp_path):
     path = tmp_path / "out.json"
-    result = cli(
-        "predict",
-        model,
-        faithful,
-        "--probabilities",
-        "--outliers",
-        "--threshold",
-        0.3,
-        "-q",
-        "-o",
-        path,
-        "--to",
-        "json",
-    )
+    words = ["--probabilities", "--outliers", "--threshold", "0.3", "-q", "--to", "json"]
+    result = cli("predict", model, faithful, *words, "-o", path)
     assert result.exit_code == 0
     rows = json.loads(path.read_text())
     for row in rows:

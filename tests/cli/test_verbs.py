@@ -271,19 +271,6 @@ def test_describe_prints_the_inference_of_the_estimator(cli, faithful, model):
     assert found["notes"] == []
 
 
-def test_where_formulas_fall_short_inference_is_by_refits(cli, tmp_path):
-    data, model = tmp_path / "rows.csv", tmp_path / "m.gmm"
-    rng = np.random.default_rng(0)
-    rows = rng.normal(size=(200, 2)) + 1.5 * (rng.random(200) < 0.4)[:, None]
-    np.savetxt(data, rows, delimiter=",", header="a,b", comments="")
-    cli("fit", data, "-k", "2", "-o", model)
-    said = cli("describe", model, "--inference", data).stdout
-    assert "Bootstrap by 199 refits, to the rows with random weights" in said
-    assert "The rows say little about some of the parameters." in " ".join(said.split())
-    found = json.loads(cli("describe", model, "--inference", data, "--json").stdout)["inference"]
-    assert found["method"].startswith("199 refits")
-
-
 def test_other_rows_than_those_of_the_fit_are_noticed(cli, faithful, model, tmp_path):
     other = tmp_path / "other.csv"
     other.write_text("".join(faithful.read_text().splitlines(keepends=True)[:200]))

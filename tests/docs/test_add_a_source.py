@@ -57,8 +57,8 @@ def test_it_fits_and_predicts(tmp_path: Path, rng: np.random.Generator) -> None:
     np.testing.assert_array_equal(namespace["labels"], whole.predict(rows))
 
 
-def test_open_finds_it(tmp_path: Path, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(SOURCES, ".mynpy", "")  # so that the entry goes when the test ends
+def test_open_finds_it(tmp_path: Path, rng: np.random.Generator, request: pytest.FixtureRequest) -> None:
+    request.addfinalizer(lambda: SOURCES.pop(".mynpy", None))
     namespace: dict[str, Any] = {}
     run_block(0, namespace)
     run_block(2, namespace)

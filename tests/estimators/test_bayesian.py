@@ -630,7 +630,7 @@ def test_a_summary_compares_no_fits_to_different_rows(near) -> None:
         labelled.summary(near),
     ):
         assert "twice" not in str(summary)
-        assert "other rows, weights or parameters than those of the fit, or the fit had labels" in summary.warnings[-1]
+        assert "other rows, weights, errors or parameters than those of the fit, or" in summary.warnings[-1]
     assert not found.summary().warnings
     with pytest.raises(ValueError, match="X has 2 features, but BayesianGaussianMixture is expecting 3"):
         found.summary(near[:, :2])

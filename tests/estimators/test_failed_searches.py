@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from gaussmix import GaussianMixtureIC
+from gaussmix import Full, GaussianMixtureIC
 from gaussmix.fit.search import mapped
 from gaussmix.report.messages import SearchWarning
 
@@ -74,14 +74,18 @@ def test_that_large_candidates_fail_is_usual_and_in_the_summary(rng):
     assert "1 of 3 candidates could not be fitted" in str(chosen.summary())
 
 
-def test_an_error_in_a_fit_of_several_at_once_is_raised_as_it_is(two, monkeypatch):
-    def short(*_):
-        raise MemoryError("no room")
+def test_an_error_in_a_fit_of_several_at_once_is_raised_as_it_is(rng):
+    class Short(Full):
+        algebra = None
 
-    monkeypatch.setattr("gaussmix.fit.search._Candidates._ended", short)
+        def n_parameters(self, n_components, n_features):
+            assert threading.current_thread() is not threading.main_thread()
+            raise MemoryError("no room")
+
+    X = rng.normal(size=(1_000, 2))  # fewer rows are fitted one candidate at a time
     for _ in range(20):
         with pytest.raises(MemoryError, match="no room"):
-            GaussianMixtureIC(range(1, 7), covariance_type=["full", "EII"], n_jobs=3).fit(two)
+            GaussianMixtureIC(range(1, 7), covariance_type=[Short(), "EII"], max_iter=1, n_jobs=3).fit(X)
 
 
 @pytest.mark.parametrize("n_threads", [1, 3])

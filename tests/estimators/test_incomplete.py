@@ -364,6 +364,8 @@ def test_what_is_told_of_rows_knows_their_errors(rows, rng):
     assert found.glance(noisy, X_error=error)["bic"][0] == facts["bic"]
     assert found.summary(noisy, X_error=error).warnings == []
     assert "treat X as exact. Give X_error as well" in str(found.summary(noisy))
+    with pytest.warns(RuntimeWarning, match=r"treat X as exact\. Give X_error as well"):
+        found.glance(noisy)
     shares = found.predict_proba(noisy, X_error=error)
     np.testing.assert_allclose(found.summary(noisy, X_error=error).components["size"], shares.sum(axis=0), rtol=1e-12)
     table = found.augment(noisy, X_error=error)

@@ -114,7 +114,7 @@ def test_labels_count_as_in_the_fit(is_table):
     matrix, _ = by_differences(heights, found.params[free], errors, np.ones(N))
     covariance = found.cov_params()[np.ix_(free, free)] / np.outer(errors, errors)
     np.testing.assert_allclose(covariance, np.linalg.inv(matrix), atol=2e-6)
-    with pytest.warns(RuntimeWarning, match="other rows, weights or labels"):
+    with pytest.warns(RuntimeWarning, match="other rows, weights, labels or errors"):
         assert (np.abs(gm.inference(X).params - found.params) > 0.1 * found.bse).any()
 
 

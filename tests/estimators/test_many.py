@@ -237,6 +237,7 @@ def test_a_ragged_group_is_named(rng):
         (pd.DataFrame({"a": [1.0, 2.0]}), {"by": "b"}, ValueError, "by='b' is not a column"),
         (pd.DataFrame({"a": [1.0, 2.0], "k": ["x", None]}), {"by": "k"}, ValueError, "no group in row 1"),
         ([np.zeros((4, 2))], {"by": "b"}, TypeError, "data frame"),
+        (np.zeros((4, 2)), {"by": np.zeros(4)}, TypeError, r"by must be the name of a column .*, not values \(ndarray"),
         (np.zeros((4, 2)), {"offsets": [0, 5]}, ValueError, "rise from 0 to the number of rows, 4"),
         (np.zeros((4, 2)), {"offsets": [0, 3, 2, 4]}, ValueError, r"offsets\[1\] is 3 and offsets\[2\] 2"),
         (np.zeros((4, 2)), {"offsets": [0.0, 4.0]}, ValueError, "whole numbers"),
@@ -376,14 +377,16 @@ def mixtures(rng):
 
 def test_a_sequence(mixtures):
     assert len(mixtures) == 4
-    assert mixtures[-1] == mixtures[3] == mixtures.at("d")
+    assert mixtures[-1] == mixtures[3] == mixtures["d"] == mixtures.at("d")
+    assert mixtures[0.5] == mixtures[np.int64(2)]
     assert mixtures[2:] == [mixtures[2], mixtures[3]]
     assert [key for key, _ in mixtures.items()] == ["a", 0.5, "d"]
     assert repr(mixtures) == "<Mixtures of 4 groups: K=2, 2 features, 'full'; 1 without a mixture>"
-    with pytest.raises(IndexError):
+    with pytest.raises(IndexError, match="There are 4 groups, and 4 is a place among them"):
         mixtures[4]
-    with pytest.raises(KeyError, match="No group has the key 'b'"):
-        mixtures.at("b")
+    for ask in lambda: mixtures["b"], lambda: mixtures.at("b"):
+        with pytest.raises(KeyError, match="No group has the key 'b'"):
+            ask()
     for ask in lambda: mixtures[1], lambda: mixtures.at(2):
         with pytest.raises(ValueError, match=r"^Group 2 has no mixture: Found array with 1 sample"):
             ask()

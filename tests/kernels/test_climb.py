@@ -50,11 +50,10 @@ def test_every_target_and_number_of_threads_gives_the_same_bits(targets, name, h
     expected, mixture = climbed(targets[0], values)
     assert has_swaps or expected[0] > 0
     for target in targets:
-        for n_threads in 1, 3:
-            found, again = climbed(target, values | {"n_threads": n_threads})
-            assert found == expected
-            for part, same in mixture.items():
-                assert again[part].tobytes() == same.tobytes()
+        found, again = climbed(target, values | {"n_threads": 3})
+        assert found == expected
+        for part, same in mixture.items():
+            assert again[part].tobytes() == same.tobytes()
 
 
 def test_where_em_is_unusual_python_climbs(target, rng):
@@ -125,10 +124,10 @@ def test_every_target_and_number_of_threads_crosses_with_the_same_bits(targets, 
     assert is_found
     assert mixture["weights"].sum() == pytest.approx(1)
     for target in targets:
-        for n_threads in 1, 3:
-            assert crossed(target, values | {"n_threads": n_threads})[0]
-            for part, same in crossed(target, values | {"n_threads": n_threads})[1].items():
-                assert mixture[part].tobytes() == same.tobytes()
+        is_found, again = crossed(target, values | {"n_threads": 3})
+        assert is_found
+        for part, same in again.items():
+            assert mixture[part].tobytes() == same.tobytes()
 
 
 def test_mixtures_whose_components_would_collapse_are_not_crossed(target, rng):

@@ -8,7 +8,6 @@ from gaussmix.numerics.threads import allowed, at_most, cached_property, granted
 
 def test_the_interpreter_is_free_meanwhile(target, make_problem):
     """Another thread naps for 1 ms at a time: often within a step of some 0.1 s, once if it has to wait for the end."""
-    problem = make_problem(30_000, 64, 32)
     naps = 0
     is_done = threading.Event()
 
@@ -20,9 +19,13 @@ def test_the_interpreter_is_free_meanwhile(target, make_problem):
 
     napper = threading.Thread(target=nap)
     napper.start()
-    before = naps
-    problem.step(target, 1)
-    meanwhile = naps - before
+    for n_rows in (2_000, 30_000):  # the first takes portable kernels long enough
+        problem = make_problem(n_rows, 64, 32)
+        before = naps
+        problem.step(target, 1)
+        meanwhile = naps - before
+        if meanwhile > 5:
+            break
     is_done.set()
     napper.join()
     assert meanwhile > 5

@@ -277,12 +277,11 @@ def test_a_component_without_halves_is_cut_again_from_all_rows_alone(monkeypatch
     assert tries[-1] == (40_000, 3), tries
 
 
-def test_parts_have_the_weight_of_their_rows(rng, monkeypatch) -> None:
-    monkeypatch.setattr(problem, "LEAST_NUMBERS", 100)
-    rows, weight = rng.normal(size=(4000, 2)), rng.integers(1, 5, 4000).astype(float)
+def test_parts_have_the_weight_of_their_rows(rng) -> None:
+    rows, weight = rng.normal(size=(350_000, 12)), rng.integers(1, 5, 350_000).astype(float)
     data = problem.Data(ArraySource(rows, weight))
     totals = [data.unit * part.weight.sum() for part in data.parts(np.random.default_rng(0))]
-    np.testing.assert_allclose(totals, weight.sum() / np.array([64, 16, 4]), rtol=0.02)
+    np.testing.assert_allclose(totals, weight.sum() * np.array([16_380, 65_520]) / 350_000, rtol=0.02)
     assert not list(problem.Data(ArraySource(rows[:100])).parts(np.random.default_rng(0)))
 
 

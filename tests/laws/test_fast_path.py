@@ -204,14 +204,6 @@ def test_there_is_a_state_whenever_the_engine_comes_back(family, native, monkeyp
     assert [state.outcome for state in states] == [None] * (len(states) - 1) + [Outcome.CONVERGED]
 
 
-@families
-def test_a_run_goes_on_from_an_earlier_one(family, native):
-    given = PROBLEMS["separate"]
-    settled, trace, _ = final(run_em(given.source, native, given.start(family), given.objective, UNTIL_SETTLED))
-    _, other, _ = final(run_em(given.source, native, settled, given.objective, UNTIL_SETTLED, previous=trace.last))
-    assert other.n_steps == 1
-
-
 def test_any_number_of_steps_may_be_asked_for(native):
     given, full = PROBLEMS["separate"], FAMILIES["full"]
     stopping = Stopping(1e-6, 10**30)

@@ -5,7 +5,7 @@ import pytest
 
 from gaussmix import FAMILIES, BayesianGaussianMixture, GaussianMixture
 from gaussmix.em.initialisation import STARTS
-from gaussmix.numerics import pieces
+from gaussmix.numerics import arrays
 from gaussmix.numerics.rows import extreme_rows, extremes
 
 ATTRIBUTES = ["weights_", "means_", "covariances_", "precisions_", "lower_bound_", "n_iter_"]
@@ -20,7 +20,7 @@ FORMS = {
 @pytest.fixture(params=[1, 7, 50])
 def few_numbers(request, monkeypatch):
     """Pieces of so few numbers."""
-    return lambda: monkeypatch.setattr(pieces, "PIECE", request.param)
+    return lambda: monkeypatch.setattr(arrays, "PIECE", request.param)
 
 
 @pytest.mark.heavy(but=38)

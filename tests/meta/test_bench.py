@@ -17,12 +17,6 @@ FOLDER = ROOT / "bench" / "peers"
 COMMAND = re.compile(r"python -m (bench[.\w]*)")
 
 
-@pytest.fixture(autouse=True)
-def bench(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The benches run from the root of the repository."""
-    monkeypatch.syspath_prepend(str(ROOT))
-
-
 HELP_OF_EACH = """
 import runpy, sys
 for name in sys.argv[1:]:
@@ -106,7 +100,6 @@ def test_a_peer_that_is_not_there_says_why(monkeypatch: pytest.MonkeyPatch) -> N
     from bench.peers.registry import PEERS
 
     monkeypatch.setenv("PATH", "")
-    monkeypatch.setitem(sys.modules, "daal4py", None)
     monkeypatch.setattr("bench.peers.base.find_spec", lambda name: None)
     reasons = {name: peer.missing() for name, peer in PEERS.items()}
     assert reasons["R mclust"] == "no Rscript"

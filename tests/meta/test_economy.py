@@ -5,10 +5,8 @@ with code: blank lines, comments and docstrings do not count.
 """
 
 import ast
-import io
 import re
 import subprocess
-import tokenize
 from collections import Counter
 from pathlib import Path
 
@@ -16,27 +14,25 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 MOST = {
-    "src": 31806,
+    "src": 31745,
     "cpp": 11147,
-    "tests": 30417,
+    "tests": 30188,
     "bench": 2150,
     "tools": 526,
-    "files": 893,
-    "inner imports of tests": 383,
-    "monkeypatched names": 97,
+    "files": 892,
+    "inner imports of tests": 381,
+    "monkeypatched names": 80,
 }
 PUBLIC = {"anndata", "errors", "export", "patched", "plot", "spark", "testing"}  # modules that users import from
-LAYOUT = {tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT, tokenize.ENDMARKER}
 
 
 def lines_of_python(text: str) -> int:
-    code = {
-        line
-        for token in tokenize.generate_tokens(io.StringIO(text).readline)
-        if token.type not in LAYOUT
-        for line in range(token.start[0], token.end[0] + 1)
-    }
-    for node in ast.walk(ast.parse(text)):
+    code = {at for at, line in enumerate(text.splitlines(), 1) if line.strip() and line.lstrip()[0] != "#"}
+    nodes = list(ast.walk(ast.parse(text)))
+    for node in nodes:
+        if isinstance(node, (ast.Constant, ast.JoinedStr)):  # whose text may have blank lines, and lines with #
+            code.update(range(node.lineno, (node.end_lineno or 0) + 1))
+    for node in nodes:
         if not isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)):
             continue
         if ast.get_docstring(node, clean=False) is not None:

@@ -172,14 +172,6 @@ class TestSentences:
         with pytest.raises(FileNotFoundError, match="path is empty: name a file"):
             open("")
 
-    def test_absent_and_wrong_columns(self, folder):
-        with pytest.raises(ValueError, match="has no column 'z'; it has 'a', 'b', 'c', 'w', 'text'"):
-            open(folder / "table.feather", columns=["a", "z"])
-        with pytest.raises(ValueError, match="column 'text': it holds text, not numbers"):
-            open(folder / "table.feather", columns=["a", "text"])
-        with pytest.raises(ValueError, match="has no column 'z'"):
-            open(folder / "by-rows.npy", weights="z")
-
     @pytest.mark.parametrize("memory", [SMALL, "1 GB"])
     def test_the_first_bad_cell_by_file_row_group_row_and_column(self, memory, tmp_path, table):
         _, _, arrow = table
@@ -238,25 +230,6 @@ class TestSentences:
         os.utime(path, (1, 1))
         with pytest.raises(OSError, match="changed while it was read"):
             list(blocks)
-
-    def test_damaged_files(self, tmp_path):
-        for name, contents, sentence in (
-            ("a.npy", b"\x93NUMPY nonsense", "can't be read as .npy"),
-            ("a.parquet", b"PAR1 nonsense", "can't be read as Parquet"),
-            ("a.feather", b"ARROW1 nonsense", "can't be read as Arrow or Feather"),
-            ("a.weird", b"?\0", "holds binary data, not CSV"),
-        ):
-            path = tmp_path / name
-            path.write_bytes(contents)
-            with pytest.raises(ValueError, match=sentence):
-                open(path)
-
-    def test_a_truncated_npy(self, tmp_path):
-        path = tmp_path / "rows.npy"
-        np.save(path, np.zeros((100, 3)))
-        os.truncate(path, 1_000)
-        with pytest.raises(ValueError, match="is truncated: it says that it holds 100 rows"):
-            open(path)
 
     def test_files_that_do_not_go_together(self, tmp_path):
         np.save(tmp_path / "a.npy", np.zeros((3, 2)))
@@ -373,26 +346,10 @@ class TestColumns:
         with pytest.raises(ValueError, match=sentence):
             open(folder / name, **how)
 
-    def test_names_twice(self, tmp_path):
-        path = tmp_path / "twice.feather"
-        table = pa.Table.from_arrays([pa.array([1.0]), pa.array([2.0])], names=["a", "a"])
-        with pa.OSFile(str(path), "w") as file, pa.ipc.new_file(file, table.schema) as writer:
-            writer.write_table(table)
-        with pytest.raises(ValueError, match="two columns called 'a': rename one"):
-            open(path)
-
     def test_an_npy_of_weights_alone(self, tmp_path):
         np.save(tmp_path / "w.npy", np.ones((3, 1)))
         with pytest.raises(ValueError, match="no column of numbers to fit"):
             open(tmp_path / "w.npy", weights="x0")
-
-    @pytest.mark.filterwarnings("ignore::RuntimeWarning")
-    def test_the_index_of_a_data_frame_is_no_feature(self, tmp_path):
-        import pandas as pd
-
-        frame = pd.DataFrame({"a": [1.0, 2.0], "b": [3.0, 5.0]}, index=[7, 9])
-        frame.to_parquet(tmp_path / "frame.parquet")
-        assert open(tmp_path / "frame.parquet").feature_names == ("a", "b")
 
     def test_columns_without_names_are_called_as_in_summaries(self, tmp_path, rng):
         np.save(tmp_path / "a.npy", rng.normal(size=(90, 2)))
@@ -723,14 +680,6 @@ def test_truth_values_are_features(tmp_path, rng):
     np.testing.assert_array_equal(open(tmp_path / "a.npy").whole.rows[:, 0], frame["is"])
 
 
-def test_compressed_csv(tmp_path):
-    import gzip
-
-    with gzip.open(tmp_path / "a.csv.gz", "wt") as file:
-        file.write("a,b\n1,2\n3,5\n")
-    assert open(tmp_path / "a.csv.gz").feature_names == ("a", "b")
-
-
 class TestSpool:
     @pytest.mark.filterwarnings("ignore::RuntimeWarning")
     def test_weights_are_not_rounded_with_the_rows(self, tmp_path):
@@ -779,13 +728,6 @@ class TestSpool:
         monkeypatch.setattr("gaussmix.sources.files.batches._header", full)
         with pytest.raises(OSError, match=r"No space left on device while .*table\.csv was spooled; set TMPDIR"):
             open(folder / "table.csv", columns=NAMES, memory=SMALL)
-
-    @pytest.mark.heavy
-    def test_text_in_a_column_of_numbers_is_named(self, tmp_path):
-        path = tmp_path / "a.csv"
-        path.write_text("a,b\n" + "1,2\n" * 400_000 + "1,two\n")
-        with pytest.raises(ValueError, match=r"a\.csv, line 400002, column 'b': 'two' is no number\."):
-            open(path)
 
 
 def test_the_reader_ends_when_a_pass_is_given_up(folder):

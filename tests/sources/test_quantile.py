@@ -36,11 +36,11 @@ SCORES = {
 
 @pytest.mark.parametrize("is_weighted", [False, True])
 @pytest.mark.parametrize("scores", SCORES)
-def test_a_quantile_is_that_of_sorted_rows(scores, is_weighted, monkeypatch, rng):
+def test_a_quantile_is_that_of_sorted_rows(scores, is_weighted, rng):
     rows = SCORES[scores](rng)[:, None]
     weight = rng.integers(0, 4, len(rows)) / 4 + np.isclose(rows[:, 0], -3.5) if is_weighted else None
     cut = ManyBlocks(rows, weight)
-    monkeypatch.setattr(ManyBlocks, "each_row", None)
+    cut.each_row = None
     for share in 0.001, 0.29, 0.5, 0.999:
         expected = of_sorted(rows[:, 0], np.ones(len(rows)) if weight is None else weight, share)
         assert lowest_inside(cut, first_column, share) == expected

@@ -29,7 +29,7 @@ import gaussmix
 from gaussmix import GaussianMixture, Mixture
 from gaussmix.cli.program import program
 from gaussmix.sources.files import stores
-from gaussmix.sources.files.paths import files_of
+from gaussmix.sources.files.listing import files_of
 
 fsspec, moto_server = pytest.importorskip("fsspec"), pytest.importorskip("moto.server")
 N_ROWS, NAMES = LEAF_ROWS + 1_234, ["a", "b", "c"]
@@ -319,7 +319,7 @@ def test_the_copy_in_a_cache_is_read_instead(bucket, table, tmp_path):
 
 
 class Slow(fsspec.spec.AbstractFileSystem):
-    """A store that fsspec knows, with 10 ms for each range of bytes. `files` are its contents."""
+    """A store that fsspec knows, with 10 ms for each range. `files` are its contents; "whole" ones have no ranges."""
 
     protocol, cachable = "slow", False
     files: dict[str, bytes] = {}  # noqa: RUF012
@@ -346,7 +346,8 @@ class Slow(fsspec.spec.AbstractFileSystem):
         time.sleep(0.01)
         with self.lock:
             Slow.n_now -= 1
-        return self.files[self._strip_protocol(path)][start:end]
+        path = self._strip_protocol(path)
+        return self.files[path] if "whole" in path else self.files[path][start:end]
 
     def _open(self, path, mode="rb", **_):
         return Ranges(self, path, mode, block_size=2**16, cache_type="none")
@@ -437,11 +438,10 @@ def test_data_sets_of_stores_are_read_by_many_requests(slow, table):
         rows_of(source)
 
 
-def test_a_server_that_sends_whole_files_only(slow, monkeypatch):
-    slow.files["root/a.npy"] = b"\x93NUMPY" + bytes(10**5)
-    monkeypatch.setattr(Slow, "cat_file", lambda self, path, **_: self.files[path])
+def test_a_server_that_sends_whole_files_only(slow):
+    slow.files["whole/a.npy"] = b"\x93NUMPY" + bytes(10**5)
     with pytest.raises(OSError, match="the server does not send parts of files; download the file first:"):
-        gaussmix.open("slow://root/a.npy")
+        gaussmix.open("slow://whole/a.npy")
 
 
 def test_a_url_of_this_machine_is_a_path(table, tmp_path):

@@ -78,11 +78,7 @@ class ModelFile:
         return found if isinstance(found, int) else self.mixture.n_parameters
 
     def columns_of(
-        self,
-        table: Table,
-        columns: tuple[str, ...] = (),
-        without: str | None = None,
-        targets: tuple[str, ...] = (),
+        self, table: Table, columns: tuple[str, ...] = (), without: str | None = None, targets: tuple[str, ...] = ()
     ) -> tuple[str, ...]:
         """The columns of a table that are the features of the model without `targets`, in its order.
 

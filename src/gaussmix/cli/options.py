@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, fields
 from functools import partial, wraps
 from typing import Any
@@ -287,52 +287,66 @@ class Reading:
         return how(table, columns=columns or None, weights=weights)
 
 
-def column(flag: str, help: str, **more: Any) -> Decorator:
+def option(declaration: str, help: str, **more: Any) -> Decorator:
+    """An option whose flags, and parameter if it is called otherwise, are separated by blanks."""
+    return click.option(*declaration.split(), help=help, **more)
+
+
+def flag(declaration: str, help: str, **more: Any) -> Decorator:
+    """An option without a value."""
+    return option(declaration, help, is_flag=True, **more)
+
+
+def choice(declaration: str, help: str, choices: Iterable[str], **more: Any) -> Decorator:
+    """An option that takes one of several words."""
+    return option(declaration, help, type=click.Choice(list(choices)), **more)
+
+
+def column(declaration: str, help: str, **more: Any) -> Decorator:
     """An option that names a column."""
-    return click.option(flag, callback=column_name, metavar="COLUMN", help=help, **more)
+    return option(declaration, help, callback=column_name, metavar="COLUMN", **more)
 
 
-def columns(flag: str, help: str) -> Decorator:
+def columns(declaration: str, help: str) -> Decorator:
     """An option that names columns or features."""
-    return click.option(flag, multiple=True, callback=column_names, metavar="A,B", help=help)
+    return option(declaration, help, multiple=True, callback=column_names, metavar="A,B")
 
 
-quiet = click.option(
-    "-q",
-    "--quiet",
-    is_flag=True,
+def file(name: str, metavar: str, **more: Any) -> Decorator:
+    """A file that a verb reads or writes."""
+    return click.argument(name, metavar=metavar, type=click.Path(), **more)
+
+
+quiet = flag(
+    "-q --quiet",
+    "Print only errors and the requested output.",
     expose_value=False,
     callback=lambda ctx, param, value: ctx.meta.update({QUIET: value}),
-    help="Print only errors and the requested output.",
 )
-as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
-jobs = click.option(
-    "-j",
-    "--jobs",
-    type=int,
-    callback=threads,
-    metavar="N",
-    help="Threads; every processor by default. Changes no result.",
+as_json = flag("--json as_json", "Print JSON for programs.")
+jobs = option(
+    "-j --jobs", "Threads; every processor by default. Changes no result.", type=int, callback=threads, metavar="N"
 )
 weights = column("--weights", "Weights of the rows: 2 counts as two such rows.")
-weight_meaning = click.option(
-    "--weight-meaning",
-    type=click.Choice(MEANINGS),
-    default=MEANINGS[0],
-    help="Weights are frequencies, or precisions, which are scaled to a mean of 1.",
-)
+_MEANING = "Weights are frequencies, or precisions, which are scaled to a mean of 1."
+weight_meaning = choice("--weight-meaning", _MEANING, MEANINGS, default=MEANINGS[0])
 
-criterion = click.option(
+criterion = option(
     "--criterion",
+    "What decides: the lowest of these; the highest of cv, the likelihood of held-out rows, or of stability, the "
+    "agreement of labels of repeated fits.",
     type=click.Choice([*CRITERIA, *HIGHER], case_sensitive=False),
     default="bic",
-    help="What decides: the lowest of these; the highest of cv, the likelihood of held-out rows, or of stability, the "
-    "agreement of labels of repeated fits.",
 )
-memory = click.option(
-    "--memory", callback=size, default=MEMORY.replace(" ", ""), metavar="SIZE", help="Larger tables are read in parts."
-)
-cache = click.option("--cache", metavar="FOLDER", help="Keep the numbers of DATA there, and read it once.")
+
+
+def memory_of(help: str) -> Decorator:
+    """The option --memory."""
+    return option("--memory", help, callback=size, default=MEMORY.replace(" ", ""), metavar="SIZE")
+
+
+memory = memory_of("Larger tables are read in parts.")
+cache = option("--cache", "Keep the numbers of DATA there, and read it once.", metavar="FOLDER")
 
 
 _OF_TABLES = {each.name for each in (*fields(Dialect), *fields(Reading))} | {"na", "cache"}
@@ -355,17 +369,16 @@ def reading(verb: Verb) -> Verb:
 
     @wraps(verb)
     def told(**options: Any) -> None:
-        delimiter, decimal = options.pop("delimiter"), options.pop("decimal")
-        thousands, encoding = options.pop("thousands"), options.pop("encoding")
-        has_header, na = options.pop("has_header"), options.pop("na")
+        dialect = {name: options.pop(name) for name in _OF_TEXT}
         limits = {"memory": options["memory"]} if "memory" in options else {}
-        options["dialect"] = Dialect(has_header, delimiter, decimal, na, thousands, encoding, **limits)
+        options["dialect"] = Dialect(missing=options.pop("na"), **dialect, **limits)
         said = Reading(**{each.name: options.pop(each.name) for each in fields(Reading) if each.name in options})
         for name in said.columns:
             if name in said.exclude:
                 raise click.UsageError(f"{name!r} is named by --columns and by --exclude.")
         if said.drop_missing and said.missing:
             raise click.UsageError("--missing takes the rows that --drop-missing leaves out.")
+        decimal, delimiter, thousands = said.dialect.decimal, said.dialect.delimiter, said.dialect.thousands
         if decimal is not None and decimal == delimiter:
             raise click.UsageError(f"{decimal!r} can't be the delimiter and the decimal mark.")
         if thousands is not None and thousands in (decimal, delimiter):
@@ -373,74 +386,54 @@ def reading(verb: Verb) -> Verb:
         verb(reading=said, **options)
 
     added: Verb = told
-    for option in (
-        quiet,
-        click.option(
-            "--header/--no-header",
-            "has_header",
-            default=None,
-            help="The first line of CSV holds names, or data.  [default: names, unless it holds numbers only]",
-        ),
-        click.option(
-            "--drop-missing", is_flag=True, help="Leave out rows with an empty cell among the features, and count them."
-        ),
-        click.option(
-            "--na",
-            multiple=True,
-            metavar="TEXT",
-            help="Text of CSV that means an empty cell, as NA, N/A, NaN and null do; can be given several times.",
-        ),
-        click.option(
-            "--decimal",
-            type=click.Choice([".", ","]),
-            help="Decimal mark of the numbers in CSV.  [default: by the first lines]",
-        ),
-        click.option(
-            "--thousands",
-            type=click.Choice([",", ".", " ", "'"]),
-            help="Mark between groups of three digits in CSV, as in 1.234,5.",
-        ),
-        click.option(
-            "--encoding",
-            metavar="NAME",
-            help="Encoding of CSV, such as cp1252 or utf-16.  [default: by its mark, or else UTF-8 or cp1252]",
-        ),
-        click.option(
-            "--delimiter",
-            callback=delimiter,
-            metavar="C",
-            help="Between the fields of CSV: a character, tab or blanks.  [default: by the first line]",
-        ),
-        columns("--exclude", "Columns that are no features; they are still copied to the output."),
-        columns("--columns", "Use these columns only."),
-        click.option(
-            "--format",
-            type=click.Choice(list(FORMATS)),
-            help="Format of DATA.  [default: by its extension or its first bytes]",
-        ),
-    ):
-        added = option(added)
+    for each in (quiet, *_READING):
+        added = each(added)
     return added
+
+
+_OF_TEXT = "has_header", "delimiter", "decimal", "thousands", "encoding"  # of what `Dialect` says, beside --na
+_READING = (
+    option(
+        "--header/--no-header has_header",
+        "The first line of CSV holds names, or data.  [default: names, unless it holds numbers only]",
+        default=None,
+    ),
+    flag("--drop-missing", "Leave out rows with an empty cell among the features, and count them."),
+    option(
+        "--na",
+        "Text of CSV that means an empty cell, as NA, N/A, NaN and null do; can be given several times.",
+        multiple=True,
+        metavar="TEXT",
+    ),
+    choice("--decimal", "Decimal mark of the numbers in CSV.  [default: by the first lines]", ".,"),
+    choice("--thousands", "Mark between groups of three digits in CSV, as in 1.234,5.", ",. '"),
+    option(
+        "--encoding",
+        "Encoding of CSV, such as cp1252 or utf-16.  [default: by its mark, or else UTF-8 or cp1252]",
+        metavar="NAME",
+    ),
+    option(
+        "--delimiter",
+        "Between the fields of CSV: a character, tab or blanks.  [default: by the first line]",
+        callback=delimiter,
+        metavar="C",
+    ),
+    columns("--exclude", "Columns that are no features; they are still copied to the output."),
+    columns("--columns", "Use these columns only."),
+    choice("--format", "Format of DATA.  [default: by its extension or its first bytes]", FORMATS),
+)
 
 
 def structure(more: str) -> Decorator:
     """The option --structure; `more` ends its help."""
-    return click.option(
-        "-s",
-        "--structure",
-        "covariance_type",
-        callback=structures,
-        default="full",
-        metavar="S",
-        help=f"Structures of the covariances, several by commas, or all{more}",
-    )
+    help = f"Structures of the covariances, several by commas, or all{more}"
+    return option("-s --structure covariance_type", help, callback=structures, default="full", metavar="S")
 
 
 def choosing(verb: Verb) -> Verb:
     """Add -k and --structure, to verbs that compare the mixtures of one table."""
-    count = click.option(
-        "-k", "counts", callback=counts, default="1:9", metavar="K", help="Numbers of components: 3, 1:6 or 2,4,8."
-    )
+    help = "Numbers of components: 3, 1:6 or 2,4,8."
+    count = option("-k counts", help, callback=counts, default="1:9", metavar="K")
     return count(structure(f": {', '.join(FAMILIES)}.")(verb))
 
 
@@ -452,33 +445,22 @@ def writing(verb: Verb) -> Verb:
         format = format_of(output, to, as_json=as_json)
         verb(writing=Writing(output, format, as_json, is_plain=output == STANDARD and to is None), **options)
 
-    for option in (
-        as_json,
-        click.option(
-            "--to",
-            type=click.Choice(list(WRITERS)),
-            help="Format of what is written.  [default: by the extension of OUT, or else csv]",
-        ),
-        click.option(
-            "-o",
-            "--output",
-            metavar="OUT",
-            default=STANDARD,
-            show_default=False,
-            help="Write there instead of to standard output.",
-        ),
-    ):
-        told = option(told)
-    return told
+    help = "Write there instead of to standard output."
+    to_file = option("-o --output", help, metavar="OUT", default=STANDARD, show_default=False)
+    help = "Format of what is written.  [default: by the extension of OUT, or else csv]"
+    return to_file(choice("--to", help, WRITERS)(as_json(told)))
 
 
-noise = click.option(
-    "--noise", is_flag=True, help="A uniform background beside the components, for rows that belong to none."
-)
-seed = click.option(
-    "--seed", "random_state", type=click.IntRange(0, 2**32 - 1), default=0, metavar="N", help="Seed of the starts."
-)
-missing = click.option("--missing", is_flag=True, help="Use rows with empty cells too, by their other cells.")
+noise = flag("--noise", "A uniform background beside the components, for rows that belong to none.")
+
+
+def seed_of(declaration: str, help: str, most: int | None = None) -> Decorator:
+    """The option --seed."""
+    return option(declaration, help, type=click.IntRange(0, most), default=0, metavar="N")
+
+
+seed = seed_of("--seed random_state", "Seed of the starts.", 2**32 - 1)
+missing = flag("--missing", "Use rows with empty cells too, by their other cells.")
 
 
 def row_by_row(verb: Verb) -> Verb:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -77,8 +77,11 @@ def grouped(groups: Any, by: Any, offsets: Any, sample_weight: Any, template: Ba
     if by is not None and offsets is not None:
         raise ValueError("by= and offsets= both assign rows to groups. Give one of them.")
     if by is not None:
+        if not isinstance(by, Hashable):
+            what = type(by).__name__
+            raise ParameterTypeError(f"by must be the name of a column of the data frame, not values ({what}).")
         if frame is None:
-            raise ParameterTypeError(f"by={by!r} needs groups to be a data frame.")
+            raise ParameterTypeError(f"by={by!r:.60} needs groups to be a data frame.")
         return _of_frame(frame, by, sample_weight, template)
     if offsets is not None:
         return _of_offsets(groups, offsets, sample_weight, template)
@@ -242,7 +245,7 @@ def _of_offsets(table: Any, offsets: ArrayLike, sample_weight: Any, template: Ba
 def _of_frame(frame: Frame, by: Any, sample_weight: Any, template: BaseEstimator) -> Grouped:
     """A frame, and the name of the column of groups."""
     if by not in frame.names:
-        raise ValueError(f"by={by!r} is not a column of the frame. Its columns are {_shown(frame.names)}.")
+        raise ValueError(f"by={by!r:.60} is not a column of the frame. Its columns are {_shown(frame.names)}.")
     names = frame.data.get_column(by).to_list()
     missing = next((row for row, key in enumerate(names) if key is None or key != key), None)
     if missing is not None:

@@ -20,7 +20,7 @@ from gaussmix.door.labels import check_labels, without_labels
 from gaussmix.door.rows import check_counts_of_rows
 from gaussmix.engines import check_jobs, choose
 from gaussmix.engines.base import Engine
-from gaussmix.errors import ParameterTypeError
+from gaussmix.errors import ParameterTypeError, warn
 from gaussmix.estimators.attributes import MixtureAttributes
 from gaussmix.estimators.conversion import to_sklearn
 from gaussmix.fit.monitor import Callback
@@ -329,8 +329,14 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
             "bic", "icl" (null where unknown), "is_final" (False where they are those before the last step),
             "converged", "n_iter", "stopped", "standing" (a sentence), "is_maximum", "remaining_gain" (nats per row) and
             "changing_labels" as in `outcome_`, "n_starts", "n_agreed" and "seconds".
+
+        Warns
+        -----
+        RuntimeWarning : the fit had `X_error`, and there is none here.
         """
         summary = self.summary(X, sample_weight, X_error=X_error)
+        if report.reading.EXACT in summary.warnings:
+            warn(report.reading.EXACT, RuntimeWarning)
         return made_frame({name: [value] for name, value in summary.facts.items()}, summary.library)
 
     def augment(self, X: ArrayLike, *, X_error: ArrayLike | None = None) -> Any:

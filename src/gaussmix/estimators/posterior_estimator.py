@@ -226,7 +226,7 @@ class PosteriorEstimator(MixtureEstimator, ABC):
             return None
         return (
             f"Other priors were not tried. The bound of the fit is {self.lower_bound_:.2f} nats, and for this X it is "
-            f"{here:.2f}: other rows, weights or parameters than those of the fit, or the fit had labels."
+            f"{here:.2f}: other rows, weights, errors or parameters than those of the fit, or the fit had labels."
         )
 
     def glance(

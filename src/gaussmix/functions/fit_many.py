@@ -81,8 +81,8 @@ def fit_many(
     Returns
     -------
     mixtures : Mixtures
-        A sequence: ``mixtures[i]`` is the `Mixture` of group i, ``mixtures.at(key)`` that of a key; with keys, outcomes
-        and errors.
+        A sequence: ``mixtures["north"]`` is the `Mixture` of a key, ``mixtures[i]`` with a whole number that of the
+        group in place i, and ``mixtures.at(key)`` that of any key; with keys, outcomes and errors.
 
     Raises
     ------
@@ -114,7 +114,7 @@ def fit_many(
     >>> rng = np.random.default_rng(0)
     >>> sensors = {name: rng.normal(place, 1.0, size=(200, 2)) for place, name in enumerate(["north", "south", "west"])}
     >>> mixtures = fit_many(sensors, n_components=2, random_state=0)
-    >>> len(mixtures), mixtures.at("south").means.shape
+    >>> len(mixtures), mixtures["south"].means.shape
     (3, (2, 2))
     >>> bool(mixtures.converged.all())
     True

@@ -25,7 +25,7 @@ _ARRAYS = ("weights", "means", "covariances", "converged", "n_iter", "lower_boun
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Mixtures(Sequence[Mixture]):
-    """The mixture of each of many groups, as `gaussmix.fit_many` finds them: `mixtures[i]` is a `Mixture`.
+    """The mixture of each of many groups, as `gaussmix.fit_many` finds them: `mixtures["a"]` is that of group "a".
 
     Parameters
     ----------
@@ -43,8 +43,9 @@ class Mixtures(Sequence[Mixture]):
 
     Notes
     -----
-    ``mixtures[i]`` raises ValueError, with its sentence, where group i has no mixture. `items` goes over the groups
-    that have one.
+    A whole number in brackets is a place: ``mixtures[0]`` is the mixture of the first group. `at` takes keys that are
+    whole numbers, too. Both raise ValueError, with its sentence, where a group has no mixture. `items` goes over the
+    groups that have one.
 
     Examples
     --------
@@ -54,7 +55,7 @@ class Mixtures(Sequence[Mixture]):
     >>> mixtures = fit_many({"a": rows[:30], "b": rows[30:]}, random_state=0)
     >>> mixtures.keys
     ('a', 'b')
-    >>> mixtures.at("b") == mixtures[1]
+    >>> mixtures["b"] == mixtures.at("b") == mixtures[1]
     True
     """
 
@@ -96,11 +97,18 @@ class Mixtures(Sequence[Mixture]):
     def __getitem__(self, i: int) -> Mixture: ...
     @overload
     def __getitem__(self, i: slice) -> list[Mixture]: ...
-    def __getitem__(self, i: int | slice) -> Mixture | list[Mixture]:
+    @overload
+    def __getitem__(self, i: Any) -> Mixture: ...
+    def __getitem__(self, i: Any) -> Mixture | list[Mixture]:
         if isinstance(i, slice):
             return [self[place] for place in range(*i.indices(len(self)))]
-        place = range(len(self))[index(i)]
-        key = self.keys[place]
+        if isinstance(i, bool) or not hasattr(i, "__index__"):
+            return self.at(i)
+        try:
+            key = self.keys[place := range(len(self))[index(i)]]
+        except IndexError:
+            size = counted(len(self), "group")
+            raise IndexError(f"There are {size}, and {i} is a place among them. Keys are for `at`.") from None
         if key in self.errors:
             raise ValueError(f"Group {key!r} has no mixture: {self.errors[key]}")
         weights, means = self.weights[place], self.means[place]

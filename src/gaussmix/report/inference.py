@@ -410,7 +410,7 @@ def another_rows(fitted: Fitted, problem: Problem, before: float) -> str | None:
         return None
     return (
         f"The objective of the fit ended at {heights[-1]:.6g} nats a row, and is {before:.6g} for this X: other rows, "
-        f"weights or labels. {_OTHERS}"
+        f"weights, labels or errors. {_OTHERS}"
     )
 
 

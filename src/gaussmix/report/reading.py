@@ -32,6 +32,8 @@ from gaussmix.sources.base import Source
 from gaussmix.waist.block import Block
 from gaussmix.waist.need import Need, Rule, Second
 
+EXACT = "The fit had X_error, but these numbers treat X as exact. Give X_error as well."
+
 
 def summary_of(
     kind: str, fitted: Fitted, rows: tuple[Source, Engine[Any]] | None = None, names: tuple[str, ...] | None = None
@@ -52,7 +54,7 @@ def summary_of(
         known |= {"log_likelihood": evidence.log_likelihood, "bic": bic(evidence), "icl": icl(evidence)}
         sizes, n_rows = _with_noise(mixture, soft.mass, soft.row_weight), source.n_rows
         if facts is not None and facts.has_errors and not source.has_errors:
-            warnings.append("The fit had X_error, but these numbers treat X as exact. Give X_error as well.")
+            warnings.append(EXACT)
     elif facts is not None and facts.log_likelihood is not None:
         if fitted.results is not None:
             known |= {name: fitted.results[name][fitted.best_index or 0] for name in ("log_likelihood", "bic", "icl")}

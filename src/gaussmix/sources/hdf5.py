@@ -11,7 +11,7 @@ from gaussmix.errors import invented_names
 from gaussmix.numerics.arrays import Array, Rows
 from gaussmix.sources.base import Source
 from gaussmix.sources.files.base import LARGEST_CHUNK, Reader, check_columns, long_integers, opened
-from gaussmix.sources.opening import Request
+from gaussmix.sources.request import Request
 from gaussmix.waist.block import Block
 from gaussmix.waist.leaves import LEAF_ROWS
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -15,32 +14,14 @@ import numpy as np
 from gaussmix import plugins
 from gaussmix.errors import ParameterTypeError
 from gaussmix.sources.base import Source
+from gaussmix.sources.files.listing import files_of
 from gaussmix.sources.files.npy import holds_numbers, open_npy
-from gaussmix.sources.files.paths import EXTENSIONS, files_of
+from gaussmix.sources.files.paths import EXTENSIONS
+from gaussmix.sources.request import Opener, Request
 
 MEMORY = "512 MB"
 
 
-@dataclass(frozen=True)
-class Request:
-    """What the user of `open` asks for; see there.
-
-    Parameters
-    ----------
-    columns, weights : names of columns; None for the default.
-    memory : bytes.
-    missing : whether cells may be missing.
-    cache : a folder for the numbers of files; None for none.
-    """
-
-    columns: Sequence[str] | None
-    weights: str | None
-    memory: int
-    missing: bool
-    cache: Path | None = None
-
-
-Opener = Callable[[Any, Request], Source]
 _BATCHES = "gaussmix.sources.files.batches"
 
 # What a table is called (its library and class, or the extension of its file) → what opens it: a function, or the

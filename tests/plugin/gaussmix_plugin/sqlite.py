@@ -13,7 +13,7 @@ import numpy as np
 
 from gaussmix.sources.base import Source
 from gaussmix.sources.files.base import check_columns
-from gaussmix.sources.opening import Request
+from gaussmix.sources.request import Request
 from gaussmix.waist.block import Block
 
 

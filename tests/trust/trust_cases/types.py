@@ -19,17 +19,26 @@ def cases() -> Iterator[Case]:
     """Every structure, from given parameters and some starts."""
     for structure in STRUCTURES:
         for dtype in INTEGERS:
-            for start in (None, *STARTS):
-                name = f"{np.dtype(dtype).name}, {structure}, {start or 'given'}"
-                yield Case("integers", name, integers(structure, dtype, start))
-        yield Case("integers", f"int64 about 1e15, {structure}", same_fit(structure, whole() + 10**15, 1e15))
-        yield Case("types", f"bool, {structure}", truth_values(structure))
-        yield Case("types", f"float16, {structure}", same_fit(structure, (blobs() / 2).astype("f2"), 0, 0.5))
-        for name, X, origin, unit in singles():
-            yield Case("float32", f"float32 {name}, {structure}", single(structure, X, origin, unit))
+            name = f"{np.dtype(dtype).name}, {structure}"
+            yield Case("integers", f"{name}, given", same(whole().astype(dtype), start_of(structure, 40, 6)))
+            for start in STARTS:
+                drawn = {"covariance_type": structure, "init_params": start, "random_state": 0}
+                yield Case("integers", f"{name}, {start}", same(whole().astype(dtype), drawn))
+        far = start_of(structure, 1e15 + 40, 6)
+        yield Case("integers", f"int64 about 1e15, {structure}", same(whole() + 10**15, far))
+        truth_values = given(structure, np.array([[0.0, 0, 0], [1, 1, 1], [1, 0, 0]]), 4.0)
+        yield Case("types", f"bool, {structure}", same(blobs() > 2.0, truth_values))
+        yield Case("types", f"float16, {structure}", same((blobs() / 2).astype("f2"), start_of(structure, 0, 0.5)))
+        for origin in (0.0, 1e4, -1e6):
+            check = same((blobs() + origin).astype("f4"), start_of(structure, origin))
+            yield Case("float32", f"float32 about {origin:g}, {structure}", check)
+        for unit in (1e-30, 1e-20, 1e-15, 1e15, 1e18, 1e30):
+            start = start_of(structure, 0, unit) | {"reg_covar": 1e-6 * unit**2}
+            check = same((blobs() * unit).astype("f4"), start)
+            yield Case("float32", f"float32 in units of {unit:g}, {structure}", check)
         for name, lay_out in LAYOUTS.items():
             for dtype in ("f8", "f4"):
-                check = same_answers(structure, lay_out, dtype)
+                check = same(blobs().astype(dtype), start_of(structure), lay_out)
                 yield Case("layouts", f"{name} {np.dtype(dtype).name}, {structure}", check)
 
 
@@ -42,70 +51,22 @@ def start_of(structure: str, origin: float = 0.0, unit: float = 1.0) -> dict[str
     return given(structure, CENTRES * unit + origin, 1 / unit**2)
 
 
-def integers(structure: str, dtype: str, start: str | None) -> Any:
-    rows = whole().astype(dtype)
-    parameters = (
-        start_of(structure, 40, 6)
-        if start is None
-        else {"covariance_type": structure, "init_params": start, "random_state": 0}
-    )
-    return compare(rows, parameters)
-
-
-def same_fit(structure: str, X: Any, origin: float, unit: float = 6.0) -> Any:
-    start = start_of(structure, origin + (40 if unit == 6 else 0), unit)
-    return compare(X, start)
-
-
-def compare(X: Any, parameters: dict[str, Any]) -> Any:
-    """The fit of the same values in float64, log densities with all their digits."""
+def same(X: Any, parameters: dict[str, Any], lay_out: Any = lambda X: X) -> Any:
+    """The fit and the answers of the same values in float64; a frame's names are kept."""
 
     def check(model: Model) -> None:
-        plain = model(3, **parameters).fit(X.astype(np.float64))
-        fitted = model(3, **parameters).fit(X)
-        expect_close(fitted.means_, plain.means_, 1e-9 * np.abs(plain.means_).max(), "means_")
-        expected = plain.score_samples(X.astype(np.float64))
-        expect_close(fitted.score_samples(X), expected, 1e-6, "score_samples")
-        expect_close(fitted.predict_proba(X).sum(axis=1), np.ones(len(X)), 1e-12, "the sum of predict_proba")
-        # And the rows as integers are no other rows: a difference of unsigned numbers must not wrap around.
-        expect_close(expected.mean(), fitted.score(X), 1e-6, "score")
-
-    return check
-
-
-def truth_values(structure: str) -> Any:
-    def check(model: Model) -> None:
-        X = blobs() > 2.0
-        start = given(structure, np.array([[0.0, 0, 0], [1, 1, 1], [1, 0, 0]]), 4.0)
-        plain, fitted = model(3, **start).fit(X.astype(float)), model(3, **start).fit(X)
-        expect_close(fitted.score_samples(X), plain.score_samples(X.astype(float)), 1e-6, "score_samples")
-
-    return check
-
-
-def singles() -> Iterator[tuple[str, Any, float, float]]:
-    """Name, rows, origin and unit."""
-    X = blobs()
-    for origin in (0.0, 1e4, -1e6):
-        yield f"about {origin:g}", (X + origin).astype("f4"), origin, 1.0
-    for unit in (1e-30, 1e-20, 1e-15, 1e15, 1e18, 1e30):
-        yield f"in units of {unit:g}", (X * unit).astype("f4"), 0.0, unit
-
-
-def single(structure: str, X: Any, origin: float, unit: float) -> Any:
-    """The fit of the same values in float64, as exact as float32 can say it."""
-
-    def check(model: Model) -> None:
-        start, wide = start_of(structure, origin, unit), X.astype(np.float64)
-        plain, fitted = (model(3, **start, reg_covar=1e-6 * unit**2).fit(rows) for rows in (wide, X))
-        size = np.abs(plain.means_).max()
-        expect_close(fitted.means_, plain.means_, 1e-6 * size, "means_")
-        for name in ("weights_", "covariances_", "precisions_", "precisions_cholesky_"):
+        wide, laid_out, unit = X.astype(np.float64), lay_out(X), 1e-6 if X.dtype == np.float32 else 1e-9  # of answers
+        plain, fitted = model(3, **parameters).fit(wide), model(3, **parameters).fit(laid_out)
+        for name in ("weights_", "means_", "covariances_", "precisions_", "precisions_cholesky_"):
             expected = getattr(plain, name)
-            expect_close(getattr(fitted, name), expected, 1e-5 * np.abs(expected).max(), name)
+            expect_close(getattr(fitted, name), expected, unit * np.abs(expected).max(), name)
         expected = plain.score_samples(wide)
-        expect_close(fitted.score_samples(X), expected, 1e-5 * (1 + np.abs(expected)), "score_samples")
-        expect_close(fitted.predict_proba(X), plain.predict_proba(wide), 1e-5, "predict_proba")
+        expect_close(fitted.score_samples(laid_out), expected, unit * (1 + np.abs(expected)), "score_samples")
+        expect_close(fitted.predict_proba(laid_out), plain.predict_proba(wide), unit, "predict_proba")
+        # And the rows as integers are no other rows: a difference of unsigned numbers must not wrap around.
+        expect_close(expected.mean(), fitted.score(laid_out), unit * (1 + abs(expected.mean())), "score")
+        if hasattr(laid_out, "columns"):
+            expect(list(fitted.feature_names_in_) == NAMES, "the names of the columns are lost")
 
     return check
 
@@ -163,20 +124,3 @@ LAYOUTS = {
     "pandas": pandas_frame,
     "polars": polars_frame,
 }
-
-
-def same_answers(structure: str, lay_out: Any, dtype: str) -> Any:
-    """The answers for a plain array; a frame's names are kept."""
-
-    def check(model: Model) -> None:
-        X = blobs().astype(dtype)
-        start, laid_out = start_of(structure), lay_out(X)
-        plain, fitted = model(3, **start).fit(X.astype(np.float64)), model(3, **start).fit(laid_out)
-        unit = 1e-9 if dtype == "f8" else 1e-5
-        expect_close(fitted.means_, plain.means_, unit, "means_")
-        expected = plain.score_samples(X.astype(np.float64))
-        expect_close(fitted.score_samples(laid_out), expected, unit * (1 + np.abs(expected)), "score_samples")
-        if hasattr(laid_out, "columns"):
-            expect(list(fitted.feature_names_in_) == NAMES, "the names of the columns are lost")
-
-    return check

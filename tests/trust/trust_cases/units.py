@@ -26,23 +26,17 @@ def cases() -> Iterator[Case]:
     for structure in STRUCTURES:
         for start in STARTS:
             for shift in SHIFTS:
-                yield Case("shifts", f"shift {shift:g}, {structure}, {start}", shifted(structure, start, shift))
-            for scale in SCALES:
-                yield Case("scales", f"scale {scale:g}, {structure}, {start}", scaled(structure, start, scale))
-            for scale in BEYOND:
-                name = f"scale {scale:g}, {structure}, {start}"
-                yield Case("scales", name, scaled(structure, start, scale), may_refuse=True)
+                yield Case("shifts", f"shift {shift:g}, {structure}, {start}", changed(structure, start, shift=shift))
+            for scale in (*SCALES, *BEYOND):
+                check = changed(structure, start, scale=scale)
+                yield Case("scales", f"scale {scale:g}, {structure}, {start}", check, may_refuse=scale in BEYOND)
         for shift in SHIFTS:
-            units = np.ones(3)
-            yield Case("shifts", f"shift {shift:g}, {structure}, given", moved(structure, shift, units))
-        for scale in SCALES:
-            units = np.full(3, scale)
-            yield Case("scales", f"scale {scale:g}, {structure}, given", moved(structure, 0, units))
-            name = f"scale {scale:g}, {structure}, given, no ridge"
-            yield Case("scales", name, moved(structure, 0, units, reg_covar=0))
-        for scale in BEYOND:
-            name, check = f"scale {scale:g}, {structure}, given", moved(structure, 0, np.full(3, scale))
-            yield Case("scales", name, check, may_refuse=True)
+            yield Case("shifts", f"shift {shift:g}, {structure}, given", moved(structure, shift, np.ones(3)))
+        for scale in (*SCALES, *BEYOND):
+            name, units = f"scale {scale:g}, {structure}, given", np.full(3, scale)
+            yield Case("scales", name, moved(structure, 0, units), may_refuse=scale in BEYOND)
+            if scale in SCALES:
+                yield Case("scales", f"{name}, no ridge", moved(structure, 0, units, reg_covar=0))
     for structure in ("full", "tied", "diag"):
         for name, units in UNITS.items():
             yield Case("units", f"units {name}, {structure}", moved(structure, 0, np.array(units)))
@@ -57,20 +51,11 @@ def fitted(model: Model, X: Any, **parameters: Any) -> Any:
     return model(3, tol=1e-8, max_iter=500, **parameters).fit(X).score_samples(X)
 
 
-def shifted(structure: str, start: str, shift: float) -> Any:
+def changed(structure: str, start: str, shift: float = 0.0, scale: float = 1.0) -> Any:
     def check(model: Model) -> None:
         X, parameters = blobs(), {"covariance_type": structure, "init_params": start, "random_state": 0}
         plain = fitted(model, X, **parameters)
-        expect_close(fitted(model, X + shift, **parameters), plain, 1e-6, "score_samples")
-
-    return check
-
-
-def scaled(structure: str, start: str, scale: float) -> Any:
-    def check(model: Model) -> None:
-        X, parameters = blobs(), {"covariance_type": structure, "init_params": start, "random_state": 0}
-        plain = fitted(model, X, **parameters)
-        found = fitted(model, X * scale, **parameters) + 3 * np.log(scale)
+        found = fitted(model, (X + shift) * scale, **parameters) + 3 * np.log(scale)
         expect_close(found, plain, 1e-6, "score_samples")
 
     return check

@@ -26,8 +26,8 @@ from gaussmix.fit.monitor import Step
 from gaussmix.sources.tables.base import STANDARD
 
 
-class Shown(Progress):
-    """Bars, and a line below them."""
+class Bars(Progress):
+    """Bars that are shown while work is done, and a line below them."""
 
     below = ""
 
@@ -35,18 +35,6 @@ class Shown(Progress):
         yield from super().get_renderables()
         if self.below:
             yield Text(self.below, no_wrap=True, overflow="ellipsis")
-
-
-class Bars:
-    """What is shown while work is done."""
-
-    def __init__(self, shown: Shown) -> None:
-        self._shown = shown
-
-    @property
-    def is_shown(self) -> bool:
-        """Whether anybody sees them."""
-        return not self._shown.disable
 
     def steps(self, tol: object) -> Callable[[Step], None]:
         """A callback of a fit: a line below the bars tells the log-likelihood, and its last gain beside `tol`.
@@ -60,15 +48,15 @@ class Bars:
             now, *where = step.log_likelihood, step.candidate, step.start
             last = before.get((*where, step.iteration - 1))  # a resumed run begins with a later step
             gain = "" if last is None or tol is None else f", gained {now - last:.1e} (--tol {tol})"
-            self._shown.below = f"step {step.iteration}: {now:.6g} nats a row{gain}"
+            self.below = f"step {step.iteration}: {now:.6g} nats a row{gain}"
             before = {(*where, step.iteration): now}
 
         return tell
 
     def fits(self, total: int) -> Callable[[], None]:
         """A bar of fits; call what is returned after each."""
-        task = self._shown.add_task("fitting", total=total, row_bytes=0, speed=0)
-        return lambda: self._shown.advance(task)
+        task = self.add_task("fitting", total=total, row_bytes=0, speed=0)
+        return lambda: self.advance(task)
 
     def rows(self, n_rows: int | None, row_bytes: int) -> Callable[[int], None]:
         """A bar of rows: so many in a pass, if that is known, of so many bytes each.
@@ -76,7 +64,7 @@ class Bars:
         Call what is returned with the number of rows that were read, from any thread. Passes at the same time are
         shown as if one followed the other.
         """
-        task = self._shown.add_task("rows", total=n_rows, row_bytes=row_bytes, speed=0)
+        task = self.add_task("rows", total=n_rows, row_bytes=row_bytes, speed=0)
         lock, start, n_read, n_passes = Lock(), monotonic(), 0, 0
 
         def advance(more: int) -> None:
@@ -86,9 +74,9 @@ class Bars:
                 now = 1 + ((n_read - 1) // n_rows if n_rows else 0)
                 if now > n_passes:
                     n_passes = now
-                    self._shown.reset(task, description=f"pass {n_passes}")
+                    self.reset(task, description=f"pass {n_passes}")
                 speed = n_read / max(monotonic() - start, 1e-3)
-                self._shown.update(task, completed=n_read - (n_passes - 1) * (n_rows or 0), speed=speed)
+                self.update(task, completed=n_read - (n_passes - 1) * (n_rows or 0), speed=speed)
 
         return advance
 
@@ -111,5 +99,5 @@ def progress(output: str = "") -> Iterator[Bars]:
     hidden = is_quiet() or shows_rows or not console.is_terminal  # rich would leave an empty line in a log
     columns = SpinnerColumn(), TextColumn("{task.description}"), BarColumn(16), _Done(), TimeElapsedColumn()
     left = TextColumn("about"), TimeRemainingColumn(), TextColumn("left")
-    with Shown(*columns, *left, console=console, transient=True, disable=hidden) as shown:
-        yield Bars(shown)
+    with Bars(*columns, *left, console=console, transient=True, disable=hidden) as bars:
+        yield bars

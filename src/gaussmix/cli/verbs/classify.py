@@ -18,18 +18,14 @@ from gaussmix.numerics.arrays import Array
 
 _KNOWN = {text: f"{text} " for text in ("-1", "-1.0")}  # classes here; the classifier takes such texts as no class
 
+_COUNTS = "Components of each class: 1, 1:3 or 1,2,4; BIC chooses.  [default: 1]"
+
 
 @click.command(cls=options.OnTables)
-@click.argument("train", metavar="LABELLED", type=click.Path())
-@click.argument("data", metavar="DATA", type=click.Path())
+@options.file("train", "LABELLED")
+@options.file("data", "DATA")
 @options.column("--labels", "The classes, in LABELLED.", required=True)
-@click.option(
-    "-k",
-    "counts",
-    callback=options.counts,
-    metavar="K",
-    help="Components of each class: 1, 1:3 or 1,2,4; BIC chooses.  [default: 1]",
-)
+@options.option("-k counts", _COUNTS, callback=options.counts, metavar="K")
 @options.structure("; BIC chooses. tied makes linear borders.")
 @options.seed
 @options.row_by_row

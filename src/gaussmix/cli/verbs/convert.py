@@ -216,29 +216,14 @@ _OURS = ".gmm"
 
 
 @click.command()
-@click.argument("source", metavar="IN", type=click.Path())
-@click.argument("target", metavar="OUT", type=click.Path())
-@click.option("--mclust", is_flag=True, help="Write JSON as R's mclust names things, not as gaussmix does.")
-@click.option("--dtype", type=click.Choice(["float32", "float64"]), default="float32", help="Numbers of ONNX.")
-@click.option(
-    "--trust", is_flag=True, help="Read a pickle, which runs the code that is in it: only from people you trust."
-)
-@click.option(
-    "--memory",
-    callback=options.size,
-    default=MEMORY.replace(" ", ""),
-    metavar="SIZE",
-    help="Compressed arrays of NumPy may take as much.",
-)
+@options.file("source", "IN")
+@options.file("target", "OUT")
+@options.flag("--mclust", "Write JSON as R's mclust names things, not as gaussmix does.")
+@options.choice("--dtype", "Numbers of ONNX.", ["float32", "float64"], default="float32")
+@options.flag("--trust", "Read a pickle, which runs the code that is in it: only from people you trust.")
+@options.memory_of("Compressed arrays of NumPy may take as much.")
 @options.quiet
-def convert(
-    source: str,
-    target: str,
-    mclust: bool,
-    dtype: str,
-    trust: bool,
-    memory: int,
-) -> None:
+def convert(source: str, target: str, mclust: bool, dtype: str, trust: bool, memory: int) -> None:
     """Write the mixture of one file to another. Extensions say what they are.
 
     \b

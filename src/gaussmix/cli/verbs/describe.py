@@ -26,9 +26,9 @@ from gaussmix.sources.tables.base import STANDARD
 
 
 @click.command(cls=options.OnTables)
-@click.argument("model", metavar="MODEL.gmm", type=click.Path())
-@click.option(
-    "--inference", "data", metavar="DATA", type=click.Path(), help="Add standard errors and 95 % intervals, from DATA."
+@options.file("model", "MODEL.gmm")
+@options.option(
+    "--inference data", "Add standard errors and 95 % intervals, from DATA.", metavar="DATA", type=click.Path()
 )
 @options.weights
 @options.missing
@@ -36,12 +36,7 @@ from gaussmix.sources.tables.base import STANDARD
 @options.jobs
 @options.as_json
 def describe(
-    model: str,
-    data: str | None,
-    weights: str | None,
-    reading: options.Reading,
-    jobs: int | None,
-    as_json: bool,
+    model: str, data: str | None, weights: str | None, reading: options.Reading, jobs: int | None, as_json: bool
 ) -> None:
     """Print what a model file holds: its components, and how they were fitted.
 

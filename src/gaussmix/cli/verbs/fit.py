@@ -45,34 +45,28 @@ _DEFAULTS: dict[str, Any] = GaussianMixtureIC().get_params(deep=False)
 _OF_SEARCHES = ("noise", "criterion", "certify", "memory", "cache", "checkpoint", "max_time")
 
 
-def parameter(name: str, metavar: str | None, help: str, flag: str = "", **checks: Any) -> options.Decorator:
+def parameter(name: str, metavar: str | None, help: str, flag: str = "") -> options.Decorator:
     """An option that sets a parameter of the search, whose default it has and shows, and whose rule it follows."""
     default = None if _DEFAULTS[name] is None else str(_DEFAULTS[name])
-    flags = flag or f"--{name.replace('_', '-')}", name
-    given = {"default": default, "metavar": metavar, "help": help, **checks}
-    return click.option(*flags, callback=options.by_rule, **given)
+    flag = flag or f"--{name.replace('_', '-')}"
+    return options.option(f"{flag} {name}", help, default=default, metavar=metavar, callback=options.by_rule)
 
 
 @click.command(cls=options.OnTables)
-@click.argument("data", metavar="DATA", type=click.Path())
+@options.file("data", "DATA")
 @options.choosing
-@click.option("-o", "--output", "model", metavar="MODEL.gmm", help="Write the chosen mixture to this file.")
-@click.option(
-    "--n-factors", callback=options.counts, metavar="Q", help="Numbers of factors of a factor_analyzer: 2, 1:3 or 2,4."
+@options.option("-o --output model", "Write the chosen mixture to this file.", metavar="MODEL.gmm")
+@options.option(
+    "--n-factors", "Numbers of factors of a factor_analyzer: 2, 1:3 or 2,4.", callback=options.counts, metavar="Q"
 )
-@click.option(
-    "--noise-variance",
-    type=click.Choice(NOISES),
-    default=NOISES[0],
-    help=f"Noise of a factor_analyzer: {' or '.join(NOISES)}.",
-)
-@click.option("--shared-loadings", is_flag=True, help="One matrix of loadings for all components.")
-@click.option("--shared-noise", is_flag=True, help="One noise for all components.")
-@click.option(
+@options.choice("--noise-variance", f"Noise of a factor_analyzer: {' or '.join(NOISES)}.", NOISES, default=NOISES[0])
+@options.flag("--shared-loadings", "One matrix of loadings for all components.")
+@options.flag("--shared-noise", "One noise for all components.")
+@options.option(
     "--max-condition",
+    "Largest ratio of two eigenvalues of the covariances, for structures that have this bound.",
     callback=options.by_rule,
     metavar="C",
-    help="Largest ratio of two eigenvalues of the covariances, for structures that have this bound.",
 )
 @parameter("trim", "SHARE", "Share of the row weight that each step leaves out: the least likely rows.")
 @options.criterion
@@ -82,10 +76,10 @@ def parameter(name: str, metavar: str | None, help: str, flag: str = "", **check
 @options.column(
     "--labels", "Labels known for some rows, empty or -1 for others: numbers of components from 0 on, or names."
 )
-@click.option(
+@options.option(
     "--by",
+    "Fit a mixture to each group of rows with one value in this column; settings not given are fit_many's.",
     metavar="COLUMN",
-    help="Fit a mixture to each group of rows with one value in this column; settings not given are fit_many's.",
 )
 @options.seed
 @parameter(
@@ -96,19 +90,17 @@ def parameter(name: str, metavar: str | None, help: str, flag: str = "", **check
 )
 @parameter("n_init", "N", "Starts of each kind that draws; the best is kept.")
 @parameter("tol", "NATS", "End when a step changes the mean log-likelihood by less; auto: at a maximum.")
-@click.option("--certify", is_flag=True, help="Find out if the chosen mixture is a maximum, and what is left to gain.")
+@options.flag("--certify", "Find out if the chosen mixture is a maximum, and what is left to gain.")
 @parameter("max_iter", "N", "Limit on EM steps.")
 @parameter("max_time", "SECONDS", "Begin no more fits after so many seconds, and choose the best of those made.")
 @parameter("reg_covar", "NUMBER", "Added to every variance.")
-@click.option("--prior", type=click.Choice([DEFAULT]), help="Most probable mixtures under Fraley and Raftery's prior.")
-@click.option("--equal-weights", is_flag=True, help="All components have the same weight.")
+@options.choice("--prior", "Most probable mixtures under Fraley and Raftery's prior.", [DEFAULT])
+@options.flag("--equal-weights", "All components have the same weight.")
 @options.missing
 @options.memory
 @options.cache
-@click.option(
-    "--checkpoint",
-    metavar="FILE",
-    help="Note in this file where the fit stands; the same command goes on from it.",
+@options.option(
+    "--checkpoint", "Note in this file where the fit stands; the same command goes on from it.", metavar="FILE"
 )
 @options.reading
 @options.jobs
@@ -200,7 +192,7 @@ def run_search(search: GaussianMixtureIC, rows: Source, labels: list[Any] | None
         advance = bars.fits(len(candidates) + search.n_folds * again)
         if isinstance(rows, FileSource):
             rows.watch = bars.rows(rows.n_rows, rows.reader.bytes_of(1))
-            if bars.is_shown and search.criterion not in HIGHER:  # the others support no callbacks
+            if not bars.disable and search.criterion not in HIGHER:  # the others support no callbacks
                 search.callbacks = [bars.steps(search.tol if search.prior is None else None)]
         for _ in fits:
             advance()

@@ -21,22 +21,16 @@ from gaussmix.waist.leaves import LEAF_ROWS
 
 
 @click.command(cls=options.OnTables)
-@click.argument("model", metavar="MODEL.gmm", type=click.Path())
-@click.argument("data", metavar="DATA", type=click.Path())
-@click.option("--draw", is_flag=True, help="Fill with draws, which keep the spread, instead of means.")
-@click.option("--seed", type=click.IntRange(0), default=0, metavar="N", help="Seed of the draws.")
+@options.file("model", "MODEL.gmm")
+@options.file("data", "DATA")
+@options.flag("--draw", "Fill with draws, which keep the spread, instead of means.")
+@options.seed_of("--seed", "Seed of the draws.")
 @options.writing
 @options.memory
 @options.reading
 @options.jobs
 def impute(
-    model: str,
-    data: str,
-    draw: bool,
-    seed: int,
-    writing: Writing,
-    reading: options.Reading,
-    jobs: int | None,
+    model: str, data: str, draw: bool, seed: int, writing: Writing, reading: options.Reading, jobs: int | None
 ) -> None:
     """Fill the empty cells of DATA: with the mean that a model expects, given the other cells of the row.
 

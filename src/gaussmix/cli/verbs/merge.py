@@ -15,15 +15,15 @@ from gaussmix.sources.tables.base import STANDARD
 
 
 @click.command()
-@click.argument("models", metavar="MODEL.gmm…", nargs=-1, required=True, type=click.Path())
-@click.option("-o", "--output", required=True, metavar="OUT.gmm", help="Write the merged model to this file.")
-@click.option(
+@options.file("models", "MODEL.gmm…", nargs=-1, required=True)
+@options.option("-o --output", "Write the merged model to this file.", required=True, metavar="OUT.gmm")
+@options.option(
     "--weights",
+    "Weight of each model.  [default: the rows that it was fitted to]",
     callback=options.numbers(np.inf, "a number above 0; write 3,1 or 0.75,0.25"),
     metavar="W,W",
-    help="Weight of each model.  [default: the rows that it was fitted to]",
 )
-@click.option("-k", "n_components", type=click.IntRange(1), metavar="K", help="Merge components until K are left.")
+@options.option("-k n_components", "Merge components until K are left.", type=click.IntRange(1), metavar="K")
 @options.quiet
 def merge(models: tuple[str, ...], output: str, weights: tuple[str, ...], n_components: int | None) -> None:
     """Merge models into one that has the components of all, such as those of parts of the data.

@@ -16,22 +16,18 @@ from gaussmix.plot import ComponentDisplay, PairDisplay, UncertaintyDisplay
 from gaussmix.plot.display import import_pyplot
 
 _DISPLAYS: dict[str, Any] = {"pairs": PairDisplay, "components": ComponentDisplay, "uncertainty": UncertaintyDisplay}
+_KINDS = "Every two features; two features; or where the component of rows is in doubt."
 _FORMATS = ("png", "svg", "pdf", "jpg", "webp")
 
 
 @click.command(cls=options.OnTables)
-@click.argument("model", metavar="MODEL.gmm", type=click.Path())
-@click.argument("data", metavar="[DATA]", required=False, type=click.Path())
-@click.option("-o", "--output", required=True, metavar="PICTURE", help=f"Write to this file: {', '.join(_FORMATS)}.")
-@click.option(
-    "--kind",
-    type=click.Choice(list(_DISPLAYS)),
-    default="pairs",
-    help="Every two features; two features; or where the component of rows is in doubt.",
-)
+@options.file("model", "MODEL.gmm")
+@options.file("data", "[DATA]", required=False)
+@options.option("-o --output", f"Write to this file: {', '.join(_FORMATS)}.", required=True, metavar="PICTURE")
+@options.choice("--kind", _KINDS, _DISPLAYS, default="pairs")
 @options.columns("--features", "Features to show: up to 8, or 2.")
-@click.option("--dark", is_flag=True, help="On a dark background.")
-@click.option("--dpi", type=click.IntRange(20, 1200), default=150, metavar="N", help="Dots per inch.")
+@options.flag("--dark", "On a dark background.")
+@options.option("--dpi", "Dots per inch.", type=click.IntRange(20, 1200), default=150, metavar="N")
 @options.reading
 def plot(
     model: str,

@@ -26,16 +26,16 @@ Columns = dict[str, np.ndarray[Any, Any]]
 
 
 @click.command(cls=options.OnTables)
-@click.argument("model", metavar="MODEL.gmm", type=click.Path())
-@click.argument("data", metavar="DATA", type=click.Path())
+@options.file("model", "MODEL.gmm")
+@options.file("data", "DATA")
 @options.columns("--targets", "Predict these features from the others: mean and standard deviation.")
-@click.option(
-    "--quantiles", callback=options.shares, metavar="P,P", help="Quantiles of the targets too, such as 0.05,0.95."
+@options.option(
+    "--quantiles", "Quantiles of the targets too, such as 0.05,0.95.", callback=options.shares, metavar="P,P"
 )
-@click.option("--probabilities", is_flag=True, help="Add the probability of every component, and of noise.")
-@click.option("--outliers", is_flag=True, help="Add a p-value, and whether it is below the threshold: an outlier.")
-@click.option(
-    "--threshold", callback=options.open_share, metavar="P", help="P-value below which a row is an outlier.  [0.05]"
+@options.flag("--probabilities", "Add the probability of every component, and of noise.")
+@options.flag("--outliers", "Add a p-value, and whether it is below the threshold: an outlier.")
+@options.option(
+    "--threshold", "P-value below which a row is an outlier.  [0.05]", callback=options.open_share, metavar="P"
 )
 @options.row_by_row
 def predict(

@@ -26,9 +26,9 @@ _OF_A_FIT = ("counts", "covariance_type", "criterion", "random_state", "weight_m
 
 
 @click.command(cls=options.OnTables)
-@click.argument("data", metavar="DATA", type=click.Path())
-@click.option("-o", "--output", required=True, metavar="PAGE.html", help="Write the page to this file.")
-@click.option("-m", "--model", metavar="MODEL.gmm", help="Describe this model instead of fitting one.")
+@options.file("data", "DATA")
+@options.option("-o --output", "Write the page to this file.", required=True, metavar="PAGE.html")
+@options.option("-m --model", "Describe this model instead of fitting one.", metavar="MODEL.gmm")
 @options.choosing
 @options.criterion
 @options.seed

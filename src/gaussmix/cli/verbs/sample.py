@@ -12,10 +12,10 @@ from gaussmix.cli.outputs import Writing, check_target, free_name
 
 
 @click.command()
-@click.argument("model", metavar="MODEL.gmm", type=click.Path())
-@click.option("-n", "n_rows", type=click.IntRange(1), required=True, metavar="N", help="How many rows.")
-@click.option("--seed", type=click.IntRange(0), default=0, metavar="N", help="Seed of the draw.")
-@click.option("--components", is_flag=True, help="Add a column with the component that each row was drawn from.")
+@options.file("model", "MODEL.gmm")
+@options.option("-n n_rows", "How many rows.", type=click.IntRange(1), required=True, metavar="N")
+@options.seed_of("--seed", "Seed of the draw.")
+@options.flag("--components", "Add a column with the component that each row was drawn from.")
 @options.writing
 @options.quiet
 def sample(model: str, n_rows: int, seed: int, components: bool, writing: Writing) -> None:

@@ -16,9 +16,9 @@ from gaussmix.cli.show.reports import echo_json, show_scores
 
 
 @click.command(cls=options.OnTables)
-@click.argument("model", metavar="MODEL.gmm", type=click.Path())
-@click.argument("data", metavar="DATA", type=click.Path())
-@click.option("--rows", "per_row", is_flag=True, help="Write the log density of each row instead, as a table.")
+@options.file("model", "MODEL.gmm")
+@options.file("data", "DATA")
+@options.flag("--rows per_row", "Write the log density of each row instead, as a table.")
 @options.weights
 @options.weight_meaning
 @options.row_by_row

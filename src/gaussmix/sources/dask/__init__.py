@@ -18,8 +18,8 @@ from gaussmix.numerics.arrays import Array, Rows
 from gaussmix.sources.base import Source
 from gaussmix.sources.dask.cluster import Workers, loaded
 from gaussmix.sources.files.base import About, Reader, check_columns, long_integers, opened
-from gaussmix.sources.opening import Request
 from gaussmix.sources.remote import LazySource
+from gaussmix.sources.request import Request
 from gaussmix.waist.block import Block
 
 # What objects in a column may be, by pandas, so that they are numbers.

@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 
 from gaussmix.numerics.arrays import Array, Rows
 from gaussmix.sources.files.base import About, Reader, check_columns
-from gaussmix.sources.files.paths import Stamps
+from gaussmix.sources.files.listing import Stamps
 from gaussmix.sources.files.stores import AT_ONCE, at_once, stored_in
-from gaussmix.sources.opening import Request
+from gaussmix.sources.request import Request
 from gaussmix.sources.tables import Files
 from gaussmix.sources.tables.arrow_table import ZSTD, codec_of
 from gaussmix.sources.tables.base import (

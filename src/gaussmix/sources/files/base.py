@@ -22,7 +22,7 @@ from gaussmix.numerics.rows import LARGEST, LARGEST_WEIGHT, bad_cell, largest_of
 from gaussmix.numerics.threads import at_most
 from gaussmix.sources.array import ArraySource
 from gaussmix.sources.base import Source, log_pass
-from gaussmix.sources.files.paths import Stamps
+from gaussmix.sources.files.listing import Stamps
 from gaussmix.sources.findings import Finding
 from gaussmix.sources.survey import Survey
 from gaussmix.waist.block import Block, Profile

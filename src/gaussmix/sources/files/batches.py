@@ -21,7 +21,7 @@ from gaussmix.sources.base import Source
 from gaussmix.sources.files.arrow import BatchReader, DatasetReader, OnceReader, TableReader
 from gaussmix.sources.files.base import FileSource, opened
 from gaussmix.sources.files.npy import NpyReader
-from gaussmix.sources.opening import Request
+from gaussmix.sources.request import Request
 from gaussmix.sources.tables import Files, open_table
 from gaussmix.sources.tables.base import BATCH_ROWS, Dialect, batch_rows
 

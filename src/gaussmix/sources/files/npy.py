@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 from gaussmix.errors import invented_names
 from gaussmix.numerics.arrays import Array, Rows
 from gaussmix.sources.files.base import Reader, check_columns, long_integers, opened
-from gaussmix.sources.files.paths import Stamps, files_of
+from gaussmix.sources.files.listing import Stamps, files_of
 
 if TYPE_CHECKING:
     from gaussmix.sources.base import Source
-    from gaussmix.sources.opening import Request
+    from gaussmix.sources.request import Request
 
 MAGIC = b"\x93NUMPY"
 PIECE = 2**20  # bytes read at a time where numbers are converted or copied

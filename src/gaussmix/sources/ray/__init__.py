@@ -16,9 +16,9 @@ from gaussmix.errors import ParameterTypeError, invented_names, warn
 from gaussmix.sources.base import Source
 from gaussmix.sources.files.arrow import Columns, column_of_results
 from gaussmix.sources.files.base import About
-from gaussmix.sources.opening import Request
 from gaussmix.sources.ray.cluster import Workers, begun, loaded
 from gaussmix.sources.remote import LazySource
+from gaussmix.sources.request import Request
 from gaussmix.sources.tables.base import typed
 from gaussmix.waist.block import Block
 

@@ -26,8 +26,8 @@ from pyspark.sql import functions
 from gaussmix.errors import warn
 from gaussmix.sources.base import S, Source, T, log_pass
 from gaussmix.sources.files.base import About
-from gaussmix.sources.opening import Request
 from gaussmix.sources.remote import LazySource, Remote, leaves_of_target, merged
+from gaussmix.sources.request import Request
 from gaussmix.sources.spark import jobs, pieces
 from gaussmix.sources.spark.pieces import Layout
 from gaussmix.sources.spark.store import Store

@@ -19,7 +19,7 @@ from gaussmix.errors import ParameterTypeError
 from gaussmix.numerics.threads import cached_property
 from gaussmix.sources.files.arrow import Columns, column_of_results
 from gaussmix.sources.files.base import About
-from gaussmix.sources.opening import Request
+from gaussmix.sources.request import Request
 from gaussmix.waist.block import Block
 
 FILE, ROW = "gaussmix file", "gaussmix row"  # where Parquet files have a row: their path, and the number in it

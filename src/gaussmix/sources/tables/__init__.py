@@ -13,7 +13,8 @@ import pyarrow.compute as pc
 
 from gaussmix.errors import counted, listed
 from gaussmix.numerics.threads import cached_property
-from gaussmix.sources.files.paths import EXTENSIONS, Stamps, files_of
+from gaussmix.sources.files.listing import Stamps, files_of
+from gaussmix.sources.files.paths import EXTENSIONS
 from gaussmix.sources.tables.arrow_table import read_arrow
 from gaussmix.sources.tables.base import STANDARD, BadTable, Dialect, Input, Table, typed
 from gaussmix.sources.tables.csv_table import read_csv

@@ -151,6 +151,10 @@ class DegenerateError(SingularCovariance):
         return type(self), (self.component, self.feature, self.step, self.cause)
 
 
+class NothingFitted(ValueError):
+    """No candidate of a model selection could be fitted, or judged."""
+
+
 class NonFiniteLikelihood(ValueError):
     """The log-likelihood of the start is not a finite number, so EM cannot raise it."""
 

@@ -9,7 +9,7 @@ import pytest
 
 from gaussmix import GaussianMixture
 from gaussmix.cli.show.progress import Bars
-from gaussmix.fit.watch import Step
+from gaussmix.fit.monitor import Step
 
 
 @pytest.fixture

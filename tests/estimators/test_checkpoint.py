@@ -48,18 +48,18 @@ def path(tmp_path):
 def stop_at(monkeypatch):
     """Let fits stop after so many states; None lets them go on to their end. The core makes few steps in a call."""
     monkeypatch.setattr("gaussmix.engines.native.run.SECONDS", 0.0)
-    noted = checkpoints.Checkpoint._noted
+    noted = checkpoints.CheckpointFile._noted
 
     def set_limit(n_states):
         seen = iter(range(n_states)) if n_states is not None else iter(int, 1)
 
-        def stopping(self, states, *where):
-            for state in noted(self, states, *where):
+        def stopping(self, run, *where):
+            for state in noted(self, run, *where):
                 if next(seen, None) is None:
                     raise Stop
                 yield state
 
-        monkeypatch.setattr(checkpoints.Checkpoint, "_noted", stopping)
+        monkeypatch.setattr(checkpoints.CheckpointFile, "_noted", stopping)
 
     return set_limit
 
@@ -466,6 +466,8 @@ def test_the_end_of_each_start_is_noted(rows, path, monkeypatch):
     """Also where no start takes so long that it is noted in between."""
     written = []
     monkeypatch.setattr(checkpoints, "SECONDS", np.inf)
-    monkeypatch.setattr(checkpoints.Checkpoint, "_write_beside", lambda self: written.append(self._record().fits[""]))
+    monkeypatch.setattr(
+        checkpoints.CheckpointFile, "_write_beside", lambda self: written.append(self._record().fits[""])
+    )
     GaussianMixture(4, init_params="random", n_init=3, random_state=3, checkpoint=path).fit(rows)
     assert [(stand.number, len(stand.ends), stand.state) for stand in written] == [(1, 1, None), (2, 2, None)]

@@ -38,7 +38,8 @@ MAY_IMPORT = {
         "noise restrictions priors covariances waist numerics checks families engines sources background mixture em"
     ),
     "fit": (
-        "version value covariances waist numerics families engines sources model background mixture em formats door"
+        "version value checks covariances waist numerics families engines sources model background mixture em formats "
+        "door"
     ),
     "report": "lazy checks waist numerics families engines sources model mixture em door fit",
     "estimators": (

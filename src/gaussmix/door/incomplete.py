@@ -12,8 +12,10 @@ from gaussmix.door.parameters import check_column_names, check_numbers
 from gaussmix.errors import column_named, counted
 from gaussmix.families.base import Family
 from gaussmix.numerics.arrays import Array, Rows, pieces
+from gaussmix.sources.array import ArraySource
 from gaussmix.sources.base import Source
 from gaussmix.sources.findings import Cells, SeenTogether
+from gaussmix.sources.opening import is_table
 from gaussmix.waist.need import Second
 
 ASYMMETRY = 1e-8  # of the deviations
@@ -56,6 +58,20 @@ def check_pairs(source: Source, families: Iterable[Family], names: Any) -> None:
             f"No row of X has values both in {one} and {other}, so their covariance can't be estimated. Drop one, "
             f'or use covariance_type="diag" instead of {needy.name!r}.'
         )
+
+
+def with_errors(X: object, source: Source, X_error: ArrayLike, feature_names: Sequence[str] | None) -> Source:
+    """The rows of X, which a source has, with measurement errors; raises as `check_errors`.
+
+    Raises ValueError unless X is an array or a data frame in memory.
+    """
+    block = None if isinstance(X, Source) or is_table(X) else source.whole
+    if block is None:
+        raise ValueError("X_error needs X to be an array or a data frame, not a source of rows.")
+    rows, error, is_missing = check_errors(X_error, block.rows, source.may_miss, feature_names)
+    found = ArraySource(rows, block.row_weight, error=error)
+    found.feature_names, found.may_miss = source.feature_names, is_missing
+    return found
 
 
 def check_errors(

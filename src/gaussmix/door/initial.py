@@ -2,20 +2,56 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from reprlib import repr as shorten
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from gaussmix.covariances import Covariances
-from gaussmix.door.parameters import check_numbers
+from gaussmix.covariances import Covariances, LowRank
+from gaussmix.door.parameters import check_column_names, check_numbers
 from gaussmix.em.initialisation import AUTO, STARTS
 from gaussmix.errors import SingularCovariance, name_components, warn
 from gaussmix.families.base import Family
 from gaussmix.numerics.arrays import Array, copied
+from gaussmix.numerics.rows import largest_of
+from gaussmix.sources.base import Source
 from gaussmix.waist.moments import Scatter
 from gaussmix.waist.need import Second
+
+
+@dataclass(frozen=True)
+class InitialParameters:
+    """Initial parameters from the user; None for those that the start finds."""
+
+    weights: Array | None = None
+    means: Array | None = None
+    covariances: Covariances | None = None
+
+
+def given_parameters(estimator: Any, family: Family, n_components: int, source: Source) -> InitialParameters:
+    """The parameters of an estimator that a fit starts from, checked; raises ValueError or TypeError."""
+    shape, covariances = (n_components, source.n_features), None
+    given = {what: getattr(estimator, f"{what}s_init") for what in ("covariance", "precision")}
+    for what, values in given.items():
+        if values is None:
+            continue
+        if family.kind is LowRank:
+            raise ValueError(
+                f"covariance_type={family.name!r} does not support {what}s_init. Give means_init, or labels or "
+                "responsibilities as init_params."
+            )
+        covariances = check_covariances(values, family, *shape, what)
+        if what == "precision":
+            covariances = covariances.inverse()
+    check_column_names("means_init", estimator.means_init, estimator._names)
+    return InitialParameters(
+        None if estimator.weights_init is None else check_weights(estimator.weights_init, n_components),
+        None if estimator.means_init is None else check_means(estimator.means_init, *shape, largest_of(source.n_rows)),
+        covariances,
+    )
+
 
 STRAY = 1e-4  # relative; numbers typed with five digits differ from a structure by less
 

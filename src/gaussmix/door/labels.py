@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from numbers import Integral
 from typing import Any, NamedTuple
 
@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gaussmix.checks import check_real
-from gaussmix.door.parameters import check_start_names
 from gaussmix.door.targets import coded, different
 from gaussmix.em.initialisation.known import UNKNOWN, Known
 from gaussmix.errors import ParameterTypeError, listed
@@ -19,8 +18,6 @@ from gaussmix.numerics.frames import Frame
 from gaussmix.sources.base import Source
 from gaussmix.sources.labels import MOST, labelled, values_in
 from gaussmix.sources.opening import is_table, open
-
-SEARCH = "search"  # the start that moves components
 
 
 class Column(NamedTuple):
@@ -119,18 +116,6 @@ def check_labels(labels: Any, label_components: Any, n_rows: int, most: int) -> 
             raise ValueError("label_components needs one label for each row, not a table.")
         return Known(table=_check_table(labels if array.dtype == object else array))  # as frames with nulls are
     return _of_labels(array, groups)
-
-
-def check_suits_labels(
-    known: Known | None, init_params: Any, counts: Iterable[int], *, has_noise: bool = False
-) -> None:
-    """Raise ValueError for a start that can't keep labels, or too few components for them."""
-    if known is None:
-        return
-    for n_components in counts:
-        known.check_size(n_components, has_noise)
-    if SEARCH in check_start_names(init_params):
-        raise ValueError(f'init_params={SEARCH!r} does not support labels. Choose another start, such as "kmeans".')
 
 
 def _without_masks(labels: Any) -> Any:

@@ -66,13 +66,11 @@ def check_share(name: str, value: Any) -> float:
     return number
 
 
-def check_trim(trim: Any, starts: Sequence[str] = ()) -> float:
-    """The share of the row weight to leave out; raises ValueError if one of the starts can't leave out rows."""
+def check_trim(trim: Any) -> float:
+    """The share of the row weight to leave out."""
     share = check_number("trim", trim, " and below 1/2")
     if not share < 0.5:
         raise ValueError(f"trim={trim!r} must be a share below 1/2: most rows belong to the mixture.")
-    if share and "search" in starts:
-        raise ValueError('init_params="search" does not support trim. Choose another start, or set trim=0.')
     return share
 
 
@@ -151,13 +149,12 @@ def check_verbose(verbose: Any) -> int:
     return int(verbose) if isinstance(verbose, (bool, np.bool_)) else check_count("verbose", verbose, 0)
 
 
+_DRAW = 0, 2**31 - 1, 4  # what a seed is drawn from, and how many numbers of it
+
+
 @lru_cache  # a new RandomState takes a tenth of a small fit
 def _drawn(seed: int) -> NDArray[np.int64]:
-    return _draw(np.random.RandomState(seed))
-
-
-def _draw(state: np.random.RandomState) -> NDArray[np.int64]:
-    return state.randint(0, 2**31 - 1, size=4)
+    return np.random.RandomState(seed).randint(*_DRAW)
 
 
 def check_seed(random_state: Any) -> np.random.Generator:
@@ -172,7 +169,7 @@ def drawn_seed(random_state: Any) -> NDArray[np.int64]:
     """The seed of `check_seed`, (4,), for whoever needs several generators alike."""
     try:
         is_seed = isinstance(random_state, (int, Integral))
-        return _drawn(int(random_state)) if is_seed else _draw(check_random_state(random_state))
+        return _drawn(int(random_state)) if is_seed else check_random_state(random_state).randint(*_DRAW)
     except ValueError:
         raise ValueError(
             f"random_state must be an integer from 0 to 2**32 - 1, a RandomState or None, not {random_state!r}."
@@ -226,7 +223,10 @@ _WANTED = f'a structure, its name, several, or "{EVERY}"'
 
 def check_family(estimator: Any) -> Family:
     """The structure that an estimator names; raises ValueError or TypeError for none, or several."""
-    return _family(estimator.covariance_type, "a structure or its name (GaussianMixtureIC takes several)")
+    given = estimator.covariance_type
+    if type(given) is str:
+        return family_named(given)
+    return _family(given, "a structure or its name (GaussianMixtureIC takes several)")
 
 
 def _family(given: Any, wanted: str) -> Family:

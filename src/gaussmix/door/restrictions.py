@@ -12,7 +12,7 @@ from gaussmix.background import NO_MARGINAL, Background
 from gaussmix.checks import check_finite
 from gaussmix.em.initialisation.noise_box import noise_of_rows
 from gaussmix.em.priors.posterior import Shares
-from gaussmix.em.priors.terms import NOTHING, Terms
+from gaussmix.em.priors.terms import Terms
 from gaussmix.errors import ParameterTypeError, column_named
 from gaussmix.families.base import Family, shares_nothing
 from gaussmix.noise import Noise
@@ -82,15 +82,14 @@ def given_terms(estimator: Any) -> list[str]:
     return ["prior"] * (estimator.prior is not None) + ["restrictions"] * is_restricted
 
 
-def check_terms(estimator: Any, families: Sequence[Family], n_components: int, *, is_search: bool = False) -> Terms:
+def check_terms(estimator: Any, families: Sequence[Family], n_components: int) -> Terms:
     """The checks that need neither rows nor initial values, for up to `n_components` components.
 
     In a search numbers of components are compared, so that no component can be named by its number.
 
     Raises ValueError, TypeError: a parameter can't be used, or contradicts another.
     """
-    if estimator.prior is None and estimator.restrictions is None:
-        return NOTHING
+    is_search = hasattr(estimator, "criterion")
     prior, added = _check_prior(estimator.prior, None if is_search else n_components)
     given = _restrictions_of(estimator)
     if given.min_weight > 1 / n_components:
@@ -105,8 +104,6 @@ def check_terms(estimator: Any, families: Sequence[Family], n_components: int, *
             )
         if places and all(getattr(estimator, source) is None for source in _VALUES[name]):
             raise ValueError(f"{name} needs {' or '.join(_VALUES[name])}, which holds the values.")
-    if given.equal_weights and np.any(added):
-        raise ValueError("equal_weights=True contradicts a prior of the weights. Remove one of them.")
     places = fixed["fixed_covariances"]
     for family in families if places else ():
         if family.is_bounded:
@@ -116,9 +113,6 @@ def check_terms(estimator: Any, families: Sequence[Family], n_components: int, *
                 f"fixed_covariances must name all components with covariance_type={family.name!r}, whose covariances "
                 'depend on each other. Fix all of them, or choose a structure such as "full".'
             )
-    for name in ("fixed_weights", "min_weight"):
-        if np.size(given.options.get(name, ())) and noise_of(estimator.noise) is not None:
-            raise ValueError(f"{name} can't be combined with noise: these weights must sum to 1. Remove one.")
     shares = Shares(added, bool(given.equal_weights), dict.fromkeys(fixed["fixed_weights"], 0.0), given.min_weight)
     return Terms(prior, shares, fixed["fixed_means"], places)
 

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_array, validate_data
 
-from gaussmix.door.incomplete import check_columns, check_errors
+from gaussmix.door.incomplete import check_columns
 from gaussmix.door.parameters import check_name, check_numbers
 from gaussmix.errors import ParameterTypeError, column_named, listed, warn
 from gaussmix.numerics.arrays import Array, Rows, copied, plain_array
@@ -50,12 +50,10 @@ def check_source(
     reset: bool,
     may_miss: bool = False,
     is_stream: bool = False,
-    X_error: ArrayLike | None = None,
 ) -> Source:
     """The rows of X and their weights; a source has its own weights and passes as it is.
 
-    Missing cells pass if they `may_miss`. A stream may have a single row, and weights that are all 0. `check_errors`
-    describes `X_error`, the measurement errors.
+    Missing cells pass if they `may_miss`. A stream may have a single row, and weights that are all 0.
 
     Raises ValueError: text, complex, masked, non-finite or (in `fit`) too large numbers, a wrong number of dimensions,
     samples or features; weights that can't be used; `sample_weight` beside a source. TypeError: a sparse matrix, dates,
@@ -66,8 +64,6 @@ def check_source(
     if type(X) is not np.ndarray and is_table(X):
         X = open(X, missing=may_miss)
     if isinstance(X, Source):
-        if X_error is not None:
-            raise ValueError("X_error needs X to be an array or a data frame, not a source of rows.")
         if X.may_miss and not may_miss:
             raise ValueError(
                 f"X was opened with missing=True, but this {type(estimator).__name__} does not support missing values. "
@@ -80,13 +76,11 @@ def check_source(
             )
         return _fitted_to(estimator, X, is_stream=is_stream) if reset else _known_to(estimator, X)
     rows, is_missing = _check_rows(estimator, X, reset=reset, may_miss=may_miss, is_stream=is_stream)
-    error, names = None, getattr(estimator, "feature_names_in_", None)
-    if X_error is not None:
-        rows, error, is_missing = check_errors(X_error, rows, is_missing, names)
-    source = ArraySource(rows, check_row_weight(sample_weight, len(rows), may_vanish=is_stream), error=error)
+    weight = None if sample_weight is None else check_row_weight(sample_weight, len(rows), may_vanish=is_stream)
+    source = ArraySource(rows, weight)
     source.may_miss = is_missing
     if reset and is_missing:
-        check_columns(source, names)
+        check_columns(source, getattr(estimator, "feature_names_in_", None))
     return source
 
 
@@ -151,7 +145,12 @@ def _check_rows(
     largest, names = LARGEST, vars(estimator).get("feature_names_in_")
     if reset or is_stream:
         largest = largest_of(LEAF_ROWS if is_stream else len(rows))
-    is_missing = _check_values(rows, names, largest, may_miss)
+    cell = bad_cell(rows, largest)
+    is_missing = may_miss and cell is not None
+    if is_missing:
+        cell = bad_cell(rows, largest, may_miss=True)
+    if cell is not None:
+        raise ValueError(f"Input X contains {cell.name}: {_place(cell.row, cell.column, names)}. {cell.advice}")
     if reset and not is_stream:
         _check_spread(rows, X, names)
     return in_whole_steps(rows), is_missing
@@ -159,23 +158,15 @@ def _check_rows(
 
 def as_rows(estimator: BaseEstimator, X: ArrayLike, least: int, *, reset: bool) -> Rows:
     """Rows of an array or frame, at least so many, with whatever numbers they hold; errors as for `check_source`."""
-    is_plain = _is_plain(estimator, X, least, reset=reset)
-    return np.asarray(X) if is_plain else _validated(estimator, X, least, reset=reset)
-
-
-def _is_plain(estimator: BaseEstimator, X: Any, least: int, *, reset: bool) -> bool:
-    """Whether scikit-learn has nothing to convert or to refuse; then the number of features is noted.
-
-    Asking scikit-learn takes as long as all else that `predict` of a few rows does.
-    """
-    if type(X) is not np.ndarray or X.ndim != 2 or X.dtype not in (np.float64, np.float32):
-        return False
-    n_rows, n_features = X.shape
-    if n_rows < least or not n_features or "feature_names_in_" in vars(estimator):
-        return False
-    if reset:
-        estimator.n_features_in_ = n_features
-    return bool(getattr(estimator, "n_features_in_", n_features) == n_features)
+    # Asking scikit-learn, which has nothing to convert or to refuse here, takes as long as `predict` of a few rows.
+    if type(X) is np.ndarray and X.ndim == 2 and X.dtype in (np.float64, np.float32) and len(X) >= least:
+        n_features = X.shape[1]
+        if n_features and "feature_names_in_" not in vars(estimator):
+            if reset:
+                estimator.n_features_in_ = n_features
+            if getattr(estimator, "n_features_in_", n_features) == n_features:
+                return X
+    return _validated(estimator, X, least, reset=reset)
 
 
 def _validated(estimator: BaseEstimator, X: Any, least: int, *, reset: bool) -> Rows:
@@ -285,17 +276,6 @@ def _place(row: int, column: int, names: Any) -> str:
     return f"row {row}, {column_named(column, names)}"
 
 
-def _check_values(rows: Rows, names: Any, largest: float, may_miss: bool) -> bool:
-    """Name the first row and column that hold NaN or too large a number; returns whether there is NaN that may be."""
-    cell = bad_cell(rows, largest)
-    is_missing = may_miss and cell is not None
-    if is_missing:
-        cell = bad_cell(rows, largest, may_miss=True)
-    if cell is not None:
-        raise ValueError(f"Input X contains {cell.name}: {_place(cell.row, cell.column, names)}. {cell.advice}")
-    return is_missing
-
-
 def _check_spread(rows: Rows, X: Any, names: Any) -> None:
     """Raise ValueError for a column that varies by so little that squares vanish, or integers merge in a double."""
     low, high = extremes(rows).astype(np.float64)
@@ -365,15 +345,13 @@ def _kind(X: Any) -> str:
         return "?"  # not a table: scikit-learn's to refuse
 
 
-def check_row_weight(sample_weight: ArrayLike | None, n_rows: int, *, may_vanish: bool = False) -> Array | None:
-    """Row weights (n_rows,), float64; None if all are 1.
+def check_row_weight(sample_weight: ArrayLike, n_rows: int, *, may_vanish: bool = False) -> Array:
+    """Row weights (n_rows,), float64.
 
     All may be 0 if they `may_vanish`.
 
     Raises ValueError: no numbers, wrong shape, not finite, negative, 0 for every row, or so large that sums overflow.
     """
-    if sample_weight is None:
-        return None
     weight = check_numbers("sample_weight", sample_weight)
     if weight.ndim == 0:
         weight = np.full(n_rows, float(weight))
@@ -413,7 +391,7 @@ def _summing_to_rows(source: Source) -> Source:
     return scaled
 
 
-def check_counts_of_rows(source: Source, weight_meaning: str, *, is_silent: bool = False) -> Source:
+def check_counts_of_rows(source: Source, weight_meaning: str = MEANINGS[0], *, is_silent: bool = False) -> Source:
     """Rows with weights for criteria such as BIC, which take the sum of the weights for the number of rows.
 
     Weights that sum to less than two rows, such as weights normalised to sum to 1, would turn the penalty log Σs off or
@@ -438,6 +416,8 @@ def counted_weight(source: Source) -> float:
 
     Rows without any value do not count.
     """
+    if source.profile.largest_weight is None and not source.may_miss:
+        return float(source.profile.total_weight)
     total, n_rows = _with_values(source)
     return total if source.profile.largest_weight is None else counted_sum(total, n_rows)
 

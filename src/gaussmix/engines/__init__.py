@@ -31,7 +31,7 @@ def choose(n_jobs: int | None = None) -> NativeEngine:
 
 def n_threads(n_jobs: int | None) -> int:
     """Turn scikit-learn's n_jobs into a number of threads; None respects OMP_NUM_THREADS, as OpenMP does."""
-    n_jobs = check_jobs(n_jobs)
+    n_jobs = None if n_jobs is None else check_jobs(n_jobs)
     if n_jobs is not None and n_jobs > 0:
         return min(n_jobs, MOST_THREADS)
     usable = min(len(os.sched_getaffinity(0)), _quota()) if hasattr(os, "sched_getaffinity") else _quota()
@@ -63,7 +63,7 @@ def _quota() -> int:
 def engine_for(*, is_incomplete: bool, n_jobs: int | None) -> Engine[Any]:
     """Choose the engine; `is_incomplete` says whether rows may miss cells or have measurement errors."""
     if not is_incomplete:
-        return choose(n_jobs)
+        return NativeEngine(n_threads(n_jobs))
     from gaussmix.engines.incomplete import IncompleteEngine
 
     return IncompleteEngine(choose(n_jobs))

@@ -179,11 +179,11 @@ class MixtureAttributes(Estimator):
         self._rows = "fit did not find this mixture"
         self._expect_features()
 
-    def _remember(self, source: Source, X: object) -> None:
+    def _remember(self, source: Source, X: object, cutoff: float | None = None) -> None:
         """Let `labels_` find the rows of a fit in memory while somebody else keeps them."""
         if source.has_errors:
             self._rows = "predict does not know X_error"
-        elif self._fitted.cutoff is not None:
+        elif cutoff is not None:
             self._rows = "predict does not know which of them trim left out"
         elif not isinstance(source, ArraySource):
             self._rows = "these were in a file or on a cluster"

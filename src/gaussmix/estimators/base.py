@@ -16,6 +16,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.utils import Tags
 
 from gaussmix import formats, report
+from gaussmix.door.incomplete import with_errors
 from gaussmix.door.parameters import MISSING, check_missing, check_seed
 from gaussmix.door.rows import check_source
 from gaussmix.engines import engine_for
@@ -253,12 +254,14 @@ class Estimator(BaseEstimator):
     ) -> Source:
         """X checked, for a fitted estimator; raises NotFittedError, ValueError or TypeError."""
         self._check_fitted()
-        return check_source(self, X, sample_weight, reset=False, may_miss=self._may_miss, X_error=X_error)
+        source = check_source(self, X, sample_weight, reset=False, may_miss=self._may_miss)
+        return source if X_error is None else with_errors(X, source, X_error, self._names)
 
     @property
     def _may_miss(self) -> bool:
         """Whether cells of X may be missing."""
-        return check_missing(getattr(self, "missing", MISSING[1])) == MISSING[0]
+        missing = getattr(self, "missing", MISSING[1])
+        return missing is MISSING[0] or check_missing(missing) == MISSING[0]
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from time import perf_counter
 from typing import Any, Self
 
@@ -12,23 +13,22 @@ from numpy.typing import ArrayLike
 from gaussmix.checks import check_count
 from gaussmix.door.beliefs import TYPES, check_conjugate, check_prior
 from gaussmix.door.incomplete import check_pairs
-from gaussmix.door.labels import check_labels, check_suits_labels, without_labels
 from gaussmix.door.parameters import CHECKS, check_flag, check_ridge, check_start_names
-from gaussmix.door.rows import check_counts_of_rows, check_enough_rows, check_meaning, check_source
+from gaussmix.door.rows import check_counts_of_rows, check_enough_rows
 from gaussmix.em.bayes.variational import Variational
 from gaussmix.em.objective.stopping import Stopping
 from gaussmix.errors import warn
-from gaussmix.estimators.base import unchanged_on_failure
 from gaussmix.estimators.docs import documented
-from gaussmix.estimators.fitting import fitted_of, from_now, watched
+from gaussmix.estimators.fitting import Features, begun_fit, fitted_of, rows_of, with_features
 from gaussmix.estimators.posterior_estimator import PosteriorEstimator
 from gaussmix.families.base import Family
 from gaussmix.families.one_feature import check_features
+from gaussmix.fit.bound_moves import MovesOfFit
 from gaussmix.fit.fit import fit
 from gaussmix.fit.fitted import RowFacts
-from gaussmix.fit.plan import InitialParameters, Onward, Plan
+from gaussmix.fit.monitor import Callback
+from gaussmix.fit.plan import Onward, Plan
 from gaussmix.fit.problem import Data, Problem
-from gaussmix.fit.watch import Callback, with_teardown
 from gaussmix.model import Model
 from gaussmix.sources.base import Source
 
@@ -215,80 +215,64 @@ class BayesianGaussianMixture(PosteriorEstimator):
         RuntimeWarning : X has fewer distinct rows than components, or a constant column without `covariance_prior` and
             `reg_covar`, or one feature, for which the structure is mclust's "E" or "V".
         """
-        with unchanged_on_failure(self):
-            with_teardown(type(self)._found, self, X, sample_weight, labels=labels, X_error=X_error, y=y)
+        with begun_fit(self, X, y, sample_weight, labels, X_error) as (X, features):
+            self._find(X, sample_weight, features)
         return self
 
-    def _found(
-        self,
-        X: ArrayLike | Source,
-        sample_weight: ArrayLike | None = None,
-        labels: ArrayLike | None = None,
-        X_error: ArrayLike | None = None,
-        y: object = None,
-    ) -> None:
+    def _find(self, X: ArrayLike | Source, sample_weight: ArrayLike | None, features: Features) -> None:
         began = perf_counter()
-        problem, plan, n_components = self._checked(X, sample_weight, labels, X_error)
+        problem, plan, n_components = self._checked(X, sample_weight, features)
         warn(check_features(self.covariance_type, problem.source.n_features))
-        given = {"X": X, "y": y, "sample_weight": sample_weight}
-        most = {"fit": len(plan.starts), "start": plan.stopping.max_steps}
-        with watched(self, problem, plan, given, most, is_stream=False) as watch:
-            run, ends = fit(problem, plan, watch)
+        run, ends = fit(problem, plan, features)
         facts = RowFacts.of(problem.data.original, X, None, began)
-        fitted = fitted_of(
-            problem, plan.stopping, run, ends, facts, self._names, watch.left_out.get(None), certify=False
-        )
+        fitted = fitted_of(problem, plan, run, ends, facts, self._names)
         objective = problem.objective
         assert isinstance(objective, Variational), "made by `check_prior`"
         self._keep_posterior(objective.approximation(run.model), n_components, fitted)
+        for feature in features:
+            self._fitted = feature.fitted(self._fitted, problem, run)
         self._remember(problem.data.original, X)
-        watch.end(self.mixture_)
 
     def _checked(
-        self,
-        X: ArrayLike | Source,
-        sample_weight: ArrayLike | None,
-        labels: ArrayLike | None,
-        X_error: ArrayLike | None,
+        self, X: ArrayLike | Source, sample_weight: ArrayLike | None, features: Features
     ) -> tuple[Problem, Plan, int]:
         """What is to be fitted and how, and the limit on the components, from everything that the user passed."""
         self._check_hooks()
         n_components, family = check_count("n_components", self.n_components, 1), check_conjugate(self)
         tolerance, max_steps = CHECKS["tol"](self.tol), CHECKS["max_iter"](self.max_iter)
-        if tolerance is None:
-            raise ValueError('tol="auto" is not for BayesianGaussianMixture. Set tol to a number.')
         n_init, ridge = CHECKS["n_init"](self.n_init), check_ridge(self.reg_covar, [family])
         if ridge is None:
             raise ValueError('reg_covar="auto" is not for BayesianGaussianMixture: the prior does its work. Set 0.')
-        check_meaning(self.weight_meaning)
         has_moves = check_flag("moves", self.moves)
         is_birth = isinstance(self.init_params, str) and self.init_params == BIRTH
         if is_birth and not has_moves:
             raise ValueError('init_params="birth" needs moves=True. Choose another start, such as "kmeans".')
-        if labels is not None and has_moves:
-            raise ValueError('labels name components by number. Set moves=False and init_params="kmeans".')
         names = ("kmeans",) if is_birth else check_start_names(self.init_params)
-        X, labels = without_labels(X, labels, None, may_miss=self._may_miss)
-        source = check_source(self, X, sample_weight, reset=True, may_miss=self._may_miss, X_error=X_error)
-        source = check_counts_of_rows(source, self.weight_meaning)
+        source = check_counts_of_rows(rows_of(self, X, sample_weight, features))
         check_enough_rows(source, 1 if is_birth else n_components)
         terms = check_prior(self, family, n_components, source.n_features, ridge)
-        candidate = family, 1 if is_birth else n_components
-        check_pairs(source, [family], self._names)
-        known = check_labels(labels, None, source.n_rows, n_components)
-        check_suits_labels(known, self.init_params, [n_components])
-        data = Data(source, None if known is None or known.is_empty else known)
-        problem = Problem(data, *candidate, self._engine(source), ridge, terms=terms)
-        starts = Plan.starts_of("kmeans" if is_birth else self.init_params, names, n_init, InitialParameters())
-        is_warm = check_flag("warm_start", self.warm_start) and hasattr(self, "mass_")
-        is_alike = is_warm and self.mixture_.family == family and self.mixture_.n_features == source.n_features
-        if is_alike and len(self._places) <= n_components:
-            q, total = self._approximation, float(self.mass_.sum())
-            model = Model(q.mass / total, q.means, q.covariances, family)
-            starts = [Onward(model, self.lower_bound_ / total)]
-        total_weight = source.profile.total_weight
-        stopping = from_now(Stopping(tolerance / total_weight, max_steps), self)
-        most = n_components if has_moves else None
-        # Without moves the course is scikit-learn's, to the step.
-        plan = Plan(starts, self._rng(), stopping, is_accelerated=has_moves, most_components=most)
-        return problem, plan, n_components
+        if source.may_miss:
+            check_pairs(source, [family], self._names)
+        problem = Problem(
+            Data(source), family, 1 if is_birth else n_components, self._engine(source), ridge, terms=terms
+        )
+        plan = Plan(
+            Plan.starts_of("kmeans" if is_birth else self.init_params, names, n_init),
+            self._rng(),
+            Stopping(tolerance / source.profile.total_weight, max_steps),
+            is_accelerated=has_moves,  # without moves the course is scikit-learn's, to the step
+            moves=partial(MovesOfFit, n_components) if has_moves else None,
+            certify=False,
+            in_one_call=False,
+        )
+        return *with_features(features, problem, plan, [(family, n_components)]), n_components
+
+    def _onward(self, problem: Problem) -> Onward | None:
+        """The start of a fit that continues from the one before; None if there is none like it."""
+        if not hasattr(self, "mass_") or len(self._places) > self.n_components:
+            return None
+        family, mixture = problem.family, self.mixture_
+        if mixture.family != family or mixture.n_features != problem.source.n_features:
+            return None
+        q, total = self._approximation, float(self.mass_.sum())
+        return Onward(Model(q.mass / total, q.means, q.covariances, family), self.lower_bound_ / total)

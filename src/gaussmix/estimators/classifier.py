@@ -15,13 +15,13 @@ from sklearn.utils.validation import check_is_fitted
 
 from gaussmix.door.labels import Column, column_of
 from gaussmix.door.parameters import (
-    check_certify,
+    CHECKS,
     check_families,
     check_family,
     check_numbers,
     check_ridge,
     check_share,
-    check_stopping,
+    check_tol,
     one_feature_notes,
 )
 from gaussmix.door.rows import check_counts_of_rows, check_source
@@ -35,10 +35,10 @@ from gaussmix.estimators.predictor import Counts, MixturePredictor, Structures
 from gaussmix.families.base import FAMILIES, shares_nothing
 from gaussmix.fit.classes import ClassFit, LabelledRows, count_given
 from gaussmix.fit.diagnostics import Faults
+from gaussmix.fit.features.table import features_of
 from gaussmix.fit.fit import standing_of
 from gaussmix.fit.fitted import Ending, Fitted, RowFacts
 from gaussmix.fit.problem import Data
-from gaussmix.fit.watch import deadline_of
 from gaussmix.formats.record import Damaged
 from gaussmix.formats.values import Reader, array_of, of_type
 from gaussmix.mixture.class_mixtures import ClassMixtures
@@ -185,15 +185,16 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
                 self.classes_, codes = check_classes(y, source.n_rows)
                 source = source.with_given(codes)
             source = check_counts_of_rows(source, self.weight_meaning, is_silent=not self._is_choice)
-            known = LabelledRows(Data(source), len(self.classes_), self._engine(source))
+            features = features_of(self, {})
+            known = LabelledRows(Data(source), len(self.classes_), self._engine(source), features)
             check_mass(known.mass, self.classes_)
             self._check_parameters(known.n_features, is_complete=known.is_complete)
-            stopping = check_stopping(self).until(deadline_of(self.max_time))
+            stopping = Stopping(check_tol(self.tol) or 0.0, CHECKS["max_iter"](self.max_iter))
             if self.n_components is None:
                 found = self._one_component_each(known, stopping)
             else:
-                found = self._several_components_each(known, stopping)
-            self._publish_classes(found, known, stopping, RowFacts.of(source, rows, None, began))
+                found = self._several_components_each(known, stopping, began)
+            self._publish_classes(found, known, RowFacts.of(source, rows, None, began))
             if found.run is not None:
                 warn_of(found.run)
         return self
@@ -311,14 +312,14 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
             )
         return found
 
-    def _several_components_each(self, known: LabelledRows, stopping: Stopping) -> ClassFit:
+    def _several_components_each(self, known: LabelledRows, stopping: Stopping, began: float) -> ClassFit:
         fits = []
         for number, label in enumerate(self.classes_.tolist()):
             mine = known.rows_of(number)
             with about(f"Class {label!r}"):
                 one = self._mixture_estimator(self._names).set_params(certify=False)  # `outcome_` is of all together
                 if self.max_time is not None:  # what is left of it
-                    one.set_params(max_time=stopping.seconds_left)
+                    one.set_params(max_time=max(0.0, self.max_time - (perf_counter() - began)))
                 fits.append(one.fit(mine))
         mixtures, n_steps = [fit.mixture_ for fit in fits], max(fit.n_iter_ for fit in fits)
         families = [mixture.family for mixture in mixtures]
@@ -342,7 +343,7 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
         """What a method of `ClassMixtures` says of each row and class, (n_samples, n_classes)."""
         return source.per_row(partial(method, self._classes, **how), np.float64, (len(self.classes_),))
 
-    def _publish_classes(self, found: ClassFit, known: LabelledRows, stopping: Stopping, facts: RowFacts) -> None:
+    def _publish_classes(self, found: ClassFit, known: LabelledRows, facts: RowFacts) -> None:
         """Set the fitted attributes."""
         if self.priors is not None:
             found = found.with_prior(check_numbers("priors", self.priors), known.total_weight)
@@ -355,17 +356,10 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
             known.data.original.dtype,
             mixture.n_parameters - found.n_parameters,
             n_iter=found.n_steps,
-            outcome=None if run is None else self._ending(found, run, stopping),
+            outcome=None if run is None else _ending(found, run),
             facts=facts,
         )
         self._classes = ClassMixtures(mixture, self.component_class_)
-
-    def _ending(self, found: ClassFit, run: State, stopping: Stopping) -> Ending:
-        """How EM for all classes together ended."""
-        assert found.problem is not None, "it is there where EM was needed"
-        is_asked = stopping.seeks_maximum or check_certify(self.certify)
-        standing = standing_of(found.problem, run, [run.trace], is_asked=is_asked)
-        return Ending.of(run, [run.trace], stopping, None, standing)
 
     def _with_its_own(self, found: Summary) -> Summary:
         columns, structures, n_classes = dict(found.components), self.covariance_type_.tolist(), len(self.classes_)
@@ -409,3 +403,11 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
             if len(own[name]) != n_classes:
                 raise Damaged(f"its {name!r} are not those of its classes")
         self._classes = ClassMixtures(mixture, numbers)
+
+
+def _ending(found: ClassFit, run: State) -> Ending:
+    """How EM for all classes together ended."""
+    assert found.problem is not None, "it is there where EM was needed"
+    assert found.plan is not None, "with the problem"
+    standing = standing_of(found.problem, run, [run.trace], is_asked=found.plan.certify)
+    return Ending.of(run, [run.trace], found.plan.stopping, None, standing)

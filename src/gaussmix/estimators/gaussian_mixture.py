@@ -11,46 +11,27 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from gaussmix.checks import check_count
-from gaussmix.covariances import LowRank
-from gaussmix.door.initial import check_covariances, check_means, check_weights
-from gaussmix.door.labels import without_labels
-from gaussmix.door.parameters import (
-    CHECKS,
-    check_acceleration,
-    check_certify,
-    check_column_names,
-    check_family,
-    check_flag,
-    check_rate,
-    check_remedy,
-    check_ridge,
-    check_start_names,
-    check_stopping,
-    check_trim,
-    shown,
-)
-from gaussmix.door.restrictions import check_terms
-from gaussmix.door.rows import as_meant, check_enough_rows, check_meaning, check_source
-from gaussmix.em.collapse.remedies import Remedy
+from gaussmix.door.incomplete import check_pairs
+from gaussmix.door.parameters import CHECKS, check_family, check_ridge, check_start_names, check_tol, shown
+from gaussmix.door.rows import check_enough_rows
 from gaussmix.em.objective.stopping import Stopping
 from gaussmix.em.step.online import Rate
-from gaussmix.errors import DegenerateError, ParameterTypeError, SingularCovariance, warn
-from gaussmix.estimators.base import unchanged_on_failure
+from gaussmix.errors import ParameterTypeError, SingularCovariance, warn
 from gaussmix.estimators.conversion import facts_of, parameters_of
 from gaussmix.estimators.docs import documented
-from gaussmix.estimators.fitting import fitted_of, from_now, problem_of, watched
+from gaussmix.estimators.fitting import Features, begun_fit, fitted_of, rows_of, with_features
 from gaussmix.estimators.partial_fit import StreamingMixture
 from gaussmix.families import Family, Structure
 from gaussmix.families.one_feature import check_features
-from gaussmix.fit.diagnostics import explained, named
+from gaussmix.fit.diagnostics import explained
+from gaussmix.fit.features.table import changed
 from gaussmix.fit.fit import fit
 from gaussmix.fit.fitted import Fitted, RowFacts
-from gaussmix.fit.plan import InitialParameters, Onward, Plan
-from gaussmix.fit.problem import Problem
-from gaussmix.fit.watch import Callback, with_teardown
+from gaussmix.fit.monitor import Callback
+from gaussmix.fit.plan import Onward, Plan
+from gaussmix.fit.problem import Data, Problem
 from gaussmix.mixture.mixture import Mixture
 from gaussmix.noise import Noise
-from gaussmix.numerics.rows import largest_of
 from gaussmix.priors import Dirichlet, NormalInverseWishart
 from gaussmix.restrictions import Restrictions
 from gaussmix.sources.base import Source
@@ -359,79 +340,54 @@ class GaussianMixture(StreamingMixture):
             than 1e-6; or X has with `reg_covar` "auto" a constant column; or one feature, for which the structure is
             mclust's "E" or "V"; or `checkpoint` can't be written, and the fit goes on without.
         """
-        with unchanged_on_failure(self):
+        with begun_fit(self, X, y, sample_weight, labels, X_error) as (X, features):
             self.__dict__.pop("_stream", None)
-            with_teardown(type(self)._found, self, X, sample_weight, labels=labels, X_error=X_error, y=y)
+            self._find(X, sample_weight, features)
         return self
 
-    def _found(
-        self,
-        X: ArrayLike | Source,
-        sample_weight: ArrayLike | None = None,
-        rng: np.random.Generator | None = None,
-        labels: ArrayLike | None = None,
-        X_error: ArrayLike | None = None,
-        y: object = None,
-    ) -> Problem:
-        began = perf_counter()
-        problem, plan = self._checked(X, sample_weight, labels, X_error, rng)
-        data, names = problem.data, self._names
-        warn(check_features(self.covariance_type, problem.source.n_features))
-        given = {"X": X, "y": y, "sample_weight": sample_weight}
-        most = {"fit": len(plan.starts), "start": plan.stopping.max_steps}
-        with watched(self, problem, plan, given, most, is_stream=rng is not None) as watch:
-            try:
-                run, ends = fit(problem, plan, watch)
-            except DegenerateError as error:
-                raise named(error, data.original, names) from None
-            except SingularCovariance as error:
-                raise explained(error, data.original, problem.family, names) from None
-        reached = run.trace.last if problem.is_plain and run.trace.n_steps else None
-        facts = RowFacts.of(data.original, X, reached, began)
-        of_fit = problem, plan.stopping, run, ends, facts, names, watch.left_out.get(None)
-        self._fitted = fitted_of(*of_fit, certify=check_certify(self.certify))
-        if rng is None:  # X is no part of a stream
-            self._remember(data.original, X)
-        watch.end(self.mixture_)
-        return problem
-
-    def _checked(
+    def _find(
         self,
         X: ArrayLike | Source,
         sample_weight: ArrayLike | None,
-        labels: ArrayLike | None,
-        X_error: ArrayLike | None,
-        rng: np.random.Generator | None,
-    ) -> tuple[Problem, Plan]:
-        """What is to be fitted and how, from everything that the user passed."""
-        n_components, family, stopping, n_init, ridge, names = self._settings()
-        stopping = from_now(stopping, self, is_stream=rng is not None)
-        terms = check_terms(self, [family], n_components)
-        X, labels = without_labels(X, labels, self.label_components, may_miss=self._may_miss)
-        source = check_source(self, X, sample_weight, reset=True, may_miss=self._may_miss, X_error=X_error)
-        source = as_meant(source, self.weight_meaning)
+        features: Features,
+        rng: np.random.Generator | None = None,
+    ) -> Problem:
+        began = perf_counter()
+        n_components, family, stopping, ridge, starts = self._settings()
+        source = rows_of(self, X, sample_weight, features)
         check_enough_rows(source, n_components)
         refusal = family.refusal(source.n_features)
         if refusal is not None:
             raise ValueError(f"{refusal}.")
-        given = self._given(family, (n_components, source.n_features), largest_of(source.n_rows))
-        terms = terms.with_values(given.weights, given.means, given.covariances)
-        problem = problem_of(self, source, [(family, n_components)], labels, ridge, terms)
-        for name, is_by_number in (("labels", problem.data.known is not None), ("restrictions", terms.has_numbers)):
-            if problem.remedy is Remedy.DROP and is_by_number:
-                raise ValueError(
-                    f"degenerate='drop' can't be combined with {name} that name components by number. Set 'freeze', "
-                    "'repair' or 'error'."
-                )
-        is_warm = check_flag("warm_start", self.warm_start) and rng is None and hasattr(self, "mixture_")
-        starts, drawn = Plan.starts_of(self.init_params, names, n_init, given), rng
-        if is_warm and problem.continues(self.mixture_.model):
-            reached, collapsed = getattr(self, "lower_bound_", float("-inf")), getattr(self, "collapsed_", [])
-            starts = [Onward(problem.here(self.mixture_.model), reached, collapsed)]
-            drawn = np.random.default_rng(0)  # which nothing draws from
-        return problem, Plan(starts, drawn or self._rng(), stopping, given, self.acceleration is not None)
+        if source.may_miss:
+            check_pairs(source, [family], self._names)
+        problem = Problem(Data(source), family, n_components, self._engine(source), ridge)
+        plan = Plan(starts, rng or self._rng(), stopping)
+        if features:
+            problem, plan = with_features(features, problem, plan, [(family, n_components)])
+        if source.n_features == 1 or self.covariance_type in ("E", "V"):
+            warn(check_features(self.covariance_type, source.n_features))
+        try:
+            run, ends = fit(problem, plan, features)
+        except SingularCovariance as error:
+            raise explained(error, source, family, self._names) from None
+        facts = RowFacts.of(source, X, run.trace.last if run.trace.n_steps else None, began)
+        fitted = fitted_of(problem, plan, run, ends, facts, self._names)
+        for feature in features:
+            fitted = feature.fitted(fitted, problem, run)
+        self._fitted = fitted
+        if rng is None:  # X is no part of a stream
+            self._remember(source, X, fitted.cutoff)
+        return problem
 
-    def _settings(self) -> tuple[int, Family, Stopping, int, float | None, tuple[str, ...]]:
+    def _onward(self, problem: Problem) -> Onward | None:
+        """The start of a fit that continues from the one before; None if there is none like it."""
+        if not hasattr(self, "mixture_") or not problem.continues(self.mixture_.model):
+            return None
+        reached, collapsed = getattr(self, "lower_bound_", float("-inf")), getattr(self, "collapsed_", [])
+        return Onward(problem.here(self.mixture_.model), reached, collapsed)
+
+    def _settings(self) -> tuple[int, Family, Stopping, float | None, list[Any]]:
         """The parameters that no rows are needed to check."""
         self._check_hooks()
         if isinstance(self.n_components, Iterable) and not isinstance(self.n_components, str):
@@ -440,43 +396,16 @@ class GaussianMixture(StreamingMixture):
                 f"GaussianMixtureIC({self.n_components!r:.60})."
             )
         n_components = check_count("n_components", self.n_components, 1)
-        family = check_family(self)
-        stopping = check_stopping(self)
-        n_init = CHECKS["n_init"](self.n_init)
+        family, names = check_family(self), changed(self)
+        tolerance: Any = self.tol
+        max_steps, starts = self.max_iter, [self.init_params]
+        if not names.isdisjoint(("tol", "max_iter")):
+            tolerance, max_steps = check_tol(tolerance) or 0.0, CHECKS["max_iter"](max_steps)
         ridge = check_ridge(self.reg_covar, [family], self.prior)
-        check_acceleration(self.acceleration)
-        names = check_start_names(self.init_params)
-        check_trim(self.trim, names)
-        check_meaning(self.weight_meaning)
-        check_remedy(self.degenerate)
-        check_rate(self.forgetting)
-        return n_components, family, stopping, n_init, ridge, names
-
-    def _given(self, family: Family, shape: tuple[int, int], largest: float) -> InitialParameters:
-        """The start parameters that the user passed, checked; `shape` is (n_components, n_features).
-
-        `largest` is the size of the largest mean.
-        """
-        if self.precisions_init is not None and self.covariances_init is not None:
-            raise ValueError("Give precisions_init or covariances_init, not both.")
-        covariances = None
-        if family.kind is LowRank and not (self.precisions_init is None and self.covariances_init is None):
-            name = "precisions_init" if self.covariances_init is None else "covariances_init"
-            raise ValueError(
-                f"covariance_type={family.name!r} does not support {name}. Give means_init, or labels or "
-                "responsibilities as init_params."
-            )
-        if self.covariances_init is not None:
-            covariances = check_covariances(self.covariances_init, family, *shape, "covariance")
-        elif self.precisions_init is not None:
-            precisions = check_covariances(self.precisions_init, family, *shape, "precision")
-            covariances = precisions.inverse()
-        check_column_names("means_init", self.means_init, self._names)
-        return InitialParameters(
-            None if self.weights_init is None else check_weights(self.weights_init, shape[0]),
-            None if self.means_init is None else check_means(self.means_init, *shape, largest),
-            covariances,
-        )
+        if not names.isdisjoint(("n_init", "init_params")):
+            n_init = CHECKS["n_init"](self.n_init)
+            starts = Plan.starts_of(self.init_params, check_start_names(self.init_params), n_init)
+        return n_components, family, Stopping(tolerance, max_steps), ridge, starts
 
 
 def estimator_of(mixture: Mixture, n_jobs: int | None = None) -> GaussianMixture:

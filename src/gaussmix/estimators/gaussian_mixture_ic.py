@@ -12,41 +12,36 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from gaussmix.checks import check_count
-from gaussmix.door.labels import without_labels
+from gaussmix.door.incomplete import check_pairs
 from gaussmix.door.parameters import (
     CHECKS,
-    check_acceleration,
     check_candidates,
-    check_certify,
-    check_remedy,
     check_ridge,
     check_start_names,
-    check_stopping,
-    check_trim,
+    check_tol,
     one_feature_notes,
     shown,
 )
-from gaussmix.door.restrictions import check_terms
-from gaussmix.door.rows import check_counts_of_rows, check_meaning, check_source
-from gaussmix.em.collapse.remedies import Remedy
+from gaussmix.door.rows import check_counts_of_rows
 from gaussmix.em.initialisation.base import DETERMINISTIC
+from gaussmix.em.objective.stopping import Stopping
 from gaussmix.engines import check_jobs
-from gaussmix.errors import FailureKind, ParameterTypeError, warn
-from gaussmix.estimators.base import FittedValue, unchanged_on_failure
+from gaussmix.errors import FailureKind, NothingFitted, ParameterTypeError, warn
+from gaussmix.estimators.base import FittedValue
 from gaussmix.estimators.docs import documented
-from gaussmix.estimators.fitting import fitted_of, from_now, problem_of, watched
+from gaussmix.estimators.fitting import Features, begun_fit, fitted_of, rows_of, with_features
 from gaussmix.estimators.gaussian_mixture import GaussianMixture
 from gaussmix.estimators.likelihood_estimator import LikelihoodEstimator
 from gaussmix.families import Family, Structure
 from gaussmix.fit.after.stability import peaks
 from gaussmix.fit.candidates import Candidate, Result, highest_within_error, lowest, none_could_be_fitted, results_table
-from gaussmix.fit.criteria import HELD_OUT, HIGHER, STABILITY, check_criterion
+from gaussmix.fit.criteria import HELD_OUT, STABILITY, check_criterion
 from gaussmix.fit.diagnostics import Faults, of_columns
 from gaussmix.fit.fitted import RowFacts
-from gaussmix.fit.plan import InitialParameters, Plan
-from gaussmix.fit.problem import Problem
+from gaussmix.fit.monitor import Callback
+from gaussmix.fit.plan import Plan
+from gaussmix.fit.problem import Data, Problem
 from gaussmix.fit.search import Search
-from gaussmix.fit.watch import Callback, with_teardown
 from gaussmix.noise import Noise
 from gaussmix.numerics.arrays import Array
 from gaussmix.priors import Dirichlet, NormalInverseWishart
@@ -286,50 +281,34 @@ class GaussianMixtureIC(LikelihoodEstimator):
             log densities by more than 1e-6; a structure that was named is "E" or "V" for one feature; or
             `sample_weight` sums to less than two rows.
         """
-        with unchanged_on_failure(self):
-            with_teardown(type(self)._search, self, X, sample_weight, labels=labels, X_error=X_error, y=y)
+        with begun_fit(self, X, y, sample_weight, labels, X_error) as (X, features):
+            for _ in self._fits(X, sample_weight, features):
+                pass
         return self
 
-    def _search(self, X: ArrayLike, sample_weight: ArrayLike | None, **options: Any) -> None:
-        for _ in self._fits(X, sample_weight, **options):
-            pass
-
     def _fits(
-        self,
-        X: ArrayLike | Source,
-        sample_weight: ArrayLike | None,
-        labels: ArrayLike | None = None,
-        X_error: ArrayLike | None = None,
-        y: object = None,
+        self, X: ArrayLike | Source, sample_weight: ArrayLike | None, features: Features
     ) -> Generator[Result, None, None]:
         """Yield what became of each fit when it is done; the estimator is fitted at the end."""
         self._check_hooks()
         began = perf_counter()
         criterion, n_folds = check_criterion(self.criterion), check_count("n_folds", self.n_folds, 2)
-        candidates, problem, plan = self._checked(X, sample_weight, labels, X_error)
-        stopping, source = plan.stopping, problem.data.original
-        if stopping.is_watched and criterion in HIGHER:
-            unknown = "callbacks" if self.max_time is None else "max_time"
-            raise ValueError(
-                f"criterion={criterion!r} does not support {unknown}. Choose another criterion, or leave it out."
-            )
+        candidates, problem, plan = self._checked(X, sample_weight, features)
+        source = problem.data.original
         if criterion == STABILITY:
             _check_repeats(candidates, plan.starts)
         if criterion == HELD_OUT and (n_rows := source.profile.n_positive) < n_folds:
             raise ValueError(f"n_folds={n_folds}, but there are only {n_rows} rows (of positive weight).")
-        given = {"X": X, "y": y, "sample_weight": sample_weight}
-        most = {"fit": len(candidates), "candidate": len(plan.starts), "start": stopping.max_steps}
-        with watched(self, problem, plan, given, most, is_stream=False) as watch:
-            search = Search(candidates, problem, plan, self.n_jobs, watch)
-            results = yield from search.results(criterion)
-            begun = [result for result in results if result.was_begun]
-            failed = [result.candidate.family for result in begun if result.failure is not None]
-            faults, has_fit = Faults.of(source, failed), any(result.evidence is not None for result in results)
-            if has_fit and criterion == HELD_OUT:
-                results, mean, error = yield from search.cross_validated(results, n_folds)
-            elif has_fit and criterion == STABILITY:
-                mean, error = yield from search.repeated(n_folds)
-        if not has_fit:  # the checkpoint is gone: the search would fail again
+        search = Search(candidates, problem, plan, self.n_jobs, features)
+        results = yield from search.results(criterion)
+        begun = [result for result in results if result.was_begun]
+        failed = [result.candidate.family for result in begun if result.failure is not None]
+        faults, has_fit = Faults.of(source, failed), any(result.evidence is not None for result in results)
+        if has_fit and criterion == HELD_OUT:
+            results, mean, error = yield from search.cross_validated(results, n_folds)
+        elif has_fit and criterion == STABILITY:
+            mean, error = yield from search.repeated(n_folds)
+        if not has_fit:
             raise none_could_be_fitted(results, faults.sentence(self._names))
         if criterion == HELD_OUT:
             number, table = _chosen_by_folds(results, mean, error)
@@ -341,15 +320,18 @@ class GaussianMixtureIC(LikelihoodEstimator):
         best, not_begun = results[number], not_begun_sentence(results)
         assert best.run is not None, "what failed is never chosen"
         assert best.evidence is not None, "what has a run has a likelihood"
-        reached = best.evidence.log_likelihood / best.evidence.row_weight if problem.data.is_plain else None
+        reached = best.evidence.log_likelihood / best.evidence.row_weight
         facts = RowFacts.of(source, X, reached, began)
-        left_out = None if not_begun is not None else watch.left_out.get(number)
-        of_best = search.problem_of(best.candidate), stopping, best.run, best.ends, facts, self._names, left_out
-        of_search, is_asked = of_columns(faults, self._names), check_certify(self.certify)
-        fitted = fitted_of(*of_best, certify=is_asked, of_search=of_search, not_begun=not_begun)
-        self._fitted = replace(fitted, results=table, best_index=number)
-        self._remember(source, X)
-        watch.end(self.mixture_)
+        of_best = search.problem_of(best.candidate)
+        fitted = fitted_of(
+            of_best, plan, best.run, best.ends, facts, self._names,
+            candidate=number, of_search=of_columns(faults, self._names), not_begun=not_begun,
+        )  # fmt: skip
+        fitted = replace(fitted, results=table, best_index=number)
+        for feature in features:
+            fitted = feature.fitted(fitted, of_best, best.run)
+        self._fitted = fitted
+        self._remember(source, X, fitted.cutoff)
         if any(result.failure is not None and result.failure.kind is FailureKind.NO_TIME for result in results):
             warn(not_begun, SearchWarning)
         sentence = dropped_sentence([each for each in results if each.was_begun], best, faults.sentence(self._names))
@@ -358,45 +340,26 @@ class GaussianMixtureIC(LikelihoodEstimator):
             warn(sentence, SearchWarning)
 
     def _checked(
-        self,
-        X: ArrayLike | Source,
-        sample_weight: ArrayLike | None,
-        labels: ArrayLike | None,
-        X_error: ArrayLike | None,
+        self, X: ArrayLike | Source, sample_weight: ArrayLike | None, features: Features
     ) -> tuple[list[Candidate], Problem, Plan]:
         """What a search tries, and how, from everything that the user passed."""
-        check_meaning(self.weight_meaning)
         check_jobs(self.n_jobs)
-        _check_remedy(self.degenerate)
         names = check_start_names(self.init_params)
         if not names:
             raise ParameterTypeError(
                 f"init_params must be the name of a start or several, not {self.init_params!r:.60}."
             )
-        starts = Plan.starts_of(self.init_params, names, CHECKS["n_init"](self.n_init), InitialParameters())
-        check_acceleration(self.acceleration)
-        stopping = from_now(check_stopping(self), self)
-        if check_trim(self.trim, names) and (criterion := check_criterion(self.criterion)) in HIGHER:
-            raise ValueError(f"criterion={criterion!r} does not support trim. Choose another criterion, or set trim=0.")
-        X, labels = without_labels(X, labels, self.label_components, may_miss=self._may_miss)
-        source = check_source(self, X, sample_weight, reset=True, may_miss=self._may_miss, X_error=X_error)
-        source = check_counts_of_rows(source, self.weight_meaning)
-        candidates = [Candidate(*pair) for pair in check_candidates(self, source.n_features)]
-        families = [family for family, _ in candidates]
+        starts = Plan.starts_of(self.init_params, names, CHECKS["n_init"](self.n_init))
+        stopping = Stopping(check_tol(self.tol) or 0.0, CHECKS["max_iter"](self.max_iter))
+        source = check_counts_of_rows(rows_of(self, X, sample_weight, features))
+        pairs = check_candidates(self, source.n_features)
+        families = [family for family, _ in pairs]
         ridge = check_ridge(self.reg_covar, families, self.prior)
-        terms = check_terms(self, families, max(count for _, count in candidates), is_search=True)
-        problem = problem_of(self, source, candidates, labels, ridge, terms)
-        return candidates, problem, Plan(starts, self._rng(), stopping, is_accelerated=self.acceleration is not None)
-
-
-def _check_remedy(degenerate: Any) -> None:
-    """Raise ValueError for what a search can't do with a component that gets stuck."""
-    why = {
-        Remedy.DROP: "in a search, a mixture with fewer components is another candidate",
-        Remedy.ERROR: "a search goes on, and results_ says which candidates failed",
-    }.get(check_remedy(degenerate))
-    if why is not None:
-        raise ValueError(f"degenerate={degenerate!r} is for GaussianMixture: {why}. Give 'freeze' or 'repair'.")
+        if source.may_miss:
+            check_pairs(source, families, self._names)
+        problem = Problem(Data(source), *pairs[0], self._engine(source), ridge)
+        plan = Plan(starts, self._rng(), stopping, n_candidates=len(pairs))
+        return [Candidate(*pair) for pair in pairs], *with_features(features, problem, plan, pairs)
 
 
 def _check_repeats(candidates: Sequence[Candidate], starts: Sequence[Any]) -> None:
@@ -423,7 +386,7 @@ def _chosen_by_repeats(results: Sequence[Result], mean: Array, error: Array) -> 
     """The most stable, and the table; `mean` and `error` (n_results,) are of pairs of repeats."""
     mean = np.where([result.failure is None for result in results], mean, np.nan)
     if np.isnan(mean).all():
-        raise ValueError(
+        raise NothingFitted(
             f"{TOO_FEW_REPEATS} any candidate by stability. Choose another criterion, or other n_components."
         )
     is_peak = peaks([result.candidate for result in results], mean)
@@ -449,5 +412,5 @@ def fit_stepwise(
     With ``criterion="cv"`` the fits without each fold follow, with "stability" the repeats. Who stops iterating leaves
     the estimator as it was.
     """
-    with unchanged_on_failure(search):
-        yield from search._fits(X, None, labels)
+    with begun_fit(search, X, None, None, labels, None) as (X, features):
+        yield from search._fits(X, None, features)

@@ -12,8 +12,9 @@ from gaussmix import report
 from gaussmix.checks import check_count, check_positive, check_within
 from gaussmix.door.labels import check_labels, without_labels
 from gaussmix.door.parameters import check_name, check_ridge, check_seed
-from gaussmix.door.restrictions import check_terms
+from gaussmix.door.restrictions import check_terms, given_terms
 from gaussmix.door.rows import MIN_ROWS, check_counts_of_rows, check_meaning, counted_weight
+from gaussmix.em.trimming.trimming import Trim
 from gaussmix.errors import counted
 from gaussmix.estimators.base import FittedValue
 from gaussmix.estimators.mixture_estimator import MixtureEstimator
@@ -205,14 +206,16 @@ class LikelihoodEstimator(MixtureEstimator, ABC):
             raise ValueError(f"X has {counted(source.n_rows, 'row')}, but needs all rows of the fit. Give them.")
         model = self.mixture_.model
         family, n_components = model.family, model.n_components
-        terms = check_terms(self, [family], n_components)
-        terms = terms.with_values(model.without_noise.weights, model.means, model.covariances)
+        terms = None
+        if given_terms(self):
+            terms = check_terms(self, [family], n_components)
+            terms = terms.with_values(model.without_noise.weights, model.means, model.covariances)
         ridge = check_ridge(self.reg_covar, [family], self.prior)
         known = check_labels(labels, self.label_components, source.n_rows, n_components)
         if known is not None:
             known.check_size(n_components, model.noise is not None)
             known = None if known.is_empty else known
-        data = Data(source, known, model.noise, trim=float(self.trim))
+        data = Data(source, known, model.noise, trim=Trim(float(self.trim)) if self.trim else None)
         return Problem(data, family, n_components, self._engine(source), ridge, terms=terms)
 
     def _deviance(

@@ -23,8 +23,8 @@ from gaussmix.engines.base import Engine
 from gaussmix.errors import ParameterTypeError, warn
 from gaussmix.estimators.attributes import MixtureAttributes
 from gaussmix.estimators.conversion import to_sklearn
+from gaussmix.fit.monitor import Callback
 from gaussmix.fit.problem import Data
-from gaussmix.fit.watch import Callback
 from gaussmix.mixture.base import MIN_OVERLAP, check_alone
 from gaussmix.mixture.mixture import Mixture
 from gaussmix.numerics.arrays import Array, narrowed

@@ -13,7 +13,6 @@ from sklearn.exceptions import NotFittedError
 
 from gaussmix.covariances import LowRank
 from gaussmix.door.parameters import check_rate, drawn_seed
-from gaussmix.door.restrictions import given_terms, noise_of
 from gaussmix.door.rows import MIN_ROWS, check_source, counted_sum
 from gaussmix.em.objective.objective import Objective
 from gaussmix.em.objective.stopping import Stopping
@@ -22,9 +21,11 @@ from gaussmix.em.step.online import STEP_ROWS, Rate, online_step, sums_per_weigh
 from gaussmix.errors import counted, warn
 from gaussmix.estimators.base import unchanged_on_failure
 from gaussmix.estimators.docs import documented
+from gaussmix.estimators.fitting import Features
 from gaussmix.estimators.likelihood_estimator import LikelihoodEstimator
 from gaussmix.families.base import Family
 from gaussmix.fit.diagnostics import of_components
+from gaussmix.fit.features.table import check_combination, features_of
 from gaussmix.fit.fitted import Fitted, RowFacts
 from gaussmix.fit.problem import Data, Problem
 from gaussmix.fit.stream import Learned, Stream, counting
@@ -35,6 +36,7 @@ from gaussmix.report.messages import CollapseWarning, frozen_sentence
 from gaussmix.sources.array import ArraySource
 from gaussmix.sources.base import Source
 
+STREAM = "partial_fit"  # in the names of `UNSUPPORTED`
 LARGEST_SHARE = 2.0**53  # of a step, whose weight may be beyond all doubles in units of the first rows
 
 
@@ -48,12 +50,16 @@ class StreamingMixture(LikelihoodEstimator, ABC):
     _stream: Stream  # beside `_fitted`: its rows may still wait for a first fit
 
     @abstractmethod
-    def _settings(self) -> tuple[int, Family, Stopping, int, float | None, tuple[str, ...]]:
+    def _settings(self) -> tuple[int, Family, Stopping, float | None, list[Any]]:
         """The parameters that no rows are needed to check; of these the number of components and the structure."""
 
     @abstractmethod
-    def _found(
-        self, X: ArrayLike | Source, sample_weight: ArrayLike | None = None, rng: np.random.Generator | None = None
+    def _find(
+        self,
+        X: ArrayLike | Source,
+        sample_weight: ArrayLike | None,
+        features: Features,
+        rng: np.random.Generator | None = None,
     ) -> Problem:
         """Fit as `fit` does, from a start that `rng` draws."""
 
@@ -108,15 +114,9 @@ class StreamingMixture(LikelihoodEstimator, ABC):
 
     def _learn(self, X: ArrayLike | Source, sample_weight: ArrayLike | None) -> None:
         n_components, family, *_ = self._settings()
-        refused = {  # what a step would need all rows for
-            "trim": bool(self.trim),
-            "noise": noise_of(self.noise) is not None,
-            f"covariance_type={family.name!r}": family.kind is LowRank,
-            "weight_meaning='precision'": self.weight_meaning == "precision",
-            f"degenerate={self.degenerate!r}": self.degenerate != "freeze",
-        } | dict.fromkeys(given_terms(self), True)
-        for name in (name for name, is_given in refused.items() if is_given):
-            raise ValueError(f"partial_fit does not support {name}. Use fit.")
+        _ = self._features
+        if family.kind is LowRank:  # a step would need all rows
+            check_combination({f"covariance_type={family.name!r}", STREAM})
         if "_fitted" in vars(self):
             _ = self._fitted  # a mixture that was changed by hand begins a new stream
         stream = vars(self).get("_stream")
@@ -173,7 +173,12 @@ class StreamingMixture(LikelihoodEstimator, ABC):
 
     def _fit_held(self, source: ArraySource, stream: Stream) -> Problem:
         source.feature_names = None if self._names is None else tuple(self._names)
-        return self._found(source, rng=np.random.default_rng(stream.seed))
+        return self._find(source, None, self._features, np.random.default_rng(stream.seed))
+
+    @property
+    def _features(self) -> Features:
+        """The features that the fit of a stream uses; raises ValueError for those that need all rows."""
+        return features_of(self, {}, STREAM, without=("warm_start", "checkpoint"))
 
     def _told(self) -> Fitted:
         """What the fit knows; of a stream that makes steps, how many rows there were and their weight."""

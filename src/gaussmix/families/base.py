@@ -280,13 +280,13 @@ def is_known(name: str) -> bool:
 
     Raises ImportError where the package can't be imported, or registers no such family.
     """
-    if not _is_registered(name) and plugins.load(_GROUP, name) is not None and not _is_registered(name):
+    if name in FAMILIES or name in ALIASES:
+        return True
+    if plugins.load(_GROUP, name) is None:
+        return False
+    if name not in FAMILIES and name not in ALIASES:
         raise ImportError(f"{plugins.points(_GROUP)[name].value!r} registers no structure of the name {name!r}.")
-    return _is_registered(name)
-
-
-def _is_registered(name: str) -> bool:
-    return name in FAMILIES or name in ALIASES
+    return True
 
 
 def family_named(name: str, **options: Any) -> Family:
@@ -295,7 +295,7 @@ def family_named(name: str, **options: Any) -> Family:
     Raises ValueError or TypeError for an unknown name (the message suggests the nearest) or an impossible option, and
     ImportError where the package that offers the name can't be imported.
     """
-    if not is_known(name):
+    if name not in FAMILIES and name not in ALIASES and not is_known(name):
         raise unknown_name("covariance_type", name, known_names())
     family = FAMILIES[ALIASES.get(name, name)]
     for option in options:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from gaussmix.em.objective.trace import State, Trace
 from gaussmix.em.step.accumulate import StepTask
 from gaussmix.engines.base import Engine
-from gaussmix.errors import Failure, FailureKind, Outcome
+from gaussmix.errors import Failure, FailureKind, NothingFitted, Outcome
 from gaussmix.families.base import FAMILIES, Family
 from gaussmix.fit.criteria import CRITERIA, Evidence
 from gaussmix.numerics.arrays import Array
@@ -100,10 +100,10 @@ def simplest(results: Sequence[Result], among: NDArray[np.bool_]) -> int:
     return min(np.flatnonzero(among).tolist(), key=size)
 
 
-def none_could_be_fitted(results: Sequence[Result], columns: str = "") -> ValueError:
+def none_could_be_fitted(results: Sequence[Result], columns: str = "") -> NothingFitted:
     """The error for candidates that all failed; `columns` as for `reasons_and_advice`."""
     none = "The only candidate could not" if len(results) == 1 else f"None of {len(results)} candidates could"
-    return ValueError(f"{none} be fitted: {' '.join(reasons_and_advice(results, columns))}")
+    return NothingFitted(f"{none} be fitted: {' '.join(reasons_and_advice(results, columns))}")
 
 
 def reasons_and_advice(failed: Sequence[Result], columns: str = "") -> tuple[str, str]:

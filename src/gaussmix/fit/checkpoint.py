@@ -5,13 +5,15 @@ from __future__ import annotations
 import errno
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from threading import Thread
 from time import monotonic
+from types import TracebackType
 from typing import Any
 
 import numpy as np
@@ -20,8 +22,11 @@ from sklearn.base import BaseEstimator
 from gaussmix.background import Background
 from gaussmix.em.objective.trace import Event, Frozen, State, Trace
 from gaussmix.em.step.best_of import Run, better
-from gaussmix.errors import NonFiniteLikelihood, Outcome, ParameterTypeError, SingularCovariance, warn
+from gaussmix.errors import NonFiniteLikelihood, NothingFitted, Outcome, ParameterTypeError, SingularCovariance, warn
 from gaussmix.families.base import Family
+from gaussmix.fit.features.base import FitFeature
+from gaussmix.fit.plan import Onward, Plan
+from gaussmix.fit.problem import Problem
 from gaussmix.formats.checkpoint_file import CheckpointRecord, RunRecord, StandingRecord, read, write
 from gaussmix.formats.files import check_local, remove_unfinished
 from gaussmix.formats.record import Damaged, Json
@@ -37,6 +42,12 @@ from gaussmix.waist.leaves import LEAF_ROWS
 SECONDS = 5.0  # between two checkpoints of a run
 _SEARCH = "search"  # the key of the state that the generator has when a search begins
 _LASTING = None, Outcome.CONVERGED, Outcome.STEP_LIMIT  # other ends of a run are not those of the fit that goes on
+_FINAL = (
+    SingularCovariance,
+    NonFiniteLikelihood,
+    NothingFitted,
+    Warning,
+)  # errors that the same fit would end with again
 Place = str | os.PathLike[str]
 
 
@@ -60,7 +71,7 @@ class Standing:
     ends: tuple[State, ...] = ()
 
 
-class Checkpoint:
+class CheckpointFile:
     """A file that records how far a fit has come.
 
     A search is many fits. The file also holds the fits that have ended, so a search resumes at the current one.
@@ -92,9 +103,7 @@ class Checkpoint:
             raise FileNotFoundError(errno.ENOENT, "there is no such folder to write to", str(path.parent))
         remove_unfinished(path)
 
-    def runs(
-        self, runs: Sequence[Run], key: str, family: Family, generator: np.random.Generator
-    ) -> Iterator[Iterator[State]]:
+    def runs(self, runs: Sequence[Run], key: str, family: Family, generator: np.random.Generator) -> Iterator[Run]:
         """The runs of a fit, noted while they are made. A run that had ended yields its end alone.
 
         Parameters
@@ -109,10 +118,10 @@ class Checkpoint:
             raise self._unusable(Damaged(f"it is at run {stand.number} of {len(runs)}"))
         self._stands[key], self._current = stand, key
         for end in stand.ends:
-            yield iter([end])
+            yield partial(_ended, end)
         while stand.number < len(runs):
             made: list[State] = []  # none where the start has no covariances
-            yield self._noted(runs[stand.number](stand.state), stand, generator, made)
+            yield partial(self._noted, runs[stand.number], stand, generator, made)
             for end in made:
                 if end.outcome is not Outcome.NON_FINITE:
                     stand.best, stand.ends = better(stand.best, end), (*stand.ends, end)
@@ -150,9 +159,9 @@ class Checkpoint:
         return Standing(record.number, record.generator, state, best, ends)
 
     def _noted(
-        self, states: Iterator[State], stand: Standing, generator: np.random.Generator, made: list[State]
+        self, run: Run, stand: Standing, generator: np.random.Generator, made: list[State], begun: State | None
     ) -> Iterator[State]:
-        for state in states:
+        for state in run(stand.state):
             stand.state, stand.generator = state, generator.bit_generator.state
             made[:] = [state]  # now, because who looks at the run may not ask for more after its end
             if state.outcome is None and monotonic() - self._noted_at > SECONDS:
@@ -224,41 +233,49 @@ class Checkpoint:
         )
 
 
-@contextmanager
-def checkpointed(place: Place | None, identity: Callable[[], Mapping[str, Json]]) -> Iterator[Checkpoint | None]:
-    """Note the fits of a block in a file, or go on from it.
+def _ended(end: State, begun: State | None) -> Iterator[State]:
+    """The states of a run that had ended: its end alone."""
+    yield end
 
-    If the block is interrupted, the state is written. If the fit ends, or fails in a way that would repeat, the file is
-    removed.
 
-    Parameters
-    ----------
-    place : of the file; None for a fit without one.
-    identity : as for `Checkpoint`.
+class Checkpoint(FitFeature):
+    """Notes the runs of a fit in a file, or goes on from it.
 
-    Yields
-    ------
-    checkpoint : None for a fit without one.
-
-    Raises
-    ------
-    ValueError, OSError : as for `Checkpoint`.
+    If the fit is interrupted while it is entered, the state is written. If the fit ends, or fails in a way that would
+    repeat, the file is removed.
     """
-    if place is None:
-        yield None
-        return
-    checkpoint = Checkpoint(Path(place), identity())
-    try:
-        yield checkpoint
-    except (SingularCovariance, NonFiniteLikelihood):
-        checkpoint.end()
-        raise
-    except BaseException as error:
-        checkpoint.interrupt()
-        if checkpoint.failure is not None:
-            error.add_note(checkpoint.failure)
-        raise
-    checkpoint.end()
+
+    is_sequential = True
+
+    def __init__(self, estimator: Any, arguments: Mapping[str, Any]) -> None:
+        self._estimator, self._place = estimator, check_place(estimator.checkpoint)
+        self.uses = () if self._place is None else ("checkpoint",)
+        self._file: CheckpointFile | None = None
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        file = self._file
+        if file is None:
+            return
+        if error is None or isinstance(error, _FINAL):
+            file.end()
+            return
+        file.interrupt()
+        if file.failure is not None:
+            error.add_note(file.failure)
+
+    def plan(self, plan: Plan, problem: Problem) -> Plan:
+        data = problem.data
+        before = [value for start in plan.starts if isinstance(start, Onward) for value in start.arrays()]
+        known = [] if data.known is None else data.known.arrays()
+        assert self._place is not None, "else it is not used"
+        self._file = CheckpointFile(Path(self._place), identity_of(self._estimator, data.original, before, known))
+        if plan.n_candidates is not None:
+            self._file.restore(plan.rng)
+        return plan
+
+    def runs(self, runs: Iterable[Run], problem: Problem, plan: Plan) -> Iterator[Run]:
+        assert self._file is not None, "made with the plan"
+        return self._file.runs([*runs], plan.key, problem.family, plan.rng)
 
 
 def check_place(place: Any) -> Place | None:

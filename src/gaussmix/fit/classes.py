@@ -23,6 +23,7 @@ from gaussmix.em.step.accumulate import StepTask
 from gaussmix.engines.base import Engine
 from gaussmix.errors import SingularCovariance
 from gaussmix.families.base import Family
+from gaussmix.fit.features.base import FitFeature
 from gaussmix.fit.fit import fit
 from gaussmix.fit.plan import Onward, Plan, SharedStarts
 from gaussmix.fit.problem import Data, Problem
@@ -51,7 +52,7 @@ class ClassFit:
     structures : the name of the structure of each class.
     n_steps : EM steps, the most that a class took.
     run : the end of EM; None if there was none.
-    problem : what EM was for; None with it.
+    problem, plan : what was fitted, and how; None with it.
     """
 
     classes: ClassMixtures
@@ -61,6 +62,7 @@ class ClassFit:
     n_steps: int
     run: State | None = None
     problem: Problem | None = None
+    plan: Plan | None = None
 
     def with_prior(self, prior: Array, row_weight: float) -> ClassFit:
         """The fit with given probabilities (n_classes,) of the classes; all rows must be of known class."""
@@ -86,11 +88,13 @@ class LabelledRows:
     data : the rows; `Block.given` is the class of each, in 0 … n_classes − 1, and −1 where it is not known.
     n_classes : at least 2.
     engine : sums over them.
+    features : what the fits use besides.
     """
 
     data: Data
     n_classes: int
     engine: Engine[Any]
+    features: Sequence[FitFeature] = ()
 
     @property
     def n_features(self) -> int:
@@ -148,13 +152,13 @@ class LabelledRows:
             how = replace(stopping, max_steps=0) if is_closed else stopping
             try:
                 plan = Plan([start], _unused(), how, shared=shared)
-                run, problem = self._fit(family, numbers, ridge, plan)
+                fitted = self._fit(family, numbers, ridge, plan)
             except SingularCovariance as error:
                 failure = error
                 continue
-            classes = ClassMixtures(Mixture.of(run.model), numbers)
-            names = [family.name] * self.n_classes
-            found.append(self._judged(classes, run.model.n_parameters, names, 1, run, problem))
+            model, names = fitted[0].model, [family.name] * self.n_classes
+            classes = ClassMixtures(Mixture.of(model), numbers)
+            found.append(self._judged(classes, model.n_parameters, names, 1, fitted))
         if not found:
             assert failure is not None, "at least one family"
             raise failure
@@ -164,20 +168,22 @@ class LabelledRows:
         self, mixtures: Sequence[Mixture], n_steps: int, ridge: float | None, stopping: Stopping
     ) -> ClassFit:
         """The fit from a mixture of the rows of each class; EM shares rows of unknown class among the classes."""
-        classes, run, problem = ClassMixtures.of(mixtures, self.mass / self.mass.sum()), None, None
+        classes, fitted = ClassMixtures.of(mixtures, self.mass / self.mass.sum()), None
         size = sum(mixture.n_parameters for mixture in mixtures) + len(mixtures) - 1
         if not self.is_complete:
             model = classes.mixture.model
             plan = Plan([Onward(model)], _unused(), stopping)
-            run, problem = self._fit(model.family, classes.component_class, ridge, plan)
-            classes = replace(classes, mixture=Mixture.of(run.model))
-        return self._judged(classes, size, [mixture.family.name for mixture in mixtures], n_steps, run, problem)
+            fitted = self._fit(model.family, classes.component_class, ridge, plan)
+            classes = replace(classes, mixture=Mixture.of(fitted[0].model))
+        return self._judged(classes, size, [mixture.family.name for mixture in mixtures], n_steps, fitted)
 
     def _fit(
         self, family: Family, component_class: NDArray[np.intp], ridge: float | None, plan: Plan
-    ) -> tuple[State, Problem]:
+    ) -> tuple[State, Problem, Plan]:
         problem = Problem(self._known(component_class), family, len(component_class), self.engine, ridge)
-        return fit(problem, plan).run, problem
+        for feature in self.features:
+            plan = feature.plan(plan, problem)
+        return fit(problem, plan, self.features).run, problem, plan
 
     def _known(self, component_class: NDArray[np.intp]) -> Data:
         """The rows, with the components that a row of known class may have."""
@@ -200,18 +206,16 @@ class LabelledRows:
         n_parameters: int,
         structures: list[str],
         n_steps: int,
-        run: State | None,
-        problem: Problem | None,
+        fitted: tuple[State, Problem, Plan] | None,
     ) -> ClassFit:
         """The mixtures of the classes, with their likelihood; the run counts if it made steps."""
         mixture = classes.mixture
         source = self._known(classes.component_class).labelled(mixture.n_components)
         task = StepTask(self.engine, mixture.n_components, mixture.parameters, Need(Second.NONE))
         log_likelihood = task.over(source).log_likelihood * self.data.unit
-        if run is not None and not run.trace.n_steps:
-            run = problem = None
-        n_steps = n_steps if run is None else run.trace.n_steps
-        return ClassFit(classes, log_likelihood, n_parameters, structures, n_steps, run, problem)
+        if fitted is None or not fitted[0].trace.n_steps:
+            return ClassFit(classes, log_likelihood, n_parameters, structures, n_steps)
+        return ClassFit(classes, log_likelihood, n_parameters, structures, fitted[0].trace.n_steps, *fitted)
 
 
 def _unused() -> np.random.Generator:

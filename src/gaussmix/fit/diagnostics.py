@@ -8,10 +8,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from gaussmix.em.objective.trace import State
-from gaussmix.em.priors.posterior import Posterior
 from gaussmix.errors import DegenerateError, SingularCovariance, counted, listed
 from gaussmix.families.base import Family
-from gaussmix.fit.problem import Problem
 from gaussmix.model import Model
 from gaussmix.numerics.arrays import Array
 from gaussmix.numerics.factorise import ROUNDED
@@ -129,7 +127,6 @@ def _which(columns: Sequence[int], names: Sequence[str] | None) -> str:
     return f"{', '.join(map(str, columns[:10]))}{rest} (counted from 0)"
 
 
-LEAST_ROWS = 0.5  # a component with less describes no row
 _DONE = {
     "freeze": "and was frozen",
     "drop": "and was dropped",
@@ -155,30 +152,17 @@ class Diagnosis:
     cause: str
 
 
-def held_by_prior(problem: Problem, run: State) -> list[int]:
-    """Components with less than half a row, which the prior of means and covariances alone keeps where they are."""
-    objective = problem.objective
-    if type(objective) is not Posterior or objective.prior is None:  # a variational one tells masses itself
-        return []
-    few = np.flatnonzero(run.model.weights * problem.data.original.profile.total_weight < LEAST_ROWS).tolist()
-    return [k for k in few if k not in run.trace.frozen and k not in objective.shares.fixed]
-
-
-def diagnosed(
-    run: State, held: Sequence[int], constant: Sequence[int], names: Sequence[str] | None, few: str | None
-) -> list[Diagnosis]:
+def diagnosed(run: State, constant: Sequence[int], names: Sequence[str] | None, few: str | None) -> list[Diagnosis]:
     """What was unusual about a run of EM.
 
     Parameters
     ----------
     run : its end.
-    held : components that only the prior holds.
     constant : constant columns, whose variance is the ridge alone.
     names : of the features; None if they have none.
     few : what `few_rows_sentence` says of the rows.
     """
     found = of_components(run, names)
-    found += [Diagnosis(k, None, None, "next to no row belongs to it, and only the prior holds it") for k in held]
     for column in constant:
         cause = "the column is constant, so that all of its variance is reg_covar"
         found.append(Diagnosis(None, name_of(column, names), None, cause))
@@ -229,7 +213,9 @@ def name_of(feature: int | None, names: Sequence[str] | None) -> str | int | Non
 def explained(
     error: SingularCovariance, source: Source, family: Family, names: Sequence[str] | None
 ) -> SingularCovariance:
-    """The same error with the columns that make covariances singular, if there are some."""
+    """The same error with the columns that make covariances singular, if there are some, unless it says more."""
+    if isinstance(error, DegenerateError):
+        return error
     sentence = Faults.of(source, [family]).sentence(names)
     return SingularCovariance(error.components, f"{error.sentence} {sentence}") if sentence else error
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple
@@ -10,11 +10,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from gaussmix.door.initial import check_given
-from gaussmix.em.bayes.bound_moves import BoundMoves, settled_column
-from gaussmix.em.bayes.variational import Variational
 from gaussmix.em.collapse.remedies import Remedy, run_with
-from gaussmix.em.curvature.coordinates import refusal
-from gaussmix.em.curvature.standing import Standing, is_cheap
+from gaussmix.em.curvature.cost import is_cheap
+from gaussmix.em.curvature.standing import Standing
 from gaussmix.em.initialisation import STARTS, Partition
 from gaussmix.em.initialisation.base import DETERMINISTIC, nearest_centre
 from gaussmix.em.initialisation.guided import guided
@@ -22,18 +20,17 @@ from gaussmix.em.initialisation.initial import InitialMoments
 from gaussmix.em.initialisation.sample import FEW as FEW_OF_SEARCH
 from gaussmix.em.objective.objective import Objective
 from gaussmix.em.objective.stopping import Stopping, after_last_step
-from gaussmix.em.objective.trace import Frozen, State, Trace
+from gaussmix.em.objective.trace import Frozen, State, Trace, final
 from gaussmix.em.search.split_and_merge import USUAL_STEPS, split_and_merge
-from gaussmix.em.step.best_of import best_run, is_higher
+from gaussmix.em.step.best_of import Run, best_run, is_higher
 from gaussmix.em.step.fast_path import model_of
 from gaussmix.em.step.loop import sound_end
 from gaussmix.em.step.many import FEW
-from gaussmix.em.trimming.trimming import nearest_trimmed, trimmed, trimmed_partition
 from gaussmix.engines.runner import Groups
-from gaussmix.errors import Outcome, SingularCovariance
+from gaussmix.errors import NonFiniteLikelihood, Outcome, SingularCovariance
+from gaussmix.fit.features.base import FitFeature
 from gaussmix.fit.plan import Drawn, Onward, Plan, Start, close_after_search, recipe_from, recipe_of
 from gaussmix.fit.problem import Problem
-from gaussmix.fit.watch import Watch
 from gaussmix.model import Model
 from gaussmix.numerics.arrays import Rows
 from gaussmix.sources.array import ArraySource
@@ -41,7 +38,6 @@ from gaussmix.sources.base import Source
 from gaussmix.waist.leaves import LEAF_ROWS
 
 MANY = 4 * LEAF_ROWS  # rows: with more, EM settles on the sample of the starts first
-STEPS_ON_FEW = 10  # times the limit on steps: on few rows that stand for all, steps take a twentieth of the time
 
 
 class Fit(NamedTuple):
@@ -57,13 +53,13 @@ class Fit(NamedTuple):
     ends: tuple[Trace, ...]
 
 
-def fit(problem: Problem, plan: Plan, watch: Watch | None = None) -> Fit:
+def fit(problem: Problem, plan: Plan, features: Sequence[FitFeature] = ()) -> Fit:
     """Run EM from every start, and keep the end of the highest run.
 
     Parameters
     ----------
     problem, plan : what is fitted, and how.
-    watch : looks at each state, and may end the fit; it also begins the runs, or goes on with those of a checkpoint.
+    features : what the fit uses besides, in the order in which they apply.
 
     Raises
     ------
@@ -71,13 +67,16 @@ def fit(problem: Problem, plan: Plan, watch: Watch | None = None) -> Fit:
     DegenerateError : as `run_with`.
     ValueError : the fit is to end at a maximum, but could not tell one.
     """
-    if plan.stopping.seeks_maximum:
-        why = refusal(problem.family, problem.n_components, problem.source.n_features)
-        _check_certifiable(why)
-    watch = watch or Watch()
-    plan, ends = replace(plan.named(problem), tell=watch.tell), list[Trace]()
-    runs = [partial(_run_from, problem, plan, number) for number in range(len(plan.starts))]
-    return Fit(best_run(watch.follow(runs, problem, plan), ends), tuple(ends))
+    plan, ends = plan.named(problem), list[Trace]()
+    runs: Iterable[Run] = [partial(_run_from, problem, plan, number) for number in range(len(plan.starts))]
+    for feature in features:
+        runs = feature.runs(runs, problem, plan)
+    if len(plan.starts) == 1 and not features:  # nothing to compare
+        end = final(_run_from(problem, plan, 0, None))
+        if end.outcome is Outcome.NON_FINITE:
+            raise NonFiniteLikelihood
+        return Fit(end, (end.trace,))
+    return Fit(best_run((run(None) for run in runs), ends), tuple(ends))
 
 
 def _run_from(problem: Problem, plan: Plan, number: int, begun: State | None) -> Iterator[State]:
@@ -99,11 +98,9 @@ def _run_from(problem: Problem, plan: Plan, number: int, begun: State | None) ->
 def _to_the_end(problem: Problem, plan: Plan, begun: State, reached: float) -> Iterator[State]:
     """The states of a run; one that seeks a maximum goes on with a lower tolerance where it has not reached one."""
     stopping: Stopping | None = plan.stopping
-    moves = _moves_of_bound(problem, plan)
-    if moves is not None and not begun.trace.n_steps and reached == float("-inf"):
-        begun = _settled_on_few_rows(problem, plan, moves, begun)
-    if moves is not None and moves.tried_at == float("-inf"):
-        begun = _after(moves, begun) or begun
+    moves = None if plan.moves is None or not plan.stopping.max_steps else plan.moves(problem, plan)
+    if moves is not None:
+        begun = moves.before(begun, is_first=not begun.trace.n_steps and reached == float("-inf"))
     if plan.stopping.seeks_maximum:
         stopping = plan.stopping.still_unmet(begun.trace.objective)
     while stopping is not None:
@@ -117,62 +114,20 @@ def _to_the_end(problem: Problem, plan: Plan, begun: State, reached: float) -> I
                     begun = state._replace(outcome=None)
                 else:
                     stopping = None
-            elif state.outcome is Outcome.CONVERGED and (moved := _after(moves, state)) is not None:
+            elif state.outcome is Outcome.CONVERGED and moves and (moved := moves.after(state)):
                 begun, stopping = moved, plan.stopping
             yield begun
-
-
-def _moves_of_bound(problem: Problem, plan: Plan) -> BoundMoves | None:
-    """The moves of variational Bayes; None where there are none."""
-    objective = problem.objective
-    if plan.most_components is None or not plan.stopping.max_steps or not isinstance(objective, Variational):
-        return None
-    sample = problem.data.sample.without_negligible
-    of_fit = problem.source, problem.engine, objective, sample
-    return BoundMoves(*of_fit, plan.most_components, plan.rng, partial(_is_unwanted, plan))
-
-
-def _settled_on_few_rows(problem: Problem, plan: Plan, moves: BoundMoves, begun: State) -> State:
-    """The state that moves reach on few rows, then on more, and then on all, which need few passes; else `begun`.
-
-    Of one feature few rows stand for all, and the core makes steps of EM too: births that failed on them need no other
-    try, and they tell which merges pay.
-    """
-    few = problem.data.condensed
-    if few is None:
-        parts = [moves.on(rows) for rows in problem.data.parts(plan.rng)]
-        marks = None
-        for each in (*parts, moves) if parts else ():
-            each.marks = None if each is moves else marks
-            begun = _after(each, begun, is_new=True) or begun
-            marks = each.marks
-        return begun
-    stopping = replace(plan.stopping, max_steps=STEPS_ON_FEW * plan.stopping.max_steps)
-    found = settled_column(begun.model, few, moves.objective, moves.most_components, stopping, plan.rng)
-    if found is None:
-        return begun
-    model, bound = found
-    if problem.data.sample.rank is not None:
-        moves.sample, moves.tried_at, moves.settled_at = few, bound, bound
-    return State(model, begun.trace)
-
-
-def _after(moves: BoundMoves | None, state: State, *, is_new: bool = False) -> State | None:
-    """The state after moves, to go on from; None if no move raises the bound."""
-    if moves is None or (state.trace.n_steps and moves.have_settled(state.trace.last)):
-        return None
-    model = moves.raised(state.model, is_new=is_new)
-    return None if model is None else State(model, state.trace)
 
 
 def _is_at_maximum(problem: Problem, state: State, most_left: float) -> bool:
     """Whether little is left to gain; raises ValueError where that can't be known."""
     found = standing_of(problem, state, is_asked=True)
-    _check_certifiable(found.why_not)
+    check_certifiable(found.why_not)
     return found.remaining_gain is not None and found.remaining_gain < most_left
 
 
-def _check_certifiable(why_not: str) -> None:
+def check_certifiable(why_not: str) -> None:
+    """Raise ValueError if a fit that is to end at a maximum can't tell one."""
     if why_not:
         raise ValueError(f'tol="auto" is not possible here: {why_not}. Set tol to a number.')
 
@@ -202,7 +157,7 @@ def _begun(problem: Problem, plan: Plan, start: Start, number: int) -> State:
         is_carried = problem.objective.floor.all()
         trace = Trace(frozen={} if is_carried else dict.fromkeys(start.collapsed, Frozen.COLLAPSED))
         return State(problem.objective.feasible(start.model), trace)
-    made = _made_by_engine(problem, plan, start, number) if plan.given.is_empty else None
+    made = _made_by_engine(problem, plan, start, number) if plan.in_one_call else None
     if made is not None:
         return made
     try:
@@ -220,9 +175,8 @@ def _made_by_engine(problem: Problem, plan: Plan, start: Start, number: int) -> 
     The bits are those of the usual way, and the generator ends in the same state.
     """
     data, block, engine = problem.data, problem.source.whole, problem.engine
-    is_usual = problem.is_plain and data.noise is None and not plan.is_accelerated
     most = FEW_OF_SEARCH - 1 if isinstance(start, str) and start == "search" else FEW  # a larger search draws parts
-    if not is_usual or block is None or block.n_rows > most:
+    if block is None or block.n_rows > most:
         return None
     before = plan.rng.bit_generator.state
     of_mixture = problem.family, problem.n_components
@@ -250,11 +204,11 @@ def _initial_model(problem: Problem, plan: Plan, start: Start, number: int) -> M
     are left then.
     """
     given, family = plan.given, problem.family
+    if given is None:
+        return _found(problem, plan, start, number)
     if given.weights is not None and given.means is not None and given.covariances is not None:
         return Model(given.weights, given.means, given.covariances, family).beside(problem.data.noise)
     found = _found(problem, plan, start, number)
-    if given.is_empty:
-        return found
     return Model(
         found.without_noise.weights if given.weights is None else given.weights,
         found.means if given.means is None else given.means,
@@ -267,10 +221,14 @@ def _found(problem: Problem, plan: Plan, start: Start, number: int) -> Model:
     """The model of an M-step on the rows as a start shares them, or of EM on the sample from there."""
     data, given = problem.data, plan.given
     # Covariances that are given need not be found, so they can't be singular either.
-    objective = (problem.objective if given.covariances is None else problem.objective_with(None)).for_any
-    if isinstance(start, str) and given.means is not None:  # so that weights and covariances fit the given means
+    has_covariances = given is not None and given.covariances is not None
+    objective = (problem.objective_with(None) if has_covariances else problem.objective).for_any
+    if (
+        isinstance(start, str) and given is not None and given.means is not None
+    ):  # so that weights and covariances fit the given means
         of_fit = problem.source, problem.engine, problem.n_components
-        nearest = nearest_trimmed(given.means, data.sample) if data.trim else nearest_centre(given.means)
+        means = given.means
+        nearest = nearest_centre(means) if data.trim is None else data.trim.nearest(means, data.sample)
         first = _first_moments(problem, problem.source, guided(nearest, *of_fit, is_matched=True))
     else:
         drawn = _drawn(problem, plan, start, number)
@@ -294,13 +252,8 @@ def _moved(
     if partition.searched is None:
         return model
     of_search = partition.searched, problem.engine, objective, np.random.default_rng(partition.seed)
-    alone = split_and_merge(model.without_noise, *of_search, partial(_is_unwanted, plan), n_steps, plan.tell)
+    alone = split_and_merge(model.without_noise, *of_search, plan.is_over, n_steps, plan.tell)
     return alone.beside(model.noise)
-
-
-def _is_unwanted(plan: Plan) -> bool:
-    """Whether moves are to end."""
-    return plan.is_unwanted() or plan.stopping.is_over()
 
 
 def _first_moments(problem: Problem, source: Source, partition: Partition) -> InitialMoments:
@@ -314,7 +267,7 @@ def _drawn(problem: Problem, plan: Plan, start: Any, number: int) -> Drawn:
     with plan.shared.one_at_a_time:
         made, key = plan.shared.made, (number, start if isinstance(start, str) else "")
         if key not in made:
-            source = trimmed(problem.data.labelled(problem.n_components), problem.data.trim)
+            source = problem.data.trimmed(problem.data.labelled(problem.n_components))
             made[key] = _newly_drawn(problem, plan, start, source)
         plan.rng.bit_generator.state = made[key].after
         return made[key]
@@ -322,14 +275,14 @@ def _drawn(problem: Problem, plan: Plan, start: Any, number: int) -> Drawn:
 
 def _newly_drawn(problem: Problem, plan: Plan, start: Any, source: Source) -> Drawn:
     data, on_sample = problem.data, None
-    few = data.condensed if plan.most_components is not None and problem.n_components == 1 else None
+    few = data.condensed if plan.moves is not None and problem.n_components == 1 else None
     if isinstance(start, str) and few is not None:  # births are found on these rows first, and need only their moments
         partition, source = STARTS[start](few, problem.engine, 1, plan.rng), ArraySource(few.rows, few.weight)
     elif isinstance(start, str):
         partition = guided(_partition(problem, plan, start), source, problem.engine, problem.n_components)
         rows = ArraySource(data.sample.rows, data.sample.weight)
         rows.may_miss = source.may_miss
-        on_sample = _first_moments(problem, trimmed(rows, data.trim), partition)
+        on_sample = _first_moments(problem, data.trimmed(rows), partition)
     elif isinstance(start, Partition):
         partition = start
     else:
@@ -340,10 +293,11 @@ def _newly_drawn(problem: Problem, plan: Plan, start: Any, source: Source) -> Dr
 def _partition(problem: Problem, plan: Plan, name: str) -> Partition:
     """How a named start shares the rows, regardless of labels."""
     data, of_sample = problem.data, (problem.data.sample, problem.engine, problem.n_components)
-    if not data.trim:
+    if data.trim is None:
         return STARTS[name](*of_sample, plan.rng)
-    plain = data.objective(problem.ridge if plan.given.covariances is None else None)  # a prior needs a structure
-    return trimmed_partition(STARTS[name], *of_sample, plain.ridge, data.trim, plan.rng)
+    has_covariances = plan.given is not None and plan.given.covariances is not None
+    plain = data.objective(None if has_covariances else problem.ridge)  # a prior needs a structure
+    return data.trim.partition(name, *of_sample, plain.ridge, plan.rng)
 
 
 def _shared_by_user(problem: Problem, plan: Plan, start: Any) -> Source:
@@ -353,7 +307,7 @@ def _shared_by_user(problem: Problem, plan: Plan, start: Any) -> Source:
     shape = problem.source.n_rows, problem.n_components
     has_noise = data.noise is not None
     shares = check_given(shared, problem.source.row_weight, shape, returned=callable(start), has_noise=has_noise)
-    return trimmed(data.source(shares), data.trim)
+    return data.trimmed(data.source(shares))
 
 
 def _settled_on_the_sample(problem: Problem, plan: Plan, drawn: Drawn, objective: Objective) -> Model | None:
@@ -363,14 +317,14 @@ def _settled_on_the_sample(problem: Problem, plan: Plan, drawn: Drawn, objective
     Also None if rows are few and the start asks for no search.
     """
     data, partition = problem.data, drawn.moments.partition
-    has_places = partition.parameters is not None and (data.trim > 0 or partition.centres is not None)
-    is_plain = data.known is None and not problem.source.has_errors and plan.given.is_empty
+    has_places = partition.parameters is not None and (data.trim is not None or partition.centres is not None)
+    is_plain = data.known is None and not problem.source.has_errors and plan.given is None
     pays = partition.searched is not None or problem.source.n_rows > MANY
     if drawn.on_sample is None or not (is_plain and has_places and pays and plan.stopping.max_steps > 0):
         return None
     rows = ArraySource(data.sample.rows, data.sample.weight)
     rows.may_miss = problem.source.may_miss
-    sample = trimmed(rows, data.trim)
+    sample = data.trimmed(rows)
     try:
         start = drawn.on_sample.model(problem.family, objective, sample, plan.stopping.tolerance)
     except SingularCovariance:

@@ -143,11 +143,6 @@ class RowFacts:
     library: str | None = None
     seconds: float | None = None
 
-    def __post_init__(self) -> None:
-        """Raise ValueError for numbers that no rows have, as a forged file may."""
-        if not (self.n_rows > 0 and 0 < self.row_weight < inf):
-            raise ValueError(f"{self.n_rows} rows of total weight {self.row_weight} are no rows of a fit.")
-
     @classmethod
     def of(cls, source: Source, X: object, log_likelihood: float | None, began: float) -> RowFacts:
         """The facts of a fit that ends now, from its mean log-likelihood and the `perf_counter` at its beginning."""
@@ -155,7 +150,8 @@ class RowFacts:
         empty = source.of_all(Cells).empty_weight if source.may_miss else 0.0
         per_row = source.profile.total_weight / (source.profile.total_weight - empty)  # the mean is of all rows
         total = None if log_likelihood is None else log_likelihood * weight * per_row
-        return cls(source.n_rows, weight, total, source.has_errors, library_of(X), perf_counter() - began)
+        library = None if type(X) is np.ndarray else library_of(X)
+        return cls(source.n_rows, weight, total, source.has_errors, library, perf_counter() - began)
 
 
 def library_of(X: object) -> str | None:
@@ -224,6 +220,10 @@ class Fitted:
         found = {key: (getattr(self, field), write) for key, (field, write, _) in _COLUMNS.items()}
         return {key: write(value) for key, (value, write) in found.items() if value is not None}
 
+    def without_likelihood(self) -> Fitted:
+        """The same without the log-likelihood of the rows: EM raised something else."""
+        return self if self.facts is None else replace(self, facts=replace(self.facts, log_likelihood=None))
+
     @classmethod
     def of_plain(cls, mixture: Mixture, dtype: np.dtype[Any], saved: Mapping[str, Any]) -> Self:
         """What `plain` wrote; raises `Damaged`."""
@@ -277,6 +277,14 @@ def records_of(cls: type[Record], table: Any) -> list[Record]:
     return [cls(**dict(zip(kinds, row, strict=True))) for row in rows]
 
 
+def _facts_of(table: Any) -> RowFacts:
+    """The rows of a fit, from a file; raises ValueError for numbers that no rows have."""
+    facts = _record_of(RowFacts, table)
+    if not (facts.n_rows > 0 and 0 < facts.row_weight < inf):
+        raise ValueError(f"{facts.n_rows} rows of total weight {facts.row_weight} are no rows of a fit.")
+    return facts
+
+
 def _record_of(cls: type[Record], table: Any) -> Record:
     (found,) = records_of(cls, table)
     return found
@@ -304,7 +312,7 @@ _COLUMNS: dict[str, tuple[str, Callable[[Any], Any], Reader]] = {
     "results_": ("results", _same, of_type(dict)),
     "best_index_": ("best_index", _same, of_type(int)),
     "_diagnostics_table": ("diagnostics", partial(_table_of, cls=Diagnosis), partial(records_of, Diagnosis)),
-    "_facts_table": ("facts", lambda facts: _table_of([facts], RowFacts), partial(_record_of, RowFacts)),
+    "_facts_table": ("facts", lambda facts: _table_of([facts], RowFacts), _facts_of),
     "_outcome_table": ("outcome", lambda ending: _table_of([ending], Ending), partial(_record_of, Ending)),
     "_traces_table": (
         "traces",

@@ -6,19 +6,21 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from threading import Lock
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gaussmix.covariances import Covariances
+from gaussmix.door.initial import InitialParameters
 from gaussmix.em.initialisation.base import AUTO, DETERMINISTIC, Partition, repeated
 from gaussmix.em.initialisation.initial import InitialMoments
 from gaussmix.em.initialisation.kmeans import MAX_PASSES, TOLERANCE, count_candidates
 from gaussmix.em.initialisation.ridge import SHARE, TRIMMED
 from gaussmix.em.objective.stopping import Stopping
+from gaussmix.em.objective.trace import State
 from gaussmix.em.search.split_and_merge import CLOSING, MORE_STEPS, search_by_core, silent
 from gaussmix.engines.runner import Control, Recipe, Seeds
+from gaussmix.errors import Outcome
 from gaussmix.families.base import Family
 from gaussmix.fit.problem import Problem
 from gaussmix.model import Model
@@ -32,23 +34,6 @@ CLOSE, MOST_STEPS = 1e-5, 300  # tolerance of EM after a search, nats per unit o
 STEPS_FOR_SEARCH = 20  # with a lower `max_iter`, "auto" is no search
 StartCall = Callable[[Rows, int, np.random.Generator], Given]
 Init = str | Sequence[str] | Given | StartCall  # what `init_params` may be
-
-
-@dataclass(frozen=True)
-class InitialParameters:
-    """Initial parameters from the user; None for those that the start finds."""
-
-    weights: Array | None = None
-    means: Array | None = None
-    covariances: Covariances | None = None
-
-    @property
-    def is_complete(self) -> bool:
-        return not (self.weights is None or self.means is None or self.covariances is None)
-
-    @property
-    def is_empty(self) -> bool:
-        return self.weights is None and self.means is None and self.covariances is None
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,6 +57,15 @@ class Onward:
         return [model.weights, model.means, model.covariances.array, self.reached, self.collapsed]
 
 
+class Moves(Protocol):
+    """Moves that change the number of components of a run."""
+
+    def before(self, begun: State, *, is_first: bool) -> State: ...
+
+    def after(self, state: State) -> State | None: ...
+
+
+MakeMoves = Callable[[Problem, "Plan"], Moves]
 Start = str | Given | StartCall | Partition | Onward
 
 
@@ -110,6 +104,10 @@ def never() -> bool:
     return False
 
 
+def unlimited() -> None:
+    """Runs may always begin."""
+
+
 @dataclass(frozen=True, eq=False)
 class Plan:
     """How a mixture is fitted: EM runs from each start, and the run that ends highest is kept.
@@ -119,30 +117,42 @@ class Plan:
     starts : one for each run.
     rng : starts draw from it, one after the other.
     stopping : when EM ends.
-    given : parameters to start from, which replace those of the starts.
+    given : parameters to start from, which replace those of the starts; None for none.
     is_accelerated : as for `run_em`.
     is_unwanted : asked after each step, and before each move of a search; true ends the fit without a result.
     ends_at_collapse : whether a run ends when a component collapses: its likelihood can't be compared then.
     shared : starts shared with other structures of the same size; None outside a model selection.
     candidate : in a model selection, its row of `results_`; else None.
+    n_candidates : in a model selection, their number; else None.
     stage : in a model selection, which of the fits of the candidate this is.
     instead : the start that takes the place of a search that "auto" chose and that has no covariances; None for none.
-    most_components : in variational Bayes, the limit on them where moves change their number; None without moves.
-    tell : told what is done before the first step on all rows.
+    moves : makes the moves of variational Bayes, which change the number of components; None without moves.
+    certify : whether to find out if the fit ends at a maximum; None to find that out where it is cheap.
+    may_search : whether "auto" may be a search.
+    in_one_call : whether the core may make the first state of a run, or all of them, by itself.
+    ended : says why no more runs may begin; None if they may.
+    left_out : why starts of a candidate were left out, if some were; those of a single fit have the key None.
+    tell : called with what is done before the first step on all rows.
     """
 
     starts: Sequence[Start]
     rng: np.random.Generator
     stopping: Stopping
-    given: InitialParameters = field(default_factory=InitialParameters)
+    given: InitialParameters | None = None
     is_accelerated: bool = False
     is_unwanted: Callable[[], bool] = never
     ends_at_collapse: bool = False
     shared: SharedStarts | None = None
     candidate: int | None = None
+    n_candidates: int | None = None
     stage: str = ""
     instead: str | None = None
-    most_components: int | None = None
+    moves: MakeMoves | None = None
+    certify: bool | None = None
+    may_search: bool = True
+    in_one_call: bool = True
+    ended: Callable[[], Outcome | None] = unlimited
+    left_out: dict[int | None, Outcome] = field(default_factory=dict)
     tell: Callable[[str], object] = silent
 
     @property
@@ -150,11 +160,15 @@ class Plan:
         """The name of this fit in a checkpoint."""
         return f"{self.stage}{'' if self.candidate is None else self.candidate}"
 
+    def is_over(self) -> bool:
+        """Whether moves are to end."""
+        return self.is_unwanted() or self.stopping.is_over()
+
     def named(self, problem: Problem) -> Plan:
         """The same plan with the starts that "auto" stands for."""
         name = "kmeans" if self.candidate is None else "hierarchical"
         plan = self.with_auto(name)
-        if plan is not self and self.given.is_empty and search_pays(problem, self.stopping):
+        if plan is not self and self.may_search and search_pays(problem, self.stopping):
             return replace(self.with_auto("search"), instead=name)
         return plan
 
@@ -169,11 +183,9 @@ class Plan:
         return replace(self, starts=starts)
 
     @staticmethod
-    def starts_of(init: Init, names: Sequence[str], n_init: int, given: InitialParameters) -> list[Any]:
-        """`n_init` starts of each kind that draws; one start if nothing is drawn. `names` are those in `init`."""
-        starts: list[Any] = repeated(names, n_init) if names else [init] * (n_init if callable(init) else 1)
-        is_drawn = not (given.is_complete or (names and given.means is not None))
-        return starts if is_drawn else starts[:1]
+    def starts_of(init: Init, names: Sequence[str], n_init: int) -> list[Any]:
+        """`n_init` starts of each kind that draws. `names` are those in `init`."""
+        return repeated(names, n_init) if names else [init] * (n_init if callable(init) else 1)
 
 
 def close_after_search(stopping: Stopping, n_steps: float = math.inf) -> Stopping:
@@ -185,13 +197,12 @@ def close_after_search(stopping: Stopping, n_steps: float = math.inf) -> Stoppin
 def search_pays(problem: Problem, stopping: Stopping) -> bool:
     """Whether `init_params="auto"` is a search.
 
-    It is not for one component, and not where rows are few: a higher likelihood is no better clustering there. Known
-    components, trimming and measurement errors need other starts.
+    It is not for one component, and not where rows are few: a higher likelihood is no better clustering there.
     """
-    data, d = problem.data, problem.source.n_features
-    if problem.n_components == 1 or not data.is_plain or problem.source.has_errors:
+    rows = problem.data.original
+    if problem.n_components == 1:
         return False
-    return data.original.profile.total_weight >= weight_for_search(d, stopping.max_steps)
+    return rows.profile.total_weight >= weight_for_search(rows.n_features, stopping.max_steps)
 
 
 def weight_for_search(n_features: int, max_steps: int) -> float:

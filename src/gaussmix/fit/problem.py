@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,8 +16,6 @@ from gaussmix.em.initialisation.known import Known
 from gaussmix.em.initialisation.ridge import automatic_ridge
 from gaussmix.em.initialisation.sample import Distinct, distinct_rows
 from gaussmix.em.objective.objective import Objective
-from gaussmix.em.priors.terms import OverallMoments, Terms
-from gaussmix.em.trimming.trimming import trimmed
 from gaussmix.engines.base import Engine
 from gaussmix.families.base import Family
 from gaussmix.model import Model, free_parameters
@@ -28,6 +26,10 @@ from gaussmix.sources.base import Given, Source
 from gaussmix.waist.block import Block
 from gaussmix.waist.leaves import LEAF_ROWS
 from gaussmix.waist.need import Second
+
+if TYPE_CHECKING:
+    from gaussmix.em.priors.terms import OverallMoments, Terms
+    from gaussmix.em.trimming.trimming import Trim
 
 MORE = 4  # times the rows of a part has the next one
 LEAST_NUMBERS, LEAST_PER_FEATURE = 2**16, 20  # of a part: smaller ones save nothing; and rows for each feature
@@ -42,19 +44,14 @@ class Data:
     original : the rows, with the weights that the user gave.
     known : known components of rows; None for none.
     noise : the background with its initial weight; None for none.
-    trim : share of the row weight to leave out.
+    trim : leaves out rows; None if it leaves out none.
     """
 
     original: Source
     known: Known | None = None
     noise: Background | None = None
-    trim: float = 0.0
+    trim: Trim | None = None
     _moments: dict[bool, OverallMoments] = field(default_factory=dict, init=False)  # by whether they have matrices
-
-    @property
-    def is_plain(self) -> bool:
-        """Whether no row is left out, and no row has a known component."""
-        return self.known is None and not self.trim
 
     @cached_property
     def unit(self) -> float:
@@ -65,17 +62,23 @@ class Data:
     @cached_property
     def _reduced(self) -> Source:
         """The rows with weights below 1, which changes no bit of a fit."""
-        return self.original if self.unit == 1.0 else self.original.reweighted(1 / self.unit)
+        return self.original.reweighted(1 / self.unit)
 
     def source(self, given: Given | None = None) -> Source:
         """The rows for one fit: weights below 1, and states of their own."""
-        return self._reduced.fresh() if given is None else self._reduced.with_given(given)
+        rows = self.original if self.unit == 1.0 else self._reduced
+        return rows.fresh() if given is None else rows.with_given(given)
 
     def labelled(self, n_components: int) -> Source:
         """The same with the known components of rows, for a fit of so many components."""
         if self.known is None:
             return self.source()
-        return self._reduced.with_log_prior(*self.known.log_prior(n_components, self.noise is not None))
+        rows = self.original if self.unit == 1.0 else self._reduced
+        return rows.with_log_prior(*self.known.log_prior(n_components, self.noise is not None))
+
+    def trimmed(self, source: Source) -> Source:
+        """A source of these rows, without those that the fit leaves out."""
+        return source if self.trim is None else self.trim.source(source)
 
     @cached_property
     def sample(self) -> Distinct:
@@ -86,7 +89,7 @@ class Data:
     def condensed(self) -> Distinct | None:
         """Few rows of one feature that stand for all, with their weights; None where rows are more than numbers."""
         source = self.original
-        if source.n_features > 1 or source.is_incomplete or not self.is_plain or self.noise is not None:
+        if source.n_features > 1 or source.is_incomplete:
             return None
         few = condensed(self.sample)
         total = source.profile.total_weight / self.unit
@@ -95,7 +98,7 @@ class Data:
     def parts(self, rng: np.random.Generator) -> Iterator[Distinct]:
         """Parts of the sample, each with more rows than the one before, and weights that sum to a part of all weight.
 
-        There is none where rows are few, or have errors or known components.
+        There is none where rows are few, or have errors.
         """
         source, d = self.original, self.original.n_features
         least = max(-(-LEAST_NUMBERS // d), LEAST_PER_FEATURE * d)
@@ -103,7 +106,7 @@ class Data:
         while sizes[-1] // MORE >= least:
             sizes.append(sizes[-1] // MORE)
         for size in reversed(sizes):
-            if size >= least and self.is_plain and not source.has_errors:
+            if size >= least and not source.has_errors:
                 few = self.sample.part(size, rng)
                 weight = size / source.n_rows * source.profile.total_weight / self.unit
                 yield replace(few, weight=few.weight * (weight / few.weight.sum()))
@@ -114,7 +117,7 @@ class Data:
         sample = self.sample
         if self.unit != 1.0:
             sample = replace(sample, weight=sample.weight * self.unit)
-        return automatic_ridge(sample, self.trim)
+        return automatic_ridge(sample, 0.0 if self.trim is None else self.trim.share)
 
     def objective(self, ridge: float | None) -> Objective:
         """Maximum likelihood with this ridge on every variance, data units²; None for the automatic one."""
@@ -126,7 +129,7 @@ class Data:
         """What EM raises: `objective`, or with the prior and the fixed parameters of `terms` the posterior density."""
         is_matrix = family.kind.second is Second.FULL
         if terms.needs_moments and is_matrix not in self._moments:
-            self._moments[is_matrix] = OverallMoments.of(self.source(), self.unit, engine, is_matrix=is_matrix)
+            self._moments[is_matrix] = terms.moments(self.source(), self.unit, engine, is_matrix=is_matrix)
         plain, moments = self.objective(ridge), self._moments.get(is_matrix)
         if moments is not None:  # not in `_moments`, because a cycle would keep the rows
             moments = replace(moments, automatic_ridge=lambda: self.ridge)
@@ -151,7 +154,7 @@ class Problem:
     engine : sums over the rows.
     ridge : added to each variance, data units²; None for the automatic one.
     remedy : for a stuck component.
-    terms : priors and fixed parameters.
+    terms : priors and fixed parameters; None for none.
     """
 
     data: Data
@@ -160,26 +163,25 @@ class Problem:
     engine: Engine[Any]
     ridge: float | None
     remedy: Remedy = Remedy.FREEZE
-    terms: Terms = field(default_factory=Terms)
+    terms: Terms | None = None
 
     @cached_property
     def source(self) -> Source:
         """The rows with the states of this fit."""
-        return trimmed(self.data.labelled(self.n_components), self.data.trim)
+        data = self.data
+        source = data.source() if data.known is None else data.labelled(self.n_components)
+        return source if data.trim is None else data.trimmed(source)
 
     @cached_property
     def objective(self) -> Objective:
         """What EM maximises."""
-        return self.objective_with(self.ridge)
+        return self.data.objective(self.ridge) if self.terms is None else self.objective_with(self.ridge)
 
     def objective_with(self, ridge: float | None) -> Objective:
         """What EM would maximise with another ridge; None for the automatic one."""
+        if self.terms is None:
+            return self.data.objective(ridge)
         return self.data.restricted(self.terms, ridge, self.family, self.n_components, self.engine)
-
-    @property
-    def is_plain(self) -> bool:
-        """Whether EM maximises the log-likelihood of all rows and nothing else."""
-        return self.terms.is_empty and self.data.is_plain
 
     @property
     def n_parameters(self) -> int:

@@ -27,10 +27,10 @@ from gaussmix.families.base import Family
 from gaussmix.fit.after.stability import Repeats, neighbours, stability
 from gaussmix.fit.candidates import Candidate, Folds, Result, held_out, lowest, mean_and_error
 from gaussmix.fit.criteria import CRITERIA, evidence_of
+from gaussmix.fit.features.base import FitFeature
 from gaussmix.fit.fit import fit
 from gaussmix.fit.plan import Onward, Plan, SharedStarts, never
 from gaussmix.fit.problem import Problem
-from gaussmix.fit.watch import Watch
 from gaussmix.numerics.arrays import Array
 from gaussmix.numerics.threads import cached_property
 from gaussmix.waist.block import Block
@@ -83,14 +83,14 @@ class Search:
     problem : the rows and the objective; each candidate replaces the family and the number of components.
     plan : the starts; each candidate draws from the same state of its generator.
     n_jobs : threads, as scikit-learn counts them.
-    watch : follows the runs, and says why no more candidates may begin.
+    features : what the fits use besides.
     """
 
     candidates: Sequence[Candidate]
     problem: Problem
     plan: Plan
     n_jobs: int | None
-    watch: Watch
+    features: Sequence[FitFeature]
 
     def problem_of(self, candidate: Candidate, **changes: Any) -> Problem:
         """What is fitted for a candidate."""
@@ -104,7 +104,7 @@ class Search:
         """
         threads, rows = n_threads(self.n_jobs), self.problem.data.original
         is_few = rows.n_rows * rows.n_features * len(self.candidates) < SMALL
-        is_one_by_one = is_few or rows.is_read_again or self.watch.wants_one_at_a_time
+        is_one_by_one = is_few or rows.is_read_again or any(each.is_sequential for each in self.features)
         most = rows.most_fits if self.n_jobs is None and rows.whole is None else None
         at_a_time = 1 if is_one_by_one else min(most or threads, len(self.candidates))
         return at_a_time, max(1, threads // at_a_time)
@@ -129,8 +129,6 @@ class Search:
         results : of all candidates, in their order.
         """
         at_a_time, threads = self._n_threads
-        if not self.plan.stage:  # fits without a fold belong to a search that has begun
-            self.watch.restore(self.plan.rng)
         if at_a_time > 1:
             _ = self.problem.data.sample  # every start needs it, and each thread would make it
         engine = engine_for(is_incomplete=self.problem.data.original.is_incomplete, n_jobs=threads)
@@ -165,7 +163,7 @@ class Search:
         """Search for higher maxima of the candidates that can win, until no other can.
 
         These are all candidates of the best structure, and those that would be the best if a search lowered their
-        criterion as much as the largest fall so far. Where the time or a callback ends that, the watch knows.
+        criterion as much as the largest fall so far. If the time or a callback ends that, `plan.left_out` says why.
         """
         searched, largest, is_cut_short = set[Candidate](), 0.0, False
         searches = [start for start in self.plan.starts if start == AUTO]
@@ -187,8 +185,8 @@ class Search:
                     largest = max(largest, _value(before, criterion) - _value(higher, criterion))
                     results[result.candidate] = higher
             self._raise(results, fits)
-        why = self.watch.ended() or Outcome.TIME_LIMIT
-        self.watch.left_out |= dict.fromkeys(range(len(self.candidates)), why)
+        why = self.plan.ended() or Outcome.TIME_LIMIT
+        self.plan.left_out.update(dict.fromkeys(range(len(self.candidates)), why))
 
     def _can_win(self, results: dict[Candidate, Result], criterion: str, largest: float) -> set[Candidate]:
         """All candidates of the best structure, and those whose criterion is higher by less than the largest fall."""
@@ -275,7 +273,7 @@ class _Candidates:
     """The fits of a search, several at a time; parameters as for `Search`, the engine, and whether there is a fit."""
 
     def __init__(self, search: Search, engine: Engine[Any], *, has_fit: bool = False) -> None:
-        self._search, self._watch, self._plan = search, search.watch, search.plan
+        self._search, self._plan = search, search.plan
         self._engine = engine
         self._begun = search.plan.rng.bit_generator.state
         self._idle = [deepcopy(search.plan.rng) for _ in range(search._n_threads[0])]  # each takes 40 µs
@@ -292,7 +290,7 @@ class _Candidates:
         n_rows = problem.data.original.profile.n_positive
         if failure is None and candidate.n_components > n_rows:
             failure = Failure(FailureKind.TOO_FEW_ROWS, details=str(n_rows))
-        ended = self._watch.ended()
+        ended = self._plan.ended()
         if failure is None and (ended is Outcome.STOPPED or (ended is not None and self._has_fit.is_set())):
             failure = Failure(_NOT_BEGUN[ended])
         if failure is not None:
@@ -325,7 +323,7 @@ class _Candidates:
         found = []
         for result in results:
             is_below = highest is not None and _log_likelihood(result) < _log_likelihood(highest)
-            if highest is not None and is_below and self._watch.ended() is None:
+            if highest is not None and is_below and self._plan.ended() is None:
                 result = self._from_fewer(result, highest, is_unwanted)
             if highest is None or _log_likelihood(result) > _log_likelihood(highest):
                 highest = result
@@ -360,7 +358,7 @@ class _Candidates:
         failure: Failure | None = None
         evidence, size = None, problem.n_parameters
         try:
-            run, ends = fit(problem, plan, self._watch)
+            run, ends = fit(problem, plan, self._search.features)
         except SingularCovariance as error:
             failure = Failure(FailureKind.SINGULAR, error.components)
         except NonFiniteLikelihood:

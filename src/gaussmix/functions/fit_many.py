@@ -17,8 +17,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from gaussmix.checks import check_count
 from gaussmix.door.groups import Grouped, grouped
-from gaussmix.door.parameters import check_certify, check_family, check_flag, check_seed, check_verbose, drawn_seed
-from gaussmix.door.restrictions import check_terms, given_terms, noise_of
+from gaussmix.door.parameters import CHECKS, check_family, check_seed, drawn_seed
 from gaussmix.em.initialisation.base import AUTO
 from gaussmix.engines import n_threads
 from gaussmix.engines.runner import Fits
@@ -27,6 +26,8 @@ from gaussmix.estimators.bayesian_gaussian_mixture import BayesianGaussianMixtur
 from gaussmix.estimators.gaussian_mixture import GaussianMixture
 from gaussmix.families.base import Family
 from gaussmix.families.one_feature import check_features
+from gaussmix.fit.features.base import FitFeature
+from gaussmix.fit.features.table import features_of
 from gaussmix.fit.plan import recipe_of, weight_for_search
 from gaussmix.fit.search import mapped
 from gaussmix.mixture.mixtures import Mixtures
@@ -37,7 +38,8 @@ from gaussmix.numerics.threads import at_most
 from gaussmix.report.messages import rounding_sentence
 
 _SHOWN = 5  # keys in a warning
-_REFUSED = "callbacks", "max_time", "checkpoint", "weights_init", "means_init", "precisions_init", "covariances_init"
+_PRECISION = "weight_meaning='precision'"
+_MADE_BY_CORE = {"degenerate='repair'", "degenerate='error'", "certify=False"}  # up to a step that needs them
 
 
 def fit_many(
@@ -118,9 +120,10 @@ def fit_many(
     True
     """
     template = _template_of(estimator, n_components, parameters)
+    features = features_of(template, {}, "fit_many")
     template.random_state = _one_seed(template.random_state)
     found = grouped(groups, by, offsets, sample_weight, type(template)())
-    fitting = _Many(found, template)
+    fitting = _Many(found, template, features)
     fits = fitting.by_core()
     fitting.one_by_one(np.arange(len(found.keys)) if fits is None else np.flatnonzero(~fitting.is_made(fits)))
     mixtures = fitting.mixtures(fits)
@@ -142,29 +145,12 @@ def _template_of(
         raise ValueError("Parameters of fit_many are those of its estimator. Set them there.")
     else:
         made = clone(estimator)
-    is_bayesian = isinstance(made, BayesianGaussianMixture)
-    names = ("callbacks", "max_time", "warm_start", "verbose")
-    refused = [name for name in names if getattr(made, name)] if is_bayesian else _refused(made)
-    for name in refused:
-        raise ValueError(f"fit_many does not support {name}. Remove it, or fit the groups one by one.")
-    init = made.init_params
+    is_bayesian, init = isinstance(made, BayesianGaussianMixture), made.init_params
     if not (is_bayesian or isinstance(init, str | list | tuple) or callable(init)):
         raise ValueError("init_params of fit_many must be the name of a start or a callable.")
+    if isinstance(made, GaussianMixture):
+        made._settings()
     return made
-
-
-def _refused(template: GaussianMixture) -> list[str]:
-    """Parameters that many fits can't use; raises ValueError or TypeError for those that one fit can't use."""
-    n_components, family, *_ = template._settings()
-    check_terms(template, [family], n_components)
-    refused = {name: getattr(template, name) is not None for name in _REFUSED} | {
-        "warm_start": check_flag("warm_start", template.warm_start),
-        "noise": noise_of(template.noise) is not None,
-        "verbose": check_verbose(template.verbose) > 0,
-        "degenerate='drop'": template.degenerate == "drop",
-        "certify=True": check_certify(template.certify) is True,
-    }
-    return [name for name, is_given in refused.items() if is_given]
 
 
 def _one_seed(random_state: Any) -> int:
@@ -188,23 +174,23 @@ class _Many:
 
     groups: Grouped
     template: GaussianMixture | BayesianGaussianMixture
+    features: Sequence[FitFeature]
     singles: dict[int, _Single] = field(default_factory=dict)
 
     def by_core(self) -> Fits | None:
         """Fits of the groups that the core can fit; None if it can fit none of them."""
         if isinstance(self.template, BayesianGaussianMixture):
             return None
-        n_components, family, stopping, n_init, ridge, _ = self.template._settings()
+        n_components, family, stopping, ridge, _ = self.template._settings()
+        n_init = CHECKS["n_init"](self.template.n_init)
         engine, init, rows = self.template._engine(), self.template.init_params, self.groups.rows
         if len(rows):
             refusal = family.refusal(rows.shape[1])
             if refusal is not None:
                 raise ValueError(f"{refusal}.")
             warn(check_features(self.template.covariance_type, rows.shape[1]))
-        is_plain = not (self.template.trim or given_terms(self.template)) and self.template.acceleration is None
-        if not len(rows) or not is_plain:
-            return None
-        if self.template.weight_meaning == "precision" and self.groups.row_weight is not None:
+        uses = {name for feature in self.features for name in feature.uses} - _MADE_BY_CORE
+        if not len(rows) or (uses and not (uses == {_PRECISION} and self.groups.row_weight is None)):
             return None
         rng, (some, places) = check_seed(self.template.random_state), self.groups.for_core()
         if init == AUTO and n_init > 1:  # a group that is searched draws more for each of its starts

@@ -17,6 +17,7 @@ from gaussmix.numerics.arrays import Array
 from gaussmix.numerics.factorise import ROUNDED
 from gaussmix.sources.base import Source
 from gaussmix.sources.findings import Distinct, some_distinct
+from gaussmix.waist.leaves import LEAF_ROWS
 
 if TYPE_CHECKING:
     from gaussmix.fit.candidates import Result, Table
@@ -51,7 +52,8 @@ class SearchWarning(RuntimeWarning):
 
 def warn_of(run: State, left_out: Outcome | None = None, raised: str = LIKELIHOOD) -> None:
     """Warn about the end of the best run, by the name of what it raised, and about starts that were left out."""
-    warn(frozen_sentence(run.trace), CollapseWarning)
+    if run.trace.frozen:
+        warn(frozen_sentence(run.trace), CollapseWarning)
     warn(rounding_sentence(run.model))
     if run.outcome is Outcome.TIME_LIMIT:
         warn(run.outcome.sentence(raised), ConvergenceWarning)
@@ -72,29 +74,19 @@ def frozen_sentence(trace: Trace) -> str | None:
     return " ".join(sentences) or None
 
 
-def held_sentence(held: Sequence[int]) -> str | None:
-    """Say which components only the prior holds, and what to do; None if none."""
-    if not held:
-        return None
-    return (
-        f"{name_components(held)}: next to no row belongs there, and mean and covariance are those of the prior. Lower "
-        "n_components, or give the prior less shrinkage and dof."
-    )
-
-
-def few_rows_sentence(source: Source, n_components: int) -> str | None:
-    """Say that fewer distinct rows have positive weight than there are components; None if there are enough."""
-    n_distinct = _count_distinct(source, n_components)
-    if n_distinct == n_components:
-        return None
+def few_rows_sentence(n_distinct: int, n_components: int) -> str:
+    """Say that fewer distinct rows have positive weight than there are components."""
     return (
         f"X has {counted(n_distinct, 'distinct row')}, fewer than n_components={n_components}, so that several "
         "components describe the same row, with reg_covar as all of their variance. Lower n_components."
     )
 
 
-def _count_distinct(source: Source, most: int) -> int:
+def count_distinct(source: Source, most: int) -> int:
     """The number of distinct rows of positive weight, counted up to `most`."""
+    block = source.whole
+    if block is not None and block.n_rows <= LEAF_ROWS:
+        return len(some_distinct(block, most))
     if source.is_far and most <= Distinct.MOST:
         return min(most, len(source.of_all(Distinct).digests))
     distinct: set[bytes] = set()

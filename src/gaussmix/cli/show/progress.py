@@ -22,7 +22,7 @@ from rich.progress import (
 from rich.text import Text
 
 from gaussmix.cli.show.notices import is_quiet
-from gaussmix.fit.watch import Step
+from gaussmix.fit.monitor import Step
 from gaussmix.sources.tables.base import STANDARD
 
 

@@ -1,4 +1,4 @@
-"""How a model stands to a maximum of the objective, told by its gradient and its information, and what that costs."""
+"""How a model stands to a maximum of the objective, told by its gradient and its information."""
 
 from __future__ import annotations
 
@@ -9,11 +9,10 @@ from typing import Any
 import numpy as np
 
 from gaussmix.em.curvature.coordinates import are_same, bounds_met
-from gaussmix.em.curvature.information import Information, is_one_pass, kept_rows
+from gaussmix.em.curvature.information import Information, kept_rows
 from gaussmix.em.curvature.jacobian import NotSmooth
 from gaussmix.em.objective.objective import Objective
 from gaussmix.em.objective.trace import Trace
-from gaussmix.em.step.accumulate import cost_of_step
 from gaussmix.em.trimming.trimming import Trimmed
 from gaussmix.engines.base import Engine
 from gaussmix.errors import SingularCovariance
@@ -28,10 +27,6 @@ SETTLED = 0.15  # the next one may promise at most this part of what the first p
 # Nats per unit of row weight: rounding, and what is not exact in the cost of a ridge, hide smaller gains.
 ROUNDING = 1e-8
 FURTHEST = 3.0  # the longest step of a mean or a log variance, in units of the component
-# Costs in multiply-adds of a step of EM: of one of the score products, of making a score, of each number of the matrix
-# times its height, in NumPy, and of a pass however few its rows are; and the other passes over the rows, in steps.
-OF_PRODUCT, OF_SCORE, OF_MATRIX, OF_PASS, N_OTHERS = 0.45, 10, 4, 10**7, 2
-SHARE_OF_FIT = 0.1  # of the cost of a fit: information that costs at most this part is found without being asked for
 
 
 @dataclass(frozen=True)
@@ -100,18 +95,6 @@ class Standing:
             if after_end is None or after_end[1] > SETTLED * gain or not information.is_held:
                 return cls(False)
         return cls(True, gain, changed / total)
-
-
-def is_cheap(model: Model, source: Source, n_steps: int) -> bool:
-    """Whether `Standing.of` costs at most a tenth of a fit of so many steps, by counting products."""
-    if not is_one_pass(model, source):
-        return False
-    (K, d), is_shared, of_step = model.means.shape, model.covariances.is_shared, cost_of_step(model)
-    n_b = model.covariances.second.n_numbers(d)
-    n_all, n_own = K + K * d + (1 if is_shared else K) * n_b, 1 + d + n_b
-    of_row = OF_PRODUCT * (n_all**2 + K * n_own**2) / 2 + OF_SCORE * K * n_own + N_OTHERS * of_step
-    cost = 2 * (source.n_rows * of_row + OF_MATRIX * n_all**3 + OF_PASS)  # the information is made twice
-    return bool(cost <= SHARE_OF_FIT * n_steps * source.n_rows * of_step)
 
 
 def _compared(leaf: Block, engine: Engine[Any], sides: tuple[Parameters, Parameters]) -> Sums:

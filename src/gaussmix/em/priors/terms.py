@@ -60,6 +60,10 @@ class Terms:
         shares = self.shares
         return bool(self.fixed_means or self.fixed_covariances or shares.fixed or np.ndim(shares.concentration))
 
+    def moments(self, source: Source, unit: float, engine: Engine[Any], *, is_matrix: bool) -> OverallMoments:
+        """The moments of all rows that the objective depends on; parameters as for `OverallMoments.of`."""
+        return OverallMoments.of(source, unit, engine, is_matrix=is_matrix)
+
     def with_values(self, weights: Array | None, means: Array | None, covariances: Covariances | None) -> Terms:
         """Add the values of fixed parameters; raise ValueError if they contradict other parameters."""
         if self.is_empty:

@@ -16,8 +16,7 @@ import numpy as np
 
 from gaussmix.background import Background
 from gaussmix.em.objective.trace import State, Trace
-from gaussmix.em.step.accumulate import cost_of_step
-from gaussmix.em.step.fast_path import FastPath
+from gaussmix.em.step.fast_path import FastPath, cost_of_step
 from gaussmix.em.step.maximise import collapsed
 from gaussmix.errors import Outcome
 from gaussmix.families.base import Family

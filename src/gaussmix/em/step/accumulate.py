@@ -12,13 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gaussmix.engines.base import Engine
-from gaussmix.model import Model
 from gaussmix.numerics.arrays import Array
 from gaussmix.numerics.threads import at_most
 from gaussmix.sources.base import Source
 from gaussmix.waist.block import Block
 from gaussmix.waist.moments import Moments, Partial
-from gaussmix.waist.need import Need, Rule, Second
+from gaussmix.waist.need import Need, Rule
 from gaussmix.waist.parameters import Parameters
 from gaussmix.waist.spread import Spread
 
@@ -95,13 +94,6 @@ def _of_one(block: Block) -> Array | NDArray[np.int32]:
     if given is None or given.ndim == 2:
         return np.broadcast_to(np.int32(0), block.n_rows)
     return np.minimum(given, 0).astype(np.int32)
-
-
-def cost_of_step(model: Model) -> float:
-    """The multiply-adds of a step of EM for each row, as measured."""
-    (K, d), is_shared = model.means.shape, model.covariances.is_shared
-    of_matrix = (0.3 if is_shared else 0.75) * d * (d + 1)
-    return float(K * (20 + (of_matrix if model.covariances.second is Second.FULL else 2 * d)))
 
 
 def look(source: Source, engine: Engine[Any], need: Need) -> Any:

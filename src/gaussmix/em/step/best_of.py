@@ -57,7 +57,7 @@ def best_run(runs: Iterable[Iterable[State]], ends: list[Trace] | None = None) -
         if end.outcome is Outcome.NON_FINITE:
             failure = NonFiniteLikelihood()
         else:
-            best = better(best, end)
+            best = end if best is None else better(best, end)
             if ends is not None:
                 ends.append(end.trace)
     if best is None:

@@ -22,6 +22,7 @@ from gaussmix.sources.base import Source
 from gaussmix.waist.algebra import Algebra
 from gaussmix.waist.block import Block
 from gaussmix.waist.leaves import LEAF_ROWS
+from gaussmix.waist.need import Second
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,3 +114,10 @@ def model_of(course: Course, family: Family, noise: Background | None = None) ->
     if noise is None:
         return Model(course.weights, course.means, found, family)
     return Model(course.weights[:-1], course.means, found, family, noise.weighing(float(course.weights[-1])))
+
+
+def cost_of_step(model: Model) -> float:
+    """The multiply-adds of a step of EM for each row, as measured."""
+    (K, d), is_shared = model.means.shape, model.covariances.is_shared
+    of_matrix = (0.3 if is_shared else 0.75) * d * (d + 1)
+    return float(K * (20 + (of_matrix if model.covariances.second is Second.FULL else 2 * d)))

@@ -16,6 +16,7 @@ from typing import Any, ClassVar, NamedTuple, Self
 import numpy as np
 
 from gaussmix.covariances import Diagonal
+from gaussmix.em.initialisation import STARTS
 from gaussmix.em.initialisation.base import Partition, Start, centre_parameters, nearest_centre
 from gaussmix.em.initialisation.initial import InitialMoments
 from gaussmix.em.initialisation.sample import Distinct, variances_of
@@ -97,11 +98,6 @@ def _weights_up_to(log_density: Array, row_weight: Array | None, low: float, hig
     weight = np.ones(len(log_density)) if row_weight is None else row_weight
     is_tied = (log_density >= low) & (log_density <= high)
     return Sums(float(weight[some].sum()) for some in (log_density < low, is_tied))
-
-
-def trimmed(source: Source, share: float) -> Source:
-    """Trim a source; a share of 0 gives the source itself."""
-    return Trimmed(source, share) if share else source
 
 
 class Trimmed(Source):
@@ -343,3 +339,30 @@ def _widths(sample: Distinct) -> Array:
     """
     low, high = sample.middle
     return np.where(high > low, high - low, np.sqrt(variances_of(sample.rows, sample.weight)))
+
+
+@dataclass(frozen=True)
+class Trim:
+    """Leaves out a share of the row weight."""
+
+    share: float
+
+    def source(self, source: Source) -> Source:
+        """The rows of a source; each pass with parameters leaves out the least likely."""
+        return Trimmed(source, self.share)
+
+    def nearest(self, means: Array, sample: Distinct) -> Partition:
+        """How given means share the rows."""
+        return nearest_trimmed(means, sample)
+
+    def partition(
+        self,
+        name: str,
+        sample: Distinct,
+        engine: Engine[Any],
+        n_components: int,
+        ridge: Array,
+        rng: np.random.Generator,
+    ) -> Partition:
+        """How a named start shares the rows."""
+        return trimmed_partition(STARTS[name], sample, engine, n_components, ridge, self.share, rng)

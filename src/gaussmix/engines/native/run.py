@@ -35,9 +35,9 @@ def suits_core(block: Block, n_components: int, algebra: Algebra) -> bool:
     n_features, factor_shape = block.rows.shape[1], _factor_shape(algebra)
     if n_components * n_features ** (2 if factor_shape is FactorShape.TRIANGULAR else 1) > MOST_NUMBERS:
         return False
-    if algebra.is_shared or not could_pay(block.n_rows, factor_shape, n_components, n_features):
+    if algebra.is_shared or block.n_rows * work_per_row(factor_shape, n_components, n_features) < ORDERED_PASS:
         return True
-    return block.n_rows * work_per_row(factor_shape, n_components, n_features) < ORDERED_PASS
+    return not could_pay(block.n_rows, factor_shape, n_components, n_features)
 
 
 def _factor_shape(algebra: Algebra) -> FactorShape:

@@ -14,7 +14,6 @@ from gaussmix.em.curvature.natural import Stacked
 from gaussmix.em.objective.stopping import Stopping
 from gaussmix.em.objective.trace import Frozen, State, Trace
 from gaussmix.em.step.many import run_each
-from gaussmix.em.trimming.trimming import trimmed
 from gaussmix.engines.base import Engine
 from gaussmix.engines.runner import Groups
 from gaussmix.errors import Outcome
@@ -104,7 +103,8 @@ def are_quick(problem: Problem, model: Model) -> bool:
     is_usual = objective.as_ridge() is not None or objective.as_belief(model.n_components) is not None
     if model.noise is not None:
         is_usual = objective.as_ridge() is not None and not source.is_incomplete
-    is_by_core = is_usual and model.family.algebra is not None and problem.data.is_plain
+    data = problem.data
+    is_by_core = is_usual and model.family.algebra is not None and data.known is None and data.trim is None
     work = source.n_rows * model.n_components * (model.n_features**2 + 8)
     work *= SLOWER if not is_by_core else INCOMPLETE if source.is_incomplete else 1
     return source.whole is not None and work <= MOST_WORK
@@ -201,8 +201,8 @@ def _on_weights(problem: Problem, model: Model, how: Resampling, weights: Array)
     """The ends of refits to the same rows with other weights, (n, n_rows)."""
     source, n_rows = problem.source, problem.source.n_rows
     block, groups = source.whole, None
-    known = problem.data.known
-    if block is not None and problem.data.is_plain:
+    data, known = problem.data, problem.data.known
+    if block is not None and known is None and data.trim is None:
         nothing, each = np.zeros(len(weights), np.int64), np.arange(len(weights)) * n_rows
         unit = unit_of_weights(float(weights.max()))
         below_1 = weights / unit
@@ -215,7 +215,7 @@ def _on_weights(problem: Problem, model: Model, how: Resampling, weights: Array)
         weight = weights[place] / problem.data.unit  # priors count in this unit
         reweighted = problem.data.original.changed(partial(_weighing, weight=weight), n_rows)
         reweighted = reweighted if log_prior is None else reweighted.with_log_prior(*log_prior)
-        return trimmed(reweighted, problem.data.trim)
+        return problem.data.trimmed(reweighted)
 
     stopping = Stopping(how.tolerance, MOST_STEPS)
     return run_each(problem.engine, [model] * len(weights), problem.objective, stopping, source_of, groups)
@@ -249,13 +249,13 @@ def ends_on_tables(
     problem: Problem, models: list[Model], tables: Sequence[Rows], places: Places, stopping: Stopping
 ) -> list[State]:
     """The ends of EM from models, each on the table of its place; all tables have as many rows."""
-    n_rows, n, groups, trim = len(tables[0]), len(models), None, problem.data.trim
-    if n_rows <= LEAF_ROWS and not trim:
+    n_rows, n, groups = len(tables[0]), len(models), None
+    if n_rows <= LEAF_ROWS and problem.data.trim is None:
         size, rows = np.full(n, n_rows), tables[0] if len(tables) == 1 else np.concatenate(tables)
         groups = Groups(rows, None, places * n_rows, size, size.astype(float), np.ones(n))
 
     def source_of(place: int) -> Source:
-        return trimmed(ArraySource(tables[places[place]]), trim)
+        return problem.data.trimmed(ArraySource(tables[places[place]]))
 
     return run_each(problem.engine, models, problem.objective, stopping, source_of, groups)
 

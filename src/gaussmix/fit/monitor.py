@@ -1,22 +1,26 @@
-"""What looks at a fit while it goes on: callbacks, the clock, a checkpoint, and what `verbose` prints."""
+"""What follows a fit while it goes on: callbacks, the clock, and what `verbose` prints."""
 
 from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from functools import partial
 from time import monotonic, perf_counter
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 
 import numpy as np
 
-from gaussmix.door.parameters import CHECKS
+from gaussmix.checks import check_count
+from gaussmix.door.parameters import CHECKS, check_verbose
 from gaussmix.em.objective.trace import State
 from gaussmix.em.step.best_of import Run, better
 from gaussmix.errors import Outcome, ParameterTypeError, SingularCovariance
-from gaussmix.fit.checkpoint import Checkpoint
+from gaussmix.fit.features.base import FitFeature
+from gaussmix.fit.fitted import Fitted
 from gaussmix.fit.plan import Plan
 from gaussmix.fit.problem import Problem
 from gaussmix.mixture.mixture import Mixture
@@ -50,101 +54,92 @@ class Step:
 Callback = Callable[[Step], object]
 
 
-class Watch:
-    """Calls callbacks after each step of the runs of a fit, and ends the fit if one returns True or time is up.
+class Monitor(FitFeature):
+    """Calls callbacks after each step of the runs of a fit, prints, and ends the fit if one returns True or time is up.
 
-    Parameters
-    ----------
-    callbacks : functions of a `Step`. True ends the fit, after all have been called.
-    task : the fit, for scikit-learn's callbacks; None without them.
-    deadline : in `time.monotonic` seconds; no start begins after it.
-    n_rows : rows of the data.
-    names : of the features.
-    checkpoint : None for no file.
-    verbose : 0 prints nothing; from 2 on times and likelihoods are printed too.
-    interval : steps between two lines.
+    While it is entered, workers of a cluster are waited for until `max_time` is over. At the end scikit-learn's
+    callbacks are torn down, whether the fit fails or not.
     """
 
-    def __init__(
-        self,
-        callbacks: Sequence[Callback] = (),
-        task: CallbackTask | None = None,
-        deadline: float = math.inf,
-        n_rows: int = 0,
-        names: Any = None,
-        *,
-        checkpoint: Checkpoint | None = None,
-        verbose: int = 0,
-        interval: int = 10,
-    ) -> None:
-        self._callbacks, self._task, self._deadline = callbacks, task, deadline
-        self._n_rows, self._names = n_rows, names
-        self._checkpoint, self._verbose, self._interval = checkpoint, verbose, interval
-        self._began = perf_counter()
+    def __init__(self, estimator: Any, arguments: Mapping[str, Any]) -> None:
+        self._estimator, self._arguments = estimator, arguments
+        self._seconds = None if estimator.max_time is None else CHECKS["max_time"](estimator.max_time)
+        self._deadline = math.inf if self._seconds is None else monotonic() + self._seconds
+        self._callbacks = check_callbacks(getattr(estimator, "callbacks", None))
+        self._has_tasks = "_skl_callbacks" in vars(estimator) and "X" in arguments  # they do not follow a stream
+        self._verbose = check_verbose(getattr(estimator, "verbose", 0))
+        self._interval = check_count("verbose_interval", getattr(estimator, "verbose_interval", 10), 1)
+        calls = bool(self._callbacks) or self._has_tasks
+        uses = {"callbacks": calls, "max_time": self._seconds is not None, "verbose": self._verbose > 0}
+        self.uses, self.is_sequential = [name for name, is_used in uses.items() if is_used], calls or self._verbose > 0
+        self._calls, self._context = calls, ExitStack()
+        self._task: CallbackTask | None = None  # the fit, for scikit-learn's callbacks
         self._n_begun: Counter[int | None] = Counter()  # starts of each candidate
         self._best: State | None = None  # of the last runs, where scikit-learn's callbacks look
         self._was_start_last = False
         self._was_stopped = False
-        self.left_out: dict[int | None, Outcome] = {}  # why starts of a candidate were, where some were
+        self._left_out: dict[int | None, Outcome] = {}  # why starts of a candidate were, where some were
 
-    @property
-    def is_told(self) -> bool:
-        """Whether callbacks follow each step."""
-        return bool(self._callbacks) or self._task is not None
+    def __enter__(self) -> Self:
+        if "_skl_callbacks" in vars(self._estimator):
+            from sklearn.callback import with_callbacks
 
-    @property
-    def wants_one_at_a_time(self) -> bool:
-        """Whether candidates have to be fitted one after the other."""
-        return self.is_told or self._checkpoint is not None or self._verbose > 0
+            self._context.callback(with_callbacks(_nothing), self._estimator)
+        if self._seconds is not None:
+            self._context.enter_context(waiting_for(self._seconds))
+        return self
 
-    def restore(self, generator: np.random.Generator) -> None:
-        """Give the generator of a search the state that a checkpoint has; without a checkpoint it stays as it is."""
-        if self._checkpoint is not None:
-            self._checkpoint.restore(generator)
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._context.__exit__(kind, error, at)
 
-    def ended(self) -> Outcome | None:
+    def plan(self, plan: Plan, problem: Problem) -> Plan:
+        self._n_rows, self._names, self._began = problem.data.original.n_rows, self._estimator._names, perf_counter()
+        stopping = plan.stopping
+        if self._has_tasks:
+            most = {"candidate": len(plan.starts), "start": stopping.max_steps}
+            n_parts = len(plan.starts) if plan.n_candidates is None else plan.n_candidates
+            X, y, sample_weight = (self._arguments[name] for name in ("X", "y", "sample_weight"))
+            self._task = CallbackTask.of_fit(self._estimator, X, y, sample_weight, n_parts, most)
+        if self._calls or self._seconds is not None:
+            stopping = replace(stopping, deadline=self._deadline, is_watched=True)
+        return replace(plan, stopping=stopping, ended=self._ended, left_out=self._left_out, tell=self._tell)
+
+    def _ended(self) -> Outcome | None:
         """Why no more runs may begin; None if they may."""
         if self._was_stopped:
             return Outcome.STOPPED
         return Outcome.TIME_LIMIT if monotonic() > self._deadline else None
 
-    def follow(self, runs: Sequence[Run], problem: Problem, plan: Plan) -> Iterator[Iterator[State]]:
-        """Make the runs of a fit, from a checkpoint if there is one, and call the callbacks after each step."""
-        begun: Iterator[Iterator[State]] = (run(None) for run in runs)
-        if self._checkpoint is not None:
-            begun = self._checkpoint.runs(runs, plan.key, problem.family, plan.rng)
-        return self._followed(begun, problem, plan.candidate)
-
-    def _followed(
-        self, runs: Iterator[Iterator[State]], problem: Problem, candidate: int | None
-    ) -> Iterator[Iterator[State]]:
+    def runs(self, runs: Iterable[Run], problem: Problem, plan: Plan) -> Iterator[Run]:
+        candidate, times = plan.candidate, problem.objective.times if self._verbose else 1.0
         task, waiting, first = self._task_of(candidate), iter(runs), self._n_begun[candidate]
-        for start, states in enumerate(waiting, first):
+        for start, run in enumerate(waiting, first):
             if start > first and monotonic() > self._deadline:
-                self.left_out[candidate] = Outcome.TIME_LIMIT
+                self._left_out[candidate] = Outcome.TIME_LIMIT
                 break
             self._n_begun[candidate] += 1
-            told = self._told(states, start, candidate, task) if self.is_told else states
+            if self._calls:
+                run = partial(self._followed, run, start, candidate, task)
             if self._verbose:
-                told = _printed(told, start - first, self._verbose > 1, self._interval, problem.objective.times)
-            yield told
+                run = partial(_printed, run, start - first, self._verbose > 1, self._interval, times)
+            yield run
             if self._was_stopped or self._was_start_last:
                 if next(waiting, None) is not None:
-                    self.left_out[candidate] = Outcome.STOPPED
+                    self._left_out[candidate] = Outcome.STOPPED
                 break
         if task is not None and candidate is not None:
             self._was_stopped |= task.end(None if self._best is None else Mixture.of(self._best.model))
 
-    def tell(self, what: str) -> None:
+    def fitted(self, fitted: Fitted, problem: Problem, run: State) -> Fitted:
+        if self._task is not None:
+            self._task.end(fitted.mixture)
+        return fitted
+
+    def _tell(self, what: str) -> None:
         """Print what is done before the first step on all rows."""
         if self._verbose:
             lapse = f"\t time lapse {perf_counter() - self._began:.5f}s" if self._verbose > 1 else ""
             print(f"  {what}{lapse}")
-
-    def end(self, mixture: Mixture) -> None:
-        """Tell scikit-learn's callbacks that the fit has ended with a mixture."""
-        if self._task is not None:
-            self._task.end(mixture)
 
     def _task_of(self, candidate: int | None) -> CallbackTask | None:
         """The task of the next starts; a candidate has one only in its first fit."""
@@ -153,19 +148,20 @@ class Watch:
             return self._task
         return None if self._n_begun[candidate] else self._task.begin("candidate")
 
-    def _told(
-        self, states: Iterator[State], start: int, candidate: int | None, task: CallbackTask | None
+    def _followed(
+        self, run: Run, start: int, candidate: int | None, task: CallbackTask | None, begun: State | None
     ) -> Iterator[State]:
+        """The states of a run, with callbacks."""
         of_start = None if task is None else task.begin("start")
         open_parts = [] if of_start is None else [of_start]
         try:
-            yield from self._told_of_steps(states, start, candidate, open_parts)
+            yield from self._called(run(begun), start, candidate, open_parts)
         except SingularCovariance:  # another start may have covariances
             for part in reversed(open_parts):
                 part.end(None)
             raise
 
-    def _told_of_steps(
+    def _called(
         self, states: Iterator[State], start: int, candidate: int | None, open_parts: list[CallbackTask]
     ) -> Iterator[State]:
         """Pass the states on, and call callbacks; the open parts are the start and its iteration."""
@@ -180,8 +176,8 @@ class Watch:
                 mixture = Mixture.of(state.model).with_feature_names(self._names)
                 value = state.trace.log_likelihood[-1]
                 step = Step(start, n_steps, value, mixture, now - self._began, speed, candidate)
-                was_told = is_last and number == 0  # before the checkpoint that has this end
-                is_ended = not was_told and self._is_stopped_at(step)
+                was_called = is_last and number == 0  # before the checkpoint that has this end
+                is_ended = not was_called and self._is_stopped_at(step)
                 if len(open_parts) > 1:
                     is_ended |= open_parts.pop().end(mixture)
                     if not (is_ended or is_last):
@@ -213,12 +209,12 @@ class CallbackTask:
     Parameters
     ----------
     context : scikit-learn's.
-    told : the arguments of callbacks: the estimator, and those of `fit`.
+    arguments : those of callbacks: the estimator, and those of `fit`.
     most : the largest number of parts, by the name of the task.
     """
 
     context: Any
-    told: Mapping[str, Any]
+    arguments: Mapping[str, Any]
     most: Mapping[str, int]
 
     @classmethod
@@ -229,9 +225,9 @@ class CallbackTask:
         from sklearn.callback import CallbackSupportMixin
 
         metadata = None if sample_weight is None else {"sample_weight": sample_weight}
-        told = {"estimator": estimator, "X": X, "y": y, "metadata": metadata}
-        task = cls(CallbackSupportMixin._init_callback_context(estimator, max_subtasks=n_parts), told, most)
-        task.context.call_on_fit_task_begin(**told)
+        arguments = {"estimator": estimator, "X": X, "y": y, "metadata": metadata}
+        task = cls(CallbackSupportMixin._init_callback_context(estimator, max_subtasks=n_parts), arguments, most)
+        task.context.call_on_fit_task_begin(**arguments)
         return task
 
     @property
@@ -241,32 +237,20 @@ class CallbackTask:
 
     def begin(self, name: str) -> CallbackTask:
         """A part begins."""
-        part = CallbackTask(self.context.subcontext(name, max_subtasks=self.most.get(name, 0)), self.told, self.most)
-        part.context.call_on_fit_task_begin(**self.told)
+        part = CallbackTask(
+            self.context.subcontext(name, max_subtasks=self.most.get(name, 0)), self.arguments, self.most
+        )
+        part.context.call_on_fit_task_begin(**self.arguments)
         return part
 
     def end(self, mixture: Mixture | None) -> bool:
         """End the task, with a mixture or without; whether a callback ends the task around it."""
         found = None if mixture is None else {"mixture_": mixture}
-        return bool(self.context.call_on_fit_task_end(**self.told, reconstruction_attributes=found))
+        return bool(self.context.call_on_fit_task_end(**self.arguments, reconstruction_attributes=found))
 
 
-def deadline_of(max_time: Any) -> float:
-    """The end of `max_time` in `time.monotonic` seconds; raises TypeError or ValueError."""
-    return math.inf if max_time is None else monotonic() + CHECKS["max_time"](max_time)
-
-
-def with_teardown(fit: Callable[..., object], estimator: Any, *arguments: Any, **options: Any) -> None:
-    """Call a method that fits, and tear down scikit-learn's callbacks after it, whether it fails or not.
-
-    It waits for workers of a cluster until `max_time` is over.
-    """
-    if "_skl_callbacks" in vars(estimator):
-        from sklearn.callback import with_callbacks
-
-        fit = with_callbacks(fit)
-    with nullcontext() if estimator.max_time is None else waiting_for(CHECKS["max_time"](estimator.max_time)):
-        fit(estimator, *arguments, **options)
+def _nothing(estimator: Any) -> None:
+    """A fit that does nothing, after which scikit-learn tears its callbacks down."""
 
 
 def check_callbacks(callbacks: Any) -> Sequence[Callback]:
@@ -286,12 +270,14 @@ def check_callbacks(callbacks: Any) -> Sequence[Callback]:
     return callbacks
 
 
-def _printed(states: Iterator[State], number: int, has_details: bool, interval: int, times: float) -> Iterator[State]:
+def _printed(
+    run: Run, number: int, has_details: bool, interval: int, times: float, begun: State | None
+) -> Iterator[State]:
     """Pass the states of a run on, and print how far it has come as it is made, with `times` the objective."""
     print(f"Initialization {number}")
     began = last = perf_counter()
     n_seen = 0
-    for state in states:
+    for state in run(begun):
         now, trace = perf_counter(), state.trace
         course = [float("-inf"), *(times * each for each in trace.objective)]
         for step in range(n_seen + 1, trace.n_steps + 1):

@@ -1,0 +1,26 @@
+"""What it costs to find out whether a model is at a maximum, beside a step of EM."""
+
+from __future__ import annotations
+
+from gaussmix.em.step.fast_path import cost_of_step
+from gaussmix.model import Model
+from gaussmix.sources.base import Source
+from gaussmix.waist.need import Second
+
+# Costs in multiply-adds of a step of EM: of one of the score products, of making a score, of each number of the matrix
+# times its height, in NumPy, and of a pass however few its rows are; and the other passes over the rows, in steps.
+OF_PRODUCT, OF_SCORE, OF_MATRIX, OF_PASS, N_OTHERS = 0.45, 10, 4, 10**7, 2
+SHARE_OF_FIT = 0.1  # of the cost of a fit: information that costs at most this part is found without being asked for
+
+
+def is_cheap(model: Model, source: Source, n_steps: int) -> bool:
+    """Whether `Standing.of` costs at most a tenth of a fit of so many steps, by counting products."""
+    second = model.covariances.second
+    if source.is_incomplete or second is Second.PROJECTED:  # more than one pass
+        return False
+    (K, d), is_shared, of_step = model.means.shape, model.covariances.is_shared, cost_of_step(model)
+    n_b = d * (d + 1) // 2 if second is Second.FULL else d if second is Second.DIAGONAL else 1
+    n_all, n_own = K + K * d + (1 if is_shared else K) * n_b, 1 + d + n_b
+    of_row = OF_PRODUCT * (n_all**2 + K * n_own**2) / 2 + OF_SCORE * K * n_own + N_OTHERS * of_step
+    cost = 2 * (source.n_rows * of_row + OF_MATRIX * n_all**3 + OF_PASS)  # the information is made twice
+    return bool(cost <= SHARE_OF_FIT * n_steps * source.n_rows * of_step)

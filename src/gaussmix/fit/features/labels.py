@@ -1,0 +1,40 @@
+"""`labels`: what is known about the components of rows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from gaussmix.door.labels import check_labels
+from gaussmix.em.objective.trace import State
+from gaussmix.families.base import Family
+from gaussmix.fit.features.base import FitFeature
+from gaussmix.fit.fitted import Fitted
+from gaussmix.fit.plan import Plan
+from gaussmix.fit.problem import Problem
+
+
+class Labels(FitFeature):
+    """Known components of rows."""
+
+    uses = ("labels",)
+
+    def __init__(self, estimator: Any, arguments: Mapping[str, Any]) -> None:
+        self._labels, self._groups = arguments.get("labels"), getattr(estimator, "label_components", None)
+        if self._labels is None:
+            check_labels(None, self._groups, 0, 1)  # which says that there are no labels
+
+    def problem(self, problem: Problem, candidates: Sequence[tuple[Family, int]]) -> Problem:
+        data, counts = problem.data, {count for _, count in candidates}
+        known = check_labels(self._labels, self._groups, data.original.n_rows, max(counts))
+        assert known is not None, "there are labels"
+        for n_components in counts:
+            known.check_size(n_components, data.noise is not None)
+        return problem if known.is_empty else replace(problem, data=replace(data, known=known))
+
+    def plan(self, plan: Plan, problem: Problem) -> Plan:
+        return plan if problem.data.known is None else replace(plan, may_search=False, in_one_call=False)
+
+    def fitted(self, fitted: Fitted, problem: Problem, run: State) -> Fitted:
+        return fitted if problem.data.known is None else fitted.without_likelihood()

@@ -1,0 +1,88 @@
+"""`prior` and `restrictions`: priors, and parameters that the fit keeps fixed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from gaussmix.checks import check_count
+from gaussmix.door.initial import given_parameters
+from gaussmix.door.parameters import check_counts, check_family
+from gaussmix.door.restrictions import check_terms, given_terms
+from gaussmix.em.objective.trace import State
+from gaussmix.em.priors.posterior import Posterior
+from gaussmix.errors import name_components, warn
+from gaussmix.families.base import Family
+from gaussmix.fit.diagnostics import Diagnosis
+from gaussmix.fit.features.base import FitFeature
+from gaussmix.fit.fitted import Fitted
+from gaussmix.fit.plan import Plan
+from gaussmix.fit.problem import Problem
+
+_INITIAL = "weights", "means", "covariances", "precisions"
+LEAST_ROWS = 0.5  # a component with less describes no row
+
+
+class Priors(FitFeature):
+    """Priors and fixed parameters."""
+
+    def __init__(self, estimator: Any, arguments: Mapping[str, Any]) -> None:
+        self._estimator, is_search = estimator, hasattr(estimator, "criterion")
+        if is_search:
+            self._terms = check_terms(estimator, [], max(check_counts("n_components", estimator.n_components)))
+        else:
+            n_components = check_count("n_components", estimator.n_components, 1)
+            self._terms = check_terms(estimator, [check_family(estimator)], n_components)
+        if not self._terms.is_empty:
+            options = getattr(estimator.restrictions, "options", {})
+            by_number = ["numbers of components"] if self._terms.has_numbers else []
+            weights = ["prior of the weights"] if np.any(self._terms.shares.concentration) else []
+            self.uses = [
+                *given_terms(estimator),
+                *(name for name in options if np.size(options[name])),
+                *by_number,
+                *weights,
+            ]
+
+    def problem(self, problem: Problem, candidates: Sequence[tuple[Family, int]]) -> Problem:
+        terms = self._terms
+        if any(getattr(self._estimator, f"{name}_init", None) is not None for name in _INITIAL):
+            given = given_parameters(self._estimator, *candidates[0], problem.data.original)
+            terms = terms.with_values(given.weights, given.means, given.covariances)
+        return replace(problem, terms=terms)
+
+    def plan(self, plan: Plan, problem: Problem) -> Plan:
+        return replace(plan, in_one_call=False)
+
+    def fitted(self, fitted: Fitted, problem: Problem, run: State) -> Fitted:
+        assert fitted.diagnostics is not None, "the fit has just ended"
+        held, found = held_by_prior(problem, run), list(fitted.diagnostics)
+        warn(held_sentence(held))
+        place = next((i for i, each in enumerate(found) if each.component is None), len(found))
+        cause = "next to no row belongs to it, and only the prior holds it"
+        found[place:place] = [Diagnosis(k, None, None, cause) for k in held]
+        fitted = replace(fitted, diagnostics=found, n_fixed=problem.objective.n_fixed(run.model))
+        # Of a model selection, `facts` has the likelihood of the mixture; here EM raised something else.
+        return fitted if fitted.results is not None else fitted.without_likelihood()
+
+
+def held_by_prior(problem: Problem, run: State) -> list[int]:
+    """Components with less than half a row, which the prior of means and covariances alone keeps where they are."""
+    objective = problem.objective
+    if type(objective) is not Posterior or objective.prior is None:  # a variational one tells masses itself
+        return []
+    few = np.flatnonzero(run.model.weights * problem.data.original.profile.total_weight < LEAST_ROWS).tolist()
+    return [k for k in few if k not in run.trace.frozen and k not in objective.shares.fixed]
+
+
+def held_sentence(held: Sequence[int]) -> str | None:
+    """Say which components only the prior holds, and what to do; None if none."""
+    if not held:
+        return None
+    return (
+        f"{name_components(held)}: next to no row belongs there, and mean and covariance are those of the prior. Lower "
+        "n_components, or give the prior less shrinkage and dof."
+    )

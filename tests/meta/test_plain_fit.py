@@ -1,0 +1,56 @@
+"""A plain fit runs only what it uses: its functions and files are counted, without a clock."""
+
+from __future__ import annotations
+
+import sys
+from inspect import getsourcelines
+from pathlib import Path
+from types import CodeType, FrameType
+from typing import Any
+
+import numpy as np
+
+import gaussmix
+from gaussmix import GaussianMixture
+
+PACKAGE = Path(gaussmix.__file__).parent
+ROWS = np.random.default_rng(0).normal(np.repeat([[0.0], [4.0], [8.0]], 100, axis=0), size=(300, 2))
+MOST_FUNCTIONS, MOST_FILES, MOST_LINES = 120, 40, 60  # the last of one function
+MOST_IN_FIRST = 10  # functions that only the first fit of a process runs
+
+
+def functions_of_fit() -> set[CodeType]:
+    """The functions of gaussmix that a plain fit calls, in this process."""
+    found: set[CodeType] = set()
+
+    def note(frame: FrameType, event: str, argument: Any) -> None:
+        name = frame.f_code.co_name
+        if event == "call" and (name == "<lambda>" or not name.startswith("<")):
+            found.add(frame.f_code)
+
+    estimator = GaussianMixture(3)
+    sys.setprofile(note)
+    try:
+        estimator.fit(ROWS)
+    finally:
+        sys.setprofile(None)
+    return {code for code in found if PACKAGE in Path(code.co_filename).parents}
+
+
+def test_a_plain_fit_walks_a_short_way() -> None:
+    first, second = functions_of_fit(), functions_of_fit()
+    files = {code.co_filename for code in second}
+    long = {code.co_qualname: len(getsourcelines(code)[0]) for code in second}
+    print(*sorted(f"{Path(c.co_filename).relative_to(PACKAGE)}: {c.co_qualname}" for c in second), sep="\n")  # the way
+    print(*sorted(code.co_qualname for code in first ^ second), sep="\n")
+    assert (len(second) <= MOST_FUNCTIONS, len(files) <= MOST_FILES) == (True, True)
+    assert {name: n for name, n in long.items() if n > MOST_LINES} == {}
+    assert len(first ^ second) <= MOST_IN_FIRST
+
+
+def test_a_fit_keeps_no_result_for_the_next() -> None:
+    one = GaussianMixture(3, random_state=0).fit(ROWS)
+    other = GaussianMixture(3, random_state=0).fit(ROWS)
+    assert one.mixture_.means.tobytes() == other.mixture_.means.tobytes()
+    assert not np.shares_memory(one.mixture_.means, other.mixture_.means)
+    assert one.mixture_.model.covariances is not other.mixture_.model.covariances

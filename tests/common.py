@@ -6,6 +6,7 @@ from gaussmix.em.objective.objective import Objective
 from gaussmix.em.objective.stopping import Stopping
 from gaussmix.em.objective.trace import Frozen, State, Trace, final
 from gaussmix.em.step.loop import em_step, run_em
+from gaussmix.estimators.fitting import begun_fit
 from gaussmix.model import Model
 from gaussmix.sources.array import ArraySource
 from gaussmix.sources.files.base import FileSource
@@ -35,6 +36,7 @@ __all__ = [
     "Trace",
     "assert_close",
     "assert_same_bits",
+    "checked",
     "distinct_rows",
     "em_step",
     "final",
@@ -42,3 +44,9 @@ __all__ = [
     "moved",
     "run_em",
 ]
+
+
+def checked(estimator, rows, weight=None, labels=None, error=None):
+    """The problem and the plan of a fit that is not made."""
+    with begun_fit(estimator, rows, None, weight, labels, error) as (X, features):
+        return estimator._checked(X, weight, features)

@@ -1,6 +1,6 @@
 """The guide's page "Which options go together" says what fits do: each cell of its table is tried."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ import pytest
 
 import gaussmix
 from gaussmix import BayesianGaussianMixture, FactorAnalyzer, Full, GaussianMixture, GaussianMixtureIC, Restrictions
+from gaussmix.fit.features.table import FEATURES, UNSUPPORTED
 
 PAGE = Path(__file__).parents[2] / "docs/guide/combining.md"
 RNG = np.random.default_rng(0)
@@ -104,3 +105,68 @@ def test_any_other_two_options_go_together(pair: tuple[str, str]) -> None:
             GaussianMixture(**parameters).fit(**of_fit)
     else:
         assert np.isfinite(GaussianMixture(**parameters).fit(**of_fit).lower_bound_)
+
+
+FEW = slice(0, 60)
+MEANS, SHAPES = ROWS[[0, 1]], np.broadcast_to(np.eye(3), (2, 3, 3))
+# A value of each parameter that uses a feature of a fit, and what is true of such a fit.
+ASKING: dict[str, tuple[Any, Callable[[GaussianMixture], bool]]] = {
+    "X_error": (np.full(3, 0.3), lambda fit: fit._fitted.facts.has_errors),
+    "weight_meaning": ("precision", lambda fit: fit._fitted.facts.row_weight == 60),
+    "noise": (True, lambda fit: fit.noise_weight_ > 0),
+    "labels": (OPTIONS["`labels`"][1]["labels"][FEW], lambda fit: fit._fitted.facts.log_likelihood is None),
+    "trim": (0.05, lambda fit: np.isfinite(fit.cutoff_)),
+    "prior": ("default", lambda fit: fit._fitted.facts.log_likelihood is None),
+    "restrictions": (Restrictions(equal_weights=True), lambda fit: np.ptp(fit.weights_) < 1e-9),
+    "degenerate": ("repair", lambda fit: not fit.collapsed_),
+    "weights_init": ([0.5, 0.5], lambda fit: len(fit.traces_) == 1),
+    "means_init": (MEANS, lambda fit: len(fit.traces_) == 1),
+    "precisions_init": (SHAPES, lambda fit: fit.covariances_.shape == SHAPES.shape),
+    "covariances_init": (SHAPES, lambda fit: fit.covariances_.shape == SHAPES.shape),
+    "acceleration": ("auto", lambda fit: fit.n_iter_ > 0),
+    "certify": (True, lambda fit: fit.outcome_.is_maximum is not None or "not known" in fit.outcome_.reason),
+    "tol": ("auto", lambda fit: fit.n_iter_ > 1),
+    "warm_start": (True, lambda fit: fit.n_iter_ > 0),
+    "forgetting": (10_000, lambda fit: fit.n_iter_ > 0),
+    "checkpoint": ("fit.checkpoint", lambda fit: not Path("fit.checkpoint").exists()),
+    "callbacks": ([lambda step: False], lambda fit: fit.n_iter_ > 0),
+    "max_time": (600.0, lambda fit: fit.n_iter_ > 0),
+    "verbose": (1, lambda fit: fit.n_iter_ > 0),
+}
+OTHERS = {"label_components", "verbose_interval", "_skl_callbacks"}  # say how another is meant, or have own tests
+METHOD = {"X_error", "labels"}  # arguments of `fit`
+
+
+def with_features(*names: str) -> Iterator[tuple[GaussianMixture, dict[str, Any]]]:
+    """Estimators that use features, and the arguments of `fit`, with keywords in both orders."""
+    for order in (names, names[::-1]):
+        values = {name: ASKING[name][0] for name in order}
+        parameters = {name: value for name, value in values.items() if name not in METHOD}
+        of_fit = {name: value for name, value in values.items() if name in METHOD}
+        weights = {"sample_weight": np.full(60, 2.0)} if "weight_meaning" in names else {}
+        yield GaussianMixture(**{"n_components": 2, "random_state": 0, "max_iter": 20} | parameters), of_fit | weights
+
+
+def test_every_feature_is_tried() -> None:
+    assert {name for names in FEATURES.values() for name in names} - OTHERS == ASKING.keys()
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("name", ASKING)
+def test_two_features_give_a_right_fit_or_one_clear_error(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    names = list(ASKING)
+    for other in names[names.index(name) :]:
+        ends = []
+        for estimator, of_fit in with_features(*dict.fromkeys((name, other))):
+            try:
+                ends.append(estimator.fit(ROWS[FEW], **of_fit).mixture_.means.tobytes())
+            except ValueError as error:
+                ends.append(str(error))
+                continue
+            assert np.isfinite(estimator.lower_bound_), (name, other)
+            assert [each for each in (name, other) if not ASKING[each][1](estimator)] == [], (name, other)
+        assert len(set(ends)) == 1, (name, other)
+        assert isinstance(ends[0], bytes) or ends[0] in UNSUPPORTED.values(), (name, other)

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from common import checked
 from every_engine import ENGINES, Stepwise
 from same_fit import assert_same_fit
 from sklearn.base import clone
@@ -117,7 +118,7 @@ def test_a_step_with_a_prior_or_noise_or_of_incomplete_rows_is_that_of_the_loop(
     rows = rng.normal(size=(150, 3)) + 2.5 * rng.integers(2, size=150)[:, None]
     rows = with_holes(rows, rng) if "is_missing" in given else rows
     estimator = GaussianMixture(2, covariance_type=family, max_iter=1, random_state=0, reg_covar=1e-3, **parameters)
-    problem, plan = estimator._checked(rows, 30 * rng.random(150), None, given.get("error"), None)
+    problem, plan = checked(estimator, rows, 30 * rng.random(150), error=given.get("error"))
     start = fit_of(problem, plan).run.model
     assert problem.source.is_incomplete is bool(given)
     assert problem.engine.makes_steps(None) is True

@@ -8,12 +8,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from common import ArraySource, Model, Objective, Stopping, Trace, final, run_em
+from common import ArraySource, Model, Objective, Stopping, Trace, checked, final, run_em
 from reference_engine import ReferenceEngine
 
 from gaussmix import FAMILIES, Dirichlet, FactorAnalyzer, Full, GaussianMixture, NormalInverseWishart, Restrictions
+from gaussmix.em.curvature.cost import is_cheap
 from gaussmix.em.curvature.information import Information
-from gaussmix.em.curvature.standing import Standing, is_cheap
+from gaussmix.em.curvature.standing import Standing
 from gaussmix.engines.native import NativeEngine
 from gaussmix.fit.fit import fit
 
@@ -33,7 +34,7 @@ def begun(rows=None, n_steps=1, weight=None, labels=None, error=None, **paramete
     rows = rows_of() if rows is None else rows
     parameters = {"n_components": K, "init_params": "kmeans", "random_state": 0} | parameters
     estimator = GaussianMixture(max_iter=n_steps, **parameters)
-    problem, plan = estimator._checked(rows, weight, labels, error, None)
+    problem, plan = checked(estimator, rows, weight, labels, error)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return problem, fit(problem, plan).run

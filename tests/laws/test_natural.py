@@ -6,7 +6,7 @@ import warnings
 
 import numpy as np
 import pytest
-from common import Frozen, Trace
+from common import Frozen, Trace, checked
 
 from gaussmix import FAMILIES, GaussianMixture, Restrictions
 from gaussmix.em.curvature.coordinates import Coordinates
@@ -24,7 +24,7 @@ def rows(n_features=D):
 
 def coordinates(trace=None, n_features=D, **parameters):
     gm = GaussianMixture(3, max_iter=2, init_params="kmeans", random_state=0, **parameters)
-    problem, _ = gm._checked(rows(n_features), None, None, None, None)
+    problem, _ = checked(gm, rows(n_features))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # two steps are not enough
         gm.fit(rows(n_features))

@@ -14,13 +14,13 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 MOST = {
-    "src": 31745,
-    "cpp": 11147,
-    "tests": 30188,
+    "src": 32127,
+    "cpp": 11169,
+    "tests": 30372,
     "bench": 2150,
-    "tools": 526,
-    "files": 892,
-    "inner imports of tests": 381,
+    "tools": 528,
+    "files": 912,
+    "inner imports of tests": 384,
     "monkeypatched names": 80,
 }
 PUBLIC = {"anndata", "errors", "export", "patched", "plot", "spark", "testing"}  # modules that users import from

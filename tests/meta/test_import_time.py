@@ -44,7 +44,7 @@ import numpy
 from gaussmix import GaussianMixture
 GaussianMixture(3).fit(numpy.random.default_rng(0).normal(size=(300, 2)))
 """
-MOST_MODULES, MOST_LINES = 162, 26_100  # of gaussmix after a plain fit
+MOST_MODULES, MOST_LINES = 165, 26_100  # of gaussmix after a plain fit
 UNUSED = {"engines.incomplete", "report.inference", "report.reading", "report.summary", "mixture.levels"}
 
 

@@ -184,7 +184,7 @@ def interrupt_call(method, n_jobs):
     many = np.broadcast_to(rows[0], (200_000 if method == "predict_proba" else 1_000_000, 64))
     call = getattr(fitted, method)
     expected = call(rows).tobytes()
-    latency = seconds_to_interrupt(lambda: call(many), gaussmix.engines, "choose", 0.1)
+    latency = seconds_to_interrupt(lambda: call(many), gaussmix.engines, "n_threads", 0.1)
     return {"latency": latency, "same": call(rows).tobytes() == expected}
 
 

@@ -353,18 +353,8 @@ class GaussianMixture(StreamingMixture):
         rng: np.random.Generator | None = None,
     ) -> Problem:
         began = perf_counter()
-        n_components, family, stopping, ridge, starts = self._settings()
-        source = rows_of(self, X, sample_weight, features)
-        check_enough_rows(source, n_components)
-        refusal = family.refusal(source.n_features)
-        if refusal is not None:
-            raise ValueError(f"{refusal}.")
-        if source.may_miss:
-            check_pairs(source, [family], self._names)
-        problem = Problem(Data(source), family, n_components, self._engine(source), ridge)
-        plan = Plan(starts, rng or self._rng(), stopping)
-        if features:
-            problem, plan = with_features(features, problem, plan, [(family, n_components)])
+        problem, plan = self._checked(X, sample_weight, features, rng)
+        source, family = problem.data.original, problem.family
         if source.n_features == 1 or self.covariance_type in ("E", "V"):
             warn(check_features(self.covariance_type, source.n_features))
         try:
@@ -379,6 +369,26 @@ class GaussianMixture(StreamingMixture):
         if rng is None:  # X is no part of a stream
             self._remember(source, X, fitted.cutoff)
         return problem
+
+    def _checked(
+        self,
+        X: ArrayLike | Source,
+        sample_weight: ArrayLike | None,
+        features: Features,
+        rng: np.random.Generator | None = None,
+    ) -> tuple[Problem, Plan]:
+        """What is fitted, and how, from everything that the user passed."""
+        n_components, family, stopping, ridge, starts = self._settings()
+        source = rows_of(self, X, sample_weight, features)
+        check_enough_rows(source, n_components)
+        refusal = family.refusal(source.n_features)
+        if refusal is not None:
+            raise ValueError(f"{refusal}.")
+        if source.may_miss:
+            check_pairs(source, [family], self._names)
+        problem = Problem(Data(source), family, n_components, self._engine(source), ridge)
+        plan = Plan(starts, rng or self._rng(), stopping)
+        return with_features(features, problem, plan, [(family, n_components)]) if features else (problem, plan)
 
     def _onward(self, problem: Problem) -> Onward | None:
         """The start of a fit that continues from the one before; None if there is none like it."""

@@ -114,7 +114,7 @@ class StreamingMixture(LikelihoodEstimator, ABC):
 
     def _learn(self, X: ArrayLike | Source, sample_weight: ArrayLike | None) -> None:
         n_components, family, *_ = self._settings()
-        _ = self._features
+        self._features()
         if family.kind is LowRank:  # a step would need all rows
             check_combination({f"covariance_type={family.name!r}", STREAM})
         if "_fitted" in vars(self):
@@ -173,9 +173,8 @@ class StreamingMixture(LikelihoodEstimator, ABC):
 
     def _fit_held(self, source: ArraySource, stream: Stream) -> Problem:
         source.feature_names = None if self._names is None else tuple(self._names)
-        return self._find(source, None, self._features, np.random.default_rng(stream.seed))
+        return self._find(source, None, self._features(), np.random.default_rng(stream.seed))
 
-    @property
     def _features(self) -> Features:
         """The features that the fit of a stream uses; raises ValueError for those that need all rows."""
         return features_of(self, {}, STREAM, without=("warm_start", "checkpoint"))

@@ -120,7 +120,7 @@ def fit_many(
     True
     """
     template = _template_of(estimator, n_components, parameters)
-    features = features_of(template, {}, "fit_many")
+    features = features_of(template, {}, "fit_many", without=("label_components",))
     template.random_state = _one_seed(template.random_state)
     found = grouped(groups, by, offsets, sample_weight, type(template)())
     fitting = _Many(found, template, features)

@@ -116,6 +116,11 @@ CASES = {
     "starts, one a number": ({"init_params": ["kmeans", 2]}, ValueError, f"init_params=2 is not one of {KNOWN_STARTS}"),
     "labels sparse": ({"init_params": sparse.csr_array(SHARES)}, ValueError, "; give one of 'auto',"),
     "labels ragged": ({"init_params": [[0], [0, 1]] * 10}, ValueError, "init_params is no array: setting an array"),
+    "labels masked": (
+        {"init_params": np.ma.masked_array([0, 1] * 10, [False] * 19 + [True])},
+        ValueError,
+        r"init_params is masked in row 19: give each row a component, or labels=",
+    ),
     "responsibilities of too many": ({"init_params": np.eye(3)[LABELS]}, ValueError, "has shape (20, 3) and type fl"),
     "responsibilities' sum": ({"init_params": but(SHARES, (4, 1), 0.5)}, ValueError, "the responsibilities of row 4"),
     "responsibilities negative": ({"init_params": but(SHARES, 4, [2, -1])}, ValueError, "of row 4 must be ≥ 0 and sum"),

@@ -145,8 +145,8 @@ def check_given(
 
     With noise, labels may be −1, and responsibilities may have one more column, which is then removed.
 
-    Raises ValueError: another shape, labels that are not 0 … n_components − 1, shares that don't sum to 1, components
-    without rows: two such components would stay equal.
+    Raises ValueError: another shape, masked values, labels that are not 0 … n_components − 1, shares that don't sum to
+    1, components without rows: two such components would stay equal.
     """
     origin = "what the callable init_params returned" if returned else "init_params"
     n_rows, n_components = shape
@@ -154,6 +154,9 @@ def check_given(
         array = np.asarray(given)
     except ValueError as error:
         raise ValueError(f"{origin} is no array: {error}") from None
+    if np.ma.is_masked(given):
+        row = np.argwhere(np.ma.getmaskarray(given))[0, 0]
+        raise ValueError(f"{origin} is masked in row {row}: give each row a component, or labels=… for those known.")
     if array.shape == (n_rows,) and array.dtype.kind in "iu":
         if array.min() < -has_noise or array.max() >= n_components:
             raise ValueError(

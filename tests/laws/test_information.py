@@ -12,9 +12,9 @@ from common import ArraySource, Model, Objective, Stopping, Trace, checked, fina
 from reference_engine import ReferenceEngine
 
 from gaussmix import FAMILIES, Dirichlet, FactorAnalyzer, Full, GaussianMixture, NormalInverseWishart, Restrictions
-from gaussmix.em.curvature.cost import is_cheap
+from gaussmix.em.curvature.certify import standing_of
 from gaussmix.em.curvature.information import Information
-from gaussmix.em.curvature.standing import Standing
+from gaussmix.em.curvature.standing import Standing, is_cheap
 from gaussmix.engines.native import NativeEngine
 from gaussmix.fit.fit import fit
 
@@ -217,7 +217,7 @@ def test_the_remaining_gain_at_a_bound_is_what_further_steps_gain(name, most):
     rows = np.random.default_rng(3).normal(size=(200, D)) * [1.0, 1.5, 3.0]
     rows += 4.0 * (np.arange(200) % 2)[:, None] * [1.0, 1.0, 0.0]
     problem, run = begun(rows, n_steps=200, tol=1e-5, covariance_type=replace(FAMILIES[name], max_condition=most))
-    standing = Standing.of(run.model, problem.objective, run.trace, problem.source, problem.engine)
+    standing = standing_of(run.model, problem.objective, run.trace, problem.source, problem.engine)
     assert standing.is_maximum
     end = final(run_em(problem.source, problem.engine, run.model, problem.objective, Stopping(1e-14, 20_000))).model
     before, after = (
@@ -239,7 +239,7 @@ def test_variances_are_held_at_a_bound_that_those_of_the_rows_exceed(spread, is_
     assert found.coordinates.bounds is not None
     assert found.is_held is is_held
     if not is_held:
-        assert Standing.of(*how) == Standing(False)
+        assert standing_of(*how) == Standing(False)
 
 
 def trimmed_height(problem, model, share):
@@ -303,7 +303,7 @@ def test_a_saddle_is_no_maximum():
     found = Information.of(*how)
     np.testing.assert_allclose(found.gradient, 0, atol=1e-14)
     assert found.newton is None
-    assert Standing.of(*how) == Standing(False)
+    assert standing_of(*how) == Standing(False)
     values, vectors = np.linalg.eigh(found.matrix)
     assert values[0] < -0.1
     higher = found.coordinates.at(0.1 * vectors[:, 0])  # along the eigenvector it rises on both sides
@@ -330,7 +330,7 @@ def test_the_remaining_gain_is_what_further_steps_gain():
     """In nine of ten fits within a factor of 2; below 1e-9 nats the ridge and rounding decide."""
     ratios, errors, others = [], [], 0
     for problem, run in cases(0, 24):
-        standing = Standing.of(run.model, problem.objective, run.trace, problem.source, problem.engine)
+        standing = standing_of(run.model, problem.objective, run.trace, problem.source, problem.engine)
         if not standing.is_maximum:
             assert (standing.is_maximum, standing.remaining_gain, standing.changing_labels) == (False, None, None)
             others += 1
@@ -362,7 +362,7 @@ APART = 3.0 * (np.arange(300) % 2)[:, None] * [1.0, 1.0, 0.0] + np.random.defaul
 )
 def test_what_needs_many_passes_is_certified_too(how):
     problem, run = begun(tol=1e-5, n_steps=500, **how)
-    standing = Standing.of(run.model, problem.objective, run.trace, problem.source, problem.engine)
+    standing = standing_of(run.model, problem.objective, run.trace, problem.source, problem.engine)
     assert standing.is_maximum
     of_run = problem.source, problem.engine, run.model, problem.objective
     end = final(run_em(*of_run, Stopping(1e-13, 20_000), trace=Trace(frozen=run.trace.frozen))).model
@@ -382,10 +382,10 @@ def test_what_has_no_information_is_said():
 
     problem, run = begun(covariance_type=Opaque())
     how = run.model, problem.objective, run.trace, problem.source, problem.engine
-    assert Standing.of(*how).why_not == "the structure Opaque() has no formula for it"
+    assert standing_of(*how).why_not == "the structure Opaque() has no formula for it"
     problem, run = begun(covariance_type=FactorAnalyzer(2))
     how = run.model, problem.objective, run.trace, problem.source, problem.engine
-    assert Standing.of(*how).why_not == "so many factors are not determined by the covariances"
+    assert standing_of(*how).why_not == "so many factors are not determined by the covariances"
 
 
 def test_rows_beyond_the_range_of_squares_have_no_maximum():
@@ -394,7 +394,7 @@ def test_rows_beyond_the_range_of_squares_have_no_maximum():
     rows = np.concatenate((rows_of(), np.full((1, D), 1e200)))
     how = run.model, problem.objective, run.trace, ArraySource(rows)
     for engine in NativeEngine(1), ReferenceEngine():
-        assert Standing.of(*how, engine) == Standing(False)
+        assert standing_of(*how, engine) == Standing(False)
 
 
 def test_information_is_cheap_beside_many_steps_only():

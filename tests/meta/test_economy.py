@@ -14,12 +14,12 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 MOST = {
-    "src": 32127,
+    "src": 32163,
     "cpp": 11169,
-    "tests": 30372,
+    "tests": 30380,
     "bench": 2150,
     "tools": 528,
-    "files": 912,
+    "files": 915,
     "inner imports of tests": 384,
     "monkeypatched names": 80,
 }

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 from time import perf_counter
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -26,11 +26,13 @@ from gaussmix.families.one_feature import check_features
 from gaussmix.fit.bound_moves import MovesOfFit
 from gaussmix.fit.fit import fit
 from gaussmix.fit.fitted import RowFacts
-from gaussmix.fit.monitor import Callback
 from gaussmix.fit.plan import Onward, Plan
 from gaussmix.fit.problem import Data, Problem
 from gaussmix.model import Model
 from gaussmix.sources.base import Source
+
+if TYPE_CHECKING:
+    from gaussmix.fit.monitor import Callback
 
 BIRTH = "birth"
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from sklearn.exceptions import ConvergenceWarning
 
-from gaussmix.door.labels import without_labels
+from gaussmix import door
 from gaussmix.door.rows import check_source
 from gaussmix.em.objective.trace import State, Trace
 from gaussmix.errors import Outcome, warn
@@ -49,7 +49,7 @@ def begun_fit(
         arguments = {"X": X, "y": y, "sample_weight": sample_weight, "labels": labels, "X_error": X_error}
         if isinstance(labels, str):
             groups = getattr(estimator, "label_components", None)
-            X, arguments["labels"] = without_labels(X, labels, groups, may_miss=estimator._may_miss)
+            X, arguments["labels"] = door.labels.without_labels(X, labels, groups, may_miss=estimator._may_miss)
         features = features_of(estimator, arguments)
         for feature in features:
             stack.enter_context(feature)

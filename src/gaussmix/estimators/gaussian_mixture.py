@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from time import perf_counter
-from typing import Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -15,7 +15,6 @@ from gaussmix.door.incomplete import check_pairs
 from gaussmix.door.parameters import CHECKS, check_family, check_ridge, check_start_names, check_tol, shown
 from gaussmix.door.rows import check_enough_rows
 from gaussmix.em.objective.stopping import Stopping
-from gaussmix.em.step.online import Rate
 from gaussmix.errors import ParameterTypeError, SingularCovariance, warn
 from gaussmix.estimators.conversion import facts_of, parameters_of
 from gaussmix.estimators.docs import documented
@@ -27,14 +26,17 @@ from gaussmix.fit.diagnostics import explained
 from gaussmix.fit.features.table import changed
 from gaussmix.fit.fit import fit
 from gaussmix.fit.fitted import Fitted, RowFacts
-from gaussmix.fit.monitor import Callback
 from gaussmix.fit.plan import Onward, Plan
 from gaussmix.fit.problem import Data, Problem
 from gaussmix.mixture.mixture import Mixture
-from gaussmix.noise import Noise
-from gaussmix.priors import Dirichlet, NormalInverseWishart
-from gaussmix.restrictions import Restrictions
 from gaussmix.sources.base import Source
+
+if TYPE_CHECKING:
+    from gaussmix.em.step.online import Rate
+    from gaussmix.fit.monitor import Callback
+    from gaussmix.noise import Noise
+    from gaussmix.priors import Dirichlet, NormalInverseWishart
+    from gaussmix.restrictions import Restrictions
 
 
 @documented

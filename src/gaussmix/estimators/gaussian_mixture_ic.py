@@ -6,7 +6,7 @@ import os
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from dataclasses import replace
 from time import perf_counter
-from typing import Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -38,7 +38,6 @@ from gaussmix.fit.candidates import Candidate, Result, highest_within_error, low
 from gaussmix.fit.criteria import HELD_OUT, STABILITY, check_criterion
 from gaussmix.fit.diagnostics import Faults, of_columns
 from gaussmix.fit.fitted import RowFacts
-from gaussmix.fit.monitor import Callback
 from gaussmix.fit.plan import Plan
 from gaussmix.fit.problem import Data, Problem
 from gaussmix.fit.search import Search
@@ -48,6 +47,9 @@ from gaussmix.priors import Dirichlet, NormalInverseWishart
 from gaussmix.report.messages import TOO_FEW_REPEATS, SearchWarning, dropped_sentence, not_begun_sentence
 from gaussmix.restrictions import Restrictions
 from gaussmix.sources.base import Source
+
+if TYPE_CHECKING:
+    from gaussmix.fit.monitor import Callback
 
 
 @documented

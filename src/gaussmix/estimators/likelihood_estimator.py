@@ -8,26 +8,23 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
-from gaussmix import report
+from gaussmix import door, report
 from gaussmix.checks import check_count, check_positive, check_within
-from gaussmix.door.labels import check_labels, without_labels
 from gaussmix.door.parameters import check_name, check_ridge, check_seed
-from gaussmix.door.restrictions import check_terms, given_terms
 from gaussmix.door.rows import MIN_ROWS, check_counts_of_rows, check_meaning, counted_weight
-from gaussmix.em.trimming.trimming import Trim
+from gaussmix.em import trimming
 from gaussmix.errors import counted
 from gaussmix.estimators.base import FittedValue
 from gaussmix.estimators.mixture_estimator import MixtureEstimator
-from gaussmix.fit.after.bootstrap import RESAMPLINGS, Resampling
-from gaussmix.fit.after.inference import KINDS
+from gaussmix.fit import after
 from gaussmix.fit.problem import Data, Problem
-from gaussmix.noise import Noise
-from gaussmix.priors import Dirichlet, NormalInverseWishart
-from gaussmix.restrictions import Restrictions
 
 if TYPE_CHECKING:
+    from gaussmix.noise import Noise
+    from gaussmix.priors import Dirichlet, NormalInverseWishart
     from gaussmix.report.bootstrap import Bootstrap
     from gaussmix.report.inference import Inference
+    from gaussmix.restrictions import Restrictions
 
 
 class LikelihoodEstimator(MixtureEstimator, ABC):
@@ -120,7 +117,7 @@ class LikelihoodEstimator(MixtureEstimator, ABC):
         >>> gap.conf_int().round(2)
         array([[7.7 , 8.09]])
         """
-        check_name("kind", kind, ("auto", *KINDS))
+        check_name("kind", kind, ("auto", *after.inference.KINDS))
         problem = self._problem_of(X, sample_weight, labels, X_error)
         are_counts = check_meaning(self.weight_meaning) == "frequency"
         if kind == "auto":
@@ -180,7 +177,7 @@ class LikelihoodEstimator(MixtureEstimator, ABC):
         >>> found.conf_int()[2].round(2)
         array([-0.11,  0.15])
         """
-        check_name("kind", kind, RESAMPLINGS)
+        check_name("kind", kind, after.bootstrap.RESAMPLINGS)
         if kind == "jackknife" and n is not None:
             raise ValueError("n must be None with kind='jackknife', which leaves out each row once.")
         n = 999 if n is None else check_count("n", n, 2)
@@ -188,7 +185,7 @@ class LikelihoodEstimator(MixtureEstimator, ABC):
         if kind != "weighted" and concentration != 1:
             raise ValueError(f"concentration belongs to kind='weighted'. Leave it out with kind={kind!r}.")
         are_counts = check_meaning(self.weight_meaning) == "frequency"
-        how = Resampling(kind, n, float(concentration), check_positive("tol", tol), are_counts)
+        how = after.bootstrap.Resampling(kind, n, float(concentration), check_positive("tol", tol), are_counts)
         problem = self._problem_of(X, sample_weight, labels, X_error)
         return report.bootstrap.bootstrap_of(self._told(), problem, how, check_seed(random_state))
 
@@ -200,22 +197,22 @@ class LikelihoodEstimator(MixtureEstimator, ABC):
         X_error: ArrayLike | None = None,
     ) -> Problem:
         """What was fitted, with these rows."""
-        X, labels = without_labels(X, labels, self.label_components, may_miss=self._may_miss)
+        X, labels = door.labels.without_labels(X, labels, self.label_components, may_miss=self._may_miss)
         source = check_counts_of_rows(self._source(X, sample_weight, X_error), self.weight_meaning)
         if source.n_rows < MIN_ROWS:
             raise ValueError(f"X has {counted(source.n_rows, 'row')}, but needs all rows of the fit. Give them.")
         model = self.mixture_.model
         family, n_components = model.family, model.n_components
         terms = None
-        if given_terms(self):
-            terms = check_terms(self, [family], n_components)
+        if door.restrictions.given_terms(self):
+            terms = door.restrictions.check_terms(self, [family], n_components)
             terms = terms.with_values(model.without_noise.weights, model.means, model.covariances)
         ridge = check_ridge(self.reg_covar, [family], self.prior)
-        known = check_labels(labels, self.label_components, source.n_rows, n_components)
+        known = door.labels.check_labels(labels, self.label_components, source.n_rows, n_components)
         if known is not None:
             known.check_size(n_components, model.noise is not None)
             known = None if known.is_empty else known
-        data = Data(source, known, model.noise, trim=Trim(float(self.trim)) if self.trim else None)
+        data = Data(source, known, model.noise, trim=trimming.trimming.Trim(float(self.trim)) if self.trim else None)
         return Problem(data, family, n_components, self._engine(source), ridge, terms=terms)
 
     def _deviance(

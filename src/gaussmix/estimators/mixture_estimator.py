@@ -14,16 +14,14 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import DensityMixin
 
-from gaussmix import mixture, report
+from gaussmix import door, mixture, report
 from gaussmix.background import NO_MARGINAL
-from gaussmix.door.labels import check_labels, without_labels
 from gaussmix.door.rows import check_counts_of_rows
 from gaussmix.engines import check_jobs, choose
 from gaussmix.engines.base import Engine
 from gaussmix.errors import ParameterTypeError, warn
 from gaussmix.estimators.attributes import MixtureAttributes
 from gaussmix.estimators.conversion import to_sklearn
-from gaussmix.fit.monitor import Callback
 from gaussmix.fit.problem import Data
 from gaussmix.mixture.base import MIN_OVERLAP, check_alone
 from gaussmix.mixture.mixture import Mixture
@@ -39,6 +37,7 @@ from gaussmix.waist.parameters import Parameters
 if TYPE_CHECKING:
     from sklearn.mixture import GaussianMixture as SklearnMixture
 
+    from gaussmix.fit.monitor import Callback
     from gaussmix.mixture.compare.merging import Merging
     from gaussmix.mixture.explaining import Explanation
     from gaussmix.report.inference import OfMixture
@@ -93,7 +92,9 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
 
         Parameters and errors are those of `fit`. As in `predict`, known labels do not decide for their own rows.
         """
-        X, labels = without_labels(X, labels, getattr(self, "label_components", None), may_miss=self._may_miss)
+        X, labels = door.labels.without_labels(
+            X, labels, getattr(self, "label_components", None), may_miss=self._may_miss
+        )
         found: NDArray[np.int64] = self.fit(X, sample_weight=sample_weight, labels=labels, X_error=X_error).predict(
             X, X_error=X_error
         )
@@ -102,7 +103,7 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
             return self._labelled(found)
         rows = self._source(X, X_error=X_error)
         n_components = self.mixture_.n_components
-        known = check_labels(labels, self.label_components, rows.n_rows, n_components)
+        known = door.labels.check_labels(labels, self.label_components, rows.n_rows, n_components)
         source = Data(rows, known, self.mixture_.model.noise).labelled(n_components)
         is_kept = partial(_is_kept, engine=self._engine(source), cutoff=cutoff)
         return self._labelled(np.where(self._per_row(source, is_kept, np.bool_), found, -1))

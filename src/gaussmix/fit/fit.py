@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from gaussmix.door.initial import check_given
+from gaussmix.em import curvature
 from gaussmix.em.collapse.remedies import Remedy, run_with
-from gaussmix.em.curvature.cost import is_cheap
-from gaussmix.em.curvature.standing import Standing
+from gaussmix.em.curvature.standing import Standing, is_cheap
 from gaussmix.em.initialisation import STARTS, Partition
 from gaussmix.em.initialisation.base import DETERMINISTIC, nearest_centre
 from gaussmix.em.initialisation.guided import guided
@@ -147,7 +147,7 @@ def standing_of(problem: Problem, run: State, ends: Sequence[Trace] = (), *, is_
     n_steps = sum(end.n_steps for end in ends)
     if is_asked is None and not is_cheap(run.model, problem.source, n_steps):
         return Standing()
-    found = Standing.of(run.model, problem.objective, run.trace, problem.source, problem.engine)
+    found = curvature.certify.standing_of(run.model, problem.objective, run.trace, problem.source, problem.engine)
     return found if is_asked else replace(found, why_not="")
 
 

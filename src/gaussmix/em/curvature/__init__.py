@@ -1,1 +1,10 @@
 """Derivatives of the objective at a mixture: certificates of a maximum, and standard errors."""
+
+from typing import TYPE_CHECKING
+
+from gaussmix.lazy import modules
+
+if TYPE_CHECKING:
+    from gaussmix.em.curvature import certify as certify
+else:
+    __getattr__ = modules(__name__, "certify")

@@ -1,1 +1,11 @@
 """Questions that are asked after a fit: resampling, standard errors, and tests of the number of components."""
+
+from typing import TYPE_CHECKING
+
+from gaussmix.lazy import modules
+
+if TYPE_CHECKING:
+    from gaussmix.fit.after import bootstrap as bootstrap
+    from gaussmix.fit.after import inference as inference
+else:
+    __getattr__ = modules(__name__, "bootstrap inference")

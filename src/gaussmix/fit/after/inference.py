@@ -8,11 +8,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from gaussmix.em.curvature.certify import FURTHEST
 from gaussmix.em.curvature.coordinates import AT_BOUND, bounds_met
 from gaussmix.em.curvature.information import Information
 from gaussmix.em.curvature.jacobian import NotSmooth
 from gaussmix.em.curvature.natural import Kind, NaturalScale, Stacked
-from gaussmix.em.curvature.standing import FURTHEST
 from gaussmix.em.objective.stopping import FINEST, SETTLED, Stopping
 from gaussmix.em.objective.trace import Frozen, State, Trace, final, joined
 from gaussmix.em.priors.posterior import Posterior

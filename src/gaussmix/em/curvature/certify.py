@@ -1,0 +1,88 @@
+"""How a model stands to a maximum of the objective, told by its gradient and its information."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from gaussmix.em.curvature.coordinates import are_same, bounds_met
+from gaussmix.em.curvature.information import Information, kept_rows
+from gaussmix.em.curvature.jacobian import NotSmooth
+from gaussmix.em.curvature.standing import Standing
+from gaussmix.em.objective.objective import Objective
+from gaussmix.em.objective.trace import Trace
+from gaussmix.em.trimming.trimming import Trimmed
+from gaussmix.engines.base import Engine
+from gaussmix.errors import SingularCovariance
+from gaussmix.model import Model
+from gaussmix.sources.base import Source
+from gaussmix.waist.block import Block
+from gaussmix.waist.leaves import Sums
+from gaussmix.waist.parameters import Parameters
+
+TRUSTED = 0.25  # Newton's step may gain this part more or less than it promises
+SETTLED = 0.15  # the next one may promise at most this part of what the first promises
+# Nats per unit of row weight: rounding, and what is not exact in the cost of a ridge, hide smaller gains.
+ROUNDING = 1e-8
+FURTHEST = 3.0  # the longest step of a mean or a log variance, in units of the component
+
+
+def standing_of(model: Model, objective: Objective, trace: Trace, source: Source, engine: Engine[Any]) -> Standing:
+    """Find out how a model stands to a maximum.
+
+    Make three passes over the rows, or four for each parameter, as `Information.of`.
+
+    The gain is ½ gᵀ I⁻¹ g, Newton's decrement. It counts only if a pass at the end of Newton's step finds as much,
+    and if the next step promises little: where the objective is no parabola on the way there, as on a slow ridge,
+    the decrement may be wrong by any factor.
+
+    The objective of trimmed rows is the highest that any choice of as many rows has. It has the derivatives of
+    that of the kept rows, unless rows tie at the cutoff. Both ends of Newton's step count with the rows that they
+    keep.
+    """
+    try:
+        information = Information.of(model, objective, trace, source, engine, are_counts=None)
+    except NotSmooth as error:
+        return Standing(why_not=str(error))
+    except SingularCovariance:  # so near that differences of parameters reach it
+        return Standing(False)
+    found = information.newton
+    if found is None or not information.is_held:
+        return Standing(False)
+    step, gain = found
+    changes = information.coordinates.jacobian @ step
+    if np.abs(changes[information.coordinates.n_weights :]).max(initial=0.0) > FURTHEST:
+        return Standing(False)
+    end = objective.feasible(information.coordinates.at(step))
+    if not are_same(bounds_met(end), information.coordinates.bounds):
+        return Standing(False)
+    try:
+        compared = partial(_compared, engine=engine, sides=(model.parameters, end.parameters))
+    except SingularCovariance:
+        return Standing(False)
+    before, after, changed, total = kept_rows(source, engine, model).sum_of(compared)
+    if isinstance(source, Trimmed):
+        after = kept_rows(source, engine, end).sum_of(compared)[1]
+    risen = after - before + objective.log_prior(end) - objective.log_prior(model)
+    risen = risen / total - (objective.cost(end) - objective.cost(model))
+    if abs(risen - gain) > TRUSTED * gain + ROUNDING:
+        return Standing(False)
+    if gain > ROUNDING:
+        try:
+            information = Information.of(end, objective, trace, source, engine, are_counts=None)
+        except (NotSmooth, SingularCovariance):
+            return Standing(False)
+        after_end = information.newton
+        if after_end is None or after_end[1] > SETTLED * gain or not information.is_held:
+            return Standing(False)
+    return Standing(True, gain, changed / total)
+
+
+def _compared(leaf: Block, engine: Engine[Any], sides: tuple[Parameters, Parameters]) -> Sums:
+    """Compare two mixtures: Σ s log p(x) of both, the weight of rows with another label, and that of all rows."""
+    weight = leaf.weight
+    heights = [float((weight * engine.log_density(leaf, side)).sum()) for side in sides]
+    one, other = (engine.labels(leaf, side) for side in sides)
+    return Sums((*heights, float(weight[one != other].sum()), leaf.total_weight))

@@ -1,5 +1,6 @@
 #include <nanobind/nanobind.h>
 
+#include "em/halves.hpp"
 #include "gil.hpp"
 #include "kernel_table.hpp"
 
@@ -13,6 +14,8 @@ NB_MODULE(_core, module) {
     module.attr("GROUP_ROWS") = gaussmix::kGroupRows;
     module.attr("LEAF_ROWS") = gaussmix::kLeafRows;
     module.attr("MOST_INFLATION") = gaussmix::kMostInflation;
+    module.attr("LEAST_WEIGHT_OF_HALF") = gaussmix::kLeastWeight;
+    module.attr("RESOLVED") = gaussmix::kResolved;
     // What Python still holds when it exits (a cached Target, a traceback) is not a leak of ours to report.
     nanobind::set_leak_warnings(false);
     gaussmix::bind_targets(module);

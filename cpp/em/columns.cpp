@@ -296,7 +296,7 @@ private:
         const Index heaviest =
             *std::max_element(places.begin(), places.end(), [&](Index a, Index b) { return weight_[a] < weight_[b]; });
         const Group some = gathered(some_of(places, heaviest), heaviest), all = gathered(places, heaviest);
-        const Halves halves = halved(kernels_, some.view(), true, &scale_, cut, execution_);
+        const Halves halves = halved(kernels_, some.view(), true, &scale_, {cut}, execution_);
         Mixture parts = empty(2), tails = empty(2);
         const double of_some = apart(some, kLeastWeight, parts);
         const double of_tails = has_tails(all) ? apart(all, kAnyWeight, tails) : -kInfinity;

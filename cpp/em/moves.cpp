@@ -254,7 +254,7 @@ Split Moves::split(Index k, Numbers place) {
     const double total = sum(weight.data(), static_cast<Index>(weight.size()));
     for (double& each : weight) each /= total;
     found.halves = halved(kernels_, {static_cast<Index>(places.size()), d_, rows.data(), weight.data()}, is_full_,
-                          scale_.data(), drawn.data() + 1, execution_);
+                          scale_.data(), {drawn.data() + 1}, execution_);
     const Index more = 1 + d_ + (is_full_ ? d_ * (d_ + 1) / 2 : d_);
     const double of_few = 1 / static_cast<double>(places.size()) - 1 / static_cast<double>(n_own);
     found.gain = (found.halves.gain - kOverfit * static_cast<double>(more) * of_few) * view_.mass[k];

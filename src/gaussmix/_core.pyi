@@ -13,6 +13,10 @@ LEAF_ROWS: int = 65520
 
 MOST_INFLATION: float = 562949953421312.0
 
+LEAST_WEIGHT_OF_HALF: float = 0.02
+
+RESOLVED: float = 1.4901161193847656e-08
+
 class Target:
     """The kernels compiled for one instruction set."""
 
@@ -492,29 +496,31 @@ class Target:
         weight: numpy.typing.NDArray[numpy.float64],
         is_full: bool,
         scale: numpy.typing.NDArray[numpy.float64],
-        cuts: numpy.typing.NDArray[numpy.float64] | None,
-    ) -> tuple[
-        float,
-        numpy.typing.NDArray[numpy.float64],
-        numpy.typing.NDArray[numpy.float64],
-        numpy.typing.NDArray[numpy.float64],
-        numpy.typing.NDArray[numpy.float64],
-        numpy.typing.NDArray[numpy.float64],
-    ]:
+        cut: numpy.typing.NDArray[numpy.float64] | None,
+        has_heavy: bool = False,
+        has_tails: bool = False,
+        least_weight: float = 0.02,
+    ) -> Target.Halves:
         """
-        Split rows into halves by EM from two cuts: (gain, middle, whitening, weights, means, factors).
+        Split rows into halves by EM from each cut, and return the best halves.
         """
 
     def gains_of_halves(
-        self,
-        rows: numpy.typing.NDArray[numpy.float64],
-        middle: numpy.typing.NDArray[numpy.float64],
-        whitening: numpy.typing.NDArray[numpy.float64],
-        weights: numpy.typing.NDArray[numpy.float64],
-        means: numpy.typing.NDArray[numpy.float64],
-        factors: numpy.typing.NDArray[numpy.float64],
+        self, halves: Target.Halves, rows: numpy.typing.NDArray[numpy.float64]
     ) -> numpy.typing.NDArray[numpy.float64]:
         """Gain of log density by halves for each row."""
+
+    def first_share(
+        self, halves: Target.Halves, rows: numpy.typing.NDArray[numpy.float64]
+    ) -> numpy.typing.NDArray[numpy.float64]:
+        """Responsibilities of the first of two halves for each row."""
+
+    class Halves:
+        """Two components in the place of one."""
+
+        @property
+        def gain(self) -> float:
+            """Gain of log-likelihood over one component, nats per unit of weight."""
 
 def targets() -> list[Target]:
     """The kernels that this processor can run, slowest first."""

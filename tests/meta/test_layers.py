@@ -68,7 +68,7 @@ MAY_IMPORT_OF_EM = {
     "priors": "objective step initialisation",
     "trimming": "objective step initialisation",
     "collapse": "objective step initialisation",
-    "bayes": "objective step initialisation search priors",
+    "bayes": "objective step initialisation priors",
     "curvature": "objective step initialisation priors trimming",
 }
 

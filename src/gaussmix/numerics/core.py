@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from functools import cache
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from gaussmix._core import Target
+import gaussmix._core as core
+
+__all__ = ["core", "native_target"]
 
 
 @cache
-def native_target() -> Target:
+def native_target() -> core.Target:
     """The core for the best instruction set that this processor has."""
-    import gaussmix._core as core
-
     target = core.active()
     assert target is not None, "the portable kernels run anywhere"
     return target

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from gaussmix.em.bayes.approximation import Approximation
 from gaussmix.em.initialisation.sample import Distinct
-from gaussmix.em.search.halves import LEAST_WEIGHT, RESOLVED, TINY, Halves, halved_alone
 from gaussmix.numerics.arrays import Array, Places
 from gaussmix.numerics.axes import principal_axes
+from gaussmix.numerics.core import core, native_target
 from gaussmix.numerics.threads import cached_property
 from gaussmix.waist.block import Block
 from gaussmix.waist.need import Second
@@ -22,6 +22,8 @@ from gaussmix.waist.spread import Spread
 AXES, LEAST_AXES = 32, 4  # most and fewest axes that halves are found along
 ROWS_PER_AXIS = 20  # rows of a half for each further axis
 LEAST_ROWS, ROWS_FOR_AXIS, HALF_SHARE = 100, 40, 8  # halves need 100 rows, 40 for each axis, and an eighth of all
+LEAST_WEIGHT, RESOLVED = core.LEAST_WEIGHT_OF_HALF, core.RESOLVED
+TINY = 1e-300  # replaces 0 in quotients
 FEWEST = 2  # distinct rows in the sample of a component that is split
 FEW = 8  # with fewer distinct rows, all make halves and none judges
 ANY_WEIGHT = 1e-9  # of a half where rows are far away
@@ -39,18 +41,19 @@ class Cut(NamedTuple):
     rows: Array
     weight: Array
     along: Array
-    halves: Halves
+    halves: core.Target.Halves
 
     @property
     def gain(self) -> float:
-        return float(self.halves.gain[0])
+        return self.halves.gain
 
     @property
     def is_no_chance(self) -> bool:
         """Whether halves that were found from every other row raise the density of the rows between."""
         if not np.isfinite(self.gain):
             return False
-        return bool((self.weight[1::2] * self.halves.gains(0, self.along[1::2])).sum() > 0)
+        gains = native_target().gains_of_halves(self.halves, self.along[1::2])
+        return bool((self.weight[1::2] * gains).sum() > 0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,7 +114,7 @@ class Births:
         if found is None:
             return None
         rows, weight, along, halves = found
-        first = halves.first_share(0, along)
+        first = native_target().first_share(halves, along)
         shares = weight * np.stack((first, 1.0 - first))
         mass = shares.sum(axis=1)
         if not mass.all():
@@ -140,7 +143,7 @@ class Births:
         share = weight[::step] / weight[::step].sum()
 
         def cut(along: Array, scale: Array, cuts: Array | None) -> Cut:
-            halves = halved_alone(along[::step], share, scale, cuts, is_full=is_full, has_heavy=not is_judged)
+            halves = native_target().halved(along[::step], share, is_full, scale, cuts, not is_judged)
             return Cut(self.sample.filled[places], weight, along, halves)
 
         across = max((cut(*way, self.rng.random(1 + n_axes)) for way in ways), key=lambda each: each.gain)
@@ -171,8 +174,7 @@ class Births:
         if some.size:
             kept[: len(some)] *= weight[near].sum() / weight[some].sum()
         cuts = self.rng.random(1 + len(self._scale))
-        how = {"has_heavy": True, "has_tails": True, "least": ANY_WEIGHT}
-        halves = halved_alone(rows, kept / kept.sum(), self._scale, cuts, is_full=is_full, **how)
+        halves = native_target().halved(rows, kept / kept.sum(), is_full, self._scale, cuts, True, True, ANY_WEIGHT)
         found = Cut(self.sample.filled[every[places]], kept, rows, halves)
         return found if 0 < found.gain < np.inf else None
 

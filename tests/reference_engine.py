@@ -28,13 +28,13 @@ CHUNK_ROWS = 8_190  # rows for which arrays (n_rows, n_components) are held at o
 class OneStep:
     """What an engine says of the core's fast path if it has none: the loop in Python makes every step."""
 
-    def makes_steps(self, belief: object, *, has_background: bool = False) -> bool:
+    def makes_steps(self, *arguments: object, has_background: bool = False) -> bool:
         return False
 
-    def run_em(self, *arguments: object) -> None:
+    def fit_many(self, *arguments: object) -> None:
         return None
 
-    fit_many = score_products = run_em
+    score_products = fit_many
 
 
 @dataclass(frozen=True)

@@ -183,7 +183,9 @@ class Target:
         max_steps: int,
         seconds: float,
         belief: tuple[
-            tuple[bool, float, int],
+            bool,
+            float,
+            int,
             numpy.typing.NDArray[numpy.float64],
             float,
             float,
@@ -225,7 +227,9 @@ class Target:
         most: int,
         uniform: numpy.typing.NDArray[numpy.float64],
         belief: tuple[
-            tuple[bool, float, int],
+            bool,
+            float,
+            int,
             numpy.typing.NDArray[numpy.float64],
             float,
             float,
@@ -271,9 +275,18 @@ class Target:
             tuple[float, int],
             tuple[float, int],
             tuple[float, int],
-            tuple[float, float, float, float, float],
-            tuple[int, int, int, int],
-            tuple[float, float, float],
+            float,
+            float,
+            float,
+            float,
+            float,
+            int,
+            int,
+            int,
+            int,
+            float,
+            float,
+            float,
         ],
         has_swaps: bool,
         uniform: numpy.typing.NDArray[numpy.float64],
@@ -337,12 +350,23 @@ class Target:
                 tuple[float, int],
                 tuple[float, int],
                 tuple[float, int],
-                tuple[float, float, float, float, float],
-                tuple[int, int, int, int],
-                tuple[float, float, float],
+                float,
+                float,
+                float,
+                float,
+                float,
+                int,
+                int,
+                int,
+                int,
+                float,
+                float,
+                float,
             ],
             int,
-            tuple[float, float, int],
+            float,
+            float,
+            int,
         ]
         | None,
         begun: tuple[
@@ -352,7 +376,9 @@ class Target:
         ]
         | None,
         belief: tuple[
-            tuple[bool, float, int],
+            bool,
+            float,
+            int,
             numpy.typing.NDArray[numpy.float64],
             float,
             float,
@@ -380,7 +406,7 @@ class Target:
         numpy.typing.NDArray[numpy.float64],
     ]:
         """
-        Fit a mixture to each of many groups: the numbers of engines.runner.Fits, and factors.
+        Fit a mixture to each of many groups: the numbers of engines.calls.Fits, and factors.
         """
 
     def update(

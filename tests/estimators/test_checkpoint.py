@@ -48,7 +48,7 @@ def path(tmp_path):
 @pytest.fixture
 def stop_at(monkeypatch):
     """Let fits stop after so many states; None lets them go on to their end. The core makes few steps in a call."""
-    monkeypatch.setattr("gaussmix.engines.native.run.SECONDS", 0.0)
+    monkeypatch.setattr("gaussmix.engines.complete.run.SECONDS", 0.0)
     noted = checkpoints.Checkpoint._noted
 
     def set_limit(n_states):

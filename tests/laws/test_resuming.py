@@ -9,10 +9,10 @@ from every_engine import Stepwise
 
 from gaussmix import FAMILIES
 from gaussmix.em.step.acceleration import has_path
-from gaussmix.engines.native.engine import NativeEngine
+from gaussmix.engines.complete.engine import CompleteEngine
 from gaussmix.testing.problems import groups
 
-STEPWISE = Stepwise(NativeEngine(1))
+STEPWISE = Stepwise(CompleteEngine(1))
 
 
 def through_numbers(state):

@@ -30,7 +30,7 @@ MAY_IMPORT = {
     "model": "background covariances waist numerics families.base",
     "mixture": "model background covariances waist numerics checks families.base engines formats",
     "em": (
-        "value priors covariances waist numerics model background families.base engines.base engines.runner "
+        "value priors covariances waist numerics model background families.base engines.base engines.calls "
         "sources.array sources.base sources.findings sources.quantile sources.waiting"
     ),
     "door": (

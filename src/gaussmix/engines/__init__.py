@@ -10,14 +10,14 @@ from typing import Any
 from joblib import cpu_count
 
 from gaussmix.engines.base import Engine
+from gaussmix.engines.complete.engine import CompleteEngine
 from gaussmix.engines.incomplete import IncompleteEngine
-from gaussmix.engines.native.engine import NativeEngine
 from gaussmix.errors import ParameterTypeError
 
 MOST_THREADS = 4096  # more never help, and the core counts threads in 32 bits
 
 
-def choose(n_jobs: int | None = None) -> NativeEngine:
+def choose(n_jobs: int | None = None) -> CompleteEngine:
     """The engine of complete rows.
 
     Parameters
@@ -29,7 +29,7 @@ def choose(n_jobs: int | None = None) -> NativeEngine:
     ValueError : n_jobs is 0.
     TypeError : n_jobs is neither an integer nor None.
     """
-    return NativeEngine(n_threads(n_jobs))
+    return CompleteEngine(n_threads(n_jobs))
 
 
 def n_threads(n_jobs: int | None) -> int:

@@ -29,7 +29,7 @@ from gaussmix.em.step.fast_path import model_of
 from gaussmix.em.step.loop import sound_end
 from gaussmix.em.step.many import FEW
 from gaussmix.em.trimming.trimming import nearest_trimmed, trimmed, trimmed_partition
-from gaussmix.engines.runner import Groups
+from gaussmix.engines.calls import Groups
 from gaussmix.errors import Outcome, SingularCovariance
 from gaussmix.fit.plan import Drawn, Onward, Plan, Start, close_after_search, recipe_from, recipe_of
 from gaussmix.fit.problem import Problem
@@ -294,7 +294,8 @@ def _moved(
     if partition.searched is None:
         return model
     of_search = partition.searched, problem.engine, objective, np.random.default_rng(partition.seed)
-    alone = split_and_merge(model.without_noise, *of_search, partial(_is_unwanted, plan), n_steps, plan.tell)
+    how: dict[str, Any] = {"is_unwanted": partial(_is_unwanted, plan), "n_steps": n_steps, "tell": plan.tell}
+    alone = split_and_merge(model.without_noise, *of_search, **how)
     return alone.beside(model.noise)
 
 

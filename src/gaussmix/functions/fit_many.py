@@ -21,7 +21,7 @@ from gaussmix.door.parameters import check_certify, check_family, check_flag, ch
 from gaussmix.door.restrictions import check_terms, given_terms, noise_of
 from gaussmix.em.initialisation.base import AUTO
 from gaussmix.engines import n_threads
-from gaussmix.engines.runner import Fits
+from gaussmix.engines.calls import Fits
 from gaussmix.errors import ParameterTypeError, counted, keeping, warn
 from gaussmix.estimators.bayesian_gaussian_mixture import BayesianGaussianMixture
 from gaussmix.estimators.gaussian_mixture import GaussianMixture

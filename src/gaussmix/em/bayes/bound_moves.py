@@ -274,7 +274,7 @@ def settled_column(
     target, family = native_target(), objective.belief.family
     if family.algebra is None or family.is_shared:
         return None
-    ridge, belief = objective.as_belief(model.n_components)
+    ridge, belief = objective.plain_terms(model.n_components)
     covariances = np.ascontiguousarray(model.covariances.array).ravel()
     how = stopping.tolerance, min(stopping.max_steps, MOST_STEPS), stopping.seconds_left
     bound, weights, means, covariances = target.settle_column(

@@ -7,21 +7,23 @@ from threading import Lock
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gaussmix.background import Background
 from gaussmix.em.initialisation.base import Partition
 from gaussmix.em.objective.objective import Objective
-from gaussmix.em.objective.stopping import Stopping
 from gaussmix.em.step.accumulate import StepTask
 from gaussmix.em.step.best_of import LEAST_TOLERANCE, highest
-from gaussmix.em.step.fast_path import FastPath
+from gaussmix.em.step.fast_path import model_of
 from gaussmix.em.step.maximise import initial_models
 from gaussmix.engines.base import Engine
+from gaussmix.engines.calls import Control, Groups, Recipe
 from gaussmix.families.base import Family
 from gaussmix.model import Model
 from gaussmix.numerics.arrays import Array
 from gaussmix.numerics.threads import cached_property
 from gaussmix.sources.base import Source
+from gaussmix.waist.leaves import LEAF_ROWS
 from gaussmix.waist.moments import Moments
 from gaussmix.waist.need import Need, Second
 
@@ -72,8 +74,7 @@ class InitialMoments:
         rows = source or self.source
         sharp = self.partition.sharp(rows.whole)
         if sharp is not None and not family.has_alternatives:
-            fast = FastPath(rows, self.engine, family, self.n_components, objective, Stopping())
-            found = fast.begin(sharp)
+            found = _first_by_core(rows, self.engine, self.n_components, sharp, family, objective)
             if found is not None:
                 return found.beside(self.noise)
         moments, means = self.about_means(family.need(None))
@@ -100,6 +101,31 @@ class InitialMoments:
         parameters, rule, share = self.partition.parameters, self.partition.rule, self.partition.share
         task = StepTask(self.engine, self.n_components, parameters, need, rule, anchor=anchor, share=share)
         return task.over(self.source)
+
+
+def _first_by_core(
+    source: Source,
+    engine: Engine[Any],
+    n_components: int,
+    start: Array | NDArray[np.int32],
+    family: Family,
+    objective: Objective,
+) -> Model | None:
+    """The model of an M-step with each row in the component of its nearest centre, or in a given one.
+
+    `start` are the centres (n_components, n_features), or the components (n_rows,). None if Python must make the step.
+    """
+    block, terms = source.whole, objective.plain_terms(n_components)
+    if family.algebra is None or terms is None or terms[1] is not None:
+        return None
+    if block is None or block.n_rows > LEAF_ROWS or block.log_prior is not None:
+        return None
+    start = start if start.flags.c_contiguous else start.copy()
+    fits = engine.fit_many(
+        Groups.of_one(block, 1.0), Recipe(family.algebra, n_components, start, Control(terms[0], 0.0, 0))
+    )
+    course = None if fits is None else fits.course
+    return None if course is None else model_of(course, family)
 
 
 def split(model: Model, n_components: int) -> Model:

@@ -23,7 +23,7 @@ from gaussmix.em.objective.stopping import Stopping
 from gaussmix.em.objective.trace import State
 from gaussmix.em.step.loop import sound_end
 from gaussmix.engines.base import Engine
-from gaussmix.engines.runner import Judged, Search, Steps
+from gaussmix.engines.calls import Judgement, SearchRecipe, Steps
 from gaussmix.errors import SingularCovariance
 from gaussmix.families.base import Family, without_constraints
 from gaussmix.model import Model
@@ -134,7 +134,7 @@ def _as_in(family: Family, model: Model, rows: Distinct, engine: Engine[Any], ri
 
 
 def split_and_merge(
-    model: Model, sample: Distinct, engine: Engine[Any], objective: Objective, rng: np.random.Generator, *how: Any
+    model: Model, sample: Distinct, engine: Engine[Any], objective: Objective, rng: np.random.Generator, **how: Any
 ) -> Model:
     """The model after `searched` without what the core does not know: the terms of the objective, and the structure.
 
@@ -148,7 +148,7 @@ def split_and_merge(
     start = _as_in(nearest(model.family, model.n_components, sample.rows), model, sample, engine, ridge)
     if start is None:
         return model
-    found = searched(start, sample, engine, ridge, rng, *how)
+    found = searched(start, sample, engine, ridge, rng, **how)
     return model if found is start else _as_in(model.family, found, sample, engine, ridge) or model
 
 
@@ -272,12 +272,14 @@ def search_by_core(
     n_components: int,
     n_features: int,
     n_uniform: int,
-    close: Steps,
+    close: Stopping,
     rngs: Sequence[np.random.Generator],
-) -> Search:
+    least_weight: float,
+) -> SearchRecipe:
     """`split_and_merge` as plain values, with what it draws from each generator, for tables whose rows it uses all.
 
-    `n_uniform` is how many numbers a k-means start draws, `close` EM after the search.
+    `n_uniform` is how many numbers a k-means start draws, `close` EM after the search. Groups with less than
+    `least_weight` are not searched.
     """
     n_starts = 2
     draws, uniform = np.empty((len(rngs), n_starts, N_DRAWS)), np.empty((len(rngs), n_starts - 1, n_uniform))
@@ -286,19 +288,25 @@ def search_by_core(
             if number:
                 uniform[fit, number - 1] = rng.random(n_uniform)
             draws[fit, number] = rng.random(N_DRAWS)
-    judged = judged_by_core(n_components, _patience(n_components))
-    work, patience = (work_of(family, n_features), CLOSING, MORE_STEPS), _patience_of_swaps(n_components)
-    return Search(0.0, FEW - 1, uniform, draws, _steps(FIRST), close, judged, patience, work)
+    return SearchRecipe(
+        least_weight, FEW - 1, uniform, draws, _steps(FIRST), _steps(close),
+        judgement_of(n_components, _patience(n_components)), _patience_of_swaps(n_components),
+        work_of(family, n_features), CLOSING, MORE_STEPS,
+    )  # fmt: skip
 
 
-def judged_by_core(
+def judgement_of(
     n_components: int, patience: int, most_moves: int | None = None, most_work: float = math.inf
-) -> Judged:
+) -> Judgement:
     """When the core accepts moves: in all at most `most_moves`, or `MOST_MOVES` for each component."""
-    steps = _steps(JUDGING), _steps(LONGER), _steps(SETTLING), _steps(SETTLING_LONGER)
-    most = MOST_MOVES * n_components if most_moves is None else most_moves
-    gains, limits = (GAIN, LOOK_AHEAD, AT_GLANCE, LITTLE, most_work), (most, patience, _less(patience), FIRST_MOVES)
-    return Judged(*steps, gains, limits, (FEW_ROWS, SOME_ROWS, FLAT))
+    return Judgement(
+        judging=_steps(JUDGING), longer=_steps(LONGER),
+        settling=_steps(SETTLING), settling_longer=_steps(SETTLING_LONGER),
+        gain=GAIN, look_ahead=LOOK_AHEAD, at_glance=AT_GLANCE, little=LITTLE, most_work=most_work,
+        most_moves=MOST_MOVES * n_components if most_moves is None else most_moves,
+        patience=patience, less_patience=max(LEAST_PATIENCE, patience // 2), first_moves=FIRST_MOVES,
+        few_rows=FEW_ROWS, some_rows=SOME_ROWS, flat=FLAT,
+    )  # fmt: skip
 
 
 def _steps(stopping: Stopping) -> Steps:
@@ -307,10 +315,6 @@ def _steps(stopping: Stopping) -> Steps:
 
 def _patience(n_components: int) -> int:
     return max(LEAST_PATIENCE, n_components // 4)
-
-
-def _less(patience: int) -> int:
-    return max(LEAST_PATIENCE, patience // 2)
 
 
 def _patience_of_swaps(n_components: int) -> int:
@@ -428,10 +432,10 @@ class _Climb:
     def _tried(self, patience: int, most_moves: int, *, swaps: bool) -> None:
         """Let the core try moves (cpp/em/climb.cpp). It tries none where EM of the rows is not as usual."""
         rows, em, model, arrays = self.rows, self._em, self.model, _arrays(self.model)
-        judged = judged_by_core(model.n_components, patience, most_moves, em.left)
+        judgement = judgement_of(model.n_components, patience, most_moves, em.left)
         n_moves, reached, work, n_unsound, place, is_hopeless, has_refused, best_split = native_target().climb(
             rows.rows, rows.weight, em.algebra, *arrays, em.ridge, LIMITS, self._height, self._within.reshape(-1),
-            judged, swaps, self._draws, self._place, self._is_unwanted, em.n_threads,
+            judgement, swaps, self._draws, self._place, self._is_unwanted, em.n_threads,
         )  # fmt: skip
         em.left -= work
         if n_moves < 0:

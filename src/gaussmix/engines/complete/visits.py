@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from gaussmix.engines.native.arguments import Arguments
+from gaussmix.engines.complete.arguments import Arguments
 from gaussmix.numerics.core import native_target
 from gaussmix.waist.leaves import LEAF_ROWS
 from gaussmix.waist.whitening.base import FactorShape, Whitening
@@ -23,7 +23,7 @@ from gaussmix.waist.whitening.base import FactorShape, Whitening
 Labels = NDArray[np.uint16]
 
 # Multiply-adds of a pass, which take about a millisecond. On shorter passes another order of the rows does not
-# pay, and the core may make many steps in one call; on some longer ones too, up to `native.run.ORDERED_PASS`.
+# pay, and the core may make many steps in one call; on some longer ones too, up to `complete.run.ORDERED_PASS`.
 LONG_PASS = 1e7
 GROUP_ROWS = 24  # rows that share their bounds; the C++ core has the same number, and a test compares them
 MOST_BOUNDS = 2**23  # numbers, 32 MB

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from gaussmix.engines.native.visits import LONG_PASS, could_pay, work_per_row
-from gaussmix.engines.runner import Begun, Control, Course, Fits, Groups, Recipe, Seeds
+from gaussmix.engines.calls import Control, Course, Fits, Groups, InitialMixtures, Recipe, Seeds
+from gaussmix.engines.complete.visits import LONG_PASS, could_pay, work_per_row
 from gaussmix.numerics.arrays import Array
 from gaussmix.numerics.core import native_target
 from gaussmix.waist.algebra import Across, Algebra
@@ -26,13 +26,15 @@ ORDERED_PASS = 16 * LONG_PASS  # multiply-adds
 MOST_NUMBERS = 2**18  # in the covariances: beside M-steps with more, the time of the loop in Python does not count
 
 
-def suits_core(block: Block, n_components: int, algebra: Algebra) -> bool:
+def makes_steps(block: Block, n_components: int, algebra: Algebra) -> bool:
     """Whether the core may make many steps in one call: nothing is decided between them, and M-steps are short.
 
-    What is decided between steps is the order of the rows (`native/visits.py`). Python then makes the steps. An order
+    What is decided between steps is the order of the rows (`complete/visits.py`). Python then makes the steps. An order
     does not pay on a short pass, and on a pass below `ORDERED_PASS` it gains less than steps in the core do.
     """
     n_features, factor_shape = block.rows.shape[1], _factor_shape(algebra)
+    if block.log_prior is not None:
+        return False
     if n_components * n_features ** (2 if factor_shape is FactorShape.TRIANGULAR else 1) > MOST_NUMBERS:
         return False
     if algebra.is_shared or not could_pay(block.n_rows, factor_shape, n_components, n_features):
@@ -89,12 +91,12 @@ def fit_many(n_threads: int, groups: Groups, recipe: Recipe, *, is_incomplete: b
     unsuited = [
         size
         for size in {*groups.size.tolist()}
-        if size > LEAF_ROWS or not suits_core(Block(0, groups.rows[:size]), recipe.n_components, algebra)
+        if size > LEAF_ROWS or not makes_steps(Block(0, groups.rows[:size]), recipe.n_components, algebra)
     ]
     suited = np.flatnonzero(~np.isin(groups.size, unsuited)) if unsuited else slice(None)
     if unsuited and not len(groups.size[suited]):
         return None
-    begun = start.of(suited) if isinstance(start, Begun) else None
+    begun = start.of(suited) if isinstance(start, InitialMixtures) else None
     arrays: dict[str, Any] = {start.dtype.kind: start} if isinstance(start, np.ndarray) else {}
     found = native_target().fit_many(
         groups.rows, groups.row_weight, (groups.first[suited], groups.size[suited]),

@@ -18,12 +18,11 @@ namespace gaussmix {
 
 namespace {
 
-constexpr Index kSteps = 6, kNeighbours = 6, kPairs = 2, kHalfRows = 400, kFewest = 2;
-constexpr double kGain = 1e-9, kSmall = 9, kShared = 1e-10;  // em/bayes/bound_moves.py; kSmall of three parameters
-constexpr double kCoarse = 1e-6;      // nats per row: the tolerance of EM at first, so that moves come before EM creeps
-constexpr double kNegligible = 1e-3;  // nats: NEGLIGIBLE of em/bayes/bound_moves.py
-constexpr double kEmpty = 1;          // rows
-constexpr double kAnyWeight = 1e-9;   // em/bayes/births.py
+using namespace bound_moves;
+
+constexpr Index kHalfRows = 400, kParameters = 3;
+constexpr double kCoarse = 1e-6;  // nats per row: the tolerance of EM at first, so that moves come before EM creeps
+constexpr double kEmpty = 1;      // rows
 constexpr double kLongest = 4, kGrowth = 4;  // of extrapolations, relative to two steps
 
 using Places = std::vector<Index>;
@@ -425,7 +424,7 @@ private:
 
     bool try_deletions(State& state, Marked& marked) {
         for (Index k = 0; k < size(state.model); ++k) {
-            if (!(belief_.row_weight * state.model.weights[k] < kSmall)) continue;
+            if (!(belief_.row_weight * state.model.weights[k] < kSmall * kParameters)) continue;
             std::vector<bool> is_left(state.model.weights.size(), true);
             is_left[k] = false;
             if (accept(state, marked, state.model, is_left, marked.is_tried, kNegligible)) return true;

@@ -17,6 +17,30 @@ LEAST_WEIGHT_OF_HALF: float = 0.02
 
 RESOLVED: float = 1.4901161193847656e-08
 
+ROUNDING_OF_RUNS: float = 1e-10
+
+SPLIT_ROWS: int = 4
+
+OVERFIT: float = 0.5
+
+STEPS_AFTER_BIRTHS: int = 6
+
+MERGE_NEIGHBOURS: int = 6
+
+MERGE_PAIRS: int = 2
+
+MERGE_SHARE: float = 1e-10
+
+FEWEST_ROWS_SPLIT: int = 2
+
+ROUNDING_OF_BOUND: float = 1e-09
+
+LOSS_OF_DELETION: float = 0.001
+
+ROWS_PER_PARAMETER: float = 3.0
+
+LEAST_WEIGHT_OF_TAILS: float = 1e-09
+
 class Target:
     """The kernels compiled for one instruction set."""
 

@@ -22,7 +22,7 @@ from gaussmix import (
     SingularCovariance,
     formats,
 )
-from gaussmix.em.step.acceleration import FIRST, Acceleration
+from gaussmix.em.step.acceleration import MIN_STEPS, Acceleration
 from gaussmix.formats import remove_unfinished, whole_file
 from gaussmix.formats.envelope import pack, unpack
 
@@ -176,7 +176,7 @@ def test_a_search_goes_on_after_candidates_that_failed(rows, path, stop_at):
 
 
 def test_an_accelerated_fit_goes_on(rows, path, stop_at, monkeypatch):
-    monkeypatch.setattr(Acceleration, "_is_slow", lambda _, state: state.trace.n_steps >= FIRST)
+    monkeypatch.setattr(Acceleration, "_is_slow", lambda _, state: state.trace.n_steps >= MIN_STEPS)
     parameters = {"acceleration": "auto", "tol": 0.0, "max_iter": 40, "random_state": 3, "init_params": "random"}
     expected = everything(GaussianMixture(4, **parameters).fit(rows))
     assert expected != everything(GaussianMixture(4, **{**parameters, "acceleration": None}).fit(rows))

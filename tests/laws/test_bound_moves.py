@@ -34,7 +34,7 @@ from gaussmix.families import FAMILIES
 from gaussmix.families.base import has_conjugate_prior
 from gaussmix.fit import problem
 from gaussmix.model import Model
-from gaussmix.numerics.core import native_target
+from gaussmix.numerics.core import core, native_target
 from gaussmix.sources.array import ArraySource
 from gaussmix.waist.need import Second
 
@@ -188,7 +188,7 @@ def test_a_component_that_a_column_hardly_needs_is_deleted(share, engine) -> Non
         weights, means = np.array([200.0, 1.0])[:n] / 201.0, np.array(places)[:, None]
         return Model(weights, means, family.covariances(np.ones((n, 1)), n, 1), family)
 
-    alone = moves.judged(model(0.0)).bound + share * bound_moves.NEGLIGIBLE
+    alone = moves.judged(model(0.0)).bound + share * core.LOSS_OF_DELETION
     start = model(0.0, brentq(lambda place: moves.judged(model(0.0, place)).bound - alone, 8.0, 15.0, xtol=1e-12))
     found = settled_column(start, sample, objective, 1, Stopping(1e-9, 1), rng)
     assert found is not None
@@ -249,7 +249,7 @@ def test_parts_of_the_rows_are_only_a_start(rng, monkeypatch) -> None:
         return over(task, source)
 
     monkeypatch.setattr(StepTask, "over", counted)
-    monkeypatch.setattr(bound_moves, "SURVEYED", 500)
+    monkeypatch.setattr(bound_moves, "SURVEY_ROWS", 500)
     monkeypatch.setattr(fast_path, "LEAF_ROWS", 100)  # so that each step of EM is a pass
     found = []
     for least in (1000, 10**9):

@@ -9,7 +9,7 @@ from same_fit import assert_same_fit
 from gaussmix import FAMILIES, GaussianMixture
 from gaussmix.engines.calls import Seeds
 from gaussmix.engines.complete.engine import CompleteEngine
-from gaussmix.fit.fit import FEW
+from gaussmix.fit.fit import MAX_ROWS_OF_ONE_CALL
 
 BY_CORE = [name for name, family in FAMILIES.items() if family.algebra and name not in ("EVE", "VVE")]
 ALL_STEPS = {"tol": 0.0, "max_iter": 40}
@@ -123,5 +123,5 @@ def test_unusual_tables_are_left_to_python(table, rng, calls):
     missing = table.copy()
     missing[3, 1] = np.nan
     assert_law(missing)
-    assert_law(np.tile(table, (FEW // len(table) + 1, 1)), max_iter=2)
+    assert_law(np.tile(table, (MAX_ROWS_OF_ONE_CALL // len(table) + 1, 1)), max_iter=2)
     assert calls == [False] * 2 * 3

@@ -19,7 +19,7 @@ from gaussmix.waist.spread import Spread
 from gaussmix.waist.whitening.base import Whitening
 
 # In `step` every engine sets responsibilities to 0 that are at most 2⁻⁶⁰ of their row's largest (numerics.md).
-NEGLIGIBLE = 60 * 0.6931471805599453  # log 2
+NEGLIGIBLE_NATS = 60 * 0.6931471805599453  # log 2
 
 NOISE = -1  # the label of rows that the background has
 

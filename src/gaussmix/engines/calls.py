@@ -18,6 +18,8 @@ from gaussmix.waist.algebra import Algebra
 from gaussmix.waist.block import Block
 from gaussmix.waist.whitening.base import Whitening
 
+MAX_STEPS_OF_CALL = 2**31  # the core counts in 64 bits, Python without a limit
+
 
 class Belief(NamedTuple):
     """The prior of a mixture as plain values in rows.
@@ -133,7 +135,7 @@ class Seeds(NamedTuple):
     ----------
     n_candidates : rows drawn for each centre but the first; the best is chosen.
     uniform : (n_starts, 1 + (n_components − 1) n_candidates), drawn from [0, 1); the same in every group. EM runs from
-        each start, and the highest run is kept, the first of runs that `best_of.ROUNDING` calls equal.
+        each start, and the highest run is kept, the first of runs that `best_of.ROUNDING_OF_RUNS` calls equal.
     max_passes, settled : of k-means; it stops when centres move by less than this part of the mean variance.
     """
 

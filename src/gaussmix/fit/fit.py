@@ -19,7 +19,7 @@ from gaussmix.em.initialisation import STARTS, Partition
 from gaussmix.em.initialisation.base import DETERMINISTIC, nearest_centre
 from gaussmix.em.initialisation.guided import guided
 from gaussmix.em.initialisation.initial import InitialMoments
-from gaussmix.em.initialisation.sample import FEW as FEW_OF_SEARCH
+from gaussmix.em.initialisation.sample import ROWS_OF_PARTS
 from gaussmix.em.objective.objective import Objective
 from gaussmix.em.objective.stopping import Stopping, after_last_step
 from gaussmix.em.objective.trace import Frozen, State, Trace
@@ -27,7 +27,7 @@ from gaussmix.em.search.split_and_merge import USUAL_STEPS, split_and_merge
 from gaussmix.em.step.best_of import best_run, is_higher
 from gaussmix.em.step.fast_path import model_of
 from gaussmix.em.step.loop import sound_end
-from gaussmix.em.step.many import FEW
+from gaussmix.em.step.many import MAX_ROWS_OF_ONE_CALL
 from gaussmix.em.trimming.trimming import nearest_trimmed, trimmed, trimmed_partition
 from gaussmix.engines.calls import Groups
 from gaussmix.errors import Outcome, SingularCovariance
@@ -221,7 +221,8 @@ def _made_by_engine(problem: Problem, plan: Plan, start: Start, number: int) -> 
     """
     data, block, engine = problem.data, problem.source.whole, problem.engine
     is_usual = problem.is_plain and data.noise is None and not plan.is_accelerated
-    most = FEW_OF_SEARCH - 1 if isinstance(start, str) and start == "search" else FEW  # a larger search draws parts
+    is_searched = isinstance(start, str) and start == "search"  # a larger search draws parts
+    most = ROWS_OF_PARTS - 1 if is_searched else MAX_ROWS_OF_ONE_CALL
     if not is_usual or block is None or block.n_rows > most:
         return None
     before = plan.rng.bit_generator.state

@@ -24,9 +24,9 @@ from gaussmix.waist.leaves import Sums
 from gaussmix.waist.parameters import Parameters
 
 TRUSTED = 0.25  # Newton's step may gain this part more or less than it promises
-SETTLED = 0.15  # the next one may promise at most this part of what the first promises
+MAX_NEXT_PROMISE = 0.15  # the next one may promise at most this part of what the first promises
 # Nats per unit of row weight: rounding, and what is not exact in the cost of a ridge, hide smaller gains.
-ROUNDING = 1e-8
+MIN_GAIN = 1e-8
 FURTHEST = 3.0  # the longest step of a mean or a log variance, in units of the component
 # Costs in multiply-adds of a step of EM: of one of the score products, of making a score, of each number of the matrix
 # times its height, in NumPy, and of a pass however few its rows are; and the other passes over the rows, in steps.
@@ -89,15 +89,15 @@ class Standing:
             after = kept_rows(source, engine, end).sum_of(compared)[1]
         risen = after - before + objective.log_prior(end) - objective.log_prior(model)
         risen = risen / total - (objective.cost(end) - objective.cost(model))
-        if abs(risen - gain) > TRUSTED * gain + ROUNDING:
+        if abs(risen - gain) > TRUSTED * gain + MIN_GAIN:
             return cls(False)
-        if gain > ROUNDING:
+        if gain > MIN_GAIN:
             try:
                 information = Information.of(end, objective, trace, source, engine, are_counts=None)
             except (NotSmooth, SingularCovariance):
                 return cls(False)
             after_end = information.newton
-            if after_end is None or after_end[1] > SETTLED * gain or not information.is_held:
+            if after_end is None or after_end[1] > MAX_NEXT_PROMISE * gain or not information.is_held:
                 return cls(False)
         return cls(True, gain, changed / total)
 

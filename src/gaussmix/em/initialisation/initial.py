@@ -27,8 +27,8 @@ from gaussmix.waist.leaves import LEAF_ROWS
 from gaussmix.waist.moments import Moments
 from gaussmix.waist.need import Need, Second
 
-ROUNDING = 1e-9  # relative: if the components lack more than this of the row weight, the rest is noise
-APART = 0.1  # standard deviations between a component and each of its halves
+ROUNDING_OF_WEIGHT = 1e-9  # relative: if the components lack more than this of the row weight, the rest is noise
+DISTANCE_OF_HALVES = 0.1  # standard deviations between a component and each of its halves
 
 
 @dataclass(eq=False)
@@ -79,7 +79,7 @@ class InitialMoments:
                 return found.beside(self.noise)
         moments, means = self.about_means(family.need(None))
         noise = self.noise
-        if noise is not None and moments.mass.sum() < moments.row_weight * (1 - ROUNDING):
+        if noise is not None and moments.mass.sum() < moments.row_weight * (1 - ROUNDING_OF_WEIGHT):
             noise = noise.weighing(1 - moments.mass.sum() / moments.row_weight)
         models = [model.beside(noise) for model in initial_models(moments, family, objective, means)]
         model = models[0]
@@ -131,7 +131,7 @@ def _first_by_core(
 def split(model: Model, n_components: int) -> Model:
     """Split the heaviest component in two until there are `n_components`.
 
-    The halves keep its covariance. Their means move by `APART` to both sides in the feature in which the component is
+    The halves keep its covariance. Their means move by `DISTANCE_OF_HALVES` to both sides in the feature in which it is
     widest compared with the mixture, and in the other features by regression on it. The likelihood hardly falls, and EM
     moves the halves apart if that raises it.
     """
@@ -142,7 +142,7 @@ def split(model: Model, n_components: int) -> Model:
         centre = (weights[:, None] * means).sum(axis=0)
         total = (weights[:, None] * (variances + (means - centre) ** 2)).sum(axis=0)
         widest = int((variances[k] / total).argmax())
-        step = APART * model.covariances.take([k]).dense()[0, widest] / np.sqrt(variances[k, widest])
+        step = DISTANCE_OF_HALVES * model.covariances.take([k]).dense()[0, widest] / np.sqrt(variances[k, widest])
         model = in_halves(model, k, step)
     return model.beside(noise)
 

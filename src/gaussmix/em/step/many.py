@@ -20,7 +20,9 @@ from gaussmix.sources.base import Source
 from gaussmix.waist.block import Block
 from gaussmix.waist.leaves import LEAF_ROWS
 
-FEW = LEAF_ROWS // 8  # rows: with more, calls cost little beside the work, and several starts share a sort of the rows
+MAX_ROWS_OF_ONE_CALL = (
+    LEAF_ROWS // 8
+)  # rows: with more, calls cost little beside the work, and several starts share a sort of the rows
 
 
 def run_each(
@@ -52,7 +54,7 @@ def run_each(
 def copies(source: Source, number: int) -> Groups | None:
     """The rows of a source so many times, for runs from several models; None where one call would not be faster."""
     block = source.whole
-    if block is None or block.n_rows > FEW or block.log_prior is not None:
+    if block is None or block.n_rows > MAX_ROWS_OF_ONE_CALL or block.log_prior is not None:
         return None
     first, ones = np.zeros(number, np.int64), np.ones(number)
     totals = block.total_weight * ones, ones

@@ -21,7 +21,7 @@ from gaussmix.engines.complete.arguments import (
 )
 from gaussmix.engines.complete.run import fit_many, makes_steps, run_em
 from gaussmix.engines.complete.visits import Counts, Labels, Ordering, Visit, Visits, could_pay, may_be_ordered
-from gaussmix.engines.far import FEW_ROWS, Apart, correct_far_rows, far_places
+from gaussmix.engines.far import MAX_ROWS_COMPARED_SINGLY, Apart, correct_far_rows, far_places
 from gaussmix.engines.joint import labels_of, log_density_of, responsibilities_of
 from gaussmix.numerics.arrays import Array
 from gaussmix.numerics.core import native_target
@@ -273,7 +273,7 @@ class CompleteEngine:
         return correct_far_rows(shared, block, parameters, self.log_density)
 
     def labels(self, block: Block, parameters: Parameters) -> NDArray[np.int64]:
-        if 0 < block.n_rows <= FEW_ROWS:  # one call of the core, and not another to look for far rows
+        if 0 < block.n_rows <= MAX_ROWS_COMPARED_SINGLY:  # one call of the core, and not another to look for far rows
             joint = self._evaluate(block, parameters, COMPONENTS)
             if joint.max(axis=1).min() >= parameters.far_limit:
                 return labels_of(joint, block, parameters)

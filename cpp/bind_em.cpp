@@ -103,22 +103,20 @@ Result<double> joined(const std::vector<Numbers>& each) {
     return released(all);
 }
 
-// Whether it has sticks, alpha, the limit on components; the mean, precision and degrees of freedom; the scale and its
-// roots; the log normaliser, the weight of all rows, the unit of weights; whether it is of a point.
-using Belief = std::tuple<std::tuple<bool, double, Index>, Contiguous<double, 1>, double, double, Contiguous<double, 1>,
-                          Maybe<2>, double, double, double, bool>;
+// The fields of engines.calls.Belief.
+using Belief = std::tuple<bool, double, Index, Contiguous<double, 1>, double, double, Contiguous<double, 1>, Maybe<2>,
+                          double, double, double, bool>;
 
 std::optional<BeliefView> view_belief(const std::optional<Belief>& belief, const Algebra& algebra, Index n_features) {
     if (!belief) return std::nullopt;
-    const auto& [concentration, mean, precision, dof, scale, roots, log_normaliser, row_weight, unit, is_of_point] =
-        *belief;
+    const auto& [has_sticks, alpha, most, mean, precision, dof, scale, roots, log_normaliser, row_weight, unit,
+                 is_of_point] = *belief;
     const auto d = static_cast<std::size_t>(n_features);
     require(mean.size() == d, "the mean of a belief must have shape (n_features,)");
     require(scale.size() == static_cast<std::size_t>(algebra.size(n_features)),
             "the scale of a belief must be of the algebra's size");
     require((algebra.second() == Second::full) == roots.has_value() && (!roots || roots->size() == d * d),
             "the roots of a belief must have shape (n_features, n_features), and go with a matrix");
-    const auto [has_sticks, alpha, most] = concentration;
     return BeliefView{has_sticks,     alpha,      most,         mean.data(),
                       precision,      dof,        scale.data(), roots ? roots->data() : nullptr,
                       log_normaliser, row_weight, unit,         is_of_point};
@@ -221,10 +219,10 @@ GammasResult bound_gammas(const Target& target, const Contiguous<double, 1>& num
     return {logs.release(), derivatives.release()};
 }
 
-// Tolerance and most steps of EM, four times; gains, and the most work; limits on moves; what is unsound.
-using Stop = std::tuple<double, Index>;
-using Judged = std::tuple<Stop, Stop, Stop, Stop, std::tuple<double, double, double, double, double>,
-                          std::tuple<Index, Index, Index, Index>, std::tuple<double, double, double>>;
+using Stop = std::tuple<double, Index>;  // tolerance and most steps of EM
+// The fields of a `Judgement`, in their order.
+using Judged = std::tuple<Stop, Stop, Stop, Stop, double, double, double, double, double, Index, Index, Index, Index,
+                          double, double, double>;
 
 Steps to_steps(const Stop& stop) {
     require(std::get<1>(stop) >= 1, "EM needs a step");
@@ -232,26 +230,10 @@ Steps to_steps(const Stop& stop) {
 }
 
 Judgement to_judgement(const Judged& judged) {
-    const auto& [first, longer, settling, settling_longer, gains, counts, unsound] = judged;
-    const auto [gain, look_ahead, at_glance, little, most_work] = gains;
-    const auto [most, patience, less_patience, first_moves] = counts;
-    const auto [few, some, flat] = unsound;
-    return {to_steps(first),
-            to_steps(longer),
-            to_steps(settling),
-            to_steps(settling_longer),
-            gain,
-            look_ahead,
-            at_glance,
-            little,
-            most_work,
-            most,
-            patience,
-            less_patience,
-            first_moves,
-            few,
-            some,
-            flat};
+    const auto join = [](const Stop& first, const Stop& longer, const Stop& settling, const Stop& more, auto... rest) {
+        return Judgement{to_steps(first), to_steps(longer), to_steps(settling), to_steps(more), rest...};
+    };
+    return std::apply(join, judged);
 }
 
 // How often moves helped, the log-likelihood, the pairs of a row and a component that EM has visited, how many
@@ -400,25 +382,32 @@ RecipeView view_recipe(std::size_t d, const Letters& letters, Index n_components
     return recipe;
 }
 
-// The least weight and the most rows of a group; uniform numbers and draws; EM before and after; how moves are judged; the
-// patience of swaps; and limits on the work.
+// The fields of engines.calls.SearchRecipe.
 using Searched = std::tuple<double, Index, Contiguous<double, 3>, Contiguous<double, 3>, Stop, Stop, Judged, Index,
-                            std::tuple<double, double, Index>>;
+                            double, double, Index>;
 
 std::optional<SearchView> view_search(const std::optional<Searched>& searched, const RecipeView& recipe) {
     if (!searched) return std::nullopt;
-    const auto& [least_weight, most_rows, uniform, draws, first, close, judged, patience, work] = *searched;
-    const auto [of_search, closing, more_steps] = work;
+    const auto& [least_weight, most_rows, uniform, draws, first, close, judged, patience, work, closing, more_steps] =
+        *searched;
     const auto n_starts = static_cast<std::size_t>(recipe.n_starts);
     require(recipe.uniform != nullptr && recipe.max_steps > 0, "a search must have seeds and steps");
     require(uniform.shape(0) == n_starts && draws.shape(0) == n_starts && draws.shape(1) == uniform.shape(1) + 1,
             "uniform must have a start less than draws, and both must have the starts of the fit");
     require(draws.shape(2) > 0, "draws must have numbers");
     if (uniform.shape(1) > 0) check_spread(recipe.n_components, recipe.n_candidates, uniform.shape(2));
-    return SearchView{least_weight,    most_rows,       static_cast<Index>(draws.shape(1)),
-                      uniform.data(),  draws.data(),    static_cast<Index>(draws.shape(2)),
-                      to_steps(first), to_steps(close), to_judgement(judged),
-                      patience,        of_search,       closing,
+    return SearchView{least_weight,
+                      most_rows,
+                      static_cast<Index>(draws.shape(1)),
+                      uniform.data(),
+                      draws.data(),
+                      static_cast<Index>(draws.shape(2)),
+                      to_steps(first),
+                      to_steps(close),
+                      to_judgement(judged),
+                      patience,
+                      work,
+                      closing,
                       more_steps};
 }
 
@@ -544,7 +533,7 @@ void bind_em(nb::class_<Target>& type) {
              "n_candidates"_a, "uniform"_a.none(), "kmeans"_a, "ridge"_a.none(), "automatic"_a, "smallest_spread"_a,
              "limits"_a, "tolerance"_a, "max_steps"_a, "seconds"_a, "searched"_a.none(), "begun"_a.none(),
              "belief"_a.none(), "known"_a, "n_threads"_a, "log_volume"_a = kInfinity,
-             "Fit a mixture to each of many groups: the numbers of engines.runner.Fits, and factors.")
+             "Fit a mixture to each of many groups: the numbers of engines.calls.Fits, and factors.")
         .def("update", bound_update, "algebra"_a, "mass"_a, "second"_a, "n_features"_a, "current"_a.none(),
              "Covariances of a family from the scatter about the new means.")
         .def("other_covariances", bound_other_covariances, "algebra"_a, "mass"_a, "second"_a, "n_features"_a, "other"_a,

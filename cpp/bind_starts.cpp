@@ -91,52 +91,28 @@ Index bound_move_centres(const Target& target, const Rows& rows, const RowWeight
     return n_left;
 }
 
-// Gain, middle, whitening, weights, means, factors.
-using HalvesResult = std::tuple<double, Result<double>, Result<double>, Result<double>, Result<double>, Result<double>>;
-
-HalvesResult bound_halved(const Target& target, const Contiguous<double, 2>& rows, const Contiguous<double, 1>& weight,
-                          bool is_full, const Contiguous<double, 1>& scale, const Maybe<1>& cuts) {
+Halves bound_halved(const Target& target, const Contiguous<double, 2>& rows, const Contiguous<double, 1>& weight,
+                    bool is_full, const Contiguous<double, 1>& scale, const Maybe<1>& cut, bool has_heavy,
+                    bool has_tails, double least_weight) {
     const auto n_rows = static_cast<Index>(rows.shape(0)), d = static_cast<Index>(rows.shape(1));
     require(n_rows > 0 && d > 0 && weight.size() == rows.shape(0), "weight must have shape (n_rows,)");
-    require(scale.size() == rows.shape(1) && (!cuts || cuts->size() == 1 + rows.shape(1)),
-            "scale or cuts do not fit the rows");
+    require(scale.size() == rows.shape(1) && (!cut || cut->size() == 1 + rows.shape(1)),
+            "scale or cut does not fit the rows");
     const GroupView group{n_rows, d, rows.data(), weight.data()};
+    const Cuts cuts{cut ? cut->data() : nullptr, has_heavy, has_tails, least_weight};
     Halves halves;
     without_gil(1, [&](const Execution& execution) {
-        halves = halved(*target.kernels, group, is_full, scale.data(), cuts ? cuts->data() : nullptr, execution);
+        halves = halved(*target.kernels, group, is_full, scale.data(), cuts, execution);
     });
-    const Mixture& mixture = halves.mixture;
-    return {halves.gain,
-            released(halves.middle),
-            released(halves.whitening),
-            released(mixture.weights),
-            released(mixture.means),
-            released(mixture.factors)};
+    return halves;
 }
 
-Result<double> bound_gains_of_halves(const Target& target, const Contiguous<double, 2>& rows,
-                                     const Contiguous<double, 1>& middle, const Contiguous<double, 2>& whitening,
-                                     const Contiguous<double, 1>& weights, const Contiguous<double, 2>& means,
-                                     const Contiguous<double, 3>& factors) {
-    const auto n_rows = static_cast<Index>(rows.shape(0)), d = static_cast<Index>(rows.shape(1));
-    const std::size_t n = rows.shape(1);
-    require(n_rows > 0 && d > 0 && middle.size() == n && whitening.size() == n * n && weights.size() == 2 &&
-                means.size() == 2 * n && factors.size() == 2 * n * n,
-            "the halves do not fit the rows");
-    const auto numbers = [](const auto& array) { return Numbers(array.data(), array.data() + array.size()); };
-    Halves halves{0, true, numbers(middle), numbers(whitening), {}};
-    halves.mixture.weights = numbers(weights);
-    halves.mixture.means = numbers(means);
-    halves.mixture.factors = numbers(factors);
-    for (std::size_t k = 0; k < 2; ++k) {
-        Numbers diagonal = room(d), logarithms = room(d);
-        for (std::size_t j = 0; j < n; ++j) diagonal[j] = factors.data()[(k * n + j) * n + j];
-        target.kernels->log(diagonal.data(), d, logarithms.data());
-        halves.mixture.log_abs_det.push_back(sum(logarithms.data(), d));
-    }
+template <auto evaluate>
+Result<double> of_halves(const Target& target, const Halves& halves, const Contiguous<double, 2>& rows) {
+    require(rows.shape(0) > 0 && rows.shape(1) == halves.middle.size(), "the halves do not fit the rows");
     Numbers found;
     without_gil(1, [&](const Execution& execution) {
-        found = gains(*target.kernels, halves, rows.data(), n_rows, execution);
+        found = evaluate(*target.kernels, halves, rows.data(), static_cast<Index>(rows.shape(0)), execution);
         return !found.empty();
     });
     return released(found);
@@ -155,10 +131,14 @@ void bind_starts(nb::class_<Target>& type) {
         .def("move_centres", bound_move_centres, "rows"_a.noconvert(), "row_weight"_a.noconvert().none(),
              "centres"_a.noconvert(), "settled"_a, "max_passes"_a, "n_threads"_a,
              "Move centres by k-means, where they lie, until a limit or an empty centre: the number of passes left.")
-        .def("halved", bound_halved, "rows"_a, "weight"_a, "is_full"_a, "scale"_a, "cuts"_a.none(),
-             "Split rows into halves by EM from two cuts: (gain, middle, whitening, weights, means, factors).")
-        .def("gains_of_halves", bound_gains_of_halves, "rows"_a, "middle"_a, "whitening"_a, "weights"_a, "means"_a,
-             "factors"_a, "Gain of log density by halves for each row.");
+        .def("halved", bound_halved, "rows"_a, "weight"_a, "is_full"_a, "scale"_a, "cut"_a.none(),
+             "has_heavy"_a = false, "has_tails"_a = false, "least_weight"_a = kLeastWeight,
+             "Split rows into halves by EM from each cut, and return the best halves.")
+        .def("gains_of_halves", of_halves<gains>, "halves"_a, "rows"_a, "Gain of log density by halves for each row.")
+        .def("first_share", of_halves<first_share>, "halves"_a, "rows"_a,
+             "Responsibilities of the first of two halves for each row.");
+    nb::class_<Halves>(type, "Halves", "Two components in the place of one.")
+        .def_ro("gain", &Halves::gain, "Gain of log-likelihood over one component, nats per unit of weight.");
 }
 
 }  // namespace gaussmix

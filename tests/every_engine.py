@@ -6,9 +6,9 @@ from typing import Any
 from reference_engine import OneStep, ReferenceEngine
 
 from gaussmix.engines.base import Engine
-from gaussmix.engines.native.engine import NativeEngine
+from gaussmix.engines.complete.engine import CompleteEngine
 
-ENGINES = {"native": NativeEngine, "numpy": lambda n_threads: ReferenceEngine()}
+ENGINES = {"native": CompleteEngine, "numpy": lambda n_threads: ReferenceEngine()}
 
 
 @dataclass(frozen=True)

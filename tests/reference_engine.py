@@ -9,7 +9,7 @@ import numpy as np
 from common import Block, Need, Rule, Second
 from numpy.typing import NDArray
 
-from gaussmix.engines.base import NEGLIGIBLE
+from gaussmix.engines.base import NEGLIGIBLE_NATS
 from gaussmix.engines.far import Apart, correct_far_rows, far_places
 from gaussmix.engines.joint import labels_of, log_density_of, one_hot, responsibilities_of, with_background
 from gaussmix.engines.randomness import Words, _counter, _uniform, label_uniforms, philox
@@ -27,13 +27,13 @@ CHUNK_ROWS = 8_190  # rows for which arrays (n_rows, n_components) are held at o
 class OneStep:
     """What an engine says of the core's fast path if it has none: the loop in Python makes every step."""
 
-    def makes_steps(self, belief: object, *, has_background: bool = False) -> bool:
+    def makes_steps(self, *arguments: object, has_background: bool = False) -> bool:
         return False
 
-    def run_em(self, *arguments: object) -> None:
+    def fit_many(self, *arguments: object) -> None:
         return None
 
-    fit_many = score_products = run_em
+    score_products = fit_many
 
 
 @dataclass(frozen=True)
@@ -176,10 +176,10 @@ def _moments(rows: Array, shared: Array, totals: tuple[float, float, float], anc
 
 
 def step_shares(log_joint: Array) -> tuple[Array, Array]:
-    """Responsibilities as `step` defines them (`NEGLIGIBLE` ones are 0), and log p(x) of each row."""
+    """Responsibilities as `step` defines them (`NEGLIGIBLE_NATS` ones are 0), and log p(x) of each row."""
     largest = log_joint.max(axis=1, keepdims=True)
     relative = log_joint - largest
-    kept = np.where(relative > -NEGLIGIBLE, exponential(relative), 0.0)
+    kept = np.where(relative > -NEGLIGIBLE_NATS, exponential(relative), 0.0)
     total = kept.sum(axis=1, keepdims=True)
     return kept / total, (largest + log(total))[:, 0]
 

@@ -27,7 +27,7 @@ from gaussmix.em.objective.objective import Objective
 from gaussmix.em.objective.stopping import Stopping
 from gaussmix.em.objective.trace import final
 from gaussmix.em.step.loop import run_em
-from gaussmix.engines.native.engine import NativeEngine
+from gaussmix.engines.complete.engine import CompleteEngine
 from gaussmix.families import FAMILIES
 from gaussmix.families.base import Family
 from gaussmix.model import Model
@@ -50,7 +50,7 @@ def begun(family: Family, n_components: int) -> tuple[ArraySource, Model]:
     rows = load_iris().data
     labels = fcluster(ward(rows), n_components, "maxclust") - 1
     source = ArraySource(rows, None, labels.astype(np.int32))
-    first = InitialMoments(source, NativeEngine(), n_components, Partition())
+    first = InitialMoments(source, CompleteEngine(), n_components, Partition())
     return source, first.model(family, Objective(np.zeros(rows.shape[1])))
 
 
@@ -64,7 +64,7 @@ def step(rule: type[Stopping], source: ArraySource, start: Model) -> float:
     least, until = {FEW: np.inf, MANY: np.inf}, perf_counter() + SECONDS
     while perf_counter() < until:
         for n_steps in least:
-            states = run_em(source, NativeEngine(), start, objective, rule(0.0, n_steps))
+            states = run_em(source, CompleteEngine(), start, objective, rule(0.0, n_steps))
             least[n_steps] = min(least[n_steps], seconds_of(partial(final, states)))
     return 1e6 * (least[MANY] - least[FEW]) / (MANY - FEW)
 

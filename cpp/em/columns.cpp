@@ -18,12 +18,9 @@ namespace gaussmix {
 
 namespace {
 
-constexpr Index kStepsOfColumn = 6, kNearest = 6, kPairs = 2, kHalfRows = 400, kFewest = 2;
-constexpr double kGain = 1e-9, kSmall = 9, kShared = 1e-10;  // em/bayes/bound_moves.py; kSmall of three parameters
-constexpr double kCoarse = 1e-6;      // nats per row: the tolerance of EM at first, so that moves come before EM creeps
-constexpr double kNegligible = 1e-3;  // nats: NEGLIGIBLE of em/bayes/bound_moves.py
-constexpr double kEmpty = 1;          // rows
-constexpr double kAnyWeight = 1e-9;   // em/bayes/births.py
+constexpr Index kHalfRows = 400, kParameters = 3;
+constexpr double kCoarse = 1e-6;  // nats per row: the tolerance of EM at first, so that moves come before EM creeps
+constexpr double kEmpty = 1;      // rows
 constexpr double kLongest = 4, kGrowth = 4;  // of extrapolations, relative to two steps
 
 using Places = std::vector<Index>;
@@ -93,7 +90,7 @@ private:
     static Index size(const Mixture& mixture) { return static_cast<Index>(mixture.weights.size()); }
     Mixture empty(Index n_components) const { return Mixture(task_.em.algebra, n_components, 1); }
     bool is_higher(const State& one, const State& other) const {
-        return one.bound > other.bound + kGain * std::max(1.0, std::fabs(other.bound));
+        return one.bound > other.bound + bound_moves::kGain * std::max(1.0, std::fabs(other.bound));
     }
 
     // Makes steps, and gives the mean bound before each; none where the first is unusual.
@@ -116,7 +113,7 @@ private:
     }
 
     std::optional<State> after_steps(Mixture mixture) const {
-        if (run(mixture, kStepsOfColumn - 1, task_.gain).empty()) return std::nullopt;
+        if (run(mixture, bound_moves::kSteps - 1, task_.gain).empty()) return std::nullopt;
         return judge(mixture);
     }
 
@@ -272,7 +269,7 @@ private:
 
     void split(Index k, const Places& group, Mixture& model, Marked& marked) {
         const double cut[] = {draw(), draw()};
-        if (static_cast<Index>(group.size()) < kFewest) return;
+        if (static_cast<Index>(group.size()) < bound_moves::kFewest) return;
         const std::optional<Mixture> parts = parts_of(group, cut);
         if (!parts) return;
         const double mass = belief_.row_weight * model.weights[k], whole = parts->weights[0] + parts->weights[1];
@@ -296,10 +293,10 @@ private:
         const Index heaviest =
             *std::max_element(places.begin(), places.end(), [&](Index a, Index b) { return weight_[a] < weight_[b]; });
         const Group some = gathered(some_of(places, heaviest), heaviest), all = gathered(places, heaviest);
-        const Halves halves = halved(kernels_, some.view(), true, &scale_, cut, execution_);
+        const Halves halves = halved(kernels_, some.view(), true, &scale_, {cut}, execution_);
         Mixture parts = empty(2), tails = empty(2);
         const double of_some = apart(some, kLeastWeight, parts);
-        const double of_tails = has_tails(all) ? apart(all, kAnyWeight, tails) : -kInfinity;
+        const double of_tails = has_tails(all) ? apart(all, bound_moves::kAnyWeight, tails) : -kInfinity;
         if (of_tails > std::max({0.0, of_some, halves.gain})) return tails;
         if (of_some > halves.gain) return parts;
         if (!(halves.gain > 0 && halves.gain < kInfinity)) return std::nullopt;
@@ -425,10 +422,10 @@ private:
 
     bool try_deletions(State& state, Marked& marked) {
         for (Index k = 0; k < size(state.model); ++k) {
-            if (!(belief_.row_weight * state.model.weights[k] < kSmall)) continue;
+            if (!(belief_.row_weight * state.model.weights[k] < bound_moves::kSmall * kParameters)) continue;
             std::vector<bool> is_left(state.model.weights.size(), true);
             is_left[k] = false;
-            if (accept(state, marked, state.model, is_left, marked.is_tried, kNegligible)) return true;
+            if (accept(state, marked, state.model, is_left, marked.is_tried, bound_moves::kNegligible)) return true;
         }
         return false;
     }
@@ -494,7 +491,7 @@ private:
             merge->gain = merge->gain - of_one[one] - of_one[other] + of_merged - of_weights;
             if (merge->gain > 0) found.push_back(*merge);
         }
-        return best_of(std::move(found), n, kPairs);
+        return best_of(std::move(found), n, bound_moves::kPairs);
     }
 
     // Two components as one. Its gain is the part of the bound that its mean and covariance have.
@@ -533,7 +530,7 @@ private:
                 if (l != k) others.push_back(l);
             }
             std::stable_sort(others.begin(), others.end(), [&](Index a, Index b) { return distance(a) < distance(b); });
-            for (std::size_t i = 0; i < std::min<std::size_t>(kNearest, others.size()); ++i) {
+            for (std::size_t i = 0; i < std::min<std::size_t>(bound_moves::kNeighbours, others.size()); ++i) {
                 pairs.emplace_back(std::min(k, others[i]), std::max(k, others[i]));
             }
         }
@@ -560,7 +557,8 @@ private:
             numbers.clear();
             for (Index i = 0; i < n_rows_; ++i) {
                 const double a = shares[i * n + merge.one], b = shares[i * n + merge.other];
-                if (a > kShared && b > kShared) places.push_back(i), numbers.insert(numbers.end(), {a, b, a + b});
+                if (a > bound_moves::kShared && b > bound_moves::kShared)
+                    places.push_back(i), numbers.insert(numbers.end(), {a, b, a + b});
             }
             logs.resize(numbers.size());
             kernels_.log(numbers.data(), static_cast<Index>(numbers.size()), logs.data());

@@ -10,6 +10,18 @@
 
 namespace gaussmix {
 
+namespace bound_moves {               // for several features too
+constexpr Index kSteps = 6;           // of EM after births
+constexpr Index kNeighbours = 6;      // of each component, that it may merge with
+constexpr Index kPairs = 2;           // of each component, that are looked at in a pass
+constexpr Index kFewest = 2;          // distinct rows of a component that is split
+constexpr double kGain = 1e-9;        // relative to the bound: a smaller gain is rounding
+constexpr double kNegligible = 1e-3;  // nats of all rows: a component whose loss costs less is deleted
+constexpr double kSmall = 3;          // rows for each parameter: a component with more is never deleted
+constexpr double kShared = 1e-10;     // smaller responsibilities have no part in sums of r log r
+constexpr double kAnyWeight = 1e-9;   // of a half where rows are far away
+}  // namespace bound_moves
+
 struct ColumnView {
     EmView em;    // rows in C order, double, with weights and a belief; tolerance and most steps of EM between moves;
                   // after `seconds` no move and no further EM begins

@@ -13,8 +13,7 @@ namespace gaussmix {
 
 namespace {
 
-constexpr double kPasses = 20;   // over the rows of a fit, about
-constexpr double kSame = 1e-10;  // ROUNDING of em/step/best_of.py
+constexpr double kPasses = 20;  // over the rows of a fit, about
 
 struct TableView {
     RowsView rows;

@@ -7,6 +7,8 @@
 
 namespace gaussmix {
 
+constexpr double kSame = 1e-10;  // relative, and nats for objectives below 1: runs whose ends differ by less are equal
+
 struct GroupsView {
     RowsView rows;             // of all groups
     RowWeightView row_weight;  // below 1, or null
@@ -20,10 +22,10 @@ struct GroupsView {
     ErrorView error = {};  // of all rows
 };
 
-struct SearchView {       // from each start, as fit/fit.py and em/search/split_and_merge.py make it where no rows are left out
-    double least_weight;  // of a group, as it was given: with less there is no search
-    Index most_rows;      // with more, rows would be left out: the group is unusual
-    Index n_starts;       // of each search; the first is that of the fit
+struct SearchView {         // from each start, as em/search/split_and_merge.py makes it where no rows are left out
+    double least_weight;    // of a group, as it was given: with less there is no search
+    Index most_rows;        // with more, rows would be left out: the group is unusual
+    Index n_starts;         // of each search; the first is that of the fit
     const double* uniform;  // (starts of the fit, n_starts - 1, ...), for `spread_centres`
     const double* draws;    // (starts of the fit, n_starts, n_draws), for `climb`
     Index n_draws;

@@ -15,7 +15,7 @@ namespace {
 constexpr Index kSteps = 5;
 constexpr double kMixed = 0.05;
 constexpr double kShortestCut = 0.2;
-constexpr double kFlattest = 1e-12, kResolved = 0x1p-26;
+constexpr double kFlattest = 1e-12;
 
 Algebra algebra_of(bool is_full) { return {Across::own, Across::own, is_full ? Across::own : Across::nothing}; }
 
@@ -131,7 +131,7 @@ double settled(const KernelTable& kernels, const GroupView& group, const Algebra
     return course.back();
 }
 
-Halves halved(const KernelTable& kernels, const GroupView& group, bool is_full, const double* scale, const double* cut,
+Halves halved(const KernelTable& kernels, const GroupView& group, bool is_full, const double* scale, const Cuts& cuts,
               const Execution& execution) {
     const Index n = group.n_rows, d = group.n_features;
     const Algebra algebra = algebra_of(is_full);
@@ -155,28 +155,43 @@ Halves halved(const KernelTable& kernels, const GroupView& group, bool is_full, 
     each_number([&](Index row, Index i, Index j) { means[j] += group.weight[row] * rows[i]; });
     each_number([&](Index, Index i, Index j) { rows[i] -= means[j]; });  // of a constant feature only rounding is left
 
-    std::vector<bool> first(static_cast<std::size_t>(n)), beyond;
-    Numbers along = room(n), squares = room(n);
+    Numbers along = room(n), squares = room(n), largest = room(d);
     double spread = 0;
     for (Index row = 0; row < n; ++row) {
         for (Index j = 0; j < d; ++j) {
-            squares[row] += rows[row * d + j] * rows[row * d + j];
-            if (cut != nullptr) along[row] += rows[row * d + j] * (2 * cut[1 + j] - 1);
+            const double square = rows[row * d + j] * rows[row * d + j];
+            squares[row] += square;
+            largest[j] = std::max(largest[j], square);
+            if (cuts.random != nullptr) along[row] += rows[row * d + j] * (2 * cuts.random[1 + j] - 1);
         }
         spread += group.weight[row] * squares[row];
     }
-    for (Index row = 0; row < n; ++row)
-        first[row] = cut == nullptr ? squares[row] > spread : rows[row * d + longest] > 0;
-
     const GroupView white{n, d, rows.data(), group.weight};
-    halves.mixture = Mixture(algebra, 2, d);
-    halves.gain = settled(kernels, white, algebra, ridge.data(), first, execution, halves.mixture);
-    if (cut != nullptr) {
-        const double place = quantile(along, group.weight, kShortestCut + (1 - 2 * kShortestCut) * cut[0]);
-        for (Index row = 0; row < n; ++row) beyond.push_back(along[row] > place);
-        Mixture other(algebra, 2, d);
-        const double gain = settled(kernels, white, algebra, ridge.data(), beyond, execution, other);
+    const auto settle_from = [&](auto&& is_second, Mixture& mixture) {
+        mixture = Mixture(algebra, 2, d);
+        std::vector<bool> side(static_cast<std::size_t>(n));
+        for (Index row = 0; row < n; ++row) side[row] = is_second(row);
+        return settled(kernels, white, algebra, ridge.data(), side, execution, mixture, cuts.least_weight);
+    };
+    const auto compete = [&](auto&& is_second) {
+        Mixture other;
+        const double gain = settle_from(is_second, other);
         if (gain > halves.gain) halves.gain = gain, halves.mixture = other;
+    };
+    const auto is_far = [&](Index row) { return squares[row] > spread; };
+    const auto is_across = [&](Index row) { return rows[row * d + longest] > 0; };
+    halves.gain = cuts.random == nullptr ? settle_from(is_far, halves.mixture) : settle_from(is_across, halves.mixture);
+    if (cuts.random != nullptr) {
+        const double place = quantile(along, group.weight, kShortestCut + (1 - 2 * kShortestCut) * cuts.random[0]);
+        compete([&](Index row) { return along[row] > place; });
+    }
+    if (cuts.has_heavy) {
+        const double* heaviest = group.rows + (std::max_element(group.weight, group.weight + n) - group.weight) * d;
+        compete([&](Index row) { return std::equal(heaviest, heaviest + d, group.rows + row * d); });
+    }
+    if (cuts.has_tails) {
+        const Index axis = std::max_element(largest.begin(), largest.end()) - largest.begin();
+        compete([&](Index row) { return rows[row * d + axis] * rows[row * d + axis] > 1; });
     }
     halves.gain -= of_one(kernels, group, rows);
     return halves;

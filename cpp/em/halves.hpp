@@ -1,4 +1,5 @@
-// Splits of components: EM with two components on the rows of one. em/search/halves.py says the same at length.
+// Splits of components: EM with two components on the rows of one. Groups are whitened first, so that their shapes do not
+// decide the cuts.
 #pragma once
 #include <vector>
 
@@ -6,8 +7,9 @@
 
 namespace gaussmix {
 
-constexpr double kRidge = 1e-9;        // of a mean variance, as in em/search/halves.py
+constexpr double kRidge = 1e-9;        // added to the variances of a half; the whole has variance 1
 constexpr double kLeastWeight = 0.02;  // of a half
+constexpr double kResolved = 0x1p-26;  // least spread of a feature, relative to its size
 
 struct GroupView {  // the rows of a component, in C order
     Index n_rows, n_features;
@@ -29,10 +31,17 @@ double settled(const KernelTable& kernels, const GroupView& group, const Algebra
                const std::vector<bool>& is_second, const Execution& execution, Mixture& mixture,
                double least = kLeastWeight);
 
-// Splits a group from a cut across its longest axis and from another cut, and gives the better split. `scale`,
-// (n_features,), are units in which axes are compared; `cut`, (1 + n_features,), are numbers from [0, 1): where the
-// other cut lies, and its direction; null for one cut instead, of rows far from the mean from those near it.
-Halves halved(const KernelTable& kernels, const GroupView& group, bool is_full, const double* scale, const double* cut,
+struct Cuts {
+    // (1 + n_features,), numbers from [0, 1): where the cut in a random direction lies, and its direction. Null for a single
+    // cut of rows far from the mean from those near it, in place of this one and of that across the longest axis.
+    const double* random;
+    bool has_heavy = false;  // a further cut parts the heaviest row from the others
+    bool has_tails = false;  // and one parts far rows from near ones along the axis with the farthest row
+    double least_weight = kLeastWeight;
+};
+
+// Splits a group from each cut, and gives the best split. `scale`, (n_features,), are units in which axes are compared.
+Halves halved(const KernelTable& kernels, const GroupView& group, bool is_full, const double* scale, const Cuts& cuts,
               const Execution& execution);
 
 // Responsibilities of the first half, (n_rows,), for rows in data units. None if interrupted.

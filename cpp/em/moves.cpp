@@ -13,7 +13,7 @@ namespace gaussmix {
 
 namespace {
 
-constexpr double kLeastShare = 0.01, kNear = 0.02, kMoved = 0.03, kHopeless = 0.3, kOverfit = 0.5;
+constexpr double kLeastShare = 0.01, kNear = 0.02, kMoved = 0.03, kHopeless = 0.3;
 constexpr Index kLocalRows = 200, kLocalRowsPerFeature = 12, kNeighbours = 4, kTries = 2;
 
 }  // namespace
@@ -245,7 +245,7 @@ Split Moves::split(Index k, Numbers place) {
     }
     if (n_own <= most) places = own;
     Split found{std::move(place), -kInfinity, {}};
-    if (static_cast<Index>(places.size()) < 4 * (d_ + 1)) return found;
+    if (static_cast<Index>(places.size()) < kSplitRows * (d_ + 1)) return found;
     Numbers rows, weight;
     for (const Index row : places) {
         rows.insert(rows.end(), rows_ + row * d_, rows_ + (row + 1) * d_);
@@ -254,7 +254,7 @@ Split Moves::split(Index k, Numbers place) {
     const double total = sum(weight.data(), static_cast<Index>(weight.size()));
     for (double& each : weight) each /= total;
     found.halves = halved(kernels_, {static_cast<Index>(places.size()), d_, rows.data(), weight.data()}, is_full_,
-                          scale_.data(), drawn.data() + 1, execution_);
+                          scale_.data(), {drawn.data() + 1}, execution_);
     const Index more = 1 + d_ + (is_full_ ? d_ * (d_ + 1) / 2 : d_);
     const double of_few = 1 / static_cast<double>(places.size()) - 1 / static_cast<double>(n_own);
     found.gain = (found.halves.gain - kOverfit * static_cast<double>(more) * of_few) * view_.mass[k];

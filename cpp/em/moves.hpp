@@ -13,6 +13,9 @@
 
 namespace gaussmix {
 
+constexpr Index kSplitRows = 4;   // for each number in a mean, and one: no component with fewer is split
+constexpr double kOverfit = 0.5;  // nats that each further parameter of a split gains on the rows that it is fitted to
+
 using Places = std::vector<Index>;
 
 struct Removal {  // a component, `freed`, loses its rows to `heir`; `gain` in nats per row

@@ -8,7 +8,7 @@ namespace gaussmix {
 
 struct Mixture;  // run_em.hpp
 
-struct BeliefView {      // the prior of a mixture, `engines.runner.Belief`, in rows
+struct BeliefView {      // the prior of a mixture, `engines.calls.Belief`, in rows
     bool has_sticks;     // of a Dirichlet process; otherwise a Dirichlet distribution
     double alpha;        // concentration
     Index most;          // components of the Dirichlet distribution

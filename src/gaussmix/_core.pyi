@@ -13,6 +13,34 @@ LEAF_ROWS: int = 65520
 
 MOST_INFLATION: float = 562949953421312.0
 
+LEAST_WEIGHT_OF_HALF: float = 0.02
+
+RESOLVED: float = 1.4901161193847656e-08
+
+ROUNDING_OF_RUNS: float = 1e-10
+
+SPLIT_ROWS: int = 4
+
+OVERFIT: float = 0.5
+
+STEPS_AFTER_BIRTHS: int = 6
+
+MERGE_NEIGHBOURS: int = 6
+
+MERGE_PAIRS: int = 2
+
+MERGE_SHARE: float = 1e-10
+
+FEWEST_ROWS_SPLIT: int = 2
+
+ROUNDING_OF_BOUND: float = 1e-09
+
+LOSS_OF_DELETION: float = 0.001
+
+ROWS_PER_PARAMETER: float = 3.0
+
+LEAST_WEIGHT_OF_TAILS: float = 1e-09
+
 class Target:
     """The kernels compiled for one instruction set."""
 
@@ -179,7 +207,9 @@ class Target:
         max_steps: int,
         seconds: float,
         belief: tuple[
-            tuple[bool, float, int],
+            bool,
+            float,
+            int,
             numpy.typing.NDArray[numpy.float64],
             float,
             float,
@@ -221,7 +251,9 @@ class Target:
         most: int,
         uniform: numpy.typing.NDArray[numpy.float64],
         belief: tuple[
-            tuple[bool, float, int],
+            bool,
+            float,
+            int,
             numpy.typing.NDArray[numpy.float64],
             float,
             float,
@@ -267,9 +299,18 @@ class Target:
             tuple[float, int],
             tuple[float, int],
             tuple[float, int],
-            tuple[float, float, float, float, float],
-            tuple[int, int, int, int],
-            tuple[float, float, float],
+            float,
+            float,
+            float,
+            float,
+            float,
+            int,
+            int,
+            int,
+            int,
+            float,
+            float,
+            float,
         ],
         has_swaps: bool,
         uniform: numpy.typing.NDArray[numpy.float64],
@@ -333,12 +374,23 @@ class Target:
                 tuple[float, int],
                 tuple[float, int],
                 tuple[float, int],
-                tuple[float, float, float, float, float],
-                tuple[int, int, int, int],
-                tuple[float, float, float],
+                float,
+                float,
+                float,
+                float,
+                float,
+                int,
+                int,
+                int,
+                int,
+                float,
+                float,
+                float,
             ],
             int,
-            tuple[float, float, int],
+            float,
+            float,
+            int,
         ]
         | None,
         begun: tuple[
@@ -348,7 +400,9 @@ class Target:
         ]
         | None,
         belief: tuple[
-            tuple[bool, float, int],
+            bool,
+            float,
+            int,
             numpy.typing.NDArray[numpy.float64],
             float,
             float,
@@ -376,7 +430,7 @@ class Target:
         numpy.typing.NDArray[numpy.float64],
     ]:
         """
-        Fit a mixture to each of many groups: the numbers of engines.runner.Fits, and factors.
+        Fit a mixture to each of many groups: the numbers of engines.calls.Fits, and factors.
         """
 
     def update(
@@ -492,29 +546,31 @@ class Target:
         weight: numpy.typing.NDArray[numpy.float64],
         is_full: bool,
         scale: numpy.typing.NDArray[numpy.float64],
-        cuts: numpy.typing.NDArray[numpy.float64] | None,
-    ) -> tuple[
-        float,
-        numpy.typing.NDArray[numpy.float64],
-        numpy.typing.NDArray[numpy.float64],
-        numpy.typing.NDArray[numpy.float64],
-        numpy.typing.NDArray[numpy.float64],
-        numpy.typing.NDArray[numpy.float64],
-    ]:
+        cut: numpy.typing.NDArray[numpy.float64] | None,
+        has_heavy: bool = False,
+        has_tails: bool = False,
+        least_weight: float = 0.02,
+    ) -> Target.Halves:
         """
-        Split rows into halves by EM from two cuts: (gain, middle, whitening, weights, means, factors).
+        Split rows into halves by EM from each cut, and return the best halves.
         """
 
     def gains_of_halves(
-        self,
-        rows: numpy.typing.NDArray[numpy.float64],
-        middle: numpy.typing.NDArray[numpy.float64],
-        whitening: numpy.typing.NDArray[numpy.float64],
-        weights: numpy.typing.NDArray[numpy.float64],
-        means: numpy.typing.NDArray[numpy.float64],
-        factors: numpy.typing.NDArray[numpy.float64],
+        self, halves: Target.Halves, rows: numpy.typing.NDArray[numpy.float64]
     ) -> numpy.typing.NDArray[numpy.float64]:
         """Gain of log density by halves for each row."""
+
+    def first_share(
+        self, halves: Target.Halves, rows: numpy.typing.NDArray[numpy.float64]
+    ) -> numpy.typing.NDArray[numpy.float64]:
+        """Responsibilities of the first of two halves for each row."""
+
+    class Halves:
+        """Two components in the place of one."""
+
+        @property
+        def gain(self) -> float:
+            """Gain of log-likelihood over one component, nats per unit of weight."""
 
 def targets() -> list[Target]:
     """The kernels that this processor can run, slowest first."""

@@ -21,7 +21,7 @@ from gaussmix import (
     Restrictions,
     SingularCovariance,
 )
-from gaussmix.em.step.acceleration import FIRST, Acceleration
+from gaussmix.em.step.acceleration import MIN_STEPS, Acceleration
 from gaussmix.formats.envelope import pack, unpack
 from gaussmix.formats.files import remove_unfinished, whole_file
 
@@ -47,7 +47,7 @@ def path(tmp_path):
 @pytest.fixture
 def stop_at(monkeypatch):
     """Let fits stop after so many states; None lets them go on to their end. The core makes few steps in a call."""
-    monkeypatch.setattr("gaussmix.engines.native.run.SECONDS", 0.0)
+    monkeypatch.setattr("gaussmix.engines.complete.run.SECONDS", 0.0)
     noted = checkpoints.CheckpointFile._noted
 
     def set_limit(n_states):
@@ -175,7 +175,7 @@ def test_a_search_goes_on_after_candidates_that_failed(rows, path, stop_at):
 
 
 def test_an_accelerated_fit_goes_on(rows, path, stop_at, monkeypatch):
-    monkeypatch.setattr(Acceleration, "_is_slow", lambda _, state: state.trace.n_steps >= FIRST)
+    monkeypatch.setattr(Acceleration, "_is_slow", lambda _, state: state.trace.n_steps >= MIN_STEPS)
     parameters = {"acceleration": "auto", "tol": 0.0, "max_iter": 40, "random_state": 3, "init_params": "random"}
     expected = everything(GaussianMixture(4, **parameters).fit(rows))
     assert expected != everything(GaussianMixture(4, **{**parameters, "acceleration": None}).fit(rows))

@@ -7,7 +7,7 @@ from gaussmix import FAMILIES
 
 N_COMPONENTS = 8
 SETTLING = (1e-5, 30)
-JUDGED = (1e-5, 4), (1e-5, 16), SETTLING, SETTLING, (2e-5, 16.0, 3.0, 0.005, 1e9), (40, 16, 8, 5), (2.0, 10.0, 5e-6)
+JUDGED = (1e-5, 4), (1e-5, 16), SETTLING, SETTLING, 2e-5, 16.0, 3.0, 0.005, 1e9, 40, 16, 8, 5, 2.0, 10.0, 5e-6
 
 
 def arguments(rng, name="full", n_rows=2_000, **changes):

@@ -9,9 +9,8 @@ FULL = FAMILIES["full"].algebra
 BY_CORE = [name for name, family in FAMILIES.items() if family.algebra is not None]
 N_COMPONENTS, N_CANDIDATES = 3, 3
 N_STEPS, HEIGHTS = 6, 8  # the places of steps and log-likelihoods in what is returned
-GAINS = 2e-5, 16.0, 3.0, 0.0025, 1e9
-JUDGED = (1e-5, 4), (1e-5, 16), (1e-4, 15), (1e-5, 45), GAINS, (15, 4, 4, 5), (2.0, 10.0, 5e-6)
-LATER = (1e-4, 30), (1e-5, 300), JUDGED, 20, (1e3, 1e3, 2)  # of what a search takes, after the draws
+JUDGED = (1e-5, 4), (1e-5, 16), (1e-4, 15), (1e-5, 45), 2e-5, 16.0, 3.0, 0.0025, 1e9, 15, 4, 4, 5, 2.0, 10.0, 5e-6
+LATER = (1e-4, 30), (1e-5, 300), JUDGED, 20, 1e3, 1e3, 2  # of what a search takes, after the draws
 
 
 def arguments(rng, **changes):

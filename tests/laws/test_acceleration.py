@@ -9,7 +9,7 @@ from every_engine import ENGINES
 from sklearn.datasets import load_wine
 
 from gaussmix import FAMILIES
-from gaussmix.em.step.acceleration import FIRST, Acceleration, Path, _coordinates, _lengths, has_path
+from gaussmix.em.step.acceleration import MIN_STEPS, Acceleration, Path, _coordinates, _lengths, has_path
 from gaussmix.em.step.fast_path import FastPath
 from gaussmix.errors import Outcome
 from gaussmix.families.base import family_named
@@ -107,7 +107,9 @@ def test_units_do_not_matter(name):
     np.testing.assert_allclose(np.array(others[-1].trace.objective) + shift, course[-1].trace.objective, rtol=1e-8)
 
 
-@pytest.mark.parametrize("limit", [0, 1, FIRST, FIRST + 1, FIRST + 2, FIRST + 3, FIRST + 9, FIRST + 17])
+@pytest.mark.parametrize(
+    "limit", [0, 1, MIN_STEPS, MIN_STEPS + 1, MIN_STEPS + 2, MIN_STEPS + 3, MIN_STEPS + 9, MIN_STEPS + 17]
+)
 def test_the_limit_is_one_of_passes_and_the_end_is_after_a_step(limit, engine):
     given, family = SLOW["a mixture"][:2]
     *_, end = states(given, family, engine, Stopping(0.0, limit))

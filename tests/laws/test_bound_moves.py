@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 from every_engine import Stepwise
 from scipy.optimize import brentq
+from scipy.special import logsumexp, softmax
+from scipy.stats import multivariate_normal
 from sklearn.base import clone
 
 from gaussmix import BayesianGaussianMixture
@@ -24,7 +26,6 @@ from gaussmix.em.initialisation.sample import Distinct, distinct_rows
 from gaussmix.em.objective.stopping import Stopping
 from gaussmix.em.objective.trace import final
 from gaussmix.em.priors.concentration import DirichletWeights, StickWeights
-from gaussmix.em.search.halves import halved, halved_alone
 from gaussmix.em.step import fast_path
 from gaussmix.em.step.accumulate import StepTask
 from gaussmix.em.step.loop import run_em
@@ -33,6 +34,7 @@ from gaussmix.families import FAMILIES
 from gaussmix.families.base import has_conjugate_prior
 from gaussmix.fit import problem
 from gaussmix.model import Model
+from gaussmix.numerics.core import core, native_target
 from gaussmix.sources.array import ArraySource
 from gaussmix.waist.need import Second
 
@@ -186,7 +188,7 @@ def test_a_component_that_a_column_hardly_needs_is_deleted(share, engine) -> Non
         weights, means = np.array([200.0, 1.0])[:n] / 201.0, np.array(places)[:, None]
         return Model(weights, means, family.covariances(np.ones((n, 1)), n, 1), family)
 
-    alone = moves.judged(model(0.0)).bound + share * bound_moves.NEGLIGIBLE
+    alone = moves.judged(model(0.0)).bound + share * core.LOSS_OF_DELETION
     start = model(0.0, brentq(lambda place: moves.judged(model(0.0, place)).bound - alone, 8.0, 15.0, xtol=1e-12))
     found = settled_column(start, sample, objective, 1, Stopping(1e-9, 1), rng)
     assert found is not None
@@ -247,7 +249,7 @@ def test_parts_of_the_rows_are_only_a_start(rng, monkeypatch) -> None:
         return over(task, source)
 
     monkeypatch.setattr(StepTask, "over", counted)
-    monkeypatch.setattr(bound_moves, "SURVEYED", 500)
+    monkeypatch.setattr(bound_moves, "SURVEY_ROWS", 500)
     monkeypatch.setattr(fast_path, "LEAF_ROWS", 100)  # so that each step of EM is a pass
     found = []
     for least in (1000, 10**9):
@@ -287,14 +289,58 @@ def test_parts_have_the_weight_of_their_rows(rng) -> None:
 
 @pytest.mark.parametrize("is_full", [True, False], ids=["covariances", "variances"])
 @pytest.mark.parametrize("is_within", [True, False], ids=["within", "across"])
-def test_the_core_halves_a_group_as_numpy_does(is_full, is_within, rng, monkeypatch) -> None:
+@pytest.mark.parametrize("has_more", [True, False], ids=["heavy and tails", "usual"])
+def test_halves_are_the_best_of_em_from_each_cut(is_full, is_within, has_more, rng) -> None:
     rows, weight = crowd(400, 3, 2, 2.0, rng), rng.random(400)
-    of_group = rows, weight / weight.sum(), rows.std(axis=0), None if is_within else rng.random(4)
-    alone, (group, share, scale, cut) = halved_alone(*of_group, is_full=is_full), of_group
-    beside = halved(group[None], share[None], scale, None if cut is None else cut[None], is_full=is_full)
-    assert alone.gain[0] > 0
-    for one, other in zip(alone, beside, strict=True):
-        np.testing.assert_allclose(one, other, rtol=1e-9, atol=1e-9)
+    weight[7] = 20.0
+    weight /= weight.sum()
+    scale, cut, target = rows.std(axis=0), None if is_within else rng.random(4), native_target()
+    offsets = (rows - weight @ rows) / scale
+    within = offsets.T @ (weight[:, None] * offsets)
+    values, axes = (
+        (each[0] for each in target.principal_axes(within[None])) if is_full else (np.diag(within), np.eye(3))
+    )
+    white = offsets @ axes / np.sqrt(values)
+    squares = white**2
+    sides = [squares.sum(axis=1) > weight @ squares.sum(axis=1)]
+    if cut is not None:
+        along = white @ (2 * cut[1:] - 1)
+        order = np.argsort(along)
+        quantile = along[order][np.cumsum(weight[order]) >= 0.2 + 0.6 * cut[0]][0]
+        sides = [white[:, values.argmax()] > 0, along > quantile]
+    if has_more:
+        sides += [np.arange(400) == 7, squares[:, squares.max(axis=0).argmax()] > 1]
+    gain, first = max((settled(white, weight, side, is_full) for side in sides), key=lambda end: end[0])
+    halves = target.halved(rows, weight, is_full, scale, cut, has_more, has_more, 1e-9 if has_more else 0.02)
+    assert halves.gain == pytest.approx(gain, abs=1e-7)
+    np.testing.assert_allclose(target.first_share(halves, rows), first, atol=1e-6)
+    assert weight @ target.gains_of_halves(halves, rows) > halves.gain  # a step later
+
+
+def settled(rows, weight, side, is_full):
+    """The gain before the last of five steps of EM from a cut, and the shares of the first half after it."""
+    shares, gains = np.where(side, [[0.05], [0.95]], [[0.95], [0.05]]), []
+    for _ in range(6):
+        densities = []
+        for share in shares * weight:
+            mean, n = np.average(rows, axis=0, weights=share), share.sum()
+            covariance = np.cov(rows.T, aweights=share, ddof=0) + 1e-9 * np.eye(3)
+            covariance = covariance if is_full else np.diag(np.diag(covariance))
+            densities.append(np.log(n) + multivariate_normal(mean, covariance).logpdf(rows))
+        shares, total = softmax(densities, axis=0), logsumexp(densities, axis=0)
+        gains.append(weight @ (total - multivariate_normal(np.zeros(3)).logpdf(rows)))
+    return gains[-2], shares[0]
+
+
+def test_a_half_has_the_least_weight(rng) -> None:
+    """A heavy row is a half of its own if that weight is allowed, and far rows are."""
+    rows, weight = rng.normal(size=(200, 2)), np.full(200, 1 / 200)
+    rows[0] = 1e3
+    share, target = 1.0 / 200, native_target()
+    halves = target.halved(rows, weight, True, np.ones(2), rng.random(3), True, True, 1e-9)
+    first = target.first_share(halves, rows)
+    assert min(weight @ first, 1 - weight @ first) == pytest.approx(share, rel=1e-6)
+    assert target.halved(rows, weight, True, np.ones(2), rng.random(3), True, True).gain < halves.gain
 
 
 @pytest.mark.parametrize("structure", ["full", "diag"])

@@ -8,7 +8,7 @@ from every_engine import ENGINES
 
 from gaussmix import FAMILIES
 from gaussmix.covariances import Isotropic
-from gaussmix.engines.far import FEW_ROWS, far_places
+from gaussmix.engines.far import MAX_ROWS_COMPARED_SINGLY, far_places
 from gaussmix.testing.check_family import updated
 
 HEAVY = {"check_leaves": pytest.mark.heavy}
@@ -44,7 +44,7 @@ def test_no_row_in_the_near_box_is_far(engine, name, n_features, rng):
         assert (engine.log_density(Block(0, rows), parameters) >= parameters.far_limit).all()
 
 
-@pytest.mark.parametrize("n_rows", [FEW_ROWS - 1, FEW_ROWS + 1])
+@pytest.mark.parametrize("n_rows", [MAX_ROWS_COMPARED_SINGLY - 1, MAX_ROWS_COMPARED_SINGLY + 1])
 def test_a_far_row_is_found_among_few_and_among_many(engine, n_rows, rng):
     means, spheres = np.array([[0.0, 0.0], [5.0, 0.0]]), Isotropic(np.ones(2), 2, 2)
     parameters = Model(np.full(2, 0.5), means, spheres, FAMILIES["spherical"]).parameters

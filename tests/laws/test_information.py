@@ -15,7 +15,7 @@ from gaussmix import FAMILIES, Dirichlet, FactorAnalyzer, Full, GaussianMixture,
 from gaussmix.em.curvature.certify import standing_of
 from gaussmix.em.curvature.information import Information
 from gaussmix.em.curvature.standing import Standing, is_cheap
-from gaussmix.engines.native import NativeEngine
+from gaussmix.engines.complete import CompleteEngine
 from gaussmix.fit.fit import fit
 
 N_ROWS, K, D = 120, 2, 3
@@ -234,7 +234,7 @@ def test_variances_are_held_at_a_bound_that_those_of_the_rows_exceed(spread, is_
     family = Full(max_condition=3.0)
     covariances = family.covariances(((axes * [0.5, 0.5, 1.5]) @ axes.T)[None], 1, D)
     model = Model(np.ones(1), rows.mean(axis=0)[None] @ axes.T, covariances, family)
-    how = model, Objective(np.zeros(D)), Trace(), ArraySource(rows @ axes.T), NativeEngine(1)
+    how = model, Objective(np.zeros(D)), Trace(), ArraySource(rows @ axes.T), CompleteEngine(1)
     found = Information.of(*how)
     assert found.coordinates.bounds is not None
     assert found.is_held is is_held
@@ -299,7 +299,7 @@ def test_a_saddle_is_no_maximum():
     rows = np.random.default_rng(0).normal(size=(200, 2)) + np.repeat([[-3.0, 0.0], [3.0, 0.0]], 100, axis=0)
     covariances = FAMILIES["full"].covariances(np.array([np.cov(rows.T, bias=True)] * 2), 2, 2)
     model = Model(np.array([0.5, 0.5]), np.array([rows.mean(axis=0)] * 2), covariances, FAMILIES["full"])
-    how = model, Objective(np.zeros(2)), Trace(), ArraySource(rows), NativeEngine(1)
+    how = model, Objective(np.zeros(2)), Trace(), ArraySource(rows), CompleteEngine(1)
     found = Information.of(*how)
     np.testing.assert_allclose(found.gradient, 0, atol=1e-14)
     assert found.newton is None
@@ -393,7 +393,7 @@ def test_rows_beyond_the_range_of_squares_have_no_maximum():
     problem, run = begun(reg_covar=0.0)
     rows = np.concatenate((rows_of(), np.full((1, D), 1e200)))
     how = run.model, problem.objective, run.trace, ArraySource(rows)
-    for engine in NativeEngine(1), ReferenceEngine():
+    for engine in CompleteEngine(1), ReferenceEngine():
         assert standing_of(*how, engine) == Standing(False)
 
 

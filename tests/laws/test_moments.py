@@ -47,13 +47,13 @@ def test_sums_that_are_dealt_to_parts_of_components_merge_to_the_same_bits(engin
         block = Block(0, rng.normal(size=(50, n_features)), None, rng.dirichlet(np.ones(n_components), 50))
         state = engine.open(block, need, n_components)
         sums = engine.step(block, state, None, need, Rule.GIVEN, np.zeros((n_components, n_features)))
-        sums = replace(sums, log_likelihood=rng.normal(), background=rng.random(), counts=rng.random(3))
+        sums = replace(sums, log_likelihood=rng.normal(), background=rng.random(), visits=rng.random(3))
         tree.add(Sums([sums, sums + sums]), 1, leaf)
     parts = pickle.loads(pickle.dumps(tree.dealt(3), 5))
     assert [[len(each.mass) for each in part.total] for part in parts] == [[3, 3], [2, 2], [2, 2]]
     assert not any(each.log_likelihood or each.background for part in parts[1:] for each in part.total)
     for found, expected in zip(Sums.joined([part.total for part in parts]), tree.total, strict=True):
-        for name in ("mass", "first", "second", "anchor", "log_likelihood", "row_weight", "counts", "background"):
+        for name in ("mass", "first", "second", "anchor", "log_likelihood", "row_weight", "visits", "background"):
             one, other = getattr(found, name), getattr(expected, name)
             assert (one is None) == (other is None)
             assert one is None or np.array_equal(one, other)

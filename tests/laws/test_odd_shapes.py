@@ -10,7 +10,7 @@ from hypothesis.extra import numpy as hnp
 from gaussmix import FAMILIES
 from gaussmix.em.initialisation import STARTS
 from gaussmix.em.initialisation.ridge import automatic_ridge
-from gaussmix.engines.native.engine import NativeEngine
+from gaussmix.engines.complete.engine import CompleteEngine
 from gaussmix.errors import SingularCovariance
 
 few = settings(max_examples=200, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
@@ -30,7 +30,7 @@ tables = shapes.flatmap(lambda shape: hnp.arrays(st.sampled_from([np.float32, np
 )
 def test_any_finite_rows_are_fitted_or_refused(rows, n_components, name, start, seed):
     """With the automatic ridge: a fit of finite numbers whose weights sum to 1, or one sentence."""
-    source, engine = ArraySource(rows), NativeEngine(2)
+    source, engine = ArraySource(rows), CompleteEngine(2)
     sample = distinct_rows(source)
     ridge = automatic_ridge(sample)
     assert (ridge > 0).all()

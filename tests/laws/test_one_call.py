@@ -7,9 +7,9 @@ import pytest
 from same_fit import assert_same_fit
 
 from gaussmix import FAMILIES, GaussianMixture
-from gaussmix.engines.native.engine import NativeEngine
-from gaussmix.engines.runner import Seeds
-from gaussmix.fit.fit import FEW
+from gaussmix.engines.calls import Seeds
+from gaussmix.engines.complete.engine import CompleteEngine
+from gaussmix.fit.fit import MAX_ROWS_OF_ONE_CALL
 
 BY_CORE = [name for name, family in FAMILIES.items() if family.algebra and name not in ("EVE", "VVE")]
 ALL_STEPS = {"tol": 0.0, "max_iter": 40}
@@ -18,7 +18,7 @@ ALL_STEPS = {"tol": 0.0, "max_iter": 40}
 @pytest.fixture
 def calls(monkeypatch):
     """Whether each call for a fit was answered."""
-    answers, fit_many = [], NativeEngine.fit_many
+    answers, fit_many = [], CompleteEngine.fit_many
 
     def noted(self, groups, recipe):
         found = fit_many(self, groups, recipe)
@@ -26,7 +26,7 @@ def calls(monkeypatch):
             answers.append(found is not None and found.course is not None)
         return found
 
-    monkeypatch.setattr(NativeEngine, "fit_many", noted)
+    monkeypatch.setattr(CompleteEngine, "fit_many", noted)
     return answers
 
 
@@ -36,12 +36,12 @@ def is_from_the_start(recipe):
 
 def without_starts(monkeypatch):
     """Let Python find the centres of each fit."""
-    fit_many = NativeEngine.fit_many
+    fit_many = CompleteEngine.fit_many
 
     def from_centres(self, groups, recipe):
         return None if isinstance(recipe.start, Seeds) else fit_many(self, groups, recipe)
 
-    monkeypatch.setattr(NativeEngine, "fit_many", from_centres)
+    monkeypatch.setattr(CompleteEngine, "fit_many", from_centres)
 
 
 @pytest.fixture
@@ -123,5 +123,5 @@ def test_unusual_tables_are_left_to_python(table, rng, calls):
     missing = table.copy()
     missing[3, 1] = np.nan
     assert_law(missing)
-    assert_law(np.tile(table, (FEW // len(table) + 1, 1)), max_iter=2)
+    assert_law(np.tile(table, (MAX_ROWS_OF_ONE_CALL // len(table) + 1, 1)), max_iter=2)
     assert calls == [False] * 2 * 3

@@ -31,7 +31,7 @@ MAY_IMPORT = {
     "model": "background covariances waist numerics families.base",
     "mixture": "lazy model background covariances waist numerics checks families.base engines formats",
     "em": (
-        "value priors covariances waist numerics model background families.base engines.base engines.runner "
+        "value priors covariances waist numerics model background families.base engines.base engines.calls "
         "sources.array sources.base sources.findings sources.quantile sources.waiting"
     ),
     "door": (
@@ -70,7 +70,7 @@ MAY_IMPORT_OF_EM = {
     "priors": "objective step initialisation",
     "trimming": "objective step initialisation",
     "collapse": "objective step initialisation",
-    "bayes": "objective step initialisation search priors",
+    "bayes": "objective step initialisation priors",
     "curvature": "objective step initialisation priors trimming",
 }
 

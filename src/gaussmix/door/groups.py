@@ -14,7 +14,7 @@ from sklearn.base import BaseEstimator
 
 from gaussmix.door.parameters import check_numbers
 from gaussmix.door.rows import as_rows
-from gaussmix.engines.runner import Groups
+from gaussmix.engines.calls import Groups
 from gaussmix.errors import ParameterTypeError, counted, listed
 from gaussmix.numerics.arrays import Array, Places, Rows, plain_array
 from gaussmix.numerics.frames import Frame

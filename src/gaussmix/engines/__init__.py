@@ -8,13 +8,13 @@ from numbers import Integral
 from typing import Any
 
 from gaussmix.engines.base import Engine
-from gaussmix.engines.native.engine import NativeEngine
+from gaussmix.engines.complete.engine import CompleteEngine
 from gaussmix.errors import ParameterTypeError
 
 MOST_THREADS = 4096  # more never help, and the core counts threads in 32 bits
 
 
-def choose(n_jobs: int | None = None) -> NativeEngine:
+def choose(n_jobs: int | None = None) -> CompleteEngine:
     """The engine of complete rows.
 
     Parameters
@@ -26,7 +26,7 @@ def choose(n_jobs: int | None = None) -> NativeEngine:
     ValueError : n_jobs is 0.
     TypeError : n_jobs is neither an integer nor None.
     """
-    return NativeEngine(n_threads(n_jobs))
+    return CompleteEngine(n_threads(n_jobs))
 
 
 def n_threads(n_jobs: int | None) -> int:
@@ -63,7 +63,7 @@ def _quota() -> int:
 def engine_for(*, is_incomplete: bool, n_jobs: int | None) -> Engine[Any]:
     """Choose the engine; `is_incomplete` says whether rows may miss cells or have measurement errors."""
     if not is_incomplete:
-        return NativeEngine(n_threads(n_jobs))
+        return CompleteEngine(n_threads(n_jobs))
     from gaussmix.engines.incomplete import IncompleteEngine
 
     return IncompleteEngine(choose(n_jobs))

@@ -8,7 +8,7 @@ from typing import Any, Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from gaussmix.engines.runner import Belief, Control, Course, Fits, Groups, Recipe
+from gaussmix.engines.calls import Belief, Control, Course, Fits, Groups, Recipe
 from gaussmix.numerics.arrays import Array
 from gaussmix.waist.algebra import Algebra
 from gaussmix.waist.block import Block, Profile
@@ -19,7 +19,7 @@ from gaussmix.waist.spread import Spread
 from gaussmix.waist.whitening.base import Whitening
 
 # In `step` every engine sets responsibilities to 0 that are at most 2⁻⁶⁰ of their row's largest (numerics.md).
-NEGLIGIBLE = 60 * 0.6931471805599453  # log 2
+NEGLIGIBLE_NATS = 60 * 0.6931471805599453  # log 2
 
 NOISE = -1  # the label of rows that the background has
 
@@ -146,13 +146,17 @@ class Engine(Protocol[StateT]):
         labels : (n_rows,), the component of each row.
         """
 
-    def makes_steps(self, belief: Belief | None, *, has_background: bool = False) -> bool:
-        """Whether `run_em` and `fit_many` support a prior (None for none), and with it a background."""
+    def makes_steps(
+        self, block: Block, n_components: int, algebra: Algebra, belief: Belief | None, *, has_background: bool = False
+    ) -> bool:
+        """Whether `run_em` and `fit_many` make the usual steps on rows, with a prior, if any, and a background."""
 
     def run_em(
         self, block: Block, facts: Any, start: tuple[Array, Array, Array], algebra: Algebra, control: Control
-    ) -> Course | None:
+    ) -> Course:
         """Make steps of EM until the log-likelihood settles, time is up, or the next step is unusual.
+
+        `makes_steps` says for which rows and mixtures.
 
         Parameters
         ----------
@@ -164,8 +168,8 @@ class Engine(Protocol[StateT]):
 
         Returns
         -------
-        course : the mixture reached and the log-likelihoods on the way; None if this problem does not suit the fast
-            path. Its bits depend neither on the number of threads nor on when time is up.
+        course : the mixture reached and the log-likelihoods on the way. Its bits depend neither on the number of
+            threads nor on when time is up.
         """
 
     def fit_many(self, groups: Groups, recipe: Recipe) -> Fits | None:

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from gaussmix.engines.base import NEGLIGIBLE, Engine
+from gaussmix.engines.base import NEGLIGIBLE_NATS, Engine
 from gaussmix.numerics.arrays import Array
 from gaussmix.numerics.elementary import softmax
 from gaussmix.numerics.rows import extremes
@@ -25,7 +25,7 @@ from gaussmix.waist.need import Need, Rule
 from gaussmix.waist.parameters import Parameters
 
 # Up to this number of rows are compared one by one.
-FEW_ROWS = 256
+MAX_ROWS_COMPARED_SINGLY = 256
 # The first round finds the nearest component to rounding, the second settles ties, the third is a reserve.
 ROUNDS = 3
 
@@ -99,7 +99,7 @@ def far_places(block: Block, parameters: Parameters, log_density: LogDensity) ->
 def _are_near(block: Block, parameters: Parameters) -> bool:
     """Whether all rows are in a box in which no row is far."""
     (low, high), rows = parameters.near_box, block.rows
-    if len(rows) > FEW_ROWS:
+    if len(rows) > MAX_ROWS_COMPARED_SINGLY:
         rows = extremes(rows)
     return bool(((low <= rows) & (rows <= high)).all())  # false for NaN
 
@@ -154,7 +154,7 @@ class Apart:
 
 def _without_negligible(shared: Array) -> Array:
     """Responsibilities as `step` defines them: 0 where at most 2⁻⁶⁰ of the row's largest."""
-    kept = np.where(shared > np.exp(-NEGLIGIBLE) * shared.max(axis=1, keepdims=True), shared, 0.0)
+    kept = np.where(shared > np.exp(-NEGLIGIBLE_NATS) * shared.max(axis=1, keepdims=True), shared, 0.0)
     return kept / kept.sum(axis=1, keepdims=True)
 
 

@@ -15,6 +15,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gaussmix.engines.calls import Belief, Control, Course, Fits, Groups, InitialMixtures, Recipe
+from gaussmix.engines.complete.engine import CompleteEngine
+from gaussmix.engines.complete.run import fit_many, makes_steps, run_em
 from gaussmix.engines.joint import (
     background_of,
     labels_of,
@@ -23,9 +26,6 @@ from gaussmix.engines.joint import (
     responsibilities_of,
     with_background,
 )
-from gaussmix.engines.native.engine import NativeEngine
-from gaussmix.engines.native.run import fit_many, run_em, suits_core
-from gaussmix.engines.runner import Begun, Belief, Control, Course, Fits, Groups, Recipe
 from gaussmix.numerics.arrays import Array, Rows
 from gaussmix.numerics.contract import contract
 from gaussmix.numerics.core import native_target
@@ -49,14 +49,14 @@ class IncompleteEngine:
     engine : the engine for complete rows.
     """
 
-    engine: NativeEngine
+    engine: CompleteEngine
 
     @property
     def n_threads(self) -> int:
         return self.engine.n_threads
 
     @property
-    def complete(self) -> NativeEngine:
+    def complete(self) -> CompleteEngine:
         return self.engine
 
     def look(self, profile: Profile, need: Need, spread: Callable[[], Spread]) -> None:
@@ -100,21 +100,22 @@ class IncompleteEngine:
         return replace(sums, background=left, log_likelihood=log_likelihood)
 
     def finish(self, sums: Partial, parameters: Parameters | None, need: Need, facts: None = None) -> Moments:
-        complete = sums if sums.counts is None else _completed(sums)
+        complete = sums if sums.observed is None else _completed(sums)
         return Moments.of(replace(complete, second=_reduced(complete.second, need), need=need))
 
-    def makes_steps(self, belief: Belief | None, *, has_background: bool = False) -> bool:
-        return not has_background and (belief is None or belief.is_of_point)
+    def makes_steps(
+        self, block: Block, n_components: int, algebra: Algebra, belief: Belief | None, *, has_background: bool = False
+    ) -> bool:
+        is_known = not has_background and (belief is None or belief.is_of_point)
+        return is_known and makes_steps(block, n_components, algebra)
 
     def run_em(
         self, block: Block, facts: None, start: tuple[Array, Array, Array], algebra: Algebra, control: Control
-    ) -> Course | None:
-        if block.log_prior is not None or not suits_core(block, len(start[0]), algebra):
-            return None
+    ) -> Course:
         return run_em(self._n_threads, block, None, start, algebra, control, is_incomplete=True)
 
     def fit_many(self, groups: Groups, recipe: Recipe) -> Fits | None:
-        if not isinstance(recipe.start, Begun):
+        if not isinstance(recipe.start, InitialMixtures):
             return None
         return fit_many(self._n_threads, groups, recipe, is_incomplete=True)
 
@@ -237,16 +238,16 @@ def _reduced(second: Array | None, need: Need) -> Array | None:
 
 
 def _observed(leaf: Block, shared: Array, need: Need, anchor: Array) -> Partial:
-    """Sums of the observed cells about an anchor; `counts` is the mass of each component that has the feature."""
+    """Sums of the observed cells about an anchor, with `observed`."""
     weight = leaf.weight
-    mass, first, counts, second = np.zeros(len(anchor)), np.zeros(anchor.shape), np.zeros(anchor.shape), []
+    mass, first, observed, second = np.zeros(len(anchor)), np.zeros(anchor.shape), np.zeros(anchor.shape), []
     for k, mean in enumerate(anchor):  # neither BLAS nor einsum, whose bits depend on the processor
         places = np.flatnonzero(shared[:, k])
         rows, share = np.ascontiguousarray(leaf.rows[places]), weight[places] * shared[places, k]
         is_seen = ~np.isnan(rows)
         offsets = np.where(is_seen, rows - mean, 0.0)
         mass[k], weighted = share.sum(), share[:, None] * offsets
-        first[k], counts[k] = weighted.sum(axis=0), np.where(is_seen, share[:, None], 0.0).sum(axis=0)
+        first[k], observed[k] = weighted.sum(axis=0), np.where(is_seen, share[:, None], 0.0).sum(axis=0)
         if need.second is Second.NONE:
             continue
         if need.second is Second.DIAGONAL:
@@ -254,7 +255,7 @@ def _observed(leaf: Block, shared: Array, need: Need, anchor: Array) -> Partial:
         else:
             second.append(np.array([(each[:, None] * offsets).sum(axis=0) for each in weighted.T]))
     squares = np.array(second) if second else None
-    return Partial(mass, first, squares, anchor, 0.0, leaf.total_weight, need, counts=counts)
+    return Partial(mass, first, squares, anchor, 0.0, leaf.total_weight, need, observed=observed)
 
 
 def _completed(sums: Partial) -> Partial:
@@ -262,14 +263,14 @@ def _completed(sums: Partial) -> Partial:
 
     A feature without observed cells in a component has the spread of all rows.
     """
-    seen, second = sums.counts, sums.second
+    seen, second = sums.observed, sums.second
     assert seen is not None, "made by `_observed`"
     n_features = seen.shape[1]
     all_seen = np.maximum(seen.sum(axis=0), np.finfo(np.float64).tiny)
     centre = (seen * sums.anchor + sums.first).sum(axis=0) / all_seen
     apart = np.where(seen > 0, sums.first / np.where(seen > 0, seen, 1.0), centre - sums.anchor)
     if second is None:
-        return replace(sums, first=sums.mass[:, None] * apart, counts=None)
+        return replace(sums, first=sums.mass[:, None] * apart, observed=None)
     squares = second if second.ndim == 2 else np.array(np.einsum("kii->ki", second))
     about_centre = squares + 2 * sums.first * (sums.anchor - centre) + seen * (sums.anchor - centre) ** 2
     mean_square = about_centre.sum(axis=0) / all_seen + apart**2
@@ -280,7 +281,7 @@ def _completed(sums: Partial) -> Partial:
     else:
         second = np.array(second)
         second[:, np.arange(n_features), np.arange(n_features)] += added
-    return replace(sums, first=sums.mass[:, None] * apart, second=second, counts=None)
+    return replace(sums, first=sums.mass[:, None] * apart, second=second, observed=None)
 
 
 def dense_covariances(whitening: Whitening, n_components: int, n_features: int) -> Array:

@@ -21,7 +21,7 @@ from gaussmix.waist.moments import Scatter
 from gaussmix.waist.need import Need, Second
 
 NOISES = ("diagonal", "isotropic")
-ROUNDING = 4 * float(np.finfo(np.float64).eps)  # of a feature's variance: what is left of it by subtraction is no less
+ROUNDING_OF_VARIANCE = 4 * float(np.finfo(np.float64).eps)  # of a variance: what subtraction leaves of it is no less
 
 
 @register("factor_analyzer")
@@ -183,7 +183,7 @@ def _own(crossed: Array, variances: Array, factors: Array) -> tuple[Array, Array
     """Loadings of each component: Λ = C βᵀ E[f fᵀ]⁻¹, times the root of E[f fᵀ]; what they leave of the variances."""
     inverse, _, failed = factorise(factors)
     loadings = contract("kdq,krq->kdr", crossed, np.where(failed[:, None, None], 0.0, inverse))
-    noise = np.maximum(variances - (loadings**2).sum(axis=2), ROUNDING * variances)
+    noise = np.maximum(variances - (loadings**2).sum(axis=2), ROUNDING_OF_VARIANCE * variances)
     return loadings, np.where(failed[:, None], 0.0, noise)  # which `whitening` refuses
 
 
@@ -197,4 +197,4 @@ def _common(degrees: Array, crossed: Array, variances: Array, factors: Array, no
     explained = contract("dq,kdq->kd", loadings, 2.0 * crossed - contract("dr,krq->kdq", loadings, factors))
     together = (degrees[:, None, None] * factors).sum(axis=0) / degrees.sum()
     loadings = contract("dq,qr->dr", loadings, symmetric_root(together[None])[0])
-    return np.broadcast_to(loadings, crossed.shape), np.maximum(variances - explained, ROUNDING * variances)
+    return np.broadcast_to(loadings, crossed.shape), np.maximum(variances - explained, ROUNDING_OF_VARIANCE * variances)

@@ -17,7 +17,7 @@ from gaussmix.em.initialisation import STARTS, Partition
 from gaussmix.em.initialisation.base import DETERMINISTIC, nearest_centre
 from gaussmix.em.initialisation.guided import guided
 from gaussmix.em.initialisation.initial import InitialMoments
-from gaussmix.em.initialisation.sample import FEW as FEW_OF_SEARCH
+from gaussmix.em.initialisation.sample import ROWS_OF_PARTS
 from gaussmix.em.objective.objective import Objective
 from gaussmix.em.objective.stopping import Stopping, after_last_step
 from gaussmix.em.objective.trace import Frozen, State, Trace, final
@@ -25,8 +25,8 @@ from gaussmix.em.search.split_and_merge import USUAL_STEPS, split_and_merge
 from gaussmix.em.step.best_of import Run, best_run, is_higher
 from gaussmix.em.step.fast_path import model_of
 from gaussmix.em.step.loop import sound_end
-from gaussmix.em.step.many import FEW
-from gaussmix.engines.runner import Groups
+from gaussmix.em.step.many import MAX_ROWS_OF_ONE_CALL
+from gaussmix.engines.calls import Groups
 from gaussmix.errors import NonFiniteLikelihood, Outcome, SingularCovariance
 from gaussmix.fit.features.base import FitFeature
 from gaussmix.fit.plan import Drawn, Onward, Plan, Start, close_after_search, recipe_from, recipe_of
@@ -175,8 +175,8 @@ def _made_by_engine(problem: Problem, plan: Plan, start: Start, number: int) -> 
     The bits are those of the usual way, and the generator ends in the same state.
     """
     data, block, engine = problem.data, problem.source.whole, problem.engine
-    most = FEW_OF_SEARCH - 1 if isinstance(start, str) and start == "search" else FEW  # a larger search draws parts
-    if block is None or block.n_rows > most:
+    is_searched = isinstance(start, str) and start == "search"  # a larger search draws parts
+    if block is None or block.n_rows > (ROWS_OF_PARTS - 1 if is_searched else MAX_ROWS_OF_ONE_CALL):
         return None
     before = plan.rng.bit_generator.state
     of_mixture = problem.family, problem.n_components
@@ -252,7 +252,8 @@ def _moved(
     if partition.searched is None:
         return model
     of_search = partition.searched, problem.engine, objective, np.random.default_rng(partition.seed)
-    alone = split_and_merge(model.without_noise, *of_search, plan.is_over, n_steps, plan.tell)
+    how: dict[str, Any] = {"is_unwanted": plan.is_over, "n_steps": n_steps, "tell": plan.tell}
+    alone = split_and_merge(model.without_noise, *of_search, **how)
     return alone.beside(model.noise)
 
 

@@ -16,7 +16,7 @@ from gaussmix.door.rows import counted_weight
 from gaussmix.em.curvature.standing import Standing
 from gaussmix.em.objective.stopping import Stopping, outlook
 from gaussmix.em.objective.trace import State, Trace
-from gaussmix.em.step.best_of import ROUNDING
+from gaussmix.em.step.best_of import ROUNDING_OF_RUNS
 from gaussmix.errors import LIKELIHOOD, FailureKind, Outcome
 from gaussmix.fit.diagnostics import Diagnosis
 from gaussmix.formats.record import Damaged
@@ -92,7 +92,7 @@ class Ending:
             reason += f" {_IS_UNKNOWN.format(why_not=standing.why_not)}"
         n_agreed = 1
         if len(ends) > 1:
-            least = max(stopping.tolerance, ROUNDING * max(1.0, abs(run.trace.last)))
+            least = max(stopping.tolerance, ROUNDING_OF_RUNS * max(1.0, abs(run.trace.last)))
             n_agreed = max(1, sum(_agree(run.trace, end, least) for end in ends if not end.collapsed))
         found = standing.is_maximum, standing.remaining_gain, standing.changing_labels
         rate = outlook(run.trace.objective).rate

@@ -19,7 +19,7 @@ from gaussmix.em.initialisation.ridge import SHARE, TRIMMED
 from gaussmix.em.objective.stopping import Stopping
 from gaussmix.em.objective.trace import State
 from gaussmix.em.search.split_and_merge import CLOSING, MORE_STEPS, search_by_core, silent
-from gaussmix.engines.runner import Control, Recipe, Seeds
+from gaussmix.engines.calls import Control, Recipe, Seeds
 from gaussmix.errors import Outcome
 from gaussmix.families.base import Family
 from gaussmix.fit.problem import Problem
@@ -254,13 +254,9 @@ def recipe_of(
     seeds = Seeds(n_candidates, uniform, n_passes, TOLERANCE)
     search = None
     if may_search:
-        close = close_after_search(stopping)
-        search = search_by_core(
-            family, n_components, n_features, uniform.shape[1], (close.tolerance, close.max_steps), rngs
-        )
-        search = search._replace(
-            least_weight=weight_for_search(n_features, stopping.max_steps) if init == AUTO else 0.0
-        )
+        least_weight = weight_for_search(n_features, stopping.max_steps) if init == AUTO else 0.0
+        of_search = n_components, n_features, uniform.shape[1], close_after_search(stopping), rngs
+        search = search_by_core(family, *of_search, least_weight)
     return Recipe(family.algebra, n_components, seeds, control, SHARE, TRIMMED, SMALLEST_SPREAD, search)
 
 

@@ -20,7 +20,7 @@ from gaussmix.door.groups import Grouped, grouped
 from gaussmix.door.parameters import CHECKS, check_family, check_seed, drawn_seed
 from gaussmix.em.initialisation.base import AUTO
 from gaussmix.engines import n_threads
-from gaussmix.engines.runner import Fits
+from gaussmix.engines.calls import Fits
 from gaussmix.errors import ParameterTypeError, counted, keeping, warn
 from gaussmix.estimators.bayesian_gaussian_mixture import BayesianGaussianMixture
 from gaussmix.estimators.gaussian_mixture import GaussianMixture

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from gaussmix.background import Background
 from gaussmix.checks import check_names, check_real
 from gaussmix.engines import choose
-from gaussmix.engines.native.engine import NativeEngine
+from gaussmix.engines.complete.engine import CompleteEngine
 from gaussmix.errors import ParameterTypeError, counted
 from gaussmix.families.base import Family
 from gaussmix.mixture.features import Features, block_of, places
@@ -226,7 +226,7 @@ class MixtureBase:
 
         return Line.of(self.model.without_noise)
 
-    def _engine(self, n_jobs: int | None = None) -> NativeEngine:
+    def _engine(self, n_jobs: int | None = None) -> CompleteEngine:
         """The engine of complete rows."""
         return choose(n_jobs)
 

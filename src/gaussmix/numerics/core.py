@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import os
 from functools import cache
-from typing import TYPE_CHECKING
 
+import gaussmix._core as core
 from gaussmix.errors import warn
 
-if TYPE_CHECKING:
-    from gaussmix._core import Target
+__all__ = ["core", "native_target"]
 
 
 @cache
-def native_target() -> Target:
+def native_target() -> core.Target:
     """The core for the best instruction set that this processor has and that was compiled."""
-    import gaussmix._core as core
-
     target = core.active()
     assert target is not None, "the portable kernels run anywhere"
     if (faster := core.omitted()) and not os.environ.get("GAUSSMIX_ISA"):

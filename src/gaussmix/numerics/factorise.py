@@ -7,11 +7,11 @@ from numpy.typing import NDArray
 
 from gaussmix.numerics.arrays import Array
 from gaussmix.numerics.contract import contract
-from gaussmix.numerics.core import native_target
+from gaussmix.numerics.core import core, native_target
 
 # A covariance is singular to working precision where Σ_jj (Σ⁻¹)_jj reaches this many over the number of features: there
 # rounding decides the inverse. The C++ core has the same number; a test compares them.
-MOST_INFLATION = 1 / (8 * float(np.finfo(np.float64).eps))
+MOST_INFLATION = core.MOST_INFLATION
 ROUNDED = 1e-6  # nats: the smallest rounding of a log density that counts
 
 

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import Any, Generic, Protocol, TypeVar
 
-LEAF_ROWS = 65_520  # 455 of the core's tiles of 144 rows
+from gaussmix.numerics.core import core
+
+LEAF_ROWS = core.LEAF_ROWS  # 65,520: 455 tiles
+TILE_ROWS = core.TILE_ROWS  # 144: rows that a kernel reads together, so parts of a leaf end at the end of a tile
 
 
 class Summable(Protocol):

@@ -28,9 +28,9 @@ class Partial:
     row_weight : Σ_i s_i.
     need : which second moments these are. It may be less or more than the family asked for: `Engine.finish` makes the
         family's second moments of these.
-    counts : what else an engine adds up, for its own `finish`; None if nothing. For complete rows, what decides about
-        the order of the next pass. For incomplete rows (n_components, n_features), the mass in which a feature is
-        observed.
+    visits : what decides about the order in which the next pass reads the rows; None if nothing does.
+    observed : (n_components, n_features), the mass in which each feature is observed, if moments are of observed cells
+        alone; otherwise None. `Engine.finish` completes such moments.
     background : Σ_i s_i γ_i0, the mass of the background; 0 where there is none.
 
     Notes
@@ -46,33 +46,35 @@ class Partial:
     log_likelihood: float
     row_weight: float
     need: Need
-    counts: Array | None = None
+    visits: Array | None = None
+    observed: Array | None = None
     background: float = 0.0
 
     def __add__(self, other: Partial) -> Self:
         """Merge with the sums of other rows; the result is about this anchor."""
         if other.anchor is not self.anchor and not np.array_equal(other.anchor, self.anchor):
             other = other.about(self.anchor)
-        second = None if self.second is None or other.second is None else self.second + other.second
         return replace(
             self,
             mass=self.mass + other.mass,
             first=self.first + other.first,
-            second=second,
+            second=_added(self.second, other.second),
             log_likelihood=self.log_likelihood + other.log_likelihood,
             row_weight=self.row_weight + other.row_weight,
-            counts=self.counts if other.counts is None or self.counts is None else self.counts + other.counts,
+            visits=_added(self.visits, other.visits),
+            observed=_added(self.observed, other.observed),
             background=self.background + other.background,
         )
 
     def dealt(self, n_parts: int) -> list[Self]:
         """The sums of consecutive components, in parts that merge to the same bits; the first is the largest.
 
-        It also has what belongs to no component: the totals, the counts, and second moments that are pooled already.
+        It also has what belongs to no component, such as the totals, and second moments that are pooled already.
         """
         n_components, second, parts = len(self.mass), self.second, list[Self]()
         is_pooled = second is not None and second.ndim == self.need.second.n_axes
-        nothing: dict[str, Any] = {"log_likelihood": 0.0, "row_weight": 0.0, "counts": None, "background": 0.0}
+        nothing: dict[str, Any] = dict.fromkeys(("log_likelihood", "row_weight", "background"), 0.0)
+        nothing |= {"visits": None, "observed": None}
         rest = replace(self, second=None if is_pooled else second, need=replace(self.need, projection=None), **nothing)
         for number in range(n_parts):
             first, end = (-(-n_components * (number + more) // n_parts) for more in (0, 1))
@@ -114,7 +116,7 @@ class Partial:
         vars(self).update(state)
 
     def scaled(self, factor: float) -> Self:
-        """The sums of the same rows with their weights multiplied by a factor; without counts."""
+        """The sums of the same rows with their weights multiplied by a factor; without visits."""
         return replace(
             self,
             mass=factor * self.mass,
@@ -122,7 +124,8 @@ class Partial:
             second=None if self.second is None else factor * self.second,
             log_likelihood=factor * self.log_likelihood,
             row_weight=factor * self.row_weight,
-            counts=None,
+            visits=None,
+            observed=None,
             background=factor * self.background,
         )
 
@@ -138,6 +141,11 @@ class Partial:
         squares = self.need.squares
         second = self.second - squares(self.first / root_mass) + squares(first / root_mass)
         return replace(self, first=first, second=second, anchor=anchor)
+
+
+def _added(one: Array | None, other: Array | None) -> Array | None:
+    """The sum; the first if one is missing."""
+    return one if one is None or other is None else one + other
 
 
 def _is_symmetric(matrices: Array) -> bool:

@@ -15,7 +15,7 @@ from gaussmix.covariances import Covariances
 from gaussmix.em.bayes.student_mixture import StudentMixture
 from gaussmix.em.priors.concentration import Concentration, DirichletWeights, StickWeights
 from gaussmix.em.priors.posterior import Conjugate
-from gaussmix.engines.runner import Belief
+from gaussmix.engines.calls import Belief
 from gaussmix.families.base import Family
 from gaussmix.model import Model
 from gaussmix.numerics.arrays import Array
@@ -77,11 +77,11 @@ class GaussWishart:
         """The prior for an engine, for rows of this total weight, whose weights were divided by `unit`."""
         concentration = self.concentration
         most = concentration.n_components if isinstance(concentration, DirichletWeights) else 0
-        of_weights = isinstance(concentration, StickWeights), concentration.alpha, most
         roots = self.as_sums.roots(self.n_features) if self.form is Second.FULL else None
         scale = np.ascontiguousarray(self.scale).ravel()
         of_prior = self.mean, self.precision, self.dof, scale, roots, self.log_normaliser
-        return Belief(of_weights, *of_prior, row_weight, unit)
+        has_sticks = isinstance(concentration, StickWeights)
+        return Belief(has_sticks, concentration.alpha, most, *of_prior, row_weight, unit)
 
     @property
     def times(self) -> float:

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from gaussmix.em.bayes.approximation import Approximation
 from gaussmix.em.initialisation.sample import Distinct
-from gaussmix.em.search.halves import LEAST_WEIGHT, RESOLVED, TINY, Halves, halved_alone
 from gaussmix.numerics.arrays import Array, Places
 from gaussmix.numerics.axes import principal_axes
+from gaussmix.numerics.core import core, native_target
 from gaussmix.numerics.threads import cached_property
 from gaussmix.waist.block import Block
 from gaussmix.waist.need import Second
@@ -22,15 +22,14 @@ from gaussmix.waist.spread import Spread
 AXES, LEAST_AXES = 32, 4  # most and fewest axes that halves are found along
 ROWS_PER_AXIS = 20  # rows of a half for each further axis
 LEAST_ROWS, ROWS_FOR_AXIS, HALF_SHARE = 100, 40, 8  # halves need 100 rows, 40 for each axis, and an eighth of all
-FEWEST = 2  # distinct rows in the sample of a component that is split
-FEW = 8  # with fewer distinct rows, all make halves and none judges
-ANY_WEIGHT = 1e-9  # of a half where rows are far away
+TINY = 1e-300  # replaces 0 in quotients
+MIN_ROWS_JUDGED = 8  # with fewer distinct rows, all make halves and none judges
 FARTHEST, NEAR = 256, 2048  # rows that are looked at there: the farthest, and so many of the others
-COMPLETE = 0.25  # of the weight: with more of it in complete rows, the others make no halves
+MIN_COMPLETE_WEIGHT = 0.25  # of the weight: with more of it in complete rows, the others make no halves
 HEAVY = 5.0  # all rows make halves also where one has so many times the mean weight
 # (mean |x|)² / mean x² from the mean: 1 for two points, 3/4 for a uniform and 2/π for a normal distribution.
-APART = 0.7
-SHORT = 1e-9  # of the largest variance: with less, a feature may be constant up to rounding
+LIKENESS_OF_TWO_POINTS = 0.7
+MIN_RELATIVE_VARIANCE = 1e-9  # of the largest variance: with less, a feature may be constant up to rounding
 
 
 class Cut(NamedTuple):
@@ -39,18 +38,19 @@ class Cut(NamedTuple):
     rows: Array
     weight: Array
     along: Array
-    halves: Halves
+    halves: core.Target.Halves
 
     @property
     def gain(self) -> float:
-        return float(self.halves.gain[0])
+        return self.halves.gain
 
     @property
     def is_no_chance(self) -> bool:
         """Whether halves that were found from every other row raise the density of the rows between."""
         if not np.isfinite(self.gain):
             return False
-        return bool((self.weight[1::2] * self.halves.gains(0, self.along[1::2])).sum() > 0)
+        gains = native_target().gains_of_halves(self.halves, self.along[1::2])
+        return bool((self.weight[1::2] * gains).sum() > 0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,16 +102,16 @@ class Births:
         one has the weight of many, all are needed to find halves. Where there are none, a few rows may be far from the
         others.
         """
-        if len(every) < FEWEST:
+        if len(every) < core.FEWEST_ROWS_SPLIT:
             return None
         is_full, complete = q.prior.form is Second.FULL, every[self._of_complete[every] > 0]
-        if self._of_complete[complete].sum() > COMPLETE * self.sample.weight[every].sum():
+        if self._of_complete[complete].sum() > MIN_COMPLETE_WEIGHT * self.sample.weight[every].sum():
             every = complete  # others would be cut by which cells they miss
         found = self._cut(every, is_full) or self._cut_tails(every, is_full)
         if found is None:
             return None
         rows, weight, along, halves = found
-        first = halves.first_share(0, along)
+        first = native_target().first_share(halves, along)
         shares = weight * np.stack((first, 1.0 - first))
         mass = shares.sum(axis=1)
         if not mass.all():
@@ -133,14 +133,14 @@ class Births:
         most_axes = min(n_features, AXES)
         places = _evenly(every, 2 * max(LEAST_ROWS, ROWS_FOR_AXIS * most_axes, len(every) // HALF_SHARE))
         rows, weight = _without_rounding(self.sample.filled[places]), self.sample.weight[places]
-        is_judged = len(places) >= FEW and self._has_even_weights(places)
+        is_judged = len(places) >= MIN_ROWS_JUDGED and self._has_even_weights(places)
         n_axes = min(most_axes, max(LEAST_AXES, len(places) // (2 * ROWS_PER_AXIS)))
         units, step = _units(rows, weight / weight.sum(), self._scale), 2 if is_judged else 1
         ways = [(rows, u) if n_axes == n_features else _along_axes(rows, weight, n_axes, u) for u in units]
         share = weight[::step] / weight[::step].sum()
 
         def cut(along: Array, scale: Array, cuts: Array | None) -> Cut:
-            halves = halved_alone(along[::step], share, scale, cuts, is_full=is_full, has_heavy=not is_judged)
+            halves = native_target().halved(along[::step], share, is_full, scale, cuts, not is_judged)
             return Cut(self.sample.filled[places], weight, along, halves)
 
         across = max((cut(*way, self.rng.random(1 + n_axes)) for way in ways), key=lambda each: each.gain)
@@ -161,7 +161,7 @@ class Births:
         share = weight / weight.sum()
         squares = (rows - np.einsum("n,nj->j", share, rows)) ** 2
         variances = np.maximum(np.einsum("n,nj->j", share, squares), _resolved(rows) ** 2 + TINY)
-        if (_largest(squares) * LEAST_WEIGHT <= variances).all() and self._has_even_weights(every):
+        if (_largest(squares) * core.LEAST_WEIGHT_OF_HALF <= variances).all() and self._has_even_weights(every):
             return None
         order = np.argsort((squares / variances).max(axis=1) * weight, kind="stable")
         near = order[:-FARTHEST]
@@ -171,8 +171,9 @@ class Births:
         if some.size:
             kept[: len(some)] *= weight[near].sum() / weight[some].sum()
         cuts = self.rng.random(1 + len(self._scale))
-        how = {"has_heavy": True, "has_tails": True, "least": ANY_WEIGHT}
-        halves = halved_alone(rows, kept / kept.sum(), self._scale, cuts, is_full=is_full, **how)
+        halves = native_target().halved(
+            rows, kept / kept.sum(), is_full, self._scale, cuts, True, True, core.LEAST_WEIGHT_OF_TAILS
+        )
         found = Cut(self.sample.filled[every[places]], kept, rows, halves)
         return found if 0 < found.gain < np.inf else None
 
@@ -201,7 +202,7 @@ def _largest(values: Array) -> Array:
 
 def _resolved(rows: Array) -> Array:
     """The least spread of each feature beside its size, (n_features,), data units."""
-    return RESOLVED * _largest(np.abs(rows))
+    return core.RESOLVED * _largest(np.abs(rows))
 
 
 def _along_axes(rows: Array, weight: Array, n_axes: int, scale: Array) -> tuple[Array, Array]:
@@ -221,11 +222,11 @@ def _units(rows: Array, weight: Array, scale: Array) -> list[Array]:
     """
     offsets = (rows - np.einsum("n,nj->j", weight, rows)) / np.maximum(scale, _resolved(rows))
     squares = np.einsum("n,nj->j", weight, offsets**2)
-    is_long = squares > SHORT * squares.max()
+    is_long = squares > MIN_RELATIVE_VARIANCE * squares.max()
     lengths = np.einsum("n,nj->j", weight, np.abs(offsets))
     likeness = np.where(is_long, lengths**2 / np.where(is_long, squares, 1.0), 0.0)
     j = int(likeness.argmax())
-    if likeness[j] < APART:
+    if likeness[j] < LIKENESS_OF_TWO_POINTS:
         return [scale]
     changed = scale.copy()
     changed[j] *= 0.5 * math.sqrt(squares[j] / squares.max())

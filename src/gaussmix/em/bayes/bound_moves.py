@@ -23,24 +23,20 @@ from gaussmix.em.objective.stopping import Stopping
 from gaussmix.em.step.fast_path import FastPath
 from gaussmix.em.step.loop import em_step
 from gaussmix.engines.base import Engine
+from gaussmix.engines.calls import MAX_STEPS_OF_CALL
 from gaussmix.model import Model
 from gaussmix.numerics.arrays import Array, Places
-from gaussmix.numerics.core import native_target
+from gaussmix.numerics.core import core, native_target
 from gaussmix.numerics.threads import cached_property
 from gaussmix.sources.array import ArraySource
 from gaussmix.sources.base import Source
 from gaussmix.waist.block import Block
 from gaussmix.waist.parameters import LIMITS
 
-STEPS = 6  # of EM after births
-SETTLED = 1e-4  # nats per row: after a smaller gain no more steps follow a birth
-SAME = 1e-6  # nats per row: so near are bounds of few rows and of all rows that they end alike
-GAIN = 1e-9  # relative to the bound: a smaller gain is rounding
-NEGLIGIBLE = 1e-3  # nats, of all rows: a component that the bound loses less without is deleted
-SMALL = 3.0  # rows for each parameter of a component: one with more is merged, never deleted
+MIN_GAIN_OF_STEP = 1e-4  # nats per row: after a smaller gain no more steps follow a birth
+MAX_GAP_OF_BOUNDS = 1e-6  # nats per row: so near are bounds of few rows and of all rows that they end alike
 N_CUTS = 256  # random numbers that the core cuts components of a column by
-MOST_STEPS = 2**31  # the core counts in 64 bits, Python without a limit
-SURVEYED = 2**14  # rows that stand for all where it is estimated which moves pay
+SURVEY_ROWS = 2**14  # rows that stand for all where it is estimated which moves pay
 REFUSED, WHOLE = 1, 2  # marks of components: their halves were refused, or none were found; 0 where none were tried
 
 Marks = NDArray[np.int8]
@@ -101,7 +97,7 @@ class BoundMoves:
     @cached_property
     def _fast(self) -> FastPath:
         """Steps that the engine makes by itself."""
-        belief, stopping = self.objective.belief, Stopping(SETTLED, STEPS - 1)
+        belief, stopping = self.objective.belief, Stopping(MIN_GAIN_OF_STEP, core.STEPS_AFTER_BIRTHS - 1)
         return FastPath(self.source, self.engine, belief.family, self.most_components, self.objective, stopping)
 
     @property
@@ -112,7 +108,7 @@ class BoundMoves:
 
     def have_settled(self, bound: float) -> bool:
         """Whether all rows, with this bound per row, end where no move paid on few rows."""
-        return abs(bound - self.settled_at / self.objective.row_weight) < SAME
+        return abs(bound - self.settled_at / self.objective.row_weight) < MAX_GAP_OF_BOUNDS
 
     def raised(self, model: Model, *, is_new: bool = False) -> Model | None:
         """The model a step after the moves that raise the bound; None if none does.
@@ -121,7 +117,7 @@ class BoundMoves:
         no halves for are then not tried again.
         """
         state = first = self._after_steps(model) if is_new else self.judged(model)
-        is_known = state.bound - self.tried_at < SETTLED * self.objective.row_weight
+        is_known = state.bound - self.tried_at < MIN_GAIN_OF_STEP * self.objective.row_weight
         marks = np.full(model.n_components, REFUSED if is_known else 0, dtype=np.int8)
         if self.marks is not None and is_new:
             marks[self.marks == WHOLE] = WHOLE
@@ -150,7 +146,7 @@ class BoundMoves:
         return Judged(model, bound, following)
 
     def _after_steps(self, model: Model) -> Judged:
-        """The last of at most `STEPS` steps from a model, however often the engine comes back in between."""
+        """The last of at most `STEPS_AFTER_BIRTHS` steps from a model, however often the engine comes back between."""
         bounds, last, outcome = list[float](), -np.inf, None
         while outcome is None and not self.is_unwanted():
             model, _, more = self._fast.run(model, len(bounds), last)
@@ -159,15 +155,15 @@ class BoundMoves:
             bounds, last = bounds + more, more[-1]
             outcome = self._fast.stopping.after(bounds, -np.inf)
         state = self.judged(model)
-        for _ in range(len(bounds) + 1, STEPS):
+        for _ in range(len(bounds) + 1, core.STEPS_AFTER_BIRTHS):
             bound = state.bound / self.objective.row_weight
-            if bound - last < SETTLED or self.is_unwanted():
+            if bound - last < MIN_GAIN_OF_STEP or self.is_unwanted():
                 break
             state, last = self.judged(state.following), bound
         return state
 
     def _is_higher(self, one: Judged, other: Judged, by: float = 0.0) -> bool:
-        return one.bound > other.bound + max(by, GAIN * max(1.0, abs(other.bound)))
+        return one.bound > other.bound + max(by, core.ROUNDING_OF_BOUND * max(1.0, abs(other.bound)))
 
     def _after_births(self, state: Judged, chosen: Places, marks: Marks) -> tuple[Judged, Marks]:
         """Split components, make steps, and merge again what need not be apart; the same if the bound does not rise."""
@@ -200,7 +196,7 @@ class BoundMoves:
             kept = (
                 (change, each)
                 for change, each in tried
-                if not self._is_higher(state, each, 0.0 if change.pairs else NEGLIGIBLE)
+                if not self._is_higher(state, each, 0.0 if change.pairs else core.LOSS_OF_DELETION)
             )
             change, found = next(kept, (None, None))
             if change is None or found is None:
@@ -219,7 +215,7 @@ class BoundMoves:
         after = self.objective.approximation(state.following)
         pairs, gains, scales = merges(after)
         before = self.objective.approximation(state.model)
-        small = np.flatnonzero(before.mass < SMALL * self.n_parameters)
+        small = np.flatnonzero(before.mass < core.ROWS_PER_PARAMETER * self.n_parameters)
         if not (len(pairs) or small.size):
             return
         for rows in dict.fromkeys((self._few, self.source)):
@@ -231,7 +227,7 @@ class BoundMoves:
                 yield Change(self.objective.model(q), kept, both)
             if chosen:
                 continue
-            allowed = max(NEGLIGIBLE, GAIN * max(1.0, abs(state.bound)))
+            allowed = max(core.LOSS_OF_DELETION, core.ROUNDING_OF_BOUND * max(1.0, abs(state.bound)))
             of_deletions = deletions(before, after.mass, small, left) + allowed
             order = np.argsort(-of_deletions, kind="stable")
             wanted = order[of_deletions[order] > 0]
@@ -245,9 +241,9 @@ class BoundMoves:
     @cached_property
     def _few(self) -> Source:
         """Rows of the sample that stand for all; all themselves if they are few."""
-        if self.source.n_rows <= SURVEYED:
+        if self.source.n_rows <= SURVEY_ROWS:
             return self.source
-        few = self.sample.part(SURVEYED, self.rng)
+        few = self.sample.part(SURVEY_ROWS, self.rng)
         source = ArraySource(few.rows, few.weight * (self.source.profile.total_weight / few.weight.sum()))
         source.may_miss = self.source.may_miss
         return source
@@ -274,12 +270,12 @@ def settled_column(
     target, family = native_target(), objective.belief.family
     if family.algebra is None or family.is_shared:
         return None
-    ridge, belief = objective.as_belief(model.n_components)
+    ridge, belief = objective.plain_terms(model.n_components)
     covariances = np.ascontiguousarray(model.covariances.array).ravel()
-    how = stopping.tolerance, min(stopping.max_steps, MOST_STEPS), stopping.seconds_left
+    how = stopping.tolerance, min(stopping.max_steps, MAX_STEPS_OF_CALL), stopping.seconds_left
     bound, weights, means, covariances = target.settle_column(
         few.rows, few.weight, family.algebra, model.weights, model.means, covariances, ridge, LIMITS, *how,
-        SETTLED, most_components, rng.random(N_CUTS), belief, 1,
+        MIN_GAIN_OF_STEP, most_components, rng.random(N_CUTS), belief, 1,
     )  # fmt: skip
     if not np.isfinite(bound):
         return None

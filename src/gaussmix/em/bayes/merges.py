@@ -16,15 +16,12 @@ from gaussmix.em.bayes.approximation import Approximation
 from gaussmix.engines.base import Engine
 from gaussmix.errors import SingularCovariance
 from gaussmix.numerics.arrays import Array, Places
+from gaussmix.numerics.core import core
 from gaussmix.numerics.elementary import log
 from gaussmix.waist.block import Block
 from gaussmix.waist.leaves import Sums
 from gaussmix.waist.need import Need
 from gaussmix.waist.parameters import Parameters
-
-NEIGHBOURS = 6  # of each component, that it may merge with
-PAIRS = 2  # of each component, that are looked at in a pass
-SHARED = 1e-10  # smaller responsibilities have no part in Σ r log r
 
 
 def merges(q: Approximation) -> tuple[NDArray[np.intp], Array, Array]:
@@ -46,7 +43,7 @@ def merges(q: Approximation) -> tuple[NDArray[np.intp], Array, Array]:
     gains = gains + _of_weights(q, one, other)
     chosen, n_pairs = list[int](), np.zeros(len(q.mass), dtype=np.intp)
     for place in np.argsort(-gains, kind="stable").tolist():
-        if is_usable[place] and gains[place] > 0 and n_pairs[pairs[place]].max() < PAIRS:
+        if is_usable[place] and gains[place] > 0 and n_pairs[pairs[place]].max() < core.MERGE_PAIRS:
             chosen.append(place)
             n_pairs[pairs[place]] += 1
     return pairs[chosen], gains[chosen], second[chosen]
@@ -88,15 +85,15 @@ def deletions(q: Approximation, mass: Array, small: Places, left: Array) -> Arra
 def _near(q: Approximation) -> NDArray[np.intp]:
     """Pairs of components that may merge, (n_pairs, 2): each with its nearest by both of their covariances."""
     n_components = len(q.mass)
-    if n_components - 1 <= NEIGHBOURS:
+    if n_components - 1 <= core.MERGE_NEIGHBOURS:
         return np.column_stack(np.triu_indices(n_components, 1))
     whitening, distances = q.covariances.whitening, np.zeros((n_components, n_components))
     for k in range(n_components):
         distances[:, k] = (whitening.whiten_each(q.means - q.means[k]) ** 2).sum(axis=1)
     distances = np.minimum(distances, distances.T)
     np.fill_diagonal(distances, np.inf)
-    near = np.argsort(distances, axis=1, kind="stable")[:, :NEIGHBOURS]
-    pairs = np.column_stack((np.repeat(np.arange(n_components), NEIGHBOURS), near.ravel()))
+    near = np.argsort(distances, axis=1, kind="stable")[:, : core.MERGE_NEIGHBOURS]
+    pairs = np.column_stack((np.repeat(np.arange(n_components), core.MERGE_NEIGHBOURS), near.ravel()))
     pairs.sort(axis=1)
     return np.unique(pairs, axis=0)
 
@@ -160,7 +157,7 @@ def survey(leaf: Block, engine: Engine[Any], parameters: Parameters, pairs: NDAr
     """For pairs (n_pairs, 2) Σ s [(r + r') log (r + r') − r log r − r' log r']; for some Σ s log (1 − r)."""
     shares = np.ascontiguousarray(engine.responsibilities(leaf, parameters).T)
     weight, entropy, left = leaf.weight, np.zeros(len(pairs)), np.zeros(len(some))
-    is_there = (shares > SHARED) & (weight > 0)
+    is_there = (shares > core.MERGE_SHARE) & (weight > 0)
     for i, (one, other) in enumerate(pairs):
         places = np.flatnonzero(is_there[one] & is_there[other])
         if places.size:

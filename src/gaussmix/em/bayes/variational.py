@@ -14,7 +14,7 @@ from typing import ClassVar
 from gaussmix.em.bayes.approximation import Approximation, GaussWishart
 from gaussmix.em.priors.posterior import Posterior
 from gaussmix.em.priors.terms import OverallMoments, Terms
-from gaussmix.engines.runner import Belief
+from gaussmix.engines.calls import Belief
 from gaussmix.families.base import Family
 from gaussmix.model import Model
 from gaussmix.numerics.arrays import Array
@@ -64,7 +64,7 @@ class Variational(Posterior):
         """−KL(q ‖ p), which the bound has beside the sum over rows."""
         return -self.approximation(model).divergence / self.unit
 
-    def as_belief(self, n_components: int) -> tuple[Array, Belief]:
+    def plain_terms(self, n_components: int) -> tuple[Array, Belief]:
         return self.ridge, self.belief.as_values(self.row_weight, self.unit)
 
     @property

@@ -23,9 +23,9 @@ from gaussmix.waist.leaves import Sums
 from gaussmix.waist.parameters import Parameters
 
 TRUSTED = 0.25  # Newton's step may gain this part more or less than it promises
-SETTLED = 0.15  # the next one may promise at most this part of what the first promises
+MAX_NEXT_PROMISE = 0.15  # the next one may promise at most this part of what the first promises
 # Nats per unit of row weight: rounding, and what is not exact in the cost of a ridge, hide smaller gains.
-ROUNDING = 1e-8
+MIN_GAIN = 1e-8
 FURTHEST = 3.0  # the longest step of a mean or a log variance, in units of the component
 
 
@@ -67,15 +67,15 @@ def standing_of(model: Model, objective: Objective, trace: Trace, source: Source
         after = kept_rows(source, engine, end).sum_of(compared)[1]
     risen = after - before + objective.log_prior(end) - objective.log_prior(model)
     risen = risen / total - (objective.cost(end) - objective.cost(model))
-    if abs(risen - gain) > TRUSTED * gain + ROUNDING:
+    if abs(risen - gain) > TRUSTED * gain + MIN_GAIN:
         return Standing(False)
-    if gain > ROUNDING:
+    if gain > MIN_GAIN:
         try:
             information = Information.of(end, objective, trace, source, engine, are_counts=None)
         except (NotSmooth, SingularCovariance):
             return Standing(False)
         after_end = information.newton
-        if after_end is None or after_end[1] > SETTLED * gain or not information.is_held:
+        if after_end is None or after_end[1] > MAX_NEXT_PROMISE * gain or not information.is_held:
             return Standing(False)
     return Standing(True, gain, changed / total)
 

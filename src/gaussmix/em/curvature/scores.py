@@ -12,17 +12,17 @@ import numpy as np
 
 from gaussmix.em.curvature.coordinates import Coordinates
 from gaussmix.em.curvature.jacobian import pairs
-from gaussmix.em.step.accumulate import TILE_ROWS, StepTask
-from gaussmix.engines.base import NEGLIGIBLE, Engine
+from gaussmix.em.step.accumulate import StepTask
+from gaussmix.engines.base import NEGLIGIBLE_NATS, Engine
 from gaussmix.numerics.arrays import Array
 from gaussmix.sources.base import Source
 from gaussmix.waist.block import Block
-from gaussmix.waist.leaves import Sums
+from gaussmix.waist.leaves import TILE_ROWS, Sums
 from gaussmix.waist.need import Need, Rule, Second
 from gaussmix.waist.parameters import Parameters
 
-MOST_NUMBERS = 2**20  # scores that are held at a time, 8 MB
-SMALLEST_SHARE = float(np.exp(-NEGLIGIBLE))  # engines count smaller responsibilities as 0
+MAX_SCORES_HELD = 2**20  # scores that are held at a time, 8 MB
+SMALLEST_SHARE = float(np.exp(-NEGLIGIBLE_NATS))  # engines count smaller responsibilities as 0
 STEP = 1e-4  # of central differences: what they leave out is as small as the rounding
 
 
@@ -202,7 +202,7 @@ class Differences:
 
 def _in_parts(leaf: Block, sums: Callable[[Block], Sums], n_numbers: int) -> Sums:
     """Sums over a leaf of rows with so many scores each, made for a part of them at a time."""
-    return reduce(add, map(sums, leaf.cut(max(1, MOST_NUMBERS // (TILE_ROWS * n_numbers)) * TILE_ROWS)))
+    return reduce(add, map(sums, leaf.cut(max(1, MAX_SCORES_HELD // (TILE_ROWS * n_numbers)) * TILE_ROWS)))
 
 
 def products(engine: Engine[Any], scores: Array, rows: Block, *, has_squares: bool) -> Sums:

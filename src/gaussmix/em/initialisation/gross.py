@@ -21,7 +21,7 @@ from gaussmix.numerics.arrays import Array, Rows, pieces
 from gaussmix.waist.block import Block
 
 REACH = 1e3  # times the width of the middle three quarters of a feature: rows farther out are gross
-MOST = 0.125  # of the weight: if far rows have more, they are not outliers
+MAX_FAR_WEIGHT = 0.125  # of the weight: if far rows have more, they are not outliers
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,7 +115,7 @@ def find_gross(sample: Distinct, most_places: int) -> Gross | None:
         return None
     distance = _distance(sample.rows, low, high, reach)
     gross = distance > 1
-    if sample.weight[gross].sum() > MOST * sample.weight.sum():
+    if sample.weight[gross].sum() > MAX_FAR_WEIGHT * sample.weight.sum():
         return None
     rows, distance = sample.rows[gross], distance[gross]
     places: list[Array] = []

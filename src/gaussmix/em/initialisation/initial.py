@@ -7,26 +7,28 @@ from threading import Lock
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gaussmix.background import Background
 from gaussmix.em.initialisation.base import Partition
 from gaussmix.em.objective.objective import Objective
-from gaussmix.em.objective.stopping import Stopping
 from gaussmix.em.step.accumulate import StepTask
 from gaussmix.em.step.best_of import LEAST_TOLERANCE, highest
-from gaussmix.em.step.fast_path import FastPath
+from gaussmix.em.step.fast_path import model_of
 from gaussmix.em.step.maximise import initial_models
 from gaussmix.engines.base import Engine
+from gaussmix.engines.calls import Control, Groups, Recipe
 from gaussmix.families.base import Family
 from gaussmix.model import Model
 from gaussmix.numerics.arrays import Array
 from gaussmix.numerics.threads import cached_property
 from gaussmix.sources.base import Source
+from gaussmix.waist.leaves import LEAF_ROWS
 from gaussmix.waist.moments import Moments
 from gaussmix.waist.need import Need, Second
 
-ROUNDING = 1e-9  # relative: if the components lack more than this of the row weight, the rest is noise
-APART = 0.1  # standard deviations between a component and each of its halves
+ROUNDING_OF_WEIGHT = 1e-9  # relative: if the components lack more than this of the row weight, the rest is noise
+DISTANCE_OF_HALVES = 0.1  # standard deviations between a component and each of its halves
 
 
 @dataclass(eq=False)
@@ -72,13 +74,12 @@ class InitialMoments:
         rows = source or self.source
         sharp = self.partition.sharp(rows.whole)
         if sharp is not None and not family.has_alternatives:
-            fast = FastPath(rows, self.engine, family, self.n_components, objective, Stopping())
-            found = fast.begin(sharp)
+            found = _first_by_core(rows, self.engine, self.n_components, sharp, family, objective)
             if found is not None:
                 return found.beside(self.noise)
         moments, means = self.about_means(family.need(None))
         noise = self.noise
-        if noise is not None and moments.mass.sum() < moments.row_weight * (1 - ROUNDING):
+        if noise is not None and moments.mass.sum() < moments.row_weight * (1 - ROUNDING_OF_WEIGHT):
             noise = noise.weighing(1 - moments.mass.sum() / moments.row_weight)
         models = [model.beside(noise) for model in initial_models(moments, family, objective, means)]
         model = models[0]
@@ -102,10 +103,35 @@ class InitialMoments:
         return task.over(self.source)
 
 
+def _first_by_core(
+    source: Source,
+    engine: Engine[Any],
+    n_components: int,
+    start: Array | NDArray[np.int32],
+    family: Family,
+    objective: Objective,
+) -> Model | None:
+    """The model of an M-step with each row in the component of its nearest centre, or in a given one.
+
+    `start` are the centres (n_components, n_features), or the components (n_rows,). None if Python must make the step.
+    """
+    block, terms = source.whole, objective.plain_terms(n_components)
+    if family.algebra is None or terms is None or terms[1] is not None:
+        return None
+    if block is None or block.n_rows > LEAF_ROWS or block.log_prior is not None:
+        return None
+    start = start if start.flags.c_contiguous else start.copy()
+    fits = engine.fit_many(
+        Groups.of_one(block, 1.0), Recipe(family.algebra, n_components, start, Control(terms[0], 0.0, 0))
+    )
+    course = None if fits is None else fits.course
+    return None if course is None else model_of(course, family)
+
+
 def split(model: Model, n_components: int) -> Model:
     """Split the heaviest component in two until there are `n_components`.
 
-    The halves keep its covariance. Their means move by `APART` to both sides in the feature in which the component is
+    The halves keep its covariance. Their means move by `DISTANCE_OF_HALVES` to both sides in the feature in which it is
     widest compared with the mixture, and in the other features by regression on it. The likelihood hardly falls, and EM
     moves the halves apart if that raises it.
     """
@@ -116,7 +142,7 @@ def split(model: Model, n_components: int) -> Model:
         centre = (weights[:, None] * means).sum(axis=0)
         total = (weights[:, None] * (variances + (means - centre) ** 2)).sum(axis=0)
         widest = int((variances[k] / total).argmax())
-        step = APART * model.covariances.take([k]).dense()[0, widest] / np.sqrt(variances[k, widest])
+        step = DISTANCE_OF_HALVES * model.covariances.take([k]).dense()[0, widest] / np.sqrt(variances[k, widest])
         model = in_halves(model, k, step)
     return model.beside(noise)
 

@@ -17,7 +17,7 @@ from gaussmix.numerics.threads import allowed
 from gaussmix.waist.block import Block
 
 MAX_PASSES = 100  # on data without clusters k-means needs hundreds; EM continues from the last centres
-COMPLETE = 0.25  # of the weight: rows without missing cells that a search needs
+MIN_COMPLETE_WEIGHT = 0.25  # of the weight: rows without missing cells that a search needs
 TOLERANCE = 1e-4  # of the mean variance of a feature, as scikit-learn's KMeans
 
 
@@ -41,7 +41,7 @@ def spread_centres(sample: Distinct, n_components: int, rng: np.random.Generator
 def _known(sample: Distinct) -> Distinct:
     """The complete rows; all, with means in missing cells, where few are complete."""
     complete = sample.complete
-    enough = complete.weight.sum() > COMPLETE * sample.weight.sum()
+    enough = complete.weight.sum() > MIN_COMPLETE_WEIGHT * sample.weight.sum()
     return complete if enough else replace(sample, rows=sample.filled)
 
 
@@ -68,7 +68,7 @@ def search(sample: Distinct, engine: Engine[Any], n_components: int, rng: np.ran
     Moves are judged on complete rows. With few complete rows there are no moves.
     """
     found, complete = kmeans(sample, engine, n_components, rng), sample.complete
-    if complete.weight.sum() <= COMPLETE * sample.weight.sum():
+    if complete.weight.sum() <= MIN_COMPLETE_WEIGHT * sample.weight.sum():
         return found
     return replace(found, searched=complete, seed=int(rng.integers(2**63)))
 

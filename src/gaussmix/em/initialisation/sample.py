@@ -15,12 +15,12 @@ from gaussmix.numerics.threads import cached_property
 from gaussmix.sources.base import Source
 from gaussmix.waist.leaves import LEAF_ROWS
 
-NEGLIGIBLE = 1e-9  # of the mean weight: rows with less are no part of any sum
+MIN_RELATIVE_WEIGHT = 1e-9  # of the mean weight: rows with less are no part of any sum
 NEARLY_ALL = 1.3  # times the wanted rows: so few are all taken
 
-FEW = 2_000  # rows: with fewer, a search takes all of them, and begins from two starts
-OF_KMEANS = 200  # rows for each component: k-means before a further search draws about so many
-LEAST_OF_KMEANS = 20  # different ones among them, or k-means reads all rows: a few heavy ones took the draws
+ROWS_OF_PARTS = 2_000  # rows: with fewer, a search takes all of them, and begins from two starts
+KMEANS_ROWS = 200  # rows for each component: k-means before a further search draws about so many
+MIN_KMEANS_ROWS = 20  # different ones among them, or k-means reads all rows: a few heavy ones took the draws
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,8 +57,8 @@ class Distinct:
 
     @property
     def without_negligible(self) -> Distinct:
-        """The rows that have a part in sums: others together have less than `NEGLIGIBLE` of the weight."""
-        has_part = self.weight >= NEGLIGIBLE * self.weight.mean()
+        """The rows that have a part in sums: others together have less than `MIN_RELATIVE_WEIGHT` of the weight."""
+        has_part = self.weight >= MIN_RELATIVE_WEIGHT * self.weight.mean()
         return self if has_part.all() else Distinct(self.rows[has_part], self.weight[has_part])
 
     def draw_many(self, rng: np.random.Generator, size: int) -> NDArray[np.intp]:
@@ -92,10 +92,10 @@ class Distinct:
     def for_search(self, n_components: int, rng: np.random.Generator) -> Distinct:
         """Draw the rows that k-means before a further search reads.
 
-        These are all rows if they are fewer than `FEW`, or if a few heavy ones take most of the draws.
+        These are all rows if they are fewer than `ROWS_OF_PARTS`, or if a few heavy ones take most of the draws.
         """
-        few = self if len(self.rows) < FEW else self.part(OF_KMEANS * n_components, rng)
-        return few if len(few.rows) >= LEAST_OF_KMEANS * n_components else self
+        few = self if len(self.rows) < ROWS_OF_PARTS else self.part(KMEANS_ROWS * n_components, rng)
+        return few if len(few.rows) >= MIN_KMEANS_ROWS * n_components else self
 
     @cached_property
     def middle(self) -> tuple[Array, Array]:

@@ -6,7 +6,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import ClassVar
 
-from gaussmix.engines.runner import Belief
+from gaussmix.engines.calls import Belief
 from gaussmix.errors import LIKELIHOOD
 from gaussmix.model import Model
 from gaussmix.numerics.arrays import Array
@@ -86,10 +86,6 @@ class Objective:
             return 0.0
         return 0.5 * float((model.weights[:, None] * model.covariances.ridge_precisions() * self.ridge).sum())
 
-    def as_ridge(self) -> Array | None:
-        """The ridge if the objective has no other term, else None."""
-        return self.ridge if type(self) is Objective else None
-
-    def as_belief(self, n_components: int) -> tuple[Array, Belief] | None:
-        """The ridge and the prior for `n_components`; None if the core does not support all terms of the objective."""
-        return None
+    def plain_terms(self, n_components: int) -> tuple[Array, Belief | None] | None:
+        """The ridge and the prior, if there is one; None if the core does not support all terms of the objective."""
+        return (self.ridge, None) if type(self) is Objective else None

@@ -11,7 +11,7 @@ from typing import NamedTuple, Self
 
 from gaussmix.errors import Outcome
 
-ROUNDING = 1e-14  # relative to the objective: smaller gains are rounding
+ROUNDING_OF_GAIN = 1e-14  # relative to the objective: smaller gains are rounding
 SETTLED, FINEST = 1e-5, 1e-10  # the first and the last tolerance of runs that end at a maximum
 MOST_LEFT = 1e-4  # nats per unit of row weight that such a run may leave to gain
 
@@ -119,7 +119,7 @@ def outlook(objective: Sequence[float]) -> Outlook:
     if len(objective) < 3:
         return Outlook(math.nan, math.nan)
     gains = [after - before for before, after in pairwise(objective[-4:])]
-    rounding = ROUNDING * max(1.0, abs(objective[-1]))
+    rounding = ROUNDING_OF_GAIN * max(1.0, abs(objective[-1]))
     if gains[-1] <= rounding:
         return Outlook(0.0, math.nan)
     rate = max(after / before if before > rounding else math.inf for before, after in pairwise(gains))

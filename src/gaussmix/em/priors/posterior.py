@@ -12,7 +12,7 @@ import numpy as np
 
 from gaussmix.covariances import Covariances
 from gaussmix.em.objective.objective import Objective
-from gaussmix.engines.runner import Belief
+from gaussmix.engines.calls import Belief
 from gaussmix.model import Model
 from gaussmix.numerics.arrays import Array
 from gaussmix.numerics.axes import principal_axes
@@ -234,7 +234,7 @@ class Posterior(Objective):
         of_weights = self.shares.log_prior(model.without_noise.weights)
         return of_weights if self.prior is None else of_weights + self.prior.log_density(model)
 
-    def as_belief(self, n_components: int) -> tuple[Array, Belief] | None:
+    def plain_terms(self, n_components: int) -> tuple[Array, Belief] | None:
         """None also for fixed parameters, bounds of weights, and a prior that differs among components."""
         prior, shares = self.prior, self.shares
         is_fixed = self.fixed_means or self.fixed_covariances
@@ -243,7 +243,7 @@ class Posterior(Objective):
         scale = prior.scale if prior.scale.ndim else prior.scale / len(prior.mean)
         roots = prior.roots(len(prior.mean)) if scale.ndim == 2 else None
         of_prior = prior.mean, prior.shrinkage, prior.degrees(n_components), np.array(scale).ravel(), roots
-        return self.ridge, Belief((False, float(shares.concentration), 0), *of_prior, 0.0, 1.0, 1.0, is_of_point=True)
+        return self.ridge, Belief(False, float(shares.concentration), 0, *of_prior, 0.0, 1.0, 1.0, is_of_point=True)
 
     def feasible(self, model: Model) -> Model:
         found = model.without_noise

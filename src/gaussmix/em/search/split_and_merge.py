@@ -17,19 +17,19 @@ import numpy as np
 from gaussmix.covariances import Diagonal
 from gaussmix.em.initialisation.base import STARTS, Partition
 from gaussmix.em.initialisation.initial import InitialMoments
-from gaussmix.em.initialisation.sample import FEW, Distinct
+from gaussmix.em.initialisation.sample import ROWS_OF_PARTS, Distinct
 from gaussmix.em.objective.objective import Objective
 from gaussmix.em.objective.stopping import Stopping
 from gaussmix.em.objective.trace import State
 from gaussmix.em.step.loop import sound_end
 from gaussmix.engines.base import Engine
-from gaussmix.engines.runner import Judged, Search, Steps
+from gaussmix.engines.calls import Judgement, SearchRecipe, Steps
 from gaussmix.errors import SingularCovariance
 from gaussmix.families.base import Family, without_constraints
 from gaussmix.model import Model
 from gaussmix.numerics.arrays import Array
 from gaussmix.numerics.contract import contract
-from gaussmix.numerics.core import native_target
+from gaussmix.numerics.core import core, native_target
 from gaussmix.numerics.threads import allowed, one_blas_thread
 from gaussmix.sources.array import ArraySource
 from gaussmix.waist.algebra import Across, Algebra
@@ -40,7 +40,7 @@ from gaussmix.waist.parameters import LIMITS
 # Rows per component on which moves are tried: for each parameter, and at least; the least where components share a
 # covariance, since a move is judged on all rows there. And the same for the second search.
 SEARCHED, POLISHED = (2, 250, 100), (40, 1_250, 400)
-FIRST = Stopping(1e-4, 12)  # EM from the start
+FIRST_EM = Stopping(1e-4, 12)  # EM from the start
 SETTLING, SETTLING_LONGER = Stopping(1e-4, 15), Stopping(1e-5, 45)  # EM after moves, and more EM if that is not enough
 LAST = Stopping(1e-4, 30)  # EM on the larger sample
 JUDGING, LONGER = Stopping(1e-5, 4), Stopping(1e-5, 16)  # EM after a move, and more, as long as it is promising
@@ -49,11 +49,10 @@ LOOK_AHEAD = 16  # a move is promising if so many more gains like the last suffi
 # `AT_GLANCE` times `LOOK_AHEAD` more gains like the last would not suffice. A round ends if its first `FIRST_MOVES`
 # moves, the best by their bounds, are all refused at a glance.
 AT_GLANCE, FIRST_MOVES = 3, 5
-GAIN = 2e-5  # least gain of a move, nats per row
+MIN_GAIN_OF_MOVE = 2e-5  # least gain of a move, nats per row
 LEAST_PATIENCE = 4  # moves in a row that do not help end a search
 LITTLE = 0.0025  # nats per row: if the best split gains less by its bound, half the patience is enough
 MOST_MOVES = 5  # for each component
-SPLIT_ROWS = 4  # for each number in a mean, and one: the core splits no component with fewer (cpp/em/moves.cpp)
 FEW_ROWS, SOME_ROWS = 2, 10  # distinct rows for each number in a mean and its variance
 FLAT = 5e-6  # relative to the mean covariance of the components at the start
 MISFIT = 4  # times what a split gains by chance: where the best one gains more by its bound, the model does not fit
@@ -65,7 +64,6 @@ WORK, WORK_OF_VARIANCES, WORK_OF_SHARED, MORE_STEPS = 55, 20, 9, 3
 WORK_OF_CROSSING = 2  # times as much is left when crossings begin
 CLOSING = 8  # most steps of EM after a search, for each of the same steps
 N_DRAWS = 4093  # a prime, so that numbers that are taken again are used for something else
-OVERFIT = 0.5  # nats that each further parameter of a split gains on the rows that it is fitted to
 # Of the least variance that a bound allows, this part is the ridge of a search. All of it blurs the other components,
 # and none of it ends lower, too.
 BOUND_SHARE = 0.1
@@ -115,7 +113,7 @@ def nearest(family: Family, n_components: int, rows: Array) -> Family:
     if family.algebra is not None:
         return family
     found = without_constraints(family.kind, family.is_shared)
-    if found.kind is family.kind or len(rows) >= SPLIT_ROWS * n_components * (rows.shape[1] + 1):
+    if found.kind is family.kind or len(rows) >= core.SPLIT_ROWS * n_components * (rows.shape[1] + 1):
         return found
     return without_constraints(Diagonal, family.is_shared)
 
@@ -133,7 +131,7 @@ def _as_in(family: Family, model: Model, rows: Distinct, engine: Engine[Any], ri
 
 
 def split_and_merge(
-    model: Model, sample: Distinct, engine: Engine[Any], objective: Objective, rng: np.random.Generator, *how: Any
+    model: Model, sample: Distinct, engine: Engine[Any], objective: Objective, rng: np.random.Generator, **how: Any
 ) -> Model:
     """The model after `searched` without what the core does not know: the terms of the objective, and the structure.
 
@@ -147,7 +145,7 @@ def split_and_merge(
     start = _as_in(nearest(model.family, model.n_components, sample.rows), model, sample, engine, ridge)
     if start is None:
         return model
-    found = searched(start, sample, engine, ridge, rng, *how)
+    found = searched(start, sample, engine, ridge, rng, **how)
     return model if found is start else _as_in(model.family, found, sample, engine, ridge) or model
 
 
@@ -190,10 +188,10 @@ def searched(
     rows, more = (_part(sample, em, model, wanted, rng) for wanted in (SEARCHED, POLISHED))
     found: _Climb | None = None
     for number in range(2):
-        if found is not None and (len(sample.rows) >= FEW or is_over()):
+        if found is not None and (len(sample.rows) >= ROWS_OF_PARTS or is_over()):
             break
         start = model if number == 0 else _another_start(rows, em, model.n_components, rng)
-        settled = None if start is None or is_over() else em.end(rows, start, FIRST)
+        settled = None if start is None or is_over() else em.end(rows, start, FIRST_EM)
         if settled is None:
             continue
         climb = _Climb(rows, em, rng, settled, is_over).go(_patience(model.n_components))
@@ -208,7 +206,7 @@ def searched(
         em.left = WORK_OF_CROSSING * work
         few = (_part(sample, em, model, SEARCHED, rng) for _ in range(1, CLIMBS))
         found = _crossing(found, few, more, em, rng, is_over)
-    if len(sample.rows) < FEW:  # cpp/em/fit_many.cpp makes the same search up to here
+    if len(sample.rows) < ROWS_OF_PARTS:  # cpp/em/fit_many.cpp makes the same search up to here
         return found.model
     patience = max(LEAST_PATIENCE, model.n_components)
     for larger in more, sample:
@@ -240,7 +238,7 @@ def _crossing(
     n_components, climbs = found.model.n_components, [found]
     for rows in parts:
         start = None if is_unwanted() else _another_start(rows, em, n_components, rng)
-        settled = None if start is None else em.end(rows, start, FIRST)
+        settled = None if start is None else em.end(rows, start, FIRST_EM)
         if settled is not None:
             climbs.append(_Climb(rows, em, rng, settled, is_unwanted).go(_patience(n_components)))
 
@@ -271,12 +269,14 @@ def search_by_core(
     n_components: int,
     n_features: int,
     n_uniform: int,
-    close: Steps,
+    close: Stopping,
     rngs: Sequence[np.random.Generator],
-) -> Search:
+    least_weight: float,
+) -> SearchRecipe:
     """`split_and_merge` as plain values, with what it draws from each generator, for tables whose rows it uses all.
 
-    `n_uniform` is how many numbers a k-means start draws, `close` EM after the search.
+    `n_uniform` is how many numbers a k-means start draws, `close` EM after the search. Groups with less than
+    `least_weight` are not searched.
     """
     n_starts = 2
     draws, uniform = np.empty((len(rngs), n_starts, N_DRAWS)), np.empty((len(rngs), n_starts - 1, n_uniform))
@@ -285,19 +285,25 @@ def search_by_core(
             if number:
                 uniform[fit, number - 1] = rng.random(n_uniform)
             draws[fit, number] = rng.random(N_DRAWS)
-    judged = judged_by_core(n_components, _patience(n_components))
-    work, patience = (work_of(family, n_features), CLOSING, MORE_STEPS), _patience_of_swaps(n_components)
-    return Search(0.0, FEW - 1, uniform, draws, _steps(FIRST), close, judged, patience, work)
+    return SearchRecipe(
+        least_weight, ROWS_OF_PARTS - 1, uniform, draws, _steps(FIRST_EM), _steps(close),
+        judgement_of(n_components, _patience(n_components)), _patience_of_swaps(n_components),
+        work_of(family, n_features), CLOSING, MORE_STEPS,
+    )  # fmt: skip
 
 
-def judged_by_core(
+def judgement_of(
     n_components: int, patience: int, most_moves: int | None = None, most_work: float = math.inf
-) -> Judged:
+) -> Judgement:
     """When the core accepts moves: in all at most `most_moves`, or `MOST_MOVES` for each component."""
-    steps = _steps(JUDGING), _steps(LONGER), _steps(SETTLING), _steps(SETTLING_LONGER)
-    most = MOST_MOVES * n_components if most_moves is None else most_moves
-    gains, limits = (GAIN, LOOK_AHEAD, AT_GLANCE, LITTLE, most_work), (most, patience, _less(patience), FIRST_MOVES)
-    return Judged(*steps, gains, limits, (FEW_ROWS, SOME_ROWS, FLAT))
+    return Judgement(
+        judging=_steps(JUDGING), longer=_steps(LONGER),
+        settling=_steps(SETTLING), settling_longer=_steps(SETTLING_LONGER),
+        gain=MIN_GAIN_OF_MOVE, look_ahead=LOOK_AHEAD, at_glance=AT_GLANCE, little=LITTLE, most_work=most_work,
+        most_moves=MOST_MOVES * n_components if most_moves is None else most_moves,
+        patience=patience, less_patience=max(LEAST_PATIENCE, patience // 2), first_moves=FIRST_MOVES,
+        few_rows=FEW_ROWS, some_rows=SOME_ROWS, flat=FLAT,
+    )  # fmt: skip
 
 
 def _steps(stopping: Stopping) -> Steps:
@@ -306,10 +312,6 @@ def _steps(stopping: Stopping) -> Steps:
 
 def _patience(n_components: int) -> int:
     return max(LEAST_PATIENCE, n_components // 4)
-
-
-def _less(patience: int) -> int:
-    return max(LEAST_PATIENCE, patience // 2)
 
 
 def _patience_of_swaps(n_components: int) -> int:
@@ -351,7 +353,7 @@ def _part(
     sample: Distinct, em: LocalEM, model: Model, wanted: tuple[int, int, int], rng: np.random.Generator
 ) -> Distinct:
     """Draw rows, as many as `wanted` says; all if they are few."""
-    if len(sample.rows) < FEW:
+    if len(sample.rows) < ROWS_OF_PARTS:
         return sample
     n_components = model.n_components
     least = wanted[2] if model.family.is_shared else wanted[1]
@@ -393,7 +395,7 @@ class _Climb:
         """
         if Across.EQUAL in self._em.algebra or self.is_done:
             return False
-        by_chance = OVERFIT * self.model.n_parameters / self.model.n_components / len(self.rows.rows)
+        by_chance = core.OVERFIT * self.model.n_parameters / self.model.n_components / len(self.rows.rows)
         return self._best_split > MISFIT * by_chance
 
     @property
@@ -427,10 +429,10 @@ class _Climb:
     def _tried(self, patience: int, most_moves: int, *, swaps: bool) -> None:
         """Let the core try moves (cpp/em/climb.cpp). It tries none where EM of the rows is not as usual."""
         rows, em, model, arrays = self.rows, self._em, self.model, _arrays(self.model)
-        judged = judged_by_core(model.n_components, patience, most_moves, em.left)
+        judgement = judgement_of(model.n_components, patience, most_moves, em.left)
         n_moves, reached, work, n_unsound, place, is_hopeless, has_refused, best_split = native_target().climb(
             rows.rows, rows.weight, em.algebra, *arrays, em.ridge, LIMITS, self._height, self._within.reshape(-1),
-            judged, swaps, self._draws, self._place, self._is_unwanted, em.n_threads,
+            judgement, swaps, self._draws, self._place, self._is_unwanted, em.n_threads,
         )  # fmt: skip
         em.left -= work
         if n_moves < 0:

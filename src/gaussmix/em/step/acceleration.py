@@ -27,11 +27,14 @@ from gaussmix.waist.moments import Scatter
 from gaussmix.waist.need import Second
 from gaussmix.waist.parameters import LOST_SHARE
 
-FIRST, EVERY = 20, 10  # the first step after which a run is judged, and the number of steps between judgements
-LONG = 40  # a run that seems to need more steps than this is accelerated
+MIN_STEPS, STEPS_BETWEEN = (
+    20,
+    10,
+)  # the first step after which a run is judged, and the number of steps between judgements
+MIN_STEPS_LEFT = 40  # a run that seems to need more steps than this is accelerated
 OF_PROPOSAL = 4 * 10**6  # multiply-adds of a step in the core that take as long as a proposal in NumPy
-PAIRS = 8  # past steps that L-BFGS uses
-MOST_NUMBERS = 2**23  # limit on the size of these steps, 64 MB
+MAX_PAIRS = 8  # past steps that L-BFGS uses
+MAX_NUMBERS_OF_PATH = 2**23  # limit on the size of these steps, 64 MB
 CURVATURE = 1e-10  # least cosine between a move and the change of the gradient that L-BFGS uses
 MOST_DOUBTS = 5  # consecutive steps that may gain little while a proposal promises more
 # Limits on the length of a proposal: the first relative to a step of EM, later ones to a refused or accepted proposal.
@@ -92,7 +95,7 @@ class Path:
 
     def extended(self, point: Array, image: Array, after: Model, height: float) -> Path:
         """Add a step from an accepted point."""
-        n_kept = min(PAIRS, MOST_NUMBERS // len(point))
+        n_kept = min(MAX_PAIRS, MAX_NUMBERS_OF_PATH // len(point))
         points = np.concatenate((self.points[-n_kept:], point[None]))
         images = np.concatenate((self.images[-n_kept:], image[None]))
         longest = max(self.longest, GROWTH * self.length)
@@ -152,7 +155,7 @@ class Acceleration:
         """Number of steps that may be made before the next call of `state_after`."""
         if has_path(trace):
             return 1
-        return max(FIRST - trace.n_steps, EVERY - trace.n_steps % EVERY)
+        return max(MIN_STEPS - trace.n_steps, STEPS_BETWEEN - trace.n_steps % STEPS_BETWEEN)
 
     def state_after(self, before: State, state: State) -> State:
         """Judge the pass from `before` to `state`, one step of EM later, and choose the model for the next pass."""
@@ -172,17 +175,17 @@ class Acceleration:
         if state.outcome is not None or state.trace.frozen or not self._is_slow(state) or _has_lost(state.model):
             return state
         nothing = np.empty((0, len(_coordinates(state.model))))
-        return state if nothing.shape[1] > MOST_NUMBERS else _on(state, Path(nothing, nothing, state.model))
+        return state if nothing.shape[1] > MAX_NUMBERS_OF_PATH else _on(state, Path(nothing, nothing, state.model))
 
     def _is_slow(self, state: State) -> bool:
         """Whether gains have been falling, and need many more steps at the present rate until they are below `tol`.
 
         Where the core makes the steps of EM, a pass after a proposal takes longer than a step, and more must be left.
         """
-        trace, tolerance, long = state.trace, self.fast.stopping.tolerance, float(LONG)
-        if trace.n_steps < FIRST or trace.n_steps % EVERY:
+        trace, tolerance, long = state.trace, self.fast.stopping.tolerance, float(MIN_STEPS_LEFT)
+        if trace.n_steps < MIN_STEPS or trace.n_steps % STEPS_BETWEEN:
             return False
-        gains = np.diff(trace.objective[-FIRST:])
+        gains = np.diff(trace.objective[-MIN_STEPS:])
         before, last = gains[-2:].tolist()
         if not last > 0 or (np.diff(gains) >= 0).any():  # where they rise, the run leaves a saddle
             return False

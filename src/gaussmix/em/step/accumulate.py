@@ -16,13 +16,13 @@ from gaussmix.numerics.arrays import Array
 from gaussmix.numerics.threads import at_most
 from gaussmix.sources.base import Source
 from gaussmix.waist.block import Block
+from gaussmix.waist.leaves import TILE_ROWS
 from gaussmix.waist.moments import Moments, Partial
 from gaussmix.waist.need import Need, Rule
 from gaussmix.waist.parameters import Parameters
 from gaussmix.waist.spread import Spread
 
-SHARES = 2**22  # responsibilities that `share` makes at a time, 32 MB
-TILE_ROWS = 144  # rows of the core's tiles; parts end at the end of a tile
+MAX_SHARES_HELD = 2**22  # responsibilities that `share` makes at a time, 32 MB
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,10 @@ class StepTask:
         return self.engine.step(block, state, self.parameters, self.need, self.rule, self.anchor, self.facts)
 
     def _share_and_call(self, block: Block, share: Callable[[Block], Array]) -> Partial:
-        shared, n_rows = replace(self, share=None), max(1, SHARES // (TILE_ROWS * self.n_components)) * TILE_ROWS
+        shared, n_rows = (
+            replace(self, share=None),
+            max(1, MAX_SHARES_HELD // (TILE_ROWS * self.n_components)) * TILE_ROWS,
+        )
 
         def of_leaf(leaf: Block) -> Partial:
             parts = (replace(part, given=share(part)) for part in leaf.cut(n_rows))

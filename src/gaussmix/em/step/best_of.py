@@ -16,15 +16,16 @@ from gaussmix.errors import NonFiniteLikelihood, Outcome, SingularCovariance
 from gaussmix.model import Model
 from gaussmix.numerics.arrays import Array
 from gaussmix.numerics.contract import contract
+from gaussmix.numerics.core import core
 from gaussmix.numerics.factorise import factorise
 from gaussmix.sources.base import Source
 
 # Relative, and nats for objectives below 1: runs that reach the same maximum differ by less, in any component order.
-ROUNDING = 1e-10
-FIRST_STEPS, MOST_STEPS = 4, 512  # runs are compared after 4, 8, 16, … 512 steps
+ROUNDING_OF_RUNS = core.ROUNDING_OF_RUNS
+FIRST_STEPS, MAX_STEPS_OF_RACE = 4, 512  # runs are compared after 4, 8, 16, … 512 steps
 LEAST_TOLERANCE = 1e-6  # of these runs, nats per unit of row weight
 HOPE = 32.0  # a run may still gain this many times its gain in the second half of its steps
-SAME = 0.01  # nats: runs whose components differ by less on average lead to one maximum
+MAX_GAP_OF_MODELS = 0.01  # nats: runs whose components differ by less on average lead to one maximum
 
 # A run of EM from a start, or from the state of an earlier run of the same start.
 Run = Callable[[State | None], Iterator[State]]
@@ -80,7 +81,7 @@ def _is_better(one: Trace, other: Trace) -> bool:
 
 def is_higher(one: float, other: float) -> bool:
     """Whether an objective is not equal to another one up to rounding, but higher."""
-    return one > other + ROUNDING * max(1.0, abs(other))
+    return one > other + ROUNDING_OF_RUNS * max(1.0, abs(other))
 
 
 def highest(models: list[Model], source: Source, engine: Engine[Any], objective: Objective, tolerance: float) -> Model:
@@ -92,7 +93,7 @@ def highest(models: list[Model], source: Source, engine: Engine[Any], objective:
     """
     runs = [(model, State(model, Trace())) for model in models]
     before, until = 0, FIRST_STEPS
-    while len(runs) > 1 and until <= MOST_STEPS:
+    while len(runs) > 1 and until <= MAX_STEPS_OF_RACE:
         few = Stopping(max(tolerance, LEAST_TOLERANCE), until - before)
         runs = _hopeful(_continued(runs, source, engine, objective, few))
         before, until = until, 2 * until
@@ -131,7 +132,7 @@ def _hopeful(runs: list[tuple[Model, State]]) -> list[tuple[Model, State]]:
     gaps = _gaps([state.model for _, state in hopeful]) if len(hopeful) > 1 else np.zeros((1, 1))
     kept = list[int]()
     for i in range(len(hopeful)):
-        if not (gaps[i, kept] <= SAME).any():
+        if not (gaps[i, kept] <= MAX_GAP_OF_MODELS).any():
             kept.append(i)
     return [hopeful[i] for i in kept]
 
@@ -166,7 +167,7 @@ def rank(state: State) -> tuple[bool, float]:
     """Sort key of a run: collapsed runs last, then by the digits of the objective that all engines share."""
     trace = state.trace
     is_lost = bool(trace.collapsed) or state.outcome is Outcome.NON_FINITE
-    return is_lost, -round(trace.last / ROUNDING) if not is_lost else 0.0
+    return is_lost, -round(trace.last / ROUNDING_OF_RUNS) if not is_lost else 0.0
 
 
 def _rank_in_race(state: State) -> tuple[bool, float]:

@@ -1,19 +1,16 @@
-"""Several steps of EM, or the first M-step, in one call of the core: the part of a run that needs no Python."""
+"""Several steps of EM in one call of the core: the part of a run that needs no Python."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import Any, NamedTuple
 
 from gaussmix.background import Background
 from gaussmix.em.objective.objective import Objective
 from gaussmix.em.objective.stopping import Stopping
 from gaussmix.em.step.accumulate import look
 from gaussmix.engines.base import Engine
-from gaussmix.engines.runner import Belief, Control, Course, Groups, Recipe
+from gaussmix.engines.calls import Belief, Control, Course
 from gaussmix.families.base import Family
 from gaussmix.model import Model
 from gaussmix.numerics.arrays import Array
@@ -46,63 +43,44 @@ class FastPath:
         the model after them, and the mean log-likelihood and the objective before each; no number if Python must make
         the next step.
         """
-        if not self.makes_steps_of(model) or self._task is None:
+        if self._task is None or not self.makes_steps_of(model):
             return model, [], []
-        runner, algebra, rows = self._task
-        left = self.stopping.max_steps - n_steps
-        control = self._control(left if most is None else min(left, most), previous)
+        task, left = self._task, self.stopping.max_steps - n_steps
+        left = left if most is None else min(left, most)
+        control = Control(task.ridge, self.stopping.tolerance, left, previous, task.belief)
         if model.noise is not None:
             control = control._replace(log_volume=model.noise.log_volume)
         start = model.all_weights, model.means, model.covariances.array
-        course = runner.run_em(*rows, start, algebra, control)
-        if course is None or not course.log_likelihood:
+        course = self.engine.run_em(task.block, task.facts, start, task.algebra, control)
+        if not course.log_likelihood:
             return model, [], []
         return model_of(course, self.family, model.noise), course.log_likelihood, course.objective
 
     def makes_steps_of(self, model: Model) -> bool:
         """Whether the engine makes the usual steps from a model."""
-        has_background = model.noise is not None
-        return self._task is not None and self._task[0].makes_steps(self._terms[1], has_background=has_background)
-
-    def begin(self, start: Array | NDArray[np.int32]) -> Model | None:
-        """Make an M-step with each row in the component of its nearest centre, or in a given one.
-
-        `start` are the centres (n_components, n_features), or the components (n_rows,). Returns None if Python must
-        make the step.
-        """
-        if self._task is None or self._terms[1] is not None:
-            return None
-        runner, algebra, (block, _) = self._task
-        if not start.flags.c_contiguous:
-            return self.begin(start.copy())
-        recipe = Recipe(algebra, self.n_components, start, self._control(0))
-        fits = runner.fit_many(Groups.of_one(block, 1.0), recipe)
-        course = None if fits is None else fits.course
-        return None if course is None else model_of(course, self.family)
-
-    def _control(self, max_steps: int, previous: float = float("-inf")) -> Control:
-        ridge, belief = self._terms
-        return Control(ridge, self.stopping.tolerance, max_steps, previous, belief)
+        task, has_background = self._task, model.noise is not None
+        return task is not None and self.engine.makes_steps(
+            task.block, self.n_components, task.algebra, task.belief, has_background=has_background
+        )
 
     @cached_property
-    def _terms(self) -> tuple[Array | None, Belief | None]:
-        """The ridge and the prior of the objective; None if the core does not support them or the rule."""
-        if type(self.stopping) is not Stopping:
-            return None, None
-        return self.objective.as_belief(self.n_components) or (self.objective.as_ridge(), None)
-
-    @cached_property
-    def _task(self) -> tuple[Engine[Any], Algebra, tuple[Block, Any]] | None:
-        """The engine, the algebra of the family, and all rows with the engine's facts about them.
-
-        None for a family without an algebra, if there are many rows, or if rows have known labels.
-        """
-        engine, algebra, block = self.engine, self.family.algebra, self.source.whole
-        if algebra is None or self._terms[0] is None:
+    def _task(self) -> _Task | None:
+        """None if Python makes all steps: by the family, the objective or the rule, or if rows are many."""
+        algebra, block = self.family.algebra, self.source.whole
+        terms = self.objective.plain_terms(self.n_components) if type(self.stopping) is Stopping else None
+        if algebra is None or terms is None or block is None or block.n_rows > LEAF_ROWS:
             return None
-        if block is None or block.n_rows > LEAF_ROWS or block.log_prior is not None:
-            return None
-        return engine, algebra, (block, look(self.source, self.engine, self.family.need(None)))
+        return _Task(block, look(self.source, self.engine, self.family.need(None)), algebra, *terms)
+
+
+class _Task(NamedTuple):
+    """What steps need besides a model: all rows, the engine's facts about them, and plain values."""
+
+    block: Block
+    facts: Any
+    algebra: Algebra
+    ridge: Array
+    belief: Belief | None
 
 
 def model_of(course: Course, family: Family, noise: Background | None = None) -> Model:

@@ -13,13 +13,16 @@ from gaussmix.em.objective.trace import State, Trace, final
 from gaussmix.em.step.fast_path import model_of
 from gaussmix.em.step.loop import run_em
 from gaussmix.engines.base import Engine
-from gaussmix.engines.runner import Begun, Control, Course, Groups, Recipe
+from gaussmix.engines.calls import Control, Course, Groups, InitialMixtures, Recipe
 from gaussmix.errors import Outcome
 from gaussmix.model import Model
 from gaussmix.sources.base import Source
+from gaussmix.waist.block import Block
 from gaussmix.waist.leaves import LEAF_ROWS
 
-FEW = LEAF_ROWS // 8  # rows: with more, calls cost little beside the work, and several starts share a sort of the rows
+MAX_ROWS_OF_ONE_CALL = (
+    LEAF_ROWS // 8
+)  # rows: with more, calls cost little beside the work, and several starts share a sort of the rows
 
 
 def run_each(
@@ -51,7 +54,7 @@ def run_each(
 def copies(source: Source, number: int) -> Groups | None:
     """The rows of a source so many times, for runs from several models; None where one call would not be faster."""
     block = source.whole
-    if block is None or block.n_rows > FEW or block.log_prior is not None:
+    if block is None or block.n_rows > MAX_ROWS_OF_ONE_CALL or block.log_prior is not None:
         return None
     first, ones = np.zeros(number, np.int64), np.ones(number)
     totals = block.total_weight * ones, ones
@@ -63,17 +66,19 @@ def _by_core(
 ) -> dict[int, State]:
     """The ends of the runs that the core makes to the end."""
     algebra, n_components = models[0].family.algebra, models[0].n_components
-    ridge, belief = objective.as_belief(n_components) or (objective.as_ridge(), None)
-    if ridge is None or algebra is None:
+    terms = objective.plain_terms(n_components)
+    if terms is None or algebra is None:
         return {}
+    ridge, belief = terms
     volumes = {np.inf if model.noise is None else model.noise.log_volume for model in models}
     log_volume = volumes.pop()
-    if volumes or not engine.makes_steps(belief, has_background=log_volume < np.inf):
+    if volumes or (belief is not None and not belief.is_of_point):
         return {}
-    if belief is not None and not belief.is_of_point:
+    of_first = Block(0, groups.rows[: groups.size[0]]), n_components, algebra, belief
+    if not engine.makes_steps(*of_first, has_background=log_volume < np.inf):
         return {}
     arrays = ((model.all_weights, model.means, model.covariances.array) for model in models)
-    begun = Begun(*map(np.array, zip(*arrays, strict=True)))
+    begun = InitialMixtures(*map(np.array, zip(*arrays, strict=True)))
     control = Control(ridge, stopping.tolerance, stopping.max_steps, belief=belief, log_volume=log_volume)
     fits = engine.fit_many(groups, Recipe(algebra, n_components, begun, control))
     if fits is None:

@@ -22,7 +22,7 @@ from gaussmix.waist.parameters import LOST_SHARE, MEAN_ROUNDING
 # Initial weight of an empty component, as a fraction of 1/K.
 EMPTY_SHARE = 0.01
 # An empty component gets this share of the scatter of all rows. Shared covariances do not change by so little.
-TRACE = 2.0**-60
+EMPTY_SCATTER = 2.0**-60
 
 
 def maximise(moments: Moments, default_means: Array) -> tuple[Array, Array, Scatter]:
@@ -136,7 +136,7 @@ def _fill_empty(scatter: Scatter, empty: NDArray[np.bool_]) -> Scatter:
     if not empty.any() or scatter.need.pooled:
         return scatter
     degrees, second = np.array(scatter.degrees), np.array(scatter.second)
-    degrees[empty], second[empty] = TRACE * degrees.sum(), TRACE * second.sum(axis=0)
+    degrees[empty], second[empty] = EMPTY_SCATTER * degrees.sum(), EMPTY_SCATTER * second.sum(axis=0)
     return replace(scatter, degrees=degrees, second=second)
 
 

@@ -42,10 +42,10 @@ from gaussmix.waist.need import Rule
 from gaussmix.waist.parameters import Parameters
 
 AHEAD = 0.5  # nats above the last cutoff: rows that may be below that are looked at
-FEW = 0.5  # of the rows of a leaf: with more to look at, all are
-TIE = 2.0**-40  # relative: log densities so near to the cutoff are equal to it, whatever rounding says
+MAX_SHARE_OF_LEAF = 0.5  # of the rows of a leaf: with more to look at, all are
+ROUNDING_OF_CUTOFF = 2.0**-40  # relative: log densities so near to the cutoff are equal to it, whatever rounding says
 N_TRIES = 20  # starts from random rows
-FIRST, SETTLING = Stopping(1e-3, 5), Stopping(1e-4, 50)  # EM from each start, and from the best
+FIRST_EM, SETTLING = Stopping(1e-3, 5), Stopping(1e-4, 50)  # EM from each start, and from the best
 MOST_SETTLED = 3  # starts that get the longer EM
 
 
@@ -77,11 +77,11 @@ def kept(
     The row at the cutoff keeps the part of its weight that is needed. None if the cutoff is not `between` these log
     densities; higher ones may be too low.
     """
-    near = near_quantile(source, log_density, lambda total: left_out, between=between, tie=2 * TIE)
+    near = near_quantile(source, log_density, lambda total: left_out, between=between, tie=2 * ROUNDING_OF_CUTOFF)
     if near is None:
         return None
     cutoff = float(near.scores[near.place])
-    slack = TIE * max(1.0, abs(cutoff)) if isfinite(cutoff) else 0.0
+    slack = ROUNDING_OF_CUTOFF * max(1.0, abs(cutoff)) if isfinite(cutoff) else 0.0
     if min(cutoff - between[0], between[1] - cutoff) <= 4 * slack:
         return None
     low, high = cutoff - slack, cutoff + slack
@@ -205,7 +205,7 @@ class _LogDensity:
         if before is not None and before.number == self.number - 1 and self.bounds is not None:
             found = self.bounds(before.log_density)
             places = np.flatnonzero(found <= self.top)
-            if len(places) <= FEW * leaf.n_rows:
+            if len(places) <= MAX_SHARE_OF_LEAF * leaf.n_rows:
                 if len(places):
                     found[places] = self.engine.log_density(leaf.taken(places, leaf.first_row), self.parameters)
                 return _Look(self.number, self.top, found)
@@ -315,7 +315,7 @@ def trimmed_partition(
             model = InitialMoments(source, engine, n_components, partition).model(family, objective)
         except SingularCovariance:
             continue
-        runs.append(final(run_em(source, engine, model, objective, FIRST)))
+        runs.append(final(run_em(source, engine, model, objective, FIRST_EM)))
     runs = [run for run in runs if not run.trace.frozen and run.outcome is not Outcome.NON_FINITE]
     if not runs:
         return start(sample, engine, n_components, rng)

@@ -15,7 +15,7 @@ from gaussmix.em.objective.stopping import Stopping
 from gaussmix.em.objective.trace import Frozen, State, Trace
 from gaussmix.em.step.many import run_each
 from gaussmix.engines.base import Engine
-from gaussmix.engines.runner import Groups
+from gaussmix.engines.calls import Groups
 from gaussmix.errors import Outcome
 from gaussmix.fit.after.inference import Climb
 from gaussmix.fit.problem import Problem
@@ -100,10 +100,10 @@ Made = Iterator[tuple[list[State], Array]]
 def are_quick(problem: Problem, model: Model) -> bool:
     """Whether 200 refits to weighted rows take seconds, by their number and by who makes them."""
     source, objective = problem.source, problem.objective
-    is_usual = objective.as_ridge() is not None or objective.as_belief(model.n_components) is not None
-    if model.noise is not None:
-        is_usual = objective.as_ridge() is not None and not source.is_incomplete
-    data = problem.data
+    terms, data = objective.plain_terms(model.n_components), problem.data
+    is_usual = terms is not None
+    if terms is not None and model.noise is not None:
+        is_usual = terms[1] is None and not source.is_incomplete
     is_by_core = is_usual and model.family.algebra is not None and data.known is None and data.trim is None
     work = source.n_rows * model.n_components * (model.n_features**2 + 8)
     work *= SLOWER if not is_by_core else INCOMPLETE if source.is_incomplete else 1

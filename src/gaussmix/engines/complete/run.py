@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from gaussmix.engines.native.visits import LONG_PASS, could_pay, work_per_row
-from gaussmix.engines.runner import Begun, Control, Course, Fits, Groups, Recipe, Seeds
+from gaussmix.engines.calls import MAX_STEPS_OF_CALL, Control, Course, Fits, Groups, InitialMixtures, Recipe, Seeds
+from gaussmix.engines.complete.visits import LONG_PASS, could_pay, work_per_row
 from gaussmix.numerics.arrays import Array
 from gaussmix.numerics.core import native_target
 from gaussmix.waist.algebra import Across, Algebra
@@ -21,19 +21,22 @@ from gaussmix.waist.whitening.triangular import TriangularWhitening
 
 SECONDS = 0.05  # the core makes no further step after this long, so that callers can report and stop
 FOREVER = 1e9  # seconds
-MOST_STEPS = 2**31  # in one call: the core counts in 64 bits, Python without a limit
 ORDERED_PASS = 16 * LONG_PASS  # multiply-adds
-MOST_NUMBERS = 2**18  # in the covariances: beside M-steps with more, the time of the loop in Python does not count
+MAX_NUMBERS_OF_COVARIANCES = (
+    2**18
+)  # in the covariances: beside M-steps with more, the time of the loop in Python does not count
 
 
-def suits_core(block: Block, n_components: int, algebra: Algebra) -> bool:
+def makes_steps(block: Block, n_components: int, algebra: Algebra) -> bool:
     """Whether the core may make many steps in one call: nothing is decided between them, and M-steps are short.
 
-    What is decided between steps is the order of the rows (`native/visits.py`). Python then makes the steps. An order
+    What is decided between steps is the order of the rows (`complete/visits.py`). Python then makes the steps. An order
     does not pay on a short pass, and on a pass below `ORDERED_PASS` it gains less than steps in the core do.
     """
     n_features, factor_shape = block.rows.shape[1], _factor_shape(algebra)
-    if n_components * n_features ** (2 if factor_shape is FactorShape.TRIANGULAR else 1) > MOST_NUMBERS:
+    if block.log_prior is not None:
+        return False
+    if n_components * n_features ** (2 if factor_shape is FactorShape.TRIANGULAR else 1) > MAX_NUMBERS_OF_COVARIANCES:
         return False
     if algebra.is_shared or block.n_rows * work_per_row(factor_shape, n_components, n_features) < ORDERED_PASS:
         return True
@@ -66,7 +69,7 @@ def run_em(
     """
     assert control.ridge is not None, "only the beginning of a fit looks for one"
     weights, means, covariances = (np.array(each, order="C") for each in start)
-    n_steps = min(control.max_steps, MOST_STEPS)
+    n_steps = min(control.max_steps, MAX_STEPS_OF_CALL)
     centre, scatter = (None, None) if total is None else (total.mean, total.scatter)
     log_likelihood, objective, factors, log_abs_det = native_target().run_em(
         block.rows, block.row_weight, block.total_weight, algebra, weights, means, covariances.reshape(-1),
@@ -89,12 +92,12 @@ def fit_many(n_threads: int, groups: Groups, recipe: Recipe, *, is_incomplete: b
     unsuited = [
         size
         for size in {*groups.size.tolist()}
-        if size > LEAF_ROWS or not suits_core(Block(0, groups.rows[:size]), recipe.n_components, algebra)
+        if size > LEAF_ROWS or not makes_steps(Block(0, groups.rows[:size]), recipe.n_components, algebra)
     ]
     suited = np.flatnonzero(~np.isin(groups.size, unsuited)) if unsuited else slice(None)
     if unsuited and not len(groups.size[suited]):
         return None
-    begun = start.of(suited) if isinstance(start, Begun) else None
+    begun = start.of(suited) if isinstance(start, InitialMixtures) else None
     arrays: dict[str, Any] = {start.dtype.kind: start} if isinstance(start, np.ndarray) else {}
     found = native_target().fit_many(
         groups.rows, groups.row_weight, (groups.first[suited], groups.size[suited]),
@@ -102,7 +105,7 @@ def fit_many(n_threads: int, groups: Groups, recipe: Recipe, *, is_incomplete: b
         (groups.total_weight[suited], groups.unit[suited]), algebra, recipe.n_components,
         arrays.get("f"), arrays.get("i"), seeds.n_candidates, seeds.uniform,
         (seeds.max_passes, seeds.settled), control.ridge, (recipe.ridge_share, recipe.trimmed), recipe.smallest_spread,
-        LIMITS, control.tolerance, min(control.max_steps, MOST_STEPS),
+        LIMITS, control.tolerance, min(control.max_steps, MAX_STEPS_OF_CALL),
         SECONDS if len(groups.size) == 1 else FOREVER, recipe.search, begun,
         control.belief, (is_incomplete, groups.error), n_threads, control.log_volume,
     )  # fmt: skip

@@ -15,26 +15,26 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from gaussmix.engines.native.arguments import Arguments
-from gaussmix.numerics.core import native_target
+from gaussmix.engines.complete.arguments import Arguments
+from gaussmix.numerics.core import core, native_target
 from gaussmix.waist.leaves import LEAF_ROWS
 from gaussmix.waist.whitening.base import FactorShape, Whitening
 
 Labels = NDArray[np.uint16]
 
 # Multiply-adds of a pass, which take about a millisecond. On shorter passes another order of the rows does not
-# pay, and the core may make many steps in one call; on some longer ones too, up to `native.run.ORDERED_PASS`.
+# pay, and the core may make many steps in one call; on some longer ones too, up to `complete.run.ORDERED_PASS`.
 LONG_PASS = 1e7
-GROUP_ROWS = 24  # rows that share their bounds; the C++ core has the same number, and a test compares them
+GROUP_ROWS = core.GROUP_ROWS  # rows that share their bounds
 MOST_BOUNDS = 2**23  # numbers, 32 MB
 MOST_COMPONENTS = 2**16  # that labels of two bytes tell apart
 
 # In an order by component, a pair of row and component that is not left out takes VISITED times its usual work, because
 # a group meets several components. Each row takes OUT_OF_TURN multiply-adds more: it is read out of turn, and its
-# bounds are looked through. An order pays if it takes less than the share GAIN of the work without one.
+# bounds are looked through. An order pays if it takes less than the share MAX_WORK_OF_ORDER of the work without one.
 VISITED = 2.5
 OUT_OF_TURN = 1060.0
-GAIN = 0.8
+MAX_WORK_OF_ORDER = 0.8
 MOTION = 8  # rows per feature: with fewer, measuring how components moved costs more than bounds save
 # Keep the old order and its bounds while it has at most this share of all groups more mixed groups than a fresh order.
 KEPT = 0.1
@@ -177,7 +177,7 @@ def _pays(n_near: float, arguments: Arguments, n_rows: int) -> bool:
     n_components, n_features = arguments.means.shape
     work = work_per_row(FactorShape(arguments.factor_shape), n_components, n_features)
     visited = VISITED * n_near * (work / n_components) + OUT_OF_TURN * n_rows
-    return bool(visited < GAIN * n_rows * work)
+    return bool(visited < MAX_WORK_OF_ORDER * n_rows * work)
 
 
 def could_pay(n_rows: int, factor_shape: FactorShape, n_components: int, n_features: int) -> bool:
@@ -185,7 +185,7 @@ def could_pay(n_rows: int, factor_shape: FactorShape, n_components: int, n_featu
     if not 1 < n_components <= MOST_COMPONENTS or not is_long(n_rows, factor_shape, n_components, n_features):
         return False
     work = work_per_row(factor_shape, n_components, n_features)
-    return VISITED * work / n_components + OUT_OF_TURN < GAIN * work
+    return VISITED * work / n_components + OUT_OF_TURN < MAX_WORK_OF_ORDER * work
 
 
 def _by_label(labels: NDArray[np.uint16]) -> NDArray[np.uint16]:

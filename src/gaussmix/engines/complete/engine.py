@@ -10,9 +10,8 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from gaussmix.engines.far import FEW_ROWS, Apart, correct_far_rows, far_places
-from gaussmix.engines.joint import labels_of, log_density_of, responsibilities_of
-from gaussmix.engines.native.arguments import (
+from gaussmix.engines.calls import Belief, Control, Course, Fits, Groups, Recipe
+from gaussmix.engines.complete.arguments import (
     Arguments,
     arguments_of,
     common_origin,
@@ -20,9 +19,10 @@ from gaussmix.engines.native.arguments import (
     one_each,
     projection_of,
 )
-from gaussmix.engines.native.run import fit_many, run_em, suits_core
-from gaussmix.engines.native.visits import Counts, Labels, Ordering, Visit, Visits, could_pay, may_be_ordered
-from gaussmix.engines.runner import Belief, Control, Course, Fits, Groups, Recipe
+from gaussmix.engines.complete.run import fit_many, makes_steps, run_em
+from gaussmix.engines.complete.visits import Counts, Labels, Ordering, Visit, Visits, could_pay, may_be_ordered
+from gaussmix.engines.far import MAX_ROWS_COMPARED_SINGLY, Apart, correct_far_rows, far_places
+from gaussmix.engines.joint import labels_of, log_density_of, responsibilities_of
 from gaussmix.numerics.arrays import Array
 from gaussmix.numerics.core import native_target
 from gaussmix.numerics.threads import allowed
@@ -100,7 +100,7 @@ class StepPlan(NamedTuple):
 
 
 @dataclass(frozen=True)
-class NativeEngine:
+class CompleteEngine:
     """Fused E- and M-step in C++ (docs/develop/performance.md), on `n_threads` threads for the length of a call."""
 
     n_threads: int = 1
@@ -141,7 +141,7 @@ class NativeEngine:
             visit = visit.of_leaves(slice(None))
             sums, n_near = self._sum_leaves(block, state.apart, parameters, plan, visit)
         if plan.is_ordered:
-            sums = replace(sums, counts=np.array(state.visits.end(visit, plan.arguments, facts.ordering, n_near)))
+            sums = replace(sums, visits=np.array(state.visits.end(visit, plan.arguments, facts.ordering, n_near)))
         return sums
 
     def finish(self, sums: Partial, parameters: Parameters | None, need: Need, facts: Facts | None = None) -> Moments:
@@ -155,8 +155,8 @@ class NativeEngine:
                 if need.second is Second.TRACE:
                     second = np.add.accumulate(second, axis=1)[:, -1]  # `sum` adds up in another order
                 second = np.asarray(second.sum(axis=0)) if need.pooled else second
-        if facts is not None and parameters is not None and sums.counts is not None:
-            counts = Counts(*sums.counts.tolist())
+        if facts is not None and parameters is not None and sums.visits is not None:
+            counts = Counts(*sums.visits.tolist())
             ordering = facts.ordering.after(arguments_of(parameters), counts, facts.n_rows)
             facts = facts._replace(ordering=ordering)
         return Moments(
@@ -225,14 +225,14 @@ class NativeEngine:
         )  # fmt: skip
         return labels
 
-    def makes_steps(self, belief: Belief | None, *, has_background: bool = False) -> bool:
-        return belief is None or not has_background
+    def makes_steps(
+        self, block: Block, n_components: int, algebra: Algebra, belief: Belief | None, *, has_background: bool = False
+    ) -> bool:
+        return (belief is None or not has_background) and makes_steps(block, n_components, algebra)
 
     def run_em(
         self, block: Block, facts: Facts, start: tuple[Array, Array, Array], algebra: Algebra, control: Control
-    ) -> Course | None:
-        if block.log_prior is not None or not suits_core(block, len(start[1]), algebra):
-            return None
+    ) -> Course:
         total = facts.total if control.log_volume == np.inf else None
         return run_em(allowed(self.n_threads), block, total, start, algebra, control)
 
@@ -273,7 +273,7 @@ class NativeEngine:
         return correct_far_rows(shared, block, parameters, self.log_density)
 
     def labels(self, block: Block, parameters: Parameters) -> NDArray[np.int64]:
-        if 0 < block.n_rows <= FEW_ROWS:  # one call of the core, and not another to look for far rows
+        if 0 < block.n_rows <= MAX_ROWS_COMPARED_SINGLY:  # one call of the core, and not another to look for far rows
             joint = self._evaluate(block, parameters, COMPONENTS)
             if joint.max(axis=1).min() >= parameters.far_limit:
                 return labels_of(joint, block, parameters)

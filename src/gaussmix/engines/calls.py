@@ -1,4 +1,4 @@
-"""What an engine takes and gives if it makes several steps of EM, or whole fits, in one call: plain values.
+"""What one call of an engine takes and returns if it makes several steps of EM, or whole fits: plain values.
 
 On a small table a step takes the core a few microseconds, but the loop in Python tens of them. Only the loop in Python
 (`em/step/loop.py`) makes every kind of step: an engine stops before each unusual step, and the loop makes it.
@@ -18,6 +18,8 @@ from gaussmix.waist.algebra import Algebra
 from gaussmix.waist.block import Block
 from gaussmix.waist.whitening.base import Whitening
 
+MAX_STEPS_OF_CALL = 2**31  # the core counts in 64 bits, Python without a limit
+
 
 class Belief(NamedTuple):
     """The prior of a mixture as plain values in rows.
@@ -26,8 +28,9 @@ class Belief(NamedTuple):
 
     Parameters
     ----------
-    concentration : whether the weights are sticks, α, and the number of components of a Dirichlet distribution. Of a
-        point: False, α − 1, and 0.
+    has_sticks : whether the weights are those of a Dirichlet process.
+    alpha : α; for a point α − 1.
+    most_components : the number of components of a Dirichlet distribution; otherwise 0.
     mean, precision, dof : m (n_features,), data units; β; ν. Of a point ν is what each component has of it.
     scale : S in compact form, data units².
     roots : (n_features, n_features), the rows r of S = Σ r rᵀ; None unless S is a matrix.
@@ -36,7 +39,9 @@ class Belief(NamedTuple):
     is_of_point : whether EM looks for the mixture of highest density, and for no posterior.
     """
 
-    concentration: tuple[bool, float, int]
+    has_sticks: bool
+    alpha: float
+    most_components: int
     mean: Array
     precision: float
     dof: float
@@ -130,7 +135,7 @@ class Seeds(NamedTuple):
     ----------
     n_candidates : rows drawn for each centre but the first; the best is chosen.
     uniform : (n_starts, 1 + (n_components − 1) n_candidates), drawn from [0, 1); the same in every group. EM runs from
-        each start, and the highest run is kept, the first of runs that `best_of.ROUNDING` calls equal.
+        each start, and the highest run is kept, the first of runs that `best_of.ROUNDING_OF_RUNS` calls equal.
     max_passes, settled : of k-means; it stops when centres move by less than this part of the mean variance.
     """
 
@@ -140,7 +145,7 @@ class Seeds(NamedTuple):
     settled: float
 
 
-class Begun(NamedTuple):
+class InitialMixtures(NamedTuple):
     """The mixture of each group at which EM begins.
 
     Parameters
@@ -163,19 +168,28 @@ class Begun(NamedTuple):
 Steps = tuple[float, int]  # of EM: tolerance, nats per unit of row weight, and limit on their number
 
 
-class Judged(NamedTuple):
+class Judgement(NamedTuple):
     """When moves of a search are accepted; `em.search.split_and_merge` says what each number does."""
 
     judging: Steps
     longer: Steps
     settling: Steps
     settling_longer: Steps
-    gains: tuple[float, float, float, float, float]
-    limits: tuple[int, int, int, int]
-    unsound: tuple[float, float, float]
+    gain: float
+    look_ahead: float
+    at_glance: float
+    little: float
+    most_work: float
+    most_moves: int
+    patience: int
+    less_patience: int
+    first_moves: int
+    few_rows: float
+    some_rows: float
+    flat: float
 
 
-class Search(NamedTuple):
+class SearchRecipe(NamedTuple):
     """A search from each start of a recipe, for groups whose rows it uses all; see `em.search.split_and_merge`.
 
     Parameters
@@ -185,10 +199,10 @@ class Search(NamedTuple):
     uniform : (n_starts, n_searched − 1, 1 + (n_components − 1) n_candidates), for the further starts of each search.
     draws : (n_starts, n_searched, n_draws), for the moves from each of its starts.
     first, close : EM before the moves and after them.
-    judged : when moves are accepted; what is left of `work` takes the place of its most work.
+    judgement : when moves are accepted; what is left of `work` takes the place of its most work.
     patience_of_swaps : for structures with one covariance.
-    work : of the search, in steps of EM on all rows, for each step from the start and for some others; the same limit
-        for EM after it; and how many others.
+    work, closing : limits on the search and on EM after it, in steps of EM on all rows: for each step that EM made from
+        the start, and for `more_steps` others.
     """
 
     least_weight: float
@@ -197,9 +211,11 @@ class Search(NamedTuple):
     draws: Array
     first: Steps
     close: Steps
-    judged: Judged
+    judgement: Judgement
     patience_of_swaps: int
-    work: tuple[float, float, int]
+    work: float
+    closing: float
+    more_steps: int
 
 
 class Recipe(NamedTuple):
@@ -220,12 +236,12 @@ class Recipe(NamedTuple):
 
     algebra: Algebra
     n_components: int
-    start: Seeds | Array | NDArray[np.int32] | Begun
+    start: Seeds | Array | NDArray[np.int32] | InitialMixtures
     control: Control
     ridge_share: float = 0.0
     trimmed: float = 0.0
     smallest_spread: float = 0.0
-    search: Search | None = None
+    search: SearchRecipe | None = None
 
 
 class Fits(NamedTuple):

@@ -14,12 +14,12 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 MOST = {
-    "src": 32163,
-    "cpp": 11169,
-    "tests": 30380,
+    "src": 32067,
+    "cpp": 11193,
+    "tests": 30420,
     "bench": 2150,
     "tools": 528,
-    "files": 915,
+    "files": 914,
     "inner imports of tests": 384,
     "monkeypatched names": 80,
 }

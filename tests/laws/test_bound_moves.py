@@ -314,7 +314,9 @@ def test_halves_are_the_best_of_em_from_each_cut(is_full, is_within, has_more, r
     halves = target.halved(rows, weight, is_full, scale, cut, has_more, has_more, 1e-9 if has_more else 0.02)
     assert halves.gain == pytest.approx(gain, abs=1e-7)
     np.testing.assert_allclose(target.first_share(halves, rows), first, atol=1e-6)
-    assert weight @ target.gains_of_halves(halves, rows) > halves.gain  # a step later
+    assert (
+        weight @ target.gains_of_halves(halves, rows) >= halves.gain - 1e-12
+    )  # a step later: no lower but for rounding
 
 
 def settled(rows, weight, side, is_full):

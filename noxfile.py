@@ -267,13 +267,14 @@ def mutations(session: nox.Session) -> None:
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """Style, types, and a changelog that can be built."""
+    """Style, types, the language of the text, and a changelog that can be built."""
     session.install(".[cli,lint]", *WITHOUT_CORE)
     session.run("ruff", "check")
     session.run("ruff", "format", "--check")
     session.run("mypy")
     sources = [*map(str, sorted(Path("cpp").rglob("*.[ch]pp"))), "tests/same_bits.cpp"]
     session.run("clang-format", "--style=file:cpp/.clang-format", "--dry-run", "--Werror", *sources)
+    session.run("python", "tools/check_text.py")
     session.run("towncrier", "build", "--draft", "--version", "next", silent=True)
     session.run("repo-review", ".")
 

@@ -1,0 +1,103 @@
+"""Check the language of docstrings, comments and documentation against rules that catch unidiomatic patterns.
+
+Usage: check_text.py [RULE]...     as `nox -s lint` does; the hits of the rules are printed if any are named
+
+Each rule allows as many hits as the repository has, so that no new ones come; a limit that could be lower is reported.
+Code blocks and code in backticks of Markdown are not read.
+"""
+
+from __future__ import annotations
+
+import ast
+import io
+import re
+import subprocess
+import sys
+import tokenize
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).resolve().parents[1]
+FENCE = re.compile(r"^ *(```|~~~)")
+MARKDOWN, DOCSTRING, COMMENT = "Markdown", "docstring", "comment"
+
+
+class Rule(NamedTuple):
+    """A pattern, the kinds of text that it is searched in, the advice, and how many hits are left."""
+
+    pattern: str
+    kinds: tuple[str, ...]
+    advice: str
+    most: int
+
+
+ALL, CODE, PROSE = (MARKDOWN, DOCSTRING, COMMENT), (DOCSTRING, COMMENT), (MARKDOWN, DOCSTRING)
+NOT_AFTER_NO = "longer|more|such|less|way|need|better|higher|larger|worse|fewer|smaller|use|help|further"
+RULES = {
+    "L1": Rule(rf"(?<!here )\b(is|are) no (?!{NOT_AFTER_NO})[a-z]{{3,}}", ALL, 'write "is not a"', 89),
+    "L2": Rule(r"\b[Nn]one for (none|nothing|others|one)\b|\bNone of (the )?others\b", CODE, "say what None means", 31),
+    "L3": Rule(r"^(#|//) of (?!course)", (COMMENT,), "begin a comment with a noun", 231),
+    "L4": Rule(r"\b[Ss]o (many|few|much)\b(?! (as|that)\b)", CODE, "name the number", 87),
+    "L5": Rule(r"\banew\b|\bby custom\b|\bin turns\b", ALL, 'write "again", "by convention", "in turn"', 41),
+    "L6": Rule(r"\b(has|have) not[.,;)]|\bwhich [A-Za-z ]{2,30} has not\b", ALL, 'write "does not have one"', 5),
+    "L7": Rule(r"\b[Hh]ow sure\b|\bh(e|o)lds? the truth\b", ALL, 'write "uncertainty", "contains the true value"', 43),
+    "L8": Rule(r'(?<![\w."/-])[Hh]oles?\b(?!\.csv)', PROSE, 'write "missing values"', 24),
+    "L9": Rule(r"\b[Bb]eside\b", PROSE, 'write "besides", "next to", "compared with"', 143),
+    "L10": Rule(r"[,(:] ?also (where|if|when|of|those|from|without|in|with)\b", ALL, "begin a sentence", 30),
+}
+
+
+def text_of(name: str) -> Iterator[tuple[int, str, str]]:
+    """Yield the line number, the kind and the text of each line of prose in a file."""
+    text = (ROOT / name).read_text(encoding="utf-8")
+    if name.endswith(".md"):
+        is_code = False
+        for number, line in enumerate(text.splitlines(), 1):
+            is_code ^= bool(FENCE.match(line))
+            if not is_code:
+                yield number, MARKDOWN, re.sub("`[^`]*`", "", line)
+    elif name.endswith(".py"):
+        for token in tokenize.generate_tokens(io.StringIO(text).readline):
+            if token.type == tokenize.COMMENT:
+                yield token.start[0], COMMENT, token.string
+        for node in ast.walk(ast.parse(text)):
+            match node:
+                case ast.Expr(value=ast.Constant(value=str(docstring))):
+                    for number, line in enumerate(docstring.splitlines(), node.lineno):
+                        yield number, DOCSTRING, line
+    else:
+        for number, line in enumerate(text.splitlines(), 1):
+            if (start := line.find("//")) >= 0:
+                yield number, COMMENT, line[start:]
+
+
+def hits() -> dict[str, list[str]]:
+    """Find the places of each rule's hits, as `file:line: text`."""
+    command = ["git", "ls-files", "*.md", "*.py", "*.cpp", "*.hpp"]
+    names = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.splitlines()
+    found: dict[str, list[str]] = {rule: [] for rule in RULES}
+    for name in sorted(set(names) - {"tools/check_text.py"}):
+        for number, kind, line in text_of(name):
+            for rule, (pattern, kinds, *_) in RULES.items():
+                if kind in kinds and re.search(pattern, line):
+                    found[rule].append(f"{name}:{number}: {line.strip()}")
+    return found
+
+
+def main(*shown: str) -> int:
+    """Print what each rule finds beyond its limit; 1 if that is anything."""
+    found = hits()
+    for rule in shown:
+        print(*found[rule], sep="\n")
+    wrong = 0
+    for rule, places in found.items():
+        if (n_hits := len(places)) != (most := RULES[rule].most):
+            wrong += n_hits > most
+            advice = RULES[rule].advice if n_hits > most else "lower the limit"
+            print(f"{rule}: {n_hits} hits, {most} allowed; {advice} (python tools/check_text.py {rule} lists them)")
+    return int(wrong > 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))

@@ -59,6 +59,7 @@ def local():
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RAY_AUTH_MODE", "disabled")
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+        patch.setenv("RAY_worker_niceness", "0")  # of 15, workers would hardly get a processor beside other tests
         patch.setenv("GAUSSMIX_TEST_OF", str(os.getpid()))
         ray.init(
             num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="error",

@@ -176,6 +176,14 @@ def drawn_seed(random_state: Any) -> NDArray[np.int64]:
         ) from None
 
 
+def seed_kept(random_state: Any) -> Callable[[], None]:
+    """What puts `random_state` back into its state now, for a fit that draws nothing from it after all."""
+    if not (random_state is None or isinstance(random_state, np.random.RandomState)):
+        return lambda: None
+    generator = check_random_state(random_state)
+    return partial(generator.set_state, generator.get_state())
+
+
 def check_start_names(init_params: Any) -> tuple[str, ...]:
     """The names of starts in `init_params`; none if it is an array or a callable."""
     several = isinstance(init_params, (list, tuple)) and any(isinstance(name, str) for name in init_params)

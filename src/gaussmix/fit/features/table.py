@@ -26,7 +26,7 @@ FEATURES = {
     "features.acceleration:Acceleration": ("acceleration",),
     "features.certificate:Certificate": ("certify", "tol"),
     "features.warm_start:WarmStart": ("warm_start",),
-    "features.forgetting:Forgetting": ("forgetting",),
+    "features.stream:FirstRows": ("forgetting", "partial_fit"),
     "checkpoint:Checkpoint": ("checkpoint",),
     "monitor:Monitor": ("callbacks", "max_time", "verbose", "verbose_interval", "_skl_callbacks"),
 }  # fmt: skip

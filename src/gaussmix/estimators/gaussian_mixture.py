@@ -10,19 +10,18 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 import numpy as np
 from numpy.typing import ArrayLike
 
-from gaussmix import estimators
+from gaussmix import door, estimators
 from gaussmix.checks import check_count
-from gaussmix.door.incomplete import check_pairs
 from gaussmix.door.parameters import CHECKS, check_family, check_ridge, check_start_names, check_tol, shown
 from gaussmix.door.rows import check_enough_rows
 from gaussmix.em.objective.stopping import Stopping
 from gaussmix.errors import ParameterTypeError, SingularCovariance, warn
 from gaussmix.estimators.docs import documented
-from gaussmix.estimators.fitting import Features, begun_fit, fitted_of, rows_of, with_features
+from gaussmix.estimators.fitting import begun_fit, fitted_of, rows_of, with_features
 from gaussmix.estimators.likelihood_estimator import LikelihoodEstimator
 from gaussmix.families import Family, Structure
 from gaussmix.families.one_feature import check_features
-from gaussmix.fit.diagnostics import explained
+from gaussmix.fit import after
 from gaussmix.fit.features.table import changed
 from gaussmix.fit.fit import fit
 from gaussmix.fit.fitted import Fitted, RowFacts
@@ -34,6 +33,7 @@ from gaussmix.sources.base import Source
 
 if TYPE_CHECKING:
     from gaussmix.em.step.online import Rate
+    from gaussmix.fit.features.base import Features
     from gaussmix.fit.monitor import Callback
     from gaussmix.fit.stream import Stream
     from gaussmix.noise import Noise
@@ -409,7 +409,7 @@ class GaussianMixture(LikelihoodEstimator):
         try:
             run, ends = fit(problem, plan, features)
         except SingularCovariance as error:
-            raise explained(error, source, family, self._names) from None
+            raise after.diagnostics.explained(error, source, family, self._names) from None
         facts = RowFacts.of(source, X, run.trace.last if run.trace.n_steps else None, began)
         fitted = fitted_of(problem, plan, run, ends, facts, self._names)
         for feature in features:
@@ -428,7 +428,7 @@ class GaussianMixture(LikelihoodEstimator):
         if refusal is not None:
             raise ValueError(f"{refusal}.")
         if source.may_miss:
-            check_pairs(source, [family], self._names)
+            door.incomplete.check_pairs(source, [family], self._names)
         problem = Problem(Data(source), family, n_components, self._engine(source), ridge)
         plan = Plan(starts, self._rng(), stopping)
         return with_features(features, problem, plan, [(family, n_components)]) if features else (problem, plan)

@@ -10,15 +10,16 @@ from numpy.typing import ArrayLike
 from sklearn.exceptions import NotFittedError
 
 from gaussmix.covariances import LowRank
-from gaussmix.door.parameters import check_rate, drawn_seed
+from gaussmix.door.parameters import drawn_seed
 from gaussmix.door.rows import MIN_ROWS, check_source, counted_sum
 from gaussmix.em.objective.objective import Objective
 from gaussmix.em.objective.trace import State, Trace
 from gaussmix.em.step.online import STEP_ROWS, online_step, sums_per_weight
 from gaussmix.errors import counted, warn
 from gaussmix.estimators.base import unchanged_on_failure
-from gaussmix.estimators.fitting import Features
-from gaussmix.fit.diagnostics import of_components
+from gaussmix.fit.after.diagnostics import of_components
+from gaussmix.fit.features.base import Features
+from gaussmix.fit.features.stream import check_rate
 from gaussmix.fit.features.table import check_combination, features_of
 from gaussmix.fit.fitted import Fitted, RowFacts
 from gaussmix.fit.problem import Data, Problem

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from gaussmix.door.parameters import check_rate, seed_kept
+from gaussmix.door.parameters import check_number, seed_kept
+from gaussmix.em.step.online import STEP_ROWS, Rate
 from gaussmix.fit.features.base import FitFeature
 from gaussmix.fit.plan import Plan
 from gaussmix.fit.problem import Problem
@@ -25,3 +26,15 @@ class FirstRows(FitFeature):
     def plan(self, plan: Plan, problem: Problem) -> Plan:
         self._put_back()
         return replace(plan, rng=np.random.default_rng(self._estimator._stream.seed))
+
+
+def check_rate(forgetting: Any) -> Rate:
+    """How fast a stream is forgotten."""
+    if isinstance(forgetting, Rate):
+        return forgetting
+    if forgetting is None:
+        return Rate()
+    half_life = check_number("forgetting", forgetting, " (rows), None or a Rate")
+    if half_life < STEP_ROWS:
+        raise ValueError(f"forgetting={forgetting!r} must be None, a Rate or at least {STEP_ROWS} rows, one step.")
+    return Rate(half_life=half_life)

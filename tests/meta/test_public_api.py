@@ -8,6 +8,7 @@ from types import ModuleType
 from typing import get_args
 
 import pytest
+from sklearn.base import BaseEstimator
 
 import gaussmix
 from gaussmix.families import ALIASES, Structure
@@ -28,6 +29,14 @@ def the_tool() -> ModuleType:
 def test_public_names_and_signatures_are_those_promised() -> None:
     promised = (HERE / "public_api.txt").read_text(encoding="utf-8")
     assert the_tool().snapshot() == promised, "if meant: python tools/make_api_snapshot.py > tests/meta/public_api.txt"
+
+
+def test_estimators_stand_few_levels_above_scikit_learn_and_one_learns_from_streams() -> None:
+    public = (getattr(gaussmix, name) for name in gaussmix.__all__)
+    estimators = [each for each in public if isinstance(each, type) and issubclass(each, BaseEstimator)]
+    levels = {each: sum(base.__module__.startswith("gaussmix.") for base in each.__mro__) for each in estimators}
+    assert {each.__name__: n for each, n in levels.items() if n > 5} == {}
+    assert [each.__name__ for each in estimators if hasattr(each, "partial_fit")] == ["GaussianMixture"]
 
 
 def test_an_import_of_everything_leaves_open_to_python() -> None:

@@ -9,41 +9,16 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from gaussmix.door.parameters import check_column_names, check_numbers
-from gaussmix.errors import column_named, counted
+from gaussmix.errors import column_named
 from gaussmix.families.base import Family
 from gaussmix.numerics.arrays import Array, Rows, pieces
 from gaussmix.sources.array import ArraySource
 from gaussmix.sources.base import Source
-from gaussmix.sources.findings import Cells, SeenTogether
+from gaussmix.sources.findings import SeenTogether
 from gaussmix.sources.opening import is_table
 from gaussmix.waist.need import Second
 
 ASYMMETRY = 1e-8  # of the deviations
-
-
-def check_columns(source: Source, names: Any) -> Source:
-    """The source, marked as complete if nothing is missing; raises ValueError for a column without a value."""
-    cells = source.of_all(Cells)
-    empty = np.flatnonzero(cells.n_seen == 0)
-    if empty.size:
-        column = int(empty[0])
-        where = column_named(column, names)
-        if cells.n_missing[column] < source.n_rows:
-            n_positive = counted(source.profile.n_positive, "row")
-            raise ValueError(
-                f"Input X has no value in {where} in {n_positive} of positive sample_weight. Give more rows a positive "
-                "weight, or drop the column."
-            )
-        hint = (
-            " An X_error above 1.3e154 counts as infinite, because its square overflows." if source.has_errors else ""
-        )
-        raise ValueError(
-            f"Input X has no value at all in {where}, so nothing can be learned about it. Drop the column.{hint}"
-        )
-    if not cells.n_missing.any():
-        source = source.fresh()
-        source.may_miss = False
-    return source
 
 
 def check_pairs(source: Source, families: Iterable[Family], names: Any) -> None:

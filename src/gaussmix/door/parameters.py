@@ -15,14 +15,11 @@ from sklearn.utils import check_random_state
 from gaussmix.checks import check_count
 from gaussmix.em.collapse.remedies import Remedy
 from gaussmix.em.initialisation import AUTO, STARTS
-from gaussmix.em.objective.stopping import Stopping
-from gaussmix.em.step.online import STEP_ROWS, Rate
 from gaussmix.errors import ParameterTypeError, listed, unknown_name
 from gaussmix.families.base import ALIASES, FAMILIES, Family, family_named, is_known, known_names
 from gaussmix.families.one_feature import check_features
 from gaussmix.numerics.arrays import Array, plain_array
 from gaussmix.numerics.frames import Frame, times_sentence
-from gaussmix.priors import Dirichlet
 
 FARTHEST = 1e150  # data units: squares of larger numbers overflow
 
@@ -74,26 +71,18 @@ def check_trim(trim: Any) -> float:
     return share
 
 
-def check_rate(forgetting: Any) -> Rate:
-    """How fast a stream is forgotten."""
-    if isinstance(forgetting, Rate):
-        return forgetting
-    if forgetting is None:
-        return Rate()
-    half_life = check_number("forgetting", forgetting, " (rows), None or a Rate")
-    if half_life < STEP_ROWS:
-        raise ValueError(f"forgetting={forgetting!r} must be None, a Rate or at least {STEP_ROWS} rows, one step.")
-    return Rate(half_life=half_life)
-
-
 def check_ridge(reg_covar: Any, families: Sequence[Family], prior: Any = None) -> float | None:
     """A number to add to every variance; None for the automatic one, which is 0 where nothing else can collapse.
 
     A prior of covariances keeps them from collapsing, as a bound on their ratios does.
     """
     if isinstance(reg_covar, str) and reg_covar == "auto":
-        has_prior = prior is not None and not isinstance(prior, Dirichlet)
-        return 0.0 if has_prior or all(family.is_bounded for family in families) else None
+        if prior is not None:
+            from gaussmix.priors import Dirichlet  # for fits with a prior alone
+
+            if not isinstance(prior, Dirichlet):
+                return 0.0
+        return 0.0 if all(family.is_bounded for family in families) else None
     ridge = check_number("reg_covar", reg_covar, ' or "auto"')
     if ridge > FARTHEST**2:
         raise ValueError(f"reg_covar={reg_covar!r} must be at most {FARTHEST**2:g}: its sums over the rows overflow.")
@@ -110,13 +99,6 @@ def check_acceleration(acceleration: Any) -> None:
     if acceleration is not None and not (isinstance(acceleration, str) and acceleration == "auto"):
         wrong = ValueError if isinstance(acceleration, str) else ParameterTypeError
         raise wrong(f'acceleration must be "auto" or None, not {acceleration!r}.')
-
-
-def check_stopping(estimator: Any) -> Stopping:
-    """When EM ends, as the parameters of an estimator say."""
-    check_certify(estimator.certify)
-    tolerance, max_steps = CHECKS["tol"](estimator.tol), CHECKS["max_iter"](estimator.max_iter)
-    return Stopping.at_maximum(max_steps) if tolerance is None else Stopping(tolerance, max_steps)
 
 
 def check_certify(certify: Any) -> bool | None:
@@ -174,6 +156,14 @@ def drawn_seed(random_state: Any) -> NDArray[np.int64]:
         raise ValueError(
             f"random_state must be an integer from 0 to 2**32 - 1, a RandomState or None, not {random_state!r}."
         ) from None
+
+
+def seed_kept(random_state: Any) -> Callable[[], None]:
+    """What puts `random_state` back into its state now, for a fit that draws nothing from it after all."""
+    if not (random_state is None or isinstance(random_state, np.random.RandomState)):
+        return lambda: None
+    generator = check_random_state(random_state)
+    return partial(generator.set_state, generator.get_state())
 
 
 def check_start_names(init_params: Any) -> tuple[str, ...]:

@@ -12,9 +12,8 @@ from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_array, validate_data
 
-from gaussmix.door.incomplete import check_columns
 from gaussmix.door.parameters import check_name, check_numbers
-from gaussmix.errors import ParameterTypeError, column_named, listed, warn
+from gaussmix.errors import ParameterTypeError, column_named, counted, listed, warn
 from gaussmix.numerics.arrays import Array, Rows, copied, plain_array
 from gaussmix.numerics.frames import Frame, are_integers, times_sentence
 from gaussmix.numerics.rows import (
@@ -104,6 +103,31 @@ def _fitted_to(estimator: BaseEstimator, X: Source, *, is_stream: bool) -> Sourc
             of_column = float(low[column]), float(high[column]), partial(_any_odd, X, column)
             _check_integers(column, X.feature_names, *of_column)
     return check_columns(X, X.feature_names) if X.may_miss else X
+
+
+def check_columns(source: Source, names: Any) -> Source:
+    """The source, marked as complete if nothing is missing; raises ValueError for a column without a value."""
+    cells = source.of_all(Cells)
+    empty = np.flatnonzero(cells.n_seen == 0)
+    if empty.size:
+        column = int(empty[0])
+        where = column_named(column, names)
+        if cells.n_missing[column] < source.n_rows:
+            n_positive = counted(source.profile.n_positive, "row")
+            raise ValueError(
+                f"Input X has no value in {where} in {n_positive} of positive sample_weight. Give more rows a positive "
+                "weight, or drop the column."
+            )
+        hint = (
+            " An X_error above 1.3e154 counts as infinite, because its square overflows." if source.has_errors else ""
+        )
+        raise ValueError(
+            f"Input X has no value at all in {where}, so nothing can be learned about it. Drop the column.{hint}"
+        )
+    if not cells.n_missing.any():
+        source = source.fresh()
+        source.may_miss = False
+    return source
 
 
 def _known_to(estimator: BaseEstimator, X: Source) -> Source:

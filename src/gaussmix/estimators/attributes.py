@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.exceptions import NotFittedError
 
+from gaussmix import door
 from gaussmix.covariances import Covariances, LowRank
-from gaussmix.door.initial import check_covariances
 from gaussmix.door.parameters import check_family, names_several
 from gaussmix.em.initialisation import Partition
 from gaussmix.em.initialisation.initial import InitialMoments
@@ -25,7 +25,6 @@ from gaussmix.estimators.fitted_array import MATRICES, FittedArray, Floats, Kept
 from gaussmix.fit.fitted import Fitted
 from gaussmix.mixture.mixture import Mixture
 from gaussmix.numerics.arrays import narrowed
-from gaussmix.other_names import HOOKS, OF_FITTED, PRIVATE
 from gaussmix.sources.array import ArraySource
 from gaussmix.sources.base import Source
 
@@ -85,6 +84,8 @@ class MixtureAttributes(Estimator):
         for cls in type(self).__mro__:
             if cls.__module__.startswith("gaussmix."):
                 return
+            from gaussmix.other_names import HOOKS
+
             for name in HOOKS.keys() & vars(cls).keys():
                 raise TypeError(
                     f"{cls.__name__} defines {name}, which scikit-learn's fit calls and gaussmix's does not. "
@@ -129,6 +130,8 @@ class MixtureAttributes(Estimator):
                 return self._labels()
             if name in self._attributes:  # which `fit` sets
                 self._check_fitted()
+            from gaussmix.other_names import OF_FITTED, PRIVATE
+
             kind, other = type(self).__name__, self._instead.get(name) or OF_FITTED.get(name)
             if name in PRIVATE:
                 raise AttributeError(f"{kind} has no {name}, which is private in scikit-learn: use {PRIVATE[name]}.")
@@ -233,6 +236,6 @@ class MixtureAttributes(Estimator):
         model = first.model(family, Objective(np.zeros(source.n_features)))
         if self.precisions_init is not None:
             shape = n_components, source.n_features
-            precisions = check_covariances(self.precisions_init, family, *shape, "precision")
+            precisions = door.initial.check_covariances(self.precisions_init, family, *shape, "precision")
             model = replace(model, covariances=precisions.inverse())
         self._become(Mixture.of(model), rows.dtype)

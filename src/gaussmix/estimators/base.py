@@ -15,14 +15,12 @@ from sklearn.base import BaseEstimator
 from sklearn.exceptions import NotFittedError
 from sklearn.utils import Tags
 
-from gaussmix import formats, report
-from gaussmix.door.incomplete import with_errors
+from gaussmix import door, formats, report
 from gaussmix.door.parameters import MISSING, check_missing, check_seed
 from gaussmix.door.rows import check_source
 from gaussmix.engines import engine_for
 from gaussmix.engines.base import Engine
-from gaussmix.fit.diagnostics import Diagnosis
-from gaussmix.fit.fitted import Ending, Fitted, read_values
+from gaussmix.fit.fitted import Diagnosis, Ending, Fitted, read_values
 from gaussmix.formats.record import Damaged, Details, EstimatorRecord, FitRecord, Place, Record
 from gaussmix.formats.values import Reader, from_plain, plain
 from gaussmix.mixture.mixture import Mixture
@@ -255,7 +253,7 @@ class Estimator(BaseEstimator):
         """X checked, for a fitted estimator; raises NotFittedError, ValueError or TypeError."""
         self._check_fitted()
         source = check_source(self, X, sample_weight, reset=False, may_miss=self._may_miss)
-        return source if X_error is None else with_errors(X, source, X_error, self._names)
+        return source if X_error is None else door.incomplete.with_errors(X, source, X_error, self._names)
 
     @property
     def _may_miss(self) -> bool:

@@ -19,11 +19,12 @@ from gaussmix.em.bayes.variational import Variational
 from gaussmix.em.objective.stopping import Stopping
 from gaussmix.errors import warn
 from gaussmix.estimators.docs import documented
-from gaussmix.estimators.fitting import Features, begun_fit, fitted_of, rows_of, with_features
+from gaussmix.estimators.fitting import begun_fit, fitted_of, rows_of, with_features
 from gaussmix.estimators.posterior_estimator import PosteriorEstimator
 from gaussmix.families.base import Family
 from gaussmix.families.one_feature import check_features
 from gaussmix.fit.bound_moves import MovesOfFit
+from gaussmix.fit.features.base import Features
 from gaussmix.fit.fit import fit
 from gaussmix.fit.fitted import RowFacts
 from gaussmix.fit.plan import Onward, Plan

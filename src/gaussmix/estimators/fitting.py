@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sklearn.exceptions import ConvergenceWarning
 
@@ -15,11 +15,10 @@ from gaussmix.em.objective.trace import State, Trace
 from gaussmix.errors import Outcome, warn
 from gaussmix.estimators.base import unchanged_on_failure
 from gaussmix.families.base import Family
-from gaussmix.fit.diagnostics import Diagnosis, diagnosed
-from gaussmix.fit.features.base import FitFeature
+from gaussmix.fit import after
 from gaussmix.fit.features.table import features_of
 from gaussmix.fit.fit import standing_of
-from gaussmix.fit.fitted import Ending, Fitted, RowFacts
+from gaussmix.fit.fitted import Diagnosis, Ending, Fitted, RowFacts
 from gaussmix.fit.plan import Plan
 from gaussmix.fit.problem import Problem
 from gaussmix.mixture.mixture import Mixture
@@ -34,7 +33,8 @@ from gaussmix.report.messages import (
 )
 from gaussmix.sources.base import Source
 
-Features = Sequence[FitFeature]
+if TYPE_CHECKING:
+    from gaussmix.fit.features.base import Features
 
 
 @contextmanager
@@ -118,7 +118,7 @@ def fitted_of(
         lower_bound=times * trace.last,
         lower_bounds=[times * each for each in trace.objective],
         collapsed=trace.collapsed if trace.frozen else [],
-        diagnostics=[*(diagnosed(run, constant, names, few) if is_odd else ()), *(of_search or ())],
+        diagnostics=[*(after.diagnostics.diagnosed(run, constant, names, few) if is_odd else ()), *(of_search or ())],
         outcome=ending if not_begun is None else replace(ending, reason=f"{ending.reason} {not_begun}"),
         traces=[[times * each for each in end.objective] for end in ends],
         facts=facts,

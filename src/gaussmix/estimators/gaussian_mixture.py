@@ -5,42 +5,44 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from gaussmix import door, estimators
 from gaussmix.checks import check_count
-from gaussmix.door.incomplete import check_pairs
 from gaussmix.door.parameters import CHECKS, check_family, check_ridge, check_start_names, check_tol, shown
 from gaussmix.door.rows import check_enough_rows
 from gaussmix.em.objective.stopping import Stopping
 from gaussmix.errors import ParameterTypeError, SingularCovariance, warn
-from gaussmix.estimators.conversion import facts_of, parameters_of
 from gaussmix.estimators.docs import documented
-from gaussmix.estimators.fitting import Features, begun_fit, fitted_of, rows_of, with_features
-from gaussmix.estimators.partial_fit import StreamingMixture
+from gaussmix.estimators.fitting import begun_fit, fitted_of, rows_of, with_features
+from gaussmix.estimators.likelihood_estimator import LikelihoodEstimator
 from gaussmix.families import Family, Structure
 from gaussmix.families.one_feature import check_features
-from gaussmix.fit.diagnostics import explained
+from gaussmix.fit import after
 from gaussmix.fit.features.table import changed
 from gaussmix.fit.fit import fit
 from gaussmix.fit.fitted import Fitted, RowFacts
 from gaussmix.fit.plan import Onward, Plan
 from gaussmix.fit.problem import Data, Problem
+from gaussmix.formats.values import Reader, of_type
 from gaussmix.mixture.mixture import Mixture
 from gaussmix.sources.base import Source
 
 if TYPE_CHECKING:
     from gaussmix.em.step.online import Rate
+    from gaussmix.fit.features.base import Features
     from gaussmix.fit.monitor import Callback
+    from gaussmix.fit.stream import Stream
     from gaussmix.noise import Noise
     from gaussmix.priors import Dirichlet, NormalInverseWishart
     from gaussmix.restrictions import Restrictions
 
 
 @documented
-class GaussianMixture(StreamingMixture):
+class GaussianMixture(LikelihoodEstimator):
     """Gaussian mixture fitted by EM, with the names and meanings of `sklearn.mixture.GaussianMixture`.
 
     Parameters
@@ -228,6 +230,8 @@ class GaussianMixture(StreamingMixture):
     True
     """
 
+    _attributes: ClassVar[Mapping[str, Reader]] = {"n_samples_seen_": of_type(int), "_stream_table": of_type(dict)}
+    _stream: Stream  # beside `_fitted`: its rows may still wait for a first fit
     weights_init: ArrayLike | None
     means_init: ArrayLike | None
     covariances_init: ArrayLike | None
@@ -296,9 +300,9 @@ class GaussianMixture(StreamingMixture):
         True
         """
         mixture = Mixture.from_sklearn(estimator)
-        made = cls(**parameters_of(estimator))
+        made = cls(**estimators.conversion.parameters_of(estimator))
         made._become(mixture, np.result_type(np.float32, np.asarray(estimator.means_)))
-        for name, value in facts_of(estimator).items():
+        for name, value in estimators.conversion.facts_of(estimator).items():
             setattr(made, name, value)
         return made
 
@@ -344,40 +348,77 @@ class GaussianMixture(StreamingMixture):
         """
         with begun_fit(self, X, y, sample_weight, labels, X_error) as (X, features):
             self.__dict__.pop("_stream", None)
-            self._find(X, sample_weight, features)
+            problem = self._find(X, sample_weight, features)
+            self._remember(problem.data.original, X, self._fitted.cutoff)
         return self
 
-    def _find(
-        self,
-        X: ArrayLike | Source,
-        sample_weight: ArrayLike | None,
-        features: Features,
-        rng: np.random.Generator | None = None,
-    ) -> Problem:
+    def partial_fit(self, X: ArrayLike, y: object = None, sample_weight: ArrayLike | None = None) -> Self:
+        """Learn from the next rows of a stream.
+
+        The first 65,520 rows are held and fitted as by `fit`, without `warm_start`. After that every 5,040 rows are an
+        online step: one E-step over them, whose sums are mixed into those of all rows before, and an M-step. So the
+        result depends on the rows and their order; where calls cut them changes no bit.
+
+        Attributes may be read after every call. Until 65,520 rows are there, they come from a fit to the rows so far,
+        made when one is first read. Later they come from the steps made so far: up to 5,039 rows wait for the next.
+        Then `lower_bound_` is the mean log-likelihood (nats per unit of weight) that rows had before their step,
+        averaged like the sums; `converged_`, `n_iter_` and `lower_bounds_` are about the first fit.
+
+        `fit` forgets the stream, and the first call after `fit` begins a new one. A model file holds the stream, which
+        goes on after `load`. The automatic ridge is that of the first 65,520 rows.
+
+        Parameters
+        ----------
+        <fit>
+
+        Raises
+        ------
+        ValueError : a parameter or the data can't be used; `covariance_type` is "factor_analyzer"; the features are
+            others than before; X is float64 after float32; or the size or structure of the mixture was changed.
+            The stream then is what it was before the call.
+        TypeError : a parameter or the data is of the wrong type.
+
+        Warns
+        -----
+        RuntimeWarning, ConvergenceWarning : as `fit`; or a component stayed where it was in the last step.
+
+        References
+        ----------
+        Cappé & Moulines (2009), On-line expectation-maximization algorithm for latent data models, JRSS B 71.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from gaussmix import GaussianMixture
+        >>> rng = np.random.default_rng(0)
+        >>> gm = GaussianMixture(n_components=2, random_state=0)
+        >>> for _ in range(100):
+        ...     _ = gm.partial_fit(rng.choice([-3, 3], size=(1000, 1)) + rng.normal(size=(1000, 1)))
+        >>> np.sort(gm.means_.ravel()).round(1).tolist(), gm.n_samples_seen_
+        ([-3.0, 3.0], 100000)
+        """
+        estimators.streaming.learn(self, X, sample_weight)
+        return self
+
+    def _find(self, X: ArrayLike | Source, sample_weight: ArrayLike | None, features: Features) -> Problem:
         began = perf_counter()
-        problem, plan = self._checked(X, sample_weight, features, rng)
+        problem, plan = self._checked(X, sample_weight, features)
         source, family = problem.data.original, problem.family
         if source.n_features == 1 or self.covariance_type in ("E", "V"):
             warn(check_features(self.covariance_type, source.n_features))
         try:
             run, ends = fit(problem, plan, features)
         except SingularCovariance as error:
-            raise explained(error, source, family, self._names) from None
+            raise after.diagnostics.explained(error, source, family, self._names) from None
         facts = RowFacts.of(source, X, run.trace.last if run.trace.n_steps else None, began)
         fitted = fitted_of(problem, plan, run, ends, facts, self._names)
         for feature in features:
             fitted = feature.fitted(fitted, problem, run)
         self._fitted = fitted
-        if rng is None:  # X is no part of a stream
-            self._remember(source, X, fitted.cutoff)
         return problem
 
     def _checked(
-        self,
-        X: ArrayLike | Source,
-        sample_weight: ArrayLike | None,
-        features: Features,
-        rng: np.random.Generator | None = None,
+        self, X: ArrayLike | Source, sample_weight: ArrayLike | None, features: Features
     ) -> tuple[Problem, Plan]:
         """What is fitted, and how, from everything that the user passed."""
         n_components, family, stopping, ridge, starts = self._settings()
@@ -387,9 +428,9 @@ class GaussianMixture(StreamingMixture):
         if refusal is not None:
             raise ValueError(f"{refusal}.")
         if source.may_miss:
-            check_pairs(source, [family], self._names)
+            door.incomplete.check_pairs(source, [family], self._names)
         problem = Problem(Data(source), family, n_components, self._engine(source), ridge)
-        plan = Plan(starts, rng or self._rng(), stopping)
+        plan = Plan(starts, self._rng(), stopping)
         return with_features(features, problem, plan, [(family, n_components)]) if features else (problem, plan)
 
     def _onward(self, problem: Problem) -> Onward | None:
@@ -418,6 +459,37 @@ class GaussianMixture(StreamingMixture):
             n_init = CHECKS["n_init"](self.n_init)
             starts = Plan.starts_of(self.init_params, check_start_names(self.init_params), n_init)
         return n_components, family, Stopping(tolerance, max_steps), ridge, starts
+
+    @property
+    def n_samples_seen_(self) -> int:
+        """Rows of all calls of `partial_fit`; only there."""
+        return self._stream.n_seen
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return "_stream" in vars(self) or super().__sklearn_is_fitted__()
+
+    def _stored(self) -> Fitted | None:
+        """The fit; while a stream is too short for steps, one to the rows that wait."""
+        if "_stream" in vars(self) and "_fitted" not in vars(self):
+            estimators.streaming.fit_waiting(self)
+        return super()._stored()
+
+    def _told(self) -> Fitted:
+        fitted = super()._told()
+        return estimators.streaming.told(fitted, self._stream) if "_stream" in vars(self) else fitted
+
+    def _become(self, mixture: Mixture, dtype: np.dtype[Any] | None = None) -> None:
+        self.__dict__.pop("_stream", None)
+        super()._become(mixture, dtype)
+
+    def _own(self) -> dict[str, Any]:
+        if "_stream" not in vars(self):
+            return {}
+        return {"n_samples_seen_": self._stream.n_seen, "_stream_table": self._stream.table()}
+
+    def _wake(self, own: Mapping[str, Any]) -> None:
+        if "_stream_table" in own:
+            self._stream = estimators.streaming.woken(own["_stream_table"], self.mixture_, own["n_samples_seen_"])
 
 
 def estimator_of(mixture: Mixture, n_jobs: int | None = None) -> GaussianMixture:

@@ -29,14 +29,15 @@ from gaussmix.engines import check_jobs
 from gaussmix.errors import FailureKind, NothingFitted, ParameterTypeError, warn
 from gaussmix.estimators.base import FittedValue
 from gaussmix.estimators.docs import documented
-from gaussmix.estimators.fitting import Features, begun_fit, fitted_of, rows_of, with_features
+from gaussmix.estimators.fitting import begun_fit, fitted_of, rows_of, with_features
 from gaussmix.estimators.gaussian_mixture import GaussianMixture
 from gaussmix.estimators.likelihood_estimator import LikelihoodEstimator
 from gaussmix.families import Family, Structure
+from gaussmix.fit.after.diagnostics import Faults, of_columns
 from gaussmix.fit.after.stability import peaks
 from gaussmix.fit.candidates import Candidate, Result, highest_within_error, lowest, none_could_be_fitted, results_table
 from gaussmix.fit.criteria import HELD_OUT, STABILITY, check_criterion
-from gaussmix.fit.diagnostics import Faults, of_columns
+from gaussmix.fit.features.base import Features
 from gaussmix.fit.fitted import RowFacts
 from gaussmix.fit.plan import Plan
 from gaussmix.fit.problem import Data, Problem

@@ -14,14 +14,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import DensityMixin
 
-from gaussmix import door, mixture, report
+from gaussmix import door, estimators, mixture, report
 from gaussmix.background import NO_MARGINAL
 from gaussmix.door.rows import check_counts_of_rows
 from gaussmix.engines import check_jobs, choose
 from gaussmix.engines.base import Engine
 from gaussmix.errors import ParameterTypeError, warn
 from gaussmix.estimators.attributes import MixtureAttributes
-from gaussmix.estimators.conversion import to_sklearn
 from gaussmix.fit.problem import Data
 from gaussmix.mixture.base import MIN_OVERLAP, check_alone
 from gaussmix.mixture.mixture import Mixture
@@ -445,7 +444,7 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
         2
         """
         self._check_fitted()
-        return to_sklearn(self, self.mixture_)
+        return estimators.conversion.to_sklearn(self, self.mixture_)
 
     def _source(
         self, X: ArrayLike | Source, sample_weight: ArrayLike | None = None, X_error: ArrayLike | None = None

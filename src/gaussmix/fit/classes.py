@@ -23,7 +23,7 @@ from gaussmix.em.step.accumulate import StepTask
 from gaussmix.engines.base import Engine
 from gaussmix.errors import SingularCovariance
 from gaussmix.families.base import Family
-from gaussmix.fit.features.base import FitFeature
+from gaussmix.fit.features.base import Features
 from gaussmix.fit.fit import fit
 from gaussmix.fit.plan import Onward, Plan, SharedStarts
 from gaussmix.fit.problem import Data, Problem
@@ -94,7 +94,7 @@ class LabelledRows:
     data: Data
     n_classes: int
     engine: Engine[Any]
-    features: Sequence[FitFeature] = ()
+    features: Features = ()
 
     @property
     def n_features(self) -> int:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from gaussmix.door.initial import check_given
+from gaussmix import door
 from gaussmix.em import curvature
 from gaussmix.em.collapse.remedies import Remedy, run_with
 from gaussmix.em.curvature.standing import Standing, is_cheap
@@ -28,7 +28,6 @@ from gaussmix.em.step.loop import sound_end
 from gaussmix.em.step.many import MAX_ROWS_OF_ONE_CALL
 from gaussmix.engines.calls import Groups
 from gaussmix.errors import NonFiniteLikelihood, Outcome, SingularCovariance
-from gaussmix.fit.features.base import FitFeature
 from gaussmix.fit.plan import Drawn, Onward, Plan, Start, close_after_search, recipe_from, recipe_of
 from gaussmix.fit.problem import Problem
 from gaussmix.model import Model
@@ -36,6 +35,9 @@ from gaussmix.numerics.arrays import Rows
 from gaussmix.sources.array import ArraySource
 from gaussmix.sources.base import Source
 from gaussmix.waist.leaves import LEAF_ROWS
+
+if TYPE_CHECKING:
+    from gaussmix.fit.features.base import Features
 
 MANY = 4 * LEAF_ROWS  # rows: with more, EM settles on the sample of the starts first
 
@@ -53,7 +55,7 @@ class Fit(NamedTuple):
     ends: tuple[Trace, ...]
 
 
-def fit(problem: Problem, plan: Plan, features: Sequence[FitFeature] = ()) -> Fit:
+def fit(problem: Problem, plan: Plan, features: Features = ()) -> Fit:
     """Run EM from every start, and keep the end of the highest run.
 
     Parameters
@@ -307,7 +309,9 @@ def _shared_by_user(problem: Problem, plan: Plan, start: Any) -> Source:
     shared = start(_rows_for_a_callable(data.source()), problem.n_components, plan.rng) if callable(start) else start
     shape = problem.source.n_rows, problem.n_components
     has_noise = data.noise is not None
-    shares = check_given(shared, problem.source.row_weight, shape, returned=callable(start), has_noise=has_noise)
+    shares = door.initial.check_given(
+        shared, problem.source.row_weight, shape, returned=callable(start), has_noise=has_noise
+    )
     return data.trimmed(data.source(shares))
 
 

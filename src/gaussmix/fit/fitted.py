@@ -18,7 +18,6 @@ from gaussmix.em.objective.stopping import Stopping, outlook
 from gaussmix.em.objective.trace import State, Trace
 from gaussmix.em.step.best_of import ROUNDING_OF_RUNS
 from gaussmix.errors import LIKELIHOOD, FailureKind, Outcome
-from gaussmix.fit.diagnostics import Diagnosis
 from gaussmix.formats.record import Damaged
 from gaussmix.formats.values import Reader, count, from_plain, list_of, of_type
 from gaussmix.mixture.mixture import Mixture
@@ -158,6 +157,24 @@ def library_of(X: object) -> str | None:
     """The library of the data frame that rows came in; None for an array or a file."""
     frame = None if isinstance(X, Source) else Frame.of(X)
     return None if frame is None else frame.library
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """Something unusual about a fit.
+
+    Parameters
+    ----------
+    component : its number in that step; None for all components.
+    feature : its name, or its number if features have no names; None for all features.
+    step : of EM, counted from 1; None for the end of the fit.
+    cause : what happened.
+    """
+
+    component: int | None
+    feature: str | int | None
+    step: int | None
+    cause: str
 
 
 Record = TypeVar("Record")

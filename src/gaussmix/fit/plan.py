@@ -6,12 +6,11 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from threading import Lock
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gaussmix.door.initial import InitialParameters
 from gaussmix.em.initialisation.base import AUTO, DETERMINISTIC, Partition, repeated
 from gaussmix.em.initialisation.initial import InitialMoments
 from gaussmix.em.initialisation.kmeans import MAX_PASSES, TOLERANCE, count_candidates
@@ -27,6 +26,9 @@ from gaussmix.model import Model
 from gaussmix.numerics.arrays import Array, Rows
 from gaussmix.numerics.rows import SMALLEST_SPREAD
 from gaussmix.sources.base import Given
+
+if TYPE_CHECKING:
+    from gaussmix.door.initial import InitialParameters
 
 # Row weight for each number in a mean and a full covariance, whatever the structure: with less, "auto" is no search.
 ROWS_FOR_SEARCH = 20

@@ -27,7 +27,7 @@ from gaussmix.families.base import Family
 from gaussmix.fit.after.stability import Repeats, neighbours, stability
 from gaussmix.fit.candidates import Candidate, Folds, Result, held_out, lowest, mean_and_error
 from gaussmix.fit.criteria import CRITERIA, evidence_of
-from gaussmix.fit.features.base import FitFeature
+from gaussmix.fit.features.base import Features
 from gaussmix.fit.fit import fit
 from gaussmix.fit.plan import Onward, Plan, SharedStarts, never
 from gaussmix.fit.problem import Problem
@@ -90,7 +90,7 @@ class Search:
     problem: Problem
     plan: Plan
     n_jobs: int | None
-    features: Sequence[FitFeature]
+    features: Features
 
     def problem_of(self, candidate: Candidate, **changes: Any) -> Problem:
         """What is fitted for a candidate."""

@@ -26,7 +26,7 @@ from gaussmix.estimators.bayesian_gaussian_mixture import BayesianGaussianMixtur
 from gaussmix.estimators.gaussian_mixture import GaussianMixture
 from gaussmix.families.base import Family
 from gaussmix.families.one_feature import check_features
-from gaussmix.fit.features.base import FitFeature
+from gaussmix.fit.features.base import Features
 from gaussmix.fit.features.table import features_of
 from gaussmix.fit.plan import recipe_of, weight_for_search
 from gaussmix.fit.search import mapped
@@ -174,7 +174,7 @@ class _Many:
 
     groups: Grouped
     template: GaussianMixture | BayesianGaussianMixture
-    features: Sequence[FitFeature]
+    features: Features
     singles: dict[int, _Single] = field(default_factory=dict)
 
     def by_core(self) -> Fits | None:

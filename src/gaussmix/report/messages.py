@@ -10,7 +10,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from gaussmix.em.objective.trace import Frozen, State, Trace
 from gaussmix.errors import LIKELIHOOD, FailureKind, Outcome, counted, name_components, warn
-from gaussmix.fit.diagnostics import constant_columns, name_columns
+from gaussmix.fit import after
 from gaussmix.fit.fitted import LEFT_OUT
 from gaussmix.model import Model
 from gaussmix.numerics.arrays import Array
@@ -102,15 +102,16 @@ def ridge_columns(mixture: Model, ridge: Array, source: Source) -> list[int]:
     is_ridge = mixture.covariances.variances().max(axis=0) <= 2 * ridge  # nowhere without a ridge
     if not is_ridge.any():  # the rows need not be read
         return []
-    return [column for column in constant_columns(source) if is_ridge[column]]
+    return [column for column in after.diagnostics.constant_columns(source) if is_ridge[column]]
 
 
 def constant_sentence(mixture: Model, constant: Sequence[int], names: Sequence[str] | None) -> str | None:
     """Say which columns are constant, so that the automatic ridge is their variance; None if none is."""
     if not constant:
         return None
+    columns_are = after.diagnostics.name_columns(constant, names)
     return (
-        f"{name_columns(constant, names)} constant, so that all of the variance there is the automatic ridge, down to "
+        f"{columns_are} constant, so that all of the variance there is the automatic ridge, down to "
         f"{mixture.covariances.variances()[:, constant].min():.1g}, and the density of a row with another value is "
         "next to 0. Leave out constant columns, or give reg_covar as a number above 0."
     )

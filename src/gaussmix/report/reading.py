@@ -17,8 +17,7 @@ from gaussmix.em.step.accumulate import StepTask
 from gaussmix.engines.base import NOISE, Engine
 from gaussmix.errors import FailureKind, Outcome, ParameterTypeError, counted
 from gaussmix.fit.criteria import Evidence, bic, icl
-from gaussmix.fit.diagnostics import Diagnosis
-from gaussmix.fit.fitted import Fitted
+from gaussmix.fit.fitted import Diagnosis, Fitted
 from gaussmix.mixture.compare.gaussians import nearest
 from gaussmix.mixture.explaining import Explanation, explained
 from gaussmix.mixture.mixture import Mixture

@@ -6,6 +6,7 @@ from gaussmix.lazy import modules
 
 if TYPE_CHECKING:
     from gaussmix.fit.after import bootstrap as bootstrap
+    from gaussmix.fit.after import diagnostics as diagnostics
     from gaussmix.fit.after import inference as inference
 else:
-    __getattr__ = modules(__name__, "bootstrap inference")
+    __getattr__ = modules(__name__, "bootstrap diagnostics inference")

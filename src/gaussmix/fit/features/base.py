@@ -63,3 +63,6 @@ class FitFeature:
     def fitted(self, fitted: Fitted, problem: Problem, run: State) -> Fitted:
         """What the fit found, from the end of its best run."""
         return fitted
+
+
+Features = Sequence[FitFeature]

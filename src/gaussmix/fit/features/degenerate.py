@@ -13,7 +13,7 @@ from gaussmix.em.objective.trace import State
 from gaussmix.em.step.best_of import Run
 from gaussmix.errors import DegenerateError
 from gaussmix.families.base import Family
-from gaussmix.fit.diagnostics import named
+from gaussmix.fit.after.diagnostics import named
 from gaussmix.fit.features.base import FitFeature
 from gaussmix.fit.plan import Plan
 from gaussmix.fit.problem import Problem

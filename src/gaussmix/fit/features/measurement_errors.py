@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from gaussmix.door.incomplete import check_columns, with_errors
+from gaussmix.door.incomplete import with_errors
+from gaussmix.door.rows import check_columns
 from gaussmix.fit.features.base import FitFeature
 from gaussmix.fit.plan import Plan
 from gaussmix.fit.problem import Problem

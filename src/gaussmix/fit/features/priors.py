@@ -16,9 +16,8 @@ from gaussmix.em.objective.trace import State
 from gaussmix.em.priors.posterior import Posterior
 from gaussmix.errors import name_components, warn
 from gaussmix.families.base import Family
-from gaussmix.fit.diagnostics import Diagnosis
 from gaussmix.fit.features.base import FitFeature
-from gaussmix.fit.fitted import Fitted
+from gaussmix.fit.fitted import Diagnosis, Fitted
 from gaussmix.fit.plan import Plan
 from gaussmix.fit.problem import Problem
 

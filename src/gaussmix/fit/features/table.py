@@ -6,9 +6,10 @@ from collections.abc import Collection, Iterator, Mapping, Set
 from functools import cache
 from importlib import import_module
 from inspect import signature
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from gaussmix.fit.features.base import FitFeature
+if TYPE_CHECKING:
+    from gaussmix.fit.features.base import Features, FitFeature
 
 # In the order in which they apply: the class of a feature in a module of `fit`, which is imported when a fit first uses
 # it, and the parameters and arguments of `fit` that ask for it by a value other than their default or None.
@@ -26,7 +27,7 @@ FEATURES = {
     "features.acceleration:Acceleration": ("acceleration",),
     "features.certificate:Certificate": ("certify", "tol"),
     "features.warm_start:WarmStart": ("warm_start",),
-    "features.forgetting:Forgetting": ("forgetting",),
+    "features.stream:FirstRows": ("forgetting", "partial_fit"),
     "checkpoint:Checkpoint": ("checkpoint",),
     "monitor:Monitor": ("callbacks", "max_time", "verbose", "verbose_interval", "_skl_callbacks"),
 }  # fmt: skip
@@ -76,9 +77,7 @@ UNSUPPORTED = {
 }
 
 
-def features_of(
-    estimator: Any, arguments: Mapping[str, Any], *others: str, without: Collection[str] = ()
-) -> tuple[FitFeature, ...]:
+def features_of(estimator: Any, arguments: Mapping[str, Any], *others: str, without: Collection[str] = ()) -> Features:
     """The features that a fit uses, in the order in which they apply; none for a plain fit.
 
     Parameters
@@ -110,9 +109,7 @@ def changed(estimator: Any) -> set[str]:
     }
 
 
-def _made(
-    estimator: Any, arguments: Mapping[str, Any], others: Collection[str], homes: Collection[str]
-) -> tuple[FitFeature, ...]:
+def _made(estimator: Any, arguments: Mapping[str, Any], others: Collection[str], homes: Collection[str]) -> Features:
     """The features of some homes; parameters and errors as for `features_of`."""
     made = [_class_at(home)(estimator, arguments) for home in homes]
     features = tuple(feature for feature in made if feature.uses)

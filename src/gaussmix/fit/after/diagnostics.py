@@ -10,6 +10,7 @@ import numpy as np
 from gaussmix.em.objective.trace import State
 from gaussmix.errors import DegenerateError, SingularCovariance, counted, listed
 from gaussmix.families.base import Family
+from gaussmix.fit.fitted import Diagnosis
 from gaussmix.model import Model
 from gaussmix.numerics.arrays import Array
 from gaussmix.numerics.factorise import ROUNDED
@@ -132,24 +133,6 @@ _DONE = {
     "drop": "and was dropped",
     "repair": "and was put back as one half of the heaviest component",
 }
-
-
-@dataclass(frozen=True)
-class Diagnosis:
-    """Something unusual about a fit.
-
-    Parameters
-    ----------
-    component : its number in that step; None for all components.
-    feature : its name, or its number if features have no names; None for all features.
-    step : of EM, counted from 1; None for the end of the fit.
-    cause : what happened.
-    """
-
-    component: int | None
-    feature: str | int | None
-    step: int | None
-    cause: str
 
 
 def diagnosed(run: State, constant: Sequence[int], names: Sequence[str] | None, few: str | None) -> list[Diagnosis]:

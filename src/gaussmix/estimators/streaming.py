@@ -1,0 +1,137 @@
+"""`partial_fit`: an estimator learns from a stream of rows, which stands in its attribute `_stream`."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+from sklearn.exceptions import NotFittedError
+
+from gaussmix.covariances import LowRank
+from gaussmix.door.parameters import drawn_seed
+from gaussmix.door.rows import MIN_ROWS, check_source, counted_sum
+from gaussmix.em.objective.objective import Objective
+from gaussmix.em.objective.trace import State, Trace
+from gaussmix.em.step.online import STEP_ROWS, online_step, sums_per_weight
+from gaussmix.errors import counted, warn
+from gaussmix.estimators.base import unchanged_on_failure
+from gaussmix.fit.after.diagnostics import of_components
+from gaussmix.fit.features.base import Features
+from gaussmix.fit.features.stream import check_rate
+from gaussmix.fit.features.table import check_combination, features_of
+from gaussmix.fit.fitted import Fitted, RowFacts
+from gaussmix.fit.problem import Data, Problem
+from gaussmix.fit.stream import Learned, Stream, counting
+from gaussmix.formats.record import Damaged
+from gaussmix.mixture.mixture import Mixture
+from gaussmix.report.messages import CollapseWarning, frozen_sentence
+from gaussmix.sources.array import ArraySource
+from gaussmix.sources.base import Source
+
+LARGEST_SHARE = 2.0**53  # of a step, whose weight may be beyond all doubles in units of the first rows
+
+
+def learn(estimator: Any, X: ArrayLike | Source, sample_weight: ArrayLike | None) -> None:
+    """Learn from the next rows; parameters and errors as for `GaussianMixture.partial_fit`."""
+    with unchanged_on_failure(estimator):
+        n_components, family, *_ = estimator._settings()
+        _features(estimator)
+        if family.kind is LowRank:  # a step would need all rows
+            check_combination({f"covariance_type={family.name!r}", "partial_fit"})
+        if "_fitted" in vars(estimator):
+            _ = estimator._fitted  # a mixture that was changed by hand begins a new stream
+        stream: Stream | None = vars(estimator).get("_stream")
+        source = check_source(estimator, X, sample_weight, reset=stream is None, is_stream=True)
+        if stream is None:
+            stream = Stream(source.dtype, drawn_seed(estimator.random_state))
+            refusal = family.refusal(source.n_features)
+            if refusal is not None:
+                raise ValueError(f"{refusal}.")
+        if not np.can_cast(source.dtype, stream.dtype):
+            raise ValueError("X is float64, but the stream began with float32. Convert X, or begin with float64.")
+        if stream.learned is None:
+            for name in ("_fitted", "_arrays"):  # of fewer rows
+                estimator.__dict__.pop(name, None)
+        elif (estimator.mixture_.n_components, estimator.mixture_.family) != (n_components, family):
+            raise ValueError(
+                f"n_components={n_components} and covariance_type={estimator.covariance_type!r} are not those with "
+                "which the stream began: set them back, or begin a new stream with a new estimator."
+            )
+        estimator._stream = stream
+        for block in source.blocks():
+            rest = counting(block)
+            while rest.n_rows:
+                stream, portion, rest = stream.filled(rest)
+                if portion is not None:
+                    stream = replace(stream, learned=_learned(estimator, portion, stream.learned))
+        estimator._stream = replace(stream, n_seen=stream.n_seen + source.n_rows)
+
+
+def _learned(estimator: Any, portion: ArraySource, learned: Learned | None) -> Learned:
+    """Fit the first rows, or make an online step."""
+    profile = portion.profile
+    if learned is None:
+        fitting = _fit(estimator, portion)
+        sums = sums_per_weight(fitting.data.source(), fitting.engine, estimator.mixture_.model)
+        return Learned(sums, fitting.objective.ridge, profile.total_weight / profile.n_rows, seen=1.0)
+    share = min(profile.total_weight / learned.unit / STEP_ROWS, LARGEST_SHARE)
+    seen = learned.seen + share
+    log_kept = check_rate(estimator.forgetting).log_kept(seen, share)
+    source, objective = Data(portion).source(), Objective(learned.ridge)
+    of_step = source, estimator._engine(), estimator.mixture_.model, learned.sums, objective, log_kept
+    sums, model, stuck = online_step(*of_step)
+    trace = Trace(frozen=stuck)
+    estimator._fitted = replace(
+        estimator._fitted,
+        mixture=Mixture.of(model).with_feature_names(estimator._names),
+        lower_bound=sums.log_likelihood,
+        collapsed=trace.collapsed,
+        diagnostics=of_components(State(model, trace), estimator._names),
+        outcome=None,  # this and the next two were of the first rows alone
+        traces=None,
+        facts=None,
+    )
+    warn(frozen_sentence(trace), CollapseWarning)
+    return replace(learned, sums=sums, seen=seen)
+
+
+def fit_waiting(estimator: Any) -> None:
+    """Fit the rows that wait for the first steps; raises NotFittedError if they are too few."""
+    stream, n_components = estimator._stream, estimator.n_components
+    if stream.n_held < max(n_components, MIN_ROWS):
+        wanted = f"the {MIN_ROWS} of a fit" if n_components < MIN_ROWS else f"n_components={n_components}"
+        raise NotFittedError(
+            f"This {type(estimator).__name__} has seen {counted(stream.n_held, 'row')} of positive weight, fewer than "
+            f"{wanted}: call partial_fit with more."
+        )
+    with unchanged_on_failure(estimator):
+        _fit(estimator, stream.waiting)
+
+
+def _fit(estimator: Any, source: ArraySource) -> Problem:
+    source.feature_names = None if estimator._names is None else tuple(estimator._names)
+    problem: Problem = estimator._find(source, None, _features(estimator))
+    return problem
+
+
+def _features(estimator: Any) -> Features:
+    """The features that the fit of a stream uses; raises ValueError for those that need all rows."""
+    return features_of(estimator, {"partial_fit": True}, without=("warm_start", "checkpoint"))
+
+
+def told(fitted: Fitted, stream: Stream) -> Fitted:
+    """What the fit of a stream knows, with the number of all rows and, of one that makes steps, their weight."""
+    n_seen, facts = stream.n_seen, fitted.facts
+    if facts is not None and (stream.learned is None or not stream.held):  # no row came after the fit
+        return replace(fitted, facts=replace(facts, n_rows=n_seen))
+    return replace(fitted, facts=RowFacts(n_seen, counted_sum(stream.row_weight, n_seen), None))
+
+
+def woken(table: dict[str, list[Any]], mixture: Mixture, n_seen: int) -> Stream:
+    """The stream of an estimator that was loaded, from a file; raises `Damaged`."""
+    try:
+        return Stream.of_table(table, mixture, n_seen)
+    except (KeyError, TypeError, ValueError):
+        raise Damaged("its '_stream_table' is not that of its mixture") from None

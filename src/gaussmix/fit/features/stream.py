@@ -1,0 +1,40 @@
+"""`partial_fit` and `forgetting`: the fit to the first rows of a stream, and how fast the stream is forgotten."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from gaussmix.door.parameters import check_number, seed_kept
+from gaussmix.em.step.online import STEP_ROWS, Rate
+from gaussmix.fit.features.base import FitFeature
+from gaussmix.fit.plan import Plan
+from gaussmix.fit.problem import Problem
+
+
+class FirstRows(FitFeature):
+    """A fit to the first rows of a stream, whose seed was drawn when the stream began. Other fits use nothing of it."""
+
+    def __init__(self, estimator: Any, arguments: Mapping[str, Any]) -> None:
+        check_rate(estimator.forgetting)
+        self._estimator, self._put_back = estimator, seed_kept(estimator.random_state)
+        self.uses = ("partial_fit",) if "partial_fit" in arguments else ()
+
+    def plan(self, plan: Plan, problem: Problem) -> Plan:
+        self._put_back()
+        return replace(plan, rng=np.random.default_rng(self._estimator._stream.seed))
+
+
+def check_rate(forgetting: Any) -> Rate:
+    """How fast a stream is forgotten."""
+    if isinstance(forgetting, Rate):
+        return forgetting
+    if forgetting is None:
+        return Rate()
+    half_life = check_number("forgetting", forgetting, " (rows), None or a Rate")
+    if half_life < STEP_ROWS:
+        raise ValueError(f"forgetting={forgetting!r} must be None, a Rate or at least {STEP_ROWS} rows, one step.")
+    return Rate(half_life=half_life)

@@ -34,7 +34,7 @@ from gaussmix.estimators.docs import documented
 from gaussmix.estimators.predictor import Counts, MixturePredictor, Structures
 from gaussmix.families.base import FAMILIES, shares_nothing
 from gaussmix.fit.classes import ClassFit, LabelledRows, count_given
-from gaussmix.fit.diagnostics import Faults
+from gaussmix.fit.diagnostics import Faults, ridge_columns
 from gaussmix.fit.features.table import features_of
 from gaussmix.fit.fit import standing_of
 from gaussmix.fit.fitted import Ending, Fitted, RowFacts
@@ -45,7 +45,7 @@ from gaussmix.mixture.class_mixtures import ClassMixtures
 from gaussmix.mixture.mixture import Mixture
 from gaussmix.mixture.shown import share, shorten
 from gaussmix.numerics.arrays import Array
-from gaussmix.report.messages import constant_sentence, ridge_columns, warn_of
+from gaussmix.report.messages import constant_sentence, warn_of
 from gaussmix.report.summary import Summary
 from gaussmix.sources.base import Source
 from gaussmix.sources.labels import labelled
@@ -352,7 +352,8 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
         self.class_count_ = known.mass
         mixture, run = found.classes.mixture.with_feature_names(self._names), found.run
         self._fitted = Fitted(
-            mixture,
+            mixture.model,
+            mixture.feature_names,
             known.data.original.dtype,
             mixture.n_parameters - found.n_parameters,
             n_iter=found.n_steps,

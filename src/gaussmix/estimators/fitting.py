@@ -9,29 +9,20 @@ from typing import Any
 
 from sklearn.exceptions import ConvergenceWarning
 
-from gaussmix import door
+from gaussmix import door, report
 from gaussmix.door.rows import check_source
 from gaussmix.em.objective.trace import State, Trace
 from gaussmix.errors import Outcome, warn
 from gaussmix.estimators.base import unchanged_on_failure
 from gaussmix.families.base import Family
-from gaussmix.fit.diagnostics import Diagnosis, diagnosed
+from gaussmix.fit.diagnostics import Diagnosis, count_distinct, diagnosed, ridge_columns
 from gaussmix.fit.features.base import FitFeature
 from gaussmix.fit.features.table import features_of
 from gaussmix.fit.fit import standing_of
 from gaussmix.fit.fitted import Ending, Fitted, RowFacts
 from gaussmix.fit.plan import Plan
 from gaussmix.fit.problem import Problem
-from gaussmix.mixture.mixture import Mixture
 from gaussmix.numerics.factorise import ROUNDED
-from gaussmix.report.messages import (
-    CollapseWarning,
-    constant_sentence,
-    count_distinct,
-    few_rows_sentence,
-    ridge_columns,
-    warn_of,
-)
 from gaussmix.sources.base import Source
 
 Features = Sequence[FitFeature]
@@ -95,23 +86,25 @@ def fitted_of(
     rows, trace, objective, times = problem.data.original, run.trace, problem.objective, problem.objective.times
     left_out = plan.left_out.get(candidate) if not_begun is None else None
     n_distinct = count_distinct(rows, problem.n_components)
-    few = None if n_distinct == problem.n_components else few_rows_sentence(n_distinct, problem.n_components)
+    is_few = n_distinct < problem.n_components
+    few = report.messages.few_rows_sentence(n_distinct, problem.n_components) if is_few else None
     constant = ridge_columns(run.model, objective.floor, rows)
     is_rounded = bool((run.model.covariances.rounding > ROUNDED).any())
     is_odd = is_rounded or bool(trace.frozen or trace.events or constant or few)
     if is_odd or left_out is not None or run.outcome is not Outcome.CONVERGED:
-        warn_of(run, left_out, objective.raised)
+        report.messages.warn_of(run, left_out, objective.raised)
     if few and of_search is None and (problem.ridge or len(constant) < rows.n_features):
-        warn(few, CollapseWarning)  # a search tries numbers that are too large; else the next sentence says why
+        warn(few, report.messages.CollapseWarning)  # not after a search, which tries numbers that are too large
     if constant and not problem.ridge:  # with 0 only the default prior of a Bayesian fit makes one
-        warn(constant_sentence(run.model, constant, names))
+        warn(report.messages.constant_sentence(run.model, constant, names))
     stopping = plan.stopping
     standing = standing_of(problem, run, ends, is_asked=plan.certify)
     ending = Ending.of(run, ends, stopping, left_out, standing, objective.raised)
     if stopping.seeks_maximum and run.outcome is Outcome.CONVERGED and standing.is_maximum is False:
         warn(ending.reason, ConvergenceWarning)
     return Fitted(
-        Mixture.of(run.model, None if names is None else tuple(map(str, names))),
+        run.model,
+        None if names is None else tuple(map(str, names)),
         rows.dtype,
         converged=run.outcome is Outcome.CONVERGED,
         n_iter=trace.n_steps,

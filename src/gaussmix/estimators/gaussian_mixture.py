@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 import numpy as np
 from numpy.typing import ArrayLike
 
+from gaussmix import mixture
 from gaussmix.checks import check_count
 from gaussmix.door.incomplete import check_pairs
 from gaussmix.door.parameters import CHECKS, check_family, check_ridge, check_start_names, check_tol, shown
@@ -28,12 +29,12 @@ from gaussmix.fit.fit import fit
 from gaussmix.fit.fitted import Fitted, RowFacts
 from gaussmix.fit.plan import Onward, Plan
 from gaussmix.fit.problem import Data, Problem
-from gaussmix.mixture.mixture import Mixture
 from gaussmix.sources.base import Source
 
 if TYPE_CHECKING:
     from gaussmix.em.step.online import Rate
     from gaussmix.fit.monitor import Callback
+    from gaussmix.mixture.mixture import Mixture
     from gaussmix.noise import Noise
     from gaussmix.priors import Dirichlet, NormalInverseWishart
     from gaussmix.restrictions import Restrictions
@@ -295,9 +296,9 @@ class GaussianMixture(StreamingMixture):
         >>> bool((gm.predict([[0.1], [4.1]]) == theirs.predict([[0.1], [4.1]])).all())
         True
         """
-        mixture = Mixture.from_sklearn(estimator)
         made = cls(**parameters_of(estimator))
-        made._become(mixture, np.result_type(np.float32, np.asarray(estimator.means_)))
+        model, names = mixture.conversion.from_sklearn(estimator)
+        made._become(model, names, np.result_type(np.float32, np.asarray(estimator.means_)))
         for name, value in facts_of(estimator).items():
             setattr(made, name, value)
         return made
@@ -394,10 +395,10 @@ class GaussianMixture(StreamingMixture):
 
     def _onward(self, problem: Problem) -> Onward | None:
         """The start of a fit that continues from the one before; None if there is none like it."""
-        if not hasattr(self, "mixture_") or not problem.continues(self.mixture_.model):
+        if not hasattr(self, "mixture_") or not problem.continues(self._fitted.model):
             return None
         reached, collapsed = getattr(self, "lower_bound_", float("-inf")), getattr(self, "collapsed_", [])
-        return Onward(problem.here(self.mixture_.model), reached, collapsed)
+        return Onward(problem.here(self._fitted.model), reached, collapsed)
 
     def _settings(self) -> tuple[int, Family, Stopping, float | None, list[Any]]:
         """The parameters that no rows are needed to check."""
@@ -424,5 +425,5 @@ def estimator_of(mixture: Mixture, n_jobs: int | None = None) -> GaussianMixture
     """A fitted estimator of a mixture, to label and score rows with."""
     noise = mixture.noise is not None
     estimator = GaussianMixture(mixture.n_components, covariance_type=shown(mixture.family), noise=noise, n_jobs=n_jobs)
-    estimator._fitted = Fitted(mixture)
+    estimator._fitted = Fitted(mixture.model, mixture.feature_names)
     return estimator

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.exceptions import NotFittedError
 
+from gaussmix import report
 from gaussmix.covariances import LowRank
 from gaussmix.door.parameters import check_rate, drawn_seed
 from gaussmix.door.rows import MIN_ROWS, check_source, counted_sum
@@ -31,8 +32,7 @@ from gaussmix.fit.problem import Data, Problem
 from gaussmix.fit.stream import Learned, Stream, counting
 from gaussmix.formats.record import Damaged
 from gaussmix.formats.values import Reader, of_type
-from gaussmix.mixture.mixture import Mixture
-from gaussmix.report.messages import CollapseWarning, frozen_sentence
+from gaussmix.model import Model
 from gaussmix.sources.array import ArraySource
 from gaussmix.sources.base import Source
 
@@ -131,7 +131,7 @@ class StreamingMixture(LikelihoodEstimator, ABC):
         if stream.learned is None:
             for name in ("_fitted", "_arrays"):  # of fewer rows
                 self.__dict__.pop(name, None)
-        elif (self.mixture_.n_components, self.mixture_.family) != (n_components, family):
+        elif (self._fitted.model.n_components, self._fitted.model.family) != (n_components, family):
             raise ValueError(
                 f"n_components={n_components} and covariance_type={self.covariance_type!r} are not those with which "
                 "the stream began: set them back, or begin a new stream with a new estimator."
@@ -149,18 +149,18 @@ class StreamingMixture(LikelihoodEstimator, ABC):
         profile, learned = portion.profile, stream.learned
         if learned is None:
             fitting = self._fit_held(portion, stream)
-            sums = sums_per_weight(fitting.data.source(), fitting.engine, self.mixture_.model)
+            sums = sums_per_weight(fitting.data.source(), fitting.engine, self._fitted.model)
             return Learned(sums, fitting.objective.ridge, profile.total_weight / profile.n_rows, seen=1.0)
         share = min(profile.total_weight / learned.unit / STEP_ROWS, LARGEST_SHARE)
         seen = learned.seen + share
         log_kept = check_rate(self.forgetting).log_kept(seen, share)
         source, objective = Data(portion).source(), Objective(learned.ridge)
-        of_step = source, self._engine(), self.mixture_.model, learned.sums, objective, log_kept
+        of_step = source, self._engine(), self._fitted.model, learned.sums, objective, log_kept
         sums, model, stuck = online_step(*of_step)
         trace = Trace(frozen=stuck)
         self._fitted = replace(
             self._fitted,
-            mixture=Mixture.of(model).with_feature_names(self._names),
+            model=model,
             lower_bound=sums.log_likelihood,
             collapsed=trace.collapsed,
             diagnostics=of_components(State(model, trace), self._names),
@@ -168,7 +168,7 @@ class StreamingMixture(LikelihoodEstimator, ABC):
             traces=None,
             facts=None,
         )
-        warn(frozen_sentence(trace), CollapseWarning)
+        warn(report.messages.frozen_sentence(trace), report.messages.CollapseWarning)
         return replace(learned, sums=sums, seen=seen)
 
     def _fit_held(self, source: ArraySource, stream: Stream) -> Problem:
@@ -212,9 +212,9 @@ class StreamingMixture(LikelihoodEstimator, ABC):
                 self._fit_held(stream.waiting, stream)
         return super()._stored()
 
-    def _become(self, mixture: Mixture, dtype: np.dtype[Any] | None = None) -> None:
+    def _become(self, model: Model, names: tuple[str, ...] | None = None, dtype: np.dtype[Any] | None = None) -> None:
         self.__dict__.pop("_stream", None)
-        super()._become(mixture, dtype)
+        super()._become(model, names, dtype)
 
     def _own(self) -> dict[str, Any]:
         stream: Stream | None = vars(self).get("_stream")
@@ -224,6 +224,6 @@ class StreamingMixture(LikelihoodEstimator, ABC):
         if "_stream_table" not in own:
             return
         try:
-            self._stream = Stream.of_table(own["_stream_table"], self.mixture_, own["n_samples_seen_"])
+            self._stream = Stream.of_table(own["_stream_table"], self._fitted.model, own["n_samples_seen_"])
         except (KeyError, TypeError, ValueError):
             raise Damaged("its '_stream_table' is not that of its mixture") from None

@@ -45,44 +45,33 @@ if TYPE_CHECKING:
 
     __version__: str
 
-_HOMES = {  # the module of each name, imported at its first use: so the command line answers --help at once
-    "EEI": "families.structures",
-    "EII": "families.structures",
-    "FAMILIES": "families",
-    "BayesianGaussianMixture": "estimators.bayesian_gaussian_mixture",
-    "DegenerateError": "errors",
-    "Diag": "families.structures",
-    "Dirichlet": "priors",
-    "FactorAnalyzer": "families.factor_analyzer",
-    "Full": "families.structures",
-    "GaussianMixture": "estimators.gaussian_mixture",
-    "GaussianMixtureClassifier": "estimators.classifier",
-    "GaussianMixtureDetector": "estimators.detector",
-    "GaussianMixtureIC": "estimators.gaussian_mixture_ic",
-    "GaussianMixtureImputer": "estimators.imputer",
-    "GaussianMixtureReducer": "estimators.reducer",
-    "GaussianMixtureRegressor": "estimators.regressor",
-    "Mixture": "mixture.mixture",
-    "Mixtures": "mixture.mixtures",
-    "Noise": "noise",
-    "NormalInverseWishart": "priors",
-    "NotAModelFile": "errors",
-    "Outcome": "errors",
-    "Rate": "em.step.online",
-    "Restrictions": "restrictions",
-    "SingularCovariance": "errors",
-    "Spherical": "families.structures",
-    "Tied": "families.structures",
-    "compare": "functions.comparing",
-    "em_test": "functions.order_tests",
-    "fit_many": "functions.fit_many",
-    "likelihood_ratio_test": "functions.order_tests",
-    "load": "functions.loading",
-    "n_components_test": "functions.order_tests",
-    "open": "sources.opening",
-    "patch_sklearn": "patched",
-    "unpatch_sklearn": "patched",
+_NAMES = {  # of each module, imported at the first use of one: so the command line answers --help at once
+    "em.step.online": "Rate",
+    "errors": "DegenerateError NotAModelFile Outcome SingularCovariance",
+    "estimators.bayesian_gaussian_mixture": "BayesianGaussianMixture",
+    "estimators.classifier": "GaussianMixtureClassifier",
+    "estimators.detector": "GaussianMixtureDetector",
+    "estimators.gaussian_mixture": "GaussianMixture",
+    "estimators.gaussian_mixture_ic": "GaussianMixtureIC",
+    "estimators.imputer": "GaussianMixtureImputer",
+    "estimators.reducer": "GaussianMixtureReducer",
+    "estimators.regressor": "GaussianMixtureRegressor",
+    "families": "FAMILIES",
+    "families.factor_analyzer": "FactorAnalyzer",
+    "families.structures": "Diag EEI EII Full Spherical Tied",
+    "functions.comparing": "compare",
+    "functions.fit_many": "fit_many",
+    "functions.loading": "load",
+    "functions.order_tests": "em_test likelihood_ratio_test n_components_test",
+    "mixture.mixture": "Mixture",
+    "mixture.mixtures": "Mixtures",
+    "noise": "Noise",
+    "patched": "patch_sklearn unpatch_sklearn",
+    "priors": "Dirichlet NormalInverseWishart",
+    "restrictions": "Restrictions",
+    "sources.opening": "open",
 }
+_HOMES = {name: module for module, names in _NAMES.items() for name in names.split()}
 # Imported by name: they need more packages, or are for tests.
 _MODULES = ("anndata", "export", "plot", "spark", "testing")
 
@@ -94,7 +83,8 @@ def _end_gil_requests() -> None:
 
 
 _atexit.register(_end_gil_requests)  # early, because what is registered later runs before it, and may join threads
-__all__ = [name for name in _HOMES if name not in ("load", "open")]  # an import of * would replace those of others
+# An import of * would replace the functions `load` and `open` of others.
+__all__ = sorted(_HOMES.keys() - {"load", "open"}, key=lambda name: (not name.isupper(), name))
 
 if not TYPE_CHECKING:
 

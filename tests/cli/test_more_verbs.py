@@ -186,7 +186,7 @@ class TestConvert:
     @pytest.mark.parametrize("names", [None, ["a", "b"]])
     def test_exports_of_a_detector_have_its_limit(self, names, cli, tmp_path, rng):
         detector = GaussianMixtureDetector().fit(rng.normal(size=(90, 2)))
-        detector._fitted = replace(detector._fitted, mixture=detector.mixture_.with_feature_names(names))
+        detector._fitted = replace(detector._fitted, feature_names=names and tuple(names))
         detector.save(tmp_path / "d.gmm")
         for target, has in (("d.sql", 'AS "outlier"'), ("d.h", "int d_is_outlier(const double *x)")):
             assert cli("convert", tmp_path / "d.gmm", tmp_path / target).exit_code == 0

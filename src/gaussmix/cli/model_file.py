@@ -52,7 +52,7 @@ class ModelFile:
         mixture, saved, posterior = Mixture.of(model), record.details.estimator, None
         if saved is not None and saved.name == BayesianGaussianMixture.__name__:
             try:
-                posterior = BayesianGaussianMixture._restored(saved, mixture, record.details.dtype)
+                posterior = BayesianGaussianMixture._restored(saved, model, None, record.details.dtype)
             except Damaged as damage:
                 raise not_usable(name, str(damage)) from None
             mixture, _ = posterior._exported()

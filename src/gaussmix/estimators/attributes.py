@@ -21,29 +21,32 @@ from gaussmix.em.objective.objective import Objective
 from gaussmix.engines import choose
 from gaussmix.errors import ParameterTypeError, listed
 from gaussmix.estimators.base import Estimator
-from gaussmix.estimators.fitted_array import MATRICES, FittedArray, Floats, Kept, lacking, mixture_of
+from gaussmix.estimators.fitted_array import MATRICES, FittedArray, Floats, Kept, lacking, model_of
 from gaussmix.fit.fitted import Fitted
-from gaussmix.mixture.mixture import Mixture
+from gaussmix.model import Model
 from gaussmix.numerics.arrays import narrowed
 from gaussmix.sources.array import ArraySource
 from gaussmix.sources.base import Source
 
+if TYPE_CHECKING:
+    from gaussmix.mixture.mixture import Mixture
 
-def _low_rank(mixture: Mixture) -> LowRank:
+
+def _low_rank(model: Model) -> LowRank:
     """The covariances of a structure with factors; raises AttributeError for others."""
-    covariances = mixture.model.covariances
+    covariances = model.covariances
     if not isinstance(covariances, LowRank):
-        raise AttributeError(f"covariance_type={mixture.family.name!r} has no loadings and noise variances.")
+        raise AttributeError(f"covariance_type={model.family.name!r} has no loadings and noise variances.")
     return covariances
 
 
-def _of_factors(values: NDArray[np.float64], mixture: Mixture) -> NDArray[np.float64]:
+def _of_factors(values: NDArray[np.float64], model: Model) -> NDArray[np.float64]:
     """Loadings or noise variances of each component, from those that all may share."""
-    return np.broadcast_to(values, (mixture.n_components, *values.shape[1:]))
+    return np.broadcast_to(values, (model.n_components, *values.shape[1:]))
 
 
-def _noise_variances(mixture: Mixture, dtype: np.dtype[Any]) -> Floats:
-    noise = _of_factors(_low_rank(mixture).noise, mixture)
+def _noise_variances(model: Model, dtype: np.dtype[Any]) -> Floats:
+    noise = _of_factors(_low_rank(model).noise, model)
     return noise if noise.min() < np.finfo(dtype).tiny else narrowed(noise, dtype)
 
 
@@ -54,8 +57,8 @@ def _narrowed_matrices(matrices: Covariances, dtype: np.dtype[Any]) -> Floats:
     return narrowed(matrices.array, dtype)
 
 
-def _precisions_cholesky(mixture: Mixture, dtype: np.dtype[Any]) -> Floats:
-    shown = mixture.model.covariances.simple()
+def _precisions_cholesky(model: Model, dtype: np.dtype[Any]) -> Floats:
+    shown = model.covariances.simple()
     factors = shown.whitening.factors
     upper = factors.transpose(0, 2, 1) if shown.is_matrix else factors
     return _narrowed_matrices(replace(shown, each=upper), dtype)
@@ -64,13 +67,13 @@ def _precisions_cholesky(mixture: Mixture, dtype: np.dtype[Any]) -> Floats:
 class MixtureAttributes(Estimator):
     """Arrays in the type of the training data if it can hold them; `mixture_` holds them in float64."""
 
-    weights_ = FittedArray(lambda mixture, dtype: mixture.weights.astype(dtype))
-    means_ = FittedArray(lambda mixture, dtype: narrowed(mixture.means, dtype))
-    covariances_ = FittedArray(lambda mixture, dtype: _narrowed_matrices(mixture.model.covariances.simple(), dtype))
-    precisions_ = FittedArray(lambda mixture, dtype: _narrowed_matrices(mixture.model.covariances.inverse(), dtype))
+    weights_ = FittedArray(lambda model, dtype: model.weights.astype(dtype))
+    means_ = FittedArray(lambda model, dtype: narrowed(model.means, dtype))
+    covariances_ = FittedArray(lambda model, dtype: _narrowed_matrices(model.covariances.simple(), dtype))
+    precisions_ = FittedArray(lambda model, dtype: _narrowed_matrices(model.covariances.inverse(), dtype))
     precisions_cholesky_ = FittedArray(_precisions_cholesky)
     loadings_ = FittedArray(
-        lambda mixture, dtype: narrowed(_of_factors(_low_rank(mixture).loadings, mixture), dtype), is_settable=False
+        lambda model, dtype: narrowed(_of_factors(_low_rank(model).loadings, model), dtype), is_settable=False
     )
     noise_variances_ = FittedArray(_noise_variances, is_settable=False)
 
@@ -99,14 +102,17 @@ class MixtureAttributes(Estimator):
 
     @mixture_.setter
     def mixture_(self, mixture: Mixture) -> None:
+        from gaussmix.mixture.mixture import Mixture
+
         if not isinstance(mixture, Mixture):
             raise ParameterTypeError(f"mixture_ must be a gaussmix.Mixture, not {mixture!r:.60}.")
-        self._become(mixture)
+        self._become(mixture.model, mixture.feature_names)
+        vars(self._fitted)["mixture"] = mixture  # with what it has computed already
 
     @property
     def noise_weight_(self) -> float:
         """Weight of the background; 0 if there is none."""
-        noise = self.mixture_.noise
+        noise = self._fitted.model.noise
         return 0.0 if noise is None else noise.weight
 
     def __sklearn_is_fitted__(self) -> bool:
@@ -159,9 +165,11 @@ class MixtureAttributes(Estimator):
                 f"covariance_type={self.covariance_type!r:.60} names several structures, but these arrays have one. "
                 "Set mixture_ instead."
             )
-        base, family = (None, check_family(self)) if fitted is None else (fitted.mixture, fitted.mixture.family)
+        base, family = (None, check_family(self)) if fitted is None else (fitted.model, fitted.model.family)
         dtype = changed["means_"].dtype if "means_" in changed else None
-        self._become(mixture_of(changed, base, family), dtype)
+        model = model_of(changed, base, family)
+        is_alike = base is not None and base.n_features == model.n_features
+        self._become(model, fitted.feature_names if fitted is not None and is_alike else None, dtype)
         self.__dict__["_arrays"] = self._still(arrays, changed)
 
     def _still(self, arrays: dict[str, Kept], changed: dict[str, Floats]) -> dict[str, Kept]:
@@ -175,9 +183,9 @@ class MixtureAttributes(Estimator):
                 kept.before, still[name] = now.before, kept
         return still
 
-    def _become(self, mixture: Mixture, dtype: np.dtype[Any] | None = None) -> None:
-        """Become a mixture that was set by hand, with arrays of a type."""
-        fitted = Fitted.by_hand(mixture, self._stored())
+    def _become(self, model: Model, names: tuple[str, ...] | None = None, dtype: np.dtype[Any] | None = None) -> None:
+        """Become a model that was set by hand, with arrays of a type."""
+        fitted = Fitted.by_hand(model, names, self._stored())
         self._fitted = fitted if dtype is None else replace(fitted, dtype=dtype)
         self._rows = "fit did not find this mixture"
         self._expect_features()
@@ -223,9 +231,11 @@ class MixtureAttributes(Estimator):
 
     def _set_parameters(self, params: tuple[ArrayLike, ArrayLike, ArrayLike, ArrayLike]) -> None:
         """Become the mixture of (weights, means, covariances, their precision factors, which are made anew)."""
+        from gaussmix.mixture.mixture import Mixture
+
         weights, means, covariances = (np.asarray(value) for value in params[:3])
         share = weights / weights.sum()  # scikit-learn's own estimates are masses
-        self._become(Mixture(share, means, covariances, check_family(self)), means.dtype)
+        self._become(Mixture(share, means, covariances, check_family(self)).model, dtype=means.dtype)
 
     def _initialize(self, X: ArrayLike, resp: ArrayLike) -> None:
         """Become the start that responsibilities (n_samples, n_components) give, with `precisions_init` if set."""
@@ -238,4 +248,4 @@ class MixtureAttributes(Estimator):
             shape = n_components, source.n_features
             precisions = door.initial.check_covariances(self.precisions_init, family, *shape, "precision")
             model = replace(model, covariances=precisions.inverse())
-        self._become(Mixture.of(model), rows.dtype)
+        self._become(model, dtype=rows.dtype)

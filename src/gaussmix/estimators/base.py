@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from html import escape
-from typing import Any, ClassVar, Generic, Literal, Self, TypeVar, overload
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, Self, TypeVar, overload
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -23,9 +23,11 @@ from gaussmix.engines.base import Engine
 from gaussmix.fit.fitted import Diagnosis, Ending, Fitted, read_values
 from gaussmix.formats.record import Damaged, Details, EstimatorRecord, FitRecord, Place, Record
 from gaussmix.formats.values import Reader, from_plain, plain
-from gaussmix.mixture.mixture import Mixture
 from gaussmix.model import Model
 from gaussmix.sources.base import Source
+
+if TYPE_CHECKING:
+    from gaussmix.mixture.mixture import Mixture
 
 T = TypeVar("T")
 _DTYPES = ("float32", "float64")
@@ -101,7 +103,7 @@ class Estimator(BaseEstimator):
     @_fitted.setter
     def _fitted(self, fitted: Fitted) -> None:
         before = vars(self).get("_fitted")
-        if before is None or before.mixture is not fitted.mixture:
+        if before is None or before.model is not fitted.model:
             for name in ("_arrays", "_rows"):  # of the mixture before
                 self.__dict__.pop(name, None)
         self.__dict__["_fitted"] = fitted
@@ -173,13 +175,13 @@ class Estimator(BaseEstimator):
             kind = f"{saved.name:.60}"
             raise ValueError(f"{name} holds a fitted {kind}, not a {cls.__name__}: read it by {kind}.load.")
         try:
-            return cls._restored(saved, Mixture.of(model, details.feature_names), details.dtype)
+            return cls._restored(saved, model, details.feature_names, details.dtype)
         except Damaged as damage:
             raise formats.files.not_usable(path, str(damage)) from None
 
     @classmethod
-    def _restored(cls, saved: EstimatorRecord, mixture: Mixture, dtype: str | None) -> Self:
-        """The estimator of a record and a mixture; raises `Damaged`."""
+    def _restored(cls, saved: EstimatorRecord, model: Model, names: tuple[str, ...] | None, dtype: str | None) -> Self:
+        """The estimator of a record and a model; raises `Damaged`."""
         unknown = [key for key in saved.parameters if key not in cls._get_param_names()]
         if unknown:
             raise Damaged(f"this {cls.__name__} has no parameter {unknown[0]!r:.60}; a newer one may")
@@ -190,7 +192,7 @@ class Estimator(BaseEstimator):
         lacking = [key for key in cls._required if key not in saved.attributes]
         if lacking:
             raise Damaged(f"it lacks {lacking[0]!r}")
-        estimator._fitted = Fitted.of_plain(mixture, np.dtype(dtype), saved.attributes)
+        estimator._fitted = Fitted.of_plain(model, names, np.dtype(dtype), saved.attributes)
         estimator._wake(read_values(cls._attributes, saved.attributes))
         estimator._expect_features()
         return estimator
@@ -209,11 +211,11 @@ class Estimator(BaseEstimator):
 
     def _expect_features(self) -> None:
         """Take rows with the features of the mixture from now on."""
-        mixture = self.mixture_
-        self.n_features_in_ = mixture.n_features
+        fitted = self._fitted
+        self.n_features_in_ = fitted.model.n_features
         self.__dict__.pop("feature_names_in_", None)
-        if mixture.feature_names is not None:
-            self.feature_names_in_ = np.asarray(mixture.feature_names, dtype=object)
+        if fitted.feature_names is not None:
+            self.feature_names_in_ = np.asarray(fitted.feature_names, dtype=object)
 
     @property
     def _names(self) -> Sequence[str] | None:
@@ -281,7 +283,7 @@ def details_of(estimator: Estimator, names: tuple[str, ...] | None = None, fit: 
     `names` names the features, by default as in the training data. `fit` says how the fit went, if the caller knows.
     """
     if names is None:
-        names = estimator.mixture_.feature_names
+        names = estimator._fitted.feature_names
     name = type(estimator).__name__
     given = {key: value for key, value in estimator.get_params(deep=False).items() if key != "callbacks"}  # functions
     parameters = {key: plain(f"{name}: {key}", value) for key, value in given.items()}
@@ -295,7 +297,7 @@ def write_estimator(
     place: Place, estimator: Estimator, names: tuple[str, ...] | None = None, fit: FitRecord | None = None
 ) -> None:
     """Write a fitted estimator to a model file; parameters as for `details_of`, errors as for `save`."""
-    formats.model_file.write(place, estimator.mixture_.model, details_of(estimator, names, fit))
+    formats.model_file.write(place, estimator._fitted.model, details_of(estimator, names, fit))
 
 
 @contextmanager

@@ -31,6 +31,7 @@ from gaussmix.em.objective.trace import State
 from gaussmix.errors import SingularCovariance, about, counted, warn
 from gaussmix.estimators.base import unchanged_on_failure
 from gaussmix.estimators.docs import documented
+from gaussmix.estimators.fitting import ridge_columns
 from gaussmix.estimators.predictor import Counts, MixturePredictor, Structures
 from gaussmix.families.base import FAMILIES, shares_nothing
 from gaussmix.fit.after.diagnostics import Faults
@@ -45,7 +46,7 @@ from gaussmix.mixture.class_mixtures import ClassMixtures
 from gaussmix.mixture.mixture import Mixture
 from gaussmix.mixture.shown import share, shorten
 from gaussmix.numerics.arrays import Array
-from gaussmix.report.messages import constant_sentence, ridge_columns, warn_of
+from gaussmix.report.messages import constant_sentence, warn_of
 from gaussmix.report.summary import Summary
 from gaussmix.sources.base import Source
 from gaussmix.sources.labels import labelled
@@ -352,7 +353,8 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
         self.class_count_ = known.mass
         mixture, run = found.classes.mixture.with_feature_names(self._names), found.run
         self._fitted = Fitted(
-            mixture,
+            mixture.model,
+            mixture.feature_names,
             known.data.original.dtype,
             mixture.n_parameters - found.n_parameters,
             n_iter=found.n_steps,

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from gaussmix.mixture.mixture import Mixture
-
 if TYPE_CHECKING:
     from sklearn.mixture import GaussianMixture as SklearnMixture
+
+    from gaussmix.mixture.mixture import Mixture
 
 # The parameters and the facts of a run that mean the same in both libraries.
 _PARAMETERS = ("tol", "max_iter", "n_init", "random_state", "warm_start", "verbose", "verbose_interval")

@@ -16,8 +16,7 @@ from gaussmix.door.parameters import check_numbers
 from gaussmix.errors import listed, name_components
 from gaussmix.families.base import Family
 from gaussmix.fit.fitted import Fitted
-from gaussmix.mixture.mixture import Mixture
-from gaussmix.model import SUM_TOLERANCE
+from gaussmix.model import SUM_TOLERANCE, Model
 from gaussmix.numerics.arrays import Array, copied
 
 Floats = NDArray[np.floating[Any]]
@@ -32,8 +31,8 @@ def lacking(changed: Mapping[str, Floats]) -> list[str]:
     return [name for name in ("weights_", "means_", *matrices) if name not in changed]
 
 
-def mixture_of(changed: Mapping[str, Floats], base: Mixture | None, family: Family) -> Mixture:
-    """The mixture that arrays make, by the names of their attributes, with the other arrays of `base`.
+def model_of(changed: Mapping[str, Floats], base: Model | None, family: Family) -> Model:
+    """The model that arrays make, by the names of their attributes, with the other arrays of `base`.
 
     `base` is None where `changed` has all that are needed. Raises ValueError where an array does not fit the others, or
     the numbers make no mixture; the message says which.
@@ -43,7 +42,7 @@ def mixture_of(changed: Mapping[str, Floats], base: Mixture | None, family: Fami
         raise ValueError(unsettable(given[0], family))
     arrays = {} if base is None else {"weights_": base.weights, "means_": base.means}
     if base is not None and not given:
-        arrays["covariances_"] = base.covariances
+        arrays["covariances_"] = base.covariances.array
     arrays |= {name: values.astype(np.float64) for name, values in changed.items()}
     weights, means = arrays["weights_"], arrays["means_"]
     _check_shapes(arrays, family)
@@ -60,8 +59,7 @@ def mixture_of(changed: Mapping[str, Floats], base: Mixture | None, family: Fami
         raise ValueError(f"{listed(list(changed))} set by hand: {error}") from None
     for name, other in zip(given[1:], each[1:], strict=True):
         _check_agreement(given[0], name, model.covariances, other, max(digits.values()))
-    names = None if base is None or base.n_features != model.n_features else base.feature_names
-    return Mixture.of(model.beside(noise), names)
+    return model.beside(noise)
 
 
 def unsettable(name: str, family: Family) -> str:
@@ -171,7 +169,7 @@ class FittedArray:
     read, and is read-only.
     """
 
-    def __init__(self, read: Callable[[Mixture, np.dtype[Any]], Floats], *, is_settable: bool = True) -> None:
+    def __init__(self, read: Callable[[Model, np.dtype[Any]], Floats], *, is_settable: bool = True) -> None:
         self._read, self._is_settable = read, is_settable
 
     def __set_name__(self, owner: type, name: str) -> None:
@@ -197,7 +195,7 @@ class FittedArray:
     def __set__(self, estimator: Any, value: Any) -> None:
         fitted: Fitted | None = estimator._stored()
         if self._is_fixed(fitted):
-            raise AttributeError(unsettable(self._name, (fitted or estimator._fitted).mixture.family))
+            raise AttributeError(unsettable(self._name, (fitted or estimator._fitted).model.family))
         arrays = vars(estimator).setdefault("_arrays", {})
         if self._name not in arrays and fitted is not None:
             self._kept(estimator, fitted)
@@ -212,11 +210,11 @@ class FittedArray:
 
     def of(self, fitted: Fitted) -> Kept:
         """The array of a fit."""
-        values = np.array(self._read(fitted.mixture, fitted.dtype), order="C")
+        values = np.array(self._read(fitted.model, fitted.dtype), order="C")
         return Kept(values, bytearray(values.data))
 
     def _is_fixed(self, fitted: Fitted | None) -> bool:
-        is_of_factors = fitted is not None and fitted.mixture.family.kind is LowRank and self._name in MATRICES
+        is_of_factors = fitted is not None and fitted.model.family.kind is LowRank and self._name in MATRICES
         return is_of_factors or not self._is_settable
 
     def _kept(self, estimator: Any, fitted: Fitted) -> Kept:

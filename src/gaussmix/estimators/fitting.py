@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from sklearn.exceptions import ConvergenceWarning
 
-from gaussmix import door
+from gaussmix import door, report
 from gaussmix.door.rows import check_source
 from gaussmix.em.objective.trace import State, Trace
 from gaussmix.errors import Outcome, warn
@@ -21,17 +22,12 @@ from gaussmix.fit.fit import standing_of
 from gaussmix.fit.fitted import Diagnosis, Ending, Fitted, RowFacts
 from gaussmix.fit.plan import Plan
 from gaussmix.fit.problem import Problem
-from gaussmix.mixture.mixture import Mixture
+from gaussmix.model import Model
+from gaussmix.numerics.arrays import Array
 from gaussmix.numerics.factorise import ROUNDED
-from gaussmix.report.messages import (
-    CollapseWarning,
-    constant_sentence,
-    count_distinct,
-    few_rows_sentence,
-    ridge_columns,
-    warn_of,
-)
 from gaussmix.sources.base import Source
+from gaussmix.sources.findings import Distinct, some_distinct
+from gaussmix.waist.leaves import LEAF_ROWS
 
 if TYPE_CHECKING:
     from gaussmix.fit.features.base import Features
@@ -95,23 +91,25 @@ def fitted_of(
     rows, trace, objective, times = problem.data.original, run.trace, problem.objective, problem.objective.times
     left_out = plan.left_out.get(candidate) if not_begun is None else None
     n_distinct = count_distinct(rows, problem.n_components)
-    few = None if n_distinct == problem.n_components else few_rows_sentence(n_distinct, problem.n_components)
+    is_few = n_distinct < problem.n_components
+    few = report.messages.few_rows_sentence(n_distinct, problem.n_components) if is_few else None
     constant = ridge_columns(run.model, objective.floor, rows)
     is_rounded = bool((run.model.covariances.rounding > ROUNDED).any())
     is_odd = is_rounded or bool(trace.frozen or trace.events or constant or few)
     if is_odd or left_out is not None or run.outcome is not Outcome.CONVERGED:
-        warn_of(run, left_out, objective.raised)
+        report.messages.warn_of(run, left_out, objective.raised)
     if few and of_search is None and (problem.ridge or len(constant) < rows.n_features):
-        warn(few, CollapseWarning)  # a search tries numbers that are too large; else the next sentence says why
+        warn(few, report.messages.CollapseWarning)  # not after a search, which tries numbers that are too large
     if constant and not problem.ridge:  # with 0 only the default prior of a Bayesian fit makes one
-        warn(constant_sentence(run.model, constant, names))
+        warn(report.messages.constant_sentence(run.model, constant, names))
     stopping = plan.stopping
     standing = standing_of(problem, run, ends, is_asked=plan.certify)
     ending = Ending.of(run, ends, stopping, left_out, standing, objective.raised)
     if stopping.seeks_maximum and run.outcome is Outcome.CONVERGED and standing.is_maximum is False:
         warn(ending.reason, ConvergenceWarning)
     return Fitted(
-        Mixture.of(run.model, None if names is None else tuple(map(str, names))),
+        run.model,
+        None if names is None else tuple(map(str, names)),
         rows.dtype,
         converged=run.outcome is Outcome.CONVERGED,
         n_iter=trace.n_steps,
@@ -123,3 +121,26 @@ def fitted_of(
         traces=[[times * each for each in end.objective] for end in ends],
         facts=facts,
     )
+
+
+def count_distinct(source: Source, most: int) -> int:
+    """The number of distinct rows of positive weight, counted up to `most`."""
+    block = source.whole
+    if block is not None and block.n_rows <= LEAF_ROWS:
+        return len(some_distinct(block, most))
+    if source.is_far and most <= Distinct.MOST:
+        return min(most, len(source.of_all(Distinct).digests))
+    distinct: set[bytes] = set()
+    for some in source.map_rows(partial(some_distinct, most=most)):
+        distinct |= some
+        if len(distinct) >= most:
+            break
+    return min(most, len(distinct))
+
+
+def ridge_columns(mixture: Model, ridge: Array, source: Source) -> list[int]:
+    """Constant columns, whose variance is the ridge (n_features,) alone."""
+    is_ridge = mixture.covariances.variances().max(axis=0) <= 2 * ridge  # nowhere without a ridge
+    if not is_ridge.any():  # the rows need not be read
+        return []
+    return [column for column in after.diagnostics.constant_columns(source) if is_ridge[column]]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 import numpy as np
 from numpy.typing import ArrayLike
 
-from gaussmix import door, estimators
+from gaussmix import door, estimators, mixture
 from gaussmix.checks import check_count
 from gaussmix.door.parameters import CHECKS, check_family, check_ridge, check_start_names, check_tol, shown
 from gaussmix.door.rows import check_enough_rows
@@ -28,7 +28,6 @@ from gaussmix.fit.fitted import Fitted, RowFacts
 from gaussmix.fit.plan import Onward, Plan
 from gaussmix.fit.problem import Data, Problem
 from gaussmix.formats.values import Reader, of_type
-from gaussmix.mixture.mixture import Mixture
 from gaussmix.sources.base import Source
 
 if TYPE_CHECKING:
@@ -36,6 +35,8 @@ if TYPE_CHECKING:
     from gaussmix.fit.features.base import Features
     from gaussmix.fit.monitor import Callback
     from gaussmix.fit.stream import Stream
+    from gaussmix.mixture.mixture import Mixture
+    from gaussmix.model import Model
     from gaussmix.noise import Noise
     from gaussmix.priors import Dirichlet, NormalInverseWishart
     from gaussmix.restrictions import Restrictions
@@ -299,9 +300,9 @@ class GaussianMixture(LikelihoodEstimator):
         >>> bool((gm.predict([[0.1], [4.1]]) == theirs.predict([[0.1], [4.1]])).all())
         True
         """
-        mixture = Mixture.from_sklearn(estimator)
         made = cls(**estimators.conversion.parameters_of(estimator))
-        made._become(mixture, np.result_type(np.float32, np.asarray(estimator.means_)))
+        model, names = mixture.conversion.from_sklearn(estimator)
+        made._become(model, names, np.result_type(np.float32, np.asarray(estimator.means_)))
         for name, value in estimators.conversion.facts_of(estimator).items():
             setattr(made, name, value)
         return made
@@ -435,10 +436,10 @@ class GaussianMixture(LikelihoodEstimator):
 
     def _onward(self, problem: Problem) -> Onward | None:
         """The start of a fit that continues from the one before; None if there is none like it."""
-        if not hasattr(self, "mixture_") or not problem.continues(self.mixture_.model):
+        if not hasattr(self, "mixture_") or not problem.continues(self._fitted.model):
             return None
         reached, collapsed = getattr(self, "lower_bound_", float("-inf")), getattr(self, "collapsed_", [])
-        return Onward(problem.here(self.mixture_.model), reached, collapsed)
+        return Onward(problem.here(self._fitted.model), reached, collapsed)
 
     def _settings(self) -> tuple[int, Family, Stopping, float | None, list[Any]]:
         """The parameters that no rows are needed to check."""
@@ -476,11 +477,11 @@ class GaussianMixture(LikelihoodEstimator):
 
     def _told(self) -> Fitted:
         fitted = super()._told()
-        return estimators.streaming.told(fitted, self._stream) if "_stream" in vars(self) else fitted
+        return estimators.streaming.with_rows_seen(fitted, self._stream) if "_stream" in vars(self) else fitted
 
-    def _become(self, mixture: Mixture, dtype: np.dtype[Any] | None = None) -> None:
+    def _become(self, model: Model, names: tuple[str, ...] | None = None, dtype: np.dtype[Any] | None = None) -> None:
         self.__dict__.pop("_stream", None)
-        super()._become(mixture, dtype)
+        super()._become(model, names, dtype)
 
     def _own(self) -> dict[str, Any]:
         if "_stream" not in vars(self):
@@ -489,12 +490,14 @@ class GaussianMixture(LikelihoodEstimator):
 
     def _wake(self, own: Mapping[str, Any]) -> None:
         if "_stream_table" in own:
-            self._stream = estimators.streaming.woken(own["_stream_table"], self.mixture_, own["n_samples_seen_"])
+            self._stream = estimators.streaming.restored_stream(
+                own["_stream_table"], self._fitted.model, own["n_samples_seen_"]
+            )
 
 
 def estimator_of(mixture: Mixture, n_jobs: int | None = None) -> GaussianMixture:
     """A fitted estimator of a mixture, to label and score rows with."""
     noise = mixture.noise is not None
     estimator = GaussianMixture(mixture.n_components, covariance_type=shown(mixture.family), noise=noise, n_jobs=n_jobs)
-    estimator._fitted = Fitted(mixture)
+    estimator._fitted = Fitted(mixture.model, mixture.feature_names)
     return estimator

@@ -22,8 +22,7 @@ from gaussmix.engines.base import Engine
 from gaussmix.errors import ParameterTypeError, warn
 from gaussmix.estimators.attributes import MixtureAttributes
 from gaussmix.fit.problem import Data
-from gaussmix.mixture.base import MIN_OVERLAP, check_alone
-from gaussmix.mixture.mixture import Mixture
+from gaussmix.mixture import MIN_OVERLAP
 from gaussmix.numerics.arrays import Array, narrowed
 from gaussmix.numerics.frames import Frame, made_frame
 from gaussmix.sources.array import ArraySource
@@ -39,6 +38,7 @@ if TYPE_CHECKING:
     from gaussmix.fit.monitor import Callback
     from gaussmix.mixture.compare.merging import Merging
     from gaussmix.mixture.explaining import Explanation
+    from gaussmix.mixture.mixture import Mixture
     from gaussmix.report.inference import OfMixture
     from gaussmix.report.summary import Summary
 
@@ -232,7 +232,6 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
 
         source = self._source(X, sample_weight, X_error)
         own = self._labelling
-        check_alone("merge", [own])  # before the rows are read
         share = partial(self._engine(source).responsibilities, parameters=own.parameters)
         return merge_by_sums(own, share, source.sum_of, min_overlap)
 

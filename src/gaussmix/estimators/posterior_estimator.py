@@ -69,7 +69,7 @@ class PosteriorEstimator(MixtureEstimator, ABC):
         prior = found.prior
         weights = prior.concentration.expected(every.mass)
         model = Model(weights / weights.sum(), every.means, every.covariances, prior.family)
-        self._fitted = replace(fitted, mixture=Mixture.of(model).with_feature_names(self._names))
+        self._fitted = replace(fitted, model=model)
         self.mass_ = every.mass
         self.weight_concentration_prior_type_ = TYPES[isinstance(prior.concentration, DirichletWeights)]
         self.weight_concentration_prior_ = prior.concentration.alpha
@@ -152,7 +152,7 @@ class PosteriorEstimator(MixtureEstimator, ABC):
 
     def _told(self) -> Fitted:
         fitted = super()._told()
-        return replace(fitted, mixture=self._with_weights(self.mixture_.weights[: self._told_places[-1] + 1]))
+        return replace(fitted, model=self._with_weights(self.mixture_.weights[: self._told_places[-1] + 1]).model)
 
     def _exported(self) -> tuple[Mixture, None]:
         return self._told().mixture, None
@@ -243,7 +243,7 @@ class PosteriorEstimator(MixtureEstimator, ABC):
         left_out = "log_likelihood", "icl", "is_final"
         return made_frame({name: [each] for name, each in facts.items() if name not in left_out}, summary.library)
 
-    def _become(self, mixture: Mixture, dtype: np.dtype[Any] | None = None) -> None:
+    def _become(self, model: Model, names: tuple[str, ...] | None = None, dtype: np.dtype[Any] | None = None) -> None:
         raise ValueError(
             "Arrays of a BayesianGaussianMixture can't be set: its posterior is more than a mixture. Set them in a "
             "GaussianMixture."

@@ -328,6 +328,6 @@ def regressor_of(mixture: Mixture, targets: Sequence[int], n_jobs: int | None = 
     """A fitted estimator of a mixture that predicts the features at some places from the others."""
     regressor = GaussianMixtureRegressor(mixture.n_components, targets=list(targets), n_jobs=n_jobs)
     regressor.targets_ = np.array(targets)
-    regressor._fitted = Fitted(mixture)
+    regressor._fitted = Fitted(mixture.model, mixture.feature_names)
     regressor._expect_features()
     return regressor

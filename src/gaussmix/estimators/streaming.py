@@ -25,7 +25,7 @@ from gaussmix.fit.fitted import Fitted, RowFacts
 from gaussmix.fit.problem import Data, Problem
 from gaussmix.fit.stream import Learned, Stream, counting
 from gaussmix.formats.record import Damaged
-from gaussmix.mixture.mixture import Mixture
+from gaussmix.model import Model
 from gaussmix.report.messages import CollapseWarning, frozen_sentence
 from gaussmix.sources.array import ArraySource
 from gaussmix.sources.base import Source
@@ -54,7 +54,7 @@ def learn(estimator: Any, X: ArrayLike | Source, sample_weight: ArrayLike | None
         if stream.learned is None:
             for name in ("_fitted", "_arrays"):  # of fewer rows
                 estimator.__dict__.pop(name, None)
-        elif (estimator.mixture_.n_components, estimator.mixture_.family) != (n_components, family):
+        elif (estimator._fitted.model.n_components, estimator._fitted.model.family) != (n_components, family):
             raise ValueError(
                 f"n_components={n_components} and covariance_type={estimator.covariance_type!r} are not those with "
                 "which the stream began: set them back, or begin a new stream with a new estimator."
@@ -74,18 +74,18 @@ def _learned(estimator: Any, portion: ArraySource, learned: Learned | None) -> L
     profile = portion.profile
     if learned is None:
         fitting = _fit(estimator, portion)
-        sums = sums_per_weight(fitting.data.source(), fitting.engine, estimator.mixture_.model)
+        sums = sums_per_weight(fitting.data.source(), fitting.engine, estimator._fitted.model)
         return Learned(sums, fitting.objective.ridge, profile.total_weight / profile.n_rows, seen=1.0)
     share = min(profile.total_weight / learned.unit / STEP_ROWS, LARGEST_SHARE)
     seen = learned.seen + share
     log_kept = check_rate(estimator.forgetting).log_kept(seen, share)
     source, objective = Data(portion).source(), Objective(learned.ridge)
-    of_step = source, estimator._engine(), estimator.mixture_.model, learned.sums, objective, log_kept
+    of_step = source, estimator._engine(), estimator._fitted.model, learned.sums, objective, log_kept
     sums, model, stuck = online_step(*of_step)
     trace = Trace(frozen=stuck)
     estimator._fitted = replace(
         estimator._fitted,
-        mixture=Mixture.of(model).with_feature_names(estimator._names),
+        model=model,
         lower_bound=sums.log_likelihood,
         collapsed=trace.collapsed,
         diagnostics=of_components(State(model, trace), estimator._names),
@@ -121,7 +121,7 @@ def _features(estimator: Any) -> Features:
     return features_of(estimator, {"partial_fit": True}, without=("warm_start", "checkpoint"))
 
 
-def told(fitted: Fitted, stream: Stream) -> Fitted:
+def with_rows_seen(fitted: Fitted, stream: Stream) -> Fitted:
     """What the fit of a stream knows, with the number of all rows and, of one that makes steps, their weight."""
     n_seen, facts = stream.n_seen, fitted.facts
     if facts is not None and (stream.learned is None or not stream.held):  # no row came after the fit
@@ -129,9 +129,9 @@ def told(fitted: Fitted, stream: Stream) -> Fitted:
     return replace(fitted, facts=RowFacts(n_seen, counted_sum(stream.row_weight, n_seen), None))
 
 
-def woken(table: dict[str, list[Any]], mixture: Mixture, n_seen: int) -> Stream:
+def restored_stream(table: dict[str, list[Any]], model: Model, n_seen: int) -> Stream:
     """The stream of an estimator that was loaded, from a file; raises `Damaged`."""
     try:
-        return Stream.of_table(table, mixture, n_seen)
+        return Stream.of_table(table, model, n_seen)
     except (KeyError, TypeError, ValueError):
         raise Damaged("its '_stream_table' is not that of its mixture") from None

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from math import inf
 from time import perf_counter
-from typing import Any, Self, TypeVar, get_args, get_type_hints
+from typing import TYPE_CHECKING, Any, Self, TypeVar, get_args, get_type_hints
 
 import numpy as np
 
@@ -20,10 +20,14 @@ from gaussmix.em.step.best_of import ROUNDING_OF_RUNS
 from gaussmix.errors import LIKELIHOOD, FailureKind, Outcome
 from gaussmix.formats.record import Damaged
 from gaussmix.formats.values import Reader, count, from_plain, list_of, of_type
-from gaussmix.mixture.mixture import Mixture
+from gaussmix.model import Model
 from gaussmix.numerics.frames import Frame
+from gaussmix.numerics.threads import cached_property
 from gaussmix.sources.base import Source
 from gaussmix.sources.findings import Cells
+
+if TYPE_CHECKING:
+    from gaussmix.mixture.mixture import Mixture
 
 _NO_STEP = "max_iter=0 allows no step; raise max_iter."
 _AT_LIMIT = "max_iter steps were made before the maximum; raise max_iter, or set tol to a number."
@@ -190,7 +194,8 @@ class Fitted:
 
     Parameters
     ----------
-    mixture : in float64, with the names of the features.
+    model : in float64.
+    feature_names : one for each feature; None where they have none.
     dtype : of the training data.
     n_fixed : parameters of the mixture that the fit did not change.
     converged, n_iter, lower_bound, lower_bounds, collapsed : how the best run went; see `GaussianMixture`.
@@ -199,7 +204,8 @@ class Fitted:
     results, best_index : of a search, see `GaussianMixtureIC`.
     """
 
-    mixture: Mixture
+    model: Model
+    feature_names: tuple[str, ...] | None = None
     dtype: np.dtype[Any] = _FLOAT64
     n_fixed: int = 0
     converged: bool | None = None
@@ -216,21 +222,33 @@ class Fitted:
     best_index: int | None = None
 
     @classmethod
-    def by_hand(cls, mixture: Mixture, before: Fitted | None = None) -> Fitted:
-        """The fit before with a mixture that the user set; only a mixture of the same size keeps how the run went."""
+    def by_hand(cls, model: Model, names: tuple[str, ...] | None, before: Fitted | None = None) -> Fitted:
+        """The fit before with a model that the user set; only a model of the same size keeps how the run went."""
         if before is None:
-            return cls(mixture, collapsed=[], diagnostics=[])
-        old, facts = before.mixture, before.facts
-        if old.means.shape != mixture.means.shape or old.family != mixture.family:
+            return cls(model, names, collapsed=[], diagnostics=[])
+        old, facts = before.model, before.facts
+        if old.means.shape != model.means.shape or old.family != model.family:
             results, best_index = before.results, before.best_index
-            return cls(mixture, before.dtype, collapsed=[], diagnostics=[], results=results, best_index=best_index)
-        facts = None if facts is None else replace(facts, log_likelihood=None)  # that was of the mixture before
-        return replace(before, mixture=mixture, collapsed=[], diagnostics=[], facts=facts, cutoff=None)
+            return cls(model, names, before.dtype, collapsed=[], diagnostics=[], results=results, best_index=best_index)
+        facts = None if facts is None else replace(facts, log_likelihood=None)  # that was of the model before
+        own = replace(before, model=model, feature_names=names, facts=facts)
+        return replace(own, collapsed=[], diagnostics=[], cutoff=None)
+
+    @cached_property
+    def mixture(self) -> Mixture:
+        """The distribution."""
+        from gaussmix.mixture.mixture import Mixture  # whose many methods a fit does not need
+
+        return Mixture.of(self.model, self.feature_names)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What is kept and copied: the mixture is made anew of the model."""
+        return {name: value for name, value in vars(self).items() if name != "mixture"}
 
     @property
     def n_parameters(self) -> int:
         """Free parameters."""
-        return self.mixture.n_parameters - self.n_fixed
+        return self.model.n_parameters - self.n_fixed
 
     def plain(self) -> dict[str, Any]:
         """All beside the mixture and its type, as a model file holds it."""
@@ -242,13 +260,15 @@ class Fitted:
         return self if self.facts is None else replace(self, facts=replace(self.facts, log_likelihood=None))
 
     @classmethod
-    def of_plain(cls, mixture: Mixture, dtype: np.dtype[Any], saved: Mapping[str, Any]) -> Self:
+    def of_plain(
+        cls, model: Model, names: tuple[str, ...] | None, dtype: np.dtype[Any], saved: Mapping[str, Any]
+    ) -> Self:
         """What `plain` wrote; raises `Damaged`."""
         values = read_values({key: read for key, (_, _, read) in _COLUMNS.items()}, saved)
-        n_parameters = values.pop("n_parameters_", mixture.n_parameters)
+        n_parameters = values.pop("n_parameters_", model.n_parameters)
         fields = {_COLUMNS[key][0]: value for key, value in values.items()}
-        fitted = cls(mixture, dtype, mixture.n_parameters - n_parameters, **fields)
-        if not set(fitted.collapsed or []) <= {*range(mixture.n_components)}:
+        fitted = cls(model, names, dtype, model.n_parameters - n_parameters, **fields)
+        if not set(fitted.collapsed or []) <= {*range(model.n_components)}:
             raise Damaged("its 'collapsed_' are not components of its mixture")
         if fitted.results is not None:
             _check_results(fitted.results, fitted.best_index)

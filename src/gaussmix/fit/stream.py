@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gaussmix.em.step.online import STEP_ROWS
-from gaussmix.mixture.mixture import Mixture
+from gaussmix.model import Model
 from gaussmix.numerics.arrays import Array
 from gaussmix.sources.array import ArraySource
 from gaussmix.waist.block import Block
@@ -110,10 +110,10 @@ class Stream:
         return values
 
     @classmethod
-    def of_table(cls, values: dict[str, list[Any]], mixture: Mixture, n_seen: int) -> Stream:
-        """The stream that `table` wrote, for its mixture and number of rows; raises ValueError if damaged."""
+    def of_table(cls, values: dict[str, list[Any]], model: Model, n_seen: int) -> Stream:
+        """The stream that `table` wrote, for its model and number of rows; raises ValueError if damaged."""
         found = {name: value for name, (value,) in values.items()}
-        dtype, n_features = np.dtype(found["dtype"]), mixture.n_features
+        dtype, n_features = np.dtype(found["dtype"]), model.n_features
         if dtype.name not in ("float32", "float64"):
             raise ValueError
         stream = cls(dtype, _array(found["seed"], (4,), "i"), n_seen=n_seen)
@@ -124,14 +124,14 @@ class Stream:
                 raise ValueError
             stream = replace(stream, held=(Block(0, rows.astype(dtype), weight),))
         if "mass" in found:
-            need = mixture.family.need(mixture.model.covariances)
-            stream = replace(stream, learned=_learned(found, need, mixture))
+            need = model.family.need(model.covariances)
+            stream = replace(stream, learned=_learned(found, need, model))
         return stream
 
 
-def _learned(found: dict[str, Any], need: Need, mixture: Mixture) -> Learned:
+def _learned(found: dict[str, Any], need: Need, model: Model) -> Learned:
     """The sums in a table; raises ValueError."""
-    means = mixture.means
+    means = model.means
     shapes = dict.fromkeys(("first", "anchor"), means.shape)
     shapes |= {"mass": means.shape[:1], "ridge": means.shape[1:], "second": need.squares(means).shape}
     arrays = {name: _array(found[name], shape, "f") for name, shape in shapes.items()}

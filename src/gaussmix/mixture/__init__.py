@@ -4,6 +4,8 @@ from typing import TYPE_CHECKING
 
 from gaussmix.lazy import modules
 
+MIN_OVERLAP = 0.025  # of clusters that are merged, by default
+
 if TYPE_CHECKING:
     from gaussmix.mixture import conversion as conversion
     from gaussmix.mixture import levels as levels

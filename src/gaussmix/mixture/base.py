@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 Method = TypeVar("Method", bound=Callable[..., Any])
 
 _ARRAYS = ("weights", "means", "covariances")
-MIN_OVERLAP = 0.025  # of clusters that are merged, by default
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from gaussmix.checks import check_real
+from gaussmix.checks import check_names, check_real
 from gaussmix.covariances import Covariances, Dense
 from gaussmix.errors import ParameterTypeError
 from gaussmix.families.base import Family, family_named, unconstrained
@@ -57,7 +57,7 @@ def from_sklearn(estimator: Any) -> tuple[Model, tuple[str, ...] | None]:
         covariances = _symmetric(family_named(estimator.covariance_type), covariances)
     model = from_parameters(estimator.weights_, estimator.means_, covariances, None, estimator.covariance_type)
     names = getattr(estimator, "feature_names_in_", None)
-    return model, None if names is None else tuple(names)
+    return model, None if names is None else check_names(names, model.n_features)
 
 
 def from_torch(estimator: Any) -> Model:

@@ -135,8 +135,7 @@ class Mixture(Shown, SciPyNames, Comparisons):
         >>> Mixture.from_sklearn(theirs).means
         array([[1., 3.]])
         """
-        model, names = mixture.conversion.from_sklearn(estimator)
-        return cls.of(model).with_feature_names(names)
+        return cls.of(*mixture.conversion.from_sklearn(estimator))
 
     @classmethod
     def from_torch(cls, estimator: Any) -> Self:

@@ -9,7 +9,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from gaussmix.mixture.base import MIN_OVERLAP
+from gaussmix.mixture import MIN_OVERLAP
 from gaussmix.mixture.compare.merging import merge_by_entropy
 from gaussmix.numerics.arrays import Array
 from gaussmix.plot.display import Axes, Display

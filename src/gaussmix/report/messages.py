@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 from typing import TYPE_CHECKING
 
 from sklearn.exceptions import ConvergenceWarning
@@ -13,11 +12,7 @@ from gaussmix.errors import LIKELIHOOD, FailureKind, Outcome, counted, name_comp
 from gaussmix.fit import after
 from gaussmix.fit.fitted import LEFT_OUT
 from gaussmix.model import Model
-from gaussmix.numerics.arrays import Array
 from gaussmix.numerics.factorise import ROUNDED
-from gaussmix.sources.base import Source
-from gaussmix.sources.findings import Distinct, some_distinct
-from gaussmix.waist.leaves import LEAF_ROWS
 
 if TYPE_CHECKING:
     from gaussmix.fit.candidates import Result, Table
@@ -80,29 +75,6 @@ def few_rows_sentence(n_distinct: int, n_components: int) -> str:
         f"X has {counted(n_distinct, 'distinct row')}, fewer than n_components={n_components}, so that several "
         "components describe the same row, with reg_covar as all of their variance. Lower n_components."
     )
-
-
-def count_distinct(source: Source, most: int) -> int:
-    """The number of distinct rows of positive weight, counted up to `most`."""
-    block = source.whole
-    if block is not None and block.n_rows <= LEAF_ROWS:
-        return len(some_distinct(block, most))
-    if source.is_far and most <= Distinct.MOST:
-        return min(most, len(source.of_all(Distinct).digests))
-    distinct: set[bytes] = set()
-    for some in source.map_rows(partial(some_distinct, most=most)):
-        distinct |= some
-        if len(distinct) >= most:
-            break
-    return min(most, len(distinct))
-
-
-def ridge_columns(mixture: Model, ridge: Array, source: Source) -> list[int]:
-    """Constant columns, whose variance is the ridge (n_features,) alone."""
-    is_ridge = mixture.covariances.variances().max(axis=0) <= 2 * ridge  # nowhere without a ridge
-    if not is_ridge.any():  # the rows need not be read
-        return []
-    return [column for column in after.diagnostics.constant_columns(source) if is_ridge[column]]
 
 
 def constant_sentence(mixture: Model, constant: Sequence[int], names: Sequence[str] | None) -> str | None:

@@ -291,7 +291,7 @@ def show_model(model: ModelFile) -> None:
     for heading, value in _headings(model):
         screen.print(f"{heading:<12}{value}", soft_wrap=True)
     screen.print("\nmean ± sd:\n")
-    components = summary_of("", Fitted(mixture), names=model.names)
+    components = summary_of("", Fitted(mixture.model), names=model.names)
     screen.print(components.table(screen.width), soft_wrap=True)
     if model.details.feature_names is None:
         screen.print("\nThe features have no names.")

@@ -72,11 +72,10 @@ def _inference(
         instead = "" if opened.posterior is None else " In Python, its posterior_ has intervals."
         raise ValueError(f"--inference needs a GaussianMixture, but {opened.name} holds a {saved.name:.60}.{instead}")
     table, features = reading.matched(opened, data, weights)
-    mixture = opened.mixture.with_feature_names(opened.names)
     if saved is None:
-        estimator = estimator_of(mixture)
+        estimator = estimator_of(opened.mixture.with_feature_names(opened.names))
     else:
-        estimator = GaussianMixture._restored(saved, mixture, opened.details.dtype)
+        estimator = GaussianMixture._restored(saved, opened.mixture.model, opened.names, opened.details.dtype)
     estimator.n_jobs = jobs
     rows: Any = reading.rows(table, features, weights)
     rows.feature_names = opened.names  # the columns are matched already

@@ -15,7 +15,8 @@ from numpy.typing import ArrayLike, NDArray
 from gaussmix.checks import check_count, check_within
 from gaussmix.engines import engine_for
 from gaussmix.errors import counted
-from gaussmix.mixture.base import MIN_OVERLAP, check_alone
+from gaussmix.mixture import MIN_OVERLAP
+from gaussmix.mixture.base import check_alone
 from gaussmix.mixture.features import block_of
 from gaussmix.mixture.mixture import Mixture
 from gaussmix.mixture.shown import table_html

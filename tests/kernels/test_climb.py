@@ -38,9 +38,7 @@ def climbed(target, values):
 @pytest.mark.parametrize(
     "name",
     [
-        name
-        if name in ("full", "tied", "VEV", "EVE", "EEI", "spherical")
-        else pytest.param(name, marks=pytest.mark.heavy)
+        name if name in ("full", "EVE") else pytest.param(name, marks=pytest.mark.heavy)
         for name, family in FAMILIES.items()
         if family.algebra is not None
     ],

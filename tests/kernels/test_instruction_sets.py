@@ -33,6 +33,7 @@ def configured(folder, native, **environment):
 
 
 @needs_repository
+@pytest.mark.heavy(but=2)
 @pytest.mark.parametrize(
     ("native", "asked", "compiled"),
     [
@@ -78,6 +79,7 @@ def test_without_faster_kernels_the_portable_ones_run(tmp_path):
     assert (active, omitted) == ("portable", "" if fastest == "portable" else fastest)
 
 
+@pytest.mark.heavy(but=1)
 @pytest.mark.parametrize(("forced", "n_warnings"), [("", "1"), (_core.targets()[0].isa, "0")])
 def test_one_warning_names_the_option(forced, n_warnings):
     """However many fits there are; who chose kernels by hand needs none."""

@@ -11,6 +11,7 @@ TRIANGULAR, LOW_RANK = 2, 4
 FACTOR_SHAPES, SECONDS, RULES = range(5), range(5), range(3)
 
 
+@pytest.mark.heavy(but=6)
 @pytest.mark.parametrize("n_features", [1, 2, 3, 4, 5, 6, 7, 8, 9, 11, 16, 17, 33, 64])
 def test_instruction_sets_agree(agree, make_problem, n_features):
     for factor_shape, rule, second in itertools.product(FACTOR_SHAPES, RULES, SECONDS):

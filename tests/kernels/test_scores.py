@@ -91,7 +91,7 @@ def test_far_rows_are_counted(target, make_case):
     assert case.products(target)[2] == 1
 
 
-@pytest.mark.parametrize("second", [TRACE, DIAGONAL, FULL])
+@pytest.mark.parametrize("second", [TRACE, DIAGONAL, pytest.param(FULL, marks=pytest.mark.heavy)])
 def test_no_bit_depends_on_the_instruction_set_or_the_number_of_threads(targets, make_case, same_bits, second):
     for n_features, is_shared in ((1, False), (4, True), (7, False)):
         case = make_case(30_001, n_features, 5, second, is_shared)

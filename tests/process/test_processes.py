@@ -104,7 +104,7 @@ time.sleep(0.3)
 """
 
 
-@pytest.mark.heavy(but=2)
+@pytest.mark.heavy(but=1)
 @pytest.mark.parametrize(
     ("method", "n_jobs", "end"),
     [

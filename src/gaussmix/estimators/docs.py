@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
+from contextlib import suppress
 from dataclasses import is_dataclass
 from textwrap import fill, indent
 from typing import TypeVar, get_type_hints
@@ -102,19 +103,22 @@ ValueError, TypeError : X is not numbers of shape (n_samples, n_features).""",
     "fit": f"{_ROWS}\n{_SELF}",
 }
 _PLACE = re.compile(r"^( *)<(\w+)>$", re.MULTILINE)
+_SAID = re.compile(r"^    (\w[\w, ]*) : ", re.MULTILINE)  # names of parameters
 
 
 def documented(cls: Class) -> Class:
     """Put the part in where a line of a docstring, of the class or of its own methods, is `<name>` and no more.
 
-    A dataclass shows its own parameters before those of its base.
+    The signature of a dataclass has the order of its docstring.
     """
     for owner in (cls, *(member for member in vars(cls).values() if inspect.isfunction(member))):
         if owner.__doc__:
             owner.__doc__ = _PLACE.sub(lambda place: indent(_PARTS[place[2]], place[1]), owner.__doc__)
     if is_dataclass(cls):  # which puts inherited parameters first
-        signature, own = inspect.signature(cls.__init__), {"self", *cls.__annotations__}
-        own_first = sorted(signature.parameters.values(), key=lambda parameter: parameter.name not in own)
-        vars(cls.__init__)["__signature__"] = signature.replace(parameters=own_first)
-        vars(cls)["__init__"].__annotations__ |= get_type_hints(cls)  # whose names are those of several modules
+        signature, said = inspect.signature(cls.__init__), _SAID.findall(cls.__doc__ or "")
+        order = {name: place for place, name in enumerate(["self", *", ".join(said).split(", ")])}
+        as_said = sorted(signature.parameters.values(), key=lambda parameter: order.get(parameter.name, len(order)))
+        vars(cls.__init__)["__signature__"] = signature.replace(parameters=as_said)
+        with suppress(NameError):  # some are names of modules that are imported at their first use
+            vars(cls)["__init__"].__annotations__ |= get_type_hints(cls)  # whose names are those of several modules
     return cls

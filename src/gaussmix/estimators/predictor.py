@@ -7,7 +7,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any, Literal
 
-import numpy as np
 from sklearn.utils import Tags
 
 from gaussmix.door.parameters import names_several
@@ -32,16 +31,7 @@ class MixturePredictor(Estimator, ABC):
     With several numbers of components, or several structures, `GaussianMixtureIC` chooses by BIC.
     """
 
-    tol: float | Literal["auto"] = 1e-3
     certify: bool | Literal["auto"] = "auto"
-    reg_covar: float | Literal["auto"] = "auto"
-    max_iter: int = 100
-    max_time: float | None = None
-    n_init: int = 1
-    init_params: Any = "auto"
-    weight_meaning: Literal["frequency", "precision"] = "frequency"
-    random_state: int | np.random.RandomState | None = None
-    n_jobs: int | None = None
 
     results_ = FittedValue[dict[str, list[Any]]]()
     best_index_ = FittedValue[int]()
@@ -49,9 +39,6 @@ class MixturePredictor(Estimator, ABC):
     @property
     def _may_miss(self) -> bool:
         return True
-
-    def __dask_tokenize__(self) -> object:
-        return type(self), vars(self)  # Dask would take the fields alone, and two fits for one
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
@@ -123,10 +110,9 @@ class MixturePredictor(Estimator, ABC):
 
     def _mixture_estimator(self, names: Sequence[str] | None) -> MixtureEstimator:
         """An estimator that fits one mixture with these parameters; `names` are of the features, for its warnings."""
-        of_em = {field.name for field in fields(MixturePredictor)} - {"weight_meaning"}  # the weights are as meant
-        parameters: dict[str, Any] = {name: getattr(self, name) for name in (*of_em, "covariance_type")}
-        parameters["reg_covar"] = self._chosen_reg_covar
+        of_em = {each.name for each in fields(MixturePredictor) if each.init} - {"weight_meaning"}  # these are as meant
+        parameters = {name: getattr(self, name) for name in of_em} | {"reg_covar": self._chosen_reg_covar}
         cls = GaussianMixtureIC if self._is_choice else GaussianMixture
-        made = cls(self.n_components, **parameters)
+        made = cls(**parameters)
         made._names_without_frame = names
         return made

@@ -255,12 +255,12 @@ class Estimator(BaseEstimator):
     @property
     def _may_miss(self) -> bool:
         """Whether cells of X may be missing."""
-        missing = getattr(self, "missing", MISSING[1])
+        missing = getattr(self, "missing", MISSING[0])  # predictors read whatever there is
         return missing is MISSING[0] or check_missing(missing) == MISSING[0]
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
-        tags.input_tags.allow_nan = getattr(self, "missing", MISSING[1]) == MISSING[0]
+        tags.input_tags.allow_nan = self._may_miss
         return tags
 
     def _engine(self, source: Source | None = None) -> Engine[Any]:

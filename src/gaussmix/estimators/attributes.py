@@ -78,7 +78,6 @@ class MixtureAttributes(Estimator):
     noise_variances_ = FittedArray(_noise_variances, is_settable=False)
 
     _instead: ClassVar[Mapping[str, str]] = {}  # its own answers where those of OF_FITTED do not fit
-    precisions_init: ArrayLike | None
     _rows: ref[Any] | NDArray[np.int64] | str  # of the fit, or their labels once these were made, or why there are none
     labels_: NDArray[np.int64]  # no property: notebooks read all of those to show an estimator
 
@@ -244,8 +243,9 @@ class MixtureAttributes(Estimator):
         source = ArraySource(rows, given=shares)
         first = InitialMoments(source, choose(), n_components, Partition())
         model = first.model(family, Objective(np.zeros(source.n_features)))
-        if self.precisions_init is not None:
+        given = getattr(self, "precisions_init", None)
+        if given is not None:
             shape = n_components, source.n_features
-            precisions = door.initial.check_covariances(self.precisions_init, family, *shape, "precision")
+            precisions = door.initial.check_covariances(given, family, *shape, "precision")
             model = replace(model, covariances=precisions.inverse())
         self._become(model, dtype=rows.dtype)

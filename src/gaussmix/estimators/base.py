@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from html import escape
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, Self, TypeVar, overload
 
@@ -55,8 +55,9 @@ class FittedValue(Generic[T]):
         estimator._fitted = replace(estimator._fitted, **{self._field: value})
 
 
+@dataclass(eq=False, repr=False, kw_only=True)
 class Estimator(BaseEstimator):
-    """An estimator whose fit leaves a mixture, and attributes that a file can hold."""
+    """An estimator whose fit leaves a mixture, and attributes that a file can hold; its fields are its parameters."""
 
     converged_ = FittedValue[bool]()
     n_iter_ = FittedValue[int]()
@@ -66,31 +67,24 @@ class Estimator(BaseEstimator):
     diagnostics_ = FittedValue[list[Diagnosis]]()
     outcome_ = FittedValue[Ending]()
     traces_ = FittedValue[list[list[float]]]()
-    n_features_in_: int
 
-    # Parameters of the estimators.
     n_components: Any
     covariance_type: Any
-    tol: float | Literal["auto"]
-    certify: bool | Literal["auto"]
-    reg_covar: float | Literal["auto"]
-    max_iter: int
-    max_time: float | None
-    n_init: int
-    init_params: Any
-    weight_meaning: Literal["frequency", "precision"]
-    random_state: int | np.random.RandomState | None
-    n_jobs: int | None
+    tol: float | Literal["auto"] = 1e-3
+    reg_covar: float | Literal["auto"] = "auto"
+    max_iter: int = 100
+    max_time: float | None = None
+    n_init: int = 1
+    init_params: Any = "auto"
+    weight_meaning: Literal["frequency", "precision"] = "frequency"
+    random_state: int | np.random.RandomState | None = None
+    n_jobs: int | None = None
 
+    n_features_in_: int = field(init=False)
     _attributes: ClassVar[Mapping[str, Reader]] = {}  # of its own, which `fit` sets beside `_fitted`; files hold them
     _required: ClassVar[tuple[str, ...]] = ()  # attributes without which methods can't answer
-    _names_without_frame: Sequence[str] | None = None  # of the features, where a predictor fits this to numbers alone
-
-    def _keep(self, parameters: Mapping[str, Any]) -> None:
-        """Set the parameters of a constructor, its `locals()`, as attributes: scikit-learn wants them named there."""
-        for name, value in parameters.items():
-            if name not in ("self", "__class__"):
-                setattr(self, name, value)
+    # Names of the features, where a predictor fits this to numbers alone.
+    _names_without_frame: Sequence[str] | None = field(init=False, default=None)
 
     @property
     def _fitted(self) -> Fitted:
@@ -114,6 +108,9 @@ class Estimator(BaseEstimator):
             f"This {type(self).__name__} instance is not fitted yet. Call 'fit' with appropriate arguments before "
             "using this estimator."
         )
+
+    def __dask_tokenize__(self) -> object:
+        return type(self), vars(self)  # Dask would take the fields alone, and two fits for one
 
     def __sklearn_is_fitted__(self) -> bool:
         return "_fitted" in vars(self)
@@ -260,12 +257,12 @@ class Estimator(BaseEstimator):
     @property
     def _may_miss(self) -> bool:
         """Whether cells of X may be missing."""
-        missing = getattr(self, "missing", MISSING[1])
+        missing = getattr(self, "missing", MISSING[0])  # predictors read whatever there is
         return missing is MISSING[0] or check_missing(missing) == MISSING[0]
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
-        tags.input_tags.allow_nan = getattr(self, "missing", MISSING[1]) == MISSING[0]
+        tags.input_tags.allow_nan = self._may_miss
         return tags
 
     def _engine(self, source: Source | None = None) -> Engine[Any]:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Self
 
-import numpy as np
 from numpy.typing import ArrayLike
 
 from gaussmix.checks import check_count
@@ -33,12 +32,13 @@ from gaussmix.model import Model
 from gaussmix.sources.base import Source
 
 if TYPE_CHECKING:
-    from gaussmix.fit.monitor import Callback
+    pass
 
 BIRTH = "birth"
 
 
 @documented
+@dataclass(eq=False, repr=False, kw_only=True)
 class BayesianGaussianMixture(PosteriorEstimator):
     """Variational Bayes of a Gaussian mixture, with the names of `sklearn.mixture.BayesianGaussianMixture`.
 
@@ -152,39 +152,21 @@ class BayesianGaussianMixture(PosteriorEstimator):
     3
     """
 
-    label_components, checkpoint = None, None  # which a Bayesian fit has not
-    weight_concentration_prior_type: str
-    warm_start: bool
-    moves: bool
-
-    def __init__(
-        self,
-        n_components: int = 1,
-        *,
-        covariance_type: str | Family = "full",
-        tol: float = 1e-3,
-        reg_covar: float = 0.0,
-        max_iter: int = 100,
-        max_time: float | None = None,
-        n_init: int = 1,
-        init_params: Any = BIRTH,
-        moves: bool = True,
-        weight_concentration_prior_type: str = TYPES[0],
-        weight_concentration_prior: float | None = None,
-        mean_precision_prior: float | None = None,
-        mean_prior: ArrayLike | None = None,
-        degrees_of_freedom_prior: float | None = None,
-        covariance_prior: ArrayLike | None = None,
-        weight_meaning: str = "frequency",
-        random_state: int | np.random.RandomState | None = None,
-        warm_start: bool = False,
-        missing: str = "allow",
-        callbacks: Sequence[Callback] | None = None,
-        verbose: int = 0,
-        verbose_interval: int = 10,
-        n_jobs: int | None = None,
-    ) -> None:
-        self._keep(locals())
+    n_components: int = field(default=1, kw_only=False)
+    covariance_type: str | Family = "full"
+    tol: float = 1e-3
+    reg_covar: float = 0.0
+    init_params: Any = BIRTH
+    moves: bool = True
+    weight_concentration_prior_type: str = TYPES[0]
+    weight_concentration_prior: float | None = None
+    mean_precision_prior: float | None = None
+    mean_prior: ArrayLike | None = None
+    degrees_of_freedom_prior: float | None = None
+    covariance_prior: ArrayLike | None = None
+    warm_start: bool = False
+    verbose: int = 0
+    verbose_interval: int = 10
 
     def fit(
         self,

@@ -32,7 +32,7 @@ from gaussmix.errors import SingularCovariance, about, counted, warn
 from gaussmix.estimators.base import unchanged_on_failure
 from gaussmix.estimators.docs import documented
 from gaussmix.estimators.fitting import ridge_columns
-from gaussmix.estimators.predictor import Counts, MixturePredictor, Structures
+from gaussmix.estimators.predictor import Counts, MixturePredictor
 from gaussmix.families.base import FAMILIES, shares_nothing
 from gaussmix.fit.after.diagnostics import Faults
 from gaussmix.fit.classes import ClassFit, LabelledRows, count_given
@@ -74,7 +74,7 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
     unknown : float, default 0
         `predict` labels a row -1, or "unknown" if classes are text, when its `tail_probability` is below this share in
         every class.
-    <em>
+    <Parameters of MixturePredictor>
 
     Attributes
     ----------
@@ -122,7 +122,6 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
     """
 
     n_components: Counts | None = field(default=None, kw_only=False)
-    covariance_type: Structures = "full"
     priors: ArrayLike | None = None
     unknown: float = 0.0
 

@@ -18,7 +18,7 @@ from gaussmix.errors import counted, warn
 from gaussmix.estimators.base import unchanged_on_failure
 from gaussmix.estimators.docs import documented
 from gaussmix.estimators.gaussian_mixture import estimator_of
-from gaussmix.estimators.predictor import Counts, MixturePredictor, Structures
+from gaussmix.estimators.predictor import Counts, MixturePredictor
 from gaussmix.formats.values import Reader, of_type
 from gaussmix.mixture.explaining import Explanation
 from gaussmix.mixture.holes import tail_probability
@@ -49,7 +49,7 @@ class GaussianMixtureDetector(OutlierMixin, MixturePredictor):
         With `contamination` "auto", the mass of the fitted mixture inside the region. A share of 1 − mass of new rows
         from the mixture is called outliers.
     <choice>
-    <em>
+    <Parameters of MixturePredictor>
 
     Attributes
     ----------
@@ -58,7 +58,7 @@ class GaussianMixtureDetector(OutlierMixin, MixturePredictor):
     offset_ : float
         The log density, nats, below which a row is an outlier. It can be set, for example to a quantile of
         `score_samples` of rows that were not used to fit.
-    <found>
+    <Attributes of MixturePredictor>
 
     References
     ----------
@@ -79,7 +79,6 @@ class GaussianMixtureDetector(OutlierMixin, MixturePredictor):
     n_components: Counts = field(default=1, kw_only=False)
     contamination: float | str = _AUTO
     mass: float = MASS
-    covariance_type: Structures = "full"
 
     _attributes: ClassVar[Mapping[str, Reader]] = {"offset_": of_type(float)}
     _required: ClassVar[tuple[str, ...]] = ("offset_",)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import inspect
 import re
+from contextlib import suppress
 from dataclasses import is_dataclass
+from itertools import product
 from textwrap import fill, indent
 from typing import TypeVar, get_type_hints
 
@@ -55,34 +57,6 @@ _PARTS = {
     "choice": """\
 covariance_type : str, structure or list of these, default "full"
     As of `GaussianMixture`; of several, or "all", BIC chooses.""",
-    "em": """\
-tol : float or "auto", default 1e-3
-    EM ends when a step changes the mean log-likelihood (nats per unit of sample weight) by less; "auto" ends
-    it at a maximum, as for `GaussianMixture`.
-certify : bool or "auto", default "auto"
-    Whether `fit` finds out if EM ended at a maximum, as for `GaussianMixture`.
-reg_covar : "auto" or float, default "auto"
-    Added to every variance, data units². "auto" is 1e-6 of a robust variance of each feature; where BIC chooses, 0.
-max_iter : int, default 100
-    Limit on EM steps.
-max_time : float or None, default None
-    Seconds after which `fit` ends with what it has, as for `GaussianMixture`. Where BIC chooses, no more candidates
-    are begun then, as for `GaussianMixtureIC`.
-n_init : int, default 1
-    Number of starts of each kind that draws; the run that ends with the largest likelihood is kept.
-init_params : str, list of str, array or callable, default "auto"
-    Starts, as for `GaussianMixture`; as for `GaussianMixtureIC`, and only names, where BIC chooses.
-weight_meaning : {"frequency", "precision"}, default "frequency"
-    What `sample_weight` says, as for `GaussianMixture`.
-random_state : int, RandomState or None, default None
-    Seed of the starts and of what else is drawn.
-n_jobs : int or None, default None
-    Threads; None for every processor (or OMP_NUM_THREADS). The result is the same for any number.""",
-    "found": """\
-converged_, n_iter_, lower_bound_, lower_bounds_, collapsed_, diagnostics_ : as for `GaussianMixture`
-outcome_, traces_ : as for `GaussianMixture`
-results_, best_index_ : as for `GaussianMixtureIC`, where BIC chooses
-n_features_in_, feature_names_in_ : as in scikit-learn.""",
     "missing": """\
 missing : {"allow", "error"}, default "allow"
     What becomes of NaN and nulls in X. With "allow", a row says what its other cells say, and the fit maximises the
@@ -101,20 +75,28 @@ ValueError, TypeError : X is not numbers of shape (n_samples, n_features).""",
     "rows": _ROWS,
     "fit": f"{_ROWS}\n{_SELF}",
 }
-_PLACE = re.compile(r"^( *)<(\w+)>$", re.MULTILINE)
+_PLACE = re.compile(r"^( *)<([\w ]+)>$", re.MULTILINE)
+_SAID = re.compile(r"^    (\w[\w, ]*) : ", re.MULTILINE)  # names of parameters
 
 
 def documented(cls: Class) -> Class:
     """Put the part in where a line of a docstring, of the class or of its own methods, is `<name>` and no more.
 
-    A dataclass shows its own parameters before those of its base.
+    ``<Parameters of Base>`` stands for that section of the docstring of a base class. The signature of a dataclass has
+    the order of its docstring.
     """
+    parts = dict(_PARTS)
+    for base, section in product(cls.__mro__, ("Parameters", "Attributes")):
+        after = (inspect.getdoc(base) or "").partition(f"{section}\n{'-' * len(section)}\n")[2]
+        parts[f"{section} of {base.__name__}"] = after.partition("\n\n")[0]
     for owner in (cls, *(member for member in vars(cls).values() if inspect.isfunction(member))):
         if owner.__doc__:
-            owner.__doc__ = _PLACE.sub(lambda place: indent(_PARTS[place[2]], place[1]), owner.__doc__)
+            owner.__doc__ = _PLACE.sub(lambda place: indent(parts[place[2]], place[1]), owner.__doc__)
     if is_dataclass(cls):  # which puts inherited parameters first
-        signature, own = inspect.signature(cls.__init__), {"self", *cls.__annotations__}
-        own_first = sorted(signature.parameters.values(), key=lambda parameter: parameter.name not in own)
-        vars(cls.__init__)["__signature__"] = signature.replace(parameters=own_first)
-        vars(cls)["__init__"].__annotations__ |= get_type_hints(cls)  # whose names are those of several modules
+        signature, said = inspect.signature(cls.__init__), _SAID.findall(cls.__doc__ or "")
+        order = {name: place for place, name in enumerate(["self", *", ".join(said).split(", ")])}
+        as_said = sorted(signature.parameters.values(), key=lambda parameter: order.get(parameter.name, len(order)))
+        vars(cls.__init__)["__signature__"] = signature.replace(parameters=as_said)
+        with suppress(NameError):  # some are names of modules that are imported at their first use
+            vars(cls)["__init__"].__annotations__ |= get_type_hints(cls)  # whose names are those of several modules
     return cls

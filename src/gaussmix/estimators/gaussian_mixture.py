@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -33,16 +33,13 @@ from gaussmix.sources.base import Source
 if TYPE_CHECKING:
     from gaussmix.em.step.online import Rate
     from gaussmix.fit.features.base import Features
-    from gaussmix.fit.monitor import Callback
     from gaussmix.fit.stream import Stream
     from gaussmix.mixture.mixture import Mixture
     from gaussmix.model import Model
-    from gaussmix.noise import Noise
-    from gaussmix.priors import Dirichlet, NormalInverseWishart
-    from gaussmix.restrictions import Restrictions
 
 
 @documented
+@dataclass(eq=False, repr=False, kw_only=True)
 class GaussianMixture(LikelihoodEstimator):
     """Gaussian mixture fitted by EM, with the names and meanings of `sklearn.mixture.GaussianMixture`.
 
@@ -231,50 +228,19 @@ class GaussianMixture(LikelihoodEstimator):
     True
     """
 
-    _attributes: ClassVar[Mapping[str, Reader]] = {"n_samples_seen_": of_type(int), "_stream_table": of_type(dict)}
-    _stream: Stream  # beside `_fitted`: its rows may still wait for a first fit
-    weights_init: ArrayLike | None
-    means_init: ArrayLike | None
-    covariances_init: ArrayLike | None
-    warm_start: bool
-    verbose: int
-    verbose_interval: int
+    n_components: int = field(default=1, kw_only=False)
+    covariance_type: Structure | Family = "full"
+    weights_init: ArrayLike | None = None
+    means_init: ArrayLike | None = None
+    precisions_init: ArrayLike | None = None
+    covariances_init: ArrayLike | None = None
+    warm_start: bool = False
+    forgetting: float | Rate | None = None
+    verbose: int = 0
+    verbose_interval: int = 10
 
-    def __init__(
-        self,
-        n_components: int = 1,
-        *,
-        covariance_type: Structure | Family = "full",
-        trim: float = 0.0,
-        tol: float | Literal["auto"] = 1e-3,
-        certify: bool | Literal["auto"] = "auto",
-        reg_covar: float | Literal["auto"] = "auto",
-        max_iter: int = 100,
-        max_time: float | None = None,
-        acceleration: Literal["auto"] | None = None,
-        n_init: int = 1,
-        init_params: Any = "auto",
-        weights_init: ArrayLike | None = None,
-        means_init: ArrayLike | None = None,
-        precisions_init: ArrayLike | None = None,
-        covariances_init: ArrayLike | None = None,
-        noise: bool | float | Noise = False,
-        label_components: Mapping[Any, Sequence[int]] | None = None,
-        degenerate: Literal["freeze", "drop", "repair", "error"] = "freeze",
-        weight_meaning: Literal["frequency", "precision"] = "frequency",
-        random_state: int | np.random.RandomState | None = None,
-        warm_start: bool = False,
-        prior: Literal["default"] | NormalInverseWishart | Dirichlet | None = None,
-        restrictions: Restrictions | None = None,
-        forgetting: float | Rate | None = None,
-        missing: Literal["allow", "error"] = "allow",
-        callbacks: Sequence[Callback] | None = None,
-        verbose: int = 0,
-        verbose_interval: int = 10,
-        n_jobs: int | None = None,
-        checkpoint: str | os.PathLike[str] | None = None,
-    ) -> None:
-        self._keep(locals())
+    _attributes: ClassVar[Mapping[str, Reader]] = {"n_samples_seen_": of_type(int), "_stream_table": of_type(dict)}
+    _stream: Stream = field(init=False)  # beside `_fitted`: its rows may still wait for a first fit
 
     @classmethod
     def from_sklearn(cls, estimator: Any) -> Self:

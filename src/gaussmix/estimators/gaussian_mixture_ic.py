@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Generator, Iterable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Generator, Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Literal, Self
 
@@ -42,18 +41,16 @@ from gaussmix.fit.fitted import RowFacts
 from gaussmix.fit.plan import Plan
 from gaussmix.fit.problem import Data, Problem
 from gaussmix.fit.search import Search
-from gaussmix.noise import Noise
 from gaussmix.numerics.arrays import Array
-from gaussmix.priors import Dirichlet, NormalInverseWishart
 from gaussmix.report.messages import TOO_FEW_REPEATS, SearchWarning, dropped_sentence, not_begun_sentence
-from gaussmix.restrictions import Restrictions
 from gaussmix.sources.base import Source
 
 if TYPE_CHECKING:
-    from gaussmix.fit.monitor import Callback
+    pass
 
 
 @documented
+@dataclass(eq=False, repr=False, kw_only=True)
 class GaussianMixtureIC(LikelihoodEstimator):
     """Gaussian mixture whose structure and number of components are chosen by a criterion, as `LassoLarsIC` chooses.
 
@@ -189,38 +186,13 @@ class GaussianMixtureIC(LikelihoodEstimator):
     2
     """
 
-    criterion: Literal["bic", "icl", "aic", "aicc", "cv", "stability"]
-    n_folds: int
-
-    def __init__(
-        self,
-        n_components: int | Iterable[int] = tuple(range(1, 10)),
-        *,
-        covariance_type: Structure | Literal["all"] | Family | Iterable[Structure | Family] = "all",
-        trim: float = 0.0,
-        criterion: Literal["bic", "icl", "aic", "aicc", "cv", "stability"] = "bic",
-        n_folds: int = 5,
-        tol: float | Literal["auto"] = 1e-6,
-        certify: bool | Literal["auto"] = "auto",
-        reg_covar: float | Literal["auto"] = 0.0,
-        max_iter: int = 1000,
-        max_time: float | None = None,
-        acceleration: Literal["auto"] | None = None,
-        n_init: int = 1,
-        init_params: Any = "auto",
-        noise: bool | float | Noise = False,
-        label_components: Mapping[Any, Sequence[int]] | None = None,
-        degenerate: Literal["freeze", "drop", "repair", "error"] = "freeze",
-        weight_meaning: Literal["frequency", "precision"] = "frequency",
-        prior: Literal["default"] | NormalInverseWishart | Dirichlet | None = None,
-        restrictions: Restrictions | None = None,
-        missing: Literal["allow", "error"] = "allow",
-        callbacks: Sequence[Callback] | None = None,
-        random_state: int | np.random.RandomState | None = None,
-        n_jobs: int | None = None,
-        checkpoint: str | os.PathLike[str] | None = None,
-    ) -> None:
-        self._keep(locals())
+    n_components: int | Iterable[int] = field(default=tuple(range(1, 10)), kw_only=False)
+    covariance_type: Structure | Literal["all"] | Family | Iterable[Structure | Family] = "all"
+    criterion: Literal["bic", "icl", "aic", "aicc", "cv", "stability"] = "bic"
+    n_folds: int = 5
+    tol: float | Literal["auto"] = 1e-6
+    reg_covar: float | Literal["auto"] = 0.0
+    max_iter: int = 1000
 
     results_ = FittedValue[dict[str, list[Any]]]()
     best_index_ = FittedValue[int]()

@@ -18,7 +18,7 @@ from gaussmix.engines import check_jobs
 from gaussmix.errors import counted
 from gaussmix.estimators.base import unchanged_on_failure
 from gaussmix.estimators.docs import documented
-from gaussmix.estimators.predictor import Counts, MixturePredictor, Structures
+from gaussmix.estimators.predictor import Counts, MixturePredictor
 from gaussmix.formats.record import Damaged
 from gaussmix.formats.values import Reader, array_of
 from gaussmix.mixture.holes import Filling
@@ -43,7 +43,7 @@ class GaussianMixtureImputer(OneToOneFeatureMixin, TransformerMixin, MixturePred
     sample_posterior : bool, default False
         Fill with a draw from the conditional distribution of the missing values instead of with its mean. Means make
         columns vary less and correlate more than they do. See `impute` for several draws at once.
-    <em>
+    <Parameters of MixturePredictor>
 
     Attributes
     ----------
@@ -51,7 +51,7 @@ class GaussianMixtureImputer(OneToOneFeatureMixin, TransformerMixin, MixturePred
         The distribution of a row, in float64.
     n_missing_ : (n_features,)
         Missing cells of each feature in `fit`.
-    <found>
+    <Attributes of MixturePredictor>
 
     References
     ----------
@@ -68,7 +68,6 @@ class GaussianMixtureImputer(OneToOneFeatureMixin, TransformerMixin, MixturePred
     """
 
     n_components: Counts = field(default=1, kw_only=False)
-    covariance_type: Structures = "full"
     sample_posterior: bool = False
 
     n_missing_: NDArray[np.int64] = field(init=False)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from abc import ABC
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -27,15 +30,19 @@ if TYPE_CHECKING:
     from gaussmix.restrictions import Restrictions
 
 
+@dataclass(eq=False, repr=False, kw_only=True)
 class LikelihoodEstimator(MixtureEstimator, ABC):
     """An estimator whose mixture has the largest likelihood or, with a prior, the largest posterior density."""
 
-    trim: float
-    acceleration: Literal["auto"] | None
-    noise: bool | float | Noise
-    degenerate: Literal["freeze", "drop", "repair", "error"]
-    prior: Literal["default"] | NormalInverseWishart | Dirichlet | None
-    restrictions: Restrictions | None
+    trim: float = 0.0
+    certify: bool | Literal["auto"] = "auto"
+    acceleration: Literal["auto"] | None = None
+    noise: bool | float | Noise = False
+    label_components: Mapping[Any, Sequence[int]] | None = None
+    degenerate: Literal["freeze", "drop", "repair", "error"] = "freeze"
+    prior: Literal["default"] | NormalInverseWishart | Dirichlet | None = None
+    restrictions: Restrictions | None = None
+    checkpoint: str | os.PathLike[str] | None = None
 
     cutoff_ = FittedValue[float]()
 

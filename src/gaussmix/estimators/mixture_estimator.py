@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from abc import ABC
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from numbers import Integral
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -43,12 +42,12 @@ if TYPE_CHECKING:
     from gaussmix.report.summary import Summary
 
 
+@dataclass(eq=False, repr=False, kw_only=True)
 class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
     """An estimator that is its mixture: it labels, scores and draws rows."""
 
-    label_components: Mapping[Any, Sequence[int]] | None
-    callbacks: Sequence[Callback] | None
-    checkpoint: str | os.PathLike[str] | None
+    missing: Literal["allow", "error"] = "allow"
+    callbacks: Sequence[Callback] | None = None
 
     def set_callbacks(self, *callbacks: Any) -> Self:
         """Set callbacks of scikit-learn 1.9 or later, such as `ProgressBar` and `ScoringMonitor`.
@@ -91,9 +90,8 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
 
         Parameters and errors are those of `fit`. As in `predict`, known labels do not decide for their own rows.
         """
-        X, labels = door.labels.without_labels(
-            X, labels, getattr(self, "label_components", None), may_miss=self._may_miss
-        )
+        groups = getattr(self, "label_components", None)
+        X, labels = door.labels.without_labels(X, labels, groups, may_miss=self._may_miss)
         found: NDArray[np.int64] = self.fit(X, sample_weight=sample_weight, labels=labels, X_error=X_error).predict(
             X, X_error=X_error
         )
@@ -102,7 +100,7 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
             return self._labelled(found)
         rows = self._source(X, X_error=X_error)
         n_components = self.mixture_.n_components
-        known = door.labels.check_labels(labels, self.label_components, rows.n_rows, n_components)
+        known = door.labels.check_labels(labels, groups, rows.n_rows, n_components)
         source = Data(rows, known, self.mixture_.model.noise).labelled(n_components)
         is_kept = partial(_is_kept, engine=self._engine(source), cutoff=cutoff)
         return self._labelled(np.where(self._per_row(source, is_kept, np.bool_), found, -1))

@@ -7,9 +7,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any, Literal
 
-import numpy as np
-from sklearn.utils import Tags
-
 from gaussmix.door.parameters import names_several
 from gaussmix.estimators.base import Estimator, FittedValue
 from gaussmix.estimators.gaussian_mixture import GaussianMixture
@@ -30,33 +27,45 @@ class MixturePredictor(Estimator, ABC):
     """An estimator that fits a mixture, or several, and predicts from it; its fields are the parameters of EM.
 
     With several numbers of components, or several structures, `GaussianMixtureIC` chooses by BIC.
+
+    Parameters
+    ----------
+    tol : float or "auto", default 1e-3
+        EM ends when a step changes the mean log-likelihood (nats per unit of sample weight) by less; "auto" ends
+        it at a maximum, as for `GaussianMixture`.
+    certify : bool or "auto", default "auto"
+        Whether `fit` finds out if EM ended at a maximum, as for `GaussianMixture`.
+    reg_covar : "auto" or float, default "auto"
+        Added to every variance, data units². "auto" is 1e-6 of a robust variance of each feature; where BIC chooses, 0.
+    max_iter : int, default 100
+        Limit on EM steps.
+    max_time : float or None, default None
+        Seconds after which `fit` ends with what it has, as for `GaussianMixture`. Where BIC chooses, no more candidates
+        are begun then, as for `GaussianMixtureIC`.
+    n_init : int, default 1
+        Number of starts of each kind that draws; the run that ends with the largest likelihood is kept.
+    init_params : str, list of str, array or callable, default "auto"
+        Starts, as for `GaussianMixture`; as for `GaussianMixtureIC`, and only names, where BIC chooses.
+    weight_meaning : {"frequency", "precision"}, default "frequency"
+        What `sample_weight` says, as for `GaussianMixture`.
+    random_state : int, RandomState or None, default None
+        Seed of the starts and of what else is drawn.
+    n_jobs : int or None, default None
+        Threads; None for every processor (or OMP_NUM_THREADS). The result is the same for any number.
+
+    Attributes
+    ----------
+    converged_, n_iter_, lower_bound_, lower_bounds_, collapsed_, diagnostics_ : as for `GaussianMixture`
+    outcome_, traces_ : as for `GaussianMixture`
+    results_, best_index_ : as for `GaussianMixtureIC`, where BIC chooses
+    n_features_in_, feature_names_in_ : as in scikit-learn.
     """
 
-    tol: float | Literal["auto"] = 1e-3
+    covariance_type: Structures = "full"
     certify: bool | Literal["auto"] = "auto"
-    reg_covar: float | Literal["auto"] = "auto"
-    max_iter: int = 100
-    max_time: float | None = None
-    n_init: int = 1
-    init_params: Any = "auto"
-    weight_meaning: Literal["frequency", "precision"] = "frequency"
-    random_state: int | np.random.RandomState | None = None
-    n_jobs: int | None = None
 
     results_ = FittedValue[dict[str, list[Any]]]()
     best_index_ = FittedValue[int]()
-
-    @property
-    def _may_miss(self) -> bool:
-        return True
-
-    def __dask_tokenize__(self) -> object:
-        return type(self), vars(self)  # Dask would take the fields alone, and two fits for one
-
-    def __sklearn_tags__(self) -> Tags:
-        tags = super().__sklearn_tags__()
-        tags.input_tags.allow_nan = self._may_miss
-        return tags
 
     @property
     def _is_choice(self) -> bool:
@@ -123,10 +132,9 @@ class MixturePredictor(Estimator, ABC):
 
     def _mixture_estimator(self, names: Sequence[str] | None) -> MixtureEstimator:
         """An estimator that fits one mixture with these parameters; `names` are of the features, for its warnings."""
-        of_em = {field.name for field in fields(MixturePredictor)} - {"weight_meaning"}  # the weights are as meant
-        parameters: dict[str, Any] = {name: getattr(self, name) for name in (*of_em, "covariance_type")}
-        parameters["reg_covar"] = self._chosen_reg_covar
+        of_em = {each.name for each in fields(MixturePredictor) if each.init} - {"weight_meaning"}  # these are as meant
+        parameters = {name: getattr(self, name) for name in of_em} | {"reg_covar": self._chosen_reg_covar}
         cls = GaussianMixtureIC if self._is_choice else GaussianMixture
-        made = cls(self.n_components, **parameters)
+        made = cls(**parameters)
         made._names_without_frame = names
         return made

@@ -16,7 +16,7 @@ from gaussmix.door.rows import as_meant, check_source
 from gaussmix.errors import warn
 from gaussmix.estimators.base import unchanged_on_failure
 from gaussmix.estimators.docs import documented
-from gaussmix.estimators.predictor import Counts, MixturePredictor, Structures
+from gaussmix.estimators.predictor import Counts, MixturePredictor
 from gaussmix.formats.record import Damaged
 from gaussmix.mixture.directions import Directions, directions
 from gaussmix.mixture.mixture import Mixture
@@ -44,7 +44,7 @@ class GaussianMixtureReducer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
     mean_share : float, default 1
         λ, from 0 to 1: how much differences of the means count beside those of the covariances. mclust's `lambda`.
     <choice>
-    <em>
+    <Parameters of MixturePredictor>
 
     Attributes
     ----------
@@ -56,7 +56,7 @@ class GaussianMixtureReducer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         The eigenvalues l, the largest first.
     mean_ : (n_features,)
         The mean of the mixture, which `transform` takes away, data units.
-    <found>
+    <Attributes of MixturePredictor>
 
     References
     ----------
@@ -78,7 +78,6 @@ class GaussianMixtureReducer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
     n_components: Counts = field(default=1, kw_only=False)
     n_directions: int | None = None
     mean_share: float = 1.0
-    covariance_type: Structures = "full"
 
     _kept: Directions = field(init=False)
 

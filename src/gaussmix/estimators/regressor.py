@@ -23,7 +23,7 @@ from gaussmix.errors import SingularCovariance, warn
 from gaussmix.estimators.base import unchanged_on_failure
 from gaussmix.estimators.docs import documented
 from gaussmix.estimators.mixture_estimator import MixtureEstimator
-from gaussmix.estimators.predictor import Counts, MixturePredictor, Structures
+from gaussmix.estimators.predictor import Counts, MixturePredictor
 from gaussmix.fit.fitted import Fitted
 from gaussmix.formats.record import Damaged
 from gaussmix.formats.values import Reader, array_of
@@ -53,7 +53,7 @@ class GaussianMixtureRegressor(RegressorMixin, MixturePredictor):
     covariance_type : str, structure or list of these, default "full"
         As of `GaussianMixture`; of several, or "all", BIC chooses. With "diag" and "spherical" a component predicts the
         same for every x, and only the weights of the components change.
-    <em>
+    <Parameters of MixturePredictor>
 
     Attributes
     ----------
@@ -83,7 +83,6 @@ class GaussianMixtureRegressor(RegressorMixin, MixturePredictor):
 
     n_components: Counts = field(default=1, kw_only=False)
     targets: Features | None = None
-    covariance_type: Structures = "full"
 
     targets_: Any = field(init=False)
 

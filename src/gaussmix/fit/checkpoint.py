@@ -246,11 +246,11 @@ class Checkpoint(FitFeature):
     """
 
     is_sequential = True
+    _file: CheckpointFile | None
 
-    def __init__(self, estimator: Any, arguments: Mapping[str, Any]) -> None:
-        self._estimator, self._place = estimator, check_place(estimator.checkpoint)
-        self.uses = () if self._place is None else ("checkpoint",)
-        self._file: CheckpointFile | None = None
+    def used(self) -> Sequence[str]:
+        self._place, self._file = check_place(self.estimator.checkpoint), None
+        return () if self._place is None else ("checkpoint",)
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         file = self._file
@@ -268,7 +268,7 @@ class Checkpoint(FitFeature):
         before = [value for start in plan.starts if isinstance(start, Onward) for value in start.arrays()]
         known = [] if data.known is None else data.known.arrays()
         assert self._place is not None, "else it is not used"
-        self._file = CheckpointFile(Path(self._place), identity_of(self._estimator, data.original, before, known))
+        self._file = CheckpointFile(Path(self._place), identity_of(self.estimator, data.original, before, known))
         if plan.n_candidates is not None:
             self._file.restore(plan.rng)
         return plan

@@ -61,30 +61,30 @@ class Monitor(FitFeature):
     callbacks are torn down, whether the fit fails or not.
     """
 
-    def __init__(self, estimator: Any, arguments: Mapping[str, Any]) -> None:
-        self._estimator, self._arguments = estimator, arguments
+    def used(self) -> Sequence[str]:
+        estimator = self.estimator
         self._seconds = None if estimator.max_time is None else CHECKS["max_time"](estimator.max_time)
         self._deadline = math.inf if self._seconds is None else monotonic() + self._seconds
         self._callbacks = check_callbacks(getattr(estimator, "callbacks", None))
-        self._has_tasks = "_skl_callbacks" in vars(estimator) and "X" in arguments  # they do not follow a stream
+        self._has_tasks = "_skl_callbacks" in vars(estimator) and "X" in self.arguments  # they do not follow a stream
         self._verbose = check_verbose(getattr(estimator, "verbose", 0))
         self._interval = check_count("verbose_interval", getattr(estimator, "verbose_interval", 10), 1)
-        calls = bool(self._callbacks) or self._has_tasks
-        uses = {"callbacks": calls, "max_time": self._seconds is not None, "verbose": self._verbose > 0}
-        self.uses, self.is_sequential = [name for name, is_used in uses.items() if is_used], calls or self._verbose > 0
-        self._calls, self._context = calls, ExitStack()
+        self._calls, self._context = bool(self._callbacks) or self._has_tasks, ExitStack()
+        self.is_sequential = self._calls or self._verbose > 0
         self._task: CallbackTask | None = None  # the fit, for scikit-learn's callbacks
         self._n_begun: Counter[int | None] = Counter()  # starts of each candidate
         self._best: State | None = None  # of the last runs, where scikit-learn's callbacks look
         self._was_start_last = False
         self._was_stopped = False
         self._left_out: dict[int | None, Outcome] = {}  # why starts of a candidate were, where some were
+        uses = {"callbacks": self._calls, "max_time": self._seconds is not None, "verbose": self._verbose > 0}
+        return [name for name, is_used in uses.items() if is_used]
 
     def __enter__(self) -> Self:
-        if "_skl_callbacks" in vars(self._estimator):
+        if "_skl_callbacks" in vars(self.estimator):
             from sklearn.callback import with_callbacks
 
-            self._context.callback(with_callbacks(_nothing), self._estimator)
+            self._context.callback(with_callbacks(_nothing), self.estimator)
         if self._seconds is not None:
             self._context.enter_context(waiting_for(self._seconds))
         return self
@@ -93,13 +93,13 @@ class Monitor(FitFeature):
         self._context.__exit__(kind, error, at)
 
     def plan(self, plan: Plan, problem: Problem) -> Plan:
-        self._n_rows, self._names, self._began = problem.data.original.n_rows, self._estimator._names, perf_counter()
+        self._n_rows, self._names, self._began = problem.data.original.n_rows, self.estimator._names, perf_counter()
         stopping = plan.stopping
         if self._has_tasks:
             most = {"candidate": len(plan.starts), "start": stopping.max_steps}
             n_parts = len(plan.starts) if plan.n_candidates is None else plan.n_candidates
-            X, y, sample_weight = (self._arguments[name] for name in ("X", "y", "sample_weight"))
-            self._task = CallbackTask.of_fit(self._estimator, X, y, sample_weight, n_parts, most)
+            X, y, sample_weight = (self.arguments[name] for name in ("X", "y", "sample_weight"))
+            self._task = CallbackTask.of_fit(self.estimator, X, y, sample_weight, n_parts, most)
         if self._calls or self._seconds is not None:
             stopping = replace(stopping, deadline=self._deadline, is_watched=True)
         return replace(plan, stopping=stopping, ended=self._ended, left_out=self._left_out, tell=self._tell)

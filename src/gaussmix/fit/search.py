@@ -21,7 +21,6 @@ from gaussmix.em.initialisation.base import AUTO
 from gaussmix.em.initialisation.initial import split
 from gaussmix.em.objective.trace import State, Trace
 from gaussmix.engines import engine_for, n_threads
-from gaussmix.engines.base import Engine
 from gaussmix.errors import Failure, FailureKind, NonFiniteLikelihood, Outcome, SingularCovariance
 from gaussmix.families.base import Family
 from gaussmix.fit.after.stability import Repeats, neighbours, stability
@@ -73,7 +72,7 @@ def mapped(
             raise
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class Search:
     """Candidates, and how each is fitted.
 
@@ -91,6 +90,14 @@ class Search:
     plan: Plan
     n_jobs: int | None
     features: Features
+
+    def __post_init__(self) -> None:
+        at_a_time, threads = self._n_threads
+        self._engine = engine_for(is_incomplete=self.problem.data.original.is_incomplete, n_jobs=threads)
+        self._begun = self.plan.rng.bit_generator.state
+        self._idle = [deepcopy(self.plan.rng) for _ in range(at_a_time)]  # each takes 40 µs
+        self._shared = {candidate.n_components: SharedStarts() for candidate in self.candidates}
+        self._has_fit = Event()
 
     def problem_of(self, candidate: Candidate, **changes: Any) -> Problem:
         """What is fitted for a candidate."""
@@ -128,21 +135,20 @@ class Search:
         -------
         results : of all candidates, in their order.
         """
-        at_a_time, threads = self._n_threads
+        at_a_time, _ = self._n_threads
         if at_a_time > 1:
             _ = self.problem.data.sample  # every start needs it, and each thread would make it
-        engine = engine_for(is_incomplete=self.problem.data.original.is_incomplete, n_jobs=threads)
         is_choice = criterion in CRITERIA and len(self.candidates) > 1
         plan = self.plan.with_auto("hierarchical") if is_choice else self.plan
-        fits = _Candidates(replace(self, plan=plan), engine)
+        fits = replace(self, plan=plan)
         results: dict[Candidate, Result] = {}
-        with closing(mapped(fits.fit, self._ordered(), at_a_time)) as fitted:
+        with closing(mapped(fits._fitted, self._ordered(), at_a_time)) as fitted:
             for result in fitted:
                 results[result.candidate] = result
                 yield result
-        self._raise(results, fits)
+        fits._raise(results)
         if plan is not self.plan:
-            self._search_winners(results, criterion, engine)
+            self._search_winners(results, criterion)
         return [results[candidate] for candidate in self.candidates]
 
     def _ordered(self) -> list[Candidate]:
@@ -150,16 +156,16 @@ class Search:
         sign = 1 if self.plan.stopping.is_watched else -1
         return sorted(self.candidates, key=lambda candidate: sign * candidate.n_components)
 
-    def _raise(self, results: dict[Candidate, Result], fits: _Candidates) -> None:
+    def _raise(self, results: dict[Candidate, Result]) -> None:
         """Let more components of a structure fit no worse than fewer."""
         by_family: dict[Family, list[Result]] = {}
         for result in sorted(results.values(), key=lambda result: result.candidate.n_components):
             by_family.setdefault(result.candidate.family, []).append(result)
-        with closing(mapped(fits.in_order, list(by_family.values()), self._n_threads[0])) as raised:
+        with closing(mapped(self._in_order, list(by_family.values()), self._n_threads[0])) as raised:
             for found in raised:
                 results |= {result.candidate: result for result in found}
 
-    def _search_winners(self, results: dict[Candidate, Result], criterion: str, engine: Engine[Any]) -> None:
+    def _search_winners(self, results: dict[Candidate, Result], criterion: str) -> None:
         """Search for higher maxima of the candidates that can win, until no other can.
 
         These are all candidates of the best structure, and those that would be the best if a search lowered their
@@ -171,20 +177,21 @@ class Search:
         while not is_cut_short:
             can_win = self._can_win(results, criterion, largest) - searched
             stage = f"{self.plan.stage}search {len(searched)} "
-            search = replace(self, plan=replace(self.plan, starts=searches, stage=stage))
-            fits = _Candidates(search, engine, has_fit=has_fit)
-            worth = [candidate for candidate in self._ordered() if candidate in can_win and fits.searches(candidate)]
+            fits = replace(self, plan=replace(self.plan, starts=searches, stage=stage))
+            if has_fit:
+                fits._has_fit.set()
+            worth = [candidate for candidate in self._ordered() if candidate in can_win and fits._searches(candidate)]
             if not worth:
                 return
             searched |= can_win
-            with closing(mapped(fits.fit, worth, self._n_threads[0])) as found:
+            with closing(mapped(fits._fitted, worth, self._n_threads[0])) as found:
                 for result in found:
                     is_cut_short |= _is_cut_short(result)
                     before = results[result.candidate]
                     higher = _higher(result, before, self.problem_of(result.candidate))
                     largest = max(largest, _value(before, criterion) - _value(higher, criterion))
                     results[result.candidate] = higher
-            self._raise(results, fits)
+            fits._raise(results)
         why = self.plan.ended() or Outcome.TIME_LIMIT
         self.plan.left_out.update(dict.fromkeys(range(len(self.candidates)), why))
 
@@ -268,29 +275,14 @@ class Search:
         engine = engine_for(is_incomplete=rows.is_incomplete, n_jobs=n_threads(self.n_jobs))
         return stability(self.candidates, repeats, rows, engine)
 
-
-class _Candidates:
-    """The fits of a search, several at a time; parameters as for `Search`, the engine, and whether there is a fit."""
-
-    def __init__(self, search: Search, engine: Engine[Any], *, has_fit: bool = False) -> None:
-        self._search, self._plan = search, search.plan
-        self._engine = engine
-        self._begun = search.plan.rng.bit_generator.state
-        self._idle = [deepcopy(search.plan.rng) for _ in range(search._n_threads[0])]  # each takes 40 µs
-        self._shared = {candidate.n_components: SharedStarts() for candidate in search.candidates}
-        self._has_fit = Event()
-        if has_fit:
-            self._has_fit.set()
-        self._numbers = {candidate: number for number, candidate in enumerate(search.candidates)}
-
-    def fit(self, candidate: Candidate, is_unwanted: Callable[[], bool]) -> Result:
+    def _fitted(self, candidate: Candidate, is_unwanted: Callable[[], bool]) -> Result:
         """Fit a candidate from every start, or say why it has no fit."""
-        began, problem = perf_counter(), self._problem(candidate)
+        began, problem = perf_counter(), self.problem_of(candidate, engine=self._engine)
         failure = candidate.family.refusal(problem.source.n_features)
         n_rows = problem.data.original.profile.n_positive
         if failure is None and candidate.n_components > n_rows:
             failure = Failure(FailureKind.TOO_FEW_ROWS, details=str(n_rows))
-        ended = self._plan.ended()
+        ended = self.plan.ended()
         if failure is None and (ended is Outcome.STOPPED or (ended is not None and self._has_fit.is_set())):
             failure = Failure(_NOT_BEGUN[ended])
         if failure is not None:
@@ -308,7 +300,7 @@ class _Candidates:
             self._has_fit.set()
         return result
 
-    def in_order(self, results: Sequence[Result], is_unwanted: Callable[[], bool]) -> list[Result]:
+    def _in_order(self, results: Sequence[Result], is_unwanted: Callable[[], bool]) -> list[Result]:
         """Let more components fit no worse than fewer.
 
         The greatest likelihood never falls with the number of components. Where a candidate ends below one with fewer,
@@ -323,7 +315,7 @@ class _Candidates:
         found = []
         for result in results:
             is_below = highest is not None and _log_likelihood(result) < _log_likelihood(highest)
-            if highest is not None and is_below and self._plan.ended() is None:
+            if highest is not None and is_below and self.plan.ended() is None:
                 result = self._from_fewer(result, highest, is_unwanted)
             if highest is None or _log_likelihood(result) > _log_likelihood(highest):
                 highest = result
@@ -332,24 +324,21 @@ class _Candidates:
 
     def _from_fewer(self, result: Result, fewer: Result, is_unwanted: Callable[[], bool]) -> Result:
         """Fit a candidate from one with fewer components; its old result if that ends no higher."""
-        began, problem = perf_counter(), self._problem(result.candidate)
+        began, problem = perf_counter(), self.problem_of(result.candidate, engine=self._engine)
         assert fewer.run is not None, "what has a likelihood has a run"
         start = Onward(split(fewer.run.model, problem.n_components))
-        stage = f"{self._plan.stage}from fewer "
+        stage = f"{self.plan.stage}from fewer "
         plan = self._plan_of(result.candidate, is_unwanted, starts=[start], stage=stage)
         again = self._ended(problem, plan, result.candidate, began)
         return _higher(again, result, problem)
 
-    def searches(self, candidate: Candidate) -> bool:
+    def _searches(self, candidate: Candidate) -> bool:
         """Whether a start is a search, of those that "auto" stands for."""
-        return "search" in self._plan_of(candidate, never).named(self._problem(candidate)).starts
-
-    def _problem(self, candidate: Candidate) -> Problem:
-        return self._search.problem_of(candidate, engine=self._engine)
+        return "search" in self._plan_of(candidate, never).named(self.problem_of(candidate, engine=self._engine)).starts
 
     def _plan_of(self, candidate: Candidate, is_unwanted: Callable[[], bool], **changes: Any) -> Plan:
-        number = self._numbers[candidate]
-        return replace(self._plan, is_unwanted=is_unwanted, ends_at_collapse=True, candidate=number, **changes)
+        number = self.candidates.index(candidate)
+        return replace(self.plan, is_unwanted=is_unwanted, ends_at_collapse=True, candidate=number, **changes)
 
     def _ended(self, problem: Problem, plan: Plan, candidate: Candidate, began: float) -> Result:
         """Make the runs of a plan. A best run with a collapsed component fails: its likelihood can't be compared."""
@@ -358,7 +347,7 @@ class _Candidates:
         failure: Failure | None = None
         evidence, size = None, problem.n_parameters
         try:
-            run, ends = fit(problem, plan, self._search.features)
+            run, ends = fit(problem, plan, self.features)
         except SingularCovariance as error:
             failure = Failure(FailureKind.SINGULAR, error.components)
         except NonFiniteLikelihood:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 from gaussmix.door.parameters import check_acceleration
 from gaussmix.fit.features.base import FitFeature
@@ -15,9 +14,9 @@ from gaussmix.fit.problem import Problem
 class Acceleration(FitFeature):
     """Accelerated EM."""
 
-    def __init__(self, estimator: Any, arguments: Mapping[str, Any]) -> None:
-        check_acceleration(estimator.acceleration)
-        self.uses = () if estimator.acceleration is None else ("acceleration",)
+    def used(self) -> Sequence[str]:
+        check_acceleration(self.estimator.acceleration)
+        return () if self.estimator.acceleration is None else ("acceleration",)
 
     def plan(self, plan: Plan, problem: Problem) -> Plan:
         return replace(plan, is_accelerated=True, in_one_call=False)

@@ -25,18 +25,22 @@ class FitFeature:
     Parameters
     ----------
     estimator : with its parameters.
-    arguments : those of `fit`, by name; a stream has none.
+    arguments : those of `fit`, by name; of the fit of a stream, `partial_fit` alone.
 
     Raises
     ------
     ValueError, TypeError : a parameter can't be used.
     """
 
-    uses: Sequence[str] = ()
     is_sequential = False  # whether the candidates of a model selection have to be fitted one after the other
 
     def __init__(self, estimator: Any, arguments: Mapping[str, Any]) -> None:
-        pass
+        self.estimator, self.arguments = estimator, arguments
+        self.uses = self.used()
+
+    def used(self) -> Sequence[str]:
+        """Check the parameters, and say what of the feature the fit uses."""
+        raise NotImplementedError
 
     def __enter__(self) -> Self:
         return self

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import Any
 
 from gaussmix.door.parameters import check_certify, check_tol
 from gaussmix.em.curvature.coordinates import refusal
@@ -18,11 +17,11 @@ from gaussmix.fit.problem import Problem
 class Certificate(FitFeature):
     """A fit that goes on to a maximum, or that finds out in any case, or in none, whether it is at one."""
 
-    def __init__(self, estimator: Any, arguments: Mapping[str, Any]) -> None:
-        self._is_asked = check_certify(getattr(estimator, "certify", "auto"))
-        self._seeks_maximum = check_tol(estimator.tol) is None
+    def used(self) -> Sequence[str]:
+        self._is_asked = check_certify(getattr(self.estimator, "certify", "auto"))
+        self._seeks_maximum = check_tol(self.estimator.tol) is None
         asked = [] if self._is_asked is None else [f"certify={self._is_asked}"]
-        self.uses = ["tol='auto'", *asked] if self._seeks_maximum else asked
+        return ["tol='auto'", *asked] if self._seeks_maximum else asked
 
     def plan(self, plan: Plan, problem: Problem) -> Plan:
         stopping = plan.stopping.at_maximum(plan.stopping.max_steps) if self._seeks_maximum else plan.stopping

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any
 
 from gaussmix.door.parameters import check_remedy
 from gaussmix.em.collapse.remedies import Remedy
@@ -22,9 +21,9 @@ from gaussmix.fit.problem import Problem
 class Degenerate(FitFeature):
     """Another remedy than to freeze the component."""
 
-    def __init__(self, estimator: Any, arguments: Mapping[str, Any]) -> None:
-        self._remedy, self._estimator = check_remedy(estimator.degenerate), estimator
-        self.uses = () if self._remedy is Remedy.FREEZE else (f"degenerate={self._remedy.value!r}",)
+    def used(self) -> Sequence[str]:
+        self._remedy = check_remedy(self.estimator.degenerate)
+        return () if self._remedy is Remedy.FREEZE else (f"degenerate={self._remedy.value!r}",)
 
     def problem(self, problem: Problem, candidates: Sequence[tuple[Family, int]]) -> Problem:
         return replace(problem, remedy=self._remedy)
@@ -37,4 +36,4 @@ class Degenerate(FitFeature):
         try:
             yield from run(begun)
         except DegenerateError as error:
-            raise named(error, problem.data.original, self._estimator._names) from None
+            raise named(error, problem.data.original, self.estimator._names) from None

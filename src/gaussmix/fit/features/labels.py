@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 from gaussmix.door.labels import check_labels
 from gaussmix.em.objective.trace import State
@@ -18,12 +17,11 @@ from gaussmix.fit.problem import Problem
 class Labels(FitFeature):
     """Known components of rows."""
 
-    uses = ("labels",)
-
-    def __init__(self, estimator: Any, arguments: Mapping[str, Any]) -> None:
-        self._labels, self._groups = arguments.get("labels"), getattr(estimator, "label_components", None)
+    def used(self) -> Sequence[str]:
+        self._labels, self._groups = self.arguments.get("labels"), getattr(self.estimator, "label_components", None)
         if self._labels is None:
             check_labels(None, self._groups, 0, 1)  # which says that there are no labels
+        return ("labels",)
 
     def problem(self, problem: Problem, candidates: Sequence[tuple[Family, int]]) -> Problem:
         data, counts = problem.data, {count for _, count in candidates}

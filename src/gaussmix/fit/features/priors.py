@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 
-from gaussmix.checks import check_count
 from gaussmix.door.initial import given_parameters
 from gaussmix.door.parameters import check_counts, check_family
 from gaussmix.door.restrictions import check_terms, given_terms
@@ -28,28 +26,21 @@ LEAST_ROWS = 0.5  # a component with less describes no row
 class Priors(FitFeature):
     """Priors and fixed parameters."""
 
-    def __init__(self, estimator: Any, arguments: Mapping[str, Any]) -> None:
-        self._estimator, is_search = estimator, hasattr(estimator, "criterion")
-        if is_search:
-            self._terms = check_terms(estimator, [], max(check_counts("n_components", estimator.n_components)))
-        else:
-            n_components = check_count("n_components", estimator.n_components, 1)
-            self._terms = check_terms(estimator, [check_family(estimator)], n_components)
-        if not self._terms.is_empty:
-            options = getattr(estimator.restrictions, "options", {})
-            by_number = ["numbers of components"] if self._terms.has_numbers else []
-            weights = ["prior of the weights"] if np.any(self._terms.shares.concentration) else []
-            self.uses = [
-                *given_terms(estimator),
-                *(name for name in options if np.size(options[name])),
-                *by_number,
-                *weights,
-            ]
+    def used(self) -> Sequence[str]:
+        estimator = self.estimator
+        families = [] if hasattr(estimator, "criterion") else [check_family(estimator)]  # a search has its own
+        self._terms = check_terms(estimator, families, max(check_counts("n_components", estimator.n_components)))
+        if self._terms.is_empty:
+            return ()
+        options = getattr(estimator.restrictions, "options", {})
+        used = [*given_terms(estimator), *(name for name in options if np.size(options[name]))]
+        used += ["numbers of components"] if self._terms.has_numbers else []
+        return [*used, "prior of the weights"] if np.any(self._terms.shares.concentration) else used
 
     def problem(self, problem: Problem, candidates: Sequence[tuple[Family, int]]) -> Problem:
         terms = self._terms
-        if any(getattr(self._estimator, f"{name}_init", None) is not None for name in _INITIAL):
-            given = given_parameters(self._estimator, *candidates[0], problem.data.original)
+        if any(getattr(self.estimator, f"{name}_init", None) is not None for name in _INITIAL):
+            given = given_parameters(self.estimator, *candidates[0], problem.data.original)
             terms = terms.with_values(given.weights, given.means, given.covariances)
         return replace(problem, terms=terms)
 

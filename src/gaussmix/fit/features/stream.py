@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -18,14 +18,14 @@ from gaussmix.fit.problem import Problem
 class FirstRows(FitFeature):
     """A fit to the first rows of a stream, whose seed was drawn when the stream began. Other fits use nothing of it."""
 
-    def __init__(self, estimator: Any, arguments: Mapping[str, Any]) -> None:
-        check_rate(estimator.forgetting)
-        self._estimator, self._put_back = estimator, seed_kept(estimator.random_state)
-        self.uses = ("partial_fit",) if "partial_fit" in arguments else ()
+    def used(self) -> Sequence[str]:
+        check_rate(self.estimator.forgetting)
+        self._put_back = seed_kept(self.estimator.random_state)
+        return ("partial_fit",) if "partial_fit" in self.arguments else ()
 
     def plan(self, plan: Plan, problem: Problem) -> Plan:
         self._put_back()
-        return replace(plan, rng=np.random.default_rng(self._estimator._stream.seed))
+        return replace(plan, rng=np.random.default_rng(self.estimator._stream.seed))
 
 
 def check_rate(forgetting: Any) -> Rate:

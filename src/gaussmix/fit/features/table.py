@@ -14,19 +14,19 @@ if TYPE_CHECKING:
 # In the order in which they apply: the class of a feature in a module of `fit`, which is imported when a fit first uses
 # it, and the parameters and arguments of `fit` that ask for it by a value other than their default or None.
 FEATURES = {
-    "features.measurement_errors:MeasurementErrors": ("X_error",),
-    "features.weight_meaning:WeightMeaning": ("weight_meaning",),
-    "features.noise:NoiseBackground": ("noise",),
+    "features.rows:MeasurementErrors": ("X_error",),
+    "features.rows:WeightMeaning": ("weight_meaning",),
+    "features.outliers:NoiseBackground": ("noise",),
     "features.labels:Labels": ("labels", "label_components"),
-    "features.trimming:Trimming": ("trim",),
+    "features.outliers:Trimming": ("trim",),
     "features.priors:Priors": ("prior", "restrictions"),
     "features.degenerate:Degenerate": ("degenerate",),
-    "features.initial_parameters:GivenParameters": (
+    "features.starts:GivenParameters": (
         "weights_init", "means_init", "precisions_init", "covariances_init",
     ),
     "features.acceleration:Acceleration": ("acceleration",),
     "features.certificate:Certificate": ("certify", "tol"),
-    "features.warm_start:WarmStart": ("warm_start",),
+    "features.starts:WarmStart": ("warm_start",),
     "features.stream:FirstRows": ("forgetting", "partial_fit"),
     "checkpoint:Checkpoint": ("checkpoint",),
     "monitor:Monitor": ("callbacks", "max_time", "verbose", "verbose_interval", "_skl_callbacks"),

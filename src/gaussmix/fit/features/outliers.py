@@ -1,12 +1,12 @@
-"""`trim`: rows that are left out because they fit worst."""
+"""Rows that belong to no component: `noise`, a uniform background, and `trim`, rows that are left out."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 from gaussmix.door.parameters import check_trim
+from gaussmix.door.restrictions import check_background, noise_of
 from gaussmix.em.objective.trace import State
 from gaussmix.em.trimming.trimming import Trim, cutoff_of
 from gaussmix.families.base import Family
@@ -16,12 +16,27 @@ from gaussmix.fit.plan import Plan
 from gaussmix.fit.problem import Problem
 
 
-class Trimming(FitFeature):
-    """Trimmed rows."""
+class NoiseBackground(FitFeature):
+    """A background of noise."""
 
-    def __init__(self, estimator: Any, arguments: Mapping[str, Any]) -> None:
-        self._share = check_trim(estimator.trim)
-        self.uses = ("trim",) if self._share else ()
+    def used(self) -> Sequence[str]:
+        self._noise = noise_of(self.estimator.noise)
+        return () if self._noise is None else ("noise",)
+
+    def problem(self, problem: Problem, candidates: Sequence[tuple[Family, int]]) -> Problem:
+        noise = check_background(self._noise, problem.data.original)
+        return replace(problem, data=replace(problem.data, noise=noise))
+
+    def plan(self, plan: Plan, problem: Problem) -> Plan:
+        return replace(plan, in_one_call=False)
+
+
+class Trimming(FitFeature):
+    """Trimmed rows, which fit worst."""
+
+    def used(self) -> Sequence[str]:
+        self._share = check_trim(self.estimator.trim)
+        return ("trim",) if self._share else ()
 
     def problem(self, problem: Problem, candidates: Sequence[tuple[Family, int]]) -> Problem:
         return replace(problem, data=replace(problem.data, trim=Trim(self._share)))

@@ -102,35 +102,40 @@ def long_fit(name):
     }
 
 
-def arm(owner, name, delay):
-    """Send the signal `delay` seconds after a function is called for the first time; gives back how to disarm.
+def was_interrupted(call, owner, name, delay, n_looks=1):
+    """Whether KeyboardInterrupt ends a call, for which signals come every `delay` seconds from a function's call on.
 
-    Seconds are those of this process on processors: other processes do not change them.
+    It is raised when Python sees the last of `n_looks` signals; of those that come while nothing looks, Python sees
+    one. If several are needed, all must be seen before the function returns. Seconds are those of this process on
+    processors, so other processes do not change them.
     """
-    function, due = getattr(owner, name), []
+    function, seen = getattr(owner, name), []
+
+    def look(number, frame):
+        seen.append(number)
+        if len(seen) == n_looks:
+            raise KeyboardInterrupt
 
     def armed(*arguments, **keywords):
-        if not due:
-            due.append(time.process_time() + delay)
-            signal.setitimer(signal.ITIMER_PROF, delay)
-        return function(*arguments, **keywords)
+        setattr(owner, name, function)
+        signal.setitimer(signal.ITIMER_PROF, delay, delay)
+        result = function(*arguments, **keywords)
+        if n_looks > 1:
+            raise StopIteration
+        return result
 
+    signal.signal(signal.SIGPROF, look)
     setattr(owner, name, armed)
-    return due, lambda: setattr(owner, name, function)
-
-
-def seconds_to_interrupt(call, owner, name, delay):
-    """Time from the signal to KeyboardInterrupt; None where the call ended before the signal came."""
-    signal.signal(signal.SIGPROF, signal.default_int_handler)
-    due, disarm = arm(owner, name, delay)
     try:
         call()
-        signal.setitimer(signal.ITIMER_PROF, 0)  # the signal may still come between the two
+    except StopIteration:
+        return False
     except KeyboardInterrupt:
-        return time.process_time() - due[0]
+        return True
     finally:
-        disarm()
-    return None
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        setattr(owner, name, function)
+    return False
 
 
 MOMENTS = {
@@ -146,10 +151,12 @@ MOMENTS = {
     "an M-step": (gaussmix.em.step.loop, "next_model"),
     "factorising": (triangular, "factorise"),
 }
+LONG = ["k-means", "factorising"]  # what looks for signals many times before it is done
+MANY_LOOKS = {"delay": 0.01, "n_looks": 10}
 
 
 def interrupt_fit(fit, moment, delays, n_jobs):
-    """Latencies of signals after a moment of a fit; whether the estimator and the next fit are as before."""
+    """Whether signals after a moment end a fit; whether the estimator and the next fit are as before."""
     rows, parameters = long_fit(fit)
     estimator = GaussianMixture(**parameters, max_iter=10**6, tol=0, random_state=0, n_jobs=n_jobs)
     small = rows_of(500, 3)
@@ -158,34 +165,37 @@ def interrupt_fit(fit, moment, delays, n_jobs):
     old = GaussianMixture(2, random_state=0).fit(small)
     estimator._fitted, estimator.n_features_in_ = old._fitted, old.n_features_in_
     state = {name: id(value) for name, value in vars(estimator).items()}
-    latencies = [seconds_to_interrupt(lambda: estimator.fit(rows), *MOMENTS[moment], delay) for delay in delays]
+    signals = [{"delay": delay} for delay in delays] + [MANY_LOOKS] * (moment in LONG)
+    interrupted = [was_interrupted(lambda: estimator.fit(rows), *MOMENTS[moment], **each) for each in signals]
     unchanged = {name: id(value) for name, value in vars(estimator).items()} == state
     after = digest(clone(other).fit(small))
-    return {"latencies": latencies, "unchanged": unchanged, "same": after == before}
+    return {"interrupted": interrupted, "unchanged": unchanged, "same": after == before}
 
 
 def interrupt_many(n_jobs):
-    """Latency of a signal while many groups are fitted, by the core and one by one; whether they then give the same."""
+    """Whether signals end fits of many groups, by the core and one by one; whether the next give the same."""
     few = [rows_of(200, 2)] * 20
     expected = fit_many(few, 2, random_state=0, n_jobs=n_jobs).means.tobytes()
     options = {"random_state": 0, "tol": 0.0, "max_iter": 10_000, "n_jobs": n_jobs}
-    latencies = [
-        seconds_to_interrupt(lambda start=start: fit_many(few * 100, 3, init_params=start, **options), _Many, name, 0.1)
+    interrupted = [
+        was_interrupted(
+            lambda start=start: fit_many(few * 100, 3, init_params=start, **options), _Many, name, **MANY_LOOKS
+        )
         for start, name in [("kmeans", "by_core"), ("random_from_data", "one_by_one")]
     ]
-    return {"latencies": latencies, "same": fit_many(few, 2, random_state=0, n_jobs=n_jobs).means.tobytes() == expected}
+    same = fit_many(few, 2, random_state=0, n_jobs=n_jobs).means.tobytes() == expected
+    return {"interrupted": interrupted, "same": same}
 
 
 def interrupt_call(method, n_jobs):
-    """Latency of a signal during what a mixture says of many rows."""
+    """Whether a signal ends what a mixture says of many rows."""
     rows = rows_of(4096, 64)
     labels = labels_of(4096, 64)
     fitted = GaussianMixture(64, max_iter=1, init_params=labels, reg_covar=0.1, n_jobs=n_jobs).fit(rows)
     many = np.broadcast_to(rows[0], (200_000 if method == "predict_proba" else 1_000_000, 64))
-    call = getattr(fitted, method)
-    expected = call(rows).tobytes()
-    latency = seconds_to_interrupt(lambda: call(many), gaussmix.engines, "n_threads", 0.1)
-    return {"latency": latency, "same": call(rows).tobytes() == expected}
+    expected = getattr(fitted, method)(rows).tobytes()
+    interrupted = was_interrupted(lambda: getattr(fitted, method)(many), GaussianMixture, method, **MANY_LOOKS)
+    return {"interrupted": interrupted, "same": getattr(fitted, method)(rows).tobytes() == expected}
 
 
 def fit_small(covariance_type="full", n_jobs=None):

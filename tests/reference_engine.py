@@ -10,7 +10,7 @@ from common import Block, Need, Rule, Second
 from numpy.typing import NDArray
 
 from gaussmix.engines.base import NEGLIGIBLE_NATS
-from gaussmix.engines.far import Apart, correct_far_rows, far_places
+from gaussmix.engines.complete.far import Apart, correct_far_rows, far_places
 from gaussmix.engines.joint import labels_of, log_density_of, one_hot, responsibilities_of, with_background
 from gaussmix.engines.randomness import Words, _counter, _uniform, label_uniforms, philox
 from gaussmix.numerics.arrays import Array, pieces

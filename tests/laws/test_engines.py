@@ -8,7 +8,7 @@ from every_engine import ENGINES
 
 from gaussmix import FAMILIES
 from gaussmix.covariances import Isotropic
-from gaussmix.engines.far import MAX_ROWS_COMPARED_SINGLY, far_places
+from gaussmix.engines.complete.far import MAX_ROWS_COMPARED_SINGLY, far_places
 from gaussmix.testing.check_family import updated
 
 HEAVY = {"check_leaves": pytest.mark.heavy}

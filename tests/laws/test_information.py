@@ -15,7 +15,7 @@ from gaussmix import FAMILIES, Dirichlet, FactorAnalyzer, Full, GaussianMixture,
 from gaussmix.em.curvature.certify import standing_of
 from gaussmix.em.curvature.information import Information
 from gaussmix.em.curvature.standing import Standing, is_cheap
-from gaussmix.engines.complete import CompleteEngine
+from gaussmix.engines.complete.engine import CompleteEngine
 from gaussmix.fit.fit import fit
 
 N_ROWS, K, D = 120, 2, 3

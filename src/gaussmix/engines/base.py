@@ -117,7 +117,7 @@ class Engine(Protocol[StateT]):
     def responsibilities(self, block: Block, parameters: Parameters) -> Array:
         """p(k | x), (n_rows, n_components); each row sums to 1, less what the background has of it.
 
-        Right also for rows far from every mean (`far.py`).
+        Right also for rows far from every mean (`complete/far.py`).
         """
 
     def labels(self, block: Block, parameters: Parameters) -> NDArray[np.int64]:

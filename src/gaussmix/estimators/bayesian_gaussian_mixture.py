@@ -21,8 +21,7 @@ from gaussmix.errors import warn
 from gaussmix.estimators.docs import documented
 from gaussmix.estimators.fitting import Features, begun_fit, fitted_of, rows_of, with_features
 from gaussmix.estimators.posterior_estimator import PosteriorEstimator
-from gaussmix.families.base import Family
-from gaussmix.families.one_feature import check_features
+from gaussmix.families.base import Family, check_features
 from gaussmix.fit.bound_moves import MovesOfFit
 from gaussmix.fit.fit import fit
 from gaussmix.fit.fitted import RowFacts

@@ -21,7 +21,7 @@ from gaussmix.estimators.docs import documented
 from gaussmix.estimators.fitting import Features, begun_fit, fitted_of, rows_of, with_features
 from gaussmix.estimators.partial_fit import StreamingMixture
 from gaussmix.families import Family, Structure
-from gaussmix.families.one_feature import check_features
+from gaussmix.families.base import check_features
 from gaussmix.fit.diagnostics import explained
 from gaussmix.fit.features.table import changed
 from gaussmix.fit.fit import fit

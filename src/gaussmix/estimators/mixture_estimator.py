@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import DensityMixin
 
-from gaussmix import door, mixture, report
+from gaussmix import door, mixture, numerics, report
 from gaussmix.background import NO_MARGINAL
 from gaussmix.door.rows import check_counts_of_rows
 from gaussmix.engines import check_jobs, choose
@@ -26,7 +26,6 @@ from gaussmix.fit.problem import Data
 from gaussmix.mixture.base import MIN_OVERLAP, check_alone
 from gaussmix.mixture.mixture import Mixture
 from gaussmix.numerics.arrays import Array, narrowed
-from gaussmix.numerics.frames import Frame, made_frame
 from gaussmix.sources.array import ArraySource
 from gaussmix.sources.base import Source, in_leaves
 from gaussmix.sources.findings import Cells
@@ -338,7 +337,7 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
         summary = self.summary(X, sample_weight, X_error=X_error)
         if report.reading.EXACT in summary.warnings:
             warn(report.reading.EXACT, RuntimeWarning)
-        return made_frame({name: [value] for name, value in summary.facts.items()}, summary.library)
+        return numerics.frames.made_frame({name: [value] for name, value in summary.facts.items()}, summary.library)
 
     def augment(self, X: ArrayLike, *, X_error: ArrayLike | None = None) -> Any:
         """The rows with what the mixture says of each, as a data frame.
@@ -473,9 +472,9 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
         self._check_fitted()
         return self.mixture_, None
 
-    def _rows_of_table(self, X: ArrayLike, X_error: ArrayLike | None) -> tuple[Source, Frame | None]:
+    def _rows_of_table(self, X: ArrayLike, X_error: ArrayLike | None) -> tuple[Source, numerics.frames.Frame | None]:
         """The rows, and the data frame that they came in, which may have more columns than the features."""
-        frame, names = Frame.of(X), self._names
+        frame, names = numerics.frames.Frame.of(X), self._names
         return self._source(X if frame is None or names is None else frame.only(names), X_error=X_error), frame
 
     def _per_row(self, source: Source, method: Callable[..., Any], dtype: Any, shape: tuple[int, ...] = ()) -> Any:

@@ -14,10 +14,10 @@ from sklearn.exceptions import NotFittedError
 from gaussmix.covariances import LowRank
 from gaussmix.door.parameters import check_rate, drawn_seed
 from gaussmix.door.rows import MIN_ROWS, check_source, counted_sum
+from gaussmix.em import step
 from gaussmix.em.objective.objective import Objective
 from gaussmix.em.objective.stopping import Stopping
 from gaussmix.em.objective.trace import State, Trace
-from gaussmix.em.step.online import STEP_ROWS, Rate, online_step, sums_per_weight
 from gaussmix.errors import counted, warn
 from gaussmix.estimators.base import unchanged_on_failure
 from gaussmix.estimators.docs import documented
@@ -44,7 +44,7 @@ LARGEST_SHARE = 2.0**53  # of a step, whose weight may be beyond all doubles in 
 class StreamingMixture(LikelihoodEstimator, ABC):
     """An estimator of a mixture that learns from rows as they come."""
 
-    forgetting: float | Rate | None
+    forgetting: float | step.online.Rate | None
 
     _attributes: ClassVar[Mapping[str, Reader]] = {"n_samples_seen_": of_type(int), "_stream_table": of_type(dict)}
     _stream: Stream  # beside `_fitted`: its rows may still wait for a first fit
@@ -149,14 +149,14 @@ class StreamingMixture(LikelihoodEstimator, ABC):
         profile, learned = portion.profile, stream.learned
         if learned is None:
             fitting = self._fit_held(portion, stream)
-            sums = sums_per_weight(fitting.data.source(), fitting.engine, self.mixture_.model)
+            sums = step.online.sums_per_weight(fitting.data.source(), fitting.engine, self.mixture_.model)
             return Learned(sums, fitting.objective.ridge, profile.total_weight / profile.n_rows, seen=1.0)
-        share = min(profile.total_weight / learned.unit / STEP_ROWS, LARGEST_SHARE)
+        share = min(profile.total_weight / learned.unit / step.online.STEP_ROWS, LARGEST_SHARE)
         seen = learned.seen + share
         log_kept = check_rate(self.forgetting).log_kept(seen, share)
         source, objective = Data(portion).source(), Objective(learned.ridge)
         of_step = source, self._engine(), self.mixture_.model, learned.sums, objective, log_kept
-        sums, model, stuck = online_step(*of_step)
+        sums, model, stuck = step.online.online_step(*of_step)
         trace = Trace(frozen=stuck)
         self._fitted = replace(
             self._fitted,

@@ -12,6 +12,7 @@ from typing import Any, Self, TypeVar, get_args, get_type_hints
 
 import numpy as np
 
+from gaussmix import numerics
 from gaussmix.door.rows import counted_weight
 from gaussmix.em.curvature.standing import Standing
 from gaussmix.em.objective.stopping import Stopping, outlook
@@ -22,7 +23,6 @@ from gaussmix.fit.diagnostics import Diagnosis
 from gaussmix.formats.record import Damaged
 from gaussmix.formats.values import Reader, count, from_plain, list_of, of_type
 from gaussmix.mixture.mixture import Mixture
-from gaussmix.numerics.frames import Frame
 from gaussmix.sources.base import Source
 from gaussmix.sources.findings import Cells
 
@@ -156,7 +156,7 @@ class RowFacts:
 
 def library_of(X: object) -> str | None:
     """The library of the data frame that rows came in; None for an array or a file."""
-    frame = None if isinstance(X, Source) else Frame.of(X)
+    frame = None if isinstance(X, Source) else numerics.frames.Frame.of(X)
     return None if frame is None else frame.library
 
 

@@ -10,11 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gaussmix.background import Background
+from gaussmix.em import initialisation
 from gaussmix.em.collapse.remedies import Remedy
-from gaussmix.em.initialisation.condensed import condensed
-from gaussmix.em.initialisation.known import Known
-from gaussmix.em.initialisation.ridge import automatic_ridge
-from gaussmix.em.initialisation.sample import Distinct, distinct_rows
+from gaussmix.em.initialisation.sample import Distinct, automatic_ridge, distinct_rows
 from gaussmix.em.objective.objective import Objective
 from gaussmix.engines.base import Engine
 from gaussmix.families.base import Family
@@ -28,6 +26,7 @@ from gaussmix.waist.leaves import LEAF_ROWS
 from gaussmix.waist.need import Second
 
 if TYPE_CHECKING:
+    from gaussmix.em.initialisation.known import Known
     from gaussmix.em.priors.terms import OverallMoments, Terms
     from gaussmix.em.trimming.trimming import Trim
 
@@ -91,7 +90,7 @@ class Data:
         source = self.original
         if source.n_features > 1 or source.is_incomplete:
             return None
-        few = condensed(self.sample)
+        few = initialisation.condensed.condensed(self.sample)
         total = source.profile.total_weight / self.unit
         return replace(few, weight=few.weight * (total / few.weight.sum()))
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gaussmix.em.step.online import STEP_ROWS
+from gaussmix.em import step
 from gaussmix.mixture.mixture import Mixture
 from gaussmix.numerics.arrays import Array
 from gaussmix.sources.array import ArraySource
@@ -71,7 +71,7 @@ class Stream:
         waiting = sum(float(block.weight.sum()) for block in self.held)
         if self.learned is None:
             return waiting
-        return waiting + self.learned.unit * (LEAF_ROWS + (self.learned.seen - 1) * STEP_ROWS)
+        return waiting + self.learned.unit * (LEAF_ROWS + (self.learned.seen - 1) * step.online.STEP_ROWS)
 
     def filled(self, block: Block) -> tuple[Stream, ArraySource | None, Block]:
         """Append rows to the waiting ones, up to the number that the next fit or step needs.
@@ -82,7 +82,7 @@ class Stream:
         portion : the rows for the fit or step; None if there are too few.
         rest : the rows that were not used.
         """
-        missing = (LEAF_ROWS if self.learned is None else STEP_ROWS) - self.n_held
+        missing = (LEAF_ROWS if self.learned is None else step.online.STEP_ROWS) - self.n_held
         part, rest = block.between(0, missing), block.between(missing, max(missing, block.n_rows))
         part = Block(0, part.rows.astype(self.dtype, copy=False), part.weight)
         if part.n_rows == missing:
@@ -120,7 +120,7 @@ class Stream:
         if "rows" in found:
             rows = _array(found["rows"], (len(found["rows"]), n_features), "f")
             weight = _array(found["weight"], (len(rows),), "f")
-            if not (weight > 0).all() or len(rows) >= (STEP_ROWS if "mass" in found else LEAF_ROWS):
+            if not (weight > 0).all() or len(rows) >= (step.online.STEP_ROWS if "mass" in found else LEAF_ROWS):
                 raise ValueError
             stream = replace(stream, held=(Block(0, rows.astype(dtype), weight),))
         if "mass" in found:

@@ -16,8 +16,7 @@ from typing import Any, ClassVar, NamedTuple, Self
 import numpy as np
 
 from gaussmix.covariances import Diagonal
-from gaussmix.em.initialisation import STARTS
-from gaussmix.em.initialisation.base import Partition, Start, centre_parameters, nearest_centre
+from gaussmix.em.initialisation.base import Partition, Start, centre_parameters, nearest_centre, start_named
 from gaussmix.em.initialisation.initial import InitialMoments
 from gaussmix.em.initialisation.sample import Distinct, variances_of
 from gaussmix.em.objective.objective import Objective
@@ -365,4 +364,4 @@ class Trim:
         rng: np.random.Generator,
     ) -> Partition:
         """How a named start shares the rows."""
-        return trimmed_partition(STARTS[name], sample, engine, n_components, ridge, self.share, rng)
+        return trimmed_partition(start_named(name), sample, engine, n_components, ridge, self.share, rng)

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from gaussmix.engines import complete
 from gaussmix.engines.calls import Belief, Control, Course, Fits, Groups, Recipe
 from gaussmix.engines.complete.arguments import (
     Arguments,
@@ -21,7 +22,6 @@ from gaussmix.engines.complete.arguments import (
 )
 from gaussmix.engines.complete.run import fit_many, makes_steps, run_em
 from gaussmix.engines.complete.visits import Counts, Labels, Ordering, Visit, Visits, could_pay, may_be_ordered
-from gaussmix.engines.far import MAX_ROWS_COMPARED_SINGLY, Apart, correct_far_rows, far_places
 from gaussmix.engines.joint import labels_of, log_density_of, responsibilities_of
 from gaussmix.numerics.arrays import Array
 from gaussmix.numerics.core import native_target
@@ -34,6 +34,9 @@ from gaussmix.waist.need import Need, Rule, Second
 from gaussmix.waist.parameters import Parameters
 from gaussmix.waist.spread import Spread
 from gaussmix.waist.whitening.base import FactorShape, Whitening
+
+if TYPE_CHECKING:
+    from gaussmix.engines.complete.far import Apart
 
 PANEL = 4  # numbers that the core multiplies together
 LOG_DENSITY, RESPONSIBILITIES, COMPONENTS, LABELS = range(4)  # outputs of `Target.evaluate`
@@ -206,10 +209,10 @@ class CompleteEngine:
         near = leaf if apart is None else apart.near(leaf)
         sums, n_far, n_near = self._sum(near, plan, visit)
         if n_far or (apart is not None and not apart.is_far_still(parameters, self.log_density)):
-            places = far_places(leaf, parameters, self.log_density)
+            places = complete.far.far_places(leaf, parameters, self.log_density)
             places = places if leaf.row_weight is None else places[leaf.row_weight[places] > 0]
             if not np.array_equal(places, [] if apart is None else apart.places):
-                apart = Apart.of(leaf, places) if len(places) else None
+                apart = complete.far.Apart.of(leaf, places) if len(places) else None
                 near = leaf if apart is None else apart.near(leaf)
                 sums, n_far, n_near = self._sum(near, plan, visit)
         if apart is None:
@@ -270,16 +273,16 @@ class CompleteEngine:
 
     def responsibilities(self, block: Block, parameters: Parameters) -> Array:
         shared = self._evaluate(block, parameters, RESPONSIBILITIES)
-        return correct_far_rows(shared, block, parameters, self.log_density)
+        return complete.far.correct_far_rows(shared, block, parameters, self.log_density)
 
     def labels(self, block: Block, parameters: Parameters) -> NDArray[np.int64]:
-        if 0 < block.n_rows <= MAX_ROWS_COMPARED_SINGLY:  # one call of the core, and not another to look for far rows
+        if 0 < block.n_rows <= complete.far.MAX_ROWS_COMPARED_SINGLY:  # one call of the core, and none to find far rows
             joint = self._evaluate(block, parameters, COMPONENTS)
             if joint.max(axis=1).min() >= parameters.far_limit:
                 return labels_of(joint, block, parameters)
         best: NDArray[np.int64] = self._evaluate(block, parameters, LABELS)
         best = best.view(np.int64)  # the core's type is C++'s long long, which NumPy prints under another name
-        return correct_far_rows(best, block, parameters, self.log_density)
+        return complete.far.correct_far_rows(best, block, parameters, self.log_density)
 
     def draw(
         self, n_rows: int, cumulative: Array, means: Array, whitening: Whitening, key: int

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gaussmix.engines.base import Facts
 from gaussmix.engines.calls import Belief, Control, Course, Fits, Groups, InitialMixtures, Recipe
 from gaussmix.engines.complete.engine import CompleteEngine
 from gaussmix.engines.complete.run import fit_many, makes_steps, run_em
@@ -32,7 +33,7 @@ from gaussmix.numerics.core import native_target
 from gaussmix.numerics.factorise import factorise
 from gaussmix.numerics.threads import allowed
 from gaussmix.waist.algebra import Algebra
-from gaussmix.waist.block import Block, Profile
+from gaussmix.waist.block import Block, BlockState, Profile
 from gaussmix.waist.moments import Moments, Partial
 from gaussmix.waist.need import Need, Rule, Second
 from gaussmix.waist.parameters import LOG_2PI, Parameters
@@ -59,27 +60,27 @@ class IncompleteEngine:
     def complete(self) -> CompleteEngine:
         return self.engine
 
-    def look(self, profile: Profile, need: Need, spread: Callable[[], Spread]) -> None:
-        return None
+    def look(self, profile: Profile, need: Need, spread: Callable[[], Spread]) -> Facts:
+        return Facts(profile.n_rows)
 
-    def open(self, block: Block, need: Need, n_components: int) -> int:
-        return n_components
+    def open(self, block: Block, need: Need, n_components: int) -> BlockState:
+        return BlockState(n_components)
 
     def step(
         self,
         block: Block,
-        state: int,
+        state: BlockState,
         parameters: Parameters | None,
         need: Need,
         rule: Rule = Rule.SOFT,
         anchor: Array | None = None,
-        facts: None = None,
+        facts: Facts | None = None,
     ) -> Partial:
         if anchor is None:
-            anchor = np.zeros((state, block.rows.shape[1])) if parameters is None else parameters.means
+            anchor = np.zeros((state.n_components, block.rows.shape[1])) if parameters is None else parameters.means
         if parameters is None or rule is not Rule.SOFT:
             wanted = need if need.second is Second.NONE else _summed(need)
-            return block.sum_of(lambda leaf: self._shared(leaf, parameters, state, wanted, anchor))
+            return block.sum_of(lambda leaf: self._shared(leaf, parameters, state.n_components, wanted, anchor))
         n_threads, block = self._n_threads, _with_marginal_background(block, parameters)
         if np.array_equal(anchor, parameters.means):
             return _in_core(n_threads, block, parameters, _summed(need))
@@ -99,7 +100,7 @@ class IncompleteEngine:
         left, log_likelihood = float(weight[best == n_components].sum()), float((weight * log_joint.max(axis=1)).sum())
         return replace(sums, background=left, log_likelihood=log_likelihood)
 
-    def finish(self, sums: Partial, parameters: Parameters | None, need: Need, facts: None = None) -> Moments:
+    def finish(self, sums: Partial, parameters: Parameters | None, need: Need, facts: Facts | None = None) -> Moments:
         complete = sums if sums.observed is None else _completed(sums)
         return Moments.of(replace(complete, second=_reduced(complete.second, need), need=need))
 
@@ -110,7 +111,7 @@ class IncompleteEngine:
         return is_known and makes_steps(block, n_components, algebra)
 
     def run_em(
-        self, block: Block, facts: None, start: tuple[Array, Array, Array], algebra: Algebra, control: Control
+        self, block: Block, facts: Facts, start: tuple[Array, Array, Array], algebra: Algebra, control: Control
     ) -> Course:
         return run_em(self._n_threads, block, None, start, algebra, control, is_incomplete=True)
 

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gaussmix.engines import complete
+from gaussmix.engines.base import Facts
 from gaussmix.engines.calls import Belief, Control, Course, Fits, Groups, Recipe
 from gaussmix.engines.complete.arguments import (
     Arguments,
@@ -27,7 +28,7 @@ from gaussmix.numerics.arrays import Array
 from gaussmix.numerics.core import native_target
 from gaussmix.numerics.threads import allowed
 from gaussmix.waist.algebra import Algebra
-from gaussmix.waist.block import Block, Profile
+from gaussmix.waist.block import Block, BlockState, Profile
 from gaussmix.waist.leaves import LEAF_ROWS, Tree
 from gaussmix.waist.moments import Moments, Partial
 from gaussmix.waist.need import Need, Rule, Second
@@ -43,39 +44,28 @@ LOG_DENSITY, RESPONSIBILITIES, COMPONENTS, LABELS = range(4)  # outputs of `Targ
 _OF_JOINT = {LOG_DENSITY: log_density_of, RESPONSIBILITIES: responsibilities_of, LABELS: labels_of}
 
 
-class Facts(NamedTuple):
-    """What a step over one block must know of all rows.
+@dataclass(frozen=True)
+class CompleteFacts(Facts):
+    """What a step over one block must know of all rows, and how to visit them, `ordering`."""
 
-    Parameters
-    ----------
-    n_rows : number of rows.
-    total : mean and scatter of all rows, which no E-step changes; None if no step needs them.
-    ordering : how to visit the rows.
-    """
-
-    n_rows: int
-    total: Spread | None = None
-    ordering: Ordering = Ordering()
+    ordering: Ordering = field(default_factory=Ordering)
 
 
 @dataclass(eq=False)
-class BlockState:
+class CompleteState(BlockState):
     """What the engine keeps beside a block.
 
     Parameters
     ----------
-    n_components : K.
     visits : orders in which to visit the rows.
     apart : the leaves that had far rows in the last soft step, by their number in the block.
     """
 
-    n_components: int
-    visits: Visits
+    visits: Visits = field(kw_only=True)
     apart: dict[int, Apart] = field(default_factory=dict)
 
     @property
     def n_bytes(self) -> int:
-        """Memory of the state, about; a source may drop the state."""
         return self.visits.n_bytes + sum(apart.row_weight.nbytes for apart in self.apart.values())
 
 
@@ -112,26 +102,24 @@ class CompleteEngine:
     def complete(self) -> Self:
         return self
 
-    def look(self, profile: Profile, need: Need, spread: Callable[[], Spread]) -> Facts:
-        facts = Facts(profile.n_rows)
-        if need != Need(Second.FULL, pooled=True):
-            return facts
-        return facts._replace(total=spread())
+    def look(self, profile: Profile, need: Need, spread: Callable[[], Spread]) -> CompleteFacts:
+        is_pooled = need == Need(Second.FULL, pooled=True)
+        return CompleteFacts(profile.n_rows, spread() if is_pooled else None)
 
-    def open(self, block: Block, need: Need, n_components: int) -> BlockState:
-        return BlockState(n_components, Visits(block.n_rows, n_components, block.rows.shape[1]))
+    def open(self, block: Block, need: Need, n_components: int) -> CompleteState:
+        return CompleteState(n_components, visits=Visits(block.n_rows, n_components, block.rows.shape[1]))
 
     def step(
         self,
         block: Block,
-        state: BlockState,
+        state: CompleteState,
         parameters: Parameters | None,
         need: Need,
         rule: Rule = Rule.SOFT,
         anchor: Array | None = None,
-        facts: Facts | None = None,
+        facts: CompleteFacts | None = None,
     ) -> Partial:
-        facts = facts or Facts(block.n_rows)
+        facts = facts or CompleteFacts(block.n_rows)
         plan = _plan(block, state.n_components, parameters, need, rule, anchor, facts)
         visit = Visit()
         if plan.is_ordered:
@@ -147,7 +135,9 @@ class CompleteEngine:
             sums = replace(sums, visits=np.array(state.visits.end(visit, plan.arguments, facts.ordering, n_near)))
         return sums
 
-    def finish(self, sums: Partial, parameters: Parameters | None, need: Need, facts: Facts | None = None) -> Moments:
+    def finish(
+        self, sums: Partial, parameters: Parameters | None, need: Need, facts: CompleteFacts | None = None
+    ) -> Moments:
         second = sums.second
         if second is None and need.second is not Second.NONE:
             total = None if facts is None else facts.total
@@ -161,7 +151,7 @@ class CompleteEngine:
         if facts is not None and parameters is not None and sums.visits is not None:
             counts = Counts(*sums.visits.tolist())
             ordering = facts.ordering.after(arguments_of(parameters), counts, facts.n_rows)
-            facts = facts._replace(ordering=ordering)
+            facts = replace(facts, ordering=ordering)
         return Moments(
             sums.mass, sums.first, second, sums.anchor, sums.log_likelihood, sums.row_weight, need,
             background=sums.background, facts=facts,
@@ -234,7 +224,7 @@ class CompleteEngine:
         return (belief is None or not has_background) and makes_steps(block, n_components, algebra)
 
     def run_em(
-        self, block: Block, facts: Facts, start: tuple[Array, Array, Array], algebra: Algebra, control: Control
+        self, block: Block, facts: CompleteFacts, start: tuple[Array, Array, Array], algebra: Algebra, control: Control
     ) -> Course:
         total = facts.total if control.log_volume == np.inf else None
         return run_em(allowed(self.n_threads), block, total, start, algebra, control)
@@ -317,7 +307,7 @@ def _plan(
     need: Need,
     rule: Rule,
     anchor: Array | None,
-    facts: Facts,
+    facts: CompleteFacts,
 ) -> StepPlan:
     """Decide about origin and anchor; of the block only the number of its features decides."""
     shape = n_components, block.rows.shape[1]

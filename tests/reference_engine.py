@@ -10,7 +10,7 @@ from common import Block, Need, Rule, Second
 from numpy.typing import NDArray
 
 from gaussmix.engines.base import NEGLIGIBLE_NATS, Facts
-from gaussmix.engines.complete.far import Apart, correct_far_rows, far_places
+from gaussmix.engines.complete.far import correct_far_rows, far_places, set_apart, sums_of_far_rows
 from gaussmix.engines.joint import labels_of, log_density_of, one_hot, responsibilities_of, with_background
 from gaussmix.engines.randomness import Words, _counter, _uniform, label_uniforms, philox
 from gaussmix.numerics.arrays import Array, pieces
@@ -75,9 +75,9 @@ class ReferenceEngine(OneStep):
             if rule is Rule.SOFT and parameters is not None and (log_density[weight > 0] < parameters.far_limit).any():
                 places = far_places(leaf, parameters, self.log_density)
                 if places.size:
-                    apart = Apart.of(leaf, places)
-                    near = self._sum_leaf(apart.near(leaf), parameters, need, rule, anchor)
-                    return near + apart.sums(self, parameters, need, anchor)
+                    near, far = set_apart(leaf, places)
+                    sums = self._sum_leaf(near, parameters, need, rule, anchor)
+                    return sums + sums_of_far_rows(far, self, parameters, need, anchor)
             rows = part.rows.astype(np.float64)
             totals = float(weight @ log_density), part.total_weight, float(weight @ background)
             total += _moments(rows, weight[:, None] * shared, totals, anchor, need)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,9 +36,6 @@ from gaussmix.waist.parameters import Parameters
 from gaussmix.waist.spread import Spread
 from gaussmix.waist.whitening.base import FactorShape, Whitening
 
-if TYPE_CHECKING:
-    from gaussmix.engines.complete.far import Apart
-
 PANEL = 4  # numbers that the core multiplies together
 LOG_DENSITY, RESPONSIBILITIES, COMPONENTS, LABELS = range(4)  # outputs of `Target.evaluate`
 _OF_JOINT = {LOG_DENSITY: log_density_of, RESPONSIBILITIES: responsibilities_of, LABELS: labels_of}
@@ -58,15 +55,13 @@ class CompleteState(BlockState):
     Parameters
     ----------
     visits : orders in which to visit the rows.
-    apart : the leaves that had far rows in the last soft step, by their number in the block.
     """
 
     visits: Visits = field(kw_only=True)
-    apart: dict[int, Apart] = field(default_factory=dict)
 
     @property
     def n_bytes(self) -> int:
-        return self.visits.n_bytes + sum(apart.row_weight.nbytes for apart in self.apart.values())
+        return self.visits.n_bytes
 
 
 class StepPlan(NamedTuple):
@@ -125,12 +120,10 @@ class CompleteEngine:
         if plan.is_ordered:
             label = partial(self._label, block)
             visit = state.visits.begin(plan.arguments, facts.ordering, label)
-        shares_far_rows = parameters is not None and rule is Rule.SOFT
-        if not (shares_far_rows and state.apart):
-            sums, n_far, n_near = self._sum(block, plan, visit)
-        if parameters is not None and shares_far_rows and (state.apart or n_far):
+        sums, n_far, n_near = self._sum(block, plan, visit)
+        if n_far and parameters is not None and rule is Rule.SOFT:
             visit = visit.of_leaves(slice(None))
-            sums, n_near = self._sum_leaves(block, state.apart, parameters, plan, visit)
+            sums, n_near = self._sum_leaves(block, parameters, plan, visit)
         if plan.is_ordered:
             sums = replace(sums, visits=np.array(state.visits.end(visit, plan.arguments, facts.ordering, n_near)))
         return sums
@@ -152,10 +145,7 @@ class CompleteEngine:
             counts = Counts(*sums.visits.tolist())
             ordering = facts.ordering.after(arguments_of(parameters), counts, facts.n_rows)
             facts = replace(facts, ordering=ordering)
-        return Moments(
-            sums.mass, sums.first, second, sums.anchor, sums.log_likelihood, sums.row_weight, need,
-            background=sums.background, facts=facts,
-        )  # fmt: skip
+        return replace(Moments.of(sums), second=second, need=need, visits=None, facts=facts)
 
     def _sum(self, block: Block, plan: StepPlan, visit: Visit) -> tuple[Partial, int, float]:
         """The sums that the core makes, how many rows are far, and about how many responsibilities are not 0."""
@@ -171,43 +161,22 @@ class CompleteEngine:
         )  # fmt: skip
         return sums, n_far, n_near
 
-    def _sum_leaves(
-        self, block: Block, known: dict[int, Apart], parameters: Parameters, plan: StepPlan, visit: Visit
-    ) -> tuple[Partial, float]:
-        """Sum leaf by leaf, so that far rows change the last bits of sums in their own leaf only.
-
-        Parameters
-        ----------
-        known : the leaves that had far rows in the last step; brought up to date.
-        """
+    def _sum_leaves(self, block: Block, parameters: Parameters, plan: StepPlan, visit: Visit) -> tuple[Partial, float]:
+        """Sum leaf by leaf, so that far rows change the last bits of sums in their own leaf only."""
         tree, n_near = Tree[Partial](), 0.0
         for number, leaf in enumerate(block.cut()):
             first = number * LEAF_ROWS
             part = visit.of_leaves(slice(first, first + LEAF_ROWS))
-            sums, near_in_leaf, apart = self._sum_leaf(leaf, known.pop(number, None), parameters, plan, part)
-            if apart is not None:
-                known[number] = apart
+            sums, n_far, near_in_leaf = self._sum(leaf, plan, part)
+            places = complete.far.far_places(leaf, parameters, self.log_density) if n_far else np.empty(0, np.intp)
+            places = places[leaf.weight[places] > 0]
+            if len(places):
+                near, far = complete.far.set_apart(leaf, places)
+                sums, _, near_in_leaf = self._sum(near, plan, part)
+                sums += complete.far.sums_of_far_rows(far, self, parameters, plan.need, sums.anchor)
             tree.add(sums)
             n_near += near_in_leaf
         return tree.total, n_near
-
-    def _sum_leaf(
-        self, leaf: Block, apart: Apart | None, parameters: Parameters, plan: StepPlan, visit: Visit
-    ) -> tuple[Partial, float, Apart | None]:
-        """The sums of a leaf, in which far rows are shared apart from the others; `apart` is a guess which they are."""
-        apart = None if apart is None else apart.again(leaf)
-        near = leaf if apart is None else apart.near(leaf)
-        sums, n_far, n_near = self._sum(near, plan, visit)
-        if n_far or (apart is not None and not apart.is_far_still(parameters, self.log_density)):
-            places = complete.far.far_places(leaf, parameters, self.log_density)
-            places = places if leaf.row_weight is None else places[leaf.row_weight[places] > 0]
-            if not np.array_equal(places, [] if apart is None else apart.places):
-                apart = complete.far.Apart.of(leaf, places) if len(places) else None
-                near = leaf if apart is None else apart.near(leaf)
-                sums, n_far, n_near = self._sum(near, plan, visit)
-        if apart is None:
-            return sums, n_near, None
-        return sums + apart.sums(self, parameters, plan.need, sums.anchor), n_near, apart
 
     def _label(self, block: Block, by: Arguments) -> Labels:
         """The likeliest component of each row, as a pass with these parameters wrote it."""

@@ -7,7 +7,6 @@ from common import LEAF_ROWS, ArraySource, Block, InitialMoments, Objective, dis
 from gaussmix import FAMILIES
 from gaussmix.em.initialisation.base import STARTS, start_named
 from gaussmix.em.initialisation.gross import find_gross
-from gaussmix.engines.complete.engine import CompleteEngine
 from gaussmix.engines.incomplete import IncompleteEngine
 
 AT_RANDOM = ["random", "random_from_data"]
@@ -140,7 +139,7 @@ def test_a_gross_row_drowns_no_distance_of_rows_with_holes(rng):
     """k-means may give it a centre. Spheres as wide as that is far would hide the distances of the other centres."""
     rows = np.vstack([inliers(rng), [[1e15, 0.0]]])
     rows[:30, 0] = np.nan
-    sample, holed = distinct_rows(with_holes(rows)), IncompleteEngine(CompleteEngine(2))
+    sample, holed = distinct_rows(with_holes(rows)), IncompleteEngine(2)
     partition = start_named("kmeans")(sample, holed, 4, np.random.default_rng(7)).scaled
     known = ~np.isnan(sample.rows)[:, None]
     distances = np.where(known, sample.rows[:, None] - partition.centres, 0.0) ** 2

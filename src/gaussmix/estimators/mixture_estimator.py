@@ -17,7 +17,7 @@ from sklearn.base import DensityMixin
 from gaussmix import door, mixture, numerics, report
 from gaussmix.background import NO_MARGINAL
 from gaussmix.door.rows import check_counts_of_rows
-from gaussmix.engines import check_jobs, choose
+from gaussmix.engines import check_jobs, n_threads
 from gaussmix.engines.base import Engine
 from gaussmix.errors import ParameterTypeError, warn
 from gaussmix.estimators.attributes import MixtureAttributes
@@ -170,7 +170,7 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
             raise ValueError("denoise needs an array or a data frame in memory. Read some of the rows at a time.")
         from gaussmix.engines.incomplete import IncompleteEngine
 
-        engine = IncompleteEngine(choose(self.n_jobs))
+        engine = IncompleteEngine(n_threads(self.n_jobs))
         found = [engine.expected_rows(block, self.mixture_.parameters) for block in source.blocks()]
         return found[0]
 

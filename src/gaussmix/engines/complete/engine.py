@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any, NamedTuple, Self
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -93,9 +93,15 @@ class CompleteEngine:
 
     n_threads: int = 1
 
+    is_incomplete: ClassVar[bool] = False  # whether rows may be known in part
+
     @property
-    def complete(self) -> Self:
+    def complete(self) -> CompleteEngine:
         return self
+
+    @property
+    def _n_threads(self) -> int:
+        return allowed(self.n_threads)
 
     def look(self, profile: Profile, need: Need, spread: Callable[[], Spread]) -> CompleteFacts:
         is_pooled = need == Need(Second.FULL, pooled=True)
@@ -153,7 +159,7 @@ class CompleteEngine:
         log_likelihood, mass, first, second, n_far, n_near, background = native_target().step(
             block.rows, block.row_weight, block.given if plan.rule is Rule.GIVEN else None, plan.origin,
             *plan.arguments, None if need.second is Second.NONE else plan.anchor, plan.rule, need.second,
-            allowed(self.n_threads), *visit, projection_of(need, len(plan.anchor)),
+            self._n_threads, *visit, projection_of(need, len(plan.anchor)),
             *((None, None) if plan.rule is Rule.GIVEN else (block.log_prior, block.prior_places)), plan.log_background,
         )  # fmt: skip
         sums = Partial(
@@ -182,7 +188,7 @@ class CompleteEngine:
         """The likeliest component of each row, as a pass with these parameters wrote it."""
         labels = np.empty(block.n_rows, dtype=np.uint16)
         native_target().step(
-            block.rows, None, None, None, *by, by.means, Rule.SOFT, Second.TRACE, allowed(self.n_threads),
+            block.rows, None, None, None, *by, by.means, Rule.SOFT, Second.TRACE, self._n_threads,
             None, labels, None, None, None, block.log_prior, block.prior_places,
         )  # fmt: skip
         return labels
@@ -196,10 +202,10 @@ class CompleteEngine:
         self, block: Block, facts: CompleteFacts, start: tuple[Array, Array, Array], algebra: Algebra, control: Control
     ) -> Course:
         total = facts.total if control.log_volume == np.inf else None
-        return run_em(allowed(self.n_threads), block, total, start, algebra, control)
+        return run_em(self._n_threads, block, total, start, algebra, control, is_incomplete=self.is_incomplete)
 
     def fit_many(self, groups: Groups, recipe: Recipe) -> Fits | None:
-        return fit_many(allowed(self.n_threads), groups, recipe)
+        return fit_many(self._n_threads, groups, recipe, is_incomplete=self.is_incomplete)
 
     def score_products(
         self, block: Block, parameters: Parameters, whitening: Array, second: Second
@@ -208,7 +214,7 @@ class CompleteEngine:
         order = likeliest.astype(np.uint16).argsort(kind="stable").astype(np.uint16)  # which leaves more components out
         between, within, n_far = native_target().score_products(
             block.rows, block.row_weight, *arguments_of(parameters), block.log_prior, block.prior_places,
-            parameters.log_background, np.ascontiguousarray(whitening), second, order, allowed(self.n_threads),
+            parameters.log_background, np.ascontiguousarray(whitening), second, order, self._n_threads,
         )  # fmt: skip
         if n_far:
             return None
@@ -251,7 +257,7 @@ class CompleteEngine:
         factors = np.ascontiguousarray(whitening.factors) if is_triangular else one_each(whitening, len(means))
         native_target().draw(
             np.ascontiguousarray(cumulative), np.ascontiguousarray(means), int(whitening.factor_shape), factors, key,
-            rows, labels, allowed(self.n_threads),
+            rows, labels, self._n_threads,
         )  # fmt: skip
         return rows, labels
 
@@ -265,7 +271,7 @@ class CompleteEngine:
         if origin is not None:
             parameters = replace(parameters, means=parameters.means - origin)
         arguments = arguments_of(parameters, whiten_once=origin is not None)
-        n_threads, background = allowed(self.n_threads), parameters.log_background
+        n_threads, background = self._n_threads, parameters.log_background
         return native_target().evaluate(block.rows, origin, *arguments, output, n_threads, background)
 
 

@@ -24,7 +24,7 @@ from typing import Any
 
 import numpy as np
 
-from gaussmix.em.initialisation import Partition
+from gaussmix.em.initialisation.base import Partition
 from gaussmix.em.initialisation.initial import InitialMoments
 from gaussmix.em.objective.objective import Objective
 from gaussmix.em.objective.trace import final

@@ -100,10 +100,10 @@ def pytest_runtest_teardown():
         sys.modules["matplotlib.pyplot"].close("all")
 
 
-@pytest.fixture(params=["native"])
-def engine(request):
+@pytest.fixture
+def engine():
     """The engine on two threads; the laws of engines compare it with the oracle."""
-    return ENGINES[request.param](2)
+    return ENGINES["complete"](2)
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from reference_engine import OneStep, ReferenceEngine
 from gaussmix.engines.base import Engine
 from gaussmix.engines.complete.engine import CompleteEngine
 
-ENGINES = {"native": CompleteEngine, "numpy": lambda n_threads: ReferenceEngine()}
+ENGINES = {"complete": CompleteEngine, "reference": lambda n_threads: ReferenceEngine()}
 
 
 @dataclass(frozen=True)

@@ -9,13 +9,13 @@ import numpy as np
 from common import Block, Need, Rule, Second
 from numpy.typing import NDArray
 
-from gaussmix.engines.base import NEGLIGIBLE_NATS
-from gaussmix.engines.far import Apart, correct_far_rows, far_places
+from gaussmix.engines.base import NEGLIGIBLE_NATS, Facts
+from gaussmix.engines.complete.far import correct_far_rows, far_places, set_apart, sums_of_far_rows
 from gaussmix.engines.joint import labels_of, log_density_of, one_hot, responsibilities_of, with_background
 from gaussmix.engines.randomness import Words, _counter, _uniform, label_uniforms, philox
 from gaussmix.numerics.arrays import Array, pieces
 from gaussmix.numerics.elementary import exponential, log
-from gaussmix.waist.block import Profile
+from gaussmix.waist.block import BlockState, Profile
 from gaussmix.waist.moments import Moments, Partial
 from gaussmix.waist.parameters import Parameters
 from gaussmix.waist.spread import Spread
@@ -46,24 +46,24 @@ class ReferenceEngine(OneStep):
     def complete(self) -> ReferenceEngine:
         return self
 
-    def look(self, profile: Profile, need: Need, spread: Callable[[], Spread]) -> None:
-        return None
+    def look(self, profile: Profile, need: Need, spread: Callable[[], Spread]) -> Facts:
+        return Facts(profile.n_rows)
 
-    def open(self, block: Block, need: Need, n_components: int) -> int:
-        return n_components
+    def open(self, block: Block, need: Need, n_components: int) -> BlockState:
+        return BlockState(n_components)
 
     def step(
         self,
         block: Block,
-        state: int,
+        state: BlockState,
         parameters: Parameters | None,
         need: Need,
         rule: Rule = Rule.SOFT,
         anchor: Array | None = None,
-        facts: None = None,
+        facts: Facts | None = None,
     ) -> Partial:
         if anchor is None:
-            anchor = np.zeros((state, block.rows.shape[1])) if parameters is None else parameters.means
+            anchor = np.zeros((state.n_components, block.rows.shape[1])) if parameters is None else parameters.means
         return block.sum_of(lambda leaf: self._sum_leaf(leaf, parameters, need, rule, anchor))
 
     def _sum_leaf(self, leaf: Block, parameters: Parameters | None, need: Need, rule: Rule, anchor: Array) -> Partial:
@@ -75,15 +75,15 @@ class ReferenceEngine(OneStep):
             if rule is Rule.SOFT and parameters is not None and (log_density[weight > 0] < parameters.far_limit).any():
                 places = far_places(leaf, parameters, self.log_density)
                 if places.size:
-                    apart = Apart.of(leaf, places)
-                    near = self._sum_leaf(apart.near(leaf), parameters, need, rule, anchor)
-                    return near + apart.sums(self, parameters, need, anchor)
+                    near, far = set_apart(leaf, places)
+                    sums = self._sum_leaf(near, parameters, need, rule, anchor)
+                    return sums + sums_of_far_rows(far, self, parameters, need, anchor)
             rows = part.rows.astype(np.float64)
             totals = float(weight @ log_density), part.total_weight, float(weight @ background)
             total += _moments(rows, weight[:, None] * shared, totals, anchor, need)
         return total
 
-    def finish(self, sums: Partial, parameters: Parameters | None, need: Need, facts: None = None) -> Moments:
+    def finish(self, sums: Partial, parameters: Parameters | None, need: Need, facts: Facts | None = None) -> Moments:
         return Moments.of(sums)
 
     def log_density(self, block: Block, parameters: Parameters) -> Array:

@@ -1,4 +1,4 @@
-// What starts find out about the rows of a table, for em/initialisation/sample.py, em/initialisation/ridge.py and fits in one call.
+// What starts find out about the rows of a table, for em/initialisation/sample.py and fits in one call.
 #pragma once
 #include <vector>
 

@@ -10,9 +10,9 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from gaussmix import numerics
 from gaussmix.errors import ParameterTypeError, counted
 from gaussmix.numerics.arrays import Array, plain_array
-from gaussmix.numerics.frames import Frame
 from gaussmix.numerics.rows import LARGEST, bad_cell
 
 Rng = np.random.Generator | int | None
@@ -71,7 +71,7 @@ def check_real(name: str, values: Any) -> NDArray[Any]:
 
     Masked cells become NaN. ValueError is for rows of unequal length, and text in a frame.
     """
-    frame = Frame.of(values)
+    frame = numerics.frames.Frame.of(values)
     if frame is not None:
         return frame.rows(name)
     try:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from gaussmix.covariances import Covariances, Diagonal
 from gaussmix.families.base import Equivariance, Family, register
-from gaussmix.waist.algebra import Across, Algebra
 from gaussmix.waist.moments import Scatter
 
 
@@ -15,7 +14,6 @@ class SharedDiagonal(Family):
     kind = Diagonal
     is_shared = True
     equivariance = Equivariance.SCALING
-    algebra = Algebra(Across.EQUAL, Across.EQUAL)
 
     def update(self, scatter: Scatter, current: Covariances | None) -> Covariances:
         return self.covariances(scatter.second / scatter.degrees.sum(), *scatter.shape)

@@ -12,8 +12,7 @@ from common import ArraySource
 from same_fit import assert_same_fit
 
 from gaussmix import FAMILIES, GaussianMixture, GaussianMixtureIC
-from gaussmix.em.initialisation import STARTS
-from gaussmix.em.initialisation.base import Partition
+from gaussmix.em.initialisation.base import STARTS, Partition
 from gaussmix.em.initialisation.guided import guided
 from gaussmix.em.initialisation.known import Known
 from gaussmix.engines import choose

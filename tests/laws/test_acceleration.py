@@ -76,7 +76,7 @@ def test_proposals_keep_a_bound_on_the_eigenvalues(name, engine):
 def test_a_slow_run_ends_as_high_as_em_in_far_fewer_passes(case):
     given, family, ratio = SLOW[case]
     stopping = Stopping(1e-8, 5000)
-    name = "native" if case == "factors" else "numpy"  # the core makes short steps faster than proposals are made
+    name = "complete" if case == "factors" else "reference"  # the core makes short steps faster than proposals are made
     engine = ENGINES[name](1)
     plain, fast = (states(given, family, engine, stopping, is_accelerated=wanted)[-1] for wanted in (False, True))
     assert plain.outcome is fast.outcome is Outcome.CONVERGED
@@ -100,7 +100,8 @@ def test_a_run_that_is_not_slow_has_the_bits_of_em(family, engine):
 def test_units_do_not_matter(name):
     given = groups("units", 600, 4, 3, apart=1.2, strangers=0.4)
     other = replace(given, rows=given.rows * 2.0 ** np.array([-9, 4, 0, 13]))
-    course, others = (states(each, FAMILIES[name], ENGINES["native"](1), Stopping(0.0, 40)) for each in (given, other))
+    engine = ENGINES["complete"](1)
+    course, others = (states(each, FAMILIES[name], engine, Stopping(0.0, 40)) for each in (given, other))
     assert [has_path(state.trace) for state in others] == [has_path(state.trace) for state in course]
     assert has_path(course[-2].trace)
     shift = 8 * np.log(2.0)
@@ -173,7 +174,7 @@ def test_a_proposal_that_is_no_better_is_refused(what, engine):
 @free
 def test_a_step_is_the_gradient_in_units_of_lengths(name, rng):
     """To first order in the step: what L-BFGS takes for granted."""
-    given, engine = groups("gradient", 1500, 4, 2, apart=1.0, strangers=0.4), ENGINES["numpy"](1)
+    given, engine = groups("gradient", 1500, 4, 2, apart=1.0, strangers=0.4), ENGINES["reference"](1)
     objective = given.objective
     acceleration, after = acceleration_of(given, FAMILIES[name], engine, Stopping()), given.start(FAMILIES[name])
     residual = np.ones(1)

@@ -8,7 +8,7 @@ from every_engine import ENGINES
 
 from gaussmix import FAMILIES
 from gaussmix.covariances import Isotropic
-from gaussmix.engines.far import MAX_ROWS_COMPARED_SINGLY, far_places
+from gaussmix.engines.complete.far import MAX_ROWS_COMPARED_SINGLY, far_places
 from gaussmix.testing.check_family import updated
 
 HEAVY = {"check_leaves": pytest.mark.heavy}
@@ -24,7 +24,7 @@ def test_an_engine_agrees_with_the_reference(check, engine, rng):
 
 def test_threads_and_layouts_change_no_bit_of_the_core(rng):
     """NumPy's engine leaves sums to BLAS, which promises rounding only."""
-    check_reproducible(ENGINES["native"], rng)
+    check_reproducible(ENGINES["complete"], rng)
 
 
 @pytest.mark.parametrize("n_features", [1, 3])

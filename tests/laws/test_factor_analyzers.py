@@ -9,7 +9,7 @@ import pytest
 from common import InitialMoments
 
 from gaussmix import FactorAnalyzer
-from gaussmix.em.initialisation import Partition
+from gaussmix.em.initialisation.base import Partition
 from gaussmix.em.step.maximise import initial_models
 from gaussmix.errors import SingularCovariance
 from gaussmix.families.factor_analyzer import NOISES

@@ -73,8 +73,8 @@ def _rounding(n_rows):
 
 
 @pytest.fixture
-def native():
-    return ENGINES["native"](1)
+def complete():
+    return ENGINES["complete"](1)
 
 
 class Counting(Stopping):
@@ -87,9 +87,9 @@ class Counting(Stopping):
 @pytest.mark.parametrize("ridge", [0.0, 1e-3])
 @problems
 @families
-def test_a_step_is_that_of_the_loop(family, problem, ridge, native):
+def test_a_step_is_that_of_the_loop(family, problem, ridge, complete):
     given = PROBLEMS[problem]
-    check_steps(given.source, native, given.start(family), Objective(ridge * given.rows.var(axis=0)), problem)
+    check_steps(given.source, complete, given.start(family), Objective(ridge * given.rows.var(axis=0)), problem)
 
 
 def with_holes(rows, rng):
@@ -126,11 +126,11 @@ def test_a_step_with_a_prior_or_noise_or_of_incomplete_rows_is_that_of_the_loop(
 
 @problems
 @families
-def test_a_course_ends_where_that_of_the_loop_does(family, problem, native):
+def test_a_course_ends_where_that_of_the_loop_does(family, problem, complete):
     given = PROBLEMS[problem]
     ways = [
         final(run_em(given.source, engine, given.start(family), given.objective, UNTIL_SETTLED))
-        for engine in (native, Stepwise(native))
+        for engine in (complete, Stepwise(complete))
     ]
     (mixture, trace, outcome), (expected, other, expected_outcome) = ways
     assert trace.n_steps == other.n_steps
@@ -178,13 +178,13 @@ def round_mixture(family, means, weights):
 
 @families
 @pytest.mark.parametrize(("place", "twins"), [(6.0, 12), (1e3, 0)], ids=["collapsing", "lost"])
-def test_what_is_unusual_is_left_to_the_loop(family, place, twins, native, rng):
+def test_what_is_unusual_is_left_to_the_loop(family, place, twins, complete, rng):
     """A component onto equal rows, and one that no row is near: frozen as ever, at the same step."""
     rows, ridge = two_groups(rng, twins), np.zeros(2)
     start = round_mixture(family, [[0.0, 0.0], [place, place]], [0.5, 0.5])
     ways = [
         final(run_em(ArraySource(rows), engine, start, Objective(ridge), Stopping(1e-9, 200)))
-        for engine in (native, Stepwise(native))
+        for engine in (complete, Stepwise(complete))
     ]
     (mixture, trace, outcome), (expected, other, expected_outcome) = ways
     assert trace.frozen == other.frozen
@@ -196,28 +196,28 @@ def test_what_is_unusual_is_left_to_the_loop(family, place, twins, native, rng):
 
 
 @families
-def test_there_is_a_state_whenever_the_engine_comes_back(family, native, monkeypatch):
+def test_there_is_a_state_whenever_the_engine_comes_back(family, complete, monkeypatch):
     given = PROBLEMS["separate"]
     monkeypatch.setattr(fast_path, "SECONDS", 0.0)
-    states = list(run_em(given.source, native, given.start(family), given.objective, UNTIL_SETTLED))
+    states = list(run_em(given.source, complete, given.start(family), given.objective, UNTIL_SETTLED))
     assert [state.trace.n_steps for state in states] == list(range(len(states)))
     assert [state.outcome for state in states] == [None] * (len(states) - 1) + [Outcome.CONVERGED]
 
 
-def test_any_number_of_steps_may_be_asked_for(native):
+def test_any_number_of_steps_may_be_asked_for(complete):
     given, full = PROBLEMS["separate"], FAMILIES["full"]
     stopping = Stopping(1e-6, 10**30)
-    _, _, outcome = final(run_em(given.source, native, given.start(full), given.objective, stopping))
+    _, _, outcome = final(run_em(given.source, complete, given.start(full), given.objective, stopping))
     assert outcome is Outcome.CONVERGED
 
 
-def test_arrays_of_a_start_may_lie_in_any_order(native):
+def test_arrays_of_a_start_may_lie_in_any_order(complete):
     given, full = PROBLEMS["overlapping"], FAMILIES["full"]
     start = given.start(full)
     each = replace(start.covariances, each=np.asfortranarray(start.covariances.each))
     turned = Model(start.weights, np.asfortranarray(start.means), each, full)
     ends = [
-        final(run_em(given.source, native, first, given.objective, Stopping(0.0, 5)))[0] for first in (start, turned)
+        final(run_em(given.source, complete, first, given.objective, Stopping(0.0, 5)))[0] for first in (start, turned)
     ]
     np.testing.assert_array_equal(ends[0].means, ends[1].means)
     np.testing.assert_array_equal(ends[0].covariances.each, ends[1].covariances.each)
@@ -233,18 +233,18 @@ class ShrunkFull(Full):
         return replace(best, each=0.9 * best.each)
 
 
-def steps_of_engine(native, rows, family, stopping):
+def steps_of_engine(complete, rows, family, stopping):
     start = round_mixture(family, [[0.0, 0.0], [1.0, 1.0]], [0.5, 0.5])
-    return FastPath(ArraySource(rows), native, family, 2, Objective(np.zeros(2)), stopping).run(start, 0, -np.inf)[1]
+    return FastPath(ArraySource(rows), complete, family, 2, Objective(np.zeros(2)), stopping).run(start, 0, -np.inf)[1]
 
 
 @pytest.mark.one_block
-def test_only_what_the_engine_knows_is_left_to_it(native, rng):
+def test_only_what_the_engine_knows_is_left_to_it(complete, rng):
     rows, full, stopping = rng.normal(size=(60, 2)), FAMILIES["full"], Stopping(0.0, 3)
-    assert len(steps_of_engine(native, rows, full, stopping)) == 3
-    assert steps_of_engine(native, rows, ShrunkFull(), stopping) == []
-    assert steps_of_engine(native, rows, full, Counting(0.0, 3)) == []
-    assert steps_of_engine(Stepwise(native), rows, full, stopping) == []
+    assert len(steps_of_engine(complete, rows, full, stopping)) == 3
+    assert steps_of_engine(complete, rows, ShrunkFull(), stopping) == []
+    assert steps_of_engine(complete, rows, full, Counting(0.0, 3)) == []
+    assert steps_of_engine(Stepwise(complete), rows, full, stopping) == []
 
 
 @pytest.mark.one_block
@@ -254,7 +254,7 @@ def test_only_what_the_engine_knows_is_left_to_it(native, rng):
     ids=["no order pays", "float32", "an order may pay", "large covariances"],
 )
 def test_what_is_decided_between_passes_is_not_left_to_the_engine(
-    n_features, n_components, dtype, is_left, native, rng, monkeypatch
+    n_features, n_components, dtype, is_left, complete, rng, monkeypatch
 ):
     """Of 9,000 rows, whatever the number of threads and the speed of the machine."""
     monkeypatch.setattr(fast_path, "SECONDS", 1e9)
@@ -262,7 +262,7 @@ def test_what_is_decided_between_passes_is_not_left_to_the_engine(
     family = FAMILIES["full"]
     unit = np.repeat(np.eye(n_features)[None], n_components, axis=0)
     start = Mixture(np.full(n_components, 1 / n_components), rows[:n_components].astype("f8"), unit, family).model
-    for engine in (native, ENGINES["native"](8)):
+    for engine in (complete, ENGINES["complete"](8)):
         objective, stopping = Objective(np.zeros(n_features)), Stopping(0.0, 2)
         fast = FastPath(ArraySource(rows), engine, family, n_components, objective, stopping)
         assert len(fast.run(start, 0, -np.inf)[1]) == (2 if is_left else 0)

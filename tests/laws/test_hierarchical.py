@@ -5,7 +5,7 @@ import pytest
 from common import ArraySource, Block, distinct_rows
 from scipy.cluster.hierarchy import fcluster, ward
 
-from gaussmix.em.initialisation import STARTS
+from gaussmix.em.initialisation.base import start_named
 from gaussmix.em.initialisation.hierarchical import MOST_LEAVES, tree_of
 
 
@@ -19,7 +19,7 @@ def scaled(rows):
 
 def labels_of(rows, n_components, engine, weight=None):
     """The component of each row by the start."""
-    partition = STARTS["hierarchical"](distinct_rows(ArraySource(rows, weight)), engine, n_components, None)
+    partition = start_named("hierarchical")(distinct_rows(ArraySource(rows, weight)), engine, n_components, None)
     block = Block(0, rows)
     return engine.labels(block, partition.parameters) if partition.share is None else partition.share(block).argmax(1)
 

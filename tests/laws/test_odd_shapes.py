@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from gaussmix import FAMILIES
-from gaussmix.em.initialisation import STARTS
-from gaussmix.em.initialisation.ridge import automatic_ridge
+from gaussmix.em.initialisation.base import STARTS, start_named
+from gaussmix.em.initialisation.sample import automatic_ridge
 from gaussmix.engines.complete.engine import CompleteEngine
 from gaussmix.errors import SingularCovariance
 
@@ -34,7 +34,7 @@ def test_any_finite_rows_are_fitted_or_refused(rows, n_components, name, start, 
     sample = distinct_rows(source)
     ridge = automatic_ridge(sample)
     assert (ridge > 0).all()
-    partition = STARTS[start](sample, engine, n_components, np.random.default_rng(seed))
+    partition = start_named(start)(sample, engine, n_components, np.random.default_rng(seed))
     try:
         first = InitialMoments(source, engine, n_components, partition).model(FAMILIES[name], Objective(ridge))
     except SingularCovariance:

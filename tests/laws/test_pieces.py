@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from gaussmix import FAMILIES, BayesianGaussianMixture, GaussianMixture
-from gaussmix.em.initialisation import STARTS
+from gaussmix.em.initialisation.base import STARTS
 from gaussmix.numerics import arrays
 from gaussmix.numerics.rows import extreme_rows, extremes
 

@@ -9,7 +9,7 @@ from common import ArraySource, Need, Rule, Second, Stopping, distinct_rows, fin
 from many_blocks import ManyBlocks, labelled
 
 from gaussmix import FAMILIES, Mixture
-from gaussmix.em.initialisation import STARTS
+from gaussmix.em.initialisation.base import STARTS, start_named
 from gaussmix.em.step.accumulate import StepTask
 from gaussmix.testing import PROBLEMS, check_source
 from gaussmix.testing.closeness import assert_same_bits
@@ -53,7 +53,7 @@ def test_an_empty_part_of_an_array_can_be_changed_again(rng):
 def test_shares_of_a_start_do_not_read_labels(engine, rng):
     """Responsibilities of a start are those that it gives, whatever is known of the rows."""
     problem = PROBLEMS["overlapping"]
-    partition = STARTS["random"](distinct_rows(problem.source), engine, 3, rng)
+    partition = start_named("random")(distinct_rows(problem.source), engine, 3, rng)
     task = StepTask(engine, 3, None, Need(Second.FULL), Rule.GIVEN, share=partition.share)
     known = labelled(problem.source, problem.labels, np.arange(3))
     found, expected = known.map_merge(task), problem.source.map_merge(task)
@@ -112,7 +112,7 @@ def test_em_never_forgets_a_label(name, engine):
 def test_tasks_go_where_the_rows_are(start, engine, rng):
     """A pickled copy of a task has its key and makes the same bits, also of a start that shares rows there."""
     problem = PROBLEMS["weighted"]
-    partition = STARTS[start](distinct_rows(problem.source), engine, 3, rng)
+    partition = start_named(start)(distinct_rows(problem.source), engine, 3, rng)
     model, need = problem.start(FAMILIES["full"]), Need(Second.FULL)
     tasks = [
         StepTask(engine, 3, partition.parameters, need, partition.rule, model.means, partition.share),

@@ -5,14 +5,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from gaussmix.em.initialisation import STARTS, Partition, kmeans
-from gaussmix.em.initialisation.base import DETERMINISTIC, repeated
+from gaussmix.em.initialisation import kmeans
+from gaussmix.em.initialisation.base import DETERMINISTIC, STARTS, Partition, repeated, start_named
 from gaussmix.em.initialisation.condensed import condensed
 from gaussmix.em.initialisation.initial import InitialMoments
 from gaussmix.em.initialisation.kmeans import spread_centres
-from gaussmix.em.initialisation.random_shares import HashedShares
-from gaussmix.em.initialisation.ridge import automatic_ridge
-from gaussmix.em.initialisation.sample import Distinct, distinct_rows
+from gaussmix.em.initialisation.random import HashedShares
+from gaussmix.em.initialisation.sample import Distinct, automatic_ridge, distinct_rows
 from gaussmix.em.objective.objective import Objective
 from gaussmix.em.objective.stopping import Stopping
 from gaussmix.em.objective.trace import State, Trace, final
@@ -31,7 +30,7 @@ from gaussmix.waist.block import Block
 @pytest.mark.parametrize("family", ["full", "tied", "diag", "spherical"])  # closed forms: nothing but rounding
 @pytest.mark.parametrize("name", STARTS)
 def test_a_start_sees_the_distribution_only(name, family, engine, rng):
-    check_start(STARTS[name], engine, FAMILIES[family], rng)
+    check_start(start_named(name), engine, FAMILIES[family], rng)
 
 
 @pytest.mark.parametrize(("factor", "shift"), [(2.0**-20, 0.0), (2.0**20, 0.0), (1.0, 2.0**20), (0.5, -(2.0**15))])
@@ -65,7 +64,7 @@ def test_a_seed_is_a_start(name, engine, rng):
 @pytest.mark.parametrize("name", sorted(DETERMINISTIC))
 def test_what_draws_nothing_leaves_its_generator_alone(name, engine, rng):
     before = rng.bit_generator.state
-    STARTS[name](distinct_rows(ArraySource(np.arange(40.0).reshape(20, 2))), engine, 3, rng)
+    start_named(name)(distinct_rows(ArraySource(np.arange(40.0).reshape(20, 2))), engine, 3, rng)
     assert rng.bit_generator.state == before
 
 
@@ -100,7 +99,7 @@ def test_random_rows_are_those_of_the_largest_root_of_a_uniform_number(numbers, 
     """u^(1 / weight), which is Efraimidis and Spirakis' draw by weight without replacement."""
     sample = distinct_rows(ArraySource(np.arange(3.0)[:, None], np.array([1.0, 2.0, 5.0])))
     assert np.argsort(np.array(numbers) ** (1 / sample.weight))[::-1][:2].tolist() == chosen
-    partition = STARTS["random_from_data"](sample, None, 2, Given(*numbers))
+    partition = start_named("random_from_data")(sample, None, 2, Given(*numbers))
     assert partition.parameters.means[:, 0].tolist() == chosen
 
 
@@ -156,7 +155,7 @@ def test_greedy_kmeans_plus_plus_tries_2_and_log_k_rows_for_each_centre(rng):
 
 def test_centres_of_kmeans_are_weighted_means(engine, rng):
     source = ArraySource(np.array([[0.0], [1.0], [10.0]]), np.array([99.0, 1.0, 3.0]))
-    partition = STARTS["kmeans"](distinct_rows(source), engine, 2, rng)
+    partition = start_named("kmeans")(distinct_rows(source), engine, 2, rng)
     assert sorted(partition.parameters.means[:, 0]) == pytest.approx([0.01, 10.0], rel=1e-14)
 
 
@@ -180,13 +179,13 @@ def test_a_hash_of_rows_tells_small_numbers_apart():
 
 def test_seeds_have_keys_of_their_own():
     sample = distinct_rows(ArraySource(np.arange(4.0)[:, None]))
-    keys = {STARTS["random"](sample, None, 2, np.random.default_rng(seed)).share.key for seed in range(200)}
+    keys = {start_named("random")(sample, None, 2, np.random.default_rng(seed)).share.key for seed in range(200)}
     assert len(keys) == 200
 
 
 def started(name, rows, engine, n_components=3, seed=7):
     source = ArraySource(rows)
-    partition = STARTS[name](distinct_rows(source), engine, n_components, np.random.default_rng(seed))
+    partition = start_named(name)(distinct_rows(source), engine, n_components, np.random.default_rng(seed))
     ridge = np.full(rows.shape[1], 1e-3 * rows.var())
     return InitialMoments(source, engine, n_components, partition).model(FAMILIES["diag"], Objective(ridge))
 

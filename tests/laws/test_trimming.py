@@ -10,6 +10,7 @@ from gaussmix import FAMILIES, Mixture
 from gaussmix.em.initialisation.base import Partition, nearest_centre
 from gaussmix.em.trimming.fall import fall
 from gaussmix.em.trimming.trimming import Trimmed, kept
+from gaussmix.waist.block import BlockState
 
 CENTRES = np.array([[0.0, 0.0], [6.0, 6.0]])
 NO_RIDGE = Objective(np.zeros(2))
@@ -28,7 +29,7 @@ class OfColumn:
     key = "column"
 
     def open(self, block):
-        return None
+        return BlockState()
 
     def call(self, block, state):
         return block.rows[:, 0]

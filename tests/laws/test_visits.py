@@ -25,7 +25,7 @@ def clusters(rng):
 
 def run(source, mixture, n_threads=1, n_steps=N_STEPS, facts=None):
     """The moments of the last of some steps, and the mixture before it."""
-    before, engine = mixture, ENGINES["native"](n_threads)
+    before, engine = mixture, ENGINES["complete"](n_threads)
     for _ in range(n_steps):
         before = mixture
         moments, mixture, _ = em_step(source, engine, mixture, Objective(np.zeros(N_FEATURES)), {}, facts=facts)
@@ -49,13 +49,13 @@ def test_clusters_apart_are_visited_in_order(clusters, structure):
     assert visits_of(source)._orders
     assert visits_of(source)._bounds is not None
     fresh, _ = run(ArraySource(rows), before, n_steps=1)
-    spread = native_step(rows, before, Need(Second.DIAGONAL)).second
+    spread = step_of_engine(rows, before, Need(Second.DIAGONAL)).second
     assert_same_moments(moments, fresh, spread, 1e-12, structure)
 
 
-def native_step(rows, mixture, need):
+def step_of_engine(rows, mixture, need):
     """Moments about the means."""
-    source, engine = ArraySource(rows), ENGINES["native"](1)
+    source, engine = ArraySource(rows), ENGINES["complete"](1)
     state = engine.open(source.whole, need, N_COMPONENTS)
     sums = engine.step(source.whole, state, mixture.parameters, need, anchor=mixture.means)
     return engine.finish(sums, mixture.parameters, need)

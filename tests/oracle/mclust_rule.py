@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from common import ArraySource, InitialMoments, Objective, State, Stopping, final, run_em
 
-from gaussmix.em.initialisation import Partition
+from gaussmix.em.initialisation.base import Partition
 from gaussmix.em.step.accumulate import StepTask
 from gaussmix.errors import Outcome
 from gaussmix.sources.base import Task

@@ -161,7 +161,7 @@ def test_a_fit_reads_the_file_once_and_then_once_a_pass(folder, caplog):
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning", "ignore::sklearn.exceptions.ConvergenceWarning")
 def test_what_engines_keep_beside_blocks_is_bounded(folder, expected, monkeypatch):
-    monkeypatch.setattr("gaussmix.engines.complete.engine.BlockState.n_bytes", 10**6, raising=False)
+    monkeypatch.setattr("gaussmix.engines.complete.engine.CompleteState.n_bytes", 10**6, raising=False)
     assert_same_fit(fitted(open(folder / "by-rows.npy", memory=SMALL)), expected[False])
 
 

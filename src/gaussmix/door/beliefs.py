@@ -12,7 +12,7 @@ from gaussmix.checks import check_positive
 from gaussmix.door.parameters import FARTHEST, check_family, check_name, check_numbers
 from gaussmix.em.bayes.approximation import GaussWishart
 from gaussmix.em.bayes.variational import Bayesian
-from gaussmix.em.initialisation.ridge import SHARE
+from gaussmix.em.initialisation.sample import RIDGE_SHARE
 from gaussmix.em.priors.concentration import Concentration, DirichletWeights, StickWeights
 from gaussmix.em.priors.terms import OverallMoments
 from gaussmix.errors import SingularCovariance, column_named
@@ -105,7 +105,7 @@ def _default_scales(moments: OverallMoments, form: Second, ridge: float) -> Iter
     if ridge:
         yield with_ridge(ridge), None
     assert moments.automatic_ridge is not None, "moments of data have one"
-    automatic = np.maximum(moments.automatic_ridge(), SHARE * variances)
+    automatic = np.maximum(moments.automatic_ridge(), RIDGE_SHARE * variances)
     yield with_ridge(automatic), automatic
 
 

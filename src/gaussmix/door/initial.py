@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from gaussmix.covariances import Covariances, LowRank
 from gaussmix.door.parameters import check_column_names, check_numbers
-from gaussmix.em.initialisation import AUTO, STARTS
+from gaussmix.em.initialisation.base import AUTO, STARTS
 from gaussmix.errors import SingularCovariance, name_components, warn
 from gaussmix.families.base import Family
 from gaussmix.numerics.arrays import Array, copied

@@ -12,21 +12,20 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils import check_random_state
 
+from gaussmix import numerics
 from gaussmix.checks import check_count
 from gaussmix.em.collapse.remedies import Remedy
-from gaussmix.em.initialisation import AUTO, STARTS
+from gaussmix.em.initialisation.base import AUTO, STARTS
 from gaussmix.errors import ParameterTypeError, listed, unknown_name
-from gaussmix.families.base import ALIASES, FAMILIES, Family, family_named, is_known, known_names
-from gaussmix.families.one_feature import check_features
+from gaussmix.families.base import ALIASES, FAMILIES, Family, check_features, family_named, is_known, known_names
 from gaussmix.numerics.arrays import Array, plain_array
-from gaussmix.numerics.frames import Frame, times_sentence
 
 FARTHEST = 1e150  # data units: squares of larger numbers overflow
 
 
 def check_column_names(parameter: str, value: Any, feature_names: Sequence[str] | None) -> None:
     """Raise ValueError for a data frame whose columns have other names than those of X, or another order."""
-    frame = None if feature_names is None else Frame.of(value)
+    frame = None if feature_names is None else numerics.frames.Frame.of(value)
     if frame is None or feature_names is None or not all(isinstance(name, str) for name in frame.names):
         return
     if frame.names != tuple(feature_names):
@@ -193,7 +192,7 @@ def check_numbers(parameter: str, values: ArrayLike) -> Array:
     Raises ValueError: text, complex numbers, lists of unequal length. TypeError: a column of a data frame holds neither
     numbers nor text; dates, times or durations.
     """
-    frame = Frame.of(values)
+    frame = numerics.frames.Frame.of(values)
     try:
         array = np.asarray(plain_array(values)) if frame is None else frame.rows(parameter)
         if array.dtype.kind not in "cmM":
@@ -201,7 +200,7 @@ def check_numbers(parameter: str, values: ArrayLike) -> Array:
     except (TypeError, ValueError, OverflowError) as error:
         raise ValueError(f"{parameter} must be an array of numbers: {error}") from None
     if array.dtype.kind != "c":  # NumPy would count units since 1970, and take a missing time for −9.2e18
-        raise ParameterTypeError(times_sentence(parameter))
+        raise ParameterTypeError(numerics.frames.times_sentence(parameter))
     raise ValueError(f"{parameter} must be real numbers, not complex ones.")
 
 

@@ -12,10 +12,10 @@ from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_array, validate_data
 
+from gaussmix import numerics
 from gaussmix.door.parameters import check_name, check_numbers
 from gaussmix.errors import ParameterTypeError, column_named, counted, listed, warn
 from gaussmix.numerics.arrays import Array, Rows, copied, plain_array
-from gaussmix.numerics.frames import Frame, are_integers, times_sentence
 from gaussmix.numerics.rows import (
     LARGEST,
     LARGEST_WEIGHT,
@@ -196,11 +196,11 @@ def as_rows(estimator: BaseEstimator, X: ArrayLike, least: int, *, reset: bool) 
 def _validated(estimator: BaseEstimator, X: Any, least: int, *, reset: bool) -> Rows:
     """Rows as scikit-learn converts them; errors as for `check_source`."""
     X = plain_array(X)
-    frame = Frame.of(X)
+    frame = numerics.frames.Frame.of(X)
     if frame is not None:
         return _of_frame(estimator, frame, least, reset=reset)
     if _kind(X) in "mM":  # NumPy would count units since 1970, and take a missing time for −9.2e18
-        raise ParameterTypeError(times_sentence("Input X"))
+        raise ParameterTypeError(numerics.frames.times_sentence("Input X"))
     try:
         rows: Rows = validate_data(
             estimator,
@@ -220,7 +220,7 @@ def _validated(estimator: BaseEstimator, X: Any, least: int, *, reset: bool) -> 
     return rows
 
 
-def _of_frame(estimator: BaseEstimator, frame: Frame, least: int, *, reset: bool) -> Rows:
+def _of_frame(estimator: BaseEstimator, frame: numerics.frames.Frame, least: int, *, reset: bool) -> Rows:
     """The rows of a data frame; scikit-learn compares its names with those of `fit`. Errors as for `check_source`."""
     validate_data(estimator, frame.native, reset=reset, skip_check_array=True)
     rows: Rows = check_array(
@@ -340,12 +340,12 @@ def _leaf_has_odd(leaf: Block, column: int, step: float) -> np.bool_:
 
 def _integers(X: Any) -> Collection[int]:
     """The places of columns of an array or a frame that hold integers."""
-    frame = Frame.of(X)
+    frame = numerics.frames.Frame.of(X)
     if frame is not None:
         return frame.integers()
     array = np.asarray(X, dtype=object) if isinstance(X, list | tuple) else np.asarray(X)
     if array.dtype.kind == "O":
-        return [place for place, column in enumerate(array.T) if are_integers(column)]
+        return [place for place, column in enumerate(array.T) if numerics.frames.are_integers(column)]
     return range(array.shape[1]) if array.dtype.kind in "iu" else ()
 
 

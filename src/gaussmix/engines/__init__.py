@@ -66,4 +66,4 @@ def engine_for(*, is_incomplete: bool, n_jobs: int | None) -> Engine[Any]:
         return CompleteEngine(n_threads(n_jobs))
     from gaussmix.engines.incomplete import IncompleteEngine
 
-    return IncompleteEngine(choose(n_jobs))
+    return IncompleteEngine(n_threads(n_jobs))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
@@ -26,6 +27,20 @@ NOISE = -1  # the label of rows that the background has
 StateT = TypeVar("StateT")
 
 
+@dataclass(frozen=True)
+class Facts:
+    """What a step over one block must know of all rows; an engine may add to it.
+
+    Parameters
+    ----------
+    n_rows : number of rows.
+    total : mean and scatter of all rows, which no E-step changes; None if no step needs them.
+    """
+
+    n_rows: int
+    total: Spread | None = None
+
+
 class Engine(Protocol[StateT]):
     """The E-step and the sums for the M-step, over one block at a time.
 
@@ -41,7 +56,7 @@ class Engine(Protocol[StateT]):
     def complete(self) -> Engine[Any]:
         """The engine of complete rows, with as many threads."""
 
-    def look(self, profile: Profile, need: Need, spread: Callable[[], Spread]) -> Any:
+    def look(self, profile: Profile, need: Need, spread: Callable[[], Spread]) -> Facts:
         """Find out what steps over single blocks must know of all rows, before the first pass.
 
         Some decisions of a step depend on all rows, for example on their number. They read these facts and not the
@@ -55,7 +70,7 @@ class Engine(Protocol[StateT]):
 
         Returns
         -------
-        facts : the engine's own; picklable.
+        facts : picklable.
         """
 
     def open(self, block: Block, need: Need, n_components: int) -> StateT:
@@ -117,7 +132,7 @@ class Engine(Protocol[StateT]):
     def responsibilities(self, block: Block, parameters: Parameters) -> Array:
         """p(k | x), (n_rows, n_components); each row sums to 1, less what the background has of it.
 
-        Right also for rows far from every mean (`far.py`).
+        Right also for rows far from every mean (`complete/far.py`).
         """
 
     def labels(self, block: Block, parameters: Parameters) -> NDArray[np.int64]:

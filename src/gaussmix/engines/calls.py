@@ -229,7 +229,7 @@ class Recipe(NamedTuple):
         component of each row of a single group, (n_rows,), int32, or the mixtures at which EM begins. With all but
         seeds rows are taken as they are, and `control` has a ridge.
     control : when EM ends. Without steps there is the first M-step alone.
-    ridge_share, trimmed : of the automatic ridge; see `em.initialisation.ridge`.
+    ridge_share, trimmed : of the automatic ridge; see `em.initialisation.sample`.
     smallest_spread : a group in which a column varies by less is unusual, data units.
     search : between the start and EM; None for none.
     """

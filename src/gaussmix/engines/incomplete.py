@@ -10,14 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gaussmix.engines.calls import Belief, Control, Course, Fits, Groups, InitialMixtures, Recipe
-from gaussmix.engines.complete.engine import CompleteEngine
-from gaussmix.engines.complete.run import fit_many, makes_steps, run_em
+from gaussmix.engines.calls import Belief, Fits, Groups, InitialMixtures, Recipe
+from gaussmix.engines.complete.engine import CompleteEngine, CompleteFacts
 from gaussmix.engines.joint import (
     background_of,
     labels_of,
@@ -30,9 +29,8 @@ from gaussmix.numerics.arrays import Array, Rows
 from gaussmix.numerics.contract import contract
 from gaussmix.numerics.core import native_target
 from gaussmix.numerics.factorise import factorise
-from gaussmix.numerics.threads import allowed
 from gaussmix.waist.algebra import Algebra
-from gaussmix.waist.block import Block, Profile
+from gaussmix.waist.block import Block, BlockState, Profile
 from gaussmix.waist.moments import Moments, Partial
 from gaussmix.waist.need import Need, Rule, Second
 from gaussmix.waist.parameters import LOG_2PI, Parameters
@@ -41,45 +39,33 @@ from gaussmix.waist.whitening.base import FactorShape, Whitening
 
 
 @dataclass(frozen=True)
-class IncompleteEngine:
-    """Sums and densities of rows that are known in part only. NaN is a missing cell.
+class IncompleteEngine(CompleteEngine):
+    """Sums and densities of rows that are known in part only. NaN is a missing cell."""
 
-    Parameters
-    ----------
-    engine : the engine for complete rows.
-    """
-
-    engine: CompleteEngine
-
-    @property
-    def n_threads(self) -> int:
-        return self.engine.n_threads
+    is_incomplete: ClassVar[bool] = True
 
     @property
     def complete(self) -> CompleteEngine:
-        return self.engine
+        return CompleteEngine(self.n_threads)
 
-    def look(self, profile: Profile, need: Need, spread: Callable[[], Spread]) -> None:
-        return None
-
-    def open(self, block: Block, need: Need, n_components: int) -> int:
-        return n_components
+    def look(self, profile: Profile, need: Need, spread: Callable[[], Spread]) -> CompleteFacts:
+        return CompleteFacts(profile.n_rows)
 
     def step(
         self,
         block: Block,
-        state: int,
+        state: BlockState,
         parameters: Parameters | None,
         need: Need,
         rule: Rule = Rule.SOFT,
         anchor: Array | None = None,
-        facts: None = None,
+        facts: object = None,
     ) -> Partial:
         if anchor is None:
-            anchor = np.zeros((state, block.rows.shape[1])) if parameters is None else parameters.means
+            anchor = np.zeros((state.n_components, block.rows.shape[1])) if parameters is None else parameters.means
         if parameters is None or rule is not Rule.SOFT:
             wanted = need if need.second is Second.NONE else _summed(need)
-            return block.sum_of(lambda leaf: self._shared(leaf, parameters, state, wanted, anchor))
+            return block.sum_of(lambda leaf: self._shared(leaf, parameters, state.n_components, wanted, anchor))
         n_threads, block = self._n_threads, _with_marginal_background(block, parameters)
         if np.array_equal(anchor, parameters.means):
             return _in_core(n_threads, block, parameters, _summed(need))
@@ -99,7 +85,7 @@ class IncompleteEngine:
         left, log_likelihood = float(weight[best == n_components].sum()), float((weight * log_joint.max(axis=1)).sum())
         return replace(sums, background=left, log_likelihood=log_likelihood)
 
-    def finish(self, sums: Partial, parameters: Parameters | None, need: Need, facts: None = None) -> Moments:
+    def finish(self, sums: Partial, parameters: Parameters | None, need: Need, facts: object = None) -> Moments:
         complete = sums if sums.observed is None else _completed(sums)
         return Moments.of(replace(complete, second=_reduced(complete.second, need), need=need))
 
@@ -107,40 +93,29 @@ class IncompleteEngine:
         self, block: Block, n_components: int, algebra: Algebra, belief: Belief | None, *, has_background: bool = False
     ) -> bool:
         is_known = not has_background and (belief is None or belief.is_of_point)
-        return is_known and makes_steps(block, n_components, algebra)
-
-    def run_em(
-        self, block: Block, facts: None, start: tuple[Array, Array, Array], algebra: Algebra, control: Control
-    ) -> Course:
-        return run_em(self._n_threads, block, None, start, algebra, control, is_incomplete=True)
+        return is_known and super().makes_steps(block, n_components, algebra, belief)
 
     def fit_many(self, groups: Groups, recipe: Recipe) -> Fits | None:
-        if not isinstance(recipe.start, InitialMixtures):
-            return None
-        return fit_many(self._n_threads, groups, recipe, is_incomplete=True)
+        return super().fit_many(groups, recipe) if isinstance(recipe.start, InitialMixtures) else None
 
     def score_products(self, block: Block, parameters: Parameters, whitening: Array, second: Second) -> None:
         return None
 
     def log_density(self, block: Block, parameters: Parameters) -> Array:
-        found = self._evaluated(block, parameters, self.engine.log_density, log_density_of)
+        found = self._evaluated(block, parameters, super().log_density, log_density_of)
         empty = np.isnan(block.rows).all(axis=1)
         if block.log_prior is None and empty.any():  # which the sum of the weights misses by rounding
             found[empty] = 0.0
         return found
 
-    @property
-    def _n_threads(self) -> int:
-        return allowed(self.engine.n_threads)
-
     def component_log_density(self, block: Block, parameters: Parameters) -> Array:
-        return self._evaluated(block, parameters, self.engine.component_log_density, lambda log_joint, *_: log_joint)
+        return self._evaluated(block, parameters, super().component_log_density, lambda log_joint, *_: log_joint)
 
     def responsibilities(self, block: Block, parameters: Parameters) -> Array:
-        return self._evaluated(block, parameters, self.engine.responsibilities, responsibilities_of)
+        return self._evaluated(block, parameters, super().responsibilities, responsibilities_of)
 
     def labels(self, block: Block, parameters: Parameters) -> NDArray[np.int64]:
-        return self._evaluated(block, parameters, self.engine.labels, labels_of)
+        return self._evaluated(block, parameters, super().labels, labels_of)
 
     def _evaluated(
         self,
@@ -165,11 +140,6 @@ class IncompleteEngine:
     def _log_joint(self, block: Block, parameters: Parameters) -> Array:
         """log p(x, k) of rows that are known in part, (n_rows, n_components)."""
         return native_target().evaluate_incomplete(*_known(block, parameters), self._n_threads)
-
-    def draw(
-        self, n_rows: int, cumulative: Array, means: Array, whitening: Whitening, key: int
-    ) -> tuple[Array, NDArray[np.int64]]:
-        return self.engine.draw(n_rows, cumulative, means, whitening, key)
 
     def expected_rows(self, block: Block, parameters: Parameters) -> tuple[Array, Array]:
         """The means (n_rows, n_features) and covariances (n_rows, n_features, n_features) of the true rows."""

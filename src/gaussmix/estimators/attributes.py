@@ -15,7 +15,7 @@ from sklearn.exceptions import NotFittedError
 from gaussmix import door
 from gaussmix.covariances import Covariances, LowRank
 from gaussmix.door.parameters import check_family, names_several
-from gaussmix.em.initialisation import Partition
+from gaussmix.em.initialisation.base import Partition
 from gaussmix.em.initialisation.initial import InitialMoments
 from gaussmix.em.objective.objective import Objective
 from gaussmix.engines import choose

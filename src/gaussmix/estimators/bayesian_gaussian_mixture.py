@@ -20,8 +20,7 @@ from gaussmix.errors import warn
 from gaussmix.estimators.docs import documented
 from gaussmix.estimators.fitting import begun_fit, fitted_of, rows_of, with_features
 from gaussmix.estimators.posterior_estimator import PosteriorEstimator
-from gaussmix.families.base import Family
-from gaussmix.families.one_feature import check_features
+from gaussmix.families.base import Family, check_features
 from gaussmix.fit.bound_moves import MovesOfFit
 from gaussmix.fit.features.base import Features
 from gaussmix.fit.fit import fit

@@ -20,7 +20,7 @@ from gaussmix.estimators.docs import documented
 from gaussmix.estimators.fitting import begun_fit, fitted_of, rows_of, with_features
 from gaussmix.estimators.likelihood_estimator import LikelihoodEstimator
 from gaussmix.families import Family, Structure
-from gaussmix.families.one_feature import check_features
+from gaussmix.families.base import check_features
 from gaussmix.fit import after
 from gaussmix.fit.features.table import changed
 from gaussmix.fit.fit import fit

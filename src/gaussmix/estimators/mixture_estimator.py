@@ -13,17 +13,16 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import DensityMixin
 
-from gaussmix import door, estimators, mixture, report
+from gaussmix import door, estimators, mixture, numerics, report
 from gaussmix.background import NO_MARGINAL
 from gaussmix.door.rows import check_counts_of_rows
-from gaussmix.engines import check_jobs, choose
+from gaussmix.engines import check_jobs, n_threads
 from gaussmix.engines.base import Engine
 from gaussmix.errors import ParameterTypeError, warn
 from gaussmix.estimators.attributes import MixtureAttributes
 from gaussmix.fit.problem import Data
 from gaussmix.mixture import MIN_OVERLAP
 from gaussmix.numerics.arrays import Array, narrowed
-from gaussmix.numerics.frames import Frame, made_frame
 from gaussmix.sources.array import ArraySource
 from gaussmix.sources.base import Source, in_leaves
 from gaussmix.sources.findings import Cells
@@ -168,7 +167,7 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
             raise ValueError("denoise needs an array or a data frame in memory. Read some of the rows at a time.")
         from gaussmix.engines.incomplete import IncompleteEngine
 
-        engine = IncompleteEngine(choose(self.n_jobs))
+        engine = IncompleteEngine(n_threads(self.n_jobs))
         found = [engine.expected_rows(block, self.mixture_.parameters) for block in source.blocks()]
         return found[0]
 
@@ -334,7 +333,7 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
         summary = self.summary(X, sample_weight, X_error=X_error)
         if report.reading.EXACT in summary.warnings:
             warn(report.reading.EXACT, RuntimeWarning)
-        return made_frame({name: [value] for name, value in summary.facts.items()}, summary.library)
+        return numerics.frames.made_frame({name: [value] for name, value in summary.facts.items()}, summary.library)
 
     def augment(self, X: ArrayLike, *, X_error: ArrayLike | None = None) -> Any:
         """The rows with what the mixture says of each, as a data frame.
@@ -469,9 +468,9 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
         self._check_fitted()
         return self.mixture_, None
 
-    def _rows_of_table(self, X: ArrayLike, X_error: ArrayLike | None) -> tuple[Source, Frame | None]:
+    def _rows_of_table(self, X: ArrayLike, X_error: ArrayLike | None) -> tuple[Source, numerics.frames.Frame | None]:
         """The rows, and the data frame that they came in, which may have more columns than the features."""
-        frame, names = Frame.of(X), self._names
+        frame, names = numerics.frames.Frame.of(X), self._names
         return self._source(X if frame is None or names is None else frame.only(names), X_error=X_error), frame
 
     def _per_row(self, source: Source, method: Callable[..., Any], dtype: Any, shape: tuple[int, ...] = ()) -> Any:

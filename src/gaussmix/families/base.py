@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from enum import Enum
@@ -302,3 +303,22 @@ def family_named(name: str, **options: Any) -> Family:
         if option not in family.get_params():
             raise ValueError(f"{option} is not an option of the structure {name!r}.")
     return type(family)(**options) if options else family
+
+
+_THREE_LETTERS = re.compile("[EV](?!II)[EVI][EVI]")  # of volume, shape and orientation; "EII" and "VII" have neither
+
+
+def check_features(name: Any, n_features: int) -> str | None:
+    """Say what a name means if that differs from its letters for this number of features; None otherwise.
+
+    Values have no letters. Raises ValueError for the name of a structure of a single feature where there are more.
+    """
+    if name in ("E", "V") and n_features > 1:
+        raise ValueError(
+            f"covariance_type={name!r} is for one feature, and X has {n_features}: say what shapes and orientations "
+            f"are, as in {name + 'II'!r} or {3 * name!r}."
+        )
+    if n_features > 1 or not isinstance(name, str) or not _THREE_LETTERS.fullmatch(name):
+        return None
+    variances = "one variance for all components" if name[0] == "E" else "a variance per component"
+    return f"covariance_type={name!r} is {name[0]!r} for one feature, which has no shape or orientation: {variances}."

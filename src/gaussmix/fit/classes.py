@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gaussmix.em.initialisation import Partition
+from gaussmix.em.initialisation.base import Partition
 from gaussmix.em.initialisation.initial import InitialMoments
 from gaussmix.em.initialisation.known import Known
 from gaussmix.em.objective.stopping import Stopping

@@ -10,12 +10,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from gaussmix import door
-from gaussmix.em import curvature
+from gaussmix.em import curvature, initialisation
 from gaussmix.em.collapse.remedies import Remedy, run_with
 from gaussmix.em.curvature.standing import Standing, is_cheap
-from gaussmix.em.initialisation import STARTS, Partition
-from gaussmix.em.initialisation.base import DETERMINISTIC, nearest_centre
-from gaussmix.em.initialisation.guided import guided
+from gaussmix.em.initialisation.base import DETERMINISTIC, Partition, nearest_centre, start_named
 from gaussmix.em.initialisation.initial import InitialMoments
 from gaussmix.em.initialisation.sample import ROWS_OF_PARTS
 from gaussmix.em.objective.objective import Objective
@@ -231,7 +229,7 @@ def _found(problem: Problem, plan: Plan, start: Start, number: int) -> Model:
         of_fit = problem.source, problem.engine, problem.n_components
         means = given.means
         nearest = nearest_centre(means) if data.trim is None else data.trim.nearest(means, data.sample)
-        first = _first_moments(problem, problem.source, guided(nearest, *of_fit, is_matched=True))
+        first = _first_moments(problem, problem.source, initialisation.guided.guided(nearest, *of_fit, is_matched=True))
     else:
         drawn = _drawn(problem, plan, start, number)
         settled = _settled_on_the_sample(problem, plan, drawn, objective)
@@ -280,9 +278,10 @@ def _newly_drawn(problem: Problem, plan: Plan, start: Any, source: Source) -> Dr
     data, on_sample = problem.data, None
     few = data.condensed if plan.moves is not None and problem.n_components == 1 else None
     if isinstance(start, str) and few is not None:  # births are found on these rows first, and need only their moments
-        partition, source = STARTS[start](few, problem.engine, 1, plan.rng), ArraySource(few.rows, few.weight)
+        partition, source = start_named(start)(few, problem.engine, 1, plan.rng), ArraySource(few.rows, few.weight)
     elif isinstance(start, str):
-        partition = guided(_partition(problem, plan, start), source, problem.engine, problem.n_components)
+        of_fit = source, problem.engine, problem.n_components
+        partition = initialisation.guided.guided(_partition(problem, plan, start), *of_fit)
         rows = ArraySource(data.sample.rows, data.sample.weight)
         rows.may_miss = source.may_miss
         on_sample = _first_moments(problem, data.trimmed(rows), partition)
@@ -297,7 +296,7 @@ def _partition(problem: Problem, plan: Plan, name: str) -> Partition:
     """How a named start shares the rows, regardless of labels."""
     data, of_sample = problem.data, (problem.data.sample, problem.engine, problem.n_components)
     if data.trim is None:
-        return STARTS[name](*of_sample, plan.rng)
+        return start_named(name)(*of_sample, plan.rng)
     has_covariances = plan.given is not None and plan.given.covariances is not None
     plain = data.objective(None if has_covariances else problem.ridge)  # a prior needs a structure
     return data.trim.partition(name, *of_sample, plain.ridge, plan.rng)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar, get_args, get_type_hints
 
 import numpy as np
 
+from gaussmix import numerics
 from gaussmix.door.rows import counted_weight
 from gaussmix.em.curvature.standing import Standing
 from gaussmix.em.objective.stopping import Stopping, outlook
@@ -21,7 +22,6 @@ from gaussmix.errors import LIKELIHOOD, FailureKind, Outcome
 from gaussmix.formats.record import Damaged
 from gaussmix.formats.values import Reader, count, from_plain, list_of, of_type
 from gaussmix.model import Model
-from gaussmix.numerics.frames import Frame
 from gaussmix.numerics.threads import cached_property
 from gaussmix.sources.base import Source
 from gaussmix.sources.findings import Cells
@@ -159,7 +159,7 @@ class RowFacts:
 
 def library_of(X: object) -> str | None:
     """The library of the data frame that rows came in; None for an array or a file."""
-    frame = None if isinstance(X, Source) else Frame.of(X)
+    frame = None if isinstance(X, Source) else numerics.frames.Frame.of(X)
     return None if frame is None else frame.library
 
 

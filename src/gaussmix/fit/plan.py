@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from gaussmix.em.initialisation.base import AUTO, DETERMINISTIC, Partition, repeated
 from gaussmix.em.initialisation.initial import InitialMoments
 from gaussmix.em.initialisation.kmeans import MAX_PASSES, TOLERANCE, count_candidates
-from gaussmix.em.initialisation.ridge import SHARE, TRIMMED
+from gaussmix.em.initialisation.sample import RIDGE_SHARE, TRIMMED
 from gaussmix.em.objective.stopping import Stopping
 from gaussmix.em.objective.trace import State
 from gaussmix.em.search.split_and_merge import CLOSING, MORE_STEPS, search_by_core, silent
@@ -259,7 +259,7 @@ def recipe_of(
         least_weight = weight_for_search(n_features, stopping.max_steps) if init == AUTO else 0.0
         of_search = n_components, n_features, uniform.shape[1], close_after_search(stopping), rngs
         search = search_by_core(family, *of_search, least_weight)
-    return Recipe(family.algebra, n_components, seeds, control, SHARE, TRIMMED, SMALLEST_SPREAD, search)
+    return Recipe(family.algebra, n_components, seeds, control, RIDGE_SHARE, TRIMMED, SMALLEST_SPREAD, search)
 
 
 def recipe_from(
@@ -268,7 +268,7 @@ def recipe_from(
     """A fit as plain values, from what `Partition.sharp` says of all rows, with a ridge (n_features,), data units²."""
     if sharp is None or family.algebra is None or family.has_alternatives:
         return None
-    return Recipe(family.algebra, n_components, sharp, _control(ridge, stopping), SHARE, TRIMMED, SMALLEST_SPREAD)
+    return Recipe(family.algebra, n_components, sharp, _control(ridge, stopping), RIDGE_SHARE, TRIMMED, SMALLEST_SPREAD)
 
 
 def _control(ridge: Array | None, stopping: Stopping) -> Control:

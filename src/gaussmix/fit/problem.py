@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gaussmix.background import Background
+from gaussmix.em import initialisation
 from gaussmix.em.collapse.remedies import Remedy
-from gaussmix.em.initialisation.ridge import automatic_ridge
-from gaussmix.em.initialisation.sample import Distinct, distinct_rows
+from gaussmix.em.initialisation.sample import Distinct, automatic_ridge, distinct_rows
 from gaussmix.em.objective.objective import Objective
 from gaussmix.engines.base import Engine
 from gaussmix.families.base import Family
@@ -90,9 +90,7 @@ class Data:
         source = self.original
         if source.n_features > 1 or source.is_incomplete:
             return None
-        from gaussmix.em.initialisation.condensed import condensed
-
-        few = condensed(self.sample)
+        few = initialisation.condensed.condensed(self.sample)
         total = source.profile.total_weight / self.unit
         return replace(few, weight=few.weight * (total / few.weight.sum()))
 

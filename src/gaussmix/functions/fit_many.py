@@ -24,8 +24,7 @@ from gaussmix.engines.calls import Fits
 from gaussmix.errors import ParameterTypeError, counted, keeping, warn
 from gaussmix.estimators.bayesian_gaussian_mixture import BayesianGaussianMixture
 from gaussmix.estimators.gaussian_mixture import GaussianMixture
-from gaussmix.families.base import Family
-from gaussmix.families.one_feature import check_features
+from gaussmix.families.base import Family, check_features
 from gaussmix.fit.features.base import Features
 from gaussmix.fit.features.table import features_of
 from gaussmix.fit.plan import recipe_of, weight_for_search

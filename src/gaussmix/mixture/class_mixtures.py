@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gaussmix.engines.base import Engine
-from gaussmix.engines.far import far_log_odds
+from gaussmix.engines.complete.far import far_log_odds
 from gaussmix.families.base import shares_nothing
 from gaussmix.mixture.holes import tail_probability
 from gaussmix.mixture.mixture import Mixture

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from gaussmix import numerics
 from gaussmix.checks import check_real
 from gaussmix.errors import ParameterTypeError, unknown_name
 from gaussmix.numerics.arrays import Places, Rows
-from gaussmix.numerics.frames import Frame
 from gaussmix.numerics.rows import bad_cell, in_whole_steps
 from gaussmix.waist.block import Block
 
@@ -47,7 +47,7 @@ def check_order(rows: object, names: tuple[str, ...] | None, called: str) -> Non
     """
     if names is None:
         return
-    frame = Frame.of(rows)
+    frame = numerics.frames.Frame.of(rows)
     for place, column in enumerate(() if frame is None else frame.names):
         if column in names and names[place : place + 1] != (column,):
             raise ValueError(

@@ -22,7 +22,7 @@ from gaussmix.numerics.rows import extreme_rows
 from gaussmix.numerics.threads import cached_property
 from gaussmix.sources.findings import Find, Finding, kinds_for
 from gaussmix.sources.survey import are_drawn, hashes, sampled
-from gaussmix.waist.block import Block, Profile, nodes
+from gaussmix.waist.block import Block, BlockState, Profile, nodes
 from gaussmix.waist.leaves import LEAF_ROWS, Summable, Tree
 
 S = TypeVar("S", bound=Summable)
@@ -41,7 +41,7 @@ class Task(Protocol[S_co]):
     def key(self) -> Hashable:
         """Tasks with equal keys share the states that are kept beside blocks."""
 
-    def open(self, block: Block) -> Any:
+    def open(self, block: Block) -> BlockState:
         """Make the state of a block, which may be kept between passes. It may be lost, and is then made again."""
 
     def call(self, block: Block, state: Any) -> S_co:
@@ -56,10 +56,10 @@ class OfLeaves(Generic[S]):
 
     key: ClassVar[str] = "leaves"
 
-    def open(self, block: Block) -> None:
-        """Nothing is kept."""
+    def open(self, block: Block) -> BlockState:
+        return BlockState()
 
-    def call(self, block: Block, state: None) -> S:
+    def call(self, block: Block, state: BlockState) -> S:
         return block.sum_of(self.of_leaf)
 
 
@@ -99,7 +99,7 @@ class Source(ABC):
     most_fits: int | None = None
 
     _origin: tuple[Source, float] | None = None  # the same rows, and what their weights were multiplied by
-    _kept: tuple[Hashable, dict[int, Any]] = None, {}  # a task's key, and the state of each block by its first row
+    _kept: tuple[Hashable, dict[int, BlockState]] = None, {}  # a task's key; states by the first row
     _found: dict[Hashable, Any]  # what passes found out about all rows
 
     def __repr__(self) -> str:
@@ -129,7 +129,7 @@ class Source(ABC):
         for node in nodes(self.blocks()):
             state = states.pop(node.first_row, None) or task.open(node)
             tree.add(task.call(node, state), node.n_leaves)
-            left -= getattr(state, "n_bytes", 0)
+            left -= state.n_bytes
             if left > 0:
                 states[node.first_row] = state
         return tree.total

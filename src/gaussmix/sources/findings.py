@@ -13,7 +13,7 @@ import numpy as np
 from gaussmix.numerics.arrays import Array
 from gaussmix.numerics.hashing import mix
 from gaussmix.numerics.rows import AT_A_TIME, extremes
-from gaussmix.waist.block import Block, Profile
+from gaussmix.waist.block import Block, BlockState, Profile
 from gaussmix.waist.leaves import LEAF_ROWS, Sums
 from gaussmix.waist.spread import Spread
 
@@ -177,10 +177,10 @@ class Find:
 
     key: ClassVar[str] = "findings"
 
-    def open(self, block: Block) -> None:
-        """Nothing is kept."""
+    def open(self, block: Block) -> BlockState:
+        return BlockState()
 
-    def call(self, block: Block, state: None) -> Sums:
+    def call(self, block: Block, state: BlockState) -> Sums:
         return Sums(kind.of(block) for kind in self.kinds)
 
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from gaussmix.numerics.arrays import Array
 from gaussmix.sources.base import OfLeaves, S, Source, Task
-from gaussmix.waist.block import Block
+from gaussmix.waist.block import Block, BlockState
 
 COARSE = 42  # bits of keys that a first pass leaves out
 MOST = 1 << 14  # intervals or scores that come to this process; beyond, intervals are merged
@@ -168,7 +168,7 @@ class OfScores(Generic[S]):
     def key(self) -> Hashable:
         return self.task.key
 
-    def open(self, block: Block) -> Any:
+    def open(self, block: Block) -> BlockState:
         return self.task.open(block)
 
     def call(self, block: Block, state: Any) -> S:

@@ -13,7 +13,7 @@ from gaussmix.numerics.arrays import Array, Places
 from gaussmix.numerics.hashing import mix, uniform
 from gaussmix.numerics.rows import extreme_rows
 from gaussmix.sources.findings import Find, Finding
-from gaussmix.waist.block import Block, Profile
+from gaussmix.waist.block import Block, BlockState, Profile
 from gaussmix.waist.leaves import LEAF_ROWS, Tree
 
 SPARE = 2_048  # rows kept beyond those expected: eight standard deviations
@@ -59,7 +59,7 @@ class Survey:
 
     def add(self, block: Block) -> None:
         """Take note of the next block: a node of the tree of leaves."""
-        self._findings.add(Find(tuple(self.kinds)).call(block, None), block.n_leaves)
+        self._findings.add(Find(tuple(self.kinds)).call(block, BlockState()), block.n_leaves)
         if self.n_rows <= LEAF_ROWS or not (block.row_weight is None or block.row_weight.any()):
             return
         for part in block.cut():

@@ -19,7 +19,7 @@ from gaussmix.sources.array import ArraySource
 from gaussmix.sources.base import Source
 from gaussmix.sources.findings import Cells, Distinct, SeenTogether
 from gaussmix.testing.closeness import EPS, assert_close, assert_same_bits
-from gaussmix.waist.block import Block, Profile
+from gaussmix.waist.block import Block, BlockState, Profile
 from gaussmix.waist.moments import Partial
 from gaussmix.waist.need import Need, Second
 from gaussmix.waist.parameters import Parameters
@@ -112,15 +112,20 @@ def _parameters(rng: np.random.Generator, n_features: int) -> Parameters:
     return Parameters.of(rng.dirichlet(np.full(N_COMPONENTS, 3.0)), means, covariances.whitening)
 
 
+@dataclass(eq=False)
+class _Mark(BlockState):
+    found: tuple[Need, float] | None = None
+
+
 @dataclass(frozen=True)
 class _Marked(StepTask):
     """A pass in which the state of a block is the sum of its rows."""
 
-    def open(self, block: Block) -> Any:
-        return self.need, block.rows.sum()
+    def open(self, block: Block) -> _Mark:
+        return _Mark(found=(self.need, block.rows.sum()))
 
     def call(self, block: Block, state: Any) -> Partial:
-        if state != self.open(block):
+        if state.found != self.open(block).found:
             raise AssertionError("a block comes with the state of another block, or of another task")
         return super().call(block, super().open(block))
 

@@ -120,6 +120,23 @@ class Block:
         )
 
 
+@dataclass(eq=False)
+class BlockState:
+    """What is kept beside a block between passes. It may be lost, and is then made again.
+
+    Parameters
+    ----------
+    n_components : K, for the sums of a step.
+    """
+
+    n_components: int = 0
+
+    @property
+    def n_bytes(self) -> int:
+        """Memory of the state, about; a source may drop the state."""
+        return 0
+
+
 @dataclass(frozen=True)
 class Profile:
     """What one pass finds out about all rows.

@@ -23,7 +23,7 @@ from gaussmix.cli.show.progress import progress
 from gaussmix.cli.show.reports import echo_json, fit_as_json, fit_notices, many_as_json, show_fit, show_many
 from gaussmix.door.parameters import check_candidates
 from gaussmix.door.restrictions import DEFAULT
-from gaussmix.em.initialisation import AUTO, STARTS
+from gaussmix.em.initialisation.base import AUTO, STARTS
 from gaussmix.errors import invented_names, listed
 from gaussmix.estimators.gaussian_mixture_ic import GaussianMixtureIC, fit_stepwise
 from gaussmix.families.factor_analyzer import NOISES

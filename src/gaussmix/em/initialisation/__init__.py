@@ -1,6 +1,11 @@
 """Starts: how rows are first shared among components."""
 
-from gaussmix.em.initialisation import hierarchical, kmeans, random_rows, random_shares
-from gaussmix.em.initialisation.base import AUTO, STARTS, Partition, Start
+from typing import TYPE_CHECKING
 
-__all__ = ["AUTO", "STARTS", "Partition", "Start", "hierarchical", "kmeans", "random_rows", "random_shares"]
+from gaussmix.lazy import modules
+
+if TYPE_CHECKING:
+    from gaussmix.em.initialisation import condensed as condensed
+    from gaussmix.em.initialisation import guided as guided
+else:
+    __getattr__ = modules(__name__, "condensed guided")

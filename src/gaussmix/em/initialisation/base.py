@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from importlib import import_module
 from typing import Any, Protocol
 
 import numpy as np
@@ -72,21 +73,24 @@ class Start(Protocol):
     ) -> Partition: ...
 
 
-STARTS: dict[str, Start] = {}
+# The module of each start and its function there, by the name that users give it.
+STARTS = {
+    "hierarchical": "hierarchical.hierarchical",
+    "k-means++": "kmeans.kmeans_plus_plus",
+    "kmeans": "kmeans.kmeans",
+    "search": "kmeans.search",
+    "random_from_data": "random.random_rows",
+    "random": "random.random_shares",
+}
 AUTO = "auto"  # the name for "search" where that pays, and for the usual start elsewhere: fit/plan.py
-DETERMINISTIC: set[str] = set()  # names of starts that draw nothing, so that one run is enough
+DETERMINISTIC = frozenset({"hierarchical"})  # starts that draw nothing, so that one run is enough
 
 
-def register(name: str, *, is_drawn: bool = True) -> Callable[[Start], Start]:
-    """Register a start under a name; `is_drawn` says whether it draws from its generator."""
-
-    def decorate(start: Start) -> Start:
-        STARTS[name] = start
-        if not is_drawn:
-            DETERMINISTIC.add(name)
-        return start
-
-    return decorate
+def start_named(name: str) -> Start:
+    """The start of this name, whose module is imported at its first use."""
+    module, _, function = STARTS[name].partition(".")
+    start: Start = getattr(import_module(f"gaussmix.em.initialisation.{module}"), function)
+    return start
 
 
 def repeated(names: Iterable[str], n_times: int) -> list[str]:

@@ -10,7 +10,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 from numpy.typing import NDArray
 
-from gaussmix.em.initialisation.base import Partition, nearest_centre, register
+from gaussmix.em.initialisation.base import Partition, nearest_centre
 from gaussmix.em.initialisation.gross import gross_rows_apart
 from gaussmix.em.initialisation.sample import Distinct, variances_of
 from gaussmix.engines.base import Engine
@@ -125,7 +125,6 @@ def tree_of(sample: Distinct) -> Hierarchy:
         return tree.found
 
 
-@register("hierarchical", is_drawn=False)
 @gross_rows_apart
 def hierarchical(sample: Distinct, engine: Engine[Any], n_components: int, rng: np.random.Generator) -> Partition:
     """Rows of the tree keep their cluster. If the tree lacks some rows, each row goes to the nearest cluster centre."""

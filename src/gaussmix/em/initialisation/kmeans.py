@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from gaussmix.em.initialisation.base import Partition, centre_parameters, nearest_centre, register
+from gaussmix.em.initialisation.base import Partition, centre_parameters, nearest_centre
 from gaussmix.em.initialisation.sample import Distinct, variances_of
 from gaussmix.engines.base import Engine
 from gaussmix.numerics.arrays import Array
@@ -21,7 +21,6 @@ MIN_COMPLETE_WEIGHT = 0.25  # of the weight: rows without missing cells that a s
 TOLERANCE = 1e-4  # of the mean variance of a feature, as scikit-learn's KMeans
 
 
-@register("k-means++")
 def kmeans_plus_plus(sample: Distinct, engine: Engine[Any], n_components: int, rng: np.random.Generator) -> Partition:
     """Give each row to the nearest of the centres that greedy k-means++ draws."""
     return nearest_centre(spread_centres(sample, n_components, rng))
@@ -55,13 +54,11 @@ def squared_distances(rows: Array, engine: Engine[Any], centres: Array) -> Array
     return -2.0 * engine.component_log_density(Block(0, rows), centre_parameters(centres))
 
 
-@register("kmeans")
 def kmeans(sample: Distinct, engine: Engine[Any], n_components: int, rng: np.random.Generator) -> Partition:
     """Give each row to the nearest centre of k-means (Lloyd 1982) on at most about 65,520 rows."""
     return nearest_centre(lloyd(sample, engine, spread_centres(sample, n_components, rng)))
 
 
-@register("search")
 def search(sample: Distinct, engine: Engine[Any], n_components: int, rng: np.random.Generator) -> Partition:
     """As "kmeans"; then components are merged and split while that raises the likelihood (Ueda et al. 2000).
 

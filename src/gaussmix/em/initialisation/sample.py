@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -21,6 +20,11 @@ NEARLY_ALL = 1.3  # times the wanted rows: so few are all taken
 ROWS_OF_PARTS = 2_000  # rows: with fewer, a search takes all of them, and begins from two starts
 KMEANS_ROWS = 200  # rows for each component: k-means before a further search draws about so many
 MIN_KMEANS_ROWS = 20  # different ones among them, or k-means reads all rows: a few heavy ones took the draws
+
+RIDGE_SHARE = 1e-6  # of a robust variance of each feature: the automatic ridge
+TRIMMED = 0.01  # share of the weight that is dropped at each end, plus one row
+MOST_TRIMMED = 0.45  # so that some rows are left
+CONSTANT = 2.0**-40, 2.0**-10  # least and largest spread of a constant column, relative to its value
 
 
 @dataclass(frozen=True, eq=False)
@@ -140,15 +144,44 @@ def distinct_rows(source: Source) -> Distinct:
     return found if block.n_rows == source.n_rows else replace(found, rank=None)
 
 
-def variances_of(rows: Array, weight: Array) -> Array:
-    """Weighted variances of columns, (n_features,); exactly 0 for equal values, because they are taken about a row."""
-    if np.isnan(rows).any():
-        return np.array([float(variances_of(column[:, None], share)[0]) for column, share in seen_cells(rows, weight)])
-    return native_target().trimmed_variances(rows, weight, 0.0)
+def variances_of(rows: Array, weight: Array, trim: float | None = None) -> Array:
+    """Weighted variances of columns, (n_features,), of what is not missing; `trim` is the share dropped at each end.
+
+    They are exactly 0 for equal values, because they are taken about a row. With a share one more row is dropped at
+    each end; if nothing is left, they are 0 too.
+    """
+    is_seen = ~np.isnan(rows)
+    if not is_seen.all():
+        columns = ((rows[seen, [j]], weight[seen]) for j, seen in enumerate(is_seen.T))
+        return np.array([float(variances_of(values[:, None], some, trim)[0]) for values, some in columns])
+    if trim is None:
+        return native_target().trimmed_variances(rows, weight, 0.0)
+    total = np.cumsum(weight)[-1]  # one after the other: fit_many has the same bits
+    dropped = np.ceil(trim * total) + 1
+    if 2 * dropped >= total:
+        return np.zeros(rows.shape[1])
+    return native_target().trimmed_variances(rows, weight, dropped)
 
 
-def seen_cells(rows: Array, weight: Array) -> Iterator[tuple[Array, Array]]:
-    """The numbers of each column that are not missing, with their weights."""
-    for column in rows.T:
-        seen = ~np.isnan(column)
-        yield column[seen], weight[seen]
+def automatic_ridge(sample: Distinct, trim: float = 0.0) -> Array:
+    """1e-6 of a robust variance of each feature, (n_features,), data units².
+
+    The robust variance leaves out ceil(1 %) + 1 of the weight at each end, and a larger share if `trim` says that more
+    may be outliers; if it is 0, the whole variance counts. A constant column has no variance: it takes the median of
+    the others, but at least (2⁻⁴⁰ x)² and at most (2⁻¹⁰ x)² of its value x. The digits that a float32 or a text lacks
+    then cost next to nothing. A column of zeros takes the median. If all columns are constant, 1 replaces the median.
+    """
+    variances = variances_of(sample.rows, sample.weight, min(max(TRIMMED, trim), MOST_TRIMMED))
+    if not (variances > 0).all():
+        variances = np.where(variances > 0, variances, variances_of(sample.rows, sample.weight))
+    constant = ~(variances > 0)
+    if constant.any():
+        variances[constant] = _of_constants(np.fmax.reduce(np.abs(sample.rows), axis=0)[constant], variances[~constant])
+    return RIDGE_SHARE * variances
+
+
+def _of_constants(size: Array, others: Array) -> Array:
+    """Variances for constant columns of these absolute values, given the variances of the other columns."""
+    typical = np.median(others) if others.size else 1.0
+    least, most = ((share * size) ** 2 for share in CONSTANT)
+    return np.where(RIDGE_SHARE * most > 0, np.clip(typical, least, most), typical)  # the square of x may vanish

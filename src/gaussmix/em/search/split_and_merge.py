@@ -15,8 +15,9 @@ from typing import Any
 import numpy as np
 
 from gaussmix.covariances import Diagonal
-from gaussmix.em.initialisation.base import STARTS, Partition
+from gaussmix.em.initialisation.base import Partition
 from gaussmix.em.initialisation.initial import InitialMoments
+from gaussmix.em.initialisation.kmeans import kmeans
 from gaussmix.em.initialisation.sample import ROWS_OF_PARTS, Distinct
 from gaussmix.em.objective.objective import Objective
 from gaussmix.em.objective.stopping import Stopping
@@ -320,7 +321,7 @@ def _patience_of_swaps(n_components: int) -> int:
 
 def _another_start(rows: Distinct, em: LocalEM, n_components: int, rng: np.random.Generator) -> Model | None:
     """The model of an M-step from k-means on some rows; None if a component has too few rows for a covariance."""
-    partition = STARTS["kmeans"](rows.for_search(n_components, rng), em.engine, n_components, rng)
+    partition = kmeans(rows.for_search(n_components, rng), em.engine, n_components, rng)
     source = ArraySource(rows.rows, rows.weight)
     try:
         return InitialMoments(source, em.engine, n_components, partition).model(em.family, Objective(em.ridge))

@@ -1,1 +1,11 @@
 """One run of EM: from a model and an objective it yields the states, step by step, or the best end of several runs."""
+
+from typing import TYPE_CHECKING
+
+from gaussmix.lazy import modules
+
+if TYPE_CHECKING:
+    from gaussmix.em.step import acceleration as acceleration
+    from gaussmix.em.step import online as online
+else:
+    __getattr__ = modules(__name__, "acceleration online")

@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gaussmix.engines.base import Engine
+from gaussmix.engines.base import Engine, Facts
 from gaussmix.numerics.arrays import Array
 from gaussmix.numerics.threads import at_most
 from gaussmix.sources.base import Source
-from gaussmix.waist.block import Block
+from gaussmix.waist.block import Block, BlockState
 from gaussmix.waist.leaves import TILE_ROWS
 from gaussmix.waist.moments import Moments, Partial
 from gaussmix.waist.need import Need, Rule
@@ -45,7 +45,7 @@ class StepTask:
     rule: Rule = Rule.SOFT
     anchor: Array | None = None
     share: Callable[[Block], Array] | None = None
-    facts: Any = None
+    facts: Facts | None = None
 
     def over(self, source: Source) -> Moments:
         """Make the pass: sums of every block, merged and finished."""
@@ -62,14 +62,14 @@ class StepTask:
     def sizes(self, n_features: int) -> tuple[int, int, int]:
         """Return about how many bytes are sent for the task in a step of EM and for the sums of a node, and K."""
         n_second = self.need.n_numbers(self.n_components, n_features)
-        is_known = self.rule is Rule.SOFT and getattr(self.facts, "total", None) is not None
+        is_known = self.rule is Rule.SOFT and self.facts is not None and self.facts.total is not None
         sums = self.n_components * (1 + 2 * n_features) + (0 if is_known else n_second)
         return 16 * (self.n_components * (2 + 2 * n_features) + 2 * n_second), 8 * sums, self.n_components
 
-    def open(self, block: Block) -> Any:
+    def open(self, block: Block) -> BlockState:
         return self.engine.open(block, self.need, self.n_components)
 
-    def call(self, block: Block, state: Any) -> Partial:
+    def call(self, block: Block, state: BlockState) -> Partial:
         if self.share is not None:
             return self._share_and_call(block, self.share)
         if self.rule is Rule.GIVEN and self.n_components == 1:
@@ -99,7 +99,7 @@ def _of_one(block: Block) -> Array | NDArray[np.int32]:
     return np.minimum(given, 0).astype(np.int32)
 
 
-def look(source: Source, engine: Engine[Any], need: Need) -> Any:
+def look(source: Source, engine: Engine[Any], need: Need) -> Facts:
     """The engine's facts about all rows of a source, found once for each source and need."""
 
     def spread() -> Spread:

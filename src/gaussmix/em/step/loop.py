@@ -6,10 +6,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
+from gaussmix.em import step
 from gaussmix.em.objective.objective import Objective
 from gaussmix.em.objective.stopping import Stopping
 from gaussmix.em.objective.trace import Frozen, State, Trace, final
-from gaussmix.em.step.acceleration import Acceleration
 from gaussmix.em.step.accumulate import StepTask
 from gaussmix.em.step.fast_path import FastPath
 from gaussmix.em.step.maximise import loss, next_model
@@ -58,7 +58,7 @@ def run_em(
     trace = trace or Trace()
     state = State(model, trace, None if trace.n_steps < stopping.max_steps else Outcome.STEP_LIMIT)
     fast = FastPath(source, engine, model.family, model.n_components, objective, stopping)
-    faster = Acceleration(fast) if is_accelerated else None
+    faster = step.acceleration.Acceleration(fast) if is_accelerated else None
     facts = None
     yield state
     while state.outcome is None:

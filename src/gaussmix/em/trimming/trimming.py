@@ -16,8 +16,7 @@ from typing import Any, ClassVar, NamedTuple, Self
 import numpy as np
 
 from gaussmix.covariances import Diagonal
-from gaussmix.em.initialisation import STARTS
-from gaussmix.em.initialisation.base import Partition, Start, centre_parameters, nearest_centre
+from gaussmix.em.initialisation.base import Partition, Start, centre_parameters, nearest_centre, start_named
 from gaussmix.em.initialisation.initial import InitialMoments
 from gaussmix.em.initialisation.sample import Distinct, variances_of
 from gaussmix.em.objective.objective import Objective
@@ -35,7 +34,7 @@ from gaussmix.numerics.arrays import Array
 from gaussmix.sources.array import ArraySource
 from gaussmix.sources.base import F, S, Source, Task
 from gaussmix.sources.quantile import OfScores, near_quantile
-from gaussmix.waist.block import Block
+from gaussmix.waist.block import Block, BlockState
 from gaussmix.waist.leaves import Sums
 from gaussmix.waist.moments import Partial
 from gaussmix.waist.need import Rule
@@ -221,17 +220,16 @@ class _Look(NamedTuple):
 
 
 @dataclass(eq=False)
-class _Beside:
+class _Beside(BlockState):
     """What is kept beside a block: log densities by the first row of their leaf, and the state of a task."""
 
     looks: dict[int, _Look] = field(default_factory=dict)
     key: Hashable = None
-    state: Any = None
+    state: BlockState = field(default_factory=BlockState)
 
     @property
     def n_bytes(self) -> int:
-        """Memory, about."""
-        return getattr(self.state, "n_bytes", 0) + sum(look.log_density.nbytes for look in self.looks.values())
+        return self.state.n_bytes + sum(look.log_density.nbytes for look in self.looks.values())
 
     def of(self, task: Task[Any], block: Block) -> Any:
         """The state of a task."""
@@ -365,4 +363,4 @@ class Trim:
         rng: np.random.Generator,
     ) -> Partition:
         """How a named start shares the rows."""
-        return trimmed_partition(STARTS[name], sample, engine, n_components, ridge, self.share, rng)
+        return trimmed_partition(start_named(name), sample, engine, n_components, ridge, self.share, rng)

@@ -1,5 +1,10 @@
 """The engine of complete rows: the C++ core."""
 
-from gaussmix.engines.complete.engine import CompleteEngine
+from typing import TYPE_CHECKING
 
-__all__ = ["CompleteEngine"]
+from gaussmix.lazy import modules
+
+if TYPE_CHECKING:
+    from gaussmix.engines.complete import far as far
+else:
+    __getattr__ = modules(__name__, "far")

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any, NamedTuple, Self
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from gaussmix.engines import complete
+from gaussmix.engines.base import Facts
 from gaussmix.engines.calls import Belief, Control, Course, Fits, Groups, Recipe
 from gaussmix.engines.complete.arguments import (
     Arguments,
@@ -21,13 +23,12 @@ from gaussmix.engines.complete.arguments import (
 )
 from gaussmix.engines.complete.run import fit_many, makes_steps, run_em
 from gaussmix.engines.complete.visits import Counts, Labels, Ordering, Visit, Visits, could_pay, may_be_ordered
-from gaussmix.engines.far import MAX_ROWS_COMPARED_SINGLY, Apart, correct_far_rows, far_places
 from gaussmix.engines.joint import labels_of, log_density_of, responsibilities_of
 from gaussmix.numerics.arrays import Array
 from gaussmix.numerics.core import native_target
 from gaussmix.numerics.threads import allowed
 from gaussmix.waist.algebra import Algebra
-from gaussmix.waist.block import Block, Profile
+from gaussmix.waist.block import Block, BlockState, Profile
 from gaussmix.waist.leaves import LEAF_ROWS, Tree
 from gaussmix.waist.moments import Moments, Partial
 from gaussmix.waist.need import Need, Rule, Second
@@ -40,40 +41,27 @@ LOG_DENSITY, RESPONSIBILITIES, COMPONENTS, LABELS = range(4)  # outputs of `Targ
 _OF_JOINT = {LOG_DENSITY: log_density_of, RESPONSIBILITIES: responsibilities_of, LABELS: labels_of}
 
 
-class Facts(NamedTuple):
-    """What a step over one block must know of all rows.
+@dataclass(frozen=True)
+class CompleteFacts(Facts):
+    """What a step over one block must know of all rows, and how to visit them, `ordering`."""
 
-    Parameters
-    ----------
-    n_rows : number of rows.
-    total : mean and scatter of all rows, which no E-step changes; None if no step needs them.
-    ordering : how to visit the rows.
-    """
-
-    n_rows: int
-    total: Spread | None = None
-    ordering: Ordering = Ordering()
+    ordering: Ordering = field(default_factory=Ordering)
 
 
 @dataclass(eq=False)
-class BlockState:
+class CompleteState(BlockState):
     """What the engine keeps beside a block.
 
     Parameters
     ----------
-    n_components : K.
     visits : orders in which to visit the rows.
-    apart : the leaves that had far rows in the last soft step, by their number in the block.
     """
 
-    n_components: int
-    visits: Visits
-    apart: dict[int, Apart] = field(default_factory=dict)
+    visits: Visits = field(kw_only=True)
 
     @property
     def n_bytes(self) -> int:
-        """Memory of the state, about; a source may drop the state."""
-        return self.visits.n_bytes + sum(apart.row_weight.nbytes for apart in self.apart.values())
+        return self.visits.n_bytes
 
 
 class StepPlan(NamedTuple):
@@ -105,46 +93,50 @@ class CompleteEngine:
 
     n_threads: int = 1
 
+    is_incomplete: ClassVar[bool] = False  # whether rows may be known in part
+
     @property
-    def complete(self) -> Self:
+    def complete(self) -> CompleteEngine:
         return self
 
-    def look(self, profile: Profile, need: Need, spread: Callable[[], Spread]) -> Facts:
-        facts = Facts(profile.n_rows)
-        if need != Need(Second.FULL, pooled=True):
-            return facts
-        return facts._replace(total=spread())
+    @property
+    def _n_threads(self) -> int:
+        return allowed(self.n_threads)
 
-    def open(self, block: Block, need: Need, n_components: int) -> BlockState:
-        return BlockState(n_components, Visits(block.n_rows, n_components, block.rows.shape[1]))
+    def look(self, profile: Profile, need: Need, spread: Callable[[], Spread]) -> CompleteFacts:
+        is_pooled = need == Need(Second.FULL, pooled=True)
+        return CompleteFacts(profile.n_rows, spread() if is_pooled else None)
+
+    def open(self, block: Block, need: Need, n_components: int) -> CompleteState:
+        return CompleteState(n_components, visits=Visits(block.n_rows, n_components, block.rows.shape[1]))
 
     def step(
         self,
         block: Block,
-        state: BlockState,
+        state: CompleteState,
         parameters: Parameters | None,
         need: Need,
         rule: Rule = Rule.SOFT,
         anchor: Array | None = None,
-        facts: Facts | None = None,
+        facts: CompleteFacts | None = None,
     ) -> Partial:
-        facts = facts or Facts(block.n_rows)
+        facts = facts or CompleteFacts(block.n_rows)
         plan = _plan(block, state.n_components, parameters, need, rule, anchor, facts)
         visit = Visit()
         if plan.is_ordered:
             label = partial(self._label, block)
             visit = state.visits.begin(plan.arguments, facts.ordering, label)
-        shares_far_rows = parameters is not None and rule is Rule.SOFT
-        if not (shares_far_rows and state.apart):
-            sums, n_far, n_near = self._sum(block, plan, visit)
-        if parameters is not None and shares_far_rows and (state.apart or n_far):
+        sums, n_far, n_near = self._sum(block, plan, visit)
+        if n_far and parameters is not None and rule is Rule.SOFT:
             visit = visit.of_leaves(slice(None))
-            sums, n_near = self._sum_leaves(block, state.apart, parameters, plan, visit)
+            sums, n_near = self._sum_leaves(block, parameters, plan, visit)
         if plan.is_ordered:
             sums = replace(sums, visits=np.array(state.visits.end(visit, plan.arguments, facts.ordering, n_near)))
         return sums
 
-    def finish(self, sums: Partial, parameters: Parameters | None, need: Need, facts: Facts | None = None) -> Moments:
+    def finish(
+        self, sums: Partial, parameters: Parameters | None, need: Need, facts: CompleteFacts | None = None
+    ) -> Moments:
         second = sums.second
         if second is None and need.second is not Second.NONE:
             total = None if facts is None else facts.total
@@ -158,11 +150,8 @@ class CompleteEngine:
         if facts is not None and parameters is not None and sums.visits is not None:
             counts = Counts(*sums.visits.tolist())
             ordering = facts.ordering.after(arguments_of(parameters), counts, facts.n_rows)
-            facts = facts._replace(ordering=ordering)
-        return Moments(
-            sums.mass, sums.first, second, sums.anchor, sums.log_likelihood, sums.row_weight, need,
-            background=sums.background, facts=facts,
-        )  # fmt: skip
+            facts = replace(facts, ordering=ordering)
+        return replace(Moments.of(sums), second=second, need=need, visits=None, facts=facts)
 
     def _sum(self, block: Block, plan: StepPlan, visit: Visit) -> tuple[Partial, int, float]:
         """The sums that the core makes, how many rows are far, and about how many responsibilities are not 0."""
@@ -170,7 +159,7 @@ class CompleteEngine:
         log_likelihood, mass, first, second, n_far, n_near, background = native_target().step(
             block.rows, block.row_weight, block.given if plan.rule is Rule.GIVEN else None, plan.origin,
             *plan.arguments, None if need.second is Second.NONE else plan.anchor, plan.rule, need.second,
-            allowed(self.n_threads), *visit, projection_of(need, len(plan.anchor)),
+            self._n_threads, *visit, projection_of(need, len(plan.anchor)),
             *((None, None) if plan.rule is Rule.GIVEN else (block.log_prior, block.prior_places)), plan.log_background,
         )  # fmt: skip
         sums = Partial(
@@ -178,49 +167,28 @@ class CompleteEngine:
         )  # fmt: skip
         return sums, n_far, n_near
 
-    def _sum_leaves(
-        self, block: Block, known: dict[int, Apart], parameters: Parameters, plan: StepPlan, visit: Visit
-    ) -> tuple[Partial, float]:
-        """Sum leaf by leaf, so that far rows change the last bits of sums in their own leaf only.
-
-        Parameters
-        ----------
-        known : the leaves that had far rows in the last step; brought up to date.
-        """
+    def _sum_leaves(self, block: Block, parameters: Parameters, plan: StepPlan, visit: Visit) -> tuple[Partial, float]:
+        """Sum leaf by leaf, so that far rows change the last bits of sums in their own leaf only."""
         tree, n_near = Tree[Partial](), 0.0
         for number, leaf in enumerate(block.cut()):
             first = number * LEAF_ROWS
             part = visit.of_leaves(slice(first, first + LEAF_ROWS))
-            sums, near_in_leaf, apart = self._sum_leaf(leaf, known.pop(number, None), parameters, plan, part)
-            if apart is not None:
-                known[number] = apart
+            sums, n_far, near_in_leaf = self._sum(leaf, plan, part)
+            places = complete.far.far_places(leaf, parameters, self.log_density) if n_far else np.empty(0, np.intp)
+            places = places[leaf.weight[places] > 0]
+            if len(places):
+                near, far = complete.far.set_apart(leaf, places)
+                sums, _, near_in_leaf = self._sum(near, plan, part)
+                sums += complete.far.sums_of_far_rows(far, self, parameters, plan.need, sums.anchor)
             tree.add(sums)
             n_near += near_in_leaf
         return tree.total, n_near
-
-    def _sum_leaf(
-        self, leaf: Block, apart: Apart | None, parameters: Parameters, plan: StepPlan, visit: Visit
-    ) -> tuple[Partial, float, Apart | None]:
-        """The sums of a leaf, in which far rows are shared apart from the others; `apart` is a guess which they are."""
-        apart = None if apart is None else apart.again(leaf)
-        near = leaf if apart is None else apart.near(leaf)
-        sums, n_far, n_near = self._sum(near, plan, visit)
-        if n_far or (apart is not None and not apart.is_far_still(parameters, self.log_density)):
-            places = far_places(leaf, parameters, self.log_density)
-            places = places if leaf.row_weight is None else places[leaf.row_weight[places] > 0]
-            if not np.array_equal(places, [] if apart is None else apart.places):
-                apart = Apart.of(leaf, places) if len(places) else None
-                near = leaf if apart is None else apart.near(leaf)
-                sums, n_far, n_near = self._sum(near, plan, visit)
-        if apart is None:
-            return sums, n_near, None
-        return sums + apart.sums(self, parameters, plan.need, sums.anchor), n_near, apart
 
     def _label(self, block: Block, by: Arguments) -> Labels:
         """The likeliest component of each row, as a pass with these parameters wrote it."""
         labels = np.empty(block.n_rows, dtype=np.uint16)
         native_target().step(
-            block.rows, None, None, None, *by, by.means, Rule.SOFT, Second.TRACE, allowed(self.n_threads),
+            block.rows, None, None, None, *by, by.means, Rule.SOFT, Second.TRACE, self._n_threads,
             None, labels, None, None, None, block.log_prior, block.prior_places,
         )  # fmt: skip
         return labels
@@ -231,13 +199,13 @@ class CompleteEngine:
         return (belief is None or not has_background) and makes_steps(block, n_components, algebra)
 
     def run_em(
-        self, block: Block, facts: Facts, start: tuple[Array, Array, Array], algebra: Algebra, control: Control
+        self, block: Block, facts: CompleteFacts, start: tuple[Array, Array, Array], algebra: Algebra, control: Control
     ) -> Course:
         total = facts.total if control.log_volume == np.inf else None
-        return run_em(allowed(self.n_threads), block, total, start, algebra, control)
+        return run_em(self._n_threads, block, total, start, algebra, control, is_incomplete=self.is_incomplete)
 
     def fit_many(self, groups: Groups, recipe: Recipe) -> Fits | None:
-        return fit_many(allowed(self.n_threads), groups, recipe)
+        return fit_many(self._n_threads, groups, recipe, is_incomplete=self.is_incomplete)
 
     def score_products(
         self, block: Block, parameters: Parameters, whitening: Array, second: Second
@@ -246,7 +214,7 @@ class CompleteEngine:
         order = likeliest.astype(np.uint16).argsort(kind="stable").astype(np.uint16)  # which leaves more components out
         between, within, n_far = native_target().score_products(
             block.rows, block.row_weight, *arguments_of(parameters), block.log_prior, block.prior_places,
-            parameters.log_background, np.ascontiguousarray(whitening), second, order, allowed(self.n_threads),
+            parameters.log_background, np.ascontiguousarray(whitening), second, order, self._n_threads,
         )  # fmt: skip
         if n_far:
             return None
@@ -270,16 +238,16 @@ class CompleteEngine:
 
     def responsibilities(self, block: Block, parameters: Parameters) -> Array:
         shared = self._evaluate(block, parameters, RESPONSIBILITIES)
-        return correct_far_rows(shared, block, parameters, self.log_density)
+        return complete.far.correct_far_rows(shared, block, parameters, self.log_density)
 
     def labels(self, block: Block, parameters: Parameters) -> NDArray[np.int64]:
-        if 0 < block.n_rows <= MAX_ROWS_COMPARED_SINGLY:  # one call of the core, and not another to look for far rows
+        if 0 < block.n_rows <= complete.far.MAX_ROWS_COMPARED_SINGLY:  # one call of the core, and none to find far rows
             joint = self._evaluate(block, parameters, COMPONENTS)
             if joint.max(axis=1).min() >= parameters.far_limit:
                 return labels_of(joint, block, parameters)
         best: NDArray[np.int64] = self._evaluate(block, parameters, LABELS)
         best = best.view(np.int64)  # the core's type is C++'s long long, which NumPy prints under another name
-        return correct_far_rows(best, block, parameters, self.log_density)
+        return complete.far.correct_far_rows(best, block, parameters, self.log_density)
 
     def draw(
         self, n_rows: int, cumulative: Array, means: Array, whitening: Whitening, key: int
@@ -289,7 +257,7 @@ class CompleteEngine:
         factors = np.ascontiguousarray(whitening.factors) if is_triangular else one_each(whitening, len(means))
         native_target().draw(
             np.ascontiguousarray(cumulative), np.ascontiguousarray(means), int(whitening.factor_shape), factors, key,
-            rows, labels, allowed(self.n_threads),
+            rows, labels, self._n_threads,
         )  # fmt: skip
         return rows, labels
 
@@ -303,7 +271,7 @@ class CompleteEngine:
         if origin is not None:
             parameters = replace(parameters, means=parameters.means - origin)
         arguments = arguments_of(parameters, whiten_once=origin is not None)
-        n_threads, background = allowed(self.n_threads), parameters.log_background
+        n_threads, background = self._n_threads, parameters.log_background
         return native_target().evaluate(block.rows, origin, *arguments, output, n_threads, background)
 
 
@@ -314,7 +282,7 @@ def _plan(
     need: Need,
     rule: Rule,
     anchor: Array | None,
-    facts: Facts,
+    facts: CompleteFacts,
 ) -> StepPlan:
     """Decide about origin and anchor; of the block only the number of its features decides."""
     shape = n_components, block.rows.shape[1]

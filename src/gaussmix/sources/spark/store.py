@@ -95,4 +95,4 @@ def _write(path: Path, blocks: list[Block], digest: int) -> None:
 
 def _n_bytes() -> int:
     kept = (states for mine in _states.values() for fits in mine.values() for _, states in fits.values())
-    return sum(getattr(state, "n_bytes", 0) for states in kept for state in states)
+    return sum(state.n_bytes for states in kept for state in states)

@@ -1,4 +1,4 @@
-"""Responsibilities drawn at random."""
+"""Rows drawn at random as centres, and responsibilities drawn at random."""
 
 from __future__ import annotations
 
@@ -8,16 +8,27 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gaussmix.em.initialisation.base import Partition, register
+from gaussmix.em.initialisation.base import Partition, nearest_centre
 from gaussmix.em.initialisation.gross import gross_rows_apart
 from gaussmix.em.initialisation.sample import Distinct
 from gaussmix.engines.base import Engine
 from gaussmix.numerics.arrays import Array
+from gaussmix.numerics.elementary import log
 from gaussmix.numerics.hashing import mix, uniform
 from gaussmix.waist.block import Block
 
 
-@register("random")
+@gross_rows_apart
+def random_rows(sample: Distinct, engine: Engine[Any], n_components: int, rng: np.random.Generator) -> Partition:
+    """Give each row to the nearest of K distinct rows, drawn without replacement with probability ∝ weight.
+
+    Efraimidis & Spirakis (2006): the K rows with the largest log(u) / weight, u uniform.
+    """
+    keys = log(rng.random(len(sample.weight))) / sample.weight
+    chosen = np.argsort(-keys, kind="stable")[:n_components]
+    return nearest_centre(sample.filled[np.resize(chosen, n_components)])
+
+
 @gross_rows_apart
 def random_shares(sample: Distinct, engine: Engine[Any], n_components: int, rng: np.random.Generator) -> Partition:
     """Uniform random responsibilities, normalised; the same for equal rows, wherever they stand."""

@@ -9,7 +9,7 @@ computed from the right-hand side.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, TypeVar
 
 import numpy as np
@@ -104,52 +104,22 @@ def _are_near(block: Block, parameters: Parameters) -> bool:
     return bool(((low <= rows) & (rows <= high)).all())  # false for NaN
 
 
-@dataclass(frozen=True, eq=False)
-class Apart:
-    """A division of a block into far rows and near rows. It stays valid after the memory of the block is reused.
+def set_apart(block: Block, places: NDArray[np.intp]) -> tuple[Block, Block]:
+    """Divide a block: all its rows with weight 0 for those at `places`, (n_far,), and the rows at `places` alone."""
+    weight = np.array(block.weight)
+    far = replace(block.taken(places, block.first_row), row_weight=weight[places])
+    weight[places] = 0.0
+    return replace(block, row_weight=weight), far
 
-    Parameters
-    ----------
-    row_weight : (n_rows,), of the block, 0 for far rows.
-    far : the far rows alone, with their weights.
-    places : (n_far,), of the far rows in the block.
-    """
 
-    row_weight: Array
-    far: Block
-    places: NDArray[np.intp]
-
-    @classmethod
-    def of(cls, block: Block, places: NDArray[np.intp]) -> Apart:
-        weight = np.ones(block.n_rows) if block.row_weight is None else np.array(block.row_weight)
-        far = replace(block.taken(places, block.first_row), row_weight=weight[places])
-        weight[places] = 0.0
-        return cls(weight, far, places)
-
-    def again(self, block: Block) -> Apart | None:
-        """Set the same rows apart with the present weights of the block; None if none of them has a weight now."""
-        places, weight = self.places, block.row_weight
-        places = places if weight is None else places[weight[places] > 0]
-        return self.of(block, places) if len(places) else None
-
-    def near(self, block: Block) -> Block:
-        """The block, with weight 0 for far rows."""
-        return replace(block, row_weight=self.row_weight)
-
-    def is_far_still(self, parameters: Parameters, log_density: LogDensity) -> bool:
-        """Whether all its far rows are far from other parameters too."""
-        return len(far_places(self.far, parameters, log_density)) == len(self.places)
-
-    def sums(self, engine: Engine[Any], parameters: Parameters, need: Need, anchor: Array) -> Partial:
-        """The sums over the far rows in a soft step, about an anchor."""
-        shared = softmax(_log_odds_of_nearest(self.far, parameters))
-        far = replace(self.far, given=_without_negligible(shared))
-        sums = engine.step(far, engine.open(far, need, len(anchor)), None, need, Rule.GIVEN, anchor)
-        weight = self.far.row_weight
-        assert weight is not None, "made by `of`"
-        log_density = engine.log_density(far, parameters)
-        with np.errstate(over="ignore"):  # −∞, which the caller reports
-            return replace(sums, log_likelihood=float((weight * log_density)[weight > 0].sum()))
+def sums_of_far_rows(far: Block, engine: Engine[Any], parameters: Parameters, need: Need, anchor: Array) -> Partial:
+    """The sums over far rows in a soft step, about an anchor."""
+    shared = softmax(_log_odds_of_nearest(far, parameters))
+    weight, far = far.weight, replace(far, given=_without_negligible(shared))
+    sums = engine.step(far, engine.open(far, need, len(anchor)), None, need, Rule.GIVEN, anchor)
+    log_density = engine.log_density(far, parameters)
+    with np.errstate(over="ignore"):  # −∞, which the caller reports
+        return replace(sums, log_likelihood=float((weight * log_density)[weight > 0].sum()))
 
 
 def _without_negligible(shared: Array) -> Array:

@@ -35,9 +35,7 @@ def size_of(mixture: MixtureBase) -> str:
 
 def line_of(mixture: MixtureBase) -> str:
     """The size, the names of the first features and the weights of the first components."""
-    names = [shorten(name) for name in (mixture.feature_names or ())[:_MOST_NAMES]]
-    more = ", …" if names and mixture.n_features > _MOST_NAMES else ""
-    features = f" ({', '.join(names)}{more})" if names else ""
+    features = f" ({first_names(mixture.feature_names)})" if mixture.feature_names else ""
     weights = ", ".join(f"{weight:.3g}" for weight in mixture.weights[:_MOST_WEIGHTS])
     rest = ", …" if mixture.n_components > _MOST_WEIGHTS else ""
     noise = "" if mixture.noise is None else f", noise {mixture.noise.weight:.3g}"
@@ -243,6 +241,11 @@ def mean_and_deviation(means: Array, deviations: Array) -> list[str]:
 def _with_own_digits(mean: float, sd: float) -> str:
     beyond = floor(log10(abs(mean)) - log10(sd)) if abs(mean) > sd else 0
     return f"{mean:.{min(3 + beyond, 15)}g} ± {sd:.3g}"
+
+
+def first_names(names: Sequence[str]) -> str:
+    """The first few names, with commas."""
+    return ", ".join([*map(shorten, names[:_MOST_NAMES]), *["…"][: len(names) - _MOST_NAMES]])
 
 
 def shorten(name: str) -> str:

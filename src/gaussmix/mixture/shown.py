@@ -131,12 +131,8 @@ def _ellipses(mixture: MixtureBase, drawn: Places) -> tuple[str, str]:
         )
     names = names_of(mixture)
     base = HEIGHT - _BOTTOM
-    beside = (
-        (base, f"{low[1]:.4g}", "start"),
-        (base / 2, shorten(names[1]), "middle"),
-        (_EDGE, f"{high[1]:.4g}", "end"),
-    )
-    shapes += [_text(_LEFT - 7, up, text, anchor, turned=True) for up, text, anchor in beside]
+    beside = zip((base, base / 2, _EDGE), _along(names[1], low[1], high[1]), strict=True)
+    shapes += [_text(_LEFT - 7, up, *said, turned=True) for up, said in beside]
     said = f"Components in {names[0]} and {names[1]}: ellipses reach two standard deviations from the means"
     return "".join(shapes) + _ends(names[0], low[0], high[0]), said
 
@@ -212,12 +208,13 @@ def _ends(name: str, low: float, high: float) -> str:
     """The axes, the ends of the one that runs across, and its name."""
     base = HEIGHT - _BOTTOM
     corner = f'<path d="M{_LEFT} {_EDGE} V{base} H{WIDTH - _EDGE}" stroke-opacity="0.5"/>'
-    places = (
-        (_LEFT, f"{low:.4g}", "start"),
-        (WIDTH / 2, shorten(name), "middle"),
-        (WIDTH - _EDGE, f"{high:.4g}", "end"),
-    )
-    return corner + "".join(_text(across, base + 15, text, anchor) for across, text, anchor in places)
+    places = zip((_LEFT, WIDTH / 2, WIDTH - _EDGE), _along(name, low, high), strict=True)
+    return corner + "".join(_text(across, base + 15, *said) for across, said in places)
+
+
+def _along(name: str, low: float, high: float) -> list[tuple[str, str]]:
+    """What stands at the beginning, in the middle and at the end of an axis, and which part of each text is there."""
+    return [(f"{low:.4g}", "start"), (shorten(name), "middle"), (f"{high:.4g}", "end")]
 
 
 def share(weight: float) -> str:

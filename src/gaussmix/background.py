@@ -82,12 +82,6 @@ class Background:
         weight, log_volume = arrays["noise"].tolist()
         return cls(weight, log_volume, arrays.get("noise_box"))
 
-    def is_same(self, other: Background | None) -> bool:
-        """Whether weight, volume and box are equal."""
-        if other is None or (self.weight, self.log_volume) != (other.weight, other.log_volume):
-            return False
-        return (self.box is other.box) if self.box is None or other.box is None else np.array_equal(self.box, other.box)
-
     @property
     def flaw(self) -> str | None:
         """What is wrong with the numbers, as the end of a sentence; None where nothing is."""

@@ -33,10 +33,9 @@ class Value:
     @property
     def options(self) -> dict[str, Any]:
         """The parameters that differ from their defaults, arrays as lists."""
-        given = [(name, getattr(self, name, default), default) for name, default in self._defaults().items()]
-        return {
-            name: plain(value) for name, value, default in given if value is not default and plain(value) != default
-        }
+        given, usual = self.get_params(), self._defaults()
+        changed = {name: plain(value) for name, value in given.items() if value is not usual[name]}
+        return {name: value for name, value in changed.items() if value != usual[name]}
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """The parameters by name.

@@ -92,13 +92,10 @@ def _covariances_of(name: str, matrices: Array, digits: float, family: Family, m
             if name == "precisions_":
                 ones = np.full(len(means), 1 / len(means))
                 return mixture.conversion.from_parameters(ones, means, None, matrices, family).covariances
-            if name == "precisions_cholesky_" and not is_matrix:
-                matrices = matrices**-2.0
-            elif name == "precisions_cholesky_":
-                if np.tril(matrices, -1).any():
+            if name == "precisions_cholesky_":
+                if is_matrix and np.tril(matrices, -1).any():
                     raise ValueError("give upper triangular matrices C with C Cᵀ = Σ⁻¹.")
-                inverse = np.linalg.inv(matrices)
-                matrices = inverse.swapaxes(-1, -2) @ inverse
+                matrices = mixture.conversion.of_factors(matrices, family)
     except (ValueError, np.linalg.LinAlgError) as error:
         raise ValueError(f"{name} set by hand: {error}") from None
     return family.covariances(matrices, *means.shape)

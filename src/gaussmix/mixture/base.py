@@ -91,14 +91,15 @@ class MixtureBase:
         """Whether weights, means, covariances, structure, noise and names are the same."""
         if not isinstance(other, MixtureBase):
             return NotImplemented
-        return (
-            (self.family.name, self.family.options, self.feature_names)
-            == (other.family.name, other.family.options, other.feature_names)
-            and np.array_equal(self.weights, other.weights)
-            and np.array_equal(self.means, other.means)
-            and np.array_equal(self.covariances, other.covariances)
-            and (other.noise is None if self.noise is None else self.noise.is_same(other.noise))
-        )
+        if (self.family, self.feature_names) != (other.family, other.feature_names):
+            return False
+        one, two = self._arrays(), other._arrays()
+        return one.keys() == two.keys() and all(map(np.array_equal, one.values(), two.values()))
+
+    def _arrays(self) -> dict[str, Array]:
+        """Weights, means, covariances and those of noise, by their names in files."""
+        noise = {} if self.noise is None else self.noise.arrays()
+        return {name: getattr(self, name) for name in _ARRAYS} | noise
 
     def __hash__(self) -> int:
         return hash((self.family.name, self.feature_names, self.means.shape, *self.weights.tolist()))

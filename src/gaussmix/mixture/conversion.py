@@ -67,17 +67,18 @@ def from_torch(estimator: Any) -> Model:
     if missing:
         what = f"{type(module).__name__} has no {missing[0]}"
         raise ParameterTypeError(f"{what}: give a fitted GaussianMixture of torchgmm or pycave, or its model_.")
-    from scipy.linalg import solve_triangular  # slow to import
-
     weights, means, factors = (_doubles(name, getattr(module, name)) for name in _OF_TORCH[1:])
     family = family_named(module.covariance_type)
     _check(_flaw_of_factors(means, factors, family))
+    return from_parameters(_scaled(weights), means, _symmetric(family, of_factors(factors, family)), None, family)
+
+
+def of_factors(factors: Array, family: Family) -> Array:
+    """The covariances of upper factors U of precisions U Uᵀ; both have the shape of the family."""
     if not family.kind.is_matrix:
-        return from_parameters(_scaled(weights), means, factors**-2.0, None, family)
-    d = factors.shape[-1]
-    roots = np.array([solve_triangular(each, np.eye(d)) for each in factors.reshape(-1, d, d)])
-    covariances = np.einsum("mki,mkj->mij", roots, roots).reshape(factors.shape)
-    return from_parameters(_scaled(weights), means, _symmetric(family, covariances), None, family)
+        return factors**-2.0
+    roots = np.linalg.inv(factors)
+    return np.asarray(roots.swapaxes(-1, -2) @ roots)
 
 
 def _flaw_of_factors(means: Array, factors: Array, family: Family) -> str | None:

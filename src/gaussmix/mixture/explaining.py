@@ -19,6 +19,7 @@ from gaussmix.numerics.rows import patterns
 from gaussmix.waist.parameters import LOG_2PI
 
 _MOST_ROWS, _MOST_FEATURES = 10, 5  # of the text
+_COLUMNS = "runner_up", "log_ratio", "log_weight_ratio", "log_density_ratio", "squared_distance", "tail_probability"
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,13 +95,11 @@ class Explanation:
         if np.isnan(self.contributions[row]).all():
             return [*lines, "  every cell of the row is missing"]
         n_seen = int((~np.isnan(self.contributions[row])).sum())
-        distance = f"squared distance {self.squared_distance[row]:.3g} ({n_seen} in the mean, "
-        distance += f"p = {self.tail_probability[row]:.2g})"
-        return [
-            *lines,
-            f"  {distance}:",
-            *(f"    {each}" for each in self._largest(self.contributions[row], ".3g", row)),
-        ]
+        lines.append(
+            f"  squared distance {self.squared_distance[row]:.3g} ({n_seen} in the mean, "
+            f"p = {self.tail_probability[row]:.2g}):"
+        )
+        return lines + [f"    {each}" for each in self._largest(self.contributions[row], ".3g", row)]
 
     def to_frame(self) -> Any:
         """A row for each row: component, probability, the parts of the log ratio, the distance and its contributions.
@@ -110,21 +109,11 @@ class Explanation:
         frame : in the library that the rows came in, with the index of a pandas frame; of an array as `tidy` of the
             estimators.
         """
-        columns: dict[str, Any] = {
-            "component": self.component,
-            "probability": np.array([self._share(row, int(k)) for row, k in enumerate(self.component)]),
-        }
-        plain = (
-            "runner_up",
-            "log_ratio",
-            "log_weight_ratio",
-            "log_density_ratio",
-            "squared_distance",
-            "tail_probability",
-        )
-        columns |= {name: getattr(self, name) for name in plain}
-        columns |= {f"evidence_{name}": self.evidence[:, j] for j, name in enumerate(self.names)}
-        columns |= {f"contribution_{name}": self.contributions[:, j] for j, name in enumerate(self.names)}
+        probability = np.array([self._share(row, int(k)) for row, k in enumerate(self.component)])
+        columns: dict[str, Any] = {"component": self.component, "probability": probability}
+        columns |= {name: getattr(self, name) for name in _COLUMNS}
+        for what, parts in (("evidence", self.evidence), ("contribution", self.contributions)):
+            columns |= {f"{what}_{name}": parts[:, j] for j, name in enumerate(self.names)}
         frame = None if self.native is None else Frame.of(self.native)
         made = made_frame(columns, None if frame is None else frame.library)
         if frame is not None and frame.library == "pandas":

@@ -12,7 +12,7 @@ from gaussmix import formats, mixture
 from gaussmix.checks import Rng
 from gaussmix.families.base import Family
 from gaussmix.formats.record import Details, Place
-from gaussmix.mixture.base import MixtureBase, of_components
+from gaussmix.mixture.base import of_components
 from gaussmix.mixture.compare.comparisons import Comparisons
 from gaussmix.mixture.scipy_names import SciPyNames
 from gaussmix.numerics.arrays import Array
@@ -24,17 +24,7 @@ if TYPE_CHECKING:
     from gaussmix.mixture.sampling import Labels
 
 
-class Shown(MixtureBase):
-    """What a terminal and a notebook print of a mixture."""
-
-    def __repr__(self) -> str:
-        return f"<{type(self).__name__}: {mixture.shown.line_of(self)}>"
-
-    def _repr_html_(self) -> str:
-        return mixture.shown.html_of(self)
-
-
-class Mixture(Shown, SciPyNames, Comparisons):
+class Mixture(SciPyNames, Comparisons):
     """p(x) = Σ_k π_k N(x | μ_k, Σ_k), Bishop (2006) eq. 9.7.
 
     Parameters
@@ -71,6 +61,12 @@ class Mixture(Shown, SciPyNames, Comparisons):
     >>> m.log_density([[2.0]]).round(4)
     array([-2.9189])
     """
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}: {mixture.shown.line_of(self)}>"
+
+    def _repr_html_(self) -> str:
+        return mixture.shown.html_of(self)
 
     @classmethod
     def from_parameters(

@@ -82,13 +82,13 @@ class Mixtures(Sequence[Mixture]):
         """Whether all fields are the same; NaN is equal to NaN."""
         if not isinstance(other, Mixtures):
             return NotImplemented
-        return (
-            (self.keys, self.family.name, self.family.options, self.errors, self.feature_names)
-            == (other.keys, other.family.name, other.family.options, other.errors, other.feature_names)
-            and {key: tuple(notes) for key, notes in self.notes.items()}
-            == {key: tuple(notes) for key, notes in other.notes.items()}
-            and all(np.array_equal(getattr(self, name), getattr(other, name), equal_nan=True) for name in _ARRAYS)
-        )
+        pairs = ((getattr(self, name), getattr(other, name)) for name in _ARRAYS)
+        return self._plain() == other._plain() and all(np.array_equal(*pair, equal_nan=True) for pair in pairs)
+
+    def _plain(self) -> tuple[Any, ...]:
+        """What is no array."""
+        notes = {key: [*said] for key, said in self.notes.items()}
+        return self.keys, self.family, self.errors, notes, self.feature_names
 
     def __hash__(self) -> int:
         return hash((self.keys, self.family.name, self.feature_names, self.means.shape))

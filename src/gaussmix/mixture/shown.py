@@ -35,9 +35,7 @@ def size_of(mixture: MixtureBase) -> str:
 
 def line_of(mixture: MixtureBase) -> str:
     """The size, the names of the first features and the weights of the first components."""
-    names = [shorten(name) for name in (mixture.feature_names or ())[:_MOST_NAMES]]
-    more = ", …" if names and mixture.n_features > _MOST_NAMES else ""
-    features = f" ({', '.join(names)}{more})" if names else ""
+    features = f" ({first_names(mixture.feature_names)})" if mixture.feature_names else ""
     weights = ", ".join(f"{weight:.3g}" for weight in mixture.weights[:_MOST_WEIGHTS])
     rest = ", …" if mixture.n_components > _MOST_WEIGHTS else ""
     noise = "" if mixture.noise is None else f", noise {mixture.noise.weight:.3g}"
@@ -133,12 +131,8 @@ def _ellipses(mixture: MixtureBase, drawn: Places) -> tuple[str, str]:
         )
     names = names_of(mixture)
     base = HEIGHT - _BOTTOM
-    beside = (
-        (base, f"{low[1]:.4g}", "start"),
-        (base / 2, shorten(names[1]), "middle"),
-        (_EDGE, f"{high[1]:.4g}", "end"),
-    )
-    shapes += [_text(_LEFT - 7, up, text, anchor, turned=True) for up, text, anchor in beside]
+    beside = zip((base, base / 2, _EDGE), _along(names[1], low[1], high[1]), strict=True)
+    shapes += [_text(_LEFT - 7, up, *said, turned=True) for up, said in beside]
     said = f"Components in {names[0]} and {names[1]}: ellipses reach two standard deviations from the means"
     return "".join(shapes) + _ends(names[0], low[0], high[0]), said
 
@@ -214,12 +208,13 @@ def _ends(name: str, low: float, high: float) -> str:
     """The axes, the ends of the one that runs across, and its name."""
     base = HEIGHT - _BOTTOM
     corner = f'<path d="M{_LEFT} {_EDGE} V{base} H{WIDTH - _EDGE}" stroke-opacity="0.5"/>'
-    places = (
-        (_LEFT, f"{low:.4g}", "start"),
-        (WIDTH / 2, shorten(name), "middle"),
-        (WIDTH - _EDGE, f"{high:.4g}", "end"),
-    )
-    return corner + "".join(_text(across, base + 15, text, anchor) for across, text, anchor in places)
+    places = zip((_LEFT, WIDTH / 2, WIDTH - _EDGE), _along(name, low, high), strict=True)
+    return corner + "".join(_text(across, base + 15, *said) for across, said in places)
+
+
+def _along(name: str, low: float, high: float) -> list[tuple[str, str]]:
+    """What stands at the beginning, in the middle and at the end of an axis, and which part of each text is there."""
+    return [(f"{low:.4g}", "start"), (shorten(name), "middle"), (f"{high:.4g}", "end")]
 
 
 def share(weight: float) -> str:
@@ -243,6 +238,11 @@ def mean_and_deviation(means: Array, deviations: Array) -> list[str]:
 def _with_own_digits(mean: float, sd: float) -> str:
     beyond = floor(log10(abs(mean)) - log10(sd)) if abs(mean) > sd else 0
     return f"{mean:.{min(3 + beyond, 15)}g} ± {sd:.3g}"
+
+
+def first_names(names: Sequence[str]) -> str:
+    """The first few names, with commas."""
+    return ", ".join([*map(shorten, names[:_MOST_NAMES]), *["…"][: len(names) - _MOST_NAMES]])
 
 
 def shorten(name: str) -> str:

@@ -14,15 +14,7 @@ from gaussmix.errors import ParameterTypeError
 from gaussmix.mixture.mixture import Mixture
 from gaussmix.numerics.arrays import Array
 from gaussmix.plot.display import Axes, FeatureDisplay, component_handles, handle
-from gaussmix.plot.layers import (
-    MOST_POINTS,
-    covered,
-    draw_curves,
-    draw_ellipses,
-    draw_histogram,
-    draw_numbers,
-    draw_rows,
-)
+from gaussmix.plot.layers import MOST_POINTS, covered, draw_components, draw_histogram, draw_numbers, draw_rows
 from gaussmix.plot.palette import Look, looks_of
 from gaussmix.plot.subject import Subject
 
@@ -138,9 +130,16 @@ class ComponentDisplay(FeatureDisplay):
         ax = self._on(ax)
         looks = looks_of(len(self.weights), colors, ax.get_facecolor())
         self.colors_ = [look.color for look in looks]
-        is_line = self.means.shape[1] == 1
-        draw = self._draw_line if is_line else self._draw_plane
-        draw(ax, looks, radii, dict(row_kwargs or {}), dict(component_kwargs or {}))
+        of_rows, is_line = dict(row_kwargs or {}), self.means.shape[1] == 1
+        if is_line:
+            self.rows_ = draw_histogram(ax, self.rows[:, 0], of_rows)
+        else:
+            box = covered(self.means, self.covariances)
+            self.rows_ = draw_rows(ax, self.rows, self.labels, self.certainty, looks, box, of_rows)
+        parts = self.weights, self.means, self.covariances
+        self.components_ = draw_components(ax, *parts, looks, radii, dict(component_kwargs or {}))
+        is_many = not is_line and len(set(map(str, self.colors_))) < len(looks)
+        self.numbers_ = draw_numbers(ax, self.means, looks) if is_many else []
         others: Any = uncertainty.mixtures() if isinstance(uncertainty, Uncertain) else uncertainty
         if not isinstance(others, Sequence) or not all(isinstance(each, Mixture) for each in others):
             raise ParameterTypeError(
@@ -165,26 +164,7 @@ class ComponentDisplay(FeatureDisplay):
             raise ValueError("uncertainty must hold mixtures with the components and features of the drawn one.")
         covariances = other.model.covariances.marginal(np.array(self.places)).dense()
         means, style = other.means[:, list(self.places)], {"linewidth": THIN, "alpha": PALE}
-        if len(self.places) == 1:
-            return draw_curves(ax, other.weights, means[:, 0], np.sqrt(covariances[:, 0, 0]), looks, None, style)
-        return draw_ellipses(ax, means, covariances, looks, levels, style, fill=0.0)
-
-    def _draw_line(
-        self, ax: Axes, looks: list[Look], levels: list[float], of_rows: dict[str, Any], of_components: dict[str, Any]
-    ) -> None:
-        self.rows_ = draw_histogram(ax, self.rows[:, 0], of_rows)
-        deviations = np.sqrt(self.covariances[:, 0, 0])
-        self.components_ = draw_curves(ax, self.weights, self.means[:, 0], deviations, looks, levels, of_components)
-        self.numbers_: list[Any] = []
-
-    def _draw_plane(
-        self, ax: Axes, looks: list[Look], levels: list[float], of_rows: dict[str, Any], of_components: dict[str, Any]
-    ) -> None:
-        box = covered(self.means, self.covariances)
-        self.rows_ = draw_rows(ax, self.rows, self.labels, self.certainty, looks, box, of_rows)
-        self.components_ = draw_ellipses(ax, self.means, self.covariances, looks, levels, of_components)
-        is_many = len(set(map(str, self.colors_))) < len(looks)
-        self.numbers_ = draw_numbers(ax, self.means, looks) if is_many else []
+        return draw_components(ax, other.weights, means, covariances, looks, levels, style, has_fill=False)
 
 
 def checked_levels(levels: Any) -> list[float]:

@@ -72,7 +72,9 @@ class Display:
 
 
 class FeatureDisplay(Display):
-    """A picture of a mixture in one or two of its features, with rows or without."""
+    """A picture of a mixture in some of its features, with rows or without."""
+
+    _chosen = staticmethod(chosen_features)
 
     @classmethod
     def from_estimator(
@@ -92,10 +94,10 @@ class FeatureDisplay(Display):
         estimator : a fitted estimator of gaussmix that has a `mixture_`, or a `gaussmix.Mixture`.
         X : (n_samples, n_features), all features of the mixture, data units; None for a picture without rows. Rows with
             a missing cell (NaN) among the features shown are left out.
-        features : one or two features to show, by index or by name; the first two by default. The picture is that of
-            the marginal distribution of these features.
+        features : the features to show, by index or by name: one or two, the first two by default; for a grid at most
+            8, all by default. The picture is that of the marginal distribution of these features.
         feature_names : one for each feature of X; by default those of the mixture, or those of X.
-        ax : axes to draw on; new ones by default.
+        ax : axes to draw on, (n_shown, n_shown) for a grid; new ones by default.
         **options : for `plot`.
 
         Returns
@@ -106,12 +108,12 @@ class FeatureDisplay(Display):
         ------
         ImportError : matplotlib is not installed, or its backend needs a screen.
         NotFittedError : before `fit`.
-        ValueError : a feature does not exist, X is not numbers of shape (n_samples, n_features), or X is None and the
-            display shows nothing but rows.
+        ValueError : a feature does not exist, X is not numbers of shape (n_samples, n_features), X is None and the
+            display shows nothing but rows, or a grid would have more than 8 features.
         TypeError : `estimator` has no mixture, X is not numbers, or a feature is neither a number nor a name.
         """
         subject = subject_of(estimator, X, feature_names)
-        return cls.of(subject, chosen_features(features, subject.names)).plot(ax, **options)
+        return cls.of(subject, cls._chosen(features, subject.names)).plot(ax, **options)
 
     @classmethod
     def of(cls, subject: Subject, shown: Sequence[int]) -> Any:

@@ -101,6 +101,17 @@ def covered(means: Array, covariances: Array, reach: float = _REACH) -> Array:
     return np.stack([(means - spread).min(axis=0), (means + spread).max(axis=0)])
 
 
+def draw_components(
+    ax: Axes, weights: Array, means: Array, covariances: Array, looks: Sequence[Look], levels: Sequence[float],
+    options: Options, *, has_fill: bool = True,
+) -> list[list[Any]]:  # fmt: skip
+    """For each component its ellipses in two features, or in one its curve; filled, in one with the intervals."""
+    if means.shape[1] > 1:
+        return draw_ellipses(ax, means, covariances, looks, levels, options, FILL_ALPHA * has_fill)
+    deviations = np.sqrt(covariances[:, 0, 0])
+    return draw_curves(ax, weights, means[:, 0], deviations, looks, levels if has_fill else None, options)
+
+
 def draw_ellipses(
     ax: Axes, means: Array, covariances: Array, looks: Sequence[Look], levels: Sequence[float], options: Options,
     fill: float = FILL_ALPHA,

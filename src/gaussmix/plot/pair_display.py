@@ -7,16 +7,15 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from gaussmix.plot.component_display import ComponentDisplay
-from gaussmix.plot.display import as_text, legend_beside, new_figure
+from gaussmix.plot.display import FeatureDisplay, as_text, legend_beside, new_figure
 from gaussmix.plot.palette import looks_of
-from gaussmix.plot.subject import Features, several_features, subject_of
+from gaussmix.plot.subject import Subject, several_features
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
-class PairDisplay:
+class PairDisplay(FeatureDisplay):
     """A grid with a picture of every two features; on its diagonal the curves of each feature alone.
 
     Make it with `from_estimator`. Each picture is a `ComponentDisplay`: rows and ellipses, or a histogram and curves.
@@ -44,35 +43,15 @@ class PairDisplay:
 
     cells: Sequence[Sequence[ComponentDisplay]]
 
+    _chosen = staticmethod(several_features)
+
     @classmethod
-    def from_estimator(
-        cls,
-        estimator: Any,
-        X: ArrayLike | None = None,
-        *,
-        features: Features = None,
-        feature_names: Sequence[str] | None = None,
-        ax: Any = None,
-        **options: Any,
-    ) -> Self:
-        """Draw a fitted estimator, or a mixture, over rows or alone.
-
-        All else is as for `ComponentDisplay.from_estimator`.
-
-        Parameters
-        ----------
-        features : the features to show, by index or by name, at most 8; all by default.
-        ax : (n_shown, n_shown) axes to draw on; new ones by default.
-
-        Raises
-        ------
-        ValueError : also where there are more than 8 features and none were chosen.
-        """
-        subject = subject_of(estimator, X, feature_names)
-        shown = several_features(features, subject.names)
+    def of(cls, subject: Subject, shown: Sequence[int]) -> Self:
+        """Make the displays of some features without drawing them."""
         known = subject.labels_and_certainty()
-        cells = [[ComponentDisplay.of(subject, [i] if i == j else [j, i], known) for j in shown] for i in shown]
-        return cls(cells=cells).plot(ax, **options)
+        return cls(
+            cells=[[ComponentDisplay.of(subject, [i] if i == j else [j, i], known) for j in shown] for i in shown]
+        )
 
     def plot(self, ax: Any = None, *, levels: Sequence[float] = (1, 2), legend: bool = True, **options: Any) -> Self:
         """Draw.
@@ -123,14 +102,8 @@ def new_grid(n: int) -> Any:
     """
     side = float(np.clip(2.1 * n, 4.0, 12.0))
     width, height = side + 2.5, side + 0.7
-    grid = {
-        "wspace": 0.08,
-        "hspace": 0.08,
-        "left": 0.8 / width,
-        "right": (side + 0.8) / width,
-        "bottom": 0.6 / height,
-        "top": 1 - 0.1 / height,
-    }
+    edges = {"left": 0.8 / width, "right": (side + 0.8) / width, "bottom": 0.6 / height, "top": 1 - 0.1 / height}
+    grid = {"wspace": 0.08, "hspace": 0.08, **edges}
     size = width, height
     axes = new_figure(n, n, figsize=size, sharex="col", squeeze=False, layout=None, gridspec_kw=grid)[1]
     for (i, j), ax in np.ndenumerate(axes):

@@ -14,7 +14,6 @@ from gaussmix.fit.after.bootstrap import MOST_STEPS, Refits, Resampling, are_qui
 from gaussmix.fit.fitted import Fitted
 from gaussmix.fit.problem import Problem
 from gaussmix.mixture.mixture import Mixture
-from gaussmix.mixture.shown import names_of
 from gaussmix.numerics.arrays import Array
 from gaussmix.report.inference import (
     LITTLE,
@@ -27,10 +26,9 @@ from gaussmix.report.inference import (
     another_rows,
     check_unit,
     inference_of,
-    links_of,
     mixtures_of,
-    names_of_values,
     of_little,
+    parameters_of,
     says_little,
     values_of,
 )
@@ -77,9 +75,7 @@ class Bootstrap(OfMixture):
         """
         value = values_of(function, self.mixture)
         found = np.array([values_of(function, each).ravel() for each in self.mixtures(self.n)])
-        covariance, plain = covariance_of(found, self.counts), ("",) * value.size
-        of_values = names_of_values(name, value), value.ravel(), covariance, plain
-        return Estimates(*of_values, self.method, self.notes, found, self.counts, self.library)
+        return self._of_function(name, value, covariance_of(found, self.counts), found)
 
     def mixtures(self, n: int = SHOWN) -> list[Mixture]:
         """The first refits, as mixtures, fewer than `n` where some collapsed or there are no more: for pictures.
@@ -157,22 +153,20 @@ def bootstrap_of(
     """
     check_unit(fitted.mixture)
     found = refits(problem, fitted.mixture.model, how, rng, fitted.collapsed or ())
-    scale, own = NaturalScale.of(found.model), names_of(fitted.mixture)
+    mixture = Mixture.of(found.model, fitted.mixture.feature_names)
     others = another_rows(fitted, problem, found.before)
     if not is_told:
         warn(others)
     counts = found.counts if how.kind == "jackknife" else None
     return Bootstrap(
-        tuple(term.name(own) for term in scale.terms),
-        scale.values(found.model),
-        covariance_of(found.draws, counts),
-        links_of(scale.terms),
-        f"{found.n:,} refits, {_OF_RESAMPLING[how.kind]}",
-        (*filter(None, [others]), *_of_refits(found)),
-        found.draws,
-        counts,
-        None if fitted.facts is None else fitted.facts.library,
-        mixture=Mixture.of(found.model, fitted.mixture.feature_names),
+        **parameters_of(mixture),
+        covariance=covariance_of(found.draws, counts),
+        method=f"{found.n:,} refits, {_OF_RESAMPLING[how.kind]}",
+        notes=(*filter(None, [others]), *_of_refits(found)),
+        draws=found.draws,
+        counts=counts,
+        library=None if fitted.facts is None else fitted.facts.library,
+        mixture=mixture,
         n=found.n,
         n_collapsed=found.n_collapsed,
         n_relabelled=found.n_relabelled,

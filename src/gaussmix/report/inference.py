@@ -15,7 +15,7 @@ from scipy.special import expit, logit, ndtri
 from gaussmix.checks import Rng, check_count, check_within, generator
 from gaussmix.em.curvature.coordinates import LEAST_BACKGROUND
 from gaussmix.em.curvature.jacobian import NotSmooth
-from gaussmix.em.curvature.natural import Kind, NaturalScale, Stacked, Term
+from gaussmix.em.curvature.natural import Kind, NaturalScale, Stacked
 from gaussmix.em.objective.trace import Frozen
 from gaussmix.em.priors.posterior import Posterior
 from gaussmix.errors import ParameterTypeError, counted, listed, name_components, warn
@@ -198,10 +198,13 @@ _LINKS: dict[str, tuple[Callable[[Any], Any], Callable[[Any], Any], Callable[[fl
 }
 
 
-def links_of(terms: Sequence[Term]) -> tuple[str, ...]:
-    """The links of parameters."""
+def parameters_of(mixture: Mixture) -> dict[str, Any]:
+    """Names, numbers and links of all parameters of a mixture, as `Estimates` has them."""
+    scale, own = NaturalScale.of(mixture.model), names_of(mixture)
     of_kind = {Kind.WEIGHT: "logit", Kind.VARIANCE: "log"}
-    return tuple(of_kind.get(term.kind, "") for term in terms)
+    links = tuple(of_kind.get(term.kind, "") for term in scale.terms)
+    names = tuple(term.name(own) for term in scale.terms)
+    return {"names": names, "params": scale.values(mixture.model), "links": links}
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -221,6 +224,10 @@ class OfMixture(Estimates):
         errors, distances = self.bse, np.abs(self.params - NaturalScale.of(model).values(model))
         chosen = chosen & (errors > 0)
         return float((distances[chosen] / errors[chosen]).max(initial=0.0))
+
+    def _of_function(self, name: str, value: Array, covariance: Array, draws: Array | None = None) -> Estimates:
+        own: dict[str, Any] = {"method": self.method, "notes": self.notes, "library": self.library}
+        return Estimates(**numbers_of(name, value), **own, covariance=covariance, draws=draws, counts=self.counts)
 
     def columns_beside(self, mixture: Mixture) -> dict[str, Array]:
         """Standard errors and intervals of weights and means, (n_components,) and one for noise, for `tidy` of a fit.
@@ -292,9 +299,7 @@ class Inference(OfMixture):
         covariance = np.full((value.size, value.size), np.nan)
         if self.maximum.information.coordinates.size:  # else a single component is frozen
             covariance = self.maximum.covariance(self.maximum.derivatives(of_model), self.kind)
-        plain = ("",) * value.size
-        found = names_of_values(name, value), value.ravel(), covariance
-        return Estimates(*found, plain, self.method, self.notes, library=self.library)
+        return self._of_function(name, value, covariance)
 
     def mixtures(self, n: int = SHOWN, rng: Rng = 0) -> list[Mixture]:
         """Mixtures that differ as much as the estimate may, drawn from its normal approximation: for pictures.
@@ -308,8 +313,10 @@ class Inference(OfMixture):
         return mixtures_of(drawn, self.mixture)
 
 
-def names_of_values(name: str, value: Array) -> tuple[str, ...]:
-    return (name,) if not value.ndim else tuple(f"{name}[{i}]" for i in range(value.size))
+def numbers_of(name: str, value: Array) -> dict[str, Any]:
+    """Names, numbers and links of the value of a function, as `Estimates` has them."""
+    names = (name,) if not value.ndim else tuple(f"{name}[{i}]" for i in range(value.size))
+    return {"names": names, "params": value.ravel(), "links": ("",) * value.size}
 
 
 def mixtures_of(models: Iterable[Model], like: Mixture) -> list[Mixture]:
@@ -363,19 +370,16 @@ def inference_of(fitted: Fitted, problem: Problem, kind: str, *, are_counts: boo
         found = Maximum.near(problem, fitted.mixture.model, collapsed, are_counts=how)
     except NotSmooth as error:
         raise ValueError(f"inference has no formula here: {error}. Use bootstrap(X).") from None
-    own = names_of(fitted.mixture)
     covariance = found.natural_covariance(kind, problem.objective)
-    terms, mixture = found.scale.terms, Mixture.of(found.model, fitted.mixture.feature_names)
+    mixture = Mixture.of(found.model, fitted.mixture.feature_names)
     others = another_rows(fitted, problem, found.before)
     warn(others)
     at_ridge = Climb(problem, found.total_weight).ridge_shares(Stacked.of([found.model]))[0] > AT_RIDGE
-    columns = [own[j] for j in np.flatnonzero(at_ridge[[*found.frozen]].any(axis=0))]
+    columns = [names_of(mixture)[j] for j in np.flatnonzero(at_ridge[[*found.frozen]].any(axis=0))]
     inference = Inference(
-        tuple(term.name(own) for term in terms),
-        found.values,
-        covariance,
-        links_of(terms),
-        _METHODS[kind],
+        **parameters_of(mixture),
+        covariance=covariance,
+        method=_METHODS[kind],
         library=None if fitted.facts is None else fitted.facts.library,
         mixture=mixture,
         maximum=found,

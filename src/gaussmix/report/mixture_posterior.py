@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from gaussmix.checks import Rng, check_count, generator
@@ -9,10 +11,9 @@ from gaussmix.em.bayes.approximation import Approximation
 from gaussmix.em.curvature.natural import NaturalScale
 from gaussmix.errors import counted
 from gaussmix.mixture.mixture import Mixture
-from gaussmix.mixture.shown import names_of
 from gaussmix.numerics.arrays import Array
 from gaussmix.report.bootstrap import covariance_of
-from gaussmix.report.inference import Estimates, Function, OfMixture, check_unit, links_of, names_of_values, values_of
+from gaussmix.report.inference import Estimates, Function, OfMixture, check_unit, numbers_of, parameters_of, values_of
 
 
 class MixturePosterior:
@@ -90,12 +91,10 @@ class MixturePosterior:
         ValueError, TypeError : a parameter can't be used, or the unit of a column is too large or too small.
         """
         check_unit(self._mixture)
-        scale, own = NaturalScale.of(self._mixture.model), names_of(self._mixture)
+        scale = NaturalScale.of(self._mixture.model)
         check_count("n_samples", n_samples, 2)
         draws = np.array([scale.values(each.model) for each in self.sample(n_samples, rng)])
-        names = tuple(term.name(own) for term in scale.terms)
-        found = self._of_draws(names, scale.values(self._mixture.model), links_of(scale.terms), draws)
-        return OfMixture(**vars(found), mixture=self._mixture)
+        return OfMixture(**vars(self._of_draws(draws, parameters_of(self._mixture))), mixture=self._mixture)
 
     def function(self, function: Function, name: str = "function", n_samples: int = 1000, rng: Rng = None) -> Estimates:
         """A function of the mixture with its credible interval.
@@ -117,8 +116,9 @@ class MixturePosterior:
         value = values_of(function, self._mixture)
         check_count("n_samples", n_samples, 2)
         draws = np.array([values_of(function, each).ravel() for each in self.sample(n_samples, rng)])
-        return self._of_draws(names_of_values(name, value), value.ravel(), ("",) * value.size, draws)
+        return self._of_draws(draws, numbers_of(name, value))
 
-    def _of_draws(self, names: tuple[str, ...], params: Array, links: tuple[str, ...], draws: Array) -> Estimates:
+    def _of_draws(self, draws: Array, numbers: dict[str, Any]) -> Estimates:
         method = f"{counted(len(draws), 'draw')} from the posterior"
-        return Estimates(names, params, covariance_of(draws, None), links, method, draws=draws, library=self._library)
+        covariance = covariance_of(draws, None)
+        return Estimates(**numbers, covariance=covariance, method=method, draws=draws, library=self._library)

@@ -11,7 +11,7 @@ import numpy as np
 
 from gaussmix.errors import counted
 from gaussmix.mixture.mixture import Mixture
-from gaussmix.mixture.shown import mean_and_deviation, share, shorten, sketch, table_html
+from gaussmix.mixture.shown import first_names, mean_and_deviation, share, shorten, sketch, table_html
 from gaussmix.numerics.arrays import Array
 from gaussmix.numerics.frames import made_frame
 
@@ -95,8 +95,7 @@ class Summary:
         """Names and values of what is known of the fit as a whole."""
         facts = self.facts
         seen = "" if facts["n_rows"] is None else f"{counted(facts['n_rows'], 'row')} of "
-        names = f"{', '.join(shorten(name) for name in self.names[:5])}{', …' * (len(self.names) > 5)}"
-        lines = [("data", f"{seen}{counted(facts['n_features'], 'feature')} ({names})"), *self.about]
+        lines = [("data", f"{seen}{counted(facts['n_features'], 'feature')} ({first_names(self.names)})"), *self.about]
         if facts["log_likelihood"] is not None:
             before = "" if facts["is_final"] else ", before the last step"
             before += ": summary(X) gives the final one" if before and "icl" in facts else ""

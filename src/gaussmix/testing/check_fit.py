@@ -49,19 +49,18 @@ def check_monotone(family: Family, engine: Engine[Any], problem: str) -> None:
     deviations = np.sqrt(mixture.covariances.variances()).min(axis=0)
     rounding = (8 * np.abs(course).max() + 8 * (np.abs(rows).max(axis=0) / deviations).max()) * EPS
     # Elements of Σ are off by ε of their size, and that is no motion within the structure, where likelihoods are level.
-    rounding += EPS * rows.shape[1] * _inflation(mixture)
+    # Of Σ_jj (Σ⁻¹)_jj a log density has as many times the relative error of Σ.
+    inflation = mixture.covariances.variances() * mixture.whitening.precision_diagonals()
+    rounding += EPS * rows.shape[1] * float(inflation.max())
     drops = np.flatnonzero(np.diff(course) < -rounding)
     if drops.size:
         step = int(drops[0])
         raise AssertionError(
             f"{problem}: step {step + 1} lowers the mean log-likelihood by {-np.diff(course)[step]:.3g}"
         )
-    for name, numbers in (
-        ("weights", mixture.weights),
-        ("means", mixture.means),
-        ("covariances", mixture.covariances.each),
-    ):
-        if not np.isfinite(numbers).all():
+    numbers = {"weights": mixture.weights, "means": mixture.means, "covariances": mixture.covariances.each}
+    for name, values in numbers.items():
+        if not np.isfinite(values).all():
             raise AssertionError(f"{problem}: {name} are not finite")
 
 
@@ -131,11 +130,6 @@ def random_map(equivariance: Equivariance, n_features: int, rng: np.random.Gener
     if equivariance is Equivariance.SIMILARITY:
         return 3.0 * np.linalg.qr(matrix)[0]
     return matrix + 2 * np.eye(n_features)
-
-
-def _inflation(mixture: Model) -> float:
-    """The largest Σ_jj (Σ⁻¹)_jj: what a relative error of Σ is multiplied by in a log density."""
-    return float((mixture.covariances.variances() * mixture.whitening.precision_diagonals()).max())
 
 
 def _assert_same_fit(found: State, expected: State, rows: Array, what: str) -> None:

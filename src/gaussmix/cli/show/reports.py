@@ -28,7 +28,7 @@ from gaussmix.formats.record import Damaged
 from gaussmix.formats.values import from_plain
 from gaussmix.mixture.mixture import Mixture
 from gaussmix.mixture.mixtures import Mixtures
-from gaussmix.mixture.shown import shorten
+from gaussmix.mixture.shown import first_names, shorten
 from gaussmix.report.inference import OfMixture
 from gaussmix.report.messages import SearchWarning, stability_sentence
 from gaussmix.report.reading import summary_of
@@ -62,10 +62,9 @@ def show_fit(search: GaussianMixtureIC, about: Mapping[str, Any]) -> None:
     """
     mixture, names = search.mixture_, about["feature_names"]
     screen = console(stderr=about["model"] == STANDARD)  # the model goes to standard output
-    features = ", ".join(map(shorten, names[:5])) + (", …" if len(names) > 5 else "")
     weight = f" of total weight {about['row_weight']:g} ({shorten(about['weights'])})" if about["weights"] else ""
     size = f"{counted(about['n_rows'], 'row')}{weight}, {counted(len(names), 'feature')}"
-    screen.print(f"{_name_of(about['data'])}: {size} ({features})\n", soft_wrap=True)
+    screen.print(f"{_name_of(about['data'])}: {size} ({first_names(names)})\n", soft_wrap=True)
     show_top(screen, search)
     show_matrix(screen, search)
     counts = search.results_["n_components"]
@@ -241,8 +240,7 @@ def show_many(mixtures: Mixtures, about: Mapping[str, Any]) -> None:
     """
     by, n_rows, seconds, model = (about.get(name) for name in ("by", "n_rows", "seconds", "model"))
     errors, screen = mixtures.errors, console(stderr=model == STANDARD)
-    names = mixtures.feature_names or ()
-    features = f" ({', '.join(map(shorten, names[:5]))}{', …' if len(names) > 5 else ''})" if names else ""
+    features = f" ({first_names(mixtures.feature_names)})" if mixtures.feature_names else ""
     n_components, n_features = mixtures.means.shape[1:]
     rows = "" if n_rows is None else f"{counted(n_rows, 'row')}, "
     column = "" if by is None else f" by {by!r}"

@@ -162,14 +162,11 @@ def read_npz(contents: bytes, memory: int = check_memory(MEMORY)) -> Mixture:
 def write_npz(mixture: Mixture) -> bytes:
     """The arrays that `read_npz` takes."""
     target = BytesIO()
-    arrays: dict[str, Any] = {"weights": mixture.weights, "means": mixture.means, "covariances": mixture.covariances}
-    arrays["covariance_type"] = np.array(mixture.family.name)
+    arrays: dict[str, Any] = {**mixture._arrays(), "covariance_type": np.array(mixture.family.name)}
     if mixture.family.options:
         arrays["family_options"] = np.array(json.dumps(mixture.family.options))
     if mixture.feature_names is not None:
         arrays["feature_names"] = np.array(mixture.feature_names)
-    if mixture.noise is not None:
-        arrays |= mixture.noise.arrays()
     np.savez(target, **arrays)
     return target.getvalue()
 

@@ -272,8 +272,7 @@ class Masses(MixtureBase):
         """
         with np.errstate(divide="ignore"):
             log_masses = np.log1p(-check_probabilities("p", p))
-        found = self._levels(n_points, rng), log_masses, self.model, self._line, self._engine()
-        level, error = mixture.levels.level_above(*found)
+        level, error = self._level_where(log_masses, n_points, rng)
         return Estimate(level, error) if return_error else level
 
     @of_components
@@ -315,8 +314,11 @@ class Masses(MixtureBase):
 
     def _level_above(self, log_mass: float) -> float:
         """The log density below which lies a mass whose log is given: it has digits where the rest rounds to 1."""
-        found = self._levels(N_LEVEL_POINTS, None), np.array(log_mass), self.model, self._line, self._engine()
-        return float(mixture.levels.level_above(*found)[0])
+        return float(self._level_where(np.array(log_mass))[0])
+
+    def _level_where(self, log_masses: Array, n_points: int = N_LEVEL_POINTS, rng: Rng = None) -> tuple[Array, Array]:
+        found = self._levels(n_points, rng), log_masses, self.model, self._line, self._engine()
+        return mixture.levels.level_above(*found)
 
     def _log_levels(self, rows: ArrayLike) -> Array:
         return self._engine().log_density(self._block(rows), self.parameters)

@@ -4,23 +4,17 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from functools import cache
 
 import numpy as np
 
 from gaussmix.covariances.base import Covariances
 from gaussmix.errors import SingularCovariance
-from gaussmix.numerics.arrays import Array, Places
+from gaussmix.numerics.arrays import Array, Places, below_diagonal
 from gaussmix.numerics.contract import contract
 from gaussmix.numerics.elementary import exponential, log
 from gaussmix.numerics.factorise import factorise, lower_roots
 from gaussmix.waist.need import Second
 from gaussmix.waist.whitening.triangular import TriangularWhitening
-
-
-@cache
-def _below_diagonal(n_features: int) -> tuple[Places, Places]:
-    return np.tril_indices(n_features, -1)
 
 
 class Dense(Covariances):
@@ -41,7 +35,7 @@ class Dense(Covariances):
         """
         lower = lower_roots(self.each)
         roots = np.einsum("kii->ki", lower)
-        below = (lower / roots[:, None, :])[:, *self._below]
+        below = (lower / roots[:, None, :])[:, *below_diagonal(self.n_features)]
         return np.concatenate((below, 2 * log(roots)), axis=1)
 
     def at(self, coordinates: Array) -> Dense:
@@ -54,18 +48,13 @@ class Dense(Covariances):
         below, logarithms = self._parted(changes)
         factors = self.whitening.factors
         relative = contract("kij,mkjl->mkil", factors, below) / np.einsum("kii->ki", factors)[:, None, :]
-        return np.concatenate((relative[..., *self._below], math.sqrt(0.5) * logarithms), axis=-1)
-
-    @property
-    def _below(self) -> tuple[Places, Places]:
-        """Places below the diagonal."""
-        return _below_diagonal(self.n_features)
+        return np.concatenate((relative[..., *below_diagonal(self.n_features)], math.sqrt(0.5) * logarithms), axis=-1)
 
     def _parted(self, coordinates: Array) -> tuple[Array, Array]:
         """What is below the diagonal of M, (…, n_features, n_features) with zeros elsewhere; log D, (…, n_features)."""
         n_below = coordinates.shape[-1] - self.n_features
         below = np.zeros((*coordinates.shape[:-1], self.n_features, self.n_features))
-        below[..., *self._below] = coordinates[..., :n_below]
+        below[..., *below_diagonal(self.n_features)] = coordinates[..., :n_below]
         return below, coordinates[..., n_below:]
 
     def variances(self) -> Array:

@@ -22,7 +22,7 @@ from gaussmix.em.objective.trace import Frozen, State, Trace, final
 from gaussmix.em.search.split_and_merge import USUAL_STEPS, split_and_merge
 from gaussmix.em.step.best_of import Run, best_run, is_higher
 from gaussmix.em.step.fast_path import model_of
-from gaussmix.em.step.loop import sound_end
+from gaussmix.em.step.loop import run_em, sound_end
 from gaussmix.em.step.many import MAX_ROWS_OF_ONE_CALL
 from gaussmix.engines.calls import Groups
 from gaussmix.errors import NonFiniteLikelihood, Outcome, SingularCovariance
@@ -104,9 +104,10 @@ def _to_the_end(problem: Problem, plan: Plan, begun: State, reached: float) -> I
     if plan.stopping.seeks_maximum:
         stopping = plan.stopping.still_unmet(begun.trace.objective)
     while stopping is not None:
-        of_run = problem.source, problem.engine, begun.model, problem.objective, stopping, reached, begun.trace
+        run = partial(run_em, problem.source, problem.engine, objective=problem.objective, stopping=stopping)
+        run = partial(run, previous=reached, is_accelerated=plan.is_accelerated)
         stopping = None
-        for state in run_with(problem.remedy, *of_run, is_accelerated=plan.is_accelerated):
+        for state in run_with(problem.remedy, run, problem.objective, begun):
             begun = state
             if state.outcome is Outcome.CONVERGED and plan.stopping.seeks_maximum:
                 stopping = plan.stopping.still_unmet(state.trace.objective)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cache
 from math import prod
 from typing import Any
 
@@ -26,6 +27,13 @@ def frozen(array: Array) -> Array:
 def copied(values: NDArray[Any]) -> Array:
     """A contiguous float64 copy of an array of numbers."""
     return np.array(values, np.float64, order="C")
+
+
+@cache
+def below_diagonal(n: int) -> tuple[Places, Places]:
+    """The places i > j of a matrix (n, n)."""
+    rows, columns = np.tril_indices(n, -1)
+    return rows, columns
 
 
 def pieces(shape: tuple[int, ...]) -> Iterator[slice]:

@@ -11,6 +11,9 @@ import numpy as np
 from gaussmix.numerics.arrays import Array
 from gaussmix.waist.need import Need, Second
 
+# The fields of `Partial` that are sums over rows.
+_SUMS = "mass", "first", "second", "log_likelihood", "row_weight", "visits", "observed", "background"
+
 
 @dataclass(frozen=True, eq=False)
 class Partial:
@@ -54,17 +57,7 @@ class Partial:
         """Merge with the sums of other rows; the result is about this anchor."""
         if other.anchor is not self.anchor and not np.array_equal(other.anchor, self.anchor):
             other = other.about(self.anchor)
-        return replace(
-            self,
-            mass=self.mass + other.mass,
-            first=self.first + other.first,
-            second=_added(self.second, other.second),
-            log_likelihood=self.log_likelihood + other.log_likelihood,
-            row_weight=self.row_weight + other.row_weight,
-            visits=_added(self.visits, other.visits),
-            observed=_added(self.observed, other.observed),
-            background=self.background + other.background,
-        )
+        return replace(self, **{name: _added(getattr(self, name), getattr(other, name)) for name in _SUMS})
 
     def dealt(self, n_parts: int) -> list[Self]:
         """The sums of consecutive components, in parts that merge to the same bits; the first is the largest.
@@ -117,17 +110,9 @@ class Partial:
 
     def scaled(self, factor: float) -> Self:
         """The sums of the same rows with their weights multiplied by a factor; without visits."""
-        return replace(
-            self,
-            mass=factor * self.mass,
-            first=factor * self.first,
-            second=None if self.second is None else factor * self.second,
-            log_likelihood=factor * self.log_likelihood,
-            row_weight=factor * self.row_weight,
-            visits=None,
-            observed=None,
-            background=factor * self.background,
-        )
+        sums: dict[str, Any] = {name: getattr(self, name) for name in _SUMS} | {"visits": None, "observed": None}
+        scaled: dict[str, Any] = {name: None if each is None else factor * each for name, each in sums.items()}
+        return replace(self, **scaled)
 
     def about(self, anchor: Array) -> Self:
         """Move the anchor to (n_components, n_features) `anchor`, in closed form.
@@ -143,7 +128,7 @@ class Partial:
         return replace(self, first=first, second=second, anchor=anchor)
 
 
-def _added(one: Array | None, other: Array | None) -> Array | None:
+def _added(one: Any, other: Any) -> Any:
     """The sum; the first if one is missing."""
     return one if one is None or other is None else one + other
 

@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from enum import Enum
-from typing import Any
 
 import numpy as np
 
 from gaussmix.em.initialisation.initial import split
 from gaussmix.em.objective.objective import Objective
-from gaussmix.em.objective.stopping import Stopping
-from gaussmix.em.objective.trace import Event, Frozen, State, Trace
-from gaussmix.em.step.loop import run_em
-from gaussmix.engines.base import Engine
+from gaussmix.em.objective.trace import Event, Frozen, State
 from gaussmix.errors import DegenerateError, Outcome
 from gaussmix.model import Model
 from gaussmix.numerics.arrays import Array
-from gaussmix.sources.base import Source
 
 MOST_REPAIRS = 10  # of a run
 
@@ -33,30 +28,21 @@ class Remedy(Enum):
 
 
 def run_with(
-    remedy: Remedy,
-    source: Source,
-    engine: Engine[Any],
-    model: Model,
-    objective: Objective,
-    stopping: Stopping,
-    previous: float = float("-inf"),
-    trace: Trace | None = None,
-    *,
-    is_accelerated: bool = False,
+    remedy: Remedy, run: Callable[..., Iterator[State]], objective: Objective, begun: State
 ) -> Iterator[State]:
-    """Run `run_em`, and apply a remedy to each component that gets stuck; traces say which components did, and when.
+    """Run EM from a state, and apply a remedy to each component that gets stuck; traces say which did, and when.
 
     `FREEZE` is what `run_em` does. `DROP` removes the component. `REPAIR` replaces it by half of the heaviest
     component, at most `MOST_REPAIRS` times in a run, and then freezes. `ERROR` raises `DegenerateError`; so do `DROP`
-    and `REPAIR` if all components got stuck. The other arguments are those of `run_em`, and a run can continue from any
-    of its states too.
+    and `REPAIR` if all components got stuck. `run` is `run_em` with its arguments but the model and the trace. A run
+    can continue from any of its states too.
     """
-    trace = trace or Trace()
+    model, trace = begun.model, begun.trace
     events = trace.events
     while True:
         changed: State | None = None
         known = trace.frozen
-        for state in run_em(source, engine, model, objective, stopping, previous, trace, is_accelerated=is_accelerated):
+        for state in run(model=model, trace=trace):
             stuck = [k for k in sorted(state.trace.frozen) if k not in known]
             known = state.trace.frozen
             if stuck and state.outcome is not Outcome.NON_FINITE:

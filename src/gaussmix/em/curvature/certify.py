@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -48,35 +49,37 @@ def standing_of(model: Model, objective: Objective, trace: Trace, source: Source
         return Standing(why_not=str(error))
     except SingularCovariance:  # so near that differences of parameters reach it
         return Standing(False)
-    found = information.newton
+    with suppress(NotSmooth, SingularCovariance):
+        return _checked(information, objective, trace, source, engine) or Standing(False)
+    return Standing(False)
+
+
+def _checked(
+    information: Information, objective: Objective, trace: Trace, source: Source, engine: Engine[Any]
+) -> Standing | None:
+    """What Newton's step promises; None if the objective does not keep the promise, or there is no such step."""
+    at, found = information.coordinates, information.newton
     if found is None or not information.is_held:
-        return Standing(False)
+        return None
     step, gain = found
-    changes = information.coordinates.jacobian @ step
-    if np.abs(changes[information.coordinates.n_weights :]).max(initial=0.0) > FURTHEST:
-        return Standing(False)
-    end = objective.feasible(information.coordinates.at(step))
-    if not are_same(bounds_met(end), information.coordinates.bounds):
-        return Standing(False)
-    try:
-        compared = partial(_compared, engine=engine, sides=(model.parameters, end.parameters))
-    except SingularCovariance:
-        return Standing(False)
+    if np.abs((at.jacobian @ step)[at.n_weights :]).max(initial=0.0) > FURTHEST:
+        return None
+    model, end = at.model, objective.feasible(at.at(step))
+    if not are_same(bounds_met(end), at.bounds):
+        return None
+    compared = partial(_compared, engine=engine, sides=(model.parameters, end.parameters))
     before, after, changed, total = kept_rows(source, engine, model).sum_of(compared)
     if isinstance(source, Trimmed):
         after = kept_rows(source, engine, end).sum_of(compared)[1]
     risen = after - before + objective.log_prior(end) - objective.log_prior(model)
     risen = risen / total - (objective.cost(end) - objective.cost(model))
     if abs(risen - gain) > TRUSTED * gain + MIN_GAIN:
-        return Standing(False)
+        return None
     if gain > MIN_GAIN:
-        try:
-            information = Information.of(end, objective, trace, source, engine, are_counts=None)
-        except (NotSmooth, SingularCovariance):
-            return Standing(False)
+        information = Information.of(end, objective, trace, source, engine, are_counts=None)
         after_end = information.newton
         if after_end is None or after_end[1] > MAX_NEXT_PROMISE * gain or not information.is_held:
-            return Standing(False)
+            return None
     return Standing(True, gain, changed / total)
 
 

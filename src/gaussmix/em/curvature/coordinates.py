@@ -13,13 +13,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from gaussmix.covariances.dense import composed, squared
-from gaussmix.em.curvature.jacobian import Bounds, Loadings, NotSmooth, complement, of_covariances, of_loadings, pairs
+from gaussmix.em.curvature.jacobian import Bounds, Loadings, NotSmooth, complement, of_covariances, of_loadings
 from gaussmix.em.objective.objective import Objective
 from gaussmix.em.objective.trace import Frozen, Trace
 from gaussmix.em.priors.posterior import Posterior, Shares
 from gaussmix.families.base import Family
 from gaussmix.model import Model
-from gaussmix.numerics.arrays import Array, Places
+from gaussmix.numerics.arrays import Array, Places, below_diagonal
 from gaussmix.numerics.axes import principal_axes
 from gaussmix.numerics.elementary import exponential
 from gaussmix.numerics.threads import cached_property
@@ -133,7 +133,7 @@ class Coordinates:
         diagonals = math.sqrt(2) * np.eye(d)[:, :, None] * np.eye(d)[:, None, :]
         if second is Second.DIAGONAL:
             return diagonals
-        rows, columns = pairs(d)
+        rows, columns = below_diagonal(d)
         off = np.zeros((len(rows), d, d))
         off[np.arange(len(rows)), rows, columns] = off[np.arange(len(rows)), columns, rows] = 1.0
         return np.concatenate((diagonals, off))
@@ -209,7 +209,7 @@ class Coordinates:
             return squared(colours @ (axes * exponential(values)[:, None, :] @ axes.swapaxes(1, 2)))
         assert self.variances is not None, "they go with the angles"
         turns = np.zeros((len(changes), d, d))
-        rows, columns = pairs(d)
+        rows, columns = below_diagonal(d)
         turns[:, rows, columns] = (self.angles * point).sum(axis=2)
         turns = turns - turns.swapaxes(1, 2)
         # Cayley's transform is a rotation too, and differs from exp Ω by terms of the third order only.

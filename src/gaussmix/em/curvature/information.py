@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from gaussmix.em.curvature.coordinates import Coordinates
-from gaussmix.em.curvature.jacobian import first_order, pairs
+from gaussmix.em.curvature.jacobian import first_order
 from gaussmix.em.curvature.scores import Differences, Scores, expected, joined, slopes
 from gaussmix.em.objective.objective import Objective
 from gaussmix.em.objective.trace import Trace
@@ -17,7 +17,7 @@ from gaussmix.em.priors.posterior import Posterior
 from gaussmix.em.trimming.trimming import Trimmed
 from gaussmix.engines.base import Engine
 from gaussmix.model import Model
-from gaussmix.numerics.arrays import Array, Places
+from gaussmix.numerics.arrays import Array, Places, below_diagonal
 from gaussmix.numerics.factorise import factorise
 from gaussmix.sources.base import Source
 from gaussmix.waist.leaves import Sums
@@ -106,7 +106,7 @@ class Information:
             return True
         low, high = at.bounds
         (K, d), n_b = at.model.means.shape, len(at.basis)
-        rows, columns = pairs(d)
+        rows, columns = below_diagonal(d)
         for i in range(at.n_covariances):
             first = at.n_weights + K * d + i * n_b
             own = self.forces[first : first + n_b]
@@ -270,7 +270,7 @@ def _scatters(at: Coordinates, objective: Objective, own: Array) -> list[_Scatte
         else:
             squares = np.diag(np.sqrt(2) * of_rows[:d] + mass)
         if second is Second.FULL:
-            rows, columns = pairs(d)
+            rows, columns = below_diagonal(d)
             squares[rows, columns] = squares[columns, rows] = of_rows[d:]
         if prior is not None:
             degrees += prior.degrees(model.n_components)
@@ -324,7 +324,7 @@ def _turned(second: Array, variances: Array) -> Array:
     ½ V⁻¹ t², t = √2 times the diagonal.
     """
     d = len(second)
-    rows, columns = pairs(d)
+    rows, columns = below_diagonal(d)
     n, roots = len(rows), np.sqrt(variances / variances.max())
     scatter, inverse, each = second * roots[:, None] * roots, 1 / roots**2, np.arange(n)
     turns = np.zeros((n, d, d))

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gaussmix.covariances import Dense, LowRank
 from gaussmix.model import Model
-from gaussmix.numerics.arrays import Array, Places
+from gaussmix.numerics.arrays import Array, below_diagonal
 from gaussmix.numerics.axes import common_axes, principal_axes
 from gaussmix.numerics.factorise import factorise
 from gaussmix.waist.algebra import Across, Algebra, FactorAlgebra
@@ -43,13 +42,6 @@ class Loadings:
 
     moved: Array
     noise: Array
-
-
-@cache
-def pairs(n_features: int) -> tuple[Places, Places]:
-    """The places i > j below a diagonal."""
-    rows, columns = np.tril_indices(n_features, -1)
-    return rows, columns
 
 
 def of_covariances(
@@ -112,7 +104,7 @@ def _of_turns(variances: Array, importance: Array, orientation: Across) -> tuple
     To first order a rotation by Ω of the axes makes (√(v_j / v_i) − √(v_i / v_j)) Ω_ij of B_ij.
     """
     n, d = variances.shape
-    rows, columns = pairs(d)
+    rows, columns = below_diagonal(d)
     ratios = np.sqrt(variances[:, columns] / variances[:, rows])
     slopes = ratios - 1 / ratios
     if orientation is Across.EQUAL:
@@ -187,7 +179,7 @@ def first_order(factor: Array, covariance: Array, moved: Array, noise: Array) ->
 
 def _of_matrices(matrices: Array) -> Array:
     """The coordinates ½ tr(E_b M) of symmetric matrices (m, d, d), (n_b, m)."""
-    rows, columns = pairs(matrices.shape[1])
+    rows, columns = below_diagonal(matrices.shape[1])
     diagonals = np.einsum("bii->ib", matrices) / math.sqrt(2)
     return np.concatenate((diagonals, matrices[:, rows, columns].T))
 

@@ -11,10 +11,9 @@ from typing import Any
 import numpy as np
 
 from gaussmix.em.curvature.coordinates import Coordinates
-from gaussmix.em.curvature.jacobian import pairs
 from gaussmix.em.step.accumulate import StepTask
 from gaussmix.engines.base import NEGLIGIBLE_NATS, Engine
-from gaussmix.numerics.arrays import Array
+from gaussmix.numerics.arrays import Array, below_diagonal
 from gaussmix.sources.base import Source
 from gaussmix.waist.block import Block
 from gaussmix.waist.leaves import TILE_ROWS, Sums
@@ -112,7 +111,7 @@ class Scores:
             rest[0] = ((whitened**2).sum(axis=0) - d) / np.sqrt(2 * d)
             return scores
         rest[:d] = (whitened**2 - 1) / np.sqrt(2)
-        for i in range(1, d if second is Second.FULL else 0):  # in the order of `pairs`
+        for i in range(1, d if second is Second.FULL else 0):  # in the order of `below_diagonal`
             first = d + i * (i - 1) // 2
             np.multiply(whitened[i], whitened[:i], out=rest[first : first + i])
         return scores
@@ -135,7 +134,7 @@ def expected(at: Coordinates, source: Source, engine: Engine[Any], parameters: P
         first = np.einsum("kij,kj->ki", factors, moments.first)
         whitened = np.einsum("kil,kjl->kij", np.einsum("kij,kjl->kil", factors, squares), factors)
         rest = (np.diagonal(whitened, axis1=1, axis2=2) - mass) / np.sqrt(2)
-        return np.concatenate((mass, first, rest, whitened[:, *pairs(d)]), axis=1)
+        return np.concatenate((mass, first, rest, whitened[:, *below_diagonal(d)]), axis=1)
     n_squares = d if second is Second.TRACE else 1
     rest = (factors**2 * squares.reshape(K, -1) - n_squares * mass) / np.sqrt(2 * n_squares)
     return np.concatenate((mass, factors * moments.first, rest), axis=1)

@@ -74,7 +74,7 @@ class InitialMoments:
         rows = source or self.source
         sharp = self.partition.sharp(rows.whole)
         if sharp is not None and not family.has_alternatives:
-            found = _first_by_core(rows, self.engine, self.n_components, sharp, family, objective)
+            found = self._by_core(rows, sharp, family, objective)
             if found is not None:
                 return found.beside(self.noise)
         moments, means = self.about_means(family.need(None))
@@ -91,6 +91,24 @@ class InitialMoments:
             model = updated.beside(noise)
         return model
 
+    def _by_core(
+        self, source: Source, start: Array | NDArray[np.int32], family: Family, objective: Objective
+    ) -> Model | None:
+        """The model of an M-step with each row in the component of its nearest centre, or in a given one.
+
+        `start` are the centres (n_components, n_features), or the components (n_rows,). None if Python must make it.
+        """
+        block, terms = source.whole, objective.plain_terms(self.n_components)
+        if family.algebra is None or terms is None or terms[1] is not None:
+            return None
+        if block is None or block.n_rows > LEAF_ROWS or block.log_prior is not None:
+            return None
+        start = start if start.flags.c_contiguous else start.copy()
+        recipe = Recipe(family.algebra, self.n_components, start, Control(terms[0], 0.0, 0))
+        fits = self.engine.fit_many(Groups.of_one(block, 1.0), recipe)
+        course = None if fits is None else fits.course
+        return None if course is None else model_of(course, family)
+
     @cached_property
     def _means(self) -> Array:
         rough, parameters = self._sum(Need(Second.NONE), None), self.partition.parameters
@@ -101,31 +119,6 @@ class InitialMoments:
         parameters, rule, share = self.partition.parameters, self.partition.rule, self.partition.share
         task = StepTask(self.engine, self.n_components, parameters, need, rule, anchor=anchor, share=share)
         return task.over(self.source)
-
-
-def _first_by_core(
-    source: Source,
-    engine: Engine[Any],
-    n_components: int,
-    start: Array | NDArray[np.int32],
-    family: Family,
-    objective: Objective,
-) -> Model | None:
-    """The model of an M-step with each row in the component of its nearest centre, or in a given one.
-
-    `start` are the centres (n_components, n_features), or the components (n_rows,). None if Python must make the step.
-    """
-    block, terms = source.whole, objective.plain_terms(n_components)
-    if family.algebra is None or terms is None or terms[1] is not None:
-        return None
-    if block is None or block.n_rows > LEAF_ROWS or block.log_prior is not None:
-        return None
-    start = start if start.flags.c_contiguous else start.copy()
-    fits = engine.fit_many(
-        Groups.of_one(block, 1.0), Recipe(family.algebra, n_components, start, Control(terms[0], 0.0, 0))
-    )
-    course = None if fits is None else fits.course
-    return None if course is None else model_of(course, family)
 
 
 def split(model: Model, n_components: int) -> Model:

@@ -49,11 +49,6 @@ def count_candidates(n_components: int) -> int:
     return 2 + int(math.log(n_components))
 
 
-def squared_distances(rows: Array, engine: Engine[Any], centres: Array) -> Array:
-    """‖x − c‖² of every row and centre, (n_rows, n_centres)."""
-    return -2.0 * engine.component_log_density(Block(0, rows), centre_parameters(centres))
-
-
 def kmeans(sample: Distinct, engine: Engine[Any], n_components: int, rng: np.random.Generator) -> Partition:
     """Give each row to the nearest centre of k-means (Lloyd 1982) on at most about 65,520 rows."""
     return nearest_centre(lloyd(sample, engine, spread_centres(sample, n_components, rng)))
@@ -86,7 +81,7 @@ def lloyd(sample: Distinct, engine: Engine[Any], centres: Array) -> Array:
 
 def _refilled(sample: Distinct, engine: Engine[Any], centres: Array) -> Array:
     """Put centres without rows on the rows farthest from their own centre."""
-    distances = squared_distances(sample.rows, engine, centres)
+    distances = -2.0 * engine.component_log_density(Block(0, sample.rows), centre_parameters(centres))
     empty = np.bincount(distances.argmin(axis=1), minlength=len(centres)) == 0
     farthest = np.argsort(-distances.min(axis=1), kind="stable")[: int(empty.sum())]
     centres[np.flatnonzero(empty)[: len(farthest)]] = sample.rows[farthest]

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from gaussmix.numerics.arrays import Array, pieces
+from gaussmix.numerics.arrays import Array
 from gaussmix.numerics.core import native_target
 from gaussmix.numerics.rows import extreme_rows
 from gaussmix.numerics.threads import cached_property
@@ -109,11 +109,6 @@ class Distinct:
         """
         ends = np.empty((2, self.rows.shape[1]))
         alike = bool((self.weight == self.weight[0]).all())
-        if alike and not np.isnan(self.rows).any():
-            places = [len(self.rows) // 8, len(self.rows) - 1 - len(self.rows) // 8]
-            for part in pieces(self.rows.shape[::-1]):  # of the columns, for the sake of memory
-                ends[:, part] = np.partition(self.rows.T[part], places, axis=1).T[places]
-            return ends[0], ends[1]
         for column, values in enumerate(self.rows.T):
             seen = ~np.isnan(values)
             values, weight = values[seen], self.weight[seen]

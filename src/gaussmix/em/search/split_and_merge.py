@@ -77,7 +77,7 @@ def silent(what: str) -> None:
 
 @dataclass(eq=False)
 class LocalEM:
-    """EM on complete rows in memory, as the core makes it; `tell` follows.
+    """EM of a search on complete rows in memory, as the core makes it; `tell` follows.
 
     `left` counts down the pairs of a row and a component that a search may visit. It ends when none is left.
     """
@@ -85,8 +85,14 @@ class LocalEM:
     family: Family
     engine: Engine[Any]
     ridge: Array
-    left: float = math.inf
-    tell: Callable[[str], object] = silent
+    rng: np.random.Generator
+    is_unwanted: Callable[[], bool]
+    left: float
+    tell: Callable[[str], object]
+
+    @property
+    def is_over(self) -> bool:
+        return self.left <= 0 or self.is_unwanted()
 
     @property
     def algebra(self) -> Algebra:
@@ -181,21 +187,17 @@ def searched(
     """
     n_pairs = len(sample.rows) * model.n_components
     work = work_of(model.family, model.n_features) * (n_steps + MORE_STEPS) * n_pairs  # to the bit as in the core
-    em = LocalEM(model.family, engine, ridge, work, tell)
-
-    def is_over() -> bool:
-        return em.left <= 0 or is_unwanted()
-
-    rows, more = (_part(sample, em, model, wanted, rng) for wanted in (SEARCHED, POLISHED))
+    em = LocalEM(model.family, engine, ridge, rng, is_unwanted, work, tell)
+    rows, more = (_part(sample, em, model, wanted) for wanted in (SEARCHED, POLISHED))
     found: _Climb | None = None
     for number in range(2):
-        if found is not None and (len(sample.rows) >= ROWS_OF_PARTS or is_over()):
+        if found is not None and (len(sample.rows) >= ROWS_OF_PARTS or em.is_over):
             break
-        start = model if number == 0 else _another_start(rows, em, model.n_components, rng)
-        settled = None if start is None or is_over() else em.end(rows, start, FIRST_EM)
+        start = model if number == 0 else _another_start(rows, em, model.n_components)
+        settled = None if start is None or em.is_over else em.end(rows, start, FIRST_EM)
         if settled is None:
             continue
-        climb = _Climb(rows, em, rng, settled, is_over).go(_patience(model.n_components))
+        climb = _Climb(rows, em, settled).go(_patience(model.n_components))
         if found is None or climb.is_better(found):
             found = climb
     if found is None:
@@ -203,10 +205,10 @@ def searched(
     found.swap()
     has_refused = found.has_refused
     is_affordable = n_steps >= SLOW and CLIMBS * len(rows.rows) <= len(sample.rows)
-    if is_affordable and found.is_misfit and not is_over():
+    if is_affordable and found.is_misfit and not em.is_over:
         em.left = WORK_OF_CROSSING * work
-        few = (_part(sample, em, model, SEARCHED, rng) for _ in range(1, CLIMBS))
-        found = _crossing(found, few, more, em, rng, is_over)
+        few = (_part(sample, em, model, SEARCHED) for _ in range(1, CLIMBS))
+        found = _crossing(found, few, more, em)
     if len(sample.rows) < ROWS_OF_PARTS:  # cpp/em/fit_many.cpp makes the same search up to here
         return found.model
     patience = max(LEAST_PATIENCE, model.n_components)
@@ -215,22 +217,15 @@ def searched(
         is_done = found.is_done if larger is more else not has_refused
         most_steps = min(LAST.max_steps, int(em.left / (len(larger.rows) * model.n_components)))
         is_known = len(larger.rows) == len(found.rows.rows) and found.patience == patience
-        if is_done or is_known or is_over() or most_steps < 1:
+        if is_done or is_known or em.is_over or most_steps < 1:
             continue
         if (polished := em.end(larger, found.model, replace(LAST, max_steps=most_steps))) is None:
             break
-        found = _Climb(larger, em, rng, polished, is_over).go(patience)
+        found = _Climb(larger, em, polished).go(patience)
     return found.model
 
 
-def _crossing(
-    found: _Climb,
-    parts: Iterable[Distinct],
-    more: Distinct,
-    em: LocalEM,
-    rng: np.random.Generator,
-    is_unwanted: Callable[[], bool],
-) -> _Climb:
+def _crossing(found: _Climb, parts: Iterable[Distinct], more: Distinct, em: LocalEM) -> _Climb:
     """Climb from another start on each of some parts; cross the best end with each other one, and climb from there.
 
     A higher end replaces the best one. Last comes the one that was best at first; if it still is, it is crossed with
@@ -238,21 +233,21 @@ def _crossing(
     """
     n_components, climbs = found.model.n_components, [found]
     for rows in parts:
-        start = None if is_unwanted() else _another_start(rows, em, n_components, rng)
+        start = None if em.is_over else _another_start(rows, em, n_components)
         settled = None if start is None else em.end(rows, start, FIRST_EM)
         if settled is not None:
-            climbs.append(_Climb(rows, em, rng, settled, is_unwanted).go(_patience(n_components)))
+            climbs.append(_Climb(rows, em, settled).go(_patience(n_components)))
 
     def on_more(model: Model | None) -> Iterator[_Climb]:
         if model is not None and (settled := em.end(more, model, LAST)) is not None:
-            yield _Climb(more, em, rng, settled, is_unwanted)
+            yield _Climb(more, em, settled)
 
     ends = sorted((end for climb in climbs for end in on_more(climb.model)), key=lambda end: end.rank)
     if not ends:
         return found
     best = ends[0]
     for other in ends[1:] + ends[:1]:
-        for child in on_more(None if is_unwanted() else _crossed(found.rows, em, best.model, other.model)):
+        for child in on_more(None if em.is_over else _crossed(found.rows, em, best.model, other.model)):
             best = child if child.go(_patience(n_components)).is_better(best) else best
     last = next(on_more(best.model), best)
     return last.go(max(LEAST_PATIENCE, n_components))
@@ -319,9 +314,9 @@ def _patience_of_swaps(n_components: int) -> int:
     return max(20, 2 * n_components)
 
 
-def _another_start(rows: Distinct, em: LocalEM, n_components: int, rng: np.random.Generator) -> Model | None:
+def _another_start(rows: Distinct, em: LocalEM, n_components: int) -> Model | None:
     """The model of an M-step from k-means on some rows; None if a component has too few rows for a covariance."""
-    partition = kmeans(rows.for_search(n_components, rng), em.engine, n_components, rng)
+    partition = kmeans(rows.for_search(n_components, em.rng), em.engine, n_components, em.rng)
     source = ArraySource(rows.rows, rows.weight)
     try:
         return InitialMoments(source, em.engine, n_components, partition).model(em.family, Objective(em.ridge))
@@ -350,32 +345,23 @@ def _of_arrays(like: Model, weights: Array, means: Array, covariances: Array) ->
     return Model(weights, means, like.family.covariances(covariances, *means.shape), like.family)
 
 
-def _part(
-    sample: Distinct, em: LocalEM, model: Model, wanted: tuple[int, int, int], rng: np.random.Generator
-) -> Distinct:
+def _part(sample: Distinct, em: LocalEM, model: Model, wanted: tuple[int, int, int]) -> Distinct:
     """Draw rows, as many as `wanted` says; all if they are few."""
     if len(sample.rows) < ROWS_OF_PARTS:
         return sample
     n_components = model.n_components
     least = wanted[2] if model.family.is_shared else wanted[1]
-    return sample.part(n_components * max(least, wanted[0] * model.n_parameters // n_components), rng)
+    return sample.part(n_components * max(least, wanted[0] * model.n_parameters // n_components), em.rng)
 
 
 class _Climb:
     """Tries moves of a settled state; parameters as in `searched`."""
 
-    def __init__(
-        self,
-        rows: Distinct,
-        em: LocalEM,
-        rng: np.random.Generator,
-        settled: State,
-        is_unwanted: Callable[[], bool],
-    ) -> None:
-        self.rows, self._em, self._is_unwanted = rows, em, is_unwanted
+    def __init__(self, rows: Distinct, em: LocalEM, settled: State) -> None:
+        self.rows, self._em = rows, em
         self.model, self._height = settled.model, settled.trace.last
         self._start, self._within = settled.trace.last, _within(settled.model)
-        self._draws, self._place = rng.random(N_DRAWS), 0
+        self._draws, self._place = em.rng.random(N_DRAWS), 0
         self._left = MOST_MOVES * settled.model.n_components
         self.patience = 0  # of the last moves
         self.has_refused = False  # a move that raises the likelihood, because it adds an unsound component
@@ -433,7 +419,7 @@ class _Climb:
         judgement = judgement_of(model.n_components, patience, most_moves, em.left)
         n_moves, reached, work, n_unsound, place, is_hopeless, has_refused, best_split = native_target().climb(
             rows.rows, rows.weight, em.algebra, *arrays, em.ridge, LIMITS, self._height, self._within.reshape(-1),
-            judgement, swaps, self._draws, self._place, self._is_unwanted, em.n_threads,
+            judgement, swaps, self._draws, self._place, lambda: em.is_over, em.n_threads,
         )  # fmt: skip
         em.left -= work
         if n_moves < 0:

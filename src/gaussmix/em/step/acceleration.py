@@ -27,10 +27,8 @@ from gaussmix.waist.moments import Scatter
 from gaussmix.waist.need import Second
 from gaussmix.waist.parameters import LOST_SHARE
 
-MIN_STEPS, STEPS_BETWEEN = (
-    20,
-    10,
-)  # the first step after which a run is judged, and the number of steps between judgements
+# The first step after which a run is judged, and the number of steps between judgements.
+MIN_STEPS, STEPS_BETWEEN = 20, 10
 MIN_STEPS_LEFT = 40  # a run that seems to need more steps than this is accelerated
 OF_PROPOSAL = 4 * 10**6  # multiply-adds of a step in the core that take as long as a proposal in NumPy
 MAX_PAIRS = 8  # past steps that L-BFGS uses

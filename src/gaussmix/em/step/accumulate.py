@@ -77,10 +77,8 @@ class StepTask:
         return self.engine.step(block, state, self.parameters, self.need, self.rule, self.anchor, self.facts)
 
     def _share_and_call(self, block: Block, share: Callable[[Block], Array]) -> Partial:
-        shared, n_rows = (
-            replace(self, share=None),
-            max(1, MAX_SHARES_HELD // (TILE_ROWS * self.n_components)) * TILE_ROWS,
-        )
+        n_rows = max(1, MAX_SHARES_HELD // (TILE_ROWS * self.n_components)) * TILE_ROWS
+        shared = replace(self, share=None)
 
         def of_leaf(leaf: Block) -> Partial:
             parts = (replace(part, given=share(part)) for part in leaf.cut(n_rows))

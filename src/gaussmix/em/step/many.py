@@ -20,9 +20,8 @@ from gaussmix.sources.base import Source
 from gaussmix.waist.block import Block
 from gaussmix.waist.leaves import LEAF_ROWS
 
-MAX_ROWS_OF_ONE_CALL = (
-    LEAF_ROWS // 8
-)  # rows: with more, calls cost little beside the work, and several starts share a sort of the rows
+# With more rows, calls cost little compared with the work, and several starts share a sort of the rows.
+MAX_ROWS_OF_ONE_CALL = LEAF_ROWS // 8
 
 
 def run_each(

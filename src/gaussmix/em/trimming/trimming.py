@@ -8,6 +8,7 @@ keep the likeliest rows of the next mixture raises it again.
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from math import inf, isfinite
@@ -16,7 +17,7 @@ from typing import Any, ClassVar, NamedTuple, Self
 import numpy as np
 
 from gaussmix.covariances import Diagonal
-from gaussmix.em.initialisation.base import Partition, Start, centre_parameters, nearest_centre, start_named
+from gaussmix.em.initialisation.base import Partition, centre_parameters, nearest_centre, start_named
 from gaussmix.em.initialisation.initial import InitialMoments
 from gaussmix.em.initialisation.sample import Distinct, variances_of
 from gaussmix.em.objective.objective import Objective
@@ -24,10 +25,10 @@ from gaussmix.em.objective.stopping import Stopping
 from gaussmix.em.objective.trace import State, final
 from gaussmix.em.step.accumulate import StepTask
 from gaussmix.em.step.best_of import best_run, rank
-from gaussmix.em.step.loop import run_em
+from gaussmix.em.step.loop import run_em, sound_end
 from gaussmix.em.trimming.fall import fall
 from gaussmix.engines.base import Engine
-from gaussmix.errors import Outcome, SingularCovariance
+from gaussmix.errors import SingularCovariance
 from gaussmix.families.base import without_constraints
 from gaussmix.model import Model
 from gaussmix.numerics.arrays import Array
@@ -281,55 +282,6 @@ def cutoff_of(source: Source, engine: Engine[Any], model: Model) -> float | None
     return source.kept(engine, model.parameters).cutoff if isinstance(source, Trimmed) else None
 
 
-def trimmed_partition(
-    start: Start,
-    sample: Distinct,
-    engine: Engine[Any],
-    n_components: int,
-    ridge: Array,
-    share: float,
-    rng: np.random.Generator,
-) -> Partition:
-    """The start of a trimmed fit: the best of the user's and of several others, with one shared variance per feature.
-
-    Outliers may spoil a single start. Without variances of single components the likelihood has no peaks at single
-    rows, so the best of many starts is sound. As in R's tclust, EM makes few steps from each start and many from the
-    best. With 10 % outliers and 4 components, two of three starts from random rows begin without an outlier. All this
-    happens in units of the widths of the features, so their own units don't matter.
-    """
-    widths = _widths(sample)
-    widths = np.where(widths > 0, widths, 1.0)
-    rows = replace(sample, rows=sample.rows / widths)
-    of_sample = ArraySource(rows.rows, rows.weight)
-    of_sample.may_miss = bool(np.isnan(rows.rows).any())
-    source, objective = Trimmed(of_sample, share), Objective(ridge / widths**2)
-    n_features = len(widths)
-    family = without_constraints(Diagonal, is_shared=True)
-    partitions = [start(rows, engine, n_components, rng).scaled]
-    partitions += [nearest_centre(rows.filled[rows.draw_many(rng, n_components)]) for _ in range(N_TRIES)]
-    runs = list[State]()
-    for partition in partitions:
-        try:
-            model = InitialMoments(source, engine, n_components, partition).model(family, objective)
-        except SingularCovariance:
-            continue
-        runs.append(final(run_em(source, engine, model, objective, FIRST_EM)))
-    runs = [run for run in runs if not run.trace.frozen and run.outcome is not Outcome.NON_FINITE]
-    if not runs:
-        return start(sample, engine, n_components, rng)
-    runs.sort(key=rank)
-    settled = best_run([final(run_em(source, engine, run.model, objective, SETTLING))] for run in runs[:MOST_SETTLED])
-    model = settled.model
-    whitening = Diagonal.of(model.covariances.array * widths**2, n_components, n_features, True).whitening
-    # All log densities differ by a constant from those in data units, which would change their last digits.
-    return Partition(Parameters(model.parameters.log_scale, model.means * widths, whitening), Rule.SOFT)
-
-
-def nearest_trimmed(centres: Array, sample: Distinct) -> Partition:
-    """As `nearest_centre`, by spheres as wide as the rows: which rows they leave out does not depend on the unit."""
-    return Partition(centre_parameters(centres, float(_widths(sample).max()) or 1.0), Rule.HARD)
-
-
 def _widths(sample: Distinct) -> Array:
     """Widths of the middle three quarters of each feature, (n_features,), data units; 0 for a constant feature.
 
@@ -350,8 +302,8 @@ class Trim:
         return Trimmed(source, self.share)
 
     def nearest(self, means: Array, sample: Distinct) -> Partition:
-        """How given means share the rows."""
-        return nearest_trimmed(means, sample)
+        """As `nearest_centre`, by spheres as wide as the rows: the unit does not decide which rows they leave out."""
+        return Partition(centre_parameters(means, float(_widths(sample).max()) or 1.0), Rule.HARD)
 
     def partition(
         self,
@@ -362,5 +314,34 @@ class Trim:
         ridge: Array,
         rng: np.random.Generator,
     ) -> Partition:
-        """How a named start shares the rows."""
-        return trimmed_partition(start_named(name), sample, engine, n_components, ridge, self.share, rng)
+        """The start of a trimmed fit: the best of the named and several others, with one shared variance per feature.
+
+        Outliers may spoil a single start. Without variances of single components the likelihood has no peaks at single
+        rows, so the best of many starts is sound. As in R's tclust, EM makes few steps from each start and many from
+        the best. With 10 % outliers and 4 components, two of three starts from random rows begin without an outlier.
+        All this happens in units of the widths of the features, so their own units don't matter.
+        """
+        start, widths = start_named(name), _widths(sample)
+        widths = np.where(widths > 0, widths, 1.0)
+        rows = replace(sample, rows=sample.rows / widths)
+        of_sample = ArraySource(rows.rows, rows.weight)
+        of_sample.may_miss = bool(np.isnan(rows.rows).any())
+        source, objective = Trimmed(of_sample, self.share), Objective(ridge / widths**2)
+        n_features = len(widths)
+        family = without_constraints(Diagonal, is_shared=True)
+        partitions = [start(rows, engine, n_components, rng).scaled]
+        partitions += [nearest_centre(rows.filled[rows.draw_many(rng, n_components)]) for _ in range(N_TRIES)]
+        runs = list[State]()
+        for partition in partitions:
+            with suppress(SingularCovariance):
+                model = InitialMoments(source, engine, n_components, partition).model(family, objective)
+                if (run := sound_end(source, engine, model, objective, FIRST_EM)) is not None:
+                    runs.append(run)
+        if not runs:
+            return start(sample, engine, n_components, rng)
+        runs.sort(key=rank)
+        ends = (final(run_em(source, engine, run.model, objective, SETTLING)) for run in runs[:MOST_SETTLED])
+        model = best_run([end] for end in ends).model
+        whitening = Diagonal.of(model.covariances.array * widths**2, n_components, n_features, True).whitening
+        # All log densities differ by a constant from those in data units, which would change their last digits.
+        return Partition(Parameters(model.parameters.log_scale, model.means * widths, whitening), Rule.SOFT)

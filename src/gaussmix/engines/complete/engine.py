@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gaussmix.engines import complete
 from gaussmix.engines.base import Facts
-from gaussmix.engines.calls import Belief, Control, Course, Fits, Groups, Recipe
 from gaussmix.engines.complete.arguments import (
     Arguments,
     arguments_of,
@@ -21,13 +20,11 @@ from gaussmix.engines.complete.arguments import (
     one_each,
     projection_of,
 )
-from gaussmix.engines.complete.run import fit_many, makes_steps, run_em
+from gaussmix.engines.complete.run import InOneCall
 from gaussmix.engines.complete.visits import Counts, Labels, Ordering, Visit, Visits, could_pay, may_be_ordered
 from gaussmix.engines.joint import labels_of, log_density_of, responsibilities_of
 from gaussmix.numerics.arrays import Array
 from gaussmix.numerics.core import native_target
-from gaussmix.numerics.threads import allowed
-from gaussmix.waist.algebra import Algebra
 from gaussmix.waist.block import Block, BlockState, Profile
 from gaussmix.waist.leaves import LEAF_ROWS, Tree
 from gaussmix.waist.moments import Moments, Partial
@@ -88,20 +85,14 @@ class StepPlan(NamedTuple):
 
 
 @dataclass(frozen=True)
-class CompleteEngine:
+class CompleteEngine(InOneCall):
     """Fused E- and M-step in C++ (docs/develop/performance.md), on `n_threads` threads for the length of a call."""
 
     n_threads: int = 1
 
-    is_incomplete: ClassVar[bool] = False  # whether rows may be known in part
-
     @property
     def complete(self) -> CompleteEngine:
         return self
-
-    @property
-    def _n_threads(self) -> int:
-        return allowed(self.n_threads)
 
     def look(self, profile: Profile, need: Need, spread: Callable[[], Spread]) -> CompleteFacts:
         is_pooled = need == Need(Second.FULL, pooled=True)
@@ -192,20 +183,6 @@ class CompleteEngine:
             None, labels, None, None, None, block.log_prior, block.prior_places,
         )  # fmt: skip
         return labels
-
-    def makes_steps(
-        self, block: Block, n_components: int, algebra: Algebra, belief: Belief | None, *, has_background: bool = False
-    ) -> bool:
-        return (belief is None or not has_background) and makes_steps(block, n_components, algebra)
-
-    def run_em(
-        self, block: Block, facts: CompleteFacts, start: tuple[Array, Array, Array], algebra: Algebra, control: Control
-    ) -> Course:
-        total = facts.total if control.log_volume == np.inf else None
-        return run_em(self._n_threads, block, total, start, algebra, control, is_incomplete=self.is_incomplete)
-
-    def fit_many(self, groups: Groups, recipe: Recipe) -> Fits | None:
-        return fit_many(self._n_threads, groups, recipe, is_incomplete=self.is_incomplete)
 
     def score_products(
         self, block: Block, parameters: Parameters, whitening: Array, second: Second

@@ -182,9 +182,9 @@ def _pays(n_near: float, arguments: Arguments, n_rows: int) -> bool:
 
 def could_pay(n_rows: int, factor_shape: FactorShape, n_components: int, n_features: int) -> bool:
     """Whether an order would pay if every row had a component to itself."""
-    if not 1 < n_components <= MOST_COMPONENTS or not is_long(n_rows, factor_shape, n_components, n_features):
-        return False
     work = work_per_row(factor_shape, n_components, n_features)
+    if not 1 < n_components <= MOST_COMPONENTS or n_rows * work < LONG_PASS:
+        return False
     return VISITED * work / n_components + OUT_OF_TURN < MAX_WORK_OF_ORDER * work
 
 
@@ -210,8 +210,3 @@ def _leaves(n_rows: int) -> Iterator[slice]:
 def work_per_row(factor_shape: FactorShape, n_components: int, n_features: int) -> float:
     """Multiply-adds of a step for each row, with one factor for each component; an exponential counts as 20."""
     return native_target().work_per_row(factor_shape, n_components, n_features)
-
-
-def is_long(n_rows: int, factor_shape: FactorShape, n_components: int, n_features: int) -> bool:
-    """Whether a pass takes at least `LONG_PASS` multiply-adds."""
-    return n_rows * work_per_row(factor_shape, n_components, n_features) >= LONG_PASS

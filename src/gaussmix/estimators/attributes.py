@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 from weakref import ref
@@ -26,7 +25,6 @@ from gaussmix.fit.fitted import Fitted
 from gaussmix.mixture.mixture import Mixture
 from gaussmix.numerics.arrays import narrowed
 from gaussmix.sources.array import ArraySource
-from gaussmix.sources.base import Source
 
 
 def _low_rank(mixture: Mixture) -> LowRank:
@@ -77,19 +75,6 @@ class MixtureAttributes(Estimator):
     _instead: ClassVar[Mapping[str, str]] = {}  # its own answers where those of OF_FITTED do not fit
     _rows: ref[Any] | NDArray[np.int64] | str  # of the fit, or their labels once these were made, or why there are none
     labels_: NDArray[np.int64]  # no property: notebooks read all of those to show an estimator
-
-    def _check_hooks(self) -> None:
-        """Refuse to fit a subclass that defines a private method of scikit-learn's, which nothing would call."""
-        for cls in type(self).__mro__:
-            if cls.__module__.startswith("gaussmix."):
-                return
-            from gaussmix.other_names import HOOKS
-
-            for name in HOOKS.keys() & vars(cls).keys():
-                raise TypeError(
-                    f"{cls.__name__} defines {name}, which scikit-learn's fit calls and gaussmix's does not. "
-                    f"Use {HOOKS[name]}."
-                )
 
     @property
     def mixture_(self) -> Mixture:
@@ -180,19 +165,6 @@ class MixtureAttributes(Estimator):
         self._fitted = fitted if dtype is None else replace(fitted, dtype=dtype)
         self._rows = "fit did not find this mixture"
         self._expect_features()
-
-    def _remember(self, source: Source, X: object, cutoff: float | None = None) -> None:
-        """Let `labels_` find the rows of a fit in memory while somebody else keeps them."""
-        if source.has_errors:
-            self._rows = "predict does not know X_error"
-        elif cutoff is not None:
-            self._rows = "predict does not know which of them trim left out"
-        elif not isinstance(source, ArraySource):
-            self._rows = "these were in a file or on a cluster"
-        else:
-            self._rows = "these were no array or data frame"
-            with suppress(TypeError):  # a list has no weak references
-                self._rows = ref(X)
 
     def _labelled(self, found: NDArray[np.int64]) -> NDArray[np.int64]:
         """Labels of the rows of the fit, which are kept where they are an array."""

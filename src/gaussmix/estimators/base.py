@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from html import escape
 from typing import Any, ClassVar, Generic, Literal, Self, TypeVar, overload
 
@@ -25,7 +26,9 @@ from gaussmix.formats.record import Damaged, Details, EstimatorRecord, FitRecord
 from gaussmix.formats.values import Reader, from_plain, plain
 from gaussmix.mixture.mixture import Mixture
 from gaussmix.model import Model
+from gaussmix.numerics.arrays import Array
 from gaussmix.sources.base import Source
+from gaussmix.waist.block import Block
 
 T = TypeVar("T")
 _DTYPES = ("float32", "float64")
@@ -262,6 +265,10 @@ class Estimator(BaseEstimator):
         tags = super().__sklearn_tags__()
         tags.input_tags.allow_nan = self._may_miss
         return tags
+
+    def _density(self, source: Source) -> Callable[[Block], Array]:
+        """What gives the log density of the rows of a block."""
+        return partial(self._engine(source).log_density, parameters=self.mixture_.parameters)
 
     def _engine(self, source: Source | None = None) -> Engine[Any]:
         """The engine for rows of a source; for complete rows by default."""

@@ -187,7 +187,7 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
             features = features_of(self, {})
             known = LabelledRows(Data(source), len(self.classes_), self._engine(source), features)
             check_mass(known.mass, self.classes_)
-            self._check_parameters(known.n_features, is_complete=known.is_complete)
+            self._check_parameters(source.n_features, is_complete=known.is_complete)
             stopping = Stopping(check_tol(self.tol) or 0.0, CHECKS["max_iter"](self.max_iter))
             if self.n_components is None:
                 found = self._one_component_each(known, stopping)
@@ -284,8 +284,9 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
 
     def _one_component_each(self, known: LabelledRows, stopping: Stopping) -> ClassFit:
         """One component for each class, with the best of the structures that are named."""
-        families = check_families(self, known.n_features)
-        for sentence in one_feature_notes(self.covariance_type) if known.n_features == 1 else ():
+        n_features = known.data.original.n_features
+        families = check_families(self, n_features)
+        for sentence in one_feature_notes(self.covariance_type) if n_features == 1 else ():
             warn(sentence)
         ridge = check_ridge(self._chosen_reg_covar, families)
         try:
@@ -344,10 +345,11 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
 
     def _publish_classes(self, found: ClassFit, known: LabelledRows, facts: RowFacts) -> None:
         """Set the fitted attributes."""
+        total = known.data.original.profile.total_weight
         if self.priors is not None:
-            found = found.with_prior(check_numbers("priors", self.priors), known.total_weight)
+            found = found.with_prior(check_numbers("priors", self.priors), total)
         self.component_class_, self.covariance_type_ = found.classes.component_class, np.array(found.structures)
-        self.log_likelihood_, self.bic_ = found.log_likelihood, found.bic(known.total_weight)
+        self.log_likelihood_, self.bic_ = found.log_likelihood, found.bic(total)
         self.class_count_ = known.mass
         mixture, run = found.classes.mixture.with_feature_names(self._names), found.run
         self._fitted = Fitted(

@@ -237,19 +237,16 @@ class GaussianMixtureIC(LikelihoodEstimator):
         begun = [result for result in results if result.was_begun]
         failed = [result.candidate.family for result in begun if result.failure is not None]
         faults, has_fit = Faults.of(source, failed), any(result.evidence is not None for result in results)
-        if has_fit and criterion == HELD_OUT:
-            results, mean, error = yield from search.cross_validated(results, n_folds)
-        elif has_fit and criterion == STABILITY:
-            mean, error = yield from search.repeated(n_folds)
         if not has_fit:
             raise none_could_be_fitted(results, faults.sentence(self._names))
         if criterion == HELD_OUT:
-            number, table = _chosen_by_folds(results, mean, error)
+            results, mean, error = yield from search.cross_validated(results, n_folds)
+            number, more = highest_within_error(results, mean, error), {"cv": mean.tolist(), "cv_error": error.tolist()}
         elif criterion == STABILITY:
-            number, table = _chosen_by_repeats(results, mean, error)
+            number, more = _most_stable(results, *(yield from search.repeated(n_folds)))
         else:
-            table = results_table(results)
-            number = lowest(results, np.array(table[criterion]))
+            number, more = lowest(results, np.array(results_table(results)[criterion])), {}
+        table = results_table(results) | more
         best, not_begun = results[number], not_begun_sentence(results)
         assert best.run is not None, "what failed is never chosen"
         assert best.evidence is not None, "what has a run has a likelihood"
@@ -309,14 +306,8 @@ def _check_repeats(candidates: Sequence[Candidate], starts: Sequence[Any]) -> No
         )
 
 
-def _chosen_by_folds(results: Sequence[Result], mean: Array, error: Array) -> tuple[int, dict[str, list[Any]]]:
-    """The best by held-out rows, and the table; `mean` and `error` (n_results,) are nats per unit of weight."""
-    of_folds = {"cv": mean.tolist(), "cv_error": error.tolist()}
-    return highest_within_error(results, mean, error), results_table(results) | of_folds
-
-
-def _chosen_by_repeats(results: Sequence[Result], mean: Array, error: Array) -> tuple[int, dict[str, list[Any]]]:
-    """The most stable, and the table; `mean` and `error` (n_results,) are of pairs of repeats."""
+def _most_stable(results: Sequence[Result], mean: Array, error: Array) -> tuple[int, dict[str, list[Any]]]:
+    """The most stable, and columns of the table; `mean` and `error` (n_results,) are of pairs of repeats."""
     mean = np.where([result.failure is None for result in results], mean, np.nan)
     if np.isnan(mean).all():
         raise NothingFitted(
@@ -324,7 +315,7 @@ def _chosen_by_repeats(results: Sequence[Result], mean: Array, error: Array) -> 
         )
     is_peak = peaks([result.candidate for result in results], mean)
     of_pairs = {"stability": mean.tolist(), "stability_sd": error.tolist(), "is_peak": is_peak}
-    return lowest(results, -mean), results_table(results) | of_pairs
+    return lowest(results, -mean), of_pairs
 
 
 def as_single(search: GaussianMixtureIC) -> GaussianMixture:

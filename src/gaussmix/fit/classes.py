@@ -97,14 +97,6 @@ class LabelledRows:
     features: Features = ()
 
     @property
-    def n_features(self) -> int:
-        return self.data.original.n_features
-
-    @property
-    def total_weight(self) -> float:
-        return self.data.original.profile.total_weight
-
-    @property
     def mass(self) -> Array:
         """Weight of the rows that are known to be of each class, (n_classes,)."""
         return self._counts[0]
@@ -162,7 +154,7 @@ class LabelledRows:
         if not found:
             assert failure is not None, "at least one family"
             raise failure
-        return min(found, key=lambda fit: fit.bic(self.total_weight))
+        return min(found, key=lambda fit: fit.bic(self.data.original.profile.total_weight))
 
     def several_components_each(
         self, mixtures: Sequence[Mixture], n_steps: int, ridge: float | None, stopping: Stopping

@@ -236,7 +236,7 @@ class Search:
         engine = engine_for(is_incomplete=data.original.is_incomplete, n_jobs=n_threads(self.n_jobs))
         for number in range(n_folds):
             size = folds.size(number, n_rows)
-            others = data.part(partial(folds.outside, fold=number), n_rows - size)
+            others = data.part(partial(folds.inside, fold=number, outside=True), n_rows - size)
             problem = replace(self.problem, data=others)
             plan = replace(self.plan, stage=f"without fold {number} ")
             fitted = yield from replace(self, problem=problem, plan=plan).results()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 from weakref import ref
 
@@ -27,22 +28,15 @@ from gaussmix.numerics.arrays import narrowed
 from gaussmix.sources.array import ArraySource
 
 
-def _low_rank(mixture: Mixture) -> LowRank:
-    """The covariances of a structure with factors; raises AttributeError for others."""
+def _of_factors(mixture: Mixture, dtype: np.dtype[Any], name: str) -> Floats:
+    """Loadings or noise variances of each component, from those that all may share; raises AttributeError."""
     covariances = mixture.model.covariances
     if not isinstance(covariances, LowRank):
         raise AttributeError(f"covariance_type={mixture.family.name!r} has no loadings and noise variances.")
-    return covariances
-
-
-def _of_factors(values: NDArray[np.float64], mixture: Mixture) -> NDArray[np.float64]:
-    """Loadings or noise variances of each component, from those that all may share."""
-    return np.broadcast_to(values, (mixture.n_components, *values.shape[1:]))
-
-
-def _noise_variances(mixture: Mixture, dtype: np.dtype[Any]) -> Floats:
-    noise = _of_factors(_low_rank(mixture).noise, mixture)
-    return noise if noise.min() < np.finfo(dtype).tiny else narrowed(noise, dtype)
+    shared = getattr(covariances, name)
+    values = np.broadcast_to(shared, (mixture.n_components, *shared.shape[1:]))
+    is_tiny = name == "noise" and values.min() < np.finfo(dtype).tiny
+    return values if is_tiny else narrowed(values, dtype)
 
 
 def _narrowed_matrices(matrices: Covariances, dtype: np.dtype[Any]) -> Floats:
@@ -67,10 +61,8 @@ class MixtureAttributes(Estimator):
     covariances_ = FittedArray(lambda mixture, dtype: _narrowed_matrices(mixture.model.covariances.simple(), dtype))
     precisions_ = FittedArray(lambda mixture, dtype: _narrowed_matrices(mixture.model.covariances.inverse(), dtype))
     precisions_cholesky_ = FittedArray(_precisions_cholesky)
-    loadings_ = FittedArray(
-        lambda mixture, dtype: narrowed(_of_factors(_low_rank(mixture).loadings, mixture), dtype), is_settable=False
-    )
-    noise_variances_ = FittedArray(_noise_variances, is_settable=False)
+    loadings_ = FittedArray(partial(_of_factors, name="loadings"), is_settable=False)
+    noise_variances_ = FittedArray(partial(_of_factors, name="noise"), is_settable=False)
 
     _instead: ClassVar[Mapping[str, str]] = {}  # its own answers where those of OF_FITTED do not fit
     _rows: ref[Any] | NDArray[np.int64] | str  # of the fit, or their labels once these were made, or why there are none

@@ -38,7 +38,8 @@ from gaussmix.fit.classes import ClassFit, LabelledRows, count_given
 from gaussmix.fit.features.table import features_of
 from gaussmix.fit.fit import standing_of
 from gaussmix.fit.fitted import Ending, Fitted, RowFacts
-from gaussmix.fit.problem import Data
+from gaussmix.fit.plan import Plan
+from gaussmix.fit.problem import Data, Problem
 from gaussmix.formats.record import Damaged
 from gaussmix.formats.values import Reader, array_of, of_type
 from gaussmix.mixture.class_mixtures import ClassMixtures
@@ -194,8 +195,8 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
             else:
                 found = self._several_components_each(known, stopping, began)
             self._publish_classes(found, known, RowFacts.of(source, rows, None, began))
-            if found.run is not None:
-                warn_of(found.run)
+            if found.fitted is not None:
+                warn_of(found.fitted[0])
         return self
 
     def predict(self, X: ArrayLike) -> NDArray[Any]:
@@ -351,13 +352,13 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
         self.component_class_, self.covariance_type_ = found.classes.component_class, np.array(found.structures)
         self.log_likelihood_, self.bic_ = found.log_likelihood, found.bic(total)
         self.class_count_ = known.mass
-        mixture, run = found.classes.mixture.with_feature_names(self._names), found.run
+        mixture = found.classes.mixture.with_feature_names(self._names)
         self._fitted = Fitted(
             mixture,
             known.data.original.dtype,
             mixture.n_parameters - found.n_parameters,
             n_iter=found.n_steps,
-            outcome=None if run is None else _ending(found, run),
+            outcome=None if found.fitted is None else _ending(*found.fitted),
             facts=facts,
         )
         self._classes = ClassMixtures(mixture, self.component_class_)
@@ -406,9 +407,7 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
         self._classes = ClassMixtures(mixture, numbers)
 
 
-def _ending(found: ClassFit, run: State) -> Ending:
+def _ending(run: State, problem: Problem, plan: Plan) -> Ending:
     """How EM for all classes together ended."""
-    assert found.problem is not None, "it is there where EM was needed"
-    assert found.plan is not None, "with the problem"
-    standing = standing_of(found.problem, run, [run.trace], is_asked=found.plan.certify)
-    return Ending.of(run, [run.trace], found.plan.stopping, None, standing)
+    standing = standing_of(problem, run, [run.trace], is_asked=plan.certify)
+    return Ending.of(run, [run.trace], plan.stopping, None, standing)

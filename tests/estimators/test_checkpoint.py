@@ -48,7 +48,7 @@ def path(tmp_path):
 def stop_at(monkeypatch):
     """Let fits stop after so many states; None lets them go on to their end. The core makes few steps in a call."""
     monkeypatch.setattr("gaussmix.engines.complete.run.SECONDS", 0.0)
-    noted = checkpoints.CheckpointFile._noted
+    noted = checkpoints.Checkpoint._noted
 
     def set_limit(n_states):
         seen = iter(range(n_states)) if n_states is not None else iter(int, 1)
@@ -59,7 +59,7 @@ def stop_at(monkeypatch):
                     raise Stop
                 yield state
 
-        monkeypatch.setattr(checkpoints.CheckpointFile, "_noted", stopping)
+        monkeypatch.setattr(checkpoints.Checkpoint, "_noted", stopping)
 
     return set_limit
 
@@ -466,8 +466,6 @@ def test_the_end_of_each_start_is_noted(rows, path, monkeypatch):
     """Also where no start takes so long that it is noted in between."""
     written = []
     monkeypatch.setattr(checkpoints, "SECONDS", np.inf)
-    monkeypatch.setattr(
-        checkpoints.CheckpointFile, "_write_beside", lambda self: written.append(self._record().fits[""])
-    )
+    monkeypatch.setattr(checkpoints.Checkpoint, "_write_beside", lambda self: written.append(self._record().fits[""]))
     GaussianMixture(4, init_params="random", n_init=3, random_state=3, checkpoint=path).fit(rows)
     assert [(stand.number, len(stand.ends), stand.state) for stand in written] == [(1, 1, None), (2, 2, None)]

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 from weakref import ref
 
@@ -26,28 +26,20 @@ from gaussmix.fit.fitted import Fitted
 from gaussmix.model import Model
 from gaussmix.numerics.arrays import narrowed
 from gaussmix.sources.array import ArraySource
-from gaussmix.sources.base import Source
 
 if TYPE_CHECKING:
     from gaussmix.mixture.mixture import Mixture
 
 
-def _low_rank(model: Model) -> LowRank:
-    """The covariances of a structure with factors; raises AttributeError for others."""
+def _of_factors(model: Model, dtype: np.dtype[Any], name: str) -> Floats:
+    """Loadings or noise variances of each component, from those that all may share; raises AttributeError."""
     covariances = model.covariances
     if not isinstance(covariances, LowRank):
         raise AttributeError(f"covariance_type={model.family.name!r} has no loadings and noise variances.")
-    return covariances
-
-
-def _of_factors(values: NDArray[np.float64], model: Model) -> NDArray[np.float64]:
-    """Loadings or noise variances of each component, from those that all may share."""
-    return np.broadcast_to(values, (model.n_components, *values.shape[1:]))
-
-
-def _noise_variances(model: Model, dtype: np.dtype[Any]) -> Floats:
-    noise = _of_factors(_low_rank(model).noise, model)
-    return noise if noise.min() < np.finfo(dtype).tiny else narrowed(noise, dtype)
+    shared = getattr(covariances, name)
+    values = np.broadcast_to(shared, (model.n_components, *shared.shape[1:]))
+    is_tiny = name == "noise" and values.min() < np.finfo(dtype).tiny
+    return values if is_tiny else narrowed(values, dtype)
 
 
 def _narrowed_matrices(matrices: Covariances, dtype: np.dtype[Any]) -> Floats:
@@ -72,27 +64,12 @@ class MixtureAttributes(Estimator):
     covariances_ = FittedArray(lambda model, dtype: _narrowed_matrices(model.covariances.simple(), dtype))
     precisions_ = FittedArray(lambda model, dtype: _narrowed_matrices(model.covariances.inverse(), dtype))
     precisions_cholesky_ = FittedArray(_precisions_cholesky)
-    loadings_ = FittedArray(
-        lambda model, dtype: narrowed(_of_factors(_low_rank(model).loadings, model), dtype), is_settable=False
-    )
-    noise_variances_ = FittedArray(_noise_variances, is_settable=False)
+    loadings_ = FittedArray(partial(_of_factors, name="loadings"), is_settable=False)
+    noise_variances_ = FittedArray(partial(_of_factors, name="noise"), is_settable=False)
 
     _instead: ClassVar[Mapping[str, str]] = {}  # its own answers where those of OF_FITTED do not fit
     _rows: ref[Any] | NDArray[np.int64] | str  # of the fit, or their labels once these were made, or why there are none
     labels_: NDArray[np.int64]  # no property: notebooks read all of those to show an estimator
-
-    def _check_hooks(self) -> None:
-        """Refuse to fit a subclass that defines a private method of scikit-learn's, which nothing would call."""
-        for cls in type(self).__mro__:
-            if cls.__module__.startswith("gaussmix."):
-                return
-            from gaussmix.other_names import HOOKS
-
-            for name in HOOKS.keys() & vars(cls).keys():
-                raise TypeError(
-                    f"{cls.__name__} defines {name}, which scikit-learn's fit calls and gaussmix's does not. "
-                    f"Use {HOOKS[name]}."
-                )
 
     @property
     def mixture_(self) -> Mixture:
@@ -188,19 +165,6 @@ class MixtureAttributes(Estimator):
         self._fitted = fitted if dtype is None else replace(fitted, dtype=dtype)
         self._rows = "fit did not find this mixture"
         self._expect_features()
-
-    def _remember(self, source: Source, X: object, cutoff: float | None = None) -> None:
-        """Let `labels_` find the rows of a fit in memory while somebody else keeps them."""
-        if source.has_errors:
-            self._rows = "predict does not know X_error"
-        elif cutoff is not None:
-            self._rows = "predict does not know which of them trim left out"
-        elif not isinstance(source, ArraySource):
-            self._rows = "these were in a file or on a cluster"
-        else:
-            self._rows = "these were no array or data frame"
-            with suppress(TypeError):  # a list has no weak references
-                self._rows = ref(X)
 
     def _labelled(self, found: NDArray[np.int64]) -> NDArray[np.int64]:
         """Labels of the rows of the fit, which are kept where they are an array."""

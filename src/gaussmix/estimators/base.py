@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from html import escape
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, Self, TypeVar, overload
 
@@ -24,7 +26,9 @@ from gaussmix.fit.fitted import Diagnosis, Ending, Fitted, read_values
 from gaussmix.formats.record import Damaged, Details, EstimatorRecord, FitRecord, Place, Record
 from gaussmix.formats.values import Reader, from_plain, plain
 from gaussmix.model import Model
+from gaussmix.numerics.arrays import Array
 from gaussmix.sources.base import Source
+from gaussmix.waist.block import Block
 
 if TYPE_CHECKING:
     from gaussmix.mixture.mixture import Mixture
@@ -33,26 +37,35 @@ T = TypeVar("T")
 _DTYPES = ("float32", "float64")
 
 
-class FittedValue(Generic[T]):
-    """The attribute `name_`: the field `name` of what the fit found. It can be set once there is a mixture."""
+class FittedAttribute(ABC, Generic[T]):
+    """An attribute that follows from what the fit found; of the class it is the descriptor itself."""
 
     def __set_name__(self, owner: type, name: str) -> None:
-        self._name, self._field = name, name.removesuffix("_")
+        self._name = name
 
     @overload
     def __get__(self, estimator: None, owner: type) -> Self: ...
     @overload
     def __get__(self, estimator: Any, owner: type | None = None) -> T: ...
     def __get__(self, estimator: Any, owner: type | None = None) -> Self | T:
-        if estimator is None:
-            return self
-        value: T | None = getattr(estimator._fitted, self._field)
+        return self if estimator is None else self._read(estimator)
+
+    @abstractmethod
+    def _read(self, estimator: Any) -> T:
+        """The value of a fitted estimator; raises AttributeError if there is none, or NotFittedError."""
+
+
+class FittedValue(FittedAttribute[T]):
+    """The attribute `name_`: the field `name` of what the fit found. It can be set once there is a mixture."""
+
+    def _read(self, estimator: Any) -> T:
+        value: T | None = getattr(estimator._fitted, self._name.removesuffix("_"))
         if value is None:
             raise AttributeError(f"{type(estimator).__name__!r} object has no attribute {self._name!r}")
         return value
 
     def __set__(self, estimator: Any, value: T) -> None:
-        estimator._fitted = replace(estimator._fitted, **{self._field: value})
+        estimator._fitted = replace(estimator._fitted, **{self._name.removesuffix("_"): value})
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
@@ -264,6 +277,10 @@ class Estimator(BaseEstimator):
         tags = super().__sklearn_tags__()
         tags.input_tags.allow_nan = self._may_miss
         return tags
+
+    def _density(self, source: Source) -> Callable[[Block], Array]:
+        """What gives the log density of the rows of a block."""
+        return partial(self._engine(source).log_density, parameters=self.mixture_.parameters)
 
     def _engine(self, source: Source | None = None) -> Engine[Any]:
         """The engine for rows of a source; for complete rows by default."""

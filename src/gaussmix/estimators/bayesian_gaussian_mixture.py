@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from functools import partial
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 from numpy.typing import ArrayLike
 
@@ -18,7 +18,7 @@ from gaussmix.em.bayes.variational import Variational
 from gaussmix.em.objective.stopping import Stopping
 from gaussmix.errors import warn
 from gaussmix.estimators.docs import documented
-from gaussmix.estimators.fitting import begun_fit, fitted_of, rows_of, with_features
+from gaussmix.estimators.fitting import check_hooks, fitted_of, rows_of, with_features
 from gaussmix.estimators.posterior_estimator import PosteriorEstimator
 from gaussmix.families.base import Family, check_features
 from gaussmix.fit.bound_moves import MovesOfFit
@@ -68,7 +68,8 @@ class BayesianGaussianMixture(PosteriorEstimator):
     moves : bool, default True
         Whether components are split, merged and deleted where that raises the bound (Hughes & Sudderth 2013). A
         component is also deleted where the bound without it is less than 0.001 nats lower. False is scikit-learn's
-        course; `init_params` must then be another than "birth".
+        course; `init_params` must then be another than "birth". With `labels`, which name components by number, moves
+        must be False.
     weight_concentration_prior_type : {"dirichlet_process", "dirichlet_distribution"}, default "dirichlet_process"
         The prior of the weights: sticks, or a Dirichlet distribution.
     weight_concentration_prior : float or None, default None
@@ -167,42 +168,6 @@ class BayesianGaussianMixture(PosteriorEstimator):
     verbose: int = 0
     verbose_interval: int = 10
 
-    def fit(
-        self,
-        X: ArrayLike,
-        y: object = None,
-        sample_weight: ArrayLike | None = None,
-        *,
-        labels: ArrayLike | None = None,
-        X_error: ArrayLike | None = None,
-    ) -> Self:
-        """Fit the posterior.
-
-        Parameters
-        ----------
-        X, y, sample_weight : as for the other estimators: rows; ignored; weights ≥ 0 of the rows.
-        labels : as for `GaussianMixture`; with labels, `moves` must be False, since they name components by number.
-        <error>
-
-        Returns
-        -------
-        self : the fitted estimator.
-
-        Raises
-        ------
-        ValueError : a parameter or the data can't be used; the prior is not positive definite.
-        TypeError : a parameter or the data is of the wrong type.
-
-        Warns
-        -----
-        ConvergenceWarning : `max_iter` steps or `max_time` seconds were not enough.
-        RuntimeWarning : X has fewer distinct rows than components, or a constant column without `covariance_prior` and
-            `reg_covar`, or one feature, for which the structure is mclust's "E" or "V".
-        """
-        with begun_fit(self, X, y, sample_weight, labels, X_error) as (X, features):
-            self._find(X, sample_weight, features)
-        return self
-
     def _find(self, X: ArrayLike | Source, sample_weight: ArrayLike | None, features: Features) -> None:
         began = perf_counter()
         problem, plan, n_components = self._checked(X, sample_weight, features)
@@ -221,7 +186,7 @@ class BayesianGaussianMixture(PosteriorEstimator):
         self, X: ArrayLike | Source, sample_weight: ArrayLike | None, features: Features
     ) -> tuple[Problem, Plan, int]:
         """What is to be fitted and how, and the limit on the components, from everything that the user passed."""
-        self._check_hooks()
+        check_hooks(self)
         n_components, family = check_count("n_components", self.n_components, 1), check_conjugate(self)
         tolerance, max_steps = CHECKS["tol"](self.tol), CHECKS["max_iter"](self.max_iter)
         n_init, ridge = CHECKS["n_init"](self.n_init), check_ridge(self.reg_covar, [family])

@@ -39,7 +39,8 @@ from gaussmix.fit.classes import ClassFit, LabelledRows, count_given
 from gaussmix.fit.features.table import features_of
 from gaussmix.fit.fit import standing_of
 from gaussmix.fit.fitted import Ending, Fitted, RowFacts
-from gaussmix.fit.problem import Data
+from gaussmix.fit.plan import Plan
+from gaussmix.fit.problem import Data, Problem
 from gaussmix.formats.record import Damaged
 from gaussmix.formats.values import Reader, array_of, of_type
 from gaussmix.mixture.class_mixtures import ClassMixtures
@@ -188,15 +189,15 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
             features = features_of(self, {})
             known = LabelledRows(Data(source), len(self.classes_), self._engine(source), features)
             check_mass(known.mass, self.classes_)
-            self._check_parameters(known.n_features, is_complete=known.is_complete)
+            self._check_parameters(source.n_features, is_complete=known.is_complete)
             stopping = Stopping(check_tol(self.tol) or 0.0, CHECKS["max_iter"](self.max_iter))
             if self.n_components is None:
                 found = self._one_component_each(known, stopping)
             else:
                 found = self._several_components_each(known, stopping, began)
             self._publish_classes(found, known, RowFacts.of(source, rows, None, began))
-            if found.run is not None:
-                warn_of(found.run)
+            if found.fitted is not None:
+                warn_of(found.fitted[0])
         return self
 
     def predict(self, X: ArrayLike) -> NDArray[Any]:
@@ -285,8 +286,9 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
 
     def _one_component_each(self, known: LabelledRows, stopping: Stopping) -> ClassFit:
         """One component for each class, with the best of the structures that are named."""
-        families = check_families(self, known.n_features)
-        for sentence in one_feature_notes(self.covariance_type) if known.n_features == 1 else ():
+        n_features = known.data.original.n_features
+        families = check_families(self, n_features)
+        for sentence in one_feature_notes(self.covariance_type) if n_features == 1 else ():
             warn(sentence)
         ridge = check_ridge(self._chosen_reg_covar, families)
         try:
@@ -345,19 +347,20 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
 
     def _publish_classes(self, found: ClassFit, known: LabelledRows, facts: RowFacts) -> None:
         """Set the fitted attributes."""
+        total = known.data.original.profile.total_weight
         if self.priors is not None:
-            found = found.with_prior(check_numbers("priors", self.priors), known.total_weight)
+            found = found.with_prior(check_numbers("priors", self.priors), total)
         self.component_class_, self.covariance_type_ = found.classes.component_class, np.array(found.structures)
-        self.log_likelihood_, self.bic_ = found.log_likelihood, found.bic(known.total_weight)
+        self.log_likelihood_, self.bic_ = found.log_likelihood, found.bic(total)
         self.class_count_ = known.mass
-        mixture, run = found.classes.mixture.with_feature_names(self._names), found.run
+        mixture = found.classes.mixture.with_feature_names(self._names)
         self._fitted = Fitted(
             mixture.model,
             mixture.feature_names,
             known.data.original.dtype,
             mixture.n_parameters - found.n_parameters,
             n_iter=found.n_steps,
-            outcome=None if run is None else _ending(found, run),
+            outcome=None if found.fitted is None else _ending(*found.fitted),
             facts=facts,
         )
         self._classes = ClassMixtures(mixture, self.component_class_)
@@ -406,9 +409,7 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
         self._classes = ClassMixtures(mixture, numbers)
 
 
-def _ending(found: ClassFit, run: State) -> Ending:
+def _ending(run: State, problem: Problem, plan: Plan) -> Ending:
     """How EM for all classes together ended."""
-    assert found.problem is not None, "it is there where EM was needed"
-    assert found.plan is not None, "with the problem"
-    standing = standing_of(found.problem, run, [run.trace], is_asked=found.plan.certify)
-    return Ending.of(run, [run.trace], found.plan.stopping, None, standing)
+    standing = standing_of(problem, run, [run.trace], is_asked=plan.certify)
+    return Ending.of(run, [run.trace], plan.stopping, None, standing)

@@ -129,7 +129,7 @@ class GaussianMixtureDetector(OutlierMixin, MixturePredictor):
         <raises>
         """
         source = self._source(X)
-        return source.per_row(self._log_density(source), np.float64)
+        return source.per_row(self._density(source), np.float64)
 
     def decision_function(self, X: ArrayLike) -> Array:
         """log p(x) − `offset_`, (n_samples,), nats: negative for outliers. Raises as `score_samples`.
@@ -183,17 +183,14 @@ class GaussianMixtureDetector(OutlierMixin, MixturePredictor):
         self._check_fitted()
         return self.mixture_, self.offset_
 
-    def _log_density(self, source: Source) -> Callable[[Block], Array]:
-        return partial(self._engine(source).log_density, parameters=self.mixture_.parameters)
-
     def _excess(self, source: Source) -> Callable[[Block], Array]:
         mixture, offset = self.mixture_, self.offset_
         log_mass = mixture._log_mass_below(offset) if source.may_miss else 0.0
-        return _Excess(self._log_density(source), offset, mixture, log_mass)
+        return _Excess(self._density(source), offset, mixture, log_mass)
 
     def _lowest_of_complete_rows(self, source: Source, share: float) -> float:
         """The lowest log density that is no outlier; those of rows with missing cells are not comparable."""
-        lowest = lowest_inside(source, partial(_of_complete, log_density=self._log_density(source)), share)
+        lowest = lowest_inside(source, partial(_of_complete, log_density=self._density(source)), share)
         if lowest is None:
             raise ValueError(
                 "contamination needs complete rows, but every row of X has missing values. Remove contamination."

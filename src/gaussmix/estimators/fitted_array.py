@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from threading import Lock
-from typing import Any, Self, overload
+from typing import Any
 from weakref import ref
 
 import numpy as np
@@ -14,6 +14,7 @@ from gaussmix import mixture
 from gaussmix.covariances import Covariances, LowRank
 from gaussmix.door.parameters import check_numbers
 from gaussmix.errors import listed, name_components
+from gaussmix.estimators.base import FittedAttribute
 from gaussmix.families.base import Family
 from gaussmix.fit.fitted import Fitted
 from gaussmix.model import SUM_TOLERANCE, Model
@@ -158,7 +159,7 @@ class Kept:
             return is_changed
 
 
-class FittedArray:
+class FittedArray(FittedAttribute[Floats]):
     """A fitted array, in the type of the training data: made of the mixture when it is first read, and then kept.
 
     The user may write into it, or set another. It counts from the next use of the estimator on. `read` makes the values
@@ -167,18 +168,9 @@ class FittedArray:
     """
 
     def __init__(self, read: Callable[[Model, np.dtype[Any]], Floats], *, is_settable: bool = True) -> None:
-        self._read, self._is_settable = read, is_settable
+        self._of_model, self._is_settable = read, is_settable
 
-    def __set_name__(self, owner: type, name: str) -> None:
-        self._name = name
-
-    @overload
-    def __get__(self, estimator: None, owner: type) -> Self: ...
-    @overload
-    def __get__(self, estimator: Any, owner: type | None = None) -> Floats: ...
-    def __get__(self, estimator: Any, owner: type | None = None) -> Self | Floats:
-        if estimator is None:
-            return self
+    def _read(self, estimator: Any) -> Floats:
         kept: Kept | None = vars(estimator).get("_arrays", {}).get(self._name)
         if kept is not None:
             return kept.values
@@ -207,7 +199,7 @@ class FittedArray:
 
     def of(self, fitted: Fitted) -> Kept:
         """The array of a fit."""
-        values = np.array(self._read(fitted.model, fitted.dtype), order="C")
+        values = np.array(self._of_model(fitted.model, fitted.dtype), order="C")
         return Kept(values, bytearray(values.data))
 
     def _is_fixed(self, fitted: Fitted | None) -> bool:

@@ -33,6 +33,20 @@ if TYPE_CHECKING:
     from gaussmix.fit.features.base import Features
 
 
+def check_hooks(estimator: Any) -> None:
+    """Refuse to fit a subclass that defines a private method of scikit-learn's, which nothing would call."""
+    for cls in type(estimator).__mro__:
+        if cls.__module__.startswith("gaussmix."):
+            return
+        from gaussmix.other_names import HOOKS
+
+        for name in HOOKS.keys() & vars(cls).keys():
+            raise TypeError(
+                f"{cls.__name__} defines {name}, which scikit-learn's fit calls and gaussmix's does not. "
+                f"Use {HOOKS[name]}."
+            )
+
+
 @contextmanager
 def begun_fit(
     estimator: Any, X: Any, y: object, sample_weight: Any, labels: Any, X_error: Any
@@ -42,6 +56,7 @@ def begun_fit(
     If the block fails, the estimator is what it was.
     """
     with unchanged_on_failure(estimator), ExitStack() as stack:
+        vars(estimator).pop("_stream", None)  # which `partial_fit` had begun
         arguments = {"X": X, "y": y, "sample_weight": sample_weight, "labels": labels, "X_error": X_error}
         if isinstance(labels, str):
             groups = getattr(estimator, "label_components", None)

@@ -17,7 +17,7 @@ from gaussmix.door.rows import check_enough_rows
 from gaussmix.em.objective.stopping import Stopping
 from gaussmix.errors import ParameterTypeError, SingularCovariance, warn
 from gaussmix.estimators.docs import documented
-from gaussmix.estimators.fitting import begun_fit, fitted_of, rows_of, with_features
+from gaussmix.estimators.fitting import check_hooks, fitted_of, rows_of, with_features
 from gaussmix.estimators.likelihood_estimator import LikelihoodEstimator
 from gaussmix.families import Family, Structure
 from gaussmix.families.base import check_features
@@ -273,52 +273,6 @@ class GaussianMixture(LikelihoodEstimator):
             setattr(made, name, value)
         return made
 
-    def fit(
-        self,
-        X: ArrayLike,
-        y: object = None,
-        sample_weight: ArrayLike | None = None,
-        *,
-        labels: ArrayLike | None = None,
-        X_error: ArrayLike | None = None,
-    ) -> Self:
-        """Fit the mixture.
-
-        Parameters
-        ----------
-        <rows>
-        labels : what is known of the components of rows; None for nothing. (n_samples,): the number of its component,
-            −1 or None if it is not known (see `label_components`). A table (n_samples, n_components): True where a
-            component is possible; or numbers ≥ 0, prior responsibilities; only the ratios within a row count. Or the
-            name of a column of X that has the labels and is then no feature: numbers if X does not fit into memory.
-        <error>
-
-        Returns
-        -------
-        self : the fitted estimator.
-
-        Raises
-        ------
-        ValueError : a parameter or the data can't be used, or no start has positive definite covariances. Or
-            `checkpoint` is damaged, or of another fit.
-        TypeError : a parameter or the data is of the wrong type.
-        OSError : the file `checkpoint` can't be read, or there is no such folder.
-
-        Warns
-        -----
-        ConvergenceWarning : `max_iter` steps or `max_time` seconds were not enough, or some starts had no time left.
-        ConvergenceWarning and RuntimeWarning : a component lost its mass or collapsed and was frozen, or X has fewer
-            distinct rows than components.
-        RuntimeWarning : a component has a covariance so nearly singular that rounding changes log densities by more
-            than 1e-6; or X has with `reg_covar` "auto" a constant column; or one feature, for which the structure is
-            mclust's "E" or "V"; or `checkpoint` can't be written, and the fit goes on without.
-        """
-        with begun_fit(self, X, y, sample_weight, labels, X_error) as (X, features):
-            self.__dict__.pop("_stream", None)
-            problem = self._find(X, sample_weight, features)
-            self._remember(problem.data.original, X, self._fitted.cutoff)
-        return self
-
     def partial_fit(self, X: ArrayLike, y: object = None, sample_weight: ArrayLike | None = None) -> Self:
         """Learn from the next rows of a stream.
 
@@ -382,6 +336,7 @@ class GaussianMixture(LikelihoodEstimator):
         for feature in features:
             fitted = feature.fitted(fitted, problem, run)
         self._fitted = fitted
+        self._remember(source, X, fitted.cutoff)
         return problem
 
     def _checked(
@@ -409,7 +364,7 @@ class GaussianMixture(LikelihoodEstimator):
 
     def _settings(self) -> tuple[int, Family, Stopping, float | None, list[Any]]:
         """The parameters that no rows are needed to check."""
-        self._check_hooks()
+        check_hooks(self)
         if isinstance(self.n_components, Iterable) and not isinstance(self.n_components, str):
             raise ParameterTypeError(
                 f"n_components must be an integer ≥ 1, not {self.n_components!r:.60}: to choose among several, use "

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -28,7 +28,7 @@ from gaussmix.engines import check_jobs
 from gaussmix.errors import FailureKind, NothingFitted, ParameterTypeError, warn
 from gaussmix.estimators.base import FittedValue
 from gaussmix.estimators.docs import documented
-from gaussmix.estimators.fitting import begun_fit, fitted_of, rows_of, with_features
+from gaussmix.estimators.fitting import begun_fit, check_hooks, fitted_of, rows_of, with_features
 from gaussmix.estimators.gaussian_mixture import GaussianMixture
 from gaussmix.estimators.likelihood_estimator import LikelihoodEstimator
 from gaussmix.families import Family, Structure
@@ -105,12 +105,15 @@ class GaussianMixtureIC(LikelihoodEstimator):
     noise : bool, float or Noise, default False
         A uniform background beside each candidate, as for `GaussianMixture`.
     label_components : dict, default None
-        The components of each label in `labels` of `fit`, as for `GaussianMixture`.
+        The components of each label in `labels` of `fit`, as for `GaussianMixture`. Every number of components that is
+        tried must have those that the labels name. With labels, criteria are of the likelihood of rows and labels.
     degenerate : {"freeze", "repair"}, default "freeze"
         What to do with a component that collapses or loses its mass: a candidate with one that is frozen after its
         collapse fails; "repair" puts one half of the heaviest component in its place, as for `GaussianMixture`.
     weight_meaning : {"frequency", "precision"}, default "frequency"
-        What `sample_weight` says, as for `GaussianMixture`.
+        What `sample_weight` says, as for `GaussianMixture`. For "cv" a row of any weight is one row, in one fold.
+        Frequencies that sum to less than two rows are scaled to sum to the number of rows of positive weight, because
+        criteria count rows.
     prior : {"default"}, NormalInverseWishart, Dirichlet or None, default None
         As for `GaussianMixture`. Criteria are made of the likelihood alone, as Fraley & Raftery (2007) make them.
     restrictions : Restrictions or None, default None
@@ -212,60 +215,15 @@ class GaussianMixtureIC(LikelihoodEstimator):
         """Number of factors of each component of the best mixture; None where its structure has none."""
         return getattr(self.mixture_.family, "n_factors", None)
 
-    def fit(
-        self,
-        X: ArrayLike,
-        y: object = None,
-        sample_weight: ArrayLike | None = None,
-        *,
-        labels: ArrayLike | None = None,
-        X_error: ArrayLike | None = None,
-    ) -> Self:
-        """Fit every candidate and become the best.
-
-        Parameters
-        ----------
-        X : (n_samples, n_features), numbers in data units; an array, a data frame, or rows that need not fit into
-            memory (`gaussmix.open`).
-        y : ignored; pipelines pass it.
-        sample_weight : (n_samples,), weights ≥ 0, frequencies by default (see `weight_meaning`): a row of weight 2
-            counts as two rows. For "cv" it is one row all the same, in one fold. Frequencies that sum to less than two
-            rows are taken for shares: criteria count rows, so such weights are scaled to sum to the number of rows of
-            positive weight.
-        <error>
-
-        labels : what is known of the components of rows, as for `GaussianMixture`. Every number of components that is
-            tried must have those that the labels name. Criteria are of the likelihood of rows and labels.
-
-        Returns
-        -------
-        self : the fitted estimator.
-
-        Raises
-        ------
-        ValueError : a parameter or the data can't be used, or no candidate could be fitted: the message counts why.
-        TypeError : a parameter or the data is of the wrong type.
-
-        Warns
-        -----
-        ConvergenceWarning : `max_iter` steps or `max_time` seconds were not enough for the best mixture.
-        SearchWarning : candidates failed, and that may have changed the choice: how many, why, which columns are
-            constant or follow from others, and what to do. Or some were not begun when `max_time` was over. It is a
-            RuntimeWarning.
-        RuntimeWarning : a component of it lost its mass, or has a covariance so nearly singular that rounding changes
-            log densities by more than 1e-6; a structure that was named is "E" or "V" for one feature; or
-            `sample_weight` sums to less than two rows.
-        """
-        with begun_fit(self, X, y, sample_weight, labels, X_error) as (X, features):
-            for _ in self._fits(X, sample_weight, features):
-                pass
-        return self
+    def _find(self, X: ArrayLike | Source, sample_weight: ArrayLike | None, features: Features) -> None:
+        for _ in self._fits(X, sample_weight, features):
+            pass
 
     def _fits(
         self, X: ArrayLike | Source, sample_weight: ArrayLike | None, features: Features
     ) -> Generator[Result, None, None]:
         """Yield what became of each fit when it is done; the estimator is fitted at the end."""
-        self._check_hooks()
+        check_hooks(self)
         began = perf_counter()
         criterion, n_folds = check_criterion(self.criterion), check_count("n_folds", self.n_folds, 2)
         candidates, problem, plan = self._checked(X, sample_weight, features)
@@ -279,19 +237,16 @@ class GaussianMixtureIC(LikelihoodEstimator):
         begun = [result for result in results if result.was_begun]
         failed = [result.candidate.family for result in begun if result.failure is not None]
         faults, has_fit = Faults.of(source, failed), any(result.evidence is not None for result in results)
-        if has_fit and criterion == HELD_OUT:
-            results, mean, error = yield from search.cross_validated(results, n_folds)
-        elif has_fit and criterion == STABILITY:
-            mean, error = yield from search.repeated(n_folds)
         if not has_fit:
             raise none_could_be_fitted(results, faults.sentence(self._names))
         if criterion == HELD_OUT:
-            number, table = _chosen_by_folds(results, mean, error)
+            results, mean, error = yield from search.cross_validated(results, n_folds)
+            number, more = highest_within_error(results, mean, error), {"cv": mean.tolist(), "cv_error": error.tolist()}
         elif criterion == STABILITY:
-            number, table = _chosen_by_repeats(results, mean, error)
+            number, more = _most_stable(results, *(yield from search.repeated(n_folds)))
         else:
-            table = results_table(results)
-            number = lowest(results, np.array(table[criterion]))
+            number, more = lowest(results, np.array(results_table(results)[criterion])), {}
+        table = results_table(results) | more
         best, not_begun = results[number], not_begun_sentence(results)
         assert best.run is not None, "what failed is never chosen"
         assert best.evidence is not None, "what has a run has a likelihood"
@@ -351,14 +306,8 @@ def _check_repeats(candidates: Sequence[Candidate], starts: Sequence[Any]) -> No
         )
 
 
-def _chosen_by_folds(results: Sequence[Result], mean: Array, error: Array) -> tuple[int, dict[str, list[Any]]]:
-    """The best by held-out rows, and the table; `mean` and `error` (n_results,) are nats per unit of weight."""
-    of_folds = {"cv": mean.tolist(), "cv_error": error.tolist()}
-    return highest_within_error(results, mean, error), results_table(results) | of_folds
-
-
-def _chosen_by_repeats(results: Sequence[Result], mean: Array, error: Array) -> tuple[int, dict[str, list[Any]]]:
-    """The most stable, and the table; `mean` and `error` (n_results,) are of pairs of repeats."""
+def _most_stable(results: Sequence[Result], mean: Array, error: Array) -> tuple[int, dict[str, list[Any]]]:
+    """The most stable, and columns of the table; `mean` and `error` (n_results,) are of pairs of repeats."""
     mean = np.where([result.failure is None for result in results], mean, np.nan)
     if np.isnan(mean).all():
         raise NothingFitted(
@@ -366,7 +315,7 @@ def _chosen_by_repeats(results: Sequence[Result], mean: Array, error: Array) -> 
         )
     is_peak = peaks([result.candidate for result in results], mean)
     of_pairs = {"stability": mean.tolist(), "stability_sd": error.tolist(), "is_peak": is_peak}
-    return lowest(results, -mean), results_table(results) | of_pairs
+    return lowest(results, -mean), of_pairs
 
 
 def as_single(search: GaussianMixtureIC) -> GaussianMixture:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from abc import ABC
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from numbers import Integral
 from typing import TYPE_CHECKING, Any, Literal, Self
+from weakref import ref
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -20,6 +22,8 @@ from gaussmix.engines import check_jobs, n_threads
 from gaussmix.engines.base import Engine
 from gaussmix.errors import ParameterTypeError, warn
 from gaussmix.estimators.attributes import MixtureAttributes
+from gaussmix.estimators.docs import documented
+from gaussmix.estimators.fitting import begun_fit
 from gaussmix.fit.problem import Data
 from gaussmix.mixture import MIN_OVERLAP
 from gaussmix.numerics.arrays import Array, narrowed
@@ -33,6 +37,7 @@ from gaussmix.waist.parameters import Parameters
 if TYPE_CHECKING:
     from sklearn.mixture import GaussianMixture as SklearnMixture
 
+    from gaussmix.fit.features.base import Features
     from gaussmix.fit.monitor import Callback
     from gaussmix.mixture.compare.merging import Merging
     from gaussmix.mixture.explaining import Explanation
@@ -41,6 +46,7 @@ if TYPE_CHECKING:
     from gaussmix.report.summary import Summary
 
 
+@documented
 @dataclass(eq=False, repr=False, kw_only=True)
 class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
     """An estimator that is its mixture: it labels, scores and draws rows."""
@@ -75,6 +81,72 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
             ) from None
         CallbackSupportMixin.set_callbacks(self, *callbacks)
         return self
+
+    def fit(
+        self,
+        X: ArrayLike,
+        y: object = None,
+        sample_weight: ArrayLike | None = None,
+        *,
+        labels: ArrayLike | None = None,
+        X_error: ArrayLike | None = None,
+    ) -> Self:
+        """Fit the mixture; of several candidates fit each, and become the best.
+
+        Parameters
+        ----------
+        <rows>
+        labels : what is known of the components of rows; None for nothing. (n_samples,): the number of its component,
+            −1 or None if it is not known (see `label_components`). A table (n_samples, n_components): True where a
+            component is possible; or numbers ≥ 0, prior responsibilities; only the ratios within a row count. Or the
+            name of a column of X that has the labels and is then no feature: numbers if X does not fit into memory.
+        <error>
+
+        Returns
+        -------
+        self : the fitted estimator.
+
+        Raises
+        ------
+        ValueError : a parameter or the data can't be used, no start has positive definite covariances, or the prior is
+            not positive definite. If no candidate could be fitted, the message counts why. Or `checkpoint` is damaged,
+            or of another fit.
+        TypeError : a parameter or the data is of the wrong type.
+        OSError : the file `checkpoint` can't be read, or there is no such folder.
+
+        Warns
+        -----
+        ConvergenceWarning : `max_iter` steps or `max_time` seconds were not enough, or some starts had no time left.
+        ConvergenceWarning and RuntimeWarning : a component lost its mass or collapsed and was frozen, or X has fewer
+            distinct rows than components.
+        SearchWarning : candidates failed, and that may have changed the choice: how many, why, which columns are
+            constant or follow from others, and what to do. Or some were not begun when `max_time` was over. It is a
+            RuntimeWarning.
+        RuntimeWarning : a component has a covariance so nearly singular that rounding changes log densities by more
+            than 1e-6; or X has a constant column, whose variance would be the automatic ridge alone; or one feature,
+            for which the structure is mclust's "E" or "V"; or several candidates are compared and `sample_weight` sums
+            to less than two rows; or `checkpoint` can't be written, and the fit goes on without.
+        """
+        with begun_fit(self, X, y, sample_weight, labels, X_error) as (X, features):
+            self._find(X, sample_weight, features)
+        return self
+
+    @abstractmethod
+    def _find(self, X: ArrayLike | Source, sample_weight: ArrayLike | None, features: Features) -> Any:
+        """Fit with the features, and become what was found."""
+
+    def _remember(self, source: Source, X: object, cutoff: float | None = None) -> None:
+        """Let `labels_` find the rows of a fit in memory while somebody else keeps them."""
+        if source.has_errors:
+            self._rows = "predict does not know X_error"
+        elif cutoff is not None:
+            self._rows = "predict does not know which of them trim left out"
+        elif not isinstance(source, ArraySource):
+            self._rows = "these were in a file or on a cluster"
+        else:
+            self._rows = "these were no array or data frame"
+            with suppress(TypeError):  # a list has no weak references
+                self._rows = ref(X)
 
     def fit_predict(
         self,
@@ -458,10 +530,6 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
     def _labelling(self) -> Mixture:
         """The mixture whose responsibilities label rows."""
         return self.mixture_
-
-    def _density(self, source: Source) -> Callable[[Block], Array]:
-        """What gives the log density of the rows of a block."""
-        return partial(self._engine(source).log_density, parameters=self.mixture_.parameters)
 
     def _exported(self) -> tuple[Mixture, None]:
         """The mixture that exports write, and no limit of outliers; raises NotFittedError."""

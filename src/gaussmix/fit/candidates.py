@@ -153,13 +153,9 @@ class Folds:
         n_whole = n_rows // self.n_folds
         return n_whole + int(np.count_nonzero(self.of(slice(n_whole * self.n_folds, n_rows)) == fold))
 
-    def inside(self, block: Block, fold: int) -> NDArray[np.bool_]:
-        """Whether each row of a block is in a fold."""
-        return np.equal(self.of(block.places), fold)
-
-    def outside(self, block: Block, fold: int) -> NDArray[np.bool_]:
-        """Whether each row of a block is in another fold."""
-        return np.not_equal(self.of(block.places), fold)
+    def inside(self, block: Block, fold: int, *, outside: bool = False) -> NDArray[np.bool_]:
+        """Whether each row of a block is in a fold, or in another one."""
+        return np.equal(self.of(block.places), fold) != outside
 
 
 def held_out(results: Sequence[Result], source: Source, engine: Engine[Any]) -> Array:

@@ -71,24 +71,19 @@ class Standing:
     ends: tuple[State, ...] = ()
 
 
-class CheckpointFile:
-    """A file that records how far a fit has come.
+class Checkpoint(FitFeature):
+    """Notes the runs of a fit in a file, or goes on from it.
 
-    A search is many fits. The file also holds the fits that have ended, so a search resumes at the current one.
-
-    Parameters
-    ----------
-    path : of the file.
-    identity : what the bits of the fit depend on, as plain values; the keys appear in messages.
-
-    Raises
-    ------
-    ValueError : the file is damaged, another kind of file, or of a fit with other data or settings.
-    OSError : it can't be read, or there is no such folder.
+    A search is many fits. The file also holds the fits that have ended, so a search resumes at the current one. If the
+    fit is interrupted while the feature is entered, the state is written. If the fit ends, or fails in a way that would
+    repeat, the file is removed.
     """
 
-    def __init__(self, path: Path, identity: Mapping[str, Json]) -> None:
-        self._path, self._identity = path, identity
+    is_sequential = True
+
+    def used(self) -> Sequence[str]:
+        place = check_place(self.estimator.checkpoint)
+        self._path, self._identity = Path(place or ""), dict[str, Json]()
         self._read: dict[str, StandingRecord] = {}  # of fits that were not asked for yet
         self._stands: dict[str, Standing] = {}
         self._current = ""
@@ -96,24 +91,50 @@ class CheckpointFile:
         self._writer: Thread | None = None
         self.failure: str | None = None  # why the last write failed, a sentence
         self._has_warned = False
-        check_local(path)
-        if path.exists():
-            self._take()
-        elif not path.parent.is_dir():
-            raise FileNotFoundError(errno.ENOENT, "there is no such folder to write to", str(path.parent))
-        remove_unfinished(path)
+        return () if place is None else ("checkpoint",)
 
-    def runs(self, runs: Sequence[Run], key: str, family: Family, generator: np.random.Generator) -> Iterator[Run]:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        if not self._identity:  # the fit has not come to its plan
+            return
+        self._wait()
+        if error is None or isinstance(error, _FINAL):
+            with suppress(FileNotFoundError):
+                self._path.unlink()
+            return
+        self._interrupt()
+        if self.failure is not None:
+            error.add_note(self.failure)
+
+    def plan(self, plan: Plan, problem: Problem) -> Plan:
+        """Open the file.
+
+        Raises
+        ------
+        ValueError : the file is damaged, another kind of file, or of a fit with other data or settings.
+        OSError : it can't be read, or there is no such folder.
+        """
+        data = problem.data
+        before = [value for start in plan.starts if isinstance(start, Onward) for value in start.arrays()]
+        known = [] if data.known is None else data.known.arrays()
+        identity = identity_of(self.estimator, data.original, before, known)
+        check_local(self._path)
+        if self._path.exists():
+            self._take(identity)
+        elif not self._path.parent.is_dir():
+            raise FileNotFoundError(errno.ENOENT, "there is no such folder to write to", str(self._path.parent))
+        remove_unfinished(self._path)
+        self._identity = identity
+        if plan.n_candidates is not None:
+            self._restore(plan.rng)
+        return plan
+
+    def runs(self, runs: Iterable[Run], problem: Problem, plan: Plan) -> Iterator[Run]:
         """The runs of a fit, noted while they are made. A run that had ended yields its end alone.
 
-        Parameters
-        ----------
-        runs : of the fit.
-        key : what the file calls it.
-        family : of its models.
-        generator : starts draw from it; it gets the state that it had at the checkpoint.
+        The generator of the plan gets the state that it had at the checkpoint.
         """
-        stand = self._standing(key, family, generator)
+        runs, key, generator = [*runs], plan.key, plan.rng
+        stand = self._standing(key, problem.family, generator)
         if not 0 <= stand.number <= len(runs) or (stand.number == len(runs) and not stand.ends):
             raise self._unusable(Damaged(f"it is at run {stand.number} of {len(runs)}"))
         self._stands[key], self._current = stand, key
@@ -131,7 +152,7 @@ class CheckpointFile:
         if not stand.ends:  # no start had an end: the fit has failed, and is tried again if the search goes on
             del self._stands[key]
 
-    def restore(self, generator: np.random.Generator) -> None:
+    def _restore(self, generator: np.random.Generator) -> None:
         """Give a generator the state that it had when the search began: every fit of a search begins with it."""
         record = self._read.pop(_SEARCH, None)
         if record is not None:
@@ -168,15 +189,8 @@ class CheckpointFile:
                 self._write_beside()
             yield state
 
-    def end(self) -> None:
-        """Remove the file: the fit has ended."""
-        self._wait()
-        with suppress(FileNotFoundError):
-            self._path.unlink()
-
-    def interrupt(self) -> None:
+    def _interrupt(self) -> None:
         """Write a checkpoint if the fit has gone on since the last one."""
-        self._wait()
         stand = self._stands.get(self._current)
         outcome = None if stand is None or stand.state is None else stand.state.outcome
         if self._place != self._written and outcome in _LASTING:
@@ -215,8 +229,8 @@ class CheckpointFile:
         made = {key: _standing_record(stand) for key, stand in self._stands.items()}
         return CheckpointRecord(self._identity, self._read | made)
 
-    def _take(self) -> None:
-        """Go on from the file."""
+    def _take(self, identity: Mapping[str, Json]) -> None:
+        """Go on from the file of a fit with this identity."""
         name = os.fspath(self._path)
         if not self._path.is_file():
             raise ValueError(f"checkpoint={name!r} is not a regular file: name a file.")
@@ -224,7 +238,7 @@ class CheckpointFile:
             record = read(self._path)
         except Damaged as damage:
             raise self._unusable(damage) from None
-        check_same(name, record.identity, self._identity)
+        check_same(name, record.identity, identity)
         self._read = dict(record.fits)
 
     def _unusable(self, damage: Damaged) -> ValueError:
@@ -236,46 +250,6 @@ class CheckpointFile:
 def _ended(end: State, begun: State | None) -> Iterator[State]:
     """The states of a run that had ended: its end alone."""
     yield end
-
-
-class Checkpoint(FitFeature):
-    """Notes the runs of a fit in a file, or goes on from it.
-
-    If the fit is interrupted while it is entered, the state is written. If the fit ends, or fails in a way that would
-    repeat, the file is removed.
-    """
-
-    is_sequential = True
-    _file: CheckpointFile | None
-
-    def used(self) -> Sequence[str]:
-        self._place, self._file = check_place(self.estimator.checkpoint), None
-        return () if self._place is None else ("checkpoint",)
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        file = self._file
-        if file is None:
-            return
-        if error is None or isinstance(error, _FINAL):
-            file.end()
-            return
-        file.interrupt()
-        if file.failure is not None:
-            error.add_note(file.failure)
-
-    def plan(self, plan: Plan, problem: Problem) -> Plan:
-        data = problem.data
-        before = [value for start in plan.starts if isinstance(start, Onward) for value in start.arrays()]
-        known = [] if data.known is None else data.known.arrays()
-        assert self._place is not None, "else it is not used"
-        self._file = CheckpointFile(Path(self._place), identity_of(self.estimator, data.original, before, known))
-        if plan.n_candidates is not None:
-            self._file.restore(plan.rng)
-        return plan
-
-    def runs(self, runs: Iterable[Run], problem: Problem, plan: Plan) -> Iterator[Run]:
-        assert self._file is not None, "made with the plan"
-        return self._file.runs([*runs], plan.key, problem.family, plan.rng)
 
 
 def check_place(place: Any) -> Place | None:

@@ -51,8 +51,7 @@ class ClassFit:
     n_parameters : free ones, the classes' probabilities among them.
     structures : the name of the structure of each class.
     n_steps : EM steps, the most that a class took.
-    run : the end of EM; None if there was none.
-    problem, plan : what was fitted, and how; None with it.
+    fitted : the end of EM, what was fitted, and how; None if EM made no step.
     """
 
     classes: ClassMixtures
@@ -60,9 +59,7 @@ class ClassFit:
     n_parameters: int
     structures: list[str]
     n_steps: int
-    run: State | None = None
-    problem: Problem | None = None
-    plan: Plan | None = None
+    fitted: tuple[State, Problem, Plan] | None = None
 
     def with_prior(self, prior: Array, row_weight: float) -> ClassFit:
         """The fit with given probabilities (n_classes,) of the classes; all rows must be of known class."""
@@ -95,14 +92,6 @@ class LabelledRows:
     n_classes: int
     engine: Engine[Any]
     features: Features = ()
-
-    @property
-    def n_features(self) -> int:
-        return self.data.original.n_features
-
-    @property
-    def total_weight(self) -> float:
-        return self.data.original.profile.total_weight
 
     @property
     def mass(self) -> Array:
@@ -162,7 +151,7 @@ class LabelledRows:
         if not found:
             assert failure is not None, "at least one family"
             raise failure
-        return min(found, key=lambda fit: fit.bic(self.total_weight))
+        return min(found, key=lambda fit: fit.bic(self.data.original.profile.total_weight))
 
     def several_components_each(
         self, mixtures: Sequence[Mixture], n_steps: int, ridge: float | None, stopping: Stopping
@@ -215,7 +204,7 @@ class LabelledRows:
         log_likelihood = task.over(source).log_likelihood * self.data.unit
         if fitted is None or not fitted[0].trace.n_steps:
             return ClassFit(classes, log_likelihood, n_parameters, structures, n_steps)
-        return ClassFit(classes, log_likelihood, n_parameters, structures, fitted[0].trace.n_steps, *fitted)
+        return ClassFit(classes, log_likelihood, n_parameters, structures, fitted[0].trace.n_steps, fitted)
 
 
 def _unused() -> np.random.Generator:

@@ -101,15 +101,6 @@ class SharedStarts:
     one_at_a_time: Lock = field(default_factory=Lock)
 
 
-def never() -> bool:
-    """A result is always wanted."""
-    return False
-
-
-def unlimited() -> None:
-    """Runs may always begin."""
-
-
 @dataclass(frozen=True, eq=False)
 class Plan:
     """How a mixture is fitted: EM runs from each start, and the run that ends highest is kept.
@@ -142,7 +133,7 @@ class Plan:
     stopping: Stopping
     given: InitialParameters | None = None
     is_accelerated: bool = False
-    is_unwanted: Callable[[], bool] = never
+    is_unwanted: Callable[[], bool] = lambda: False
     ends_at_collapse: bool = False
     shared: SharedStarts | None = None
     candidate: int | None = None
@@ -153,7 +144,7 @@ class Plan:
     certify: bool | None = None
     may_search: bool = True
     in_one_call: bool = True
-    ended: Callable[[], Outcome | None] = unlimited
+    ended: Callable[[], Outcome | None] = lambda: None
     left_out: dict[int | None, Outcome] = field(default_factory=dict)
     tell: Callable[[str], object] = silent
 

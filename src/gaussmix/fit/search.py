@@ -28,7 +28,7 @@ from gaussmix.fit.candidates import Candidate, Folds, Result, held_out, lowest, 
 from gaussmix.fit.criteria import CRITERIA, evidence_of
 from gaussmix.fit.features.base import Features
 from gaussmix.fit.fit import fit
-from gaussmix.fit.plan import Onward, Plan, SharedStarts, never
+from gaussmix.fit.plan import Onward, Plan, SharedStarts
 from gaussmix.fit.problem import Problem
 from gaussmix.numerics.arrays import Array
 from gaussmix.numerics.threads import cached_property
@@ -236,7 +236,7 @@ class Search:
         engine = engine_for(is_incomplete=data.original.is_incomplete, n_jobs=n_threads(self.n_jobs))
         for number in range(n_folds):
             size = folds.size(number, n_rows)
-            others = data.part(partial(folds.outside, fold=number), n_rows - size)
+            others = data.part(partial(folds.inside, fold=number, outside=True), n_rows - size)
             problem = replace(self.problem, data=others)
             plan = replace(self.plan, stage=f"without fold {number} ")
             fitted = yield from replace(self, problem=problem, plan=plan).results()
@@ -334,7 +334,8 @@ class Search:
 
     def _searches(self, candidate: Candidate) -> bool:
         """Whether a start is a search, of those that "auto" stands for."""
-        return "search" in self._plan_of(candidate, never).named(self.problem_of(candidate, engine=self._engine)).starts
+        plan = self._plan_of(candidate, is_unwanted=lambda: False)
+        return "search" in plan.named(self.problem_of(candidate, engine=self._engine)).starts
 
     def _plan_of(self, candidate: Candidate, is_unwanted: Callable[[], bool], **changes: Any) -> Plan:
         number = self.candidates.index(candidate)

@@ -120,7 +120,9 @@ def fit_many(
     """
     template = _template_of(estimator, n_components, parameters)
     features = features_of(template, {}, "fit_many", without=("label_components",))
-    template.random_state = _one_seed(template.random_state)
+    drawn = drawn_seed(template.random_state)
+    if not isinstance(template.random_state, Integral):  # every fit has the same seed
+        template.random_state = int(drawn[0])
     found = grouped(groups, by, offsets, sample_weight, type(template)())
     fitting = _Many(found, template, features)
     fits = fitting.by_core()
@@ -150,12 +152,6 @@ def _template_of(
     if isinstance(made, GaussianMixture):
         made._settings()
     return made
-
-
-def _one_seed(random_state: Any) -> int:
-    """The seed of every fit: the one that is given, or one that is drawn."""
-    drawn = drawn_seed(random_state)
-    return int(random_state) if isinstance(random_state, Integral) else int(drawn[0])
 
 
 @dataclass(frozen=True)

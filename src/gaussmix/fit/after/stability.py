@@ -90,7 +90,9 @@ class _Crossed:
     steps: tuple[tuple[int, int], ...]
 
     def __call__(self, leaf: Block) -> Sums:
-        return Sums((_own_pairs(leaf), *self._tables(leaf)))
+        # Σ w min(w, 1): a row of weight 2 is two rows, each in one pair with itself; one of weight 0.5 is no half row.
+        own = float((leaf.weight * np.minimum(leaf.weight, 1)).sum())
+        return Sums((own, *self._tables(leaf)))
 
     def _tables(self, leaf: Block) -> Iterator[Sums]:
         """For each step the tables of its pairs."""
@@ -113,8 +115,3 @@ class _Crossed:
     def _labels(self, leaf: Block, place: int) -> list[Any]:
         """Labels of each repeat, counted from noise on; None where there is no fit."""
         return [None if each is None else self.engine.labels(leaf, each) - NOISE for each in self.fits[place]]
-
-
-def _own_pairs(leaf: Block) -> float:
-    """Σ w min(w, 1): a row of weight 2 is two rows, each in one pair with itself; one of weight 0.5 is no half row."""
-    return float((leaf.weight * np.minimum(leaf.weight, 1)).sum())

@@ -20,12 +20,12 @@ FEATURES = {
     "features.labels:Labels": ("labels", "label_components"),
     "features.outliers:Trimming": ("trim",),
     "features.priors:Priors": ("prior", "restrictions"),
-    "features.degenerate:Degenerate": ("degenerate",),
+    "features.runs:Degenerate": ("degenerate",),
     "features.starts:GivenParameters": (
         "weights_init", "means_init", "precisions_init", "covariances_init",
     ),
-    "features.acceleration:Acceleration": ("acceleration",),
-    "features.certificate:Certificate": ("certify", "tol"),
+    "features.runs:Acceleration": ("acceleration",),
+    "features.runs:Certificate": ("certify", "tol"),
     "features.starts:WarmStart": ("warm_start",),
     "features.stream:FirstRows": ("forgetting", "partial_fit"),
     "checkpoint:Checkpoint": ("checkpoint",),
@@ -95,7 +95,15 @@ def features_of(estimator: Any, arguments: Mapping[str, Any], *others: str, with
     if not isinstance(estimator.tol, str):  # every fit uses a number
         names.discard("tol")
     homes = [home for home, asking in FEATURES.items() if not names.isdisjoint(asking)]
-    return _made(estimator, arguments, others, homes) if homes else ()
+    if not homes:
+        return ()
+    features = []
+    for home in homes:
+        module, _, name = home.partition(":")
+        feature: FitFeature = getattr(import_module(f"gaussmix.fit.{module}"), name)(estimator, arguments)
+        features += [feature] if feature.uses else []
+    check_combination({*others, *_uses_of(estimator), *(name for feature in features for name in feature.uses)})
+    return features
 
 
 def changed(estimator: Any) -> set[str]:
@@ -107,14 +115,6 @@ def changed(estimator: Any) -> set[str]:
         if (value := values.get(name, default)) is not default
         and not (type(value) is type(default) and value == default)
     }
-
-
-def _made(estimator: Any, arguments: Mapping[str, Any], others: Collection[str], homes: Collection[str]) -> Features:
-    """The features of some homes; parameters and errors as for `features_of`."""
-    made = [_class_at(home)(estimator, arguments) for home in homes]
-    features = tuple(feature for feature in made if feature.uses)
-    check_combination({*others, *_uses_of(estimator), *(name for feature in features for name in feature.uses)})
-    return features
 
 
 def check_combination(uses: Set[str]) -> None:
@@ -146,10 +146,3 @@ def _defaults(cls: type) -> tuple[tuple[str, Any], ...]:
 def _own_class(cls: type) -> type:
     """The class of gaussmix that an estimator is, whose defaults ask for nothing; those of a subclass may."""
     return next(each for each in cls.__mro__ if each.__module__.startswith("gaussmix."))
-
-
-def _class_at(home: str) -> type[FitFeature]:
-    """The class of a feature, from its module."""
-    module, _, name = home.partition(":")
-    found: type[FitFeature] = getattr(import_module(f"gaussmix.fit.{module}"), name)
-    return found

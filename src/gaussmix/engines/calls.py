@@ -282,11 +282,11 @@ class Fits(NamedTuple):
             whole[places] = some
         return Fits(*[*every, self.log_likelihood, self.objective])
 
-    @property
-    def course(self) -> Course | None:
-        """The course of a single group; None if Python must fit it."""
-        if self.n_steps[0] < 0:
+    def course(self, place: int = 0) -> Course | None:
+        """The course of a group; None if Python must fit it."""
+        if self.n_steps[place] < 0:
             return None
-        mixture = self.weights[0], self.means[0], self.covariances[0]
-        log_likelihood = self.log_likelihood.tolist()
-        return Course(*mixture, self.whitening, log_likelihood, log_likelihood)
+        end = int(self.n_steps[: place + 1].clip(min=0).sum())
+        log_likelihood, objective = (each[end - self.n_steps[place] : end].tolist() for each in self[6:8])
+        mixture = self.weights[place], self.means[place], self.covariances[place]
+        return Course(*mixture, self.whitening, log_likelihood, objective)

@@ -98,9 +98,6 @@ class IncompleteEngine(CompleteEngine):
     def fit_many(self, groups: Groups, recipe: Recipe) -> Fits | None:
         return super().fit_many(groups, recipe) if isinstance(recipe.start, InitialMixtures) else None
 
-    def score_products(self, block: Block, parameters: Parameters, whitening: Array, second: Second) -> None:
-        return None
-
     def log_density(self, block: Block, parameters: Parameters) -> Array:
         found = self._evaluated(block, parameters, super().log_density, log_density_of)
         empty = np.isnan(block.rows).all(axis=1)

@@ -330,7 +330,7 @@ class Trim:
         n_features = len(widths)
         family = without_constraints(Diagonal, is_shared=True)
         partitions = [start(rows, engine, n_components, rng).scaled]
-        partitions += [nearest_centre(rows.filled[rows.draw_many(rng, n_components)]) for _ in range(N_TRIES)]
+        partitions += [nearest_centre(rows.filled[rows.at(rng.random(n_components))]) for _ in range(N_TRIES)]
         runs = list[State]()
         for partition in partitions:
             with suppress(SingularCovariance):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import inf
 
 import numpy as np
@@ -50,10 +50,14 @@ class Boundable(Family):
 
     @property
     def algebra(self) -> Algebra | None:
-        return self.free_algebra if self.max_condition is None else None
+        return self._form if self.max_condition is None else None
 
     @property
-    def free_algebra(self) -> Algebra:
+    def free_algebra(self) -> Algebra | None:
+        return replace(self, max_condition=None).algebra
+
+    @property
+    def _form(self) -> Algebra:
         across = Across.EQUAL if self.is_shared else Across.OWN
         return Algebra(*_FORMS[self.kind.second][1] * [across])
 
@@ -86,7 +90,7 @@ class Boundable(Family):
         return self.max_condition is not None
 
     def update(self, scatter: Scatter, current: Covariances | None) -> Covariances:
-        found = self._by_core(self.free_algebra, scatter, None)
+        found = self._by_core(self._form, scatter, None)
         if self.max_condition is None:
             return found
         degrees = scatter.degrees.sum(keepdims=True) if self.is_shared else scatter.degrees

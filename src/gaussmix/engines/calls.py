@@ -122,10 +122,10 @@ class Groups(NamedTuple):
     error: Array | None = None
 
     @classmethod
-    def of_one(cls, block: Block, unit: float) -> Groups:
-        """A block as the only group, its weights divided by `unit`."""
-        ends, weights = np.array([[0], [block.n_rows]]), np.array([[block.total_weight], [unit]])
-        return cls(block.rows, block.row_weight, ends[0], ends[1], weights[0], weights[1], error=block.error)
+    def of_one(cls, block: Block, unit: float, number: int = 1) -> Groups:
+        """A block as the only group, its weights divided by `unit`; or so many times, for runs from several models."""
+        first, totals = np.zeros(number, np.int64), (np.full(number, block.total_weight), np.full(number, unit))
+        return cls(block.rows, block.row_weight, first, first + block.n_rows, *totals, first, block.error)
 
 
 class Seeds(NamedTuple):

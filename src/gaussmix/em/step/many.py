@@ -55,9 +55,7 @@ def copies(source: Source, number: int) -> Groups | None:
     block = source.whole
     if block is None or block.n_rows > MAX_ROWS_OF_ONE_CALL or block.log_prior is not None:
         return None
-    first, ones = np.zeros(number, np.int64), np.ones(number)
-    totals = block.total_weight * ones, ones
-    return Groups(block.rows, block.row_weight, first, first + block.n_rows, *totals, first, block.error)
+    return Groups.of_one(block, 1.0, number)
 
 
 def _by_core(

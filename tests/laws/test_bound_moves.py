@@ -16,7 +16,7 @@ from gaussmix import BayesianGaussianMixture
 from gaussmix.em.bayes import births, bound_moves
 from gaussmix.em.bayes.approximation import GaussWishart
 from gaussmix.em.bayes.births import Births
-from gaussmix.em.bayes.bound_moves import BoundMoves, Change, Judged, settled_column
+from gaussmix.em.bayes.bound_moves import BoundMoves, Change, Judged
 from gaussmix.em.bayes.merges import deletions
 from gaussmix.em.bayes.variational import Variational
 from gaussmix.em.initialisation.base import Partition
@@ -154,11 +154,13 @@ def test_a_column_settles_where_em_and_moves_raise_the_bound_no_more(family, wei
     given = ArraySource(few.rows, few.weight / 4.0, given=np.ones((len(few.rows), 1)))
     start = InitialMoments(given, engine, 1, Partition()).model(family, objective)
     sample = replace(few, weight=few.weight / 4.0)
-    found = settled_column(start, sample, objective, 8, Stopping(1e-8, 1000), np.random.default_rng(0))
+    of_moves = source, engine, objective, sample
+    moves = BoundMoves(*of_moves, 8, np.random.default_rng(0), lambda: False)
+    found = moves.settled_column(start, sample, Stopping(1e-8, 1000))
     assert found is not None
     model, bound = found
     most = model.n_components  # other cuts may find other births
-    moves = BoundMoves(source, engine, objective, sample, most, np.random.default_rng(0), lambda: False)
+    moves = BoundMoves(*of_moves, most, np.random.default_rng(0), lambda: False)
     assert moves.judged(model).bound == pytest.approx(bound, rel=1e-13)
     assert model.n_components > 3
     np.testing.assert_allclose([6060 * model.weights.min(), 6060 * model.weights.max()], [60, 3000], atol=90)
@@ -166,8 +168,8 @@ def test_a_column_settles_where_em_and_moves_raise_the_bound_no_more(family, wei
     assert 6060.0 * end.trace.last - bound < 1e-3
     after = moves.raised(end.model)
     assert after is None or moves.judged(after).bound - bound < 2e-2
-    of_start = start, sample, objective, 8, Stopping(1e-8, 1000, deadline=0.0), np.random.default_rng(0)
-    late = settled_column(*of_start)
+    moves = BoundMoves(*of_moves, 8, np.random.default_rng(0), lambda: False)
+    late = moves.settled_column(start, sample, Stopping(1e-8, 1000, deadline=0.0))
     assert late is not None
     assert late[0].n_components == 1
     np.testing.assert_array_equal(late[0].means, start.means)
@@ -190,7 +192,7 @@ def test_a_component_that_a_column_hardly_needs_is_deleted(share, engine) -> Non
 
     alone = moves.judged(model(0.0)).bound + share * core.LOSS_OF_DELETION
     start = model(0.0, brentq(lambda place: moves.judged(model(0.0, place)).bound - alone, 8.0, 15.0, xtol=1e-12))
-    found = settled_column(start, sample, objective, 1, Stopping(1e-9, 1), rng)
+    found = moves.settled_column(start, sample, Stopping(1e-9, 1))
     assert found is not None
     assert found[0].n_components == (1 if share < 1 else 2)
 

@@ -122,10 +122,10 @@ class Groups(NamedTuple):
     error: Array | None = None
 
     @classmethod
-    def of_one(cls, block: Block, unit: float) -> Groups:
-        """A block as the only group, its weights divided by `unit`."""
-        ends, weights = np.array([[0], [block.n_rows]]), np.array([[block.total_weight], [unit]])
-        return cls(block.rows, block.row_weight, ends[0], ends[1], weights[0], weights[1], error=block.error)
+    def of_one(cls, block: Block, unit: float, number: int = 1) -> Groups:
+        """A block as the only group, its weights divided by `unit`; or so many times, for runs from several models."""
+        first, totals = np.zeros(number, np.int64), (np.full(number, block.total_weight), np.full(number, unit))
+        return cls(block.rows, block.row_weight, first, first + block.n_rows, *totals, first, block.error)
 
 
 class Seeds(NamedTuple):
@@ -282,11 +282,11 @@ class Fits(NamedTuple):
             whole[places] = some
         return Fits(*[*every, self.log_likelihood, self.objective])
 
-    @property
-    def course(self) -> Course | None:
-        """The course of a single group; None if Python must fit it."""
-        if self.n_steps[0] < 0:
+    def course(self, place: int = 0) -> Course | None:
+        """The course of a group; None if Python must fit it."""
+        if self.n_steps[place] < 0:
             return None
-        mixture = self.weights[0], self.means[0], self.covariances[0]
-        log_likelihood = self.log_likelihood.tolist()
-        return Course(*mixture, self.whitening, log_likelihood, log_likelihood)
+        end = int(self.n_steps[: place + 1].clip(min=0).sum())
+        log_likelihood, objective = (each[end - self.n_steps[place] : end].tolist() for each in self[6:8])
+        mixture = self.weights[place], self.means[place], self.covariances[place]
+        return Course(*mixture, self.whitening, log_likelihood, objective)

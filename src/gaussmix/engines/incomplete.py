@@ -98,9 +98,6 @@ class IncompleteEngine(CompleteEngine):
     def fit_many(self, groups: Groups, recipe: Recipe) -> Fits | None:
         return super().fit_many(groups, recipe) if isinstance(recipe.start, InitialMixtures) else None
 
-    def score_products(self, block: Block, parameters: Parameters, whitening: Array, second: Second) -> None:
-        return None
-
     def log_density(self, block: Block, parameters: Parameters) -> Array:
         found = self._evaluated(block, parameters, super().log_density, log_density_of)
         empty = np.isnan(block.rows).all(axis=1)
@@ -159,7 +156,10 @@ def _known(
 def _triangular(whitening: Whitening, n_components: int, n_features: int) -> Array:
     """Factors as triangular matrices, (n_components, n_features, n_features)."""
     if whitening.factor_shape is FactorShape.LOW_RANK:
-        factors = factorise(dense_covariances(whitening, n_components, n_features))[0]
+        roots = np.array([whitening.colour(k, np.eye(n_features)) for k in range(len(whitening.factors))])
+        factors = factorise(contract("kji,kjl->kil", roots, roots))[
+            0
+        ]  # of Σ_k, without BLAS, which has bits of its own
     elif whitening.factor_shape is FactorShape.TRIANGULAR:
         factors = whitening.factors
     else:
@@ -252,10 +252,3 @@ def _completed(sums: Partial) -> Partial:
         second = np.array(second)
         second[:, np.arange(n_features), np.arange(n_features)] += added
     return replace(sums, first=sums.mass[:, None] * apart, second=second, observed=None)
-
-
-def dense_covariances(whitening: Whitening, n_components: int, n_features: int) -> Array:
-    """Σ_k = (W_kᵀ W_k)⁻¹, (n_components, n_features, n_features)."""
-    roots = np.array([whitening.colour(k, np.eye(n_features)) for k in range(len(whitening.factors))])
-    products = contract("kji,kjl->kil", roots, roots)  # without BLAS, which has bits of its own
-    return np.broadcast_to(products, (n_components, n_features, n_features))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from gaussmix.em.bayes.bound_moves import BoundMoves, settled_column
+from gaussmix.em.bayes.bound_moves import BoundMoves
 from gaussmix.em.bayes.variational import Variational
 from gaussmix.em.objective.trace import State
 from gaussmix.fit.plan import Plan
@@ -58,7 +58,7 @@ class MovesOfFit:
                 marks = each.marks
             return begun
         stopping = replace(plan.stopping, max_steps=STEPS_ON_FEW * plan.stopping.max_steps)
-        found = settled_column(begun.model, few, moves.objective, moves.most_components, stopping, plan.rng)
+        found = moves.settled_column(begun.model, few, stopping)
         if found is None:
             return begun
         model, bound = found

@@ -187,7 +187,7 @@ def _made_by_engine(problem: Problem, plan: Plan, start: Start, number: int) -> 
     else:
         recipe = recipe_of(start, *of_mixture, problem.source.n_features, problem.ridge, plan.stopping, plan.rng)
     fits = None if recipe is None else engine.fit_many(Groups.of_one(block, data.unit), recipe)
-    course = None if fits is None else fits.course
+    course = None if fits is None else fits.course()
     if fits is None or course is None:
         plan.rng.bit_generator.state = before
         return None

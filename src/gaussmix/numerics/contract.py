@@ -20,16 +20,12 @@ def contract(subscripts: str, first: Array, second: Array) -> Array:
     """
     one, other, axes = _plan(subscripts)
     left, right = first.transpose(one[0])[one[1]], second.transpose(other[0])[other[1]]
-    found: Array
-    if not axes:
-        found = left * right
-    elif left.size * right.size <= MOST_AT_ONCE:  # as for most M-steps
-        found = np.add.reduce(np.multiply(left, right, order="C"), axis=axes)
-    else:
-        # Products are made quickest where the numbers of a sum lie side by side.
-        left, right = np.broadcast_arrays(np.ascontiguousarray(left), np.ascontiguousarray(right))
-        found = np.empty(left.shape[: axes[0]])
-        _sum_into(found, left, right, axes)
+    if left.size * right.size <= MOST_AT_ONCE:  # as for most M-steps
+        return np.asarray(np.add.reduce(np.multiply(left, right, order="C"), axis=axes))
+    # Products are made quickest where the numbers of a sum lie side by side.
+    left, right = np.broadcast_arrays(np.ascontiguousarray(left), np.ascontiguousarray(right))
+    found = np.empty(left.shape[: axes[0]])
+    _sum_into(found, left, right, axes)
     return found
 
 

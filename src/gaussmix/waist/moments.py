@@ -94,7 +94,7 @@ class Partial:
         """What is sent between processes: of symmetric second moments, the triangle."""
         state = dict(vars(self))
         second = self.second
-        if second is not None and self.need.second is Second.FULL and _is_symmetric(second):
+        if second is not None and self.need.second is Second.FULL and np.array_equal(second, second.swapaxes(-1, -2)):
             row, column = np.tril_indices(second.shape[-1])
             state |= {"second": second[..., row, column], "_packed": True}
         return state
@@ -131,10 +131,6 @@ class Partial:
 def _added(one: Any, other: Any) -> Any:
     """The sum; the first if one is missing."""
     return one if one is None or other is None else one + other
-
-
-def _is_symmetric(matrices: Array) -> bool:
-    return matrices.ndim > 1 and np.array_equal(matrices, np.swapaxes(matrices, -1, -2))
 
 
 @dataclass(frozen=True, eq=False)

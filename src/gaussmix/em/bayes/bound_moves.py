@@ -254,34 +254,26 @@ class BoundMoves:
         entropy, left = rows.sum_of(of_leaf)
         return self.objective.unit * entropy, self.objective.unit * left
 
+    def settled_column(self, model: Model, few: Distinct, stopping: Stopping) -> tuple[Model, float] | None:
+        """Moves and EM on few rows of one feature, in one call of the core: the model, and its bound, nats.
 
-def settled_column(
-    model: Model,
-    few: Distinct,
-    objective: Variational,
-    most_components: int,
-    stopping: Stopping,
-    rng: np.random.Generator,
-) -> tuple[Model, float] | None:
-    """Moves and EM on few rows of one feature, in one call of the core: the model, and its bound, nats.
-
-    It ends early at the deadline. None if components share a variance.
-    """
-    target, family = native_target(), objective.belief.family
-    if family.algebra is None or family.is_shared:
-        return None
-    ridge, belief = objective.plain_terms(model.n_components)
-    covariances = np.ascontiguousarray(model.covariances.array).ravel()
-    how = stopping.tolerance, min(stopping.max_steps, MAX_STEPS_OF_CALL), stopping.seconds_left
-    bound, weights, means, covariances = target.settle_column(
-        few.rows, few.weight, family.algebra, model.weights, model.means, covariances, ridge, LIMITS, *how,
-        MIN_GAIN_OF_STEP, most_components, rng.random(N_CUTS), belief, 1,
-    )  # fmt: skip
-    if not np.isfinite(bound):
-        return None
-    shape = means.shape
-    found = family.covariances(covariances.reshape(family.shape(*shape)), *shape)
-    return Model(weights, means, found, family), bound * objective.row_weight
+        It ends early at the deadline. None if components share a variance.
+        """
+        target, family = native_target(), self.objective.belief.family
+        if family.algebra is None or family.is_shared:
+            return None
+        ridge, belief = self.objective.plain_terms(model.n_components)
+        covariances = np.ascontiguousarray(model.covariances.array).ravel()
+        how = stopping.tolerance, min(stopping.max_steps, MAX_STEPS_OF_CALL), stopping.seconds_left
+        bound, weights, means, covariances = target.settle_column(
+            few.rows, few.weight, family.algebra, model.weights, model.means, covariances, ridge, LIMITS, *how,
+            MIN_GAIN_OF_STEP, self.most_components, self.rng.random(N_CUTS), belief, 1,
+        )  # fmt: skip
+        if not np.isfinite(bound):
+            return None
+        shape = means.shape
+        found = family.covariances(covariances.reshape(family.shape(*shape)), *shape)
+        return Model(weights, means, found, family), bound * self.objective.row_weight
 
 
 def _apart(pairs: NDArray[np.intp], gains: Array) -> list[int]:

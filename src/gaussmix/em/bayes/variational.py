@@ -88,10 +88,6 @@ class Bayesian(Terms):
     belief: BeliefOf | None = None
 
     @property
-    def is_empty(self) -> bool:
-        return False
-
-    @property
     def needs_moments(self) -> bool:
         return True
 

@@ -117,7 +117,7 @@ def tree_of(sample: Distinct) -> Hierarchy:
     with tree.one_at_a_time:
         if tree.found is None:
             scaling = _scaling(sample)
-            leaves = _leaves(sample.weight)
+            leaves = _leaves(sample)
             offsets = sample.filled[leaves] - sample.filled[0]
             merges = np.empty((0, 2)) if len(leaves) == 1 else ward(contract("ni,ij->nj", offsets, scaling.axes))[:, :2]
             is_whole = len(np.unique(leaves)) == len(sample.weight)
@@ -160,20 +160,18 @@ class LeafLabels:
         return self.labels[rank].astype(np.int32)
 
 
-def _leaves(weight: Array) -> NDArray[np.intp]:
+def _leaves(sample: Distinct) -> NDArray[np.intp]:
     """The distinct row of each leaf, (n_leaves,): a row of weight 2 has two, because SciPy's Ward takes no weights.
 
     If there would be more than `MOST_LEAVES` leaves, or if weights are no whole multiples of the smallest,
     `MOST_LEAVES` leaves are drawn: one from each of equal parts of the cumulative weight, at a place in the part that a
     hash of its number gives. The same sample gives the same leaves.
     """
-    times = weight / weight.min()
+    times = sample.weight / sample.weight.min()
     if times.sum() <= MOST_LEAVES and (times == np.rint(times)).all():
-        return np.repeat(np.arange(len(weight)), times.astype(np.intp))
+        return np.repeat(np.arange(len(times)), times.astype(np.intp))
     places = np.arange(MOST_LEAVES) + uniform(mix(np.arange(MOST_LEAVES, dtype=np.uint64)))
-    reached = np.cumsum(weight)
-    drawn = np.searchsorted(reached, places / MOST_LEAVES * reached[-1], side="right")
-    return np.minimum(drawn, len(weight) - 1)
+    return sample.at(places / MOST_LEAVES)
 
 
 def _scaling(sample: Distinct) -> _Scaling:

@@ -106,7 +106,7 @@ class InitialMoments:
         start = start if start.flags.c_contiguous else start.copy()
         recipe = Recipe(family.algebra, self.n_components, start, Control(terms[0], 0.0, 0))
         fits = self.engine.fit_many(Groups.of_one(block, 1.0), recipe)
-        course = None if fits is None else fits.course
+        course = None if fits is None else fits.course()
         return None if course is None else model_of(course, family)
 
     @cached_property

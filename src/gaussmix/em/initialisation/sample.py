@@ -65,12 +65,8 @@ class Distinct:
         has_part = self.weight >= MIN_RELATIVE_WEIGHT * self.weight.mean()
         return self if has_part.all() else Distinct(self.rows[has_part], self.weight[has_part])
 
-    def draw_many(self, rng: np.random.Generator, size: int) -> NDArray[np.intp]:
-        """Draw rows with replacement, with probability ∝ weight, by the inverse cumulative distribution."""
-        return self._at(rng.random(size))
-
-    def _at(self, uniform: Array) -> NDArray[np.intp]:
-        """The rows that numbers from [0, 1) draw; sorted ones are found faster."""
+    def at(self, uniform: Array) -> NDArray[np.intp]:
+        """The rows that numbers from [0, 1) draw, with probability ∝ weight; sorted numbers are found faster."""
         cumulative = np.cumsum(self.weight)
         drawn = np.searchsorted(cumulative, uniform * cumulative[-1], side="right")
         return np.minimum(drawn, len(cumulative) - 1)
@@ -83,7 +79,7 @@ class Distinct:
         """
         if len(self.weight) <= NEARLY_ALL * wanted:
             return self
-        weight = np.bincount(self._at(np.sort(rng.random(wanted))), minlength=len(self.weight)).astype(np.float64)
+        weight = np.bincount(self.at(np.sort(rng.random(wanted))), minlength=len(self.weight)).astype(np.float64)
         ends = self._ends
         weight[ends] = np.maximum(weight[ends], wanted * self.weight[ends] / self.weight.sum())
         places = weight.nonzero()[0]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,42 +10,22 @@ from gaussmix.numerics.arrays import Array
 from gaussmix.numerics.elementary import gammas, log
 
 
-class Concentration(ABC):
-    """The prior of the weights. Its posterior depends on the masses N_k, (n_components,), in rows.
-
-    `alpha` is α, the concentration, in rows.
-    """
-
-    alpha: float
-
-    @abstractmethod
-    def posterior(self, mass: Array) -> tuple[Array, ...]:
-        """The parameters of q(π), each (n_components,)."""
-
-    @abstractmethod
-    def moments(self, mass: Array) -> tuple[Array, Array]:
-        """E log π_k, and log of the normaliser of q(π) less that of p(π), nats, of masses (…, n_components)."""
-
-    @abstractmethod
-    def expected(self, mass: Array) -> Array:
-        """E π_k, (n_components,). The rest, 1 less their sum, is the weight of components without rows."""
-
-    @abstractmethod
-    def drawn(self, mass: Array, rng: np.random.Generator) -> Array:
-        """A draw of the weights from q(π), (n_components,); components without rows have the rest."""
-
-
 @dataclass(frozen=True)
-class DirichletWeights(Concentration):
-    """π ~ Dirichlet(α, …, α) of `n_components` weights; those beyond the masses are of components without rows."""
+class DirichletWeights:
+    """π ~ Dirichlet(α, …, α) of `n_components` weights; those beyond the masses are of components without rows.
+
+    α is the concentration, in rows.
+    """
 
     alpha: float
     n_components: int
 
     def posterior(self, mass: Array) -> tuple[Array, ...]:
+        """The parameters of q(π), each (n_components,)."""
         return (self.alpha + mass,)
 
     def moments(self, mass: Array) -> tuple[Array, Array]:
+        """E log π_k, and log of the normaliser of q(π) less that of p(π), nats, of masses (…, n_components)."""
         total = self.n_components * self.alpha
         of_all = total + mass.sum(axis=-1, keepdims=True)
         constants = np.broadcast_to([total, self.alpha], (*mass.shape[:-1], 2))
@@ -55,16 +34,18 @@ class DirichletWeights(Concentration):
         return derivatives[..., :-3] - derivatives[..., -3:-2], normaliser
 
     def expected(self, mass: Array) -> Array:
+        """E π_k, (n_components,). The rest, 1 less their sum, is the weight of components without rows."""
         return (self.alpha + mass) / (self.n_components * self.alpha + mass.sum())
 
     def drawn(self, mass: Array, rng: np.random.Generator) -> Array:
+        """A draw of the weights from q(π), (n_components,); components without rows have the rest."""
         rest = (self.n_components - len(mass)) * self.alpha
         shape = np.append(self.alpha + mass, rest) if rest > 0 else self.alpha + mass
         return rng.dirichlet(shape)[: len(mass)]
 
 
 @dataclass(frozen=True)
-class StickWeights(Concentration):
+class StickWeights:
     """The sticks of a Dirichlet process, π_k = v_k Π_{j<k} (1 − v_j) with v_k ~ Beta(1, α).
 
     Blei & Jordan (2006), Bayesian Analysis 1. The posterior has no last stick of length 1: components beyond the masses
@@ -94,6 +75,10 @@ class StickWeights(Concentration):
     def drawn(self, mass: Array, rng: np.random.Generator) -> Array:
         here, after = self.posterior(mass)
         return _broken(rng.beta(here, after))
+
+
+# The prior of the weights. Its posterior depends on the masses N_k, (n_components,), in rows.
+Concentration = DirichletWeights | StickWeights
 
 
 def _broken(lengths: Array) -> Array:

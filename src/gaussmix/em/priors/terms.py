@@ -66,8 +66,6 @@ class Terms:
 
     def with_values(self, weights: Array | None, means: Array | None, covariances: Covariances | None) -> Terms:
         """Add the values of fixed parameters; raise ValueError if they contradict other parameters."""
-        if self.is_empty:
-            return self
         return replace(
             self,
             shares=_with_weights(self.shares, weights),
@@ -95,9 +93,6 @@ class Terms:
             self.covariances,
             frozenset(self.fixed_covariances),
         )
-
-
-NOTHING = Terms()
 
 
 @dataclass(frozen=True, eq=False)

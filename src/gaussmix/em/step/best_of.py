@@ -58,7 +58,7 @@ def best_run(runs: Iterable[Iterable[State]], ends: list[Trace] | None = None) -
         if end.outcome is Outcome.NON_FINITE:
             failure = NonFiniteLikelihood()
         else:
-            best = end if best is None else better(best, end)
+            best = better(best, end)
             if ends is not None:
                 ends.append(end.trace)
     if best is None:
@@ -139,7 +139,7 @@ def _hopeful(runs: list[tuple[Model, State]]) -> list[tuple[Model, State]]:
 
 def _is_hopeless(state: State, best: float) -> bool:
     """Whether a run cannot end above the highest any more."""
-    return _rank_in_race(state)[0] or _has_ended(state) or state.trace.last + HOPE * _recent_gain(state.trace) < best
+    return _rank_in_race(state)[0] or _has_ended(state) or _promise(state.trace) < best
 
 
 def _gaps(models: list[Model]) -> Array:
@@ -175,6 +175,6 @@ def _rank_in_race(state: State) -> tuple[bool, float]:
     return (True, 0.0) if state.trace.frozen else rank(state)
 
 
-def _recent_gain(trace: Trace) -> float:
-    """Gain of the objective in the second half of the steps."""
-    return trace.last - trace.objective[(trace.n_steps - 1) // 2]
+def _promise(trace: Trace) -> float:
+    """What a run may still reach: it gains `HOPE` times what it gained in the second half of its steps."""
+    return trace.last + HOPE * (trace.last - trace.objective[(trace.n_steps - 1) // 2])

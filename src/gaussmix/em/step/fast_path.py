@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 from gaussmix.background import Background
 from gaussmix.em.objective.objective import Objective
 from gaussmix.em.objective.stopping import Stopping
 from gaussmix.em.step.accumulate import look
 from gaussmix.engines.base import Engine
-from gaussmix.engines.calls import Belief, Control, Course
+from gaussmix.engines.calls import Control, Course
 from gaussmix.families.base import Family
 from gaussmix.model import Model
-from gaussmix.numerics.arrays import Array
 from gaussmix.numerics.threads import cached_property
 from gaussmix.sources.base import Source
 from gaussmix.waist.algebra import Algebra
@@ -45,42 +44,37 @@ class FastPath:
         """
         if self._task is None or not self.makes_steps_of(model):
             return model, [], []
-        task, left = self._task, self.stopping.max_steps - n_steps
+        (block, facts, algebra, control), left = self._task, self.stopping.max_steps - n_steps
         left = left if most is None else min(left, most)
-        control = Control(task.ridge, self.stopping.tolerance, left, previous, task.belief)
+        control = control._replace(max_steps=left, previous=previous)
         if model.noise is not None:
             control = control._replace(log_volume=model.noise.log_volume)
         start = model.all_weights, model.means, model.covariances.array
-        course = self.engine.run_em(task.block, task.facts, start, task.algebra, control)
+        course = self.engine.run_em(block, facts, start, algebra, control)
         if not course.log_likelihood:
             return model, [], []
         return model_of(course, self.family, model.noise), course.log_likelihood, course.objective
 
     def makes_steps_of(self, model: Model) -> bool:
         """Whether the engine makes the usual steps from a model."""
-        task, has_background = self._task, model.noise is not None
-        return task is not None and self.engine.makes_steps(
-            task.block, self.n_components, task.algebra, task.belief, has_background=has_background
-        )
+        if self._task is None:
+            return False
+        block, _, algebra, control = self._task
+        has_background = model.noise is not None
+        return self.engine.makes_steps(block, self.n_components, algebra, control.belief, has_background=has_background)
 
     @cached_property
-    def _task(self) -> _Task | None:
-        """None if Python makes all steps: by the family, the objective or the rule, or if rows are many."""
+    def _task(self) -> tuple[Block, Any, Algebra, Control] | None:
+        """What steps need besides a model: all rows, the engine's facts about them, and plain values.
+
+        None if Python makes all steps: by the family, the objective or the rule, or if rows are many.
+        """
         algebra, block = self.family.algebra, self.source.whole
         terms = self.objective.plain_terms(self.n_components) if type(self.stopping) is Stopping else None
         if algebra is None or terms is None or block is None or block.n_rows > LEAF_ROWS:
             return None
-        return _Task(block, look(self.source, self.engine, self.family.need(None)), algebra, *terms)
-
-
-class _Task(NamedTuple):
-    """What steps need besides a model: all rows, the engine's facts about them, and plain values."""
-
-    block: Block
-    facts: Any
-    algebra: Algebra
-    ridge: Array
-    belief: Belief | None
+        control = Control(terms[0], self.stopping.tolerance, 0, belief=terms[1])
+        return block, look(self.source, self.engine, self.family.need(None)), algebra, control
 
 
 def model_of(course: Course, family: Family, noise: Background | None = None) -> Model:

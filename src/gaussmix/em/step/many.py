@@ -13,7 +13,7 @@ from gaussmix.em.objective.trace import State, Trace, final
 from gaussmix.em.step.fast_path import model_of
 from gaussmix.em.step.loop import run_em
 from gaussmix.engines.base import Engine
-from gaussmix.engines.calls import Control, Course, Groups, InitialMixtures, Recipe
+from gaussmix.engines.calls import Control, Groups, InitialMixtures, Recipe
 from gaussmix.errors import Outcome
 from gaussmix.model import Model
 from gaussmix.sources.base import Source
@@ -55,9 +55,7 @@ def copies(source: Source, number: int) -> Groups | None:
     block = source.whole
     if block is None or block.n_rows > MAX_ROWS_OF_ONE_CALL or block.log_prior is not None:
         return None
-    first, ones = np.zeros(number, np.int64), np.ones(number)
-    totals = block.total_weight * ones, ones
-    return Groups(block.rows, block.row_weight, first, first + block.n_rows, *totals, first, block.error)
+    return Groups.of_one(block, 1.0, number)
 
 
 def _by_core(
@@ -82,14 +80,13 @@ def _by_core(
     fits = engine.fit_many(groups, Recipe(algebra, n_components, begun, control))
     if fits is None:
         return {}
-    ends, found = np.cumsum(np.maximum(fits.n_steps, 0)), {}
-    is_made = fits.has_settled | (fits.n_steps == stopping.max_steps)
-    for place in np.flatnonzero(is_made & (fits.n_steps > 0)).tolist():
-        steps = slice(ends[place] - fits.n_steps[place], ends[place])
-        log_likelihood, values = fits.log_likelihood[steps].tolist(), fits.objective[steps].tolist()
-        weights, means = np.array(fits.weights[place]), np.array(fits.means[place])
-        course = Course(weights, means, fits.covariances[place], None, log_likelihood, values)
-        outcome = Outcome.CONVERGED if fits.has_settled[place] else Outcome.STEP_LIMIT
-        model = model_of(course, models[place].family, models[place].noise)
-        found[place] = State(model, Trace(tuple(log_likelihood), tuple(values)), outcome)
+    found = dict[int, State]()
+    for place, model in enumerate(models):
+        course, has_settled = fits.course(place), bool(fits.has_settled[place])
+        if course is None or not course.log_likelihood:
+            continue
+        if has_settled or len(course.log_likelihood) == stopping.max_steps:
+            outcome = Outcome.CONVERGED if has_settled else Outcome.STEP_LIMIT
+            trace = Trace(tuple(course.log_likelihood), tuple(course.objective))
+            found[place] = State(model_of(course, model.family, model.noise), trace, outcome)
     return found

@@ -154,16 +154,15 @@ class Trimmed(Source):
         left_out = self._share * self._source.profile.total_weight
         log_density = _LogDensity(engine, parameters, 0 if last is None else last.log_density.number + 1)
         bounds = None if last is None or self.is_incomplete else fall(last.log_density.parameters, parameters)
+        few, found = log_density, None
         if last is not None and bounds is not None:
             between = last.kept.cutoff - AHEAD, last.kept.highest + AHEAD
             few = replace(log_density, top=between[1], bounds=bounds)
             found = kept(self._source, few, left_out, between)
-            if found is not None:
-                self._last = _Last(few, found)
-                return self._last
-        found = kept(self._source, log_density, left_out)
+        if found is None:
+            few, found = log_density, kept(self._source, log_density, left_out)
         assert found is not None, "some row has weight"
-        self._last = _Last(log_density, found)
+        self._last = _Last(few, found)
         return self._last
 
     def fresh(self) -> Self:
@@ -330,7 +329,7 @@ class Trim:
         n_features = len(widths)
         family = without_constraints(Diagonal, is_shared=True)
         partitions = [start(rows, engine, n_components, rng).scaled]
-        partitions += [nearest_centre(rows.filled[rows.draw_many(rng, n_components)]) for _ in range(N_TRIES)]
+        partitions += [nearest_centre(rows.filled[rows.at(rng.random(n_components))]) for _ in range(N_TRIES)]
         runs = list[State]()
         for partition in partitions:
             with suppress(SingularCovariance):

@@ -31,10 +31,11 @@ from gaussmix.em.objective.trace import State
 from gaussmix.errors import SingularCovariance, about, counted, warn
 from gaussmix.estimators.base import unchanged_on_failure
 from gaussmix.estimators.docs import documented
+from gaussmix.estimators.fitting import ridge_columns
 from gaussmix.estimators.predictor import Counts, MixturePredictor, Structures
 from gaussmix.families.base import FAMILIES, shares_nothing
 from gaussmix.fit.classes import ClassFit, LabelledRows, count_given
-from gaussmix.fit.diagnostics import Faults, ridge_columns
+from gaussmix.fit.diagnostics import Faults
 from gaussmix.fit.features.table import features_of
 from gaussmix.fit.fit import standing_of
 from gaussmix.fit.fitted import Ending, Fitted, RowFacts

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from sklearn.exceptions import ConvergenceWarning
@@ -15,15 +16,19 @@ from gaussmix.em.objective.trace import State, Trace
 from gaussmix.errors import Outcome, warn
 from gaussmix.estimators.base import unchanged_on_failure
 from gaussmix.families.base import Family
-from gaussmix.fit.diagnostics import Diagnosis, count_distinct, diagnosed, ridge_columns
+from gaussmix.fit.diagnostics import Diagnosis, constant_columns, diagnosed
 from gaussmix.fit.features.base import FitFeature
 from gaussmix.fit.features.table import features_of
 from gaussmix.fit.fit import standing_of
 from gaussmix.fit.fitted import Ending, Fitted, RowFacts
 from gaussmix.fit.plan import Plan
 from gaussmix.fit.problem import Problem
+from gaussmix.model import Model
+from gaussmix.numerics.arrays import Array
 from gaussmix.numerics.factorise import ROUNDED
 from gaussmix.sources.base import Source
+from gaussmix.sources.findings import Distinct, some_distinct
+from gaussmix.waist.leaves import LEAF_ROWS
 
 Features = Sequence[FitFeature]
 
@@ -116,3 +121,26 @@ def fitted_of(
         traces=[[times * each for each in end.objective] for end in ends],
         facts=facts,
     )
+
+
+def count_distinct(source: Source, most: int) -> int:
+    """The number of distinct rows of positive weight, counted up to `most`."""
+    block = source.whole
+    if block is not None and block.n_rows <= LEAF_ROWS:
+        return len(some_distinct(block, most))
+    if source.is_far and most <= Distinct.MOST:
+        return min(most, len(source.of_all(Distinct).digests))
+    distinct: set[bytes] = set()
+    for some in source.map_rows(partial(some_distinct, most=most)):
+        distinct |= some
+        if len(distinct) >= most:
+            break
+    return min(most, len(distinct))
+
+
+def ridge_columns(model: Model, ridge: Array, source: Source) -> list[int]:
+    """Constant columns, whose variance is the ridge (n_features,) alone."""
+    is_ridge = model.covariances.variances().max(axis=0) <= 2 * ridge  # nowhere without a ridge
+    if not is_ridge.any():  # the rows need not be read
+        return []
+    return [column for column in constant_columns(source) if is_ridge[column]]

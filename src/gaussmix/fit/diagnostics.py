@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 
 import numpy as np
 
@@ -16,8 +15,7 @@ from gaussmix.numerics.arrays import Array
 from gaussmix.numerics.factorise import ROUNDED
 from gaussmix.numerics.threads import one_blas_thread
 from gaussmix.sources.base import Source
-from gaussmix.sources.findings import Cells, Distinct, some_distinct
-from gaussmix.waist.leaves import LEAF_ROWS
+from gaussmix.sources.findings import Cells
 from gaussmix.waist.need import Second
 from gaussmix.waist.spread import Spread
 
@@ -30,29 +28,6 @@ def constant_columns(source: Source) -> list[int]:
     """Columns with the same value in every row of positive weight."""
     low, high = source.of_all(Cells).ends
     return np.flatnonzero(low == high).tolist()
-
-
-def count_distinct(source: Source, most: int) -> int:
-    """The number of distinct rows of positive weight, counted up to `most`."""
-    block = source.whole
-    if block is not None and block.n_rows <= LEAF_ROWS:
-        return len(some_distinct(block, most))
-    if source.is_far and most <= Distinct.MOST:
-        return min(most, len(source.of_all(Distinct).digests))
-    distinct: set[bytes] = set()
-    for some in source.map_rows(partial(some_distinct, most=most)):
-        distinct |= some
-        if len(distinct) >= most:
-            break
-    return min(most, len(distinct))
-
-
-def ridge_columns(mixture: Model, ridge: Array, source: Source) -> list[int]:
-    """Constant columns, whose variance is the ridge (n_features,) alone."""
-    is_ridge = mixture.covariances.variances().max(axis=0) <= 2 * ridge  # nowhere without a ridge
-    if not is_ridge.any():  # the rows need not be read
-        return []
-    return [column for column in constant_columns(source) if is_ridge[column]]
 
 
 def dependent_columns(source: Source) -> dict[int, list[int]]:

@@ -145,7 +145,7 @@ class MixtureBase:
         some = self.model.take(places)
         total = some.weights.sum()
         weights = some.weights / total if total > 0 else np.full(len(places), 1 / len(places))
-        return self._like(Model(weights, some.means, some.covariances, self.family), self.feature_names)
+        return self.of(Model(weights, some.means, some.covariances, self.family), self.feature_names)
 
     def __iter__(self) -> Iterator[Self]:
         """Each component in turn, as a mixture of one."""
@@ -166,7 +166,7 @@ class MixtureBase:
     @property
     def without_noise(self) -> Self:
         """The components alone, whose weights sum to 1."""
-        return self._like(self.model.without_noise, self.feature_names)
+        return self.of(self.model.without_noise, self.feature_names)
 
     def with_feature_names(self, names: Iterable[str] | None) -> Self:
         """The same mixture with names for its features.
@@ -245,10 +245,6 @@ class MixtureBase:
     def _places(self, features: Features) -> Places:
         """Where features stand that are named or numbered, (n,); raises ValueError or TypeError."""
         return places(features, self.n_features, self.feature_names)
-
-    def _like(self, model: Model, names: tuple[str, ...] | None = None) -> Self:
-        """A mixture made of this one."""
-        return self.of(model, names)
 
 
 def check_alone(what: str, mixtures: Iterable[object]) -> None:

@@ -97,9 +97,8 @@ def show_top(console: Console, search: GaussianMixtureIC) -> None:
             table.add_row(*begin, *[_FAILED] * 3, why, style="dim")
             continue
         is_best = place == search.best_index_
-        ended = ("yes" if row["converged"] else "no") + (
-            f"  ← {mark(criterion)} {heading_of(criterion)}" if is_best else ""
-        )
+        chosen = f"  ← {mark(criterion)} {heading_of(criterion)}" if is_best else ""
+        ended = f"{'yes' if row['converged'] else 'no'}{chosen}"
         numbers = f"{row['log_likelihood']:.2f}", in_digits(row[criterion], criterion), str(row["n_iter"])
         table.add_row(*begin, *numbers, ended, style="bold" if is_best else None)
     console.print(table)
@@ -140,11 +139,8 @@ def show_matrix(console: Console, search: GaussianMixtureIC) -> None:
             table.add_column(f"K = {count}", justify="right", no_wrap=True)
         for name in names:
             table.add_row(name, *(cells[name, count] for count in shown))
-        console.print(
-            f"\n{heading_of(criterion)} of each; * marks the {mark(criterion)} {heading_of(criterion)}:\n"
-            if first == 0
-            else ""
-        )
+        title = f"\n{heading_of(criterion)} of each; * marks the {mark(criterion)} {heading_of(criterion)}:\n"
+        console.print("" if first else title)
         console.print(table)
     kinds = Counter(FailureKind.of_text(why) for why in results["failure"] if why is not None)
     failed = {kind.words: number for kind, number in kinds.items() if kind.was_begun}

@@ -53,7 +53,7 @@ class Conditionals(MixtureBase):
         places = self._places(features)
         if not len(places):
             raise ValueError("A marginal needs at least one feature.")
-        return self._like(self.model.marginal(places), names_at(self.feature_names, places))
+        return self.of(self.model.marginal(places), names_at(self.feature_names, places))
 
     def condition(self, values: Mapping[Feature, float]) -> Self:
         """Find the distribution of the other features where some are known: p(u | x) = Σ_k p(k | x) p(u | x, k).
@@ -89,7 +89,7 @@ class Conditionals(MixtureBase):
         known = self._places([*values])
         row = mixture.conditioning.known_values(values)
         conditional = self._splits(tuple(known.tolist())).at(row, self._engine())
-        return self._like(conditional, names_at(self.feature_names, np.delete(np.arange(self.n_features), known)))
+        return self.of(conditional, names_at(self.feature_names, np.delete(np.arange(self.n_features), known)))
 
     @of_components
     def conditional_mean(self, X_known: ArrayLike, known: Features, *, n_jobs: int | None = None) -> Array:

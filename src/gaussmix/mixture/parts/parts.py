@@ -48,7 +48,7 @@ class Parts(MixtureBase):
         >>> difference.means, difference.covariances
         (array([[3.]]), array([[[9.]]]))
         """
-        return self._like(mixture.combining.transform(self.model, A, b))
+        return self.of(mixture.combining.transform(self.model, A, b))
 
     @of_components
     def convolve(self, covariance: ArrayLike) -> Self:
@@ -77,7 +77,7 @@ class Parts(MixtureBase):
         >>> m.convolve(0.5).covariances
         array([1.5, 1.5])
         """
-        return self._like(mixture.combining.convolve(self.model, covariance), self.feature_names)
+        return self.of(mixture.combining.convolve(self.model, covariance), self.feature_names)
 
     @of_components
     def product(self, other: Self) -> Self:
@@ -112,7 +112,7 @@ class Parts(MixtureBase):
         (array([0.5, 2.5]), array([0.881, 0.119]))
         """
         names = common_names([self, other])
-        return self._like(mixture.combining.product(self.model, other.model), names)
+        return self.of(mixture.combining.product(self.model, other.model), names)
 
     @classmethod
     def concatenate(cls, mixtures: Iterable[Self], weights: ArrayLike) -> Self:

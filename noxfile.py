@@ -32,7 +32,7 @@ def build_in(folder: str, *definitions: str) -> list[str]:
 
 
 def install(session: nox.Session, extras: str, *others: str) -> None:
-    """Install gaussmix with extras, and others: the wheel that GAUSSMIX_WHEEL names, as in .ci/run, or this checkout."""
+    """Install gaussmix with extras, and others: the wheel that GAUSSMIX_WHEEL names, as in .ci/run, or the checkout."""
     wheel = os.environ.get("GAUSSMIX_WHEEL")
     session.install(f"{wheel or '.'}[{extras}]", *others, env=ALL_KERNELS)
     if wheel:  # also where another of the same version is installed

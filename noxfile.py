@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -28,6 +29,14 @@ def build_in(folder: str, *definitions: str) -> list[str]:
     """Settings for a build with CMake options of its own, in a folder of its own."""
     settings = [f"build-dir={folder}", *(f"cmake.define.{definition}" for definition in definitions)]
     return [f"--config-settings={setting}" for setting in settings]
+
+
+def install(session: nox.Session, extras: str, *others: str) -> None:
+    """Install gaussmix with extras, and others: the wheel that GAUSSMIX_WHEEL names, as in .ci/run, or the checkout."""
+    wheel = os.environ.get("GAUSSMIX_WHEEL")
+    session.install(f"{wheel or '.'}[{extras}]", *others, env=ALL_KERNELS)
+    if wheel:  # also where another of the same version is installed
+        session.install("--force-reinstall", "--no-deps", wheel)
 
 
 def requirements() -> list[str]:
@@ -60,7 +69,7 @@ print(*(found - {"X86_V3", "AVX2", "FMA3"}))
 @nox.session
 def avx2(session: nox.Session) -> None:
     """Documentation, laws and oracles as on a processor without AVX-512: NumPy, OpenBLAS and the core do not use it."""
-    session.install(".[test]", env=ALL_KERNELS)
+    install(session, "test")
     disabled = str(session.run("python", "-c", BEYOND_AVX2, silent=True)).strip()
     settings = {"NPY_DISABLE_CPU_FEATURES": disabled, "OPENBLAS_CORETYPE": "Haswell", "GAUSSMIX_ISA": "avx2"}
     tests = session.posargs or ["--all", "tests/docs", "tests/laws", "tests/oracle"]
@@ -184,7 +193,7 @@ def clusters(session: nox.Session) -> None:
 
     Azure's emulator is used where azurite-blob is in PATH (npm install --global azurite).
     """
-    session.install(".[test,stores,ray,spark]", "moto[s3]>=5", "flask>=3", "flask-cors>=5")
+    install(session, "test,stores,ray,spark", "moto[s3]>=5", "flask>=3", "flask-cors>=5")
     session.install("deltalake>=1", "pyiceberg[sql-sqlite]>=0.9", "gcp-storage-emulator>=2026.7", "adlfs>=2024.2")
     asked = [*takewhile(CLUSTERS.__contains__, session.posargs)]
     others = session.posargs[len(asked) :]
@@ -261,7 +270,7 @@ def formats(session: nox.Session) -> None:
 def mutations(session: nox.Session) -> None:
     """Wrong changes that no test noticed in reviews: tests must notice them now; `-- --all` for 200 drawn ones."""
     session.install("cmake", "nanobind")  # for changes in the C++ core
-    session.install(".[test]")
+    install(session, "test")
     session.run("python", "tools/mutations.py", *session.posargs)
 
 
@@ -282,7 +291,7 @@ def lint(session: nox.Session) -> None:
 @nox.session
 def docs(session: nox.Session) -> None:
     """The documentation and its gallery, without warnings, to docs/_build."""
-    session.install(".[cli,docs]")
+    install(session, "cli,docs")
     session.run("sphinx-build", "-W", "--keep-going", "-E", "docs", "docs/_build", *session.posargs)
 
 

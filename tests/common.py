@@ -1,5 +1,8 @@
 """What many tests need of the inside of gaussmix: where it lies is said here alone."""
 
+import io
+from typing import Any
+
 from gaussmix.em.initialisation.initial import InitialMoments
 from gaussmix.em.initialisation.sample import distinct_rows
 from gaussmix.em.objective.objective import Objective
@@ -36,12 +39,14 @@ __all__ = [
     "Trace",
     "assert_close",
     "assert_same_bits",
+    "assert_same_fit",
     "checked",
     "distinct_rows",
     "em_step",
     "final",
     "groups",
     "moved",
+    "reloaded",
     "run_em",
 ]
 
@@ -50,3 +55,17 @@ def checked(estimator, rows, weight=None, labels=None, error=None):
     """The problem and the plan of a fit that is not made."""
     with begun_fit(estimator, rows, None, weight, labels, error) as (X, features):
         return estimator._checked(X, weight, features)
+
+
+def assert_same_fit(actual: Any, expected: Any) -> None:
+    """Raise unless two fitted estimators have the same log-likelihoods, weights, means and covariances to the bit."""
+    for name in "lower_bounds_", "weights_", "means_", "covariances_":
+        assert_same_bits(getattr(actual, name), getattr(expected, name), name)
+
+
+def reloaded(fitted: Any) -> Any:
+    """What is fitted after `save` and `load`."""
+    file = io.BytesIO()
+    fitted.save(file)
+    file.seek(0)
+    return type(fitted).load(file)

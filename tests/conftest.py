@@ -23,6 +23,7 @@ def pytest_addoption(parser):
 
 
 def pytest_configure(config):
+    os.environ.setdefault("MPLBACKEND", "Agg")  # pictures without a display
     if config.getoption("numprocesses", None):  # the threads of BLAS of several workers would wait for each other
         os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as behind "&" in a script; tests interrupt themselves

@@ -368,7 +368,7 @@ private:
     void scores(Index d) {
         Hash hash;
         for (const Factors kind : {spherical, diagonal, triangular, shared}) {
-            const Problem p(3333, d, 6, kind, Rule::soft, Second::none, d + 17 * kind);
+            const Problem p(1111, d, 6, kind, Rule::soft, Second::none, d + 17 * kind);
             ScoresView task{};
             task.step = {p.shape, p.view(false), {p.weight.data(), 1}, {}, {}};
             task.second = kind >= triangular ? Second::full : kind == diagonal ? Second::diagonal : Second::trace;
@@ -387,7 +387,7 @@ private:
     }
 
     void incomplete_rows(Index d, Index K) {
-        const Index n = 3000;
+        const Index n = 1200;
         Problem p(n, d, K, triangular, Rule::soft, Second::full, d * 31 + K);
         Random random(d + K);
         for (Index i = 0; i < n; ++i) {
@@ -435,7 +435,7 @@ private:
     }
 
     void fit(const Algebra& algebra, bool is_searched) {
-        const Index n = 1500, d = 5, K = 4;
+        const Index n = 500, d = 5, K = 4;
         Random random(1234);
         const Doubles centres = random.normals(K * d, 0.6);
         Doubles rows, uniform;

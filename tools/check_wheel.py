@@ -44,7 +44,7 @@ IN_SDIST = [
     "CMakeLists.txt", "LICENSE", "README.md", "CHANGELOG.md", "pyproject.toml", "noxfile.py", "PKG-INFO",
     "cpp/kernels/kernels.cpp", "cpp/simd/avx512.hpp", "docs/conf.py", "docs/index.md", "examples/faithful.csv",
     "src/gaussmix/_core.pyi", "tests/conftest.py", "tests/formats/v1.gmm", "tests/meta/public_api.txt",
-    "tests/oracle/mclust/faithful.json", "tools/check_weak_symbols.py", "packaging/build_backend.py",
+    "tests/oracle/mclust/fits.json", "tools/check_weak_symbols.py", "packaging/build_backend.py",
 ]  # fmt: skip
 NOT_IN_SDIST = ["*.so", "*.pyd", "*.pyc", "build/*", "dist/*", ".venv*", ".nox/*", ".git/*", ".ci/*", "*_cache/*"]
 

@@ -59,6 +59,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(os.cpu_count()) as threads:
         for number in range(os.cpu_count() or 1):
             copies.put(shutil.copytree(ROOT, Path(folder, str(number)), ignore=LEFT_OUT))
+            shutil.copy(CORE, Path(folder, str(number), "src", "gaussmix"))
         wrong = [*filter(None, threads.map(lambda change: fault(copies, *change), changes))]
         if fails([*TEST, *{test for *_, test in changes if test[0] != "-"}], copies.get(), output=None):
             wrong.append("A test fails without any change.")

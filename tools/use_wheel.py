@@ -21,7 +21,7 @@ import numpy as np
 import gaussmix
 from gaussmix import GaussianMixture, _core
 
-# mclust 6.0.0 with tol = 1e-10, model VVV of two components: tests/oracle/mclust/faithful.json
+# mclust 6.0.0 with tol = 1e-10, model VVV of two components: tests/oracle/mclust/fits.json
 LOG_LIKELIHOOD, WEIGHTS = -1130.2639601859476, [0.35587304210759696, 0.6441269578924032]
 
 

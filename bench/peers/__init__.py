@@ -1,1 +1,11 @@
-"""`python -m bench.peers` measures gaussmix and nine other packages on the same rows from the same start."""
+"""Packages beside gaussmix, in the order of the table. A new peer takes a file in this folder and a line here."""
+
+from __future__ import annotations
+
+from bench.peers.base import Peer
+from bench.peers.mclust import Mclust
+from bench.peers.onedal import OneDAL
+from bench.peers.ours import Ours
+from bench.peers.scikit_learn import ScikitLearn
+
+PEERS: dict[str, Peer] = {peer.name: peer for peer in (Ours(), ScikitLearn(), OneDAL(), Mclust())}

@@ -18,10 +18,10 @@ from typing import Any
 
 from bench.cases import SHAPES, Case
 from bench.pages.base import facts
+from bench.peers import PEERS
 from bench.peers.bars import BARS, KINDS, Result, cases_of, title, verdict
 from bench.peers.page import markdown
 from bench.peers.process import SCRATCH, in_a_process
-from bench.peers.registry import PEERS
 
 RESULTS = Path(__file__).parents[1] / "results"
 QUICK = [name for name, peer in PEERS.items() if peer.whole]

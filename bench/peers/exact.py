@@ -17,9 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.cases import Case
+from bench.peers import PEERS
 from bench.peers.base import Fit, Peer, Problem
 from bench.peers.process import SCRATCH, asked
-from bench.peers.registry import PEERS
 
 SHAPE = (300, 5, 4)  # rows, features, components: seconds for mpmath
 STEPS = 3

@@ -18,9 +18,9 @@ import numpy as np
 
 from bench.cases import Case
 from bench.peak import rise_of_peak
+from bench.peers import PEERS
 from bench.peers.base import Peer, Problem
 from bench.peers.process import asked
-from bench.peers.registry import PEERS
 
 LEAST_REPEATS, MOST_REPEATS = 2, 3  # one would measure any interruption too
 LEAST_ITERATIONS, MOST_ITERATIONS = 2, 20

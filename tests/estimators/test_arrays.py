@@ -6,7 +6,7 @@ import re
 
 import numpy as np
 import pytest
-from same_fit import reloaded
+from common import reloaded
 from sklearn.exceptions import ConvergenceWarning
 
 from gaussmix import GaussianMixture, GaussianMixtureIC, Mixture, Restrictions

@@ -8,8 +8,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from common import ArraySource
-from same_fit import assert_same_fit
+from common import ArraySource, assert_same_fit
 
 from gaussmix import FAMILIES, GaussianMixture, GaussianMixtureIC
 from gaussmix.em.initialisation.base import STARTS, Partition

@@ -10,9 +10,8 @@ from math import exp, log
 import numpy as np
 import pandas as pd
 import pytest
-from common import LEAF_ROWS
+from common import LEAF_ROWS, reloaded
 from many_blocks import ManyBlocks
-from same_fit import reloaded
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
 

@@ -4,9 +4,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from common import checked
+from common import assert_same_fit, checked
 from every_engine import ENGINES, Stepwise
-from same_fit import assert_same_fit
 from sklearn.base import clone
 
 from gaussmix import BayesianGaussianMixture, GaussianMixture, NormalInverseWishart

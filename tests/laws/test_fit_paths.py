@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from same_fit import assert_same_fit
+from common import assert_same_fit
 
 from gaussmix import GaussianMixture, GaussianMixtureIC, NormalInverseWishart, fit_many
 from gaussmix.numerics.arrays import Array

@@ -4,7 +4,7 @@ import warnings
 
 import numpy as np
 import pytest
-from same_fit import assert_same_fit
+from common import assert_same_fit
 
 from gaussmix import FAMILIES, GaussianMixture
 from gaussmix.engines.calls import Seeds

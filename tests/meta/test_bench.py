@@ -67,7 +67,7 @@ def classes(path: Path) -> list[ast.ClassDef]:
 
 
 def test_every_file_of_a_peer_is_registered_and_names_follow_from_the_classes() -> None:
-    from bench.peers.registry import PEERS
+    from bench.peers import PEERS
 
     in_files = {node.name for path in FOLDER.glob("*.py") for node in classes(path)}
     assert {type(peer).__name__ for peer in PEERS.values()} == in_files
@@ -86,8 +86,8 @@ def test_no_peer_is_imported_before_it_is_used() -> None:
 
 
 def test_bars_are_set_against_peers_that_do_all_rows() -> None:
+    from bench.peers import PEERS
     from bench.peers.bars import BARS, KINDS
-    from bench.peers.registry import PEERS
 
     for bar in BARS:
         assert (bar.structure, bar.separated) in KINDS
@@ -97,7 +97,7 @@ def test_bars_are_set_against_peers_that_do_all_rows() -> None:
 
 
 def test_a_peer_that_is_not_there_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
-    from bench.peers.registry import PEERS
+    from bench.peers import PEERS
 
     monkeypatch.setenv("PATH", "")
     monkeypatch.setattr("bench.peers.base.find_spec", lambda name: None)

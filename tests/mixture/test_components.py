@@ -1,4 +1,4 @@
-"""The components of a mixture by number and in turn."""
+"""The components of a mixture, and mixtures as values: equal where their numbers, structures and names are."""
 
 import copy
 import pickle
@@ -11,7 +11,7 @@ from gaussmix.background import Background
 from gaussmix.testing import PROBLEMS
 
 ROWS = np.array([[0.3, 1.2], [2.0, -1.0]])
-PLAIN = Mixture([0.2, 0.3, 0.5], [[0.0, 1.0], [3.0, 1.0], [5.0, 5.0]], np.ones((3, 2)), FAMILIES["diag"], ["a", "b"])
+WEIGHTED = Mixture([0.2, 0.3, 0.5], [[0.0, 1.0], [3.0, 1.0], [5.0, 5.0]], np.ones((3, 2)), FAMILIES["diag"], ["a", "b"])
 
 
 @pytest.mark.parametrize("family", FAMILIES.values(), ids=lambda family: family.name)
@@ -28,20 +28,20 @@ def test_components_make_the_mixture_again_and_are_whole_mixtures(family, tmp_pa
 
 
 def test_names_stay_and_slices_have_weights_that_sum_to_1():
-    assert PLAIN[1].feature_names == ("a", "b")
-    np.testing.assert_allclose(PLAIN[1:].weights, [0.375, 0.625])
-    np.testing.assert_array_equal(PLAIN[::-1].means, PLAIN.means[::-1])
-    assert PLAIN[np.int64(2)] == PLAIN[-1] == PLAIN[2:]
+    assert WEIGHTED[1].feature_names == ("a", "b")
+    np.testing.assert_allclose(WEIGHTED[1:].weights, [0.375, 0.625])
+    np.testing.assert_array_equal(WEIGHTED[::-1].means, WEIGHTED.means[::-1])
+    assert WEIGHTED[np.int64(2)] == WEIGHTED[-1] == WEIGHTED[2:]
 
 
 def test_a_component_without_weight_is_a_mixture_too():
-    empty = Mixture([1.0, 0.0], PLAIN.means[:2], PLAIN.covariances[:2], PLAIN.family)
+    empty = Mixture([1.0, 0.0], WEIGHTED.means[:2], WEIGHTED.covariances[:2], WEIGHTED.family)
     assert empty[1].weights.tolist() == [1.0]
 
 
 def test_noise_is_no_component():
     noise = Background.of_box(0.5, np.array([[-9.0, -9.0], [9.0, 9.0]]))
-    noisy = Mixture([0.2, 0.3], PLAIN.means[:2], PLAIN.covariances[:2], PLAIN.family, noise=noise)
+    noisy = Mixture([0.2, 0.3], WEIGHTED.means[:2], WEIGHTED.covariances[:2], WEIGHTED.family, noise=noise)
     assert len(noisy) == 2
     assert [component.noise for component in noisy] == [None, None]
     np.testing.assert_allclose(noisy[:].weights, [0.4, 0.6])
@@ -60,10 +60,69 @@ def test_noise_is_no_component():
 )
 def test_what_is_no_component_is_refused(component, error, sentence):
     with pytest.raises(error, match=sentence.replace("(", r"\(")):
-        PLAIN[component]
+        WEIGHTED[component]
 
 
 def test_arrays_hold_mixtures_as_objects():
-    array = np.array([PLAIN, PLAIN[0]])
+    array = np.array([WEIGHTED, WEIGHTED[0]])
     assert array.shape == (2,)
-    assert array[0] is PLAIN
+    assert array[0] is WEIGHTED
+
+
+PLAIN = Mixture([0.4, 0.6], [[0.0, 1.0], [3.0, 1.0]], [[1.0, 2.0], [3.0, 4.0]], FAMILIES["diag"], ["a", "b"])
+
+
+@pytest.mark.parametrize("family", FAMILIES.values(), ids=lambda family: family.name)
+def test_what_comes_back_is_equal(family, tmp_path):
+    mixture = Mixture.of(PROBLEMS["overlapping"].start(family))
+    mixture.save(tmp_path / "m.gmm")
+    arrays = mixture.weights, mixture.means, mixture.covariances
+    for other in (
+        Mixture.from_dict(mixture.to_dict()),
+        Mixture.load(tmp_path / "m.gmm"),
+        copy.copy(mixture),
+        copy.deepcopy(mixture),
+        pickle.loads(pickle.dumps(mixture)),
+        Mixture(*arrays, mixture.family),
+    ):
+        assert other == mixture
+        assert hash(other) == hash(mixture)
+        assert len({other, mixture}) == 1
+
+
+def changed(place, by=None):
+    """The same with one number another; by one bit unless said otherwise."""
+    arrays = [np.array(array) for array in (PLAIN.weights, PLAIN.means, PLAIN.covariances)]
+    arrays[place].flat[0] = np.nextafter(arrays[place].flat[0], 1) if by is None else by
+    return Mixture(*arrays, PLAIN.family, PLAIN.feature_names)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        changed(0),
+        changed(1),
+        changed(2, 1.5),
+        PLAIN.with_feature_names(None),
+        PLAIN.with_feature_names(["b", "a"]),
+        PLAIN.marginal(["a"]),
+        PLAIN.model,
+        "a mixture",
+    ],
+    ids=["weight", "mean", "covariance", "no names", "other names", "other features", "its model", "text"],
+)
+def test_another_is_not_equal(other):
+    assert other != PLAIN
+
+
+def test_structures_tell_mixtures_apart():
+    shape = np.array([1.0, 1.0])
+    spherical, same = (Mixture(PLAIN.weights, PLAIN.means[:, :1], shape, FAMILIES["spherical"]) for _ in range(2))
+    diagonal = Mixture(PLAIN.weights, PLAIN.means[:, :1], shape[:, None], FAMILIES["diag"])
+    assert spherical == same != diagonal
+
+
+def test_zeros_of_either_sign_are_equal():
+    minus = changed(1, -0.0)
+    assert minus == PLAIN
+    assert hash(minus) == hash(PLAIN)

@@ -6,7 +6,7 @@ import pickle
 
 import numpy as np
 import pytest
-from same_fit import reloaded
+from common import reloaded
 
 from gaussmix import FAMILIES, GaussianMixture, Mixture
 

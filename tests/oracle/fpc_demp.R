@@ -1,8 +1,8 @@
-# Hennig's merging by misclassification, of the mixtures in mclust_choice, as JSON: Rscript fpc_demp.R > fpc_demp.json
+# Hennig's merging by misclassification, of the mixtures in mclust/options.json, as JSON: Rscript fpc_demp.R > fpc_demp.json
 suppressMessages({library(mclust); library(fpc); library(jsonlite)})
-examples <- fromJSON("mclust_choice/clustcombi.json", simplifyVector = FALSE)$examples
+examples <- fromJSON("mclust/options.json", simplifyVector = FALSE)$clustcombi$examples
 part <- function(example) {
-  rows <- as.matrix(read.csv(file.path("mclust_choice", example$csv)))
+  rows <- as.matrix(read.csv(file.path("mclust", example$csv)))
   d <- ncol(rows)
   sigma <- array(0, c(d, d, example$G))
   places <- which(upper.tri(diag(d), diag = TRUE), arr.ind = TRUE)  # by column: the lower triangle by row

@@ -1,4 +1,4 @@
-"""Fits beside those of R's mclust with noise, a prior and equal weights, from its own start labels."""
+"""What R's mclust found, and fits beside its own with noise, a prior and equal weights, from its own start labels."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from gaussmix.em.priors.terms import OverallMoments, Terms
 from gaussmix.engines import choose
 from gaussmix.families import family_named
 
-FOLDER = Path(__file__).parent
-NOISE = json.loads((FOLDER / "mclust_noise" / "noise.json").read_text())
+FOLDER = Path(__file__).parent / "mclust"
+FITS, OPTIONS = (json.loads((FOLDER / f"{name}.json").read_text()) for name in ("fits", "options"))
+NOISE, PRIOR, EQUAL = (OPTIONS[name] for name in ("noise", "prior", "equalpro"))
 NOISE_ROWS = rows_of("noise")
-PRIOR, EQUAL = (json.loads((FOLDER / f"mclust_priors/{name}.json").read_text()) for name in ("prior", "equalpro"))
 ROWS = {name: rows_of(name) for name in ("faithful", "iris")}
 # With equalPro mclust 6.0.0 ends far below in these; the weights of its VVI do not even sum to 1.
 LOST = {"VVI", "VEE", "EVE", "VVE", "EVV"}
@@ -84,7 +84,7 @@ def with_prior(data: str, fit: dict[str, Any]) -> State:
 
 def with_equal_weights(fit: dict[str, Any]) -> GaussianMixture:
     """Ours with equal weights, on `faithful`."""
-    labels = np.array(json.loads((FOLDER / "mclust/faithful.json").read_text())["start_labels"][str(fit["G"])]) - 1
+    labels = np.array(FITS["faithful"]["start_labels"][str(fit["G"])]) - 1
     return GaussianMixture(
         fit["G"], covariance_type=fit["model"], restrictions=Restrictions(equal_weights=True),
         init_params=labels, reg_covar=0, tol=1e-12,

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from common import ArraySource
+from mclust_extras import FITS, OPTIONS
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import adjusted_rand_score
 from tables import rows_of
@@ -16,17 +17,16 @@ from gaussmix.families import family_named
 from gaussmix.fit.criteria import bic, evidence_of, icl
 from gaussmix.mixture.compare.merging import merge_by_entropy
 
-FOLDER = Path(__file__).parent
-TABLES = json.loads((FOLDER / "mclust_choice" / "criteria.json").read_text())["fits"]
-DEMP = json.loads((FOLDER / "fpc_demp.json").read_text())["examples"]
-COMBINED = json.loads((FOLDER / "mclust_choice" / "clustcombi.json").read_text())["examples"]
+TABLES = OPTIONS["criteria"]["fits"]
+DEMP = json.loads((Path(__file__).parent / "fpc_demp.json").read_text())["examples"]
+COMBINED = OPTIONS["clustcombi"]["examples"]
 
 
 @pytest.mark.parametrize("name", TABLES)
 def test_bic_and_icl_are_those_of_mclust(name):
     """Of the opposite sign, and of the parameters before mclust's last M-step, where its own belong."""
     rows = rows_of(name)
-    labels = json.loads((FOLDER / "mclust" / f"{name}.json").read_text())["start_labels"]
+    labels = FITS[name]["start_labels"]
     for fit in TABLES[name]:
         gm = GaussianMixture(
             fit["G"],
@@ -44,11 +44,11 @@ def test_bic_and_icl_are_those_of_mclust(name):
 
 
 @pytest.mark.heavy(but=1)
-@pytest.mark.parametrize("name", sorted(path.stem for path in (FOLDER / "mclust").glob("*.json")))
+@pytest.mark.parametrize("name", FITS)
 def test_a_search_ends_at_a_bic_as_low_as_that_of_mclust(name):
     """Each with its own defaults: on eruptions EM creeps, and a tolerance of 1e-5 would end 0.5 above."""
     rows = rows_of(name)
-    table = json.loads((FOLDER / "mclust" / f"{name}.json").read_text())["bic"]["table"]
+    table = FITS[name]["bic"]["table"]
     theirs = min(-value for line in table for value in line if value is not None)
     chosen = GaussianMixtureIC(random_state=0).fit(rows)
     assert chosen.results_["bic"][chosen.best_index_] <= theirs + 1e-7 * abs(theirs)

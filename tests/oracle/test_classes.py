@@ -1,16 +1,13 @@
 """R's mclust on classes: EDDA, MclustDA and rows of unknown class (README.md)."""
 
-import json
-from pathlib import Path
-
 import numpy as np
 import pytest
+from mclust_extras import OPTIONS
 from tables import rows_of
 
 from gaussmix import GaussianMixtureClassifier
 
-FOLDER = Path(__file__).parent
-FACTS = json.loads((FOLDER / "mclust_classes" / "classes.json").read_text())
+FACTS = OPTIONS["classes"]
 DATA_SETS = FACTS["data_sets"]
 # Relative errors of structures that mclust iterates for, and ends early; EVE of the bank notes 3e-4 nats below ours in
 # what both maximise, Σ log p(x | c).

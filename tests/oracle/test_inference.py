@@ -5,13 +5,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from mclust_extras import OPTIONS
 from tables import rows_of
 
 from gaussmix import GaussianMixture, em_test, likelihood_ratio_test
 
 FOLDER = Path(__file__).parent
 FAITHFUL = rows_of("faithful")
-ORACLE = json.loads((FOLDER / "mclust_bootstrap" / "bootstrap.json").read_text())
+ORACLE = OPTIONS["bootstrap"]
 BOOT_SE = json.loads((FOLDER / "boot_se.json").read_text())
 EM_TESTS = json.loads((FOLDER / "em_test.json").read_text())
 COLUMNS = {

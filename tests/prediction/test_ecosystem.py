@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 import sklearn
 from cases import ESTIMATORS, answers, table
-from same_fit import reloaded
+from common import reloaded
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import GridSearchCV

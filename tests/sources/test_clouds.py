@@ -16,8 +16,7 @@ from urllib.request import Request, urlopen
 
 import numpy as np
 import pytest
-from common import LEAF_ROWS, FileSource
-from same_fit import assert_same_fit
+from common import LEAF_ROWS, FileSource, assert_same_fit
 
 import gaussmix
 from gaussmix import GaussianMixture

@@ -19,8 +19,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import streamed
-from common import LEAF_ROWS, Block, assert_same_bits
-from same_fit import assert_same_fit
+from common import LEAF_ROWS, Block, assert_same_bits, assert_same_fit
 from sklearn.base import clone
 
 from gaussmix import (

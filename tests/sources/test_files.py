@@ -21,8 +21,7 @@ import pyarrow.feather
 import pyarrow.parquet
 import pytest
 import streamed
-from common import LEAF_ROWS, FileSource
-from same_fit import assert_same_fit
+from common import LEAF_ROWS, FileSource, assert_same_fit
 
 import gaussmix
 from gaussmix import GaussianMixture, GaussianMixtureIC, open

@@ -7,8 +7,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
-from common import LEAF_ROWS, FileSource
-from same_fit import assert_same_fit
+from common import LEAF_ROWS, FileSource, assert_same_fit
 
 import gaussmix
 from gaussmix import GaussianMixture

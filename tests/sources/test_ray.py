@@ -20,8 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import streamed
-from common import LEAF_ROWS, assert_same_bits
-from same_fit import assert_same_fit
+from common import LEAF_ROWS, assert_same_bits, assert_same_fit
 from sklearn.base import clone
 
 from gaussmix import (

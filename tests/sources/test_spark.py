@@ -73,7 +73,7 @@ SETTINGS = {
 
 
 def assert_same_fit(actual, expected):
-    from same_fit import assert_same_fit  # here, since Spark's workers import this module, and not its neighbours
+    from common import assert_same_fit  # here, since Spark's workers import this module, and not its neighbours
 
     assert_same_fit(actual, expected)
 

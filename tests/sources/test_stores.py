@@ -21,9 +21,8 @@ import pyarrow.feather
 import pyarrow.parquet
 import pytest
 from click.testing import CliRunner
-from common import LEAF_ROWS, FileSource
+from common import LEAF_ROWS, FileSource, assert_same_fit
 from pyarrow import fs
-from same_fit import assert_same_fit
 
 import gaussmix
 from gaussmix import GaussianMixture, Mixture

@@ -1,5 +1,0 @@
-"""Pictures without a display."""
-
-import matplotlib
-
-matplotlib.use("Agg")

@@ -95,7 +95,7 @@ class Estimator(BaseEstimator):
 
     n_features_in_: int = field(init=False)
     _attributes: ClassVar[Mapping[str, Reader]] = {}  # of its own, which `fit` sets beside `_fitted`; files hold them
-    _required: ClassVar[tuple[str, ...]] = ()  # attributes without which methods can't answer
+    _needs_attributes: ClassVar[bool] = True  # whether methods can't answer without them
     # Names of the features, where a predictor fits this to numbers alone.
     _names_without_frame: Sequence[str] | None = field(init=False, default=None)
 
@@ -199,8 +199,8 @@ class Estimator(BaseEstimator):
             raise Damaged(f"its data were {dtype!r:.40}, which no estimator reads")
         parameters = {key: from_plain(key, value) for key, value in saved.parameters.items()}
         estimator = cls(**parameters)
-        lacking = [key for key in cls._required if key not in saved.attributes]
-        if lacking:
+        lacking = [key for key in cls._attributes if key not in saved.attributes]
+        if lacking and cls._needs_attributes:
             raise Damaged(f"it lacks {lacking[0]!r}")
         estimator._fitted = Fitted.of_plain(model, names, np.dtype(dtype), saved.attributes)
         estimator._wake(read_values(cls._attributes, saved.attributes))

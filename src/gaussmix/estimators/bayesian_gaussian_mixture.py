@@ -170,22 +170,22 @@ class BayesianGaussianMixture(PosteriorEstimator):
 
     def _find(self, X: ArrayLike | Source, sample_weight: ArrayLike | None, features: Features) -> None:
         began = perf_counter()
-        problem, plan, n_components = self._checked(X, sample_weight, features)
+        problem, plan = self._checked(X, sample_weight, features)
         warn(check_features(self.covariance_type, problem.source.n_features))
         run, ends = fit(problem, plan, features)
         facts = RowFacts.of(problem.data.original, X, None, began)
         fitted = fitted_of(problem, plan, run, ends, facts, self._names)
         objective = problem.objective
         assert isinstance(objective, Variational), "made by `check_prior`"
-        self._keep_posterior(objective.approximation(run.model), n_components, fitted)
+        self._keep_posterior(objective.approximation(run.model), self.n_components, fitted)
         for feature in features:
             self._fitted = feature.fitted(self._fitted, problem, run)
         self._remember(problem.data.original, X)
 
     def _checked(
         self, X: ArrayLike | Source, sample_weight: ArrayLike | None, features: Features
-    ) -> tuple[Problem, Plan, int]:
-        """What is to be fitted and how, and the limit on the components, from everything that the user passed."""
+    ) -> tuple[Problem, Plan]:
+        """What is fitted, and how, from everything that the user passed."""
         check_hooks(self)
         n_components, family = check_count("n_components", self.n_components, 1), check_conjugate(self)
         tolerance, max_steps = CHECKS["tol"](self.tol), CHECKS["max_iter"](self.max_iter)
@@ -214,7 +214,7 @@ class BayesianGaussianMixture(PosteriorEstimator):
             certify=False,
             in_one_call=False,
         )
-        return *with_features(features, problem, plan, [(family, n_components)]), n_components
+        return with_features(features, problem, plan, [(family, n_components)])
 
     def _onward(self, problem: Problem) -> Onward | None:
         """The start of a fit that continues from the one before; None if there is none like it."""

@@ -127,10 +127,6 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
     unknown: float = 0.0
 
     classes_: NDArray[Any] = field(init=False)
-    component_class_: NDArray[np.intp] = field(init=False)
-    covariance_type_: NDArray[np.str_] = field(init=False)
-    class_count_: Array = field(init=False)
-    _classes: ClassMixtures = field(init=False)
 
     _attributes: ClassVar[Mapping[str, Reader]] = {
         "classes_": array_of("iufbU"),
@@ -140,7 +136,6 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
         "class_count_": array_of("f"),
         "bic_": of_type(float),
     }
-    _required: ClassVar[tuple[str, ...]] = tuple(_attributes)
 
     @property
     def class_prior_(self) -> Array:

@@ -81,7 +81,6 @@ class GaussianMixtureDetector(OutlierMixin, MixturePredictor):
     mass: float = MASS
 
     _attributes: ClassVar[Mapping[str, Reader]] = {"offset_": of_type(float)}
-    _required: ClassVar[tuple[str, ...]] = ("offset_",)
 
     @property
     def offset_(self) -> float:

@@ -240,6 +240,7 @@ class GaussianMixture(LikelihoodEstimator):
     verbose_interval: int = 10
 
     _attributes: ClassVar[Mapping[str, Reader]] = {"n_samples_seen_": of_type(int), "_stream_table": of_type(dict)}
+    _needs_attributes = False  # only a stream has them
     _stream: Stream = field(init=False)  # beside `_fitted`: its rows may still wait for a first fit
 
     @classmethod

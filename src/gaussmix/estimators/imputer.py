@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any, ClassVar, Self
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from sklearn.base import OneToOneFeatureMixin, TransformerMixin
 
 from gaussmix.checks import check_count
@@ -70,10 +70,7 @@ class GaussianMixtureImputer(OneToOneFeatureMixin, TransformerMixin, MixturePred
     n_components: Counts = field(default=1, kw_only=False)
     sample_posterior: bool = False
 
-    n_missing_: NDArray[np.int64] = field(init=False)
-
     _attributes: ClassVar[Mapping[str, Reader]] = {"n_missing_": array_of("i")}
-    _required: ClassVar[tuple[str, ...]] = ("n_missing_",)
 
     def fit(self, X: ArrayLike, y: object = None, sample_weight: ArrayLike | None = None) -> Self:
         """Fit the mixture to what is observed (Ghahramani & Jordan 1994); rows need not be complete.

@@ -54,14 +54,6 @@ class PosteriorEstimator(MixtureEstimator, ABC):
         "degrees_of_freedom_prior_": of_type(float),
         "covariance_prior_": lambda value: np.asarray(value, dtype=np.float64),
     }
-    _required: ClassVar[tuple[str, ...]] = tuple(_attributes)
-    mass_: Array
-    weight_concentration_prior_type_: str
-    weight_concentration_prior_: float
-    mean_precision_prior_: float
-    mean_prior_: Array
-    degrees_of_freedom_prior_: float
-    covariance_prior_: Array
 
     def _keep_posterior(self, found: Approximation, n_components: int, fitted: Fitted) -> None:
         """Become a posterior, with components without rows up to `n_components`."""

@@ -79,8 +79,6 @@ class GaussianMixtureReducer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
     n_directions: int | None = None
     mean_share: float = 1.0
 
-    _kept: Directions = field(init=False)
-
     @property
     def _may_miss(self) -> bool:
         return False  # a direction needs every feature

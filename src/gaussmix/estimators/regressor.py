@@ -84,12 +84,9 @@ class GaussianMixtureRegressor(RegressorMixin, MixturePredictor):
     n_components: Counts = field(default=1, kw_only=False)
     targets: Features | None = None
 
-    targets_: Any = field(init=False)
-
     _attributes: ClassVar[Mapping[str, Reader]] = {
         "targets_": lambda value: array_of("i", 0)(value).item() if type(value) is int else array_of("i")(value)
     }
-    _required: ClassVar[tuple[str, ...]] = ("targets_",)
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()

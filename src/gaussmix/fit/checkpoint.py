@@ -96,7 +96,8 @@ class Checkpoint(FitFeature):
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         if not self._identity:  # the fit has not come to its plan
             return
-        self._wait()
+        if self._writer is not None:
+            self._writer.join()
         if error is None or isinstance(error, _FINAL):
             with suppress(FileNotFoundError):
                 self._path.unlink()
@@ -139,7 +140,7 @@ class Checkpoint(FitFeature):
             raise self._unusable(Damaged(f"it is at run {stand.number} of {len(runs)}"))
         self._stands[key], self._current = stand, key
         for end in stand.ends:
-            yield partial(_ended, end)
+            yield partial(lambda end, begun: iter((end,)), end)
         while stand.number < len(runs):
             made: list[State] = []  # none where the start has no covariances
             yield partial(self._noted, runs[stand.number], stand, generator, made)
@@ -221,10 +222,6 @@ class Checkpoint(FitFeature):
         else:
             self.failure, self._written = None, place
 
-    def _wait(self) -> None:
-        if self._writer is not None:
-            self._writer.join()
-
     def _record(self) -> CheckpointRecord:
         made = {key: _standing_record(stand) for key, stand in self._stands.items()}
         return CheckpointRecord(self._identity, self._read | made)
@@ -245,11 +242,6 @@ class Checkpoint(FitFeature):
         return ValueError(
             f"{self._path} is not a usable checkpoint: {damage}. Remove the file to begin anew, or name another."
         )
-
-
-def _ended(end: State, begun: State | None) -> Iterator[State]:
-    """The states of a run that had ended: its end alone."""
-    yield end
 
 
 def check_place(place: Any) -> Place | None:

@@ -84,7 +84,7 @@ class Monitor(FitFeature):
         if "_skl_callbacks" in vars(self.estimator):
             from sklearn.callback import with_callbacks
 
-            self._context.callback(with_callbacks(_nothing), self.estimator)
+            self._context.callback(with_callbacks(lambda estimator: None), self.estimator)
         if self._seconds is not None:
             self._context.enter_context(waiting_for(self._seconds))
         return self
@@ -247,10 +247,6 @@ class CallbackTask:
         """End the task, with a mixture or without; whether a callback ends the task around it."""
         found = None if mixture is None else {"mixture_": mixture}
         return bool(self.context.call_on_fit_task_end(**self.arguments, reconstruction_attributes=found))
-
-
-def _nothing(estimator: Any) -> None:
-    """A fit that does nothing, after which scikit-learn tears its callbacks down."""
 
 
 def check_callbacks(callbacks: Any) -> Sequence[Callback]:

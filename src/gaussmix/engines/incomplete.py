@@ -157,9 +157,7 @@ def _triangular(whitening: Whitening, n_components: int, n_features: int) -> Arr
     """Factors as triangular matrices, (n_components, n_features, n_features)."""
     if whitening.factor_shape is FactorShape.LOW_RANK:
         roots = np.array([whitening.colour(k, np.eye(n_features)) for k in range(len(whitening.factors))])
-        factors = factorise(contract("kji,kjl->kil", roots, roots))[
-            0
-        ]  # of Σ_k, without BLAS, which has bits of its own
+        factors, *_ = factorise(contract("kji,kjl->kil", roots, roots))  # without BLAS, which has bits of its own
     elif whitening.factor_shape is FactorShape.TRIANGULAR:
         factors = whitening.factors
     else:

@@ -118,10 +118,8 @@ class Births:
             return None
         if is_full:
             spreads = [Spread.of(Block(0, rows, share)) for share in shares]
-            means, covariances = (
-                np.array([getattr(each, name) for each in spreads]) for name in ("mean", "covariance")
-            )
-            return mass / mass.sum(), means, covariances
+            covariances = np.array([each.covariance for each in spreads])
+            return mass / mass.sum(), np.array([each.mean for each in spreads]), covariances
         means = np.einsum("hn,nd->hd", shares, rows) / mass[:, None]
         covariances = np.einsum("hn,hnj->hj", shares, (rows - means[:, None]) ** 2) / mass[:, None]
         covariances = covariances.mean(axis=1) if q.prior.form is Second.TRACE else covariances

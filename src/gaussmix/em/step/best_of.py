@@ -68,15 +68,13 @@ def best_run(runs: Iterable[Iterable[State]], ends: list[Trace] | None = None) -
 
 
 def better(best: State | None, end: State) -> State:
-    """The better of two ends of runs; the first of equals."""
-    return end if best is None or _is_better(end.trace, best.trace) else best
+    """The better of two ends of runs; the first of equals.
 
-
-def _is_better(one: Trace, other: Trace) -> bool:
-    """Compare by objective, unless only one run has collapsed: its objective depends on when the component froze."""
-    if bool(one.collapsed) != bool(other.collapsed):
-        return not one.collapsed
-    return is_higher(one.last, other.last)
+    Compare by objective, unless only one run has collapsed: its objective depends on when the component froze.
+    """
+    if best is None or bool(end.trace.collapsed) != bool(best.trace.collapsed):
+        return end if best is None or not end.trace.collapsed else best
+    return end if is_higher(end.trace.last, best.trace.last) else best
 
 
 def is_higher(one: float, other: float) -> bool:

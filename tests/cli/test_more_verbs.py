@@ -214,7 +214,7 @@ class TestConvert:
 
     def test_the_json_of_mclust(self, cli, tmp_path):
         source, target = tmp_path / "r.json", tmp_path / "m.gmm"
-        fits = json.loads((MCLUST / "faithful.json").read_text())["fits"]
+        fits = json.loads((MCLUST / "fits.json").read_text())["faithful"]["fits"]
         fit = next(each for each in fits if (each["model"], each["G"]) == ("VVV", 2))["tight"]
         source.write_text(json.dumps({"model": "VVV", **fit}))
         assert cli("convert", source, target).exit_code == 0

@@ -37,14 +37,14 @@ NOT_AFTER_NO = "longer|more|such|less|way|need|better|higher|larger|worse|fewer|
 RULES = {
     "L1": Rule(rf"(?<!here )\b(is|are) no (?!{NOT_AFTER_NO})[a-z]{{3,}}", ALL, 'write "is not a"', 89),
     "L2": Rule(r"\b[Nn]one for (none|nothing|others|one)\b|\bNone of (the )?others\b", CODE, "say what None means", 31),
-    "L3": Rule(r"^(#|//) of (?!course)", (COMMENT,), "begin a comment with a noun", 231),
-    "L4": Rule(r"\b[Ss]o (many|few|much)\b(?! (as|that)\b)", CODE, "name the number", 87),
-    "L5": Rule(r"\banew\b|\bby custom\b|\bin turns\b", ALL, 'write "again", "by convention", "in turn"', 41),
-    "L6": Rule(r"\b(has|have) not[.,;)]|\bwhich [A-Za-z ]{2,30} has not\b", ALL, 'write "does not have one"', 5),
+    "L3": Rule(r"^(#|//) of (?!course)", (COMMENT,), "begin a comment with a noun", 234),
+    "L4": Rule(r"\b[Ss]o (many|few|much)\b(?! (as|that)\b)", CODE, "name the number", 88),
+    "L5": Rule(r"\banew\b|\bby custom\b|\bin turns\b", ALL, 'write "again", "by convention", "in turn"', 43),
+    "L6": Rule(r"\b(has|have) not[.,;)]|\bwhich [A-Za-z ]{2,30} has not\b", ALL, 'write "does not have one"', 4),
     "L7": Rule(r"\b[Hh]ow sure\b|\bh(e|o)lds? the truth\b", ALL, 'write "uncertainty", "contains the true value"', 43),
     "L8": Rule(r'(?<![\w."/-])[Hh]oles?\b(?!\.csv)', PROSE, 'write "missing values"', 24),
     "L9": Rule(r"\b[Bb]eside\b", PROSE, 'write "besides", "next to", "compared with"', 143),
-    "L10": Rule(r"[,(:] ?also (where|if|when|of|those|from|without|in|with)\b", ALL, "begin a sentence", 30),
+    "L10": Rule(r"[,(:] ?also (where|if|when|of|those|from|without|in|with)\b", ALL, "begin a sentence", 29),
 }
 
 

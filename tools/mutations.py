@@ -89,8 +89,7 @@ def built(scratch: Path) -> bool:
     """Compile what a change affects, as fast as can be: for one instruction set, and without optimisation."""
     if fails(CONFIGURE, scratch) or fails(["cmake", "--build", "build", "-j2"], scratch):
         return False
-    (core,) = (scratch / "build").glob("_core*")
-    shutil.copy(core, scratch / "src" / "gaussmix" / CORE.name)
+    shutil.copy(next((scratch / "build").glob("_core*")), scratch / "src" / "gaussmix" / CORE.name)
     return True
 
 

@@ -10,11 +10,11 @@ from tables import rows_of
 
 from gaussmix import GaussianMixture, em_test, likelihood_ratio_test
 
-FOLDER = Path(__file__).parent
 FAITHFUL = rows_of("faithful")
 ORACLE = OPTIONS["bootstrap"]
-BOOT_SE = json.loads((FOLDER / "boot_se.json").read_text())
-EM_TESTS = json.loads((FOLDER / "em_test.json").read_text())
+BOOT_SE, EM_TESTS = (
+    json.loads((Path(__file__).parent / f"{name}.json").read_text()) for name in ("boot_se", "em_test")
+)
 COLUMNS = {
     "faithful": "eruptions waiting",
     "galaxies": "x1",

@@ -6,11 +6,6 @@ from pathlib import Path
 import pytest
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
-# Compiling takes longer than what it saves in so short a job.
-QUICK_SPARK = (
-    "--driver-java-options '-XX:TieredStopAtLevel=1 -XX:+UseSerialGC' --conf spark.sql.codegen.wholeStage=false "
-    "--conf spark.ui.enabled=false pyspark-shell"
-)
 
 
 def compared(name, **fewer):
@@ -77,7 +72,8 @@ def test_errors_that_are_known_do_not_widen_a_cluster_of_stars():
 def test_files_memory_and_a_cluster_give_the_same_model_file(cluster, needs, monkeypatch):
     """Of 130,000 rows, which are not held at once where they are read from files."""
     pytest.importorskip(needs)
-    monkeypatch.setenv("PYSPARK_SUBMIT_ARGS", QUICK_SPARK)
+    # Java's second compiler takes longer than what it saves in so short a job.
+    monkeypatch.setenv("PYSPARK_SUBMIT_ARGS", "--driver-java-options -XX:TieredStopAtLevel=1 pyspark-shell")
     names = "in memory", "from files, limited", cluster
     results = compared("larger_than_memory", n_rows=130_000, memory="4 MB", limit=0, names=names)
     digest = results["in memory"]

@@ -102,6 +102,10 @@ def long_fit(name):
     }
 
 
+class Returned(Exception):
+    """A function returned before it had seen as many signals as it should."""
+
+
 def was_interrupted(call, owner, name, delay, n_looks=1):
     """Whether KeyboardInterrupt ends a call, for which signals come every `delay` seconds from a function's call on.
 
@@ -121,14 +125,14 @@ def was_interrupted(call, owner, name, delay, n_looks=1):
         signal.setitimer(signal.ITIMER_PROF, delay, delay)
         result = function(*arguments, **keywords)
         if n_looks > 1:
-            raise StopIteration
+            raise Returned
         return result
 
     signal.signal(signal.SIGPROF, look)
     setattr(owner, name, armed)
     try:
         call()
-    except StopIteration:
+    except Returned:
         return False
     except KeyboardInterrupt:
         return True

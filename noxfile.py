@@ -159,7 +159,7 @@ def sanitize(session: nox.Session) -> None:
     ]
     environment = {
         "LD_PRELOAD": " ".join(libraries),
-        # What CPython keeps until its end is no leak of ours; a size that no memory has is an error, as without it.
+        # What CPython keeps until its end is not a leak of ours; a size that no memory has is an error, as without it.
         "ASAN_OPTIONS": "detect_leaks=0:allocator_may_return_null=1",
         "UBSAN_OPTIONS": "print_stacktrace=1",
         "PYTHONMALLOC": "malloc",  # so that arrays that Python allocates are watched too
@@ -356,7 +356,7 @@ def measure(session: nox.Session, *parts: str) -> None:
 
 @nox.session
 def bench(session: nox.Session) -> None:
-    """Seconds for each EM iteration beside scikit-learn's; `-- --help` for a part of it."""
+    """Seconds for each EM iteration compared with scikit-learn's; `-- --help` for a part of it."""
     measure(session, "scikit_learn")
 
 
@@ -369,7 +369,7 @@ def peers(session: nox.Session) -> None:
 
 @nox.session
 def roofline(session: nox.Session) -> None:
-    """The kernels beside what the processor could do; small fits, files, memory, variational Bayes."""
+    """The kernels compared with what the processor could do; small fits, files, memory, variational Bayes."""
     measure(session, "roofline", "small", "files", "memory", "bayes")
 
 

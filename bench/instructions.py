@@ -2,8 +2,8 @@
 
 The counts come from reading the sources of the kernels. They are of instructions on registers of eight doubles. The
 processor (Zen 5) has two pipes for multiplications and two for additions; shuffles, comparisons and integer operations
-run on any of the four. Loads and stores run beside them and are not counted. The bound is the number of cycles if every
-pipe is always busy.
+run on any of the four. Loads and stores run in parallel to them and are not counted. The bound is the number of cycles
+if every pipe is always busy.
 """
 
 from __future__ import annotations

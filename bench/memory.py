@@ -1,4 +1,4 @@
-"""Measure the peak of memory that a fit takes beside its data, each fit in a process of its own."""
+"""Measure the peak of memory that a fit takes besides its data, each fit in a process of its own."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ THEIR_ROWS = 500_000  # a tenth of the rows shows how fast scikit-learn's arrays
 
 
 def extra_memory() -> dict[str, float]:
-    """Megabytes beside the rows: of gaussmix with all of them, of scikit-learn with a tenth."""
+    """Megabytes besides the rows: of gaussmix with all of them, of scikit-learn with a tenth."""
     return {"gaussmix": _in_a_process("gaussmix", MEMORY_SHAPE[0]), "sklearn": _in_a_process("sklearn", THEIR_ROWS)}
 
 

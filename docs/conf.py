@@ -90,7 +90,7 @@ class RegisteredFamilies(SphinxDirective):
 
 
 def join_descriptions(app: Sphinx, tree: nodes.document) -> None:
-    """Our docstrings begin a description beside its name, where others have a type. Join what the next lines say."""
+    """Our docstrings begin a description next to its name, where others have a type. Join what the next lines say."""
     for item in tree.findall(nodes.definition_list_item):
         *_, beside, below = item.children
         goes_on = isinstance(beside, nodes.classifier) and len(item[0].astext() + beside.astext()) > 85  # a full line

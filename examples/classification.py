@@ -1,4 +1,4 @@
-"""Three growers of wine told apart by chemistry: mixtures of the classes beside the usual classifiers.
+"""Three growers of wine told apart by chemistry: mixtures of the classes compared with the usual classifiers.
 
 python examples/classification.py
 """

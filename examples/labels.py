@@ -1,4 +1,4 @@
-"""Swiss banknotes, of which one in ten is known to be genuine or forged: a mixture with labels beside alternatives.
+"""Swiss banknotes, of which one in ten is known to be genuine: a mixture with labels compared with alternatives.
 
 python examples/labels.py
 

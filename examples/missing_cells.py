@@ -1,4 +1,4 @@
-"""Holes in measurements that belong together: a mixture beside the usual ways to fill them.
+"""Missing values in measurements that belong together: a mixture and the usual ways to fill them.
 
 python examples/missing_cells.py
 """
@@ -18,7 +18,7 @@ SHARE = 0.2  # of the cells are missing
 
 
 def imputers(seed: int) -> dict[str, object]:
-    """What fills holes."""
+    """What fills missing values."""
     return {
         "mixture": GaussianMixtureImputer([1, 2, 3], max_iter=500, random_state=seed),
         "one equation per column": IterativeImputer(random_state=seed, max_iter=50),

@@ -1,4 +1,4 @@
-"""Old Faithful and as many junk rows: a mixture with a uniform background, beside one without.
+"""Old Faithful and as many junk rows: a mixture with a uniform background, compared with one without.
 
 python examples/noise.py
 """

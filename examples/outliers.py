@@ -1,4 +1,4 @@
-"""Tumours that do not look benign: a mixture fitted to benign ones alone, beside the usual detectors.
+"""Tumours that do not look benign: a mixture fitted to benign ones alone, compared with the usual detectors.
 
 python examples/outliers.py
 """

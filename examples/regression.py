@@ -1,4 +1,4 @@
-"""How long will the next eruption of Old Faithful last? A mixture beside the usual regressions, on held-out rows.
+"""How long will the next eruption of Old Faithful last? A mixture and the usual regressions, on held-out rows.
 
 python examples/regression.py
 """

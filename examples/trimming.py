@@ -1,4 +1,4 @@
-"""Iris flowers, a tenth of them with a lost decimal point: a trimmed mixture, beside a plain one and R's tclust.
+"""Iris flowers, a tenth of them with a lost decimal point: a trimmed mixture, compared with a plain one and R's tclust.
 
 python examples/trimming.py
 """

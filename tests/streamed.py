@@ -1,4 +1,4 @@
-"""Calls that keep nothing for each row of a file or of a cluster, beside the same with arrays in memory."""
+"""Calls that keep nothing for each row of a file or of a cluster, compared with the same with arrays in memory."""
 
 from __future__ import annotations
 

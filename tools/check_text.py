@@ -35,16 +35,16 @@ class Rule(NamedTuple):
 ALL, CODE, PROSE = (MARKDOWN, DOCSTRING, COMMENT), (DOCSTRING, COMMENT), (MARKDOWN, DOCSTRING)
 NOT_AFTER_NO = "longer|more|such|less|way|need|better|higher|larger|worse|fewer|smaller|use|help|further"
 RULES = {
-    "L1": Rule(rf"(?<!here )\b(is|are) no (?!{NOT_AFTER_NO})[a-z]{{3,}}", ALL, 'write "is not a"', 89),
-    "L2": Rule(r"\b[Nn]one for (none|nothing|others|one)\b|\bNone of (the )?others\b", CODE, "say what None means", 31),
-    "L3": Rule(r"^(#|//) of (?!course)", (COMMENT,), "begin a comment with a noun", 234),
+    "L1": Rule(rf"(?<!here )\b(is|are) no (?!{NOT_AFTER_NO})[a-z]{{3,}}", ALL, 'write "is not a"', 0),
+    "L2": Rule(r"\b[Nn]one for (none|nothing|others|one)\b|\bNone of (the )?others\b", CODE, "say what None means", 0),
+    "L3": Rule(r"^(#|//) of (?!course)", (COMMENT,), "begin a comment with a noun", 225),
     "L4": Rule(r"\b[Ss]o (many|few|much)\b(?! (as|that)\b)", CODE, "name the number", 88),
-    "L5": Rule(r"\banew\b|\bby custom\b|\bin turns\b", ALL, 'write "again", "by convention", "in turn"', 43),
-    "L6": Rule(r"\b(has|have) not[.,;)]|\bwhich [A-Za-z ]{2,30} has not\b", ALL, 'write "does not have one"', 4),
+    "L5": Rule(r"\banew\b|\bby custom\b|\bin turns\b", ALL, 'write "again", "by convention", "in turn"', 0),
+    "L6": Rule(r"\b(has|have) not[.,;)]|\bwhich [A-Za-z ]{2,30} has not\b", ALL, 'write "does not have one"', 0),
     "L7": Rule(r"\b[Hh]ow sure\b|\bh(e|o)lds? the truth\b", ALL, 'write "uncertainty", "contains the true value"', 43),
-    "L8": Rule(r'(?<![\w."/-])[Hh]oles?\b(?!\.csv)', PROSE, 'write "missing values"', 24),
-    "L9": Rule(r"\b[Bb]eside\b", PROSE, 'write "besides", "next to", "compared with"', 143),
-    "L10": Rule(r"[,(:] ?also (where|if|when|of|those|from|without|in|with)\b", ALL, "begin a sentence", 29),
+    "L8": Rule(r'(?<![\w."/-])[Hh]oles?\b(?!\.csv)', PROSE, 'write "missing values"', 0),
+    "L9": Rule(r"\b[Bb]eside\b", PROSE, 'write "besides", "next to", "compared with"', 0),
+    "L10": Rule(r"[,(:] ?also (where|if|when|of|those|from|without|in|with)\b", ALL, "begin a sentence", 0),
 }
 
 

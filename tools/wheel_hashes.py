@@ -1,6 +1,6 @@
 """Hashes of fits by wheels of all platforms, which must be the same.
 
-Usage: wheel_hashes.py write WHEEL       beside the wheels of cibuildwheel, in its test of WHEEL
+Usage: wheel_hashes.py write WHEEL       next to the wheels of cibuildwheel, in its test of WHEEL
        wheel_hashes.py compare FOLDER    of wheels and of what was written for each
 """
 

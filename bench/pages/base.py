@@ -54,7 +54,7 @@ class Page:
     ----------
     file : of the module that makes the page and gives it its name.
     title : the first line.
-    how : what the figures are, beside the command.
+    how : what the figures are, besides the command.
     """
 
     def __init__(self, file: str, title: str, how: str = "") -> None:

@@ -1,4 +1,4 @@
-"""Time variational Bayes beside scikit-learn's, and compare the bounds where both end.
+"""Compare the times of variational Bayes with scikit-learn's, and the bounds where both end.
 
     python -m bench.pages.bayes               # ten minutes; writes bench/results/bayes.md
     python -m bench.pages.bayes --seeds 3     # three minutes
@@ -180,7 +180,7 @@ def main() -> None:
     if options.large:
         large()
         return
-    page = Page(__file__, "Variational Bayes beside scikit-learn's", "processor seconds")
+    page = Page(__file__, "Variational Bayes compared with scikit-learn's", "processor seconds")
     page.say("## A step: 200,000 × 16, 16 components that overlap, ms")
     names = "structure | `GaussianMixture` | ours | theirs | ratio | on all processors: ours | theirs | ratio"
     page.table(names, of_steps())

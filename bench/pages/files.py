@@ -1,4 +1,4 @@
-"""Time passes of EM over files, beside reading alone and the same pass in memory, in one run.
+"""Time passes of EM over files, compared with reading alone and the same pass in memory, in one run.
 
     python -m bench.pages.files                 # minutes, 2 GB in TMPDIR; rewrites bench/results/files.md
     python -m bench.pages.files --rows 130000000    # a file of 8.3 GB

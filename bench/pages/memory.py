@@ -1,9 +1,9 @@
-"""Measure the bytes a row that calls take beside a file that does not fit into their memory.
+"""Measure the bytes a row that calls take besides a file that does not fit into their memory.
 
     python -m bench.pages.memory                     # some minutes; rewrites bench/results/memory.md
 
 Each call runs in a process of its own, over two files of different length. What the peak rises in the call with the one
-more than with the other, over the rows that it has more, is what a row takes, beside arrays that are given. Calls that
+more than with the other, over the rows that it has more, is what a row takes, besides arrays that are given. Calls that
 stream take about nothing.
 """
 

@@ -104,7 +104,7 @@ def summary(machine: dict[str, str], results: list[dict[str, Any]], memory: dict
     lines += [
         "",
         f"A fit of {MEMORY_SHAPE[0] // 1_000_000} million rows (8 features, 32 components) needs "
-        f"{memory['gaussmix']:.0f} MB beside the data; scikit-learn needs {memory['sklearn']:.0f} MB for a tenth of "
+        f"{memory['gaussmix']:.0f} MB besides the data; scikit-learn needs {memory['sklearn']:.0f} MB for a tenth of "
         "them.",
     ]
     return "\n".join(lines)
@@ -136,7 +136,7 @@ def main() -> None:
     if arguments.structure:
         return
     memory, (n_rows, n_features, n_components) = extra_memory(), MEMORY_SHAPE
-    page = Page(__file__, "gaussmix beside scikit-learn", "milliseconds per EM iteration")
+    page = Page(__file__, "gaussmix compared with scikit-learn", "milliseconds per EM iteration")
     for structure in STRUCTURES:
         own = of_structure(results, structure)
         page.say(f"## {structure}: ×{mean_ratio(own):.1f} in the geometric mean")
@@ -146,7 +146,7 @@ def main() -> None:
         "## Memory",
         "",
         f"A full fit with the default start, d={n_features}, K={n_components}: gaussmix needs "
-        f"{memory['gaussmix']:.0f} MB beside {n_rows:,} rows; scikit-learn {memory['sklearn']:.0f} MB beside "
+        f"{memory['gaussmix']:.0f} MB besides {n_rows:,} rows; scikit-learn {memory['sklearn']:.0f} MB besides "
         f"{THEIR_ROWS:,}.",
     )
     page.write()

@@ -1,4 +1,4 @@
-"""Small tables: whole fits and predictions beside scikit-learn, and steps of EM by the core alone and from Python.
+"""Small tables: fits and predictions compared with scikit-learn, and steps of EM by the core alone and from Python.
 
     python -m bench.pages.small    # a minute; writes bench/results/small.md
 

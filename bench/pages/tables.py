@@ -111,7 +111,7 @@ def main() -> None:
     )
     fits = baseline.report(every if has_other else chain(every, sized()), asked)
     if has_other:
-        note = "processor time beside one fit of scikit-learn; log-likelihoods in nats per row"
+        note = "processor time compared with one fit of scikit-learn; log-likelihoods in nats per row"
         page = Page(__file__, "Default fits of random tables", note)
         names = "tables | fits | time: median | 90 % | worst | slower | below k-means | below scikit-learn | mean gain"
         groups = {kind: [found for name, found in fits.items() if kind in name] for kind in KINDS}

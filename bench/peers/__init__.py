@@ -1,4 +1,4 @@
-"""Packages beside gaussmix, in the order of the table. A new peer takes a file in this folder and a line here."""
+"""Packages besides gaussmix, in the order of the table. A new peer takes a file in this folder and a line here."""
 
 from __future__ import annotations
 

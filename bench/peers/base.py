@@ -77,7 +77,7 @@ class Peer(ABC):
         return version(self.distribution)
 
     def prepare(self, problem: Problem) -> None:  # noqa: B027, most have nothing to prepare
-        """Make what is no part of a fit: a start in another form, a file for another process."""
+        """Make what is not part of a fit: a start in another form, a file for another process."""
 
     @abstractmethod
     def fit(self, problem: Problem, iterations: int, threads: int) -> Fit:

@@ -1,4 +1,4 @@
-"""Measure the errors of a peer's iterations: its fits of a small case beside those of mpmath with 50 digits.
+"""Measure the errors of a peer's iterations: its fits of a small case compared with those of mpmath with 50 digits.
 
 The reference is `em_step` of tests/oracle/exact/exact.py. The table calls `python -m bench.peers.exact OUT PEER`.
 """

@@ -113,7 +113,7 @@ def seconds_of(
 
 
 def measure(peer: Peer, case: Case, budget: float) -> dict[str, Any]:
-    """Seconds per iteration of all rows for each number of threads, megabytes beside the rows, and the plan.
+    """Seconds per iteration of all rows for each number of threads, megabytes besides the rows, and the plan.
 
     Megabytes are the rise of the peak over all fits together: a single fit may use memory that an earlier one left. A
     budget in seconds is for all numbers of threads together.

@@ -36,7 +36,7 @@ relative to the product of two standard deviations. The errors after three itera
 def markdown(report: Report) -> str:
     """The whole page."""
     results = report["results"]
-    lines = head("gaussmix beside its peers", "`python -m bench.peers`", report["machine"])
+    lines = head("gaussmix compared with its peers", "`python -m bench.peers`", report["machine"])
     lines += [
         "",
         "## Bars",

@@ -63,7 +63,7 @@ public:
         scale_ = std::sqrt(std::max(square, std::numeric_limits<double>::min()));
     }
 
-    // Moves and EM in turns, until no move raises the bound or time is up.
+    // Moves and EM in turn, until no move raises the bound or time is up.
     std::optional<State> settle(const Mixture& start) {
         std::optional<State> state = judge(start);
         double tried_at = -kInfinity;

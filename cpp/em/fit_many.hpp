@@ -48,7 +48,7 @@ struct RecipeView {
     Index max_passes;             // of k-means
     double settled;               // it ends when centres move by less: this part of the mean variance
     const double* ridge;          // (n_features,), data units^2; null: the automatic one of each group
-    double ridge_share, trimmed;  // of the automatic ridge: em/initialisation/sample.py
+    double ridge_share, trimmed;  // the automatic ridge's, see em/initialisation/sample.py
     double smallest_spread;       // a column that varies by less is unusual
     Limits limits;
     double tolerance;

@@ -35,7 +35,7 @@ inline double reciprocal(double x) { return x > 0 ? 1 / x : 0; }
 constexpr double kSettledVolume = 1e-13, kRunaway = 0x1p50, kRestless = 0.01;
 constexpr int kMostRounds = 500;
 
-// Volumes of covariances lambda_k C with one C, in turns with it: Celeux & Govaert (1995) section 3.1. Each turn is a
+// Volumes of covariances lambda_k C with one C, in turn with it: Celeux & Govaert (1995) section 3.1. Each turn is a
 // maximisation, so none lowers the expected log-likelihood. `traces` replaces
 // the volumes that C is made of by tr C^-1 S_k, NaN where C is singular. All 0 where they have no limit.
 template <class Traces>

@@ -1,8 +1,8 @@
 """
-Iris with holes: filling missing cells
+Iris with missing values: filling them
 ======================================
 
-Three of ten measurements are lost. The mixture is fitted to the rows with their holes, and fills each hole by its
+Three of ten measurements are lost. The mixture is fitted to the rows as they are, and fills each missing value by its
 mean given the rest of the flower. The usual alternatives are the mean of the column, the nearest flowers, and one
 regression for each column.
 """

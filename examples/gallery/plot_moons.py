@@ -2,7 +2,7 @@
 Clusters that are not ellipses
 ==============================
 
-Two half moons are no ellipses. A mixture describes each moon by a few components, and ``merge`` joins the components
+Two half moons are not ellipses. A mixture describes each moon by a few components, and ``merge`` joins the components
 that overlap (Hennig 2010). Spectral clustering, the usual alternative, also finds the moons, but it has no
 density and cannot label new rows.
 """

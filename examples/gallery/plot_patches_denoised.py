@@ -5,7 +5,7 @@ A photograph without its noise (EPLL)
 Small patches of photographs are similar: edges, textures, flat areas. A mixture learns them from one photograph and
 then removes the noise of another one. This is the expected patch log-likelihood of Zoran & Weiss (ICCV 2011): each
 patch is replaced by its mean given the noisy one, and overlapping patches are averaged. The usual alternatives are a
-Gaussian filter and wavelets; the filter is shown beside.
+Gaussian filter and wavelets; the filter is shown for comparison.
 """
 
 import matplotlib.pyplot as plt

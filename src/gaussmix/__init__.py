@@ -45,7 +45,9 @@ if TYPE_CHECKING:
 
     __version__: str
 
-_NAMES = {  # of each module, imported at the first use of one: so the command line answers --help at once
+# The public names of each module. A module is imported when one of its names is first used, so that the command line
+# answers --help at once.
+_NAMES = {
     "em.step.online": "Rate",
     "errors": "DegenerateError NotAModelFile Outcome SingularCovariance",
     "estimators.bayesian_gaussian_mixture": "BayesianGaussianMixture",

@@ -185,7 +185,7 @@ _kept = local()
 
 
 def warn(sentence: str | None, category: type[Warning] = RuntimeWarning) -> None:
-    """Warn at the line that called into gaussmix, however deep in gaussmix the reason was found; None is no reason."""
+    """Warn at the line that called into gaussmix, however deep in gaussmix the reason was found; not if it is None."""
     if sentence is None:
         return
     kept = getattr(_kept, "said", None)

@@ -33,7 +33,7 @@ class Model:
     means : (n_components, n_features), μ_k, data units.
     covariances : Σ_k.
     family : the structure of the covariances.
-    noise : a uniform background, whose weight and those of the components sum to 1; None for none.
+    noise : a uniform background, whose weight and those of the components sum to 1; None if there is none.
     """
 
     weights: Array
@@ -80,7 +80,7 @@ class Model:
         return Parameters.of(self.weights, self.means, self.whitening, *background)
 
     def beside(self, noise: Background | None) -> Model:
-        """The same components, whose weights sum to 1, beside noise that has its weight already."""
+        """The same components, whose weights sum to 1, in addition to noise that has its weight already."""
         if noise is None:
             return self
         return Model((1 - noise.weight) * self.weights, self.means, self.covariances, self.family, noise)
@@ -129,7 +129,7 @@ def flaw(
     weights, means : as in `Model`.
     covariances : an array, which should have the family's shape.
     family : the structure.
-    noise : beside the components, if there is some.
+    noise : in addition to the components, if there is some.
     noun : what to call the matrices: precisions have the same flaws.
     is_factored : whether the covariances are tested by their factors too, which takes longer.
     """

@@ -13,7 +13,7 @@ from gaussmix.value import Value
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Noise(Value):
-    """A uniform background beside the components, as `GaussianMixture(noise=…)` takes it.
+    """A uniform background in addition to the components, as `GaussianMixture(noise=…)` takes it.
 
     Parameters
     ----------
@@ -27,7 +27,7 @@ class Noise(Value):
     Raises
     ------
     ValueError : a number is out of its range, or the box is empty.
-    TypeError : the weight is no number, or the volume holds something else than numbers.
+    TypeError : the weight is not a number, or the volume holds something else than numbers.
 
     See Also
     --------

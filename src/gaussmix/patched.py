@@ -61,7 +61,7 @@ def patch_sklearn(*, verbose: bool = True) -> Patch:
 
     Notes
     -----
-    The whole process and its forks see the replacement; a process that starts Python anew (spawn, loky) does not.
+    The whole process and its forks see the replacement; a process that starts a new Python (spawn, loky) does not.
 
     Examples
     --------

@@ -27,7 +27,7 @@ class Dirichlet(Value):
     Raises
     ------
     ValueError : a number is below 1 or not finite, or there is more than one axis.
-    TypeError : a value is no number and no array of numbers.
+    TypeError : a value is neither a number nor an array of numbers.
 
     See Also
     --------
@@ -80,7 +80,7 @@ class NormalInverseWishart(Value):
     ------
     ValueError : a number is not finite or out of its range, an array has the wrong shape, or `scale` is not a
         covariance.
-    TypeError : a value is no number and no array of numbers.
+    TypeError : a value is neither a number nor an array of numbers.
 
     See Also
     --------
@@ -146,7 +146,7 @@ def _check_concentration(weights: float | ArrayLike) -> None:
 
 
 def _check_scale(scale: Array) -> None:
-    """Raise ValueError for numbers that are no covariance; it may be singular where it is no number."""
+    """Raise ValueError for numbers that are not a covariance; it may be singular where it is not a number."""
     shape = scale.shape
     if scale.ndim > 2 or not scale.size or (scale.ndim == 2 and shape[0] != shape[1]):
         raise ValueError(f"scale must be a number, (n_features,) or (n_features, n_features), not of shape {shape}.")

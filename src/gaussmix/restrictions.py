@@ -73,7 +73,7 @@ class Restrictions(Value):
 
         Raises
         ------
-        TypeError, ValueError : the parameter is no list of numbers, or names a component twice.
+        TypeError, ValueError : the parameter is not a list of numbers, or names a component twice.
         """
         value = getattr(self, name)
         if value is None:

@@ -30,7 +30,7 @@ def mixture():
 
 @pytest.fixture(scope="module")
 def folder(mixture, tmp_path_factory):
-    """A model, and the same table in files of several formats; with a column that is no feature."""
+    """A model, and the same table in files of several formats; with a column that is not a feature."""
     place = tmp_path_factory.mktemp("tables")
     rows, _ = mixture.sample(N_ROWS, np.random.default_rng(1))
     table = pa.table({"id": pa.array(np.arange(N_ROWS)).cast(pa.string()), **dict(zip(NAMES, rows.T, strict=True))})

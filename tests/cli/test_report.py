@@ -20,7 +20,7 @@ CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", 
 
 @pytest.fixture(scope="module")
 def page(tmp_path_factory):
-    """The page of Old Faithful, beside a column that HTML must quote."""
+    """The page of Old Faithful, with a column that HTML must quote."""
     from click.testing import CliRunner
 
     from gaussmix.cli.program import program

@@ -471,7 +471,7 @@ def test_columns_without_name_and_values_are_left_out_as_empty(cli, csv_file):
 
 
 class TestCounting:
-    """A column that counts the rows is no feature, unless the user names it."""
+    """A column that counts the rows is not a feature, unless the user names it."""
 
     def table(self, path, rng, *, first=0, name="id", order=None):
         columns = {name: np.arange(first, first + 40), "size": rng.normal(size=40), "mass": rng.normal(size=40)}

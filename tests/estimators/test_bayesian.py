@@ -126,7 +126,7 @@ def test_components_without_rows_are_the_prior_s(three) -> None:
 
 
 def test_a_process_does_not_know_its_limit(three) -> None:
-    """The components beyond those with rows are no part of the model, so the bound is the same for any limit."""
+    """The components beyond those with rows are not part of the model, so the bound is the same for any limit."""
     bounds = [
         BayesianGaussianMixture(limit, weight_concentration_prior=0.1, random_state=0, tol=1e-9).fit(three).lower_bound_
         for limit in (3, 30)

@@ -513,7 +513,7 @@ def test_with_fewer_rows_than_were_simulated_it_tells_no_shares():
 
 
 def test_refits_that_the_core_does_not_make_count_as_slower():
-    """Those with noise and a prior take 40 times as long, so that fewer rows are refitted; those with holes 8 times."""
+    """Noise and a prior take 40 times as long, so that fewer rows are refitted; missing values take 8 times."""
     X = rows()
     holes = X.copy()
     holes[0, 0] = np.nan

@@ -117,7 +117,7 @@ def test_two_gaussians_overlap_by_the_normal_distribution(distance, weight):
 
 
 def clusters(rng, centres, n_rows, draw=None):
-    """Rows of clusters about given centres, each turned anew, and their labels."""
+    """Rows of clusters about given centres, each with a rotation of its own, and their labels."""
     n_clusters, n_features = centres.shape
     labels = np.arange(n_rows) % n_clusters
     offsets = rng.normal(size=(n_rows, n_features)) if draw is None else draw(rng, n_rows, n_features)

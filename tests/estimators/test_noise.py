@@ -1,4 +1,4 @@
-"""A uniform background beside the components: `noise`."""
+"""A uniform background in addition to the components: `noise`."""
 
 import numpy as np
 import pytest

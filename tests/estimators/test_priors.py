@@ -202,7 +202,7 @@ def test_the_automatic_ridge_is_0_with_a_prior_and_a_number_is_added():
 
 
 def test_small_weights_count_as_the_rows_they_are():
-    """A prior counts rows: it is stronger beside rows of weight 0.01 than beside rows of weight 1."""
+    """A prior counts rows: it is stronger with rows of weight 0.01 than with rows of weight 1."""
     apart = []
     for weight in (1.0, 0.01):
         gm = GaussianMixture(1, prior=NormalInverseWishart(mean=np.full(3, 5.0), shrinkage=1.0)).fit(

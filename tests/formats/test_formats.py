@@ -24,7 +24,7 @@ SAMPLES = sorted(HERE.glob("v*.gmm"))
 
 
 def made():
-    """The module that wrote the samples; it is no package."""
+    """The module that wrote the samples; it is not a package."""
     spec = importlib.util.spec_from_file_location("make_format", HERE / "make_format.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)

@@ -46,7 +46,7 @@ def test_axes_without_variance_are_orthonormal_too(target, rng, n_features, rank
 
 @pytest.mark.parametrize("order", [[0, 1, 2], [2, 0, 1], [1, 2, 0]])
 def test_what_hardly_differs_keeps_what_it_shares_with_others(target, order):
-    """y = x + δz: δ² is lost beside 1, the covariance δ of y and z is not."""
+    """y = x + δz: δ² is lost next to 1, the covariance δ of y and z is not."""
     matrix = np.array([[1, 1, 0], [1, 1, 1e-8], [0, 1e-8, 1]])[np.ix_(order, order)]
     assert_axes(matrix[None], *target.principal_axes(matrix[None]))
 
@@ -78,7 +78,7 @@ def test_small_variances_keep_their_digits(target, rng, order):
 @pytest.mark.parametrize("ratio", [1e-12, 1e-18, 1e-60])
 @pytest.mark.parametrize("order", [[0, 1, 2], [2, 0, 1]])
 def test_axes_of_small_features_hold_shares_below_rounding_of_large_ones(target, rng, ratio, order):
-    """A = DBD: beside the largest feature, the axis of the smallest one is below ε, and yet makes them uncorrelated.
+    """A = DBD: compared with the largest feature, the axis of the smallest one is below ε, yet makes them uncorrelated.
 
     Structures with shared axes need UᵀAU, whose smallest variance would be that of the feature instead.
     """

@@ -30,8 +30,8 @@ class Case:
     Parameters
     ----------
     rows : (n_rows, n_features), data units; NaN where a cell is missing.
-    parameters : of `GaussianMixture`, beside those of every case.
-    data : what `fit` is given beside the rows.
+    parameters : of `GaussianMixture`, besides those of every case.
+    data : what `fit` is given besides the rows.
     """
 
     rows: Array = field(default_factory=lambda: _ROWS)
@@ -74,7 +74,7 @@ def _assert_same(found: Any, expected: GaussianMixture) -> None:
 
 
 def _searched(family: str, case: Case) -> None:
-    """A search of one candidate is the fit of that mixture; with others beside it, it ends no lower."""
+    """A search of one candidate is the fit of that mixture; with others besides it, it ends no lower."""
     expected = _single(family, case)
     parameters = _parameters(family, case)
     _assert_same(GaussianMixtureIC([N_COMPONENTS], **parameters).fit(case.rows, **case.data), expected)

@@ -256,7 +256,7 @@ def with_outliers(rng, n_rows):
 
 
 def test_the_information_is_the_curvature_of_the_trimmed_log_likelihood():
-    """Where no row is near the cutoff it is smooth, though each of its values chooses rows anew."""
+    """Where no row is near the cutoff it is smooth, though each of its values chooses rows again."""
     problem, run = begun(with_outliers(np.random.default_rng(1), N_ROWS), trim=0.1, reg_covar=0.0, n_steps=5)
     run = pushed(problem, run)
     found = information_of(problem, run)

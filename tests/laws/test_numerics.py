@@ -1,4 +1,4 @@
-"""Arithmetic beside the core: BLAS on one thread, and as it was afterwards; sums and shares given by logarithms."""
+"""Arithmetic outside the core: BLAS on one thread, and as it was afterwards; sums and shares given by logarithms."""
 
 import os
 import subprocess

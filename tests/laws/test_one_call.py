@@ -104,7 +104,7 @@ def test_weights(scale, table, rng, calls):
 
 @pytest.mark.parametrize("name", BY_CORE)
 def test_a_component_that_collapses_on_the_way_is_left_to_python(name, rng, calls):
-    """Equal rows beside others: the engine stops before the step, and Python goes on from there."""
+    """Equal rows among others: the engine stops before the step, and Python goes on from there."""
     rows = np.concatenate([rng.normal(size=(60, 2)), np.full((8, 2), 2.5), rng.normal(9, 1, size=(60, 2))])
     for degenerate in "freeze", "repair", "drop", "error":
         assert_law(

@@ -114,7 +114,7 @@ def test_the_density_of_the_prior_is_its_formula(family):
 @families
 @pytest.mark.parametrize("case", ["default", "strong", "weights"])
 def test_a_row_of_weight_two_is_two_rows(family, case):
-    """Also in what a prior counts for beside it."""
+    """Also in what a prior counts for with it."""
     given, engine = PROBLEMS["overlapping"], ReferenceEngine()
     twice = np.repeat(np.arange(len(given.rows)), 2)
     doubled = replace(given, rows=given.rows[twice], labels=given.labels[twice])

@@ -110,7 +110,7 @@ def test_em_never_forgets_a_label(name, engine):
 
 @pytest.mark.parametrize("start", sorted(STARTS))
 def test_tasks_go_where_the_rows_are(start, engine, rng):
-    """A pickled copy of a task has its key and makes the same bits, also of a start that shares rows there."""
+    """A pickled copy of a task has its key and makes the same bits, even if a start shares rows there."""
     problem = PROBLEMS["weighted"]
     partition = start_named(start)(distinct_rows(problem.source), engine, 3, rng)
     model, need = problem.start(FAMILIES["full"]), Need(Second.FULL)

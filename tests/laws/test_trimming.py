@@ -104,7 +104,7 @@ def test_a_trimmed_step_is_one_on_the_rows_that_are_kept(family, rows, engine, r
 @pytest.mark.heavy(but=3)
 @pytest.mark.parametrize("name", ["full", "tied", "EII"])
 def test_neither_blocks_nor_order_matter(name, rng, engine):
-    """The same bits for any blocks, also where nothing is kept beside them; the same to rounding for any order."""
+    """The same bits for any blocks, even if nothing is kept between passes; the same to rounding for any order."""
     family = FAMILIES[name]
     groups = [centre + rng.normal(size=(40_000, 2)) for centre in CENTRES]
     rows = np.concatenate([*groups, rng.uniform(-30, 30, size=(5_000, 2))])

@@ -34,7 +34,7 @@ def run(source, mixture, n_threads=1, n_steps=N_STEPS, facts=None):
 
 
 def visits_of(source):
-    """What is kept beside the rows."""
+    """What is kept with the rows."""
     (state,) = source._kept[1].values()
     return state.visits
 

@@ -210,7 +210,7 @@ def test_weights_as_typed_and_equal_components_will_do():
 
 
 def test_small_components_beside_large_ones_are_there():
-    """Squares of their spreads vanish beside those of the others, and yet nothing else tells the mixtures apart."""
+    """Squares of their spreads vanish compared with the others', yet nothing else tells the mixtures apart."""
     one, other = (
         Mixture([0.5, 0.5], np.zeros((2, 2)), [np.eye(2), 4.0**n * 1e-300 * np.eye(2)], FAMILIES["full"])
         for n in (0, 1)

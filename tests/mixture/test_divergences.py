@@ -202,7 +202,7 @@ def test_chance_does_not_make_a_divergence_negative():
 
 
 def test_spreads_of_any_ratio():
-    """KL of N(0, 1) and N(0, σ²) is log σ − ½ + 1 / (2 σ²), also where σ is 1e100 or 1e-60."""
+    """KL of N(0, 1) and N(0, σ²) is log σ − ½ + 1 / (2 σ²), even if σ is 1e100 or 1e-60."""
     one = Mixture([1.0], [[0.0]], [1.0], FAMILIES["spherical"])
     for sigma in (1e100, 1e-60):
         other = Mixture([1.0], [[0.0]], [sigma**2], FAMILIES["spherical"])

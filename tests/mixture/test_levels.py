@@ -249,7 +249,7 @@ def test_components_that_float64_can_not_tell_the_distance_of_are_refused(varian
 
 
 def test_no_mass_lies_above_the_highest_mode(rng):
-    """Of several features too, where points of quasi-Monte Carlo lie beside it; others are not moved."""
+    """Of several features too, where points of quasi-Monte Carlo lie next to it; others are not moved."""
     mixture = Mixture([0.3, 0.3, 0.4], 1.5 * rng.normal(size=(3, 2)), np.ones(3), FAMILIES["spherical"])
     level, error = mixture.highest_density_level([0.0, 0.5], return_error=True)
     assert level[0] == mixture.modes().log_density[0] > mixture._usual_levels.log_levels.max()

@@ -19,7 +19,7 @@ def made(name, family, n_components=4):
 
 
 def turned(mixture, order):
-    """The same distribution, put together anew in another order."""
+    """The same distribution, put together again in another order."""
     shared = mixture.family.is_shared
     covariances = mixture.covariances if shared else mixture.covariances[order]
     return Mixture(mixture.weights[order], mixture.means[order], covariances, mixture.family, mixture.feature_names)

@@ -31,7 +31,7 @@ def moments(weights, means, covariances):
 
 
 def runnalls(mixture, n_components):
-    """The paper's algorithm as it reads: at each step all pairs anew."""
+    """The paper's algorithm as it reads: at each step all pairs again."""
     parts = list(zip(mixture.weights, mixture.means, dense(mixture), strict=True))
 
     def cost(pair):

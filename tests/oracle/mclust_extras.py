@@ -1,4 +1,4 @@
-"""What R's mclust found, and fits beside its own with noise, a prior and equal weights, from its own start labels."""
+"""What R's mclust found, and fits besides its own with noise, a prior and equal weights, from its own start labels."""
 
 from __future__ import annotations
 

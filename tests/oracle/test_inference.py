@@ -1,4 +1,4 @@
-"""Standard errors and tests beside those of R's mclust (README.md), mixtools and MixtureInf."""
+"""Standard errors and tests compared with those of R's mclust (README.md), mixtools and MixtureInf."""
 
 import json
 from pathlib import Path
@@ -65,7 +65,7 @@ def test_formulas_agree_with_the_bootstrap(fit):
 @pytest.mark.heavy(but=1)
 @pytest.mark.parametrize("model", TESTS)
 def test_likelihood_ratios_are_at_least_those_of_mclust(model):
-    """mclust starts the larger mixture anew and often ends lower, for the rows and for drawn ones alike.
+    """mclust starts the larger mixture again and often ends lower, for the rows and for drawn ones alike.
 
     One component has one maximum, so the first statistic is the same. Its sums tell how high each size got.
     """

@@ -107,7 +107,7 @@ def bic_or_failed_components(name, n_components, family, engine):
     return -2 * trace.last * len(rows) + mixture.n_parameters * np.log(len(rows)), tuple(trace.frozen)
 
 
-SEARCHED = {"VEI", "VEE", "VEV", "EVE", "VVE"}  # M-steps that are no formula
+SEARCHED = {"VEI", "VEE", "VEV", "EVE", "VVE"}  # M-steps that are not a formula
 
 
 def cases(wanted):

@@ -20,7 +20,7 @@ DISPLAYS = [ComponentDisplay, DensityDisplay, PairDisplay, ProjectionDisplay, Re
 
 
 def drawn(display):
-    """Draw a picture whole, where warnings are errors; the texts beside its axes."""
+    """Draw a picture whole, where warnings are errors; the texts next to its axes."""
     figure = display.figure_
     figure.canvas.draw()
     return [text for ax in figure.axes for text in (ax.get_xlabel(), ax.get_ylabel())]

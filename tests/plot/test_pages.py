@@ -22,7 +22,7 @@ def test_the_code_of_the_guide_draws_each_picture(monkeypatch):
     monkeypatch.chdir(ROOT)
     blocks = PLOT.findall((ROOT / "docs/guide/pictures.md").read_text(encoding="utf-8"))
     files = re.findall(r"filename-prefix: (\S+)", "".join(options for options, _ in blocks))
-    assert len(set(files)) == len(blocks)  # the counter of Sphinx begins anew in every block
+    assert len(set(files)) == len(blocks)  # the counter of Sphinx begins again in every block
     names = {}
     drawn = set()
     for options, code in blocks:

@@ -29,7 +29,7 @@ def dispatched_features():
 
 
 def others():
-    """Instruction sets that this processor can run beside the fastest; that one, if there is no other."""
+    """Instruction sets that this processor can run besides the fastest; that one, if there is no other."""
     names = [target.isa for target in _core.targets()]
     return names[:-1] or names
 

@@ -1,4 +1,4 @@
-"""Rows in Dask: the same fit to the bit as in memory, on a cluster and without one, also when workers die."""
+"""Rows in Dask: the same bits as in memory, on a cluster and without one, even if workers die."""
 
 from __future__ import annotations
 

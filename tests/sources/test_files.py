@@ -627,7 +627,7 @@ def no_room(*how, size=1000000, **more):
 
 
 class TestNoMemory:
-    """It is no fault of the file, and the sentence says what to do."""
+    """It is not a fault of the file, and the sentence says what to do."""
 
     SENTENCE = r": there is not enough memory to read it \(realloc of size 1000000 failed\)\. Give a smaller memory=\.$"
 

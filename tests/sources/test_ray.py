@@ -1,4 +1,4 @@
-"""Rows in Ray: the same fit to the bit as in memory, also when workers die."""
+"""Rows in Ray: the same bits as in memory, even if workers die."""
 
 from __future__ import annotations
 

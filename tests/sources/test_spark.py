@@ -1,4 +1,4 @@
-"""Rows in Spark: the same fit to the bit as in memory, also when Python workers die."""
+"""Rows in Spark: the same bits as in memory, even if Python workers die."""
 
 from __future__ import annotations
 
@@ -350,7 +350,7 @@ def comes_true(claim):
 
 @pytest.mark.parametrize("n_parts", [1, pytest.param(4, marks=pytest.mark.heavy)])
 def test_executors_merge_sums(n_parts, whole, spark, ragged, monkeypatch):
-    """This process gets one tree, also where a task has several targets, some of whose files are lost.
+    """This process gets one tree, even if a task has several targets and some of their files are lost.
 
     If sums are large, it gets one for each part of the components.
     """
@@ -383,7 +383,7 @@ def test_executors_merge_sums(n_parts, whole, spark, ragged, monkeypatch):
 
 
 def test_a_stream_takes_a_piece_at_a_time(whole, spark, ragged):
-    """The bits of the same rows in memory, also of targets whose files are lost, and never all rows in this process."""
+    """The bits of the same rows in memory, even if files of targets are lost, and never all rows in this process."""
     gc.collect()
     before = set(folders(spark))
     source = open(ragged, weights="weight")

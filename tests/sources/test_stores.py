@@ -161,7 +161,7 @@ def test_a_fit_has_the_bits_of_the_rows_in_memory(bucket, table):
 
 
 def test_a_web_server_is_a_store(bucket, table):
-    """Without rights to list; a question mark begins what is no part of the name, as in signed addresses."""
+    """Without rights to list; a question mark begins what is not part of the name, as in signed addresses."""
     name = f"{bucket.url}/bucket/rows/part-2.parquet?signature=secret"
     np.testing.assert_array_equal(rows_of(opened(name)), table[0][20_001:])
     bucket.n_failures, bucket.status = 10**6, "403 Forbidden"

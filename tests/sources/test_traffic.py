@@ -16,7 +16,7 @@ from gaussmix.sources import traffic
 from gaussmix.sources.traffic import Traffic, said
 from gaussmix.waist.need import Need, Second
 
-WORDS = 3_000  # bytes of a pickle that are no numbers
+WORDS = 3_000  # bytes of a pickle that are not numbers
 
 
 @pytest.mark.parametrize("structure", ["full", "tied", "diag", "spherical", "factor_analyzer"])

@@ -26,7 +26,7 @@ def one_in_three():
 def test_an_answer_is_right(case):
     allowed = pytest.raises(ValueError, match=REFUSAL) if case.may_refuse else contextlib.nullcontext()
     with warnings.catch_warnings(), allowed:
-        # What a fit says of itself is no fault; a warning of NumPy's would be one.
+        # What a fit says of itself is not a fault; a warning of NumPy's would be one.
         warnings.simplefilter("ignore", ConvergenceWarning)
         warnings.filterwarnings("ignore", "component", RuntimeWarning)
         warnings.filterwarnings("ignore", "Columns? .* constant", RuntimeWarning)

@@ -1,4 +1,4 @@
-"""A column of labels, read beside the features."""
+"""A column of labels, read with the features."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ from gaussmix.sources.tables import format_by_name
 from gaussmix.sources.tables.base import STANDARD, Table
 from gaussmix.value import Value
 
-# In the mixture; changes no result; are no plain values.
+# In the mixture; changes no result; are not plain values.
 _NOT_KEPT = ("n_components", "n_jobs", "label_components", "callbacks")
 
 
@@ -33,7 +33,7 @@ class ModelFile:
     name : of the file, for messages.
     mixture, details : what it holds; of a Bayesian fit the mixture of the components that have rows.
     layout : version of its layout.
-    posterior : the estimator of a Bayesian fit; None for others.
+    posterior : the estimator of a Bayesian fit; None if the fit is not Bayesian.
     """
 
     name: str
@@ -83,8 +83,8 @@ class ModelFile:
         """The columns of a table that are the features of the model without `targets`, in its order.
 
         They are matched by name. If the table or the model has no names, or `columns` are other names, they are
-        matched by place; the column `without` is no feature. Raises ValueError where a column is missing or does not
-        hold numbers, their number is not that of the features, or a target is no feature.
+        matched by place; the column `without` is not a feature. Raises ValueError where a column is missing or does not
+        hold numbers, their number is not that of the features, or a target is not a feature.
         """
         known = self._known(targets)
         wanted = None if self.details.feature_names is None else known

@@ -213,11 +213,11 @@ class Reading:
     Parameters
     ----------
     columns : the features; none for all columns of numbers.
-    exclude : columns that are no features.
+    exclude : columns that are not features.
     drop_missing, missing : whether rows that miss a feature are left out, or taken.
     format, dialect : as `open_table` takes them.
     memory : how many bytes of rows to hold at a time.
-    cache : a folder for the numbers of files; None for none.
+    cache : a folder that keeps the numbers of files; None for no cache.
     """
 
     columns: tuple[str, ...]
@@ -239,7 +239,7 @@ class Reading:
         return open_table(data, self.format, self.dialect)
 
     def counting(self, table: Files, without: Collection[str] = ()) -> list[str]:
-        """The columns that count the rows, which are no features unless the user names them; a notice says which."""
+        """The columns that count the rows, which are not features unless the user names them; a notice says which."""
         if self.columns:
             return []
         found = table.counting_names([name for name in table.names if name not in (*self.exclude, *without)])
@@ -282,7 +282,7 @@ class Reading:
         return table, features
 
     def rows(self, table: str | Files, columns: tuple[str, ...], weights: str | None) -> Source:
-        """Columns of a table as rows to fit or score, beside their weights."""
+        """Columns of a table as rows to fit or score, with their weights."""
         how = partial(open, memory=self.memory, missing=self.missing, cache=self.cache)
         return how(table, columns=columns or None, weights=weights)
 

@@ -33,7 +33,7 @@ _CODECS = {".gz": "gzip", ".bz2": "bz2", ".zst": "zstd", ".lz4": "lz4"}  # all t
 
 
 def check_target(target: str, *inputs: str | None) -> None:
-    """Check before long work that its result can be written and is no file of an input: a file, pattern or folder.
+    """Check before long work that its result can be written and is not a file of an input: a file, pattern or folder.
 
     Raises OSError, or UsageError where the target is one, or where two inputs are standard input.
     """
@@ -56,7 +56,8 @@ def check_target(target: str, *inputs: str | None) -> None:
 def format_of(target: str, to: str | None, *, as_json: bool) -> str:
     """The format to write a table in: `to`, or by the extension of the target, or CSV.
 
-    Raises UsageError for --json beside another format, and where the extension says that another is to be compressed.
+    Raises UsageError for --json together with another format, and where the extension says that another is to be
+    compressed.
     """
     path = Path(target)
     name = path.stem if _codec_of(target) else path.name

@@ -69,7 +69,7 @@ def column_of(X: Any, name: str, called: str, *, may_miss: bool) -> tuple[Any, A
 
 
 def without_labels(X: Any, labels: Any, label_components: Any, *, may_miss: bool) -> tuple[Any, Any]:
-    """X without the column that labels name, and what this says; both as they are where labels are no name.
+    """X without the column that labels name, and what this says; both as they are where labels are not a name.
 
     Raises as `column_of` and `check_labels`.
     """

@@ -158,7 +158,7 @@ def drawn_seed(random_state: Any) -> NDArray[np.int64]:
 
 
 def seed_kept(random_state: Any) -> Callable[[], None]:
-    """What puts `random_state` back into its state now, for a fit that draws nothing from it after all."""
+    """Make a function that restores the present state of `random_state`, for a fit that then draws nothing from it."""
     if not (random_state is None or isinstance(random_state, np.random.RandomState)):
         return lambda: None
     generator = check_random_state(random_state)

@@ -37,7 +37,7 @@ def noise_of(noise: Any) -> Noise | None:
 
 
 def check_background(noise: Noise | None, source: Source) -> Background | None:
-    """The background that a fit begins with; None for none.
+    """The background that a fit begins with; None if there is none.
 
     Raises ValueError: the box has another number of features or does not hold all rows, or the rows take up no volume.
     """

@@ -55,8 +55,8 @@ def check_source(
     Missing cells pass if they `may_miss`. A stream may have a single row, and weights that are all 0.
 
     Raises ValueError: text, complex, masked, non-finite or (in `fit`) too large numbers, a wrong number of dimensions,
-    samples or features; weights that can't be used; `sample_weight` beside a source. TypeError: a sparse matrix, dates,
-    times or durations, or cells that are neither numbers nor text.
+    samples or features; weights that can't be used; `sample_weight` together with a source. TypeError: a sparse matrix,
+    dates, times or durations, or cells that are neither numbers nor text.
     """
     if isinstance(X, bytes):
         raise ParameterTypeError(f"X must be a table, not {X!r:.60}. Give the path of a file as text.")
@@ -436,7 +436,7 @@ def check_counts_of_rows(source: Source, weight_meaning: str = MEANINGS[0], *, i
 
 
 def counted_weight(source: Source) -> float:
-    """What criteria count as the number of rows: the total weight, or the rows of positive weight beside shares.
+    """What criteria count as the number of rows: the total weight, or the rows of positive weight with shares.
 
     Rows without any value do not count.
     """

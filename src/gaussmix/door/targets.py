@@ -1,4 +1,4 @@
-"""What to predict, checked: classes, numbers beside X, and columns of X."""
+"""What to predict, checked: classes, numbers that come with X, and columns of X."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ def check_classes(y: ArrayLike | None, n_rows: int) -> tuple[NDArray[Any], NDArr
     """Classes in y, sorted, and the number of each row's class, (n_rows,): −1 where the class is not known.
 
     The class of a row is unknown if y is −1 or missing: None, NaN, pandas.NA, masked, a null of polars or Arrow.
-    NumPy turns −1 and NaN beside text into text, so "-1" and "nan" mean the same. −1 beside only one other class is a
+    NumPy turns −1 and NaN among text into text, so "-1" and "nan" mean the same. −1 with only one other class is a
     class itself: many people call their two classes −1 and 1.
 
-    Raises ValueError: no labels, one class, infinite or continuous values, numbers beside text, another length than the
+    Raises ValueError: no labels, one class, infinite or continuous values, numbers among text, another length than the
     rows.
     """
     if y is None:

@@ -29,7 +29,7 @@ StateT = TypeVar("StateT")
 
 @dataclass(frozen=True)
 class Facts:
-    """What a step over one block must know of all rows; an engine may add to it.
+    """Facts about all rows that a step over one block needs. An engine may add its own.
 
     Parameters
     ----------
@@ -74,7 +74,7 @@ class Engine(Protocol[StateT]):
         """
 
     def open(self, block: Block, need: Need, n_components: int) -> StateT:
-        """Make the state that is kept beside a block between passes. It may be lost, and is then made again.
+        """Make the state that is kept with a block between passes. It may be lost, and is then made again.
 
         It must not depend on the weights of the rows, which may change between passes.
         """

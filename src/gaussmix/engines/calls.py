@@ -231,7 +231,7 @@ class Recipe(NamedTuple):
     control : when EM ends. Without steps there is the first M-step alone.
     ridge_share, trimmed : of the automatic ridge; see `em.initialisation.sample`.
     smallest_spread : a group in which a column varies by less is unusual, data units.
-    search : between the start and EM; None for none.
+    search : between the start and EM; None if there is none.
     """
 
     algebra: Algebra

@@ -166,7 +166,7 @@ def _triangular(whitening: Whitening, n_components: int, n_features: int) -> Arr
 
 
 def _with_marginal_background(block: Block, parameters: Parameters) -> Block:
-    """Put the background's density of the observed cells into `log_prior`, if cells are missing beside a background."""
+    """Put the background's density of the observed cells into `log_prior`, if cells are missing with a background."""
     if parameters.log_background == -np.inf or not np.isnan(block.rows).any():
         return block
     n_columns = len(parameters.means) + 1

@@ -1,4 +1,4 @@
-"""Turn log p(x, k) into densities, responsibilities and labels, beside a background.
+"""Turn log p(x, k) into densities, responsibilities and labels, with a background.
 
 The core does this for complete rows without labels. Both engines do it here for the other rows.
 """

@@ -193,7 +193,7 @@ class MixtureAttributes(Estimator):
         return self.n_parameters_
 
     def _set_parameters(self, params: tuple[ArrayLike, ArrayLike, ArrayLike, ArrayLike]) -> None:
-        """Become the mixture of (weights, means, covariances, their precision factors, which are made anew)."""
+        """Become the mixture of (weights, means, covariances, their precision factors, which are computed again)."""
         from gaussmix.mixture.mixture import Mixture
 
         weights, means, covariances = (np.asarray(value) for value in params[:3])

@@ -145,7 +145,7 @@ class Estimator(BaseEstimator):
 
         Parameters
         ----------
-        path : where, "….gmm" by custom; a file that is there is replaced. Or a binary file open for writing.
+        path : where, by convention "….gmm"; a file that is there is replaced. Or a binary file open for writing.
 
         Raises
         ------
@@ -279,7 +279,7 @@ class Estimator(BaseEstimator):
         return tags
 
     def _density(self, source: Source) -> Callable[[Block], Array]:
-        """What gives the log density of the rows of a block."""
+        """Return a function of a block that computes the log density of its rows."""
         return partial(self._engine(source).log_density, parameters=self.mixture_.parameters)
 
     def _engine(self, source: Source | None = None) -> Engine[Any]:
@@ -292,7 +292,7 @@ class Estimator(BaseEstimator):
 
 
 def details_of(estimator: Estimator, names: tuple[str, ...] | None = None, fit: FitRecord | None = None) -> Details:
-    """What a file is to say of a fitted estimator beside its mixture; raises ValueError if it can't hold a parameter.
+    """What a file is to say of a fitted estimator besides its mixture; raises ValueError if it can't hold a parameter.
 
     `names` names the features, by default as in the training data. `fit` says how the fit went, if the caller knows.
     """

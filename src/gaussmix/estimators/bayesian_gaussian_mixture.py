@@ -92,7 +92,7 @@ class BayesianGaussianMixture(PosteriorEstimator):
     random_state : int, RandomState or None, default None
         Seed of the starts, the moves and `sample`.
     warm_start : bool, default False
-        Go on from the last fit instead of starting anew.
+        Continue from the last fit instead of starting again.
     <missing>
     callbacks : list of functions or None, default None
         As for `GaussianMixture`; `log_likelihood` is the part of the bound that is a sum over rows, per row.
@@ -185,7 +185,7 @@ class BayesianGaussianMixture(PosteriorEstimator):
     def _checked(
         self, X: ArrayLike | Source, sample_weight: ArrayLike | None, features: Features
     ) -> tuple[Problem, Plan]:
-        """What is fitted, and how, from everything that the user passed."""
+        """Return what is fitted and how, from everything that the user passed."""
         check_hooks(self)
         n_components, family = check_count("n_components", self.n_components, 1), check_conjugate(self)
         tolerance, max_steps = CHECKS["tol"](self.tol), CHECKS["max_iter"](self.max_iter)

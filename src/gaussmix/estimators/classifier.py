@@ -100,10 +100,10 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
     Notes
     -----
     One component for each class has no start, and takes no steps unless there are rows of unknown class. Every
-    structure is then fitted, also when `max_time` is over.
+    structure is then fitted, even if `max_time` is over.
 
     In `fit`, a y of -1 or a missing y (None, NaN, pandas.NA, a null) marks a row whose class is not known; EM shares
-    such rows among the classes. NumPy writes -1 and NaN beside text as "-1" and "nan", so these texts mean the same.
+    such rows among the classes. NumPy writes -1 and NaN among text as "-1" and "nan", so these texts mean the same.
     With only one other class, -1 is a class itself.
 
     References
@@ -363,7 +363,7 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
     def _with_its_own(self, found: Summary) -> Summary:
         columns, structures, n_classes = dict(found.components), self.covariance_type_.tolist(), len(self.classes_)
         first = {"component": columns.pop("component"), "class": self.classes_[self.component_class_]}
-        if self.priors is not None:  # weights are no shares of the rows
+        if self.priors is not None:  # weights are not shares of the rows
             within = self.mixture_.weights / self.class_prior_[self.component_class_]
             columns["size"] = self.class_count_[self.component_class_] * within
         structure = structures[0] if len(set(structures)) == 1 else "several structures"

@@ -188,7 +188,7 @@ class GaussianMixtureDetector(OutlierMixin, MixturePredictor):
         return _Excess(self._density(source), offset, mixture, log_mass)
 
     def _lowest_of_complete_rows(self, source: Source, share: float) -> float:
-        """The lowest log density that is no outlier; those of rows with missing cells are not comparable."""
+        """The lowest log density that is not an outlier; those of rows with missing cells are not comparable."""
         lowest = lowest_inside(source, partial(_of_complete, log_density=self._density(source)), share)
         if lowest is None:
             raise ValueError(

@@ -66,7 +66,7 @@ missing : {"allow", "error"}, default "allow"
 X_error : measurement errors of X: standard deviations (n_features,) or (n_samples, n_features) in data units,
     or covariances (n_features, n_features) or (n_samples, n_features, n_features). The mixture is then that
     of the true rows (Bovy, Hogg & Roweis 2011). A cell with an infinite error is a missing one.""",
-    "BLANKLINE": "<BLANKLINE>",  # of examples
+    "BLANKLINE": "<BLANKLINE>",  # in examples
     "raises": """\
 Raises
 ------

@@ -56,7 +56,7 @@ def begun_fit(
     If the block fails, the estimator is what it was.
     """
     with unchanged_on_failure(estimator), ExitStack() as stack:
-        vars(estimator).pop("_stream", None)  # which `partial_fit` had begun
+        vars(estimator).pop("_stream", None)  # a stream that `partial_fit` had begun
         arguments = {"X": X, "y": y, "sample_weight": sample_weight, "labels": labels, "X_error": X_error}
         if isinstance(labels, str):
             groups = getattr(estimator, "label_components", None)

@@ -118,12 +118,12 @@ class GaussianMixture(LikelihoodEstimator):
         for `partial_fit`.
     weight_meaning : {"frequency", "precision"}, default "frequency"
         What `sample_weight` says. "frequency": a row of weight 2 counts as two rows. "precision": how much a row is to
-        be trusted beside the others; such weights are scaled to a mean of 1 over the rows of positive weight, so that
-        BIC, the automatic ridge and checks of the number of rows count rows.
+        be trusted compared with the others; such weights are scaled to a mean of 1 over the rows of positive weight, so
+        that BIC, the automatic ridge and checks of the number of rows count rows.
     random_state : int, RandomState or None, default None
         Seed of the starts and of `sample`.
     warm_start : bool, default False
-        Go on from the last fit instead of starting anew.
+        Continue from the last fit instead of starting again.
     prior : {"default"}, NormalInverseWishart, Dirichlet or None, default None
         What is believed of means and covariances, of weights, or of all, before the rows are seen; the fit then is the
         most probable mixture (maximum a posteriori). "default" is that of Fraley & Raftery (2007) for means and
@@ -255,7 +255,7 @@ class GaussianMixture(LikelihoodEstimator):
 
         Raises
         ------
-        TypeError : estimator is no fitted mixture.
+        TypeError : estimator is not a fitted mixture.
         ValueError : its numbers make no mixture.
 
         Examples
@@ -343,7 +343,7 @@ class GaussianMixture(LikelihoodEstimator):
     def _checked(
         self, X: ArrayLike | Source, sample_weight: ArrayLike | None, features: Features
     ) -> tuple[Problem, Plan]:
-        """What is fitted, and how, from everything that the user passed."""
+        """Return what is fitted and how, from everything that the user passed."""
         n_components, family, stopping, ridge, starts = self._settings()
         source = rows_of(self, X, sample_weight, features)
         check_enough_rows(source, n_components)

@@ -103,7 +103,7 @@ class GaussianMixtureIC(LikelihoodEstimator):
         "hierarchical", and "search" follows for those that can win: all of the best structure, and those that would be
         the best if a search lowered their criterion as much as the largest fall so far. "search" searches for all.
     noise : bool, float or Noise, default False
-        A uniform background beside each candidate, as for `GaussianMixture`.
+        A uniform background in each candidate, as for `GaussianMixture`.
     label_components : dict, default None
         The components of each label in `labels` of `fit`, as for `GaussianMixture`. Every number of components that is
         tried must have those that the labels name. With labels, criteria are of the likelihood of rows and labels.
@@ -142,11 +142,11 @@ class GaussianMixtureIC(LikelihoodEstimator):
     results_ : dict of lists of equal length
         A row for each candidate, as `pandas.DataFrame` and `polars.DataFrame` take it: "structure" (its name, or the
         value where several of one name have other options than `n_factors`), "n_components", where some have factors
-        "n_factors" (None of the others), "log_likelihood" (nats, a total), "n_parameters", "bic", "icl", "aic", "aicc"
-        (lower is better), with ``criterion="cv"`` also "cv" (higher is better) and "cv_error", with "stability" also
-        "stability" (higher is better), "stability_sd" over pairs of repeats, and "is_peak": whether it is higher than
-        that of the neighbours in the table; "converged", "n_iter", "seconds", and "failure": why a candidate has no
-        numbers (NaN), None if it has. Such a candidate is never chosen.
+        "n_factors" (None for other structures), "log_likelihood" (nats, a total), "n_parameters", "bic", "icl", "aic",
+        "aicc" (lower is better), with ``criterion="cv"`` also "cv" (higher is better) and "cv_error", with "stability"
+        also "stability" (higher is better), "stability_sd" over pairs of repeats, and "is_peak": whether it is higher
+        than that of the neighbours in the table; "converged", "n_iter", "seconds", and "failure": why a candidate has
+        no numbers (NaN), None if it has. Such a candidate is never chosen.
     best_index_ : int
         The row of `results_` that was chosen.
     weights_, means_, covariances_, precisions_, precisions_cholesky_ : as for `GaussianMixture`

@@ -138,7 +138,7 @@ class GaussianMixtureImputer(OneToOneFeatureMixin, TransformerMixin, MixturePred
 
         Raises
         ------
-        NotFittedError, ValueError, TypeError : as `transform`; or n_imputations is no number of at least 1.
+        NotFittedError, ValueError, TypeError : as `transform`; or n_imputations is not a number of at least 1.
         """
         source, n_copies = self._source(X), check_count("n_imputations", n_imputations, 1)
         seed = self._drawn_seed(source)

@@ -77,8 +77,8 @@ class LikelihoodEstimator(MixtureEstimator, ABC):
         ----------
         X : (n_samples, n_features), the rows of the fit, which it does not keep. Other rows are noticed by their
             likelihood, with a RuntimeWarning.
-        sample_weight : (n_samples,), as in `fit`. Frequencies count rows; with precisions the sandwich has their
-            squares, and the Hessian has not.
+        sample_weight : (n_samples,), as in `fit`. Frequencies count rows; precisions enter the
+            sandwich squared, and the Hessian as they are.
         labels : as in `fit`. A fit with labels has another maximum without them.
         X_error : measurement errors of X, as for `fit`.
         kind : "hessian", the inverse of the observed information (Louis 1982); "outer", the inverse of the outer

@@ -96,7 +96,7 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
         Parameters
         ----------
         <rows>
-        labels : what is known of the components of rows; None for nothing. (n_samples,): the number of its component,
+        labels : what is known of the components of rows; None if nothing is. (n_samples,): the number of its component,
             −1 or None if it is not known (see `label_components`). A table (n_samples, n_components): True where a
             component is possible; or numbers ≥ 0, prior responsibilities; only the ratios within a row count. Or the
             name of a column of X that has the labels and is then no feature: numbers if X does not fit into memory.
@@ -499,7 +499,7 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
         Raises
         ------
         NotFittedError : before `fit`.
-        ValueError : the mixture has noise, which scikit-learn's has not.
+        ValueError : the mixture has noise, and mixtures of scikit-learn have none.
         SingularCovariance : a covariance is not positive definite.
 
         Examples

@@ -255,7 +255,7 @@ class PosteriorEstimator(MixtureEstimator, ABC):
         ----------
         X : (n_samples, n_features), data units; of a row with missing cells what is observed counts.
         how : "predictive" is the density of the next row given the data, a mixture of t: Bishop (2006) eq. 10.81. It
-            integrates to 1. "plugin" is scikit-learn's number, log Σ exp E log π N(x), which is no density: it
+            integrates to 1. "plugin" is scikit-learn's number, log Σ exp E log π N(x), which is not a density: it
             integrates to less.
         X_error : measurement errors of X, as for `fit`; for "plugin" only.
 

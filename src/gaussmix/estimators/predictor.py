@@ -82,7 +82,7 @@ class MixturePredictor(Estimator, ABC):
 
     def _fit_mixture(self, rows: Source, X: object, names: Sequence[str] | None) -> None:
         """Fit or choose the mixture of rows that the user gave as X; `names` are of their features, for warnings."""
-        fitted: Any = self._mixture_estimator(names)  # which takes a source
+        fitted: Any = self._mixture_estimator(names)  # an estimator that takes a source
         found = fitted.fit(rows)._fitted
         facts = None if found.facts is None else replace(found.facts, library=library_of(X))
         self._fitted = replace(found, facts=facts)

@@ -60,7 +60,7 @@ class GaussianMixtureRegressor(RegressorMixin, MixturePredictor):
     mixture_ : Mixture
         p(x, y): the columns of X and then y, or with `targets` the columns of X.
     targets_ : int or (n_targets,)
-        Places of the targets in `mixture_`; one number where y has one dimension or `targets` is no list.
+        Places of the targets in `mixture_`; one number where y has one dimension or `targets` is not a list.
     converged_, n_iter_, lower_bound_, lower_bounds_, collapsed_, diagnostics_ : as for `GaussianMixture`
     outcome_, traces_ : as for `GaussianMixture`
     results_, best_index_ : as for `GaussianMixtureIC`, where BIC chooses
@@ -214,7 +214,7 @@ class GaussianMixtureRegressor(RegressorMixin, MixturePredictor):
         return Regression(self.mixture_, self._places, check_jobs(self.n_jobs))
 
     def _targets_of(self, source: Source, y: ArrayLike | None) -> tuple[Array | None, Any, tuple[str, ...] | None]:
-        """Columns to put beside those of X, the places of the targets, and the names of all columns."""
+        """Columns to put besides those of X, the places of the targets, and the names of all columns."""
         names = tuple(self.feature_names_in_) if hasattr(self, "feature_names_in_") else None
         n_features = source.n_features
         if self.targets is None:
@@ -295,7 +295,7 @@ def _first_target(block: Block, method: Callable[[Block], Array]) -> Array:
 
 
 def _check_beside(X: ArrayLike, y: ArrayLike | None) -> None:
-    """Raise ValueError for y beside rows that need not be in memory."""
+    """Raise ValueError for y together with rows that need not be in memory."""
     if y is not None and (is_table(X) or isinstance(X, Source)):
         raise ValueError(
             "y can't stand beside a file or a table that is not in memory: put it into a column of X, and name that by "

@@ -30,7 +30,8 @@ from gaussmix.report.messages import CollapseWarning, frozen_sentence
 from gaussmix.sources.array import ArraySource
 from gaussmix.sources.base import Source
 
-LARGEST_SHARE = 2.0**53  # of a step, whose weight may be beyond all doubles in units of the first rows
+# The largest weight of an online step in units of the first rows, because weights of any size may follow them.
+LARGEST_SHARE = 2.0**53
 
 
 def learn(estimator: Any, X: ArrayLike | Source, sample_weight: ArrayLike | None) -> None:
@@ -52,7 +53,7 @@ def learn(estimator: Any, X: ArrayLike | Source, sample_weight: ArrayLike | None
         if not np.can_cast(source.dtype, stream.dtype):
             raise ValueError("X is float64, but the stream began with float32. Convert X, or begin with float64.")
         if stream.learned is None:
-            for name in ("_fitted", "_arrays"):  # of fewer rows
+            for name in ("_fitted", "_arrays"):  # from fewer rows
                 estimator.__dict__.pop(name, None)
         elif (estimator._fitted.model.n_components, estimator._fitted.model.family) != (n_components, family):
             raise ValueError(
@@ -113,7 +114,7 @@ def fit_waiting(estimator: Any) -> None:
 def _fit(estimator: Any, source: ArraySource) -> Problem:
     source.feature_names = None if estimator._names is None else tuple(estimator._names)
     problem: Problem = estimator._find(source, None, _features(estimator))
-    vars(estimator).pop("_rows", None)  # of a part of the stream
+    vars(estimator).pop("_rows", None)  # only a part of the stream
     return problem
 
 
@@ -123,7 +124,7 @@ def _features(estimator: Any) -> Features:
 
 
 def with_rows_seen(fitted: Fitted, stream: Stream) -> Fitted:
-    """What the fit of a stream knows, with the number of all rows and, of one that makes steps, their weight."""
+    """Add the number of rows of the whole stream to the facts of a fit, and their weight if steps followed the fit."""
     n_seen, facts = stream.n_seen, fitted.facts
     if facts is not None and (stream.learned is None or not stream.held):  # no row came after the fit
         return replace(fitted, facts=replace(facts, n_rows=n_seen))

@@ -129,7 +129,7 @@ def to_c(model: Any, name: str = "gmm") -> str:
     Raises
     ------
     NotFittedError, TypeError : the model is not fitted, or of another kind.
-    ValueError : name is no name of C.
+    ValueError : name is not a name of C.
 
     Notes
     -----

@@ -44,7 +44,7 @@ class Numbers:
     factors : (n_components, n_features, n_features), lower triangular; for diagonal covariances (n_components,
         n_features), 1 / data units.
     noise : log π₀ / V, nats; None without noise.
-    offset : log density below which a row is an outlier of a detector; None for what is no detector.
+    offset : log density below which a row is an outlier of a detector; None for what is not a detector.
     """
 
     mixture: Mixture

@@ -66,7 +66,7 @@ class Family(Value, ABC):
 
     @property
     def free_algebra(self) -> Algebra | FactorAlgebra | None:
-        """The terms in which covariances that meet no bound differ, for derivatives; None for none."""
+        """The terms in which covariances that meet no bound differ, for derivatives; None if there is none."""
         return self.algebra
 
     def at_bound(self, variances: Array) -> tuple[NDArray[np.bool_], NDArray[np.bool_]] | None:
@@ -77,7 +77,7 @@ class Family(Value, ABC):
         return None
 
     def least_variance(self, covariances: Covariances) -> float:
-        """The least variance along an axis that a bound allows beside such covariances, data units²; 0 for no bound."""
+        """The least variance along an axis that a bound allows with such covariances, data units²; 0 for no bound."""
         return 0.0
 
     @property
@@ -305,7 +305,7 @@ def family_named(name: str, **options: Any) -> Family:
     return type(family)(**options) if options else family
 
 
-_THREE_LETTERS = re.compile("[EV](?!II)[EVI][EVI]")  # of volume, shape and orientation; "EII" and "VII" have neither
+_THREE_LETTERS = re.compile("[EV](?!II)[EVI][EVI]")  # volume, shape, orientation; "EII" and "VII" have no shape
 
 
 def check_features(name: Any, n_features: int) -> str | None:

@@ -30,7 +30,7 @@ class Full(Boundable):
     Raises
     ------
     ValueError : the bound is below 1 or not finite.
-    TypeError : the bound is no number.
+    TypeError : the bound is not a number.
 
     Examples
     --------
@@ -168,14 +168,14 @@ class EVV(Family):
 
 @register("VEE", in_all=True)
 class VEE(Family):
-    """Σ_k = λ_k C: C and λ_k in turns."""
+    """Σ_k = λ_k C: C and λ_k in turn."""
 
     kind, equivariance, algebra = Dense, Equivariance.AFFINE, Algebra(OWN, EQUAL, EQUAL)
 
 
 @register("VEI", in_all=True)
 class VEI(Family):
-    """Σ_k = λ_k diag(b): b and λ_k in turns."""
+    """Σ_k = λ_k diag(b): b and λ_k in turn."""
 
     kind, equivariance, algebra = Diagonal, Equivariance.SCALING, Algebra(OWN, EQUAL)
 
@@ -186,7 +186,7 @@ class VEI(Family):
 
 @register("VEV", in_all=True)
 class VEV(Family):
-    """Σ_k = λ_k D_k diag(b) D_kᵀ: S_k = D_k diag(ω_k) D_kᵀ in order, b and λ_k in turns."""
+    """Σ_k = λ_k D_k diag(b) D_kᵀ: S_k = D_k diag(ω_k) D_kᵀ in order, b and λ_k in turn."""
 
     kind, equivariance, algebra = Dense, Equivariance.SIMILARITY, Algebra(OWN, EQUAL, OWN)
 

@@ -39,7 +39,7 @@ class Result:
     ----------
     candidate : what was tried.
     run : the end of its best run; None without one.
-    n_parameters : number of free parameters, also of a candidate that failed.
+    n_parameters : number of free parameters; a candidate that failed has it, too.
     evidence : the terms of criteria; None if it failed.
     failure : why it failed; None if it did not.
     seconds : its duration.

@@ -242,7 +242,7 @@ class Fitted:
         return Mixture.of(self.model, self.feature_names)
 
     def __getstate__(self) -> dict[str, Any]:
-        """What is kept and copied: the mixture is made anew of the model."""
+        """Return the state without the mixture, which is made again from the model."""
         return {name: value for name, value in vars(self).items() if name != "mixture"}
 
     @property
@@ -251,7 +251,7 @@ class Fitted:
         return self.model.n_parameters - self.n_fixed
 
     def plain(self) -> dict[str, Any]:
-        """All beside the mixture and its type, as a model file holds it."""
+        """All besides the mixture and its type, as a model file holds it."""
         found = {key: (getattr(self, field), write) for key, (field, write, _) in _COLUMNS.items()}
         return {key: write(value) for key, (value, write) in found.items() if value is not None}
 

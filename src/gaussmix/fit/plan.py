@@ -30,10 +30,10 @@ from gaussmix.sources.base import Given
 if TYPE_CHECKING:
     from gaussmix.door.initial import InitialParameters
 
-# Row weight for each number in a mean and a full covariance, whatever the structure: with less, "auto" is no search.
+# Row weight for each number in a mean and a full covariance, whatever the structure: with less, "auto" is not a search.
 ROWS_FOR_SEARCH = 20
 CLOSE, MOST_STEPS = 1e-5, 300  # tolerance of EM after a search, nats per unit of row weight, and limit on its steps
-STEPS_FOR_SEARCH = 20  # with a lower `max_iter`, "auto" is no search
+STEPS_FOR_SEARCH = 20  # with a lower `max_iter`, "auto" is not a search
 StartCall = Callable[[Rows, int, np.random.Generator], Given]
 Init = str | Sequence[str] | Given | StartCall  # what `init_params` may be
 
@@ -110,7 +110,7 @@ class Plan:
     starts : one for each run.
     rng : starts draw from it, one after the other.
     stopping : when EM ends.
-    given : parameters to start from, which replace those of the starts; None for none.
+    given : parameters to start from, which replace those of the starts; None if there is none.
     is_accelerated : as for `run_em`.
     is_unwanted : asked after each step, and before each move of a search; true ends the fit without a result.
     ends_at_collapse : whether a run ends when a component collapses: its likelihood can't be compared then.
@@ -118,7 +118,8 @@ class Plan:
     candidate : in a model selection, its row of `results_`; else None.
     n_candidates : in a model selection, their number; else None.
     stage : in a model selection, which of the fits of the candidate this is.
-    instead : the start that takes the place of a search that "auto" chose and that has no covariances; None for none.
+    instead : the start that takes the place of a search that "auto" chose and that has no covariances; None if there is
+        none.
     moves : makes the moves of variational Bayes, which change the number of components; None without moves.
     certify : whether to find out if the fit ends at a maximum; None to find that out where it is cheap.
     may_search : whether "auto" may be a search.

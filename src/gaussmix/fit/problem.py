@@ -41,8 +41,8 @@ class Data:
     Parameters
     ----------
     original : the rows, with the weights that the user gave.
-    known : known components of rows; None for none.
-    noise : the background with its initial weight; None for none.
+    known : known components of rows; None if there is none.
+    noise : the background with its initial weight; None if there is none.
     trim : leaves out rows; None if it leaves out none.
     """
 
@@ -153,7 +153,7 @@ class Problem:
     engine : sums over the rows.
     ridge : added to each variance, data units²; None for the automatic one.
     remedy : for a stuck component.
-    terms : priors and fixed parameters; None for none.
+    terms : priors and fixed parameters; None if there is none.
     """
 
     data: Data

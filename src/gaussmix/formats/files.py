@@ -85,7 +85,7 @@ def holds_many(path: str | os.PathLike[str]) -> bool:
 
 
 def not_usable(place: Place, why: str) -> NotAModelFile:
-    """The error for a file that is no model; `why` ends its sentence."""
+    """The error for a file that is not a model; `why` ends its sentence."""
     return NotAModelFile(f"{name_of(place)} is not a usable gaussmix model: {why}.")
 
 
@@ -124,10 +124,10 @@ def unpacked(place: Place, format: str) -> tuple[Header, Tensors]:
 
 @contextmanager
 def whole_file(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
-    """Open a file for writing beside the target, and rename it onto the target if the block ends without an error.
+    """Open a file for writing next to the target, and rename it onto the target if the block ends without an error.
 
-    If the block or the writing fails, the target stays as it was. A link is followed. A target that is no regular file
-    (a terminal, /dev/null) is written to directly, because renaming would replace it.
+    If the block or the writing fails, the target stays as it was. A link is followed. A target that is not a regular
+    file (a terminal, /dev/null) is written to directly, because renaming would replace it.
 
     Raises OSError: the file can't be written. It names the target.
     """
@@ -157,7 +157,7 @@ def whole_file(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
 
 
 def remove_unfinished(path: str | os.PathLike[str]) -> None:
-    """Remove what processes that were killed left beside a target, which nobody else writes to now."""
+    """Remove what processes that were killed left next to a target, which nobody else writes to now."""
     target = Path(os.path.realpath(path))
     for beside in target.parent.glob(f"{escape(_beginning(target))}{'[0-9a-f]' * 16}.tmp"):
         with suppress(OSError):

@@ -87,8 +87,8 @@ class ManyRecord:
 def write(place: Place, record: ManyRecord) -> None:
     """Write mixtures to a file, which appears whole or not at all.
 
-    Raises ValueError: a key is no text or number, the numbers make no mixtures, or their structure is not registered.
-    OSError: the file can't be written.
+    Raises ValueError: a key is neither text nor a number, the numbers make no mixtures, or their structure is not
+    registered. OSError: the file can't be written.
     """
     for key in record.keys:
         if not isinstance(key, _KEY_TYPES) or (isinstance(key, float) and not isfinite(key)):

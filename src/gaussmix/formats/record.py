@@ -76,7 +76,7 @@ class Record:
     layout: int = 1  # version of the layout it was read from
     # options of the structure, plain values; empty for most
     family_options: Mapping[str, Scalar] = field(default_factory=dict)
-    noise: Background | None = None  # beside the components; None for none
+    noise: Background | None = None  # beside the components; None if there is none
 
     def flaw(self) -> str | None:
         """How its parts contradict each other, as the end of a sentence; None if they do not."""

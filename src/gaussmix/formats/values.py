@@ -57,7 +57,7 @@ def list_of(kinds: str) -> Reader:
 def plain(name: str, value: Any) -> Json:
     """A value as JSON has it. What JSON lacks becomes an object whose first key says what it is.
 
-    Lists, tuples and ranges of numbers are written as arrays, which earlier versions read, with "as" beside them: the
+    Lists, tuples and ranges of numbers are written as arrays, which earlier versions read, with "as" next to them: the
     type at each depth.
 
     Raises ValueError: a file can't hold the value; the message begins with its name.

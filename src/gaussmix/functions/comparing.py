@@ -54,7 +54,7 @@ def compare(
     Raises
     ------
     NotFittedError : one of the estimators is not fitted.
-    TypeError : `fits` is no mapping of names to estimators of mixtures, or one is Bayesian and has no BIC.
+    TypeError : `fits` is not a mapping of names to estimators of mixtures, or one is Bayesian and has no BIC.
     ValueError : `fits` is empty, or X, `sample_weight` or `cv` can't be used.
     ImportError : no library of data frames is installed.
 

@@ -41,8 +41,8 @@ def likelihood_ratio_test(
     ----------
     X : (n_samples, n_features), complete rows in memory, data units.
     n_components : of the smaller mixture.
-    larger : of the larger one; None for one more. With more than that, each number in between is tested against the
-        next one.
+    larger : of the larger mixture; by default it has one component more. If it has several more, each number in
+        between is tested against the next one.
     n : how often rows are drawn from each smaller mixture.
     random_state : seed of the draws and of the fits.
     **parameters
@@ -67,7 +67,7 @@ def likelihood_ratio_test(
     -----
     The larger mixture is the best of EM from the splits of each component of the smaller one along its longest axes,
     for X and for drawn rows alike. It may have a component of the smaller one twice, so the statistic is never
-    negative. McLachlan (1987), Applied Statistics 36; as mclust's `mclustBootstrapLRT`, which starts anew.
+    negative. McLachlan (1987), Applied Statistics 36; as mclust's `mclustBootstrapLRT`, which starts again.
 
     Examples
     --------

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from gaussmix.lazy import modules
 
-MIN_OVERLAP = 0.025  # of clusters that are merged, by default
+MIN_OVERLAP = 0.025  # default; clusters that overlap less are not merged
 
 if TYPE_CHECKING:
     from gaussmix.mixture import conversion as conversion

@@ -69,7 +69,7 @@ class MixtureBase:
         Parameters
         ----------
         model : weights (n_components,), means, covariances and their structure, which are right.
-        feature_names : one for each feature; None for none.
+        feature_names : one for each feature; None if there is none.
         """
         mixture = object.__new__(cls)
         vars(mixture).update(
@@ -173,12 +173,12 @@ class MixtureBase:
 
         Parameters
         ----------
-        names : one for each feature, in order; None for none.
+        names : one for each feature, in order; None if there is none.
 
         Raises
         ------
         ValueError : too many or too few names.
-        TypeError : names are no list, or a name is not text.
+        TypeError : names are not a list, or a name is not text.
 
         Examples
         --------
@@ -267,7 +267,7 @@ def of_components(method: Method) -> Method:
 def common_names(mixtures: Sequence[object]) -> tuple[str, ...] | None:
     """The feature names of several mixtures of the same features; None where none of them has names.
 
-    Raises TypeError where something is no mixture, and ValueError for no mixtures or different features.
+    Raises TypeError where something is not a mixture, and ValueError for no mixtures or different features.
     """
     if not len(mixtures):
         raise ValueError("Give at least one mixture.")

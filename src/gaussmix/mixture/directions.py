@@ -28,7 +28,7 @@ class Directions(NamedTuple):
 def directions(model: Model, mean_share: float) -> Directions:
     """The directions of a model of components alone, by generalised eigenvectors; `mean_share` is λ.
 
-    There is one at least, also where the components do not differ at all.
+    There is at least one, even if the components do not differ at all.
     """
     each, weights = model.covariances.dense(), model.weights
     centre = weights @ model.means

@@ -43,7 +43,7 @@ def names_at(names: tuple[str, ...] | None, places: Places) -> tuple[str, ...] |
 def check_order(rows: object, names: tuple[str, ...] | None, called: str) -> None:
     """Raise ValueError where a data frame has a feature in the column of another; `called` names the rows in the error.
 
-    What is no data frame passes, and so does everything where features have no names.
+    What is not a data frame passes, and so does everything where features have no names.
     """
     if names is None:
         return

@@ -34,7 +34,7 @@ class Mixture(SciPyNames, Comparisons):
     covariances : Σ_k in the compact form of the family (`family.shape`), data units².
     family : the covariance structure, a member of `gaussmix.families.FAMILIES`.
     feature_names : one for each feature, by which it can be called; None where they have none.
-    noise : of another mixture, a uniform background whose weight and `weights` sum to 1; None for none.
+    noise : of another mixture, a uniform background whose weight and `weights` sum to 1; None if there is none.
 
     Raises
     ------
@@ -90,7 +90,7 @@ class Mixture(SciPyNames, Comparisons):
         precisions : the inverses of the covariances, in the same shape, instead of the covariances.
         covariance_type : the name of the structure: "full", "tied", "diag", "spherical" or one of mclust's. Where it
             has options, the structure itself: `FactorAnalyzer(n_factors=2)`.
-        feature_names : one for each feature; None for none.
+        feature_names : one for each feature; None if there is none.
 
         Raises
         ------
@@ -119,7 +119,7 @@ class Mixture(SciPyNames, Comparisons):
 
         Raises
         ------
-        TypeError : estimator is no fitted mixture.
+        TypeError : estimator is not a fitted mixture.
         ValueError : its numbers make no mixture.
 
         Examples
@@ -145,7 +145,7 @@ class Mixture(SciPyNames, Comparisons):
 
         Raises
         ------
-        TypeError : estimator is no fitted mixture.
+        TypeError : estimator is not a fitted mixture.
         ValueError : its numbers make no mixture.
 
         Notes
@@ -226,7 +226,7 @@ class Mixture(SciPyNames, Comparisons):
         Raises
         ------
         ValueError : the values make no mixture; the message says why.
-        TypeError : values is no dictionary.
+        TypeError : values is not a dictionary.
         """
         return cls.of(*formats.model_file.from_dict(values))
 
@@ -310,7 +310,7 @@ class Mixture(SciPyNames, Comparisons):
         Raises
         ------
         ValueError : n_rows or a seed is negative, there is no such component, or noise has a volume but no box.
-        TypeError : n_rows or component is no integer, or rng no source of randomness.
+        TypeError : n_rows or component is not an integer, or rng no source of randomness.
 
         Examples
         --------
@@ -360,7 +360,7 @@ class Mixture(SciPyNames, Comparisons):
         Raises
         ------
         TypeError : path is neither a path nor a binary file.
-        ValueError : the numbers are no mixture: weights don't sum to 1, a covariance is not positive definite.
+        ValueError : the numbers are not a mixture: weights don't sum to 1, a covariance is not positive definite.
         OSError : the file can't be written.
         """
         formats.model_file.write(path, self.model, Details(self.feature_names))
@@ -370,6 +370,6 @@ class Mixture(SciPyNames, Comparisons):
 
         Raises
         ------
-        ValueError : the numbers are no mixture, as in `save`.
+        ValueError : the numbers are not a mixture, as in `save`.
         """
         return formats.model_file.to_dict(self.model, self.feature_names)

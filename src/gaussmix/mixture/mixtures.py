@@ -86,7 +86,7 @@ class Mixtures(Sequence[Mixture]):
         return self._plain() == other._plain() and all(np.array_equal(*pair, equal_nan=True) for pair in pairs)
 
     def _plain(self) -> tuple[Any, ...]:
-        """What is no array."""
+        """Return everything that is not an array."""
         notes = {key: [*said] for key, said in self.notes.items()}
         return self.keys, self.family, self.errors, notes, self.feature_names
 
@@ -147,12 +147,12 @@ class Mixtures(Sequence[Mixture]):
 
         Parameters
         ----------
-        path : where, "….gmm" by custom; a file that is there is replaced. Or a binary file open for writing.
+        path : where, by convention "….gmm"; a file that is there is replaced. Or a binary file open for writing.
 
         Raises
         ------
         TypeError : path is neither a path nor a binary file.
-        ValueError : a key is no text or number, or the structure is not registered.
+        ValueError : a key is neither text nor a number, or the structure is not registered.
         OSError : the file can't be written.
         """
         arrays = {name: np.asarray(getattr(self, name), np.float64) for name in _ARRAYS}

@@ -213,7 +213,7 @@ def _ends(name: str, low: float, high: float) -> str:
 
 
 def _along(name: str, low: float, high: float) -> list[tuple[str, str]]:
-    """What stands at the beginning, in the middle and at the end of an axis, and which part of each text is there."""
+    """Return the texts at the beginning, in the middle and at the end of an axis, and the part of each that fits."""
     return [(f"{low:.4g}", "start"), (shorten(name), "middle"), (f"{high:.4g}", "end")]
 
 

@@ -53,8 +53,8 @@ def pieces(shape: tuple[int, ...]) -> Iterator[slice]:
 _CPU = 1  # of DLPack's devices
 
 
-def plain_array(values: Any, hole: float | None = np.nan) -> Any:
-    """A masked array with `hole` in its masked cells, or a copy of an array on another device, such as a GPU.
+def plain_array(values: Any, fill: float | None = np.nan) -> Any:
+    """A masked array with `fill` in its masked cells, or a copy of an array on another device, such as a GPU.
 
     NumPy hands out what is under a mask, and libraries of GPUs refuse to be converted. Anything else passes as it is.
 
@@ -64,9 +64,9 @@ def plain_array(values: Any, hole: float | None = np.nan) -> Any:
         return values if values.__dlpack_device__()[0] == _CPU else _copied(values)
     if not isinstance(values, np.ma.MaskedArray) or not np.ma.is_masked(values):
         return values
-    kinds = {"f": values.dtype, **dict.fromkeys("biu", np.dtype(np.float64))} if hole is not None else {}
+    kinds = {"f": values.dtype, **dict.fromkeys("biu", np.dtype(np.float64))} if fill is not None else {}
     plain = np.array(values.data, dtype=kinds.get(values.dtype.kind, object))
-    plain[np.ma.getmaskarray(values)] = hole
+    plain[np.ma.getmaskarray(values)] = fill
     return plain
 
 

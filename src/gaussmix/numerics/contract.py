@@ -16,7 +16,7 @@ SHORT = 7  # products in a sum that NumPy's `reduce` adds up one after the other
 def contract(subscripts: str, first: Array, second: Array) -> Array:
     """`np.einsum` of two arrays by products and sums that are each rounded: NumPy's own are fused on arm64.
 
-    A number of the result has the same bits whatever else is computed beside it.
+    A number of the result has the same bits whatever else is computed with it.
     """
     one, other, axes = _plan(subscripts)
     left, right = first.transpose(one[0])[one[1]], second.transpose(other[0])[other[1]]

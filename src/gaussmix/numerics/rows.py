@@ -36,7 +36,7 @@ def patterns(missing: NDArray[np.bool_]) -> Iterator[tuple[Places, Places]]:
 
 
 def in_whole_steps(array: AnyArray) -> AnyArray:
-    """The array, or a copy if its strides are no whole elements, as those of a field of packed records."""
+    """The array, or a copy if its strides are not whole elements, as those of a field of packed records."""
     if any(stride % array.itemsize for stride in array.strides):
         return array.copy()
     return array

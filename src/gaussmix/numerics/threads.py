@@ -1,4 +1,4 @@
-"""Threads beside others: how many a call of the core or BLAS may have, and properties that none of them waits for."""
+"""Threads among others: how many a call of the core or BLAS may have, and properties that none of them waits for."""
 
 from __future__ import annotations
 

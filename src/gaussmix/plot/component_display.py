@@ -104,7 +104,7 @@ class ComponentDisplay(FeatureDisplay):
 
         Parameters
         ----------
-        ax : axes to draw on; new ones by default. The legend stands beside them, at the right.
+        ax : axes to draw on; new ones by default. The legend stands next to them, at the right.
         levels : radii of the ellipses, or half-widths of the intervals, in standard deviations; all positive.
         colors : of the components, in turn; by default six that people with any kind of colour vision can distinguish,
             lighter on a dark background. Further components get the same colours again, with another marker and line,

@@ -24,7 +24,7 @@ class CriterionDisplay(Display):
     """The criterion of every candidate of a search: a line for each structure, over the number of components.
 
     Make it with `from_estimator`. A ring shows what was chosen. A candidate that failed is a cross at the upper edge,
-    above its number of components. Triangles mark the peaks of stability. Where the ten best lie close together beside
+    above its number of components. Triangles mark the peaks of stability. Where the ten best lie close together next to
     all others, the axis shows these ten, and the legend the structures in view.
 
     Parameters

@@ -93,7 +93,7 @@ class DensityDisplay(FeatureDisplay):
     def _draw_plane(self, ax: Axes, color: Any, shades: list[Any]) -> None:
         x, y, points = grid_of(self.mixture, self.rows)
         density = self.mixture.log_density(points).reshape(len(y), len(x))
-        levels = self.levels_ + np.arange(len(self.levels_)) * 1e-12  # ascending, also where two are equal
+        levels = self.levels_ + np.arange(len(self.levels_)) * 1e-12  # strictly ascending, even if two values are equal
         top = max(float(density.max()), float(levels[-1])) + 1.0
         self.regions_: Any = ax.contourf(x, y, density, levels=[*levels, top], colors=shades, zorder=1.5)
         self.contours_: Any = ax.contour(

@@ -1,4 +1,4 @@
-"""What all displays share: axes, the colours of a page, and legends beside the data."""
+"""What all displays share: axes, the colours of a page, and legends next to the data."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class Display:
         return on_page(COLORS[0], self.ax_.get_facecolor()) if color is None else color
 
     def _with_legend(self, handles: Sequence[Any], is_shown: bool) -> Self:
-        """This display, with what is drawn named beside it where a legend is wanted."""
+        """This display, with what is drawn named next to it where a legend is wanted."""
         self.legend_ = legend_beside(self.ax_, handles) if is_shown else None
         return self
 
@@ -131,7 +131,7 @@ def as_text(name: str) -> str:
 
 
 def new_figure(*shape: int, **options: Any) -> tuple[Any, Any]:
-    """A figure and its axes, which leave room for what stands beside them; raises ImportError."""
+    """A figure and its axes, which leave room for what stands next to them; raises ImportError."""
     pyplot = import_pyplot()
     try:
         made: tuple[Any, Any] = pyplot.subplots(*shape, **{"layout": "constrained", **options})
@@ -161,7 +161,7 @@ def checked_masses(masses: Any) -> Array:
 
 
 def legend_beside(ax: Axes, handles: Sequence[Any]) -> Any:
-    """A legend at the right of axes, where it hides no data; None for nothing to name."""
+    """A legend at the right of axes, where it hides no data; None if there is nothing to name."""
     if not handles:
         return None
     for handle in handles:

@@ -193,7 +193,7 @@ def normal_density(points: Array, mean: float, deviation: float) -> Array:
 def points_for_curves(means: Array, deviations: Array, reach: float, n_each: int = 161) -> Array:
     """Where to compute curves: within `reach` σ of each mean, at distances that suit the width of each curve.
 
-    Evenly spaced points would miss a narrow component beside a wide one.
+    Evenly spaced points would miss a narrow component next to a wide one.
     """
     steps = np.linspace(-reach, reach, n_each)  # odd: the mean itself is one of them
     return np.asarray(np.unique(means[:, None] + deviations[:, None] * steps))

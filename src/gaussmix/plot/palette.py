@@ -24,7 +24,7 @@ class Look(NamedTuple):
 
 
 def looks_of(n_components: int, colors: Any = None, background: Any = "white") -> list[Look]:
-    """A look for each component; raises ValueError for what is no colour.
+    """A look for each component; raises ValueError for what is not a colour.
 
     Markers and line styles change after each round of colours, so that many components look different. On a dark
     background the six colours are the same, but lighter.

@@ -62,7 +62,8 @@ class Estimates:
     method : how they were found, as a line.
     notes : what to know of them, a sentence each.
     draws : (n, q), of a bootstrap, a row for each refit; None for formulas.
-    counts : (n,), what the square of each refit of the jackknife counts; its draws have no quantiles. None for others.
+    counts : (n,), what the square of each refit of the jackknife counts; its draws have no quantiles. None for the
+        bootstrap.
     library : of data frames; None for the first that is installed.
     """
 

@@ -66,7 +66,7 @@ class MixturePosterior:
 
         Raises
         ------
-        ValueError, TypeError : n_samples is no integer ≥ 1, or rng is no generator.
+        ValueError, TypeError : n_samples is not an integer ≥ 1, or rng is not a generator.
         """
         count, generated = check_count("n_samples", n_samples, 1), generator(rng)
         drawn = (self._approximation.drawn(generated) for _ in range(count))
@@ -110,7 +110,7 @@ class MixturePosterior:
 
         Raises
         ------
-        TypeError : it is no function, or a parameter can't be used.
+        TypeError : it is not a function, or a parameter can't be used.
         ValueError : it is not finite for a draw, or a parameter can't be used.
         """
         value = values_of(function, self._mixture)

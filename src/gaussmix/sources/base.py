@@ -39,7 +39,7 @@ class Task(Protocol[S_co]):
 
     @property
     def key(self) -> Hashable:
-        """Tasks with equal keys share the states that are kept beside blocks."""
+        """Tasks with equal keys share the states that are kept with blocks."""
 
     def open(self, block: Block) -> BlockState:
         """Make the state of a block, which may be kept between passes. It may be lost, and is then made again."""
@@ -79,7 +79,7 @@ class Source(ABC):
     integers : places of the columns whose numbers were integers of 64 bits, which may have merged in a double.
     has_errors : blocks say how large measurement errors are.
     has_log_prior : blocks say what is known of the components of their rows.
-    memory : bytes for the states beside blocks; those for which there is no room are made anew in every pass.
+    memory : bytes for the states kept with blocks; those for which there is no room are made again in every pass.
     is_read_again : every pass reads the rows from files, so that fits at the same time take more memory each.
     is_far : a pass costs more than the work on the rows, so that the first one finds out all that may be asked.
     most_fits : how many fits at the same time have their states kept, in other processes; None in this one.
@@ -226,7 +226,7 @@ class Source(ABC):
     def changed(
         self, change: Callable[[Block], Iterable[Block]], n_rows: int, columns: Sequence[int] | None = None
     ) -> Source:
-        """The `n_rows` rows in the blocks that a picklable function makes of each block; they are counted anew.
+        """The `n_rows` rows in the blocks that a picklable function makes of each block; they are counted again.
 
         `columns` are the places of those that are left; None for all.
         """
@@ -264,7 +264,7 @@ class Source(ABC):
         return twin
 
     def part(self, choose: Callable[[Block], NDArray[np.bool_]], n_rows: int) -> Source:
-        """The `n_rows` rows for which a picklable function of their block is true, counted anew."""
+        """The `n_rows` rows for which a picklable function of their block is true, counted again."""
         return self.changed(partial(_part, choose=choose), n_rows)
 
 

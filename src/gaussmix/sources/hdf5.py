@@ -17,7 +17,7 @@ from gaussmix.waist.leaves import LEAF_ROWS
 
 
 def open_hdf5(data: Any, asked: Request) -> Source:
-    """Open an `h5py.Dataset`, whose columns are called x0, x1 …; raises ValueError for what is no table of numbers."""
+    """Open an `h5py.Dataset`, whose columns are called x0, x1 …; raises ValueError if it is not a table of numbers."""
     return opened(_DatasetReader(data, asked), asked.memory)
 
 

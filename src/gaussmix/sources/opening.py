@@ -73,12 +73,13 @@ def open(
         `h5py.Dataset`, whose columns are called x0, x1 … too.
     columns : the features; by default all columns that hold numbers.
     weights : the column of row weights, frequencies ≥ 0; None where all are 1.
-    memory : bytes, or a text such as "512 MB": for rows and what is kept beside them. The libraries need about
+    memory : bytes, or a text such as "512 MB": for rows and what is kept with them. The libraries need about
         200 MB more.
     missing : whether cells of features may be missing (NaN or null). Else the first such cell is an error, which names
         it.
     cache : a folder in which the numbers of files are kept as .npy: the files are read once, every pass reads the copy,
-        and so does the next program that opens the same unchanged files. Delete it whenever you like. None for none.
+        and so does the next program that opens the same unchanged files. Delete it whenever you like. None for no
+        cache.
 
     Returns
     -------

@@ -214,7 +214,7 @@ States = dict[Hashable, tuple[Hashable, list[Any]]]  # by fit: the key of a task
 
 
 class Held:
-    """Consecutive rows on a worker, as nodes of the tree of leaves, and the states that fits keep beside them."""
+    """Consecutive rows on a worker, as nodes of the tree of leaves, and the states that fits keep with them."""
 
     def __init__(self, blocks: Sequence[Block], states: States | None = None) -> None:
         self.blocks, self._states = blocks, {} if states is None else states

@@ -19,7 +19,7 @@ class Request:
     columns, weights : names of columns; None for the default.
     memory : bytes.
     missing : whether cells may be missing.
-    cache : a folder for the numbers of files; None for none.
+    cache : a folder that keeps the numbers of files; None for no cache.
     """
 
     columns: Sequence[str] | None

@@ -48,8 +48,8 @@ def check_monotone(family: Family, engine: Engine[Any], problem: str) -> None:
     # Rows are off by ε of their size, which shifts log densities by at most as much in standard deviations.
     deviations = np.sqrt(mixture.covariances.variances()).min(axis=0)
     rounding = (8 * np.abs(course).max() + 8 * (np.abs(rows).max(axis=0) / deviations).max()) * EPS
-    # Elements of Σ are off by ε of their size, and that is no motion within the structure, where likelihoods are level.
-    # Of Σ_jj (Σ⁻¹)_jj a log density has as many times the relative error of Σ.
+    # Elements of Σ are off by ε of their size, and that is not a motion within the structure, where likelihoods are
+    # level. Of Σ_jj (Σ⁻¹)_jj a log density has as many times the relative error of Σ.
     inflation = mixture.covariances.variances() * mixture.whitening.precision_diagonals()
     rounding += EPS * rows.shape[1] * float(inflation.max())
     drops = np.flatnonzero(np.diff(course) < -rounding)

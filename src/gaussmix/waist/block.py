@@ -57,7 +57,7 @@ class Block:
 
     @property
     def weight(self) -> Array:
-        """The row weights, (n_rows,), also where all are 1."""
+        """The row weights, (n_rows,), even if all are 1."""
         return np.ones(self.n_rows) if self.row_weight is None else self.row_weight
 
     @property
@@ -102,7 +102,7 @@ class Block:
         return replace(self, first_row=first_row, **found)
 
     def row_log_prior(self, n_columns: int) -> Array | None:
-        """What is known of each row, (n_rows, n_columns), 0 in a column that `log_prior` lacks; None for nothing."""
+        """What is known of each row, (n_rows, n_columns), 0 in a column that `log_prior` lacks; None if nothing is."""
         if self.log_prior is None:
             return None
         table = np.zeros((len(self.log_prior) + 1, n_columns))  # the last row is that of place −1
@@ -122,7 +122,7 @@ class Block:
 
 @dataclass(eq=False)
 class BlockState:
-    """What is kept beside a block between passes. It may be lost, and is then made again.
+    """What is kept with a block between passes. It may be lost, and is then made again.
 
     Parameters
     ----------

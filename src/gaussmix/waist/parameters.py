@@ -73,7 +73,7 @@ class Parameters:
         """
         above = self.log_scale - self.far_limit - 2.0  # a margin above the rounding
         sides = np.broadcast_to(self.whitening.precision_diagonals() ** -0.5, self.means.shape)
-        with np.errstate(all="ignore"):  # NaN is no end of a box: then each row is looked at
+        with np.errstate(all="ignore"):  # NaN is not an end of a box: then each row is looked at
             lengths = (self.whitening.whiten_at_most(sides) ** 2).sum(axis=1) ** 0.5
             reach = np.sqrt(np.maximum(2 * above, 0)) / lengths
             widths = np.log(np.maximum(reach, np.finfo(np.float64).tiny)) + np.log(sides).mean(axis=1)

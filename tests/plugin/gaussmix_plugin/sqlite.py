@@ -26,7 +26,7 @@ class Rows:
 
 
 class SqliteSource(Source):
-    """Some columns of a table, read anew in every pass."""
+    """Some columns of a table, read again in every pass."""
 
     dtype = np.dtype(np.float64)
 

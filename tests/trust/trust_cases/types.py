@@ -63,7 +63,7 @@ def same(X: Any, parameters: dict[str, Any], lay_out: Any = lambda X: X) -> Any:
         expected = plain.score_samples(wide)
         expect_close(fitted.score_samples(laid_out), expected, unit * (1 + np.abs(expected)), "score_samples")
         expect_close(fitted.predict_proba(laid_out), plain.predict_proba(wide), unit, "predict_proba")
-        # And the rows as integers are no other rows: a difference of unsigned numbers must not wrap around.
+        # And the rows as integers are the same rows: a difference of unsigned numbers must not wrap around.
         expect_close(expected.mean(), fitted.score(laid_out), unit * (1 + abs(expected.mean())), "score")
         if hasattr(laid_out, "columns"):
             expect(list(fitted.feature_names_in_) == NAMES, "the names of the columns are lost")

@@ -37,7 +37,7 @@ class Bars(Progress):
             yield Text(self.below, no_wrap=True, overflow="ellipsis")
 
     def steps(self, tol: object) -> Callable[[Step], None]:
-        """A callback of a fit: a line below the bars tells the log-likelihood, and its last gain beside `tol`.
+        """A callback of a fit: a line below the bars tells the log-likelihood, and its last gain compared with `tol`.
 
         Give None for `tol` where EM compares something else, such as the objective with a prior.
         """

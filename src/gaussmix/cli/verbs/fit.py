@@ -282,7 +282,7 @@ def fit_by(
 
 
 def _read(data: str, by: str, weights: str | None, reading: options.Reading) -> tuple[pa.Table, Any]:
-    """The column of groups beside the features, and the weights of the rows; raises BadTable or OSError."""
+    """The column of groups besides the features, and the weights of the rows; raises BadTable or OSError."""
     table = reading.open(data)
     print_notices(table.notices)
     table.check_has(by)

@@ -93,7 +93,7 @@ def predict(
 
 
 def joined(parts: Iterable[pa.Table], results: Iterable[Columns], names: dict[str, str]) -> Iterator[pa.Table]:
-    """Each part of a table beside the results of its rows, under names that are noted in `names`."""
+    """Each part of a table with the results of its rows, under names that are noted in `names`."""
     for part, found in zip(parts, results, strict=True):
         for name, values in found.items():
             names.setdefault(name, free_name(name, part.column_names))

@@ -105,5 +105,5 @@ def _source(reading: options.Reading, table: Files, names: tuple[str, ...], weig
     if source.n_rows == 1:
         raise ValueError(f"{table.name} has a single row; a report needs at least two.")
     assert isinstance(source, ArraySource)
-    source.feature_names = names  # for errors and warnings, also of columns without names
+    source.feature_names = names  # for errors and warnings, even if columns have no names
     return source

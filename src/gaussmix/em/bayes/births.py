@@ -66,7 +66,7 @@ class Births:
         return np.sqrt(np.maximum(self.sample.filled.var(axis=0), np.finfo(np.float64).tiny))
 
     def born(self, q: Approximation, labels: NDArray[np.int64], chosen: Places) -> tuple[Approximation, Places] | None:
-        """The posterior with two halves for each chosen component, and what each was a half of, or −1; None for none.
+        """Return the posterior with two halves for each chosen component, and what each was half of, or −1; else None.
 
         `labels`, (n_distinct,), are the likeliest components of the rows.
         """
@@ -199,7 +199,7 @@ def _largest(values: Array) -> Array:
 
 
 def _resolved(rows: Array) -> Array:
-    """The least spread of each feature beside its size, (n_features,), data units."""
+    """The least spread of each feature compared with its size, (n_features,), data units."""
     return core.RESOLVED * _largest(np.abs(rows))
 
 

@@ -192,7 +192,7 @@ class BoundMoves:
         parents = np.full(len(marks), -1) if parents is None else parents
         while state.model.n_components > 1 and not self.is_unwanted():
             tried = ((change, self.judged(change.model)) for change in self.changes(state))
-            # Rounding is no reason to keep more components.
+            # Rounding is not a reason to keep more components.
             kept = (
                 (change, each)
                 for change, each in tried

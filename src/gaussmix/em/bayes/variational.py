@@ -61,7 +61,7 @@ class Variational(Posterior):
         return self.approximation(model).parameters
 
     def log_prior(self, model: Model) -> float:
-        """−KL(q ‖ p), which the bound has beside the sum over rows."""
+        """−KL(q ‖ p), which the bound has besides the sum over rows."""
         return -self.approximation(model).divergence / self.unit
 
     def plain_terms(self, n_components: int) -> tuple[Array, Belief]:

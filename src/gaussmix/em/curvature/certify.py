@@ -36,7 +36,7 @@ def standing_of(model: Model, objective: Objective, trace: Trace, source: Source
     Make three passes over the rows, or four for each parameter, as `Information.of`.
 
     The gain is ½ gᵀ I⁻¹ g, Newton's decrement. It counts only if a pass at the end of Newton's step finds as much,
-    and if the next step promises little: where the objective is no parabola on the way there, as on a slow ridge,
+    and if the next step promises little: where the objective is not a parabola on the way there, as on a slow ridge,
     the decrement may be wrong by any factor.
 
     The objective of trimmed rows is the highest that any choice of as many rows has. It has the derivatives of
@@ -57,7 +57,7 @@ def standing_of(model: Model, objective: Objective, trace: Trace, source: Source
 def _checked(
     information: Information, objective: Objective, trace: Trace, source: Source, engine: Engine[Any]
 ) -> Standing | None:
-    """What Newton's step promises; None if the objective does not keep the promise, or there is no such step."""
+    """Check that the objective rises as Newton's step promises; None if it does not, or if there is no such step."""
     at, found = information.coordinates, information.newton
     if found is None or not information.is_held:
         return None

@@ -35,7 +35,7 @@ class Information:
     of what a step of EM sums give it in two passes for each parameter.
 
     A ridge counts as a prior with the masses of this model: then g = 0 where EM with the ridge ends. It is not exact,
-    because the masses move too; the error is as small as the ridge beside the variances.
+    because the masses move too; the error is as small as the ridge compared with the variances.
 
     The score of row i is the gradient of log p(x_i) and of its parts of the ridge and the prior: the term of the ridge
     belongs to the rows by responsibility, that of the prior to all rows alike. With row weights s, g = Σ s score / Σ s.

@@ -106,8 +106,8 @@ def nearest_centre(centres: Array) -> Partition:
 def width_of(centres: Array) -> float:
     """Typical distance of centres (n_components, n_features) from their middle, along a feature; 1 if they coincide.
 
-    Medians keep a centre on a gross row from making spheres so wide that the distances of the others vanish beside
-    labels, errors and the constants of missing cells.
+    Medians keep a centre on a gross row from making spheres so wide that the distances of the others vanish compared
+    with labels, errors and the constants of missing cells.
     """
     squares = ((centres - np.median(centres, axis=0)) ** 2).mean(axis=1)
     return float(np.median(squares) or squares.max()) ** 0.5 or 1.0

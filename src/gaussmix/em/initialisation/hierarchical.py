@@ -163,7 +163,7 @@ class LeafLabels:
 def _leaves(sample: Distinct) -> NDArray[np.intp]:
     """The distinct row of each leaf, (n_leaves,): a row of weight 2 has two, because SciPy's Ward takes no weights.
 
-    If there would be more than `MOST_LEAVES` leaves, or if weights are no whole multiples of the smallest,
+    If there would be more than `MOST_LEAVES` leaves, or if weights are not whole multiples of the smallest,
     `MOST_LEAVES` leaves are drawn: one from each of equal parts of the cumulative weight, at a place in the part that a
     hash of its number gives. The same sample gives the same leaves.
     """

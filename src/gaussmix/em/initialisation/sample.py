@@ -14,14 +14,15 @@ from gaussmix.numerics.threads import cached_property
 from gaussmix.sources.base import Source
 from gaussmix.waist.leaves import LEAF_ROWS
 
-MIN_RELATIVE_WEIGHT = 1e-9  # of the mean weight: rows with less are no part of any sum
+MIN_RELATIVE_WEIGHT = 1e-9  # of the mean weight: rows with less are not part of any sum
 NEARLY_ALL = 1.3  # times the wanted rows: so few are all taken
 
 ROWS_OF_PARTS = 2_000  # rows: with fewer, a search takes all of them, and begins from two starts
 KMEANS_ROWS = 200  # rows for each component: k-means before a further search draws about so many
 MIN_KMEANS_ROWS = 20  # different ones among them, or k-means reads all rows: a few heavy ones took the draws
 
-RIDGE_SHARE = 1e-6  # of a robust variance of each feature: the automatic ridge
+# The automatic ridge of a feature, as a share of a robust estimate of the variance of the feature.
+RIDGE_SHARE = 1e-6
 TRIMMED = 0.01  # share of the weight that is dropped at each end, plus one row
 MOST_TRIMMED = 0.45  # so that some rows are left
 CONSTANT = 2.0**-40, 2.0**-10  # least and largest spread of a constant column, relative to its value

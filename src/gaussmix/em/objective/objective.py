@@ -18,7 +18,7 @@ from gaussmix.waist.parameters import Parameters
 class Objective:
     """Maximum likelihood, with a ridge (n_features,), data units², added to the variances at each step.
 
-    A ridge is no prior: its term grows with the mass, so EM raises no function of the parameters alone. The
+    A ridge is not a prior: its term grows with the mass, so EM raises no function of the parameters alone. The
     log-likelihood decides when EM ends and which run is the best, as in scikit-learn.
 
     Subclasses add other terms, at each M-step and in the numbers that EM compares. `raised` is what users call the

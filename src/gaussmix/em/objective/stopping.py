@@ -112,7 +112,7 @@ class Outlook(NamedTuple):
 def outlook(objective: Sequence[float]) -> Outlook:
     """Extrapolate the objective before each step of a run: gains that fall by a constant rate a sum to g a / (1 − a).
 
-    It tells runs of one maximum from others. It is no estimate for users, because EM creeps along ridges.
+    It tells runs of one maximum from others. It is not an estimate for users, because EM creeps along ridges.
 
     The larger of the last two rates counts: the first steps of EM gain much and say little about the rest.
     """

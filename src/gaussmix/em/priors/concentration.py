@@ -49,7 +49,7 @@ class StickWeights:
     """The sticks of a Dirichlet process, π_k = v_k Π_{j<k} (1 − v_j) with v_k ~ Beta(1, α).
 
     Blei & Jordan (2006), Bayesian Analysis 1. The posterior has no last stick of length 1: components beyond the masses
-    have no rows, and their sticks are as the prior's (Kurihara, Welling & Teh 2007, IJCAI). So their number is no part
+    have no rows, and their sticks are as the prior's (Kurihara, Welling & Teh 2007, IJCAI). So their number is not part
     of the model.
     """
 

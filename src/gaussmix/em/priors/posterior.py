@@ -188,7 +188,7 @@ class Posterior(Objective):
 
     Parameters
     ----------
-    prior : of means and covariances; None for none.
+    prior : of means and covariances; None if there is none.
     shares : allowed weights and their prior, as shares of the rows that are not noise.
     means : values of the fixed means, (n_fixed, n_features), data units.
     fixed_means : the components with fixed means.

@@ -31,7 +31,7 @@ class Terms:
 
     Parameters
     ----------
-    prior : of means and covariances; None for none.
+    prior : of means and covariances; None if there is none.
     shares : restrictions and prior of the weights; the prior in rows.
     fixed_means, fixed_covariances : components with fixed means, and with fixed covariances.
     means, covariances : values of all components; None if nothing is fixed.

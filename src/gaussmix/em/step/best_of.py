@@ -174,5 +174,5 @@ def _rank_in_race(state: State) -> tuple[bool, float]:
 
 
 def _promise(trace: Trace) -> float:
-    """What a run may still reach: it gains `HOPE` times what it gained in the second half of its steps."""
+    """Bound the objective that a run may still reach: it gains at most `HOPE` times the gain of the second half."""
     return trace.last + HOPE * (trace.last - trace.objective[(trace.n_steps - 1) // 2])

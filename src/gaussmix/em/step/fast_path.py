@@ -65,7 +65,7 @@ class FastPath:
 
     @cached_property
     def _task(self) -> tuple[Block, Any, Algebra, Control] | None:
-        """What steps need besides a model: all rows, the engine's facts about them, and plain values.
+        """Return what steps need in addition to a model: all rows, the engine's facts about them, and plain values.
 
         None if Python makes all steps: by the family, the objective or the rule, or if rows are many.
         """
@@ -78,7 +78,7 @@ class FastPath:
 
 
 def model_of(course: Course, family: Family, noise: Background | None = None) -> Model:
-    """The model at the end of a course, beside noise if it began so."""
+    """The model at the end of a course, with noise if it began so."""
     shape = course.means.shape
     found = family.covariances(course.covariances.reshape(family.shape(*shape)), *shape)
     if course.whitening is not None:

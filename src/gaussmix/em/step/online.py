@@ -38,7 +38,7 @@ class Rate(Value):
     Raises
     ------
     ValueError : a number is out of its range.
-    TypeError : a value is no number.
+    TypeError : a value is not a number.
 
     Examples
     --------

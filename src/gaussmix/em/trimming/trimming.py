@@ -144,7 +144,7 @@ class Trimmed(Source):
     def _at(self, engine: Engine[Any], parameters: Parameters) -> _Last:
         """What a pass with these parameters finds.
 
-        Where log densities of the last parameters are kept beside blocks, only rows whose log density may have fallen
+        Where log densities of the last parameters are kept with blocks, only rows whose log density may have fallen
         below the cutoff since then are evaluated (`em.trimming.fall`). The other rows are kept. Rows with missing cells
         or with errors have no bounds.
         """
@@ -221,7 +221,7 @@ class _Look(NamedTuple):
 
 @dataclass(eq=False)
 class _Beside(BlockState):
-    """What is kept beside a block: log densities by the first row of their leaf, and the state of a task."""
+    """What is kept with a block: log densities by the first row of their leaf, and the state of a task."""
 
     looks: dict[int, _Look] = field(default_factory=dict)
     key: Hashable = None
@@ -301,7 +301,7 @@ class Trim:
         return Trimmed(source, self.share)
 
     def nearest(self, means: Array, sample: Distinct) -> Partition:
-        """As `nearest_centre`, by spheres as wide as the rows: the unit does not decide which rows they leave out."""
+        """Assign rows as `nearest_centre` does, by spheres as wide as the rows, so that units decide nothing."""
         return Partition(centre_parameters(means, float(_widths(sample).max()) or 1.0), Rule.HARD)
 
     def partition(

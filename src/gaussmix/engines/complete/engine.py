@@ -40,14 +40,14 @@ _OF_JOINT = {LOG_DENSITY: log_density_of, RESPONSIBILITIES: responsibilities_of,
 
 @dataclass(frozen=True)
 class CompleteFacts(Facts):
-    """What a step over one block must know of all rows, and how to visit them, `ordering`."""
+    """Facts about all rows, and the order in which the next pass visits them (`ordering`)."""
 
     ordering: Ordering = field(default_factory=Ordering)
 
 
 @dataclass(eq=False)
 class CompleteState(BlockState):
-    """What the engine keeps beside a block.
+    """What the engine keeps with a block.
 
     Parameters
     ----------

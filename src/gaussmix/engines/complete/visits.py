@@ -112,7 +112,7 @@ class Ordering(NamedTuple):
 
 @dataclass(eq=False)
 class Visits:
-    """The orders and bounds that are kept beside a block. Any of them may be lost: no bit depends on that.
+    """The orders and bounds that are kept with a block. Any of them may be lost: no bit depends on that.
 
     Parameters
     ----------

@@ -35,7 +35,7 @@ FLAT = 1e-9  # curvature per unit of row weight; that of rows with known compone
 TOUCHED = 1e-4  # of the square of a derivative, along flat directions: with more, a parameter is not determined
 DIFFERENCE = 1e-3  # of coordinates, for derivatives of a user's function, in units of standard errors
 ROUNDED = 1e-8  # of the inverse information: a negative variance of at most this is a rounded 0
-SAME_HEIGHT = 1e-6  # nats per unit of row weight: rounding, also of float32 rows
+SAME_HEIGHT = 1e-6  # nats per unit of row weight: rounding, which includes the rounding of float32 rows
 
 
 @dataclass(frozen=True, eq=False)

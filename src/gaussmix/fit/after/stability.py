@@ -90,7 +90,7 @@ class _Crossed:
     steps: tuple[tuple[int, int], ...]
 
     def __call__(self, leaf: Block) -> Sums:
-        # Σ w min(w, 1): a row of weight 2 is two rows, each in one pair with itself; one of weight 0.5 is no half row.
+        # Σ w min(w, 1): a row of weight 2 is two rows, each in one pair with itself, but half a row is none.
         own = float((leaf.weight * np.minimum(leaf.weight, 1)).sum())
         return Sums((own, *self._tables(leaf)))
 

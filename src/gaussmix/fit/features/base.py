@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from gaussmix.sources.base import Source
 
 
-class FitFeature:
+class FitFeature(ABC):
     """Something that a fit uses besides rows, a structure and starts. It is also the context in which the fit runs.
 
     It is made before rows are read, and checks the parameters that ask for it. `uses` says what of it the fit uses, in
@@ -38,15 +39,15 @@ class FitFeature:
         self.estimator, self.arguments = estimator, arguments
         self.uses = self.used()
 
+    @abstractmethod
     def used(self) -> Sequence[str]:
         """Check the parameters, and say what of the feature the fit uses."""
-        raise NotImplementedError
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        pass
+        return None
 
     def rows(self, source: Source) -> Source:
         """The rows of the fit, from the checked rows of X."""

@@ -35,7 +35,7 @@ class Comparisons(MixtureBase):
         Raises
         ------
         ValueError : other has other features, n_draws is below 2, or densities overflow.
-        TypeError : other is no mixture, n_draws no integer, or rng no source of randomness.
+        TypeError : other is not a mixture, n_draws no integer, or rng no source of randomness.
 
         Notes
         -----
@@ -87,7 +87,7 @@ class Comparisons(MixtureBase):
 
         Returns
         -------
-        kl : nats; 0 for equal mixtures, exact between single Gaussians. It can be below 0, and is no bound.
+        kl : nats; 0 for equal mixtures, exact between single Gaussians. It can be below 0, and is not a bound.
 
         Notes
         -----
@@ -187,7 +187,7 @@ class Comparisons(MixtureBase):
         Raises
         ------
         ValueError : other has other features, there is no such metric, or the distance is beyond the range of float64.
-        TypeError : other is no mixture.
+        TypeError : other is not a mixture.
 
         Examples
         --------
@@ -241,7 +241,7 @@ class Comparisons(MixtureBase):
         Raises
         ------
         ValueError : reference has other features, or more components.
-        TypeError : reference is no mixture.
+        TypeError : reference is not a mixture.
 
         Notes
         -----
@@ -280,7 +280,7 @@ class Comparisons(MixtureBase):
         ------
         ValueError : n_components is not from 1 to their number, or so small that components some 1e7 standard
             deviations apart would be merged.
-        TypeError : n_components is no integer.
+        TypeError : n_components is not an integer.
         SingularCovariance : a covariance is not positive definite.
 
         Notes

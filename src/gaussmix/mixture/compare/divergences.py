@@ -132,7 +132,7 @@ def expectation(
     f takes the log densities of rows, nats, one array for each model; p is the first model. A rare component in
     which f is large is never missed, and differences between components add no error; Cochran (1977) theorem 5.3. Rows
     are drawn with the component's mean as the origin, so that they keep their digits however far from 0 it is. Raises
-    ValueError or TypeError where n_draws is no integer of at least 2, or f is beyond the range of `within_range`.
+    ValueError or TypeError where n_draws is not an integer of at least 2, or f is beyond the range of `within_range`.
     """
     n_draws = check_count("n_draws", n_draws, 2)
     of, source, value, variance = models[0], generator(rng, 0), 0.0, 0.0

@@ -40,7 +40,7 @@ def canonical_order(
 
 
 def matched_order(model: Model, reference: Model) -> Places:
-    """The order (n_components,) in which each component stands beside the one of the reference that it resembles.
+    """The order (n_components,) in which each component stands next to the one of the reference that it resembles.
 
     Components that resemble none come last, the heaviest first.
     """

@@ -152,7 +152,7 @@ def turns(line: Line) -> Array:
 
 
 def _without_flat(line: Line, places: Array) -> Array:
-    """Leave out turns that rounding alone made: a mode and the minimum beside it in pairs, the flattest first."""
+    """Leave out turns that rounding alone made: a mode and the minimum next to it in pairs, the flattest first."""
     while len(places) > 1:
         heights = np.abs(np.diff(line.log_density(places)))
         flattest = int(heights.argmin())

@@ -56,7 +56,7 @@ class Masses(MixtureBase):
         Raises
         ------
         ValueError : rows hold NaN or are not of shape (n_rows, n_features); n_points is below 1.
-        TypeError : rows are not real numbers, or n_points is no integer.
+        TypeError : rows are not real numbers, or n_points is not an integer.
 
         Examples
         --------
@@ -201,7 +201,7 @@ class Masses(MixtureBase):
         Raises
         ------
         ValueError : rows are not finite numbers of shape (n_rows, n_features); n_points is below 1.
-        TypeError : rows are not real numbers, or n_points is no integer.
+        TypeError : rows are not real numbers, or n_points is not an integer.
 
         Notes
         -----

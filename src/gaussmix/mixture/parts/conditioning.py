@@ -41,7 +41,7 @@ class Conditional:
     regression : B_k, (n_components, n_unknown, n_known); or (1, n_unknown, n_known), one for all.
     covariances : C_k, data units².
     family : their structure.
-    noise : of the unknown features; None for none.
+    noise : of the unknown features; None if there is none.
     """
 
     known: Model

@@ -257,8 +257,8 @@ class Parts(MixtureBase):
         -----
         Carreira-Perpiñán (2000), IEEE Transactions on Pattern Analysis and Machine Intelligence 22, section 4: the
         fixed point of the mean shift, finished by Newton's method. The Hessian has no positive eigenvalue there: a
-        climb that ends on a saddle goes on from beside it. With one feature all modes are found, at most one for each
-        component. With several features there may be modes to which no component leads.
+        climb that ends on a saddle continues from a point next to it. With one feature all modes are found, at most one
+        for each component. With several features there may be modes to which no component leads.
 
         Examples
         --------

@@ -105,7 +105,7 @@ class Workers:
         """The results of what `submit` sends to the workers; sent again where workers died with what it needs.
 
         The cluster computes again what was lost of the futures `needed`, which the tasks read, but gives up where
-        workers died several times meanwhile; then it is asked anew.
+        workers died several times meanwhile; then it is asked again.
 
         Raises
         ------

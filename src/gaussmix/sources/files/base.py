@@ -150,7 +150,7 @@ class FileSource(Source):
     """Rows of a reader, a few leaves of them in memory at a time.
 
     A thread reads ahead. Nothing that is read is kept between passes, so blocks may not be kept either. The memory, in
-    bytes, is for buffers and for what engines keep beside blocks.
+    bytes, is for buffers and for what engines keep with blocks.
     """
 
     whole = None

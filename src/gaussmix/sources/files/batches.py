@@ -143,7 +143,7 @@ def _copied(table: BatchReader, path: Path) -> NpyReader:
 
 
 class _Spool:
-    """Removes a folder once no reader has it: copies of a reader have it too, those in other processes have not."""
+    """Removes a folder once no reader of this process has it; copies of a reader have it, too."""
 
     def __init__(self, place: str) -> None:
         self._place, self._at_end = place, weakref.finalize(self, _remove, place)

@@ -95,7 +95,7 @@ class Stamps:
 
     @property
     def identity(self) -> list[tuple[str, Hashable]]:
-        """What changes when a file changes, beside the names of the files; empty where there are none."""
+        """What changes when a file changes, besides the names of the files; empty where there are none."""
         local = [(os.path.abspath(path), stamp) for path, stamp in self._stamps.items()]
         return local + [(str(file), file.stamp) for file in self._stored]
 

@@ -38,7 +38,7 @@ class NpyFile(NamedTuple):
 
     @classmethod
     def of(cls, path: Path | str, file: Any) -> NpyFile:
-        """Read the header from an open file. Raises ValueError for what is no table of numbers."""
+        """Read the header from an open file. Raises ValueError for what is not a table of numbers."""
         try:
             version = np.lib.format.read_magic(file)
             read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0

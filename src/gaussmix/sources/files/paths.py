@@ -32,7 +32,7 @@ def check_versions(name: str | None) -> None:
 
 
 def is_url(name: str) -> bool:
-    """Whether a name is a URL of something that is no file of this machine."""
+    """Whether a name is a URL of something that is not a file of this machine."""
     return "://" in name and SCHEME.match(name) is not None and not name.startswith("file://")
 
 

@@ -46,7 +46,7 @@ class Store(ABC):
 
     @abstractmethod
     def is_file(self, path: str) -> bool | None:
-        """Whether there is a file, false for a folder and None for nothing."""
+        """Whether this is a file: false for a folder, None if there is neither."""
 
     @abstractmethod
     def below(self, folder: str, depth: int | None) -> list[str]:

@@ -59,10 +59,10 @@ def loaded(
 
 
 class Workers:
-    """An actor on each node that has processors now. Actors keep states beside rows; Ray's object store has the rows.
+    """An actor on each node that has processors now. Actors keep states with rows; Ray's object store has the rows.
 
     They take no processor from Ray's count, so that they stand in the way of no other work while no pass runs. Ray
-    starts an actor that dies anew, on another node where its own is gone.
+    starts an actor that dies again, on another node where its own is gone.
     """
 
     def __init__(self, table: str) -> None:

@@ -73,7 +73,7 @@ def answered(frame: Any, doing: str) -> pa.Table:
     MemoryError : the rows are more than `spark.driver.maxResultSize`.
     """
     session, tag, work = frame.sparkSession, f"gaussmix-{uuid4().hex}", Future[pa.Table]()
-    context = getattr(session, "sparkContext", None)  # which Spark Connect has not
+    context = getattr(session, "sparkContext", None)  # Spark Connect does not have one
     progress = _Progress()
 
     @inheritable_thread_target(session)  # type: ignore[untyped-decorator]

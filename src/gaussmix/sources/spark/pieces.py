@@ -72,7 +72,7 @@ class Layout:
         return n_merged
 
     def start(self, part: int, number: int) -> int | None:
-        """The first row of a piece; None for one that was not there when pieces were laid out."""
+        """The first row of a piece; None if the piece was not there when pieces were laid out."""
         place = place_of(np.int64(part), np.int64(number))
         found = int(np.searchsorted(self.places, place))
         return int(self.starts[found]) if found < len(self.places) and self.places[found] == place else None
@@ -234,7 +234,7 @@ Results = Callable[[int, list[Block]], Iterable[bytes]]  # of a target, from its
 
 
 def visit(batches: Batches, results: Results, digests: NDArray[np.int64]) -> Iterator[pa.RecordBatch]:
-    """The results of targets that are kept on this machine with the rows of these digests; none for others."""
+    """The results of those targets whose rows, with these digests, are kept on this machine."""
     for batch in batches:
         for number, path, digest in zip(*(batch.column(place).to_pylist() for place in range(3)), strict=True):
             yield from _told(number, digest, read(path, digests[number]), results)

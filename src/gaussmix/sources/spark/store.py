@@ -15,7 +15,7 @@ from gaussmix.sources.remote import States
 from gaussmix.waist.block import Block
 
 ALIGNED = 64  # bytes
-MOST_BYTES = 2**28  # of states in a worker; those beyond are made anew in every pass
+MOST_BYTES = 2**28  # of states in a worker; those beyond are made again in every pass
 
 _states: dict[str, dict[int, States]] = {}  # of this worker, by store and target
 
@@ -55,7 +55,7 @@ class Store:
         return [Path(folder) / f"gaussmix-{self.name}" for folder in folders]
 
     def states(self, target: int) -> States:
-        """What this worker keeps beside a target for fits."""
+        """What this worker keeps with a target for fits."""
         for other in [name for name in _states if name != self.name]:
             if _n_bytes() > MOST_BYTES:
                 del _states[other]

@@ -45,7 +45,7 @@ class _Columns(Columns):
 class Table:
     """A Spark frame and its columns that are features."""
 
-    frame: Any  # `pyspark.sql.DataFrame`, also of Spark Connect
+    frame: Any  # `pyspark.sql.DataFrame`, or the data frame of Spark Connect
     columns: Columns  # the features and the weights
     about: About  # the same; its number of rows is not read
 

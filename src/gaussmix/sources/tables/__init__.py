@@ -88,7 +88,7 @@ def format_by_name(path: str) -> str | None:
 
 
 def _check_readable(name: str, start: bytes) -> None:
-    """Raise BadTable for a file that surely is no table, by its name or how it begins, and say what to do."""
+    """Raise BadTable for a file that surely is not a table, by its name or how it begins, and say what to do."""
     extension = PurePath(name).suffix.lower()
     for extensions, beginnings, advice in _UNREADABLE:
         if extension in extensions or start.startswith(beginnings):

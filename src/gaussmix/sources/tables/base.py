@@ -258,7 +258,7 @@ class Table(ABC):
         return counting if others else []
 
     def bad_cells(self, name: str) -> str | None:
-        """Which cells of a column of text are no numbers, as the end of a sentence, if nearly all are; else None."""
+        """Which cells of a column of text are not numbers, as the end of a sentence, if nearly all are; else None."""
         return None
 
     def check_bad_cells(self, without: Collection[str] = ()) -> None:

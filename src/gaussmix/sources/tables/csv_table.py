@@ -34,8 +34,8 @@ from gaussmix.sources.tables.base import (
 _DELIMITERS = ",;\t|"
 _BLANKS = " "  # any run of blanks and tabs
 NULLS = arrow_csv.ConvertOptions().null_values  # how text always says that a number is missing
-_LOOKED_AT = 20_000  # rows in which cells that are no numbers are looked for
-_FEW = 0.1  # a share of the cells: a column with fewer that are no numbers was meant to hold numbers
+_LOOKED_AT = 20_000  # rows in which cells that are not numbers are looked for
+_FEW = 0.1  # a share of the cells: a column with fewer that are not numbers was meant to hold numbers
 _SHOWN = 3
 _COMMA = " (where the comma is a decimal mark, say so: decimal ',')"
 _EITHER = " (where ',' marks thousands, say so: thousands ','; where it is a decimal mark: decimal ',')"
@@ -136,7 +136,7 @@ class CsvTable(Table):
         return f"{self.name}, line {next(line for at, (line, _) in enumerate(self._data()) if at == row)}"
 
     def why_not_numeric(self, name: str, kind: pa.DataType) -> str:
-        """For text, name the first value that is no number: a typing error in a column of numbers shows."""
+        """For text, name the first value that is not a number: a typing error in a column of numbers shows."""
         if not pa.types.is_string(kind):
             return kind_of(kind)
         column, found = self.places[name], self._cells.get(name)
@@ -378,7 +378,7 @@ def _few(lines: Iterator[tuple[int, str]]) -> Iterator[tuple[int, str]]:
 
 
 def _without_comments(lines: list[tuple[int, str]], dialect: Dialect, path: str) -> list[tuple[int, str]]:
-    """The numbered lines from the first that is no comment: "#" also begins names, as many as there are columns."""
+    """The numbered lines from the first that is not a comment: "#" also begins names, as many as there are columns."""
     n_marked = next((number for number, (_, line) in enumerate(lines) if not line.startswith("#")), 0)
     if not n_marked:
         return lines

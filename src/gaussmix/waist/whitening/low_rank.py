@@ -123,7 +123,8 @@ def spectrum(loadings: Array, noise: Array) -> tuple[Array, Array, Array, Array]
 
     Raises
     ------
-    SingularCovariance : some noise variances are not positive, or loadings are beyond the range of float64 beside them.
+    SingularCovariance : some noise variances are not positive, or loadings are beyond the range of float64 compared
+        with them.
     """
     roots = inverse_root(noise)
     scaled = loadings * roots[..., None]

@@ -14,11 +14,11 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 MOST = {
-    "src": 31534,
+    "src": 31535,
     "cpp": 11193,
-    "tests": 30380,
+    "tests": 30369,
     "bench": 2150,
-    "tools": 605,
+    "tools": 604,
     "files": 882,
     "inner imports of tests": 378,
     "monkeypatched names": 80,

@@ -42,8 +42,8 @@ class GaussianMixtureReducer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
     n_directions : int or None, default None
         Directions to keep; None for all along which components differ: with `mean_share` 1 at most n_components − 1.
     mean_share : float, default 1
-        λ, from 0 to 1: how much differences of the means count compared with those of the covariances. mclust's
-    `lambda`. <choice>
+        λ, from 0 to 1: how much differences of the means count compared with the covariances'. mclust's `lambda`.
+    <choice>
     <Parameters of MixturePredictor>
 
     Attributes

@@ -154,7 +154,7 @@ def test_orders_that_are_lost_are_made_again(name, dtype, is_far, rng):
         assert found.trace.log_likelihood == expected.trace.log_likelihood
         np.testing.assert_array_equal(found.model.covariances.array, expected.model.covariances.array)
         states = [state for state in cut._states.values() if getattr(state, "visits", None)]
-        orders = [state for state in states if state.visits._orders]
+        orders = [state for state in states if state.visits._order]
         assert orders, "rows were visited in order"
 
 

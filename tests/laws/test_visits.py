@@ -46,8 +46,8 @@ def test_clusters_apart_are_visited_in_order(clusters, structure):
     source = ArraySource(rows)
     moments, before = run(source, mixture)
     assert moments.facts.ordering.by is not None
-    assert visits_of(source)._orders
-    assert visits_of(source)._bounds is not None
+    order_bytes, n_bounds = 2 * len(rows), -(-len(rows) // GROUP_ROWS) * N_COMPONENTS
+    assert visits_of(source).n_bytes == order_bytes + 4 * n_bounds, "an order and bounds are kept"
     fresh, _ = run(ArraySource(rows), before, n_steps=1)
     spread = step_of_engine(rows, before, Need(Second.DIAGONAL)).second
     assert_same_moments(moments, fresh, spread, 1e-12, structure)
@@ -78,7 +78,7 @@ def test_overlapping_components_are_visited_as_they_come(clusters, structure):
     for n_steps in (1, 2, 5):
         moments, _ = run(source, mixture, n_steps=n_steps)
         assert moments.facts.ordering == Ordering(None, n_steps, wants_labels=False)
-        assert visits_of(source)._orders == ()
+        assert visits_of(source)._order is None
 
 
 @pytest.mark.parametrize(("n_moved", "keeps"), [(0, True), (5, True), (6, False)])

@@ -8,9 +8,9 @@ import re
 import shutil
 import subprocess
 import sys
+import threading
 import tracemalloc
 import warnings
-from threading import Event
 from types import SimpleNamespace
 
 import numpy as np
@@ -29,7 +29,7 @@ from gaussmix.sources.files.arrow import DatasetReader, TableReader
 from gaussmix.sources.files.batches import spooled
 from gaussmix.sources.opening import check_memory
 from gaussmix.sources.tables import open_table
-from gaussmix.sources.tables.base import BATCH_ROWS, Dialect
+from gaussmix.sources.tables.base import BATCH_BYTES, BATCH_ROWS, Dialect
 from gaussmix.testing import check_source
 
 N_ROWS, NAMES = 2 * LEAF_ROWS + 1_234, ["a", "b", "c"]
@@ -194,21 +194,19 @@ class TestSentences:
             open(path, weights="w")
 
     def test_a_file_that_changes_between_passes(self, tmp_path, table):
-        rows, _, _ = table
         path = tmp_path / "rows.npy"
-        np.save(path, rows)
+        np.save(path, table[0])
         source = open(path, memory=SMALL)
         gm = GaussianMixture(2, random_state=0, max_iter=2, tol=0)
-        np.save(path, rows[:-1])
+        np.save(path, table[0][:-1])
         with pytest.raises(OSError, match=r"changed while it was read; .*rows\.npy"):
             gm.fit(source)
         assert not hasattr(gm, "mixture_")
 
     def test_a_file_that_is_cut_short_during_a_pass(self, tmp_path, table):
         """No bus error, as a memory map would give."""
-        rows, _, _ = table
         path = tmp_path / "rows.npy"
-        np.save(path, rows)
+        np.save(path, table[0])
         blocks = open(path, memory=SMALL).blocks()
         next(blocks)
         os.truncate(path, 2_000)
@@ -321,7 +319,7 @@ class TestSentences:
             rf"Input X is a {'list of ' if many else ''}threading\.Event, not a table\. The help of gaussmix\.open says"
         )
         with pytest.raises(TypeError, match=told):
-            GaussianMixture().fit([Event(), Event()] if many else Event())
+            GaussianMixture().fit([threading.Event(), threading.Event()] if many else threading.Event())
 
     def test_memory(self, tmp_path):
         assert [check_memory(each) for each in (5, "512 MB", "2GiB", "1.5 k")] == [5, 512 * 10**6, 2 * 1024**3, 1500]
@@ -497,20 +495,30 @@ def one_batch(tmp_path):
     return write
 
 
+def most_of_arrow(path, columns, n_rows):
+    """The most memory that Arrow takes to read some columns of a table of `n_rows` rows."""
+    before, most, n_read = pa.total_allocated_bytes(), 0, 0
+    for batch in open_table(str(path)).batches(columns):
+        most, n_read = max(most, pa.total_allocated_bytes() - before), n_read + batch.num_rows
+    assert n_read == n_rows
+    return most
+
+
+def test_parquet_of_many_columns_is_decoded_a_few_rows_at_a_time(tmp_path):
+    """Arrow holds two batches, and a page and a small buffer for each column: no row group."""
+    page, names = 2**16, [f"x{column}" for column in range(64)]
+    wide = pa.table([*np.random.default_rng(0).normal(size=(64, 70_000))], names)
+    pa.parquet.write_table(wide, tmp_path / "a.parquet", data_page_size=page, use_dictionary=False)
+    assert most_of_arrow(tmp_path / "a.parquet", names, 70_000) < 2 * BATCH_BYTES + 2 * page * len(names)
+
+
 def test_of_one_large_batch_few_rows_are_in_memory_at_a_time(table, one_batch):
     n_many = 3 * BATCH_ROWS + 5
     path = one_batch(pa.table({name: np.zeros(n_many) for name in NAMES}))
-    before = pa.total_allocated_bytes()
-
-    def rows_of(batch):
-        assert pa.total_allocated_bytes() - before < 100_000  # what Python allocates is not in it
-        return batch.num_rows
-
     tracemalloc.start()
-    n_rows = sum(map(rows_of, open_table(str(path)).batches(["b"])))
+    assert most_of_arrow(path, ["b"], n_many) < 100_000  # what Python allocates is not in it
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert n_rows == n_many
     assert peak < 2.5 * 8 * BATCH_ROWS < 8 * n_many
     path = one_batch(table[2])
     source = open(path, columns=["b", "a"], memory=SMALL)
@@ -679,8 +687,8 @@ def test_truth_values_are_features(tmp_path, rng):
     np.testing.assert_array_equal(open(tmp_path / "a.npy").whole.rows[:, 0], frame["is"])
 
 
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
 class TestSpool:
-    @pytest.mark.filterwarnings("ignore::RuntimeWarning")
     def test_weights_are_not_rounded_with_the_rows(self, tmp_path):
         path = tmp_path / "slow.parquet"
         table = pa.table({"a": np.array([1, 2, 4], "f4"), "w": [16777217.0, 1e40, 1.0]})
@@ -702,7 +710,6 @@ class TestSpool:
         del source
         assert not place.parent.exists()
 
-    @pytest.mark.filterwarnings("ignore::RuntimeWarning")
     def test_copies_share_it(self, folder, table):
         source = open(folder / "table.csv", columns=NAMES, memory=SMALL)
         place = source.reader.files[0].path.parent
@@ -714,7 +721,6 @@ class TestSpool:
         del twin
         assert not place.exists()
 
-    @pytest.mark.filterwarnings("ignore::RuntimeWarning")
     def test_copies_of_what_was_read_once_share_it(self, table):
         source = open(table[2].to_reader(), columns=NAMES, memory=SMALL)
         np.testing.assert_array_equal(copy.deepcopy(source).sample(N_ROWS).rows, table[0])
@@ -730,8 +736,6 @@ class TestSpool:
 
 
 def test_the_reader_ends_when_a_pass_is_given_up(folder):
-    import threading
-
     blocks = open(folder / "by-rows.npy", memory=SMALL).blocks()
     next(blocks)
     blocks.close()

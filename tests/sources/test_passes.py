@@ -1,4 +1,4 @@
-"""How often each kind of fit reads its rows, where they lie in a file that does not fit into memory."""
+"""How often each kind of fit reads the rows of a large file, and what one pass finds out, such as quantiles."""
 
 import logging
 from functools import partial
@@ -229,9 +229,8 @@ def test_no_row_counts():
 
 def test_contamination_of_a_file_has_the_bits_of_that_in_memory(tmp_path, rng):
     rows = rng.normal(size=(150_000, 2))
-    np.save(tmp_path / "rows.npy", rows)
     detector = partial(GaussianMixtureDetector, 2, contamination=0.07, random_state=0, tol=1.0)
-    source = gaussmix.open(tmp_path / "rows.npy", memory="2 MB")
+    source = source_of(tmp_path, rows)
     source.each_row = None
     found, expected = detector().fit(source), detector().fit(rows)
     assert found.offset_ == expected.offset_

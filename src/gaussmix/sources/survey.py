@@ -70,10 +70,10 @@ class Survey:
         """What was found out, by its kind."""
         return dict(zip(self.kinds, self._findings.total, strict=True))
 
-    def sample(self, n_rows: int) -> Block | None:
-        """The rows of `Source.sample`; None if too few were kept."""
-        fair = self.findings[Profile].total_weight / n_rows
-        if n_rows != LEAF_ROWS or not self._kept or self._limit * fair < 1 + 1e-9:
+    def sample(self) -> Block | None:
+        """The rows of `Source.sample` of as many rows as a leaf; None if too few were kept."""
+        fair = self.findings[Profile].total_weight / LEAF_ROWS
+        if not self._kept or self._limit * fair < 1 + 1e-9:
             return None
         hashed, block = self._joined()
         return sampled(block, are_drawn(hashed, block.row_weight, fair), fair)
@@ -83,7 +83,7 @@ class Survey:
             return
         self._keep_smallest(hashes(part), part)
         most = LEAF_ROWS + SPARE
-        if self._n_kept > 2 * most:
+        if self._n_kept > 1.5 * most:
             hashed, block = self._joined()
             self._limit = min(self._limit, float(np.partition(_keys(hashed, block), most)[most]))
             self._kept, self._n_kept = [], 0

@@ -81,6 +81,10 @@ class Counts(NamedTuple):
     kept: int = 0
     fresh: int = 0
 
+    def prefers_fresh(self, n_rows: int) -> bool:
+        """Whether the order that the new labels give has clearly fewer mixed groups of `n_rows` rows."""
+        return self.kept > self.fresh + KEPT * -(-n_rows // GROUP_ROWS)
+
 
 class Ordering(NamedTuple):
     """In which order the next pass visits rows; the same decision for all blocks of a source.
@@ -104,8 +108,7 @@ class Ordering(NamedTuple):
         by, n_passes = self.by, self.n_passes + 1
         is_refresh = n_passes & (n_passes - 1) == 0
         wants_labels = is_refresh and _pays(counts.n_near, done, n_rows)
-        is_better = counts.kept > counts.fresh + KEPT * -(-n_rows // GROUP_ROWS)
-        if self.wants_labels and (by is None or is_better):
+        if self.wants_labels and (by is None or counts.prefers_fresh(n_rows)):
             by = done
         return Ordering(None if is_refresh and not wants_labels else by, n_passes, wants_labels)
 
@@ -122,15 +125,16 @@ class Visits:
     n_rows: int
     n_components: int
     n_features: int
-    _orders: tuple[tuple[Arguments, NDArray[np.uint16]], ...] = ()  # the one in use and the latest
+    # The order that the next pass is likely to use, and the parameters that it is by.
+    _order: tuple[Arguments, NDArray[np.uint16]] | None = None
     # With the labels of the order, and the parameters they are for.
     _bounds: tuple[NDArray[np.float32], Arguments, Arguments] | None = None
 
     @property
     def n_bytes(self) -> int:
         """Memory that orders and bounds take."""
-        orders = sum(order.nbytes for _, order in self._orders)
-        return orders + (0 if self._bounds is None else self._bounds[0].nbytes)
+        kept = (self._order and self._order[1], self._bounds and self._bounds[0])
+        return sum(array.nbytes for array in kept if array is not None)
 
     def begin(self, arguments: Arguments, ordering: Ordering, label: Callable[[Arguments], Labels]) -> Visit:
         """Choose order and bounds of a pass; `label` gives the labels of the rows if they are not known."""
@@ -139,10 +143,9 @@ class Visits:
         by = ordering.by
         if by is None:
             return Visit(labels=labels)
-        order = next((order for known, order in self._orders if known.is_same(by)), None)
-        if order is None:
-            order = _by_label(label(by))
-        self._orders = ((by, order),)
+        if self._order is None or not self._order[0].is_same(by):
+            self._order = by, _by_label(label(by))
+        order = self._order[1]
         if bounds is None or not bounds[1].is_same(by):
             fresh = self._new_bounds()
             none = np.zeros((2, self.n_components), dtype=np.float32)
@@ -160,7 +163,9 @@ class Visits:
             fresh = _by_label(visit.labels)
             kept = 0 if visit.order is None else _changes(visit.labels, visit.order)
             counts = Counts(n_near, kept, _changes(visit.labels, fresh))
-            self._orders = (*self._orders[-1:], (done, fresh))
+            # All rows decide which order is used next. Keeping the one that this block prefers takes half the memory.
+            if visit.order is None or counts.prefers_fresh(self.n_rows):
+                self._order = done, fresh
         if visit.bounds is not None and ordering.by is not None:
             self._bounds = visit.bounds, ordering.by, done
         return counts

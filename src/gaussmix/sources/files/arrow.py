@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from gaussmix.numerics.arrays import Array, Rows
@@ -26,6 +25,7 @@ from gaussmix.sources.tables.base import (
     INDEX,
     INDEX_OF_FRAME,
     batch_rows,
+    doubles,
     first_line,
     is_numeric,
     kind_of,
@@ -85,11 +85,8 @@ class Columns:
         batch = valid(batch, self.name)
         for name, target in zip(self.read_columns, targets, strict=False):
             column = batch.column(name)
-            if pa.types.is_decimal(column.type) or pa.types.is_boolean(column.type):
-                column = pc.cast(column, pa.float64())
-            if pa.types.is_integer(column.type) and column.null_count:
-                column = pc.cast(column, pa.float64(), safe=False)
-            target[...] = whole(column)
+            is_whole = pa.types.is_integer(column.type) and not column.null_count
+            target[...] = whole(column) if is_whole or pa.types.is_floating(column.type) else doubles(column)
 
     def block(self, table: pa.Table | pa.RecordBatch) -> Block:
         """The rows of a table, and their weights where it has them."""

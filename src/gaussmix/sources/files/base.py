@@ -28,8 +28,9 @@ from gaussmix.sources.survey import Survey
 from gaussmix.waist.block import Block, Profile
 from gaussmix.waist.leaves import LEAF_ROWS, count_leaves
 
-N_BUFFERS = 3  # one is filled, one waits, one is worked on
+N_BUFFERS = 2  # one is filled while the other is worked on; a third one makes no pass faster
 LARGEST_CHUNK = 2**23  # bytes of rows; larger ones read no faster
+SHARE_OF_STATES = 0.14  # of the memory, for what engines keep with blocks
 WAIT = 0.05  # seconds, after which Ctrl-C is heard
 
 
@@ -160,7 +161,7 @@ class FileSource(Source):
     def __init__(self, reader: Reader, memory: int) -> None:
         self.n_rows, self.n_features, self.dtype = reader.n_rows, len(reader.names), reader.dtype
         self.feature_names = tuple(reader.names) if reader.has_names else None
-        self.reader, self.memory, self.may_miss = reader, memory // 4, reader.may_miss
+        self.reader, self.memory, self.may_miss = reader, int(SHARE_OF_STATES * memory), reader.may_miss
         self.integers = reader.integers
         most = max(min(LARGEST_CHUNK, memory // (4 * N_BUFFERS)) // reader.bytes_of(LEAF_ROWS), 1)
         self._chunk_rows = min(1 << (most.bit_length() - 1), count_leaves(self.n_rows)) * LEAF_ROWS
@@ -179,9 +180,10 @@ class FileSource(Source):
 
     def sample(self, n_rows: int) -> Block:
         if self.n_rows <= n_rows:
-            return Block.joined(block.between(0, block.n_rows) for block in self.blocks())
+            # Copies, because the buffers of the blocks are used again.
+            return Block.joined(block.taken(np.arange(block.n_rows), block.first_row) for block in self.blocks())
         self.of_all(Profile)  # found out together with the sample
-        return self._found["survey"].sample(n_rows) or super().sample(n_rows)
+        return super().sample(n_rows)
 
     def _find(self, kinds: Sequence[type[Finding]]) -> Mapping[Any, Any]:
         if Profile not in kinds:
@@ -190,7 +192,8 @@ class FileSource(Source):
         for block in self.blocks():
             survey.add(block)
         _check_some_weight(self.reader, survey.findings[Profile])
-        return {**survey.findings, "survey": survey}
+        sample = survey.sample()
+        return survey.findings if sample is None else {**survey.findings, ("sample", LEAF_ROWS): sample}
 
 
 class _Ahead:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from gaussmix.sources.files.stores import Requests, StoredFile
 
 BATCH_ROWS = 65_536
-BATCH_BYTES = 2**25  # of a batch, for tables of many columns
+BATCH_BYTES = 2**22  # of a batch; larger ones read no faster
 COLUMN_BYTES = 2**13  # that a column counts, whatever its rows: its readers were seen to take 10 to 18 kB
 STANDARD = "-"  # standard input or output
 INDEX_OF_FRAME = "it is the index of a data frame"

@@ -19,7 +19,6 @@ from gaussmix.errors import invented_names
 from gaussmix.numerics.threads import cached_property
 from gaussmix.sources.files.npy import NpyFile
 from gaussmix.sources.tables.base import (
-    BATCH_BYTES,
     INDEX_OF_FRAME,
     BadTable,
     Input,
@@ -34,6 +33,7 @@ from gaussmix.sources.tables.base import (
 )
 
 SLOW_CODECS = {"ZSTD", "GZIP", "BROTLI", "BZ2"}  # decompressing them takes longer than a pass of EM
+SMALL_GROUP = 2**25  # bytes of columns, up to which a row group of Parquet is read without a buffer
 _INDEX = re.compile(r"__index_level_\d+__")  # where pandas puts the index of a frame
 
 
@@ -114,7 +114,7 @@ class ParquetTable(TypedTable):
         groups = (self.footer.row_group(group) for group in range(self.footer.num_row_groups))
         sizes = [sum(chunk.total_compressed_size for chunk in self._chunks(group, {*columns})) for group in groups]
         # Through a buffer, Arrow makes room for as much as a page claims before it reads it: not where all is small.
-        buffer = 2**20 if max(sizes, default=0) > BATCH_BYTES else 0
+        buffer = 2**16 if max(sizes, default=0) > SMALL_GROUP else 0
         reading = {"metadata": self.footer, "pre_buffer": False, "buffer_size": buffer}
         with self.source.opened() as opened, parquet.ParquetFile(opened, **reading) as file:
             if max(sizes, default=0) > opened.size():

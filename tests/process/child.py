@@ -144,7 +144,7 @@ def was_interrupted(call, owner, name, delay, n_looks=1):
 
 MOMENTS = {
     "converting": (gaussmix.door.rows, "copied"),
-    "checking shares": (gaussmix.fit.fit, "check_given"),
+    "checking shares": (gaussmix.door.initial, "check_given"),
     "finding distinct rows": (gaussmix.fit.problem, "distinct_rows"),
     "sampling": (ArraySource, "sample"),
     "sorting": (distinct, "native_target"),

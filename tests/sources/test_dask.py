@@ -577,8 +577,14 @@ IDLE = (
 
 def test_a_fit_without_workers_says_so_and_goes_on_when_one_comes(empty):
     rows = np.random.default_rng(0).normal(size=(100, 2))
-    threading.Timer(0.5, empty.scale, [1]).start()
-    with pytest.warns(RuntimeWarning, match=IDLE):
+
+    def start_worker_after_warning():
+        while not any("has had no worker" in str(each.message) for each in caught):
+            sleep(0.01)
+        empty.scale(1)
+
+    with pytest.warns(RuntimeWarning, match=IDLE) as caught:
+        threading.Thread(target=start_worker_after_warning, daemon=True).start()
         gm = mixture().fit(da.from_array(rows, chunks=30))
     assert_same_fit(gm, mixture().fit(rows))
 

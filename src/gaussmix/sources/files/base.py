@@ -30,7 +30,7 @@ from gaussmix.waist.leaves import LEAF_ROWS, count_leaves
 
 N_BUFFERS = 2  # one is filled while the other is worked on; a third one makes no pass faster
 LARGEST_CHUNK = 2**23  # bytes of rows; larger ones read no faster
-SHARE_OF_STATES = 0.14  # of the memory, for what engines keep with blocks
+SHARE_OF_STATES = 0.14  # for what engines keep with blocks, as a share of the memory
 WAIT = 0.05  # seconds, after which Ctrl-C is heard
 
 

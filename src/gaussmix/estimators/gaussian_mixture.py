@@ -412,9 +412,7 @@ class GaussianMixture(LikelihoodEstimator):
 
     def _wake(self, own: Mapping[str, Any]) -> None:
         if "_stream_table" in own:
-            self._stream = estimators.streaming.restored_stream(
-                own["_stream_table"], self._fitted.model, own["n_samples_seen_"]
-            )
+            self._stream = estimators.streaming.restored_stream(own, self._fitted.model)
 
 
 def estimator_of(mixture: Mixture, n_jobs: int | None = None) -> GaussianMixture:

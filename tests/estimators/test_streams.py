@@ -181,7 +181,8 @@ def test_a_step_forgets_what_is_of_the_first_rows_alone(rng):
 def test_fit_forgets_the_stream(rng):
     rows = rows_of(rng)
     stream = streamed().partial_fit(rows).fit(rows[:100])
-    assert not hasattr(stream, "n_samples_seen_")
+    with pytest.raises(AttributeError, match="no attribute 'n_samples_seen_'"):
+        _ = stream.n_samples_seen_
     np.testing.assert_array_equal(stream.means_, streamed().fit(rows[:100]).means_)
     assert_same(stream.partial_fit(rows[:400]), streamed().partial_fit(rows[:400]))
     np.testing.assert_array_equal(reloaded(streamed().fit(rows)).partial_fit(rows[:90]).n_samples_seen_, 90)

@@ -386,6 +386,8 @@ class GaussianMixture(LikelihoodEstimator):
     @property
     def n_samples_seen_(self) -> int:
         """Rows of all calls of `partial_fit`; only there."""
+        if "_stream" not in vars(self):
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute 'n_samples_seen_'")
         return self._stream.n_seen
 
     def __sklearn_is_fitted__(self) -> bool:

@@ -436,7 +436,7 @@ def check_counts_of_rows(source: Source, weight_meaning: str = MEANINGS[0], *, i
 
 
 def counted_weight(source: Source) -> float:
-    """What criteria count as the number of rows: the total weight, or the rows of positive weight with shares.
+    """What criteria count as the number of rows: the total weight, or for shares the number of rows of positive weight.
 
     Rows without any value do not count.
     """

@@ -287,6 +287,7 @@ class Fits(NamedTuple):
         if self.n_steps[place] < 0:
             return None
         end = int(self.n_steps[: place + 1].clip(min=0).sum())
-        log_likelihood, objective = (each[end - self.n_steps[place] : end].tolist() for each in self[6:8])
+        steps = slice(end - self.n_steps[place], end)
+        log_likelihood, objective = self.log_likelihood[steps].tolist(), self.objective[steps].tolist()
         mixture = self.weights[place], self.means[place], self.covariances[place]
         return Course(*mixture, self.whitening, log_likelihood, objective)

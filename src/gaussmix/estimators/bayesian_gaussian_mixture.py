@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from functools import partial
 from time import perf_counter
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from numpy.typing import ArrayLike
 
@@ -29,9 +29,6 @@ from gaussmix.fit.plan import Onward, Plan
 from gaussmix.fit.problem import Data, Problem
 from gaussmix.model import Model
 from gaussmix.sources.base import Source
-
-if TYPE_CHECKING:
-    pass
 
 BIRTH = "birth"
 

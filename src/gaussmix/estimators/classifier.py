@@ -345,7 +345,8 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
         total = known.data.original.profile.total_weight
         if self.priors is not None:
             found = found.with_prior(check_numbers("priors", self.priors), total)
-        self.component_class_, self.covariance_type_ = found.classes.component_class, np.array(found.structures)
+        self.component_class_ = found.classes.component_class
+        self.covariance_type_ = np.array(found.structures, np.str_)
         self.log_likelihood_, self.bic_ = found.log_likelihood, found.bic(total)
         self.class_count_ = known.mass
         mixture = found.classes.mixture.with_feature_names(self._names)

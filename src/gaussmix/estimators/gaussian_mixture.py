@@ -386,6 +386,8 @@ class GaussianMixture(LikelihoodEstimator):
     @property
     def n_samples_seen_(self) -> int:
         """Rows of all calls of `partial_fit`; only there."""
+        if "_stream" not in vars(self):
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute 'n_samples_seen_'")
         return self._stream.n_seen
 
     def __sklearn_is_fitted__(self) -> bool:
@@ -412,9 +414,7 @@ class GaussianMixture(LikelihoodEstimator):
 
     def _wake(self, own: Mapping[str, Any]) -> None:
         if "_stream_table" in own:
-            self._stream = estimators.streaming.restored_stream(
-                own["_stream_table"], self._fitted.model, own["n_samples_seen_"]
-            )
+            self._stream = estimators.streaming.restored_stream(own, self._fitted.model)
 
 
 def estimator_of(mixture: Mixture, n_jobs: int | None = None) -> GaussianMixture:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -44,9 +44,6 @@ from gaussmix.fit.search import Search
 from gaussmix.numerics.arrays import Array
 from gaussmix.report.messages import TOO_FEW_REPEATS, SearchWarning, dropped_sentence, not_begun_sentence
 from gaussmix.sources.base import Source
-
-if TYPE_CHECKING:
-    pass
 
 
 @documented

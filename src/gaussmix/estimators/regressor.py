@@ -155,6 +155,7 @@ class GaussianMixtureRegressor(RegressorMixin, MixturePredictor):
 
         Parameters
         ----------
+        X : as for `predict`.
         quantiles : (n_quantiles,), the mass below, between 0 and 1.
 
         Returns

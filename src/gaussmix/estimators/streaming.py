@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -131,9 +132,9 @@ def with_rows_seen(fitted: Fitted, stream: Stream) -> Fitted:
     return replace(fitted, facts=RowFacts(n_seen, counted_sum(stream.row_weight, n_seen), None))
 
 
-def restored_stream(table: dict[str, list[Any]], model: Model, n_seen: int) -> Stream:
-    """The stream of an estimator that was loaded, from a file; raises `Damaged`."""
+def restored_stream(own: Mapping[str, Any], model: Model) -> Stream:
+    """The stream in the attributes that a file has of an estimator; raises `Damaged`."""
     try:
-        return Stream.of_table(table, model, n_seen)
+        return Stream.of_table(own["_stream_table"], model, own["n_samples_seen_"])
     except (KeyError, TypeError, ValueError):
         raise Damaged("its '_stream_table' is not that of its mixture") from None

@@ -66,9 +66,9 @@ class Births:
         return np.sqrt(np.maximum(self.sample.filled.var(axis=0), np.finfo(np.float64).tiny))
 
     def born(self, q: Approximation, labels: NDArray[np.int64], chosen: Places) -> tuple[Approximation, Places] | None:
-        """Return the posterior with two halves for each chosen component, and what each was half of, or −1; else None.
+        """The posterior with two halves for each chosen component, and for each component what it was half of, or −1.
 
-        `labels`, (n_distinct,), are the likeliest components of the rows.
+        None if no component can be halved. `labels`, (n_distinct,), are the likeliest components of the rows.
         """
         found = {k: halves for k in chosen.tolist() if (halves := self._halves(q, np.flatnonzero(labels == k)))}
         if not found:

@@ -62,7 +62,7 @@ class Workers:
     """An actor on each node that has processors now. Actors keep states with rows; Ray's object store has the rows.
 
     They take no processor from Ray's count, so that they stand in the way of no other work while no pass runs. Ray
-    starts an actor that dies again, on another node where its own is gone.
+    restarts an actor that dies, on another node if its own is gone.
     """
 
     def __init__(self, table: str) -> None:

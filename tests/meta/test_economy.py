@@ -14,9 +14,9 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 MOST = {
-    "src": 31535,
+    "src": 31534,
     "cpp": 11193,
-    "tests": 30369,
+    "tests": 30374,
     "bench": 2150,
     "tools": 604,
     "files": 882,

@@ -583,9 +583,12 @@ def test_a_fit_without_workers_says_so_and_goes_on_when_one_comes(empty):
             sleep(0.01)
         empty.scale(1)
 
-    with pytest.warns(RuntimeWarning, match=IDLE) as caught:
+    def fitted():
         threading.Thread(target=start_worker_after_warning, daemon=True).start()
-        gm = mixture().fit(da.from_array(rows, chunks=30))
+        return mixture().fit(da.from_array(rows, chunks=30))
+
+    with pytest.warns(RuntimeWarning, match=IDLE) as caught:
+        gm = fitted()
     assert_same_fit(gm, mixture().fit(rows))
 
 

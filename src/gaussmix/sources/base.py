@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from gaussmix.numerics.arrays import Array
 from gaussmix.numerics.rows import extreme_rows
 from gaussmix.numerics.threads import cached_property
-from gaussmix.sources.findings import Find, Finding, kinds_for
+from gaussmix.sources.findings import Finding, findings, kinds_for
 from gaussmix.sources.survey import are_drawn, hashes, sampled
 from gaussmix.waist.block import Block, BlockState, Profile, nodes
 from gaussmix.waist.leaves import LEAF_ROWS, Summable, Tree
@@ -196,7 +196,7 @@ class Source(ABC):
 
     def _find(self, kinds: Sequence[type[Finding]]) -> Mapping[type[Finding], Any]:
         """Findings about all rows, from one pass."""
-        return dict(zip(kinds, self.map_merge(Find(tuple(kinds))), strict=True))
+        return dict(zip(kinds, self.sum_of(partial(findings, kinds=kinds)), strict=True))
 
     @property
     def row_weight(self) -> Array | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from itertools import islice
@@ -12,8 +13,8 @@ import numpy as np
 
 from gaussmix.numerics.arrays import Array
 from gaussmix.numerics.hashing import mix
-from gaussmix.numerics.rows import AT_A_TIME, extremes
-from gaussmix.waist.block import Block, BlockState, Profile
+from gaussmix.numerics.rows import extremes
+from gaussmix.waist.block import Block, Profile
 from gaussmix.waist.leaves import LEAF_ROWS, Sums
 from gaussmix.waist.spread import Spread
 
@@ -24,14 +25,15 @@ class Finding(Protocol):
     """Something about rows that adds up."""
 
     @classmethod
-    def of(cls, block: Block, /) -> Self:
-        """The finding about the rows of a block."""
+    def of(cls, leaf: Block, /) -> Self:
+        """The finding about the rows of a leaf."""
 
     def __add__(self, other: Any, /) -> Any:
         """The finding about these rows and those that follow them."""
 
     def scaled(self, factor: float, /) -> Self:
-        """The finding about the same rows with their weights multiplied by a power of 2."""
+        """The finding about the same rows with their weights multiplied by a power of 2: itself, if none adds up."""
+        return self
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,11 +50,7 @@ class Cells:
     empty_weight: float
 
     @classmethod
-    def of(cls, block: Block) -> Cells:
-        return block.sum_of(cls._of_leaf)
-
-    @classmethod
-    def _of_leaf(cls, leaf: Block) -> Cells:
+    def of(cls, leaf: Block) -> Cells:
         weight, n_features = leaf.row_weight, leaf.rows.shape[1]
         n_positive = leaf.n_rows if weight is None else int(np.count_nonzero(weight))
         ends = np.full((2, n_features), np.nan)
@@ -83,54 +81,40 @@ class Cells:
 
 
 @dataclass(frozen=True, eq=False)
-class SeenTogether:
+class SeenTogether(Finding):
     """The number of rows of positive weight in which two features have values, (n_features, n_features)."""
 
     n_rows: Array
 
     @classmethod
-    def of(cls, block: Block) -> SeenTogether:
-        n_both = np.zeros((block.rows.shape[1],) * 2)
-        for part in block.cut(AT_A_TIME):
-            is_seen = ~np.isnan(part.rows)
-            if part.row_weight is not None:
-                is_seen &= (part.row_weight > 0)[:, None]
-            counted = is_seen.astype(np.float32)  # exact for so few rows
-            n_both += counted.T @ counted
-        return cls(n_both)
+    def of(cls, leaf: Block) -> SeenTogether:
+        is_seen = ~np.isnan(leaf.rows)
+        if leaf.row_weight is not None:
+            is_seen &= (leaf.row_weight > 0)[:, None]
+        counted = is_seen.astype(np.float32)  # exact for so few rows
+        return cls((counted.T @ counted).astype(np.float64))
 
     def __add__(self, other: SeenTogether) -> SeenTogether:
         return SeenTogether(self.n_rows + other.n_rows)
 
-    def scaled(self, factor: float) -> SeenTogether:
-        return self
-
 
 @dataclass(frozen=True)
-class Distinct:
+class Distinct(Finding):
     """Digests of distinct rows of positive weight: all where they are fewer than `MOST`."""
 
     MOST: ClassVar[int] = 64
     digests: frozenset[bytes]
 
     @classmethod
-    def of(cls, block: Block) -> Distinct:
-        found = cls(frozenset())
-        for leaf in block.cut():
-            if len(found.digests) < cls.MOST:
-                rows = some_distinct(leaf, cls.MOST)
-                found += cls(frozenset(blake2b(row, digest_size=16).digest() for row in rows))
-        return found
+    def of(cls, leaf: Block) -> Distinct:
+        return cls(frozenset(blake2b(row, digest_size=16).digest() for row in some_distinct(leaf, cls.MOST)))
 
     def __add__(self, other: Distinct) -> Distinct:
         return Distinct(frozenset(islice(self.digests | other.digests, self.MOST)))
 
-    def scaled(self, factor: float) -> Distinct:
-        return self
-
 
 @dataclass(frozen=True)
-class Fingerprint:
+class Fingerprint(Finding):
     """A number that tells other rows or weights, or another order of them; the same for any cut into blocks.
 
     The sum modulo 2⁶⁴ of a hash of the number and the CRC-32 of each leaf. It misses a change with probability 2⁻³².
@@ -139,18 +123,12 @@ class Fingerprint:
     total: int
 
     @classmethod
-    def of(cls, block: Block) -> Fingerprint:
-        found = cls(0)
-        for leaf in block.cut():
-            number = leaf.first_row // LEAF_ROWS << 32 | checksum(leaf)
-            found += cls(int(mix(np.array([number], dtype=np.uint64))[0]))
-        return found
+    def of(cls, leaf: Block) -> Fingerprint:
+        number = leaf.first_row // LEAF_ROWS << 32 | checksum(leaf)
+        return cls(int(mix(np.array([number], dtype=np.uint64))[0]))
 
     def __add__(self, other: Fingerprint) -> Fingerprint:
         return Fingerprint((self.total + other.total) % 2**64)
-
-    def scaled(self, factor: float) -> Fingerprint:
-        return self
 
 
 def checksum(block: Block, before: int = 0) -> int:
@@ -169,19 +147,9 @@ def kinds_for(n_features: int, *, may_miss: bool) -> list[type[Finding]]:
     return kinds
 
 
-@dataclass(frozen=True)
-class Find:
-    """The task that makes findings of some kinds; picklable."""
-
-    kinds: tuple[type[Finding], ...]
-
-    key: ClassVar[str] = "findings"
-
-    def open(self, block: Block) -> BlockState:
-        return BlockState()
-
-    def call(self, block: Block, state: BlockState) -> Sums:
-        return Sums(kind.of(block) for kind in self.kinds)
+def findings(leaf: Block, kinds: Sequence[type[Finding]]) -> Sums:
+    """The findings of some kinds about the rows of a leaf."""
+    return Sums(kind.of(leaf) for kind in kinds)
 
 
 def some_distinct(block: Block, most: int) -> set[bytes]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,8 +13,8 @@ from numpy.typing import NDArray
 from gaussmix.numerics.arrays import Array, Places
 from gaussmix.numerics.hashing import mix, uniform
 from gaussmix.numerics.rows import extreme_rows
-from gaussmix.sources.findings import Find, Finding
-from gaussmix.waist.block import Block, BlockState, Profile
+from gaussmix.sources.findings import Finding, findings
+from gaussmix.waist.block import Block, Profile
 from gaussmix.waist.leaves import LEAF_ROWS, Tree
 
 SPARE = 2_048  # rows kept beyond those expected: eight standard deviations
@@ -59,7 +60,7 @@ class Survey:
 
     def add(self, block: Block) -> None:
         """Take note of the next block: a node of the tree of leaves."""
-        self._findings.add(Find(tuple(self.kinds)).call(block, BlockState()), block.n_leaves)
+        self._findings.add(block.sum_of(partial(findings, kinds=self.kinds)), block.n_leaves)
         if self.n_rows <= LEAF_ROWS or not (block.row_weight is None or block.row_weight.any()):
             return
         for part in block.cut():

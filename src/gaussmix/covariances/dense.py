@@ -66,9 +66,6 @@ class Dense(Covariances):
     def _whitening(self) -> TriangularWhitening:
         return TriangularWhitening.of(self.each)
 
-    def simple(self) -> Dense:
-        return self
-
     def marginal(self, places: Places) -> Dense:
         return replace(self, each=self.each[:, places[:, None], places], n_features=len(places))
 

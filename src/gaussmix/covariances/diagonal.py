@@ -42,9 +42,6 @@ class Diagonal(Covariances):
     def _whitening(self) -> DiagonalWhitening:
         return DiagonalWhitening.of(self.each)
 
-    def simple(self) -> Diagonal:
-        return self
-
     def lift(self, kind: type[Covariances]) -> Covariances:
         if kind is not Dense:
             return self

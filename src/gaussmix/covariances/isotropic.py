@@ -42,9 +42,6 @@ class Isotropic(Covariances):
     def _whitening(self) -> SphericalWhitening:
         return SphericalWhitening.of(self.each, self.n_features)
 
-    def simple(self) -> Isotropic:
-        return self
-
     def lift(self, kind: type[Covariances]) -> Covariances:
         if kind is Isotropic:
             return self

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from gaussmix.checks import check_positive
-from gaussmix.door.parameters import FARTHEST, check_family, check_name, check_numbers
+from gaussmix.checks import check_finite, check_positive
+from gaussmix.door.parameters import FARTHEST, check_family, check_name
 from gaussmix.em.bayes.approximation import GaussWishart
 from gaussmix.em.bayes.variational import Bayesian
 from gaussmix.em.initialisation.sample import RIDGE_SHARE
@@ -156,10 +156,8 @@ def _scale(value: Any, family: Family, n_features: int) -> Array | None:
 
 def _numbers(name: str, value: Any, shape: tuple[int, ...]) -> Array:
     """Finite numbers of a shape."""
-    found = np.array(check_numbers(name, value))
+    found = check_finite(name, value)
     if found.shape != shape:
         wanted = f"shape {shape}" if shape else "a number"
         raise ValueError(f"{name} has shape {found.shape}, but covariance_type and X need {wanted}.")
-    if not np.isfinite(found).all():
-        raise ValueError(f"{name} holds NaN or infinity.")
     return found

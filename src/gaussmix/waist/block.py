@@ -65,10 +65,7 @@ class Block:
         """Sum of the row weights, the number of rows where there are none."""
         if self.row_weight is None:
             return float(self.n_rows)
-        tree = Tree[float]()
-        for first in range(0, max(self.n_rows, 1), LEAF_ROWS):
-            tree.add(float(self.row_weight[first : first + LEAF_ROWS].sum()))
-        return tree.total
+        return self.sum_of(lambda leaf: float(leaf.weight.sum()))
 
     @property
     def n_leaves(self) -> int:

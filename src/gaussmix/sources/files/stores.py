@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import time
-from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from concurrent.futures import Future
@@ -41,39 +40,26 @@ _UNREACHED = re.compile(
 _NAMES = re.compile(r"'[^']*'|\S+://\S+")  # in messages
 
 
-class Store(ABC):
-    """A store of files. Its methods raise whatever its library raises."""
-
-    @abstractmethod
-    def is_file(self, path: str) -> bool | None:
-        """Whether this is a file: false for a folder, None if there is neither."""
-
-    @abstractmethod
-    def below(self, folder: str, depth: int | None) -> list[str]:
-        """The files in a folder, and in `depth - 1` levels of folders in it; None for all."""
-
-    @abstractmethod
-    def read(self, path: str, first: int | None, count: int) -> tuple[Hashable, int, bytes]:
-        """What changes when a file changes, its size, and `count` bytes from `first` on; None for the last ones."""
-
-
-class _Native(Store):
-    """A store that PyArrow knows."""
+class Store:
+    """A store of files that PyArrow knows. Its methods raise whatever its library raises."""
 
     def __init__(self, system: Any) -> None:
         self._system = system
 
     def is_file(self, path: str) -> bool | None:
+        """Whether this is a file: false for a folder, None if there is neither."""
         found = self._system.get_file_info(path)
         return found.is_file if found.type else None
 
     def below(self, folder: str, depth: int | None) -> list[str]:
+        """The files in a folder, and in `depth - 1` levels of folders in it; None for all."""
         from pyarrow.fs import FileSelector
 
         found = self._system.get_file_info(FileSelector(folder, recursive=depth != 1))
         return [each.path for each in found if each.is_file]
 
     def read(self, path: str, first: int | None, count: int) -> tuple[Hashable, int, bytes]:
+        """What changes when a file changes, its size, and `count` bytes from `first` on; None for the last ones."""
         with self._system.open_input_file(path) as file:
             size, said = file.size(), file.metadata()
             stamp = said.get("ETag", repr(said)) if said else self._system.get_file_info(path).mtime_ns
@@ -83,9 +69,6 @@ class _Native(Store):
 
 class _Fsspec(Store):
     """A store that fsspec knows."""
-
-    def __init__(self, system: Any) -> None:
-        self._system = system
 
     def is_file(self, path: str) -> bool | None:
         return bool(self._info(path)["type"] == "file")
@@ -200,7 +183,7 @@ def _reason(error: Exception) -> str:
 def stored_in(system: Any, path: str) -> StoredFile:
     """A file in a file system of PyArrow."""
     wrapped = getattr(getattr(system, "handler", None), "fs", None)  # of fsspec
-    store = _Fsspec(wrapped) if hasattr(wrapped, "cat_file") else _Native(system)
+    store = _Fsspec(wrapped) if hasattr(wrapped, "cat_file") else Store(system)
     return StoredFile(store, path, path)
 
 
@@ -262,7 +245,7 @@ def _store(scheme: str, base: str, query: str) -> tuple[Store, str, Callable[[st
     try:
         open_store = partial(FileSystem.from_uri, address)  # which asks where a bucket is
         system, path = patiently(shown, open_store, is_first=True)
-        return _Native(system), path, lambda path: f"{scheme}://{path}"
+        return Store(system), path, lambda path: f"{scheme}://{path}"
     except (ValueError, NotImplementedError) as error:
         if "nrecognized" not in str(error) and "built without" not in str(error):
             reason = str(error).replace(address, shown).rstrip(".")

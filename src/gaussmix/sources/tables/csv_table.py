@@ -408,10 +408,7 @@ def _decimal(lines: Sequence[str], delimiter: str, thousands: str | None) -> str
     """A comma if the first records hold numbers with a decimal comma, and none with a point; else a point."""
     if "," in (delimiter, thousands):
         return "."
-    try:
-        cells = [text.strip() for record in islice(csv.reader(lines, delimiter=delimiter), _TOLD_BY) for text in record]
-    except csv.Error:
-        return "."
+    cells = [text.strip() for record in _records(lines, delimiter) for text in record]
     are_thousands = _grouped(",", ".").fullmatch  # perhaps
     has_comma = any("," in text and _is_number(text, ",", thousands) and not are_thousands(text) for text in cells)
     has_point = any("." in text and _is_number(text, ".") for text in cells)
@@ -424,28 +421,29 @@ def _has_row_names(n_names: int, lines: Sequence[str], delimiter: str, path: str
         return bool(lines) and len(_fields(lines, delimiter, path)) == n_names + 1
     if all(line.rstrip("\r\n").endswith(delimiter) for line in lines):
         return False
-    try:
-        records = islice(filter(None, csv.reader(lines, delimiter=delimiter)), _TOLD_BY)
-        return {len(record) for record in records} == {n_names + 1}
-    except csv.Error:
-        return False
+    return {len(record) for record in _records(lines, delimiter)} == {n_names + 1}
 
 
 def _told(lines: Sequence[str], marks: str) -> str | None:
     """The mark that cuts lines into as many fields each, best into numbers and texts without other marks; or None."""
     found: dict[str, tuple[float, float]] = {}
     for mark in marks:
-        try:
-            records = list(islice(filter(None, csv.reader(lines, delimiter=mark)), _TOLD_BY))
-        except csv.Error:
-            continue
-        n_names, *counts = map(len, records)
+        records = _records(lines, mark)
+        n_names, *counts = map(len, records or [[]])
         if n_names > 1 and all(count in (n_names, n_names + 1) and count == counts[0] for count in counts):
             cells = [text.strip() for record in records[1:] or records for text in record]
             are = [_is_number(text, ".") or _is_number(text, ",") for text in cells]
             whole = [one or not any(other in text for other in marks) for one, text in zip(are, cells, strict=True)]
             found[mark] = sum(whole) / len(whole), sum(are) / len(are)
     return max(found, key=found.__getitem__, default=None)
+
+
+def _records(lines: Sequence[str], delimiter: str) -> list[list[str]]:
+    """The first records with fields; none where a delimiter makes no CSV of the lines."""
+    try:
+        return list(islice(filter(None, csv.reader(lines, delimiter=delimiter)), _TOLD_BY))
+    except csv.Error:
+        return []
 
 
 def _are_numbers(fields: Sequence[str], dialect: Dialect, missing: Sequence[str]) -> bool:

@@ -33,8 +33,6 @@ class OneStep:
     def fit_many(self, *arguments: object) -> None:
         return None
 
-    score_products = fit_many
-
 
 @dataclass(frozen=True)
 class ReferenceEngine(OneStep):

@@ -203,7 +203,7 @@ class Engine(Protocol[StateT]):
 
     def score_products(
         self, block: Block, parameters: Parameters, whitening: Array, second: Second
-    ) -> tuple[Array, Array] | None:
+    ) -> tuple[Array, Array]:
         """Sum products of the scores of rows, as `em.curvature.scores` defines them.
 
         Parameters
@@ -218,5 +218,4 @@ class Engine(Protocol[StateT]):
         between : Σ s S_i S_iᵀ, (n_numbers, n_numbers): of each component its share, the means, and the products; where
             there is a single W, the sums of the products come last.
         within : Σ s γ_ik c_ik c_ikᵀ, (n_components, n_own, n_own).
-            None instead of both if the fast path does not suit the rows.
         """

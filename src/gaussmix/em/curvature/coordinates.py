@@ -144,21 +144,15 @@ class Coordinates:
         return 1 / self.factors if self.factors.ndim < 3 else np.asarray(np.linalg.inv(self.factors), np.float64)
 
     def whiten(self, component: int, offsets: Array) -> Array:
-        """W_k u of each row u (n_rows, n_features)."""
-        columns = np.empty((offsets.shape[1], len(offsets)))
-        self.whiten_columns(component, offsets.T, columns)
-        return columns.T
-
-    def whiten_columns(self, component: int, offsets: Array, out: Array) -> None:
-        """Write W_k u of each column u (n_features, n_rows) to `out`, without BLAS, which has bits of its own."""
+        """W_k u of each row u (n_rows, n_features), without BLAS, which has bits of its own."""
         factor = self.factors[component if len(self.factors) > 1 else 0]
         if factor.ndim < 2:
-            np.multiply(factor[:, None], offsets, out=out)
-            return
-        for row, line in zip(factor, out, strict=True):
-            line[:] = 0.0
+            return (factor[:, None] * offsets.T).T
+        columns = np.zeros((len(factor), len(offsets)))
+        for row, column in zip(factor, columns, strict=True):
             for j in np.flatnonzero(row):
-                line += row[j] * offsets[j]
+                column += row[j] * offsets[:, j]
+        return columns.T
 
     def at(self, point: Array) -> Model:
         """The model with the coordinates θ."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import reduce
 from operator import add
@@ -12,7 +11,7 @@ import numpy as np
 
 from gaussmix.em.curvature.coordinates import Coordinates
 from gaussmix.em.step.accumulate import StepTask
-from gaussmix.engines.base import NEGLIGIBLE_NATS, Engine
+from gaussmix.engines.base import Engine
 from gaussmix.numerics.arrays import Array, below_diagonal
 from gaussmix.sources.base import Source
 from gaussmix.waist.block import Block
@@ -21,7 +20,6 @@ from gaussmix.waist.need import Need, Rule, Second
 from gaussmix.waist.parameters import Parameters
 
 MAX_SCORES_HELD = 2**20  # scores that are held at a time, 8 MB
-SMALLEST_SHARE = float(np.exp(-NEGLIGIBLE_NATS))  # engines count smaller responsibilities as 0
 STEP = 1e-4  # of central differences: what they leave out is as small as the rounding
 
 
@@ -38,21 +36,13 @@ class Scores:
     has_squares: bool = False
 
     def __call__(self, leaf: Block) -> Sums:
-        sums = self._by_engine(leaf)
-        return _in_parts(leaf, self._sums, len(self.coordinates.jacobian)) if sums is None else sums
-
-    def _by_engine(self, leaf: Block) -> Sums | None:
-        """The sums of a leaf by an engine that makes the scores too; None if it does not."""
         at, weight, found = self.coordinates, leaf.row_weight, list[Array]()
         factors = at.factors
         if factors.ndim < 3:
             factors = np.broadcast_to(factors, (len(factors), at.model.n_features))[:, None]
         squared = [replace(leaf, row_weight=weight**2)] if self.has_squares and weight is not None else []
         for part in [leaf, *squared]:
-            products = self.engine.score_products(part, at.model.parameters, factors, at.second)
-            if products is None:
-                return None
-            between, within = products
+            between, within = self.engine.score_products(part, at.model.parameters, factors, at.second)
             found += [self._in_order(between, within, part.total_weight), within]
         return Sums(found[:3])
 
@@ -77,44 +67,6 @@ class Scores:
         of_noise[K] = sums[K] - of_noise[:K].sum()
         found[K], found[:, K] = of_noise, of_noise
         return found
-
-    def _sums(self, part: Block) -> Sums:
-        at, model = self.coordinates, self.coordinates.model
-        K, d = model.means.shape
-        shares = np.ascontiguousarray(self.engine.responsibilities(part, model.parameters).T)
-        shares[shares <= SMALLEST_SHARE] = 0.0
-        columns = np.ascontiguousarray(part.rows.T, dtype=np.float64)  # a column is contiguous here, and so are scores
-        scores = np.zeros((len(at.jacobian), part.n_rows))
-        scores[:K] = shares
-        if model.noise is not None:
-            scores[K] = np.maximum(0.0, 1 - shares.sum(axis=0))
-        weight = part.weight
-        within = []
-        for k, share in enumerate(shares):
-            own = self._scores_of(k, np.where(share > 0, columns - model.means[k, :, None], 0.0))
-            within.append(squares(self.engine, own, weight * share))
-            first = at.n_weights + k * d
-            scores[first : first + d] = share * own[1 : 1 + d]
-            n_b = len(own) - 1 - d
-            first = at.n_weights + K * d + (k * n_b if at.n_covariances > 1 else 0)
-            scores[first : first + n_b] += share * own[1 + d :]
-        between, *squared = products(self.engine, scores, part, has_squares=self.has_squares)
-        return Sums((between, np.array(within), *squared))
-
-    def _scores_of(self, component: int, offsets: Array) -> Array:
-        """(1, z, ½ (zᵀ E_b z − tr E_b)) of each row, (n_own, n_rows), from offsets (n_features, n_rows)."""
-        second, (d, n) = self.coordinates.second, offsets.shape
-        scores = np.empty((1 + d + second.n_numbers(d), n))
-        scores[0], whitened, rest = 1.0, scores[1 : 1 + d], scores[1 + d :]
-        self.coordinates.whiten_columns(component, offsets, whitened)
-        if second is Second.TRACE:
-            rest[0] = ((whitened**2).sum(axis=0) - d) / np.sqrt(2 * d)
-            return scores
-        rest[:d] = (whitened**2 - 1) / np.sqrt(2)
-        for i in range(1, d if second is Second.FULL else 0):  # in the order of `below_diagonal`
-            first = d + i * (i - 1) // 2
-            np.multiply(whitened[i], whitened[:i], out=rest[first : first + i])
-        return scores
 
 
 def expected(at: Coordinates, source: Source, engine: Engine[Any], parameters: Parameters) -> Array:
@@ -189,26 +141,16 @@ class Differences:
         return cls(engine, model.parameters, ends, model.noise is not None, has_squares)
 
     def __call__(self, leaf: Block) -> Sums:
-        return _in_parts(leaf, self._sums, len(self.here.means) + self.has_noise + len(self.ends))
+        n_rows = MAX_SCORES_HELD // (TILE_ROWS * (len(self.here.means) + self.has_noise + len(self.ends))) * TILE_ROWS
+        return reduce(add, map(self._sums, leaf.cut(max(n_rows, TILE_ROWS))))
 
     def _sums(self, part: Block) -> Sums:
         shares = self.engine.responsibilities(part, self.here).T
         of_noise = [1 - shares.sum(axis=0)] if self.has_noise else []
         log_density = self.engine.log_density
         scores = [(log_density(part, one) - log_density(part, other)) / (2 * STEP) for one, other in self.ends]
-        return products(self.engine, np.array([*shares, *of_noise, *scores]), part, has_squares=self.has_squares)
-
-
-def _in_parts(leaf: Block, sums: Callable[[Block], Sums], n_numbers: int) -> Sums:
-    """Sums over a leaf of rows with so many scores each, made for a part of them at a time."""
-    return reduce(add, map(sums, leaf.cut(max(1, MAX_SCORES_HELD // (TILE_ROWS * n_numbers)) * TILE_ROWS)))
-
-
-def products(engine: Engine[Any], scores: Array, rows: Block, *, has_squares: bool) -> Sums:
-    """Σ s x xᵀ of the columns of scores (n, n_rows), and Σ s² x xᵀ if asked for."""
-    weight = rows.weight
-    weights = [weight, weight**2] if has_squares else [weight]
-    return Sums(squares(engine, scores, each) for each in weights)
+        numbers, weight = np.array([*shares, *of_noise, *scores]), part.weight
+        return Sums(squares(self.engine, numbers, each) for each in [weight, weight**2][: 1 + self.has_squares])
 
 
 def squares(engine: Engine[Any], scores: Array, weight: Array) -> Array:

@@ -186,15 +186,13 @@ class CompleteEngine(InOneCall):
 
     def score_products(
         self, block: Block, parameters: Parameters, whitening: Array, second: Second
-    ) -> tuple[Array, Array] | None:
+    ) -> tuple[Array, Array]:
         likeliest = self._evaluate(replace(block, log_prior=None, prior_places=None), parameters, LABELS)
         order = likeliest.astype(np.uint16).argsort(kind="stable").astype(np.uint16)  # which leaves more components out
-        between, within, n_far = native_target().score_products(
+        between, within, _ = native_target().score_products(
             block.rows, block.row_weight, *arguments_of(parameters), block.log_prior, block.prior_places,
             parameters.log_background, np.ascontiguousarray(whitening), second, order, self._n_threads,
         )  # fmt: skip
-        if n_far:
-            return None
         # In panels: z and products of each component, or z of each and then products; at the end the responsibilities.
         (K, d), is_shared = parameters.means.shape, len(whitening) == 1
         n_products = second.n_numbers(d)

@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-import numpy as np
-
 from gaussmix.errors import invented_names
 from gaussmix.numerics.arrays import Array, Rows
 from gaussmix.sources.base import Source
-from gaussmix.sources.files.base import LARGEST_CHUNK, Reader, check_columns, long_integers, opened
+from gaussmix.sources.files.base import LARGEST_CHUNK, Chosen, Reader, opened
 from gaussmix.sources.request import Request
 from gaussmix.waist.block import Block
 from gaussmix.waist.leaves import LEAF_ROWS
@@ -32,15 +30,10 @@ class _DatasetReader(Reader):
         if data.ndim != 2 or data.shape[1] == 0 or data.dtype.kind not in "biuf":
             held = f"{data.dtype} of shape {data.shape}"
             raise ValueError(f"The {self.name} holds {held}, not rows and columns of numbers.")
-        self._data, every = data, list(invented_names(data.shape[1]))
-        check_columns(f"The {self.name}", every, asked.columns, asked.weights)
-        self.n_rows, self.weights, self.may_miss = len(data), asked.weights, asked.missing
-        self.names = list(asked.columns or (name for name in every if name != asked.weights))
-        self.dtype = np.dtype(np.float32 if data.dtype == np.float32 else np.float64)
-        self.integers = long_integers([data.dtype] * len(self.names))
-        places = {name: place for place, name in enumerate(every)}
-        self._places = None if self.names == every else [places[name] for name in self.names]
-        self._weight_place = None if asked.weights is None else every.index(asked.weights)
+        self._data, self.n_rows, self.weights, self.may_miss = data, len(data), asked.weights, asked.missing
+        every = invented_names(data.shape[1])
+        chosen = Chosen.of(f"The {self.name}", every, asked.columns, asked.weights, data.dtype)
+        self.names, self._places, self._weight_place, self.dtype, self.integers = chosen
 
     def parts(self) -> Iterator[Block]:
         n_rows = max(LARGEST_CHUNK // max(self._data[:1].nbytes, 1), 1)  # of all columns
@@ -51,6 +44,6 @@ class _DatasetReader(Reader):
 
     def put_part(self, part: Block, first: int, rows: Rows, row_weight: Array | None) -> None:
         taken = part.rows[first : first + len(rows)]
-        rows[...] = taken if self._places is None else taken[:, self._places]
+        rows[...] = taken if self._places == list(range(taken.shape[1])) else taken[:, self._places]
         if row_weight is not None:
             row_weight[...] = taken[:, self._weight_place]

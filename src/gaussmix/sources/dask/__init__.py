@@ -17,7 +17,7 @@ from gaussmix.errors import invented_names, warn
 from gaussmix.numerics.arrays import Array, Rows
 from gaussmix.sources.base import Source
 from gaussmix.sources.dask.cluster import Workers, loaded
-from gaussmix.sources.files.base import About, Reader, check_columns, long_integers, opened
+from gaussmix.sources.files.base import About, Chosen, Reader, check_columns, long_integers, opened
 from gaussmix.sources.remote import LazySource
 from gaussmix.sources.request import Request
 from gaussmix.waist.block import Block
@@ -115,21 +115,14 @@ def _of_array(data: Any, asked: Request) -> Table:
     weights = asked.weights
     if data.dtype.kind not in "biuf":
         raise ValueError(f"the Dask array holds {data.dtype}, not real numbers.")
-    every = list(invented_names(data.shape[1]))
-    names = list(asked.columns or (name for name in every if name != weights))
-    check_columns("the Dask array", every, asked.columns, weights)
-    dtype = np.dtype(np.float32 if data.dtype == np.float32 else np.float64)
-    numbers = partial(
-        _numbers_of_array,
-        places=None if names == every else [every.index(name) for name in names],
-        weight_place=None if weights is None else every.index(weights),
-        dtype=dtype,
-        n_columns=len(every),
-    )
+    n_columns = data.shape[1]
+    chosen = Chosen.of("the Dask array", invented_names(n_columns), asked.columns, weights, data.dtype)
+    names, places, weight_place, dtype, integers = chosen
+    how: dict[str, Any] = {"weight_place": weight_place, "dtype": dtype, "n_columns": n_columns}
+    numbers = partial(_numbers_of_array, places=None if places == list(range(n_columns)) else places, **how)
     chunks = data.rechunk({1: -1}).to_delayed(optimize_graph=not _is_persisted(data)).ravel()
     sizes = None if np.isnan(data.chunks[0]).any() else list(data.chunks[0])
     parts = [dask.delayed(numbers, pure=False)(chunk, number) for number, chunk in enumerate(chunks)]
-    integers = long_integers([data.dtype] * len(names))
     return Table(About("the Dask array", names, weights, dtype, 0, asked.missing, False, integers), parts, sizes)
 
 

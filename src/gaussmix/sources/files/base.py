@@ -11,7 +11,7 @@ from errno import EIO
 from queue import Empty, SimpleQueue
 from threading import Thread
 from time import perf_counter
-from typing import Any
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -264,6 +264,28 @@ def opened(reader: Reader, memory: int) -> Source:
     source.feature_names = tuple(reader.names) if reader.has_names else None
     source.may_miss, source.integers = reader.may_miss, reader.integers
     return source
+
+
+class Chosen(NamedTuple):
+    """The columns of an array that are features, and the one of weights."""
+
+    names: list[str]
+    places: list[int]
+    weight_place: int | None
+    dtype: np.dtype[Any]  # of the rows
+    integers: list[int]
+
+    @classmethod
+    def of(cls, name: str, every: Sequence[str], columns: Sequence[str] | None, weights: str | None, kind: Any) -> Self:
+        """Of an array of one type; features are by default all columns but the weights. Raises ValueError."""
+        check_columns(name, every, columns, weights)
+        places = {column: place for place, column in enumerate(every)}
+        names = list(columns or (column for column in every if column != weights))
+        if not names:
+            raise ValueError(f"{name} has no column of numbers to fit.")
+        dtype = np.dtype(np.float32 if kind == np.float32 else np.float64)
+        weight_place = None if weights is None else places[weights]
+        return cls(names, [places[each] for each in names], weight_place, dtype, long_integers([kind] * len(names)))
 
 
 def long_integers(dtypes: Iterable[Any]) -> list[int]:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from gaussmix.errors import invented_names
 from gaussmix.numerics.arrays import Array, Rows
-from gaussmix.sources.files.base import Reader, check_columns, long_integers, opened
+from gaussmix.sources.files.base import Chosen, Reader, opened
 from gaussmix.sources.files.listing import Stamps, files_of
 
 if TYPE_CHECKING:
@@ -103,17 +103,10 @@ class NpyReader(Reader):
                     f"{first.dtype}: all files must have the same columns."
                 )
         every = names or invented_names(first.n_columns)
-        check_columns(self.name, every, columns, weights)
-        self.names = list(columns or (name for name in every if name != weights))
-        if not self.names:
-            raise ValueError(f"{self.name} has no column of numbers to fit.")
-        self.weights = weights
-        places = {name: place for place, name in enumerate(every)}
-        self.places = [places[name] for name in self.names]
-        self.weight_place = None if weights is None else every.index(weights)
+        chosen = Chosen.of(self.name, every, columns, weights, first.dtype)
+        self.names, self.places, self.weight_place, _, self.integers = chosen
+        self.weights, self.dtype = weights, dtype or chosen.dtype
         self.n_rows = sum(file.n_rows for file in self.files)
-        self.dtype = dtype or np.dtype(np.float32 if first.dtype == np.float32 else np.float64)
-        self.integers = long_integers([first.dtype] * len(self.names))
         self.is_whole = self.places == list(range(first.n_columns)) and first.dtype == self.dtype
         self.order = "F" if first.is_by_columns or not self.is_whole else "C"
         self.stamps = Stamps([file.path for file in self.files])

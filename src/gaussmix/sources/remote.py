@@ -17,7 +17,7 @@ from uuid import uuid4
 from numpy.typing import NDArray
 
 from gaussmix.numerics.threads import cached_property
-from gaussmix.sources.base import F, Number, S, Source, T, Task, log
+from gaussmix.sources.base import Number, S, Source, T, Task, log
 from gaussmix.sources.files.base import About
 from gaussmix.sources.traffic import FAN_IN, Traffic
 from gaussmix.version import package_version
@@ -129,6 +129,11 @@ def version_error(error: str, worker: str, places: str, advice: str = "") -> Imp
     return ImportError(f"A {worker} has no {lacks[1]}. {install}{advice}")
 
 
+def _of_rows(name: str) -> Any:
+    """The property of a `LazySource` that is an attribute or a method of its rows."""
+    return property(lambda source: getattr(source._rows, name))
+
+
 class LazySource(Source):
     """The rows of a table. Nothing is computed before the first pass, which calls `read` and checks them.
 
@@ -159,40 +164,10 @@ class LazySource(Source):
             log.info("loaded %s: %d rows, %.3g s", self._name, rows.n_rows, perf_counter() - began)
         return rows
 
-    @cached_property
-    def n_rows(self) -> int:  # type: ignore[override]
-        return self._rows.n_rows
-
-    @property
-    def is_far(self) -> bool:  # type: ignore[override]
-        return self._rows.is_far
-
-    @property
-    def is_read_again(self) -> bool:  # type: ignore[override]
-        return self._rows.is_read_again
-
-    @property
-    def most_fits(self) -> int | None:  # type: ignore[override]
-        return self._rows.most_fits
-
-    def blocks(self) -> Iterable[Block]:
-        return self._rows.blocks()
-
-    @property
-    def whole(self) -> Block | None:
-        return self._rows.whole
-
-    def map_merge(self, task: Task[S]) -> S:
-        return self._rows.map_merge(task)
-
-    def map_rows(self, task: Callable[[Block], T]) -> Iterator[T]:
-        return self._rows.map_rows(task)
-
-    def of_all(self, kind: type[F]) -> F:
-        return self._rows.of_all(kind)
-
-    def sample(self, n_rows: int) -> Block:
-        return self._rows.sample(n_rows)
+    n_rows, is_far, is_read_again, most_fits, whole = map(
+        _of_rows, ("n_rows", "is_far", "is_read_again", "most_fits", "whole")
+    )
+    blocks, map_merge, map_rows, of_all, sample = map(_of_rows, ("blocks", "map_merge", "map_rows", "of_all", "sample"))
 
     def changed(
         self, change: Callable[[Block], Iterable[Block]], n_rows: int, columns: Sequence[int] | None = None

@@ -15,31 +15,21 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from gaussmix.errors import NotAModelFile, ParameterTypeError
-from gaussmix.formats import v1
-from gaussmix.formats.envelope import FORMAT, MANY_FORMAT, Header, Tensors, is_of, pack, unpack
-from gaussmix.formats.record import Damaged, Place, Record
-
-LAYOUTS = {v1.VERSION: v1.read}  # a layout is never removed: files last longer than programs
+from gaussmix.formats.envelope import MANY_FORMAT, Header, Tensors, is_of, pack, unpack
+from gaussmix.formats.record import Damaged, Place
 
 _URL = re.compile(r"[a-z][a-z0-9+.-]+:[/\\]", re.IGNORECASE)  # also what a Path leaves of one; C: is a disk
 
 
-def save(place: Place, record: Record) -> None:
-    """Write a record to a path, or to a binary file open for writing, in the newest layout, its numbers bit for bit.
-
-    An existing file at the path is replaced in one step, once the new one is complete.
-
-    Raises ValueError: the record contradicts itself, or holds a value that JSON cannot express. TypeError: place is
-    neither a path nor a binary file. OSError: the file can't be written.
-    """
-    wrong = record.flaw()
-    if wrong is not None:
-        raise ValueError(f"This mixture can't be saved: {wrong}.")
-    write_whole(place, *v1.write(record))
-
-
 def write_whole(place: Place, header: Header, tensors: Tensors) -> None:
-    """Write a header and tensors to a file, which appears whole or not at all; errors as for `save`."""
+    """Write a header and tensors to a path, or to a binary file open for writing, their numbers bit for bit.
+
+    A file at the path appears whole or not at all: an existing one is replaced in one step, once the new one is
+    complete.
+
+    Raises ValueError: the header holds a value that JSON cannot express. TypeError: place is neither a path nor a
+    binary file. OSError: the file can't be written.
+    """
     _check_place(place, "write")
     contents = pack(header, tensors)
     if not isinstance(place, str | os.PathLike):
@@ -49,19 +39,15 @@ def write_whole(place: Place, header: Header, tensors: Tensors) -> None:
         file.write(contents)
 
 
-def load(place: Place) -> Record:
-    """Read a record from a path, or from a binary file open for reading, that `save` of any version wrote.
+def checked(place: Place, format: str, layouts: Mapping[int, Callable[[Header, Tensors], Any]]) -> Any:
+    """Read the record in a file of a format, from a path or a binary file open for reading, by its layout's function.
 
-    It is bit for bit as it was saved. Nothing has checked whether its numbers make a mixture.
+    It is bit for bit as it was saved. Nothing has checked whether its numbers make a mixture. A layout is never removed
+    from `layouts`, because files last longer than programs.
 
     Raises NotAModelFile: the file is damaged, truncated, of a later layout or of another kind; the message says which.
     OSError: there is no such file, or it can't be read.
     """
-    return checked(place, FORMAT, LAYOUTS)
-
-
-def checked(place: Place, format: str, layouts: Mapping[int, Callable[[Header, Tensors], Any]]) -> Any:
-    """The record in a file of a format, read by its layout's function; errors as for `load`."""
     try:
         header, tensors = unpacked(place, format)
         version = header.get("version")

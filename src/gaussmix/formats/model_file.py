@@ -11,7 +11,9 @@ from gaussmix.background import NOISE_ARRAYS, Background
 from gaussmix.checks import check_names, check_real
 from gaussmix.errors import ParameterTypeError
 from gaussmix.families.base import ALIASES, FAMILIES, Family, family_named, is_known
-from gaussmix.formats.files import load, not_usable, save
+from gaussmix.formats import v1
+from gaussmix.formats.envelope import FORMAT
+from gaussmix.formats.files import checked, not_usable, write_whole
 from gaussmix.formats.record import Details, Place, Record
 from gaussmix.model import Model, flaw
 from gaussmix.numerics.arrays import Array, copied
@@ -33,12 +35,15 @@ def write(place: Place, model: Model, details: Details | None = None) -> None:
     record = Record(
         family.name, weights, means, covariances, details or Details(), family_options=options, noise=model.noise
     )
-    save(place, record)
+    wrong = record.flaw()
+    if wrong is not None:
+        raise ValueError(f"This mixture can't be saved: {wrong}.")
+    write_whole(place, *v1.write(record))
 
 
 def read(place: Place) -> tuple[Model, Record]:
     """Read a model, and the record it comes from; raises NotAModelFile or OSError."""
-    record = load(place)
+    record: Record = checked(place, FORMAT, {v1.VERSION: v1.read})
     family = family_of(record.family, record.family_options)
     if family is None:
         why = f"it holds covariances of the structure {record.family!r:.40}, which this gaussmix lacks"

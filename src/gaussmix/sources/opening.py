@@ -13,7 +13,6 @@ import numpy as np
 
 from gaussmix import plugins
 from gaussmix.errors import ParameterTypeError
-from gaussmix.sources import files
 from gaussmix.sources.base import Source
 from gaussmix.sources.files.paths import EXTENSIONS
 from gaussmix.sources.request import Opener, Request
@@ -160,7 +159,9 @@ def _registered(name: str) -> Opener | None:
 
 def is_for_others(name: str) -> bool:
     """Whether another package opens the files of a path, a pattern or a folder, by their extension."""
-    return _opener_of_others(files.listing.files_of(name)[0].suffix.lower()) is not None
+    from gaussmix.sources.files.listing import files_of
+
+    return _opener_of_others(files_of(name)[0].suffix.lower()) is not None
 
 
 def _opener_of_others(extension: str) -> Opener | None:
@@ -170,8 +171,11 @@ def _opener_of_others(extension: str) -> Opener | None:
 
 def _of_files(name: str) -> Opener | None:
     """What opens the files of a path, a pattern or a folder."""
-    first = files.listing.files_of(name)[0]
+    from gaussmix.sources.files.listing import files_of
+    from gaussmix.sources.files.npy import holds_numbers, open_npy  # for tables in files alone
+
+    first = files_of(name)[0]
     opener = _opener_of_others(first.suffix.lower())
-    if opener is None and isinstance(first, Path) and first.is_file() and files.npy.holds_numbers(first):  # and no pipe
-        return files.npy.open_npy
+    if opener is None and isinstance(first, Path) and first.is_file() and holds_numbers(first):  # and no pipe
+        return open_npy
     return opener or _registered("gaussmix.Files")

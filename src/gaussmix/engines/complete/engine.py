@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from gaussmix.engines import complete
 from gaussmix.engines.base import Facts
 from gaussmix.engines.complete.arguments import (
     Arguments,
@@ -160,17 +159,19 @@ class CompleteEngine(InOneCall):
 
     def _sum_leaves(self, block: Block, parameters: Parameters, plan: StepPlan, visit: Visit) -> tuple[Partial, float]:
         """Sum leaf by leaf, so that far rows change the last bits of sums in their own leaf only."""
+        from gaussmix.engines.complete.far import far_places, set_apart, sums_of_far_rows  # few fits have such rows
+
         tree, n_near = Tree[Partial](), 0.0
         for number, leaf in enumerate(block.cut()):
             first = number * LEAF_ROWS
             part = visit.of_leaves(slice(first, first + LEAF_ROWS))
             sums, n_far, near_in_leaf = self._sum(leaf, plan, part)
-            places = complete.far.far_places(leaf, parameters, self.log_density) if n_far else np.empty(0, np.intp)
+            places = far_places(leaf, parameters, self.log_density) if n_far else np.empty(0, np.intp)
             places = places[leaf.weight[places] > 0]
             if len(places):
-                near, far = complete.far.set_apart(leaf, places)
+                near, far = set_apart(leaf, places)
                 sums, _, near_in_leaf = self._sum(near, plan, part)
-                sums += complete.far.sums_of_far_rows(far, self, parameters, plan.need, sums.anchor)
+                sums += sums_of_far_rows(far, self, parameters, plan.need, sums.anchor)
             tree.add(sums)
             n_near += near_in_leaf
         return tree.total, n_near
@@ -212,17 +213,21 @@ class CompleteEngine(InOneCall):
         return self._evaluate(block, parameters, COMPONENTS)
 
     def responsibilities(self, block: Block, parameters: Parameters) -> Array:
+        from gaussmix.engines.complete.far import correct_far_rows
+
         shared = self._evaluate(block, parameters, RESPONSIBILITIES)
-        return complete.far.correct_far_rows(shared, block, parameters, self.log_density)
+        return correct_far_rows(shared, block, parameters, self.log_density)
 
     def labels(self, block: Block, parameters: Parameters) -> NDArray[np.int64]:
-        if 0 < block.n_rows <= complete.far.MAX_ROWS_COMPARED_SINGLY:  # one call of the core, and none to find far rows
+        from gaussmix.engines.complete.far import MAX_ROWS_COMPARED_SINGLY, correct_far_rows
+
+        if 0 < block.n_rows <= MAX_ROWS_COMPARED_SINGLY:  # one call of the core, and none to find far rows
             joint = self._evaluate(block, parameters, COMPONENTS)
             if joint.max(axis=1).min() >= parameters.far_limit:
                 return labels_of(joint, block, parameters)
         best: NDArray[np.int64] = self._evaluate(block, parameters, LABELS)
         best = best.view(np.int64)  # the core's type is C++'s long long, which NumPy prints under another name
-        return complete.far.correct_far_rows(best, block, parameters, self.log_density)
+        return correct_far_rows(best, block, parameters, self.log_density)
 
     def draw(
         self, n_rows: int, cumulative: Array, means: Array, whitening: Whitening, key: int

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from functools import partial, reduce
 from numbers import Real
 from typing import Any
@@ -18,7 +17,7 @@ from gaussmix.numerics.frames import Frame
 from gaussmix.numerics.rows import bad_cell
 from gaussmix.sources.base import Source
 from gaussmix.waist.block import Block
-from gaussmix.waist.leaves import LEAF_ROWS
+from gaussmix.waist.leaves import leaves_of
 
 UNLABELLED = -1
 _UNLABELLED_TEXT = ("-1", "-1.0", "nan")  # what NumPy makes of -1 and NaN in a list that holds text too
@@ -88,9 +87,9 @@ def numbers_of(given: NDArray[Any], classes: NDArray[Any], *, has_unknown: bool)
 def different(y: NDArray[Any]) -> NDArray[Any]:
     """The different values in y, without missing ones; of numbers and text they rise."""
     if y.dtype.kind == "O":
-        found = _objects(list(dict.fromkeys(value for part in _parts(y) for value in dict.fromkeys(y[part].tolist()))))
+        found = np.fromiter(dict.fromkeys(value for part in leaves_of(len(y)) for value in y[part].tolist()), object)
     else:
-        found = reduce(lambda one, part: np.unique(np.concatenate([one, np.unique(y[part])])), _parts(y), y[:0])
+        found = reduce(lambda one, part: np.unique(np.concatenate([one, np.unique(y[part])])), leaves_of(len(y)), y[:0])
     return found[~_is_missing(found)]
 
 
@@ -98,24 +97,13 @@ def coded(y: NDArray[Any], values: NDArray[Any], codes: NDArray[np.int32]) -> ND
     """The code of each value in y, (n_rows,), given those of the different ones; −1 where one is missing."""
     found = np.full(len(y), UNLABELLED, dtype=np.int32)
     code_of = dict(zip(values.tolist(), codes.tolist(), strict=True)) if y.dtype.kind == "O" else {}
-    for part in _parts(y) if len(values) else ():
+    for part in leaves_of(len(y)) if len(values) else ():
         if code_of:
             found[part] = [UNLABELLED if _is_no_value(value) else code_of[value] for value in y[part].tolist()]
             continue
         places = np.minimum(np.searchsorted(values, y[part]), len(values) - 1)
         found[part] = np.where(values[places] == y[part], codes[places], UNLABELLED)
     return found
-
-
-def _parts(y: NDArray[Any]) -> Iterator[slice]:
-    """So few values at a time that work on them takes little memory."""
-    return (slice(first, first + LEAF_ROWS) for first in range(0, len(y), LEAF_ROWS))
-
-
-def _objects(values: list[Any]) -> NDArray[Any]:
-    array = np.empty(len(values), object)
-    array[:] = values
-    return array
 
 
 def _labels(y: ArrayLike, n_rows: int, *, warn: bool = False) -> NDArray[Any]:

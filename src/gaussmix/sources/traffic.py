@@ -38,11 +38,6 @@ class Traffic:
     setting: str = ""
 
     @property
-    def down(self) -> int:
-        """To the workers."""
-        return self.task * self.n_workers
-
-    @property
     def merging(self) -> int:
         """The most in a task that merges sums of all components: trees of neighbours, with whole matrices."""
         n_trees = min(FAN_IN, self.n_workers or FAN_IN, self.n_leaves)  # all workers may have died, and come back

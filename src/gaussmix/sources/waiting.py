@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, wait
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from math import inf
 from time import monotonic
@@ -26,23 +26,22 @@ class TimeIsOver(Exception):
 
 
 @contextmanager
-def waiting_for(seconds: float) -> Iterator[None]:
+def _holding(variable: ContextVar[T], value: T) -> Iterator[None]:
+    before = variable.set(value)
+    try:
+        yield
+    finally:
+        variable.reset(before)
+
+
+def waiting_for(seconds: float) -> AbstractContextManager[None]:
     """Wait for workers no longer than for so many seconds from now."""
-    before = _deadline.set(monotonic() + seconds)
-    try:
-        yield
-    finally:
-        _deadline.reset(before)
+    return _holding(_deadline, monotonic() + seconds)
 
 
-@contextmanager
-def cut_in_time(is_cut: bool) -> Iterator[None]:
+def cut_in_time(is_cut: bool) -> AbstractContextManager[None]:
     """Give up work in other processes with `TimeIsOver` when the time of `waiting_for` is over, if asked to."""
-    before = _is_cut.set(is_cut)
-    try:
-        yield
-    finally:
-        _is_cut.reset(before)
+    return _holding(_is_cut, is_cut)
 
 
 def awaited(work: Future[T], has_workers: Callable[[], bool], cluster: str, advice: str) -> T:

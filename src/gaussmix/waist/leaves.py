@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, Generic, Protocol, TypeVar
 
 from gaussmix.numerics.core import core
@@ -39,6 +40,11 @@ class Sums(tuple[Any, ...]):
 def count_leaves(n_rows: int) -> int:
     """How many leaves so many rows have; the last one may be short."""
     return -(-n_rows // LEAF_ROWS)
+
+
+def leaves_of(n_rows: int) -> Iterator[slice]:
+    """Where the leaves of so many rows are."""
+    return (slice(first, first + LEAF_ROWS) for first in range(0, n_rows, LEAF_ROWS))
 
 
 class Tree(Generic[S]):

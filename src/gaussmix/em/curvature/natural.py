@@ -16,6 +16,7 @@ from gaussmix.em.curvature.coordinates import Coordinates
 from gaussmix.engines.base import NOISE, Engine
 from gaussmix.model import Model
 from gaussmix.numerics.arrays import Array, Places
+from gaussmix.numerics.elementary import log, softmax
 from gaussmix.numerics.threads import cached_property
 from gaussmix.waist.block import Block
 from gaussmix.waist.need import Second
@@ -236,14 +237,10 @@ class Stacked:
         of_all = self.weights.ravel(), self.means.reshape(n * K, d), covariances.whitening
         parameters = Parameters.of(*of_all)
         heights = engine.component_log_density(rows, parameters).reshape(-1, n, K)
-        background = np.full(n, -np.inf)
         if self.like.noise is not None:
-            with np.errstate(divide="ignore"):
-                background = np.log(self.noise) - self.like.noise.log_volume
-        top = np.maximum(heights.max(axis=2), background)
-        shares = np.exp(heights - top[:, :, None])
-        total = shares.sum(axis=2) + np.exp(background - top)
-        return np.asarray((shares / total[:, :, None]).reshape(-1, n * K))
+            background = np.broadcast_to(log(self.noise) - self.like.noise.log_volume, heights.shape[:2])
+            heights = np.concatenate((heights, background[..., None]), axis=2)
+        return np.asarray(softmax(heights)[..., :K].reshape(-1, n * K))
 
     def values(self, orders: Places) -> Array:
         """The natural parameters of each model (n, q), with its components in an order (n, n_components)."""

@@ -7,7 +7,7 @@ decided for all rows at once, at fixed passes, by what was counted over all bloc
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from gaussmix.engines.complete.arguments import Arguments
 from gaussmix.numerics.core import core, native_target
-from gaussmix.waist.leaves import LEAF_ROWS
+from gaussmix.waist.leaves import leaves_of
 from gaussmix.waist.whitening.base import FactorShape, Whitening
 
 Labels = NDArray[np.uint16]
@@ -196,19 +196,15 @@ def could_pay(n_rows: int, factor_shape: FactorShape, n_components: int, n_featu
 def _by_label(labels: NDArray[np.uint16]) -> NDArray[np.uint16]:
     """Places of rows in their leaf, sorted by label; rows of one label keep their order."""
     order = np.empty(len(labels), dtype=np.uint16)
-    for part in _leaves(len(labels)):
+    for part in leaves_of(len(labels)):
         order[part] = np.argsort(labels[part], kind="stable")
     return order
 
 
 def _changes(labels: NDArray[np.uint16], order: NDArray[np.uint16]) -> int:
     """How many rows have another label than the row visited before them."""
-    in_order = (labels[part][order[part]] for part in _leaves(len(labels)))
+    in_order = (labels[part][order[part]] for part in leaves_of(len(labels)))
     return sum(int(np.count_nonzero(visited[1:] != visited[:-1])) for visited in in_order)
-
-
-def _leaves(n_rows: int) -> Iterator[slice]:
-    return (slice(first, first + LEAF_ROWS) for first in range(0, n_rows, LEAF_ROWS))
 
 
 @lru_cache(maxsize=64)

@@ -139,13 +139,10 @@ class CsvTable(Table):
         """For text, name the first value that is not a number: a typing error in a column of numbers shows."""
         if not pa.types.is_string(kind):
             return kind_of(kind)
-        column, found = self.places[name], self._cells.get(name)
-        if found is not None and found.bad:
-            line, text = found.bad[0]
-            return f"line {line} holds {quoted(text)}, not a number{self._hint(text)}"
         for line, fields in self._data():
-            if fields[column].strip() not in self.missing and not self._is_number(fields[column]):
-                return f"line {line} holds {quoted(fields[column])}, not a number{self._hint(fields[column])}"
+            text = "".join(fields[self.places[name] :][:1]).strip()  # a line may be too short
+            if text not in self.missing and not self._is_number(text):
+                return f"line {line} holds {quoted(text)}, not a number{self._hint(text)}"
         return "it does not hold numbers"
 
     def bad_cells(self, name: str) -> str | None:

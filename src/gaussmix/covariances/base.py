@@ -43,14 +43,9 @@ class Covariances(ABC):
 
     @classmethod
     def shape(cls, n_components: int, n_features: int, is_shared: bool) -> tuple[int, ...]:
-        """The shape of `array`."""
-        one = cls._shape_of_one(n_features)
+        """The shape of `array`, where a covariance has the form of its second moments."""
+        one = (n_features,) * cls.second.n_axes
         return one if is_shared else (n_components, *one)
-
-    @staticmethod
-    @abstractmethod
-    def _shape_of_one(n_features: int) -> tuple[int, ...]:
-        """The shape of one covariance in `array`."""
 
     @classmethod
     def of(cls, array: Array, n_components: int, n_features: int, is_shared: bool) -> Self:

@@ -23,10 +23,6 @@ class Dense(Covariances):
     second = Second.FULL
     is_matrix = True
 
-    @staticmethod
-    def _shape_of_one(n_features: int) -> tuple[int, ...]:
-        return n_features, n_features
-
     def coordinates(self) -> Array:
         """Of Σ = M D Mᵀ: what is below the diagonal of M, whose diagonal is 1, and log D.
 

@@ -20,10 +20,6 @@ class Diagonal(Covariances):
 
     second = Second.DIAGONAL
 
-    @staticmethod
-    def _shape_of_one(n_features: int) -> tuple[int, ...]:
-        return (n_features,)
-
     def coordinates(self) -> Array:
         return log(self.each)
 

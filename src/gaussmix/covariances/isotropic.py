@@ -20,10 +20,6 @@ class Isotropic(Covariances):
 
     second = Second.TRACE
 
-    @staticmethod
-    def _shape_of_one(n_features: int) -> tuple[int, ...]:
-        return ()
-
     def coordinates(self) -> Array:
         return log(self.each)[:, None]
 

@@ -23,10 +23,6 @@ class LowRank(Covariances):
 
     second = Second.PROJECTED
 
-    @staticmethod
-    def _shape_of_one(n_features: int) -> tuple[int, ...]:
-        raise TypeError("the shape depends on the number of factors: ask the family")
-
     @classmethod
     def joined(cls, loadings: Array, noise: Array, n_components: int, is_shared: bool) -> LowRank:
         """From loadings (n, n_features, n_factors), data units, and noise variances (n, n_features), data units²."""

@@ -19,7 +19,7 @@ from gaussmix.em.objective.trace import Frozen, Trace
 from gaussmix.em.priors.posterior import Posterior, Shares
 from gaussmix.families.base import Family
 from gaussmix.model import Model
-from gaussmix.numerics.arrays import Array, Places, below_diagonal
+from gaussmix.numerics.arrays import Array, Places, below_diagonal, block_diagonal
 from gaussmix.numerics.axes import principal_axes
 from gaussmix.numerics.elementary import exponential
 from gaussmix.numerics.threads import cached_property
@@ -95,9 +95,9 @@ class Coordinates:
             raise NotSmooth(f"the structure {model.family!r} bounds the variances beside those of frozen components")
         if isinstance(algebra, FactorAlgebra):
             factors, loadings, blocks = of_loadings(model, algebra, free)
-            return cls(model, groups, _block_diagonal(of_weights, of_means, blocks), factors, loadings=loadings)
+            return cls(model, groups, block_diagonal(of_weights, of_means, blocks), factors, loadings=loadings)
         blocks, factors, angles, variances = of_covariances(model, algebra, free, bounds)
-        jacobian = _block_diagonal(of_weights, of_means, blocks)
+        jacobian = block_diagonal(of_weights, of_means, blocks)
         if angles is not None:
             before = jacobian.shape[1] - blocks.shape[1]
             angles = np.concatenate((np.zeros((*angles.shape[:2], before)), angles), axis=2)
@@ -235,16 +235,6 @@ def are_same(one: Bounds | None, other: Bounds | None) -> bool:
     if one is None or other is None:
         return one is other
     return all(np.array_equal(mine, theirs) for mine, theirs in zip(one, other, strict=True))
-
-
-def _block_diagonal(*blocks: Array) -> Array:
-    """As SciPy's `block_diag`, in a sixth of the time."""
-    whole = np.zeros(tuple(np.sum([block.shape for block in blocks], axis=0).tolist()))
-    row = column = 0
-    for block in blocks:
-        whole[row : row + block.shape[0], column : column + block.shape[1]] = block
-        row, column = row + block.shape[0], column + block.shape[1]
-    return whole
 
 
 def _of_weights(model: Model, shares: Shares, lost: Collection[int]) -> tuple[Array, tuple[Group, ...]]:

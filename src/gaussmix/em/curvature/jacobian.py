@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from gaussmix.covariances import Dense, LowRank
 from gaussmix.model import Model
-from gaussmix.numerics.arrays import Array, below_diagonal
+from gaussmix.numerics.arrays import Array, below_diagonal, block_diagonal
 from gaussmix.numerics.axes import common_axes, principal_axes
 from gaussmix.numerics.factorise import factorise
 from gaussmix.waist.algebra import Across, Algebra, FactorAlgebra
@@ -62,11 +62,11 @@ def of_covariances(
         factors, variances = _turned_factors(model, is_common=orientation is Across.EQUAL)
         level = variances if bounds is None else _levelled(variances, bounds)
         of_pairs, turns = _of_turns(level, free * model.weights if len(free) > 1 else free, orientation)
-        blocks = _beside(of_diagonals, of_pairs)
+        blocks = block_diagonal(of_diagonals, of_pairs)
         unturned = np.zeros((len(free), turns.shape[1], of_diagonals.shape[2]))
         angles = free[:, None, None] * np.concatenate((unturned, turns), 2)
     elif second is Second.FULL:
-        blocks = _beside(of_diagonals, _across(len(free), np.eye(d * (d - 1) // 2), algebra.orientation))
+        blocks = block_diagonal(of_diagonals, _across(len(free), np.eye(d * (d - 1) // 2), algebra.orientation))
     blocks = free[:, None, None] * blocks
     kept = (blocks != 0).any(axis=(0, 1))
     jacobian = blocks[:, :, kept].reshape(blocks.shape[0] * blocks.shape[1], int(kept.sum()))
@@ -191,15 +191,6 @@ def _across(n: int, columns: Array, across: Across) -> Array:
     if across is Across.NOTHING:
         return np.zeros((n, len(columns), 0))
     return _own_columns(np.broadcast_to(columns, (n, *columns.shape)))
-
-
-def _beside(of_diagonals: Array, of_pairs: Array) -> Array:
-    """The Jacobian of all of B_k: first that of its diagonal, then that of what is below."""
-    n, d, n_first = of_diagonals.shape
-    _, n_pairs, n_last = of_pairs.shape
-    both = np.zeros((n, d + n_pairs, n_first + n_last))
-    both[:, :d, :n_first], both[:, d:, n_first:] = of_diagonals, of_pairs
-    return both
 
 
 def complement(unit: Array) -> Array:

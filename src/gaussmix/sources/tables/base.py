@@ -6,7 +6,7 @@ import os
 import re
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from copy import copy
 from dataclasses import dataclass, field, replace
@@ -96,12 +96,10 @@ class Input:
 
     def first_bytes(self, number: int) -> bytes:
         """As many of the first bytes as there are."""
-        if self.contents is not None:
-            return self.contents[:number]
         if self.stored is not None:
             return self.stored.read(0, number)
-        with open(self.name, "rb") as file:
-            return file.read(number)
+        with self.opened() as file:
+            return bytes(file.read(number))
 
     @property
     def files(self) -> tuple[Path | StoredFile, ...]:
@@ -110,18 +108,15 @@ class Input:
 
     def opened(self) -> pa.NativeFile:
         """The bytes as a file that can be read from any place on."""
-        if self.stored is not None:
-            return self.stored.opened(self.requests)
-        return pa.OSFile(self._path) if self.contents is None else pa.BufferReader(self.contents)
+        return self._file(pa.OSFile) if self.stored is None else self.stored.opened(self.requests)
 
     def mapped(self) -> pa.NativeFile:
         """The bytes as a file whose buffers are where it lies. Reading one that becomes shorter ends the process."""
-        return pa.memory_map(self._path) if self.contents is None else pa.BufferReader(self.contents)
+        return self._file(pa.memory_map)
 
-    @property
-    def _path(self) -> bytes:
-        """The name as the system has it: Arrow takes no text for a name that is not UTF-8."""
-        return os.fsencode(self.name)
+    def _file(self, of_path: Callable[[bytes], pa.NativeFile]) -> pa.NativeFile:
+        """A file of this machine, by its name as the system has it: Arrow takes no text that is not UTF-8."""
+        return of_path(os.fsencode(self.name)) if self.contents is None else pa.BufferReader(self.contents)
 
     def stream(self) -> pa.NativeFile:
         """The bytes as a binary stream, decompressed where they are compressed."""

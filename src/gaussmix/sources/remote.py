@@ -16,6 +16,7 @@ from uuid import uuid4
 
 from numpy.typing import NDArray
 
+from gaussmix.errors import warn
 from gaussmix.numerics.threads import cached_property
 from gaussmix.sources.base import Number, S, Source, T, Task, log
 from gaussmix.sources.files.base import About
@@ -138,7 +139,7 @@ class LazySource(Source):
     """The rows of a table. Nothing is computed before the first pass, which calls `read` and checks them.
 
     `results` takes a task, and the type and the shape of its result for one row. It returns the results of all rows in
-    the kind of thing that the table is, such as a lazy array.
+    the kind of thing that the table is, such as a lazy array. The notices say what was guessed.
     """
 
     def __init__(
@@ -146,7 +147,10 @@ class LazySource(Source):
         about: About,
         results: Callable[[Callable[[Block], Any], Any, tuple[int, ...]], Any],
         read: Callable[[], Source],
+        notices: Iterable[str],
     ) -> None:
+        for notice in notices:
+            warn(f"{about.name}: {notice}")
         self.n_features, self.dtype, self.may_miss = len(about.names), about.dtype, about.may_miss
         self.feature_names, self.integers = tuple(about.names) if about.has_names else None, about.integers
         self._name, self._results, self._read = about.name, results, read

@@ -13,7 +13,7 @@ import dask.array as da
 import numpy as np
 from numpy.typing import NDArray
 
-from gaussmix.errors import invented_names, warn
+from gaussmix.errors import invented_names
 from gaussmix.numerics.arrays import Array, Rows
 from gaussmix.sources.base import Source
 from gaussmix.sources.dask.cluster import Workers, loaded
@@ -33,9 +33,7 @@ def open_dask(data: Any, asked: Request) -> Source:
     partitions are computed in this process: once, or in every pass where they do not fit into the memory asked for.
     """
     table = Table.of(data, asked)
-    for why in table.left_out:
-        warn(f"{table.about.name}: left out {why}")
-    return LazySource(table.about, table.per_row, partial(_read, table, asked.memory))
+    return LazySource(table.about, table.per_row, partial(_read, table, asked.memory), table.left_out)
 
 
 def _read(table: Table, memory: int) -> Source:
@@ -152,10 +150,10 @@ def _of_frame(data: Any, asked: Request) -> Table:
     kept = data[[*names, *([weights] if weights and weights not in names else [])]]
     parts = [dask.delayed(numbers, pure=False)(part, number) for number, part in enumerate(kept.to_delayed())]
     has_names = all(isinstance(name, str) for name in names)
-    left_out = [] if columns else [_unfit(name, data) for name in every if name not in (*numeric, weights)]
+    others = [] if columns else [name for name in every if name not in (*numeric, weights)]
     integers = long_integers(_numpy_type(data.dtypes[name]) for name in names)
     about = About("the Dask frame", names, weights, dtype, 0, asked.missing, has_names, integers)
-    return Table(about, parts, None, left_out)
+    return Table(about, parts, None, [f"left out {_unfit(name, data)}" for name in others])
 
 
 def _unfit(name: Any, data: Any) -> str:

@@ -12,7 +12,7 @@ import pyarrow as pa
 import ray
 from numpy.typing import NDArray
 
-from gaussmix.errors import ParameterTypeError, invented_names, warn
+from gaussmix.errors import ParameterTypeError, invented_names
 from gaussmix.sources.base import Source
 from gaussmix.sources.files.arrow import Columns, column_of_results
 from gaussmix.sources.files.base import About
@@ -28,9 +28,7 @@ RESULT = "result"  # the column that predictions add to a data set
 def open_ray(data: Any, asked: Request) -> Source:
     """Open a data set of Ray, or references of arrays or tables, whose rows stay with the nodes of the cluster."""
     table = Table.of(data, asked)
-    for notice in table.columns.notices:
-        warn(f"{table.about.name}: {notice}")
-    return LazySource(table.about, table.per_row, table.load)
+    return LazySource(table.about, table.per_row, table.load, table.columns.notices)
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,6 @@ import pyarrow as pa
 from pyspark import StorageLevel
 from pyspark.sql import functions
 
-from gaussmix.errors import warn
 from gaussmix.sources.base import S, Source, T, log_pass
 from gaussmix.sources.files.base import About
 from gaussmix.sources.remote import LazySource, Remote, leaves_of_target, merged
@@ -45,9 +44,7 @@ MOST_TREES = 16  # that come to this process; more are merged on executors first
 def open_spark(data: Any, asked: Request) -> Source:
     """Open a Spark frame, whose rows stay with the executors."""
     table = Table.of(data, asked)
-    for notice in table.columns.notices:
-        warn(f"{table.about.name}: {notice}")
-    return LazySource(table.about, table.per_row, partial(loaded, table))
+    return LazySource(table.about, table.per_row, partial(loaded, table), table.columns.notices)
 
 
 def loaded(table: Table) -> Source:

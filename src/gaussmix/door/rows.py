@@ -212,9 +212,7 @@ def _validated(estimator: BaseEstimator, X: Any, least: int, *, reset: bool) -> 
         )
     except (TypeError, ValueError, OverflowError) as error:
         if str(error).startswith("Complex data not supported"):  # scikit-learn goes on to print all of X
-            raise ValueError(
-                "Complex data not supported: X must be real numbers; real and imaginary part can be two columns."
-            ) from None
+            raise ValueError(numerics.frames.COMPLEX) from None
         _check_cells(X, getattr(estimator, "feature_names_in_", None))
         raise
     return rows

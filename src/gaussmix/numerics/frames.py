@@ -16,6 +16,7 @@ from gaussmix.errors import ParameterTypeError, quoted
 from gaussmix.numerics.arrays import Rows
 from gaussmix.numerics.threads import cached_property
 
+COMPLEX = "Complex data not supported: X must be real numbers; real and imaginary part can be two columns."
 _TIMES = (
     "holds dates, times or durations{where}. Give numbers: divide durations by a unit, such as "
     "np.timedelta64(1, 's'), and dates after subtracting an origin."
@@ -205,9 +206,7 @@ def _numbers(called: str, name: Any, values: NDArray[Any]) -> NDArray[Any]:
     if values.dtype.kind in "fiub":
         return values
     if values.dtype.kind == "c":
-        raise ValueError(
-            "Complex data not supported: X must be real numbers; real and imaginary part can be two columns."
-        )
+        raise ValueError(COMPLEX)
     return np.array([_number(called, name, row, cell) for row, cell in enumerate(values.tolist())], dtype=np.float64)
 
 

@@ -197,15 +197,12 @@ class Scatter:
         if not ridge.any():
             return self
         degrees = self.degrees.sum() if self.need.pooled else self.degrees
+        if self.need.second is Second.TRACE:
+            return replace(self, second=self.second + degrees * ridge.sum())
+        second = variances = np.array(self.second)
         if self.need.second is Second.FULL:
-            second = np.array(self.second)
-            np.einsum("...ii->...i", second)[...] += np.multiply.outer(degrees, ridge)
-            return replace(self, second=second)
-        if self.need.second is Second.DIAGONAL and not self.need.pooled:
-            return replace(self, second=self.second + degrees[:, None] * ridge)
-        if self.need.second is Second.PROJECTED:  # the last column; what is projected has no noise
-            second = np.array(self.second)
-            second[..., -1] += np.multiply.outer(degrees, ridge)
-            return replace(self, second=second)
-        added = degrees * (ridge if self.need.second is Second.DIAGONAL else ridge.sum())
-        return replace(self, second=self.second + added)
+            variances = np.einsum("...ii->...i", second)
+        elif self.need.second is Second.PROJECTED:  # the last column; what is projected has no noise
+            variances = second[..., -1]
+        variances += np.multiply.outer(degrees, ridge)
+        return replace(self, second=second)

@@ -273,9 +273,7 @@ def _plan(
         about = np.ascontiguousarray(anchor)
     else:
         about = np.zeros(shape) if parameters is None else np.ascontiguousarray(parameters.means)
-    each = need
-    if need.pooled or second is not need.second:
-        each = replace(need, second=second, pooled=False)  # pooled in `finish`
+    each = replace(need, second=second, pooled=False)  # pooled in `finish`
     if parameters is None:
         return StepPlan(no_arguments(about), about, each, rule)
     has_background = parameters.log_background > -np.inf  # which has a part of the scatter

@@ -92,10 +92,6 @@ class Reader(ABC):
     def put_part(self, part: Any, first: int, rows: Rows, row_weight: Array | None) -> None:
         """Copy as many rows of a part as there is room for, from `first` on, and their weights."""
 
-    def cursor(self) -> Cursor:
-        """A cursor before the first row."""
-        return Cursor(self)
-
     def place(self, row: int) -> str:
         """Where a row is, for messages: its file, its row group and its number, counted from 0."""
         return f"{self.name}, row {row}"
@@ -230,7 +226,7 @@ class _Ahead:
 
     def _read_all(self) -> None:
         try:
-            with closing(self._reader.cursor()) as cursor:
+            with closing(Cursor(self._reader)) as cursor:
                 for _ in range(self._n_chunks):
                     room = self._rooms.get()
                     if self._is_over:
@@ -257,7 +253,7 @@ def opened(reader: Reader, memory: int) -> Source:
         raise ValueError(f"{reader.name} has no rows.")
     if reader.n_rows > LEAF_ROWS and reader.bytes_of(reader.n_rows) > memory // 2:
         return FileSource(reader, memory)
-    with closing(reader.cursor()) as cursor:
+    with closing(Cursor(reader)) as cursor:
         block = cursor.read(reader.room(reader.n_rows))
     source = ArraySource(block.rows, block.row_weight)
     _check_some_weight(reader, source.profile)

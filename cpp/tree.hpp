@@ -8,17 +8,16 @@
 
 namespace gaussmix {
 
-// Memory for each worker of a job.
+// Memory for each worker of a job, on a cache line's boundary.
 class Rooms {
 public:
-    Rooms(int n_workers, Index bytes) {
-        for (int i = 0; i < n_workers; ++i) buffers_.emplace_back(bytes);
-    }
-    void* of(int worker) const { return buffers_[static_cast<std::size_t>(worker)].get(); }
+    Rooms(int n_workers, Index bytes) : bytes_((bytes + 63) / 64 * 64), all_(n_workers * bytes_) {}
+    void* of(int worker) const { return static_cast<char*>(all_.get()) + worker * bytes_; }
     double* doubles(int worker) const { return static_cast<double*>(of(worker)); }
 
 private:
-    std::vector<Buffer> buffers_;
+    const Index bytes_;
+    const Buffer all_;
 };
 
 // Sums of leaves, merged in pairs of neighbours: a node of a binary tree over the numbers of leaves has 2^l of them, and
@@ -73,11 +72,16 @@ template <class Add, class Unpack>
 bool sum_leaves(SpanJob& job, int n_workers, const Execution& execution, Tree::Merge merge, const Shape& shape,
                 Index n_sums, Add&& add, Unpack&& unpack) {
     const Rooms partial(n_workers, n_sums * static_cast<Index>(sizeof(double)));
-    Tree tree(merge, shape, n_sums);
     for (int worker = 0; worker < n_workers; ++worker) std::fill_n(partial.doubles(worker), n_sums, 0.0);
     job.process = [&](int worker, Index first, Index last, Listener listener) {
         add(worker, first, last, listener, partial.doubles(worker));
     };
+    if (job.n_rows <= job.rows_in_span) {  // nothing to merge; few rows take no longer than the allocations for a tree
+        if (!process_spans(job, execution)) return false;
+        unpack(partial.doubles(0));
+        return true;
+    }
+    Tree tree(merge, shape, n_sums);
     const Index spans_in_leaf = kLeafRows / job.rows_in_span;
     Index n_merged = 0;
     job.merge = [&](int worker) {

@@ -247,6 +247,8 @@ Split Moves::split(Index k, Numbers place) {
     Split found{std::move(place), -kInfinity, {}};
     if (static_cast<Index>(places.size()) < kSplitRows * (d_ + 1)) return found;
     Numbers rows, weight;
+    rows.reserve(places.size() * static_cast<std::size_t>(d_));
+    weight.reserve(places.size());
     for (const Index row : places) {
         rows.insert(rows.end(), rows_ + row * d_, rows_ + (row + 1) * d_);
         weight.push_back(row_share_[row] * share(view_, row, k));

@@ -3,6 +3,8 @@
 #include <cmath>
 #include <limits>
 
+#include "volume.hpp"
+
 namespace gaussmix {
 
 namespace {

@@ -54,7 +54,7 @@ class Dense(Covariances):
         return below, coordinates[..., n_below:]
 
     def variances(self) -> Array:
-        return self._for_all(np.diagonal(self.each, axis1=1, axis2=2))
+        return self._for_all(self.each.diagonal(axis1=1, axis2=2))
 
     def dense(self) -> Array:
         return self._for_all(self.each)

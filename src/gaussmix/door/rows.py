@@ -302,7 +302,7 @@ def _check_spread(rows: Rows, X: Any, names: Any) -> None:
     """Raise ValueError for a column that varies by so little that squares vanish, or integers merge in a double."""
     low, high = extremes(rows).astype(np.float64)
     _check_ends(low, high, names)
-    large = np.flatnonzero(np.maximum(np.abs(low), np.abs(high)) >= MERGED_FROM).tolist()
+    large = ((low <= -MERGED_FROM) | (high >= MERGED_FROM)).nonzero()[0].tolist()
     integers = _integers(X) if large else ()
     for column in large:
         if column in integers:

@@ -124,8 +124,8 @@ class Groups(NamedTuple):
     @classmethod
     def of_one(cls, block: Block, unit: float, number: int = 1) -> Groups:
         """A block as the only group, its weights divided by `unit`; or so many times, for runs from several models."""
-        first, totals = np.zeros(number, np.int64), (np.full(number, block.total_weight), np.full(number, unit))
-        return cls(block.rows, block.row_weight, first, first + block.n_rows, *totals, first, block.error)
+        first, totals = np.zeros(number, np.int64), np.array([[block.total_weight] * number, [unit] * number])
+        return cls(block.rows, block.row_weight, first, first + block.n_rows, totals[0], totals[1], first, block.error)
 
 
 class Seeds(NamedTuple):
@@ -286,8 +286,8 @@ class Fits(NamedTuple):
         """The course of a group; None if Python must fit it."""
         if self.n_steps[place] < 0:
             return None
-        end = int(self.n_steps[: place + 1].clip(min=0).sum())
-        steps = slice(end - self.n_steps[place], end)
+        first = int(np.maximum(self.n_steps[:place], 0).sum()) if place else 0
+        steps = slice(first, first + self.n_steps[place])
         log_likelihood, objective = self.log_likelihood[steps].tolist(), self.objective[steps].tolist()
         mixture = self.weights[place], self.means[place], self.covariances[place]
         return Course(*mixture, self.whitening, log_likelihood, objective)

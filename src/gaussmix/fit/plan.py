@@ -161,25 +161,27 @@ class Plan:
     def named(self, problem: Problem) -> Plan:
         """The same plan with the starts that "auto" stands for."""
         name = "kmeans" if self.candidate is None else "hierarchical"
-        plan = self.with_auto(name)
-        if plan is not self and self.may_search and search_pays(problem, self.stopping):
-            return replace(self.with_auto("search"), instead=name)
-        return plan
+        is_search = self.may_search and any(map(_is_auto, self.starts)) and search_pays(problem, self.stopping)
+        return self.with_auto("search", name) if is_search else self.with_auto(name)
 
-    def with_auto(self, name: str) -> Plan:
-        """The same plan with a start in place of "auto", once if it draws nothing."""
-        if not any(isinstance(start, str) and start == AUTO for start in self.starts):
+    def with_auto(self, name: str, instead: str | None = None) -> Plan:
+        """The same plan with a start in place of "auto", once if it draws nothing; `instead` as above."""
+        if not any(map(_is_auto, self.starts)):
             return self
-        starts = [name if isinstance(start, str) and start == AUTO else start for start in self.starts]
+        starts = [name if _is_auto(start) else start for start in self.starts]
         if name in DETERMINISTIC:
             is_again = [isinstance(start, str) and start in starts[:i] for i, start in enumerate(starts)]
             starts = [start for start, again in zip(starts, is_again, strict=True) if start != name or not again]
-        return replace(self, starts=starts)
+        return replace(self, starts=starts, instead=instead)
 
     @staticmethod
     def starts_of(init: Init, names: Sequence[str], n_init: int) -> list[Any]:
         """`n_init` starts of each kind that draws. `names` are those in `init`."""
         return repeated(names, n_init) if names else [init] * (n_init if callable(init) else 1)
+
+
+def _is_auto(start: Start) -> bool:
+    return isinstance(start, str) and start == AUTO
 
 
 def close_after_search(stopping: Stopping, n_steps: float = math.inf) -> Stopping:
@@ -242,7 +244,7 @@ def recipe_of(
     n_candidates = count_candidates(n_components)
     uniform, rngs = np.empty((n_starts, 1 + (n_components - 1) * n_candidates)), []
     for start in uniform:
-        start[:] = rng.random(len(start))
+        rng.random(out=start)
         if may_search:
             rngs.append(np.random.default_rng(int(rng.integers(2**63))))
     seeds = Seeds(n_candidates, uniform, n_passes, TOLERANCE)

@@ -279,8 +279,8 @@ def search_by_core(
     for fit, rng in enumerate(rngs):
         for number in range(n_starts):
             if number:
-                uniform[fit, number - 1] = rng.random(n_uniform)
-            draws[fit, number] = rng.random(N_DRAWS)
+                rng.random(out=uniform[fit, number - 1])
+            rng.random(out=draws[fit, number])
     return SearchRecipe(
         least_weight, ROWS_OF_PARTS - 1, uniform, draws, _steps(FIRST_EM), _steps(close),
         judgement_of(n_components, _patience(n_components)), _patience_of_swaps(n_components),

@@ -148,10 +148,10 @@ class GaussianMixtureIC(LikelihoodEstimator):
         The row of `results_` that was chosen.
     weights_, means_, covariances_, precisions_, precisions_cholesky_ : as for `GaussianMixture`
     loadings_, noise_variances_ : as for `GaussianMixture`, where the best has factors
-    converged_, n_iter_, lower_bound_, lower_bounds_, collapsed_, n_parameters_, diagnostics_ : of the best mixture, as
-        for `GaussianMixture`; `diagnostics_` also of columns that made candidates fail
-    outcome_, traces_ : of the best mixture, as for `GaussianMixture`; `outcome_.reason` also says how many candidates
-        were not begun
+    converged_, n_iter_, lower_bound_, lower_bounds_, n_parameters_ : of the best mixture, as for `GaussianMixture`
+    outcome_ : record
+        How the fit of the best mixture ended, as for `GaussianMixture`. Its `reason` also says how many candidates were
+        not begun, and its `diagnostics` also name columns that made candidates fail.
     cutoff_ : float
         As for `GaussianMixture`; only with `trim`.
     labels_ : as for `GaussianMixture`.

@@ -23,7 +23,7 @@ from gaussmix.errors import FailureKind, counted
 from gaussmix.estimators.gaussian_mixture_ic import GaussianMixtureIC
 from gaussmix.estimators.posterior_estimator import components_used
 from gaussmix.fit.criteria import HELD_OUT, HIGHER, STABILITY
-from gaussmix.fit.fitted import Ending, Fitted, RowFacts, records_of
+from gaussmix.fit.fitted import OF_RUNS, Ending, Fitted, RowFacts, records_of
 from gaussmix.formats.record import Damaged
 from gaussmix.formats.values import from_plain
 from gaussmix.mixture.mixture import Mixture
@@ -203,7 +203,7 @@ def fit_as_json(search: GaussianMixtureIC, about: Mapping[str, Any]) -> dict[str
         "criterion": search.criterion,
         "candidates": [_candidate_as_json(dict(zip(search.results_, row, strict=True))) for row in rows],
         "chosen": _mixture_as_json(search.mixture_, n_components=search.n_components_),
-        "outcome": {name: json_value(value) for name, value in asdict(search.outcome_).items()},
+        "outcome": {name: json_value(value) for name, value in asdict(search.outcome_).items() if name not in OF_RUNS},
     }
 
 

@@ -1,4 +1,4 @@
-"""What was unusual about a fit, as records: `diagnostics_`."""
+"""What was unusual about a fit, as records: `outcome_.diagnostics`."""
 
 from __future__ import annotations
 

@@ -118,7 +118,7 @@ def test_convergence_is_the_trace(mixture):
 
 
 def test_convergence_of_what_made_no_step(mixture):
-    with pytest.raises(TypeError, match="Mixture was not fitted by EM"):
+    with pytest.raises(TypeError, match="Mixture keeps no trace of EM"):
         ConvergenceDisplay.from_estimator(mixture)
 
 

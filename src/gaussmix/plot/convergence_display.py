@@ -60,11 +60,8 @@ class ConvergenceDisplay(Display):
         TypeError : `estimator` keeps no trace.
         ValueError : EM made no step.
         """
-        if not hasattr(estimator, "fit"):
-            raise ParameterTypeError(
-                f"{type(estimator).__name__} was not fitted by EM: give a fitted gaussmix estimator."
-            )
-        check_is_fitted(estimator)
+        if hasattr(estimator, "fit"):
+            check_is_fitted(estimator)
         if not hasattr(estimator, "lower_bounds_"):
             raise ParameterTypeError(f"{type(estimator).__name__} keeps no trace of EM: give a fitted GaussianMixture.")
         kept = list(estimator.lower_bounds_)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from time import perf_counter
 from typing import Any
@@ -174,10 +174,8 @@ class BayesianGaussianMixture(PosteriorEstimator):
         fitted = fitted_of(problem, plan, run, ends, facts, self._names)
         objective = problem.objective
         assert isinstance(objective, Variational), "made by `check_prior`"
-        self._keep_posterior(objective.approximation(run.model), self.n_components, fitted)
-        for feature in features:
-            self._fitted = feature.fitted(self._fitted, problem, run)
-        self._remember(problem.data.original, X)
+        model = self._keep_posterior(objective.approximation(run.model), self.n_components)
+        self._finish(replace(fitted, model=model), features, problem, run, X)
 
     def _checked(
         self, X: ArrayLike | Source, sample_weight: ArrayLike | None, features: Features

@@ -329,11 +329,7 @@ class GaussianMixture(LikelihoodEstimator):
         except SingularCovariance as error:
             raise after.diagnostics.explained(error, source, family, self._names) from None
         facts = RowFacts.of(source, X, run.trace.last if run.trace.n_steps else None, began)
-        fitted = fitted_of(problem, plan, run, ends, facts, self._names)
-        for feature in features:
-            fitted = feature.fitted(fitted, problem, run)
-        self._fitted = fitted
-        self._remember(source, X, fitted.cutoff)
+        self._finish(fitted_of(problem, plan, run, ends, facts, self._names), features, problem, run, X)
         return problem
 
     def _checked(

@@ -254,11 +254,7 @@ class GaussianMixtureIC(LikelihoodEstimator):
             of_best, plan, best.run, best.ends, facts, self._names,
             candidate=number, of_search=of_columns(faults, self._names), not_begun=not_begun,
         )  # fmt: skip
-        fitted = replace(fitted, results=table, best_index=number)
-        for feature in features:
-            fitted = feature.fitted(fitted, of_best, best.run)
-        self._fitted = fitted
-        self._remember(source, X, fitted.cutoff)
+        self._finish(replace(fitted, results=table, best_index=number), features, of_best, best.run, X)
         if any(result.failure is not None and result.failure.kind is FailureKind.NO_TIME for result in results):
             warn(not_begun, SearchWarning)
         sentence = dropped_sentence([each for each in results if each.was_begun], best, faults.sentence(self._names))

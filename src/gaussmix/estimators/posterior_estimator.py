@@ -55,18 +55,17 @@ class PosteriorEstimator(MixtureEstimator, ABC):
         "covariance_prior_": lambda value: np.asarray(value, dtype=np.float64),
     }
 
-    def _keep_posterior(self, found: Approximation, n_components: int, fitted: Fitted) -> None:
-        """Become a posterior, with components without rows up to `n_components`."""
+    def _keep_posterior(self, found: Approximation, n_components: int) -> Model:
+        """Set the attributes of a posterior, with components without rows up to `n_components`; return its model."""
         every = found.beside_empty(n_components - len(found.mass))
         prior = found.prior
         weights = prior.concentration.expected(every.mass)
-        model = Model(weights / weights.sum(), every.means, every.covariances, prior.family)
-        self._fitted = replace(fitted, model=model)
         self.mass_ = every.mass
         self.weight_concentration_prior_type_ = TYPES[isinstance(prior.concentration, DirichletWeights)]
         self.weight_concentration_prior_ = prior.concentration.alpha
         self.mean_precision_prior_, self.degrees_of_freedom_prior_ = prior.precision, prior.dof
         self.mean_prior_, self.covariance_prior_ = prior.mean, prior.scale
+        return Model(weights / weights.sum(), every.means, every.covariances, prior.family)
 
     def _wake(self, own: Mapping[str, Any]) -> None:
         super()._wake(own)

@@ -32,7 +32,7 @@ from gaussmix.estimators.fitting import begun_fit, check_hooks, fitted_of, rows_
 from gaussmix.estimators.gaussian_mixture import GaussianMixture
 from gaussmix.estimators.likelihood_estimator import LikelihoodEstimator
 from gaussmix.families import Family, Structure
-from gaussmix.fit.after.diagnostics import Faults, of_columns
+from gaussmix.fit.after.diagnostics import Faults
 from gaussmix.fit.after.stability import peaks
 from gaussmix.fit.candidates import Candidate, Result, highest_within_error, lowest, none_could_be_fitted, results_table
 from gaussmix.fit.criteria import HELD_OUT, STABILITY, check_criterion
@@ -252,7 +252,7 @@ class GaussianMixtureIC(LikelihoodEstimator):
         of_best = search.problem_of(best.candidate)
         fitted = fitted_of(
             of_best, plan, best.run, best.ends, facts, self._names,
-            candidate=number, of_search=of_columns(faults, self._names), not_begun=not_begun,
+            candidate=number, of_search=faults.of_columns(self._names), not_begun=not_begun,
         )  # fmt: skip
         self._finish(replace(fitted, results=table, best_index=number), features, of_best, best.run, X)
         if any(result.failure is not None and result.failure.kind is FailureKind.NO_TIME for result in results):

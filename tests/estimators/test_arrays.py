@@ -159,7 +159,7 @@ def test_a_change_keeps_what_is_still_known(X):
     gm.means_[0] += 1
     assert (gm.lower_bound_, gm.n_parameters_, gm.converged_) == (bound, free, True)
     assert not hasattr(gm, "cutoff_")
-    assert (gm.collapsed_, gm.diagnostics_) == ([], [])
+    assert (gm.outcome_.collapsed, gm.outcome_.diagnostics) == ([], [])
 
 
 @pytest.mark.parametrize(

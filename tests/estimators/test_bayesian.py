@@ -383,7 +383,7 @@ def test_a_constant_column_changes_no_cluster(three, covariance_type, number) ->
             found = BayesianGaussianMixture(5, **how).fit(constant)
         assert [each.filename for each in caught] == [__file__]
         assert found.mixture_.model.covariances.variances()[:, 1].max() < 1e-4
-        assert [each.feature for each in found.diagnostics_] == [1]
+        assert [each.feature for each in found.outcome_.diagnostics] == [1]
     else:
         found = BayesianGaussianMixture(5, **how).fit(constant)
     assert adjusted_rand_score(found.predict(constant), np.arange(450) // 150) == 1

@@ -74,7 +74,8 @@ def interrupted(estimator, rows, stop_at, n_states, **arguments):
 def everything(estimator):
     mixture = estimator.mixture_
     numbers = mixture.weights, mixture.means, mixture.covariances, np.array(estimator.lower_bounds_)
-    ending = estimator.n_iter_, estimator.converged_, estimator.collapsed_, estimator.traces_, repr(estimator.outcome_)
+    outcome = estimator.outcome_
+    ending = estimator.n_iter_, estimator.converged_, outcome.traces, repr(outcome)
     return [each.tobytes() for each in numbers], ending
 
 

@@ -1,4 +1,4 @@
-"""What is done with components that collapse or lose their mass, and what `diagnostics_` says of it."""
+"""What is done with components that collapse or lose their mass, and what `outcome_.diagnostics` says of it."""
 
 import pickle
 import warnings
@@ -47,7 +47,7 @@ def fit(remedy, how, **more):
     [("freeze", "frozen"), ("drop", "dropped"), ("repair", "put back as one half of the heaviest component")],
 )
 def test_diagnostics_name_component_feature_step_and_cause(remedy, done, how, cause, feature):
-    first = fit(remedy, how).diagnostics_[0]
+    first = fit(remedy, how).outcome_.diagnostics[0]
     assert (first.component, first.feature, first.cause) == (2, feature, f"{cause}, and was {done}")
     assert first.step == 1
     assert repr(first) == f"Diagnosis(component=2, feature={feature!r}, step=1, cause={first.cause!r})"
@@ -58,14 +58,14 @@ def test_a_collapse_names_the_same_feature_in_other_units():
     for unit in (1e-3, 1.0, 1e3):
         X, how = spiked() * [1, unit], {**COLLAPSING, "means_init": COLLAPSING["means_init"] * [1, unit]}
         how["covariances_init"] = COLLAPSING["covariances_init"] * np.outer([1, unit], [1, unit])
-        assert GaussianMixture(3, **how, degenerate="drop").fit(X).diagnostics_[0].feature == "wait"
+        assert GaussianMixture(3, **how, degenerate="drop").fit(X).outcome_.diagnostics[0].feature == "wait"
 
 
 def test_components_that_are_left_have_all_of_the_weight_at_once():
     at_once, later = (GaussianMixture(3, **COLLAPSING | {"max_iter": n}, degenerate="drop") for n in (1, 2))
     with pytest.warns(ConvergenceWarning):
         at_once.fit(spiked())
-    assert (at_once.mixture_.n_components, at_once.diagnostics_[0].step) == (2, 1)
+    assert (at_once.mixture_.n_components, at_once.outcome_.diagnostics[0].step) == (2, 1)
     assert at_once.weights_.sum() == pytest.approx(1, abs=1e-15)
     with pytest.warns(ConvergenceWarning):
         later.fit(spiked())
@@ -76,7 +76,7 @@ def test_components_that_are_left_have_all_of_the_weight_at_once():
 def test_without_a_component_the_fit_is_that_of_the_others(how):
     fitted = fit("drop", how)
     X = spiked().iloc[: 120 if how is LOSING else 125]
-    assert (fitted.n_components, fitted.mixture_.n_components, fitted.collapsed_) == (3, 2, [])
+    assert (fitted.n_components, fitted.mixture_.n_components, fitted.outcome_.collapsed) == (3, 2, [])
     assert fitted.converged_
     assert fitted.predict_proba(X).shape == (len(X), 2)
     assert fitted.weights_.sum() == pytest.approx(1, abs=1e-14)
@@ -98,13 +98,13 @@ def test_each_structure_goes_on_without_a_component(structure):
     fitted = GaussianMixture(
         3, covariance_type=structure, init_params=labels, reg_covar=0, degenerate="drop", max_iter=300
     ).fit(X)
-    assert fitted.mixture_.n_components == 3 - len(fitted.diagnostics_)
+    assert fitted.mixture_.n_components == 3 - len(fitted.outcome_.diagnostics)
     assert np.isfinite(fitted.score(X))
 
 
 def test_a_repaired_component_describes_rows_again():
     fitted = fit("repair", LOSING)
-    assert (fitted.mixture_.n_components, fitted.collapsed_, len(fitted.diagnostics_)) == (3, [], 1)
+    assert (fitted.mixture_.n_components, fitted.outcome_.collapsed, len(fitted.outcome_.diagnostics)) == (3, [], 1)
     assert fitted.weights_.min() > 0.02
     X = spiked().iloc[:120]
     two = GaussianMixture(2, reg_covar=0, tol=1e-8, max_iter=500, random_state=0).fit(X)
@@ -132,7 +132,7 @@ def test_an_error_ends_a_run_and_not_those_from_other_starts():
     labels = iter([np.r_[[2, 2], np.repeat([0, 1], [58, 60])], np.repeat([0, 1, 2], [60, 30, 30])])
     how = {"init_params": lambda X, k, rng: next(labels), "n_init": 2, "reg_covar": 0, "max_iter": 300}
     fitted = GaussianMixture(3, **how, degenerate="error").fit(X)
-    assert fitted.diagnostics_ == []
+    assert fitted.outcome_.diagnostics == []
 
 
 @pytest.mark.parametrize("as_frame", [True, False])
@@ -153,7 +153,7 @@ def test_a_start_may_have_components_on_too_few_rows(remedy):
         GaussianMixture(3, reg_covar=0, random_state=0).fit(spiked())
     fitted = GaussianMixture(3, reg_covar=0, random_state=0, degenerate=remedy, max_iter=1000).fit(spiked())
     assert fitted.mixture_.n_components == (2 if remedy == "drop" else 3)
-    assert (fitted.diagnostics_[0].feature, fitted.diagnostics_[0].step) == ("wait", 1)
+    assert (fitted.outcome_.diagnostics[0].feature, fitted.outcome_.diagnostics[0].step) == ("wait", 1)
 
 
 @pytest.mark.parametrize("remedy", ["drop", "repair", "error"])
@@ -169,11 +169,11 @@ def test_constant_columns_and_few_rows_are_diagnosed():
     frame = spiked().assign(one=1.0)
     with pytest.warns(RuntimeWarning, match="Column 'one' of X is constant"):
         fitted = GaussianMixture(2, random_state=0).fit(frame)
-    assert [(each.component, each.feature, each.step) for each in fitted.diagnostics_] == [(None, "one", None)]
-    assert fitted.diagnostics_[0].cause.startswith("the column is constant")
+    assert [(each.component, each.feature, each.step) for each in fitted.outcome_.diagnostics] == [(None, "one", None)]
+    assert fitted.outcome_.diagnostics[0].cause.startswith("the column is constant")
     with pytest.warns(RuntimeWarning, match="X has 2 distinct rows"):
         fitted = GaussianMixture(3, random_state=0).fit(np.repeat([[0.0, 0.0], [1.0, 1.0]], 5, axis=0))
-    assert "X has 2 distinct rows, fewer than n_components=3" in [each.cause for each in fitted.diagnostics_]
+    assert "X has 2 distinct rows, fewer than n_components=3" in [each.cause for each in fitted.outcome_.diagnostics]
 
 
 def test_a_nearly_singular_covariance_is_diagnosed():
@@ -182,7 +182,7 @@ def test_a_nearly_singular_covariance_is_diagnosed():
     X[:, 2] = X[:, 0] + 1e-6 * X[:, 2]
     with pytest.warns(RuntimeWarning, match="nearly singular covariance"):
         fitted = GaussianMixture(1, reg_covar=0).fit(X)
-    (only,) = fitted.diagnostics_
+    (only,) = fitted.outcome_.diagnostics
     assert only.component == 0
     assert only.feature in (0, 2)
     assert only.cause.startswith("nearly singular covariance, so that rounding changes log densities by about")
@@ -190,8 +190,8 @@ def test_a_nearly_singular_covariance_is_diagnosed():
 
 def test_nothing_unusual_is_an_empty_list():
     fitted = GaussianMixture(2, random_state=0).fit(spiked())
-    assert fitted.diagnostics_ == []
-    assert GaussianMixtureIC([1, 2], random_state=0).fit(spiked()).diagnostics_ == []
+    assert fitted.outcome_.diagnostics == []
+    assert GaussianMixtureIC([1, 2], random_state=0).fit(spiked()).outcome_.diagnostics == []
 
 
 BESIDE = {
@@ -218,7 +218,7 @@ def test_remedies_go_with_what_else_a_fit_has(remedy, n_components, beside):
     how = {"reg_covar": 0, "random_state": 0, "max_iter": 1000, **BESIDE[beside]}
     fitted = GaussianMixture(3, degenerate=remedy, **how).fit(X, sample_weight=weight)
     assert fitted.mixture_.n_components == n_components
-    first = fitted.diagnostics_[0]
+    first = fitted.outcome_.diagnostics[0]
     assert (first.feature, first.step, first.cause[:9]) == (0, 1, "collapsed")
     assert np.isfinite(fitted.score(X))
     assert fitted.converged_
@@ -230,7 +230,7 @@ def test_model_files_hold_diagnostics(remedy):
     fitted.save(file)
     file.seek(0)
     loaded = GaussianMixture.load(file)
-    assert (loaded.diagnostics_, loaded.degenerate) == (fitted.diagnostics_, remedy)
+    assert (loaded.outcome_.diagnostics, loaded.degenerate) == (fitted.outcome_.diagnostics, remedy)
     assert loaded.mixture_ == fitted.mixture_
 
 
@@ -239,7 +239,7 @@ def test_a_warm_start_says_what_is_frozen_still():
         fitted = fit("freeze", COLLAPSING, warm_start=True)
     with pytest.warns(RuntimeWarning, match="component 2"):
         fitted.fit(spiked())
-    assert [each.cause for each in fitted.diagnostics_] == [f"{COLLAPSED}, and is frozen"]
+    assert [each.cause for each in fitted.outcome_.diagnostics] == [f"{COLLAPSED}, and is frozen"]
 
 
 def test_a_search_repairs_candidates_that_would_fail():
@@ -250,7 +250,7 @@ def test_a_search_repairs_candidates_that_would_fail():
     found = GaussianMixtureIC([3], covariance_type="full", init_params="hierarchical", degenerate="repair").fit(X)
     assert found.results_["failure"] == [None]
     assert found.mixture_.n_components == 3
-    assert [(each.step, each.cause) for each in found.diagnostics_] == [
+    assert [(each.step, each.cause) for each in found.outcome_.diagnostics] == [
         (1, f"{COLLAPSED}, and was put back as one half of the heaviest component")
     ]
 
@@ -302,9 +302,9 @@ def test_after_some_repairs_a_component_is_frozen():
     rows = np.concatenate([spiked().to_numpy()[:60], np.tile([20.0, 4.0], (60, 1))])
     with pytest.warns(RuntimeWarning, match="collapsed"):
         fitted = GaussianMixture(3, degenerate="repair", **how).fit(rows)
-    causes = [each.cause for each in fitted.diagnostics_]
+    causes = [each.cause for each in fitted.outcome_.diagnostics]
     assert sum("put back" in cause for cause in causes) == 10  # the most repairs of a run
-    assert sum("frozen" in cause for cause in causes) == len(fitted.collapsed_) > 0
+    assert sum("frozen" in cause for cause in causes) == len(fitted.outcome_.collapsed) > 0
 
 
 class Stop(Exception):
@@ -326,4 +326,4 @@ def test_checkpoints_keep_what_happened(remedy, last, tmp_path):
         fit(other, COLLAPSING, checkpoint=path)
     again = fit(remedy, COLLAPSING, checkpoint=path)
     assert again.mixture_ == plain.mixture_
-    assert (again.diagnostics_, again.lower_bounds_) == (plain.diagnostics_, plain.lower_bounds_)
+    assert (again.outcome_.diagnostics, again.lower_bounds_) == (plain.outcome_.diagnostics, plain.lower_bounds_)

@@ -269,7 +269,7 @@ def test_a_component_that_collapsed_is_named_and_the_others_have_errors():
     start = {"means_init": [[0, 0], [4, 4], [30, 30]], "weights_init": [0.5, 0.4, 0.1]}
     with pytest.warns(match="collapsed"):
         gm = fitted(X, n_components=3, covariances_init=[np.eye(2)] * 3, **start)
-    collapsed = gm.collapsed_[0]
+    collapsed = gm.outcome_.collapsed[0]
     found = gm.inference(X)
     errors = dict(zip(found.names, found.bse, strict=True))
     for name, error in errors.items():

@@ -26,7 +26,7 @@ def test_no_component_collapses_onto_a_point(name, rows):
     """Three equal rows have a component of their own, with the smallest variances; there is no ridge."""
     labels = np.repeat([0, 1, 2], [100, 60, 3])
     gm = GaussianMixture(3, covariance_type=family_named(name, max_condition=50), init_params=labels).fit(rows)
-    assert gm.collapsed_ == []
+    assert gm.outcome_.collapsed == []
     assert ratio(gm) <= 50 * (1 + 1e-9)
     assert gm.weights_[2] == pytest.approx(3 / 163, abs=1e-6)
     lower = np.array(gm.lower_bounds_)

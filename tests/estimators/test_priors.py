@@ -160,7 +160,7 @@ def test_twenty_components_on_fifty_rows_end_finite_and_sensible(covariance_type
     """
     gm = GaussianMixture(20, covariance_type=covariance_type, prior="default", max_iter=1000, random_state=0).fit(FEW)
     assert gm.converged_
-    assert not gm.collapsed_
+    assert not gm.outcome_.collapsed
     assert np.isfinite(gm.score_samples(FEW)).all()
     deviations = np.sqrt(gm.mixture_.model.covariances.variances())
     assert (deviations > 0.1 * FEW.std(axis=0)).all()
@@ -390,9 +390,9 @@ def test_components_that_only_the_prior_holds_are_named(rng):
     empty = np.flatnonzero(gm.weights_ < 0.5 / 30).tolist()
     assert empty
     assert f"omponents {', '.join(map(str, empty))}:" in str(caught[0].message)
-    assert [each.component for each in gm.diagnostics_] == empty
-    assert "only the prior holds it" in gm.diagnostics_[0].cause
-    assert GaussianMixture(2, prior=prior, random_state=0).fit(X).diagnostics_ == []
+    assert [each.component for each in gm.outcome_.diagnostics] == empty
+    assert "only the prior holds it" in gm.outcome_.diagnostics[0].cause
+    assert GaussianMixture(2, prior=prior, random_state=0).fit(X).outcome_.diagnostics == []
 
 
 @pytest.mark.parametrize("weight", [1.0, 2.0])

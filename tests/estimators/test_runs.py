@@ -110,7 +110,7 @@ def test_a_collapsed_component_is_frozen_and_named(rng):
         mixture = GaussianMixture(2, init_params=labels, reg_covar=0, tol=1e-9, max_iter=500).fit(X)
     assert [warning.filename for warning in caught] == [__file__]
     assert "Raise reg_covar, lower n_components, or try another start" in str(caught[0].message)
-    assert mixture.collapsed_ == [1]
+    assert mixture.outcome_.collapsed == [1]
     assert np.isfinite(mixture.covariances_).all()
     assert np.isfinite(mixture.score_samples(X)).all()
     assert GaussianMixture(2, init_params=labels, tol=1e-9, max_iter=500).fit(X).converged_
@@ -123,14 +123,14 @@ def test_a_warm_start_leaves_collapsed_components_frozen(structure, seed):
     X = np.random.default_rng(seed).normal(size=(20, 2)).round()
     mixture = GaussianMixture(3, covariance_type=structure, init_params="random", random_state=seed, reg_covar=0)
     mixture.set_params(tol=1e-6, max_iter=300, warm_start=True).fit(X)
-    first, collapsed = mixture.mixture_, mixture.collapsed_
+    first, collapsed = mixture.mixture_, mixture.outcome_.collapsed
     assert collapsed
     with pytest.warns(RuntimeWarning, match="collapsed onto too few distinct rows"):
         again = mixture.fit(X).mixture_
-    assert mixture.collapsed_ == collapsed
+    assert mixture.outcome_.collapsed == collapsed
     assert (again.means[collapsed] == first.means[collapsed]).all()
     assert (again.covariances[collapsed] == first.covariances[collapsed]).all()
-    assert mixture.set_params(reg_covar=1e-3).fit(X).collapsed_ == []  # a ridge carries them
+    assert mixture.set_params(reg_covar=1e-3).fit(X).outcome_.collapsed == []  # a ridge carries them
 
 
 def test_fewer_distinct_rows_than_components_is_a_warning(rng):

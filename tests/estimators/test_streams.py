@@ -172,9 +172,10 @@ def test_a_drift_is_followed_if_the_past_is_forgotten(rng):
 def test_a_step_forgets_what_is_of_the_first_rows_alone(rng):
     rows = rows_of(rng)
     stream = streamed().partial_fit(rows[:LEAF_ROWS])
-    assert hasattr(stream, "outcome_")
+    assert stream.outcome_.traces
     stream.partial_fit(rows[LEAF_ROWS:])
-    assert not any(hasattr(stream, name) for name in ("outcome_", "traces_"))
+    assert stream.outcome_.reason == "Online steps followed the fit to the first rows."
+    assert (stream.outcome_.rate, stream.outcome_.traces) == (None, [])
     assert stream._fitted.facts is None
 
 

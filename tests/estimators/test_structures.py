@@ -120,7 +120,7 @@ def test_the_order_of_few_rows_changes_no_maximum_unless_a_component_collapses(n
         settings = {"reg_covar": 0, "tol": 1e-8, "max_iter": 2000, "init_params": init, "random_state": 0}
         orders = [np.arange(34), *(rng.permutation(34) for _ in range(3))]
         fits = [GaussianMixture(2, covariance_type=name, **settings).fit(rows[order]) for order in orders]
-        if not any(fit.collapsed_ for fit in fits):
+        if not any(fit.outcome_.collapsed for fit in fits):
             n_sound += 1
             np.testing.assert_allclose([fit.lower_bound_ for fit in fits], fits[0].lower_bound_, rtol=0, atol=1e-5)
     assert n_sound >= 3

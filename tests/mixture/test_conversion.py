@@ -230,7 +230,7 @@ def test_what_is_no_mixture_of_torch_or_cuvs_is_refused():
         Mixture.from_cuvs([1.0], [[0.0, 3.0]], [2.0, 0.5, 0.501, 1.0])
     with pytest.raises(ValueError, match=r"This is no mixture: weight 1 is negative\."):
         Mixture.from_cuvs([3.0, -2.0], np.eye(2), [1.0, 2.0], covariance_type="spherical")
-    with pytest.raises(ValueError, match=r"This is no mixture: all of its weights are 0\."):
+    with pytest.raises(ValueError, match=r"This is no mixture: its weights sum to 0"):
         Mixture.from_cuvs([0.0, 0.0], np.eye(2), [1.0, 2.0], covariance_type="spherical")
     with pytest.raises(ValueError, match=r"This is no mixture: weights of shape \(0,\) don't go with means of shape"):
         Mixture.from_cuvs([], np.eye(2), [1.0, 2.0], covariance_type="spherical")
@@ -269,7 +269,7 @@ def test_weights_of_any_scale_come_over(scale):
         ({"precisions_cholesky": lambda shape: np.ones((2, 3, 2))}, "precisions_cholesky of shape"),
         ({"means": lambda shape: np.ones(2)}, r"doesn't go with means of shape \(2,\)"),
         ({"component_probs": lambda shape: -np.ones(2)}, "weight 0 is negative"),
-        ({"component_probs": lambda shape: np.zeros(2)}, "all of its weights are 0"),
+        ({"component_probs": lambda shape: np.zeros(2)}, "its weights sum to 0"),
         ({"component_probs": lambda shape: np.array([1.0, np.nan])}, "its weights hold NaN or infinity"),
     ],
 )

@@ -224,7 +224,7 @@ def test_colours_are_lighter_on_a_dark_page(mixture, rows):
     [
         ({"features": ["x0", "x7"]}, ValueError, "'x7' is not one of 'x0', 'x1', 'x2'"),
         ({"features": [0, 3]}, ValueError, "There is no feature 3: the mixture has 3, counted from 0"),
-        ({"features": [1, "x1"]}, ValueError, "must be one feature, or two different ones"),
+        ({"features": [1, "x1"]}, ValueError, "must be 1 to 2 different features"),
         ({"features": [0.5, 1]}, TypeError, r"A feature is a number or a name, not 0\.5"),
         ({"feature_names": ["a", "b"]}, ValueError, "must be a list of 3 names"),
         ({"levels": [1, 0]}, ValueError, "must be positive numbers of standard deviations"),
@@ -256,7 +256,7 @@ def test_every_estimator_of_a_mixture_shows_its_components(Estimator, rng):
 def test_what_is_no_fitted_mixture_is_refused():
     with pytest.raises(NotFittedError):
         ComponentDisplay.from_estimator(GaussianMixture(), MEANS)
-    with pytest.raises(TypeError, match="GaussianMixture is not drawn: give a gaussmix estimator"):
+    with pytest.raises(TypeError, match=r"GaussianMixture.* is not drawn: give a gaussmix estimator"):
         ComponentDisplay.from_estimator(sklearn.mixture.GaussianMixture().fit(MEANS), MEANS)
     with pytest.raises(TypeError, match=r"^Rows come second\. Give a gaussmix estimator"):
         ComponentDisplay.from_estimator(MEANS, GaussianMixture())

@@ -104,9 +104,9 @@ def test_convergence_is_the_trace(mixture):
     X = mixture.sample(200, rng=0)[0]
     gm = GaussianMixture(3, n_init=3, init_params="random_from_data", random_state=0).fit(X)
     display = ConvergenceDisplay.from_estimator(gm)
-    for line, trace in zip(display.lines_, gm.traces_, strict=True):
+    for line, trace in zip(display.lines_, gm.outcome_.traces, strict=True):
         np.testing.assert_array_equal(line.get_ydata(), trace)
-    assert max(trace[-1] for trace in gm.traces_) == pytest.approx(gm.lower_bound_)
+    assert max(trace[-1] for trace in gm.outcome_.traces) == pytest.approx(gm.lower_bound_)
     assert [text.get_text() for text in display.legend_.get_texts()][1] == "2 other starts"
     best = display.lines_[display.best]
     np.testing.assert_array_equal(best.get_ydata(), gm.lower_bounds_)
@@ -118,7 +118,7 @@ def test_convergence_is_the_trace(mixture):
 
 
 def test_convergence_of_what_made_no_step(mixture):
-    with pytest.raises(TypeError, match="Mixture was not fitted by EM"):
+    with pytest.raises(TypeError, match="Mixture keeps no trace of EM"):
         ConvergenceDisplay.from_estimator(mixture)
 
 

@@ -22,7 +22,7 @@ from gaussmix.door.parameters import MISSING, check_missing, check_seed
 from gaussmix.door.rows import check_source
 from gaussmix.engines import engine_for
 from gaussmix.engines.base import Engine
-from gaussmix.fit.fitted import Diagnosis, Ending, Fitted, read_values
+from gaussmix.fit.fitted import Ending, Fitted, read_values
 from gaussmix.formats.record import Damaged, Details, EstimatorRecord, FitRecord, Place, Record
 from gaussmix.formats.values import Reader, from_plain, plain
 from gaussmix.model import Model
@@ -76,10 +76,7 @@ class Estimator(BaseEstimator):
     n_iter_ = FittedValue[int]()
     lower_bound_ = FittedValue[float]()
     lower_bounds_ = FittedValue[list[float]]()
-    collapsed_ = FittedValue[list[int]]()
-    diagnostics_ = FittedValue[list[Diagnosis]]()
     outcome_ = FittedValue[Ending]()
-    traces_ = FittedValue[list[list[float]]]()
 
     n_components: Any
     covariance_type: Any

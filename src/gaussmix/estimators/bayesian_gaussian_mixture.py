@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from time import perf_counter
 from typing import Any
@@ -113,13 +113,13 @@ class BayesianGaussianMixture(PosteriorEstimator):
         β and ν of the posterior; ν is a number where components share a covariance: that of the prior plus all rows.
     weight_concentration_prior_, mean_precision_prior_, mean_prior_, degrees_of_freedom_prior_, covariance_prior_
         The prior that was used; `weight_concentration_prior_type_` is its type.
-    lower_bound_, lower_bounds_, traces_ : float, list of float, list of lists of float
+    lower_bound_, lower_bounds_ : float and list of float
         The bound, nats, of all rows, before the last step, at each step, and of each start.
     posterior_ : MixturePosterior
         Draws of whole mixtures, and credible intervals.
     mixture_ : Mixture
         The mixture of `weights_`, `means_` and `covariances_`. It can't be set.
-    converged_, n_iter_, outcome_, collapsed_, diagnostics_ : as for `GaussianMixture`
+    converged_, n_iter_, outcome_ : as for `GaussianMixture`
         Moves, and steps on the condensed rows of one feature, are not counted in `n_iter_`.
     n_features_in_, feature_names_in_ : as in scikit-learn.
 
@@ -174,10 +174,8 @@ class BayesianGaussianMixture(PosteriorEstimator):
         fitted = fitted_of(problem, plan, run, ends, facts, self._names)
         objective = problem.objective
         assert isinstance(objective, Variational), "made by `check_prior`"
-        self._keep_posterior(objective.approximation(run.model), self.n_components, fitted)
-        for feature in features:
-            self._fitted = feature.fitted(self._fitted, problem, run)
-        self._remember(problem.data.original, X)
+        model = self._keep_posterior(objective.approximation(run.model), self.n_components)
+        self._finish(replace(fitted, model=model), features, problem, run, X)
 
     def _checked(
         self, X: ArrayLike | Source, sample_weight: ArrayLike | None, features: Features

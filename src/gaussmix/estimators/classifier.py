@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from time import perf_counter
@@ -34,7 +34,7 @@ from gaussmix.estimators.docs import documented
 from gaussmix.estimators.fitting import ridge_columns
 from gaussmix.estimators.predictor import Counts, MixturePredictor
 from gaussmix.families.base import FAMILIES, shares_nothing
-from gaussmix.fit.after.diagnostics import Faults
+from gaussmix.fit.after.diagnostics import Faults, of_components
 from gaussmix.fit.classes import ClassFit, LabelledRows, count_given
 from gaussmix.fit.features.table import features_of
 from gaussmix.fit.fit import standing_of
@@ -356,7 +356,7 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
             known.data.original.dtype,
             mixture.n_parameters - found.n_parameters,
             n_iter=found.n_steps,
-            outcome=None if found.fitted is None else _ending(*found.fitted),
+            outcome=None if found.fitted is None else _ending(*found.fitted, self._names),
             facts=facts,
         )
         self._classes = ClassMixtures(mixture, self.component_class_)
@@ -405,7 +405,8 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
         self._classes = ClassMixtures(mixture, numbers)
 
 
-def _ending(run: State, problem: Problem, plan: Plan) -> Ending:
+def _ending(run: State, problem: Problem, plan: Plan, names: Sequence[str] | None) -> Ending:
     """How EM for all classes together ended."""
     standing = standing_of(problem, run, [run.trace], is_asked=plan.certify)
-    return Ending.of(run, [run.trace], plan.stopping, None, standing)
+    ending = Ending.of(run, [run.trace], plan.stopping, None, standing)
+    return replace(ending, diagnostics=of_components(run, names))

@@ -1,4 +1,4 @@
-"""Parts that docstrings of several estimators share, and names of structures from the registry."""
+"""Parts that docstrings of several estimators share."""
 
 from __future__ import annotations
 
@@ -7,28 +7,12 @@ import re
 from contextlib import suppress
 from dataclasses import is_dataclass
 from itertools import product
-from textwrap import fill, indent
+from textwrap import indent
 from typing import TypeVar, get_type_hints
-
-from gaussmix.families import ALIASES, FAMILIES
 
 Class = TypeVar("Class", bound=type)
 
 
-def _by_letters() -> list[str]:
-    """mclust's names of three letters, by orientation, then shape, then volume: I before E before V."""
-    letters = [name for name in (*FAMILIES, *ALIASES) if re.fullmatch("[EV][IEV][IEV]", name)]
-    known = [name for name in letters if FAMILIES[ALIASES.get(name, name)].in_all]
-    return sorted(known, key=lambda name: ["IEV".index(letter) for letter in reversed(name)])
-
-
-_SAME = ", ".join(f'{name} "{ALIASES[name]}"' for name in reversed(_by_letters()) if name in ALIASES)
-_OTHERS = [
-    " or ".join(f'"{each}"' for each in (name, *(alias for alias in ALIASES if ALIASES[alias] == name)))
-    for name, family in FAMILIES.items()
-    if not family.in_all and not hasattr(family, "n_factors")
-]
-_ALL = ", ".join(f'"{name}"' for name, family in FAMILIES.items() if family.in_all)
 _SELF = """
 Returns
 -------
@@ -42,18 +26,15 @@ X : (n_samples, n_features), numbers in data units; an array, a data frame, or r
 y : ignored; pipelines pass it.
 {_WEIGHT}"""
 
-# The text of each part, as it stands in a docstring; `fill` wraps what has names in it.
+# The text of each part, as it stands in a docstring.
 _PARTS = {
-    "letters": fill(
-        f"They are {' '.join(_by_letters())}, and as other names of the same: {_SAME}."
-        + (f" Others are {', '.join(_OTHERS)}." if _OTHERS else ""),
-        110,
-    ),
-    "all": fill(
-        f'"all" is {_ALL}, and for one feature "E" and "V". A structure with options of its own, or one that somebody '
-        "else registers, has to be named.",
-        110,
-    ),
+    "letters": """\
+They are EII VII EEI VEI EVI VVI EEE VEE EVE VVE EEV VEV EVV VVV, and as other names of the same: VVV "full",
+EEE "tied", VVI "diag", VII "spherical".""",
+    "all": """\
+"all" is "diag", "EEI", "full", "EEV", "EII", "EVE", "EVI", "EVV", "spherical", "tied", "VEE", "VEI", "VEV",
+"VVE", and for one feature "E" and "V". A structure with options of its own, or one that somebody else
+registers, has to be named.""",
     "choice": """\
 covariance_type : str, structure or list of these, default "full"
     As of `GaussianMixture`; of several, or "all", BIC chooses.""",

@@ -119,9 +119,11 @@ def fitted_of(
         warn(report.messages.constant_sentence(run.model, constant, names))
     stopping = plan.stopping
     standing = standing_of(problem, run, ends, is_asked=plan.certify)
-    ending = Ending.of(run, ends, stopping, left_out, standing, objective.raised)
+    ending = Ending.of(run, ends, stopping, left_out, standing, objective.raised, times)
     if stopping.seeks_maximum and run.outcome is Outcome.CONVERGED and standing.is_maximum is False:
         warn(ending.reason, ConvergenceWarning)
+    found = [*(after.diagnostics.diagnosed(run, constant, names, few) if is_odd else ()), *(of_search or ())]
+    reason = ending.reason if not_begun is None else f"{ending.reason} {not_begun}"
     return Fitted(
         run.model,
         None if names is None else tuple(map(str, names)),
@@ -130,10 +132,7 @@ def fitted_of(
         n_iter=trace.n_steps,
         lower_bound=times * trace.last,
         lower_bounds=[times * each for each in trace.objective],
-        collapsed=trace.collapsed if trace.frozen else [],
-        diagnostics=[*(after.diagnostics.diagnosed(run, constant, names, few) if is_odd else ()), *(of_search or ())],
-        outcome=ending if not_begun is None else replace(ending, reason=f"{ending.reason} {not_begun}"),
-        traces=[[times * each for each in end.objective] for end in ends],
+        outcome=replace(ending, reason=reason, diagnostics=found),
         facts=facts,
     )
 

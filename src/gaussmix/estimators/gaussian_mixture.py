@@ -173,6 +173,12 @@ class GaussianMixture(LikelihoodEstimator):
         steps would add to `lower_bound_`, nats per row, and `changing_labels`, the share of the labels that they may
         change; `rate`, the part of its gain that each step leaves for the next; `n_starts` that were run; and
         `n_agreed` of them, whose last values differ from the best by no more than `tol` and what they would still gain.
+        `collapsed` lists the components that fell onto too few distinct rows and were frozen, because the likelihood of
+        such a fit can't be compared with other likelihoods. If `reg_covar` is above 0, no component is frozen, but
+        `diagnostics` and a warning tell of too few distinct rows. A warm start leaves collapsed components frozen.
+        `diagnostics` lists what was unusual: components that collapsed or lost their mass, and what was done; nearly
+        singular covariances; constant columns; too few distinct rows. Each entry has `component`, `feature`, `step` and
+        `cause`, a few words. `traces` is what `lower_bounds_` says, for each start that ended with a finite likelihood.
     n_iter_ : int
         Steps of the best run over all rows. Above 262,080 rows, a fit from a named start first settles on the sample of
         the starts (about 65,520 rows); those steps are not counted.
@@ -180,21 +186,11 @@ class GaussianMixture(LikelihoodEstimator):
         Mean log-likelihood (nats) at the last and at each step of the best run; with `trim` of the rows that are kept.
         With `prior` the log density of the prior is added, divided by the sum of the weights of the
         rows and up to a constant: what EM raises.
-    traces_ : list of lists of float
-        What `lower_bounds_` says, of each start that ended with a finite likelihood.
     n_parameters_ : int
         Number of free parameters, which `bic` and `aic` count. Fixed ones are not free, nor are equal weights.
     cutoff_ : float
         Log density (nats) below which `fit` left rows out, by the mixture it ended with: ``score_samples(X) < cutoff_``
         tells outliers also among new rows. Only with `trim`.
-    collapsed_ : list of int
-        Components that fell onto too few distinct rows and were frozen; the likelihood of such a fit can't be compared
-        with that of others. With a `reg_covar` above 0 none is frozen; `diagnostics_` and a warning then tell of too
-        few distinct rows. A warm start leaves them frozen.
-    diagnostics_ : list of records
-        What was unusual: each has `component`, `feature`, `step` and `cause`, a few words. About components that
-        collapsed or lost their mass, and what was done; nearly singular covariances; constant columns; too few distinct
-        rows. Empty where nothing was.
     n_samples_seen_ : int
         Rows of all calls of `partial_fit`; only there.
     labels_ : (n_samples,)
@@ -333,11 +329,7 @@ class GaussianMixture(LikelihoodEstimator):
         except SingularCovariance as error:
             raise after.diagnostics.explained(error, source, family, self._names) from None
         facts = RowFacts.of(source, X, run.trace.last if run.trace.n_steps else None, began)
-        fitted = fitted_of(problem, plan, run, ends, facts, self._names)
-        for feature in features:
-            fitted = feature.fitted(fitted, problem, run)
-        self._fitted = fitted
-        self._remember(source, X, fitted.cutoff)
+        self._finish(fitted_of(problem, plan, run, ends, facts, self._names), features, problem, run, X)
         return problem
 
     def _checked(
@@ -360,8 +352,8 @@ class GaussianMixture(LikelihoodEstimator):
         """The start of a fit that continues from the one before; None if there is none like it."""
         if not hasattr(self, "mixture_") or not problem.continues(self._fitted.model):
             return None
-        reached, collapsed = getattr(self, "lower_bound_", float("-inf")), getattr(self, "collapsed_", [])
-        return Onward(problem.here(self._fitted.model), reached, collapsed)
+        reached = getattr(self, "lower_bound_", float("-inf"))
+        return Onward(problem.here(self._fitted.model), reached, self._fitted.collapsed)
 
     def _settings(self) -> tuple[int, Family, Stopping, float | None, list[Any]]:
         """The parameters that no rows are needed to check."""

@@ -32,7 +32,7 @@ from gaussmix.estimators.fitting import begun_fit, check_hooks, fitted_of, rows_
 from gaussmix.estimators.gaussian_mixture import GaussianMixture
 from gaussmix.estimators.likelihood_estimator import LikelihoodEstimator
 from gaussmix.families import Family, Structure
-from gaussmix.fit.after.diagnostics import Faults, of_columns
+from gaussmix.fit.after.diagnostics import Faults
 from gaussmix.fit.after.stability import peaks
 from gaussmix.fit.candidates import Candidate, Result, highest_within_error, lowest, none_could_be_fitted, results_table
 from gaussmix.fit.criteria import HELD_OUT, STABILITY, check_criterion
@@ -148,10 +148,10 @@ class GaussianMixtureIC(LikelihoodEstimator):
         The row of `results_` that was chosen.
     weights_, means_, covariances_, precisions_, precisions_cholesky_ : as for `GaussianMixture`
     loadings_, noise_variances_ : as for `GaussianMixture`, where the best has factors
-    converged_, n_iter_, lower_bound_, lower_bounds_, collapsed_, n_parameters_, diagnostics_ : of the best mixture, as
-        for `GaussianMixture`; `diagnostics_` also of columns that made candidates fail
-    outcome_, traces_ : of the best mixture, as for `GaussianMixture`; `outcome_.reason` also says how many candidates
-        were not begun
+    converged_, n_iter_, lower_bound_, lower_bounds_, n_parameters_ : of the best mixture, as for `GaussianMixture`
+    outcome_ : record
+        How the fit of the best mixture ended, as for `GaussianMixture`. Its `reason` also says how many candidates were
+        not begun, and its `diagnostics` also name columns that made candidates fail.
     cutoff_ : float
         As for `GaussianMixture`; only with `trim`.
     labels_ : as for `GaussianMixture`.
@@ -252,13 +252,9 @@ class GaussianMixtureIC(LikelihoodEstimator):
         of_best = search.problem_of(best.candidate)
         fitted = fitted_of(
             of_best, plan, best.run, best.ends, facts, self._names,
-            candidate=number, of_search=of_columns(faults, self._names), not_begun=not_begun,
+            candidate=number, of_search=faults.of_columns(self._names), not_begun=not_begun,
         )  # fmt: skip
-        fitted = replace(fitted, results=table, best_index=number)
-        for feature in features:
-            fitted = feature.fitted(fitted, of_best, best.run)
-        self._fitted = fitted
-        self._remember(source, X, fitted.cutoff)
+        self._finish(replace(fitted, results=table, best_index=number), features, of_best, best.run, X)
         if any(result.failure is not None and result.failure.kind is FailureKind.NO_TIME for result in results):
             warn(not_begun, SearchWarning)
         sentence = dropped_sentence([each for each in results if each.was_begun], best, faults.sentence(self._names))

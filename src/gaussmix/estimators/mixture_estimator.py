@@ -24,7 +24,7 @@ from gaussmix.errors import ParameterTypeError, warn
 from gaussmix.estimators.attributes import MixtureAttributes
 from gaussmix.estimators.docs import documented
 from gaussmix.estimators.fitting import begun_fit
-from gaussmix.fit.problem import Data
+from gaussmix.fit.problem import Data, Problem
 from gaussmix.mixture import MIN_OVERLAP
 from gaussmix.numerics.arrays import Array, narrowed
 from gaussmix.sources.array import ArraySource
@@ -37,7 +37,9 @@ from gaussmix.waist.parameters import Parameters
 if TYPE_CHECKING:
     from sklearn.mixture import GaussianMixture as SklearnMixture
 
+    from gaussmix.em.objective.trace import State
     from gaussmix.fit.features.base import Features
+    from gaussmix.fit.fitted import Fitted
     from gaussmix.fit.monitor import Callback
     from gaussmix.mixture.compare.merging import Merging
     from gaussmix.mixture.explaining import Explanation
@@ -135,11 +137,14 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
     def _find(self, X: ArrayLike | Source, sample_weight: ArrayLike | None, features: Features) -> Any:
         """Fit with the features, and become what was found."""
 
-    def _remember(self, source: Source, X: object, cutoff: float | None = None) -> None:
-        """Let `labels_` find the rows of a fit in memory while somebody else keeps them."""
+    def _finish(self, fitted: Fitted, features: Features, problem: Problem, run: State, X: object) -> None:
+        """Become what a fit found; `labels_` finds its rows in memory while somebody else keeps them."""
+        for feature in features:
+            fitted = feature.fitted(fitted, problem, run)
+        self._fitted, source = fitted, problem.data.original
         if source.has_errors:
             self._rows = "predict does not know X_error"
-        elif cutoff is not None:
+        elif fitted.cutoff is not None:
             self._rows = "predict does not know which of them trim left out"
         elif not isinstance(source, ArraySource):
             self._rows = "these were in a file or on a cluster"

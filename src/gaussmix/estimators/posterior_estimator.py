@@ -55,18 +55,17 @@ class PosteriorEstimator(MixtureEstimator, ABC):
         "covariance_prior_": lambda value: np.asarray(value, dtype=np.float64),
     }
 
-    def _keep_posterior(self, found: Approximation, n_components: int, fitted: Fitted) -> None:
-        """Become a posterior, with components without rows up to `n_components`."""
+    def _keep_posterior(self, found: Approximation, n_components: int) -> Model:
+        """Set the attributes of a posterior, with components without rows up to `n_components`; return its model."""
         every = found.beside_empty(n_components - len(found.mass))
         prior = found.prior
         weights = prior.concentration.expected(every.mass)
-        model = Model(weights / weights.sum(), every.means, every.covariances, prior.family)
-        self._fitted = replace(fitted, model=model)
         self.mass_ = every.mass
         self.weight_concentration_prior_type_ = TYPES[isinstance(prior.concentration, DirichletWeights)]
         self.weight_concentration_prior_ = prior.concentration.alpha
         self.mean_precision_prior_, self.degrees_of_freedom_prior_ = prior.precision, prior.dof
         self.mean_prior_, self.covariance_prior_ = prior.mean, prior.scale
+        return Model(weights / weights.sum(), every.means, every.covariances, prior.family)
 
     def _wake(self, own: Mapping[str, Any]) -> None:
         super()._wake(own)
@@ -135,16 +134,12 @@ class PosteriorEstimator(MixtureEstimator, ABC):
     def posterior_(self) -> MixturePosterior:
         """What is believed of the components that have rows: draws of mixtures, and credible intervals."""
         places = self._places[self._places <= self._told_places[-1]]  # those of `_told`
-        some = self.mixture_.model.take(places)
-        mixture = Mixture.of(replace(some, weights=some.weights / some.weights.sum()))
-        facts = self._fitted.facts
-        library = None if facts is None else facts.library
-        mixture = mixture.with_feature_names(self.mixture_.feature_names)
-        return MixturePosterior(self._every.take(places), mixture, library)
+        mixture, facts = self._of_places(places, self.mixture_.weights[places]), self._fitted.facts
+        return MixturePosterior(self._every.take(places), mixture, None if facts is None else facts.library)
 
     def _told(self) -> Fitted:
-        fitted = super()._told()
-        return replace(fitted, model=self._with_weights(self.mixture_.weights[: self._told_places[-1] + 1]).model)
+        places = np.arange(self._told_places[-1] + 1)
+        return replace(super()._told(), model=self._of_places(places, self.mixture_.weights[places]).model)
 
     def _exported(self) -> tuple[Mixture, None]:
         return self._told().mixture, None
@@ -154,13 +149,12 @@ class PosteriorEstimator(MixtureEstimator, ABC):
         """The mixture that has the responsibilities of the posterior; 0 for components without rows."""
         shares = np.zeros(self._places[-1] + 1)
         shares[self._places] = exponential(self._approximation.log_shares)
-        return self._with_weights(shares)
+        return self._of_places(np.arange(len(shares)), shares)
 
-    def _with_weights(self, weights: Array) -> Mixture:
-        """The first components with these weights, which are scaled to sum to 1. Those behind them have no rows."""
-        some = self.mixture_.model.take(np.arange(len(weights)))
-        model = replace(some, weights=weights / weights.sum())
-        return Mixture.of(model).with_feature_names(self.mixture_.feature_names)
+    def _of_places(self, places: NDArray[np.intp], weights: Array) -> Mixture:
+        """Some components with these weights, which are scaled to sum to 1. Other components have no rows."""
+        model = replace(self.mixture_.model.take(places), weights=weights / weights.sum())
+        return Mixture.of(model, self.mixture_.feature_names)
 
     def summary(
         self, X: ArrayLike | None = None, sample_weight: ArrayLike | None = None, *, X_error: ArrayLike | None = None

@@ -55,8 +55,7 @@ class MixturePredictor(Estimator, ABC):
 
     Attributes
     ----------
-    converged_, n_iter_, lower_bound_, lower_bounds_, collapsed_, diagnostics_ : as for `GaussianMixture`
-    outcome_, traces_ : as for `GaussianMixture`
+    converged_, n_iter_, lower_bound_, lower_bounds_, outcome_ : as for `GaussianMixture`
     results_, best_index_ : as for `GaussianMixtureIC`, where BIC chooses
     n_features_in_, feature_names_in_ : as in scikit-learn.
     """

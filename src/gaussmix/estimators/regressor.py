@@ -61,8 +61,7 @@ class GaussianMixtureRegressor(RegressorMixin, MixturePredictor):
         p(x, y): the columns of X and then y, or with `targets` the columns of X.
     targets_ : int or (n_targets,)
         Places of the targets in `mixture_`; one number where y has one dimension or `targets` is not a list.
-    converged_, n_iter_, lower_bound_, lower_bounds_, collapsed_, diagnostics_ : as for `GaussianMixture`
-    outcome_, traces_ : as for `GaussianMixture`
+    converged_, n_iter_, lower_bound_, lower_bounds_, outcome_ : as for `GaussianMixture`
     results_, best_index_ : as for `GaussianMixtureIC`, where BIC chooses
     n_features_in_, feature_names_in_ : of the predictors, as in scikit-learn.
 

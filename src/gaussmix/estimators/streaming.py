@@ -22,7 +22,7 @@ from gaussmix.fit.after.diagnostics import of_components
 from gaussmix.fit.features.base import Features
 from gaussmix.fit.features.stream import check_rate
 from gaussmix.fit.features.table import check_combination, features_of
-from gaussmix.fit.fitted import Fitted, RowFacts
+from gaussmix.fit.fitted import Ending, Fitted, RowFacts
 from gaussmix.fit.problem import Data, Problem
 from gaussmix.fit.stream import Learned, Stream, counting
 from gaussmix.formats.record import Damaged
@@ -33,6 +33,7 @@ from gaussmix.sources.base import Source
 
 # The largest weight of an online step in units of the first rows, because weights of any size may follow them.
 LARGEST_SHARE = 2.0**53
+_FOLLOWED = "Online steps followed the fit to the first rows."
 
 
 def learn(estimator: Any, X: ArrayLike | Source, sample_weight: ArrayLike | None) -> None:
@@ -84,16 +85,16 @@ def _learned(estimator: Any, portion: ArraySource, learned: Learned | None) -> L
     source, objective = Data(portion).source(), Objective(learned.ridge)
     of_step = source, estimator._engine(), estimator._fitted.model, learned.sums, objective, log_kept
     sums, model, stuck = online_step(*of_step)
-    trace = Trace(frozen=stuck)
+    trace, before = Trace(frozen=stuck), estimator._fitted.outcome
+    n_starts, n_agreed = (1, 1) if before is None else (before.n_starts, before.n_agreed)
+    diagnostics = of_components(State(model, trace), estimator._names)
+    outcome = Ending(_FOLLOWED, None, None, None, None, n_starts, n_agreed, trace.collapsed, diagnostics)
     estimator._fitted = replace(
         estimator._fitted,
         model=model,
         lower_bound=sums.log_likelihood,
-        collapsed=trace.collapsed,
-        diagnostics=of_components(State(model, trace), estimator._names),
-        outcome=None,  # this and the next two were of the first rows alone
-        traces=None,
-        facts=None,
+        outcome=outcome,
+        facts=None,  # they were of the first rows alone
     )
     warn(frozen_sentence(trace), CollapseWarning)
     return replace(learned, sums=sums, seen=seen)

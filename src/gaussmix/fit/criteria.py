@@ -6,7 +6,7 @@ A search may also choose by held-out likelihood and by stability, of which the h
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -82,6 +82,18 @@ CRITERIA: dict[str, Callable[[Evidence], float]] = {"bic": bic, "icl": icl, "aic
 HELD_OUT = "cv"
 STABILITY = "stability"
 HIGHER = (HELD_OUT, STABILITY)  # the highest of these wins; of `CRITERIA`, the lowest
+
+
+def heading_of(criterion: str) -> str:
+    """The name of a criterion, as people read it."""
+    return criterion if criterion == STABILITY else criterion.upper()
+
+
+def structures(results: Mapping[str, Sequence[Any]]) -> list[str]:
+    """The structure of each candidate in a table of results, with its number of factors."""
+    n_factors = results.get("n_factors", [None] * len(results["structure"]))
+    pairs = zip(results["structure"], n_factors, strict=True)
+    return [name if count is None else f"{name} {count}" for name, count in pairs]
 
 
 def check_criterion(criterion: Any) -> str:

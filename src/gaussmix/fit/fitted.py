@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from math import inf
 from time import perf_counter
@@ -43,6 +43,24 @@ _IS_UNKNOWN = "It is not known whether the fit is near a maximum: {why_not}."
 
 
 @dataclass(frozen=True)
+class Diagnosis:
+    """Something unusual about a fit.
+
+    Parameters
+    ----------
+    component : its number in that step; None for all components.
+    feature : its name, or its number if features have no names; None for all features.
+    step : of EM, counted from 1; None for the end of the fit.
+    cause : what happened.
+    """
+
+    component: int | None
+    feature: str | int | None
+    step: int | None
+    cause: str
+
+
+@dataclass(frozen=True)
 class Ending:
     """How a fit ended.
 
@@ -60,6 +78,9 @@ class Ending:
     n_agreed : starts that may approach the same maximum as the best, which counts: their last values differ by at
         most `tol` and the larger of their remaining gains by Aitken's extrapolation, and no component collapsed. If
         only 1 of many agrees, more starts may find a better fit.
+    collapsed : components that fell onto too few distinct rows and were frozen.
+    diagnostics : what was unusual.
+    traces : what `lower_bounds_` says, for each start that ended with a finite likelihood.
     """
 
     reason: str
@@ -69,6 +90,9 @@ class Ending:
     rate: float | None
     n_starts: int
     n_agreed: int
+    collapsed: list[int] = field(default_factory=list)
+    diagnostics: list[Diagnosis] = field(default_factory=list)
+    traces: list[list[float]] = field(default_factory=list, repr=False)
 
     @classmethod
     def of(
@@ -79,8 +103,12 @@ class Ending:
         left_out: Outcome | None,
         standing: Standing,
         raised: str = LIKELIHOOD,
+        times: float = 1.0,
     ) -> Ending:
-        """The ending of a fit from its best run, the ends of all runs, why starts were left out, and what EM raised."""
+        """The ending of a fit from its best run, the ends of all runs, and why starts were left out.
+
+        `raised` is what EM raised, and `times` the factor with which its values are reported.
+        """
         assert run.outcome is not None, "the run has ended"
         reason = run.outcome.sentence(raised)
         if run.outcome is Outcome.CONVERGED and stopping.seeks_maximum:
@@ -98,8 +126,10 @@ class Ending:
             least = max(stopping.tolerance, ROUNDING_OF_RUNS * max(1.0, abs(run.trace.last)))
             n_agreed = max(1, sum(_agree(run.trace, end, least) for end in ends if not end.collapsed))
         found = standing.is_maximum, standing.remaining_gain, standing.changing_labels
-        rate = outlook(run.trace.objective).rate
-        return cls(reason, *found, None if math.isnan(rate) else rate, max(1, len(ends)), n_agreed)
+        estimated = outlook(run.trace.objective).rate
+        rate = None if math.isnan(estimated) else estimated
+        traces = [[times * each for each in end.objective] for end in ends]
+        return cls(reason, *found, rate, max(1, len(ends)), n_agreed, run.trace.collapsed, traces=traces)
 
     @property
     def standing(self) -> str | None:
@@ -163,26 +193,10 @@ def library_of(X: object) -> str | None:
     return None if frame is None else frame.library
 
 
-@dataclass(frozen=True)
-class Diagnosis:
-    """Something unusual about a fit.
-
-    Parameters
-    ----------
-    component : its number in that step; None for all components.
-    feature : its name, or its number if features have no names; None for all features.
-    step : of EM, counted from 1; None for the end of the fit.
-    cause : what happened.
-    """
-
-    component: int | None
-    feature: str | int | None
-    step: int | None
-    cause: str
-
-
 Record = TypeVar("Record")
-_NOT_SAVED = "library", "seconds"  # so that equal fits make equal files
+_UNEQUAL = "library", "seconds"  # not saved, so that equal fits make equal files
+OF_RUNS = "collapsed", "diagnostics", "traces"  # fields of `Ending` that files hold under keys of their own
+_NOT_SAVED = *_UNEQUAL, *OF_RUNS
 _FLOAT64 = np.dtype(np.float64)
 _NUMBERS = frozenset({"log_likelihood", "bic", "icl"})  # columns of `results_` that summaries show
 _OF_SUMMARIES = _NUMBERS | {"structure", "n_components", "failure"}
@@ -198,8 +212,8 @@ class Fitted:
     feature_names : one for each feature; None where they have none.
     dtype : of the training data.
     n_fixed : parameters of the mixture that the fit did not change.
-    converged, n_iter, lower_bound, lower_bounds, collapsed : how the best run went; see `GaussianMixture`.
-    diagnostics, outcome, traces, cutoff : see `GaussianMixture`.
+    converged, n_iter, lower_bound, lower_bounds : how the best run went; see `GaussianMixture`.
+    outcome, cutoff : see `GaussianMixture`.
     facts : about the rows.
     results, best_index : of a search, see `GaussianMixtureIC`.
     """
@@ -212,10 +226,7 @@ class Fitted:
     n_iter: int | None = None
     lower_bound: float | None = None
     lower_bounds: list[float] | None = None
-    collapsed: list[int] | None = None
-    diagnostics: list[Diagnosis] | None = None
     outcome: Ending | None = None
-    traces: list[list[float]] | None = None
     facts: RowFacts | None = None
     cutoff: float | None = None
     results: dict[str, list[Any]] | None = None
@@ -225,14 +236,13 @@ class Fitted:
     def by_hand(cls, model: Model, names: tuple[str, ...] | None, before: Fitted | None = None) -> Fitted:
         """The fit before with a model that the user set; only a model of the same size keeps how the run went."""
         if before is None:
-            return cls(model, names, collapsed=[], diagnostics=[])
-        old, facts = before.model, before.facts
+            return cls(model, names)
+        old, facts, outcome = before.model, before.facts, before.outcome
         if old.means.shape != model.means.shape or old.family != model.family:
-            results, best_index = before.results, before.best_index
-            return cls(model, names, before.dtype, collapsed=[], diagnostics=[], results=results, best_index=best_index)
+            return cls(model, names, before.dtype, results=before.results, best_index=before.best_index)
         facts = None if facts is None else replace(facts, log_likelihood=None)  # that was of the model before
-        own = replace(before, model=model, feature_names=names, facts=facts)
-        return replace(own, collapsed=[], diagnostics=[], cutoff=None)
+        outcome = None if outcome is None else replace(outcome, collapsed=[], diagnostics=[])
+        return replace(before, model=model, feature_names=names, facts=facts, outcome=outcome, cutoff=None)
 
     @cached_property
     def mixture(self) -> Mixture:
@@ -250,9 +260,16 @@ class Fitted:
         """Free parameters."""
         return self.model.n_parameters - self.n_fixed
 
+    @property
+    def collapsed(self) -> list[int]:
+        """Components that the fit left frozen, because they fell onto too few distinct rows."""
+        return [] if self.outcome is None else self.outcome.collapsed
+
     def plain(self) -> dict[str, Any]:
         """All besides the mixture and its type, as a model file holds it."""
-        found = {key: (getattr(self, field), write) for key, (field, write, _) in _COLUMNS.items()}
+        known = {**vars(self), "n_parameters": self.n_parameters}
+        known |= {} if self.outcome is None else {name: getattr(self.outcome, name) for name in OF_RUNS}
+        found = {key: (known.get(name), write) for key, (name, write, _) in _COLUMNS.items()}
         return {key: write(value) for key, (value, write) in found.items() if value is not None}
 
     def without_likelihood(self) -> Fitted:
@@ -267,8 +284,11 @@ class Fitted:
         values = read_values({key: read for key, (_, _, read) in _COLUMNS.items()}, saved)
         n_parameters = values.pop("n_parameters_", model.n_parameters)
         fields = {_COLUMNS[key][0]: value for key, value in values.items()}
+        of_runs = {name: fields.pop(name) for name in OF_RUNS if name in fields}
+        if "outcome" in fields:
+            fields["outcome"] = replace(fields["outcome"], **of_runs)
         fitted = cls(model, names, dtype, model.n_parameters - n_parameters, **fields)
-        if not set(fitted.collapsed or []) <= {*range(model.n_components)}:
+        if not set(of_runs.get("collapsed", [])) <= {*range(model.n_components)}:
             raise Damaged("its 'collapsed_' are not components of its mixture")
         if fitted.results is not None:
             _check_results(fitted.results, fitted.best_index)

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from threading import Lock
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +16,6 @@ from gaussmix.em.initialisation.initial import InitialMoments
 from gaussmix.em.initialisation.kmeans import MAX_PASSES, TOLERANCE, count_candidates
 from gaussmix.em.initialisation.sample import RIDGE_SHARE, TRIMMED
 from gaussmix.em.objective.stopping import Stopping
-from gaussmix.em.objective.trace import State
 from gaussmix.em.search.split_and_merge import CLOSING, MORE_STEPS, search_by_core, silent
 from gaussmix.engines.calls import Control, Recipe, Seeds
 from gaussmix.errors import Outcome
@@ -59,15 +58,6 @@ class Onward:
         return [model.weights, model.means, model.covariances.array, self.reached, self.collapsed]
 
 
-class Moves(Protocol):
-    """Moves that change the number of components of a run."""
-
-    def before(self, begun: State, *, is_first: bool) -> State: ...
-
-    def after(self, state: State) -> State | None: ...
-
-
-MakeMoves = Callable[[Problem, "Plan"], Moves]
 Start = str | Given | StartCall | Partition | Onward
 
 
@@ -141,7 +131,7 @@ class Plan:
     n_candidates: int | None = None
     stage: str = ""
     instead: str | None = None
-    moves: MakeMoves | None = None
+    moves: Callable[[Problem, Plan], Any] | None = None
     certify: bool | None = None
     may_search: bool = True
     in_one_call: bool = True

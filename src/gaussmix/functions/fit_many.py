@@ -30,7 +30,6 @@ from gaussmix.fit.features.table import features_of
 from gaussmix.fit.plan import recipe_of, weight_for_search
 from gaussmix.fit.search import mapped
 from gaussmix.mixture.mixtures import Mixtures
-from gaussmix.model import Model
 from gaussmix.numerics.arrays import Array, Places
 from gaussmix.numerics.factorise import ROUNDED
 from gaussmix.numerics.threads import at_most
@@ -248,7 +247,7 @@ class _Many:
             weights[made], means[made], n_iter[made] = fits.weights[made], fits.means[made], fits.n_steps[made]
             covariances[made] = fits.covariances[made].reshape(len(made), *covariances.shape[1:])
             converged[made], lower_bound[made] = fits.has_settled[made], fits.log_likelihood[ends[made]]
-            notes |= self._rounded(made, weights, means, covariances, family)
+            notes |= self._rounded(made, means, covariances, family)
         for place, single in sorted(self.singles.items()):
             key, estimator = self.groups.keys[place], single.estimator
             if estimator is None:
@@ -283,9 +282,7 @@ class _Many:
                 self.singles[place] = _Single(None, sentence)
         return wanted
 
-    def _rounded(
-        self, made: Places, weights: Array, means: Array, covariances: Array, family: Family
-    ) -> dict[Any, Sequence[str]]:
+    def _rounded(self, made: Places, means: Array, covariances: Array, family: Family) -> dict[Any, Sequence[str]]:
         """What the estimator says of nearly singular covariances, for groups that the core has fitted."""
         if not len(made):
             return {}
@@ -294,8 +291,7 @@ class _Many:
         notes: dict[Any, Sequence[str]] = {}
         for place in concerned.tolist():
             own = family.covariances(covariances[place, ...], *means.shape[1:])
-            model = Model(np.array(weights[place]), np.array(means[place]), own, family)
-            notes[self.groups.keys[place]] = (rounding_sentence(model) or "",)
+            notes[self.groups.keys[place]] = (rounding_sentence(own.rounding) or "",)
         return notes
 
 

@@ -107,15 +107,9 @@ def from_cuvs(weights: ArrayLike, means: ArrayLike, covariances: ArrayLike, cova
 
 
 def _scaled(weights: Array) -> Array:
-    """Weights that sum to 1 up to the rounding of float64; raises ValueError where none can be made of these."""
-    if not np.isfinite(weights).all():
-        _check("its weights hold NaN or infinity")
-    if (weights < 0).any():
-        _check(f"weight {int((weights < 0).argmax())} is negative")
-    if weights.size and not weights.any():
-        _check("all of its weights are 0")
+    """Weights that sum to 1 up to the rounding of float64, or these, if none can be made of them."""
     near_one = np.ldexp(weights, -int(np.frexp(weights.max(initial=0.0))[1]))  # exact, and its sum is finite
-    return near_one / near_one.sum()
+    return near_one / near_one.sum() if near_one.sum() > 0 else weights
 
 
 def _doubles(name: str, values: Any) -> Array:

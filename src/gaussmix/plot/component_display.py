@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, Self, runtime_checkable
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,13 +20,6 @@ from gaussmix.plot.subject import Subject
 
 Options = Mapping[str, Any] | None
 THIN, PALE = 0.5, 0.35  # lines of mixtures that the truth might be as well
-
-
-@runtime_checkable
-class Uncertain(Protocol):
-    """What `inference` and `bootstrap` find."""
-
-    def mixtures(self) -> Sequence[Mixture]: ...
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
@@ -96,7 +89,7 @@ class ComponentDisplay(FeatureDisplay):
         levels: Sequence[float] = (1, 2, 3),
         colors: Sequence[Any] | None = None,
         legend: bool = True,
-        uncertainty: Sequence[Mixture] | Uncertain = (),
+        uncertainty: Any = (),
         row_kwargs: Options = None,
         component_kwargs: Options = None,
     ) -> Self:
@@ -140,7 +133,7 @@ class ComponentDisplay(FeatureDisplay):
         self.components_ = draw_components(ax, *parts, looks, radii, dict(component_kwargs or {}))
         is_many = not is_line and len(set(map(str, self.colors_))) < len(looks)
         self.numbers_ = draw_numbers(ax, self.means, looks) if is_many else []
-        others: Any = uncertainty.mixtures() if isinstance(uncertainty, Uncertain) else uncertainty
+        others: Any = uncertainty.mixtures() if hasattr(uncertainty, "mixtures") else uncertainty
         if not isinstance(others, Sequence) or not all(isinstance(each, Mixture) for each in others):
             raise ParameterTypeError(
                 "uncertainty must be what inference or bootstrap found, or a list of mixtures, such as "

@@ -53,22 +53,19 @@ class ConvergenceDisplay(Display):
 
         Parameters
         ----------
-        estimator : a fitted estimator of gaussmix; of one that keeps no `traces_`, the run that was kept.
+        estimator : a fitted estimator of gaussmix; of one without traces in `outcome_`, the run that was kept.
 
         Raises
         ------
         TypeError : `estimator` keeps no trace.
         ValueError : EM made no step.
         """
-        if not hasattr(estimator, "fit"):
-            raise ParameterTypeError(
-                f"{type(estimator).__name__} was not fitted by EM: give a fitted gaussmix estimator."
-            )
-        check_is_fitted(estimator)
+        if hasattr(estimator, "fit"):
+            check_is_fitted(estimator)
         if not hasattr(estimator, "lower_bounds_"):
             raise ParameterTypeError(f"{type(estimator).__name__} keeps no trace of EM: give a fitted GaussianMixture.")
         kept = list(estimator.lower_bounds_)
-        traces = [list(trace) for trace in getattr(estimator, "traces_", [kept])]
+        traces = [list(trace) for trace in getattr(getattr(estimator, "outcome_", None), "traces", [])]
         if not kept:
             raise ValueError("EM made no step, so there is nothing to show. Raise max_iter.")
         if kept not in traces:

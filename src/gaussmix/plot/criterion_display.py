@@ -10,7 +10,7 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from gaussmix.errors import ParameterTypeError, counted
-from gaussmix.fit.criteria import HIGHER, STABILITY
+from gaussmix.fit.criteria import HIGHER, STABILITY, heading_of, structures
 from gaussmix.plot.display import Axes, Display, handle
 from gaussmix.plot.palette import looks_of
 
@@ -90,13 +90,13 @@ class CriterionDisplay(Display):
         """Draw. Parameters, return and errors are those of `ComponentDisplay.plot`, with structures as components."""
         ax = self._on(ax)
         counts, values = (np.asarray(self.results[name], dtype=float) for name in ("n_components", self.criterion))
-        structures = self._structures()
-        names = list(dict.fromkeys(structures.tolist()))
+        names_of_candidates = np.array(structures(self.results))
+        names = list(dict.fromkeys(names_of_candidates.tolist()))
         looks = looks_of(len(names), colors, ax.get_facecolor())
         self.lines_, self.failures_ = {}, {}
         is_failed = np.array([why is not None for why in self.results["failure"]])
         for nth, (name, look) in enumerate(zip(names, looks, strict=True)):
-            mine = np.flatnonzero(structures == name)
+            mine = np.flatnonzero(names_of_candidates == name)
             mine = mine[np.argsort(counts[mine], kind="stable")]
             style = {"color": look.color, "marker": look.marker, "linestyle": look.line_style}
             (self.lines_[name],) = ax.plot(counts[mine], values[mine], label=name, markersize=4, linewidth=1.2, **style)
@@ -104,23 +104,22 @@ class CriterionDisplay(Display):
             if len(failed):
                 self.failures_[name] = self._cross(failed, nth, len(names), look.color)
         best = counts[self.best_index], values[self.best_index]
-        label = f"chosen: {structures[self.best_index]}, {best[0]:.0f}"
+        label = f"chosen: {names_of_candidates[self.best_index]}, {best[0]:.0f}"
         self.best_ = self._ring(*best, label=label)
         self.peaks_ = None
         if self.criterion == STABILITY:
             at = np.flatnonzero(self.results["is_peak"])
             style = {"marker": "^", "linestyle": "", "markersize": 8, "markerfacecolor": "none", "color": "0.5"}
             (self.peaks_,) = ax.plot(counts[at], values[at], **style)
-        name = self.criterion if self.criterion == STABILITY else self.criterion.upper()
         better = "higher is better" if self.criterion in HIGHER else "lower is better"
-        ax.set(xlabel="number of components", ylabel=f"{name} ({better})")
+        ax.set(xlabel="number of components", ylabel=f"{heading_of(self.criterion)} ({better})")
         self._count_along_x(min_n_ticks=1)
         ax.set_xlim(counts.min() - 0.5, counts.max() + 0.5)
         self._show_the_best(values)
         failed = [handle("failed", "0.5", marker="x")] if self.failures_ else []
         peaks = [] if self.peaks_ is None else [handle("peak", "0.5", marker="^")]
         low, high = ax.get_ylim()
-        named = {*structures[(low <= values) & (values <= high)].tolist(), *self.failures_}
+        named = {*names_of_candidates[(low <= values) & (values <= high)].tolist(), *self.failures_}
         shown = [line for name, line in self.lines_.items() if name in named]
         return self._with_legend([*shown, self.best_, *peaks, *failed], legend)
 
@@ -146,12 +145,6 @@ class CriterionDisplay(Display):
         }
         text = f"{'↓' if is_below else '↑'} {counted(beyond, 'worse candidate')}"
         self.note_ = self.ax_.text(s=text, transform=self.ax_.transAxes, fontsize="small", ha="right", **where)
-
-    def _structures(self) -> Any:
-        """The structure of each candidate, with its number of factors where it has some."""
-        names = self.results["structure"]
-        factors = self.results.get("n_factors", [None] * len(names))
-        return np.array([name if q is None else f"{name}, {q}" for name, q in zip(names, factors, strict=True)])
 
     def _cross(self, counts: Any, nth: int, n_structures: int, color: Any) -> Any:
         """Crosses at the upper edge; those of structures that failed for the same number stand side by side."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -74,7 +74,7 @@ class Display:
 class FeatureDisplay(Display):
     """A picture of a mixture in some of its features, with rows or without."""
 
-    _chosen = staticmethod(chosen_features)
+    _most: ClassVar[int] = 2  # features that are shown
 
     @classmethod
     def from_estimator(
@@ -113,7 +113,7 @@ class FeatureDisplay(Display):
         TypeError : `estimator` has no mixture, X is not numbers, or a feature is neither a number nor a name.
         """
         subject = subject_of(estimator, X, feature_names)
-        return cls.of(subject, cls._chosen(features, subject.names)).plot(ax, **options)
+        return cls.of(subject, chosen_features(features, subject.names, cls._most)).plot(ax, **options)
 
     @classmethod
     def of(cls, subject: Subject, shown: Sequence[int]) -> Any:

@@ -24,23 +24,23 @@ _MOST_ON_AXIS = 600  # points of a grid along one feature
 
 
 def draw_points(
-    ax: Axes, rows: Array, labels: NDArray[np.intp], certainty: Array, looks: Sequence[Look], options: Options
-) -> list[Any]:
-    """Rows as points in the colours of their components, paler where in doubt; a collection for each component.
+    ax: Axes, rows: Array, labels: NDArray[np.intp], opacity: Array, looks: Sequence[Look], options: Options,
+    sizes: Array | None = None,
+) -> list[Any]:  # fmt: skip
+    """Rows as points in the colours of their components; a collection for each component.
 
-    Rows of noise, whose label is −1, are one more collection of grey crosses, where there are some.
+    Rows of noise, whose label is −1, are one more collection of grey crosses, if there are some.
     """
-    size = float(np.clip(18 * (2_000 / max(len(rows), 1)) ** 0.5, 4, 18))
+    if sizes is None:
+        sizes = np.full(len(rows), np.clip(18 * (2_000 / max(len(rows), 1)) ** 0.5, 4, 18))
     drawn = []
-    for k, look in enumerate(looks):
+    for k, look in [*enumerate(looks), (-1, Look(NOISE_COLOR, "x", ""))]:
         mine = labels == k
-        shades = np.tile(faded(look.color, ROW_ALPHA), (int(mine.sum()), 1))
-        shades[:, 3] *= certainty[mine]
-        style = {"color": shades, "marker": look.marker, "s": size, "linewidths": 0, "zorder": 2}
-        drawn.append(ax.scatter(*rows[mine].T, **{**style, **options}))
-    if (labels < 0).any():
-        style = {"color": NOISE_COLOR, "marker": "x", "s": size, "linewidths": 0.8, "zorder": 2}
-        drawn.append(ax.scatter(*rows[labels < 0].T, **{**style, **options}))
+        if k >= 0 or mine.any():
+            shades = np.tile(faded(look.color, 1.0), (int(mine.sum()), 1))
+            shades[:, 3] = opacity[mine]
+            style = {"color": shades, "marker": look.marker, "s": sizes[mine], "linewidths": 0.8 * (k < 0), "zorder": 2}
+            drawn.append(ax.scatter(*rows[mine].T, **{**style, **options}))
     return drawn
 
 
@@ -78,7 +78,7 @@ def draw_rows(
     if not complete.all():
         rows, labels, certainty = rows[complete], labels[complete], certainty[complete]
     if len(rows) <= MOST_POINTS:
-        return draw_points(ax, rows, labels, certainty, looks, options)
+        return draw_points(ax, rows, labels, np.minimum(ROW_ALPHA * certainty, 1.0), looks, options)
     low, high = rows.min(axis=0), rows.max(axis=0)
     inner = np.stack([np.clip(low, *box), np.clip(high, *box)])
     outside = ((rows < inner[0]) | (rows > inner[1])).any(axis=1)

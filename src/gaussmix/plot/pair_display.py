@@ -11,7 +11,7 @@ import numpy as np
 from gaussmix.plot.component_display import ComponentDisplay
 from gaussmix.plot.display import FeatureDisplay, as_text, legend_beside, new_figure
 from gaussmix.plot.palette import looks_of
-from gaussmix.plot.subject import Subject, several_features
+from gaussmix.plot.subject import MOST_FEATURES, Subject
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
@@ -43,7 +43,7 @@ class PairDisplay(FeatureDisplay):
 
     cells: Sequence[Sequence[ComponentDisplay]]
 
-    _chosen = staticmethod(several_features)
+    _most = MOST_FEATURES
 
     @classmethod
     def of(cls, subject: Subject, shown: Sequence[int]) -> Self:

@@ -108,20 +108,15 @@ def mixture_of(estimator: Any) -> Mixture:
     """The mixture of a fitted estimator, or the mixture itself; raises TypeError or NotFittedError."""
     if isinstance(estimator, Mixture):
         return estimator
-    if isinstance(estimator, type) or not hasattr(estimator, "fit"):
-        if hasattr(estimator, "shape"):
-            raise ParameterTypeError("Rows come second. Give a gaussmix estimator or a gaussmix.Mixture first.")
+    found = None
+    if hasattr(estimator, "fit") and not isinstance(estimator, type):
+        check_is_fitted(estimator)
+        found = estimator._exported()[0] if hasattr(estimator, "_exported") else getattr(estimator, "mixture_", None)
+    elif hasattr(estimator, "shape"):
+        raise ParameterTypeError("Rows come second. Give a gaussmix estimator or a gaussmix.Mixture first.")
+    if not isinstance(found, Mixture):
         raise ParameterTypeError(f"{estimator!r:.60} is not drawn: give a gaussmix estimator or a gaussmix.Mixture.")
-    check_is_fitted(estimator)
-    if hasattr(estimator, "_exported"):
-        mixture, _ = estimator._exported()
-    else:
-        mixture = getattr(estimator, "mixture_", None)
-    if not isinstance(mixture, Mixture):
-        raise ParameterTypeError(
-            f"{type(estimator).__name__} is not drawn: give a gaussmix estimator or a gaussmix.Mixture."
-        )
-    return mixture
+    return found
 
 
 def shares_by_name(mixture: Mixture, shares: Array) -> tuple[list[str], Array]:
@@ -164,27 +159,23 @@ def names_of(n_features: int, given: Sequence[str] | None, *others: Iterable[Any
     return list(invented_names(n_features))
 
 
-def chosen_features(features: Features, names: Sequence[str]) -> list[int]:
-    """Indices of one or two different features, given by index or name; by default the first two. Raises ValueError."""
-    chosen = list(range(min(2, len(names)))) if features is None else _indices(features, names)
-    if len(chosen) not in (1, 2) or len(set(chosen)) != len(chosen):
-        raise ValueError(f"features={features!r} must be one feature, or two different ones.")
-    return chosen
+def chosen_features(features: Features, names: Sequence[str], most: int) -> list[int]:
+    """Indices of different features, given by index or name; by default the first two, of a grid all.
 
-
-def several_features(features: Features, names: Sequence[str]) -> list[int]:
-    """Indices of at most 8 different features for a grid of pictures; by default all. Raises ValueError."""
-    if features is None and len(names) > MOST_FEATURES:
+    Raises ValueError for more than `most`.
+    """
+    is_grid = most == MOST_FEATURES
+    if features is None and is_grid and len(names) > most:
         raise ValueError(
-            f"There are {len(names)} features, and a grid of more than {MOST_FEATURES} can't be read: choose some by "
+            f"There are {len(names)} features, and a grid of more than {most} can't be read: choose some by "
             "features=[…]."
         )
-    chosen = list(range(len(names))) if features is None else _indices(features, names)
-    if not 1 <= len(chosen) <= MOST_FEATURES or len(set(chosen)) != len(chosen):
-        raise ValueError(f"features={features!r:.90} must be 1 to {MOST_FEATURES} different features.")
+    several: Any = features
+    if features is None:
+        several = range(len(names) if is_grid else min(most, len(names)))
+    elif isinstance(features, str) or np.ndim(features) == 0:
+        several = [features]
+    chosen = [place_of(feature, len(names), tuple(names), "features") for feature in several]
+    if not 1 <= len(chosen) <= most or len(set(chosen)) != len(chosen):
+        raise ValueError(f"features={features!r:.90} must be 1 to {most} different features.")
     return chosen
-
-
-def _indices(features: Any, names: Sequence[str]) -> list[int]:
-    several: Any = [features] if np.ndim(features) == 0 else features
-    return [place_of(feature, len(names), tuple(names), "features") for feature in several]

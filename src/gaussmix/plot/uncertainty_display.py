@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from gaussmix.numerics.arrays import Array
 from gaussmix.plot.display import Axes, FeatureDisplay, component_handles, handle
-from gaussmix.plot.layers import MOST_POINTS, draw_ellipses
-from gaussmix.plot.palette import NOISE_COLOR, faded, looks_of
+from gaussmix.plot.layers import MOST_POINTS, draw_ellipses, draw_points
+from gaussmix.plot.palette import NOISE_COLOR, looks_of
 from gaussmix.plot.subject import Subject
 
 _SMALLEST, _LARGEST = 8.0, 110.0  # areas of points, points²
@@ -86,19 +86,11 @@ class UncertaintyDisplay(FeatureDisplay):
         self.components_ = []
         if not is_line:
             self.components_ = draw_ellipses(ax, self.means, self.covariances, looks, [2.0], {"linewidth": 0.8}, 0.0)
-        strength = self.uncertainty / max(self._highest, 1e-9)
-        self.rows_ = []
-        for k, look in [*enumerate(looks), (-1, None)]:
-            mine = np.flatnonzero(self.labels == k)
-            if k < 0 and not len(mine):
-                continue
-            mine = mine[np.argsort(self.uncertainty[mine], kind="stable")]  # the most uncertain above
-            color, marker = (NOISE_COLOR, "x") if look is None else (look.color, look.marker)
-            shades = np.tile(faded(color, 1.0), (len(mine), 1))
-            shades[:, 3] = 0.45 + 0.5 * strength[mine].clip(0, 1)
-            size = _SMALLEST + (_LARGEST - _SMALLEST) * strength[mine].clip(0, 1)
-            style: dict[str, Any] = {"s": size, "color": shades, "marker": marker, "linewidths": 0, "zorder": 4}
-            self.rows_.append(ax.scatter(*at[mine].T, **style))
+        order = np.argsort(self.uncertainty, kind="stable")  # the most uncertain above
+        strength = (self.uncertainty[order] / max(self._highest, 1e-9)).clip(0, 1)
+        sizes = _SMALLEST + (_LARGEST - _SMALLEST) * strength
+        points = at[order], self.labels[order], 0.45 + 0.5 * strength
+        self.rows_ = draw_points(ax, *points, looks, {"zorder": 4}, sizes)
         self._name_axes(self.feature_names, "uncertainty")
         return self._with_legend(self._handles(looks), legend)
 

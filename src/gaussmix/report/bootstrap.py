@@ -152,7 +152,7 @@ def bootstrap_of(
     RuntimeWarning : the rows are not those of the fit.
     """
     check_unit(fitted.mixture)
-    found = refits(problem, fitted.mixture.model, how, rng, fitted.collapsed or ())
+    found = refits(problem, fitted.mixture.model, how, rng, fitted.collapsed)
     mixture = Mixture.of(found.model, fitted.mixture.feature_names)
     others = another_rows(fitted, problem, found.before)
     if not is_told:

@@ -365,10 +365,9 @@ def inference_of(fitted: Fitted, problem: Problem, kind: str, *, are_counts: boo
     RuntimeWarning : the rows are not those of the fit, or it ended more than a standard error from its maximum.
     """
     check_unit(fitted.mixture)
-    collapsed = fitted.collapsed or ()
     how = None if kind == "hessian" else are_counts or kind != "sandwich"
     try:
-        found = Maximum.near(problem, fitted.mixture.model, collapsed, are_counts=how)
+        found = Maximum.near(problem, fitted.mixture.model, fitted.collapsed, are_counts=how)
     except NotSmooth as error:
         raise ValueError(f"inference has no formula here: {error}. Use bootstrap(X).") from None
     covariance = found.natural_covariance(kind, problem.objective)

@@ -12,6 +12,7 @@ from gaussmix.errors import LIKELIHOOD, FailureKind, Outcome, counted, name_comp
 from gaussmix.fit import after
 from gaussmix.fit.fitted import LEFT_OUT
 from gaussmix.model import Model
+from gaussmix.numerics.arrays import Array
 from gaussmix.numerics.factorise import ROUNDED
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ def warn_of(run: State, left_out: Outcome | None = None, raised: str = LIKELIHOO
     """Warn about the end of the best run, by the name of what it raised, and about starts that were left out."""
     if run.trace.frozen:
         warn(frozen_sentence(run.trace), CollapseWarning)
-    warn(rounding_sentence(run.model))
+    warn(rounding_sentence(run.model.covariances.rounding))
     if run.outcome is Outcome.TIME_LIMIT:
         warn(run.outcome.sentence(raised), ConvergenceWarning)
     elif run.outcome not in (Outcome.CONVERGED, Outcome.STOPPED) and run.trace.n_steps > 0:
@@ -135,9 +136,8 @@ def stability_sentence(results: Table, best: int) -> str | None:
     return f"{chosen}BIC is lowest for {structures[low]}, K = {counts[low]}.{of_missing}"
 
 
-def rounding_sentence(mixture: Model) -> str | None:
+def rounding_sentence(error: Array) -> str | None:
     """Say which covariances are so nearly singular that log densities have lost digits; None if none is."""
-    error = mixture.covariances.rounding
     concerned = (error > ROUNDED).nonzero()[0]
     if not concerned.size:
         return None

@@ -172,7 +172,7 @@ def _ending(fitted: Fitted) -> dict[str, Any]:
 
 def _warnings(fitted: Fitted) -> list[str]:
     """What was unusual: about components and features by name, and about candidates of a search."""
-    found = [_sentence(each) for each in fitted.diagnostics or ()]
+    found = [] if fitted.outcome is None else [_sentence(each) for each in fitted.outcome.diagnostics]
     failures = [] if fitted.results is None else fitted.results.get("failure", [])
     kinds = [None if each is None else FailureKind.of_text(each) for each in failures]
     failed = Counter(kind.words for kind in kinds if kind is not None and kind.was_begun)

@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 
 from gaussmix.cli.show.findings import Findings, covariances_of
-from gaussmix.cli.show.reports import heading_of, in_digits, mark
+from gaussmix.cli.show.reports import in_digits, mark
 from gaussmix.errors import counted
-from gaussmix.fit.criteria import HIGHER
+from gaussmix.fit.criteria import HIGHER, heading_of
 from gaussmix.mixture.holes import tail_probability
 from gaussmix.mixture.shown import mean_and_deviation, share
 from gaussmix.plot import CriterionDisplay, PairDisplay, UncertaintyDisplay

@@ -22,8 +22,8 @@ from gaussmix.cli.show.notices import in_options
 from gaussmix.errors import FailureKind, counted
 from gaussmix.estimators.gaussian_mixture_ic import GaussianMixtureIC
 from gaussmix.estimators.posterior_estimator import components_used
-from gaussmix.fit.criteria import HELD_OUT, HIGHER, STABILITY
-from gaussmix.fit.fitted import Ending, Fitted, RowFacts, records_of
+from gaussmix.fit.criteria import HELD_OUT, HIGHER, heading_of, structures
+from gaussmix.fit.fitted import OF_RUNS, Ending, Fitted, RowFacts, records_of
 from gaussmix.formats.record import Damaged
 from gaussmix.formats.values import from_plain
 from gaussmix.mixture.mixture import Mixture
@@ -104,13 +104,6 @@ def show_top(console: Console, search: GaussianMixtureIC) -> None:
     console.print(table)
 
 
-def structures(results: dict[str, list[Any]]) -> list[str]:
-    """The name of each candidate's structure, with its number of factors if it has some."""
-    n_factors = results.get("n_factors", [None] * len(results["structure"]))
-    pairs = zip(results["structure"], n_factors, strict=True)
-    return [name if count is None else f"{name} {count}" for name, count in pairs]
-
-
 def _best_first(search: GaussianMixtureIC) -> list[int]:
     """The candidates with the best values in order, and the chosen one even if it is not among them ("cv")."""
     values = np.array(search.results_[search.criterion])
@@ -148,11 +141,6 @@ def show_matrix(console: Console, search: GaussianMixtureIC) -> None:
     said = [f"{sum(failed.values())} failed: {', '.join(failed)}", *left_out] if failed else left_out
     if said:
         console.print("\n" + "\n".join(f"{_FAILED} {each}." for each in said), soft_wrap=True)
-
-
-def heading_of(criterion: str) -> str:
-    """The name of a criterion: "BIC" and other acronyms in capitals."""
-    return criterion if criterion == STABILITY else criterion.upper()
 
 
 def mark(criterion: str) -> str:
@@ -203,7 +191,7 @@ def fit_as_json(search: GaussianMixtureIC, about: Mapping[str, Any]) -> dict[str
         "criterion": search.criterion,
         "candidates": [_candidate_as_json(dict(zip(search.results_, row, strict=True))) for row in rows],
         "chosen": _mixture_as_json(search.mixture_, n_components=search.n_components_),
-        "outcome": {name: json_value(value) for name, value in asdict(search.outcome_).items()},
+        "outcome": {name: json_value(value) for name, value in asdict(search.outcome_).items() if name not in OF_RUNS},
     }
 
 

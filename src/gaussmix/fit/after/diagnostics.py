@@ -1,4 +1,4 @@
-"""What was unusual about a fit, as records: `diagnostics_`."""
+"""What was unusual about a fit, as records: `outcome_.diagnostics`."""
 
 from __future__ import annotations
 
@@ -103,12 +103,12 @@ class Faults:
             )
         return " ".join(said)
 
-    def causes(self, names: Sequence[str] | None) -> dict[int, str]:
-        """What is wrong with each column, in a few words."""
-        found = dict.fromkeys(self.constant, "the column is constant, so that candidates failed")
-        for column, others in self.dependent.items():
-            found[column] = f"the column follows from {_several(others, names)}, so that candidates failed"
-        return found
+    def of_columns(self, names: Sequence[str] | None) -> list[Diagnosis]:
+        """The columns that made candidates of a search fail."""
+        said = dict.fromkeys(self.constant, "is constant")
+        said |= {column: f"follows from {_several(others, names)}" for column, others in self.dependent.items()}
+        causes = ((place, f"the column {what}, so that candidates failed") for place, what in sorted(said.items()))
+        return [Diagnosis(None, name_of(place, names), None, cause) for place, cause in causes]
 
 
 def name_columns(columns: Sequence[int], names: Sequence[str] | None) -> str:
@@ -152,12 +152,6 @@ def diagnosed(run: State, constant: Sequence[int], names: Sequence[str] | None, 
     if few is not None:
         found.append(Diagnosis(None, None, None, few.partition(", so that")[0]))
     return found
-
-
-def of_columns(faults: Faults, names: Sequence[str] | None) -> list[Diagnosis]:
-    """The columns that made candidates of a search fail."""
-    causes = faults.causes(names)
-    return [Diagnosis(None, name_of(column, names), None, cause) for column, cause in sorted(causes.items())]
 
 
 def of_components(run: State, names: Sequence[str] | None) -> list[Diagnosis]:

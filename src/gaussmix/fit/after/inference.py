@@ -101,11 +101,6 @@ class Maximum:
     def scale(self) -> NaturalScale:
         return NaturalScale.of(self.model)
 
-    @cached_property
-    def values(self) -> Array:
-        """The natural parameters, (q,)."""
-        return self.scale.values(self.model)
-
     @property
     def flat(self) -> Array:
         """Orthonormal columns (p, n): the directions in which the objective does not fall; none at a maximum."""

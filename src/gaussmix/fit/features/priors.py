@@ -48,13 +48,14 @@ class Priors(FitFeature):
         return replace(plan, in_one_call=False)
 
     def fitted(self, fitted: Fitted, problem: Problem, run: State) -> Fitted:
-        assert fitted.diagnostics is not None, "the fit has just ended"
-        held, found = held_by_prior(problem, run), list(fitted.diagnostics)
+        assert fitted.outcome is not None, "the fit has just ended"
+        held, found = held_by_prior(problem, run), list(fitted.outcome.diagnostics)
         warn(held_sentence(held))
         place = next((i for i, each in enumerate(found) if each.component is None), len(found))
         cause = "next to no row belongs to it, and only the prior holds it"
         found[place:place] = [Diagnosis(k, None, None, cause) for k in held]
-        fitted = replace(fitted, diagnostics=found, n_fixed=problem.objective.n_fixed(run.model))
+        outcome = replace(fitted.outcome, diagnostics=found)
+        fitted = replace(fitted, outcome=outcome, n_fixed=problem.objective.n_fixed(run.model))
         # Of a model selection, `facts` has the likelihood of the mixture; here EM raised something else.
         return fitted if fitted.results is not None else fitted.without_likelihood()
 

@@ -51,10 +51,9 @@ def _merged(parts: Gaussians, n_components: int) -> Labels:
     for i in range(n - 1):
         later = np.arange(i + 1, n)
         costs[i, later] = costs[later, i] = live.costs(i, later)
-    nearest, least, owner = costs.argmin(axis=1), costs.min(axis=1), np.arange(n)
+    owner = np.arange(n)
     for n_left in range(n, n_components, -1):
-        one = int(least.argmin())
-        i, j = sorted((one, int(nearest[one])))
+        i, j = sorted(divmod(int(costs.argmin()), n))
         try:
             live.merge(i, j)
         except SingularCovariance:
@@ -63,13 +62,9 @@ def _merged(parts: Gaussians, n_components: int) -> Labels:
                 f"common covariance: {n_left} is the least that can be had."
             ) from None
         owner[owner == j] = i
-        costs[j, :] = costs[:, j] = least[j] = np.inf
-        others = np.flatnonzero(np.isfinite(least) & (np.arange(n) != i))
+        costs[j, :] = costs[:, j] = np.inf
+        others = np.setdiff1d(owner, i)
         costs[i, others] = costs[others, i] = live.costs(i, others)
-        lost = np.isin(nearest[others], (i, j)) | (costs[others, i] < least[others])
-        touched = np.append(others[lost], i)
-        nearest[touched] = costs[touched].argmin(axis=1)
-        least[touched] = costs[touched, nearest[touched]]
     return np.asarray(np.unique(owner, return_inverse=True)[1])
 
 

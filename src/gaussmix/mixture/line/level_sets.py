@@ -14,7 +14,6 @@ from gaussmix.numerics.elementary import log_sum
 from gaussmix.numerics.threads import cached_property
 from gaussmix.waist.parameters import LOG_2PI
 
-_MANY = 1024  # crossings
 # In smallest deviations: a rise and a fall within this length change the density by less than its rounding.
 _NARROW = 1e-6
 _FLAT = 8 * float(np.finfo(np.float64).eps)  # nats
@@ -103,14 +102,7 @@ def _crossings(line: Line, left: float, right: float, log_levels: Array) -> tupl
         low, high = _first_ends(line, log_levels, right)
     else:
         low, high = np.full(len(log_levels), left), np.full(len(log_levels), right)
-    start = None
-    if len(log_levels) > _MANY:
-        nodes = np.linspace(low.min(), right, _MANY)
-        heights = line.log_density(nodes)
-        place = np.searchsorted(heights, log_levels).clip(1, _MANY - 1)
-        low, high = np.maximum(low, nodes[place - 1]), np.minimum(high, nodes[place])
-        start = np.interp(log_levels, heights, nodes).clip(low, high)
-    return increasing_roots(excess, low, high, line.deviations.min(), start), slopes
+    return increasing_roots(excess, low, high, line.deviations.min()), slopes
 
 
 def _first_ends(line: Line, log_levels: Array, right: float) -> tuple[Array, Array]:

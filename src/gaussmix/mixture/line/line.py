@@ -192,7 +192,7 @@ def _bounds_alone(line: Line, p: Array) -> tuple[Array, Array]:
     return low, np.minimum(alone.max(axis=0), where(log_masses).min(axis=0))
 
 
-def increasing_roots(function: Increasing, low: Array, high: Array, length: float, start: Array | None = None) -> Array:
+def increasing_roots(function: Increasing, low: Array, high: Array, length: float) -> Array:
     """Where increasing functions cross 0, to rounding: Newton's method, and bisection where that leaves the bracket.
 
     Press et al. (2007), Numerical Recipes, section 9.4 (`rtsafe`), for a vector of functions. Functions whose root is
@@ -202,11 +202,10 @@ def increasing_roots(function: Increasing, low: Array, high: Array, length: floa
     ----------
     function : value and slope; of a value of ±inf only the sign counts.
     low, high : (n,), finite, where the values are ≤ 0 and ≥ 0.
-    start : (n,), between them, where to begin; None for the middle.
     length : the shortest distance over which the functions change; steps below its rounding end the search.
     """
     low, high = low.copy(), high.copy()
-    x = low + 0.5 * (high - low) if start is None else start.copy()
+    x = low + 0.5 * (high - low)
     step_before = high - low
     numbers = np.flatnonzero(low < high)
     for _ in range(_STEPS):

@@ -20,7 +20,7 @@ from gaussmix.mixture.features import Feature, block_of
 from gaussmix.mixture.parts.expectations import few_rows, mean_and_spread, quiet, weighted_mean
 from gaussmix.model import Model
 from gaussmix.numerics.arrays import Array, Places, Rows
-from gaussmix.numerics.threads import cached_property, one_blas_thread
+from gaussmix.numerics.threads import one_blas_thread
 from gaussmix.waist.block import Block
 from gaussmix.waist.whitening.base import Whitening
 from gaussmix.waist.whitening.diagonal import SphericalWhitening
@@ -113,7 +113,7 @@ class Conditional:
         block = self._block(rows)
         means = np.empty((block.n_rows, self.n_unknown))
         for part, values, shared in self._pieces(block, engine):
-            means[part] = self._mean(values, shared)
+            means[part] = weighted_mean(shared, partial(self.means_of, rows=values))
         return check_range(means, BEYOND)
 
     @quiet
@@ -151,32 +151,6 @@ class Conditional:
 
     def _block(self, rows: ArrayLike) -> Block:
         return block_of(rows, self.known.n_features, called="X_known")
-
-    @cached_property
-    def _centre(self) -> Array:
-        """A point among the means of the known features, (n_known,)."""
-        return np.asarray(self.known.weights @ self.known.means)
-
-    @cached_property
-    def _at_centre(self) -> Array | None:
-        """m_k of the centre, (n_components, n_unknown); None where a sum about it would be inexact or slower."""
-        n_regressions, _, n_known = self.regression.shape
-        if n_known > n_regressions > 1:  # a product for each component takes fewer than one for each column
-            return None
-        return self.means_at(self._centre) if self.known.parameters.is_near(self._centre) else None
-
-    def _mean(self, rows: Rows, shared: Array) -> Array:
-        """Σ_k γ_k m_k(x) of a few rows: one product with all regressions where that is exact, else one for each."""
-        if self._at_centre is None:
-            return weighted_mean(shared, partial(self.means_of, rows=rows))
-        offsets = (rows - self._centre).T
-        summed: Array = self._at_centre.T @ shared.T  # rows on the last axis, along which NumPy is fast
-        if len(self.regression) == 1:
-            summed += self.regression[0] @ offsets
-        else:
-            for j, offset in enumerate(offsets):  # Σ_k γ_k B_k (x − centre), column by column
-                summed += (self.regression[:, :, j].T @ shared.T) * offset
-        return summed.T
 
 
 def known_values(values: Mapping[Feature, float]) -> Array:

@@ -29,8 +29,6 @@ PRIVATE = {
     "_get_parameters": "mixture_, or weights_, means_, covariances_ and precisions_cholesky_",
     "_e_step": "score(X) and predict_proba(X)",
     "_m_step": "fit(X) with init_params=responsibilities and max_iter=0",
-    "_initialize": "fit(X) with init_params=responsibilities and max_iter=0",
-    "_set_parameters": "mixture_, or weights_, means_ and covariances_, which can be set",
     "_initialize_parameters": "fit(X) with max_iter=0, which returns the start",
     "_compute_precision_cholesky": "precisions_cholesky_",
     "_compute_lower_bound": "lower_bound_",

@@ -9,17 +9,23 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from weakref import ref
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from sklearn.exceptions import NotFittedError
 
+from gaussmix import door
 from gaussmix.covariances import Covariances, LowRank
 from gaussmix.door.parameters import check_family, names_several
+from gaussmix.em.initialisation.base import Partition
+from gaussmix.em.initialisation.initial import InitialMoments
+from gaussmix.em.objective.objective import Objective
+from gaussmix.engines import choose
 from gaussmix.errors import ParameterTypeError, listed
 from gaussmix.estimators.base import Estimator
 from gaussmix.estimators.fitted_array import MATRICES, FittedArray, Floats, Kept, lacking, model_of
 from gaussmix.fit.fitted import Fitted
 from gaussmix.model import Model
 from gaussmix.numerics.arrays import narrowed
+from gaussmix.sources.array import ArraySource
 
 if TYPE_CHECKING:
     from gaussmix.mixture.mixture import Mixture
@@ -185,3 +191,25 @@ class MixtureAttributes(Estimator):
     def _n_parameters(self) -> int:
         """Number of free parameters, by scikit-learn's name."""
         return self.n_parameters_
+
+    def _set_parameters(self, params: tuple[ArrayLike, ArrayLike, ArrayLike, ArrayLike]) -> None:
+        """Become the mixture of (weights, means, covariances, their precision factors, which are computed again)."""
+        from gaussmix.mixture.mixture import Mixture
+
+        weights, means, covariances = (np.asarray(value) for value in params[:3])
+        share = weights / weights.sum()  # scikit-learn's own estimates are masses
+        self._become(Mixture(share, means, covariances, check_family(self)).model, dtype=means.dtype)
+
+    def _initialize(self, X: ArrayLike, resp: ArrayLike) -> None:
+        """Become the start that responsibilities (n_samples, n_components) give, with `precisions_init` if set."""
+        rows, shares = np.asarray(X), np.asarray(resp, dtype=np.float64)
+        family, n_components = check_family(self), shares.shape[1]
+        source = ArraySource(rows, given=shares)
+        first = InitialMoments(source, choose(), n_components, Partition())
+        model = first.model(family, Objective(np.zeros(source.n_features)))
+        given = getattr(self, "precisions_init", None)
+        if given is not None:
+            shape = n_components, source.n_features
+            precisions = door.initial.check_covariances(given, family, *shape, "precision")
+            model = replace(model, covariances=precisions.inverse())
+        self._become(model, dtype=rows.dtype)

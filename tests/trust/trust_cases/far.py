@@ -57,8 +57,7 @@ def judged(structure: str, direction: Any, distance: float) -> Any:
         covariances = COVARIANCES[structure]
         fitted = model(3, covariance_type=structure, random_state=0).fit(blobs())
         # Not by max_iter=0, with which scikit-learn's fit fails where precisions are given.
-        fitted.weights_, fitted.means_, fitted.covariances_ = WEIGHTS, MEANS, covariances
-        fitted.precisions_cholesky_ = factors(structure, covariances)
+        fitted._set_parameters((WEIGHTS, MEANS, covariances, factors(structure, covariances)))
         x = np.array([1.0, 0.0, 0.0]) + direction * distance
         log_density, shares = truth.exact_row(x, WEIGHTS, MEANS, truth.dense(structure, covariances, 3, 3))
         found = fitted.predict_proba(x[None])[0]

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from sys import getrefcount
+from threading import Lock
 from typing import Any
+from weakref import ref
 
 import numpy as np
 from numpy.typing import NDArray
@@ -126,25 +127,36 @@ class Kept:
     """
 
     def __init__(self, values: Floats, before: bytearray | None) -> None:
-        self._values, self.before, self._may_differ = values, before, True
+        self._memory, self.before = values, before
+        self._shown: ref[Floats] | None = None  # the array that somebody may have
+        self._may_differ = True
+        self._one_at_a_time = Lock()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Kept, (self._memory, self.before)
 
     @property
     def values(self) -> Floats:
-        """The array."""
-        self._may_differ = True
-        return self._values
+        """The array: the same one for as long as somebody has it or a view of it."""
+        with self._one_at_a_time:
+            shown = None if self._shown is None else self._shown()
+            if shown is None:
+                shown = np.asarray(self._memory.data)
+                self._shown = ref(shown)
+            self._may_differ = True
+            return shown
 
     @property
     def is_changed(self) -> bool:
         """Whether a byte differs."""
         if not self._may_differ:  # nobody had it since it was last compared
             return False
-        self._may_differ = False  # first, because another thread may read the array meanwhile
-        is_held = getrefcount(self._values) > 2  # by more than this object and the call
-        now: Any = self._values.data
-        is_changed = bool(self.before != now)  # as bytes, so that NaN equals itself
-        self._may_differ |= is_held or is_changed
-        return is_changed
+        with self._one_at_a_time:
+            is_held = self._shown is not None and self._shown() is not None
+            now: Any = self._memory.data
+            is_changed = bool(self.before != now)  # as bytes, so that NaN equals itself
+            self._may_differ = is_held or is_changed
+            return is_changed
 
 
 class FittedArray(FittedAttribute[Floats]):

@@ -273,8 +273,8 @@ def test_names_of_files_stay_as_they_are(name, text, cli, tmp_path, monkeypatch)
 @pytest.mark.parametrize(
     ("arguments", "closed"),
     [
-        (["describe", "MODEL"], "output"),
         (["predict", "MODEL", "-"], "input"),
+        pytest.param(["describe", "MODEL"], "output", marks=pytest.mark.heavy),
         pytest.param(["describe", "MODEL", "--json"], "output", marks=pytest.mark.heavy),
         pytest.param(["sample", "MODEL", "-n", "2"], "output", marks=pytest.mark.heavy),
         pytest.param(["--help"], "output", marks=pytest.mark.heavy),

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
-import sys
+import shlex
 from collections.abc import Iterable, Iterator
 from contextlib import redirect_stdout
 from io import StringIO
 from pathlib import Path
+from runpy import run_module
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 
@@ -98,16 +98,19 @@ def assert_same_words(printed: str, expected: str) -> None:
             assert word == want
 
 
-def test_the_commands_print_what_the_guide_shows(tmp_path: Path) -> None:
+def test_the_commands_print_what_the_guide_shows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     found = [block for block in blocks("docs/guide/command-line.md") if block[0] != "console"]  # these are cut
     (_, fit), (_, fitted), (_, table), (_, predict), (_, predicted), (_, regress), (_, regressed) = found[:7]
     (tmp_path / "examples").symlink_to(ROOT / "examples")
     (tmp_path / "new.csv").write_text(table, encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "100")
     for command, expected in ((fit, fitted), (predict, predicted), (regress, regressed)):
-        words = command.replace("gaussmix", f"{sys.executable} -m gaussmix", 1).split()
-        environment = {**os.environ, "COLUMNS": "100"}
-        run = subprocess.run(words, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True)
-        assert_same_words(run.stdout, expected)
+        with patch("sys.argv", shlex.split(command)), pytest.raises(SystemExit, match=r"^0$"):
+            run_module("gaussmix", run_name="__main__")
+        assert_same_words(capsys.readouterr().out, expected)
 
 
 def texts(paths: Iterable[Path]) -> Iterator[tuple[Path, str]]:

@@ -33,7 +33,7 @@ def configured(folder, native, **environment):
 
 
 @needs_repository
-@pytest.mark.heavy(but=2)
+@pytest.mark.heavy(but=1)
 @pytest.mark.parametrize(
     ("native", "asked", "compiled"),
     [

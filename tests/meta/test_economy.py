@@ -26,35 +26,25 @@ MOST = {
 PUBLIC = {"anndata", "errors", "export", "patched", "plot", "spark", "testing"}  # modules that users import from
 
 
-def lines_of_python(text: str) -> int:
+def lines_and_inner_imports(text: str) -> tuple[int, int]:
+    """Lines of Python with code, and imports from modules of the package that the reference does not document."""
     code = {at for at, line in enumerate(text.splitlines(), 1) if line.strip() and line.lstrip()[0] != "#"}
-    nodes = list(ast.walk(ast.parse(text)))
-    for node in nodes:
+    docstrings, modules = set[int](), list[str]()
+    for node in ast.walk(ast.parse(text)):
         if isinstance(node, (ast.Constant, ast.JoinedStr)):  # whose text may have blank lines, and lines with #
             code.update(range(node.lineno, (node.end_lineno or 0) + 1))
-    for node in nodes:
-        if not isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)):
-            continue
-        if ast.get_docstring(node, clean=False) is not None:
-            code.difference_update(range(node.body[0].lineno, (node.body[0].end_lineno or 0) + 1))
-    return len(code)
+        elif isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)):
+            if ast.get_docstring(node, clean=False) is not None:
+                docstrings.update(range(node.body[0].lineno, (node.body[0].end_lineno or 0) + 1))
+        elif isinstance(node, (ast.Import, ast.ImportFrom)):
+            modules.append(node.names[0].name if isinstance(node, ast.Import) else node.module or "")
+    inner = [name for name in modules if name.startswith("gaussmix.") and name.split(".")[1] not in PUBLIC]
+    return len(code - docstrings), len(inner)
 
 
 def lines_of_cpp(text: str) -> int:
     text = re.sub(r"/\*.*?\*/", lambda comment: "\n" * comment.group().count("\n"), text, flags=re.DOTALL)
     return sum(1 for line in text.splitlines() if re.sub("//.*", "", line).strip())
-
-
-def inner_imports(text: str) -> int:
-    """Imports from modules of the package that the reference does not document."""
-    modules = [
-        node.module if isinstance(node, ast.ImportFrom) else node.names[0].name
-        for node in ast.walk(ast.parse(text))
-        if isinstance(node, (ast.Import, ast.ImportFrom))
-    ]
-    return sum(
-        module.split(".")[1] not in PUBLIC for module in modules if module is not None and module[:9] == "gaussmix."
-    )
 
 
 def figures() -> Counter[str]:
@@ -70,9 +60,10 @@ def figures() -> Counter[str]:
         found["files"] += 1
         if name.endswith((".py", ".cpp", ".hpp")):
             text = path.read_text(encoding="utf-8")
-            found[folder] += lines_of_python(text) if name.endswith(".py") else lines_of_cpp(text)
-            if folder == "tests" and name.endswith(".py"):
-                found["inner imports of tests"] += inner_imports(text)
+            lines, inner = lines_and_inner_imports(text) if name.endswith(".py") else (lines_of_cpp(text), 0)
+            found[folder] += lines
+            if folder == "tests":
+                found["inner imports of tests"] += inner
                 found["monkeypatched names"] += len(re.findall(r"monkeypatch\.(?!setenv|delenv|chdir)\w+\(", text))
     return found
 
@@ -83,9 +74,7 @@ def test_the_repository_does_not_grow() -> None:
 
 
 def test_lines_with_code_are_counted() -> None:
-    assert lines_of_python('"""A module."""\n\n# why\nx = [\n    1,  # one\n]\n') == 3
+    assert lines_and_inner_imports('"""A module."""\n\n# why\nx = [\n    1,  # one\n]\n') == (3, 0)
     assert lines_of_cpp("/* two\nlines */\n// why\nint x;  // one\n") == 1
-    assert (
-        inner_imports("import gaussmix\nfrom gaussmix.plot import clusters\nfrom gaussmix.em.step.loop import run_em\n")
-        == 1
-    )
+    imports = "import gaussmix\nfrom gaussmix.plot import clusters\nfrom gaussmix.em.step.loop import run_em\n"
+    assert lines_and_inner_imports(imports) == (3, 1)

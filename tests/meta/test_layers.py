@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 PACKAGE = Path(__file__).parents[2] / "src" / "gaussmix"
@@ -75,28 +75,30 @@ MAY_IMPORT_OF_EM = {
 }
 
 
-def imported(tree: ast.AST) -> Iterator[str]:
+@cache
+def imported(path: Path) -> list[str]:
     """Dotted names that a module imports, each with a dot at its end."""
-    for node in ast.walk(tree):
+    names = []
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"line {node.lineno}: a relative import"
-            yield from (f"{node.module}.{alias.name}." for alias in node.names)
+            names += [f"{node.module}.{alias.name}." for alias in node.names]
         elif isinstance(node, ast.Import):
-            yield from (f"{alias.name}." for alias in node.names)
+            names += [f"{alias.name}." for alias in node.names]
+    return names
 
 
-def forbidden(source: str, layer: str) -> list[str]:
-    """Imports in a module's source that its layer may not make."""
+def forbidden(path: Path, layer: str) -> list[str]:
+    """Imports in a module that its layer may not make."""
     allowed = tuple(f"gaussmix.{below}." for below in [layer, "errors", "lazy", *MAY_IMPORT[layer].split()])
-    names = imported(ast.parse(source))
-    return [name for name in names if name.startswith("gaussmix.") and not name.startswith(allowed)]
+    return [name for name in imported(path) if name.startswith("gaussmix.") and not name.startswith(allowed)]
 
 
 def test_imports_point_down() -> None:
     found = []
     for path in sorted(PACKAGE.rglob("*.py")):
         place = path.relative_to(PACKAGE)
-        names = forbidden(path.read_text(encoding="utf-8"), place.parts[0].removesuffix(".py"))
+        names = forbidden(path, place.parts[0].removesuffix(".py"))
         found += [f"{place}: {name}" for name in names]
     assert found == []
 
@@ -108,15 +110,16 @@ def test_folders_of_em_are_in_order() -> None:
     for folder in folders:
         allowed = tuple(f"gaussmix.em.{name}." for name in [folder.name, *MAY_IMPORT_OF_EM[folder.name].split()])
         for path in sorted(folder.glob("*.py")):
-            names = imported(ast.parse(path.read_text(encoding="utf-8")))
-            wrong = [name for name in names if name.startswith("gaussmix.em.") and not name.startswith(allowed)]
+            wrong = [
+                name for name in imported(path) if name.startswith("gaussmix.em.") and not name.startswith(allowed)
+            ]
             found += [f"{folder.name}/{path.name}: {name}" for name in wrong]
     assert found == []
 
 
 def files_imported(path: Path, files: dict[str, Path]) -> set[Path]:
     """The files of the package that one imports, at once or later, or for its annotations alone."""
-    names = [name.rstrip(".") for name in imported(ast.parse(path.read_text(encoding="utf-8")))]
+    names = [name.rstrip(".") for name in imported(path)]
     return {files.get(name) or files.get(name.rpartition(".")[0], path) for name in names} - {path}
 
 
